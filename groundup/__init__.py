@@ -12,7 +12,16 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Model", "build", "finetune_chat", "finetune_classifier", "open_model", "pretrain", "run_evaluation"]
+__all__ = [
+    "Model",
+    "build",
+    "finetune_chat",
+    "finetune_classifier",
+    "finetune_preference",
+    "open_model",
+    "pretrain",
+    "run_evaluation",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The Python surface of groundup: what `import groundup` hands out, for notebooks and scripts. The verbs of the command line call the same.
 
     open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
-    pretrain, finetune_classifier, finetune_chat, run_evaluation, build      each returns the results that it writes
+    pretrain, finetune_classifier, finetune_chat, finetune_preference, run_evaluation, build      each returns the results that it writes
 
 A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu); `progress` is told how far the work is. The
 same call again resumes a stopped run. `settings` are the fields that `--set` of the same verb reaches, as {"fit.learning_rate": 0.001}. Errors are
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from groundup.weights.card import ModelCard
 
 AnyPath = str | Path
-# Labelled texts that a classifier is made of, tokens that a chat model reads, and items that a figure is measured on, at most.
-MESSAGES, CHAT_TOKENS, ITEMS = 2400, 40_000, 200
+# Labelled texts that a classifier is made of, and items that a figure is measured on, at most.
+MESSAGES, ITEMS = 2400, 200
+CHAT_EPOCHS, LORA_RANK = 3.0, 8
+PREFERENCE_EPOCHS, PREFERENCE_BETA = 1.0, 0.1
 
 
 def open_model(
@@ -316,7 +318,12 @@ def finetune_chat(
     data: AnyPath,
     out: AnyPath,
     *,
-    tokens: int = CHAT_TOKENS,
+    tokens: int | None = None,
+    epochs: float = CHAT_EPOCHS,
+    train: Literal["lora", "all"] = "lora",
+    rank: int = LORA_RANK,
+    targets: Sequence[str] = (),
+    merge: bool = False,
     columns: Mapping[str, str] | str = "",
     layout: str = "",
     encoding: str = "auto",
@@ -327,8 +334,10 @@ def finetune_chat(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Teach a language model to answer (a file or folder of examples, or "starter") within so many `tokens`. Return what results.json holds.
+    """Teach a language model to answer (a file or folder of examples, or "starter"). Return what results.json holds.
 
+    The whole set is read `epochs` times, at most so many `tokens`. `train`: LoRA adapters of `rank` R around the matrices in `targets` (none: all),
+    or all weights. The folder holds the adapters in PEFT's format, with `merge` the whole model.
     Instructions, prompts with completions and conversations are recognised; `columns` names the columns where they are not: {"prompt": "question"}.
     `settings` are fields of `finetune.instruct.ChatConfig`.
 
@@ -346,7 +355,8 @@ def finetune_chat(
     from groundup.weights.model_io import open_model
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
-    config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
+    named = {"seed": seed, "tokens": tokens, "epochs": epochs, "train": train, "rank": rank, "merge": merge}
+    config = build_config(ChatConfig, apply_sets({**named, "targets": tuple(targets)}, settings))
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
     examples = read_chat(source, options, progress=progress)
@@ -354,6 +364,57 @@ def finetune_chat(
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
     return fit_chat(opened, examples, run, config, compute=compute, progress=progress, card=card)
+
+
+def finetune_preference(
+    model: AnyPath,
+    data: AnyPath,
+    out: AnyPath,
+    *,
+    epochs: float = PREFERENCE_EPOCHS,
+    tokens: int | None = None,
+    beta: float = PREFERENCE_BETA,
+    train: Literal["lora", "all"] = "lora",
+    rank: int = LORA_RANK,
+    targets: Sequence[str] = (),
+    merge: bool = False,
+    columns: Mapping[str, str] | str = "",
+    layout: str = "",
+    encoding: str = "auto",
+    follow_links: bool = False,
+    settings: Settings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Teach a chat model which of two answers is the better one (DPO), from pairs of chosen and rejected. Return what results.json holds.
+
+    `beta`: how strongly the model is held to what it was. `settings` are fields of `finetune.preference.PreferenceConfig`; the rest is as in
+    `finetune_chat`.
+
+    >>> results = groundup.finetune_preference("runs/mine", "pairs.jsonl", "runs/preferred", tokens=200)
+    >>> round(results["held_out_loss"]["before"], 3)
+    0.693
+    """
+    from groundup.data.description import parse_columns
+    from groundup.data.examples import read_preferences
+    from groundup.data.source_files import Source
+    from groundup.data.sources import SourceOptions
+    from groundup.device import select_compute
+    from groundup.finetune.preference import PreferenceConfig, fit_preference
+    from groundup.train.run_lifecycle import claim_folder
+    from groundup.weights.model_io import open_model
+
+    compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
+    named = {"seed": seed, "tokens": tokens, "epochs": epochs, "beta": beta, "train": train, "rank": rank}
+    config = build_config(PreferenceConfig, apply_sets({**named, "merge": merge, "targets": tuple(targets)}, settings))
+    options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
+    examples = read_preferences(Source(str(data), follow_links=follow_links), options, progress=progress)
+    claim_folder(run, fresh=fresh)
+    opened = open_model(model, compute, progress=progress)
+    card = card_of(run, "Prefers the answers that were chosen.", data, model, opened.license)
+    return fit_preference(opened, examples, run, config, compute=compute, progress=progress, card=card)
 
 
 def card_of(run: RunFolder, summary: str, data: AnyPath, model: AnyPath, license_id: str) -> "ModelCard":

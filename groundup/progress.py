@@ -3,7 +3,7 @@
 The command line passes one that draws bars with the time left (`cli/console.py`); tests and notebooks pass `Silent()`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -22,6 +22,21 @@ class Progress(Protocol):
     def say(self, text: str) -> None: ...
 
     def track(self, what: str, total: float, unit: str = "") -> AbstractContextManager[Advance]: ...
+
+
+@runtime_checkable
+class Styled(Protocol):
+    """A Progress that can also print a paragraph of (style, text), in rich's styles."""
+
+    def show(self, parts: Sequence[tuple[str, str]]) -> None: ...
+
+
+def show_parts(progress: Progress, parts: Sequence[tuple[str, str, bool]]) -> None:
+    """Print a paragraph of (style, text, whether it is marked); marks stand where there are no colours: [[text]]."""
+    if isinstance(progress, Styled):
+        progress.show([(style, text) for style, text, _ in parts])
+    else:
+        progress.say("".join(f"[[{text}]]" if marked else text for _, text, marked in parts))
 
 
 class Silent:

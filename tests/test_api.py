@@ -48,6 +48,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "messages.csv").write_text("\n".join(["text,label", *rows]))
     tasks = [{"instruction": f"say {word}", "output": word, "held_out": word < "c"} for word in sorted(set(words))]
     (folder / "instructions.jsonl").write_text("\n".join(map(json.dumps, tasks)))
+    pairs = [{"prompt": f"say {word}", "chosen": word, "rejected": "is"} for word in sorted({*words} - {"is"})]
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
     return folder
 
 

@@ -175,7 +175,7 @@ def it_learns_to_classify(tell: Tell) -> None:
 def it_learns_to_answer(tell: Tell) -> None:
     """Instructions -> a chat model whose loss on held-out answers has fallen, and which keeps a conversation."""
     chat = tell(
-        "finetune chat own instructions.jsonl --out chat --tokens 12000 "
+        "finetune chat own instructions.jsonl --out chat --epochs 100 --tokens 12000 "
         "--set learning_rate=0.01 --set rank=16 --set precision=float32"
     )
     assert chat["held_out_loss"]["after"] < chat["held_out_loss"]["before"] / 2

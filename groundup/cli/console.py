@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from groundup.files import json_bytes
 from groundup.progress import Advance
@@ -79,6 +80,9 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, parts: Sequence[tuple[str, str]]) -> None:
+        stderr_console().print(Text.assemble(*((text, style) for style, text in parts)), soft_wrap=True)
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:

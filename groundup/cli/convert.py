@@ -21,7 +21,10 @@ def command(
         Path, Option("--out", callback=name_to_write, help="The folder to write; for gguf the file, NAME.gguf.")
     ],
     to: Annotated[
-        str, Option("--to", help="hf (a Hugging Face folder), gguf (for llama.cpp), ollama (GGUF and Modelfile).")
+        str,
+        Option(
+            "--to", help="hf (a Hugging Face folder), gguf, gguf-adapter (for llama.cpp), ollama (GGUF, Modelfile)."
+        ),
     ] = "gguf",
     encoding: Annotated[
         str | None, Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
@@ -37,11 +40,13 @@ def command(
     """Write a model in another format: for transformers and vLLM (hf), llama.cpp (gguf) or Ollama (ollama).
 
     A GGUF file is written only if a real llama.cpp (extra `demo`) gives the same tokens, stop tokens, template, answers and probabilities. The
-    check takes some 20 seconds for a model of 135M, longer for larger ones; --no-check skips it.
+    check takes some 20 seconds for a model of 135M, longer for larger ones; --no-check skips it. An adapter is merged, but with gguf-adapter
+    written by itself, and checked beside its base.
 
     Examples:
         groundup convert runs/quickstart --to gguf --out chat.gguf --encoding q8_0
         groundup convert runs/quickstart --to ollama --out exported --create my-chat
+        groundup convert runs/mine --to gguf-adapter --out mine-lora.gguf
         groundup convert model.gguf --to hf --out folder
     """
     from groundup.device import select_compute
@@ -58,7 +63,7 @@ def command(
     opened = open_model(model, select_compute("cpu"), progress=progress)
     checks: list[tuple[str, dict[str, Any] | None]] = []
     checked = check and FORMATS[to].runs_in_llamacpp
-    gate = (lambda file: checks.append(parity(opened, file, encoding, progress))) if checked else None
+    gate = (lambda file: checks.append(parity(opened, file, to, encoding, progress))) if checked else None
     written = export(opened, to, out, encoding=encoding, system=system, check=gate, progress=progress)
     size_bytes = folder_bytes(written) if written.is_dir() else written.stat().st_size
     lines = [f"{written}: {size_bytes / 1e6:,.1f} MB."]
@@ -76,12 +81,15 @@ def command(
     print_result(lines, result, as_json)
 
 
-def parity(opened: "OpenModel", gguf: Path, encoding: str, progress: "Progress") -> tuple[str, dict[str, Any] | None]:
+def parity(
+    opened: "OpenModel", gguf: Path, to: str, encoding: str, progress: "Progress"
+) -> tuple[str, dict[str, Any] | None]:
     """Compare a GGUF file in llama.cpp with the model; return the result as a sentence and as values. Raises ModelError where they differ."""
-    from groundup.evaluate.parity import gate
+    from groundup.evaluate.parity import gate, gate_adapter
 
+    check = gate if to != "gguf-adapter" else gate_adapter
     try:
-        report = gate(opened, gguf, encoding=encoding, progress=progress)
+        report = check(opened, gguf, encoding=encoding, progress=progress)
     except MissingExtra as missing:
         return f"Not checked in llama.cpp. {missing.message} {missing.fix}", None
     try:

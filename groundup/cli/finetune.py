@@ -1,17 +1,27 @@
-"""`groundup finetune classifier | chat`: a pretrained model learns a task."""
+"""`groundup finetune classifier | chat | preference`: a pretrained model learns a task."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.api import CHAT_TOKENS, MESSAGES, finetune_chat, finetune_classifier
+from groundup.api import (
+    CHAT_EPOCHS,
+    MESSAGES,
+    PREFERENCE_BETA,
+    PREFERENCE_EPOCHS,
+    finetune_chat,
+    finetune_classifier,
+    finetune_preference,
+)
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import beginning
 from groundup.config import apply_sets
 
-app = options.verb_group("Fine-tune a pretrained model: as a classifier of texts, or to follow instructions.")
+app = options.verb_group(
+    "Fine-tune a pretrained model: as a classifier of texts, to follow instructions, to prefer the better of two answers."
+)
 
 
 @app.command()
@@ -146,19 +156,24 @@ def chat(
     out: options.OutOption,
     columns: options.ColumnsOption = "",
     layout: options.LayoutOption = "",
-    tokens: Annotated[int, Option("--tokens", min=1, help="Tokens read, prompts and repeats included.")] = CHAT_TOKENS,
+    epochs: Annotated[float, Option("--epochs", help="How often the whole set is read.")] = CHAT_EPOCHS,
+    tokens: Annotated[
+        int | None, Option("--tokens", min=1, help="At most so many tokens, prompts and repeats included.")
+    ] = None,
+    adapters: options.AdapterOptions = options.AdapterOptions(),
     training: options.FinetuneOptions = options.FinetuneOptions(),
     as_json: options.JsonOption = False,
 ) -> None:
-    """Teach a language model to follow instructions: LoRA adapters, trained on the answers only and merged at the end.
+    """Teach a language model to follow instructions: LoRA adapters in PEFT's format (or all weights), trained on the answers only.
 
-    DATA: rows with instruction, input and output (Alpaca), prompt and completion, messages, or conversations (ShareGPT). Rows with
-    "held_out": true are never trained on; where none has it, a tenth is held out. The same command again resumes where it stopped.
-    --set sets max_tokens, rank, alpha, batch_size, learning_rate, precision.
+    DATA: rows with instruction, input and output (Alpaca), prompt and completion, messages, or conversations (ShareGPT), of many turns, with
+    system prompts and tool calls. Rows with "held_out": true are never trained on; where none has it, a tenth is held out. Before the first
+    step the loss mask is shown on the first examples. The same command again resumes where it stopped. The folder opens as a model by the
+    name of its base; --merge makes it a whole model. --set sets max_tokens, alpha, batch_size, learning_rate, precision.
 
     Examples:
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
-        groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens 100000
+        groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens 100000 --rank 16
         groundup chat runs/mine
     """
     results = finetune_chat(
@@ -166,7 +181,8 @@ def chat(
         columns=columns,
         layout=layout,
         tokens=tokens,
-        **vars(training),
+        epochs=epochs,
+        **{**adapters.given(), **vars(training)},
         progress=console_progress(),
     )
     print_result(chat_lines(results, out), {**results, "folder": str(out)}, as_json)
@@ -177,9 +193,63 @@ def chat_lines(results: dict[str, Any], out: Path) -> list[str]:
     loss, counts = results["held_out_loss"], results["examples"]
     repeats = f" ({counts['repeats']:,} repeats left out)" if counts.get("repeats") else ""
     return [
-        f"{counts['train']:,} examples{repeats}, {results['tokens']:,} tokens in {results['steps']:,} steps ({results['precision']}), "
+        f"{counts['train']:,} examples{repeats}, {results['epochs']:.3g} epochs: {results['tokens']:,} tokens in "
+        f"{results['steps']:,} steps ({results['precision']}), "
         f"{results['elapsed_s']:.0f} s",
         f"{100 * results['supervised_share']:.0f} % of the tokens were learned (answers), the rest was read only (prompts)",
         f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats per token, {counts['held_out']} answers",
+        f"Try it: groundup chat {out}",
+    ]
+
+
+@app.command()
+@options.grouped()
+def preference(
+    model: options.ModelArgument,
+    data: Annotated[str, Argument(help="Pairs of answers: rows with prompt, chosen, rejected.")],
+    out: options.OutOption,
+    columns: options.ColumnsOption = "",
+    layout: options.LayoutOption = "",
+    epochs: Annotated[float, Option("--epochs", help="How often the whole set is read.")] = PREFERENCE_EPOCHS,
+    tokens: Annotated[
+        int | None, Option("--tokens", min=1, help="At most so many tokens, of both answers and repeats.")
+    ] = None,
+    beta: Annotated[float, Option("--beta", help="How strongly the model is held to what it was.")] = PREFERENCE_BETA,
+    adapters: options.AdapterOptions = options.AdapterOptions(),
+    training: options.FinetuneOptions = options.FinetuneOptions(),
+    as_json: options.JsonOption = False,
+) -> None:
+    """Teach a chat model which of two answers is the better one: direct preference optimization (DPO), with LoRA or of all weights.
+
+    DATA: rows with prompt, chosen and rejected, as texts or as messages. A tenth of the pairs is held out. Train on good answers first
+    (finetune chat): DPO moves a model between answers that it can give. The same command again resumes where it stopped.
+    --set sets max_tokens, alpha, batch_size, learning_rate, precision.
+
+    Examples:
+        groundup finetune preference runs/mine pairs.jsonl --out runs/preferred
+        groundup finetune preference smollm2-135m-instruct pairs.jsonl --out runs/preferred --beta 0.3 --merge
+    """
+    results = finetune_preference(
+        *(model, data, out),
+        columns=columns,
+        layout=layout,
+        epochs=epochs,
+        tokens=tokens,
+        beta=beta,
+        **{**adapters.given(), **vars(training)},
+        progress=console_progress(),
+    )
+    print_result(preference_lines(results, out), {**results, "folder": str(out)}, as_json)
+
+
+def preference_lines(results: dict[str, Any], out: Path) -> list[str]:
+    """Return the results as lines for people."""
+    loss, counts, likes = results["held_out_loss"], results["examples"], results["prefers"]
+    return [
+        f"{counts['train']:,} pairs, {results['epochs']:.3g} epochs: {results['tokens']:,} tokens in {results['steps']:,} steps "
+        f"({results['precision']}), {results['elapsed_s']:.0f} s",
+        f"held-out pairs whose chosen answer gained more than the rejected one: {results['accuracy_line']}",
+        f"chosen answer the more probable per token: {likes['before']:.0%} before, {likes['after']:.0%} after",
+        f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats per pair (0.693: no preference)",
         f"Try it: groundup chat {out}",
     ]

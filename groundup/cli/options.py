@@ -250,6 +250,22 @@ class FinetuneOptions:
 
 
 @dataclass(frozen=True)
+class AdapterOptions:
+    """What is trained of a language model, and what is written."""
+
+    train: Annotated[str, Option("--train", metavar="lora|all", help="LoRA adapters, or all weights.")] = "lora"
+    rank: Annotated[int, Option("--rank", min=1, help="Rank R of the adapters.")] = 8
+    targets: Annotated[
+        str, Option("--targets", metavar="NAME,...", help="Matrices with adapters, as query,value; default: all.")
+    ] = ""
+    merge: Annotated[bool, Option("--merge", help="Write the whole model with the adapters in it.")] = False
+
+    def given(self) -> dict[str, Any]:
+        """The options as arguments of the Python surface."""
+        return {**vars(self), "targets": tuple(name.strip() for name in self.targets.split(",") if name.strip())}
+
+
+@dataclass(frozen=True)
 class ListenOptions:
     """Address of a server, and access to it."""
 

@@ -57,6 +57,10 @@ def command(
     folder: Annotated[
         Path | None, Option("--models", help="A folder of models; default without MODEL: the pulled ones.")
     ] = None,
+    adapters: Annotated[
+        list[str] | None,
+        Option("--adapter", metavar="NAME=DIR", help="Serve an adapter of MODEL by its name (again for more)."),
+    ] = None,
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
     cors: Annotated[
@@ -75,6 +79,7 @@ def command(
         groundup serve runs/quickstart
         groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
         groundup serve smollm2-135m-instruct --precision int8
+        groundup serve smollm2-135m-instruct --adapter brief=runs/brief --adapter polite=runs/polite
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
@@ -88,7 +93,8 @@ def command(
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
-    server = server_of(registry_of(models or [], folder, progress), options, limits)
+    registry = registry_of(models or [], folder, progress, adapters or [])
+    server = server_of(registry, options, limits)
     loaded = server.loaded_models
     progress.say(loaded.determinism_note)
     note = emulation_note(loaded.precision, loaded.compute)
@@ -105,8 +111,13 @@ def command(
     )
 
 
-def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) -> "ModelRegistry":
-    """Return the registry of the named models and of those in the folder. Raises ConfigError, ModelError, FormatError, NetworkError."""
+def registry_of(
+    models: Sequence[str], folder: Path | None, progress: Progress, adapters: Sequence[str] = ()
+) -> "ModelRegistry":
+    """Return the registry of the named models, their adapters, and the models in the folder.
+
+    Raises ConfigError, ModelError, FormatError, NetworkError.
+    """
     from groundup.files import cache_folder
     from groundup.serve.model_registry import ModelRegistry
     from groundup.weights.model_io import find_model
@@ -116,13 +127,45 @@ def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) 
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
         found = {name: find_model(path, progress=progress), **classifier_of_build(name, path)}
-        for twice in found.keys() & named.keys():
-            raise ConfigError(f"Two models have the name {twice!r}.", fix="Name them yourself: NAME=PATH.")
-        named |= found
-    registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder)
+        _add(named, found)
+    bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
+    for name, path in map(name_and_path, adapters):
+        _add(named, {name: Path(path)})
+    registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder, bases)
     if not registry.listed():
         raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
     return registry
+
+
+def _add(named: dict[str, Path], found: dict[str, Path]) -> None:
+    """Add models to the named ones. Raises ConfigError for a name that is taken."""
+    for twice in found.keys() & named.keys():
+        raise ConfigError(f"Two models have the name {twice!r}.", fix="Name them yourself: NAME=PATH.")
+    named |= found
+
+
+def _base_of(adapter: str, named: dict[str, Path]) -> Path:
+    """Return which of the named models is the base of an adapter's folder. Raises ConfigError, ModelError (of another base), FormatError."""
+    from groundup.device import select_compute
+    from groundup.weights.adapter import base_name, is_adapter, with_adapter
+    from groundup.weights.model_io import open_model
+
+    folder = Path(adapter)
+    if not is_adapter(folder):
+        raise ConfigError(
+            f"--adapter {adapter} is not the folder of an adapter.", fix="Serve it as a model: NAME=PATH."
+        )
+    recorded = base_name(folder)
+    same = [path for path in named.values() if recorded in (path.name, str(path.resolve()))]
+    if not same and len(named) != 1:
+        raise ConfigError(
+            f"--adapter {adapter} is of {recorded}, which is none of the models that are served.",
+            fix=f"Name its base, too: groundup serve {recorded}",
+        )
+    base = (same or list(named.values()))[0]
+    if not same:  # a copy, or another model: its weights tell
+        with_adapter(open_model(base, select_compute("cpu")), folder, merge=False)
+    return base
 
 
 def classifier_of_build(name: str, path: str) -> dict[str, Path]:

@@ -2,9 +2,10 @@
 ConversationExample and PreferenceExample (a better and a worse answer)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from groundup.tokenizer.chat import Conversation, Message
+from groundup.tokenizer.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class ConversationExample:
     kind: str = ""
     held_out: bool = False
     check: Mapping[str, str] | None = None
+    tools: tuple[Tool, ...] = field(default=(), hash=False, repr=False)
+    """The tools that the assistant may call. (Not in the repr, whose hash identifies runs of before.)"""
 
     @property
     def instruction(self) -> str:
@@ -90,7 +93,7 @@ def to_conversation(example: ChatExample, *, answer: bool = True) -> Conversatio
     'Correct this.\\n\\nI is here.'
     """
     if isinstance(example, ConversationExample):
-        return Conversation(example.messages if answer else example.messages[:-1])
+        return Conversation(example.messages if answer else example.messages[:-1], example.tools)
     question = f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
     turns = (Message("user", question), Message("assistant", example.output))
     return Conversation(turns if answer else turns[:1])

@@ -169,12 +169,16 @@ def _first_places(some: Sequence[int], ids: Sequence[int]) -> list[int]:
 
 
 @contextlib.contextmanager
-def llama_server(gguf: Path, *, context_tokens: int) -> Iterator[LlamaServer]:
-    """Start llama.cpp on a file, with torch's number of threads. Raises MissingExtra without `xllamacpp`, LlamaError when loading fails."""
+def llama_server(gguf: Path, *, context_tokens: int, adapter: Path | None = None) -> Iterator[LlamaServer]:
+    """Start llama.cpp on a file (with a LoRA adapter beside it), with torch's number of threads.
+
+    Raises MissingExtra without `xllamacpp`, LlamaError when loading fails.
+    """
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtra("xllamacpp", "demo")
     key = secrets.token_hex(16)
     order = {"path": str(gguf), "context_tokens": context_tokens, "threads": torch.get_num_threads(), "key": key}
+    order["adapter"] = "" if adapter is None else str(adapter)
     with tempfile.TemporaryFile("w+", errors="replace") as log, _process(log) as process:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has already ended: `_address` reports why

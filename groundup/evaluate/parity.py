@@ -26,14 +26,18 @@ from typing import Any
 
 import torch
 
+from groundup.device import Compute
 from groundup.errors import ConfigError, ModelError, did_you_mean
 from groundup.evaluate.llamacpp import LlamaError, llama_server
 from groundup.evaluate.parity_checks import CHECKS, CONTEXT_TOKENS, TOLERANCES, Check, Sides
 from groundup.evaluate.parity_texts import PROMPTS, QUESTIONS
+from groundup.files import temporary_folder
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.runs import package_version
-from groundup.weights.model_io import OpenModel
+from groundup.weights.adapter import base_path
+from groundup.weights.gguf import write_gguf
+from groundup.weights.model_io import OpenModel, open_model
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,14 @@ def gate(
     gguf: Path,
     *,
     encoding: str,
+    adapter: Path | None = None,
     user_lines: Sequence[str] = (),
     prompts: Sequence[str] = PROMPTS,
     progress: Progress | None = None,
 ) -> ParityReport:
     """Compare `opened` (float32) with `gguf`, exported from it in `encoding`. `user_lines` are encoded, `prompts` continued.
+
+    `adapter`: of an adapter, which is in the weights of `opened`, the GGUF file; `gguf` is then of its base.
 
     A difference is a failed check in the report. Raises MissingExtra without xllamacpp, ConfigError for an unknown encoding, ModelError
     for anything but a float32 language model with a tokenizer.
@@ -88,14 +95,25 @@ def gate(
     checks: list[Check] = []
     try:
         with (
-            llama_server(gguf, context_tokens=min(CONTEXT_TOKENS, opened.config.context_tokens)) as llama,
-            (progress or Silent()).track(f"parity {gguf.name}", generations, "texts") as advance,
+            llama_server(
+                gguf, context_tokens=min(CONTEXT_TOKENS, opened.config.context_tokens), adapter=adapter
+            ) as llama,
+            (progress or Silent()).track(f"parity {(adapter or gguf).name}", generations, "texts") as advance,
         ):
             sides = Sides(opened.model, tokenizer, llama, TOLERANCES[encoding], advance, user_lines, prompts)
             checks.extend(_run(name, sides) for name in CHECKS)
     except LlamaError as error:
         checks = [Check("load", False, error.message, {})]
-    return ParityReport(gguf.name, encoding, f"xllamacpp {package_version('xllamacpp')}", tuple(checks))
+    return ParityReport((adapter or gguf).name, encoding, f"xllamacpp {package_version('xllamacpp')}", tuple(checks))
+
+
+def gate_adapter(opened: OpenModel, adapter: Path, *, encoding: str, progress: Progress | None = None) -> ParityReport:
+    """Compare an open adapter's model with `adapter`, its GGUF file, beside its base, which is written as f32 for this. As `gate`."""
+    base = open_model(base_path(opened.path), Compute(torch.device("cpu")))
+    with temporary_folder(adapter.parent) as folder:
+        file = folder / "base.gguf"
+        write_gguf(base.model, opened.tokenizer, file, encoding="f32", name="base")
+        return gate(opened, file, encoding=encoding, adapter=adapter, progress=progress)
 
 
 def _run(name: str, sides: Sides) -> Check:

@@ -1,32 +1,35 @@
-"""Instruction tuning: LoRA on all matrices of a language model's blocks, trained on answers only and merged at the end.
+"""Instruction tuning: LoRA on all matrices of a language model's blocks (or all weights), trained on answers only.
 
-    instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on the LoRA parameters -> merge -> folder
+    instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on the LoRA parameters -> folder
 
 The labels of the prompt are masked, which leaves the loss of the answer and its end-of-turn token. Their share is reported, and a data set
-without any is refused. A budget of tokens, prompts included and padding not, fixes the number of steps. The held-out loss before and after is
-that of `evaluate.tasks.answers`.
+without any is refused. The whole set is read so many epochs; a budget of tokens, prompts included and padding not, is a cap. The held-out loss
+before and after is that of `evaluate.tasks.answers`.
 
-results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, lengths (what was cut), tokens, steps, lora,
-precision, elapsed_s. trained_on.json: the hashes of the training examples (`data.trained_on`).
+results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, lengths (what was cut), mask (turns that are
+trained, the first examples), tokens, epochs, steps, lora, precision, elapsed_s.
+trained_on.json: the hashes of the training examples (`data.trained_on`).
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from groundup.config import to_plain
 from groundup.data.documents import ChatExample
 from groundup.data.reading.trained_on import write_trained_on
-from groundup.device import Compute, generator
-from groundup.errors import require_choices, require_counts
+from groundup.device import Compute
+from groundup.errors import require, require_choices, require_counts
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
 from groundup.files import sha256_text
+from groundup.finetune.adapters import begin_training, finish_chat
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
 from groundup.model.heads import LanguageModel
-from groundup.model.lora import add_lora, lora_parameters, merge_lora, remove_lora
+from groundup.model.lora import remove_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
@@ -35,11 +38,19 @@ from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps, open_kinds
-from groundup.train.run_lifecycle import begin_or_finished, finish
+from groundup.train.run_lifecycle import begin_or_finished
 from groundup.weights.model_io import ModelCard, OpenModel
 
-# An evaluation reads all held-out examples: at this interval it takes at most a quarter of the training.
+# An evaluation reads all held-out examples, a third of a step's work for each token: so often it takes at most a quarter of the training.
 EVALUATE_EVERY_TOKENS = 20_000
+EVALUATION_SHARE = 4 / 3
+# Of examples where no limit is given: longer ones are rare, and a few of them decide the memory.
+LONGEST_TOKENS = 1024
+MAX_EPOCHS = 1000
+# Of all weights of a pretrained model: at LoRA's rate they would forget what they know.
+ALL_LEARNING_RATE = 2e-5
+# Examples up to which only form and tone are learned, and up to which the kinds of tasks that they show.
+FORM_EXAMPLES, TASK_EXAMPLES = 1000, 10_000
 # Rows of the steps that measure the speed: as many tokens per second as with 8 (docs/log.md), and several steps in the time of one.
 MEASURED_ROWS = 2
 
@@ -48,18 +59,26 @@ MEASURED_ROWS = 2
 class ChatConfig:
     """How a model is trained on instructions. Raises ConfigError."""
 
-    tokens: int = 40_000
-    """Tokens read in training, prompts and repeats included."""
-    max_tokens: int = 128
-    """Examples are cut to this many tokens; one whose answer lies wholly behind is left out."""
+    tokens: int | None = None
+    """Tokens read in training at most, prompts and repeats included; None: no cap."""
+    epochs: float = 3.0
+    """How often the whole set is read."""
+    max_tokens: int | None = None
+    """Examples are cut to this many tokens; one whose answer lies wholly behind is left out. None: as long as the longest, at most 1,024."""
+    train: Literal["lora", "all"] = "lora"
+    """What is trained: LoRA adapters around the matrices of the blocks, or all weights."""
     rank: int = 8
     """R of LoRA."""
     alpha: float = 16.0
     """LoRA's scale is alpha / R."""
+    targets: tuple[str, ...] = ()
+    """Matrices with adapters: query, key, value, output, gate, up, down (or PEFT's q_proj, ...); none: all."""
+    merge: bool = False
+    """Whether the folder holds the whole model with the adapters in it, not the adapters alone."""
     batch_size: int = 8
     """Examples of one step."""
-    learning_rate: float = FINETUNE_LEARNING_RATE
-    """The highest learning rate, after the warm-up."""
+    learning_rate: float | None = None
+    """The highest learning rate, after the warm-up; None: 5e-4 for LoRA, 2e-5 for all weights."""
     precision: TrainPrecision = "auto"
     """Arithmetic of the matrix products; "auto" takes the faster."""
     loss: str | None = None
@@ -70,7 +89,17 @@ class ChatConfig:
     def __post_init__(self) -> None:
         require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
         require_choices(self)
+        require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, f"above 0 and at most {MAX_EPOCHS:,}")
         finetune_loss("chat", self.loss)
+
+    @property
+    def highest_rate(self) -> float:
+        """The highest learning rate."""
+        return self.learning_rate or (FINETUNE_LEARNING_RATE if self.train == "lora" else ALL_LEARNING_RATE)
+
+    def limit(self, context_tokens: int) -> int:
+        """Return the most tokens of an example."""
+        return min(self.max_tokens or LONGEST_TOKENS, context_tokens)
 
 
 def fit_chat(
@@ -89,17 +118,18 @@ def fit_chat(
     Raises DataError, ModelError, ConfigError, and what `fit` raises.
     """
     progress = progress or Silent()
-    model, tokenizer = language_model(opened)
+    model, _ = language_model(opened)
     data, batches = prepare(opened, examples, config)
-    base = frozen_fingerprint(model.requires_grad_(False))
+    base = frozen_fingerprint(model.requires_grad_(False))  # of all weights, whatever is trained
     held_out = sha256_text(repr(data.held_out))
     inputs = {"base": base, "examples": batches.fingerprint, "held_out": held_out}
-    finished = begin_or_finished(run, "chat", to_plain(config), inputs)
+    finished = begin_or_finished(run, "chat", recorded(config, run), inputs)
     if finished is not None:
         return finished
     report_data(data, progress)
-    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
-    task = AnswerLoss(data.held_out, max_tokens=min(config.max_tokens, opened.config.context_tokens))
+    progress.say(batches.line(config.epochs, config.tokens))
+    trained = begin_training(opened, config)
+    task = AnswerLoss(data.held_out, max_tokens=config.limit(opened.config.context_tokens))
 
     def evaluate() -> dict[str, float]:
         (found,) = task.measure(opened, compute=compute, progress=progress).measures
@@ -107,16 +137,16 @@ def fit_chat(
         known = {name: float(value) for name, value in bounds.items() if value is not None}
         return {"held_out_loss": found.value, **known}
 
-    fit_config, hooks = fit_config_of(batches, config), Hooks(evaluate, progress=progress)
+    held_out_tokens = len(data.held_out) * batches.mean_tokens / config.batch_size
+    fit_config, hooks = fit_config_of(batches, config, held_out_tokens), Hooks(evaluate, progress=progress)
     loss = finetune_loss("chat", config.loss)
     fitted = fit(model, batches, loss, fit_config, run, compute=compute, hooks=hooks)
     results = described(data, batches, fitted, run, model, config)
     progress.say(
         f"held-out answers, before: {results['held_out_loss']['before']:.3f}, after: {results['held_out_line']}"
     )
-    merge_lora(model)
     write_trained_on(run.path, data.learned, base=opened.path)
-    finish(run, model, tokenizer, results, card, card_figures(results))
+    finish_chat(run, opened, trained, results, card, card_figures(results), merge=config.merge)
     return results
 
 
@@ -125,29 +155,56 @@ def prepare(
 ) -> tuple[InstructionData, AnswerBatches]:
     """Return the instruction data and its batches. Raises DataError, ModelError."""
     _, tokenizer = language_model(opened)
-    max_tokens = min(config.max_tokens, opened.config.context_tokens)
+    max_tokens = config.limit(opened.config.context_tokens)
     data = make_instruction_data(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
     return data, AnswerBatches(data.train, batch_size=config.batch_size, seed=config.seed)
 
 
+def recorded(config: Any, run: RunFolder) -> dict[str, Any]:
+    """Return the config as run.json has it: in a run of an older version without the fields that it did not know, where they have their defaults."""
+    plain, default = (json.loads(json.dumps(to_plain(each))) for each in (config, type(config)()))  # lists for tuples
+    before = run.read_run().get("config") if run.run_file.exists() else None
+    known = before if isinstance(before, dict) else plain
+    return {name: value for name, value in plain.items() if name in known or value != default[name]}
+
+
 def report_data(data: InstructionData, progress: Progress) -> None:
-    """Report how many examples there are, how long they are, and the share of their tokens that have labels."""
+    """Report how many examples there are and what they can teach, how long they are, and what of them is trained."""
     repeats = f", {data.repeats:,} repeats left out" if data.repeats else ""
     progress.say(data.lengths.line())
-    progress.say(
-        f"{len(data.train):,} examples to learn from, {len(data.held_out):,} held out{repeats}. "
-        f"{data.supervised_share:.0%} of the tokens are learned (answers), the rest is read only (prompts)."
+    progress.say(f"{len(data.train):,} examples to learn from, {len(data.held_out):,} held out{repeats}.")
+    data.mask.show(progress)
+    progress.say(what_they_teach(len(data.train)))
+
+
+def what_they_teach(examples: int) -> str:
+    """Return what a model can learn from so many examples, in one sentence.
+
+    >>> what_they_teach(27)[:58]
+    '27 examples can teach form and tone, not facts: the loss f'
+    """
+    many = "an example" if examples == 1 else f"{examples:,} examples"
+    taught = "form and tone" if examples <= FORM_EXAMPLES else "form, tone and the kinds of tasks that they show"
+    if examples > TASK_EXAMPLES:
+        return (
+            f"{many} can teach {taught}; facts are better looked up (retrieval) than trust in what was learned of them."
+        )
+    return (
+        f"{many} can teach {taught}, not facts: the loss falls, and names, prices and dates are made up all the same. "
+        "For facts the way is retrieval: put the passage that holds the answer before the question."
     )
 
 
-def fit_config_of(batches: AnswerBatches, config: ChatConfig) -> FitConfig:
-    """Return `fit()`'s config for the token budget."""
-    steps = batches.steps_for(config.tokens)
-    evaluations = max(1, round(config.tokens / EVALUATE_EVERY_TOKENS))
+def fit_config_of(batches: AnswerBatches, config: ChatConfig, held_out_tokens: float = 0.0) -> FitConfig:
+    """Return `fit()`'s config for the epochs and the token budget."""
+    steps = batches.steps(config.epochs, config.tokens)
+    tokens = batches.mean_tokens * steps
+    interval = max(EVALUATE_EVERY_TOKENS, EVALUATION_SHARE * held_out_tokens)
+    evaluations = max(1, round(tokens / interval))
     return FitConfig(
         steps=steps,
         batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=config.highest_rate,
         weight_decay=0.0,  # LoRA's weights are small already, and B A is bounded by its rank
         precision=config.precision,
         compile="off",  # batches of many shapes
@@ -170,7 +227,7 @@ def described(
     after = as_measure("loss_nats", interval, int(found["held_out_answers"]), better="lower")
     counts = {"train": len(data.train), "held_out": len(data.held_out)}
     counts |= {"left_out": data.left_out, "repeats": data.repeats}
-    parameters = sum(parameter.numel() for parameter in lora_parameters(model))
+    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return {
         "held_out_loss": {"before": loss_before(run), "after": after.value},
         "held_out": after.plain(),
@@ -178,10 +235,16 @@ def described(
         "supervised_share": data.supervised_share,
         "examples": counts,
         "lengths": data.lengths.plain(),
+        "mask": data.mask.plain(),
+        "epochs": round(fitted.steps / batches.batches_per_epoch, 3),
         "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),
         "steps": fitted.steps,
         "train_loss": fitted.last_loss,
-        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters},
+        "train": config.train,
+        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters}
+        if config.train == "lora"
+        else None,
+        "parameters": parameters,
         "precision": fitted.precision,
         "elapsed_s": round(fitted.state.elapsed_s, 1),
     }
@@ -215,7 +278,7 @@ def measure_tokens_per_s(
     model, _ = language_model(opened)
     few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))
     _, batches = prepare(opened, examples, few)
-    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
+    begin_training(opened, config)
     fit_config = fit_config_of(batches, config)
     loss = finetune_loss("chat", config.loss)
     clock = StepClock(model, [batches.batch(0)], loss, fit_config, compute=compute)

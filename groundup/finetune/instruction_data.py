@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.data.documents import ChatExample, to_conversation
 from groundup.data.reading.distinct import hold_out
-from groundup.errors import DataError
-from groundup.evaluate.tasks.answers import cut
+from groundup.errors import DataError, ModelError
 from groundup.files import sha256_text
 from groundup.finetune.lengths import Lengths
-from groundup.finetune.order import EpochOrder
-from groundup.tokenizer.chat import Rendered, render
+from groundup.finetune.mask_xray import MaskXray
+from groundup.finetune.order import EpochBatches
+from groundup.tokenizer.chat import Conversation, Rendered, can_call_tools, render
 from groundup.tokenizer.fast import Tokenizer
 
 
@@ -32,6 +33,8 @@ class InstructionData:
     """Examples left out, as their instructions occur elsewhere (see `data.distinct`)."""
     lengths: Lengths
     """Of the training examples, before they were cut."""
+    mask: MaskXray
+    """What of the training examples is trained."""
 
     @property
     def left_out(self) -> int:
@@ -47,27 +50,45 @@ class InstructionData:
 def make_instruction_data(
     examples: Sequence[ChatExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
 ) -> InstructionData:
-    """Make distinct, separate the held-out examples, render, truncate. Raises DataError when nothing is left to train or to measure on."""
+    """Make distinct, separate the held-out examples, render, truncate.
+
+    Raises DataError when nothing is left to train or to measure on, ModelError when the chat template can't write what is in them.
+    """
     sides = hold_out(examples, seed)
-    whole = [render(to_conversation(example), tokenizer) for example in sides.train]
-    rendered = [(example, cut(each, max_tokens)) for example, each in zip(sides.train, whole, strict=True)]
-    kept = [(example, each) for example, each in rendered if any(each.mask[1:])]
+    talks = [to_conversation(example) for example in sides.train]
+    whole = [render_to_learn(talk, tokenizer) for talk in talks]
+    kept = [
+        (example, cut)
+        for example, each in zip(sides.train, whole, strict=True)
+        if any((cut := each.cut(max_tokens)).mask[1:])
+    ]
     if not kept:
         raise DataError(
             f"None of the {len(whole)} training examples has an answer within {max_tokens} tokens: nothing is left to learn.",
             fix="Give examples with answers, or raise max_tokens.",
         )
     learned, train = zip(*kept, strict=True)
-    lengths = Lengths.of_answers(whole, max_tokens)
-    return InstructionData(train, tuple(sides.held_out), learned, sides.repeats, lengths)
+    lengths, mask = Lengths.of_answers(whole, max_tokens), MaskXray.of(talks, whole, max_tokens, tokenizer)
+    return InstructionData(train, tuple(sides.held_out), learned, sides.repeats, lengths, mask)
 
 
-class AnswerBatches:
-    """Rendered examples as padded batches whose labels are the answers' tokens, epoch after epoch in the order of (seed, epoch)."""
+def render_to_learn(conversation: Conversation, tokenizer: Tokenizer) -> Rendered:
+    """Return the rendering whose mask has the assistant's answers and tool calls. Raises ModelError where the template can't write the calls."""
+    calls = any(message.calls for message in conversation.messages)
+    if calls and not can_call_tools(tokenizer):
+        raise ModelError(
+            "The conversations have tool calls, and this model's chat template does not write them.",
+            fix="Use a model that was made for tools, or leave these conversations out.",
+        )
+    return render(conversation, tokenizer, learn_calls=calls)
+
+
+class AnswerBatches(EpochBatches):
+    """Rendered examples as padded batches whose labels are the answers' tokens."""
 
     def __init__(self, rendered: Sequence[Rendered], *, batch_size: int, seed: int) -> None:
+        super().__init__([len(each.ids) for each in rendered], batch_size=batch_size, seed=seed)
         self._rendered = rendered
-        self._order = EpochOrder([len(each.ids) for each in rendered], batch_size, seed)
         self.fingerprint = sha256_text(f"{[(each.ids, each.mask) for each in rendered]} {batch_size} {seed}")
 
     @property
@@ -77,25 +98,17 @@ class AnswerBatches:
 
     def batch(self, position: int) -> Batch:
         """Return batch number `position`. It needs no mask: padding is on the right, where no real token attends, and has no labels."""
-        rows = [self._rendered[i] for i in self._order.indices(position)]
-        longest = max(len(row.ids) for row in rows) - 1
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        labels = torch.full((len(rows), longest), IGNORED_LABEL)
-        for place, row in enumerate(rows):
-            count = len(row.ids) - 1
-            ids[place, :count] = torch.tensor(row.ids[:-1])
-            targets = zip(row.ids[1:], row.mask[1:], strict=True)
-            labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in targets])
-        return Batch(ids, labels)
+        return Batch(*padded([self._rendered[i] for i in self._order.indices(position)]))
 
-    def steps_for(self, tokens: int) -> int:
-        """Return how many batches from the first on have `tokens` tokens, padding not counted; at least one."""
-        steps, read = 0, 0
-        while read < tokens:
-            read += self.num_tokens(steps)
-            steps += 1
-        return steps
 
-    def num_tokens(self, position: int) -> int:
-        """Return the tokens in one batch, padding not counted."""
-        return sum(len(self._rendered[i].ids) for i in self._order.indices(position))
+def padded(rows: Sequence[Rendered]) -> tuple[Tensor, Tensor]:
+    """Return ids and labels of texts [B, T], those of the answers alone; padding is on the right."""
+    longest = max(len(row.ids) for row in rows) - 1
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    labels = torch.full((len(rows), longest), IGNORED_LABEL)
+    for place, row in enumerate(rows):
+        count = len(row.ids) - 1
+        ids[place, :count] = torch.tensor(row.ids[:-1])
+        targets = zip(row.ids[1:], row.mask[1:], strict=True)
+        labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in targets])
+    return ids, labels

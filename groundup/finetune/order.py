@@ -41,3 +41,46 @@ class EpochOrder:
             self._batches = epoch_batches(self._lengths, self._batch_size, seed=self._seed, epoch=epoch)
             self._epoch = epoch
         return self._batches[place]
+
+
+class EpochBatches:
+    """Batches of examples with so many tokens each, epoch after epoch in the order of (seed, epoch); what they hold is made by a subclass."""
+
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
+        self._lengths = list(lengths)
+        self._order = EpochOrder(self._lengths, batch_size, seed)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in which every example occurs once."""
+        return self._order.batches_per_epoch
+
+    @property
+    def mean_tokens(self) -> float:
+        """Tokens of a batch in the mean, padding not counted."""
+        return sum(self._lengths) / self.batches_per_epoch
+
+    def num_tokens(self, position: int) -> int:
+        """Return the tokens in one batch, padding not counted."""
+        return sum(self._lengths[i] for i in self._order.indices(position))
+
+    def steps_for(self, tokens: int) -> int:
+        """Return how many batches from the first on have `tokens` tokens, padding not counted; at least one."""
+        steps, read = 0, 0
+        while read < tokens:
+            read += self.num_tokens(steps)
+            steps += 1
+        return steps
+
+    def steps(self, epochs: float, tokens: int | None) -> int:
+        """Return the steps of the epochs, or those that a budget of tokens allows."""
+        steps = max(1, round(epochs * self.batches_per_epoch))
+        return steps if tokens is None else min(steps, self.steps_for(tokens))
+
+    def line(self, epochs: float, tokens: int | None) -> str:
+        """Return how much is read as one line: epochs, and where the budget ends them."""
+        steps, whole = self.steps(epochs, tokens), self.batches_per_epoch
+        read = f"An epoch has {sum(self._lengths):,} tokens in {whole:,} steps; {steps / whole:.3g} epochs are read, {steps:,} steps"
+        if tokens is None or steps == max(1, round(epochs * whole)):
+            return f"{read}."
+        return f"{read} (of {epochs:g} epochs: the budget of {tokens:,} tokens is a cap)."

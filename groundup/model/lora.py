@@ -8,8 +8,11 @@ B starts at zero, so that the adapted model initially equals the original. `merg
 the same parameter names, without extra cost, and can be saved like any other.
 """
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -19,19 +22,34 @@ from groundup.errors import ConfigError, did_you_mean
 from groundup.model.experts import Experts
 from groundup.model.transformer import Block
 
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class LoRAWeights:
+    """The update of one matrix: `scale` B A."""
+
+    a: Float[Tensor, "R I"]
+    b: Float[Tensor, "O R"]
+    scale: float
+
+    @classmethod
+    def initial(cls, base: nn.Linear, *, rank: int, alpha: float, generator: torch.Generator) -> "LoRAWeights":
+        """Return the update that training begins with: A is Gaussian and keeps the variance of x, B is zero."""
+        weight = base.weight
+        first = torch.empty(rank, base.in_features).normal_(0.0, 1 / math.sqrt(base.in_features), generator=generator)
+        zeros = torch.zeros(base.out_features, rank, device=weight.device, dtype=weight.dtype)
+        return cls(first.to(weight.device, weight.dtype), zeros, alpha / rank)
+
 
 class LoRALinear(nn.Module):
-    """A frozen Linear and its low-rank update: [.., I] -> [.., O]."""
+    """A frozen Linear (or a quantised one) and its low-rank update: [.., I] -> [.., O]."""
 
-    def __init__(self, base: nn.Linear, *, rank: int, alpha: float, generator: torch.Generator) -> None:
+    def __init__(self, base: nn.Module, weights: LoRAWeights) -> None:
         super().__init__()
-        weight = base.weight
         self.base = base
-        self.scale = alpha / rank
-        # A is Gaussian and keeps the variance of x, B is zero.
-        first = torch.empty(rank, base.in_features).normal_(0.0, 1 / math.sqrt(base.in_features), generator=generator)
-        self.lora_a = nn.Parameter(first.to(weight.device, weight.dtype))
-        self.lora_b = nn.Parameter(torch.zeros(base.out_features, rank, device=weight.device, dtype=weight.dtype))
+        self.scale = weights.scale
+        self.lora_a, self.lora_b = nn.Parameter(weights.a), nn.Parameter(weights.b)
 
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
         low_rank = x @ self.lora_a.T * self.scale  # [.., R], scaled here where it is smallest
@@ -39,6 +57,7 @@ class LoRALinear(nn.Module):
 
     def merged(self) -> nn.Linear:
         """Return the equivalent plain Linear."""
+        assert isinstance(self.base, nn.Linear)
         with torch.no_grad():
             self.base.weight += (self.lora_b.float() @ self.lora_a.float() * self.scale).to(self.base.weight.dtype)
         return self.base
@@ -64,7 +83,8 @@ def add_lora(
     model.requires_grad_(False)
     for parent, name, linear in linears:
         if not targets or name in targets:
-            setattr(parent, name, LoRALinear(linear, rank=rank, alpha=alpha, generator=generator))
+            weights = LoRAWeights.initial(linear, rank=rank, alpha=alpha, generator=generator)
+            setattr(parent, name, LoRALinear(linear, weights))
 
 
 def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
@@ -81,6 +101,29 @@ def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for name, parameter in model.named_parameters() if name.endswith((".lora_a", ".lora_b"))]
 
 
+def lora_weights(model: nn.Module) -> dict[str, LoRAWeights]:
+    """Return copies of the adapters on the CPU by the names of their matrices: "transformer.blocks.0.attention.query"."""
+    return {
+        name: LoRAWeights(part.lora_a.detach().cpu().clone(), part.lora_b.detach().cpu().clone(), part.scale)
+        for name, part in model.named_modules()
+        if isinstance(part, LoRALinear)
+    }
+
+
+def attach_lora(model: nn.Module, weights: Mapping[str, LoRAWeights]) -> None:
+    """Put adapters around these matrices, on their device and in their dtype (bf16 where they are quantised); nothing is frozen."""
+    plain = next(model.parameters())
+    for name, each in weights.items():
+        a, b = (tensor.to(plain.device, plain.dtype) for tensor in (each.a, each.b))
+        model.set_submodule(name, LoRALinear(model.get_submodule(name), LoRAWeights(a, b, each.scale)))
+
+
+def shared_copy(model: M) -> M:
+    """Return a model of its own modules and the same tensors: adapters can be put around its matrices, and the weights are in memory once."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
 def merge_lora(model: nn.Module) -> None:
     """Merge every update into its matrix and restore the plain modules, all trainable."""
     _replace(model, LoRALinear.merged)
@@ -91,7 +134,7 @@ def remove_lora(model: nn.Module) -> None:
     _replace(model, lambda adapted: adapted.base)
 
 
-def _replace(model: nn.Module, plain: Callable[[LoRALinear], nn.Linear]) -> None:
+def _replace(model: nn.Module, plain: Callable[[LoRALinear], nn.Module]) -> None:
     for name, part in list(model.named_modules()):
         if isinstance(part, LoRALinear):
             model.set_submodule(name, plain(part))

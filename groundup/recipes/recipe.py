@@ -190,12 +190,14 @@ class ChatStage(StageConfig):
     """As of the data."""
     tokens: Count = 40_000
     """Upper limit of tokens seen in training, prompts and repeats included."""
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    """How often the whole set is read, where `tokens` and the budget allow it."""
     max_tokens: Count = 128
     """T: longer examples are cut."""
     rank: Count = 8
     """R of LoRA."""
     learning_rate: Annotated[float, Field(gt=0)] = FINETUNE_LEARNING_RATE
-    key_of_default = {"encoding": None}
+    key_of_default = {"encoding": None, "epochs": None}
 
 
 class EvaluateStage(StageConfig):

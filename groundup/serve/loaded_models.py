@@ -2,7 +2,8 @@
 
     async with loaded_models.lease(base, info, keep_alive_s) as loaded: ...       not unloaded while in use
 
-Loading runs in a thread beside the worker, so answers of other models continue meanwhile.
+Loading runs in a thread beside the worker, so answers of other models continue meanwhile. Adapters of one base have its weights in common: each is
+a model of its own modules around the same tensors, with a cache of its own.
 """
 
 import asyncio
@@ -10,8 +11,10 @@ import contextlib
 import functools
 import logging
 import time
+import weakref
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
@@ -21,12 +24,23 @@ from groundup.engine.precision import WEIGHT_BYTES, PrecisionChoice, open_in
 from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
+from groundup.model.lora import shared_copy
 from groundup.serve.model_registry import ModelInfo, determinism_note
 from groundup.serve.requests import FOREVER_S, RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
+from groundup.weights.adapter import with_adapter
 from groundup.weights.model_io import OpenModel
+from groundup.weights.verify import ADAPTER_WEIGHTS, verify_covered
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class OpenBase:
+    """Weights in memory, in the precision of the server: of a model, and of the adapters around them."""
+
+    opened: OpenModel
+    compute: Compute
 
 
 @dataclass
@@ -39,6 +53,9 @@ class LoadedModel:
     session: ModelSession | None
     """None for a classifier, which generates nothing."""
     size_bytes: int
+    base: OpenBase
+    base_bytes: int
+    """Of `size_bytes`, those that it has in common with other models of the same base."""
     users: int = 0
     keep_s: float = 0.0
     used_at: float = field(default_factory=time.monotonic)
@@ -52,6 +69,11 @@ class LoadedModel:
     def expires_in_s(self) -> float:
         """Seconds until it is unloaded, unless it is used again."""
         return FOREVER_S if self.keep_s == FOREVER_S else max(0.0, self.used_at + self.keep_s - time.monotonic())
+
+
+def weights_path(info: ModelInfo) -> Path:
+    """Return where the weights of a model lie, of an adapter those of its base."""
+    return (info.base or info.path).resolve()
 
 
 class LoadedModels:
@@ -74,6 +96,7 @@ class LoadedModels:
         self.memory_bytes = memory_bytes
         self.settings = settings
         self._loaded: dict[str, LoadedModel] = {}
+        self._bases: weakref.WeakValueDictionary[Path, OpenBase] = weakref.WeakValueDictionary()
         self._loading = asyncio.Lock()
 
     @property
@@ -120,29 +143,49 @@ class LoadedModels:
             self.unload_expired()
 
     async def _load(self, base: str, info: ModelInfo) -> LoadedModel:
-        size_bytes = int(WEIGHT_BYTES[self.precision] * info.parameters)
+        base_bytes = int(WEIGHT_BYTES[self.precision] * info.parameters)
+        size_bytes = base_bytes
+        if info.base is not None:
+            size_bytes += (info.path / ADAPTER_WEIGHTS).stat().st_size
         if info.kind == "language":  # and at most so many keys and values in a `BatchEngine`
             rows = 2 * self.settings.max_running
             full = cache_bytes(info.config, batch=rows, capacity=info.config.context_tokens)
             size_bytes += min(self.settings.cache_bytes, full)
-        self._make_room(size_bytes)
+        self._make_room(size_bytes - (base_bytes if weights_path(info) in self._bases else 0))
         try:
-            opened, compute, batch_engine = await in_own_thread(functools.partial(self._open_model, info))
+            opened, weights, batch_engine = await in_own_thread(functools.partial(self._open_model, info))
         except (GroundupError, OSError, MemoryError) as error:
             log.error("%s could not be loaded: %s", base, error)
             raise RequestError(f'model "{base}" could not be loaded; the server\'s log says why', status=500) from error
         session = None if batch_engine is None else ModelSession(batch_engine, self.worker)
-        loaded = LoadedModel(info, opened, Engine(opened, compute), session, size_bytes)
+        engine = Engine(opened, weights.compute)
+        loaded = LoadedModel(info, opened, engine, session, size_bytes, weights, base_bytes)
         self._loaded[base] = loaded
         return loaded
 
-    def _open_model(self, info: ModelInfo) -> tuple[OpenModel, Compute, BatchEngine | None]:
-        """Return the model and, for a language model, its BatchEngine. Raises GroundupError, OSError."""
-        opened, compute = open_in(self.precision, info.path, self.compute)
+    def _open_model(self, info: ModelInfo) -> tuple[OpenModel, OpenBase, BatchEngine | None]:
+        """Return the model, the weights that it may have in common with others, and of a language model its BatchEngine.
+
+        Raises GroundupError, OSError.
+        """
+        path = weights_path(info)
+        base = self._bases.get(path)
+        if base is None:
+            base = self._bases[path] = OpenBase(*open_in(self.precision, path, self.compute))
+        opened = base.opened
+        if info.base is not None:
+            verify_covered(info.path)
+            opened = with_adapter(replace(opened, model=shared_copy(opened.model)), info.path, merge=False)
         tokenizer = opened.require_tokenizer()
         if not isinstance(opened.model, LanguageModel):
-            return opened, compute, None
-        return opened, compute, BatchEngine(opened.model, tokenizer, compute, self.settings)
+            return opened, base, None
+        return opened, base, BatchEngine(opened.model, tokenizer, base.compute, self.settings)
+
+    def _used_bytes(self) -> int:
+        """Return the memory of all loaded models, with weights that several have in common counted once."""
+        models = list(self._loaded.values())
+        once = {id(each.base): each.base_bytes for each in models}
+        return sum(each.size_bytes - each.base_bytes for each in models) + sum(once.values())
 
     def _make_room(self, needed_bytes: int) -> None:
         """Unload the least recently used models until `needed_bytes` fit. Raises RequestError (503), at once where they never fit."""
@@ -153,7 +196,7 @@ class LoadedModels:
                 status=503,
             )
         idle = sorted((each.used_at, base) for base, each in self._loaded.items() if each.users == 0)
-        while sum(each.size_bytes for each in self._loaded.values()) + needed_bytes > self.memory_bytes:
+        while self._used_bytes() + needed_bytes > self.memory_bytes:
             if not idle:
                 raise RequestError("no memory for this model while others are in use; try again later", status=503)
             del self._loaded[idle.pop(0)[1]]

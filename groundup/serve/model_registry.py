@@ -29,6 +29,7 @@ from groundup.model.sizes import parameter_count
 from groundup.serve.requests import Options, RequestError, no_such_model
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tools import call_format
+from groundup.weights.adapter import adapter_reader, base_path, is_adapter
 from groundup.weights.formats import file_suffixes, reader_of
 from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import find_model, read_model_summary
@@ -57,6 +58,8 @@ class ModelInfo:
     """Whether its chat template supports tools, in a call format that can be parsed."""
     chats: bool
     """Whether it is a chat model; a base model only continues texts."""
+    base: Path | None = None
+    """Of an adapter, the model whose weights it changes."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -66,11 +69,17 @@ class ModelInfo:
         return ("completion", "embedding", *(("tools",) if self.calls_tools else ()))
 
 
-def read_model_info(name_or_path: str | Path) -> ModelInfo:
-    """Return the facts about a model. Raises ModelError (missing or incomplete) and FormatError (damaged)."""
+def read_model_info(name_or_path: str | Path, base: Path | None = None) -> ModelInfo:
+    """Return the facts about a model, of an adapter with `base` or the one that it names.
+
+    Raises ModelError (missing or incomplete) and FormatError (damaged).
+    """
     path = find_model(name_or_path)
-    summary = read_model_summary(str(path))
-    reader = reader_of(path)
+    adapts = path.is_dir() and is_adapter(path)
+    if adapts:
+        base = base or base_path(path)
+    reader = adapter_reader(base) if adapts else reader_of(path)
+    summary = reader.summary(path) if adapts else read_model_summary(str(path))
     texts = reader.texts(path)
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     return ModelInfo(
@@ -87,6 +96,7 @@ def read_model_info(name_or_path: str | Path) -> ModelInfo:
         license=texts.license,
         calls_tools=call_format(texts.chat_template) is not None,
         chats=texts.chats,
+        base=base if adapts else None,
     )
 
 
@@ -159,10 +169,17 @@ def full_name(name: str) -> str:
 class ModelRegistry:
     """The table of names. It reads files, so it is used outside of the event loop, by several threads at once."""
 
-    def __init__(self, models: Mapping[str, Path], folder: Path | None = None) -> None:
-        """`models`: name -> path. Raises ModelError or FormatError for an unusable model, ConfigError for an invalid name."""
-        self.folder = folder
-        self._info: dict[str, ModelInfo] = {full_name(name): read_model_info(path) for name, path in models.items()}
+    def __init__(
+        self, models: Mapping[str, Path], folder: Path | None = None, bases: Mapping[str, Path] | None = None
+    ) -> None:
+        """`models`: name -> path; `bases`: name of an adapter -> its base.
+
+        Raises ModelError or FormatError for an unusable model, ConfigError for an invalid name.
+        """
+        self.folder, bases = folder, bases or {}
+        self._info: dict[str, ModelInfo] = {
+            full_name(name): read_model_info(path, bases.get(name)) for name, path in models.items()
+        }
         self._aliases: dict[str, ModelAlias] = {}
         self._hidden: set[str] = set()
         self._lock = threading.RLock()

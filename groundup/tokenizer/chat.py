@@ -14,17 +14,19 @@ without marks: if the two differ, the template depends on the contents, can't be
 
 Ids: the text between two control tokens is encoded as a whole. For ordinary contents that equals tokenising the rendered text, in llama.cpp
 too. Mask: by character offsets, True where the loss counts, also for a token that straddles the edge of an answer.
-Left out: tool calls are not in the loss mask, since the template writes them.
+Tool calls are written by the template. With `learn_calls` a turn that has some is in the mask from where the generation prompt after the
+messages before it ends (these are rendered once more, with the same marks) to its end-of-turn token.
 """
 
 import bisect
+import contextlib
 import functools
 import itertools
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.errors import DataError, ModelError
@@ -67,6 +69,16 @@ class Conversation:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """The tokens `start` to `end` (exclusive) that an assistant's turn has in the loss mask."""
+
+    start: int
+    end: int
+    ended: bool
+    """Whether the last of them is an end-of-turn token: a model that never learns it does not stop."""
+
+
+@dataclass(frozen=True)
 class Rendered:
     """A rendered conversation."""
 
@@ -75,6 +87,21 @@ class Rendered:
     """Ids of the text; with the bos token once, where the tokenizer adds one."""
     mask: list[bool]
     """The loss mask: True for tokens of the assistant's contents and their end-of-turn tokens."""
+    contents: list[bool] = field(default_factory=list)
+    """True for tokens of any message's content; the others are the template's."""
+    turns: tuple[Turn, ...] = ()
+    """The assistant's turns in the mask. A turn of the conversation that the template drops, or empties, is none of them."""
+
+    def cut(self, max_tokens: int) -> "Rendered":
+        """Return the first `max_tokens` tokens; a turn that is cut has no end."""
+        kept = (
+            turn if turn.end <= max_tokens else Turn(turn.start, max_tokens, ended=False)
+            for turn in self.turns
+            if turn.start < max_tokens
+        )
+        return Rendered(
+            self.text, self.ids[:max_tokens], self.mask[:max_tokens], self.contents[:max_tokens], tuple(kept)
+        )
 
 
 class Marks(NamedTuple):
@@ -90,9 +117,12 @@ class Marks(NamedTuple):
         return text.translate({ord(mark): None for mark in self})
 
 
-def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_prompt: bool = False) -> Rendered:
+def render(
+    conversation: Conversation, tokenizer: Tokenizer, *, add_generation_prompt: bool = False, learn_calls: bool = False
+) -> Rendered:
     """Return text, ids and loss mask of a conversation. `add_generation_prompt` opens the assistant's next turn.
 
+    `learn_calls`: tool calls are in the mask, where the template renders earlier messages the same whatever follows them.
     Raises ModelError when the template refuses the conversation, fails, or exceeds its limits.
 
     >>> render(Conversation((Message("user", "Hi"),)), tokenizer).text
@@ -104,15 +134,45 @@ def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_p
     unmarked = _variables(conversation, lambda message: well_formed(message.content), well_formed)
     marks = _unused_marks(template + json.dumps(unmarked, ensure_ascii=False))
     guard = functools.partial(tokenizer.control_starts.sub, marks.guard)
-    with_marks = _variables(
-        conversation, lambda message: _mark(message, guard, marks), lambda text: guard(well_formed(text))
-    )
-    plain, marked = render_template(template, [shared | unmarked, shared | with_marks])
+
+    def with_marks(part: Conversation) -> dict[str, object]:
+        return _variables(part, lambda message: _mark(message, guard, marks), lambda text: guard(well_formed(text)))
+
+    plain, marked = render_template(template, [shared | unmarked, shared | with_marks(conversation)])
     text = marks.removed(marked)
     _require_equal(plain, text)
-    ids, mask = _encode(marked, tokenizer, marks)
+    called: list[int] = []
+    if learn_calls:
+        before = [replace(conversation, messages=messages) for messages in _before_calls(conversation)]
+        opened = [{**shared, **with_marks(part), "add_generation_prompt": True} for part in before]
+        called = _call_starts(template, opened, marked)
+    ids, offsets = _encode(marked, tokenizer, marks)
     whole = tokenizer.with_bos(ids)
-    return Rendered(text, whole, [False] * (len(whole) - len(ids)) + mask)
+    offsets = [(0, 0)] * (len(whole) - len(ids)) + offsets
+    answers = list(_answers(marked, called, tokenizer, marks))
+    mask = list(_overlapping(offsets, answers))
+    return Rendered(text, whole, mask, list(_overlapping(offsets, _contents(marked, marks))), _turns(offsets, answers))
+
+
+def can_call_tools(tokenizer: Tokenizer) -> bool:
+    """Return whether the model's template writes tool calls; one that does not drops them without a word."""
+    return "tool_calls" in _template(tokenizer)
+
+
+def _before_calls(conversation: Conversation) -> list[tuple[Message, ...]]:
+    """Return the messages before each turn of the assistant that has tool calls."""
+    messages = conversation.messages
+    return [messages[:place] for place, message in enumerate(messages) if message.role == "assistant" and message.calls]
+
+
+def _call_starts(template: str, opened: Sequence[dict[str, object]], marked: str) -> list[int]:
+    """Return where turns with calls begin in the marked text, of those whose generation prompt the text has there."""
+    starts = []
+    for variables in opened:
+        with contextlib.suppress(ModelError):  # a template may refuse to end there; the turn is then not in the mask
+            (prompt,) = render_template(template, [variables])
+            starts += [len(prompt)] if marked.startswith(prompt) else []
+    return starts
 
 
 def _template(tokenizer: Tokenizer) -> str:
@@ -189,10 +249,10 @@ def _require_equal(plain: str, unmarked: str) -> None:
     )
 
 
-def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int], list[bool]]:
-    """Return ids and mask of a marked text."""
+def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int], list[TextSpan]]:
+    """Return the ids of a marked text, and their places in the text without marks."""
     ids: list[int] = []
-    offsets: list[TextSpan] = []  # in the text without marks
+    offsets: list[TextSpan] = []
     start = 0
     for part, control_id in tokenizer.split_control(marked, unless_after=marks.guard):
         text = marks.removed(part)
@@ -203,24 +263,55 @@ def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int],
         ids.extend(part_ids)
         offsets.extend((start + first, start + last) for first, last in spans)
         start += len(text)
-    return ids, list(_supervised(offsets, _answers(marked, tokenizer, marks)))
+    return ids, offsets
 
 
-def _answers(marked: str, tokenizer: Tokenizer, marks: Marks) -> Iterator[TextSpan]:
-    """Yield the spans of the assistant's contents in the text without marks, with the spaces and the end-of-turn token right after."""
+def _answers(marked: str, called: Sequence[int], tokenizer: Tokenizer, marks: Marks) -> Iterator[tuple[int, int, bool]]:
+    """Yield what counts in the text without marks, in order: start and end of the assistant's contents with the spaces and the end-of-turn token
+    right after, of turns with calls from `called` to that token; and whether the token is there."""
     stops = [text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids]
     turn_end = "|".join(map(re.escape, sorted(stops, key=len, reverse=True)))
-    answer = re.compile(rf"{marks.open}[^{marks.open}{marks.close}]*{marks.close}(?:\s*(?:{turn_end}))?")
-    mark_positions = [match.start() for match in re.finditer(f"[{''.join(marks)}]", marked)]
-    for match in answer.finditer(marked):
-        start, end = (position - bisect.bisect_left(mark_positions, position) for position in match.span())
-        yield start, end
+    answer = re.compile(rf"{marks.open}[^{marks.open}{marks.close}]*{marks.close}(?:\s*({turn_end}))?")
+    call = re.compile(rf".*?(?<!{marks.guard})({turn_end})", re.DOTALL)
+    position = _Unmarked(marked, marks)
+    calls = [found for start in called if (found := call.match(marked, start))]
+    inside = [found.span() for found in calls]
+    contents = [found for found in answer.finditer(marked) if not any(a <= found.start() < b for a, b in inside)]
+    for found in sorted([*calls, *contents], key=lambda found: found.start()):
+        yield position(found.start()), position(found.end()), bool(found.group(1))
 
 
-def _supervised(offsets: Iterable[TextSpan], answers: Iterable[TextSpan]) -> Iterator[bool]:
-    """Yield for each token whether it overlaps an answer; both are in order."""
-    remaining = deque(answers)
+def _contents(marked: str, marks: Marks) -> Iterator[TextSpan]:
+    """Yield the spans of all messages' contents in the text without marks."""
+    position = _Unmarked(marked, marks)
+    for found in re.finditer(
+        rf"{marks.open}[^{marks.close}]*{marks.close}|{marks.fence}[^{marks.fence}]*{marks.fence}", marked
+    ):
+        yield position(found.start()), position(found.end())
+
+
+class _Unmarked:
+    """Places of a marked text in the text without marks."""
+
+    def __init__(self, marked: str, marks: Marks) -> None:
+        self._marks = [match.start() for match in re.finditer(f"[{''.join(marks)}]", marked)]
+
+    def __call__(self, place: int) -> int:
+        return place - bisect.bisect_left(self._marks, place)
+
+
+def _overlapping(offsets: Iterable[TextSpan], spans: Iterable[tuple[Any, ...]]) -> Iterator[bool]:
+    """Yield for each token whether it overlaps one of the spans; both are in order."""
+    remaining = deque(spans)
     for start, end in offsets:
         while remaining and remaining[0][1] <= start:
             remaining.popleft()
         yield bool(remaining) and remaining[0][0] < end
+
+
+def _turns(offsets: Sequence[TextSpan], answers: Iterable[tuple[int, int, bool]]) -> tuple[Turn, ...]:
+    """Return the tokens of each answer."""
+    starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
+    return tuple(
+        Turn(bisect.bisect_right(ends, start), bisect.bisect_left(starts, end), ended) for start, end, ended in answers
+    )

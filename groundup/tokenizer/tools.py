@@ -13,7 +13,7 @@ import functools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jinja2
@@ -113,6 +113,30 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
     calls = [_call(each) for each in (value if isinstance(value, list) else [value])]
     whole = tuple(call for call in calls if call is not None)
     return whole if whole and len(whole) == len(calls) else None
+
+
+def calls_of(value: Any) -> tuple[ToolCall, ...] | None:
+    """Return the calls of a client or of training data: a text of JSON, or a list as OpenAI has it; None where one is not a complete call.
+
+    >>> calls_of([{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}, "id": "a"}])
+    (ToolCall(name='f', arguments={'x': 1}, id='a'),)
+    """
+    if isinstance(value, str):
+        return read_calls(value)
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        return None
+    calls = []
+    for each in value:
+        function = each.get("function", each)
+        if not isinstance(function, dict):
+            return None
+        arguments = function.get("arguments", {})
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        read = read_calls(f'{{"name": {json.dumps(function.get("name"))}, "arguments": {text or "{}"}}}')
+        if read is None:
+            return None
+        calls.append(replace(read[0], id=str(each.get("id") or "")))
+    return tuple(calls) or None
 
 
 def _call(value: Any) -> ToolCall | None:

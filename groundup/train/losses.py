@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.errors import ConfigError, did_you_mean
@@ -46,11 +47,34 @@ def class_loss(model: nn.Module, batch: Any) -> LossSum:
     return LossSum((nats * batch.weights).sum(), len(batch.labels))
 
 
+def answer_logprobs(model: LanguageModel, ids: Int[Tensor, "N T"], labels: Int[Tensor, "N T"]) -> Float[Tensor, " N"]:
+    """Return the log-probability of each row's labels, summed over those that count."""
+    hidden, wanted = model.hidden(ids).flatten(0, 1), labels.flatten()  # [N*T, C], [N*T]
+    counted = (wanted != IGNORED_LABEL).nonzero().squeeze(1)
+    logits = model.logits(hidden.index_select(0, counted)).float()
+    each = -F.cross_entropy(logits, wanted[counted], reduction="none")
+    rows = torch.div(counted, ids.shape[1], rounding_mode="floor")
+    return torch.zeros(len(ids), device=each.device).index_add(0, rows, each)
+
+
+def preference_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Direct preference optimization, summed over pairs (Rafailov et al. 2023, eq. 7).
+
+        L = -log sigmoid(beta [(log pi(w) - log ref(w)) - (log pi(l) - log ref(l))])        w: the chosen answer, l: the rejected one
+
+    `batch` has ids and labels [B, 2, T], the chosen answer first, the reference's log-probabilities [B, 2], and beta.
+    """
+    assert isinstance(model, LanguageModel)
+    policy = answer_logprobs(model, batch.ids.flatten(0, 1), batch.labels.flatten(0, 1)).view(-1, 2)  # [B, 2]
+    rewards = batch.beta * (policy - batch.reference)
+    return LossSum(-F.logsigmoid(rewards[:, 0] - rewards[:, 1]).sum(), len(rewards))
+
+
 @dataclass(frozen=True)
 class FinetuneLoss:
     """A loss that a fine-tuning run can be trained with: `--set loss=NAME`."""
 
-    kind: Literal["chat", "classifier"]
+    kind: Literal["chat", "classifier", "preference"]
     """The kind of run whose batches it reads."""
     loss: Loss
 
@@ -59,6 +83,7 @@ class FinetuneLoss:
 FINETUNE_LOSSES: dict[str, FinetuneLoss] = {
     "next_token": FinetuneLoss("chat", next_token_loss),
     "class": FinetuneLoss("classifier", class_loss),
+    "dpo": FinetuneLoss("preference", preference_loss),
 }
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from groundup.errors import ConfigError
 from groundup.progress import Progress
+from groundup.weights.adapter import ADAPTER_READER, is_adapter
 from groundup.weights.gguf import GGUF, GGUF_READER
+from groundup.weights.gguf_adapter import GGUF_ADAPTER
 from groundup.weights.hf import HF
 from groundup.weights.model_format import Check, ExportOptions, ModelFormat, ModelReader, OpenModel
 from groundup.weights.modelfile import OLLAMA
@@ -17,6 +19,7 @@ FORMATS: dict[str, ModelFormat] = {
     "hf": HF,
     "gguf": GGUF,
     "ollama": OLLAMA,
+    "gguf-adapter": GGUF_ADAPTER,
 }
 
 
@@ -27,6 +30,8 @@ def file_suffixes() -> tuple[str, ...]:
 
 def reader_of(path: Path) -> ModelReader:
     """How the model at a path that exists is read. A file of no known suffix is taken for GGUF, whose header says what it is."""
+    if path.is_dir() and is_adapter(path):
+        return ADAPTER_READER
     suffix = "" if path.is_dir() else path.suffix
     readers = (each.reader for each in FORMATS.values() if each.reader and each.suffix == suffix)
     return next(readers, GGUF_READER)

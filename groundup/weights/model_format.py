@@ -41,6 +41,8 @@ class OpenModel:
     """The hub's word for it, where a card or the GGUF names one."""
     decision: Decision = field(default_factory=Decision)
     """Of a classifier: how its scores become a label."""
+    adapter: Any = None
+    """The `weights.adapter.Adapter` that is in its weights; None: it is no adapter's folder."""
 
     def require_tokenizer(self) -> Tokenizer:
         """Return the tokenizer. Raises ModelError when the model has none."""

@@ -1,7 +1,7 @@
 """The only way between models and disk for the other rooms: `open_model`, `save_model`, and `read_model_summary` for a shape without its weights.
 
-open_model takes a name of the catalog, a Hugging Face or run folder, a .gguf, a folder with one .gguf, or a build folder (its chat stage, or the
-stage that `prefer` names). Where a manifest of ours covers it, every byte is checked first: hashing costs half a second a
+open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf, a folder with one .gguf, or a build folder (its
+chat stage, or the stage that `prefer` names). Where a manifest of ours covers it, every byte is checked first: hashing costs half a second a
 gigabyte, less than reading the weights. save_model writes a folder that transformers, vLLM and Ollama open as it is.
 
 read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It takes, in this order: a .toml with the
@@ -26,6 +26,7 @@ from groundup.model.presets import PRESETS
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.adapter import base_name, is_adapter
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
 from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.catalog import pull
@@ -76,16 +77,23 @@ def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Prog
     if os.path.isdir(path):
         if path.parent == cache_folder("models"):
             hold(path)
-        return _inner_model(path, prefer)
+        return _with_base(_inner_model(path, prefer), progress)
     if str(name_or_path) in CATALOG:
         return pull(str(name_or_path), None, progress)
     known = did_you_mean(str(name_or_path), CATALOG)
     raise ModelError(f"There is no model {str(name_or_path)!r}: no such folder or file, and no such name.", fix=known)
 
 
+def _with_base(path: Path, progress: Progress | None) -> Path:
+    """Return the path; the base of an adapter is pulled when it is not there yet. Raises ModelError, NetworkError."""
+    if path.is_dir() and is_adapter(path) and (name := base_name(path)) in CATALOG and not os.path.exists(name):
+        pull(name, None, progress)
+    return path
+
+
 def _inner_model(folder: Path, prefer: str) -> Path:
     """The folder itself, a build's stage, or the one .gguf in it."""
-    if (folder / CONFIG_FILE).exists():
+    if (folder / CONFIG_FILE).exists() or is_adapter(folder):
         return folder
     if (folder / BUILD_FILE).exists():
         stage = folder / prefer
@@ -138,7 +146,8 @@ def read_model_summary(name_or_path: str) -> ModelSummary:
     is_file = os.path.isfile(path)
     if is_file and path.suffix == ".toml":
         return _of_toml(path)
-    if os.path.isdir(path) and not (path / CONFIG_FILE).exists() and RunFolder(path).run_file.exists():
+    whole = (path / CONFIG_FILE).exists() or is_adapter(path)
+    if os.path.isdir(path) and not whole and RunFolder(path).run_file.exists():
         return _of_unfinished(RunFolder(path))
     if os.path.exists(path):
         found = find_model(path.parent if is_file and path.name == CONFIG_FILE else path)

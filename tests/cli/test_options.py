@@ -18,6 +18,7 @@ FOLDERS = {
     "pull": ["pull", "nowhere", "--out"],
     "finetune classifier": ["finetune", "classifier", "nowhere", "nowhere", "--out"],
     "finetune chat": ["finetune", "chat", "nowhere", "nowhere", "--out"],
+    "finetune preference": ["finetune", "preference", "nowhere", "nowhere", "--out"],
     "lab": ["lab", "nowhere", "--text", "a", "--pictures"],
 }
 FILES = {

@@ -64,9 +64,11 @@ def plain(example: Any) -> dict[str, Any]:
     """The fields of an example that are not empty; messages as [role, content]."""
     fields = {name.name: getattr(example, name.name) for name in dataclasses.fields(example)}
     return {
-        name: [[each.role, each.content] for each in value] if isinstance(value, tuple) else value
+        name: [[each.role, each.content] if isinstance(each, Message) else each["function"]["name"] for each in value]
+        if isinstance(value, tuple)
+        else value
         for name, value in fields.items()
-        if value not in ("", None, False)
+        if value not in ("", None, False, ())
     }
 
 

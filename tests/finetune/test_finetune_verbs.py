@@ -188,7 +188,7 @@ def test_from_instructions_to_a_chat_model_that_is_measured_beside_its_base(
     base: Path, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    settings = ("--tokens", "8000", "--set", "learning_rate=1e-2", "--set", "precision=float32")
+    settings = ("--tokens", "8000", "--epochs", "100", "--set", "learning_rate=1e-2", "--set", "precision=float32")
     shown = told(capsys, "finetune", "chat", base, tasks, "--out", out, *settings)
     assert "% of the tokens were learned" in shown and "held-out loss" in shown
     table = told(capsys, "evaluate", base, out, "--data", tasks, "--out", tmp_path / "results.json")

@@ -26,7 +26,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 OpenBase = Callable[[], OpenModel]
-CONFIG = ChatConfig(tokens=20_000, learning_rate=1e-2, precision="float32", max_tokens=48)
+CONFIG = ChatConfig(tokens=20_000, epochs=1000, learning_rate=1e-2, precision="float32", max_tokens=48, merge=True)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from groundup.errors import ConfigError
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import (
     LoRALinear,
+    LoRAWeights,
     add_lora,
     lora_parameters,
     merge_lora,
@@ -73,7 +74,7 @@ def test_removed_adapters_leave_every_bit_as_it_was(model_of: ModelOf) -> None:
 def test_correction_equals_the_product_written_out() -> None:
     torch.manual_seed(0)
     base = torch.nn.Linear(6, 5)
-    layer = LoRALinear(base, rank=3, alpha=6.0, generator=torch.Generator().manual_seed(0))
+    layer = LoRALinear(base, LoRAWeights.initial(base, rank=3, alpha=6.0, generator=torch.Generator().manual_seed(0)))
     torch.nn.init.normal_(layer.lora_b)
     x = torch.randn(4, 6)
     expected = x @ (base.weight + 2.0 * layer.lora_b @ layer.lora_a).T + base.bias  # alpha / R = 2

@@ -386,6 +386,13 @@ def write_build(folder: Path) -> Path:
             "supervised_share": 0.41,
             "held_out_loss": {"before": 2.31, "after": 1.78},
             "examples": {"train": 468, "held_out": 52},
+            "mask": {
+                "turns": 470,
+                "dropped": 2,
+                "cut": 1,
+                "endless": 0,
+                "shown": [{"pieces": [{"kind": "read only", "text": "2+2?"}, {"kind": "trained", "text": "<b>4</b>"}]}],
+            },
         },
     )
     write_lines(folder / "chat/metrics.jsonl", metrics(160, 2.4, 1.6, "validation_loss", 512))

@@ -107,6 +107,8 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
         ("chat", "was instruction-tuned by its authors"),
         ("chat", "12 of 20"),
         ("chat", "✗ wrong"),
+        ("chat", "Of 470 turns of the assistant 468 are trained; 1 are cut at the limit of tokens"),
+        ("chat", "2+2?<b>4</b>"),
         ("data", "held out for test380,989"),
         ("pretrain", "bits per byte on test (n = 16,384 tokens)2.12"),
         ("pretrain", "bits per byte on validation2.09"),

@@ -1,6 +1,6 @@
 """A program: real llama.cpp's log-probabilities after some prompts, file by file. In a process of its own, which an assertion in llama.cpp ends.
 
-stdin: one JSON line a file, {"path", "prompts", "told", "vocab_size", "plain"}.
+stdin: one JSON line a file, {"path", "adapter", "prompts", "told", "vocab_size", "plain"}.
 stdout: one JSON line a file, [prompts][V] with null for what is not told, or {"error"}.
 Keys and values are kept in float32 (llama.cpp's own default, 16 bits, is off by 0.03 in models as small as those of the tests).
 """
@@ -13,9 +13,13 @@ from typing import Any
 import xllamacpp
 
 
-def load(path: str) -> Any:
+def load(path: str, adapter: str) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path = path
+    if adapter:
+        lora = xllamacpp.CommonAdapterLoraInfo()
+        lora.path, lora.scale = adapter, 1.0
+        params.lora_adapters = [lora]
     params.n_ctx, params.n_parallel, params.n_gpu_layers = 1024, 1, 0
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
@@ -42,7 +46,7 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         try:
-            server = load(order["path"])
+            server = load(order["path"], order["adapter"])
             rest = (order["told"], order["vocab_size"], order["plain"])
             result: Any = [logprobs(server, prompt, *rest) for prompt in order["prompts"]]
         except RuntimeError as error:

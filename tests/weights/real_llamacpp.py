@@ -27,6 +27,8 @@ class Order:
     """A token that is a whole character; of our small tokenizers the first, "!"."""
     told: int = 0
     """Of how many tokens llama.cpp tells the log-probability, the most probable ones; 0: of all."""
+    adapter: str = ""
+    """The GGUF file of a LoRA adapter beside it."""
 
 
 def order(path: Path, model: torch.nn.Module, vocab_size: int, *, length: int = 60, seed: int = 0) -> Order:
@@ -65,5 +67,5 @@ def ask(orders: Sequence[Order]) -> list[torch.Tensor]:
 
 
 def _line(order: Order) -> str:
-    values = {name: getattr(order, name) for name in ("prompts", "vocab_size", "plain")}
+    values = {name: getattr(order, name) for name in ("adapter", "prompts", "vocab_size", "plain")}
     return json.dumps({"path": str(order.path), "told": order.told or order.vocab_size, **values})

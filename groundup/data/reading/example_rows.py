@@ -13,7 +13,7 @@ from groundup.data.documents import ChatExample, ConversationExample, Example, I
 from groundup.data.processing.clean import clean
 from groundup.data.reading.description import Description
 from groundup.data.reading.records import BadRow, Row
-from groundup.data.reading.roles import filled_text_at, history_at, label_at, text_at, transcript, turns_at
+from groundup.data.reading.roles import filled_text_at, history_at, label_at, text_at, tools_at, transcript, turns_at
 from groundup.tokenizer.chat import Message
 
 AnyExample = Example | ChatExample | PreferenceExample
@@ -57,9 +57,9 @@ def _with_turns_before(example: InstructionExample, before: tuple[Message, ...])
 
 
 def _conversation(row: Row, roles: Mapping[str, str], name: str) -> ConversationExample:
-    return ConversationExample(
-        _answered((*_system(row, roles), *turns_at(row, roles["messages"]))), **_identity(row, name)
-    )
+    messages = _answered((*_system(row, roles), *turns_at(row, roles["messages"])))
+    tools = tools_at(row, roles["tools"]) if "tools" in roles else ()
+    return ConversationExample(messages, **_identity(row, name), tools=tools)
 
 
 def _preference(row: Row, roles: Mapping[str, str], name: str) -> PreferenceExample:
@@ -73,9 +73,9 @@ def _preference(row: Row, roles: Mapping[str, str], name: str) -> PreferenceExam
     last = chosen[-1], rejected[-1]
     if not prompt or {each.role for each in last} != {"assistant"}:
         raise BadRow("it has no prompt with two answers of an assistant")
-    if last[0].content == last[1].content:
-        raise BadRow("its two answers are the same")
     better, worse = (clean(each.content).text for each in last)
+    if better.strip() == worse.strip():
+        raise BadRow("its two answers are the same")
     return PreferenceExample(tuple(map(_cleaned, prompt)), better, worse, _id(row, name))
 
 
@@ -101,7 +101,7 @@ def _answered(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return the messages up to the last answer, cleaned. Raises BadRow where nothing is asked and answered."""
     last = max((place for place, message in enumerate(messages) if message.role == "assistant"), default=0)
     kept = tuple(map(_cleaned, messages[: last + 1]))
-    if last == 0 or not kept[-1].content.strip():
+    if last == 0 or not (kept[-1].content.strip() or kept[-1].calls):
         raise BadRow("has no answer of an assistant to a message before it")
     return kept
 

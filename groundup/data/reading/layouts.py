@@ -21,6 +21,7 @@ from groundup.data.reading.roles import (
     label_at,
     normal_name,
     text_at,
+    tools_at,
     transcript,
     turns_at,
 )
@@ -29,7 +30,7 @@ Layout = Literal["preference", "conversation", "instruction", "prompt-completion
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "preference": (("chosen", "rejected"), ("prompt", "system")),
-    "conversation": (("messages",), ("system",)),
+    "conversation": (("messages",), ("system", "tools")),
     "instruction": (("instruction", "output"), ("input", "system", "history")),
     "prompt-completion": (("prompt", "completion"), ("system",)),
     "labelled": (("text", "label"), ()),
@@ -84,6 +85,7 @@ VALUES: Mapping[str, Callable[[Row, str], Any]] = {
     "completion": lambda row, column: turns_at(row, column, "assistant"),
     "chosen": lambda row, column: turns_at(row, column, "assistant"),
     "rejected": lambda row, column: turns_at(row, column, "assistant"),
+    "tools": tools_at,
 }
 
 

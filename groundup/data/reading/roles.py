@@ -4,12 +4,14 @@
 uses them on all: so what was recognised is what is read.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from groundup.data.reading.records import BadRow, Row, Unusable
 from groundup.tokenizer.chat import Message, Role
+from groundup.tokenizer.tools import Tool, ToolCall, calls_of
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "text": (
@@ -30,6 +32,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "completion": ("completion", "response", "answer", "output", "targets", "solution", "assistant", "reply"),
     "chosen": ("chosen", "accepted"),
     "rejected": ("rejected",),
+    "tools": ("tools", "functions"),
 }  # fmt: skip
 # Roles whose columns are also recognised by the last word of their names: review_text, airline_sentiment.
 BY_LAST_WORD = {
@@ -40,8 +43,10 @@ SPEAKERS: Mapping[str, Role] = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "bot", "chatgpt", "model"), "assistant"),
     **dict.fromkeys(("system",), "system"),
-    **dict.fromkeys(("tool", "function", "observation"), "tool"),
+    **dict.fromkeys(("tool", "function", "observation", "function_response"), "tool"),
 }
+# Speakers whose text is a tool call of the assistant (ShareGPT).
+CALLERS = ("function_call", "tool_call")
 # The keys of a message: those of OpenAI and of ShareGPT.
 MESSAGE_KEYS = (("role", "content"), ("from", "value"))
 _TRANSCRIPT = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
@@ -116,17 +121,53 @@ def turns_at(row: Row, column: str, speaker: Role | None = None) -> tuple[Messag
 
 def _message(value: Any, column: str) -> Message:
     """Return one message of a list. Raises BadRow."""
+    if isinstance(value, dict) and value.get("content", "") is None:  # beside tool calls
+        value = {**value, "content": ""}
     keys = next((keys for keys in MESSAGE_KEYS if isinstance(value, dict) and set(keys) <= value.keys()), None)
+    if keys is None and isinstance(value, dict) and value.keys() >= {"role", "tool_calls"}:
+        value, keys = {**value, "content": ""}, MESSAGE_KEYS[0]
     if keys is None:
         raise BadRow(f"a message of '{column}' has neither role and content nor from and value")
     role, content = (value[key] for key in keys)
-    if not isinstance(role, str) or role not in SPEAKERS:
-        raise BadRow(f"a message of '{column}' has the unknown role {str(role)[:40]!r}")
     if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
         content = "".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
         raise BadRow(f"a message of '{column}' has no text")
-    return Message(SPEAKERS[role], content)
+    if role in CALLERS:
+        return Message("assistant", "", _calls(content, column))
+    if not isinstance(role, str) or role not in SPEAKERS:
+        raise BadRow(f"a message of '{column}' has the unknown role {str(role)[:40]!r}")
+    calls = _calls(value["tool_calls"], column) if value.get("tool_calls") else ()
+    if calls and SPEAKERS[role] != "assistant":
+        raise BadRow(f"a message of '{column}' has tool calls, but is the {SPEAKERS[role]}'s")
+    names = (value.get(key) or "" for key in ("name", "tool_call_id")) if SPEAKERS[role] == "tool" else ("", "")
+    return Message(SPEAKERS[role], content, calls, *map(str, names))
+
+
+def _calls(value: Any, column: str) -> tuple[ToolCall, ...]:
+    """Return the tool calls of a message: a list of OpenAI's form, or a text of ShareGPT's. Raises BadRow."""
+    calls = calls_of(value)
+    if calls is None:
+        raise BadRow(f"a message of '{column}' has a tool call without a name or without arguments in JSON")
+    return calls
+
+
+def tools_at(row: Row, column: str) -> tuple[Tool, ...]:
+    """Return the tools in a column, a list of them or its JSON; none where it is missing. Raises BadRow."""
+    value = row.values.get(column) or []
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise BadRow(f"'{column}' is not JSON") from None
+    listed = value if isinstance(value, list) else [value]
+    tools = [
+        tool if isinstance(tool, dict) and "function" in tool else {"type": "function", "function": tool}
+        for tool in listed
+    ]
+    if not all(isinstance(tool["function"], dict) and isinstance(tool["function"].get("name"), str) for tool in tools):
+        raise BadRow(f"'{column}' is not a list of tools, each with a name")
+    return tuple(tools)
 
 
 def transcript(text: str) -> tuple[Message, ...]:

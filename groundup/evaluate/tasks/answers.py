@@ -47,16 +47,17 @@ def evenly(items: Sequence[ChatExample], count: int) -> list[ChatExample]:
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """The mean nats per supervised token over the answers of `examples`; texts are truncated at `max_tokens`."""
+    """The mean nats per supervised token over the answers of `examples`; texts are truncated at `max_tokens`, by default at the context."""
 
     examples: Sequence[ChatExample]
     name: str = "answers"
-    max_tokens: int = 128
+    max_tokens: int | None = None
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Measure the loss; `n` counts answers. Chance: all ids equally likely. Raises DataError when no answer begins within `max_tokens`."""
         model, tokenizer = language_model(opened)
-        rendered = [cut(render(to_conversation(example), tokenizer), self.max_tokens) for example in self.examples]
+        whole = (render(to_conversation(example), tokenizer, learn_calls=True) for example in self.examples)
+        rendered = [each.cut(self.max_tokens or opened.config.context_tokens) for each in whole]
         rendered = [each for each in rendered if any(each.mask)]
         if not rendered:
             raise DataError(
@@ -70,11 +71,6 @@ class AnswerLoss:
         )
         details = {"supervised_tokens": sum(counts), "left_out": len(self.examples) - len(rendered)}
         return TaskResult((measure,), details, PerItem(tuple(nats), tuple(counts)))
-
-
-def cut(rendered: Rendered, max_tokens: int) -> Rendered:
-    """Return the first `max_tokens` tokens."""
-    return Rendered(rendered.text, rendered.ids[:max_tokens], rendered.mask[:max_tokens])
 
 
 def answer_nats(

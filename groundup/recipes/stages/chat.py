@@ -30,7 +30,12 @@ def run(context: StageContext) -> StageResult:
     examples = read_instructions(table, progress)
     opened = open_model(context.build / "base", compute)
     config = ChatConfig(
-        max_tokens=table.max_tokens, rank=table.rank, learning_rate=table.learning_rate, seed=context.seed
+        epochs=table.epochs,
+        max_tokens=table.max_tokens,
+        rank=table.rank,
+        merge=True,
+        learning_rate=table.learning_rate,
+        seed=context.seed,
     )
 
     def affordable_tokens() -> float:
@@ -81,7 +86,8 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 def describe(recipe: Recipe) -> str:
     """How much it learns from at most, and the size of its adapters."""
     table = recipe.chat
-    return f"up to {table.tokens:,} tokens of {table.source} instructions, LoRA of rank {table.rank}"
+    epochs = f"{table.epochs:g} epochs, at most {table.tokens:,} tokens"
+    return f"{epochs} of {table.source} instructions, LoRA of rank {table.rank}"
 
 
 def memory_bytes(recipe: Recipe) -> float:

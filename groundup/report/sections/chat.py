@@ -15,6 +15,7 @@ MAX_CARDS = 24
 ANSWER_CHARACTERS = 700
 BUBBLES = "M5 7H27V20H14L9 25V20H5Z M31 15H35V28H32V33L26 28H16V25"
 SCALES = "M6 33H34 M10 12V24 M7 12H13 M7 24H13 M20 7V19 M17 7H23 M17 19H23 M30 15V28 M27 15H33 M27 28H33"
+MASK_KINDS, MASKS_SHOWN = ("trained", "read only", "template"), 3
 PERCENT_TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
@@ -28,7 +29,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         " was instruction-tuned by its authors. “Before” is therefore already a chat model; ",
         "“after” is the same model fine-tuned on our instructions with LoRA.",
     )
-    return [before, _figures(run, evaluated), _cards(evaluated), _checked(evaluated), _curve(run)]
+    return [before, _figures(run, evaluated), _cards(evaluated), _checked(evaluated), _mask(run), _curve(run)]
 
 
 def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
@@ -108,6 +109,28 @@ def _side(answer: JsonObject, name: str) -> Node:
     if isinstance(right, bool):
         verdict = " · ", node("span", "✓ right", class_="yes") if right else node("span", "✗ wrong", class_="no")
     return node("div", node("h4", name, verdict), shown, class_=f"side {name}")
+
+
+def _mask(run: RunRecord) -> Node | None:
+    """The first training examples with what of them was trained."""
+    mask = table(run.results, "mask")
+    examples = [_masked(tables(example, "pieces")) for example in tables(mask, "shown")[:MASKS_SHOWN]]
+    if not examples:
+        return None
+    turns, trained = number(mask, "turns") or 0, (number(mask, "turns") or 0) - (number(mask, "dropped") or 0)
+    cut, endless = number(mask, "cut") or 0, number(mask, "endless") or 0
+    line = (
+        f"Of {count(turns)} turns of the assistant {count(trained)} are trained; {count(cut)} are cut at the limit of tokens, "
+        f"{count(endless)} have no end token. "
+    )
+    names = node("p", [(node("span", name, class_=f"mask {name.split()[0]}"), " ") for name in MASK_KINDS])
+    return more("Loss mask of the first training examples", figure(line, [names, *examples]))
+
+
+def _masked(pieces: list[JsonObject]) -> Node:
+    """Return one example, each piece in the colour of its kind."""
+    known = [(text(each, "kind"), text(each, "text")) for each in pieces if text(each, "kind") in MASK_KINDS]
+    return node("pre", [foreign(said, "span", f"mask {kind.split()[0]}") for kind, said in known], class_="masked")
 
 
 def _curve(run: RunRecord) -> Node | None:

@@ -1,0 +1,105 @@
+"""What of a chat model is trained, and what its folder holds: LoRA adapters (alone, or merged into the model), or all weights.
+
+trained = begin_training(opened, config)      adapters around the matrices; what was trained on is remembered
+... fit() ...
+finish_chat(run, opened, trained, ...)        the folder: an adapter in PEFT's format, or a whole model (with the adapter in `adapter/`)
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from groundup.device import generator
+from groundup.evaluate.task import language_model
+from groundup.files import write_text
+from groundup.model.lora import add_lora, lora_weights, merge_lora
+from groundup.runs import RunFolder
+from groundup.train.run_lifecycle import finish, write_finished
+from groundup.weights.adapter import Adapter, base_hashes, write_adapter
+from groundup.weights.card import CARD_FILE
+from groundup.weights.model_io import ModelCard, OpenModel
+from groundup.weights.named import CATALOG
+
+ADAPTER_FOLDER = "adapter"
+# PEFT's names of targets -> ours.
+PEFT_TARGETS = {
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "o_proj": "output",
+    "gate_proj": "gate",
+    "up_proj": "up",
+    "down_proj": "down",
+}
+
+
+class WhatIsTrained(Protocol):
+    """The fields of a fine-tuning config that say what is trained."""
+
+    @property
+    def train(self) -> str: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def alpha(self) -> float: ...
+    @property
+    def targets(self) -> tuple[str, ...]: ...
+    @property
+    def seed(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is known of the base before it is changed."""
+
+    base: str
+    """Its name in the catalog, or its path."""
+    hashes: Mapping[str, str]
+
+
+def begin_training(opened: OpenModel, config: WhatIsTrained) -> Trained | None:
+    """Make an open model ready for training, and return what an adapter must know of it; None: all weights are trained. Raises ConfigError."""
+    model, _ = language_model(opened)
+    if config.train == "all":
+        model.requires_grad_(True)
+        return None
+    trained = Trained(base_of(opened.path), base_hashes(model))
+    targets = [PEFT_TARGETS.get(name, name) for name in config.targets]
+    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"), targets=targets)
+    return trained
+
+
+def base_of(path: Path) -> str:
+    """Return how an adapter names its base: as the catalog does, where it was pulled, else by its path."""
+    pulled = path.name in CATALOG and path.parent.name == "models"
+    return path.name if pulled else str(path.resolve())
+
+
+def finish_chat(
+    run: RunFolder,
+    opened: OpenModel,
+    trained: Trained | None,
+    results: dict[str, Any],
+    card: ModelCard | None,
+    figures: Mapping[str, str],
+    *,
+    merge: bool,
+) -> None:
+    """Write the trained model or adapter, its card and the results."""
+    model, tokenizer = language_model(opened)
+    if trained is None:
+        finish(run, model, tokenizer, results, card, figures)
+        return
+    adapter = Adapter(lora_weights(model), trained.base, trained.hashes)
+    merge_lora(model)
+    if merge:
+        write_adapter(adapter, model.config, run.path / ADAPTER_FOLDER)
+        finish(run, model, tokenizer, results, card, figures)
+        return
+    write_adapter(adapter, model.config, run.path, tokenizer)
+    if card is not None:
+        card = dataclasses.replace(card, figures={**card.figures, **figures})
+        write_text(run.path / CARD_FILE, card.markdown())
+    write_finished(run, results)

@@ -1,0 +1,359 @@
+"""Preference tuning (DPO): of two answers to a prompt the chosen one becomes more probable than the rejected one, measured from the base model.
+
+    prompt, chosen, rejected -> two conversations -> render() -> ids and masks -> the base's log-probabilities, once -> fit() -> folder
+
+Nothing but the answers counts, as in `instruct`; LoRA or all weights are trained, and the folder is the same kind. The reference is the model as it
+was opened: its log-probabilities are computed before the first step, so that no second model is in memory (Rafailov et al. 2023).
+
+results.json: held_out_loss (before: log 2, after), accuracy (share of held-out pairs whose chosen answer gained more than the rejected one, with
+interval), prefers (share whose chosen answer is the more probable per token, before and after), examples, lengths, beta, tokens, epochs, steps.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from groundup.data.distinct import hold_out
+from groundup.data.documents import PreferenceExample
+from groundup.data.trained_on import write_trained_on
+from groundup.device import Compute
+from groundup.errors import DataError, require, require_choices, require_counts
+from groundup.evaluate.metrics import wilson_interval
+from groundup.evaluate.task import as_measure, describe, language_model
+from groundup.files import sha256_text
+from groundup.finetune.adapters import begin_training, finish_chat
+from groundup.finetune.instruct import MAX_EPOCHS, loss_before, recorded
+from groundup.finetune.instruction_data import padded, render_to_learn
+from groundup.finetune.lengths import Lengths
+from groundup.finetune.order import EpochBatches
+from groundup.model.heads import LanguageModel
+from groundup.progress import Progress, Silent
+from groundup.runs import RunFolder
+from groundup.tokenizer.chat import Conversation, Message, Rendered
+from groundup.tokenizer.fast import Tokenizer
+from groundup.train.checkpoint.identity import frozen_fingerprint
+from groundup.train.config import FitConfig, TrainPrecision
+from groundup.train.loop import FitResult, fit
+from groundup.train.losses import answer_logprobs, finetune_loss
+from groundup.train.monitor.callbacks import Hooks
+from groundup.train.run_lifecycle import begin_or_finished
+from groundup.weights.model_io import ModelCard, OpenModel
+
+# A pair has two texts, and both are kept for the backward pass.
+LONGEST_TOKENS = 512
+LORA_RATE, ALL_RATE = 5e-5, 1e-6
+EVALUATIONS = 4
+
+
+@dataclass(frozen=True)
+class PreferenceConfig:
+    """How a model is trained on preference pairs. Raises ConfigError."""
+
+    epochs: float = 1.0
+    """How often the whole set is read."""
+    tokens: int | None = None
+    """Tokens read in training at most, both answers included; None: no cap."""
+    beta: float = 0.1
+    """How strongly the model is held to the base: the higher, the less it moves."""
+    max_tokens: int | None = None
+    """Prompt and answer are cut to this many tokens; None: as long as the longest, at most 512."""
+    train: Literal["lora", "all"] = "lora"
+    """What is trained: LoRA adapters, or all weights."""
+    rank: int = 8
+    """R of LoRA."""
+    alpha: float = 16.0
+    """LoRA's scale is alpha / R."""
+    targets: tuple[str, ...] = ()
+    """Matrices with adapters; none: all."""
+    merge: bool = False
+    """Whether the folder holds the whole model."""
+    batch_size: int = 4
+    """Pairs of one step."""
+    learning_rate: float | None = None
+    """The highest learning rate; None: 5e-5 for LoRA, 1e-6 for all weights."""
+    precision: TrainPrecision = "auto"
+    """Arithmetic of the matrix products; "auto" takes the faster."""
+    loss: str | None = None
+    """Its name in `train.losses.FINETUNE_LOSSES`; None: DPO."""
+    seed: int = 0
+    """Seed of LoRA's initial weights and of the order of pairs."""
+
+    def __post_init__(self) -> None:
+        require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
+        require_choices(self)
+        require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, f"above 0 and at most {MAX_EPOCHS:,}")
+        require(0 < self.beta < math.inf, "beta", self.beta, "above 0")
+        finetune_loss("preference", self.loss)
+
+
+@dataclass(frozen=True)
+class PreferenceBatch:
+    """Pairs of answers; the chosen one first."""
+
+    ids: Tensor  # [B, 2, T]
+    labels: Tensor  # [B, 2, T]
+    reference: Tensor  # [B, 2]
+    """The log-probabilities of the answers in the base model."""
+    beta: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair, rendered and cut."""
+
+    chosen: Rendered
+    rejected: Rendered
+    reference: tuple[float, float] = (0.0, 0.0)
+    """The log-probabilities of both in the base model."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of both texts."""
+        return len(self.chosen.ids) + len(self.rejected.ids)
+
+
+class PreferenceBatches(EpochBatches):
+    """Pairs as padded batches."""
+
+    def __init__(self, pairs: Sequence[Pair], *, beta: float, batch_size: int, seed: int) -> None:
+        super().__init__([pair.num_tokens for pair in pairs], batch_size=batch_size, seed=seed)
+        self._pairs, self._beta = pairs, beta
+        ids = [(pair.chosen.ids, pair.chosen.mask, pair.rejected.ids, pair.rejected.mask) for pair in pairs]
+        self.fingerprint = sha256_text(f"{ids} {beta} {batch_size} {seed}")
+
+    def batch(self, position: int) -> PreferenceBatch:
+        """Return batch number `position`."""
+        return as_batch([self._pairs[i] for i in self._order.indices(position)], self._beta)
+
+
+def as_batch(pairs: Sequence[Pair], beta: float) -> PreferenceBatch:
+    """Return pairs as one batch."""
+    ids, labels = padded([text for pair in pairs for text in (pair.chosen, pair.rejected)])
+    reference = torch.tensor([pair.reference for pair in pairs], dtype=torch.float32)
+    return PreferenceBatch(ids.unflatten(0, (-1, 2)), labels.unflatten(0, (-1, 2)), reference, beta)
+
+
+@dataclass(frozen=True)
+class PreferenceData:
+    """The training pairs and the held-out ones."""
+
+    train: tuple[Pair, ...]
+    held_out: tuple[Pair, ...]
+    learned: tuple[PreferenceExample, ...]
+    repeats: int
+    left_out: int
+    """Pairs that are the same within the limit of tokens, or have no answer there."""
+    lengths: Lengths
+
+
+def prepare_pairs(
+    examples: Sequence[PreferenceExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
+) -> PreferenceData:
+    """Make distinct, separate the held-out pairs, render, truncate. Raises DataError for equal answers, and where nothing is left."""
+    for example in examples:
+        if example.chosen.strip() == example.rejected.strip():
+            raise DataError(
+                f"The pair {example.id!r} has the same answer as chosen and as rejected: nothing can be learned from it.",
+                fix="Remove it, or give two answers.",
+            )
+    sides = hold_out(examples, seed)
+    whole = {id(example): _rendered(example, tokenizer) for example in (*sides.train, *sides.held_out)}
+    train = [(example, pair) for example in sides.train if (pair := _cut(whole[id(example)], max_tokens))]
+    held_out = [pair for example in sides.held_out if (pair := _cut(whole[id(example)], max_tokens))]
+    if not train or not held_out:
+        raise DataError(
+            f"No pair of answers differs within {max_tokens} tokens: nothing is left to learn, or to measure on.",
+            fix="Give shorter prompts, or raise max_tokens.",
+        )
+    learned, pairs = zip(*train, strict=True)
+    texts = [text for example in sides.train for text in whole[id(example)]]
+    left_out = len(whole) - len(train) - len(held_out)
+    return PreferenceData(
+        pairs, tuple(held_out), learned, sides.repeats, left_out, Lengths.of_answers(texts, max_tokens)
+    )
+
+
+def _rendered(example: PreferenceExample, tokenizer: Tokenizer) -> tuple[Rendered, Rendered]:
+    """Return both conversations; the loss counts in the last answer alone."""
+    chosen, rejected = (
+        _last_only(render_to_learn(Conversation((*example.prompt, Message("assistant", answer))), tokenizer))
+        for answer in (example.chosen, example.rejected)
+    )
+    return chosen, rejected
+
+
+def _last_only(rendered: Rendered) -> Rendered:
+    """Return the rendering with the last turn of the assistant alone in its mask."""
+    start = rendered.turns[-1].start if rendered.turns else len(rendered.ids)
+    return dataclasses.replace(rendered, mask=[counts and place >= start for place, counts in enumerate(rendered.mask)])
+
+
+def _cut(texts: tuple[Rendered, Rendered], max_tokens: int) -> Pair | None:
+    """Return a pair within the limit; None where its answers are the same there, or one of them has nothing to learn."""
+    chosen, rejected = (text.cut(max_tokens) for text in texts)
+    differs = chosen.ids != rejected.ids and any(chosen.mask[1:]) and any(rejected.mask[1:])
+    return Pair(chosen, rejected) if differs else None
+
+
+@torch.no_grad()
+def logprobs(
+    model: LanguageModel, pairs: Sequence[Pair], batch_size: int, *, compute: Compute, progress: Progress, what: str
+) -> list[tuple[float, float]]:
+    """Return the log-probabilities of both answers of each pair."""
+    found: list[tuple[float, float]] = [(0.0, 0.0)] * len(pairs)
+    order = sorted(range(len(pairs)), key=lambda place: pairs[place].num_tokens)
+    with progress.track(what, len(pairs), "pairs") as advance:
+        for start in range(0, len(pairs), batch_size):
+            places = order[start : start + batch_size]
+            batch = as_batch([pairs[place] for place in places], 0.0)
+            ids, labels = (part.flatten(0, 1).to(compute.device) for part in (batch.ids, batch.labels))
+            sums = answer_logprobs(model, ids, labels).view(-1, 2).tolist()
+            for place, (chosen, rejected) in zip(places, sums, strict=True):
+                found[place] = chosen, rejected
+            advance(len(places))
+    return found
+
+
+def with_reference(pairs: Sequence[Pair], sums: Sequence[tuple[float, float]]) -> list[Pair]:
+    """Return the pairs with the base model's log-probabilities."""
+    return [dataclasses.replace(pair, reference=each) for pair, each in zip(pairs, sums, strict=True)]
+
+
+def fit_preference(
+    opened: OpenModel,
+    examples: Sequence[PreferenceExample],
+    run: RunFolder,
+    config: PreferenceConfig,
+    *,
+    compute: Compute,
+    progress: Progress | None = None,
+    card: ModelCard | None = None,
+) -> dict[str, Any]:
+    """Train on the pairs that are not held out and save the model or adapter into the run folder; returns the contents of results.json.
+
+    A stopped run is resumed, a finished one only read. `opened` is changed. Raises DataError, ModelError, ConfigError, and what `fit` raises.
+    """
+    progress = progress or Silent()
+    model, tokenizer = language_model(opened)
+    max_tokens = min(config.max_tokens or LONGEST_TOKENS, opened.config.context_tokens)
+    data = prepare_pairs(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
+    held_out = sha256_text(repr([(pair.chosen.ids, pair.rejected.ids) for pair in data.held_out]))
+    plain = PreferenceBatches(data.train, beta=config.beta, batch_size=config.batch_size, seed=config.seed)
+    inputs = {
+        "base": frozen_fingerprint(model.requires_grad_(False)),
+        "examples": plain.fingerprint,
+        "held_out": held_out,
+    }
+    finished = begin_or_finished(run, "preference", recorded(config, run), inputs)
+    if finished is not None:
+        return finished
+    report_data(data, progress)
+    progress.say(plain.line(config.epochs, config.tokens))
+
+    def measured(pairs: Sequence[Pair], what: str) -> list[tuple[float, float]]:
+        return logprobs(model, pairs, config.batch_size, compute=compute, progress=progress, what=what)
+
+    train, aside = (with_reference(pairs, measured(pairs, "reference")) for pairs in (data.train, data.held_out))
+    trained = begin_training(opened, config)
+    batches = PreferenceBatches(train, beta=config.beta, batch_size=config.batch_size, seed=config.seed)
+
+    def evaluate() -> dict[str, float]:
+        return held_out_figures(aside, measured(aside, "held-out pairs"), config.beta)
+
+    hooks = Hooks(evaluate, progress=progress)
+    loss = finetune_loss("preference", config.loss)
+    fitted = fit(model, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks)
+    results = described(data, batches, fitted, run, model, config)
+    results["prefers"] = {
+        "before": prefers(aside, [pair.reference for pair in aside]),
+        "after": fitted.state.evaluation["prefers"],
+    }
+    progress.say(f"held-out pairs whose chosen answer gained more: {results['accuracy_line']}")
+    write_trained_on(run.path, data.learned, base=opened.path)
+    figures = {f"chosen answers that gained more, of {len(aside)} held-out pairs": results["accuracy_line"]}
+    finish_chat(run, opened, trained, results, card, figures, merge=config.merge)
+    return results
+
+
+def report_data(data: PreferenceData, progress: Progress) -> None:
+    """Report how many pairs there are and how long they are."""
+    repeats = f", {data.repeats:,} repeats left out" if data.repeats else ""
+    same = f", {data.left_out:,} left out that are the same within the limit" if data.left_out else ""
+    progress.say(data.lengths.line())
+    progress.say(f"{len(data.train):,} pairs to learn from, {len(data.held_out):,} held out{repeats}{same}.")
+
+
+def fit_config_of(batches: PreferenceBatches, config: PreferenceConfig) -> FitConfig:
+    """Return `fit()`'s config."""
+    steps = batches.steps(config.epochs, config.tokens)
+    return FitConfig(
+        steps=steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate or (LORA_RATE if config.train == "lora" else ALL_RATE),
+        weight_decay=0.0,
+        precision=config.precision,
+        compile="off",  # batches of many shapes
+        evaluate_every=-(-steps // EVALUATIONS),
+        seed=config.seed,
+    )
+
+
+def held_out_figures(pairs: Sequence[Pair], sums: Sequence[tuple[float, float]], beta: float) -> dict[str, float]:
+    """Return loss, accuracy and mean margin of the rewards, and the share of pairs whose chosen answer is the more probable per token."""
+    margins = [
+        beta * ((chosen - pair.reference[0]) - (rejected - pair.reference[1]))
+        for pair, (chosen, rejected) in zip(pairs, sums, strict=True)
+    ]
+    losses = [max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in margins]  # -log sigmoid(margin)
+    return {
+        "held_out_loss": math.fsum(losses) / len(losses),
+        "accuracy": sum(margin > 0 for margin in margins) / len(margins),
+        "margin": math.fsum(margins) / len(margins),
+        "prefers": prefers(pairs, sums),
+    }
+
+
+def prefers(pairs: Sequence[Pair], sums: Sequence[tuple[float, float]]) -> float:
+    """Return the share of pairs whose chosen answer has the higher log-probability per token."""
+    counts = [(sum(pair.chosen.mask[1:]), sum(pair.rejected.mask[1:])) for pair in pairs]
+    return sum(a / n > b / m for (a, b), (n, m) in zip(sums, counts, strict=True)) / len(pairs)
+
+
+def described(
+    data: PreferenceData,
+    batches: PreferenceBatches,
+    fitted: FitResult,
+    run: RunFolder,
+    model: LanguageModel,
+    config: PreferenceConfig,
+) -> dict[str, Any]:
+    """Return the contents of results.json, but for `prefers`."""
+    found, n = fitted.state.evaluation, len(data.held_out)
+    accuracy = as_measure("accuracy", wilson_interval(round(found["accuracy"] * n), n), n, chance=0.5)
+    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    counts = {"train": len(data.train), "held_out": n, "left_out": data.left_out, "repeats": data.repeats}
+    return {
+        "held_out_loss": {"before": loss_before(run), "after": found["held_out_loss"]},
+        "accuracy": accuracy.plain(),
+        "accuracy_line": describe(accuracy),
+        "margin": found["margin"],
+        "beta": config.beta,
+        "examples": counts,
+        "lengths": data.lengths.plain(),
+        "epochs": round(fitted.steps / batches.batches_per_epoch, 3),
+        "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),
+        "steps": fitted.steps,
+        "train_loss": fitted.last_loss,
+        "train": config.train,
+        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters}
+        if config.train == "lora"
+        else None,
+        "parameters": parameters,
+        "precision": fitted.precision,
+        "elapsed_s": round(fitted.state.elapsed_s, 1),
+    }

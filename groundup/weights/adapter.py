@@ -1,0 +1,337 @@
+"""A folder with a LoRA adapter in PEFT's format: read, written, and opened as a model by the name of its base.
+
+    adapter_config.json            PEFT's: rank, alpha, targets, and the base (a name of the catalog or a folder)
+    adapter_model.safetensors      lora_A [R, in] and lora_B [out, R] of each matrix, under the names that transformers has
+    base.json                      hashes of rows of the base's weights: an adapter for another base is refused (absent in a foreign folder)
+
+A matrix that is several of ours (GPT-2's c_attn, Phi-3's qkv_proj) has one pair: the A's one below another, the B's along a diagonal of blocks, which
+is the same update; its rank is the sum of theirs, so PEFT's rank_pattern and alpha_pattern name it.
+Left out, and refused where a foreign folder has it: DoRA, trained biases, adapters of the embedding or the head, whole modules saved beside.
+"""
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from groundup.errors import FormatError, ModelError
+from groundup.files import atomic_file, cache_folder, read_json_object, write_json
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel
+from groundup.model.lora import LoRAWeights, attach_lora, merge_lora
+from groundup.model.quantised import Int4Linear, Int8Linear
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
+from groundup.weights.assemble import empty_model, parameter_shapes, require_finite
+from groundup.weights.gguf import GGUF_READER
+from groundup.weights.hf import HF_READER, save_tensors
+from groundup.weights.hf_config import HFConfig, has_class
+from groundup.weights.model_format import ModelReader, ModelSummary, ModelTexts, OpenModel
+from groundup.weights.named import CATALOG
+from groundup.weights.names import Binding, hf_bindings
+from groundup.weights.safetensors_header import read_header
+from groundup.weights.verify import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE, verify_covered
+
+PREFIX = "base_model.model."
+HASHED_ROWS = 4
+_TENSOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
+_BASE_FIX = f"Put it back, or name it in {ADAPTER_CONFIG} (base_model_name_or_path)."
+# Fields of PEFT that change what an adapter computes, with the values that it has here.
+PLAIN_FIELDS: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("use_dora", "lora_bias", "use_qalora"), (None, False)),
+    **dict.fromkeys(("modules_to_save", "trainable_token_indices", "alora_invocation_tokens"), (None, [])),
+    "bias": (None, "none"),
+}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """LoRA updates of a base model."""
+
+    weights: Mapping[str, LoRAWeights]
+    """By our names of the matrices: "transformer.blocks.0.attention.query"."""
+    base: str
+    """A name of the catalog, or a path."""
+    hashes: Mapping[str, str]
+    """Of rows of the base (`base_hashes`); {}: not known."""
+
+
+def base_hashes(model: nn.Module) -> dict[str, str]:
+    """Return hashes of the first rows of the weights in bf16: of embedding and norms, and of the blocks' matrices, which a quantised model lacks."""
+    digests = {"outside": hashlib.sha256(), "blocks": hashlib.sha256()}
+    for name, parameter in sorted(model.named_parameters()):
+        matrix = parameter.ndim > 1
+        if matrix and ".blocks." not in name and "embedding" not in name:
+            continue  # a head, which may be quantised
+        rows = parameter.detach()[:HASHED_ROWS].to("cpu", torch.bfloat16).contiguous()
+        digest = digests["blocks" if matrix and ".blocks." in name else "outside"]
+        digest.update(f"{name} {list(parameter.shape)}".encode() + rows.view(torch.uint8).numpy().tobytes())
+    if any(isinstance(part, Int4Linear | Int8Linear) for part in model.modules()):
+        del digests["blocks"]
+    return {name: digest.hexdigest() for name, digest in digests.items()}
+
+
+def require_base(adapter: Adapter, model: nn.Module, folder: Path, base: object) -> None:
+    """Refuse a base that the adapter was not trained on. Raises ModelError."""
+    found = base_hashes(model)
+    if any(found[name] != adapter.hashes[name] for name in found.keys() & adapter.hashes.keys()):
+        raise ModelError(
+            f"The adapter {folder} was trained on another base than {base}: on {adapter.base}, whose weights differ.",
+            fix="Use it with that base.",
+        )
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no whole model."""
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+
+
+def base_name(folder: Path) -> str:
+    """Return the name or path of an adapter's base. Raises FormatError."""
+    name = read_json_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise FormatError(folder / ADAPTER_CONFIG, "base_model_name_or_path", "names no base model", fix=_BASE_FIX)
+    return name
+
+
+def base_path(folder: Path) -> Path:
+    """Return where an adapter's base lies; one of the catalog in the folder into which it is pulled. Raises ModelError, FormatError."""
+    name = base_name(folder)
+    path = cache_folder("models") / name if name in CATALOG and not Path(name).exists() else Path(name)
+    if not path.exists():
+        raise ModelError(f"The base of the adapter {folder} is not there: {name[:200]}.", fix=_BASE_FIX)
+    return path
+
+
+# --- writing
+
+
+def module_bindings(config: ModelConfig) -> dict[str, Binding]:
+    """Return the tensors of the file that may have an adapter, by module name: "model.layers.0.self_attn.q_proj"."""
+    shapes = parameter_shapes(empty_model(HFConfig(config, "language")))
+    if has_class(config):
+        bindings = hf_bindings(config, shapes)
+    else:
+        bindings = [Binding(name, (name,), shape[:1], shape) for name, shape in shapes.items()]
+    return {
+        each.theirs.removesuffix(".weight"): each
+        for each in bindings
+        if len(each.shape) == 2
+        and ".blocks." in each.ours[0]
+        and each.theirs.endswith(".weight")
+        and each.expert is None
+    }
+
+
+def joined(binding: Binding, weights: Mapping[str, LoRAWeights]) -> LoRAWeights | None:
+    """Return the update of a file's matrix from those of ours in it; None where none has one.
+
+    W = [W_1; W_2] with updates s_i B_i A_i is updated by s_1 [[B_1, 0], [0, s_2/s_1 B_2]] [A_1; A_2].
+    """
+    parts = [weights.get(name.removesuffix(".weight")) for name in binding.ours]
+    some = [part for part in parts if part is not None]
+    if not some:
+        return None
+    scale = some[0].scale
+    blocks = [
+        torch.zeros(rows, 0) if part is None else part.b.float() * (part.scale / scale)
+        for part, rows in zip(parts, binding.rows, strict=True)
+    ]
+    return LoRAWeights(torch.cat([part.a.float() for part in some]), torch.block_diag(*blocks), scale)
+
+
+def write_adapter(adapter: Adapter, config: ModelConfig, folder: Path, tokenizer: Tokenizer | None = None) -> None:
+    """Write an adapter of a model of this config. Raises DiskError, FormatError (not finite)."""
+    bindings = module_bindings(config)
+    updates = {name: update for name, binding in bindings.items() if (update := joined(binding, adapter.weights))}
+    tensors: dict[str, Tensor] = {}
+    for name, update in updates.items():
+        for letter, tensor in (("A", update.a), ("B", update.b)):
+            tensors[f"{PREFIX}{name}.lora_{letter}.weight"] = require_finite(tensor.contiguous(), name, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_file(
+        folder / ADAPTER_WEIGHTS, needed_bytes=sum(tensor.nbytes for tensor in tensors.values())
+    ) as temporary:
+        save_tensors(tensors, temporary)
+    transposed = any(bindings[name].transposed for name in updates)
+    write_json(folder / ADAPTER_CONFIG, _peft_config(adapter.base, updates, list(bindings), fan_in_fan_out=transposed))
+    write_json(folder / BASE_FILE, {"base": adapter.base, "hashes": dict(adapter.hashes)})
+    if tokenizer is not None:
+        tokenizer.save(folder)
+
+
+def _peft_config(
+    base: str, updates: Mapping[str, LoRAWeights], modules: Sequence[str], *, fan_in_fan_out: bool
+) -> dict[str, Any]:
+    """Return adapter_config.json."""
+    ranks = {name: len(update.a) for name, update in updates.items()}
+    alphas = {name: update.scale * len(update.a) for name, update in updates.items()}
+    (rank, _), (alpha, _) = (Counter(found.values()).most_common(1)[0] for found in (ranks, alphas))
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": alpha,
+        "rank_pattern": {name: found for name, found in ranks.items() if found != rank},
+        "alpha_pattern": {name: found for name, found in alphas.items() if found != alpha},
+        "target_modules": _targets(list(updates), modules),
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": fan_in_fan_out,
+        "inference_mode": True,
+    }
+
+
+def _targets(adapted: Sequence[str], modules: Sequence[str]) -> list[str]:
+    """Return the endings of names that mean the adapted modules and no others: "q_proj", where that is not enough "attn.c_proj", or the names."""
+    for parts in (1, 2):
+        endings = {".".join(name.split(".")[-parts:]) for name in adapted}
+        if sum(".".join(name.split(".")[-parts:]) in endings for name in modules) == len(adapted):
+            return sorted(endings)
+    return list(adapted)
+
+
+# --- reading
+
+
+def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
+    """Return the adapter of a folder for `model`. Raises FormatError for one that is damaged, of another kind or of other shapes."""
+    config, file = read_json_object(folder / ADAPTER_CONFIG), folder / ADAPTER_WEIGHTS
+    _require_plain(config, folder / ADAPTER_CONFIG)
+    if not file.is_file():
+        raise FormatError(folder, ADAPTER_WEIGHTS, "is missing, so this is not a complete adapter")
+    bindings = module_bindings(model.config)
+    pairs = _pairs(file)
+    weights: dict[str, LoRAWeights] = {}
+    for name, pair in pairs.items():
+        if name not in bindings or pair.keys() != {"A", "B"}:
+            what = "is no matrix of this model's blocks" if name not in bindings else "lacks lora_A or lora_B"
+            raise FormatError(
+                file, f"adapter of {name[:80]!r}", what, fix="Use it with the base that it was trained on."
+            )
+        weights |= _split(bindings[name], pair["A"], pair["B"], _scale(config, name, pair["A"], folder), file)
+    if not weights:
+        raise FormatError(file, "tensors", "hold no LoRA adapter")
+    record = read_json_object(folder / BASE_FILE) if (folder / BASE_FILE).is_file() else {}
+    hashes = record.get("hashes")
+    known = (
+        {name: value for name, value in hashes.items() if isinstance(value, str)} if isinstance(hashes, dict) else {}
+    )
+    return Adapter(weights, base_name(folder), known)
+
+
+def _require_plain(config: Mapping[str, Any], file: Path) -> None:
+    """Refuse an adapter that is more or other than LoRA. Raises FormatError."""
+    if config.get("peft_type") != "LORA":
+        raise FormatError(file, "peft_type", f"is {str(config.get('peft_type'))[:40]!r}; LORA is read")
+    for name, values in PLAIN_FIELDS.items():
+        if config.get(name) not in values:
+            raise FormatError(file, name, f"is {str(config[name])[:60]}; plain LoRA is read")
+
+
+def _pairs(file: Path) -> dict[str, dict[str, Tensor]]:
+    """Return module name -> {"A", "B"} -> tensor. Raises FormatError."""
+    pairs: dict[str, dict[str, Tensor]] = {}
+    try:
+        entries = read_header(file)
+        with safe_open(file, framework="pt") as opened:
+            for name in entries:
+                match = _TENSOR.fullmatch(name)
+                if match is None or len(entries[name].shape) != 2:
+                    raise FormatError(file, f"tensor {name[:80]!r}", "is no matrix of a LoRA adapter")
+                pairs.setdefault(match[1], {})[match[2]] = require_finite(opened.get_tensor(name).float(), name, file)
+    except SafetensorError as error:
+        raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
+    return pairs
+
+
+def _scale(config: Mapping[str, Any], name: str, a: Tensor, folder: Path) -> float:
+    """Return what B A is multiplied by: alpha over the rank, or over its root (rsLoRA). Raises FormatError."""
+    patterns = config.get("alpha_pattern") or {}
+    found = next((value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?{re.escape(key)}", name)), None)
+    alpha, rank = config.get("lora_alpha", 8) if found is None else found, len(a)
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha) or rank < 1:
+        raise FormatError(folder / ADAPTER_CONFIG, "lora_alpha", "is no number")
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _split(binding: Binding, a: Tensor, b: Tensor, scale: float, file: Path) -> dict[str, LoRAWeights]:
+    """Return the updates of our matrices in one of the file. Raises FormatError."""
+    rows, columns = binding.shape[::-1] if binding.transposed else binding.shape
+    if a.shape[1] != columns or b.shape[0] != rows or a.shape[0] != b.shape[1]:
+        found = f"{a.shape[0]}x{a.shape[1]} and {b.shape[0]}x{b.shape[1]}"
+        reason = f"has matrices of {found}, for one of {rows}x{columns}"
+        raise FormatError(
+            file, f"adapter of {binding.theirs!r}", reason, fix="Use it with the base that it was trained on."
+        )
+    parts = zip(binding.ours, b.split(list(binding.rows)), strict=True)
+    return {
+        name.removesuffix(".weight"): LoRAWeights(a, part, scale)
+        for name, part in parts
+        if part.any() or len(binding.ours) == 1
+    }
+
+
+def with_adapter(opened: OpenModel, folder: Path, *, merge: bool) -> OpenModel:
+    """Return the open base (changed in place) with the adapter of a folder in its weights, or around them.
+
+    Raises FormatError, ModelError (another base).
+    """
+    if not isinstance(opened.model, LanguageModel):
+        raise ModelError(f"The base of the adapter {folder} is a classifier.", fix="Name a language model as its base.")
+    adapter = read_adapter(folder, opened.model)
+    require_base(adapter, opened.model, folder, opened.path)
+    attach_lora(opened.model, adapter.weights)
+    if merge:
+        merge_lora(opened.model)
+    tokenizer = _tokenizer(folder) or opened.tokenizer
+    return replace(opened, tokenizer=tokenizer, path=folder, adapter=adapter)
+
+
+def adapter_reader(base: Path | None = None) -> ModelReader:
+    """Return how adapters are read, with `base` or the base that their folders name."""
+
+    def base_of(folder: Path) -> tuple[Path, ModelReader]:
+        path = base or base_path(folder)
+        if path.is_file():
+            return path, GGUF_READER
+        return path, ADAPTER_READER if is_adapter(path) else HF_READER
+
+    def opened(folder: Path, dtype: torch.dtype) -> OpenModel:
+        path, reader = base_of(folder)
+        verify_covered(path)
+        return with_adapter(reader.open(path, dtype), folder, merge=True)
+
+    def summary(folder: Path) -> ModelSummary:
+        path, reader = base_of(folder)
+        return replace(reader.summary(path), source=f"{folder}, an adapter of {path}", name=folder.resolve().name)
+
+    def texts(folder: Path) -> ModelTexts:
+        path, reader = base_of(folder)
+        found = reader.texts(path)
+        template = read_template(folder) if (folder / TOKENIZER_FILE).is_file() else found.chat_template
+        return replace(found, chat_template=template, chats=template is not None)
+
+    def tokenizer(folder: Path) -> Tokenizer | None:
+        own = _tokenizer(folder)
+        if own is not None:
+            return own
+        path, reader = base_of(folder)
+        return reader.tokenizer(path)
+
+    return ModelReader("safetensors", opened, summary, texts, tokenizer)
+
+
+def _tokenizer(folder: Path) -> Tokenizer | None:
+    return Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
+
+
+ADAPTER_READER = adapter_reader()

@@ -1,0 +1,89 @@
+"""A LoRA adapter as a GGUF file, which llama.cpp loads beside its base (`llama-server -m base.gguf --lora adapter.gguf`).
+
+Metadata: general.type "adapter", adapter.type "lora", adapter.lora.alpha, and the base's architecture. For each matrix NAME of the base's file:
+NAME.lora_a [R, in] and NAME.lora_b [out, R]. llama.cpp multiplies by alpha / R with the R of each pair, so one alpha does for all; a pair of another
+scale has the difference in its B. Rows of query and key are in the order that the base's file has (`names.interleave`).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gguf
+import numpy as np
+from torch import Tensor
+
+from groundup.errors import ModelError
+from groundup.files import atomic_file, disk_errors, temporary_folder
+from groundup.weights.adapter import Adapter, joined
+from groundup.weights.assemble import parameter_shapes, require_finite
+from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES, gguf_reason
+from groundup.weights.model_format import ExportOptions, ModelFormat, OpenModel, model_name
+from groundup.weights.names import gguf_bindings, interleave
+
+ENCODINGS = {"f32": np.float32, "f16": np.float16}
+
+
+def write_gguf_adapter(opened: OpenModel, path: Path, *, encoding: str, name: str) -> None:
+    """Write the adapter that `opened` has in its weights. Raises ModelError where it has none, or GGUF can't hold it, DiskError."""
+    if not isinstance(opened.adapter, Adapter):
+        raise ModelError(
+            f"{opened.path} is a whole model, not an adapter.",
+            fix="Give the folder of an adapter (groundup finetune chat without --merge), or use --to gguf.",
+        )
+    if reason := gguf_reason(opened.config):
+        raise ModelError(f"This adapter can't be written as GGUF: {reason}", fix="Use it as it is, with transformers.")
+    alpha, tensors = _tensors(opened)
+    kind = ENCODINGS[encoding]
+    with atomic_file(path, needed_bytes=sum(4 * tensor.numel() for tensor in tensors.values()) + 2**20) as temporary:
+        writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[opened.config.family])
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_name(name)
+        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+        for tensor_name, tensor in tensors.items():
+            writer.add_tensor(tensor_name, np.ascontiguousarray(tensor.numpy().astype(kind)))
+        try:
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+        finally:
+            writer.close()
+
+
+def _tensors(opened: OpenModel) -> tuple[float, dict[str, Tensor]]:
+    """Return alpha, and the pairs of the base's tensors by their names in the file."""
+    alpha, tensors = 0.0, {}
+    for name, a, b, scale in _pairs(opened):
+        rank = len(a)
+        alpha = alpha or scale * rank
+        tensors[f"{name}.lora_a"] = require_finite(a, name, opened.path)
+        tensors[f"{name}.lora_b"] = require_finite(b * (scale * rank / alpha), name, opened.path)
+    return alpha, tensors
+
+
+def _pairs(opened: OpenModel) -> Iterator[tuple[str, Tensor, Tensor, float]]:
+    """Yield name, A, B and scale of each adapted tensor of the base's file."""
+    for binding in gguf_bindings(opened.config, parameter_shapes(opened.model)):
+        update = joined(binding, opened.adapter.weights)
+        if update is None:
+            continue
+        b = interleave(update.b, binding.interleaved_heads) if binding.interleaved_heads else update.b
+        yield binding.theirs, update.a, b, update.scale
+
+
+def export_gguf_adapter(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    """Write the file in a folder beside its place, where it is put once the check of the options has passed."""
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(out.parent) as folder:
+        file = folder / out.name
+        write_gguf_adapter(opened, file, encoding=options.encoding, name=model_name(opened))
+        if options.check is not None:
+            options.check(file)
+        with disk_errors(out):
+            file.replace(out)
+
+
+GGUF_ADAPTER = ModelFormat(
+    "gguf-adapter", ".gguf", tuple(ENCODINGS), "f32", export_gguf_adapter, reader=None, runs_in_llamacpp=True
+)
