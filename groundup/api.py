@@ -397,10 +397,10 @@ def finetune_preference(
     >>> round(results["held_out_loss"]["before"], 3)
     0.693
     """
-    from groundup.data.description import parse_columns
-    from groundup.data.examples import read_preferences
-    from groundup.data.source_files import Source
-    from groundup.data.sources import SourceOptions
+    from groundup.data.reading.description import parse_columns
+    from groundup.data.reading.examples import read_preferences
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.preference import PreferenceConfig, fit_preference
     from groundup.train.run_lifecycle import claim_folder

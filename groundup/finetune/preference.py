@@ -18,9 +18,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from groundup.data.distinct import hold_out
 from groundup.data.documents import PreferenceExample
-from groundup.data.trained_on import write_trained_on
+from groundup.data.reading.distinct import hold_out
+from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute
 from groundup.errors import DataError, require, require_choices, require_counts
 from groundup.evaluate.metrics import wilson_interval

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from groundup.data.documents import ConversationExample, to_conversation
-from groundup.data.examples import read_chat
-from groundup.data.source_files import Source
+from groundup.data.reading.examples import read_chat
+from groundup.data.reading.source_files import Source
 from groundup.errors import DataError, ModelError
 from groundup.finetune.instruct import what_they_teach
 from groundup.finetune.instruction_data import make_instruction_data, render_to_learn
