@@ -7,7 +7,7 @@ as it was trained and measured on. Text is tokenised without a prompt or an end 
 
 results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation,
 majority, examples, lengths (what was cut), features, steps, trained_parameters, elapsed_s.
-trained_on.json: the hashes of the training and validation messages (`data.trained_on`).
+trained_on.json: the hashes of the training and validation messages (`data.reading.trained_on`).
 `add_baselines` measures simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
 same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).
 """

@@ -7,7 +7,7 @@ without any is refused. A budget of tokens, prompts included and padding not, fi
 that of `evaluate.tasks.answers`.
 
 results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, lengths (what was cut), tokens, steps, lora,
-precision, elapsed_s. trained_on.json: the hashes of the training examples (`data.trained_on`).
+precision, elapsed_s. trained_on.json: the hashes of the training examples (`data.reading.trained_on`).
 """
 
 import dataclasses
