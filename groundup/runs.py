@@ -8,7 +8,7 @@
     RUN/samples.jsonl          samples of each evaluation: step, prompt, text, repetition, longest_copy, copied_text
     RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.loggers), if enabled
     RUN/results.json           the final figures
-    RUN/trained_on.json        of a fine-tuned model: hashes of its training examples (data.trained_on)
+    RUN/trained_on.json        of a fine-tuned model: hashes of its training examples (data.reading.trained_on)
     RUN/checkpoints/step-N/    for resuming (train.checkpoint.state)
     RUN/snapshots/step-N/      the weights after step N as a Hugging Face folder, for pictures of the training (lab.film)
     RUN/model.safetensors, config.json, tokenizer.json, ...   the model, as a Hugging Face folder (weights.model_io)

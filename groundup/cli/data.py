@@ -13,6 +13,7 @@ from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.data.inspection import Inspection
+    from groundup.data.processing.steps import ProcessConfig
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import Tally
 
@@ -43,6 +44,7 @@ def inspect(
     errors: Annotated[str, Option("--errors", help="Invalid bytes: replace or drop.")] = "replace",
     strict: options.StrictOption = False,
     processing: options.ProcessOptions = options.ProcessOptions(),
+    settings: options.SetOption = None,
     sha256: options.Sha256Option = "",
     follow_links: options.FollowLinksOption = False,
     show: Annotated[int, Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown.")] = 3,
@@ -52,6 +54,8 @@ def inspect(
     """Say what the rows are: texts, labelled texts, instructions, conversations, preference pairs.
 
     Count files, documents, characters and words; find duplicates, bad lines and control characters; show the first lines.
+    --set sets what the steps have no option for: data.process.personal_data=drop, data.process.near_duplicates.threshold=0.9, ...
+
     The page and JSON have lengths, languages, what was dropped, cleaned and passed over with examples, and random documents, too.
     JSON is one object for a source, and {"sources": [...]} for several.
 
@@ -64,9 +68,7 @@ def inspect(
         groundup data inspect letters.zip --encoding cp1251
         groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web --languages en --out page.html
     """
-    from groundup.config import build_config
     from groundup.data.inspection import inspect_sources
-    from groundup.data.processing.steps import ProcessConfig, process_fields
     from groundup.data.reading.description import parse_columns
     from groundup.data.reading.layouts import LAYOUTS
     from groundup.data.reading.sources import SourceOptions
@@ -85,7 +87,7 @@ def inspect(
     )
     progress = console_progress()
     named = _named(sources, sha256, follow_links)
-    process = build_config(ProcessConfig, process_fields(**vars(processing)))
+    process = _process(processing, settings)
     found = inspect_sources(named, reading, process, show=show, seed=seed, progress=progress)
     plain = [each.to_plain() for each in found]
     print_result(_lines(found), plain[0] if len(plain) == 1 else {"sources": plain}, as_json)
@@ -163,6 +165,20 @@ def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Sourc
         raise ConfigError(f"--sha256 is the hash of one pypi: or https: address; {len(pinned)} are named.", fix=fix)
     sources = read_sources(specs, follow_links=follow_links)
     return [replace(each, sha256=sha256) if sha256 and each.spec in pinned else each for each in sources]
+
+
+def _process(processing: options.ProcessOptions, settings: Sequence[str] | None) -> "ProcessConfig":
+    """Return the steps. Raises ConfigError, also for fields of anything else."""
+    from groundup.config import apply_sets, build_config
+    from groundup.data.processing.steps import ProcessConfig, process_fields
+
+    given = apply_sets({"data": {"process": {}}}, settings)
+    data = given.pop("data")
+    fields = data.pop("process", None) if isinstance(data, dict) else None
+    if given or data or not isinstance(fields, dict):
+        fix = "Write --set data.process.near_duplicates.threshold=0.9; how texts are read has options of its own."
+        raise ConfigError("--set sets fields of data.process here, and no others.", fix=fix)
+    return build_config(ProcessConfig, {**fields, **process_fields(**vars(processing))}, where="data.process.")
 
 
 def _page(plain: list[dict[str, Any]], out: Path) -> str:

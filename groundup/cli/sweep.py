@@ -31,6 +31,7 @@ def command(
     test_fraction: options.TestFractionOption = None,
     keep_dropped: options.KeepDroppedOption = False,
     processing: options.ProcessOptions = options.ProcessOptions(),
+    settings: options.SetOption = None,
     follow_links: options.FollowLinksOption = False,
     engine: options.EngineOption = "auto",
     seed: options.SeedOption = 0,
@@ -40,7 +41,7 @@ def command(
     """Train some tiny models on your texts, fit a scaling law to them, draw it, and give the best model for longer runs.
 
     Each size is trained three times, for a quarter, half and all of the steps. The same command again skips finished runs.
-    `groundup plan DATA --law OUT` plans with the fitted law.
+    `groundup plan DATA --law OUT` plans with the fitted law. --set sets fields of data. (data.strict, data.process.personal_data, ...).
 
     Examples:
         groundup sweep my-texts/ --out runs/law
@@ -56,21 +57,26 @@ def command(
     from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset
     from groundup.planning.corpus import PREPARED, corpus
-    from groundup.planning.pretrain_options import PRESET, reading_fields
+    from groundup.planning.pretrain_options import PRESET, reading_fields, tables, with_steps
     from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, best_for, draw_sweep, sweep
     from groundup.runs import RunFolder
     from groundup.train.run_lifecycle import claim_folder
 
     if budget is not None and steps is not None:
         raise ConfigError("--budget and --steps both give the length of the runs.", fix="Give one of them.")
+    given = tables(settings)
+    if given["fit"] or given["model"]:
+        fix = "Leave fit. and model. out: a sweep chooses shapes and settings itself."
+        raise ConfigError("--set of a sweep sets fields of data. only.", fix=fix)
     claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
     who = check_engine(engine)
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
     if source_weights(read_sources(data)):
         progress.say("note: the weights of the sources are not used: the runs of a sweep read the texts as they come.")
-    fields = reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
-    fields["process"] = process_fields(**vars(processing))
+    fields = given["data"] | reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
+    if steps_over_documents := process_fields(**vars(processing)):
+        fields = with_steps(fields, steps_over_documents)
     reading, vocab_size = build_config(DataConfig, fields), preset(PRESET).vocab_size
     shards, own = corpus(
         data, RunFolder(out), reading, tokenizer=tokenizer, vocab_size=vocab_size, engine=who, progress=progress

@@ -28,7 +28,7 @@ from groundup.data.partial import Partial, partial_folder
 from groundup.data.processing.dedup import ExactRepeats
 from groundup.data.processing.file_steps import ALL, check_steps, run_file_steps
 from groundup.data.processing.filters import reason_to_drop
-from groundup.data.processing.steps import ProcessConfig, document_steps
+from groundup.data.processing.steps import ProcessConfig, depends_on, document_steps
 from groundup.data.reading.source_files import Source, disk_bytes, quick_hash
 from groundup.data.reading.source_list import require_distinct_names
 from groundup.data.reading.sources import SourceOptions, describe_source
@@ -72,7 +72,8 @@ def prepare(
     config, engine = config or DataConfig(), check_engine(engine)
     require_distinct_names(sources)
     check_steps(config.process)
-    key = sha256_text(repr((VERSION, [quick_hash(source) for source in sources], config, seed)))
+    parts = (VERSION, [quick_hash(source) for source in sources], config, seed, depends_on(config.process))
+    key = sha256_text(repr(parts))
     with partial_folder(out, key) as made:
         with _Preparation(made, sources, config, seed, engine, progress) as preparation:
             preparation.read()

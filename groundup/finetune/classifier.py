@@ -11,7 +11,7 @@ results.json: labels, positive, splits (messages by label), models (this one fir
 was cut), features, steps, learning_rate, learning_rates (tried, with their validation losses), decision, calibration, costs, coverage,
 trained_parameters, elapsed_s. Learning rate, epoch, temperature and where it abstains are chosen on the validation messages, and so are the settings
 of the baselines; the test messages are judged once.
-trained_on.json: the hashes of the training and validation messages (`data.trained_on`).
+trained_on.json: the hashes of the training and validation messages (`data.reading.trained_on`).
 `classifier_baselines` adds simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
 same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).
 """

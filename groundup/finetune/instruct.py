@@ -8,7 +8,7 @@ before and after is that of `evaluate.tasks.answers`.
 
 results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, lengths (what was cut), mask (turns that are
 trained, the first examples), tokens, epochs, steps, lora, precision, elapsed_s.
-trained_on.json: the hashes of the training examples (`data.trained_on`).
+trained_on.json: the hashes of the training examples (`data.reading.trained_on`).
 """
 
 import dataclasses

@@ -30,7 +30,7 @@ class InstructionData:
     learned: tuple[ChatExample, ...]
     """The examples of `train`."""
     repeats: int
-    """Examples left out, as their instructions occur elsewhere (see `data.distinct`)."""
+    """Examples left out, as their instructions occur elsewhere (see `data.reading.distinct`)."""
     lengths: Lengths
     """Of the training examples, before they were cut."""
     mask: MaskXray

@@ -23,7 +23,7 @@ from groundup.data.engines.engine import Engine
 from groundup.data.partial import PARTIAL_PREFIX
 from groundup.data.pipeline import CARD_FILE, VERSION, prepare
 from groundup.data.processing.file_steps import items_of
-from groundup.data.processing.steps import ProcessConfig
+from groundup.data.processing.steps import ProcessConfig, depends_on
 from groundup.data.reading.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
 from groundup.data.reading.source_list import read_sources
 from groundup.data.split import TRAIN, read_split, split_file
@@ -87,6 +87,7 @@ def _encoded(
         "formats": readable_suffixes(),
         "version": VERSION,
     }
+    asked |= depends_on(config.process)
     if not isinstance(texts, Path) and any(source.name for source in texts):
         asked["names"] = [source.name for source in texts]  # they stand beside each document
     # what documents are compared with changes them as the texts do

@@ -194,7 +194,7 @@ def pretrain_options(
     length, found = Length(seconds, steps, tokens, epochs), tables(settings)
     found["data"] |= reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
     if processing := process_fields(process, rules, languages, decontaminate):
-        found["data"]["process"] = {**found["data"].get("process", {}), **processing}
+        found["data"] = with_steps(found["data"], processing)
     found["fit"] |= ({"packing": True} if packing else {}) | ({} if stride is None else {"stride": stride})
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
@@ -203,6 +203,14 @@ def pretrain_options(
         found["fit"]["mixture"] = to_plain(mixed)
     who = check_engine(engine)
     return PretrainOptions(specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor, who)
+
+
+def with_steps(data: Mapping[str, Any], processing: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of DataConfig with these of its `process`. Raises ConfigError where --set gave it a value."""
+    process = data.get("process", {})
+    if not isinstance(process, Mapping):
+        raise ConfigError("--set data.process is a table.", fix="Set its fields: data.process.personal_data=drop.")
+    return {**data, "process": {**process, **processing}}
 
 
 def reading_fields(

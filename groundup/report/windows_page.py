@@ -1,6 +1,6 @@
 """The page of `groundup data windows`: how a text becomes windows, what stride and packing do, which token sees which.
 
-write_windows_page(view, out)     the values of data.window_view
+write_windows_page(view, out)     the values of data.batches.window_view
 """
 
 from collections.abc import Sequence

@@ -81,6 +81,26 @@ def test_sources_can_be_listed_in_a_file(texts: Path, capsys: pytest.CaptureFixt
     assert second["dropped"]["exact repeat"]["count"] == 1
 
 
+def test_fields_of_the_steps_can_be_set(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (texts / "b.txt").write_text("Write to jane@example.org, please.")
+    steps = ["--process", "personal-data", "--set", "data.process.personal_data=drop"]
+    assert run(["data", "inspect", str(texts / "b.txt"), *steps, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dropped"]["personal data: email"]["count"] == 1
+    for wrong in ("data.strict=true", "data.process=5", "data=5", "fit.steps=2"):
+        assert run(["data", "inspect", str(texts / "b.txt"), "--set", wrong]) == 2
+        assert "sets fields of data.process here" in capsys.readouterr().err.replace("\n", " ")
+    assert run(["data", "inspect", str(texts / "b.txt"), "--set", "data.process.rule=web"]) == 2
+    assert "data.process.rule" in capsys.readouterr().err
+
+
+def test_a_sweep_sets_fields_of_the_texts_only(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = ["sweep", str(texts / "b.txt"), "--out", str(texts / "law"), "--set"]
+    assert run([*sweep, "fit.learning_rate=1"]) == 2 and "fields of data. only" in capsys.readouterr().err
+    assert run([*sweep, "data.process=5", "--rules", "web"]) == 2 and "is a table" in capsys.readouterr().err
+    assert run([*sweep, "data.process.near_duplicates.threshold=7"]) == 2
+    assert "0.3 to 1" in capsys.readouterr().err.replace("\n", " ")
+
+
 @pytest.mark.parametrize("verb", ["pretrain", "plan", "sweep"])
 def test_the_verbs_that_prepare_texts_have_an_engine_and_name_the_nearest_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str

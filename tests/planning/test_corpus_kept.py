@@ -86,6 +86,16 @@ def test_changed_evaluation_items_make_it_again(texts: Path, done: list[str]) ->
         assert len(done) == expected
 
 
+def test_rules_are_applied_again_once_languages_are_detected(
+    texts: Path, done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DataConfig(process=ProcessConfig(rules=("codex-longest-line",)))
+    for detects, expected in ((False, 3), (False, 3), (True, 6)):
+        monkeypatch.setattr("groundup.data.processing.steps.can_detect", lambda detects=detects: detects)
+        prepared(texts, config)
+        assert len(done) == expected
+
+
 @pytest.mark.parametrize("part", ["data", "shards"])
 def test_steps_over_prepared_texts_are_refused(texts: Path, part: str) -> None:
     prepared(texts)

@@ -102,7 +102,10 @@ def test_the_command_writes_page_and_json_of_several_sources(
     [
         (["{folder}", "{folder}"], "is named twice"),
         (["{folder}", "--out", "{folder}"], "is a folder, expected a file"),
-        (["pypi:a==1!*", "pypi:b==1!*", "--sha256", "0" * 64], "--sha256 is the hash of one package, but 2 are named"),
+        (
+            ["pypi:a==1!*", "pypi:b==1!*", "--sha256", "0" * 64],
+            "--sha256 is the hash of one pypi: or https: address; 2 are named",
+        ),
     ],
 )
 def test_what_cant_be_done_is_said_in_a_sentence(

@@ -103,6 +103,11 @@ def process_fields(
     return {name: value for name, value in found.items() if value}
 
 
+def depends_on(config: ProcessConfig) -> dict[str, str]:
+    """Return what beside the config the result of these steps depends on: rules for English pass over texts known to be in another language."""
+    return {"languages detected": str(can_detect())} if config.rules else {}
+
+
 @dataclass(frozen=True)
 class Processed:
     """A text after a step."""

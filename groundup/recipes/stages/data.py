@@ -2,6 +2,7 @@
 
 from groundup.data.pipeline import prepare
 from groundup.data.processing.file_steps import items_of
+from groundup.data.processing.steps import depends_on
 from groundup.data.reading.source_files import content_hash
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
@@ -19,10 +20,11 @@ def run(context: StageContext) -> StageResult:
 
 
 def outside(recipe: Recipe) -> dict[str, str]:
-    """Return the hashes of the texts, and of the evaluation items that they are compared with."""
+    """Return the hashes of the texts and of the evaluation items that they are compared with, and what else the steps depend on."""
     table = recipe.data
     texts = {source.spec: content_hash(source) for source in table.sources}
-    return texts | {f"decontaminate {source.spec}": content_hash(source) for source in items_of(table.process)}
+    items = {f"decontaminate {source.spec}": content_hash(source) for source in items_of(table.process)}
+    return texts | items | depends_on(table.process)
 
 
 STAGE = Stage(
