@@ -9,7 +9,7 @@ import torch
 from groundup.device import Compute
 from groundup.engine.engine import Engine, fit_conversation
 from groundup.engine.events import ChatEvent
-from groundup.engine.padded_batch import class_probabilities, classifier_ids
+from groundup.engine.padded_batch import class_scores, classifier_ids
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ModelError
@@ -147,10 +147,12 @@ def test_probabilities_by_label_are_those_of_each_text_alone(labelling: Engine) 
     assert labelling.classify([]) == []
 
 
-def test_small_batches_give_the_same_probabilities(labelling: Engine, classifier: Classifier, compute: Compute) -> None:
-    rows = [[1, 2, 3], [4], [5, 6], [7] * 20]
-    one = class_probabilities(classifier, rows, compute=compute)
-    assert torch.allclose(one, class_probabilities(classifier, rows, compute=compute, batch_tokens=1), atol=1e-5)
+def test_small_batches_give_the_same_scores_and_windows_are_averaged(labelling: Engine, classifier: Classifier, compute: Compute) -> None:
+    texts = [[[1, 2, 3]], [[4], [5, 6]], [[7] * 20]]
+    scores = class_scores(classifier, texts, compute=compute)
+    assert torch.allclose(scores, class_scores(classifier, texts, compute=compute, batch_tokens=1), atol=1e-5)
+    alone = class_scores(classifier, [[[4]], [[5, 6]]], compute=compute)
+    assert torch.allclose(scores[1], alone.mean(0), atol=1e-5)
 
 
 def test_a_text_too_long_to_classify_is_cut_on_the_right(tokenizer: Tokenizer) -> None:
