@@ -147,7 +147,9 @@ def test_probabilities_by_label_are_those_of_each_text_alone(labelling: Engine) 
     assert labelling.classify([]) == []
 
 
-def test_small_batches_give_the_same_scores_and_windows_are_averaged(labelling: Engine, classifier: Classifier, compute: Compute) -> None:
+def test_small_batches_give_the_same_scores_and_windows_are_averaged(
+    labelling: Engine, classifier: Classifier, compute: Compute
+) -> None:
     texts = [[[1, 2, 3]], [[4], [5, 6]], [[7] * 20]]
     scores = class_scores(classifier, texts, compute=compute)
     assert torch.allclose(scores, class_scores(classifier, texts, compute=compute, batch_tokens=1), atol=1e-5)
