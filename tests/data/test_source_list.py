@@ -47,6 +47,7 @@ def test_addresses_and_lists_are_sources_in_their_order(tmp_path: Path) -> None:
         ("[[data.sources]]\nname = 'b'\n", r"data\.sources\.0\.spec: "),
         ("[[data.sources]]\nspec = 'a'\nweight = -2\n", "the weight of a must be 0 or more, and finite"),
         ("[[data.sources]]\nspec = 'a'\nname = 'x'\n[[data.sources]]\nspec = 'b'\nname = 'x'\n", "have the name 'x'"),
+        ("[[data.sources]]\nspec = 'a'\n[[data.sources]]\nspec = 'b'\nname = 'a'\n", "have the name 'a'"),
     ],
 )
 def test_a_list_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:

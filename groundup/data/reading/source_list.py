@@ -30,11 +30,11 @@ def read_sources(specs: Sequence[str], *, follow_links: bool = False) -> tuple[S
 
 
 def require_distinct_names(sources: Sequence[Source]) -> None:
-    """Raise ConfigError when two sources have the same name."""
-    names = [source.name for source in sources if source.name]
+    """Raise ConfigError when two sources have the same name, or one is named twice."""
+    names = [source.title for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"Two sources have the name {name!r}.", fix="Give each its own.")
+            raise ConfigError(f"Two sources have the name {name!r}.", fix="Name each source once, or give each its own name.")
 
 
 def _listed(file: Path) -> list[Source]:
