@@ -255,6 +255,7 @@ def finetune_classifier(
     *,
     text_column: str = "",
     label_column: str = "",
+    label_from: str = "",
     messages: int = MESSAGES,
     min_per_class: int = 0,
     validation: AnyPath | None = None,
@@ -273,7 +274,8 @@ def finetune_classifier(
 
     `settings` are fields of `finetune.classifier.ClassifierConfig`. The results have the baselines beside it, among them the base model asked
     `question`. Classes of fewer than `min_per_class` texts are left out. `validation` and `test` are own splits: all of `data` is then trained on,
-    but for what stands in them too. `sha256` is that of the file at a pypi: or https: address.
+    but for what stands in them too. `sha256` is that of the file at a pypi: or https: address. `label_from` "name": the label of a text is the
+    name of its folder or mailbox; "column": it stands in a column; "": which of them, is recognised.
 
     >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/ham-or-spam", settings={"epochs": 1})
     >>> results["labels"]
@@ -298,7 +300,7 @@ def finetune_classifier(
         raise ConfigError(
             f"{data} is on disk, so its SHA-256 would not be compared.", fix="Leave it out: it is for pypi: and https:."
         )
-    options = SourceOptions(text_column, label_column=label_column, encoding=encoding)
+    options = SourceOptions(text_column, label_column=label_column, encoding=encoding, label_from=label_from)
     named = (("validation", validation), ("test", test))
     given = {name: Source(str(each), follow_links=follow_links) for name, each in named if each is not None}
     splits = read_splits(

@@ -28,10 +28,20 @@ app = options.verb_group(
 @options.grouped()
 def classifier(
     model: options.ModelArgument,
-    data: Annotated[str, Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
+    data: Annotated[
+        str,
+        Argument(help="Labelled texts: rows, lines of label, tab, text, or a folder of mailboxes or texts by label."),
+    ],
     out: options.OutOption,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
+    label_from: Annotated[
+        str,
+        Option(
+            "--label-from",
+            help="Where the label is: column, or name (of the folder or the .mbox file); default: recognised.",
+        ),
+    ] = "",
     messages: Annotated[
         int, Option("--messages", min=30, help="At most this many: two thirds train, an eighth validate.")
     ] = MESSAGES,
@@ -70,11 +80,13 @@ def classifier(
 
     Learning rate and epoch are chosen on validation messages, as the baselines' settings are; then all are measured on test messages: the most
     common label, TF-IDF with logistic regression, and the base model with a prompt.
+    A folder with spam.mbox and ham.mbox, or with folders spam and ham of mails or texts, is labelled by these names.
     The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, windows, positive, loss.
 
     Examples:
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews --label-column stars
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam --cost-false-alarm 5 --abstain 0.99
+        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test test.csv --out runs/mine
         groundup classify runs/reviews "I would buy it again."
     """
@@ -86,6 +98,7 @@ def classifier(
         *(model, data, out),
         text_column=text_column,
         label_column=label_column,
+        label_from=label_from,
         messages=messages,
         min_per_class=min_per_class,
         validation=validation,
