@@ -116,6 +116,20 @@ class Model:
         """
         return self.engine.classify([texts])[0] if isinstance(texts, str) else self.engine.classify(texts)
 
+    def words_for(self, text: str, label: str | None = None) -> dict[str, float]:
+        """The words of a text by how strongly they speak for a label (None: the most probable one): the fall of its log-odds without each.
+
+        The text is read once more for each distinct word, at most 100 (`lab.word_effects`).
+
+        >>> classifier = groundup.open_model("runs/spam")
+        >>> list(classifier.words_for("to be or not"))  # doctest: +SKIP
+        ['not', 'be', 'or', 'to']
+        """
+        from groundup.lab.word_effects import word_effects
+
+        found = word_effects(self.engine, text, label or next(iter(self.classify(text))))
+        return {each.word: each.effect for each in found.effects}
+
     def score(self, context: str, continuation: str) -> "ScoredContinuation":
         """How probable `continuation` is after `context`: `logprob` (natural logarithm), `token_logprobs`, `is_greedy`. Each is encoded by itself.
 

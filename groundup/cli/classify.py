@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Argument
+from typer import Argument, Option
 
 from groundup.api import Model, open_model
 from groundup.cli.console import console_progress, print_result
@@ -17,6 +17,8 @@ from groundup.weights.decision import ABSTAINED, decide
 
 AT_ONCE = 512
 SHOWN_CHARACTERS = 90
+# Texts of which one progress bar counts the words, and words that are shown.
+BEFORE_WHY, SHOWN_WORDS = 16, 6
 LINE_SUFFIXES = (".txt", ".md")
 FILE_ENDINGS = (*LINE_SUFFIXES, ".csv", ".jsonl", ".mbox", ".eml")
 
@@ -29,6 +31,12 @@ def command(
     text_column: TextColumnOption = "",
     encoding: EncodingOption = "auto",
     follow_links: FollowLinksOption = False,
+    why: Annotated[
+        bool,
+        Option(
+            "--why", help="Show the words that spoke for the label. Cost: a reading more for each word, at most 100."
+        ),
+    ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -41,6 +49,7 @@ def command(
 
     Examples:
         groundup classify runs/quickstart 'WINNER! You have won a free prize, call 09061701461 now'
+        groundup classify runs/spam 'Call now to win' --why
         groundup classify runs/spam messages.txt
         groundup classify runs/spam inbox.mbox --json
     """
@@ -49,23 +58,23 @@ def command(
         progress.say(f"note: there is no file {text}, so the argument itself is classified.")
     opened = open_model(model, device, prefer="spam", progress=progress)
     if not many:
-        only = next(classified(opened, iter([("", text)])))
+        only = next(answered(opened, iter([("", text)]), why=why, progress=progress))
         width = max(map(len, only["probabilities"]))
         lines = [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()]
         if only["label"] != next(iter(only["probabilities"])):
             lines.append(f"-> {only['label']}")
-        print_result(lines, {key: value for key, value in only.items() if key != "name"}, as_json)
+        print_result([*lines, *why_lines(only)], {key: value for key, value in only.items() if key != "name"}, as_json)
         return
     if is_lines(text):
         named = lines_of(Path(text), encoding)
     else:
         named = documents_of(text, text_column, encoding, follow_links=follow_links, progress=progress)
-    found = classified(opened, named)
+    found = answered(opened, named, why=why, progress=progress)
     if as_json:
         print_result([], list(found), as_json)
     else:
         for each in found:
-            print(one_line(each))
+            print("\n".join([one_line(each), *why_lines(each)]))
 
 
 def is_source(text: str) -> bool:
@@ -131,6 +140,38 @@ def classified(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]
     while some := list(islice(named, AT_ONCE)):
         for (name, text), probabilities in zip(some, model.classify([text for _, text in some]), strict=True):
             yield {"name": name, "text": text, **decide(model.engine.opened.decision, probabilities)}
+
+
+def answered(model: Model, named: Iterator[Named], *, why: bool, progress: Progress) -> Iterator[dict[str, Any]]:
+    """Yield what `classified` does, with `why` with the words that spoke for the label (for the likeliest one where it is unsure)."""
+    if not why:
+        yield from classified(model, named)
+        return
+    from groundup.lab.word_effects import readings, word_effects
+
+    found = classified(model, named)
+    while some := list(islice(found, BEFORE_WHY)):
+        with progress.track("words left out", sum(readings(each["text"]) for each in some), "readings") as advance:
+            for each in some:
+                label = each.get("guess", each["label"])
+                yield each | {"why": word_effects(model.engine, each["text"], label, advance=advance).to_plain()}
+
+
+def why_lines(found: dict[str, Any]) -> list[str]:
+    """Return the words with the largest effect, for and against the label, and what they cost."""
+    why = found.get("why")
+    if why is None:
+        return []
+    strongest = sorted(why["words"], key=lambda each: -abs(each["effect"]))[:SHOWN_WORDS]
+    lines = []
+    for side, chosen in (
+        ("for", [e for e in strongest if e["effect"] > 0]),
+        ("against", [e for e in strongest if e["effect"] < 0]),
+    ):
+        words = ", ".join(f"{plain(e['word'])} ({100 * e['without']:.1f} % without)" for e in chosen)
+        lines += [f"  {side} {why['label']}: {words}"] if words else []
+    untried = f"; the last {why['of'] - why['tried']:,} words were not tried" if why["of"] > why["tried"] else ""
+    return [*lines, f"  (read {why['tried']:,} times more, each time without one word{untried})"]
 
 
 def one_line(found: dict[str, Any]) -> str:

@@ -98,6 +98,11 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     assert [each["label"] for each in found] == ["ham", "spam"]
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1.0)
 
+    shown = told(capsys, "classify", out, "see you at the prize station", "--why").splitlines()
+    assert shown[2].startswith("  for spam: prize (") and "read 6 times more" in shown[-1]
+    rows = json.loads(told(capsys, "classify", out, tmp_path / "lines.txt", "--why", "--json"))
+    assert rows[1]["why"]["words"][0]["word"].endswith("prize") and rows[1]["why"]["label"] == "spam"
+
     (tmp_path / "empty.txt").write_text("\n\n")
     assert "no line with text" in refused(capsys, "classify", out, tmp_path / "empty.txt")
 
