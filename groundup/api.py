@@ -304,6 +304,7 @@ def finetune_classifier(
     from groundup.finetune.features import FEATURES_FILE
     from groundup.finetune.learning_curve import CURVE_FOLDER
     from groundup.finetune.learning_rate import RATES_FOLDER
+    from groundup.finetune.wrong_labels import FOLDS_FOLDER
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
@@ -320,7 +321,7 @@ def finetune_classifier(
     splits = read_splits(
         source, options, messages=messages, min_per_class=min_per_class, given=given, seed=seed, progress=progress
     )
-    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER))
+    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)

@@ -19,6 +19,8 @@ from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import beginning
 from groundup.config import apply_sets
 
+SHOWN_SUSPECTS = 10
+
 app = options.verb_group(
     "Fine-tune a pretrained model: as a classifier of texts, to follow instructions, to prefer the better of two answers."
 )
@@ -69,6 +71,10 @@ def classifier(
     learning_curve: Annotated[
         bool, Option("--learning-curve", help="Also learn from 50, 100, 200, ... texts: what would more bring?")
     ] = False,
+    find_wrong_labels: Annotated[
+        bool,
+        Option("--find-wrong-labels", help="List the texts whose labels are probably wrong; four trainings more."),
+    ] = False,
     question: Annotated[
         str | None, Option("--question", help="Question to the base model; default: which label fits.")
     ] = None,
@@ -90,7 +96,13 @@ def classifier(
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test test.csv --out runs/mine
         groundup classify runs/reviews "I would buy it again."
     """
-    chosen = {"train": train, "class_weights": class_weights, "abstain": abstain, "learning_curve": learning_curve}
+    chosen = {
+        "train": train,
+        "class_weights": class_weights,
+        "abstain": abstain,
+        "learning_curve": learning_curve,
+        "find_wrong_labels": find_wrong_labels,
+    }
     costs = {"cost_false_alarm": cost_false_alarm, "cost_miss": cost_miss}
     asked = vars(training)
     settings = apply_sets({**chosen, **costs}, asked["settings"])
@@ -124,6 +136,7 @@ def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[s
         *table(["is \\ said", *labels], confusion),
         "",
         *decision_lines(results),
+        *wrong_label_lines(results),
         f"Try it: groundup classify {out} {beginning(example)}",
     ]
 
@@ -147,6 +160,23 @@ def decision_lines(results: dict[str, Any]) -> list[str]:
     if curve := results.get("learning_curve"):
         lines.append(curve_line(curve["points"], curve["forecast"]))
     return lines
+
+
+def wrong_label_lines(results: dict[str, Any]) -> list[str]:
+    """Return the first of the labels that are probably wrong."""
+    from groundup.finetune.wrong_labels import wrong_labels_line
+
+    if not (found := results.get("wrong_labels")):
+        return []
+    rows = [
+        [each["label"], each["suggested"], f"{100 * each['suggested_probability']:.1f}", beginning(each["text"])]
+        for each in found["list"][:SHOWN_SUSPECTS]
+        if each["suspected"]
+    ]
+    lines = ["", wrong_labels_line(found)]
+    if rows:
+        lines += table(["label", "perhaps", "% sure", "text (all of them: results.json, and groundup report)"], rows)
+    return [*lines, ""]
 
 
 def method_cells(row: dict[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from groundup.cli.main import run
 from groundup.data.documents import Example, InstructionExample
 from groundup.data.reading.trained_on import TRAINED_ON_FILE, read_trained_on
+from groundup.runs import RunFolder
 from groundup.weights.model_io import OpenModel, save_model
 
 OpenBase = Callable[[], OpenModel]
@@ -316,3 +317,18 @@ def test_every_source_of_texts_is_classified_one_row_a_document(
     assert json.loads(told(capsys, *named))[0]["text"] == "привет"
     (tmp_path / "none").mkdir()
     assert "no file to read" in refused(capsys, "classify", finished_spam, tmp_path / "none")
+
+
+def test_wrong_labels_are_listed_in_the_terminal_and_in_the_page(
+    base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, first, *rows = labelled.read_text().splitlines()
+    labelled.write_text("\n".join([header, first.replace(",spam", ",ham"), *rows]) + "\n")
+    train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "run", *COLUMNS, "--find-wrong-labels")
+    shown = told(capsys, *train, "--set", "epochs=12", "--set", "learning_rate=5e-3")
+    assert "labels (" in shown and "are probably wrong" in shown and "perhaps" in shown
+    found = RunFolder(tmp_path / "run").read_results()["wrong_labels"]
+    assert first.partition(",")[0] in [each["text"] for each in found["list"]]
+    told(capsys, "report", tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert found["list"][0]["text"] in page

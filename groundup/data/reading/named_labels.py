@@ -67,7 +67,7 @@ def recognised(source: Source, options: SourceOptions) -> bool:
     """Return whether the names of a folder's files are the labels of its texts."""
     if not source.is_local or options.label_column or options.text_column or options.columns:
         return False
-    files = []
+    files: list[str] = []
     for file in source_files(source, SourceReport(), None):
         if file.suffix not in (*TEXT_SUFFIXES, *EXTRACTORS):
             return False

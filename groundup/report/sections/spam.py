@@ -20,6 +20,7 @@ from groundup.report.values import JsonObject, MeasuredFraction, matrix, measure
 
 HEAT_LEVELS = 8
 MAX_EXAMPLES = 6
+MAX_SUSPECTS = 30
 MESSAGE_CHARACTERS = 200
 ROOM_BELOW_CHANCE = 0.06
 
@@ -38,6 +39,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         *_put_to_work(results),
         _same_messages(results),
         _examples(results),
+        _wrong_labels(results),
     ]
 
 
@@ -170,6 +172,27 @@ def _examples(results: JsonObject) -> Node | None:
         rows.append([foreign(message), foreign(label), foreign(predicted), mark])
     head = ["message", "label", "prediction", ""]
     return more("Some messages with their predictions", data_table("Test messages", head, rows)) if rows else None
+
+
+def _wrong_labels(results: JsonObject) -> Node | None:
+    """The labels that are probably wrong, to be read."""
+    found = table(results, "wrong_labels")
+    listed = [each for each in tables(found, "list") if each.get("suspected") is True][:MAX_SUSPECTS]
+    rows: list[list[Child]] = [
+        [
+            foreign(first_letters(text(each, "text"), MESSAGE_CHARACTERS)),
+            foreign(text(each, "label")),
+            foreign(text(each, "suggested")),
+            percent(number(each, "suggested_probability")),
+        ]
+        for each in listed
+    ]
+    if not rows:
+        return None
+    suspected, of = (count(number(found, name)) for name in ("suspected", "n"))
+    made = data_table("Labels that are probably wrong", ["message", "label", "perhaps", "how sure"], rows, figures=(3,))
+    said = f"{suspected} of {of}. Classifiers that did not learn from a message confidently say another label (confident learning). "
+    return more("Labels to read: probably wrong", node("p", said, "Nothing was changed by this."), made, is_open=True)
 
 
 def icon() -> list[Node]:
