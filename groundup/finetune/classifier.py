@@ -8,9 +8,9 @@ tokenised without a prompt or an end token, so that any program gives the same s
 (`weights.decision`).
 
 results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation, majority, examples, lengths (what
-was cut), features, steps, learning_rate, learning_rates (tried, with their validation losses), decision, calibration, costs, coverage,
-trained_parameters, elapsed_s. Learning rate, epoch, temperature and where it abstains are chosen on the validation messages, and so are the settings
-of the baselines; the test messages are judged once.
+was cut), features, steps, learning_rate, learning_rates (tried, with their validation losses), decision, calibration, costs, coverage, curves (ROC,
+precision and recall of the positive label), learning_curve, wrong_labels, trained_parameters, elapsed_s. Learning rate, epoch, temperature and where
+it abstains are chosen on the validation messages, and so are the settings of the baselines; the test messages are judged once.
 trained_on.json: the hashes of the training and validation messages (`data.reading.trained_on`).
 `classifier_baselines` adds simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
 same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from groundup.markup import Child, Node, node
-from groundup.report.formatting import count, fixed, tick_label, ticks
+from groundup.report.formatting import count, fixed, percent, tick_label, ticks
 from groundup.report.values import MeasuredFraction
 
 Point = tuple[float, float]
@@ -117,6 +117,48 @@ def line_chart(
         parts = [axes(box, y_label), _reference(box, *reference) if reference else None, lines]
         charts.append(chart(box, label, parts))
     return [_legend(drawn), *charts]
+
+
+def share_chart(
+    title: str,
+    y_label: str,
+    x_label: str,
+    series: Sequence[Series],
+    *,
+    diagonal: str = "",
+    x_range: Point = (0.0, 1.0),
+    y_low: float = 0.0,
+    x_marks: Marks | None = None,
+) -> list[Node]:
+    """Return a chart of shares, from `y_low` to 1, in both sizes, with a legend of several lines; [] without points.
+
+    `diagonal` is the name of a dotted line y = x. `x_marks` replaces shares on the x axis.
+    """
+    drawn = [each for each in series if each.points]
+    if not drawn:
+        return []
+    y_marks = [(value, percent(value, 0)) for value in ticks(y_low, 1.0, 5)]
+    x_marks = [(value, percent(value, 0)) for value in ticks(*x_range, 5)] if x_marks is None else x_marks
+    label = f"{title}: {y_label} by {x_label}; {', '.join(f'{e.name}, {len(e.points)} points' for e in drawn)}."
+    charts = []
+    for size in (WIDE, NARROW):
+        box = Frame(size, x_range, (y_low, 1.0 + MARGIN * (1.0 - y_low)))
+        lines = [_line(box, each, number) for number, each in enumerate(drawn, 1)]
+        parts = [
+            axes(box, y_label, x_label, x_marks=x_marks, y_marks=y_marks),
+            _diagonal(box, diagonal) if diagonal else None,
+            lines,
+        ]
+        charts.append(chart(box, label, parts))
+    return [*([_legend(drawn)] if len(drawn) > 1 else []), *charts]
+
+
+def _diagonal(box: Frame, name: str) -> Node:
+    """The part of y = x inside the chart."""
+    low, high = max(box.x.low, box.y.low), min(box.x.high, 1.0)
+    line = node("line", x1=box.x(low), y1=box.y(low), x2=box.x(high), y2=box.y(high))
+    middle = (low + high) / 2
+    return node("g", line, node("text", name, x=box.x(middle) + 10, y=box.y(middle) + 15), class_="reference")
 
 
 def chart(box: Frame, label: str, parts: Child) -> Node:

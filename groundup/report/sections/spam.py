@@ -16,10 +16,17 @@ from groundup.report.chapter import (
 )
 from groundup.report.formatting import count, first_letters, fixed, percent, ticks
 from groundup.report.report_data import ReportData
+from groundup.report.sections.spam_charts import (
+    by_label,
+    calibration_chart,
+    coverage_chart,
+    label_charts,
+    learning_chart,
+)
 from groundup.report.values import JsonObject, MeasuredFraction, matrix, measured, number, table, tables, text, texts
 
 HEAT_LEVELS = 8
-MAX_EXAMPLES = 6
+MAX_EXAMPLES = 12
 MAX_SUSPECTS = 30
 MESSAGE_CHARACTERS = 200
 ROOM_BELOW_CHANCE = 0.06
@@ -36,7 +43,10 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         _comparison(results, models),
         _verdict(models),
         _confusion(results, models[0][0]),
+        by_label(results, models[0][0]),
         *_put_to_work(results),
+        *label_charts(results),
+        learning_chart(results),
         _same_messages(results),
         _examples(results),
         _wrong_labels(results),
@@ -160,7 +170,8 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     ]
     head: list[Child] = ["answered from a confidence of", "messages answered", "of these right"]
     made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
-    return [shown, more("What abstaining would bring", made) if rows else None]
+    table_of_it = more("What abstaining would bring", made) if rows else None
+    return [shown, calibration_chart(calibration), coverage_chart(coverage), table_of_it]
 
 
 def _examples(results: JsonObject) -> Node | None:
@@ -169,9 +180,11 @@ def _examples(results: JsonObject) -> Node | None:
         label, predicted = text(example, "label"), text(example, "predicted")
         mark = "right" if label == predicted else node("strong", "wrong", class_="no")
         message = first_letters(text(example, "text"), MESSAGE_CHARACTERS)
-        rows.append([foreign(message), foreign(label), foreign(predicted), mark])
-    head = ["message", "label", "prediction", ""]
-    return more("Some messages with their predictions", data_table("Test messages", head, rows)) if rows else None
+        sure = percent(number(example, "probability"))
+        rows.append([foreign(message), foreign(label), foreign(predicted), sure, mark])
+    head = ["message", "label", "prediction", "how sure", ""]
+    made = data_table("Test messages", head, rows, figures=(3,))
+    return more("Some messages with their predictions, errors first", made) if rows else None
 
 
 def _wrong_labels(results: JsonObject) -> Node | None:
