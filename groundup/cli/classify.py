@@ -19,6 +19,8 @@ AT_ONCE = 512
 SHOWN_CHARACTERS = 90
 # Texts of which one progress bar counts the words, and words that are shown.
 BEFORE_WHY, SHOWN_WORDS = 16, 6
+# Words with less than this share of the strongest effect are in the JSON only.
+SHOWN_SHARE = 0.05
 LINE_SUFFIXES = (".txt", ".md")
 FILE_ENDINGS = (*LINE_SUFFIXES, ".csv", ".jsonl", ".mbox", ".eml")
 
@@ -163,6 +165,7 @@ def why_lines(found: dict[str, Any]) -> list[str]:
     if why is None:
         return []
     strongest = sorted(why["words"], key=lambda each: -abs(each["effect"]))[:SHOWN_WORDS]
+    strongest = [each for each in strongest if abs(each["effect"]) >= SHOWN_SHARE * abs(strongest[0]["effect"])]
     lines = []
     for side, chosen in (
         ("for", [e for e in strongest if e["effect"] > 0]),

@@ -27,7 +27,7 @@ from groundup.report.values import JsonObject, MeasuredFraction, matrix, measure
 
 HEAT_LEVELS = 8
 MAX_EXAMPLES = 12
-MAX_SUSPECTS = 30
+MAX_SUSPECTS = 15
 MESSAGE_CHARACTERS = 200
 ROOM_BELOW_CHANCE = 0.06
 
@@ -46,7 +46,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         by_label(results, models[0][0]),
         *_put_to_work(results),
         *label_charts(results),
-        learning_chart(results),
+        *learning_chart(results),
         _same_messages(results),
         _examples(results),
         _wrong_labels(results),
@@ -205,7 +205,12 @@ def _wrong_labels(results: JsonObject) -> Node | None:
     suspected, of = (count(number(found, name)) for name in ("suspected", "n"))
     made = data_table("Labels that are probably wrong", ["message", "label", "perhaps", "how sure"], rows, figures=(3,))
     said = f"{suspected} of {of}. Classifiers that did not learn from a message confidently say another label (confident learning). "
-    return more("Labels to read: probably wrong", node("p", said, "Nothing was changed by this."), made, is_open=True)
+    return more(
+        "Labels to read: probably wrong",
+        node("p", said, "Nothing was changed by this; the whole list is in results.json."),
+        made,
+        is_open=True,
+    )
 
 
 def icon() -> list[Node]:

@@ -90,7 +90,7 @@ def coverage_chart(coverage: JsonObject) -> Node | None:
     return figure("What abstaining on the least sure messages would bring: fewer answers, more of them right.", *drawn)
 
 
-def learning_chart(results: JsonObject) -> Node | None:
+def learning_chart(results: JsonObject) -> list[Node]:
     """Accuracy on validation by the number of labels, each doubling as wide as the one before, and the forecast."""
     curve, forecast = table(results, "learning_curve"), table(results, "learning_curve", "forecast")
     rows = [
@@ -99,7 +99,7 @@ def learning_chart(results: JsonObject) -> Node | None:
         if (labels := number(each, "labels")) and labels >= 1 and (accuracy := number(each, "accuracy")) is not None
     ]
     if len(rows) < 2:
-        return None
+        return []
     measured = [(math.log2(labels), accuracy) for labels, accuracy, _ in rows]
     series, marks = [Series("measured", measured, "marked")], [(math.log2(n), count(n)) for n, _, _ in rows]
     more_labels, expected = number(forecast, "labels"), number(forecast, "accuracy")
@@ -114,6 +114,7 @@ def learning_chart(results: JsonObject) -> Node | None:
         x_range=(marks[0][0], marks[-1][0]),
         y_low=axis_low([y for each in series for _, y in each.points]),
         x_marks=[mark for place, mark in enumerate(marks) if place == 0 or mark[0] - marks[place - 1][0] > 0.5],
+        x_text=lambda power: count(2**power),
     )
     head: list[Child] = ["labels", "accuracy", "95 % interval"]
     cells: list[list[Child]] = [
@@ -124,7 +125,8 @@ def learning_chart(results: JsonObject) -> Node | None:
         f"What more labels bring, on {count(number(curve, 'n'))} validation messages. "
         "The forecast takes the error to fall as a power of their number."
     )
-    return figure(caption, *drawn, more("The figures", data_table("Accuracy by labels", head, cells, figures=(1, 2))))
+    figures = data_table("Accuracy by labels", head, cells, figures=(1, 2))
+    return [figure(caption, *drawn), more("Accuracy by labels", figures)]
 
 
 def points(value: JsonObject, name: str) -> list[Point]:
