@@ -116,6 +116,20 @@ class Model:
         """
         return self.engine.classify([texts])[0] if isinstance(texts, str) else self.engine.classify(texts)
 
+    def words_for(self, text: str, label: str | None = None) -> dict[str, float]:
+        """The words of a text by how strongly they speak for a label (None: the most probable one): the fall of its log-odds without each.
+
+        The text is read once more for each distinct word, at most 100 (`lab.word_effects`).
+
+        >>> classifier = groundup.open_model("runs/spam")
+        >>> sorted(classifier.words_for("to be or not to be"))
+        ['be', 'not', 'or', 'to']
+        """
+        from groundup.lab.word_effects import word_effects
+
+        found = word_effects(self.engine, text, label or next(iter(self.classify(text))))
+        return {each.word: each.effect for each in found.effects}
+
     def score(self, context: str, continuation: str) -> "ScoredContinuation":
         """How probable `continuation` is after `context`: `logprob` (natural logarithm), `token_logprobs`, `is_greedy`. Each is encoded by itself.
 
@@ -255,6 +269,7 @@ def finetune_classifier(
     *,
     text_column: str = "",
     label_column: str = "",
+    label_from: str = "",
     messages: int = MESSAGES,
     min_per_class: int = 0,
     validation: AnyPath | None = None,
@@ -273,7 +288,8 @@ def finetune_classifier(
 
     `settings` are fields of `finetune.classifier.ClassifierConfig`. The results have the baselines beside it, among them the base model asked
     `question`. Classes of fewer than `min_per_class` texts are left out. `validation` and `test` are own splits: all of `data` is then trained on,
-    but for what stands in them too. `sha256` is that of the file at a pypi: or https: address.
+    but for what stands in them too. `sha256` is that of the file at a pypi: or https: address. `label_from` "name": the label of a text is the
+    name of its folder or mailbox; "column": it stands in a column; "": which of them, is recognised.
 
     >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/ham-or-spam", settings={"epochs": 1})
     >>> results["labels"]
@@ -288,6 +304,7 @@ def finetune_classifier(
     from groundup.finetune.features import FEATURES_FILE
     from groundup.finetune.learning_curve import CURVE_FOLDER
     from groundup.finetune.learning_rate import RATES_FOLDER
+    from groundup.finetune.wrong_labels import FOLDS_FOLDER
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
@@ -298,13 +315,13 @@ def finetune_classifier(
         raise ConfigError(
             f"{data} is on disk, so its SHA-256 would not be compared.", fix="Leave it out: it is for pypi: and https:."
         )
-    options = SourceOptions(text_column, label_column=label_column, encoding=encoding)
+    options = SourceOptions(text_column, label_column=label_column, encoding=encoding, label_from=label_from)
     named = (("validation", validation), ("test", test))
     given = {name: Source(str(each), follow_links=follow_links) for name, each in named if each is not None}
     splits = read_splits(
         source, options, messages=messages, min_per_class=min_per_class, given=given, seed=seed, progress=progress
     )
-    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER))
+    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)

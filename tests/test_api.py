@@ -24,7 +24,10 @@ from groundup.weights.model_io import save_model
 SENTENCE = "to be or not to be that is the question see you at the station when the prize is over user assistant system"
 EXAMPLES = [
     *(getattr(api, name) for name in groundup.__all__ if name != "Model"),
-    *(getattr(api.Model, name) for name in ("generate", "stream", "chat", "classify", "score", "embed", "save")),
+    *(
+        getattr(api.Model, name)
+        for name in ("generate", "stream", "chat", "classify", "words_for", "score", "embed", "save")
+    ),
 ]
 
 

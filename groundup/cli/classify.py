@@ -1,90 +1,184 @@
-"""`groundup classify`: the classes of a text, or of every line of a file, with probabilities."""
+"""`groundup classify`: the classes of a text, of every line of a file, or of every document of a source, with probabilities."""
 
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Argument
+from typer import Argument, Option
 
 from groundup.api import Model, open_model
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import DeviceOption, JsonOption
+from groundup.cli.options import DeviceOption, EncodingOption, FollowLinksOption, JsonOption, TextColumnOption
 from groundup.cli.plain import plain
-from groundup.errors import ConfigError, DataError
-from groundup.weights.decision import decide
+from groundup.errors import DataError
+from groundup.progress import Progress
+from groundup.weights.decision import ABSTAINED, decide
 
-LINES_AT_ONCE = 512
+AT_ONCE = 512
 SHOWN_CHARACTERS = 90
-FILE_ENDINGS = (".txt", ".md", ".csv", ".jsonl")
+# Texts of which one progress bar counts the words, and words that are shown.
+BEFORE_WHY, SHOWN_WORDS = 16, 6
+# Words with less than this share of the strongest effect are in the JSON only.
+SHOWN_SHARE = 0.05
+LINE_SUFFIXES = (".txt", ".md")
+FILE_ENDINGS = (*LINE_SUFFIXES, ".csv", ".jsonl", ".mbox", ".eml")
+
+Named = tuple[str, str]
 
 
 def command(
     model: Annotated[str, Argument(help="A classifier's folder, or a build folder (its spam stage).")],
-    text: Annotated[str, Argument(help="The text, or a file with one text per line.")],
+    text: Annotated[str, Argument(help="A text, a file with one text per line, or a source: .csv, .mbox, a folder.")],
+    text_column: TextColumnOption = "",
+    encoding: EncodingOption = "auto",
+    follow_links: FollowLinksOption = False,
+    why: Annotated[
+        bool,
+        Option(
+            "--why", help="Show the words that spoke for the label. Cost: a reading more for each word, at most 100."
+        ),
+    ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Give the class of a text, with probabilities. A file is read line by line; empty lines are skipped.
+    """Give the class of a text, with probabilities; of many texts one row each: label, probability, name, beginning.
 
+    A .txt or .md file is read line by line (empty lines are skipped). A folder and files of other formats are read as the texts of `pretrain` are:
+    each row of a .csv or .jsonl, each e-mail of an .mbox (named with its subject), each file of a folder is one document.
     The label is what the classifier was told to decide (--cost-false-alarm, --abstain of finetune classifier): not always the most probable one,
     and "unsure" where none is sure enough.
 
     Examples:
         groundup classify runs/quickstart 'WINNER! You have won a free prize, call 09061701461 now'
+        groundup classify runs/spam 'Call now to win' --why
         groundup classify runs/spam messages.txt
-        groundup classify runs/spam messages.txt --json
+        groundup classify runs/spam inbox.mbox --json
     """
-    progress, from_file = console_progress(), is_file(text)
-    if not from_file and text.endswith(FILE_ENDINGS) and not any(c.isspace() for c in text):
+    progress, many = console_progress(), is_source(text)
+    if not many and text.endswith(FILE_ENDINGS) and not any(c.isspace() for c in text):
         progress.say(f"note: there is no file {text}, so the argument itself is classified.")
     opened = open_model(model, device, prefer="spam", progress=progress)
-    found = classified(opened, lines_of(Path(text)) if from_file else iter([text]))
-    if not from_file:
-        only = next(found)
+    if not many:
+        only = next(answered(opened, iter([("", text)]), why=why, progress=progress))
         width = max(map(len, only["probabilities"]))
         lines = [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()]
         if only["label"] != next(iter(only["probabilities"])):
             lines.append(f"-> {only['label']}")
-        print_result(lines, only, as_json)
-    elif as_json:
+        print_result([*lines, *why_lines(only)], {key: value for key, value in only.items() if key != "name"}, as_json)
+        return
+    if is_lines(text):
+        named = lines_of(Path(text), encoding)
+    else:
+        named = documents_of(text, text_column, encoding, follow_links=follow_links, progress=progress)
+    found = answered(opened, named, why=why, progress=progress)
+    if as_json:
         print_result([], list(found), as_json)
     else:
         for each in found:
-            print(one_line(each))
+            print("\n".join([one_line(each), *why_lines(each)]))
 
 
-def is_file(text: str) -> bool:
-    """Whether the argument is the name of a file. Raises ConfigError for a folder."""
+def is_source(text: str) -> bool:
+    """Whether the argument is the name of a file or folder, or an address of texts (hf:, s3:, gs:; https: and pypi: with their SHA-256)."""
     try:
-        if Path(text).is_dir() and text:
-            fix = "Name one file, one text per line."
-            raise ConfigError(f"{text} is a folder, expected a text or a file.", fix=fix)
-        return Path(text).is_file()
+        if text and Path(text).exists():
+            return True
     except (OSError, ValueError):  # a text that can't be a name
         return False
+    is_address = text.startswith(("hf:", "s3://", "gs://")) or "#sha256=" in text
+    return is_address and not any(c.isspace() for c in text)
 
 
-def lines_of(file: Path) -> Iterator[str]:
-    """Yield the non-empty lines. Raises DataError when there is none."""
+def is_lines(text: str) -> bool:
+    """Whether the source is a file that is read line by line: .txt, .md, or of a format that nothing else reads."""
+    from groundup.data.reading.containers import archive_suffix, suffixes
+    from groundup.data.reading.source_files import SUFFIXES
+
+    path = Path(text)
+    read_as_source = archive_suffix(path.name) or suffixes(path.name)[0] in SUFFIXES
+    return path.is_file() and (path.suffix.lower() in LINE_SUFFIXES or not read_as_source)
+
+
+def lines_of(file: Path, encoding: str) -> Iterator[Named]:
+    """Yield (name, text) of the non-empty lines. Raises DataError when there is none, NotTextError for a binary file."""
+    from groundup.data.reading.decoding import check_encoding, numbered_lines, text_pieces
+    from groundup.data.reading.source_report import SourceReport
+
+    check_encoding(encoding)
     empty = True
-    with file.open(encoding="utf-8", errors="replace") as handle:
-        for line in handle:
-            if line.strip():
+    with file.open("rb") as stream:
+        for number, line, _ in numbered_lines(text_pieces(stream, file.name, "replace", SourceReport(), encoding)):
+            if line and line.strip():
                 empty = False
-                yield line.strip()
+                yield f"{file.name}:{number}", line.strip()
     if empty:
         raise DataError(f"{file} has no line with text.", fix="Name a file with one text per line.")
 
 
-def classified(model: Model, texts: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """Yield for each text: itself, its label, the probability of each label. Raises ModelError."""
-    while some := list(islice(texts, LINES_AT_ONCE)):
-        for text, probabilities in zip(some, model.classify(some), strict=True):
-            yield {"text": text, **decide(model.engine.opened.decision, probabilities)}
+def documents_of(
+    spec: str, text_column: str, encoding: str, *, follow_links: bool, progress: Progress
+) -> Iterator[Named]:
+    """Yield (name, text) of the documents of a source, and say what was not read. Raises DataError when there is none."""
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.source_report import SourceReport
+    from groundup.data.reading.sources import SourceOptions, read_source
+
+    source, report = Source(spec, follow_links=follow_links), SourceReport()
+    options = SourceOptions(text_column, encoding=encoding, subjects=True)
+    for document in read_source(source, options, report, progress=progress):
+        yield document.name, document.text
+    for reason, tally in report.skipped.items():
+        progress.say(f"{spec}: {tally.count:,} not read, {reason} ({tally.shown()}).")
+    if bad := report.bad_documents:
+        first = [*report.bad_lines.examples, *report.bad_files.examples]
+        progress.say(f"{spec}: {bad:,} without a text that can be read ({'; '.join(first[:3])}).")
+    if not report.documents:
+        raise DataError(f"{spec} has no text to classify.", fix="Name a file or folder with texts.")
+
+
+def classified(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]:
+    """Yield for each text: its name, itself, its label, the probability of each label. Raises ModelError."""
+    while some := list(islice(named, AT_ONCE)):
+        for (name, text), probabilities in zip(some, model.classify([text for _, text in some]), strict=True):
+            yield {"name": name, "text": text, **decide(model.engine.opened.decision, probabilities)}
+
+
+def answered(model: Model, named: Iterator[Named], *, why: bool, progress: Progress) -> Iterator[dict[str, Any]]:
+    """Yield what `classified` does, with `why` with the words that spoke for the label (for the likeliest one where it is unsure)."""
+    if not why:
+        yield from classified(model, named)
+        return
+    from groundup.lab.word_effects import readings, word_effects
+
+    found = classified(model, named)
+    while some := list(islice(found, BEFORE_WHY)):
+        with progress.track("words left out", sum(readings(each["text"]) for each in some), "readings") as advance:
+            for each in some:
+                label = each.get("guess", each["label"])
+                yield each | {"why": word_effects(model.engine, each["text"], label, advance=advance).to_plain()}
+
+
+def why_lines(found: dict[str, Any]) -> list[str]:
+    """Return the words with the largest effect, for and against the label, and what they cost."""
+    why = found.get("why")
+    if why is None:
+        return []
+    strongest = sorted(why["words"], key=lambda each: -abs(each["effect"]))[:SHOWN_WORDS]
+    strongest = [each for each in strongest if abs(each["effect"]) >= SHOWN_SHARE * abs(strongest[0]["effect"])]
+    lines = []
+    for side, chosen in (
+        ("for", [e for e in strongest if e["effect"] > 0]),
+        ("against", [e for e in strongest if e["effect"] < 0]),
+    ):
+        words = ", ".join(f"{plain(e['word'])} ({100 * e['without']:.1f} % without)" for e in chosen)
+        lines += [f"  {side} {why['label']}: {words}"] if words else []
+    untried = f"; the last {why['of'] - why['tried']:,} words were not tried" if why["of"] > why["tried"] else ""
+    return [*lines, f"  (read {why['tried']:,} times more, each time without one word{untried})"]
 
 
 def one_line(found: dict[str, Any]) -> str:
-    """Return the label and text of one of many texts, without control characters."""
-    shown = plain(found["text"][:SHOWN_CHARACTERS])
-    return f"{found['label']}  {100 * found['probability']:5.1f} %  {shown}"
+    """Return label, probability, name and beginning of one of many texts, without control characters."""
+    shown = plain(" ".join(found["text"][:SHOWN_CHARACTERS].split()))
+    guess = f" ({found['guess']}?)" if found["label"] == ABSTAINED else ""
+    return f"{found['label']}{guess}  {100 * found['probability']:5.1f} %  {plain(found['name'])}  {shown}"

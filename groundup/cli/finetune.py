@@ -19,6 +19,8 @@ from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import beginning
 from groundup.config import apply_sets
 
+SHOWN_SUSPECTS = 10
+
 app = options.verb_group(
     "Fine-tune a pretrained model: as a classifier of texts, to follow instructions, to prefer the better of two answers."
 )
@@ -28,10 +30,20 @@ app = options.verb_group(
 @options.grouped()
 def classifier(
     model: options.ModelArgument,
-    data: Annotated[str, Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
+    data: Annotated[
+        str,
+        Argument(help="Labelled texts: rows, lines of label, tab, text, or a folder of mailboxes or texts by label."),
+    ],
     out: options.OutOption,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
+    label_from: Annotated[
+        str,
+        Option(
+            "--label-from",
+            help="Where the label is: column, or name (of the folder or the .mbox file); default: recognised.",
+        ),
+    ] = "",
     messages: Annotated[
         int, Option("--messages", min=30, help="At most this many: two thirds train, an eighth validate.")
     ] = MESSAGES,
@@ -59,6 +71,10 @@ def classifier(
     learning_curve: Annotated[
         bool, Option("--learning-curve", help="Also learn from 50, 100, 200, ... texts: what would more bring?")
     ] = False,
+    find_wrong_labels: Annotated[
+        bool,
+        Option("--find-wrong-labels", help="List the texts whose labels are probably wrong; four trainings more."),
+    ] = False,
     question: Annotated[
         str | None, Option("--question", help="Question to the base model; default: which label fits.")
     ] = None,
@@ -70,15 +86,23 @@ def classifier(
 
     Learning rate and epoch are chosen on validation messages, as the baselines' settings are; then all are measured on test messages: the most
     common label, TF-IDF with logistic regression, and the base model with a prompt.
+    A folder with spam.mbox and ham.mbox, or with folders spam and ham of mails or texts, is labelled by these names.
     The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, windows, positive, loss.
 
     Examples:
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews --label-column stars
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam --cost-false-alarm 5 --abstain 0.99
+        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test test.csv --out runs/mine
         groundup classify runs/reviews "I would buy it again."
     """
-    chosen = {"train": train, "class_weights": class_weights, "abstain": abstain, "learning_curve": learning_curve}
+    chosen = {
+        "train": train,
+        "class_weights": class_weights,
+        "abstain": abstain,
+        "learning_curve": learning_curve,
+        "find_wrong_labels": find_wrong_labels,
+    }
     costs = {"cost_false_alarm": cost_false_alarm, "cost_miss": cost_miss}
     asked = vars(training)
     settings = apply_sets({**chosen, **costs}, asked["settings"])
@@ -86,6 +110,7 @@ def classifier(
         *(model, data, out),
         text_column=text_column,
         label_column=label_column,
+        label_from=label_from,
         messages=messages,
         min_per_class=min_per_class,
         validation=validation,
@@ -111,6 +136,7 @@ def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[s
         *table(["is \\ said", *labels], confusion),
         "",
         *decision_lines(results),
+        *wrong_label_lines(results),
         f"Try it: groundup classify {out} {beginning(example)}",
     ]
 
@@ -134,6 +160,23 @@ def decision_lines(results: dict[str, Any]) -> list[str]:
     if curve := results.get("learning_curve"):
         lines.append(curve_line(curve["points"], curve["forecast"]))
     return lines
+
+
+def wrong_label_lines(results: dict[str, Any]) -> list[str]:
+    """Return the first of the labels that are probably wrong."""
+    from groundup.finetune.wrong_labels import wrong_labels_line
+
+    if not (found := results.get("wrong_labels")):
+        return []
+    rows = [
+        [each["label"], each["suggested"], f"{100 * each['suggested_probability']:.1f}", beginning(each["text"])]
+        for each in found["list"][:SHOWN_SUSPECTS]
+        if each["suspected"]
+    ]
+    lines = ["", wrong_labels_line(found)]
+    if rows:
+        lines += table(["label", "perhaps", "% sure", "text (all of them: results.json, and groundup report)"], rows)
+    return [*lines, ""]
 
 
 def method_cells(row: dict[str, Any]) -> list[str]:

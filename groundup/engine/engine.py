@@ -12,6 +12,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from jaxtyping import Float
+from torch import Tensor
+
 from groundup.device import Compute
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
@@ -82,17 +85,21 @@ class Engine:
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Return the probability of each label for each text, most probable first. Raises ModelError."""
+        if not texts:
+            return []
+        probabilities = self.class_scores(texts).softmax(dim=-1)
+        pairs = [zip(self.opened.labels, row, strict=True) for row in probabilities.tolist()]
+        return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
+
+    def class_scores(self, texts: Sequence[str]) -> Float[Tensor, "texts N"]:
+        """Return the scores of the labels, divided by the temperature: their softmax is the probabilities. Raises ModelError."""
         if not isinstance(self.opened.model, Classifier):
             raise ModelError(
                 f"{self.opened.path} is a language model and has no classes.",
                 fix="Train one with: groundup finetune classifier",
             )
-        if not texts:
-            return []
         scores = class_scores(self.opened.model, [self.windows(text) for text in texts], compute=self.compute)
-        probabilities = (scores / self.opened.decision.temperature).softmax(dim=-1)
-        pairs = [zip(self.opened.labels, row, strict=True) for row in probabilities.tolist()]
-        return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
+        return scores / self.opened.decision.temperature
 
     def windows(self, text: str) -> list[list[int]]:
         """Return what a classifier reads of a text: windows of its context, as many as it was trained with."""

@@ -8,9 +8,9 @@ tokenised without a prompt or an end token, so that any program gives the same s
 (`weights.decision`).
 
 results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation, majority, examples, lengths (what
-was cut), features, steps, learning_rate, learning_rates (tried, with their validation losses), decision, calibration, costs, coverage,
-trained_parameters, elapsed_s. Learning rate, epoch, temperature and where it abstains are chosen on the validation messages, and so are the settings
-of the baselines; the test messages are judged once.
+was cut), features, steps, learning_rate, learning_rates (tried, with their validation losses), decision, calibration, costs, coverage, curves (ROC,
+precision and recall of the positive label), learning_curve, wrong_labels, trained_parameters, elapsed_s. Learning rate, epoch, temperature and where
+it abstains are chosen on the validation messages, and so are the settings of the baselines; the test messages are judged once.
 trained_on.json: the hashes of the training and validation messages (`data.reading.trained_on`).
 `classifier_baselines` adds simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
 same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).
@@ -42,6 +42,7 @@ from groundup.finetune.learning_curve import learning_curve
 from groundup.finetune.learning_rate import choose_learning_rate, remove_runs
 from groundup.finetune.lengths import Lengths, shortest_limit
 from groundup.finetune.messages import Messages, Splits
+from groundup.finetune.wrong_labels import wrong_labels
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.model.lora import add_lora, merge_lora
 from groundup.progress import Progress, Silent
@@ -101,6 +102,8 @@ class ClassifierConfig:
     """Arithmetic of the frozen blocks, or of the whole model where it learns; "auto" takes the faster. Features are learned from in float32."""
     learning_curve: bool = False
     """Whether to learn from fewer messages too, to see what more of them would bring."""
+    find_wrong_labels: bool = False
+    """Whether to list the texts whose labels are probably wrong, of all splits, to be read."""
     loss: str | None = None
     """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
     seed: int = 0
@@ -157,16 +160,23 @@ def fit_classifier(
     def try_rate(rate: float, folder: RunFolder) -> FitResult:
         return job.train(job.learning_part(job.classifier()), prepared, rate, folder)
 
+    def trained_on(rows: Sequence[int], folder: RunFolder) -> nn.Module:
+        other = job.learning_part(job.classifier())
+        load_best(other, job.train(other, prepared, rate, folder, rows), folder, Silent())
+        return other.eval()
+
     def with_rows(rows: Sequence[int], folder: RunFolder) -> dict[str, float]:
-        fewer = job.learning_part(job.classifier())
-        load_best(fewer, job.train(fewer, prepared, rate, folder, rows), folder, Silent())
-        return job.validate(fewer.eval(), prepared)
+        return job.validate(trained_on(rows, folder), prepared)
+
+    def held_out_scores(rows: Sequence[int], held_out: Sequence[int], folder: RunFolder) -> torch.Tensor:
+        return scores_of(trained_on(rows, folder), prepared, held_out, device=compute.device)
 
     rates = LEARNING_RATES[config.train]
     tried = [] if config.learning_rate else choose_learning_rate(try_rate, run, progress, rates)
     rate = config.learning_rate or tried[0]["learning_rate"]
     validated, train_rows = len(messages.rows["validation"]), messages.rows["train"]
     curve = config.learning_curve and learning_curve(with_rows, train_rows, messages.classes, validated, run, progress)
+    suspects = config.find_wrong_labels and wrong_labels(held_out_scores, messages, run, progress)
     part = job.learning_part(model)
     fitted = job.train(part, prepared, rate, run)
     load_best(part, fitted, run, progress)
@@ -189,6 +199,7 @@ def fit_classifier(
         "learning_rate": rate,
         "learning_rates": tried,
         **({"learning_curve": curve} if curve else {}),
+        **({"wrong_labels": suspects} if suspects else {}),
         "elapsed_s": round(time.monotonic() - started, 1),
     }
     if config.train == "lora":

@@ -18,6 +18,7 @@ from groundup.evaluate.calibration import (
     fit_temperature,
     softmax,
 )
+from groundup.evaluate.curves import label_curves
 from groundup.evaluate.metrics import majority_share
 from groundup.evaluate.paired import difference_line, share_difference
 from groundup.evaluate.task import describe
@@ -131,7 +132,10 @@ def put_to_work(
         progress.say(
             f"It answers {len(right):,} of {len(answered):,} test messages and abstains on the others; {share}."
         )
+    place = messages.labels.index(messages.positive)
+    of_positive = softmax(scores.double().numpy(), decision.temperature)[:, place].tolist()
     return {
+        "curves": label_curves(of_positive, [actual == messages.positive for actual in found.actual]),
         "decision": {
             "temperature": decision.temperature,
             "positive": decision.positive,

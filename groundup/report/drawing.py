@@ -10,11 +10,11 @@ policy blocks. These charts carry class names instead: one style sheet serves te
 selectable, and a page of fifteen charts takes milliseconds and no dependency.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from groundup.markup import Child, Node, node
-from groundup.report.formatting import count, fixed, tick_label, ticks
+from groundup.report.formatting import count, fixed, percent, tick_label, ticks
 from groundup.report.values import MeasuredFraction
 
 Point = tuple[float, float]
@@ -119,20 +119,65 @@ def line_chart(
     return [_legend(drawn), *charts]
 
 
+def share_chart(
+    title: str,
+    y_label: str,
+    x_label: str,
+    series: Sequence[Series],
+    *,
+    diagonal: str = "",
+    x_range: Point = (0.0, 1.0),
+    y_low: float = 0.0,
+    x_marks: Marks | None = None,
+    x_text: Callable[[float], str] = percent,
+) -> list[Node]:
+    """Return a chart of shares, from `y_low` to 1, in both sizes, with a legend of several lines; [] without points.
+
+    `diagonal` is the name of a dotted line y = x. `x_marks` replaces shares on the x axis, `x_text` in what dots say.
+    """
+    drawn = [each for each in series if each.points]
+    if not drawn:
+        return []
+    y_marks = [(value, percent(value, 0)) for value in ticks(y_low, 1.0, 5)]
+    x_marks = [(value, percent(value, 0)) for value in ticks(*x_range, 5)] if x_marks is None else x_marks
+    label = f"{title}: {y_label} by {x_label}; {', '.join(f'{e.name}, {len(e.points)} points' for e in drawn)}."
+    charts = []
+    for size in (WIDE, NARROW):
+        # room for half of the last label, and for a line at 1
+        x_high, y_high = x_range[1] + MARGIN / 2 * (x_range[1] - x_range[0]), 1.0 + MARGIN * (1.0 - y_low)
+        box = Frame(size, (x_range[0], x_high), (y_low, y_high))
+        lines = [_line(box, each, number, x_text) for number, each in enumerate(drawn, 1)]
+        parts = [
+            axes(box, y_label, x_label, x_marks=x_marks, y_marks=y_marks),
+            _diagonal(box, diagonal) if diagonal else None,
+            lines,
+        ]
+        charts.append(chart(box, label, parts))
+    return [*([_legend(drawn)] if len(drawn) > 1 else []), *charts]
+
+
+def _diagonal(box: Frame, name: str) -> Node:
+    """The part of y = x inside the chart."""
+    low, high = max(box.x.low, box.y.low), 1.0
+    line = node("line", x1=box.x(low), y1=box.y(low), x2=box.x(high), y2=box.y(high))
+    middle = (low + high) / 2
+    return node("g", line, node("text", name, x=box.x(middle) + 10, y=box.y(middle) + 15), class_="reference")
+
+
 def chart(box: Frame, label: str, parts: Child) -> Node:
     """A drawing in one of its two sizes; `label` says what it shows."""
     view, class_ = f"0 0 {box.size.width} {box.size.height}", f"chart {box.size.name}"
     return node("svg", parts, viewBox=view, role="img", aria_label=label, class_=class_)
 
 
-def _line(box: Frame, series: Series, number: int) -> Node:
+def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str] = count) -> Node:
     pixels = [(box.x(x), box.y(y)) for x, y in series.points]
     group = node("g", class_=f"series series-{number} {series.look}")
     group.append(node("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)))
     if series.look == "marked" or len(pixels) == 1:
         for (left, top), (x, y) in zip(pixels, series.points, strict=True):
             group.append(
-                node("circle", node("title", f"{series.name} at {count(x)}: {fixed(y, 3)}"), cx=left, cy=top, r=3.5)
+                node("circle", node("title", f"{series.name} at {x_text(x)}: {fixed(y, 3)}"), cx=left, cy=top, r=3.5)
             )
     return group
 

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import mailbox
 import shlex
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from groundup.cli.main import run
 from groundup.data.documents import Example, InstructionExample
 from groundup.data.reading.trained_on import TRAINED_ON_FILE, read_trained_on
+from groundup.runs import RunFolder
 from groundup.weights.model_io import OpenModel, save_model
 
 OpenBase = Callable[[], OpenModel]
@@ -43,6 +46,14 @@ def tasks(instructions: list[InstructionExample], tmp_path: Path) -> Path:
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
+
+
+@pytest.fixture
+def finished_spam(base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A classifier of one epoch."""
+    train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "spam", *COLUMNS)
+    told(capsys, *train, "--set", "epochs=1", "--set", "learning_rate=5e-3", "--train", "head")
+    return tmp_path / "spam"
 
 
 COLUMNS = ("--text-column", "body", "--label-column", "kind")
@@ -87,6 +98,11 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     found = json.loads(told(capsys, "classify", out, tmp_path / "lines.txt", "--json"))
     assert [each["label"] for each in found] == ["ham", "spam"]
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1.0)
+
+    shown = told(capsys, "classify", out, "see you at the prize station", "--why").splitlines()
+    assert shown[2].startswith("  for spam: prize (") and "read 6 times more" in shown[-1]
+    rows = json.loads(told(capsys, "classify", out, tmp_path / "lines.txt", "--why", "--json"))
+    assert rows[1]["why"]["words"][0]["word"].endswith("prize") and rows[1]["why"]["label"] == "spam"
 
     (tmp_path / "empty.txt").write_text("\n\n")
     assert "no line with text" in refused(capsys, "classify", out, tmp_path / "empty.txt")
@@ -236,3 +252,83 @@ def test_what_can_not_be_done_is_one_sentence(
     assert "named twice" in refused(capsys, "evaluate", base, base)
     assert "--out" in refused(capsys, "finetune", "chat", base, tasks, "--out", tmp_path)
     assert not out.exists()
+
+
+def mailbox_of(file: Path, examples: list[Example], label: str) -> None:
+    """Write the messages of a label as e-mails, the first word as the subject."""
+    box = mailbox.mbox(file)
+    for example in examples:
+        if example.label == label:
+            mail = EmailMessage()
+            subject, _, body = example.text.partition(" ")
+            mail["Subject"], mail["From"] = subject, "me@example.org"
+            mail.set_content(body)
+            box.add(mail)
+    box.close()
+
+
+def test_from_mailboxes_named_by_label_to_the_rows_of_an_inbox(
+    base: Path, splits: dict[str, list[Example]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mail, out = tmp_path / "mail", tmp_path / "filter"
+    mail.mkdir()
+    for label in ("spam", "ham"):
+        mailbox_of(mail / f"{label}.mbox", [e for split in splits.values() for e in split], label)
+    (mail / "about.txt").write_text("What these mailboxes are.\n")
+    train = ("finetune", "classifier", base, mail, "--out", out, "--set", "epochs=16", "--set", "learning_rate=5e-3")
+    assert "Choose column or name" in refused(capsys, *train, "--label-from", "folder")
+    assert "no rows of this kind" in refused(capsys, *train, "--label-from", "column")
+    assert run([str(word) for word in train]) == 0
+    said = capsys.readouterr()
+    line = "labels are the names of files and folders: 'ham' 200, 'spam' 100; 1 not read, in no folder of a label."
+    assert line in " ".join(said.err.split())
+    assert "fine-tuned classifier" in said.out
+
+    inbox = tmp_path / "inbox.mbox"
+    mailbox_of(inbox, [Example("\x1b[31mHello see you at the prize station", "new")] * 2, "new")
+    rows = told(capsys, "classify", out, inbox).splitlines()
+    assert len(rows) == 2 and 'inbox.mbox:message 2 "' in rows[1] and "Hello" in rows[1] and "\x1b" not in rows[1]
+    found = json.loads(told(capsys, "classify", out, inbox, "--json"))
+    assert [each["label"] for each in found] == ["spam", "spam"] and set(found[0]["probabilities"]) == {"ham", "spam"}
+    assert found[0]["name"].startswith('inbox.mbox:message 1 "') and "prize" in found[0]["text"]
+
+
+def test_every_source_of_texts_is_classified_one_row_a_document(
+    finished_spam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["see you at the station", "prize when we meet later"]
+    (tmp_path / "rows.csv").write_text("body,n\n" + "".join(f"{text},1\n" for text in texts))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "folder").mkdir()
+    for number, text in enumerate(texts):
+        (tmp_path / "folder" / f"{number}.txt").write_text(text)
+    names = {}
+    for place, more in (("rows.csv", ("--text-column", "body")), ("rows.jsonl", ()), ("folder", ())):
+        found = json.loads(told(capsys, "classify", finished_spam, tmp_path / place, *more, "--json"))
+        assert [each["text"] for each in found] == texts
+        names[place] = [each["name"] for each in found]
+    assert names == {
+        "rows.csv": ["rows.csv:2", "rows.csv:3"],
+        "rows.jsonl": ["rows.jsonl:1", "rows.jsonl:2"],
+        "folder": ["0.txt", "1.txt"],
+    }
+    (tmp_path / "lines.txt").write_bytes("привет\n".encode("cp1251"))
+    named = ("classify", finished_spam, tmp_path / "lines.txt", "--encoding", "cp1251", "--json")
+    assert json.loads(told(capsys, *named))[0]["text"] == "привет"
+    (tmp_path / "none").mkdir()
+    assert "no file to read" in refused(capsys, "classify", finished_spam, tmp_path / "none")
+
+
+def test_wrong_labels_are_listed_in_the_terminal_and_in_the_page(
+    base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, first, *rows = labelled.read_text().splitlines()
+    labelled.write_text("\n".join([header, first.replace(",spam", ",ham"), *rows]) + "\n")
+    train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "run", *COLUMNS, "--find-wrong-labels")
+    shown = told(capsys, *train, "--set", "epochs=12", "--set", "learning_rate=5e-3")
+    assert "labels (" in shown and "are probably wrong" in shown and "perhaps" in shown
+    found = RunFolder(tmp_path / "run").read_results()["wrong_labels"]
+    assert first.partition(",")[0] in [each["text"] for each in found["list"]]
+    told(capsys, "report", tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert found["list"][0]["text"] in page

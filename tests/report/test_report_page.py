@@ -455,6 +455,38 @@ def test_spam_says_how_far_it_can_be_trusted(rewrite: Rewrite) -> None:
     )
 
 
+def test_spam_draws_what_the_results_hold(rewrite: Rewrite) -> None:
+    bins = [{"n": 20, "confidence": 0.6, "accuracy": 0.55}, {"n": 480, "confidence": 0.97, "accuracy": 0.99}]
+    curve = [{"labels": n, "accuracy": y, "low": y - 0.02, "high": y + 0.01} for n, y in ((50, 0.9), (100, 0.95))]
+    suspect = {"text": "Lunch at one?", "label": "spam", "suggested": "ham", "suggested_probability": 0.97}
+    listed = [{**suspect, "suspected": True}, {**suspect, "text": "Not that one", "suspected": False}]
+    found = {
+        "positive": "spam",
+        "curves": {
+            "roc": [[0, 0], [0, 0.9], [0.2, 1], [1, 1]],
+            "roc_area": 0.98,
+            "precision_recall": [[0, 1], [0.9, 1], [1, 0.4]],
+            "average_precision": 0.96,
+        },
+        "calibration": {"error": 0.01, "before": 0.03, "bins": bins},
+        "learning_curve": {"points": curve, "forecast": {"labels": 200, "accuracy": 0.97}, "n": 300},
+        "wrong_labels": {"n": 2400, "suspected": 1, "list": listed},
+    }
+    page = page_of(rewrite("spam/results.json", lambda results: results.update(found)))
+    shown = page.text["spam"]
+    expected = ["Area under the curve: 0.980", "Average precision: 0.960", "as sure as right", "labels, doubling"]
+    expected += ["1 of 2,400", "Lunch at one?", "97.0 %", "93.4 %", "91.9 %", "0.927"]  # precision 57/61, recall 57/62
+    assert [each for each in expected if each not in shown] == []
+    assert "Not that one" not in shown
+    assert "measured at 50: 0.900" in shown and "classifier at 97.0 %: 0.990" in shown
+
+
+def test_spam_draws_nothing_from_damaged_curves(rewrite: Rewrite) -> None:
+    found = {"curves": {"roc": [[0], "x", [None, 1]]}, "calibration": {"bins": [3]}, "learning_curve": {"points": 7}}
+    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found, wrong_labels=[1]))).text["spam"]
+    assert "ROC" not in shown and "doubling" not in shown and "probably wrong" not in shown
+
+
 def test_chat_says_whether_the_difference_may_be_chance(rewrite: Rewrite) -> None:
     found = {"value": 0.25, "low": 0.0, "high": 0.46, "verdict": "unclear"}
     loss = {"value": -0.53, "low": -0.6, "high": -0.4, "verdict": "better"}

@@ -17,6 +17,7 @@ from groundup.data.documents import ChatExample, Example, PreferenceExample
 from groundup.data.reading.distinct import same_text_key, without_repeats
 from groundup.data.reading.example_rows import AnyExample, make_example
 from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, PREFERENCE, Layout
+from groundup.data.reading.named_labels import read_by_names, recognised
 from groundup.data.reading.records import BadRow, Row, SourceFile
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
@@ -72,8 +73,14 @@ def read_labelled(
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[Example]:
-    """Return the labelled texts of a source, cleaned. Raises DataError as `read_examples`, and for one class only."""
-    found = read_examples(source, options or SourceOptions(), LABELLED, report=report, progress=progress)
+    """Return the labelled texts of a source, cleaned: of rows, or by the names of files and folders.
+
+    Raises DataError as `read_examples`, and for one class only.
+    """
+    options = options or SourceOptions()
+    if options.label_from == "name" or (not options.label_from and recognised(source, options)):
+        return read_by_names(source, options, report=report or SourceReport(), progress=progress)
+    found = read_examples(source, options, LABELLED, report=report, progress=progress)
     examples = [each for each in found if isinstance(each, Example)]
     require_classes(examples, source.spec)
     return examples

@@ -42,6 +42,8 @@ class Extracted:
     """Why it has no text ("is encrypted"), or ""."""
     attachments: tuple[str, ...] = ()
     """The names of an e-mail's attachments, which are not read."""
+    subject: str = ""
+    """An e-mail's subject."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _message(message: EmailMessage, part: str) -> Extracted:
     except (LookupError, ValueError, TypeError, AttributeError) as error:  # observed on damaged headers and bodies
         return Extracted("", part, f"can't be parsed ({str(error)[:80]})")
     whole = "\n\n".join(piece for piece in (subject, text.strip()) if piece)
-    return Extracted(whole, part, "" if whole else "holds no text", attached)
+    return Extracted(whole, part, "" if whole else "holds no text", attached, subject)
 
 
 def _whole(text: str, if_empty: str) -> Extracted:

@@ -35,6 +35,7 @@ MAX_DOCUMENT_CHARACTERS = 2**23
 MAX_DESCRIBED_FILES = 1000
 # Columns beside the roles: which example it is, and whether it is held out.
 IDENTITY = ("id", "held_out")
+LABEL_FROM = ("", "column", "name")
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,16 @@ class SourceOptions:
     """The one layout that the rows have; "": it is recognised."""
     wanted: Collection[Layout] = TEXT
     """The layouts that are read; others are refused."""
+    label_from: str = ""
+    """Where labels are: in a "column", or the "name" of a text's file or folder (see `named_labels`); "": it is recognised."""
+    subjects: bool = False
+    """Whether the name of an e-mail ends with its subject."""
 
     def __post_init__(self) -> None:
         check_encoding(self.encoding)
+        if self.label_from not in LABEL_FROM:
+            fix = "Choose column or name, or leave it out: then it is recognised."
+            raise ConfigError(f"--label-from {self.label_from!r} is unknown.", fix=fix)
         if self.layout and self.layout not in LAYOUTS:
             raise ConfigError(f"--layout {self.layout!r} is unknown.", fix=did_you_mean(self.layout, LAYOUTS))
         if self.layout and self.layout not in self.wanted and self.wanted != TEXT:
@@ -213,7 +221,7 @@ def read_rows(
     yield from made_rows(raw, make, tally)
 
 
-def _extracted(file: SourceFile, report: SourceReport) -> Iterator[tuple[str, str]]:
+def _extracted(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of each document that an extractor finds in a file; count those without text as bad."""
     with on_disk(file) as path:
         report.read_bytes += path.stat().st_size
@@ -227,7 +235,10 @@ def _extracted(file: SourceFile, report: SourceReport) -> Iterator[tuple[str, st
                 if found.fault:
                     report.bad_file(name, found.fault)
                 else:
-                    yield name, found.text
+                    yield (
+                        f'{name} "{printable(found.subject)}"' if options.subjects and found.subject else name,
+                        found.text,
+                    )
         except Exception as error:  # a parsing library raises anything; the file costs itself only
             if isinstance(error, MissingExtra | OSError):
                 raise
@@ -255,7 +266,7 @@ def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> It
         yield from read_rows(file, found, text_of, options, report)
         return
     if file.suffix in EXTRACTORS:
-        for name, text in _extracted(file, report):
+        for name, text in _extracted(file, options, report):
             yield from _parts(name, iter((text,)))
         return
     with file.open() as stream:

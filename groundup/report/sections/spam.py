@@ -16,10 +16,18 @@ from groundup.report.chapter import (
 )
 from groundup.report.formatting import count, first_letters, fixed, percent, ticks
 from groundup.report.report_data import ReportData
+from groundup.report.sections.spam_charts import (
+    by_label,
+    calibration_chart,
+    coverage_chart,
+    label_charts,
+    learning_chart,
+)
 from groundup.report.values import JsonObject, MeasuredFraction, matrix, measured, number, table, tables, text, texts
 
 HEAT_LEVELS = 8
-MAX_EXAMPLES = 6
+MAX_EXAMPLES = 12
+MAX_SUSPECTS = 15
 MESSAGE_CHARACTERS = 200
 ROOM_BELOW_CHANCE = 0.06
 
@@ -35,9 +43,13 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         _comparison(results, models),
         _verdict(models),
         _confusion(results, models[0][0]),
+        by_label(results, models[0][0]),
         *_put_to_work(results),
+        *label_charts(results),
+        *learning_chart(results),
         _same_messages(results),
         _examples(results),
+        _wrong_labels(results),
     ]
 
 
@@ -158,7 +170,8 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     ]
     head: list[Child] = ["answered from a confidence of", "messages answered", "of these right"]
     made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
-    return [shown, more("What abstaining would bring", made) if rows else None]
+    table_of_it = more("What abstaining would bring", made) if rows else None
+    return [shown, calibration_chart(calibration), coverage_chart(coverage), table_of_it]
 
 
 def _examples(results: JsonObject) -> Node | None:
@@ -167,9 +180,37 @@ def _examples(results: JsonObject) -> Node | None:
         label, predicted = text(example, "label"), text(example, "predicted")
         mark = "right" if label == predicted else node("strong", "wrong", class_="no")
         message = first_letters(text(example, "text"), MESSAGE_CHARACTERS)
-        rows.append([foreign(message), foreign(label), foreign(predicted), mark])
-    head = ["message", "label", "prediction", ""]
-    return more("Some messages with their predictions", data_table("Test messages", head, rows)) if rows else None
+        sure = percent(number(example, "probability"))
+        rows.append([foreign(message), foreign(label), foreign(predicted), sure, mark])
+    head = ["message", "label", "prediction", "how sure", ""]
+    made = data_table("Test messages", head, rows, figures=(3,))
+    return more("Some messages with their predictions, errors first", made) if rows else None
+
+
+def _wrong_labels(results: JsonObject) -> Node | None:
+    """The labels that are probably wrong, to be read."""
+    found = table(results, "wrong_labels")
+    listed = [each for each in tables(found, "list") if each.get("suspected") is True][:MAX_SUSPECTS]
+    rows: list[list[Child]] = [
+        [
+            foreign(first_letters(text(each, "text"), MESSAGE_CHARACTERS)),
+            foreign(text(each, "label")),
+            foreign(text(each, "suggested")),
+            percent(number(each, "suggested_probability")),
+        ]
+        for each in listed
+    ]
+    if not rows:
+        return None
+    suspected, of = (count(number(found, name)) for name in ("suspected", "n"))
+    made = data_table("Labels that are probably wrong", ["message", "label", "perhaps", "how sure"], rows, figures=(3,))
+    said = f"{suspected} of {of}. Classifiers that did not learn from a message confidently say another label (confident learning). "
+    return more(
+        "Labels to read: probably wrong",
+        node("p", said, "Nothing was changed by this; the whole list is in results.json."),
+        made,
+        is_open=True,
+    )
 
 
 def icon() -> list[Node]:
