@@ -172,6 +172,11 @@ ModelArgument = Annotated[
 ]
 
 
+GeneralOption = Annotated[
+    Path | None, Option("--general", metavar="FILE", help="General text to measure forgetting on.")
+]
+
+
 @dataclass(frozen=True)
 class TrainingLength:
     """Length of a training run and size of the model, for `plan` and `pretrain`."""

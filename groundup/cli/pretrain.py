@@ -29,6 +29,7 @@ def command(
     length: options.TrainingLength = options.TrainingLength(),
     texts: options.TrainingTexts = options.TrainingTexts(),
     start: options.StartOptions = options.StartOptions(),
+    general: options.GeneralOption = None,
     keep_dropped: options.KeepDroppedOption = False,
     monitor: options.MonitorOptions = options.MonitorOptions(),
     seed: options.SeedOption = 0,
@@ -67,7 +68,7 @@ def command(
     given = {**vars(length), **vars(texts), **start.given(), "keep_dropped": keep_dropped, "seed": seed}
     if again is not None:
         groups = (length, texts, start, monitor)
-        if any((data, dry_run, keep_dropped, seed)) or groups != tuple(type(group)() for group in groups):
+        if any((data, dry_run, keep_dropped, seed, general)) or groups != tuple(type(group)() for group in groups):
             raise ConfigError("--again takes all options from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
@@ -87,7 +88,15 @@ def command(
     with joined(device) as (group, _):
         watched = group.made_first(monitored) or MonitorConfig()
         results = pretrain(
-            data, out, device=device, group=group, progress=progress_of(group), fresh=fresh, monitor=watched, **given
+            data,
+            out,
+            device=device,
+            group=group,
+            progress=progress_of(group),
+            fresh=fresh,
+            general=general,
+            monitor=watched,
+            **given,
         )
     shown(results, out, group, as_json)
 
@@ -122,11 +131,14 @@ def held_out_line(results: dict[str, Any]) -> str:
 
 
 def _before_lines(results: dict[str, Any]) -> list[str]:
-    """Return what the validation text cost the model before it was trained on; no lines for random weights."""
+    """Return what the validation text cost the model before it was trained on, and what it forgot; no lines for random weights."""
+    from groundup.evaluate.forgetting import forgetting_lines
+
     if "start" not in results:
         return []
     before = results["start"]["before"]["bits_per_byte"]
-    return [f"{results['start']['model']} before: {before:.3f} bits per byte of validation text"]
+    first = f"{results['start']['model']} before: {before:.3f} bits per byte of validation text"
+    return [first, *forgetting_lines(results.get("forgetting", {}))]
 
 
 def _first_words(out: Path) -> str:

@@ -23,6 +23,8 @@ from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST, TRAIN, VALIDATION
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
+from groundup.evaluate.forgetting import compared, measure
+from groundup.evaluate.task import Task
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initial_deviation, initialise
 from groundup.model.sizes import parameter_count
@@ -45,7 +47,7 @@ from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
 from groundup.train.starting_model import StartingModel
 from groundup.train.step import Loss
 from groundup.train.time_budget import StepControl
-from groundup.weights.model_io import ModelCard, save_model
+from groundup.weights.model_io import ModelCard, OpenModel, save_model
 
 SHOWN_CHARACTERS = 100
 # Of a snapshot: half the disk of float32. It is never resumed from; an attention weight moves by less than 0.01.
@@ -68,9 +70,11 @@ def pretrain(
     group: ProcessGroup = SINGLE_PROCESS,
     control: StepControl = StepControl(),
     start: StartingModel | None = None,
+    forgetting: tuple[Task, ...] = (),
 ) -> dict[str, Any]:
     """Train a new model, or `start`, on the train split and return the contents of results.json. Called again, it resumes or, finished, does nothing.
 
+    `forgetting`: what `start` is measured on before and after (`evaluate.forgetting`).
     Its seed is `fit_config.seed`. Where the folder has a plan, its figures are kept beside the measured ones (`plan_vs_actual.py`).
     Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little text for one window, a prompt without room),
     FormatError (a finished run was altered) and what `fit` raises.
@@ -106,6 +110,8 @@ def pretrain(
         progress.say(f"The training text is long: samples are compared with {share} of it, evenly spread.")
     for line in window_lines(windows):
         progress.say(line)
+    opened = OpenModel(model, tokenizer, model.config, run.path, "language")
+    before = group.made_first(lambda: measure(forgetting, opened, where, progress))
     hooks = Hooks(
         evaluate=lambda: evaluation.measure(model),
         sample=lambda step: _shown(evaluation.sampler.write(model), progress),
@@ -121,6 +127,8 @@ def pretrain(
         figures = evaluation.measure(model) if load_best(model, fitted, run, progress) else fitted.state.evaluation
         results = _results(fitted, figures, model.config, windows)
         results |= {"start": {**start.plain(), "before": figures_before(run)}} if start else {}
+        if forgetting and before:
+            results["forgetting"] = compared(before, measure(forgetting, opened, compute, progress))
         results |= {"sources": found} if (found := _sources(shards, windows, fitted)) else {}
         test = evaluation.measure_test(model, progress)
         results |= {"test": test} if test else {}

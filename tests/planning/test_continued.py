@@ -10,6 +10,7 @@ import torch
 
 import groundup
 from groundup.cli.main import main
+from groundup.cli.pretrain import summary
 from groundup.data.batches.mixture_config import MixtureConfig
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError, ModelError
@@ -69,6 +70,9 @@ def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(fold
     assert (fit["optimizer"], fit["learning_rate"], fit["initial_weights"]) == ("adamw", 2e-4, start["weights"])
     card = (tmp_path / "run/README.md").read_text()
     assert "Continued training of" in card and f"base_model: {json.dumps(str(folder / 'base'))}" in card
+    general = results["forgetting"]["general"]
+    assert general["difference"]["value"] == pytest.approx(general["after"] - general["before"])
+    assert any(line.startswith("general text: ") for line in summary(results, tmp_path / "run"))
     assert go_on(folder, tmp_path / "run") == results, "the same command only reads it"
 
 
@@ -129,6 +133,8 @@ def test_the_plan_names_the_model_and_expects_nothing_of_the_law(
         ({"init_from": None, "replay": "general.txt"}, "Replay is for a model whose training is continued"),
         ({"replay": "general.txt=2"}, "must be above 0 and below 1 .got 2"),
         ({"replay": ["a=0.6", "b=0.6"]}, "the shares of the replay must be below 1 together"),
+        ({"init_from": None, "general": "general.txt"}, "There is nothing to forget from random weights"),
+        ({"general": "no-such-file.txt"}, "no-such-file.txt"),
         ({"init_from": "no-such-model"}, "There is no model 'no-such-model'"),
     ],
 )
