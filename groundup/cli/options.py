@@ -252,11 +252,7 @@ class StartOptions:
     ] = None
     replay: Annotated[
         list[str] | None,
-        Option(
-            "--replay",
-            metavar="SOURCE[=SHARE]",
-            help="With --from: general text to read as well, a share of 0.05 (again for more).",
-        ),
+        Option("--replay", metavar="SOURCE[=SHARE]", help="With --from: general text to be read, too (0.05)."),
     ] = None
 
     def given(self) -> dict[str, Any]:

@@ -191,6 +191,7 @@ def test_shares_of_the_others_stay_as_the_mixture_has_them() -> None:
     assert MixtureConfig(replay={"general": 0.2}).shares(tokens) == pytest.approx(
         {"letters": 0.6, "books": 0.2, "general": 0.2}
     )
+    assert MixtureConfig(replay={"my/general.txt": 0.2}).describe() == "as they come, with a replay of 20 % general"
     weighted = MixtureConfig({"letters": 1, "books": 1}, replay={"general": 0.5}).shares(tokens)
     assert weighted == {"letters": 0.25, "books": 0.25, "general": 0.5}
     with pytest.raises(ConfigError, match="other has no training text to be replayed"):

@@ -65,7 +65,8 @@ class MixtureConfig:
     def describe(self) -> str:
         """Return the mixture in a few words."""
         if self.replay:
-            shares = ", ".join(f"{100 * share:g} % {name}" for name, share in self.replay.items())
+            names = short_names(self.replay)
+            shares = ", ".join(f"{100 * share:g} % {names[source]}" for source, share in self.replay.items())
             return f"{replace(self, replay={}).describe()}, with a replay of {shares}"
         if self.weights:
             return "by weights"
