@@ -217,9 +217,13 @@ def pretrain(
     fresh: bool = False,
     progress: Progress | None = None,
     group: "ProcessGroup | None" = None,
+    general: AnyPath | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train a language model from random weights on texts, a data folder or token shards; its folder is `out`. Return what results.json holds.
+    """Train a language model on texts, a data folder or token shards; its folder is `out`. Return what results.json holds.
+
+    It begins with random weights, or goes on with a model: `init_from` names it, `replay` general text to be read beside the new, so that less is
+    forgotten ({"general.txt": 0.1}: a tenth). What was forgotten is measured on general text, packaged or of the file `general`.
 
     `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those of `groundup pretrain`, by name
     (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law,
@@ -233,6 +237,7 @@ def pretrain(
     (2, True)
     """
     from groundup.device import select_compute
+    from groundup.evaluate.forgetting import suites
     from groundup.planning.corpus import PREPARED, licences
     from groundup.planning.plan import plan_lines
     from groundup.planning.prepare import prepare_on_all_ranks
@@ -243,22 +248,38 @@ def pretrain(
     from groundup.train.time_budget import StepControl
     from groundup.weights.card import ModelCard
 
-    asked, compute, run = pretrain_options(data, **options), select_compute(device), RunFolder(Path(out))
+    compute, run = select_compute(device), RunFolder(Path(out))
+    if (init_from := options.get("init_from")) is not None and run.path.resolve() == Path(init_from).resolve():
+        raise ConfigError(f"{out} is the model that the training starts from.", fix="Choose another folder with --out.")
+    asked = pretrain_options(data, **options)
+    if general is not None and asked.start is None:
+        raise ConfigError(
+            "There is nothing to forget from random weights.", fix="Leave --general out, or name a model with --from."
+        )
     group, progress = group or SINGLE_PROCESS, progress or Silent()
+    forgetting = suites(general, progress) if asked.start else ()
     group.first(lambda: claim_folder(run, fresh=fresh, also=PREPARED))
     made = prepare_on_all_ranks(asked, run, compute, progress, group)
     if made.fit.parallel == "fsdp" and group.patient is None:
         progress.say("note: fit.parallel=fsdp shares a model among processes; this is a single one (docs/large.md).")
     for line in plan_lines(made.plan) if made.plan else ():
         progress.say(line)
+    start = asked.start
+    began = f"Continued training of {start.name}." if start else "Trained from random weights."
     return pretrain(
         *(made.shards, made.tokenizer, made.shape, made.fit, run),
         compute=compute,
         progress=progress,
-        card=ModelCard(run.path.resolve().name, "Trained from random weights.", data=licences(asked.data)),
+        card=ModelCard(
+            *(run.path.resolve().name, began, licences(asked.data)),
+            base=start.name if start else None,
+            license=start.license if start else "",
+        ),
         monitor=asked.monitor,
         group=group,
         control=StepControl(asked.time_budget),
+        start=start,
+        forgetting=forgetting,
     )
 
 
@@ -341,6 +362,7 @@ def finetune_chat(
     rank: int = LORA_RANK,
     targets: Sequence[str] = (),
     merge: bool = False,
+    general: AnyPath | None = None,
     columns: Mapping[str, str] | str = "",
     layout: str = "",
     encoding: str = "auto",
@@ -356,7 +378,7 @@ def finetune_chat(
     The whole set is read `epochs` times, at most so many `tokens`. `train`: LoRA adapters of `rank` R around the matrices in `targets` (none: all),
     or all weights. The folder holds the adapters in PEFT's format, with `merge` the whole model.
     Instructions, prompts with completions and conversations are recognised; `columns` names the columns where they are not: {"prompt": "question"}.
-    `settings` are fields of `finetune.instruct.ChatConfig`.
+    `settings` are fields of `finetune.instruct.ChatConfig`. `general`: a file of general text, on which what was forgotten is measured.
 
     >>> results = groundup.finetune_chat("runs/mine", "instructions.jsonl", "runs/chat", tokens=200)
     >>> sorted(results["held_out_loss"])
@@ -380,7 +402,8 @@ def finetune_chat(
     claim_folder(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
-    return fit_chat(opened, examples, run, config, compute=compute, progress=progress, card=card)
+    told: dict[str, Any] = {"compute": compute, "progress": progress, "card": card}
+    return fit_chat(opened, examples, run, config, **told, general=general)
 
 
 def finetune_preference(
@@ -395,6 +418,7 @@ def finetune_preference(
     rank: int = LORA_RANK,
     targets: Sequence[str] = (),
     merge: bool = False,
+    general: AnyPath | None = None,
     columns: Mapping[str, str] | str = "",
     layout: str = "",
     encoding: str = "auto",
@@ -431,7 +455,8 @@ def finetune_preference(
     claim_folder(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Prefers the answers that were chosen.", data, model, opened.license)
-    return fit_preference(opened, examples, run, config, compute=compute, progress=progress, card=card)
+    told: dict[str, Any] = {"compute": compute, "progress": progress, "card": card}
+    return fit_preference(opened, examples, run, config, **told, general=general)
 
 
 def card_of(run: RunFolder, summary: str, data: AnyPath, model: AnyPath, license_id: str) -> "ModelCard":

@@ -204,6 +204,7 @@ def chat(
         int | None, Option("--tokens", min=1, help="At most so many tokens, prompts and repeats included.")
     ] = None,
     adapters: options.AdapterOptions = options.AdapterOptions(),
+    general: options.GeneralOption = None,
     training: options.FinetuneOptions = options.FinetuneOptions(),
     as_json: options.JsonOption = False,
 ) -> None:
@@ -225,6 +226,7 @@ def chat(
         layout=layout,
         tokens=tokens,
         epochs=epochs,
+        general=general,
         **{**adapters.given(), **vars(training)},
         progress=console_progress(),
     )
@@ -233,6 +235,8 @@ def chat(
 
 def chat_lines(results: dict[str, Any], out: Path) -> list[str]:
     """Return the results as lines for people."""
+    from groundup.evaluate.forgetting import forgetting_lines
+
     loss, counts = results["held_out_loss"], results["examples"]
     repeats = f" ({counts['repeats']:,} repeats left out)" if counts.get("repeats") else ""
     return [
@@ -241,6 +245,7 @@ def chat_lines(results: dict[str, Any], out: Path) -> list[str]:
         f"{results['elapsed_s']:.0f} s",
         f"{100 * results['supervised_share']:.0f} % of the tokens were learned (answers), the rest was read only (prompts)",
         f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats per token, {counts['held_out']} answers",
+        *forgetting_lines(results.get("forgetting", {})),
         f"Try it: groundup chat {out}",
     ]
 
@@ -259,6 +264,7 @@ def preference(
     ] = None,
     beta: Annotated[float, Option("--beta", help="How strongly the model is held to what it was.")] = PREFERENCE_BETA,
     adapters: options.AdapterOptions = options.AdapterOptions(),
+    general: options.GeneralOption = None,
     training: options.FinetuneOptions = options.FinetuneOptions(),
     as_json: options.JsonOption = False,
 ) -> None:
@@ -279,6 +285,7 @@ def preference(
         epochs=epochs,
         tokens=tokens,
         beta=beta,
+        general=general,
         **{**adapters.given(), **vars(training)},
         progress=console_progress(),
     )
@@ -287,6 +294,8 @@ def preference(
 
 def preference_lines(results: dict[str, Any], out: Path) -> list[str]:
     """Return the results as lines for people."""
+    from groundup.evaluate.forgetting import forgetting_lines
+
     loss, counts, likes = results["held_out_loss"], results["examples"], results["prefers"]
     return [
         f"{counts['train']:,} pairs, {results['epochs']:.3g} epochs: {results['tokens']:,} tokens in {results['steps']:,} steps "
@@ -294,5 +303,6 @@ def preference_lines(results: dict[str, Any], out: Path) -> list[str]:
         f"held-out pairs whose chosen answer gained more than the rejected one: {results['accuracy_line']}",
         f"chosen answer the more probable per token: {likes['before']:.0%} before, {likes['after']:.0%} after",
         f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats per pair (0.693: no preference)",
+        *forgetting_lines(results.get("forgetting", {})),
         f"Try it: groundup chat {out}",
     ]

@@ -25,7 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "tokenizer": ("groundup.cli.tokenizer", "Train, import, compare and show tokenizers: tokenizer train."),
     "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
     "plan": ("groundup.cli.plan", "What a training run costs, and its expected loss: plan DATA."),
-    "pretrain": ("groundup.cli.pretrain", "Train a model from random weights: pretrain DATA --out RUN."),
+    "pretrain": ("groundup.cli.pretrain", "Train a model, new or --from one: pretrain DATA --out RUN."),
     "sweep": ("groundup.cli.sweep", "Fit a scaling law to your own texts: sweep DATA --out DIR."),
     "watch": ("groundup.cli.watch", "Follow runs during training: watch RUN..."),
     "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),

@@ -1,6 +1,6 @@
 """The options that verbs share, each defined once.
 
-TrainingLength, TrainingTexts, MonitorOptions, FinetuneOptions, ListenOptions, OutputOptions    options that verbs take together
+TrainingLength, TrainingTexts, StartOptions, MonitorOptions, FinetuneOptions, ListenOptions, OutputOptions    options that verbs take together
 grouped                                                                                         makes their fields options
 verb_group                                                                                      a verb with several commands
 """
@@ -172,6 +172,11 @@ ModelArgument = Annotated[
 ]
 
 
+GeneralOption = Annotated[
+    Path | None, Option("--general", metavar="FILE", help="General text to measure forgetting on.")
+]
+
+
 @dataclass(frozen=True)
 class TrainingLength:
     """Length of a training run and size of the model, for `plan` and `pretrain`."""
@@ -235,6 +240,24 @@ class TrainingTexts(ProcessOptions):
     packing: PackingOption = False
     stride: StrideOption = None
     settings: SetOption = None
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """The model whose training is continued, and replayed text, for `plan` and `pretrain`."""
+
+    init_from: Annotated[
+        str | None,
+        Option("--from", metavar="MODEL", help="Continue the training of this model, with its own tokenizer."),
+    ] = None
+    replay: Annotated[
+        list[str] | None,
+        Option("--replay", metavar="SOURCE[=SHARE]", help="With --from: general text to be read, too (0.05)."),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """The options as arguments of the Python surface."""
+        return {"init_from": self.init_from, "replay": self.replay or ()}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, JsonOption, SeedOption, TrainingLength, TrainingTexts, grouped
+from groundup.cli.options import (
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    StartOptions,
+    TrainingLength,
+    TrainingTexts,
+    grouped,
+)
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +37,7 @@ def command(
     length: TrainingLength = TrainingLength(),
     machine: Annotated[str | None, Option("--machine", help="Without DATA, with --size: devices, h100x8.")] = None,
     texts: TrainingTexts = TrainingTexts(),
+    start: StartOptions = StartOptions(),
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -50,7 +59,7 @@ def command(
             fix = "Name texts, or --size and --machine for a large model."
             raise ConfigError("No data and no model size were given.", fix=fix)
         others = dataclasses.replace(length, size=None, tokens=None)
-        if budget or (others, texts) != (TrainingLength(), TrainingTexts()):
+        if budget or (others, texts, start) != (TrainingLength(), TrainingTexts(), StartOptions()):
             raise ConfigError("A plan with --machine takes --size and --tokens only.", fix="Leave the others out.")
         _large(length.size, machine, length.tokens, as_json)
         return
@@ -59,7 +68,14 @@ def command(
         raise ConfigError("--machine is for plans without DATA.", fix=fix)
     from groundup.planning.pretrain_options import pretrain_options
 
-    given = {"budget": budget, **vars(length), **vars(texts), "seed": seed, "default_minutes": DEFAULT_MINUTES}
+    given = {
+        "budget": budget,
+        **vars(length),
+        **vars(texts),
+        **start.given(),
+        "seed": seed,
+        "default_minutes": DEFAULT_MINUTES,
+    }
     print_result(*planned(pretrain_options(data, **given), device), as_json)
 
 

@@ -1,4 +1,4 @@
-"""`groundup pretrain`: a language model of one's own, from random weights."""
+"""`groundup pretrain`: a language model of one's own, from random weights or from a model that is trained already."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +28,8 @@ def command(
     again: Annotated[Path | None, Option("--again", help="Instead of DATA: reproduce this run.")] = None,
     length: options.TrainingLength = options.TrainingLength(),
     texts: options.TrainingTexts = options.TrainingTexts(),
+    start: options.StartOptions = options.StartOptions(),
+    general: options.GeneralOption = None,
     keep_dropped: options.KeepDroppedOption = False,
     monitor: options.MonitorOptions = options.MonitorOptions(),
     seed: options.SeedOption = 0,
@@ -36,10 +38,13 @@ def command(
     dry_run: options.DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Train a language model from random weights; the run folder is a Hugging Face folder at the end.
+    """Train a language model from random weights, or go on with a model (--from); the run folder is a Hugging Face folder at the end.
 
     Length: --minutes (by default 3), --steps, --tokens or --epochs. Size: --size, --depth or --preset; where none of them is given, the
     planner measures this machine and chooses for a time, as `groundup plan` does; for another length it is quickstart's shape.
+
+    --from continues the training of a run or a public model on your texts, with its tokenizer and shape, at a tenth of the learning rate for
+    random weights; --replay reads general text as well, so that less is forgotten. Without a length it is 3 minutes, too.
 
     The same command again resumes where it stopped. --set sets fields of the training (fit.learning_rate, fit.batch_size,
     fit.accumulation, fit.precision, fit.snapshots, ...), of the shape (model.width, model.num_layers, model.vocab_size, ...) and of the
@@ -51,6 +56,7 @@ def command(
         groundup pretrain my-texts/ --out runs/mine --dry-run
         groundup pretrain letters/ hf:roneneldan/TinyStories --out runs/both --mixture letters=1,TinyStories=3
         groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
+        groundup pretrain my-texts/ --from smollm2-135m-instruct --replay general.txt=0.1 --out runs/mine --epochs 2
         groundup pretrain --again runs/mine --out runs/mine-again
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
     """
@@ -59,10 +65,10 @@ def command(
     from groundup.planning.reproduce import reproduce
     from groundup.train.monitor.config import MonitorConfig
 
-    given = {**vars(length), **vars(texts), "keep_dropped": keep_dropped, "seed": seed}
+    given = {**vars(length), **vars(texts), **start.given(), "keep_dropped": keep_dropped, "seed": seed}
     if again is not None:
-        groups = (length, texts, monitor)
-        if any((data, dry_run, keep_dropped, seed)) or groups != tuple(type(group)() for group in groups):
+        groups = (length, texts, start, monitor)
+        if any((data, dry_run, keep_dropped, seed, general)) or groups != tuple(type(group)() for group in groups):
             raise ConfigError("--again takes all options from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
@@ -82,7 +88,15 @@ def command(
     with joined(device) as (group, _):
         watched = group.made_first(monitored) or MonitorConfig()
         results = pretrain(
-            data, out, device=device, group=group, progress=progress_of(group), fresh=fresh, monitor=watched, **given
+            data,
+            out,
+            device=device,
+            group=group,
+            progress=progress_of(group),
+            fresh=fresh,
+            general=general,
+            monitor=watched,
+            **given,
         )
     shown(results, out, group, as_json)
 
@@ -101,6 +115,7 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
         f" ({share:.0f} % of it evaluations)",
         f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats per token",
         held_out_line(results),
+        *_before_lines(results),
         *_source_lines(results),
         *_planned_lines(results),
         f"Try it: groundup generate {out} {_first_words(out)}",
@@ -113,6 +128,17 @@ def held_out_line(results: dict[str, Any]) -> str:
     if not test:
         return f"{validation} bits per byte of validation text, by which the weights were chosen"
     return f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), {validation} of validation text"
+
+
+def _before_lines(results: dict[str, Any]) -> list[str]:
+    """Return what the validation text cost the model before it was trained on, and what it forgot; no lines for random weights."""
+    from groundup.evaluate.forgetting import forgetting_lines
+
+    if "start" not in results:
+        return []
+    before = results["start"]["before"]["bits_per_byte"]
+    first = f"{results['start']['model']} before: {before:.3f} bits per byte of validation text"
+    return [first, *forgetting_lines(results.get("forgetting", {}))]
 
 
 def _first_words(out: Path) -> str:

@@ -7,7 +7,7 @@ without any is refused. The whole set is read so many epochs; a budget of tokens
 before and after is that of `evaluate.tasks.answers`.
 
 results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, lengths (what was cut), mask (turns that are
-trained, the first examples), tokens, epochs, steps, lora, precision, elapsed_s.
+trained, the first examples), tokens, epochs, steps, lora, precision, elapsed_s, forgetting (general text before and after, `evaluate.forgetting`).
 trained_on.json: the hashes of the training examples (`data.reading.trained_on`).
 """
 
@@ -15,6 +15,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from groundup.config import to_plain
@@ -22,6 +23,7 @@ from groundup.data.documents import ChatExample
 from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute
 from groundup.errors import require, require_choices, require_counts
+from groundup.evaluate.forgetting import compared, measure, suites
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
@@ -111,14 +113,17 @@ def fit_chat(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
+    general: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train on the examples that are not held out, save the merged model into the run folder; returns the contents of results.json.
 
     A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for the result. `card` names data and licences.
+    `general`: a file of general text on which what was forgotten is measured, in place of the packaged one.
     Raises DataError, ModelError, ConfigError, and what `fit` raises.
     """
     progress = progress or Silent()
     model, _ = language_model(opened)
+    tasks = suites(general, progress)
     data, batches = prepare(opened, examples, config)
     base = frozen_fingerprint(model.requires_grad_(False))  # of all weights, whatever is trained
     held_out = sha256_text(repr(data.held_out))
@@ -128,6 +133,7 @@ def fit_chat(
         return finished
     report_data(data, progress)
     progress.say(batches.line(config.epochs, config.tokens))
+    before = measure(tasks, opened, compute, progress)
     trained = begin_training(opened, config)
     task = AnswerLoss(data.held_out, max_tokens=config.limit(opened.config.context_tokens))
 
@@ -142,6 +148,7 @@ def fit_chat(
     loss = finetune_loss("chat", config.loss)
     fitted = fit(model, batches, loss, fit_config, run, compute=compute, hooks=hooks)
     results = described(data, batches, fitted, run, model, config)
+    results["forgetting"] = compared(before, measure(tasks, opened, compute, progress))
     progress.say(
         f"held-out answers, before: {results['held_out_loss']['before']:.3f}, after: {results['held_out_line']}"
     )

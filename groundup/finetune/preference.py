@@ -6,13 +6,15 @@ Nothing but the answers counts, as in `instruct`; LoRA or all weights are traine
 was opened: its log-probabilities are computed before the first step, so that no second model is in memory (Rafailov et al. 2023).
 
 results.json: held_out_loss (before: log 2, after), accuracy (share of held-out pairs whose chosen answer gained more than the rejected one, with
-interval), prefers (share whose chosen answer is the more probable per token, before and after), examples, lengths, beta, tokens, epochs, steps.
+interval), prefers (share whose chosen answer is the more probable per token, before and after), examples, lengths, beta, tokens, epochs, steps,
+forgetting.
 """
 
 import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -23,6 +25,7 @@ from groundup.data.reading.distinct import hold_out
 from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute
 from groundup.errors import DataError, require, require_choices, require_counts
+from groundup.evaluate.forgetting import compared, measure, suites
 from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.files import sha256_text
@@ -233,13 +236,16 @@ def fit_preference(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
+    general: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train on the pairs that are not held out and save the model or adapter into the run folder; returns the contents of results.json.
 
-    A stopped run is resumed, a finished one only read. `opened` is changed. Raises DataError, ModelError, ConfigError, and what `fit` raises.
+    A stopped run is resumed, a finished one only read. `opened` is changed. `general`: as in `fit_chat`. Raises DataError, ModelError,
+    ConfigError, and what `fit` raises.
     """
     progress = progress or Silent()
     model, tokenizer = language_model(opened)
+    tasks = suites(general, progress)
     max_tokens = min(config.max_tokens or LONGEST_TOKENS, opened.config.context_tokens)
     data = prepare_pairs(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
     held_out = sha256_text(repr([(pair.chosen.ids, pair.rejected.ids) for pair in data.held_out]))
@@ -259,6 +265,7 @@ def fit_preference(
         return logprobs(model, pairs, config.batch_size, compute=compute, progress=progress, what=what)
 
     train, aside = (with_reference(pairs, measured(pairs, "reference")) for pairs in (data.train, data.held_out))
+    before = measure(tasks, opened, compute, progress)
     trained = begin_training(opened, config)
     batches = PreferenceBatches(train, beta=config.beta, batch_size=config.batch_size, seed=config.seed)
 
@@ -273,6 +280,7 @@ def fit_preference(
         "before": prefers(aside, [pair.reference for pair in aside]),
         "after": fitted.state.evaluation["prefers"],
     }
+    results["forgetting"] = compared(before, measure(tasks, opened, compute, progress))
     progress.say(f"held-out pairs whose chosen answer gained more: {results['accuracy_line']}")
     write_trained_on(run.path, data.learned, base=opened.path)
     figures = {f"chosen answers that gained more, of {len(aside)} held-out pairs": results["accuracy_line"]}

@@ -46,12 +46,12 @@ def corpus(
     run: RunFolder,
     config: DataConfig,
     *,
-    tokenizer: Path | None,
+    tokenizer: Path | Tokenizer | None,
     vocab_size: int,
     engine: Engine = "auto",
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
-    """The shards of `specs`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
+    """The shards of `specs`, with the `tokenizer`, the one in its folder, or one of `vocab_size` ids trained on the train split.
 
     `engine`: who reads and processes texts (`data.engines`).
     Raises ConfigError (shards without their tokenizer, prepared texts that are not alone or with steps; another process in the run), FormatError
@@ -62,12 +62,16 @@ def corpus(
         fix = "Leave --process, --rules, --languages and --decontaminate out, or name the texts that it was made of."
         raise ConfigError(f"{folder} is prepared already: no steps run over its documents.", fix=fix)
     if folder and (folder / TABLE_FILE).is_file():
-        return open_shards(folder), Tokenizer.load(tokenizer or tokenizer_near(folder))
-    given = Tokenizer.load(tokenizer) if tokenizer else None
+        return open_shards(folder), _loaded(tokenizer or tokenizer_near(folder))
+    given = _loaded(tokenizer) if tokenizer else None
     with only_one(run.path):
         config = config if folder else as_before(run.path / DATA, config, progress)
         texts = folder or read_sources(specs, follow_links=config.follow_links)
         return _encoded(specs, texts, run.path, config, given or vocab_size, engine, progress)
+
+
+def _loaded(tokenizer: Path | Tokenizer) -> Tokenizer:
+    return tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.load(tokenizer)
 
 
 def _encoded(

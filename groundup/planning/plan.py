@@ -93,6 +93,8 @@ class Plan:
     """0: unknown."""
     expected: Expected | None = None
     """Loss at the end; None: no forecast."""
+    start: str = ""
+    """The model whose training is continued; "": random weights."""
     mixture: str = ""
     """How the sources are mixed."""
     sources: tuple[SourceReading, ...] = ()
@@ -249,6 +251,7 @@ def plan_lines(plan: Plan) -> list[str]:
     speed = f", {plan.tokens_per_s:,.0f} tokens per second" if plan.tokens_per_s else ""
     gguf, hugging_face = (f"no ({why.rstrip('.')})" if why else "yes" for why in (plan.gguf, plan.hugging_face))
     return [
+        *([f"from        {plan.start}, whose training is continued"] if plan.start else []),
         f"parameters  {plan.parameters:,}: {plan.num_layers} blocks of width {plan.width}",
         f"tokens      {plan.tokens:,} in {plan.steps:,} steps, {plan.tokens_per_parameter:.2g} per parameter",
         f"text        {plan.data_tokens:,} tokens, read {plan.epochs:.2f} times",
@@ -278,15 +281,17 @@ def _expected_line(expected: Expected) -> str:
 
 def plan_warnings(plan: Plan) -> list[str]:
     """The warnings that apply to a plan. Pure: from its figures alone."""
-    rate = scaling.learning_rate_for(plan.width, plan.optimizer)
+    share = scaling.CONTINUED_RATE_SHARE if plan.start else 1.0
+    trained = "a trained model of " if plan.start else ""
+    rate = float(f"{share * scaling.learning_rate_for(plan.width, plan.optimizer):.2g}")
     rules = [
         (
-            plan.tokens_per_parameter < scaling.OPTIMAL_TOKENS_PER_PARAMETER,
+            not plan.start and plan.tokens_per_parameter < scaling.OPTIMAL_TOKENS_PER_PARAMETER,
             f"The run reads {plan.tokens_per_parameter:.2g} tokens per parameter; about {scaling.OPTIMAL_TOKENS_PER_PARAMETER} make the best use "
             "of a given amount of computation (Hoffmann et al. 2022). Expect rough text, or give it more time.",
         ),
         (
-            plan.tokens_per_parameter > scaling.MANY_TOKENS_PER_PARAMETER,
+            not plan.start and plan.tokens_per_parameter > scaling.MANY_TOKENS_PER_PARAMETER,
             f"The run reads {plan.tokens_per_parameter:,.0f} tokens per parameter: a larger model would learn more from the same amount of "
             "computation. Try --size or --depth.",
         ),
@@ -307,8 +312,8 @@ def plan_warnings(plan: Plan) -> list[str]:
         ),
         (
             plan.optimizer != "sgd" and plan.learning_rate > scaling.TOO_HIGH * rate,
-            f"The learning rate {plan.learning_rate:g} is probably too high for width {plan.width}: wider models need a lower one, here about "
-            f"{rate:g}. A loss that jumps or stays high is the sign of it. Try --set fit.learning_rate={rate:g}.",
+            f"The learning rate {plan.learning_rate:g} is probably too high for {trained}width {plan.width}: wider models need a lower one, here "
+            f"about {rate:g}. A loss that jumps or stays high is the sign of it. Try --set fit.learning_rate={rate:g}.",
         ),
         (
             plan.batch_tokens < scaling.FEW_BATCH_TOKENS,

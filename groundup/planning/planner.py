@@ -128,9 +128,9 @@ def choose_model(
         shape = by_shape[0].candidate.shape
     else:
         shape = options.shape(vocab_size)
-        shape = _in_context(options, shape, text) if options.by_size else shape
+        shape = _in_context(options, shape, text) if options.in_family else shape
     candidate = candidate_of(options, shape, processes)
-    if seconds is not None and options.open_batch:
+    if seconds is not None and options.open_batch and options.start is None:  # the law is of random weights
         batches = [candidate_of(options, shape, processes, factor) for factor in BATCH_FACTORS]
         different = {each.fit.batch_size: each for each in batches}
         by_batch = choose(seconds, list(different.values()), text, law, benchmark.trial)
@@ -159,7 +159,8 @@ def _in_context(options: PretrainOptions, shape: ModelConfig, text: TextStats) -
         return shape
     if options.fit().packing:  # a row holds several documents, with the less padding the more there are
         text = replace(text, typical_document_tokens=sys.maxsize)
-    return replace(shape, context_tokens=fitting_context(shape, text))
+    context = fitting_context(shape, text)
+    return replace(shape, context_tokens=min(context, shape.context_tokens) if options.start else context)
 
 
 def choose(

@@ -17,6 +17,7 @@ from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.model.config import ModelConfig
 from groundup.planning import measure
+from groundup.planning.continued import require_its_tokens
 from groundup.planning.corpus import corpus
 from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
 from groundup.planning.plan import Plan, forecast, make_plan, probe, probe_steps
@@ -93,11 +94,13 @@ def prepare_run(
         read_law(options.law)
     shards, tokenizer = corpus(
         *(options.data, run, data_config),
-        tokenizer=options.tokenizer,
+        tokenizer=options.start.tokenizer if options.start else options.tokenizer,
         vocab_size=options.vocab_size,
         engine=options.engine,
         progress=progress,
     )
+    if options.start is not None:
+        require_its_tokens(options.start, shards)
     kept = _kept_plan(run, options)
     if kept is not None:
         return PreparedRun(shards, tokenizer, *kept)
@@ -138,11 +141,14 @@ def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) 
         times = replace(benchmark.measure(candidate), program_bytes=program_bytes)
     candidate = with_steps(options, candidate, times, benchmark.shards, benchmark.progress)
     steps = candidate.fit.steps
+    made = make_plan(benchmark.shards, candidate, times, device=benchmark.compute.device.type)
+    made = replace(made, typical_document_tokens=text.typical_document_tokens)
+    if options.start is not None:  # the law is of random weights
+        return candidate, replace(made, start=options.start.name)
     probed_for = probe_steps(candidate, steps, times, text, law) if times else 0
     probed = (probed_for, probe(benchmark, candidate, probed_for)) if probed_for else None
     return candidate, replace(
-        make_plan(benchmark.shards, candidate, times, device=benchmark.compute.device.type),
-        typical_document_tokens=text.typical_document_tokens,
+        made,
         expected=forecast(candidate, steps, text, law, probed=probed, own_text=options.law is not None),
         reasons=reasons + more,
     )

@@ -17,9 +17,11 @@ from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
+from groundup.planning.continued import named_shares, replay_shares, require_own_parts, start_fields
 from groundup.train.checkpoint.identity import FREE_FIELDS
 from groundup.train.config import FitConfig, OptimizerName, pretraining_config
 from groundup.train.monitor.config import MonitorConfig
+from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.time_budget import TimeBudget
 
 PRESET = "quickstart"
@@ -72,6 +74,8 @@ class PretrainOptions:
     preset: str | None = None
     size: str | None = None
     depth: int | None = None
+    start: StartingModel | None = None
+    """The model whose training is continued; it gives shape and tokenizer."""
     tokenizer: Path | None = None
     seed: int = 0
     tables: dict[str, dict[str, Any]] = field(default_factory=lambda: tables([]))
@@ -86,6 +90,9 @@ class PretrainOptions:
         if len(given) > 1:
             fix = "Give one of --preset, --size, --depth."
             raise ConfigError(f"{' and '.join(given)} both give the model's shape.", fix=fix)
+        if self.start is not None:
+            given += [f"--{name}" for name in ("tokenizer", "law") if getattr(self, name) is not None]
+            require_own_parts(self.start, given, self.tables["model"])
 
     @property
     def by_size(self) -> bool:
@@ -95,13 +102,18 @@ class PretrainOptions:
     @property
     def open_shape(self) -> bool:
         """Whether the planner chooses the shape: a time is given, and nothing that names a shape."""
-        named = self.by_size or self.preset is not None or any(name in self.tables["model"] for name in SHAPE_FIELDS)
+        named = (
+            self.by_size
+            or self.start is not None
+            or self.preset is not None
+            or any(name in self.tables["model"] for name in SHAPE_FIELDS)
+        )
         return self.length.seconds is not None and not named
 
     @property
     def in_family(self) -> bool:
         """Whether the shape is of the family whose batch and learning rate follow from it. A preset keeps the defaults."""
-        return self.open_shape or self.by_size
+        return self.open_shape or self.by_size or self.start is not None
 
     @property
     def open_batch(self) -> bool:
@@ -111,6 +123,8 @@ class PretrainOptions:
     @property
     def vocab_size(self) -> int:
         """Ids that a tokenizer trained for this model has at most."""
+        if self.start is not None:
+            return self.start.config.vocab_size
         return int(self.tables["model"].get("vocab_size", preset(self.preset or PRESET).vocab_size))
 
     @property
@@ -126,6 +140,8 @@ class PretrainOptions:
 
     def shape(self, vocab_size: int) -> ModelConfig:
         """The shape that is given, or quickstart's, with the fields of --set. Raises ConfigError."""
+        if self.start is not None:
+            return self.start.shape(self.tables["model"].get("context_tokens", self.start.config.context_tokens))
         if self.size is not None:
             base = shape_of_size(parse_size(self.size), vocab_size=vocab_size)
         elif self.depth is not None:
@@ -161,6 +177,8 @@ def pretrain_options(
     size: str | None = None,
     depth: int | None = None,
     preset: str | None = None,
+    init_from: str | Path | None = None,
+    replay: str | Sequence[str] | Mapping[str, float] = (),
     law: str | Path | None = None,
     tokenizer: str | Path | None = None,
     text_column: str = "",
@@ -184,6 +202,8 @@ def pretrain_options(
 ) -> PretrainOptions:
     """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError.
 
+    `init_from`: the model whose training is continued; `replay`: general text that is read as well, with its share: "books=0.1", several, or
+    {"books": 0.1}.
     `mixture`: the share of each source, {"letters": 2, "books": 1}, or as on the command line; None: the weights of a .toml list, or as they come.
     """
     if budget is not None and minutes is not None:
@@ -198,11 +218,19 @@ def pretrain_options(
     found["fit"] |= ({"packing": True} if packing else {}) | ({} if stride is None else {"stride": stride})
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
-    mixed = mixture_config(mixture, max_epochs_per_source, read_sources(specs))
+    replayed = replay_shares(replay)
+    if replayed and init_from is None:
+        raise ConfigError(
+            "Replay is for a model whose training is continued.", fix="Name the model with --from, or use --mixture."
+        )
+    mixed = mixture_config(mixture, max_epochs_per_source, read_sources(specs), named_shares(replayed))
     if not mixed.as_they_come:
-        found["fit"]["mixture"] = to_plain(mixed)
+        found["fit"]["mixture"] = mixed.plain()
+    specs += tuple(replayed)
+    start = None if init_from is None else starting_model(init_from)
+    found["fit"] = (start_fields(start, found["fit"]) if start else {}) | found["fit"]
     who = check_engine(engine)
-    return PretrainOptions(specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor, who)
+    return PretrainOptions(specs, length, preset, size, depth, start, folders[0], seed, found, folders[1], monitor, who)
 
 
 def with_steps(data: Mapping[str, Any], processing: Mapping[str, Any]) -> dict[str, Any]:

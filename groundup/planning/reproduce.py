@@ -26,6 +26,7 @@ from groundup.train.config import Compile, FitConfig
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.pretrain import pretrain
 from groundup.train.run_lifecycle import claim_folder
+from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.step_schedule import Rescale, Threads
 from groundup.train.time_budget import StepControl
 from groundup.weights.card import ModelCard
@@ -43,6 +44,8 @@ class Reproduction:
     model_config: ModelConfig
     fit_config: FitConfig
     """Precisions and compilation are those that were measured for the run, not measured again."""
+    start: StartingModel | None
+    """The model that its training went on with."""
     rescales: tuple[Rescale, ...]
     """Changes of its number of steps."""
     threads: tuple[Threads, ...]
@@ -71,10 +74,13 @@ def reproduce(
     if made.changes:
         changes = ", ".join(made.changes)
         progress.say(f"note: this machine differs from that of the run ({changes}): the last bits may differ.")
-    card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
+    began = f"Continued training of {made.start.name}" if made.start else "Trained from random weights"
+    name, base = out.path.resolve().name, made.start.name if made.start else None
+    card = ModelCard(name, f"{began}, as {run.path.resolve().name} was.", base=base)
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
     control = StepControl(rescales=made.rescales, threads=made.threads)
-    results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group, control=control)
+    shared: dict[str, Any] = {"compute": compute, "progress": progress, "card": card, "group": group}
+    results = pretrain(*parts, out, **shared, control=control, start=made.start)
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
         words = "identical" if same else "NOT identical"
@@ -108,7 +114,8 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
     rescales, threads = recorded_changes(run)
     if threads and compute.thread_counts:  # they are set as they were
         changes = [change for change in changes if not change.startswith("threads ")]
-    return Reproduction(shards, tokenizer, model_config, fit_config, rescales, threads, tuple(changes))
+    start = _start(run, inputs)
+    return Reproduction(shards, tokenizer, model_config, fit_config, start, rescales, threads, tuple(changes))
 
 
 def recorded_changes(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
@@ -147,6 +154,20 @@ def _record(run: RunFolder) -> dict[str, Any]:
     if len(tables) < 3 or not all(isinstance(table, dict) for table in tables):
         raise FormatError(run.run_file, "inputs, config", "are not the tables of a pretraining run")
     return record
+
+
+def _start(run: RunFolder, inputs: dict[str, Any]) -> StartingModel | None:
+    """Return the model whose training was continued. Raises ConfigError where it has other weights now."""
+    known = inputs.get("start")
+    if not isinstance(known, dict):
+        return None
+    found = starting_model(str(known.get("model")))
+    if found.weights != known.get("weights"):
+        raise ConfigError(
+            f"{run.path} went on with {found.name}, whose weights are not the same now.",
+            fix="Restore that model; without it the run can't be reproduced.",
+        )
+    return found
 
 
 def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:

@@ -34,6 +34,12 @@ TEXT_SPREAD = 0.1
 # 1,780 (docs/log.md: 2.123 and 1.951 bits per byte). In shorter ones Muon gains more, 2.6 times at 400 steps.
 MUON_WORTH = 1.8
 
+# Of the highest rate for random weights, where the training of a model is continued: it goes on at the rate at which a cosine schedule has ended
+# (Parmar et al. 2024, "Reuse, Don't Retrain").
+CONTINUED_RATE_SHARE = 0.1
+# Share of replayed text where none is given: enough where the new text is of the same language (Ibrahim et al. 2024).
+REPLAY_SHARE = 0.05
+
 # Compute-optimal training reads about 20 tokens per parameter (Hoffmann et al. 2022, "Chinchilla", table 3).
 OPTIMAL_TOKENS_PER_PARAMETER = 20
 # Small models are trained on far more for cheap inference (Llama 3 8B: 1,900); above this a larger one would be better for the same computation.

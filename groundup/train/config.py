@@ -57,6 +57,8 @@ class FitConfig:
     """Rows of one batch, over all processes; the caller makes its BatchSource with it."""
     accumulation: int = 1
     """Batches whose gradients are summed before one update: the effect of a batch so many times as large in the memory of one."""
+    initial_weights: str = ""
+    """Pretraining: SHA-256 of the weights of the model whose training is continued (`starting_model.py`); "": random weights, by the seed."""
     start_context_tokens: int | None = None
     """Pretraining begins with rows of this many tokens, and more of them; None: whole rows from the first step."""
     start_share: float = 0.5

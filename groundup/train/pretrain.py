@@ -1,6 +1,7 @@
-"""Pretraining: token shards and a shape -> a language model from random weights, as a run folder that is a Hugging Face folder too.
+"""Pretraining: token shards and a shape -> a language model from random weights, as a run folder that is a Hugging Face folder too; or, with a
+`StartingModel`, the continued training of that model.
 
-    weights from a seed -> fit() on windows of the train split -> the weights with the lowest validation loss -> their loss on test -> RUN
+    weights from a seed, or a model's -> fit() on windows of train -> the weights with the lowest validation loss -> their loss on test -> RUN
 
 RUN then has the files of every run (runs.py) and the model: model.safetensors, config.json, tokenizer.json, README.md.
 The result is a pure function of shards, shape, config and seed on one machine (see `groundup/train/__init__.py`).
@@ -22,11 +23,13 @@ from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST, TRAIN, VALIDATION
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
+from groundup.evaluate.forgetting import compared, measure
+from groundup.evaluate.task import Task
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initial_deviation, initialise
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
-from groundup.runs import RunFolder
+from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.checkpoint.identity import identify, read_record, require_same
 from groundup.train.checkpoint.state import require_snapshot_space
@@ -41,9 +44,10 @@ from groundup.train.monitor.validation import Validation
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.parallel.strategies import initial_compute
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
+from groundup.train.starting_model import StartingModel
 from groundup.train.step import Loss
 from groundup.train.time_budget import StepControl
-from groundup.weights.model_io import ModelCard, save_model
+from groundup.weights.model_io import ModelCard, OpenModel, save_model
 
 SHOWN_CHARACTERS = 100
 # Of a snapshot: half the disk of float32. It is never resumed from; an attention weight moves by less than 0.01.
@@ -65,15 +69,19 @@ def pretrain(
     monitor: MonitorConfig = MonitorConfig(),
     group: ProcessGroup = SINGLE_PROCESS,
     control: StepControl = StepControl(),
+    start: StartingModel | None = None,
+    forgetting: tuple[Task, ...] = (),
 ) -> dict[str, Any]:
-    """Train a new model on the train split and return the contents of results.json. Called again, it resumes or, finished, does nothing.
+    """Train a new model, or `start`, on the train split and return the contents of results.json. Called again, it resumes or, finished, does nothing.
 
+    `forgetting`: what `start` is measured on before and after (`evaluate.forgetting`).
     Its seed is `fit_config.seed`. Where the folder has a plan, its figures are kept beside the measured ones (`plan_vs_actual.py`).
     Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little text for one window, a prompt without room),
     FormatError (a finished run was altered) and what `fit` raises.
     """
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
+    require_start(start, fit_config)
     planned = group.made_first(lambda: train_windows(shards, model_config, fit_config, progress))
     windows = planned or train_windows(shards, model_config, fit_config)
     require_steps(windows, fit_config)
@@ -81,7 +89,8 @@ def pretrain(
     batches = training_batches(windows, fit_config)
     made = group.made_first(lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, monitor, group))
     evaluation = cast(Evaluation, made)  # rank 0 alone has one, and it alone evaluates
-    model = new_model(model_config, fit_config.seed, initial_compute(fit_config, group, compute))
+    where = initial_compute(fit_config, group, compute)
+    model = start.model(where) if start else new_model(model_config, fit_config.seed, where)
 
     def begin() -> dict[str, Any] | None:
         identity = identify(model, batches.fingerprint, fit_config)
@@ -89,7 +98,8 @@ def pretrain(
             require_snapshot_space(run, fit_config, snapshot_bytes(model_config))
         config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
         folder = str(shards.folder.resolve())
-        inputs = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint, "folder": folder}
+        inputs: dict[str, Any] = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint, "folder": folder}
+        inputs |= {"start": start.plain()} if start else {}
         return begin_or_finished(run, "pretrain", config, inputs, lambda: require_same(run, read_record(run), identity))
 
     finished = group.first(begin)
@@ -100,6 +110,8 @@ def pretrain(
         progress.say(f"The training text is long: samples are compared with {share} of it, evenly spread.")
     for line in window_lines(windows):
         progress.say(line)
+    opened = OpenModel(model, tokenizer, model.config, run.path, "language")
+    before = group.made_first(lambda: measure(forgetting, opened, where, progress))
     hooks = Hooks(
         evaluate=lambda: evaluation.measure(model),
         sample=lambda step: _shown(evaluation.sampler.write(model), progress),
@@ -113,7 +125,10 @@ def pretrain(
     def ended() -> dict[str, Any]:
         model.eval()
         figures = evaluation.measure(model) if load_best(model, fitted, run, progress) else fitted.state.evaluation
-        results = _results(fitted, figures, model_config, windows)
+        results = _results(fitted, figures, model.config, windows)
+        results |= {"start": {**start.plain(), "before": figures_before(run)}} if start else {}
+        if forgetting and before:
+            results["forgetting"] = compared(before, measure(forgetting, opened, compute, progress))
         results |= {"sources": found} if (found := _sources(shards, windows, fitted)) else {}
         test = evaluation.measure_test(model, progress)
         results |= {"test": test} if test else {}
@@ -149,6 +164,23 @@ def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelC
             f"The shards hold ids up to {shards.vocab_size - 1}, the model has {model_config.vocab_size} rows.",
             fix=f"Set the model's vocab_size to {shards.vocab_size}.",
         )
+
+
+def require_start(start: StartingModel | None, fit_config: FitConfig) -> None:
+    """Refuse a config that names other initial weights than those of the model. Raises ConfigError."""
+    if fit_config.initial_weights != (start.weights if start else ""):
+        raise ConfigError(
+            "fit.initial_weights is not the hash of the model that the training starts from.",
+            fix="Leave the field out: --from sets it.",
+        )
+
+
+def figures_before(run: RunFolder) -> dict[str, float]:
+    """Return the validation figures before the first step, from the log: a resumed run did not measure them itself."""
+    records = (each for each in read_lines(run.metrics_file) if each.get("event") == "evaluation" and each["step"] == 0)
+    return {
+        name: value for name, value in next(records, {}).items() if name == "validation_loss" or "bits_per_byte" in name
+    }
 
 
 def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> LanguageModel:
@@ -248,7 +280,10 @@ def evaluation_of(
     def held_out(split: str, window: int) -> Validation:
         sizes = {"batch_size": size, "at_once": share, "seed": seed}
         packing = fit_config.packing
-        return Validation(shards, tokenizer, window, **sizes, compute=compute, split=split, packing=packing)
+        aside = tuple(fit_config.mixture.replay)
+        return Validation(
+            shards, tokenizer, window, **sizes, compute=compute, split=split, packing=packing, aside=aside
+        )
 
     # a test split that is shorter than the context is read in one window
     test_window = min(context, shards.num_tokens(TEST) - 1) if TEST in shards.splits else 0

@@ -13,6 +13,7 @@ from groundup.data.documents import InstructionExample, to_conversation
 from groundup.data.reading.distinct import hold_out
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
+from groundup.evaluate.forgetting import suites
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers
 from groundup.files import verify_folder
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
@@ -65,6 +66,8 @@ def test_before_and_after_are_what_evaluation_finds(
     for side, opened in models.items():
         (measure,) = AnswerLoss(held_out).measure(opened, compute=compute, progress=Silent()).measures
         assert measure.value == pytest.approx(results["held_out_loss"][side], abs=1e-4)
+        (general,) = suites(None, Silent())[0].measure(opened, compute=compute, progress=Silent()).measures
+        assert general.value == pytest.approx(results["forgetting"]["general"][side], abs=1e-4)
 
 
 def test_the_merged_model_answers_what_it_learned(

@@ -119,6 +119,7 @@ def test_chosen_answers_gain_on_held_out_pairs(
     assert loss["before"] == pytest.approx(math.log(2), abs=1e-4) and loss["after"] < 0.3
     assert results["accuracy"]["value"] == 1.0 and results["examples"]["held_out"] == results["accuracy"]["n"] == 4
     assert results["prefers"]["after"] >= results["prefers"]["before"]
+    assert set(results["forgetting"]["general"]) == {"metric", "before", "after", "difference"}
     assert fit_preference(open_base(), pairs, folder, config, compute=compute) == results
     assert open_model(folder.path, compute).config == open_base().config
     json.dumps(results, allow_nan=False)

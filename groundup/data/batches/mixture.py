@@ -171,7 +171,7 @@ def mixture_of(shards: ShardSet, config: MixtureConfig, batch_size: int, make: C
         try:
             loaders[source] = make(parts[source])
         except DataError as error:
-            if config.weights or share == max(shares.values()):
+            if config.weights or source in config.replay or share == max(shares.values()):
                 fix = f"{LEAVE_OUT} {error.fix}"
                 raise DataError(f"{short_names(tokens)[source]}: {error.message}", fix=fix) from error
     return Mixture(loaders, [shares[source] for source in loaders], batch_size, config.max_epochs)
@@ -197,7 +197,7 @@ def _shares(shards: ShardSet, config: MixtureConfig, tokens: dict[str, int]) -> 
 
 def _whole(shards: ShardSet, config: MixtureConfig) -> ShardSet:
     """Return the shards as the only source, which a mixture can limit the epochs of. Raises ConfigError for any other mixture."""
-    if config.weights or config.temperature != 1:
+    if config.weights or config.replay or config.temperature != 1:
         raise ConfigError(
             f"The shards in {shards.folder} do not tell sources apart, so none can be mixed.",
             fix="Name several sources, or a folder with 2 to 16 folders in it; older shards have to be made again.",

@@ -5,13 +5,17 @@
     temperature=2          share ~ tokens^(1/temperature): 1 is proportional, 2 the square root, a large one gives all sources the same
                            (Raffel et al. 2019, "Exploring the limits of transfer learning", section 3.5.2)
 
+Of continued training, `replay` names sources that have a share of their own; the other sources share the rest as above.
+
 A source is called by its name, or by the last part of its address without ending: `letters` for my-texts/letters/, letters.txt and hf:me/letters.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from groundup.config import to_plain
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean, require
 
@@ -29,6 +33,8 @@ class MixtureConfig:
     """Shares ~ tokens^(1/temperature); 1: as they come."""
     max_epochs: float | None = None
     """How often a source is read at most; the others then share its part. None: without end."""
+    replay: dict[str, float] = field(default_factory=dict)
+    """The share of each replayed source, by its whole name; the other sources share what is left."""
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
@@ -38,6 +44,11 @@ class MixtureConfig:
         require(0 < self.temperature < math.inf, TEMPERATURE, self.temperature, "above 0 and finite")
         if self.weights and self.temperature != 1:
             raise ConfigError("A mixture has weights or a temperature, not both.", fix=FORMS)
+        for name, share in self.replay.items():
+            require(0 < share < 1, f"the share of {name} in the replay", share, "above 0 and below 1")
+        require(
+            sum(self.replay.values()) < 1, "the shares of the replay", sum(self.replay.values()), "below 1 together"
+        )
         most = self.max_epochs
         require(most is None or 0 < most < math.inf, "max_epochs_per_source", most, "above 0 and finite")
 
@@ -46,14 +57,25 @@ class MixtureConfig:
         """Whether the text is read in one order, whatever source it is of."""
         return self == MixtureConfig()
 
+    def plain(self) -> dict[str, Any]:
+        """Return JSON values; without `replay` where there is none, as older versions wrote them."""
+        values: dict[str, Any] = to_plain(self)
+        return values if self.replay else {name: value for name, value in values.items() if name != "replay"}
+
     def describe(self) -> str:
         """Return the mixture in a few words."""
+        if self.replay:
+            names = short_names(self.replay)
+            shares = ", ".join(f"{100 * share:g} % {names[source]}" for source, share in self.replay.items())
+            return f"{replace(self, replay={}).describe()}, with a replay of {shares}"
         if self.weights:
             return "by weights"
         return "as they come" if self.temperature == 1 else f"by temperature {self.temperature:g}"
 
     def shares(self, tokens: Mapping[str, int]) -> dict[str, float]:
         """Return the share wanted of each source, of its tokens; they add up to 1. Raises ConfigError for weights of other sources."""
+        if self.replay:
+            return self._with_replay(tokens)
         if self.weights:
             weights = weights_of(self.weights, tokens)
         else:
@@ -61,6 +83,17 @@ class MixtureConfig:
             weights = {source: (count / largest) ** (1 / self.temperature) for source, count in tokens.items()}
         total = sum(weights.values())
         return {source: weight / total for source, weight in weights.items()}
+
+    def _with_replay(self, tokens: Mapping[str, int]) -> dict[str, float]:
+        """Return the shares of the replay, and for the other sources those of the mixture in what is left. Raises ConfigError."""
+        others = {source: count for source, count in tokens.items() if source not in self.replay}
+        missing = [name for name in self.replay if name not in tokens]
+        if missing or not others:
+            what = f"{missing[0]} has no training text to be replayed" if missing else "All text is replayed"
+            raise ConfigError(f"{what}.", fix="Name the texts to learn from, and others for --replay.")
+        left = 1 - sum(self.replay.values())
+        shares = replace(self, replay={}).shares(others)
+        return {**{source: left * share for source, share in shares.items()}, **self.replay}
 
 
 def parse_mixture(text: str) -> MixtureConfig:
@@ -87,7 +120,10 @@ def parse_mixture(text: str) -> MixtureConfig:
 
 
 def mixture_config(
-    mixture: str | Mapping[str, float] | None, max_epochs: float | None, sources: Sequence[Source] = ()
+    mixture: str | Mapping[str, float] | None,
+    max_epochs: float | None,
+    sources: Sequence[Source] = (),
+    replay: Mapping[str, float] | None = None,
 ) -> MixtureConfig:
     """Return the mixture of a run: as asked for, or by the weights of its sources. Raises ConfigError, also for weights of other `sources`."""
     if isinstance(mixture, str):
@@ -98,7 +134,7 @@ def mixture_config(
         found = MixtureConfig(source_weights(sources))
     if len(sources) > 1 and found.weights:
         weights_of(found.weights, [source.title for source in sources])
-    return MixtureConfig(found.weights, found.temperature, max_epochs)
+    return MixtureConfig(found.weights, found.temperature, max_epochs, dict(replay or {}))
 
 
 def source_weights(sources: Sequence[Source]) -> dict[str, float]:

@@ -38,16 +38,28 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
         (fixed(number(losses, "before")), "loss on held-out answers before"),
         (fixed(number(losses, "after")), "and after, in nats per token"),
         (_loss_change(table(evaluated, "changes", "answers")), "change in that loss, paired, with its 95 % interval"),
+        (
+            _forgotten(run),
+            "general text before and after, bits per byte, with the paired difference: what was forgotten",
+        ),
         (percent(number(run.results, "supervised_share"), 0), "of the tokens count in the loss (answers only)"),
         (count(number(run.last_step, "step")), "steps"),
     )
 
 
-def _loss_change(found: JsonObject) -> str:
+def _loss_change(found: JsonObject, digits: int = 2) -> str:
     value, low, high = (number(found, name) for name in ("value", "low", "high"))
     if value is None or low is None or high is None:
         return ""
-    return f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {meaning(found)}"
+    return f"{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f}), {meaning(found)}"
+
+
+def _forgotten(run: RunRecord) -> str:
+    found = table(run.results, "forgetting", "general")
+    before, after = (number(found, name) for name in ("before", "after"))
+    if before is None or after is None:
+        return ""
+    return f"{before:.3f} to {after:.3f}: {_loss_change(table(found, 'difference'), digits=3)}"
 
 
 def _checked(evaluated: JsonObject) -> Node | None:

@@ -27,7 +27,7 @@ FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute",
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
 LATER_FIELDS = (
     *("optimizer", "schedule", "max_skipped", "compile", "muon_precision"),
-    *("start_context_tokens", "stride", "packing", "mixture"),
+    *("start_context_tokens", "stride", "packing", "mixture", "initial_weights"),
 )
 DEFAULTS = to_plain(FitConfig(1))
 ONE_PROCESS = "1"
@@ -58,6 +58,7 @@ def _fields(config: FitConfig, *, experts: bool) -> dict[str, Any]:
     }
     plain = to_plain(config)
     later = [name for name in LATER_FIELDS if plain.get(name) == DEFAULTS.get(name)]
+    plain["mixture"] = config.mixture.plain()
     return {name: value for name, value in plain.items() if counts.get(name, True) and name not in later}
 
 

@@ -9,7 +9,7 @@ on packed documents: their first tokens are not predicted, nor seen from another
 The best checkpoint is chosen by validation, so that its figure is too good by the choice; that of test, measured once at the end, is not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Int
@@ -51,8 +51,12 @@ class Validation:
         at_once: int | None = None,
         split: str = VALIDATION,
         packing: bool = False,
+        aside: Sequence[str] = (),
     ) -> None:
-        """`at_once`: how many rows of a batch go through the model together; None: all of them. `packing`: rows are packed, as in training."""
+        """`at_once`: how many rows of a batch go through the model together; None: all of them. `packing`: rows are packed, as in training.
+
+        `aside`: sources that have figures of their own and do not count in the others: replayed text, as weights are not chosen by it.
+        """
         kind = PackedWindows if packing else Windows
         self.windows = kind(shards, split, context_tokens, batch_size, seed)
         self.compute = compute
@@ -61,6 +65,7 @@ class Validation:
         spans = read_spans(shards.folder, split, len(self.windows.tokens))
         self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
         self._sources = self.windows.over(self._label_at)
+        self._aside = set(aside)
 
     def batches(self) -> Iterator[Batch]:
         """Yield the same windows at every evaluation: the whole split, or where it is long, windows drawn from all over it."""
@@ -102,10 +107,12 @@ class Validation:
                 num_bytes[number] += int(counts[chosen].sum())
             if advance:
                 advance(int((labels != IGNORED_LABEL).sum()))
+        counted = [i for i in range(len(names)) if names[i] not in self._aside and tokens[i]] or list(range(len(names)))
+        all_nats, all_tokens, all_bytes = (sum(each[i] for i in counted) for each in (nats, tokens, num_bytes))
         figures = {
-            "loss": sum(nats) / sum(tokens),
-            "bits_per_byte": bits_per_byte(sum(nats), max(1, sum(num_bytes))),
-            "tokens": sum(tokens),
+            "loss": all_nats / all_tokens,
+            "bits_per_byte": bits_per_byte(all_nats, max(1, all_bytes)),
+            "tokens": all_tokens,
         }
         enough = [i for i in range(len(names)) if tokens[i] >= MIN_SOURCE_TOKENS and len(names) > 1 and num_bytes[i]]
         return figures | {f"bits_per_byte:{names[i]}": bits_per_byte(nats[i], num_bytes[i]) for i in enough}

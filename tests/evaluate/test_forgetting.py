@@ -1,0 +1,60 @@
+"""What a model forgets: the same text before and after, item by item; a file in place of the packaged text; what is no worse is not called so."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.device import Compute
+from groundup.errors import DataError
+from groundup.evaluate.forgetting import SUITES, compared, forgetting_lines, general_text, measure, suites
+from groundup.evaluate.tasks.text import BitsPerByte
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel
+from groundup.progress import Silent
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.model_io import OpenModel
+
+CPU = Compute(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def opened() -> OpenModel:
+    tokenizer = train_tokenizer(["The red fox saw the old hen. " * 20], 270)
+    torch.manual_seed(0)
+    config = ModelConfig(tokenizer.vocab_size, 64, width=16, num_layers=1, num_heads=2, feedforward_width=32)
+    return OpenModel(LanguageModel(config), tokenizer, config, Path("a model"), "language")
+
+
+def test_the_packaged_text_has_enough_items_for_an_interval() -> None:
+    task = general_text(None, Silent())
+    assert isinstance(task, BitsPerByte) and task.name == "general" and list(SUITES) == ["general"]
+    assert len(task.texts) == 30 and all(200 < len(text) < 500 for text in task.texts)
+    assert len(set(task.texts)) == 30
+
+
+def test_an_unchanged_model_forgets_nothing_and_a_disturbed_one_does(opened: OpenModel) -> None:
+    tasks = suites(None, Silent())
+    opened.model.train()
+    before = measure(tasks, opened, CPU, Silent())
+    assert opened.model.training, "the mode is left as it was"
+    same = compared(before, measure(tasks, opened, CPU, Silent()))["general"]
+    assert same["difference"]["value"] == 0 and same["difference"]["verdict"] == "unclear"
+    assert same["before"] == before["general"].measures[0].value
+    with torch.no_grad():
+        for parameter in opened.model.parameters():
+            parameter.mul_(8)
+    worse = compared(before, measure(tasks, opened, CPU, Silent()))["general"]
+    assert worse["difference"]["verdict"] == "worse" and worse["after"] > worse["before"]
+    (line,) = forgetting_lines({"general": worse})
+    assert line.startswith("general text: ") and line.endswith(": worse") and "95 % interval" in line
+
+
+def test_a_file_of_general_text_takes_the_place_of_the_packaged_one(opened: OpenModel, tmp_path: Path) -> None:
+    (tmp_path / "general.txt").write_text("A hen and a fox. " * 10)
+    (task,) = suites(tmp_path / "general.txt", Silent())
+    assert isinstance(task, BitsPerByte) and task.name == "general" and "A hen" in task.texts[0]
+    found = compared(*[measure((task,), opened, CPU, Silent())] * 2)["general"]
+    assert found["difference"]["low"] is None and "interval" not in forgetting_lines({"general": found})[0]
+    with pytest.raises(DataError):
+        suites(tmp_path / "missing.txt", Silent())
