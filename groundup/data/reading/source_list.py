@@ -34,7 +34,9 @@ def require_distinct_names(sources: Sequence[Source]) -> None:
     names = [source.title for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"Two sources have the name {name!r}.", fix="Name each source once, or give each its own name.")
+            raise ConfigError(
+                f"Two sources have the name {name!r}.", fix="Name each source once, or give each its own name."
+            )
 
 
 def _listed(file: Path) -> list[Source]:
