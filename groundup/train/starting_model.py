@@ -6,6 +6,7 @@
 The hash is part of the run's identity (`FitConfig.initial_weights`): a run is not resumed from other weights than it was begun with.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,11 @@ class StartingModel:
     """SHA-256 of its weights."""
     license: str = ""
 
+    @property
+    def address(self) -> str:
+        """Its name in the catalog, or its absolute path: it is found again from any folder."""
+        return str(Path(self.name).resolve()) if os.path.exists(self.name) else self.name
+
     def model(self, compute: Compute) -> LanguageModel:
         """Return the model, ready for training. Raises ConfigError where its weights are others than when the run was planned."""
         opened = open_model(self.name, Compute(compute.device), prefer=PREFER)
@@ -51,7 +57,7 @@ class StartingModel:
 
     def plain(self) -> dict[str, Any]:
         """Return what run.json and results.json say of it."""
-        return {"model": self.name, "weights": self.weights}
+        return {"model": self.address, "weights": self.weights}
 
 
 def starting_model(name_or_path: str | Path, progress: Progress | None = None) -> StartingModel:

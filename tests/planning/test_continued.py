@@ -12,6 +12,7 @@ import groundup
 from groundup.cli.main import main
 from groundup.cli.pretrain import summary
 from groundup.data.batches.mixture_config import MixtureConfig
+from groundup.data.reading.trained_on import read_trained_on
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.heads import Classifier
@@ -70,6 +71,8 @@ def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(fold
     assert (fit["optimizer"], fit["learning_rate"], fit["initial_weights"]) == ("adamw", 2e-4, start["weights"])
     card = (tmp_path / "run/README.md").read_text()
     assert "Continued training of" in card and f"base_model: {json.dumps(str(folder / 'base'))}" in card
+    known = read_trained_on(tmp_path / "run"), read_trained_on(folder / "base")
+    assert known[0] and known[1] and known[0].hashes > known[1].hashes, "the texts of both are known"
     general = results["forgetting"]["general"]
     assert general["difference"]["value"] == pytest.approx(general["after"] - general["before"])
     assert any(line.startswith("general text: ") for line in summary(results, tmp_path / "run"))

@@ -3,7 +3,7 @@
     RUN/trained_on.json   {"format": 1, "hashes": HEX, "beginnings": [N, ...], "process": {...}}     of a fine-tuned run, listed in its manifest
 
     write_trained_on(RUN, examples, base=MODEL)        its examples, and what the base was trained on as far as that is known
-    read_trained_on(MODEL) -> TrainedOn | None         of a pretraining run: the documents of its data/train.jsonl
+    read_trained_on(MODEL) -> TrainedOn | None         of a pretraining run: the documents of its data/train.jsonl, and its start's
     read_trained_on(MODEL).has(item)
 
 A hash is the first 16 bytes of the SHA-256 of what the user says (see `distinct`), of conversations after each of the user's messages; of documents
@@ -103,11 +103,11 @@ def write_trained_on(folder: Path, examples: Sequence[AnyExample], *, base: Path
     write_json(folder / TRAINED_ON_FILE, {**record, **steps})
 
 
-def read_trained_on(model: Path) -> TrainedOn | None:
-    """Return what the model at a path was trained on; None where nothing is recorded. Raises FormatError."""
+def read_trained_on(model: Path, later: frozenset[Path] = frozenset()) -> TrainedOn | None:
+    """Return what the model at a path was trained on; None where nothing is recorded. `later`: runs that went on with it. Raises FormatError."""
     file = model / TRAINED_ON_FILE
     if not file.is_file():
-        return _documents(model)
+        return _documents(model, later)
     record = read_json(file, max_bytes=MAX_FILE_BYTES)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise FormatError(file, "format", f"is not {FORMAT}")
@@ -122,7 +122,7 @@ def read_trained_on(model: Path) -> TrainedOn | None:
     return TrainedOn(frozenset(split), tuple(ends), _changing_steps(record, file))
 
 
-def _documents(model: Path) -> TrainedOn | None:
+def _documents(model: Path, later: frozenset[Path]) -> TrainedOn | None:
     """Return the training documents of a pretraining run whose data folder lies in it or, as in a build, beside it. Raises FormatError."""
     run = RunFolder(model)
     if not run.run_file.is_file() or run.read_run().get("kind") != "pretrain":
@@ -135,7 +135,24 @@ def _documents(model: Path) -> TrainedOn | None:
     with split_file(folder, TRAIN).open("rb") as lines:
         hashes = frozenset(filter(None, map(_hash_in, lines)))
     card = read_json_object(folder / CARD_FILE) if (folder / CARD_FILE).is_file() else {}
-    return TrainedOn(hashes, _beginnings(card), _changing_steps(card.get("config"), folder / CARD_FILE))
+    own = TrainedOn(hashes, _beginnings(card), _changing_steps(card.get("config"), folder / CARD_FILE))
+    return _joined(own, _of_start(run, later | {model.resolve()}))
+
+
+def _of_start(run: RunFolder, later: frozenset[Path]) -> TrainedOn | None:
+    """Return what the model was trained on whose training the run continued; None where that is not known. Raises FormatError."""
+    inputs = run.read_run().get("inputs")
+    start = inputs.get("start") if isinstance(inputs, dict) else None
+    model = Path(str(start.get("model"))) if isinstance(start, dict) else run.path
+    return None if model.resolve() in later else read_trained_on(model, later)  # two folders may name each other
+
+
+def _joined(own: TrainedOn, base: TrainedOn | None) -> TrainedOn:
+    """Return what one of the two has; of steps that changed texts those of the run, or where it had none those of its base."""
+    if base is None:
+        return own
+    ends = tuple(sorted({*own.beginnings, *base.beginnings}))
+    return TrainedOn(own.hashes | base.hashes, ends, own.process if own.process.names else base.process)
 
 
 def _hash_in(line: bytes) -> bytes | None:
