@@ -52,6 +52,7 @@ class TinyBatch:
     labels: Tensor
     mask: Tensor | None = None
     all_count: bool = False
+    documents: Tensor | None = None
 
 
 class TinyModel(nn.Module):
