@@ -9,13 +9,15 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from groundup.device import generator
+from groundup.errors import require, require_choices, require_counts
 from groundup.evaluate.task import language_model
 from groundup.files import write_text
 from groundup.model.lora import add_lora, lora_weights, merge_lora
 from groundup.runs import RunFolder
+from groundup.train.config import TrainPrecision
 from groundup.train.run_lifecycle import finish, write_finished
 from groundup.weights.adapter import Adapter, base_hashes, write_adapter
 from groundup.weights.card import CARD_FILE
@@ -23,6 +25,7 @@ from groundup.weights.model_io import ModelCard, OpenModel
 from groundup.weights.named import CATALOG
 
 ADAPTER_FOLDER = "adapter"
+MAX_EPOCHS = 1000
 # PEFT's names of targets -> ours.
 PEFT_TARGETS = {
     "q_proj": "query",
@@ -35,19 +38,41 @@ PEFT_TARGETS = {
 }
 
 
-class WhatIsTrained(Protocol):
-    """The fields of a fine-tuning config that say what is trained."""
+@dataclass(frozen=True)
+class ChatTraining:
+    """What every training of a chat model is told: on answers (`instruct`) and on pairs of them (`preference`). Raises ConfigError."""
 
-    @property
-    def train(self) -> str: ...
-    @property
-    def rank(self) -> int: ...
-    @property
-    def alpha(self) -> float: ...
-    @property
-    def targets(self) -> tuple[str, ...]: ...
-    @property
-    def seed(self) -> int: ...
+    tokens: int | None = None
+    """Tokens read in training at most, prompts and repeats included; None: no cap."""
+    epochs: float = 1.0
+    """How often the whole set is read."""
+    max_tokens: int | None = None
+    """Examples are cut to this many tokens; one whose answer lies wholly behind is left out. None: as long as the longest, up to a limit."""
+    train: Literal["lora", "all"] = "lora"
+    """What is trained: LoRA adapters around the matrices of the blocks, or all weights."""
+    rank: int = 8
+    """R of LoRA."""
+    alpha: float = 16.0
+    """LoRA's scale is alpha / R."""
+    targets: tuple[str, ...] = ()
+    """Matrices with adapters: query, key, value, output, gate, up, down (or PEFT's q_proj, ...); none: all."""
+    merge: bool = False
+    """Whether the folder holds the whole model with the adapters in it, not the adapters alone."""
+    batch_size: int = 8
+    """Examples of one step."""
+    learning_rate: float | None = None
+    """The highest learning rate, after the warm-up; None: that of what is trained."""
+    precision: TrainPrecision = "auto"
+    """Arithmetic of the matrix products; "auto" takes the faster."""
+    loss: str | None = None
+    """Its name in `train.losses.FINETUNE_LOSSES`; None: the method's own."""
+    seed: int = 0
+    """Seed of LoRA's initial weights and of the order of examples."""
+
+    def __post_init__(self) -> None:
+        require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
+        require_choices(self)
+        require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, f"above 0 and at most {MAX_EPOCHS:,}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +84,7 @@ class Trained:
     hashes: Mapping[str, str]
 
 
-def begin_training(opened: OpenModel, config: WhatIsTrained) -> Trained | None:
+def begin_training(opened: OpenModel, config: ChatTraining) -> Trained | None:
     """Make an open model ready for training, and return what an adapter must know of it; None: all weights are trained. Raises ConfigError."""
     model, _ = language_model(opened)
     if config.train == "all":

@@ -16,26 +16,25 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from groundup.config import to_plain
 from groundup.data.documents import ChatExample
 from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute
-from groundup.errors import require, require_choices, require_counts
 from groundup.evaluate.forgetting import compared, measure, suites
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
 from groundup.files import sha256_text
-from groundup.finetune.adapters import begin_training, finish_chat
+from groundup.finetune.adapters import ChatTraining, begin_training, finish_chat
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import remove_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, TrainPrecision
+from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
@@ -48,7 +47,6 @@ EVALUATE_EVERY_TOKENS = 20_000
 EVALUATION_SHARE = 4 / 3
 # Of examples where no limit is given: longer ones are rare, and a few of them decide the memory.
 LONGEST_TOKENS = 1024
-MAX_EPOCHS = 1000
 # Of all weights of a pretrained model: at LoRA's rate they would forget what they know.
 ALL_LEARNING_RATE = 2e-5
 # Examples up to which only form and tone are learned, and up to which the kinds of tasks that they show.
@@ -58,40 +56,14 @@ MEASURED_ROWS = 2
 
 
 @dataclass(frozen=True)
-class ChatConfig:
-    """How a model is trained on instructions. Raises ConfigError."""
+class ChatConfig(ChatTraining):
+    """How a model is trained on instructions: the learning rate is 5e-4 for LoRA and 2e-5 for all weights, examples have at most 1,024 tokens."""
 
-    tokens: int | None = None
-    """Tokens read in training at most, prompts and repeats included; None: no cap."""
     epochs: float = 3.0
     """How often the whole set is read."""
-    max_tokens: int | None = None
-    """Examples are cut to this many tokens; one whose answer lies wholly behind is left out. None: as long as the longest, at most 1,024."""
-    train: Literal["lora", "all"] = "lora"
-    """What is trained: LoRA adapters around the matrices of the blocks, or all weights."""
-    rank: int = 8
-    """R of LoRA."""
-    alpha: float = 16.0
-    """LoRA's scale is alpha / R."""
-    targets: tuple[str, ...] = ()
-    """Matrices with adapters: query, key, value, output, gate, up, down (or PEFT's q_proj, ...); none: all."""
-    merge: bool = False
-    """Whether the folder holds the whole model with the adapters in it, not the adapters alone."""
-    batch_size: int = 8
-    """Examples of one step."""
-    learning_rate: float | None = None
-    """The highest learning rate, after the warm-up; None: 5e-4 for LoRA, 2e-5 for all weights."""
-    precision: TrainPrecision = "auto"
-    """Arithmetic of the matrix products; "auto" takes the faster."""
-    loss: str | None = None
-    """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
-    seed: int = 0
-    """Seed of LoRA's initial weights and of the order of examples."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
-        require_choices(self)
-        require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, f"above 0 and at most {MAX_EPOCHS:,}")
+        super().__post_init__()
         finetune_loss("chat", self.loss)
 
     @property
@@ -115,7 +87,7 @@ def fit_chat(
     card: ModelCard | None = None,
     general: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Train on the examples that are not held out, save the merged model into the run folder; returns the contents of results.json.
+    """Train on the examples that are not held out, save the adapters (or the whole model) into the run folder; returns the contents of results.json.
 
     A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for the result. `card` names data and licences.
     `general`: a file of general text on which what was forgotten is measured, in place of the packaged one.

@@ -80,7 +80,7 @@ class EpochBatches:
     def line(self, epochs: float, tokens: int | None) -> str:
         """Return how much is read as one line: epochs, and where the budget ends them."""
         steps, whole = self.steps(epochs, tokens), self.batches_per_epoch
-        read = f"An epoch has {sum(self._lengths):,} tokens in {whole:,} steps; {steps / whole:.3g} epochs are read, {steps:,} steps"
+        read = f"An epoch has {sum(self._lengths):,} tokens in {whole:,} steps; epochs read: {steps / whole:.3g}, {steps:,} steps"
         if tokens is None or steps == max(1, round(epochs * whole)):
             return f"{read}."
         return f"{read} (of {epochs:g} epochs: the budget of {tokens:,} tokens is a cap)."

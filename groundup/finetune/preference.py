@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,13 +24,13 @@ from groundup.data.documents import PreferenceExample
 from groundup.data.reading.distinct import hold_out
 from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute
-from groundup.errors import DataError, require, require_choices, require_counts
+from groundup.errors import DataError, require
 from groundup.evaluate.forgetting import compared, measure, suites
 from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.files import sha256_text
-from groundup.finetune.adapters import begin_training, finish_chat
-from groundup.finetune.instruct import MAX_EPOCHS, loss_before, recorded
+from groundup.finetune.adapters import ChatTraining, begin_training, finish_chat
+from groundup.finetune.instruct import loss_before, recorded
 from groundup.finetune.instruction_data import padded, render_to_learn
 from groundup.finetune.lengths import Lengths
 from groundup.finetune.order import EpochBatches
@@ -40,7 +40,7 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Conversation, Message, Rendered
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import FitConfig, TrainPrecision
+from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import answer_logprobs, finetune_loss
 from groundup.train.monitor.callbacks import Hooks
@@ -54,42 +54,16 @@ EVALUATIONS = 4
 
 
 @dataclass(frozen=True)
-class PreferenceConfig:
-    """How a model is trained on preference pairs. Raises ConfigError."""
+class PreferenceConfig(ChatTraining):
+    """How a model is trained on preference pairs: the learning rate is 5e-5 for LoRA and 1e-6 for all weights, texts have at most 512 tokens."""
 
-    epochs: float = 1.0
-    """How often the whole set is read."""
-    tokens: int | None = None
-    """Tokens read in training at most, both answers included; None: no cap."""
     beta: float = 0.1
     """How strongly the model is held to the base: the higher, the less it moves."""
-    max_tokens: int | None = None
-    """Prompt and answer are cut to this many tokens; None: as long as the longest, at most 512."""
-    train: Literal["lora", "all"] = "lora"
-    """What is trained: LoRA adapters, or all weights."""
-    rank: int = 8
-    """R of LoRA."""
-    alpha: float = 16.0
-    """LoRA's scale is alpha / R."""
-    targets: tuple[str, ...] = ()
-    """Matrices with adapters; none: all."""
-    merge: bool = False
-    """Whether the folder holds the whole model."""
     batch_size: int = 4
     """Pairs of one step."""
-    learning_rate: float | None = None
-    """The highest learning rate; None: 5e-5 for LoRA, 1e-6 for all weights."""
-    precision: TrainPrecision = "auto"
-    """Arithmetic of the matrix products; "auto" takes the faster."""
-    loss: str | None = None
-    """Its name in `train.losses.FINETUNE_LOSSES`; None: DPO."""
-    seed: int = 0
-    """Seed of LoRA's initial weights and of the order of pairs."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
-        require_choices(self)
-        require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, f"above 0 and at most {MAX_EPOCHS:,}")
+        super().__post_init__()
         require(0 < self.beta < math.inf, "beta", self.beta, "above 0")
         finetune_loss("preference", self.loss)
 
