@@ -178,6 +178,28 @@ def test_a_continued_run_alone_has_that_chapter(build_folder: Path) -> None:
     assert "pretrain" not in text and "tiny <b> went on with your texts" in text["teach"]
 
 
+def test_what_pretraining_is_worth_is_a_table_and_a_sentence(build_folder: Path, rewrite: Rewrite) -> None:
+    assert "What pretraining is worth" not in page_of(build_folder).text["spam"], "an older build"
+    names = ("the public model", "pretrained here", "random weights")
+    models = [
+        {"name": name, "accuracy": {"value": 0.98 - place / 100, "low": 0.9, "high": 0.99, "n": 500}, "f1": 0.9}
+        for place, name in enumerate(names)
+    ]
+    found = {
+        "models": models,
+        "own_over_random": paired(0.01, 0.002, 0.02, "better"),
+        "public_over_own": paired(0.01, -0.01, 0.03, "unclear"),
+        "parameters": 1_310_000,
+    }
+    text = page_of(rewrite("spam/results.json", lambda results: results.update(pretraining=found))).text["spam"]
+    assert "Against random weights, pretraining here gained +1.0 (+0.2 to +2.0) points" in text
+    assert "the public model shows no clear difference from it (+1.0 (-1.0 to +3.0) points)" in text
+    assert "random weights96.0 %" in text and "1.31 million parameters" in text
+    skipped = {"pretraining": {"skipped": "it would have taken 40 s"}}
+    text = page_of(rewrite("spam/results.json", lambda results: results.update(skipped))).text["spam"]
+    assert "What pretraining is worth was not measured: it would have taken 40 s." in text
+
+
 def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
     pairs = [
         {"id": str(n), "prompt": f"Which {n}? <i>", "chosen": "this <b>", "rejected": "that", "margin": n - 1.5, "before": 0.1, "after": 0.4}
