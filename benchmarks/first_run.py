@@ -170,11 +170,11 @@ def build_until(out: str, until: str, budget: str | None) -> None:
     from groundup.cli.console import console_progress
     from groundup.device import select_compute
     from groundup.recipes.build import build
-    from groundup.recipes.pipeline import STAGES as LIFE
+    from groundup.recipes.pipeline import stages_of
     from groundup.recipes.recipe import load_recipe
 
     recipe = load_recipe("quickstart", [f'budget="{budget}"'] if budget else [])
-    stages = LIFE[: STAGES.index(until) + 1]
+    stages = stages_of(recipe)[: STAGES.index(until) + 1]
     build(recipe, Path(out), stages, compute=select_compute("cpu"), progress=console_progress())
 
 

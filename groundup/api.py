@@ -563,6 +563,7 @@ def build(
     budget: str | None = None,
     seed: int | None = None,
     follow_links: bool = False,
+    teach: bool = False,
     settings: Settings | None = None,
     redo: Sequence[str] | None = None,
     dry_run: bool = False,
@@ -572,7 +573,8 @@ def build(
 ) -> dict[str, Any]:
     """Carry out a recipe (a name, a .toml file, or a folder of texts) into `out`, by default runs/NAME. Return what build.json holds.
 
-    `budget`: the wall time of the whole build, as "30m". `redo` names stages that are done again. `dry_run`: give the plan and do nothing.
+    `budget`: the wall time of the whole build, as "30m". `teach`: the public model reads the texts before it learns to chat.
+    `redo` names stages that are done again. `dry_run`: give the plan and do nothing.
 
     >>> plan = groundup.build("my-texts", budget="3m", dry_run=True)
     >>> [stage["stage"] for stage in plan["stages"]][:3]
@@ -580,12 +582,13 @@ def build(
     """
     from groundup.device import select_compute
     from groundup.recipes.build import build, forget
-    from groundup.recipes.pipeline import STAGES, plan_build
+    from groundup.recipes.pipeline import STAGES, left_out, plan_build, stages_of
     from groundup.recipes.recipe import load_recipe
 
-    loaded = load_recipe(str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links)
+    loaded = load_recipe(str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links, teach=teach)
     if dry_run:
         return plan_build(loaded)
     folder = RUNS / loaded.name if out is None else Path(out)
-    forget(folder, redo or (), STAGES)
-    return build(loaded, folder, STAGES, compute=select_compute(device), progress=progress or Silent(), fresh=fresh)
+    forget(folder, [*(redo or ()), *left_out(loaded)], STAGES)
+    compute, stages = select_compute(device), stages_of(loaded)
+    return build(loaded, folder, stages, compute=compute, progress=progress or Silent(), fresh=fresh)

@@ -17,6 +17,9 @@ def command(
         Path | None, Option("--out", callback=options.folder_to_write, help="The build's folder; default: runs/NAME.")
     ] = None,
     budget: Annotated[str | None, Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
+    teach: Annotated[
+        bool, Option("--teach", help="Continue the training of the public model on the texts before it learns to chat.")
+    ] = False,
     follow_links: options.FollowLinksOption = False,
     sets: options.SetOption = None,
     seed: Annotated[int | None, Option("--seed", min=0, help="Random seed; by default the recipe's.")] = None,
@@ -30,14 +33,18 @@ def command(
 
     The same command again resumes where it stopped and repeats only what changed.
 
+    --teach: the public model, which has never seen your texts, reads them before it learns to chat, with a little general text beside them
+    (--set teach.replay_share=0.1, teach.replay.spec=FILE); the page says what it gained and what it forgot.
+
     Examples:
         groundup build quickstart
         groundup build my-texts/ --budget 30m
+        groundup build my-texts/ --teach --budget 1h
         groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
         groundup build quickstart --dry-run
     """
     record = build(
-        recipe, out, budget=budget, seed=seed, follow_links=follow_links, settings=sets, redo=redo, dry_run=dry_run,
+        recipe, out, budget=budget, seed=seed, follow_links=follow_links, teach=teach, settings=sets, redo=redo, dry_run=dry_run,
         device=device, fresh=fresh, progress=console_progress(),
     )  # fmt: skip
     print_result(_plan_lines(record) if dry_run else _summary(record, out or RUNS / record["recipe"]), record, as_json)

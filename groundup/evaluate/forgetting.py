@@ -26,7 +26,7 @@ MAX_DOCUMENTS = 200
 GENERAL = "general"
 
 
-def general_text(file: Path | None, progress: Progress) -> Task:
+def general_text(file: Path | None, progress: Progress) -> BitsPerByte:
     """Return the task on general text, packaged or of a file. Raises DataError, ConfigError."""
     if file is None:
         return BitsPerByte(PACKAGED_TEXT.read_text(encoding="utf-8").strip().split("\n\n"), GENERAL)

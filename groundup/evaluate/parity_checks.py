@@ -24,6 +24,9 @@ from groundup.weights.gguf_architectures import as_llamacpp_runs
 CONTEXT_TOKENS = 1024
 # The share of tokens that may lie beyond `Tolerance.near`.
 FAR_SHARE = 0.01
+# The median over fewer tokens is that of one or two short answers: 0.19 of q8_0 where 119 further tokens of the same file had 0.07. A fault is
+# off by several logits.
+FEW_TOKENS, FEW_FACTOR = 48, 3.0
 
 
 @dataclass(frozen=True)
@@ -312,8 +315,9 @@ def greedy_fault(sides: Sides, compared: Sequence[Comparison], figures: dict[str
     if figures["beyond_near"] > FAR_SHARE * figures["tokens"]:
         share = f"{figures['beyond_near']:.0f} of {figures['tokens']:.0f} tokens"
         return f"{share} are more than {tolerance.near} logits below our maximum; at most 1 in 100 may be"
-    if figures["median"] > tolerance.median:
-        return f"the median difference of log-probabilities is {figures['median']:.3f}, at most {tolerance.median} is expected"
+    most = tolerance.median * (FEW_FACTOR if figures["tokens"] < FEW_TOKENS else 1.0)
+    if figures["median"] > most:
+        return f"the median difference of log-probabilities is {figures['median']:.3f}, at most {most:.2g} is expected"
     return ""
 
 

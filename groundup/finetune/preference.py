@@ -6,11 +6,10 @@ Nothing but the answers counts, as in `instruct`; LoRA or all weights are traine
 was opened: its log-probabilities are computed before the first step, so that no second model is in memory (Rafailov et al. 2023).
 
 results.json: held_out_loss (before: log 2, after), accuracy (share of held-out pairs whose chosen answer gained more than the rejected one, with
-interval), prefers (share whose chosen answer is the more probable per token, before and after), examples, lengths, beta, tokens, epochs, steps,
-forgetting.
+interval), margins and prefers (`preference_results`: before, after, paired difference), pairs (some held-out ones, to be read), examples, lengths,
+beta, tokens, epochs, steps, forgetting.
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,27 +17,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from groundup.data.documents import PreferenceExample
-from groundup.data.reading.distinct import hold_out
 from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute
-from groundup.errors import DataError, require
+from groundup.errors import require
 from groundup.evaluate.forgetting import compared, measure, suites
 from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.files import sha256_text
 from groundup.finetune.adapters import ChatTraining, begin_training, finish_chat
 from groundup.finetune.instruct import loss_before
-from groundup.finetune.instruction_data import padded, render_to_learn
-from groundup.finetune.lengths import Lengths
-from groundup.finetune.order import EpochBatches
+from groundup.finetune.preference_data import (
+    Pair,
+    PreferenceBatches,
+    PreferenceData,
+    as_batch,
+    prepare_pairs,
+    with_reference,
+)
+from groundup.finetune.preference_results import compared_pairs, held_out_figures
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.tokenizer.chat import Conversation, Message, Rendered
-from groundup.tokenizer.fast import Tokenizer
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
@@ -68,115 +69,6 @@ class PreferenceConfig(ChatTraining):
         finetune_loss("preference", self.loss)
 
 
-@dataclass(frozen=True)
-class PreferenceBatch:
-    """Pairs of answers; the chosen one first."""
-
-    ids: Tensor  # [B, 2, T]
-    labels: Tensor  # [B, 2, T]
-    reference: Tensor  # [B, 2]
-    """The log-probabilities of the answers in the base model."""
-    beta: float
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A pair, rendered and cut."""
-
-    chosen: Rendered
-    rejected: Rendered
-    reference: tuple[float, float] = (0.0, 0.0)
-    """The log-probabilities of both in the base model."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of both texts."""
-        return len(self.chosen.ids) + len(self.rejected.ids)
-
-
-class PreferenceBatches(EpochBatches):
-    """Pairs as padded batches."""
-
-    def __init__(self, pairs: Sequence[Pair], *, beta: float, batch_size: int, seed: int) -> None:
-        super().__init__([pair.num_tokens for pair in pairs], batch_size=batch_size, seed=seed)
-        self._pairs, self._beta = pairs, beta
-        ids = [(pair.chosen.ids, pair.chosen.mask, pair.rejected.ids, pair.rejected.mask) for pair in pairs]
-        self.fingerprint = sha256_text(f"{ids} {beta} {batch_size} {seed}")
-
-    def batch(self, position: int) -> PreferenceBatch:
-        """Return batch number `position`."""
-        return as_batch([self._pairs[i] for i in self._order.indices(position)], self._beta)
-
-
-def as_batch(pairs: Sequence[Pair], beta: float) -> PreferenceBatch:
-    """Return pairs as one batch."""
-    ids, labels = padded([text for pair in pairs for text in (pair.chosen, pair.rejected)])
-    reference = torch.tensor([pair.reference for pair in pairs], dtype=torch.float32)
-    return PreferenceBatch(ids.unflatten(0, (-1, 2)), labels.unflatten(0, (-1, 2)), reference, beta)
-
-
-@dataclass(frozen=True)
-class PreferenceData:
-    """The training pairs and the held-out ones."""
-
-    train: tuple[Pair, ...]
-    held_out: tuple[Pair, ...]
-    learned: tuple[PreferenceExample, ...]
-    repeats: int
-    left_out: int
-    """Pairs that are the same within the limit of tokens, or have no answer there."""
-    lengths: Lengths
-
-
-def prepare_pairs(
-    examples: Sequence[PreferenceExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
-) -> PreferenceData:
-    """Make distinct, separate the held-out pairs, render, truncate. Raises DataError for equal answers, and where nothing is left."""
-    for example in examples:
-        if example.chosen.strip() == example.rejected.strip():
-            raise DataError(
-                f"The pair {example.id!r} has the same answer as chosen and as rejected: nothing can be learned from it.",
-                fix="Remove it, or give two answers.",
-            )
-    sides = hold_out(examples, seed)
-    whole = {id(example): _rendered(example, tokenizer) for example in (*sides.train, *sides.held_out)}
-    train = [(example, pair) for example in sides.train if (pair := _cut(whole[id(example)], max_tokens))]
-    held_out = [pair for example in sides.held_out if (pair := _cut(whole[id(example)], max_tokens))]
-    if not train or not held_out:
-        raise DataError(
-            f"No pair of answers differs within {max_tokens} tokens: nothing is left to learn, or to measure on.",
-            fix="Give shorter prompts, or raise max_tokens.",
-        )
-    learned, pairs = zip(*train, strict=True)
-    texts = [text for example in sides.train for text in whole[id(example)]]
-    left_out = len(whole) - len(train) - len(held_out)
-    return PreferenceData(
-        pairs, tuple(held_out), learned, sides.repeats, left_out, Lengths.of_answers(texts, max_tokens)
-    )
-
-
-def _rendered(example: PreferenceExample, tokenizer: Tokenizer) -> tuple[Rendered, Rendered]:
-    """Return both conversations; the loss counts in the last answer alone."""
-    chosen, rejected = (
-        _last_only(render_to_learn(Conversation((*example.prompt, Message("assistant", answer))), tokenizer))
-        for answer in (example.chosen, example.rejected)
-    )
-    return chosen, rejected
-
-
-def _last_only(rendered: Rendered) -> Rendered:
-    """Return the rendering with the last turn of the assistant alone in its mask."""
-    start = rendered.turns[-1].start if rendered.turns else len(rendered.ids)
-    return dataclasses.replace(rendered, mask=[counts and place >= start for place, counts in enumerate(rendered.mask)])
-
-
-def _cut(texts: tuple[Rendered, Rendered], max_tokens: int) -> Pair | None:
-    """Return a pair within the limit; None where its answers are the same there, or one of them has nothing to learn."""
-    chosen, rejected = (text.cut(max_tokens) for text in texts)
-    differs = chosen.ids != rejected.ids and any(chosen.mask[1:]) and any(rejected.mask[1:])
-    return Pair(chosen, rejected) if differs else None
-
-
 @torch.no_grad()
 def logprobs(
     model: LanguageModel, pairs: Sequence[Pair], batch_size: int, *, compute: Compute, progress: Progress, what: str
@@ -194,11 +86,6 @@ def logprobs(
                 found[place] = chosen, rejected
             advance(len(places))
     return found
-
-
-def with_reference(pairs: Sequence[Pair], sums: Sequence[tuple[float, float]]) -> list[Pair]:
-    """Return the pairs with the base model's log-probabilities."""
-    return [dataclasses.replace(pair, reference=each) for pair, each in zip(pairs, sums, strict=True)]
 
 
 def fit_preference(
@@ -250,10 +137,7 @@ def fit_preference(
     loss = finetune_loss("preference", config.loss)
     fitted = fit(model, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks)
     results = described(data, batches, fitted, run, model, config)
-    results["prefers"] = {
-        "before": prefers(aside, [pair.reference for pair in aside]),
-        "after": fitted.state.evaluation["prefers"],
-    }
+    results |= compared_pairs(aside, data.aside, measured(aside, "held-out pairs"), config.beta)
     results["forgetting"] = compared(before, measure(tasks, opened, compute, progress))
     progress.say(f"held-out pairs whose chosen answer gained more: {results['accuracy_line']}")
     write_trained_on(run.path, data.learned, base=opened.path)
@@ -285,27 +169,6 @@ def fit_config_of(batches: PreferenceBatches, config: PreferenceConfig) -> FitCo
     )
 
 
-def held_out_figures(pairs: Sequence[Pair], sums: Sequence[tuple[float, float]], beta: float) -> dict[str, float]:
-    """Return loss, accuracy and mean margin of the rewards, and the share of pairs whose chosen answer is the more probable per token."""
-    margins = [
-        beta * ((chosen - pair.reference[0]) - (rejected - pair.reference[1]))
-        for pair, (chosen, rejected) in zip(pairs, sums, strict=True)
-    ]
-    losses = [max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in margins]  # -log sigmoid(margin)
-    return {
-        "held_out_loss": math.fsum(losses) / len(losses),
-        "accuracy": sum(margin > 0 for margin in margins) / len(margins),
-        "margin": math.fsum(margins) / len(margins),
-        "prefers": prefers(pairs, sums),
-    }
-
-
-def prefers(pairs: Sequence[Pair], sums: Sequence[tuple[float, float]]) -> float:
-    """Return the share of pairs whose chosen answer has the higher log-probability per token."""
-    counts = [(sum(pair.chosen.mask[1:]), sum(pair.rejected.mask[1:])) for pair in pairs]
-    return sum(a / n > b / m for (a, b), (n, m) in zip(sums, counts, strict=True)) / len(pairs)
-
-
 def described(
     data: PreferenceData,
     batches: PreferenceBatches,
@@ -314,7 +177,7 @@ def described(
     model: LanguageModel,
     config: PreferenceConfig,
 ) -> dict[str, Any]:
-    """Return the contents of results.json, but for `prefers`."""
+    """Return the contents of results.json, but for what `compared_pairs` and `forgetting` say."""
     found, n = fitted.state.evaluation, len(data.held_out)
     accuracy = as_measure("accuracy", wilson_interval(round(found["accuracy"] * n), n), n, chance=0.5)
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

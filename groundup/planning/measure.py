@@ -13,7 +13,7 @@ import torch
 
 from groundup.data.batches.loader import require_tokens
 from groundup.data.batches.shards import ShardSet
-from groundup.data.split import TRAIN
+from groundup.data.split import TRAIN, VALIDATION
 from groundup.device import Compute, choose_threads, free_memory_bytes, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
@@ -114,7 +114,8 @@ class Benchmark:
         step_s = min(measure_steps(clock, kinds, seconds=given_s, progress=self.progress).values())
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
         busy = self.compute.is_cpu and cpu_s < BUSY_BELOW * wall_s * torch.get_num_threads()
-        evaluation_s = FORWARD_SHARE * step_s * MAX_TOKENS / share.step_tokens
+        evaluated = min(MAX_TOKENS, self.shards.num_tokens(VALIDATION))
+        evaluation_s = FORWARD_SHARE * step_s * evaluated / share.step_tokens
         if seconds is None and evaluation_s <= most_s:
             started = time.perf_counter()
             evaluation.measure(model.eval())

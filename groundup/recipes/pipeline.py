@@ -19,6 +19,7 @@ from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 from groundup.recipes.stages.pretrain import own_shape
 from groundup.recipes.stages.report import STAGE as REPORT
 from groundup.recipes.stages.spam import STAGE as SPAM
+from groundup.recipes.stages.teach import STAGE as TEACH
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
 
 BEFORE_REPORT: tuple[Stage, ...] = (
@@ -27,6 +28,7 @@ BEFORE_REPORT: tuple[Stage, ...] = (
     PRETRAIN,
     BASE,
     SPAM,
+    TEACH,
     CHAT,
     EVALUATE,
     EXPORT,
@@ -38,19 +40,35 @@ PROGRAM_BYTES = 1.0e9
 DEFAULT_DOWNLOAD_BYTES = 100e6
 
 
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """Return the stages that a recipe has; an optional one takes its share of the budget from all alike."""
+    chosen = [stage for stage in STAGES if stage.wanted is None or stage.wanted(recipe)]
+    names = [stage.name for stage in chosen]
+    whole = 1 + sum(stage.share for stage in chosen if stage.wanted)
+    return tuple(
+        replace(stage, share=stage.share / whole, needs=tuple(name for name in stage.needs if name in names))
+        for stage in chosen
+    )
+
+
+def left_out(recipe: Recipe) -> list[str]:
+    """Return the names of the optional stages that a recipe does not have."""
+    return [stage.name for stage in STAGES if stage.wanted and not stage.wanted(recipe)]
+
+
 def plan_build(recipe: Recipe) -> dict[str, Any]:
     """Return planned seconds of each stage, parameters, memory, disk and downloads. Raises ConfigError."""
-    base = base_shape(recipe)
+    base, stages = base_shape(recipe), stages_of(recipe)
     return {
         "recipe": recipe.name,
         "budget_s": recipe.budget_s,
         "own_parameters": parameter_count(own_shape(recipe)).total,
         "base_parameters": parameter_count(base).total if base else None,
-        "memory_bytes": PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in STAGES),
-        "disk_bytes": sum(stage.disk_bytes(recipe) for stage in STAGES),
+        "memory_bytes": PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in stages),
+        "disk_bytes": sum(stage.disk_bytes(recipe) for stage in stages),
         "download_bytes": DEFAULT_DOWNLOAD_BYTES,
         "stages": [
             {"stage": stage.name, "planned_s": stage.share * recipe.budget_s, "what": stage.describe(recipe)}
-            for stage in STAGES
+            for stage in stages
         ],
     }

@@ -20,6 +20,7 @@ from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.decoding import AUTO, check_encoding
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
+from groundup.planning.scaling import HARMLESS_EPOCHS, REPLAY_SHARE
 from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import (
     FINETUNE_LEARNING_RATE,
@@ -33,6 +34,13 @@ from groundup.weights.gguf import GGUFEncoding
 Count = Annotated[int, Field(ge=1)]
 Encoding = Annotated[str, AfterValidator(check_encoding)]
 MIN_BUDGET_S = 30.0
+# 1,000 paragraphs of five sentences, 0.5 MB; the package has them for another purpose, in columns "0" (as written) to "4" (shuffled).
+GENERAL_TEXT = Source(
+    "pypi:evals==3.0.1.post1!*/schelling_point/wikipedia_5.jsonl",
+    sha256="0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78",
+    licence="Paragraphs of Wikipedia (CC BY-SA); the package is under the MIT licence: downloaded, never redistributed.",
+)
+GENERAL_COLUMN = "0"
 # Fields of `pretrain` that exclude one another.
 WINDOWS = ("stride", "packing")
 
@@ -181,6 +189,35 @@ class SpamStage(StageConfig):
     key_of_default = {"label_column": "label", "text_column": "text", "encoding": None}
 
 
+class TeachStage(StageConfig):
+    """Optional, before stage 6: the training of the public model is continued on the texts. A recipe with this table has the stage."""
+
+    steps: Count | None = None
+    """Number of training steps; by default as many as fit the stage's share of the budget."""
+    epochs: Annotated[float, Field(gt=0)] = HARMLESS_EPOCHS
+    """How often the texts are read at most."""
+    step_tokens: Count = 512
+    """Tokens of a step: few, since a processor reads some hundred a second."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak; by default a tenth of that for random weights."""
+    replay_share: Annotated[float, Field(ge=0, lt=1)] = REPLAY_SHARE
+    """The share of general text in what is read, so that less is forgotten; 0: none."""
+    replay: Source | None = None
+    """The general text; by default paragraphs of Wikipedia."""
+    replay_column: str = ""
+    """Its text column; by default it is recognised."""
+
+    @property
+    def general(self) -> Source:
+        """The general text."""
+        return self.replay or GENERAL_TEXT
+
+    @property
+    def general_column(self) -> str:
+        """The column of the general text; "": it is recognised."""
+        return self.replay_column or ("" if self.replay else GENERAL_COLUMN)
+
+
 class ChatStage(StageConfig):
     """Stage 6: the public model is fine-tuned on instructions."""
 
@@ -235,6 +272,7 @@ class Recipe(StageConfig):
     pretrain: PretrainStage = PretrainStage()
     base: BaseStage = BaseStage()
     spam: SpamStage
+    teach: TeachStage | None = None
     chat: ChatStage = ChatStage()
     evaluate: EvaluateStage = EvaluateStage()
     export: ExportStage = ExportStage()
@@ -258,8 +296,12 @@ def load_recipe(
     budget: str | None = None,
     seed: int | None = None,
     follow_links: bool = False,
+    teach: bool = False,
 ) -> Recipe:
-    """Read and check a recipe, `sets`, then the other options applied. A folder is quickstart with that folder's texts. Raises ConfigError."""
+    """Read and check a recipe, `sets`, then the other options applied. A folder is quickstart with that folder's texts. Raises ConfigError.
+
+    `teach`: whether it has the stage of that name, with its defaults where the recipe says nothing of it.
+    """
     packaged = packaged_recipes()
     if name_or_path in packaged:
         values = read_toml(packaged[name_or_path])
@@ -271,7 +313,8 @@ def load_recipe(
         fix = f"{did_you_mean(name_or_path, packaged)} Or give a folder of texts, or a .toml file."
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
     given = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
-    recipe = check(apply_sets(values, sets), given)
+    values = apply_sets(values, sets)
+    recipe = check({"teach": {}, **values} if teach else values, given)
     if not follow_links:
         return recipe
     sources = tuple(dataclasses.replace(source, follow_links=True) for source in recipe.data.sources)
@@ -286,6 +329,9 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
     windows = {name: getattr(recipe.pretrain, name) for name in WINDOWS}
     _ = recipe.data.config, recipe.mixture, pretraining_config(1, windows)
+    if recipe.teach and recipe.teach.general.title in [source.title for source in recipe.data.sources]:
+        fix = "Name other general text in teach.replay, or set teach.replay_share=0."
+        raise ConfigError(f"{recipe.teach.general.title} is both a text to learn and general text to replay.", fix=fix)
     return recipe
 
 

@@ -77,3 +77,5 @@ class Stage:
     """Hashes of what it reads from outside the build, by name."""
     has_folder: bool = True
     """Whether it has a folder with a manifest (the report is a file beside the folders)."""
+    wanted: Callable[[Recipe], bool] | None = None
+    """Of an optional stage, whether a recipe has it: the shares of the others then become smaller. None: every recipe has it."""

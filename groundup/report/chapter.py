@@ -11,7 +11,7 @@ from groundup.markup import Child, Node, node
 from groundup.report.drawing import scale_cell, whisker
 from groundup.report.formatting import percent
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, MeasuredFraction, number
+from groundup.report.values import JsonObject, MeasuredFraction, number, table, text
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Chapter:
 
     In the title, {texts} is replaced by "these texts" or "your texts". `parts` returns the contents or, where a stage wrote
     no files, a clause that says what is missing. `cards` are of the stages that it shows; their thin figures are noted at
-    its end. `runs` are the stages whose training runs, on a page of their own, have this chapter too.
+    its end. `runs` are the stages whose training runs, on a page of their own, have this chapter too. The page of a build without its
+    stages has no `optional` chapter.
     """
 
     key: str
@@ -45,6 +46,13 @@ class Chapter:
     parts: Callable[[ReportData], Sequence[Child] | str]
     cards: Sequence[StageCard] = ()
     runs: Sequence[str] = ()
+    optional: bool = False
+
+    def belongs_to(self, report: ReportData) -> bool:
+        """Whether the page of this build or run has the chapter."""
+        if not report.is_build:
+            return report.run_stage in self.runs
+        return not self.optional or any(report.stage(card.stage) for card in self.cards)
 
     def draw(self, report: ReportData) -> Node:
         """Return the section, or one of a single line where its stage wrote no files."""
@@ -122,6 +130,28 @@ def paired_points(difference: JsonObject) -> str:
     if value is None or low is None or high is None:
         return ""
     return f"{100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def meaning(difference: JsonObject) -> str:
+    """Return what the interval of a paired difference says of "after"."""
+    return text(difference, "verdict").replace("unclear", "no clear difference")
+
+
+def paired_change(difference: JsonObject, digits: int = 2) -> str:
+    """Return a paired difference with its interval and what it says; "" without one."""
+    value, low, high = (number(difference, name) for name in ("value", "low", "high"))
+    if value is None:
+        return ""
+    interval = "" if low is None or high is None else f" ({low:+.{digits}f} to {high:+.{digits}f})"
+    return f"{value:+.{digits}f}{interval}, {meaning(difference)}"
+
+
+def before_and_after(found: JsonObject) -> str:
+    """Return a measure before and after a training with the paired difference; "" without them."""
+    before, after = (number(found, name) for name in ("before", "after"))
+    if before is None or after is None:
+        return ""
+    return f"{before:.3f} to {after:.3f}: {paired_change(table(found, 'difference'), digits=3)}"
 
 
 def figure(caption: Child, *children: Child, class_: str = "wide") -> Node:

@@ -16,9 +16,11 @@ from groundup.report.sections.data import DATA
 from groundup.report.sections.export import EXPORT
 from groundup.report.sections.lineage import LINEAGE, REPEAT
 from groundup.report.sections.opening import opening
+from groundup.report.sections.preference import PREFERENCE
 from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
 from groundup.report.sections.readers import READERS
 from groundup.report.sections.spam import SPAM
+from groundup.report.sections.teach import TEACH
 from groundup.report.sections.times import TIMES
 from groundup.report.sections.tokens import TOKENS
 from groundup.report.terms import explain
@@ -33,7 +35,9 @@ CHAPTERS: tuple[Chapter, ...] = (
     SAMPLES,
     ATTENTION,
     SPAM,
+    TEACH,
     CHAT,
+    PREFERENCE,
     EXPORT,
     TIMES,
     LINEAGE,
@@ -50,12 +54,12 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
 def render_page(report: ReportData) -> str:
     """Return the page as HTML text."""
-    shown = [chapter for chapter in CHAPTERS if report.is_build or report.run_stage in chapter.runs]
+    shown = [chapter for chapter in CHAPTERS if chapter.belongs_to(report)]
     chapters = [chapter.draw(report) for chapter in shown]
     titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
     links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
     contents = node("nav", node("ol", links), class_="contents", aria_label="Contents")
-    head = opening(report, contents, CHAPTERS)
+    head = opening(report, contents, shown)
     explain([head, *chapters])
     skip = node("a", "Skip to the chapters", href="#main", class_="skip")
     return html_page(report.name, skip, head, node("main", chapters, id="main"))

@@ -19,7 +19,9 @@ from groundup.runs import RunFolder, read_lines
 # The stage that makes the page is still running meanwhile; it is left out, so that a page made later is the same.
 OWN_STAGE = "report"
 # The kind of a training run in its run.json -> the stage of a build that makes such runs.
-RUN_STAGES = {"pretrain": "pretrain", "chat": "chat", "classifier": "spam"}
+RUN_STAGES = {"pretrain": "pretrain", "chat": "chat", "classifier": "spam", "preference": "preference"}
+# That of a pretraining run which went on with a model.
+CONTINUED = "teach"
 
 
 class StageRecord:
@@ -76,7 +78,9 @@ class ReportData:
     @property
     def run_stage(self) -> str:
         """The stage of a build that makes such runs as this single one."""
-        return RUN_STAGES.get(text(self._table("./run.json", read_json), "kind"), "pretrain")
+        run = self._table("./run.json", read_json)
+        stage = RUN_STAGES.get(text(run, "kind"), "pretrain")
+        return CONTINUED if stage == "pretrain" and table(run, "inputs", "start") else stage
 
     def stage(self, name: str) -> StageRecord | None:
         """Return the stage of that name, if build.json has it."""

@@ -204,14 +204,17 @@ class ModelRegistry:
             try:
                 full = full_name(name)
             except FormatError:
-                raise no_such_model(name) from None
+                raise self._unknown(name) from None
             if full not in self._info:
                 self._scan_folder()
             full = self._as_known(full)
             found = self._aliases.get(full) or (ModelAlias(full, full) if full not in self._hidden else None)
             if found is None or found.base not in self._info:
-                raise no_such_model(name)
+                raise self._unknown(name)
             return found
+
+    def _unknown(self, name: str) -> RequestError:
+        return no_such_model(name, [each.name for each in self.listed()])
 
     def _as_known(self, name: str) -> str:
         """Return `name` if it is known, else the known name that differs in case only, else `name`."""

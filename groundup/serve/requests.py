@@ -7,6 +7,7 @@ An option that is None is taken from the first of these that sets it: the reques
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, make_dataclass, replace
 from typing import get_type_hints
 
@@ -17,6 +18,8 @@ from groundup.tokenizer.chat import Conversation
 from groundup.tokenizer.tools import Tool
 
 FOREVER_S = math.inf
+# Of the known models, in the error for an unknown one.
+NAMES_TOLD = 8
 
 
 class RequestError(GroundupError):
@@ -29,9 +32,12 @@ class RequestError(GroundupError):
         self.param = param
 
 
-def no_such_model(name: str) -> RequestError:
-    """Return the error for an unknown model name."""
-    return RequestError(f'model "{name[:120]}" not found', status=404, code="model_not_found", param="model")
+def no_such_model(name: str, known: Sequence[str]) -> RequestError:
+    """Return the error for an unknown model name; it lists some of the known ones."""
+    names = ", ".join(each.removesuffix(":latest") for each in known[:NAMES_TOLD])
+    more = f" and {len(known) - NAMES_TOLD:,} more" if len(known) > NAMES_TOLD else ""
+    message = f'model "{name[:120]}" not found; there are: {names}{more}'
+    return RequestError(message, status=404, code="model_not_found", param="model")
 
 
 def unsupported(name: str, capability: str) -> RequestError:

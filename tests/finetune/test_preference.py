@@ -15,16 +15,9 @@ from groundup.cli.main import run
 from groundup.data.documents import PreferenceExample
 from groundup.device import Compute
 from groundup.errors import DataError
-from groundup.finetune.preference import (
-    Pair,
-    PreferenceConfig,
-    as_batch,
-    fit_preference,
-    held_out_figures,
-    logprobs,
-    prepare_pairs,
-    with_reference,
-)
+from groundup.finetune.preference import PreferenceConfig, fit_preference, logprobs
+from groundup.finetune.preference_data import Pair, as_batch, prepare_pairs, with_reference
+from groundup.finetune.preference_results import READ_AT_EACH_END, compared_pairs, held_out_figures
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import add_lora, lora_parameters
 from groundup.progress import Silent
@@ -107,6 +100,20 @@ def test_without_a_difference_from_the_reference_the_loss_is_log_2(
     assert figures["held_out_loss"] == pytest.approx(math.log(2)) and figures["accuracy"] == 0
 
 
+def test_margins_and_preferences_are_compared_pair_by_pair(prepared: list[Pair]) -> None:
+    many = [replace(prepared[0], reference=(-20.0, -21.0)) for _ in range(20)]
+    examples = [pair(n, "up", "down") for n in range(20)]
+    sums = [
+        (-20.0 + n / 10, -21.0 - n / 10) for n in range(20)
+    ]  # each chosen answer gains n / 10 nats, each rejected loses them
+    found = compared_pairs(many, examples, sums, BETA)
+    wanted = [BETA * n / 5 for n in range(20)]
+    assert found["margins"]["after"] == pytest.approx(sum(wanted) / 20)
+    assert found["margins"]["difference"]["low"] > 0 and found["margins"]["difference"]["verdict"] == "better"
+    assert [each["margin"] for each in found["pairs"]] == pytest.approx([*wanted[:6], *wanted[-6:]])
+    assert READ_AT_EACH_END == 6 and found["pairs"][-1]["id"] == "19"
+
+
 @pytest.mark.parametrize("train", ["lora", "all"])
 def test_chosen_answers_gain_on_held_out_pairs(
     train: str, open_base: OpenBase, pairs: list[PreferenceExample], compute: Compute, tmp_path: Path
@@ -119,6 +126,10 @@ def test_chosen_answers_gain_on_held_out_pairs(
     assert loss["before"] == pytest.approx(math.log(2), abs=1e-4) and loss["after"] < 0.3
     assert results["accuracy"]["value"] == 1.0 and results["examples"]["held_out"] == results["accuracy"]["n"] == 4
     assert results["prefers"]["after"] >= results["prefers"]["before"]
+    assert results["margins"]["after"] == pytest.approx(results["margin"], abs=1e-5)
+    assert results["margins"]["difference"]["n"] == 4 and results["margins"]["difference"]["low"] is None, "too few"
+    (first, *_, last) = results["pairs"]
+    assert len(results["pairs"]) == 4 and first["margin"] <= last["margin"] and first["prompt"].startswith("see you")
     assert set(results["forgetting"]["general"]) == {"metric", "before", "after", "difference"}
     assert fit_preference(open_base(), pairs, folder, config, compute=compute) == results
     assert open_model(folder.path, compute).config == open_base().config

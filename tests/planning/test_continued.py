@@ -15,7 +15,8 @@ from groundup.data.batches.mixture_config import MixtureConfig
 from groundup.data.reading.trained_on import read_trained_on
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError, ModelError
-from groundup.model.heads import Classifier
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.lora import add_lora, lora_parameters, lora_weights, merge_lora
 from groundup.planning.continued import replay_shares
 from groundup.planning.pretrain_options import pretrain_options
 from groundup.planning.reproduce import reproduce
@@ -23,6 +24,8 @@ from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import identify
 from groundup.train.config import FitConfig
+from groundup.weights.adapter import Adapter, base_hashes, write_adapter
+from groundup.weights.formats import export
 from groundup.weights.model_io import open_model, save_model
 
 CPU = Compute(torch.device("cpu"))
@@ -77,6 +80,40 @@ def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(fold
     assert general["difference"]["value"] == pytest.approx(general["after"] - general["before"])
     assert any(line.startswith("general text: ") for line in summary(results, tmp_path / "run"))
     assert go_on(folder, tmp_path / "run") == results, "the same command only reads it"
+
+
+def test_training_goes_on_from_a_gguf_file(folder: Path, tmp_path: Path) -> None:
+    file = export(open_model(folder / "base", CPU), "gguf", tmp_path / "base.gguf", encoding="f32")
+    found, expected = (
+        go_on(folder, tmp_path / name, init_from=start, steps=3)
+        for name, start in (("a", file), ("b", folder / "base"))
+    )
+    assert found["start"]["model"] == str(file)
+    assert found["start"]["before"] == pytest.approx(expected["start"]["before"], abs=1e-5)
+    assert found["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], abs=1e-4)
+    assert open_model(tmp_path / "a", CPU).require_tokenizer().encode("Invoice 47") == open_model(
+        folder / "base", CPU
+    ).require_tokenizer().encode("Invoice 47")
+
+
+def test_training_goes_on_from_an_adapter_as_from_its_merged_model(folder: Path, tmp_path: Path) -> None:
+    opened = open_model(folder / "base", CPU)
+    assert isinstance(opened.model, LanguageModel)
+    hashes = base_hashes(opened.model)
+    add_lora(opened.model, rank=2, alpha=4.0, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for place, parameter in enumerate(lora_parameters(opened.model)):
+            parameter.normal_(0, 0.1, generator=torch.Generator().manual_seed(place))
+    adapter = Adapter(lora_weights(opened.model), str(folder / "base"), hashes)
+    write_adapter(adapter, opened.model.config, tmp_path / "adapter", opened.require_tokenizer())
+    merge_lora(opened.model)
+    save_model(opened.model, tmp_path / "merged", opened.require_tokenizer())
+    found, expected = (
+        go_on(folder, tmp_path / f"from-{name}", init_from=tmp_path / name, steps=3) for name in ("adapter", "merged")
+    )
+    assert found["start"]["before"] == pytest.approx(expected["start"]["before"], abs=1e-5)
+    assert found["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], abs=1e-4)
+    assert (tmp_path / "from-adapter/model.safetensors").is_file(), "the whole model was trained, and is written"
 
 
 def test_a_run_at_a_rate_of_nearly_nothing_keeps_the_weights(folder: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
-from groundup.files import read_json
+from groundup.files import read_json, verify_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
@@ -72,7 +72,9 @@ def test_the_own_model_is_measured_on_test_and_in_older_builds_on_validation(
     assert f"own model {expected.value:.3f} bits per byte of {split} text (n = {expected.n} windows)" in outcome.line
 
 
-def stage(run: Callable[[StageContext], StageResult], name: str, root: Path, build: Path, model: Path) -> None:
+def stage(
+    run: Callable[[StageContext], StageResult], name: str, root: Path, build: Path, model: Path, seconds: float = 600.0
+) -> None:
     sets = [f"base.model={model}", f"spam.source.spec={root / 'rows.csv'}", "spam.source.sha256=", "spam.train=20"]
     sets += [
         "spam.validation=20",
@@ -82,7 +84,7 @@ def stage(run: Callable[[StageContext], StageResult], name: str, root: Path, bui
         "spam.label_column=label",
     ]
     sets += [f"chat.source={root / 'asked.jsonl'}", "chat.tokens=40"]
-    place = (build / name, build, load_recipe("quickstart", sets), 600.0, CPU, Silent())
+    place = (build / name, build, load_recipe("quickstart", sets), seconds, CPU, Silent())
     run(StageContext(*place, sizes={}, record=lambda: None))
 
 
@@ -90,10 +92,32 @@ def test_models_made_from_a_base_name_its_licence(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    shutil.copytree(published / "model", tmp_path / "pretrain")
     for name, run in (("base", base.run), ("chat", chat.run), ("spam", spam.run)):
         stage(run, name, published, tmp_path, published / "model")
         assert read_license(tmp_path / name) == "mit", name
         assert open_model(tmp_path / name, CPU).license == "mit"
+
+
+@pytest.mark.parametrize(("seconds", "made"), [(600.0, True), (0.0, False)])
+def test_what_pretraining_is_worth_is_measured_where_there_is_time(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, made: bool
+) -> None:
+    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    shutil.copytree(published / "model", tmp_path / "pretrain")
+    stage(base.run, "base", published, tmp_path, published / "model")
+    stage(spam.run, "spam", published, tmp_path, published / "model", seconds)
+    found = read_json(tmp_path / "spam/results.json")["pretraining"]
+    verify_folder(tmp_path / "spam")
+    assert not list(tmp_path.glob(".tmp-*"))
+    if not made:
+        assert set(found) == {"skipped"} and "were left" in found["skipped"]
+        return
+    assert [row["name"] for row in found["models"]] == ["the public model", "pretrained here", "random weights"]
+    assert {row["accuracy"]["n"] for row in found["models"]} == {20}
+    accuracies = [row["accuracy"]["value"] for row in found["models"]]
+    assert found["own_over_random"]["value"] == pytest.approx(accuracies[1] - accuracies[2])
+    assert found["public_over_own"]["value"] == pytest.approx(accuracies[0] - accuracies[1])
 
 
 def test_a_base_that_is_a_gguf_file_keeps_its_licence(published: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def page_of(folder: Path) -> Checked:
 def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
     page = page_of(build_folder)
     assert [values["id"] for tag, values in page.tags if tag == "section"] == SECTIONS
-    assert len(SECTIONS) == len(CHAPTERS)
+    assert [chapter.key for chapter in CHAPTERS if not chapter.optional] == SECTIONS
     assert not any("Not in this build" in text for text in page.text.values())
 
 
@@ -132,6 +132,102 @@ def test_figures_of_a_build_without_a_test_split_are_of_validation(build_folder:
     assert "held out for validation" in text["data"] and "for test" not in text["data"]
     assert "on test" not in text["pretrain"] and "bits per byte on validation" in text["pretrain"]
     assert "The finished model on validation: 2.10" in text["pretrain"]
+
+
+def paired(value: float, low: float | None, high: float | None, verdict: str) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": 40, "verdict": verdict}
+
+
+TAUGHT = {
+    "forgetting": {
+        "texts": {"before": 1.463, "after": 0.96, "difference": paired(-0.503, -0.6, -0.4, "better")},
+        "general": {"before": 1.124, "after": 1.2, "difference": paired(0.076, 0.05, 0.1, "worse")},
+    },
+    "start": {"before": {"bits_per_byte": 1.786}},
+    "bits_per_byte": 1.196,
+    "tokens": 3072,
+}
+
+
+def taught(folder: Path) -> Path:
+    """A build with the optional stage; its folder is that of the pretrained model but for what was gained and forgotten."""
+    shutil.copytree(folder / "pretrain", folder / "teach")
+    run = json.loads((folder / "teach/run.json").read_text()) if (folder / "teach/run.json").exists() else {}
+    start = {"kind": "pretrain", "inputs": {"start": {"model": "/models/tiny <b>"}}}
+    (folder / "teach/run.json").write_text(json.dumps({**run, **start}))
+    (folder / "teach/results.json").write_text(json.dumps(TAUGHT))
+    build = json.loads((folder / "build.json").read_text())
+    build["stages"]["teach"] = {"status": "done", "line": "read the texts", "elapsed_s": 90.0}
+    (folder / "build.json").write_text(json.dumps(build))
+    return folder
+
+
+def test_a_model_that_read_the_texts_has_a_chapter_of_what_it_gained_and_forgot(build_folder: Path) -> None:
+    assert "teach" not in page_of(build_folder).text and "Taught model" not in page_of(build_folder).text["top"]
+    text = page_of(taught(build_folder)).text
+    assert "1.463" in text["teach"] and "-0.503 (-0.600 to -0.400), better" in text["teach"]
+    assert "predicts unseen text of the kind of these texts better than before" in text["teach"]
+    assert "general text is predicted worse" in text["teach"] and "1.196" in text["teach"]
+    assert "Taught model" in text["top"] and "read these texts and fine-tuned it" in text["top"]
+    assert "trained further here" in text["readers"] and "first trained further on these texts" in text["chat"]
+
+
+def test_a_continued_run_alone_has_that_chapter(build_folder: Path) -> None:
+    text = page_of(taught(build_folder) / "teach").text
+    assert set(text) >= {"teach", "lineage", "repeat"}
+    assert "pretrain" not in text and "tiny <b> went on with your texts" in text["teach"]
+
+
+def test_what_pretraining_is_worth_is_a_table_and_a_sentence(build_folder: Path, rewrite: Rewrite) -> None:
+    assert "What pretraining is worth" not in page_of(build_folder).text["spam"], "an older build"
+    names = ("the public model", "pretrained here", "random weights")
+    models = [
+        {"name": name, "accuracy": {"value": 0.98 - place / 100, "low": 0.9, "high": 0.99, "n": 500}, "f1": 0.9}
+        for place, name in enumerate(names)
+    ]
+    found = {
+        "models": models,
+        "own_over_random": paired(0.01, 0.002, 0.02, "better"),
+        "public_over_own": paired(0.01, -0.01, 0.03, "unclear"),
+        "parameters": 1_310_000,
+    }
+    text = page_of(rewrite("spam/results.json", lambda results: results.update(pretraining=found))).text["spam"]
+    assert "Against random weights, pretraining here gained +1.0 (+0.2 to +2.0) points" in text
+    assert "the public model shows no clear difference from it (+1.0 (-1.0 to +3.0) points)" in text
+    assert "random weights96.0 %" in text and "1.31 million parameters" in text
+    skipped = {"pretraining": {"skipped": "it would have taken 40 s"}}
+    text = page_of(rewrite("spam/results.json", lambda results: results.update(skipped))).text["spam"]
+    assert "What pretraining is worth was not measured: it would have taken 40 s." in text
+
+
+def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
+    pairs = [
+        {"id": str(n), "prompt": f"Which {n}? <i>", "chosen": "this <b>", "rejected": "that", "margin": n - 1.5, "before": 0.1, "after": 0.4}
+        for n in range(8)
+    ]  # fmt: skip
+    results = {
+        "accuracy": {"value": 0.75, "low": 0.6, "high": 0.86, "n": 40},
+        "margins": {"before": 0.0, "after": 0.8, "difference": paired(0.8, 0.5, 1.1, "better")},
+        "prefers": {"before": 0.5, "after": 0.7, "difference": paired(0.2, 0.05, 0.34, "better")},
+        "pairs": pairs,
+        "examples": {"train": 360},
+        "steps": 90,
+        "beta": 0.1,
+        "forgetting": {"general": {"before": 1.1, "after": 1.1, "difference": paired(0.0, -0.01, 0.01, "unclear")}},
+    }
+    (tmp_path / "run.json").write_text(json.dumps({"kind": "preference", "inputs": {"base": "9f"}}))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    text = page_of(tmp_path).text
+    assert set(text) >= {"preference", "lineage", "repeat"} and "chat" not in text
+    said = text["preference"]
+    assert (
+        "+0.80 (+0.50 to +1.10), better" in said
+        and "75.0 %" in said
+        and "50.0 % to 70.0 %: +20.0 (+5.0 to +34.0)" in said
+    )
+    assert "the chosen answers gained on the rejected ones" in said and "no clear difference" in said
+    assert "Which 0? <i>" in said and "this <b>" in said and "2 that gained most" in said
+    assert "✗ lost" in said and "✓ gained" in said
 
 
 def test_sources_of_a_run_are_drawn_wanted_against_there(build_folder: Path, rewrite: Rewrite) -> None:

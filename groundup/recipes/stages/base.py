@@ -72,7 +72,7 @@ STAGE = Stage(
     "base",
     1,
     run,
-    share=0.06,
+    share=0.02,
     describe=describe,
     disk_bytes=base_bytes,
     outputs=("*.safetensors", "*.json", "*.jinja"),

@@ -15,6 +15,7 @@ from groundup.recipes.packaged import instructions_source, licence_of
 from groundup.recipes.recipe import ChatStage, Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
+from groundup.recipes.stages.teach import FOLDER as TEACH
 from groundup.runs import RunFolder
 from groundup.weights.model_io import ModelCard, open_model
 
@@ -28,7 +29,7 @@ def run(context: StageContext) -> StageResult:
     """Measure the training speed, fix the number of tokens, train."""
     table, compute, progress = context.recipe.chat, context.compute, context.progress
     examples = read_instructions(table, progress)
-    opened = open_model(context.build / "base", compute)
+    opened = open_model(context.build / (TEACH if context.recipe.teach else "base"), compute)
     config = ChatConfig(
         epochs=table.epochs,
         max_tokens=table.max_tokens,
@@ -54,7 +55,7 @@ def run(context: StageContext) -> StageResult:
     card = ModelCard(
         name=f"{context.recipe.name}-chat",
         summary="Answers short instructions. Its base model was already tuned on instructions.",
-        data=((f"{table.source} instructions", licence_of(table.source)),),
+        data=(*texts_of(context.recipe), (f"{table.source} instructions", licence_of(table.source))),
         base=context.recipe.base.model,
         license=opened.license,  # of the model that its weights are from
     )
@@ -65,6 +66,11 @@ def run(context: StageContext) -> StageResult:
     fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
     facts = {"tokens": results["tokens"], "held_out_loss": loss}
     return StageResult(line, facts, (fewer,) if tokens < table.tokens else ())
+
+
+def texts_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    """Name and licence of the texts that the model has read before, where it was taught."""
+    return tuple((source.spec, source.licence) for source in recipe.data.sources) if recipe.teach else ()
 
 
 def read_instructions(table: ChatStage, progress: Progress | None = None) -> list[ChatExample]:
@@ -107,7 +113,7 @@ STAGE = Stage(
     describe=describe,
     memory_bytes=memory_bytes,
     disk_bytes=base_bytes,
-    needs=("base",),
+    needs=("base", "teach"),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
     sized_by_budget=True,
     outside=outside,

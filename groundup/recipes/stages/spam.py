@@ -1,8 +1,9 @@
 """Stage 5: the public model is fine-tuned as a spam classifier and compared with baselines.
 
-spam/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model zero-shot
+spam/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model zero-shot; pretraining: what it is worth
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from timeit import timeit
 from typing import Any
@@ -17,6 +18,7 @@ from groundup.data.reading.sources import SourceOptions
 from groundup.device import Compute
 from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
+from groundup.finetune.pretraining_worth import add_pretraining_worth, without_pretraining_worth, worth_config
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.recipe import Recipe, SpamStage
 from groundup.recipes.stage import Stage, StageContext, StageResult
@@ -30,11 +32,13 @@ BESIDE_S = 30.0
 # Tokens of a zero-shot prompt beside its message: the question and control tokens.
 PROMPT_TOKENS_AROUND = 30
 MIN_PERCENT = 5
+# Forward passes over the training tokens that two models take to learn them: the backward pass is two, evaluations and the optimizer another two.
+WORTH_FACTOR = 2 * 5
 
 
 def run(context: StageContext) -> StageResult:
     """Read and split the messages, train, and evaluate all methods on the same test messages."""
-    table, compute, progress = context.recipe.spam, context.compute, context.progress
+    table, compute, progress, started = context.recipe.spam, context.compute, context.progress, time.monotonic()
     opened = open_model(context.build / "base", compute)
     distinct = read_messages(table, context)
     percent = context.fix("percent", lambda: affordable_percent(opened, distinct.examples, table, context))
@@ -56,7 +60,30 @@ def run(context: StageContext) -> StageResult:
     results = add_baselines(
         results, opened, splits, runs, question=table.question, zero_shot_items=size, compute=compute, progress=progress
     )
+    results = with_pretraining_worth(results, splits, runs, context, seed, started)
     return described(results, sizes, percent)
+
+
+def with_pretraining_worth(
+    results: dict[str, Any],
+    splits: Mapping[str, Sequence[Example]],
+    runs: RunFolder,
+    context: StageContext,
+    seed: int,
+    started: float,
+) -> dict[str, Any]:
+    """Compare with the model pretrained here and with random weights, where the stage's time has room for it."""
+    own, compute = open_model(context.build / "pretrain", context.compute), context.compute
+    config = worth_config(min(context.recipe.spam.max_tokens, own.config.context_tokens), seed)
+    rows = [own.require_tokenizer().encode(example.text)[: config.max_tokens] for example in splits["train"]]
+    token_s = seconds_per_token(own, rows[:64], compute, low_precision=False)
+    needed_s = WORTH_FACTOR * sum(map(len, rows)) * config.epochs * token_s
+    left_s = context.seconds - (time.monotonic() - started)
+    if context.fix("worth", lambda: 2 if needed_s <= left_s else 1) == 1:
+        reason = f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"
+        context.progress.say(f"      what pretraining is worth was not measured: {reason}")
+        return without_pretraining_worth(results, runs, reason)
+    return add_pretraining_worth(results, own, splits, runs, config, compute=compute, progress=context.progress)
 
 
 def read_messages(table: SpamStage, context: StageContext) -> Distinct[Example]:
@@ -140,12 +167,12 @@ def describe(recipe: Recipe) -> str:
 
 STAGE = Stage(
     "spam",
-    2,
+    3,
     run,
-    share=0.20,
+    share=0.24,
     describe=describe,
     disk_bytes=base_bytes,
-    needs=("base",),
+    needs=("pretrain", "base"),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
     sized_by_budget=True,
     outside=lambda recipe: {recipe.spam.source.spec: content_hash(recipe.spam.source)},

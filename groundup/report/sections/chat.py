@@ -3,10 +3,22 @@
 from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note, paired_points, whisker_table
+from groundup.report.chapter import (
+    Chapter,
+    StageCard,
+    before_and_after,
+    facts,
+    figure,
+    meaning,
+    more,
+    note,
+    paired_change,
+    paired_points,
+    whisker_table,
+)
 from groundup.report.drawing import Series, line_chart
 from groundup.report.formatting import count, first_letters, fixed, percent
-from groundup.report.report_data import ReportData, RunRecord
+from groundup.report.report_data import CONTINUED, ReportData, RunRecord
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
 from groundup.report.values import JsonObject, measured, number, table, tables, text
 
@@ -24,10 +36,11 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     run, evaluated = report.run("chat"), report.json("evaluate/results.json")
     if not run.results and not evaluated:
         return "no chat model has been trained"
+    taught = f"first trained further on {report.texts}, then " if report.stage(CONTINUED) else ""
     before = note(
         foreign(report.base_name),
         " was instruction-tuned by its authors. “Before” is therefore already a chat model; ",
-        "“after” is the same model fine-tuned on our instructions with LoRA.",
+        f"“after” is the same model, {taught}fine-tuned on our instructions with LoRA.",
     )
     return [before, _figures(run, evaluated), _cards(evaluated), _checked(evaluated), _mask(run), _curve(run)]
 
@@ -37,29 +50,14 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
     return facts(
         (fixed(number(losses, "before")), "loss on held-out answers before"),
         (fixed(number(losses, "after")), "and after, in nats per token"),
-        (_loss_change(table(evaluated, "changes", "answers")), "change in that loss, paired, with its 95 % interval"),
+        (paired_change(table(evaluated, "changes", "answers")), "change in that loss, paired, with its 95 % interval"),
         (
-            _forgotten(run),
+            before_and_after(table(run.results, "forgetting", "general")),
             "general text before and after, bits per byte, with the paired difference: what was forgotten",
         ),
         (percent(number(run.results, "supervised_share"), 0), "of the tokens count in the loss (answers only)"),
         (count(number(run.last_step, "step")), "steps"),
     )
-
-
-def _loss_change(found: JsonObject, digits: int = 2) -> str:
-    value, low, high = (number(found, name) for name in ("value", "low", "high"))
-    if value is None or low is None or high is None:
-        return ""
-    return f"{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f}), {meaning(found)}"
-
-
-def _forgotten(run: RunRecord) -> str:
-    found = table(run.results, "forgetting", "general")
-    before, after = (number(found, name) for name in ("before", "after"))
-    if before is None or after is None:
-        return ""
-    return f"{before:.3f} to {after:.3f}: {_loss_change(table(found, 'difference'), digits=3)}"
 
 
 def _checked(evaluated: JsonObject) -> Node | None:
@@ -79,11 +77,6 @@ def _checked(evaluated: JsonObject) -> Node | None:
     verdict = f" After minus before, paired: {paired_points(change)} points, {meaning(change)}." if change else ""
     caption = f"Held-out instructions with an answer that code can check: a number, a label, a word.{dotted}{verdict}"
     return figure(caption, made)
-
-
-def meaning(difference: JsonObject) -> str:
-    """Return what the interval of a paired difference says of "after"."""
-    return text(difference, "verdict").replace("unclear", "no clear difference")
 
 
 def _cards(evaluated: JsonObject) -> list[Node]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, figure, more
 from groundup.report.formatting import MISSING, count
-from groundup.report.report_data import RUN_STAGES, ReportData, StageRecord
+from groundup.report.report_data import CONTINUED, RUN_STAGES, ReportData, StageRecord
 from groundup.report.values import JsonObject, flat, table, text, texts
 
 SHOWN_OUTPUTS = 4
+STAGES_OF_RUNS = [*RUN_STAGES.values(), CONTINUED]
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
@@ -74,7 +75,7 @@ LINEAGE = Chapter(
     "A hash identifies the bytes of a file. From the last stage back to the first, the hashes show "
     "exactly what a model was made from; groundup verify checks every file.",
     parts,
-    runs=list(RUN_STAGES.values()),
+    runs=STAGES_OF_RUNS,
 )
 
 
@@ -91,7 +92,7 @@ def reproduction(report: ReportData) -> Sequence[Child]:
 
 def provenance(report: ReportData) -> JsonObject:
     """Return the first record of versions and machine in the folder: the build's own, else a run's."""
-    runs = [report.run(stage).run for stage in RUN_STAGES.values()]
+    runs = [report.run(stage).run for stage in STAGES_OF_RUNS]
     return next((record for record in (report.build, *runs) if record.get("packages") or record.get("python")), {})
 
 
@@ -121,5 +122,5 @@ REPEAT = Chapter(
     "The same recipe with the same seed and the same versions gives the same steps. "
     "On another machine the last digits may differ.",
     reproduction,
-    runs=list(RUN_STAGES.values()),
+    runs=STAGES_OF_RUNS,
 )

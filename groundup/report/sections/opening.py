@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, note, notes_of
 from groundup.report.formatting import count, duration, parameters
-from groundup.report.report_data import ReportData, StageRecord
+from groundup.report.report_data import CONTINUED, ReportData, StageRecord
 from groundup.report.sections.data import DATA_CARD
 from groundup.report.sections.export import exported
 from groundup.report.sections.tokens import TOKENIZER_REPORT
@@ -57,7 +57,8 @@ def _own(report: ReportData) -> str:
 def _pulled(report: ReportData) -> str:
     goals = (("to classify spam", "spam"), ("to follow instructions", "chat"))
     tuned = [goal for goal, stage in goals if report.run(stage).results]
-    return f"fine-tuned {report.base_name} {_listed(tuned)}" if tuned else ""
+    taught = f"had {report.base_name} read {report.texts} and " if report.stage(CONTINUED) else ""
+    return f"{taught}fine-tuned {'it' if taught else report.base_name} {_listed(tuned)}" if tuned else ""
 
 
 def _exported(report: ReportData) -> str:

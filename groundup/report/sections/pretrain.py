@@ -31,7 +31,11 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     if not run.losses and not run.evaluations and not run.results:
         return "no model has been pretrained"
     held_out = table(report.json("evaluate/results.json"), "text")
-    vocabulary = number(report.json("tokenizer/report.json"), "vocab_size")
+    return training_parts(run, number(report.json("tokenizer/report.json"), "vocab_size"), held_out)
+
+
+def training_parts(run: RunRecord, vocabulary: float | None, held_out: JsonObject) -> list[Child]:
+    """The figures, curves, sources and settings of a run on texts. `held_out`: what the finished model was measured at."""
     vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
     config = flat(table(run.run, "config"))
     resolved = more("The settings of this run", settings(config)) if config else None
@@ -137,9 +141,14 @@ PRETRAIN = Chapter(
 
 def samples(report: ReportData) -> Sequence[Child] | str:
     """Samples of some evaluations, and all of them."""
-    written = [sample for sample in report.run("pretrain").samples if text(sample, "text").strip()]
+    return sample_parts(report.run("pretrain")) or "no samples were written"
+
+
+def sample_parts(run: RunRecord) -> list[Child]:
+    """Samples of some evaluations, and all of them; nothing where none was written."""
+    written = [sample for sample in run.samples if text(sample, "text").strip()]
     if not written:
-        return "no samples were written"
+        return []
     chosen = evenly([sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN)
     others = more(f"All {count(len(written))} samples", _listed(written)) if len(written) > len(chosen) else None
     return [_listed(chosen), others]

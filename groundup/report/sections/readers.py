@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, note
 from groundup.report.formatting import count, fixed, parameters
-from groundup.report.report_data import ReportData
+from groundup.report.report_data import CONTINUED, ReportData
 from groundup.report.sections.spam import split_count
 from groundup.report.values import number, table
 
@@ -44,13 +44,29 @@ def _tuned(report: ReportData, model: str, stage: str, data: str) -> list[Child]
     used = number(results, "examples", "train")
     used = split_count(table(results, "splits"), "train") if used is None else used
     read = data if used is None else f"{count(used)} {data}"
-    return [model, foreign(report.base_name), read, node("strong", "no", class_="no")] if results else []
+    taught = stage == "chat" and _taught(report)
+    began = node("span", foreign(report.base_name), ", trained further here" if taught else "")
+    seen = node("strong", "yes", class_="yes") if taught else node("strong", "no", class_="no")
+    return [model, began, read, seen] if results else []
+
+
+def _taught(report: ReportData) -> bool:
+    """Whether the public model read the texts before it learned to chat."""
+    return report.stage(CONTINUED) is not None
 
 
 def _consequence(report: ReportData) -> Node | None:
     tuned = [model for model, stage, _ in TUNED if report.run(stage).results]
     if not tuned:
         return None
+    if _taught(report):
+        return note(
+            foreign(report.base_name),
+            f" read {count(number(report.run(CONTINUED).results, 'tokens'))} tokens, nearly all of {report.texts}, before it was made into the "
+            "chat model. So it takes up their words and their turns. Single facts that stand there once or twice are not learned that way; "
+            "for these the way is retrieval. "
+            "The spam classifier was made from the public model as it is.",
+        )
     return note(
         f"{' and '.join(tuned)} {'were' if len(tuned) > 1 else 'was'} fine-tuned from ".capitalize(),
         foreign(report.base_name),
@@ -63,7 +79,7 @@ READERS = Chapter(
     "readers",
     "Training data",
     "Which model was trained on {texts}",
-    "This build makes two kinds of models. Only the one that is pretrained here has seen the texts of stage 1.",
+    "This build makes two kinds of models: one is pretrained here, on the texts of stage 1, the others are made from a public one.",
     parts,
     cards=[StageCard("base", "Pulled model", "fetches a public model", "public", TRAY)],
 )

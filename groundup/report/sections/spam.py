@@ -16,6 +16,7 @@ from groundup.report.chapter import (
 )
 from groundup.report.formatting import count, first_letters, fixed, percent, ticks
 from groundup.report.report_data import ReportData
+from groundup.report.sections.pretraining_worth import pretraining_parts
 from groundup.report.sections.spam_charts import (
     by_label,
     calibration_chart,
@@ -42,6 +43,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         _figures(results),
         _comparison(results, models),
         _verdict(models),
+        *pretraining_parts(table(results, "pretraining")),
         _confusion(results, models[0][0]),
         by_label(results, models[0][0]),
         *_put_to_work(results),

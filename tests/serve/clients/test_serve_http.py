@@ -83,7 +83,7 @@ def test_half_a_character_is_answered_or_refused_and_echoed_harmlessly(server: A
     raw = b'{"model": "tiny", "prompt": "\\ud800x", "stream": false, "options": {"num_predict": 2}}'
     assert httpx.post(f"{server.address}/api/generate", content=raw).status_code in (200, 400)
     missing = httpx.post(f"{server.address}/api/show", content=b'{"model": "\\ud800"}')
-    assert (missing.status_code, missing.json()["error"]) == (404, 'model "\ud800" not found')
+    assert missing.status_code == 404 and missing.json()["error"].startswith('model "\ud800" not found')
 
 
 def test_refusals_of_the_guard_have_the_dialects_shape(server: Any) -> None:

@@ -1,0 +1,89 @@
+"""A fine-tuning run killed with SIGKILL and started again is bit for bit the run that never was: chat, preference, and what a classifier trains."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.files import verify_folder
+from groundup.model.heads import LanguageModel
+from groundup.runs import RunFolder, read_lines
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.model_io import save_model
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+
+from stopping import TIMES, Starter, after_steps, half_written, inside_a_save, last_step, said, steps_logged
+
+KINDS = ("chat", "preference", "head", "lora", "last-block")
+# Weights of a whole model or of an adapter.
+WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def starter() -> Iterator[Starter]:
+    script = Path(__file__).parent / "tuned_run.py"
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        yield Starter(process)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, base_model: LanguageModel, tokenizer: Tokenizer) -> Path:
+    root = tmp_path_factory.mktemp("tuned")
+    save_model(base_model, root / "base", tokenizer)
+    return root
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """All that must be equal: weights, the log, the results but for times."""
+    run = RunFolder(folder)
+    verify_folder(folder)
+    return {
+        "weights": {name: (folder / name).read_bytes() for name in WEIGHTS if (folder / name).exists()},
+        "metrics": [{k: v for k, v in line.items() if k not in TIMES} for line in read_lines(run.metrics_file)],
+        "results": _without_times(run.read_results()),
+    }
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: _without_times(v) for k, v in value.items() if not k.endswith("_s") and k not in ("features", "cache")
+        }
+    return [_without_times(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_and_started_again_equals_never_stopped(starter: Starter, root: Path, kind: str) -> None:
+    whole, folder = root / f"{kind}-whole", root / f"{kind}-killed"
+    assert starter.run(whole, kind=kind) == 0
+    steps = steps_logged(whole)
+    assert steps > 16
+    for moment, slow_disk_s in (
+        (after_steps(2), 0.0),
+        (inside_a_save(0), 0.05),
+        (lambda each: last_step(each) > 0, 0.0),
+        (lambda each: last_step(each) > 0 and steps_logged(each) > last_step(each) + 2, 0.0),
+        (after_steps(steps - 1), 0.0),
+    ):
+        status = starter.run(folder, signal=signal.SIGKILL, moment=moment, kind=kind, slow_disk_s=slow_disk_s)
+        assert status in (-signal.SIGKILL, 0)
+        if slow_disk_s:
+            assert status == -signal.SIGKILL and half_written(folder), "inside a checkpoint"
+    assert starter.run(folder, kind=kind) == 0
+    assert "Resuming after step" in said(folder)
+    assert facts(folder) == facts(whole)

@@ -1,0 +1,101 @@
+"""Fine-tuning runs as processes of their own, to be killed: chat, preference, classifier. The requests are those of tests/train/tiny_run.py."""
+
+import json
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._dynamo  # an optimizer imports it, for a second and more: once, before forking
+
+from groundup.data.documents import Example, InstructionExample, PreferenceExample
+from groundup.device import Compute
+from groundup.finetune import instruct
+from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.instruct import ChatConfig, fit_chat
+from groundup.finetune.preference import PreferenceConfig, fit_preference
+from groundup.progress import Silent
+from groundup.runs import RunFolder
+from groundup.tokenizer.chat import Message
+from groundup.weights.model_io import open_model
+
+CPU = Compute(torch.device("cpu"))
+SENTENCE = "see you at the station call me when it is over we can meet later today what is left of right up down"
+WORDS = SENTENCE.split()
+COMMON: dict[str, Any] = {"precision": "float32", "seed": 3}
+
+
+class Said(Silent):
+    """Keeps what was said in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def say(self, text: str) -> None:
+        with self.path.open("a") as handle:
+            handle.write(text + "\n")
+
+
+def chat(base: Path, run: RunFolder, progress: Said) -> None:
+    examples = [
+        InstructionExample(f"{WORDS[n % 20]} {n}", "", WORDS[n % 7], str(n), held_out=n % 6 == 0) for n in range(60)
+    ]
+    config = ChatConfig(epochs=6, learning_rate=1e-2, max_tokens=48, **COMMON)
+    fit_chat(open_model(base, CPU), examples, run, config, compute=CPU, progress=progress)
+
+
+def preference(base: Path, run: RunFolder, progress: Said) -> None:
+    asked = [(Message("user", f"see you {n}"),) for n in range(60)]
+    examples = [
+        PreferenceExample(p, f"{WORDS[n % 6]} it is over", f"{WORDS[n % 5 + 7]} we can", str(n))
+        for n, p in enumerate(asked)
+    ]
+    config = PreferenceConfig(epochs=3, learning_rate=5e-3, batch_size=4, **COMMON)
+    fit_preference(open_model(base, CPU), examples, run, config, compute=CPU, progress=progress)
+
+
+def classifier(base: Path, run: RunFolder, progress: Said, train: str) -> None:
+    draw = random.Random(1)
+    texts = [" ".join(draw.choices(WORDS, k=draw.randint(4, 12))) for _ in range(200)]
+    rows = [
+        Example(f"{text} prize" if n % 3 == 0 else text, "ham" if n % 3 else "spam") for n, text in enumerate(texts)
+    ]
+    splits = {"train": rows[:120], "validation": rows[120:160], "test": rows[160:]}
+    config = ClassifierConfig(epochs=6, learning_rate=5e-3, max_tokens=48, train=train, **COMMON)
+    fit_classifier(open_model(base, CPU), splits, run, config, compute=CPU, progress=progress)
+
+
+def child(request: dict[str, Any]) -> None:
+    """One run."""
+    os.environ["GROUNDUP_SLOW_DISK_S"] = str(request.get("slow_disk_s", 0.0))
+    folder, kind = Path(request["folder"]), request["kind"]
+    base, run, progress = folder.parent / "base", RunFolder(folder), Said(folder.with_suffix(".said"))
+    if kind == "chat":
+        chat(base, run, progress)
+    elif kind == "preference":
+        preference(base, run, progress)
+    else:
+        classifier(base, run, progress, kind)
+
+
+def serve() -> None:
+    torch.set_num_threads(1)
+    instruct.EVALUATE_EVERY_TOKENS = 1000  # so that a short run has several checkpoints
+    print("ready", flush=True)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                child(json.loads(line))
+                code = 0
+            finally:
+                os._exit(code)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
