@@ -23,6 +23,7 @@ def command(
     items: Annotated[int, Option("--items", min=1, help="At most this many items for each figure.")] = ITEMS,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
+    label_separator: options.LabelSeparatorOption = "",
     columns: options.ColumnsOption = "",
     layout: options.LayoutOption = "",
     question: Annotated[str | None, Option("--question", help="The question to language models on labels.")] = None,
@@ -46,7 +47,7 @@ def command(
         groundup evaluate runs/mine runs/other --data held-out/ --as text
     """
     results = run_evaluation(
-        models, data, kind=kind, items=items, text_column=text_column, label_column=label_column,
+        models, data, kind=kind, items=items, text_column=text_column, label_column=label_column, label_separator=label_separator,
         columns=columns, layout=layout, question=question,
         encoding=encoding, follow_links=follow_links, seed=seed, device=device, progress=console_progress(),
     )  # fmt: skip

@@ -29,7 +29,7 @@ from groundup.weights.model_io import OpenModel
 Item = TypeVar("Item", bound=AnyExample | str)
 Better = Literal["higher", "lower"]
 # Metrics that are shown in percent.
-SHARES = ("accuracy", "f1", "macro_f1")
+SHARES = ("accuracy", "f1", "macro_f1", "exact_match", "micro_f1")
 
 
 @dataclass(frozen=True)
