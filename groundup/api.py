@@ -330,7 +330,7 @@ def finetune_classifier(
     from groundup.finetune.features import FEATURES_FILE
     from groundup.finetune.learning_curve import CURVE_FOLDER
     from groundup.finetune.learning_rate import RATES_FOLDER
-    from groundup.finetune.multi_label_baselines import add_set_baselines
+    from groundup.finetune.multi_label_baselines import add_set_baselines, require_asked_of_each
     from groundup.finetune.wrong_labels import FOLDS_FOLDER
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
@@ -354,11 +354,8 @@ def finetune_classifier(
     splits = read_splits(
         source, options, messages=messages, min_per_class=min_per_class, given=given, seed=seed, progress=progress
     )
-    if few_shot and require_label_sets(splits):
-        raise ConfigError(
-            "--few-shot does not apply to texts with several labels: the base model is asked of each label alone.",
-            fix="Leave it out.",
-        )
+    if require_label_sets(splits):
+        require_asked_of_each(question, few_shot)
     claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)

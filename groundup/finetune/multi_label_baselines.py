@@ -5,15 +5,25 @@ from typing import Any
 
 from groundup.data.documents import Example
 from groundup.device import Compute
-from groundup.errors import MissingExtra, ModelError
+from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.evaluate.multi_label import LabelSet, compare_sets, set_baselines, sets_of
 from groundup.evaluate.tasks.classification import ZERO_SHOT_ITEMS, ZERO_SHOT_MAX_TOKENS
-from groundup.evaluate.tasks.multi_label import AskedOfEachLabel
+from groundup.evaluate.tasks.multi_label import AskedOfEachLabel, require_place_for_label
 from groundup.finetune.classifier_baselines import ASKED
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.train.run_lifecycle import write_finished
 from groundup.weights.model_io import OpenModel
+
+
+def require_asked_of_each(question: str | None, few_shot: int | None) -> None:
+    """Raise ConfigError for what the base model can't be asked on texts with several labels, before the training."""
+    require_place_for_label(question)
+    if few_shot:
+        raise ConfigError(
+            "--few-shot does not apply to texts with several labels: the base model is asked of each label alone.",
+            fix="Leave it out.",
+        )
 
 
 def add_set_baselines(

@@ -25,7 +25,7 @@ from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.finetune.classifier_baselines import ASKED
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.multi_label import MultiLabelMessages, messages_of
-from groundup.finetune.multi_label_baselines import add_set_baselines
+from groundup.finetune.multi_label_baselines import add_set_baselines, require_asked_of_each
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Silent
 from groundup.runs import RunFolder
@@ -192,3 +192,11 @@ def test_one_label_a_text_is_not_measured_with_a_classifier_of_several(
         evaluate_on(
             kind_of(held_out.source), held_out, {"m": open_model(finished, compute)}, compute=compute, progress=Silent()
         )
+
+
+def test_what_the_base_model_cannot_be_asked_is_refused_before_the_training() -> None:
+    with pytest.raises(ConfigError, match="has {label} in it"):
+        require_asked_of_each("Which?", None)
+    with pytest.raises(ConfigError, match="--few-shot does not apply to texts with several labels"):
+        require_asked_of_each(None, 2)
+    require_asked_of_each("Is it {label}?", 0)

@@ -60,6 +60,15 @@ class MultiLabelClassification:
         return judge_sets(sets_of(self.examples), predicted, opened.labels)
 
 
+def require_place_for_label(question: str | None) -> None:
+    """Raise ConfigError for a question that does not name the label it is asked of."""
+    if question is not None and "{label}" not in question:
+        raise ConfigError(
+            "A question on texts with several labels is asked of each label, and has {label} in it.",
+            fix=f"For example: {QUESTION}",
+        )
+
+
 @dataclass(frozen=True)
 class AskedOfEachLabel:
     """A language model asked of each label whether it fits, on the first examples; yes where it is the more probable answer."""
@@ -74,11 +83,7 @@ class AskedOfEachLabel:
     """Longer texts are cut."""
 
     def __post_init__(self) -> None:
-        if self.question is not None and "{label}" not in self.question:
-            raise ConfigError(
-                "A question on texts with several labels is asked of each label, and has {label} in it.",
-                fix=f"For example: {QUESTION}",
-            )
+        require_place_for_label(self.question)
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Measure the predictions; `details` has the question and the number of texts asked about. Raises ModelError."""

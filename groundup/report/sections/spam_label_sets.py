@@ -23,7 +23,7 @@ def label_set_parts(results: JsonObject) -> list[Child]:
     ]
 
 
-def _sizes(results: JsonObject) -> Node:
+def _sizes(results: JsonObject) -> Node | None:
     uses = (("train", "for training"), ("validation", "for model selection"), ("test", "for testing"))
     return facts(*[(count(number(results, "sizes", name)), f"messages {use}") for name, use in uses])
 
