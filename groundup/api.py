@@ -291,11 +291,13 @@ def finetune_classifier(
     text_column: str = "",
     label_column: str = "",
     label_from: str = "",
+    label_separator: str = "",
     messages: int = MESSAGES,
     min_per_class: int = 0,
     validation: AnyPath | None = None,
     test: AnyPath | None = None,
     question: str | None = None,
+    few_shot: int | None = None,
     sha256: str = "",
     encoding: str = "auto",
     follow_links: bool = False,
@@ -308,15 +310,18 @@ def finetune_classifier(
     """Make a classifier of a language model and of labelled texts, at most `messages` of them. Return what results.json holds.
 
     `settings` are fields of `finetune.classifier.ClassifierConfig`. The results have the baselines beside it, among them the base model asked
-    `question`. Classes of fewer than `min_per_class` texts are left out. `validation` and `test` are own splits: all of `data` is then trained on,
-    but for what stands in them too. `sha256` is that of the file at a pypi: or https: address. `label_from` "name": the label of a text is the
-    name of its folder or mailbox; "column": it stands in a column; "": which of them, is recognised.
+    `question`, without examples and after `few_shot` of each label (0: not; None: as chosen on validation, where it takes at most a minute).
+    Classes of fewer than `min_per_class` texts are left out. `validation` and `test` are own splits: all of `data` is then trained on, but for what
+    stands in them too. `sha256` is that of the file at a pypi: or https: address. `label_from` "name": the label of a text is the
+    name of its folder or mailbox; "column": it stands in a column; "": which of them, is recognised. A text may have none, one or several labels
+    where they stand in lists, or in a column between `label_separator`.
 
     >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/ham-or-spam", settings={"epochs": 1})
     >>> results["labels"]
     ['ham', 'spam']
     """
     from groundup.data.reading.examples import read_splits
+    from groundup.data.reading.multi_label import require_label_sets
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.sources import SourceOptions
     from groundup.device import select_compute
@@ -325,6 +330,7 @@ def finetune_classifier(
     from groundup.finetune.features import FEATURES_FILE
     from groundup.finetune.learning_curve import CURVE_FOLDER
     from groundup.finetune.learning_rate import RATES_FOLDER
+    from groundup.finetune.multi_label_baselines import add_set_baselines, require_asked_of_each
     from groundup.finetune.wrong_labels import FOLDS_FOLDER
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
@@ -336,18 +342,29 @@ def finetune_classifier(
         raise ConfigError(
             f"{data} is on disk, so its SHA-256 would not be compared.", fix="Leave it out: it is for pypi: and https:."
         )
-    options = SourceOptions(text_column, label_column=label_column, encoding=encoding, label_from=label_from)
+    options = SourceOptions(
+        text_column,
+        label_column=label_column,
+        encoding=encoding,
+        label_from=label_from,
+        label_separator=label_separator,
+    )
     named = (("validation", validation), ("test", test))
     given = {name: Source(str(each), follow_links=follow_links) for name, each in named if each is not None}
     splits = read_splits(
         source, options, messages=messages, min_per_class=min_per_class, given=given, seed=seed, progress=progress
     )
+    if require_label_sets(splits):
+        require_asked_of_each(question, few_shot)
     claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
     if "same_messages" not in results:
-        results = add_baselines(results, opened, splits, run, question=question, compute=compute, progress=progress)
+        told: dict[str, Any] = {"question": question, "compute": compute, "progress": progress}
+        if results.get("multi_label"):
+            return add_set_baselines(results, opened, splits, run, **told)
+        results = add_baselines(results, opened, splits, run, few_shot=few_shot, **told)
     return results
 
 
@@ -475,6 +492,7 @@ def run_evaluation(
     items: int = ITEMS,
     text_column: str = "",
     label_column: str = "",
+    label_separator: str = "",
     columns: Mapping[str, str] | str = "",
     layout: str = "",
     question: str | None = None,
@@ -506,7 +524,12 @@ def run_evaluation(
     names = distinct_names(models)
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     options = SourceOptions(
-        text_column, label_column=label_column, columns=parse_columns(columns), layout=layout, encoding=encoding
+        text_column,
+        label_column=label_column,
+        label_separator=label_separator,
+        columns=parse_columns(columns),
+        layout=layout,
+        encoding=encoding,
     )
     measured = task_kind(kind) if kind else kind_of(source, options)
     compute, progress = select_compute(device), progress or Silent()

@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from groundup.api import Model, open_model
 from groundup.cli.console import console_progress, print_result
+from groundup.cli.label_sets import NO_LABEL, named
 from groundup.cli.options import DeviceOption, EncodingOption, FollowLinksOption, JsonOption, TextColumnOption
 from groundup.cli.plain import plain
 from groundup.errors import DataError
@@ -47,7 +48,7 @@ def command(
     A .txt or .md file is read line by line (empty lines are skipped). A folder and files of other formats are read as the texts of `pretrain` are:
     each row of a .csv or .jsonl, each e-mail of an .mbox (named with its subject), each file of a folder is one document.
     The label is what the classifier was told to decide (--cost-false-alarm, --abstain of finetune classifier): not always the most probable one,
-    and "unsure" where none is sure enough.
+    and "unsure" where none is sure enough. A classifier of several labels gives every label that reaches its threshold, or none.
 
     Examples:
         groundup classify runs/quickstart 'WINNER! You have won a free prize, call 09061701461 now'
@@ -63,7 +64,9 @@ def command(
         only = next(answered(opened, iter([("", text)]), why=why, progress=progress))
         width = max(map(len, only["probabilities"]))
         lines = [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()]
-        if only["label"] != next(iter(only["probabilities"])):
+        if "labels" in only:
+            lines.append(f"-> {', '.join(map(plain, only['labels'])) or NO_LABEL}")
+        elif only["label"] != next(iter(only["probabilities"])):
             lines.append(f"-> {only['label']}")
         print_result([*lines, *why_lines(only)], {key: value for key, value in only.items() if key != "name"}, as_json)
         return
@@ -155,7 +158,7 @@ def answered(model: Model, named: Iterator[Named], *, why: bool, progress: Progr
     while some := list(islice(found, BEFORE_WHY)):
         with progress.track("words left out", sum(readings(each["text"]) for each in some), "readings") as advance:
             for each in some:
-                label = each.get("guess", each["label"])
+                label = each.get("guess", each.get("label")) or next(iter(each["probabilities"]))
                 yield each | {"why": word_effects(model.engine, each["text"], label, advance=advance).to_plain()}
 
 
@@ -180,5 +183,7 @@ def why_lines(found: dict[str, Any]) -> list[str]:
 def one_line(found: dict[str, Any]) -> str:
     """Return label, probability, name and beginning of one of many texts, without control characters."""
     shown = plain(" ".join(found["text"][:SHOWN_CHARACTERS].split()))
+    if "labels" in found:
+        return f"{named(found)}  {plain(found['name'])}  {shown}"
     guess = f" ({found['guess']}?)" if found["label"] == ABSTAINED else ""
     return f"{found['label']}{guess}  {100 * found['probability']:5.1f} %  {plain(found['name'])}  {shown}"

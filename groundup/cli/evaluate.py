@@ -40,6 +40,7 @@ def command(
     ] = None,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
+    label_separator: options.LabelSeparatorOption = "",
     columns: options.ColumnsOption = "",
     layout: options.LayoutOption = "",
     question: Annotated[str | None, Option("--question", help="The question to language models on labels.")] = None,
@@ -77,7 +78,7 @@ def command(
     else:
         results = run_evaluation(
             models, data or STARTER, kind=kind, items=items or ITEMS, text_column=text_column, label_column=label_column,
-            columns=columns, layout=layout, question=question,
+            label_separator=label_separator, columns=columns, layout=layout, question=question,
             encoding=encoding, follow_links=follow_links, seed=seed, device=device, progress=console_progress(),
         )  # fmt: skip
     if out is not None:

@@ -16,6 +16,7 @@ from groundup.api import (
 )
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.label_sets import multi_label_lines
 from groundup.cli.plain import beginning
 from groundup.config import apply_sets
 
@@ -44,6 +45,7 @@ def classifier(
             help="Where the label is: column, or name (of the folder or the .mbox file); default: recognised.",
         ),
     ] = "",
+    label_separator: options.LabelSeparatorOption = "",
     messages: Annotated[
         int, Option("--messages", min=30, help="At most this many: two thirds train, an eighth validate.")
     ] = MESSAGES,
@@ -78,6 +80,15 @@ def classifier(
     question: Annotated[
         str | None, Option("--question", help="Question to the base model; default: which label fits.")
     ] = None,
+    few_shot: Annotated[
+        int | None,
+        Option(
+            "--few-shot",
+            min=0,
+            metavar="K",
+            help="Also ask the base model after K examples of each label; 0: not. Default: 1, 2 or 4, if within 60 s.",
+        ),
+    ] = None,
     sha256: options.Sha256Option = "",
     training: options.FinetuneOptions = options.FinetuneOptions(),
     as_json: options.JsonOption = False,
@@ -86,6 +97,7 @@ def classifier(
 
     Learning rate and epoch are chosen on validation messages, as the baselines' settings are; then all are measured on test messages: the most
     common label, TF-IDF with logistic regression, and the base model with a prompt.
+    Texts may have none, one or several labels: lists in JSONL, or a column with --label-separator; each label then has a threshold of its own.
     A folder with spam.mbox and ham.mbox, or with folders spam and ham of mails or texts, is labelled by these names.
     The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, windows, positive, loss.
 
@@ -94,6 +106,7 @@ def classifier(
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam --cost-false-alarm 5 --abstain 0.99
         groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test test.csv --out runs/mine
+        groundup finetune classifier smollm2-135m-instruct tickets.csv --label-column topics --label-separator ';' --out runs/tickets
         groundup classify runs/reviews "I would buy it again."
     """
     chosen = {
@@ -111,15 +124,17 @@ def classifier(
         text_column=text_column,
         label_column=label_column,
         label_from=label_from,
+        label_separator=label_separator,
         messages=messages,
         min_per_class=min_per_class,
         validation=validation,
         test=test,
-        **{"question": question, "sha256": sha256, **asked, "settings": settings},
+        **{"question": question, "few_shot": few_shot, "sha256": sha256, **asked, "settings": settings},
         progress=console_progress(),
     )
     example = results["examples"][-1]["text"]  # a misclassified one only if all are
-    print_result(classifier_lines(results, out, example), {**results, "folder": str(out)}, as_json)
+    lines = multi_label_lines(results, out) if results.get("multi_label") else classifier_lines(results, out, example)
+    print_result(lines, {**results, "folder": str(out)}, as_json)
 
 
 def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[str]:

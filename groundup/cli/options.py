@@ -130,11 +130,17 @@ TextColumnOption = Annotated[str, Option("--text-column", help="Field or column 
 LabelColumnOption = Annotated[
     str, Option("--label-column", help="Field or column with the label; default: recognised.")
 ]
+LabelSeparatorOption = Annotated[
+    str, Option("--label-separator", metavar="TEXT", help="What divides the labels of a text that has several: ';'.")
+]
 ColumnsOption = Annotated[
     str, Option("--columns", metavar="ROLE=NAME,...", help="Other columns: prompt=question,completion=answer.")
 ]
 LayoutOption = Annotated[
-    str, Option("--layout", help="text, labelled, instruction, conversation, prompt-completion or preference.")
+    str,
+    Option(
+        "--layout", help="text, labelled, multi-labelled, instruction, conversation, prompt-completion or preference."
+    ),
 ]
 EncodingOption = Annotated[
     str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")

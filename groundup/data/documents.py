@@ -1,7 +1,7 @@
-"""The records of this package: Document (a text), and examples: Example (text and label), InstructionExample (instruction and answer),
-ConversationExample and PreferenceExample (a better and a worse answer)."""
+"""The records of this package: Document (a text), and examples: Example (text and label), MultiLabelExample, InstructionExample (instruction and
+answer), ConversationExample and PreferenceExample (a better and a worse answer)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from groundup.tokenizer.chat import Conversation, Message
@@ -25,6 +25,20 @@ class Example:
 
     text: str
     label: str
+
+
+@dataclass(frozen=True, slots=True)
+class MultiLabelExample(Example):
+    """A text that has none, one or several labels."""
+
+    labels: tuple[str, ...]
+    """Sorted; `label` names them all, for what reads one."""
+
+    @classmethod
+    def of(cls, text: str, labels: Iterable[str]) -> "MultiLabelExample":
+        """Return the example with these labels."""
+        named = tuple(sorted(labels))
+        return cls(text, ", ".join(named), named)
 
 
 @dataclass(frozen=True, slots=True)

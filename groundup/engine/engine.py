@@ -87,12 +87,16 @@ class Engine:
         """Return the probability of each label for each text, most probable first. Raises ModelError."""
         if not texts:
             return []
-        probabilities = self.class_scores(texts).softmax(dim=-1)
+        scores = self.class_scores(texts)
+        probabilities = scores.sigmoid() if self.opened.decision.multi_label else scores.softmax(dim=-1)
         pairs = [zip(self.opened.labels, row, strict=True) for row in probabilities.tolist()]
         return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
 
     def class_scores(self, texts: Sequence[str]) -> Float[Tensor, "texts N"]:
-        """Return the scores of the labels, divided by the temperature: their softmax is the probabilities. Raises ModelError."""
+        """Return the scores of the labels, divided by the temperature: their softmax (of several labels a text: sigmoid) is the probabilities.
+
+        Raises ModelError.
+        """
         if not isinstance(self.opened.model, Classifier):
             raise ModelError(
                 f"{self.opened.path} is a language model and has no classes.",

@@ -26,7 +26,7 @@ from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.evaluate.paired import Difference, ratio_difference, share_difference
 from groundup.evaluate.task import SHARES, HeldOut, Measure, PerItem, Task, TaskKind, TaskResult, describe
 from groundup.evaluate.tasks.answers import ANSWERS
-from groundup.evaluate.tasks.classification import LABELS
+from groundup.evaluate.tasks.multi_label import LABELS
 from groundup.evaluate.tasks.text import TEXT
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import OpenModel

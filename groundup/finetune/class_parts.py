@@ -13,7 +13,7 @@ part and norm are needed, and the keys and values of the others: an epoch costs 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -67,8 +67,8 @@ class ClassBatch:
     windows: Float[Tensor, "W T C"] | Int[Tensor, "W T"]
     mask: Bool[Tensor, "W T"]
     texts: Int[Tensor, " W"]
-    labels: Int[Tensor, " B"]
-    weights: Float[Tensor, " B"]
+    labels: Int[Tensor, " B"] | Int[Tensor, "B N"]
+    weights: Float[Tensor, " B"] | Float[Tensor, "B N"]
 
     @property
     def inputs(self) -> Padded:
@@ -82,10 +82,10 @@ class ClassBatches:
     def __init__(
         self,
         inputs: Inputs,
-        classes: Sequence[int],
+        classes: Sequence[Any],
         rows: Sequence[int],
         *,
-        weights: Sequence[float],
+        weights: Sequence[Any],
         batch_size: int,
         seed: int,
     ) -> None:
@@ -104,7 +104,12 @@ class ClassBatches:
         """Return batch number `position`."""
         rows = [self._rows[i] for i in self._order.indices(position)]
         classes = torch.tensor([self._classes[row] for row in rows])
-        return ClassBatch(*self._inputs.padded(rows), classes, torch.tensor(self._weights)[classes])
+        return ClassBatch(*self._inputs.padded(rows), classes, weights_of(torch.tensor(self._weights), classes))
+
+
+def weights_of(weights: Tensor, classes: Tensor) -> Tensor:
+    """Return the weight of each text's class, of [N]; or of [N, 2] that of each label's 0 or 1 [B, N]."""
+    return weights[classes] if classes.ndim == 1 else weights[torch.arange(classes.shape[1]), classes]
 
 
 class LastBlock(nn.Module):

@@ -26,7 +26,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from groundup.data.reading.trained_on import write_trained_on
@@ -35,12 +34,14 @@ from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ConfigError, ModelError, require_choices, require_counts
 from groundup.files import sha256_text
 from groundup.finetune.class_parts import ClassBatches, IdInputs, Inputs, LastBlock, ScoreHead, WholeModel, scores_of
-from groundup.finetune.classifier_results import Wish, card_figures, choose_decision, measure
+from groundup.finetune.classifier_results import Wish
 from groundup.finetune.features import FEATURES_FILE, FrozenBlocks, Windows, keep_features
 from groundup.finetune.learning_curve import learning_curve
 from groundup.finetune.learning_rate import choose_learning_rate, remove_runs
 from groundup.finetune.lengths import Lengths, shortest_limit
 from groundup.finetune.messages import Messages, Splits
+from groundup.finetune.multi_label import MULTI_LABEL_LOSSES, messages_of
+from groundup.finetune.multi_label_results import RESULTS
 from groundup.finetune.wrong_labels import wrong_labels
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.model.lora import add_lora, merge_lora
@@ -104,7 +105,7 @@ class ClassifierConfig:
     find_wrong_labels: bool = False
     """Whether to list the texts whose labels are probably wrong, of all splits, to be read."""
     loss: str | None = None
-    """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
+    """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy, of texts with several labels binary cross-entropy."""
     seed: int = 0
     """Seed of the score head's first weights and of the order of messages."""
 
@@ -123,7 +124,8 @@ class ClassifierConfig:
                 f"abstain must be an accuracy between 0 and 1 (got {self.abstain}).", fix="For example 0.99."
             )
         require_choices(self)
-        finetune_loss("classifier", self.loss)
+        if self.loss not in MULTI_LABEL_LOSSES:
+            finetune_loss("classifier", self.loss)
 
 
 def fit_classifier(
@@ -142,7 +144,8 @@ def fit_classifier(
     (a split empty, one label only), ModelError, ConfigError.
     """
     started = time.monotonic()
-    job = _Job(opened, Messages.of(splits, config.positive), config, compute, progress or Silent())
+    job = _Job(opened, messages_of(splits, vars(config)), config, compute, progress or Silent())
+    choose_decision, measure, card_figures = RESULTS[job.messages.kind]
     messages, progress = job.messages, job.progress
     model = job.classifier()
     inputs = {
@@ -302,16 +305,13 @@ class _Job:
             seed=config.seed,
         )
         hooks = Hooks(lambda: self.validate(part, prepared), progress=self.progress)
-        loss = finetune_loss("classifier", config.loss)
+        loss = finetune_loss(messages.kind, config.loss)
         return fit(part, batches, loss, fit_config_of(batches, config, rate), folder, compute=self.compute, hooks=hooks)
 
     def validate(self, part: nn.Module, prepared: Inputs) -> dict[str, float]:
         """Return loss (nats a message) and accuracy on the validation messages."""
         rows = self.messages.rows["validation"]
-        scores = scores_of(part, prepared, rows, device=self.compute.device)
-        truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
-        right = int((scores.argmax(dim=1) == truth).sum())
-        return {"validation_loss": float(F.cross_entropy(scores, truth)), "validation_accuracy": right / len(rows)}
+        return self.messages.figures(scores_of(part, prepared, rows, device=self.compute.device))
 
 
 def classifier_from(opened: OpenModel, labels: Sequence[str], config: ClassifierConfig, max_tokens: int) -> Classifier:

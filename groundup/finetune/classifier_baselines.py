@@ -12,7 +12,10 @@ from groundup.evaluate.tasks.classification import (
     ZeroShot,
     baseline_predictions,
     compare,
+    default_question,
 )
+from groundup.evaluate.tasks.few_shot import FewShot
+from groundup.finetune.few_shot import SHOWN, ask_after_examples
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.train.run_lifecycle import write_finished
@@ -29,10 +32,13 @@ def add_baselines(
     *,
     question: str | None = None,
     zero_shot_items: int = ZERO_SHOT_ITEMS,
+    few_shot: int | None = None,
     compute: Compute,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Return the results of `fit_classifier` with its baselines, and write them to the run folder. `opened` is the base model.
+
+    `few_shot`: the `shots` of `few_shot.ask_after_examples`.
 
     Without scikit-learn its two baselines are left out, and so is a base model that can't be asked (no chat template, a
     context too short for the question); both are reported.
@@ -56,6 +62,10 @@ def add_baselines(
         whole["zero_shot"] = {name: details[name] for name in ("question", "asked", "of")}
     except ModelError as error:
         progress.say(f"Left out: {ASKED}. {error}")
+    few = FewShot(splits["train"], labels, question or default_question(labels), limit)
+    told: dict[str, Any] = {"items": zero_shot_items, "compute": compute, "progress": progress}
+    if ASKED in predictions and (shown := ask_after_examples(few, opened, splits, few_shot, **told)):
+        predictions[SHOWN], whole["few_shot"] = shown
     rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
     whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
     write_finished(run, whole)

@@ -4,6 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
 
 from groundup.data.documents import Example
 from groundup.data.reading.distinct import without_repeats
@@ -52,11 +56,23 @@ class Messages:
         return cls(examples, labels, positive or positive_label(splits["train"]), rows)
 
     @property
-    def classes(self) -> list[int]:
+    def kind(self) -> Literal["classifier", "multi-label"]:
+        """Which losses fit, and which figures."""
+        return "classifier"
+
+    @property
+    def classes(self) -> list[Any]:
         """The number of each example's label."""
         return [self.labels.index(example.label) for example in self.examples]
 
-    def class_weights(self, *, balanced: bool) -> list[float]:
+    def figures(self, scores: torch.Tensor) -> dict[str, float]:
+        """Return loss (nats a message) and accuracy of the validation messages' scores [n, N]."""
+        rows = self.rows["validation"]
+        truth = torch.tensor(self.classes)[rows.start : rows.stop]
+        right = int((scores.argmax(dim=1) == truth).sum())
+        return {"validation_loss": float(F.cross_entropy(scores, truth)), "validation_accuracy": right / len(rows)}
+
+    def class_weights(self, *, balanced: bool) -> list[Any]:
         """Return the weight of each label in the loss: 1, or with `balanced` in inverse proportion to its messages; over these the mean is 1."""
         counts = Counter(example.label for example in self.of_split("train"))
         n, classes = len(self.rows["train"]), len(self.labels)

@@ -41,6 +41,7 @@ CAPTION = (
     "The score is the logit of {decision!r} minus that of {against!r}: {score:.2f}; the contributions add up to {total:.2f}, which differs from it "
     "because the model is not linear."
 )
+ALONE = CAPTION.replace("the logit of {decision!r} minus that of {against!r}", "the logit of {decision!r}")
 LEFT_OUT = " Left out: the loss of score when the text is read without the token. Rank correlation of the two: {agreement:.2f}."
 
 
@@ -66,8 +67,11 @@ def class_attribution(
     *,
     labels: Sequence[str],
     label: str | None = None,
+    multi_label: bool = False,
 ) -> dict[str, Any]:
     """Explain a label (None: the predicted one) on a text, which is truncated to the context as the engine does.
+
+    `multi_label`: its own score is explained, not the margin over another label, which the text may have too.
 
     Raises ModelError (no classifier, no tokenizer), DataError (no text, unknown label).
     """
@@ -82,7 +86,7 @@ def class_attribution(
         raise DataError("The text is empty.", fix="Give at least one word.")
     ids = classifier_ids(tokenizer, text, model.config.context_tokens)
     chosen = None if label is None else labels.index(label)
-    return {"text": text, **_explained(model, tokenizer, ids, (chosen, None), labels)}
+    return {"text": text, **_explained(model, tokenizer, ids, (chosen, None), labels, alone=multi_label)}
 
 
 def next_token_attribution(
@@ -107,10 +111,12 @@ def next_token_attribution(
     return {"text": text, **_explained(model, tokenizer, ids, (chosen, other))}
 
 
-def decision_attribution(model: Model, tokenizer: Tokenizer, text: str, labels: Sequence[str]) -> dict[str, Any]:
+def decision_attribution(
+    model: Model, tokenizer: Tokenizer, text: str, labels: Sequence[str], *, multi_label: bool = False
+) -> dict[str, Any]:
     """Explain what the model decides: a classifier's label, or a language model's next token. Raises as the function of that kind."""
     if isinstance(model, Classifier):
-        return class_attribution(model, tokenizer, text, labels=labels)
+        return class_attribution(model, tokenizer, text, labels=labels, multi_label=multi_label)
     return next_token_attribution(model, tokenizer, text)
 
 
@@ -140,10 +146,12 @@ def _explained(
     ids: Sequence[int],
     pair: tuple[int | None, int | None],
     labels: Sequence[str] = (),
+    *,
+    alone: bool = False,
 ) -> dict[str, Any]:
     """Explain the first of `pair` against the second; where one is None, it is the one with the highest score among the others.
 
-    `labels`: of a classifier; without them the two are tokens.
+    `labels`: of a classifier; without them the two are tokens. `alone`: the first is explained by its own score, against not being it.
     """
     inputs = _inputs(model, [ids])
     with torch.no_grad():
@@ -154,20 +162,21 @@ def _explained(
 
     def margin(rows: Tensor) -> Tensor:
         found = _scores(model, rows)
-        return found[:, chosen] - found[:, other]
+        return found[:, chosen] if alone else found[:, chosen] - found[:, other]
 
     contributions, score = gradient_times_input(lambda row: margin(row[None])[0], inputs[0])
     without = _left_out(model, margin, ids, score)
     decision, against = (labels[id] if labels else token_text(tokenizer, id) for id in (chosen, other))
+    against = f"not {decision}" if alone else against
     total, agreement, lost = float(contributions.sum()), None, [None] * len(ids)
-    caption = CAPTION.format(decision=decision, against=against, total=total, score=score)
+    caption = (ALONE if alone else CAPTION).format(decision=decision, against=against, total=total, score=score)
     if without is not None:
         agreement, lost = rank_correlation(contributions, without), [round(each, DECIMALS) for each in without.tolist()]
         caption += LEFT_OUT.format(agreement=agreement)
     return {
         "decision": decision,
         "against": against,
-        "probability": round(float(scores.softmax(dim=-1)[chosen]), 6),
+        "probability": round(float((scores.sigmoid() if alone else scores.softmax(dim=-1))[chosen]), 6),
         "score": round(score, DECIMALS),
         "sum": round(total, DECIMALS),
         "agreement": agreement,

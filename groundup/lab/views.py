@@ -194,7 +194,9 @@ _ALL = (
         "attribution",
         "Which tokens made the decision",
         "Bars to the right: tokens that raise the score of the decision. To the left: tokens that lower it.",
-        look=lambda s: function("attribution:decision_attribution")(s.model, s.tokenizer, s.shown, s.opened.labels),
+        look=lambda s: function("attribution:decision_attribution")(
+            s.model, s.tokenizer, s.shown, s.opened.labels, multi_label=s.opened.decision.multi_label
+        ),
         draw="drawing.predictions:draw_attribution",
     ),
     View(

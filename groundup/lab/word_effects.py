@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from groundup.engine.engine import Engine
 from groundup.errors import DataError, did_you_mean
@@ -97,17 +100,26 @@ def word_effects(
     words, place = distinct_words(text), labels.index(label)
     tried = list(words.values())[:MAX_WORDS]
     texts = [text, *(without_word(text, places) for places in tried)]
-    logs = []
+    parts = []
     for start in range(0, len(texts), AT_ONCE):
         some = texts[start : start + AT_ONCE]
-        logs.append(engine.class_scores(some).double().log_softmax(dim=-1))
+        parts.append(engine.class_scores(some).double())
         advance(len(some) - (start == 0))
-    log_probabilities = torch.cat(logs)
-    true = log_probabilities[:, place]
-    others = torch.cat([log_probabilities[:, :place], log_probabilities[:, place + 1 :]], dim=1).logsumexp(dim=1)
-    odds = (true - others).tolist()
+    true, against = log_probabilities(torch.cat(parts), place, multi_label=engine.opened.decision.multi_label)
+    odds = (true - against).tolist()
     found = [
         WordEffect(text[slice(*places[0])], odds[0] - without, probability)
         for places, without, probability in zip(tried, odds[1:], true.exp().tolist()[1:], strict=True)
     ]
     return WordEffects(label, tuple(sorted(found, key=lambda each: -each.effect)), len(words))
+
+
+def log_probabilities(
+    scores: Float[Tensor, "texts N"], place: int, *, multi_label: bool
+) -> tuple[Float[Tensor, " texts"], Float[Tensor, " texts"]]:
+    """Return the log-probabilities that a text has the label at `place`, and that it has not."""
+    if multi_label:
+        return F.logsigmoid(scores[:, place]), F.logsigmoid(-scores[:, place])
+    logs = scores.log_softmax(dim=-1)
+    others = torch.cat([logs[:, :place], logs[:, place + 1 :]], dim=1).logsumexp(dim=1)
+    return logs[:, place], others

@@ -28,8 +28,9 @@ LONGEST_HISTOGRAM = 60
 
 Cards = Sequence[JsonObject]
 
-LAYOUTS = {"text": "texts", "labelled": "labelled texts", "instruction": "instructions", "conversation": "conversations",
-           "prompt-completion": "prompts and completions", "preference": "preference pairs"}  # fmt: skip
+LAYOUTS = {"text": "texts", "labelled": "labelled texts", "multi-labelled": "texts with lists of labels",
+           "instruction": "instructions", "conversation": "conversations", "prompt-completion": "prompts and completions",
+           "preference": "preference pairs"}  # fmt: skip
 
 
 def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:

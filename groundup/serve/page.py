@@ -81,7 +81,9 @@ def routes(server: Server) -> list[Route]:
             server,
             body,
             "classification",
-            lambda opened, text: class_attribution(opened.model, opened.tokenizer, text, labels=opened.labels),
+            lambda opened, text: class_attribution(
+                opened.model, opened.tokenizer, text, labels=opened.labels, multi_label=opened.decision.multi_label
+            ),
         )
 
     async def heads(request: Request) -> Response:

@@ -154,7 +154,7 @@ class Server:
         return listed
 
     async def classify(self, request: ClassifyRequest) -> list[dict[str, Any]]:
-        """Return for each text the label that the classifier decides on, and the probability of each, most probable first. Raises RequestError."""
+        """Return for each text the label, or labels, that the classifier decides on, and all probabilities, highest first. Raises RequestError."""
         alias, info = await self.find(request.model, "classification")
         self._require_texts(len(request.texts))
         found: list[dict[str, Any]] = [{} for _ in request.texts]

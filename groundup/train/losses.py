@@ -47,6 +47,13 @@ def class_loss(model: nn.Module, batch: Any) -> LossSum:
     return LossSum((nats * batch.weights).sum(), len(batch.labels))
 
 
+def label_set_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Binary cross-entropy of every label, summed over labels and texts: `batch` has a 0 or 1 and a weight (1 on average) for each, [B, N]."""
+    scores = model(*batch.inputs)
+    nats = F.binary_cross_entropy_with_logits(scores.float(), batch.labels.float(), reduction="none")  # [B, N]
+    return LossSum((nats * batch.weights).sum(), len(batch.labels))
+
+
 def answer_logprobs(model: LanguageModel, ids: Int[Tensor, "N T"], labels: Int[Tensor, "N T"]) -> Float[Tensor, " N"]:
     """Return the log-probability of each row's labels, summed over those that count."""
     hidden, wanted = model.hidden(ids).flatten(0, 1), labels.flatten()  # [N*T, C], [N*T]
@@ -74,7 +81,7 @@ def preference_loss(model: nn.Module, batch: Any) -> LossSum:
 class FinetuneLoss:
     """A loss that a fine-tuning run can be trained with: `--set loss=NAME`."""
 
-    kind: Literal["chat", "classifier", "preference"]
+    kind: Literal["chat", "classifier", "multi-label", "preference"]
     """The kind of run whose batches it reads."""
     loss: Loss
 
@@ -83,6 +90,7 @@ class FinetuneLoss:
 FINETUNE_LOSSES: dict[str, FinetuneLoss] = {
     "next_token": FinetuneLoss("chat", next_token_loss),
     "class": FinetuneLoss("classifier", class_loss),
+    "label_set": FinetuneLoss("multi-label", label_set_loss),
     "dpo": FinetuneLoss("preference", preference_loss),
 }
 

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -149,14 +149,15 @@ def write_hf(
     tokenizer: Tokenizer | None = None,
     *,
     labels: Sequence[str] = (),
+    multi_label: bool = False,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write model and tokenizer as a Hugging Face folder, in `dtype` or that of the weights.
+    """Write model and tokenizer as a Hugging Face folder, in `dtype` or that of the weights; `multi_label`: a text may have several `labels`.
 
     Raises DiskError, and FormatError naming a non-finite tensor.
     """
     kind: ModelKind = "classifier" if labels else "language"
-    hf = HFConfig(model.config, kind, tuple(labels), own=not has_class(model.config))
+    hf = HFConfig(model.config, kind, tuple(labels), multi_label, own=not has_class(model.config))
     parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     tensors = {}
     for binding in _bindings(hf, parameter_shapes(model)):
@@ -191,7 +192,8 @@ def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
     if tokenizer is not None:
         tokenizer = tokenizer.fitted(model.config.vocab_size)
     kind: ModelKind = "classifier" if isinstance(model, Classifier) else "language"
-    decision = read_decision(folder, labels) if labels else Decision()
+    multi_label = read_hf_config(folder).multi_label
+    decision = read_decision(folder, labels, multi_label=multi_label) if labels else Decision()
     return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder), decision)
 
 
@@ -218,7 +220,8 @@ def _texts(folder: Path) -> ModelTexts:
 
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     with atomic_folder(out, extra={"exported": "hf"}) as folder:
-        write_hf(opened.model, folder, opened.tokenizer, labels=opened.labels, dtype=DTYPES[options.encoding])
+        labels: dict[str, Any] = {"labels": opened.labels, "multi_label": opened.decision.multi_label}
+        write_hf(opened.model, folder, opened.tokenizer, **labels, dtype=DTYPES[options.encoding])
         if opened.labels:
             opened.decision.write(folder)
         write_card(opened, folder)

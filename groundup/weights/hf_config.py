@@ -29,6 +29,8 @@ from groundup.weights.hf_positions import positions_json, read_positions
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
 MAX_LABELS = 2**16
+# What `problem_type` says of a classifier.
+SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classification"
 OWN_CLASSES: dict[ModelKind, str] = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
 # Keys whose null means "none", while a missing key means the default.
 NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
@@ -46,6 +48,8 @@ class HFConfig:
     config: ModelConfig
     kind: ModelKind
     labels: tuple[str, ...] = ()
+    multi_label: bool = False
+    """Whether a text of a classifier may have several labels (`problem_type`)."""
     own: bool = False
     """Written in our own layout (`model_type: groundup`), with our own tensor names."""
 
@@ -69,7 +73,8 @@ def read_hf_config(folder: Path) -> HFConfig:
         config = _read_config(fields, FAMILIES[name], name) if name else _read_own(fields)
     except ConfigError as error:
         raise FormatError(file, "content", error.message) from error
-    return HFConfig(config, kind, labels, own=name is None)
+    multi_label = kind == "classifier" and values.get("problem_type") == MULTI_LABEL
+    return HFConfig(config, kind, labels, multi_label, own=name is None)
 
 
 def _unknown(fields: Fields, model_type: str) -> FormatError:
@@ -209,7 +214,7 @@ def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dic
             if family
             else {OWN: to_plain(config), "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied_head}
         ),
-        **_label_json(hf.labels),
+        **_label_json(hf.labels, hf.multi_label),
         **_token_ids(tokenizer),
         "dtype": dtype,
         "torch_dtype": dtype,
@@ -229,14 +234,14 @@ def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
     return body | (positions_json(config, family) if config.positions == "rope" else {})
 
 
-def _label_json(labels: Sequence[str]) -> dict[str, Any]:
+def _label_json(labels: Sequence[str], multi_label: bool) -> dict[str, Any]:
     if not labels:
         return {}
     return {
         "num_labels": len(labels),
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
-        "problem_type": "single_label_classification",
+        "problem_type": MULTI_LABEL if multi_label else SINGLE_LABEL,
     }
 
 

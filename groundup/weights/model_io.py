@@ -133,7 +133,8 @@ def save_model(
     if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
         ids, rows = tokenizer.vocab_size, model.config.vocab_size
         raise ModelError(f"The tokenizer has {ids} ids, the model's embedding only {rows} rows.")
-    write_hf(model, folder, tokenizer, labels=labels, dtype=dtype)
+    multi_label = decision is not None and decision.multi_label
+    write_hf(model, folder, tokenizer, labels=labels, multi_label=multi_label, dtype=dtype)
     if decision is not None:
         decision.write(folder)
     if card is not None:

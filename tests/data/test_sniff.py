@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from groundup.cli.main import run
 from groundup.data.reading.description import Asked, parse_columns, shorten
 from groundup.data.reading.examples import read_chat, read_examples, read_labelled, read_preferences
-from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE, TEXT, Layout
+from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, OF_TEXTS, PREFERENCE, TEXT, Layout
 from groundup.data.reading.sniff import sniff
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
@@ -64,7 +64,14 @@ def plain(example: Any) -> dict[str, Any]:
     """The fields of an example that are not empty; messages as [role, content]."""
     fields = {name.name: getattr(example, name.name) for name in dataclasses.fields(example)}
     return {
-        name: [[each.role, each.content] if isinstance(each, Message) else each["function"]["name"] for each in value]
+        name: [
+            [each.role, each.content]
+            if isinstance(each, Message)
+            else each
+            if isinstance(each, str)
+            else each["function"]["name"]
+            for each in value
+        ]
         if isinstance(value, tuple)
         else value
         for name, value in fields.items()
@@ -86,7 +93,7 @@ def test_data_of_another_layout_are_refused_not_read(name: str) -> None:
     for wanted in (LABELLED, CHAT_LAYOUTS, PREFERENCE):
         if not {layout, *SURE[name].get("also", [])} & set(wanted):
             assert sniff(FOLDER / name, Asked(wanted)).doubt, wanted
-    if layout not in ("text", "labelled") and "text" not in json.dumps(SURE[name].get("unused", [])):
+    if layout not in OF_TEXTS and "text" not in json.dumps(SURE[name].get("unused", [])):
         assert sniff(FOLDER / name, Asked(TEXT)).doubt
 
 

@@ -9,7 +9,19 @@ from typing import Any
 
 from groundup.data.reading.decoding import AUTO, EncodingErrors, NotTextError
 from groundup.data.reading.extract import EXTRACTORS
-from groundup.data.reading.layouts import CHAT_LAYOUTS, LAYOUTS, PLURALS, ROLES, Layout, Match, flat, listed
+from groundup.data.reading.layouts import (
+    CHAT_LAYOUTS,
+    LABELLED,
+    LAYOUTS,
+    MULTI_LABELLED,
+    OF_TEXTS,
+    PLURALS,
+    ROLES,
+    Layout,
+    Match,
+    flat,
+    listed,
+)
 from groundup.data.reading.records import RowFormat
 from groundup.data.reading.source_report import Tally
 from groundup.errors import ConfigError, DataError
@@ -21,6 +33,7 @@ LOOSE_SUFFIXES = (*TEXT_SUFFIXES, ".json", *EXTRACTORS)
 FLAGS: Mapping[Layout, str] = {
     "text": "--text-column NAME (build: --set data.text_column=NAME)",
     "labelled": "--text-column NAME and --label-column NAME",
+    "multi-labelled": "--text-column NAME and --label-column NAME",
     "instruction": "--columns instruction=NAME,output=NAME",
     "conversation": "--columns messages=NAME",
     "prompt-completion": "--columns prompt=NAME,completion=NAME",
@@ -29,7 +42,7 @@ FLAGS: Mapping[Layout, str] = {
 
 LEARNED_BY: Mapping[Layout, str] = {
     "text": "pretrain",
-    "labelled": "finetune classifier",
+    **dict.fromkeys((*LABELLED, *MULTI_LABELLED), "finetune classifier"),
     **dict.fromkeys(CHAT_LAYOUTS, "finetune chat"),
 }
 
@@ -152,8 +165,8 @@ def _or(names: Iterable[str]) -> str:
 
 def _flags(wanted: Collection[Layout]) -> str:
     """The options that name the columns of these layouts, the simplest first."""
-    others = [layout for layout in wanted if layout not in ("text", "labelled")]
-    flags = [FLAGS[layout] for layout in ("text", "labelled") if layout in wanted]
+    others = [layout for layout in wanted if layout not in OF_TEXTS]
+    flags = list(dict.fromkeys(FLAGS[layout] for layout in reversed(OF_TEXTS) if layout in wanted))
     pairs = _or(" and ".join(ROLES[layout][0]) for layout in reversed(LAYOUTS) if layout in others)
     return _or([*flags, *([f"--columns ROLE=NAME,... ({pairs})"] if others else ())])
 

@@ -9,11 +9,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from groundup.data.documents import ChatExample, ConversationExample, Example, InstructionExample, PreferenceExample
+from groundup.data.documents import (
+    ChatExample,
+    ConversationExample,
+    Example,
+    InstructionExample,
+    MultiLabelExample,
+    PreferenceExample,
+)
 from groundup.data.processing.clean import clean
 from groundup.data.reading.description import Description
 from groundup.data.reading.records import BadRow, Row
-from groundup.data.reading.roles import filled_text_at, history_at, label_at, text_at, tools_at, transcript, turns_at
+from groundup.data.reading.roles import (
+    filled_text_at,
+    history_at,
+    label_at,
+    labels_at,
+    text_at,
+    tools_at,
+    transcript,
+    turns_at,
+)
 from groundup.tokenizer.chat import Message
 
 AnyExample = Example | ChatExample | PreferenceExample
@@ -28,6 +44,10 @@ def make_example(row: Row, found: Description, name: str) -> AnyExample:
 
 def _labelled(row: Row, roles: Mapping[str, str], name: str) -> Example:
     return Example(clean(text_at(row, roles["text"])).text, label_at(row, roles["label"]))
+
+
+def _multi_labelled(row: Row, roles: Mapping[str, str], name: str) -> MultiLabelExample:
+    return MultiLabelExample.of(clean(text_at(row, roles["text"])).text, labels_at(row, roles["labels"]))
 
 
 def _instruction(row: Row, roles: Mapping[str, str], name: str) -> ChatExample:
@@ -155,6 +175,7 @@ def _require_check(check: Any) -> None:
 
 MAKERS: Mapping[str, Callable[[Row, Mapping[str, str], str], AnyExample]] = {
     "labelled": _labelled,
+    "multi-labelled": _multi_labelled,
     "instruction": _instruction,
     "prompt-completion": _prompt_completion,
     "conversation": _conversation,

@@ -13,10 +13,18 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from groundup.data.documents import ChatExample, Example, PreferenceExample
+from groundup.data.documents import ChatExample, Example, MultiLabelExample, PreferenceExample
 from groundup.data.reading.distinct import same_text_key, without_repeats
 from groundup.data.reading.example_rows import AnyExample, make_example
-from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, PREFERENCE, Layout
+from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, MULTI_LABELLED, PREFERENCE, Layout
+from groundup.data.reading.multi_label import (
+    divided,
+    is_multi_label,
+    iterative_split,
+    require_label_sets,
+    with_label_column,
+    without_rare_labels,
+)
 from groundup.data.reading.named_labels import read_by_names, recognised
 from groundup.data.reading.records import BadRow, Row, SourceFile
 from groundup.data.reading.source_files import Source
@@ -50,6 +58,8 @@ def read_examples(
         found = options.describe(file)
 
         def make(row: Row) -> AnyExample:
+            if options.label_separator and "labels" in found.roles:
+                row = divided(row, found.roles["labels"], options.label_separator)
             example = make_example(row, found, file.name)
             if not isinstance(example, Example):
                 if example.id in seen:
@@ -84,6 +94,19 @@ def read_labelled(
     examples = [each for each in found if isinstance(each, Example)]
     require_classes(examples, source.spec)
     return examples
+
+
+def read_multi_labelled(
+    source: Source,
+    options: SourceOptions,
+    *,
+    report: SourceReport | None = None,
+    progress: Progress | None = None,
+) -> list[MultiLabelExample]:
+    """Return the texts of a source that have lists of labels, or labels between separators. Raises DataError as `read_examples`."""
+    options = with_label_column(source, options)
+    found = read_examples(source, options, MULTI_LABELLED, report=report, progress=progress)
+    return [each for each in found if isinstance(each, MultiLabelExample)]
 
 
 def read_chat(
@@ -174,10 +197,12 @@ def read_splits(
     """
     own = {name: _distinct(each, options, progress) for name, each in (given or {}).items()}
     examples = _apart([("train", _distinct(source, options, progress)), *own.items()], progress)
-    kept = _common_classes(examples["train"], min_per_class, source.spec, progress)
+    multi = require_label_sets(examples)
+    common, split = (without_rare_labels, iterative_split) if multi else (_common_classes, stratified_split)
+    kept = common(examples["train"], min_per_class, source.spec, progress)
     used = min(messages, len(kept))
     sizes = _sizes(used, own)
-    splits = {**stratified_split(kept, sizes, seed), **{name: examples[name] for name in own}}
+    splits = {**split(kept, sizes, seed), **{name: examples[name] for name in own}}
     progress.say("Used: " + ", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + ".")
     return {name: splits[name] for name in SPLITS}
 
@@ -193,8 +218,8 @@ def _sizes(used: int, given: Collection[str]) -> dict[str, int]:
 
 def _distinct(source: Source, options: SourceOptions, progress: Progress) -> Sequence[Example]:
     """Return the distinct labelled texts of a source, and say what was left out."""
-    examples = read_labelled(source, options, progress=progress)
-    distinct = without_repeats(examples)
+    read = read_multi_labelled if is_multi_label(source, options) else read_labelled
+    distinct = without_repeats(examples := read(source, options, progress=progress))
     progress.say(
         f"{source.spec}: {len(examples):,} texts, {len(distinct.examples):,} distinct ({distinct.repeats:,} repeats, "
         f"{distinct.conflicts:,} with two labels, {distinct.empty:,} empty left out)."

@@ -1,4 +1,4 @@
-"""Which layout the rows of a file have: text, labelled, instruction, conversation, prompt-completion or preference.
+"""Which layout the rows of a file have: text, labelled, multi-labelled, instruction, conversation, prompt-completion or preference.
 
     columns and first rows -> match() per layout -> those that fit -> choose() -> Match(layout, roles, doubt)
 
@@ -19,6 +19,7 @@ from groundup.data.reading.roles import (
     history_at,
     is_named,
     label_at,
+    named_labels_at,
     normal_name,
     text_at,
     tools_at,
@@ -26,7 +27,7 @@ from groundup.data.reading.roles import (
     turns_at,
 )
 
-Layout = Literal["preference", "conversation", "instruction", "prompt-completion", "labelled", "text"]
+Layout = Literal["preference", "conversation", "instruction", "prompt-completion", "labelled", "multi-labelled", "text"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "preference": (("chosen", "rejected"), ("prompt", "system")),
@@ -34,6 +35,7 @@ ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "instruction": (("instruction", "output"), ("input", "system", "history")),
     "prompt-completion": (("prompt", "completion"), ("system",)),
     "labelled": (("text", "label"), ()),
+    "multi-labelled": (("text", "labels"), ()),
     "text": (("text",), ()),
 }
 """Layout -> the roles that it requires, and those that it may have; a layout with more in a row stands first."""
@@ -43,10 +45,14 @@ PLURALS: Mapping[str, str] = {
     "instruction": "instructions",
     "prompt-completion": "prompts with completions",
     "labelled": "labelled texts",
+    "multi-labelled": "texts with lists of labels",
     "text": "texts",
 }
 TEXT: tuple[Layout, ...] = ("text",)
 LABELLED: tuple[Layout, ...] = ("labelled",)
+MULTI_LABELLED: tuple[Layout, ...] = ("multi-labelled",)
+# A text and what is said of it: what else stands in a row may change its meaning.
+OF_TEXTS: tuple[Layout, ...] = (*LABELLED, *MULTI_LABELLED, *TEXT)
 PREFERENCE: tuple[Layout, ...] = ("preference",)
 CHAT_LAYOUTS: tuple[Layout, ...] = ("conversation", "instruction", "prompt-completion")
 SPEAKER_COLUMNS = ("role", "speaker", "from")
@@ -75,6 +81,7 @@ class Match:
 VALUES: Mapping[str, Callable[[Row, str], Any]] = {
     "text": text_at,
     "label": label_at,
+    "labels": named_labels_at,
     "instruction": filled_text_at,
     "output": filled_text_at,
     "input": text_at,
@@ -115,9 +122,7 @@ def choose(
         fits = " and ".join(f"{PLURALS[each.layout]} ({listed(each.roles)})" for each in kept)
         return replace(best, doubt=f"it fits {fits}", fits=tuple(each.layout for each in kept))
     if best.layout == "text" and not named and not layout:
-        whole = next(
-            (each for each in found if each.layout not in ("labelled", "text") and _has_columns(each, best)), None
-        )
+        whole = next((each for each in found if each.layout not in OF_TEXTS and _has_columns(each, best)), None)
         if whole:
             return replace(best, doubt=f"it holds {PLURALS[whole.layout]} ({listed(whole.roles)}), not texts")
     if best.layout == "preference" and "prompt" not in best.roles and not _has_prompts(best.roles["chosen"], rows):
@@ -222,6 +227,8 @@ def _covers(one: Match, other: Match, rows: Sequence[Row]) -> bool:
     """Return whether all that `other` would read is in `one`: its columns, or columns made of them (a "text" of instruction and output)."""
     if LAYOUTS.index(one.layout) > LAYOUTS.index(other.layout):
         return False
+    if one.layout == "labelled" and other.layout == "multi-labelled":  # one label a text, and a list beside it
+        return True
     more = set(other.roles.values()) - set(one.roles.values())
     parts = [column for role, column in one.roles.items() if role not in ("input", "system", "history", "rejected")]
     return all(_made_of(column, parts, rows) for column in more)
@@ -247,7 +254,7 @@ def _doubt_of_rest(best: Match, columns: Sequence[str], rows: Sequence[Row]) -> 
     rest = {column: normal_name(column) for column in columns if column not in best.roles.values()}
     for column, name in rest.items():
         values = [row.values.get(column) for row in rows]
-        if best.layout in ("labelled", "text"):
+        if best.layout in OF_TEXTS:
             if name in SPEAKER_COLUMNS:
                 return f"{column!r} makes its rows messages of conversations, one a row"
             if _is_second_text(column, best.roles["text"], rows):

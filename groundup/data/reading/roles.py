@@ -22,6 +22,10 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("label", "labels", "class", "category", "target", "sentiment", "emotion", "intent", "topic", "stars", "rating"),
         *("polarity", "tag", "class_index", "class_name", "label_text", "label_name", "is_spam", "v1", "score"),
     ),
+    "labels": (
+        *("labels", "label", "tags", "tag", "categories", "category", "topics", "topic", "classes", "class", "emotions", "emotion"),
+        *("intents", "intent", "genres", "targets", "target", "label_names", "label_text"),
+    ),
     "instruction": ("instruction", "instructions"),
     "input": ("input", "context"),
     "output": ("output", "response", "answer", "completion"),
@@ -107,6 +111,29 @@ def label_at(row: Row, column: str) -> str:
             raise BadRow(f"its label ('{column}') is empty")
         return label
     raise BadRow(f"'{column}' is not a label but {type(value).__name__}")
+
+
+def labels_at(row: Row, column: str) -> tuple[str, ...]:
+    """Return the labels in a column, a list of distinct ones that may be empty. Raises BadRow.
+
+    >>> labels_at(Row(1, {"tags": ["delivery", "complaint"]}), "tags")
+    ('delivery', 'complaint')
+    """
+    value = row.values.get(column)
+    if not isinstance(value, list):
+        raise BadRow(f"'{column}' is not a list of labels but {'missing' if value is None else type(value).__name__}")
+    labels = tuple(label_at(Row(row.line, {column: each}), column) for each in value)
+    if len(set(labels)) < len(labels):
+        raise BadRow(f"'{column}' names a label twice")
+    return labels
+
+
+def named_labels_at(row: Row, column: str) -> tuple[str, ...]:
+    """Return the labels in a column where they are texts: a list of numbers may be anything. Raises BadRow."""
+    value = row.values.get(column)
+    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+        raise BadRow(f"'{column}' is not a list of texts")
+    return labels_at(row, column)
 
 
 def turns_at(row: Row, column: str, speaker: Role | None = None) -> tuple[Message, ...]:

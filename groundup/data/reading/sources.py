@@ -60,6 +60,8 @@ class SourceOptions:
     """The layouts that are read; others are refused."""
     label_from: str = ""
     """Where labels are: in a "column", or the "name" of a text's file or folder (see `named_labels`); "": it is recognised."""
+    label_separator: str = ""
+    """What stands between the labels in a column of texts that have several; "": they stand in lists, or there is one."""
     subjects: bool = False
     """Whether the name of an e-mail ends with its subject."""
 
@@ -78,8 +80,10 @@ class SourceOptions:
     @property
     def asked(self) -> Asked:
         """What the sniffer is asked: of the columns that were named, those of wanted roles."""
-        named = {"text": self.text_column, "label": self.label_column, **self.columns}
+        named = {"text": self.text_column, "label": self.label_column, "labels": self.label_column, **self.columns}
         roles = {role for layout in self.wanted for part in ROLES[layout] for role in part}
+        if "label" in roles:
+            named.pop("labels")
         given = {role: column for role, column in named.items() if column and role in roles}
         wanted = [layout for layout in self.wanted if self.layout in ("", layout)] or self.wanted
         return Asked(wanted, given, self.layout, self.encoding_errors, self.encoding)

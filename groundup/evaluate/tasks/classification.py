@@ -15,7 +15,6 @@ from typing import Any
 from groundup.data.documents import Example
 from groundup.data.reading.distinct import without_repeats
 from groundup.data.reading.examples import read_labelled, stratified_split
-from groundup.data.reading.layouts import LABELLED
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.generate import require_room
@@ -23,7 +22,7 @@ from groundup.engine.score import score
 from groundup.errors import DataError, MissingExtra, ModelError
 from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
 from groundup.evaluate.paired import f1_difference, share_difference
-from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
+from groundup.evaluate.task import HeldOut, PerItem, Task, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
@@ -175,6 +174,11 @@ class Classification:
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Measure a classifier. Raises ModelError for a language model, or a classifier without these labels."""
+        if opened.decision.multi_label:
+            raise ModelError(
+                f"{opened.path} gives a text several labels, and these texts have one each.",
+                fix="Give texts with lists of labels, or --label-separator.",
+            )
         unknown = {example.label for example in self.examples} - set(opened.labels)
         if opened.labels and unknown:
             raise ModelError(
@@ -266,7 +270,7 @@ def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
     return ids if ids[-1] in tokenizer.special.stop_ids else [*ids, tokenizer.special.eos_id]
 
 
-def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+def label_tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
     """Return the task on at most `items` examples, chosen by hash: a classifier predicts, a language model is asked."""
     examples = without_repeats(read_labelled(data.source, data.options, progress=progress)).examples
     labels, unseen = labels_of(examples), list(data.unseen(examples))
@@ -277,6 +281,3 @@ def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
     if kind == "classifier":
         return [Classification(chosen, positive)]
     return [ZeroShot(chosen, labels, positive, question=data.question, items=data.items)]
-
-
-LABELS = TaskKind("labels", _tasks, layouts=LABELLED, prefer="spam")

@@ -57,9 +57,9 @@ def run(context: StageContext) -> StageResult:
     results = fit_classifier(opened, splits, runs, config, compute=compute, progress=progress, card=card)
     results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
     size = scaled(table.zero_shot, percent)
-    results = add_baselines(
-        results, opened, splits, runs, question=table.question, zero_shot_items=size, compute=compute, progress=progress
-    )
+    asked: dict[str, Any] = {"question": table.question, "zero_shot_items": size}
+    asked["few_shot"] = 0  # longer prompts: the stage's time has no room for them
+    results = add_baselines(results, opened, splits, runs, **asked, compute=compute, progress=progress)
     results = with_pretraining_worth(results, splits, runs, context, seed, started)
     return described(results, sizes, percent)
 

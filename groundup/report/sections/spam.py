@@ -24,6 +24,7 @@ from groundup.report.sections.spam_charts import (
     label_charts,
     learning_chart,
 )
+from groundup.report.sections.spam_label_sets import label_set_parts
 from groundup.report.values import JsonObject, MeasuredFraction, matrix, measured, number, table, tables, text, texts
 
 HEAT_LEVELS = 8
@@ -36,6 +37,8 @@ ROOM_BELOW_CHANCE = 0.06
 def parts(report: ReportData) -> Sequence[Child] | str:
     """The classifier against its baselines."""
     results = report.run("spam").results
+    if results.get("multi_label") is True:
+        return label_set_parts(results)
     models = _scored(results, "models")
     if not models:
         return "no classifier has been trained"
@@ -94,7 +97,17 @@ def _same_messages(results: JsonObject) -> Node | None:
     rows = [[_name(model), *_cells(model, found), _lead(model)] for model, found in models]
     head = ["model", "accuracy", "95 % interval", "F1", "classifier minus it, paired"]
     made = data_table("Every method on these messages", head, rows, figures=(1, 2, 3, 4))
-    return more(f"The {count(asked)} messages that the base model was asked about (zero-shot)", question, made)
+    shots, tried = number(results, "few_shot", "shots"), tables(results, "few_shot", "tried")
+    of_each = ", ".join(f"{count(number(e, 'shots'))}: {percent(number(e, 'accuracy'))}" for e in tried)
+    chosen = (
+        f" (accuracy on {count(number(tried[0], 'n'))} validation messages by their number: {of_each})" if tried else ""
+    )
+    shown = (
+        node("p", f"Few-shot: it was shown {count(shots)} training messages of each label before.{chosen}")
+        if shots
+        else None
+    )
+    return more(f"The {count(asked)} messages that the base model was asked about (zero-shot)", question, shown, made)
 
 
 def _name(model: JsonObject) -> Node:

@@ -89,7 +89,10 @@ def read_classify(value: dict[str, Any]) -> ClassifyRequest:
 
 
 def classify_answer(model: str, found: Sequence[dict[str, Any]]) -> JSON:
-    """Return, for each text, its label and the probability of every label, most probable first; of an "unsure" one also the guess."""
+    """Return, for each text, its label and the probability of every label, most probable first; of an "unsure" one also the guess.
+
+    A classifier of several labels a text gives `labels`, those that reach their thresholds, in place of `label` and `probability`.
+    """
     data = [{"index": index, **decided} for index, decided in enumerate(found)]
     return {"object": "list", "model": model, "data": data}
 

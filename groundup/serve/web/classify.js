@@ -39,11 +39,17 @@ export class Classify {
 
 function summary(data) {
   const counts = new Map();
-  for (const { label } of data) counts.set(label, (counts.get(label) ?? 0) + 1);
+  for (const label of data.flatMap(said)) counts.set(label, (counts.get(label) ?? 0) + 1);
   return [...counts].map(([label, count]) => `${count} ${label}`).join(", ");
 }
 
-function card(model, text, { label, probability, probabilities }) {
+/** The labels of a verdict: one, or of a classifier of several labels those that reach their thresholds. */
+function said({ label, labels }) {
+  return labels ? (labels.length ? labels : ["no label"]) : [label];
+}
+
+function card(model, text, verdict) {
+  const { probability, probabilities } = verdict;
   const words = node("p", { class: "said" }, text);
   const bars = Object.entries(probabilities).map(([name, p]) =>
     node("li", {}, node("span", {}, name), node("meter", { min: 0, max: 1, value: p, "aria-label": `${name} ${percent(p)}` }), node("span", {}, percent(p))),
@@ -60,7 +66,8 @@ function card(model, text, { label, probability, probabilities }) {
       why.disabled = false;
     }
   });
-  const head = node("h3", {}, label, " ", node("span", { class: "quiet" }, percent(probability)));
+  const sure = probability === undefined ? null : node("span", { class: "quiet" }, percent(probability));
+  const head = node("h3", {}, said(verdict).join(", "), " ", sure);
   return node("li", { class: "card" }, head, words, node("ul", { class: "bars" }, bars), why, told);
 }
 
