@@ -30,6 +30,9 @@ REFUSED: Mapping[str, tuple[Any, str]] = {
     "find_wrong_labels": (False, "confident learning compares labels of which a text has one"),
 }
 
+# Ways to train whose regressions have one label a text.
+ONE_LABEL_TRAINING = ("stacked", "auto")
+
 
 class MultiLabelMessages(Messages):
     """The examples of all splits, each with none, one or several labels."""
@@ -102,4 +105,8 @@ def messages_of(splits: Mapping[str, Sequence[Example]], options: Mapping[str, A
     for name, (nothing, why) in REFUSED.items():
         if options[name] != nothing:
             raise ConfigError(f"{name} does not apply to texts with several labels: {why}.", fix="Leave it out.")
+    if options["train"] in ONE_LABEL_TRAINING:
+        raise ConfigError(
+            f"train = {options['train']} is for texts of one label each.", fix="Use last-block, head, lora or all."
+        )
     return MultiLabelMessages.of(splits)
