@@ -75,6 +75,7 @@ def test_the_model_gains_on_the_texts_and_what_it_forgot_is_measured(root: Path,
         and taught.facts["steps"] == results["steps"] == 40
     )
     verify_folder(root / "build/teach")
+    assert not (root / "build/teach/checkpoints").exists(), "they would be six times the model"
 
 
 def test_general_text_has_its_share_and_no_held_out_text_is_read(root: Path, taught: StageResult) -> None:

@@ -82,8 +82,9 @@ def run(context: StageContext) -> StageResult:
     if not table.steps:
         benchmark = Benchmark(shards, start.tokenizer, context.compute, progress, run_s=context.seconds)
         fit, training_s = fit_in_time(context, benchmark, candidate, most, measured_tokens, started)
+    runs = RunFolder(context.folder)
     results = pretrain(
-        *(shards, start.tokenizer, candidate.shape, fit, RunFolder(context.folder)),
+        *(shards, start.tokenizer, candidate.shape, fit, runs),
         compute=context.compute,
         progress=progress,
         card=card_of(context, table, start),
@@ -92,6 +93,9 @@ def run(context: StageContext) -> StageResult:
         start=start,
         forgetting=tasks,
     )
+    shutil.rmtree(
+        runs.checkpoints, ignore_errors=True
+    )  # each three times as large as the model, and a finished stage is not resumed
     return described(results, table)
 
 
