@@ -47,7 +47,7 @@ def test_the_figures_of_each_label_stand_in_place_of_a_confusion_matrix(rewrite:
         "83.0",
         "0.868",
         "0.41",
-        "+0.040 (0.010 to 0.070): better",
+        "+0.040 (0.010 to 0.070)",
         "Does the label {label} fit?",
         "no label",
     ):

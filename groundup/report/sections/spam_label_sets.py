@@ -32,34 +32,24 @@ def _methods(results: JsonObject) -> Node:
     made = _method_table("Methods on test messages", tables(results, "models"))
     caption = (
         "Micro F1 is that of all pairs of a message and a label; a message is all right where its labels are all said and no other. "
-        "Intervals are at 95 %, over messages; the lead is paired."
+        "In brackets 95 % intervals, over messages; the last column is micro F1 on the same messages."
     )
     return figure(caption, made, class_="")
 
 
 def _method_table(title: str, models: list[JsonObject]) -> Node:
-    head: list[Child] = [
-        "method",
-        "micro F1",
-        "95 % interval",
-        "macro F1",
-        "all right",
-        "messages",
-        "classifier minus it",
-    ]
+    head: list[Child] = ["method", "micro F1", "macro F1", "all right", "classifier minus it, paired"]
     rows: list[list[Child]] = [
         [
             foreign(text(model, "name")),
-            fixed(number(model, "micro_f1", "value"), 3),
-            _interval(table(model, "micro_f1")),
+            f"{fixed(number(model, 'micro_f1', 'value'), 3)} ({_interval(table(model, 'micro_f1'))})",
             fixed(number(model, "macro_f1", "value"), 3),
             percent(number(model, "exact_match", "value")),
-            count(number(model, "exact_match", "n")),
             _lead(table(model, "lead", "micro_f1")),
         ]
         for model in models
     ]
-    return data_table(title, head, rows, figures=range(1, 7))
+    return data_table(title, head, rows, figures=range(1, 5))
 
 
 def _interval(found: JsonObject) -> str:
@@ -68,12 +58,9 @@ def _interval(found: JsonObject) -> str:
 
 
 def _lead(found: JsonObject) -> str:
-    """The lead in micro F1 on the same messages, with what it means."""
+    """The lead in micro F1 on the same messages, with its interval."""
     value, interval = number(found, "value"), _interval(found)
-    if value is None or not interval:
-        return ""
-    meaning = {"better": "better", "worse": "worse"}.get(text(found, "verdict"), "no clear difference")
-    return f"{value:+.3f} ({interval}): {meaning}"
+    return f"{value:+.3f} ({interval})" if value is not None and interval else ""
 
 
 def _labels(results: JsonObject) -> Node | None:
