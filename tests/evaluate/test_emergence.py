@@ -91,7 +91,8 @@ def test_a_curve_over_sizes_is_ordered_by_parameters_and_takes_the_longest_runs_
 
 
 def test_a_curve_over_shots_has_a_point_for_each_number(opened: OpenModel, tmp_path: Path) -> None:
-    save_model(opened.model, tmp_path / "m", opened.tokenizer)
+    config = dataclasses.replace(opened.config, context_tokens=512)
+    save_model(LanguageModel(config), tmp_path / "m", opened.tokenizer)
     results = groundup.run_suites(tmp_path / "m", "copying", items=30, shots=(2, 0, 1), over="shots")
     accuracy, _ = results["curves"]
     assert [point["x"] for point in accuracy["points"]] == [0, 1, 2] and accuracy["task"] == "copying"

@@ -42,6 +42,7 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
             _forgotten(run),
             "general text before and after, bits per byte, with the paired difference: what was forgotten",
         ),
+        (_unlearned(run), "questions right before and after, with the paired difference in points"),
         (percent(number(run.results, "supervised_share"), 0), "of the tokens count in the loss (answers only)"),
         (count(number(run.last_step, "step")), "steps"),
     )
@@ -60,6 +61,15 @@ def _forgotten(run: RunRecord) -> str:
     if before is None or after is None:
         return ""
     return f"{before:.3f} to {after:.3f}: {_loss_change(table(found, 'difference'), digits=3)}"
+
+
+def _unlearned(run: RunRecord) -> str:
+    """The accuracy in multiple choice before and after; "" of older runs, which did not measure it."""
+    found = table(run.results, "forgetting", "multiple_choice")
+    change = table(found, "difference")
+    if not (points := paired_points(change)):
+        return ""
+    return f"{percent(number(found, 'before'))} to {percent(number(found, 'after'))}: {points}, {meaning(change)}"
 
 
 def _checked(evaluated: JsonObject) -> Node | None:
