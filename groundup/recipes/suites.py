@@ -38,15 +38,20 @@ MIN_SNAPSHOTS, MAX_SNAPSHOTS = 4, 16
 
 def measure_suites(context: StageContext, models: Mapping[str, OpenModel], texts: Sequence[str]) -> dict[str, Any]:
     """Measure the models on the recipe's suites, and the own model's snapshots on some of them. Raises ConfigError for an unknown suite."""
-    asked = suite_tasks(suites_named(context.recipe.evaluate.suites), models, SuiteOptions(seed=context.seed), Silent())
+    suites, options = suites_named(context.recipe.evaluate.suites), SuiteOptions(seed=context.seed)
+    try:
+        asked = suite_tasks(suites, models, options, context.progress)
+    except DataError as error:  # a model of a very short context
+        context.progress.say(f"      suites are not measured: {error.message}")
+        return {}
     whole = [task for task in asked if isinstance(task, SuiteTask)]
     percent = context.fix("suites_percent", lambda: affordable_percent(whole, models[BASE], context))
     tasks = [first_part(task, max(MIN_ITEMS, round(len(task.items) * percent / 100))) for task in whole]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
-    suites = {task.suite.name: page_values(task, found, context) for task in tasks}
+    values = {task.suite.name: page_values(task, found, context) for task in tasks}
     curve_tasks: list[Task] = [first_part(task, CURVE_ITEMS) for task in whole if task.suite.name in CURVE_SUITES]
     curve_tasks.append(BitsPerByte(sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS)))
-    return {"suites": suites, "curves": own_curves(context, models[OWN], curve_tasks), "percent": percent}
+    return {"suites": values, "curves": own_curves(context, models[OWN], curve_tasks), "percent": percent}
 
 
 def first_part(task: SuiteTask, count: int) -> SuiteTask:

@@ -60,7 +60,7 @@ def _band(suite: SuiteRows, shown: Sequence[str], x: Scale, top: float) -> Node:
     group = node("g")
     if suite.chance is not None:
         place, bottom = x(suite.chance), top + HEAD + ROW * len(shown) + 2
-        group.append(node("line", x1=place, x2=place, y1=top + HEAD - 4, y2=bottom, class_="chance-line"))
+        group.append(node("line", x1=place, x2=place, y1=top + HEAD - 1, y2=bottom, class_="chance-line"))
     guessed = f", chance {percent(suite.chance, 0)}" if suite.chance is not None else ""
     quiet = node("tspan", f"  n = {count(suite.n)}{guessed}", class_="quiet-text")
     group.append(node("text", suite.heading, quiet, x=x.start, y=top + 15, class_="suite-name"))
