@@ -46,7 +46,7 @@ def row(point: Mapping[str, Any], chance: float | None, low: float, high: float)
     """Return a point with its interval and the place of chance, COLUMNS wide.
 
     >>> row({"value": 0.6, "low": 0.5, "high": 0.7}, 0.25, 0.0, 1.0)[:30].rstrip()
-    '          ┊         ────●───'
+    '          ┊         ───●────'
     """
 
     def place(value: float) -> int:
