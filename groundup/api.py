@@ -546,29 +546,29 @@ def run_suites(
     shots: Sequence[int] = (0,),
     items: int | None = None,
     template: Literal["auto", "plain", "chat"] = "auto",
+    over: Literal["steps", "sizes", "shots"] | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure language models on evaluation suites by name, in the form of `evaluate/run.py`; "written" stands for all packaged ones.
 
-    `shots`: numbers of worked examples before each item. `items`: at most so many of each suite. Raises ConfigError, DataError, ModelError.
+    "text" stands for the bits per byte of the held-out text of the first model's run. `shots`: numbers of worked examples before each item.
+    `items`: at most so many of each suite. `over`: curves over the snapshots of runs, over the sizes of a sweep or of several models, or over the
+    numbers of shots (`evaluate/emergence.py`). Raises ConfigError, DataError, ModelError.
 
     >>> results = groundup.run_suites("runs/mine", "grammar", items=100)
     >>> [row["metric"] for row in results["rows"]]
     ['accuracy']
     """
     from groundup.device import select_compute
-    from groundup.evaluate.run import evaluate
-    from groundup.evaluate.suite import SuiteOptions, suite_tasks
-    from groundup.evaluate.suites.registry import suites_named
-    from groundup.weights.model_io import open_model
+    from groundup.evaluate.suite import SuiteOptions
+    from groundup.evaluate.suite_evaluation import evaluate_suites
 
-    suites = suites_named([tasks] if isinstance(tasks, str) else tasks)
+    names = [tasks] if isinstance(tasks, str) else tasks
     options = SuiteOptions(tuple(shots), items, template, seed)
-    compute, progress = select_compute(device), progress or Silent()
-    opened = {name: open_model(name, compute, progress=progress) for name in distinct_names(models)}
-    return evaluate(opened, suite_tasks(suites, opened, options, progress), compute=compute, progress=progress)
+    told: dict[str, Any] = {"compute": select_compute(device), "progress": progress or Silent()}
+    return evaluate_suites(distinct_names(models), names, options, over, **told)
 
 
 def distinct_names(models: AnyPath | Sequence[AnyPath]) -> list[str]:

@@ -19,7 +19,7 @@ PAGES = [
     "CHANGELOG.md",
     *(
         f"docs/{page}.md"
-        for page in ("tour", "glossary", "log", "benchmarks", "large", "serving", "security", "processing")
+        for page in ("tour", "glossary", "log", "benchmarks", "large", "serving", "security", "processing", "evaluate")
     ),
     *(str(page.relative_to(ROOT)) for page in CONCEPTS),
 ]

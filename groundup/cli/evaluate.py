@@ -12,6 +12,8 @@ from groundup.cli.plain import plain
 from groundup.errors import ConfigError
 from groundup.files import write_json
 
+PICTURES = (".png", ".svg")
+
 
 def command(
     models: Annotated[list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")],
@@ -22,7 +24,9 @@ def command(
     tasks: Annotated[
         str,
         Option(
-            "--tasks", metavar="A,B,...", help="Suites of items by name in place of data; 'written': all packaged ones."
+            "--tasks",
+            metavar="A,B,...",
+            help="Suites of items by name in place of data; 'written': all packaged ones; 'text': held-out text of a run.",
         ),
     ] = "",
     shots: Annotated[
@@ -31,6 +35,15 @@ def command(
     template: Annotated[
         Literal["auto", "plain", "chat"], Option("--template", help="How --tasks are asked; auto: as each suite says.")
     ] = "auto",
+    over: Annotated[
+        Literal["steps", "sizes", "shots"] | None,
+        Option(
+            "--over", help="Curves of --tasks over a run's snapshots, a sweep's (or several models') sizes, or --shots."
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, Option("--plot", callback=options.file_to_write, help="Draw the curves of --over: .png or .svg.")
+    ] = None,
     kind: Annotated[
         str | None, Option("--as", help="Kind of DATA: answers, labels or text; default: detected.")
     ] = None,
@@ -67,12 +80,17 @@ def command(
         groundup evaluate runs/mine runs/other --data held-out/ --as text
         groundup evaluate smollm2-135m-instruct --tasks written --items 100
         groundup evaluate runs/mine smollm2-135m-instruct --tasks grammar,copying --shots 0,4
+        groundup evaluate runs/mine --tasks grammar,copying,text --over steps --plot curves.png
+        groundup evaluate runs/law --tasks grammar,text --over sizes
     """
+    require_plot(plot, over)
+    if over and not tasks:
+        raise ConfigError("--over is of suites.", fix="Name them: --tasks grammar,copying,text")
     if tasks:
         if data is not None:
             raise ConfigError("--data and --tasks are two ways to say what is measured.", fix="Give one of them.")
         results = run_suites(
-            *(models, named(tasks)), shots=numbers(shots), items=items, template=template, seed=seed,
+            *(models, named(tasks)), shots=numbers(shots), items=items, template=template, over=over, seed=seed,
             device=device, progress=console_progress(),
         )  # fmt: skip
     else:
@@ -83,7 +101,44 @@ def command(
         )  # fmt: skip
     if out is not None:
         write_json(out, results)
-    print_result(lines(results), results, as_json)
+    if plot is not None:
+        draw(results["curves"], plot)
+    print_result(lines(results) if over is None else over_lines(results, plot), results, as_json)
+
+
+def require_plot(plot: Path | None, over: str | None) -> None:
+    """Raise ConfigError for a picture of no curves or in a format that is not drawn."""
+    if plot is not None and over is None:
+        raise ConfigError("--plot draws the curves of --over.", fix="Give --over steps, sizes or shots as well.")
+    if plot is not None and plot.suffix not in PICTURES:
+        raise ConfigError(f"--plot {plot} has no picture's suffix.", fix=f"Use {' or '.join(PICTURES)}.")
+
+
+def draw(curves: list[dict[str, Any]], file: Path) -> None:
+    """Write the picture. Raises MissingExtra (matplotlib), DiskError."""
+    from groundup.files import atomic_file
+    from groundup.lab.drawing.curves import draw_curves
+
+    figure = draw_curves(curves)
+    with atomic_file(file) as temporary:
+        figure.savefig(temporary, format=file.suffix[1:], dpi=160)
+
+
+def over_lines(results: dict[str, Any], plot: Path | None) -> list[str]:
+    """Return the curves, the paired difference of the last point from the first, and which items the training text has."""
+    from groundup.cli.curve_lines import curve_lines
+
+    changes = [change_line(row) for row in results["changes"]]
+    drawn = [f"drawn: {plot}"] if plot else []
+    return [*curve_lines(results["curves"]), *changes, *overlap_lines(results), *drawn]
+
+
+def overlap_lines(results: dict[str, Any]) -> list[str]:
+    """Return of each suite how many items stand in the training text of a model."""
+    from groundup.evaluate.memorisation import overlap_line
+
+    of = results.get("overlap", {})
+    return [overlap_line(name, plain(model), found) for name, models in of.items() for model, found in models.items()]
 
 
 def named(text: str) -> list[str]:
@@ -109,6 +164,7 @@ def lines(results: dict[str, Any]) -> list[str]:
         *table(headers, rows),
         *settings(results["rows"]),
         *changes,
+        *overlap_lines(results),
         *answers(results),
     ]
 

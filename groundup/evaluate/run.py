@@ -89,16 +89,26 @@ def evaluate(
     for task in tasks:
         of_task: dict[str, TaskResult] = {}
         for name, opened in models.items():
-            started = time.monotonic()
-            of_task[name] = result = task.measure(opened, compute=compute, progress=progress)
-            elapsed_s = round(time.monotonic() - started, 2)
-            for measure in result.measures:
-                row = {"task": task.name, "model": name, **measure.plain(), "elapsed_s": elapsed_s}
-                results["rows"].append({**row, **result.settings})
-                progress.say(f"{task.name}, {name}: {describe(measure)}")
+            of_task[name], rows = measured(task, name, opened, compute=compute, progress=progress)
+            results["rows"] += rows
         results["changes"] += changes(task.name, of_task)
         results["details"][task.name] = {name: dict(result.details) for name, result in of_task.items()}
     return results
+
+
+def measured(
+    task: Task, name: str, opened: OpenModel, *, compute: Compute, progress: Progress
+) -> tuple[TaskResult, list[dict[str, Any]]]:
+    """Measure a model on a task, say its figures, and return the result and its rows."""
+    started = time.monotonic()
+    result = task.measure(opened, compute=compute, progress=progress)
+    elapsed_s = round(time.monotonic() - started, 2)
+    rows = []
+    for measure in result.measures:
+        row = {"task": task.name, "model": name, **measure.plain(), "elapsed_s": elapsed_s}
+        rows.append({**row, **result.settings})
+        progress.say(f"{task.name}, {name}: {describe(measure)}")
+    return result, rows
 
 
 def changes(task: str, results: Mapping[str, TaskResult]) -> list[dict[str, Any]]:

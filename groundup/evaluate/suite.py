@@ -201,13 +201,12 @@ def suite_tasks(
                 fix=f"Give at most {len(items) - 1}; 0 to 8 are usual.",
             )
         pool, rest = shots_first(items, most)
-        measured = rest[: options.items]
-        for count in sorted(set(options.shots)) if takes_shots else [0]:
-            shots = tuple(shot for item in pool[:count] if (shot := item.shot))
-            task = SuiteTask(suite, tuple(measured), shots, options.template)
-            fitting = those_that_fit(task, models, progress)
-            if fitting:
-                tasks.append(dataclasses.replace(task, items=tuple(fitting)))
+        counts = sorted(set(options.shots)) if takes_shots else [0]
+        shots = [tuple(shot for item in pool[:count] if (shot := item.shot)) for count in counts]
+        of_suite = [SuiteTask(suite, tuple(rest[: options.items]), each, options.template) for each in shots]
+        while of_suite and not (fitting := those_that_fit(of_suite[-1], models, progress)):
+            of_suite.pop()  # with fewer examples there may be room
+        tasks += [dataclasses.replace(task, items=tuple(fitting)) for task in of_suite]
     if not tasks:
         named = ", ".join(suite.name for suite in suites)
         raise DataError(f"No item of {named} fits the models' contexts.", fix="Use a model with a longer context.")

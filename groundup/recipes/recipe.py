@@ -245,6 +245,9 @@ class EvaluateStage(StageConfig):
     answer_tokens: Count = 48
     side_by_side: Count = 8
     """Further held-out answers that are shown but not checked."""
+    suites: tuple[str, ...] = ("grammar", "copying", "multiple_choice", "arithmetic", "emotions")
+    """Evaluation suites for all models, as of `evaluate --tasks`, a part of each by the time; [] for none."""
+    key_of_default = {"suites": None}
 
 
 class ExportStage(StageConfig):
@@ -327,6 +330,10 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     parse_duration(recipe.budget)
     if not recipe.data.sources:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
+    if recipe.evaluate.suites != EvaluateStage().suites:
+        from groundup.evaluate.suites.registry import suites_named  # with torch, so for named ones only
+
+        suites_named(recipe.evaluate.suites)
     windows = {name: getattr(recipe.pretrain, name) for name in WINDOWS}
     _ = recipe.data.config, recipe.mixture, pretraining_config(1, windows)
     if recipe.teach and recipe.teach.general.title in [source.title for source in recipe.data.sources]:

@@ -13,6 +13,7 @@ from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.attention import ATTENTION
 from groundup.report.sections.chat import CHAT
 from groundup.report.sections.data import DATA
+from groundup.report.sections.emergence import EMERGENCE
 from groundup.report.sections.export import EXPORT
 from groundup.report.sections.lineage import LINEAGE, REPEAT
 from groundup.report.sections.opening import opening
@@ -38,6 +39,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     TEACH,
     CHAT,
     PREFERENCE,
+    EMERGENCE,
     EXPORT,
     TIMES,
     LINEAGE,

@@ -1,5 +1,6 @@
 """What a model forgets: the same text before and after, item by item; a file in place of the packaged text; what is no worse is not called so."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from groundup.device import Compute
 from groundup.errors import DataError
-from groundup.evaluate.forgetting import SUITES, compared, forgetting_lines, general_text, measure, suites
+from groundup.evaluate.forgetting import QUESTIONS, SUITES, compared, forgetting_lines, general_text, measure, suites
 from groundup.evaluate.tasks.text import BitsPerByte
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
@@ -26,9 +27,14 @@ def opened() -> OpenModel:
     return OpenModel(LanguageModel(config), tokenizer, config, Path("a model"), "language")
 
 
+def with_context(opened: OpenModel, tokens: int) -> OpenModel:
+    config = replace(opened.config, context_tokens=tokens)
+    return replace(opened, model=LanguageModel(config), config=config)
+
+
 def test_the_packaged_text_has_enough_items_for_an_interval() -> None:
     task = general_text(None, Silent())
-    assert isinstance(task, BitsPerByte) and task.name == "general" and list(SUITES) == ["general"]
+    assert isinstance(task, BitsPerByte) and task.name == "general" and list(SUITES) == ["general", "multiple_choice"]
     assert len(task.texts) == 30 and all(200 < len(text) < 500 for text in task.texts)
     assert len(set(task.texts)) == 30
 
@@ -52,9 +58,26 @@ def test_an_unchanged_model_forgets_nothing_and_a_disturbed_one_does(opened: Ope
 
 def test_a_file_of_general_text_takes_the_place_of_the_packaged_one(opened: OpenModel, tmp_path: Path) -> None:
     (tmp_path / "general.txt").write_text("A hen and a fox. " * 10)
-    (task,) = suites(tmp_path / "general.txt", Silent())
+    task, _ = suites(tmp_path / "general.txt", Silent())
     assert isinstance(task, BitsPerByte) and task.name == "general" and "A hen" in task.texts[0]
     found = compared(*[measure((task,), opened, CPU, Silent())] * 2)["general"]
     assert found["difference"]["low"] is None and "interval" not in forgetting_lines({"general": found})[0]
     with pytest.raises(DataError):
         suites(tmp_path / "missing.txt", Silent())
+
+
+def test_questions_that_are_forgotten_are_worse_and_those_beyond_the_context_are_left_out(opened: OpenModel) -> None:
+    tasks = suites(None, Silent())
+    narrow, roomy = (with_context(opened, tokens) for tokens in (16, 512))
+    assert list(measure(tasks, narrow, CPU, Silent())) == ["general"]
+    before = measure(tasks, roomy, CPU, Silent())["multiple_choice"]
+    assert before.measures[0].metric == "accuracy" and before.measures[0].n == QUESTIONS
+    items = before.per_item
+    assert items is not None
+    forgot = replace(before, per_item=replace(items, totals=(0.0,) * QUESTIONS))
+    knew = replace(before, per_item=replace(items, totals=(1.0,) * QUESTIONS))
+    found = compared({"multiple_choice": knew}, {"multiple_choice": forgot})["multiple_choice"]
+    assert found["difference"]["verdict"] == "worse", "higher is better"
+    assert found["difference"]["p_value"] < 1e-9
+    [line] = forgetting_lines({"multiple_choice": found})
+    assert line.startswith("multiple choice: ") and "paired difference -100.0" in line

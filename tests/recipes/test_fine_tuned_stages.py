@@ -12,6 +12,7 @@ from groundup.data.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
+from groundup.evaluate.emergence import CurvePoint
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import read_json, verify_folder
 from groundup.model.config import ModelConfig
@@ -20,6 +21,7 @@ from groundup.progress import Silent
 from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import base, chat, evaluate, spam
+from groundup.recipes.suites import MIN_ITEMS, evenly_spread
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard, read_license
 from groundup.weights.formats import export
@@ -60,7 +62,8 @@ def test_the_own_model_is_measured_on_test_and_in_older_builds_on_validation(
     published: Path, build: Path, share: float, split: str
 ) -> None:
     prepare([Source(str(build / "texts"))], build / "data", DataConfig(test_fraction=share), progress=Silent())
-    recipe = load_recipe("quickstart", [f"chat.source={published / 'asked.jsonl'}", "evaluate.side_by_side=1"])
+    sets = [f"chat.source={published / 'asked.jsonl'}", "evaluate.side_by_side=1", 'evaluate.suites=["grammar"]']
+    recipe = load_recipe("quickstart", sets)
     context = StageContext(build / "evaluate", build, recipe, 600.0, CPU, Silent(), sizes={}, record=lambda: None)
     outcome = evaluate.run(context)
     found = read_json(build / "evaluate" / "results.json")
@@ -70,6 +73,18 @@ def test_the_own_model_is_measured_on_test_and_in_older_builds_on_validation(
     assert found["text"] == found["table"][-1]
     assert (found["text"]["split"], found["text"]["value"], found["text"]["n"]) == (split, expected.value, expected.n)
     assert f"own model {expected.value:.3f} bits per byte of {split} text (n = {expected.n} windows)" in outcome.line
+    suites = read_json(build / "evaluate" / "suites.json")
+    assert suites["curves"] == [], "this own model has no snapshots"
+    grammar = suites["suites"]["grammar"]
+    assert list(grammar["rows"]) == ["base", "chat", "own"] and grammar["change"]["value"] == 0
+    assert grammar["rows"]["own"]["n"] >= MIN_ITEMS and set(grammar["items"][0]["answers"]) == {"base", "chat", "own"}
+    assert grammar["overlap"]["overlapping"] == 0 and " suites" in outcome.line
+
+
+def test_snapshots_are_chosen_evenly_with_the_first_and_the_last() -> None:
+    points = [CurvePoint("own", str(step), Path(str(step)), step) for step in range(0, 160, 10)]
+    assert [point.x for point in evenly_spread(points, 4)] == [0, 50, 100, 150]
+    assert evenly_spread(points, 16) == points == evenly_spread(points, 99)
 
 
 def stage(

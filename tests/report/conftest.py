@@ -306,6 +306,39 @@ def spam_results() -> dict[str, Any]:
     }
 
 
+def suites_results() -> dict[str, Any]:
+    """Grammar is above chance for the public models, questions are so for none; the own model's bits fall over its snapshots."""
+
+    def row(value: float, low: float, high: float, chance: float) -> dict[str, Any]:
+        return {"metric": "accuracy", **accuracy(value, low, high, 60), "chance": chance, "is_chance": low <= chance}
+
+    def suite(heading: str, chance: float, own: float, base: float, item: dict[str, Any]) -> dict[str, Any]:
+        rows = {name: row(v, v - 0.12, v + 0.1, chance) for name, v in (("own", own), ("base", base), ("chat", base))}
+        overlap = {"items": 60, "long_enough": 20, "overlapping": 0, "ngram_words": 8, "searched_share": 1.0}
+        return {"heading": heading, "rows": rows, "change": None, "items": [item], "overlap": overlap}
+
+    said = {name: {"answer": "They are here.", "right": True} for name in ("own", "base", "chat")}
+    pair = {"group": "agreement", "asked": "They is here.", "expected": "They are here.", "answers": said}
+    bees = {name: {"answer": answer, "right": answer == "bees"} for name, answer in (("own", "cows"), ("base", "bees"))}
+    question = {"group": "animals", "asked": "Question: Who makes honey?\nAnswer:", "expected": "bees", "answers": bees}
+    figures = [(0, 4.1, 4.0, 4.2), (20, 2.9, 2.8, 3.0), (160, 2.1, 2.0, 2.2)]
+    points = [
+        {"x": x, "value": value, "low": low, "high": high, "n": 12, "is_chance": x == 0}
+        for x, value, low, high in figures
+    ]
+    curve = {
+        "task": "text",
+        "metric": "bits_per_byte",
+        "better": "lower",
+        "chance": 4.15,
+        "model": "own",
+        "over": "steps",
+    }
+    suites = {"grammar": suite("Grammatical minimal pairs", 0.5, 0.53, 0.85, pair)}
+    suites["multiple_choice"] = suite("Multiple choice", 0.25, 0.22, 0.3, question)
+    return {"suites": suites, "curves": [{**curve, "points": points, "change": None}], "percent": 40}
+
+
 def evaluate_results() -> dict[str, Any]:
     names = ("kind", "instruction", "input", "reference", "before", "after")
     rolls = "A baker has seven trays with six rolls each. How many rolls are there?"
@@ -385,6 +418,14 @@ def write_build(folder: Path) -> Path:
         {
             "supervised_share": 0.41,
             "held_out_loss": {"before": 2.31, "after": 1.78},
+            "forgetting": {
+                "multiple_choice": {
+                    "metric": "accuracy",
+                    "before": 0.417,
+                    "after": 0.45,
+                    "difference": {"value": 0.033, "low": -0.051, "high": 0.117, "verdict": "unclear"},
+                }
+            },
             "examples": {"train": 468, "held_out": 52},
             "mask": {
                 "turns": 470,
@@ -397,6 +438,7 @@ def write_build(folder: Path) -> Path:
     )
     write_lines(folder / "chat/metrics.jsonl", metrics(160, 2.4, 1.6, "validation_loss", 512))
     write_json(folder / "evaluate/results.json", evaluate_results())
+    write_json(folder / "evaluate/suites.json", suites_results())
     write_json(folder / "export/results.json", export_results())
     return folder
 

@@ -24,7 +24,7 @@ def test_page_opens_without_complaint_and_fits(
     page.goto(write_page(build_folder).as_uri())
     assert complaints == []
     assert len(requests) == 1  # the page itself
-    assert page.locator("section h2").count() == 12
+    assert page.locator("section h2").count() == 13
     for heading in page.locator("section h2").all():
         assert heading.is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -54,6 +54,8 @@ def test_style_sheet_is_accepted_and_one_drawing_of_each_chart_is_shown(browser:
         assert page.evaluate("getComputedStyle(document.body).display") == "block"
         assert page.locator(f"#pretrain .{shown}-drawing").first.is_visible()
         assert not page.locator(f"#pretrain .{hidden}-drawing").first.is_visible()
+        assert page.locator(f"#emergence .{shown}-drawing").is_visible()
+        assert page.locator("#emergence .small-drawing").count() == 1
         page.close()
 
 

@@ -136,20 +136,25 @@ def read_trained_on(model: Path, later: frozenset[Path] = frozenset()) -> Traine
 
 
 def _documents(model: Path, later: frozenset[Path]) -> TrainedOn | None:
-    """Return the training documents of a pretraining run whose data folder lies in it or, as in a build, beside it. Raises FormatError."""
-    run = RunFolder(model)
-    if not run.run_file.is_file() or run.read_run().get("kind") != "pretrain":
-        return None
-    build = model.resolve().parent
-    folders = (model / DATA, *([build / DATA] if (build / BUILD_FILE).is_file() else []))
-    folder = next((folder for folder in folders if split_file(folder, TRAIN).is_file()), None)
+    """Return the training documents of a pretraining run whose data folder is there. Raises FormatError."""
+    folder = data_folder(model)
     if folder is None:
         return None
     with split_file(folder, TRAIN).open("rb") as lines:
         hashes = frozenset(filter(None, map(_hash_in, lines)))
     card = read_json_object(folder / CARD_FILE) if (folder / CARD_FILE).is_file() else {}
     own = TrainedOn(hashes, _beginnings(card), _changing_steps(card.get("config"), folder / CARD_FILE))
-    return _joined(own, _of_start(run, later | {model.resolve()}))
+    return _joined(own, _of_start(RunFolder(model), later | {model.resolve()}))
+
+
+def data_folder(model: Path) -> Path | None:
+    """Return the data folder of a pretraining run: in it or, as in a build, beside it; None where it is gone. Raises FormatError."""
+    run = RunFolder(model)
+    if not run.run_file.is_file() or run.read_run().get("kind") != "pretrain":
+        return None
+    build = model.resolve().parent
+    folders = (model / DATA, *([build / DATA] if (build / BUILD_FILE).is_file() else []))
+    return next((folder for folder in folders if split_file(folder, TRAIN).is_file()), None)
 
 
 def _of_start(run: RunFolder, later: frozenset[Path]) -> TrainedOn | None:

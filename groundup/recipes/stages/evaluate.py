@@ -1,5 +1,6 @@
 """Stage 7: the chat model and its base on the same held-out instructions; the pretrained model on test.
 
+evaluate/suites.json     the three models on suites of items that none of them was trained for (`recipes.suites`)
 evaluate/results.json    loss, checked answers, answers side by side, bits per byte on test; "table" is all of it as rows
 """
 
@@ -19,6 +20,7 @@ from groundup.progress import Silent
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.chat import outside as instructions_outside
+from groundup.recipes.suites import SNAPSHOTS_SHARE, SUITES_SHARE, above_chance, measure_suites
 from groundup.weights.model_io import OpenModel, open_model
 
 BEFORE, AFTER = "before", "after"
@@ -47,12 +49,15 @@ def run(context: StageContext) -> StageResult:
     texts = sample_texts((document.text for document in read_split(context.build / "data", split)), seed=context.seed)
     text = evaluate({"own": own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
     results = page_values(found, text, split)
+    models = {"base": models[BEFORE], "chat": models[AFTER], "own": own}
+    suites = measure_suites(context, models, texts) if context.recipe.evaluate.suites else {}
     tokenizer = own.require_tokenizer()
     sentence = example_sentence(tokenizer, texts)
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
+        write_json(folder / "suites.json", suites)
         write_json(folder / "attention.json", attention_record(own.model, tokenizer, sentence))
-    return described(results, percent)
+    return described(results, percent, suites.get("suites", {}))
 
 
 def part(items: Sequence[ChatExample], percent: int) -> list[ChatExample]:
@@ -82,7 +87,8 @@ def affordable_percent(opened: OpenModel, held_out: Sequence[ChatExample], conte
     table = context.recipe.evaluate
     # two batches of answers, each as long as its longest answer; a larger batch is slower by its width
     whole_s = 2 * (loss_s * len(held_out) + 2 * table.answer_tokens * token_s * 1.6)
-    return min(100.0, max(MIN_PERCENT, 100 * (context.seconds - BESIDE_S) / whole_s))
+    seconds = context.seconds * (1 - SUITES_SHARE - SNAPSHOTS_SHARE if table.suites else 1) - BESIDE_S
+    return min(100.0, max(MIN_PERCENT, 100 * seconds / whole_s))
 
 
 def page_values(found: Mapping[str, Any], text: Mapping[str, Any], split: str) -> dict[str, Any]:
@@ -110,14 +116,18 @@ def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
     return {**asked, "reference": before["expected"], BEFORE: before["answer"], AFTER: after["answer"], **right}
 
 
-def described(results: Mapping[str, Any], percent: int) -> StageResult:
-    """Return before and after in one line."""
+def described(results: Mapping[str, Any], percent: int, suites: Mapping[str, Any]) -> StageResult:
+    """Return before and after in one line, and in how many suites the models are above chance."""
     loss, checked = results["loss"], results["checked"]
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
     answers = f"checked answers {right[BEFORE]} → {right[AFTER]}; " if right else ""
     text = results["text"]
     own = f"own model {text['value']:.3f} bits per byte of {text['split']} text (n = {text['n']} windows)"
-    line = f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; {own}"
+    above = {model: len(above_chance(suites, model)) for model in ("own", "chat")}
+    counted = (
+        f"; above chance in {above['own']} (own) and {above['chat']} (chat) of {len(suites)} suites" if suites else ""
+    )
+    line = f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; {own}{counted}"
     thin = [f"The chat model was evaluated on {percent} % of the held-out instructions."] if percent < 100 else []
     if not checked:
         thin.append("No held-out instruction has an answer that code can check.")
@@ -129,7 +139,7 @@ def described(results: Mapping[str, Any], percent: int) -> StageResult:
 
 STAGE = Stage(
     "evaluate",
-    2,
+    3,
     run,
     share=0.08,
     describe=lambda recipe: f"up to {recipe.evaluate.answers} checked answers before and after",

@@ -55,9 +55,19 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
             before_and_after(table(run.results, "forgetting", "general")),
             "general text before and after, bits per byte, with the paired difference: what was forgotten",
         ),
+        (_unlearned(run), "questions right before and after, with the paired difference in points"),
         (percent(number(run.results, "supervised_share"), 0), "of the tokens count in the loss (answers only)"),
         (count(number(run.last_step, "step")), "steps"),
     )
+
+
+def _unlearned(run: RunRecord) -> str:
+    """The accuracy in multiple choice before and after; "" of older runs, which did not measure it."""
+    found = table(run.results, "forgetting", "multiple_choice")
+    change = table(found, "difference")
+    if not (points := paired_points(change)):
+        return ""
+    return f"{percent(number(found, 'before'))} to {percent(number(found, 'after'))}: {points}, {meaning(change)}"
 
 
 def _checked(evaluated: JsonObject) -> Node | None:

@@ -1,0 +1,90 @@
+"""Memorisation: how many evaluation items stand in the text that a model was trained on, so that a high score may be memory.
+
+    overlaps(items, RUN/data, progress) -> {"items", "long_enough", "overlapping", "ngram_words", "searched_share"}
+
+By the n-grams of decontamination (`data.processing.item_index`): an item overlaps where a training document has 8 words of it in a row; case and
+punctuation do not count. Items of fewer words are ordinary language and are looked for as whole documents only, so they are counted apart.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundup.data.processing.document_file import DocumentFile
+from groundup.data.processing.item_index import MIN_WORDS, ItemIndex
+from groundup.data.processing.word_ngrams import hash_words, words
+from groundup.data.split import TRAIN, split_file
+from groundup.evaluate.items import Choices, Completion, Item, MinimalPair, Written
+from groundup.progress import Progress
+
+# Of a longer training text so much is searched.
+MAX_BYTES = 2**28
+
+
+def overlaps(items: Sequence[Item], data: Path, progress: Progress) -> dict[str, Any]:
+    """Return how many items stand in the train split of a data folder. Raises FormatError."""
+    index = ItemIndex(((item.id, text) for item, text in zip(items, item_texts(items), strict=True)), MIN_WORDS)
+    found, read, file = np.zeros(len(index.sizes), bool), 0, split_file(data, TRAIN)
+    with DocumentFile(file) as documents:
+        for batch in documents.batches("looking for the items in the training text", progress):
+            if len(index.keys):
+                _, keys = index.hits(hash_words([document.text for document in batch]))
+                found[index.items_of(keys)[1]] = True
+            read += sum(len(document.text.encode()) for document in batch)
+            if read > MAX_BYTES:
+                break
+    return {
+        "items": len(items),
+        "long_enough": len(items) - sum(len(words(text)) < MIN_WORDS for text in item_texts(items)),
+        "overlapping": int(np.count_nonzero(found)),
+        "ngram_words": MIN_WORDS,
+        "searched_share": min(1.0, read / max(1, os.path.getsize(file))) if read > MAX_BYTES else 1.0,
+    }
+
+
+def item_texts(items: Sequence[Item]) -> list[str]:
+    """Return the text of each item, without what all prompts begin and end with (the template's words)."""
+    texts = [_text(item) for item in items]
+    if len(texts) < 2:
+        return texts
+    start = shared_start(texts)
+    end = shared_start([text[start:][::-1] for text in texts])
+    return [text[start : len(text) - end] for text in texts]
+
+
+def shared_start(texts: Sequence[str]) -> int:
+    """Return how many characters all texts begin with.
+
+    >>> shared_start(["Question: who", "Question: what"])
+    12
+    """
+    first, last = min(texts), max(texts)  # what these two share, all share
+    return next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+
+
+def _text(item: Item) -> str:
+    if isinstance(item, MinimalPair):
+        return item.good
+    if isinstance(item, Completion):
+        return item.prompt + item.answer
+    assert isinstance(item, Choices | Written), item
+    return item.prompt
+
+
+def overlap_line(name: str, model: str, found: dict[str, Any]) -> str:
+    """Return one line of text.
+
+    >>> found = {"items": 300, "long_enough": 120, "overlapping": 2, "ngram_words": 8, "searched_share": 1.0}
+    >>> overlap_line("grammar", "runs/mine", found)
+    'grammar: 2 of 300 items stand in the training text of runs/mine (8 words in a row; 180 items are shorter)'
+    """
+    shorter = found["items"] - found["long_enough"]
+    short = f"; {shorter} items are shorter" if shorter else ""
+    part = f"; {found['searched_share']:.0%} of it searched" if found["searched_share"] < 1 else ""
+    return (
+        f"{name}: {found['overlapping']} of {found['items']} items stand in the training text of {model} "
+        f"({found['ngram_words']} words in a row{short}{part})"
+    )
