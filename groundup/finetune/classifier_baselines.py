@@ -1,5 +1,6 @@
 """The baselines of a fine-tuned classifier, on the same test messages: simple methods, and the base model without training (zero-shot)."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,15 +57,19 @@ def add_baselines(
         progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
     limit = int(results.get("lengths", {}).get("limit", ZERO_SHOT_MAX_TOKENS))
     task = ZeroShot(test, labels, positive, question=question, items=zero_shot_items, max_tokens=limit)
+    begun = time.monotonic()
     try:
         details = task.measure(opened, compute=compute, progress=progress).details
         predictions[ASKED] = details["predictions"]
         whole["zero_shot"] = {name: details[name] for name in ("question", "asked", "of")}
     except ModelError as error:
         progress.say(f"Left out: {ASKED}. {error}")
+    zero_shot_s = time.monotonic() - begun
     few = FewShot(splits["train"], labels, question or default_question(labels), limit)
     told: dict[str, Any] = {"items": zero_shot_items, "compute": compute, "progress": progress}
-    if ASKED in predictions and (shown := ask_after_examples(few, opened, splits, few_shot, **told)):
+    if ASKED in predictions and (
+        shown := ask_after_examples(few, opened, splits, few_shot, zero_shot_s=zero_shot_s, **told)
+    ):
         predictions[SHOWN], whole["few_shot"] = shown
     rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
     whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}

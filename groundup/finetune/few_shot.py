@@ -14,8 +14,6 @@ from groundup.weights.model_io import OpenModel
 
 # A run that is not told to ask so does it where it takes at most so many seconds.
 MAX_S = 60.0
-# Validation texts that its speed is measured on.
-PROBE = 8
 SHOWN = "the base model, shown examples"
 
 
@@ -25,14 +23,15 @@ def ask_after_examples(
     splits: Mapping[str, Sequence[Example]],
     shots: int | None,
     *,
+    zero_shot_s: float,
     items: int = ZERO_SHOT_ITEMS,
     compute: Compute,
     progress: Progress,
 ) -> tuple[list[str], dict[str, Any]] | None:
     """Return the labels of the first `items` test texts and what was chosen; None where it is left out, with the reason said.
 
-    `shots`: examples of each label; None: chosen on validation texts where that takes at most MAX_S; 0: not asked. Raises ModelError where the given
-    number does not fit the context.
+    `shots`: examples of each label; 0: not asked; None: chosen on validation texts where that takes at most MAX_S, judged by the seconds that
+    zero-shot took on the same texts. Raises ConfigError for fewer.
     """
     texts = [example.text for example in splits["test"][:items]]
     if shots is not None and shots < 0:
@@ -43,7 +42,7 @@ def ask_after_examples(
     try:
         if shots is None:
             tried_on = [example.text for example in splits["validation"][:CHOSEN_ON]]
-            seconds = expected_s(few, opened, texts, tried_on, compute=compute, progress=progress)
+            seconds = expected_s(few, opened, texts, tried_on, zero_shot_s)
             if seconds > MAX_S:
                 progress.say(
                     f"Left out: {SHOWN}, which would take about {seconds:.0f} s; --few-shot {SHOTS[0]} asks it so."
@@ -66,23 +65,15 @@ def ask_after_examples(
 
 
 def expected_s(
-    few: FewShot,
-    opened: OpenModel,
-    asked: Sequence[str],
-    validation: Sequence[str],
-    *,
-    compute: Compute,
-    progress: Progress,
+    few: FewShot, opened: OpenModel, asked: Sequence[str], validation: Sequence[str], zero_shot_s: float
 ) -> float:
-    """Return about how long choosing and asking take, from a few texts asked with the fewest examples. Raises ModelError where none fits."""
-    tokenizer, probe = opened.require_tokenizer(), validation[:PROBE]
+    """Return about how long choosing and asking take, at the speed of zero-shot. Raises ModelError where no number of examples fits."""
+    tokenizer = opened.require_tokenizer()
     fitting = [shots for shots in SHOTS if few.fits(validation, shots, opened)]
     if not fitting:
         raise ModelError(
             f"The context of {opened.config.context_tokens} tokens is too short for an example of each label."
         )
-    begun = time.monotonic()
-    few.predict(opened, probe, fitting[0], compute=compute, progress=progress)
-    token_s = (time.monotonic() - begun) / few.tokens(probe, fitting[0], tokenizer)
     chosen_on = sum(few.tokens(validation, shots, tokenizer) for shots in fitting)
+    token_s = zero_shot_s / few.tokens(asked, 0, tokenizer)
     return token_s * (chosen_on + few.tokens(asked, fitting[-1], tokenizer))

@@ -96,7 +96,7 @@ def test_it_is_left_out_where_it_would_take_too_long_and_done_when_asked_for(
     splits: Splits, open_base: OpenBase, compute: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = Told()
-    asking: dict[str, Any] = {"items": 10, "compute": compute, "progress": told}
+    asking: dict[str, Any] = {"zero_shot_s": 0.1, "items": 10, "compute": compute, "progress": told}
     few, opened = few_of(splits), open_base()
     assert ask_after_examples(few, opened, splits, 0, **asking) is None and not told.lines
     found = ask_after_examples(few, opened, splits, None, **asking)
@@ -104,7 +104,7 @@ def test_it_is_left_out_where_it_would_take_too_long_and_done_when_asked_for(
     assert (found[1]["asked"], found[1]["of"]) == (10, 70) and found[1]["shots"] == found[1]["tried"][0]["shots"]
     monkeypatch.setattr(few_shot, "MAX_S", 0.0)
     assert ask_after_examples(few, opened, splits, None, **asking) is None
-    assert "--few-shot 1 asks it so" in told.lines[-1]
+    assert "which would take about 0 s; --few-shot 1 asks it so" in told.lines[-1]
     found = ask_after_examples(few, opened, splits, 1, **asking)
     assert found is not None and (found[1]["shots"], found[1]["tried"]) == (1, [])
     assert ask_after_examples(few, opened, splits, 50, **asking) is None
