@@ -39,7 +39,8 @@ from groundup.device import Compute, select_compute
 from groundup.evaluate.paired import share_difference
 from groundup.evaluate.tasks.classification import predict_tfidf
 from groundup.fetch import fetch_package, members
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.progress import Progress, Silent
 from groundup.recipes.recipe import load_recipe

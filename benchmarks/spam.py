@@ -23,7 +23,8 @@ from groundup.data.reading.examples import read_labelled, stratified_split
 from groundup.data.reading.sources import SourceOptions
 from groundup.device import select_compute
 from groundup.evaluate.tasks.classification import baseline_predictions
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.progress import Silent
 from groundup.recipes.recipe import load_recipe

@@ -325,8 +325,9 @@ def finetune_classifier(
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.sources import SourceOptions
     from groundup.device import select_compute
-    from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+    from groundup.finetune.classifier import fit_classifier
     from groundup.finetune.classifier_baselines import add_baselines
+    from groundup.finetune.classifier_config import ClassifierConfig
     from groundup.finetune.features import FEATURES_FILE
     from groundup.finetune.learning_curve import CURVE_FOLDER
     from groundup.finetune.learning_rate import RATES_FOLDER

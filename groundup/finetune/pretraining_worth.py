@@ -14,7 +14,8 @@ from groundup.device import Compute
 from groundup.evaluate.paired import share_difference
 from groundup.evaluate.tasks.classification import compare
 from groundup.files import TMP_PREFIX
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.progress import Progress
 from groundup.runs import RunFolder

@@ -19,8 +19,10 @@ from groundup.engine.padded_batch import class_scores, classifier_ids, classifie
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.class_parts import IdInputs, LastBlock, WholeModel, scores_of
-from groundup.finetune.classifier import LEARNING_RATES, ClassifierConfig, classifier_from, fit_classifier
+from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
+from groundup.finetune.classifier_config import ClassifierConfig
+from groundup.finetune.classifier_learners import LEARNING_RATES, classifier_from
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.feature_store import FeatureStore
 from groundup.finetune.features import FrozenBlocks, keep_features

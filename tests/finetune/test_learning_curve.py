@@ -8,7 +8,8 @@ import pytest
 
 from groundup.data.documents import Example
 from groundup.device import Compute
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.learning_curve import CURVE_FOLDER, curve_line, forecast_accuracy, nested_order
 from groundup.runs import RunFolder
 from groundup.weights.model_io import OpenModel

@@ -8,7 +8,8 @@ import pytest
 from groundup.data.documents import Example, InstructionExample
 from groundup.device import Compute
 from groundup.errors import DataError
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.instruct import ChatConfig, fit_chat
 from groundup.finetune.lengths import Lengths, shortest_limit
 from groundup.runs import RunFolder

@@ -21,8 +21,9 @@ from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.evaluate.run import evaluate_on, kind_of
 from groundup.evaluate.task import HeldOut
 from groundup.finetune.class_parts import weights_of
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import ASKED
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.multi_label import MultiLabelMessages, messages_of
 from groundup.finetune.multi_label_baselines import add_set_baselines, require_asked_of_each

@@ -16,7 +16,9 @@ from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, FormatError, MissingExtra
 from groundup.files import verify_folder
-from groundup.finetune.classifier import ClassifierConfig, classifier_from, fit_classifier
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
+from groundup.finetune.classifier_learners import classifier_from
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.features import keep_features
 from groundup.finetune.messages import Messages

@@ -10,7 +10,8 @@ import torch
 
 from groundup.data.documents import Example
 from groundup.device import Compute
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.wrong_labels import (
     FOLDS,
     FOLDS_FOLDER,

@@ -13,7 +13,8 @@ import torch._dynamo  # an optimizer imports it, for a second and more: once, be
 from groundup.data.documents import Example, InstructionExample, PreferenceExample
 from groundup.device import Compute
 from groundup.finetune import instruct
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.instruct import ChatConfig, fit_chat
 from groundup.finetune.preference import PreferenceConfig, fit_preference
 from groundup.progress import Silent

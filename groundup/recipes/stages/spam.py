@@ -16,8 +16,9 @@ from groundup.data.reading.examples import read_labelled, stratified_split
 from groundup.data.reading.source_files import content_hash
 from groundup.data.reading.sources import SourceOptions
 from groundup.device import Compute
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
+from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.pretraining_worth import add_pretraining_worth, without_pretraining_worth, worth_config
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.recipe import Recipe, SpamStage
