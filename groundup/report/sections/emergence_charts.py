@@ -15,7 +15,7 @@ from groundup.report.values import JsonObject, number, tables, text
 # model -> (what the page calls it, number of its colour)
 MODELS = {"own": ("own model", 1), "base": ("pulled model", 3), "chat": ("chat model", 2)}
 ROW, GAP, HEAD, FOOT = 17, 16, 22, 26
-WIDE_ROWS, NARROW_ROWS = (760, 16, "wide-drawing"), (350, 10, "narrow-drawing")
+WIDE_ROWS, NARROW_ROWS = (760, 16, "wide-drawing"), (350, 15, "narrow-drawing")
 SMALL = Size(350, 230, "small-drawing")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MARK = 5
