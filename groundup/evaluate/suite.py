@@ -84,13 +84,11 @@ class SuiteTask:
         _, tokenizer = language_model(opened)
         template = template_for(self.suite, self.template, opened)
         asked = [item.requests(self.shots) for item in self.items]
-        flat = respond(
-            *(opened, list(itertools.chain(*asked)), template),
-            compute=compute,
-            progress=progress,
-            batch_tokens=self.batch_tokens,
-        )
-        responses = iter(flat)
+        flat = list(itertools.chain(*asked))
+        unique = list(dict.fromkeys(flat))  # a choice without its question is the same request for many items
+        found = respond(*(opened, unique, template), compute=compute, progress=progress, batch_tokens=self.batch_tokens)
+        known = dict(zip(unique, found, strict=True))
+        responses = (known[request] for request in flat)
         answers = [[next(responses) for _ in requests] for requests in asked]
         counts = [item.counts(each) for item, each in zip(self.items, answers, strict=True)]
         measures = list(self._measures(counts))

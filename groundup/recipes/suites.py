@@ -3,9 +3,10 @@
     measure_suites(context, {"base": base, "chat": chat, "own": own}, texts) -> the contents of evaluate/suites.json
 
     {"suites": {name: {"heading", "rows": {model: {...}}, "change", "items": [{"group", "asked", "expected", "answers": {model: {...}}}],
-                       "overlap"}}, "curves": [...] (see `evaluate.emergence`), "percent"}
+                       "overlap"}}, "curves": [...] (see `evaluate.emergence`)}
 
-How many items are asked is fixed by the time of a few on the base model, once; how many snapshots by that of one.
+All suites have the same time: how many items of one are asked is fixed by the time of a few on the base model, once; how many snapshots
+by that of one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,13 +46,12 @@ def measure_suites(context: StageContext, models: Mapping[str, OpenModel], texts
         context.progress.say(f"      suites are not measured: {error.message}")
         return {}
     whole = [task for task in asked if isinstance(task, SuiteTask)]
-    percent = context.fix("suites_percent", lambda: affordable_percent(whole, models[BASE], context))
-    tasks = [first_part(task, max(MIN_ITEMS, round(len(task.items) * percent / 100))) for task in whole]
+    tasks = [first_part(task, affordable_items(task, len(whole), models[BASE], context)) for task in whole]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     values = {task.suite.name: page_values(task, found, context) for task in tasks}
     curve_tasks: list[Task] = [first_part(task, CURVE_ITEMS) for task in whole if task.suite.name in CURVE_SUITES]
     curve_tasks.append(BitsPerByte(sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS)))
-    return {"suites": values, "curves": own_curves(context, models[OWN], curve_tasks), "percent": percent}
+    return {"suites": values, "curves": own_curves(context, models[OWN], curve_tasks)}
 
 
 def first_part(task: SuiteTask, count: int) -> SuiteTask:
@@ -59,14 +59,15 @@ def first_part(task: SuiteTask, count: int) -> SuiteTask:
     return SuiteTask(task.suite, task.items[:count], task.shots, task.template)
 
 
-def affordable_percent(tasks: Sequence[SuiteTask], opened: OpenModel, context: StageContext) -> float:
-    """Return the percentage of the items that fits the time of the suites, from a few timed ones; base and chat model are of one size."""
-    whole_s = 0.0
-    for task in tasks:
+def affordable_items(task: SuiteTask, suites: int, opened: OpenModel, context: StageContext) -> int:
+    """Return the items of a suite that fit its time, from a few timed ones; base and chat model are of one size, the own one is small."""
+
+    def affordable() -> float:
         few = first_part(task, TIMED_ITEMS)
-        cost_s = min(cost for cost in timed(few, opened, context))
-        whole_s += 2 * cost_s / len(few.items) * len(task.items)
-    return min(100.0, 100 * SUITES_SHARE * context.seconds / max(whole_s, 1e-9))
+        item_s = min(timed(few, opened, context)) / len(few.items)
+        return max(MIN_ITEMS, SUITES_SHARE * context.seconds / suites / max(2 * item_s, 1e-9))
+
+    return min(len(task.items), context.fix(f"suite_{task.suite.name}", affordable))
 
 
 def timed(task: Task, opened: OpenModel, context: StageContext) -> list[float]:

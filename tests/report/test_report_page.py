@@ -97,6 +97,10 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
         ("emergence", "0 of these 120 items have eight words in a row"),
         ("emergence", "They is here."),
         ("emergence", "own model while it was trained"),
+        (
+            "emergence",
+            "first to the last snapshot, paired: held-out text -2.00 (-2.10 to -1.90) bits per byte, better.",
+        ),
         ("chat", "41.7 % to 45.0 %: +3.3 (-5.1 to +11.7), no clear difference"),
         ("times", "2 min 29 s"),
         ("readers", "Which model was trained on these texts"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, data_table, figure, more, note
+from groundup.report.chapter import Chapter, data_table, figure, more, note, paired_points
 from groundup.report.formatting import count, first_letters, percent
 from groundup.report.report_data import ReportData
 from groundup.report.sections.emergence_charts import MODELS, SuiteRows, curve_chart, suites_chart
@@ -22,7 +22,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         return "its models were not measured on suites"
     return [
         *_verdicts(suites),
-        _chart(list(suites.values()), number(found, "percent")),
+        _chart(list(suites.values())),
         *_curves(found),
         _figures(suites),
         _items(table(found, "suites"), suites),
@@ -50,29 +50,38 @@ def _verdicts(suites: Mapping[str, SuiteRows]) -> list[Node]:
     return [node("ul", sentences, class_="verdicts")] if sentences else []
 
 
-def _chart(suites: Sequence[SuiteRows], share: float | None) -> Node:
-    part = (
-        f" A random {percent((share or 100) / 100, 0)} of each suite, at least 24 items."
-        if share is not None and share < 100
-        else ""
+def _chart(suites: Sequence[SuiteRows]) -> Node:
+    caption = (
+        "Accuracy with its 95 % interval, on a random part of each suite: as many items as fit the budget, the same for all models. "
+        "The line across each group is what guessing reaches."
     )
-    caption = f"Accuracy with its 95 % interval. The line across each group is what guessing reaches.{part}"
     return figure(caption, suites_chart(suites))
 
 
 def _curves(found: JsonObject) -> list[Node]:
-    charts = []
-    for curve in tables(found, "curves"):
-        drawn = curve_chart(curve, TITLES.get(text(curve, "task"), text(curve, "task")))
-        if drawn is not None:
-            charts.append(drawn)
+    titled = [(curve, TITLES.get(text(curve, "task"), text(curve, "task"))) for curve in tables(found, "curves")]
+    charts = [drawn for curve, title in titled if (drawn := curve_chart(curve, title)) is not None]
     if not charts:
         return []
     caption = (
         "The own model while it was trained, at the snapshots that its run kept; the steps are on a square root. Bands: 95 % intervals. "
         f"Dotted: chance. Bits per byte, the loss that it is trained for, fall first; a hollow point is {AT_CHANCE}."
     )
-    return [figure(caption, node("div", charts, class_="small-charts"))]
+    changes = [line for curve, title in titled if (line := _change(curve, title))]
+    said = node("p", f"From the first to the last snapshot, paired: {'; '.join(changes)}.") if changes else None
+    return [figure(caption, node("div", charts, class_="small-charts")), *([said] if said is not None else [])]
+
+
+def _change(curve: JsonObject, title: str) -> str:
+    """Return the paired difference of the last point from the first; "" without one."""
+    change = table(curve, "change")
+    value, low, high = (number(change, name) for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return ""
+    meaning = text(change, "verdict").replace("unclear", "no clear difference")
+    if text(curve, "metric") == "accuracy":
+        return f"{title.lower()} {paired_points(change)} points, {meaning}"
+    return f"{title.lower()} {value:+.2f} ({low:+.2f} to {high:+.2f}) bits per byte, {meaning}"
 
 
 def _figures(suites: Mapping[str, SuiteRows]) -> Node:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from groundup.markup import Node, node
 from groundup.report.drawing import Frame, Scale, Size, axes, chart
-from groundup.report.formatting import count, fixed, percent
+from groundup.report.formatting import count, fixed, percent, ticks
 from groundup.report.values import JsonObject, number, tables, text
 
 # model -> (what the page calls it, number of its colour)
 MODELS = {"own": ("own model", 1), "base": ("pulled model", 3), "chat": ("chat model", 2)}
 ROW, GAP, HEAD, FOOT = 17, 16, 22, 26
-WIDE_ROWS, NARROW_ROWS = (760, 16, "wide-drawing"), (350, 10, "narrow-drawing")
+WIDE_ROWS, NARROW_ROWS = (760, 16, "wide-drawing"), (350, 15, "narrow-drawing")
 SMALL = Size(350, 230, "small-drawing")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MARK = 5
@@ -125,7 +125,7 @@ def curve_chart(curve: JsonObject, title: str) -> Node | None:
     last = number(points[-1], "x") or 1.0
     box = Frame(SMALL, (0.0, math.sqrt(last) * 1.03), (max(low - margin, -0.005), high + margin))
     marks = [(math.sqrt(step), count(step)) for step in _steps(last)]
-    y_marks = [(v, percent(v, 0)) for v in _levels(box.y.low, box.y.high)] if share else None
+    y_marks = [(v, percent(v, int(high - low < 0.04))) for v in ticks(box.y.low, box.y.high)] if share else None
     unit = "accuracy" if share else "bits per byte"
     parts = [
         axes(box, f"{title}: {unit}", x_marks=marks, y_marks=y_marks),
@@ -149,11 +149,6 @@ def _steps(last: float) -> list[float]:
         power = 10 ** math.floor(math.log10(max(last * part, 1)))
         found.append(math.floor(last * part / power) * power)
     return list(dict.fromkeys(found))
-
-
-def _levels(low: float, high: float) -> list[float]:
-    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5) if (high - low) / s <= 6 or s == 0.5)
-    return [round(i * step, 4) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def _band_of(box: Frame, points: Sequence[JsonObject]) -> Node | None:
