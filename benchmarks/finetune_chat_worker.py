@@ -2,8 +2,9 @@
 
     python finetune_chat_worker.py CONTENDER MODEL DATA PRECISION FOLDER       (TRL: with the python of its own environment)
 
-DATA is the JSON file of `finetune.py`: rows with ids and labels, and the batches of an epoch. It answers one JSON line when it is ready for its first
-step and one after each step: its seconds (evaluations left out), its loss. Nothing of ours is imported where it is not ours that runs.
+DATA is the JSON file of `finetune.py`: rows with ids and labels, and the batches of an epoch. It answers one JSON line when it is ready for its
+first step and one after each step: its seconds (evaluations left out), its loss, its supervised tokens. Nothing of ours is imported where it is not
+ours that runs.
 """
 
 import json
@@ -25,7 +26,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._told, self._done = threading.Semaphore(0), threading.Semaphore(0)
-        self.loss, self.apart_s, self.error = 0.0, 0.0, ""
+        self.loss, self.tokens, self.apart_s, self.error = 0.0, 0, 0.0, ""
 
     def run(self, train: Any) -> None:
         """In the thread: train, and hand over an error."""
@@ -45,7 +46,8 @@ class Turns:
         self.apart_s, started = 0.0, time.perf_counter()
         self._told.release()
         self._done.acquire()
-        return {"seconds": time.perf_counter() - started - self.apart_s, "loss": self.loss, "error": self.error}
+        seconds = time.perf_counter() - started - self.apart_s
+        return {"seconds": seconds, "loss": self.loss, "tokens": self.tokens, "error": self.error}
 
     def next(self) -> None:
         """In the thread, at the end of a step: wait for the next turn."""
@@ -57,7 +59,7 @@ class Watcher:
     """A Progress of ours that is a callback of the run: it gives the turn away after each step."""
 
     def __init__(self, turns: Turns) -> None:
-        self.turns = turns
+        self.turns, self.read = turns, 0
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr)
@@ -76,7 +78,7 @@ class Watcher:
             if line["step"] == 0:
                 self.turns.next()
         elif "loss" in line:
-            self.turns.loss = line["loss"]
+            self.turns.loss, self.turns.tokens, self.read = line["loss"], line["tokens"] - self.read, line["tokens"]
             self.turns.next()
 
     def close(self) -> None:
@@ -87,15 +89,26 @@ def ours(turns: Turns, model: str, data: dict[str, Any], precision: str, folder:
     """What `groundup finetune chat` calls, on the same instructions, which it renders itself."""
     from groundup.api import finetune_chat
 
-    settings = {"precision": precision, "batch_size": len(max(data["batches"], key=len)), "learning_rate": LEARNING_RATE}
+    settings = {
+        "precision": precision,
+        "batch_size": len(max(data["batches"], key=len)),
+        "learning_rate": LEARNING_RATE,
+    }
     given = {"rank": RANK, "epochs": EPOCHS, "settings": {**settings, "alpha": ALPHA}}
     finetune_chat(model, data["source"], Path(folder) / "run", **given, progress=Watcher(turns))
 
 
 def trl(
-    turns: Turns, model: str, data: dict[str, Any], precision: str, folder: str, *, checkpointing: bool = True
+    turns: Turns,
+    model: str,
+    data: dict[str, Any],
+    precision: str,
+    folder: str,
+    *,
+    our_batches: bool = True,
+    checkpointing: bool = True,
 ) -> None:
-    """SFTTrainer with PEFT's LoRA around all linear layers, as they come, on the same rows in the same batches."""
+    """SFTTrainer with PEFT's LoRA around all linear layers on the same rows, in our batches or in its own random ones."""
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -105,12 +118,15 @@ def trl(
 
     class SameBatches(SFTTrainer):  # type: ignore[misc]  # TRL is not in this environment
         def get_train_dataloader(self) -> Any:
+            if not our_batches:
+                return super().get_train_dataloader()
             return DataLoader(
                 self.train_dataset.with_format(None), batch_sampler=data["batches"], collate_fn=self.data_collator
             )
 
-        def training_step(self, *args: Any, **kwargs: Any) -> Any:
-            loss = super().training_step(*args, **kwargs)
+        def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            turns.tokens = int((inputs["labels"][:, 1:] >= 0).sum())
+            loss = super().training_step(model, inputs, *args, **kwargs)
             turns.loss = float(loss)
             return loss
 
@@ -144,8 +160,9 @@ def trl(
 
 CONTENDERS = {
     "groundup": ours,
-    "TRL + PEFT": trl,
-    "TRL + PEFT, no checkpointing": partial(trl, checkpointing=False),
+    "TRL + PEFT": partial(trl, our_batches=False),
+    "TRL, our batches": trl,
+    "TRL, our batches, no checkpointing": partial(trl, checkpointing=False),
 }
 
 

@@ -2,8 +2,8 @@
 
     python finetune_spam_worker.py groundup|plain MODEL SPLITS FOLDER PRECISION SEED TARGET STEPS
 
-SPLITS is the JSON file of `finetune.py`: texts and labels. It prints one JSON line: the seconds to the first evaluation at or above the target, without
-those of evaluations and without opening the model; the steps by then; the most memory of the process.
+SPLITS is the JSON file of `finetune.py`: texts and labels. It prints one JSON line: the seconds to the first evaluation at or above the target,
+without those of evaluations and without opening the model; the steps by then; the most memory of the process.
 """
 
 import json
@@ -116,7 +116,10 @@ def plain(model: str, splits: Splits, folder: Path, precision: str, seed: int, t
         ids, mask, labels = held_out
         with autocast():
             logits = torch.cat(
-                [classifier(input_ids=i, attention_mask=m).logits for i, m in zip(ids.split(32), mask.split(32))]
+                [
+                    classifier(input_ids=i, attention_mask=m).logits
+                    for i, m in zip(ids.split(32), mask.split(32), strict=True)
+                ]
             )
         classifier.train()
         return float((logits.argmax(dim=1) == labels).float().mean())
