@@ -4,7 +4,7 @@ python benchmarks/finetune.py [--quick] [--only chat|spam] [--precisions float32
 
 *chat*: LoRA of rank 8 around all linear layers on the packaged instructions: supervised tokens per second in training steps, and the most memory
 of the processes. TRL's SFTTrainer (in an environment of its own: `make .venv-trl/bench.done`) gets the rows that we rendered, in its random batches
-of as many rows; in *our batches*, of like lengths, so that what is left is the speed of a step (the losses of the warm-up are compared); and with
+of as many rows; in *our batches*, of like lengths, so that what is left is the speed of a step (the first losses are compared); and with
 *no checkpointing*: it keeps the activations, as we do, where its default computes them twice. Every contender is a process; rounds of STEPS steps
 run alternately.
 *spam*: seconds to 97 % on the validation messages, without those of evaluations: `groundup finetune classifier` with an empty cache and again with
@@ -54,8 +54,8 @@ OURS, TRL = "groundup", "TRL + PEFT"
 SAME_BATCHES = (OURS, "TRL, our batches", "TRL, our batches, no checkpointing")
 # Steps before the first round, of a round, and of each with --quick: each contender takes the same ones.
 WARM_UP, STEPS, QUICK_STEPS = 2, 6, 1
-# Losses of the first step and of those of the warm-up after it, ours against theirs: equal, or other work is measured.
-SAME_LOSS = {"float32": (1e-3, 2e-2), "bf16": (3e-2, 8e-2)}
+# Losses of the first step, ours against theirs: equal, or other work is measured. (Later ones depend on the random adapters.)
+SAME_LOSS = {"float32": 1e-3, "bf16": 3e-2}
 TARGET, PLAIN_STEPS, QUICK_PLAIN_STEPS = 0.97, 1_000, 50
 
 
@@ -125,7 +125,8 @@ def chat_rows(model: Path, precisions: Sequence[str], rounds: int, quick: bool) 
                 started[name].answer()
             losses = {name: [each.step()["loss"] for _ in range(warm_up)] for name, each in started.items()}
             print(f"{precision}, losses of the first steps: {losses}", flush=True)
-            require_same([losses[name] for name in SAME_BATCHES], precision)
+            first = [losses[name][0] for name in SAME_BATCHES]
+            assert max(first) - min(first) < SAME_LOSS[precision], losses
             costs = rounds_of(started, rounds, steps)
             yield from rows_of(f"chat, {precision}", "tokens/s", costs)
             memory = {name: [each.peak_mb()] for name, each in started.items()}
@@ -152,12 +153,6 @@ def chat_data(model: Path) -> dict[str, Any]:
     return {"source": "starter", "rows": rows, "batches": batches}
 
 
-def require_same(losses: Sequence[Sequence[float]], precision: str) -> None:
-    """Refuse to compare contenders that learn something else."""
-    for number, each in enumerate(zip(*losses, strict=True)):
-        assert max(each) - min(each) < SAME_LOSS[precision][min(number, 1)], losses
-
-
 def rounds_of(started: dict[str, Trainer], rounds: int, steps: int) -> dict[str, list[float]]:
     """Seconds by the supervised token of every contender in every round, every other round backwards."""
     costs: dict[str, list[float]] = {name: [] for name in started}
@@ -165,6 +160,7 @@ def rounds_of(started: dict[str, Trainer], rounds: int, steps: int) -> dict[str,
         for name in started if number % 2 == 0 else reversed(started):
             done = [started[name].step() for _ in range(steps)]
             costs[name].append(sum(each["seconds"] for each in done) / sum(each["tokens"] for each in done))
+            print(f"round {number + 1}, {name}: {1 / costs[name][-1]:.1f} supervised tokens per second", flush=True)
     return costs
 
 
