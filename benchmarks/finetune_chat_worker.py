@@ -3,7 +3,8 @@
     python finetune_chat_worker.py CONTENDER MODEL DATA PRECISION FOLDER       (TRL: with the python of its own environment)
 
 DATA is the JSON file of `finetune.py`: rows with ids and labels, and the batches of an epoch. It answers one JSON line when it is ready for its
-first step and one after each step: its seconds (evaluations left out), its loss, its supervised tokens. Nothing of ours is imported where it is not
+first step and one after each step: its seconds and seconds of processor time its loss, its
+supervised tokens. Nothing of ours is imported where it is not
 ours that runs.
 """
 
@@ -26,7 +27,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._told, self._done = threading.Semaphore(0), threading.Semaphore(0)
-        self.loss, self.tokens, self.apart_s, self.error = 0.0, 0, 0.0, ""
+        self.loss, self.tokens, self.error = 0.0, 0, ""
 
     def run(self, train: Any) -> None:
         """In the thread: train, and hand over an error."""
@@ -43,11 +44,11 @@ class Turns:
 
     def step(self) -> dict[str, Any]:
         """Have one step done."""
-        self.apart_s, started = 0.0, time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         self._told.release()
         self._done.acquire()
-        seconds = time.perf_counter() - started - self.apart_s
-        return {"seconds": seconds, "loss": self.loss, "tokens": self.tokens, "error": self.error}
+        taken = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu}
+        return {**taken, "loss": self.loss, "tokens": self.tokens, "error": self.error}
 
     def next(self) -> None:
         """In the thread, at the end of a step: wait for the next turn."""
@@ -74,9 +75,8 @@ class Watcher:
 
     def observe(self, line: Any) -> None:
         if line.get("event") == "evaluation":
-            self.turns.apart_s += line["evaluation_s"]
-            if line["step"] == 0:
-                self.turns.next()
+            assert line["step"] == 0, "an evaluation within the steps that are timed"
+            self.turns.next()
         elif "loss" in line:
             self.turns.loss, self.turns.tokens, self.read = line["loss"], line["tokens"] - self.read, line["tokens"]
             self.turns.next()
@@ -116,7 +116,7 @@ def trl(
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    class SameBatches(SFTTrainer):  # type: ignore[misc]  # TRL is not in this environment
+    class SameBatches(SFTTrainer):
         def get_train_dataloader(self) -> Any:
             if not our_batches:
                 return super().get_train_dataloader()
