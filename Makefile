@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# litgpt wants older libraries than transformers: an environment of its own, for the benchmarks only.
+# litgpt wants older libraries than transformers, TRL is no part of groundup: environments of their own, for the benchmarks only.
 LITGPT := .venv-litgpt
+TRL := .venv-trl
 PIP_ARGS ?=
 # Tests in one process a core, each of one thread and half a gigabyte; tests/conftest.py says the rest.
 PARALLEL := -n logical --maxprocesses 8 --dist
@@ -48,7 +49,7 @@ bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/serve.py
 
 clean:
-	rm -rf .venv $(LITGPT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(LITGPT) $(TRL) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "groundup needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name a newer one with make PYTHON=python3.12 ...")'
@@ -68,4 +69,10 @@ $(LITGPT)/bench.done:
 	@echo "Installing litgpt into $(LITGPT), to compare with (once) ..."
 	@$(PYTHON) -m venv $(LITGPT)
 	@$(LITGPT)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) litgpt==0.5.13
+	@touch $@
+
+$(TRL)/bench.done:
+	@echo "Installing TRL and PEFT into $(TRL), to compare with (once) ..."
+	@$(PYTHON) -m venv $(TRL)
+	@$(TRL)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) trl==1.16.0 peft==0.21.2 transformers==5.24.0
 	@touch $@

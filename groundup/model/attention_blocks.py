@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from groundup.model.fused import autocast_dtype
-from groundup.model.matmul_precision import matmul_is_fast
 
 # Numbers of a tile of the T x T scores: 2 MB in float32, so that it, its softmax and its gradient fit in or near a core's cache.
 TILE = 2**19
@@ -35,8 +34,8 @@ def causal_attention(
 ) -> Float[Tensor, "B H T D"]:
     """softmax(factor Q K^T) V with a causal mask, by the faster of two implementations.
 
-    Under bf16 autocast, where float32 products are fast, both compute in float32: more exact, and on a CPU faster than torch's bf16 kernel,
-    which spends its time on conversions.
+    Under bf16 autocast both compute in float32: more exact, and on a CPU faster than torch's bf16 kernel, which spends its time on conversions
+    (with matrix tiles, AMX, too: docs/log.md, "Fine-tuning against TRL").
     """
     widened = in_float32(queries) and autocast_dtype(queries) != torch.float32
     if in_float32(queries) and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
@@ -48,9 +47,9 @@ def causal_attention(
 
 
 def in_float32(queries: Tensor) -> bool:
-    """Whether attention is computed in float32 on the CPU: that is its dtype, or under bf16 autocast where float32 products are fast."""
+    """Whether attention is computed in float32 on the CPU: that is its dtype, or under bf16 autocast."""
     dtype = autocast_dtype(queries)
-    widened = dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and matmul_is_fast()
+    widened = dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu")
     return queries.is_cpu and (widened or dtype == torch.float32)
 
 

@@ -12,14 +12,16 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.experts import Experts
+from groundup.model.fused import autocast_dtype
 from groundup.model.transformer import Block
 
 M = TypeVar("M", bound=nn.Module)
@@ -42,6 +44,30 @@ class LoRAWeights:
         return cls(first.to(weight.device, weight.dtype), zeros, alpha / rank)
 
 
+class FusedLoRA(torch.autograd.Function):
+    """h = x W^T + s (x A^T) B^T for a frozen W, without a temporary as large as h: saves x, W, A, B and l = s x A^T. x and W have one dtype.
+
+    With g the gradient by h and m = s g B:        dL/dx = g W + m A        dL/dA = m^T x        dL/dB = g^T l
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        rows, a, b = x.flatten(0, -2), a.to(x.dtype), b.to(x.dtype)
+        low = (rows @ a.T).mul_(scale)  # [N, R], scaled here where it is smallest
+        ctx.save_for_backward(rows, weight, a, b, low)
+        ctx.scale = scale
+        return (rows @ weight.T).addmm_(low, b.T).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, a, b, low = ctx.saved_tensors
+        rows_g = g.flatten(0, -2)
+        low_g = (rows_g @ b).mul_(ctx.scale)  # m
+        by_x = (rows_g @ weight).addmm_(low_g, a).view(*g.shape[:-1], -1) if ctx.needs_input_grad[0] else None
+        return by_x, None, low_g.T @ rows, rows_g.T @ low, None
+
+
 class LoRALinear(nn.Module):
     """A frozen Linear (or a quantised one) and its low-rank update: [.., I] -> [.., O]."""
 
@@ -50,10 +76,33 @@ class LoRALinear(nn.Module):
         self.base = base
         self.scale = weights.scale
         self.lora_a, self.lora_b = nn.Parameter(weights.a), nn.Parameter(weights.b)
+        self._cast: tuple[Tensor, int, Tensor] | None = (
+            None  # the frozen weight, its version, and the weight in autocast's dtype
+        )
 
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
+        if self._is_fused(x):
+            dtype = autocast_dtype(x)
+            return FusedLoRA.apply(x.to(dtype), self._frozen(dtype), self.lora_a, self.lora_b, self.scale)
         low_rank = x @ self.lora_a.T * self.scale  # [.., R], scaled here where it is smallest
         return self.base(x) + low_rank @ self.lora_b.T  # eq. 3: h = W_0 x + B A x
+
+    def _is_fused(self, x: Tensor) -> bool:
+        """Whether this is a training step on a CPU, around a frozen Linear without a bias."""
+        base = self.base
+        plain = type(base) is nn.Linear and base.bias is None and not base.weight.requires_grad
+        return x.is_cpu and plain and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+    def _frozen(self, dtype: torch.dtype) -> Float[Tensor, "O I"]:
+        """Return the frozen weight in a dtype; autocast would convert it in every step, and keep it until the backward pass."""
+        weight = self.base.weight
+        assert isinstance(weight, Tensor)
+        if weight.dtype == dtype:
+            return weight
+        kept = self._cast
+        if kept is None or kept[0] is not weight or kept[1] != weight._version or kept[2].dtype != dtype:
+            kept = self._cast = weight, weight._version, weight.detach().to(dtype)
+        return kept[2]
 
     def merged(self) -> nn.Linear:
         """Return the equivalent plain Linear."""

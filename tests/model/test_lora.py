@@ -123,3 +123,37 @@ def test_of_a_model_with_experts_the_attention_alone_is_adapted(model_of: ModelO
     assert set(model.state_dict()) == names
     with pytest.raises(ConfigError, match="'down'"):
         adapted(model_of(num_experts=4, experts_per_token=2), ("down",))
+
+
+@pytest.mark.parametrize(("bf16", "most"), [(False, 1e-6), (True, 1e-2)])
+def test_a_training_step_has_the_gradients_of_the_formula(bf16: bool, most: float) -> None:
+    draw = torch.Generator().manual_seed(3)
+    weight, a, b, x, g = (
+        torch.randn(*shape, generator=draw) for shape in ((48, 64), (4, 64), (48, 4), (2, 9, 64), (2, 9, 48))
+    )
+    base = torch.nn.Linear(64, 48, bias=False).requires_grad_(False)
+    base.weight.copy_(weight)
+    adapter = LoRALinear(base, LoRAWeights(a.clone(), b.clone(), 2.0))
+    given = x.clone().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        output = adapter(given)
+    assert type(output.grad_fn).__name__ == "FusedLoRABackward"
+    output.backward(g.to(output.dtype))
+    exact = [tensor.double().requires_grad_() for tensor in (x, a, b)]
+    wanted = exact[0] @ weight.double().T + 2.0 * exact[0] @ exact[1].T @ exact[2].T
+    wanted.backward(g.double())
+    found = (output, given.grad, adapter.lora_a.grad, adapter.lora_b.grad)
+    for ours, theirs in zip(found, (wanted, *(tensor.grad for tensor in exact)), strict=True):
+        assert ours is not None and theirs is not None
+        assert (ours.double() - theirs).norm() < most * theirs.norm()
+
+
+def test_a_frozen_weight_that_was_changed_is_converted_anew() -> None:
+    base = torch.nn.Linear(8, 8, bias=False).requires_grad_(False)
+    adapter = LoRALinear(base, LoRAWeights(torch.zeros(2, 8), torch.zeros(8, 2), 1.0))
+    outputs = []
+    for _ in range(2):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            outputs.append(adapter(torch.ones(1, 8)))
+        base.weight.mul_(2.0)
+    assert torch.equal(outputs[1], 2.0 * outputs[0])
