@@ -36,7 +36,7 @@ def command(
     ] = None,
     items: Annotated[
         int | None,
-        Option("--items", min=1, help=f"At most this many items for each figure [default: {ITEMS}; of --tasks all]."),
+        Option("--items", min=1, help=f"At most this many items for each figure; by default {ITEMS}, of --tasks all."),
     ] = None,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
@@ -56,6 +56,9 @@ def command(
 
     Each figure comes with its 95 % interval, the number of items, and the figure of guessing; of several models also the paired differences
     from the first. Items of data that one of the models was trained on (run folders record that) are left out and counted.
+
+    Suites, packaged: multiple_choice, emotions, grammar, copying, arithmetic, format, summaries, translation. Fetched once: arc_easy,
+    arc_challenge, openbookqa, sciq, piqa, socialiqa, commonsenseqa, common_knowledge, feelings, tweets, messages.
 
     Examples:
         groundup evaluate smollm2-135m-instruct runs/quickstart

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import groundup
+from groundup.cli.evaluate import command
 from groundup.cli.main import run
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError, DataError, ModelError
@@ -28,7 +29,7 @@ from groundup.evaluate.suite import (
     template_for,
 )
 from groundup.evaluate.suites import scores
-from groundup.evaluate.suites.registry import suites_named
+from groundup.evaluate.suites.registry import SUITES, suites_named
 from groundup.evaluate.suites.written import rows_of
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
@@ -238,6 +239,10 @@ def test_the_verb_measures_suites_of_two_models_and_pairs_them(
     results = json.loads((tmp_path / "out.json").read_text())
     assert [row["task"] for row in results["changes"]] == ["grammar", "copying"]
     assert groundup.run_suites(tmp_path / "a", "grammar", items=12)["rows"][0]["value"] == results["rows"][0]["value"]
+
+
+def test_help_names_every_suite() -> None:
+    assert not [name for name in SUITES if name not in (command.__doc__ or "")]
 
 
 def test_rouge_equals_the_library() -> None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.evaluate.suite import Suite
+from groundup.evaluate.suites.real import REAL
 from groundup.evaluate.suites.written import WRITTEN
 
-SUITES: dict[str, Suite] = {suite.name: suite for suite in WRITTEN}
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (*WRITTEN, *REAL)}
 
 
 def suites_named(names: Sequence[str]) -> list[Suite]:

@@ -32,7 +32,7 @@ def packaged(name: str, item: Callable[[dict[str, Any]], Item]) -> Callable[[Pro
 
 def _translations(progress: Progress) -> Sequence[Item]:
     scores.sacrebleu()  # missing, it is said before anything is measured
-    return [_translation(row) for row in rows_of("translation")]
+    return [translation_item(row) for row in rows_of("translation")]
 
 
 def _question(row: dict[str, Any]) -> Item:
@@ -63,7 +63,8 @@ def _summary(row: dict[str, Any]) -> Item:
     return Written(row["id"], row["topic"], prompt, row["summary"], scores.summary, SUMMARY_TOKENS, facts)
 
 
-def _translation(row: dict[str, Any]) -> Item:
+def translation_item(row: dict[str, Any]) -> Item:
+    """Return a sentence to be translated."""
     language = LANGUAGES[row["language"]]
     prompt = f"Translate from English to {language}.\nEnglish: {row['source']}\n{language}:"
     return Written(row["id"], language, prompt, row["target"], scores.translation, TRANSLATION_TOKENS)
