@@ -79,7 +79,7 @@ class _Running:
         self.random = seeded_generator(request.sampling.seed)
         start = ChatEvent("", None, len(request.prompt_ids), 0, request.dropped_messages)
         stream = TextStream(tokenizer, request.sampling.stop, request.shown_ids)
-        self.answer = Answer(stream, request.stop_ids, start)
+        self.answer = Answer(stream, request.stop_ids, start, logprob_of_end=request.logprob_of_end)
         self.lookup = PromptLookup(draft_tokens) if draft_tokens else None
 
     def choose(self, logits: Float[Tensor, " V"], best: int, best_logit: float) -> int:
@@ -150,14 +150,14 @@ class BatchEngine:
         """Add a request. Raises QueueFull, or ModelError when its prompt has no tokens or leaves no room for an answer."""
         assert request.id not in self._running, request.id
         num_prompt = len(request.prompt_ids)
+        if request.sampling.max_tokens == 0:
+            self._empty.append((request.id, ChatEvent("", "length", num_prompt, 0, request.dropped_messages)))
+            return
         room = require_room(num_prompt, self.model.config.context_tokens)
         room = max(min(room, self.pages.num_pages * self.settings.page_tokens - num_prompt), 1)
         max_tokens = num_prompt + min(room, request.sampling.max_tokens)
         scheduled = ScheduledRequest(request.id, list(request.prompt_ids), num_prompt, max_tokens)
         running = _Running(request, scheduled, self.tokenizer, self.settings.draft_tokens)
-        if request.sampling.max_tokens == 0:
-            self._empty.append((request.id, running.answer.end("length")))
-            return
         self.scheduler.submit(scheduled)
         self._running[request.id] = running
 

@@ -16,13 +16,13 @@ class RankedToken:
     id: int
     text: bytes
     """Its bytes, perhaps an incomplete character; the name of a control token."""
-    logprob: float
-    """ln P, before temperature, penalties and filters."""
+    logprob: float | None
+    """ln P, before temperature, penalties and filters; None: of the first token of a prompt, before which there is nothing."""
 
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """The token chosen at one position of an answer, and its alternatives."""
+    """The token at one position of an answer or a prompt, and its alternatives."""
 
     token: RankedToken
     alternatives: tuple[RankedToken, ...]
@@ -44,7 +44,7 @@ class ChatEvent:
     dropped_messages: int = 0
     """Oldest messages dropped because the conversation exceeded the context."""
     logprobs: tuple[TokenLogprob, ...] = ()
-    """Logprobs of the tokens since the last event, where requested; without the end-of-turn token."""
+    """Logprobs of the tokens since the last event, where requested; the end-of-turn token's only with `Request.logprob_of_end`."""
     calls: tuple[ToolCall, ...] = ()
     """Tool calls, where the request has tools; their source is not part of any event's text."""
 

@@ -40,6 +40,8 @@ class Request:
     """Ids that end the answer and are not part of its text."""
     logprobs: int | None = None
     """Return the logprob of each token and of this many alternatives, 0 to 20; None: no logprobs."""
+    logprob_of_end: bool = False
+    """Return also that of the id that ends the answer."""
     constraint: Constraint | None = None
     shown_ids: frozenset[int] = frozenset()
     """Control tokens that are part of the text: marks of tool calls, where they are tokens."""

@@ -66,19 +66,22 @@ def longest_beginning(text: str, stop: Sequence[str]) -> int:
 class Answer:
     """The text of one answer as it grows: `push` every id; it has ended once `reason` is set. `start` holds the initial counters."""
 
-    def __init__(self, stream: TextStream, stop_ids: frozenset[int], start: ChatEvent) -> None:
-        self._stream, self._stop_ids = stream, stop_ids
+    def __init__(
+        self, stream: TextStream, stop_ids: frozenset[int], start: ChatEvent, *, logprob_of_end: bool = False
+    ) -> None:
+        self._stream, self._stop_ids, self._logprob_of_end = stream, stop_ids, logprob_of_end
         self._event = start  # what was pushed since the last event
         self.reason: FinishReason | None = None
 
     def push(self, token_id: int, logprob: TokenLogprob | None = None) -> ChatEvent | None:
         """Return the event of this id, or None while its text is held back. A stop id or stop string ends the answer: "stop"."""
         stops = token_id in self._stop_ids
+        shown = () if logprob is None or (stops and not self._logprob_of_end) else (logprob,)
         self._event = replace(
             self._event,
             text=self._event.text + ("" if stops else self._stream.push(token_id)),
             completion_tokens=self._event.completion_tokens + 1,
-            logprobs=self._event.logprobs if stops or logprob is None else (*self._event.logprobs, logprob),
+            logprobs=(*self._event.logprobs, *shown),
         )
         if stops or self._stream.stopped:
             return self.end("stop")

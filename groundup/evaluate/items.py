@@ -75,7 +75,7 @@ class Choices:
     answer: int
     """The index of the right one."""
     normalise: Normalise = "bytes"
-    """By what the log-probabilities of choices are made comparable: per byte of the choice (lm-eval's acc_norm), or minus that without the question
+    """By what the log-probabilities of choices are made comparable: per byte of the choice (lm-eval's acc_bytes), or minus that without the question
     (domain-conditional PMI, Holtzman et al. 2021, arXiv:2104.08315)."""
 
     @property

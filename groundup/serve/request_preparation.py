@@ -17,7 +17,7 @@ from groundup.engine.structured_output import OutputConstraint
 from groundup.http.limits import Limits
 from groundup.serve.messages import with_call_format
 from groundup.serve.model_registry import ModelAlias, ModelInfo
-from groundup.serve.requests import GenerateRequest, Options, Prompt, RequestError, TextPrompt, unsupported
+from groundup.serve.requests import GenerateRequest, Options, Prompt, RequestError, TextPrompt, TokenPrompt, unsupported
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
@@ -55,8 +55,11 @@ def prepare(
             seed = None if sampling.seed is None else sampling.seed + choice  # the choices of one seed differ
             id, of_choice, stop_ids = uuid.uuid4().hex, replace(sampling, seed=seed), tokenizer.special.stop_ids
             prepared.append(
-                Request(id, tuple(ids), of_choice, stop_ids, request.logprobs, constraint(), shown_ids, dropped)
-            )
+                Request(
+                    *(id, tuple(ids), of_choice, stop_ids, request.logprobs, request.echo),
+                    constraint=constraint(), shown_ids=shown_ids, dropped_messages=dropped,
+                )
+            )  # fmt: skip
     return prepared
 
 
@@ -107,8 +110,8 @@ def _expressions(schema: Any) -> Iterator[str]:
 
 
 def _characters(prompt: Prompt) -> int:
-    if isinstance(prompt, TextPrompt):
-        return len(prompt.text)
+    if not isinstance(prompt, Conversation):
+        return len(prompt.text if isinstance(prompt, TextPrompt) else prompt.ids)
     calls = (call for message in prompt.messages for call in message.calls)
     return sum(len(each.content) for each in prompt.messages) + sum(len(json.dumps(call.arguments)) for call in calls)
 
@@ -130,7 +133,7 @@ def with_name(request: GenerateRequest, alias: ModelAlias) -> GenerateRequest:
 
 
 def _with_alias_messages(alias: ModelAlias, prompt: Prompt) -> Prompt:
-    if isinstance(prompt, TextPrompt):
+    if not isinstance(prompt, Conversation):
         return prompt
     messages = (*alias.messages, *prompt.messages)
     if alias.system and not any(message.role == "system" for message in messages):
@@ -157,6 +160,7 @@ class _PromptFitter:
         share = int(context_tokens * ANSWER_SHARE)
         # A truncated prompt leaves this much room for the answer, at least one token.
         self.answer_tokens = max(1, share if max_tokens is None else min(max_tokens, share))
+        self.least_tokens = 0 if max_tokens == 0 else 1
 
     def ids(self, prompt: Prompt, *, truncate: bool) -> tuple[list[int], int]:
         """Return the ids and the number of dropped messages. Raises RequestError."""
@@ -167,8 +171,8 @@ class _PromptFitter:
                     "this model has no chat template: it continues a single text, and can't hold a conversation"
                 )
             prompt = TextPrompt(prompt.messages[0].content)
-        if isinstance(prompt, TextPrompt):
-            return self._text_ids(prompt, truncate=truncate), 0
+        if not isinstance(prompt, Conversation):
+            return self._fitted(self._ids_of(prompt), truncate=truncate), 0
         ids = render(prompt, self.tokenizer, add_generation_prompt=True).ids
         longest = self.context_tokens - (self.answer_tokens if truncate else 1)
         if len(ids) <= longest:
@@ -178,13 +182,20 @@ class _PromptFitter:
         rendered, dropped = fit_conversation(prompt, self.tokenizer, self.context_tokens, self.answer_tokens)
         return (rendered.ids, dropped) if len(rendered.ids) < self.context_tokens else self._truncated(prompt)
 
-    def _text_ids(self, prompt: TextPrompt, *, truncate: bool) -> list[int]:
+    def _ids_of(self, prompt: TextPrompt | TokenPrompt) -> list[int]:
+        if isinstance(prompt, TokenPrompt):
+            most = self.tokenizer.vocab_size - 1
+            if beyond := [id for id in prompt.ids if not 0 <= id <= most]:
+                raise RequestError(f"prompt: this model's token ids are 0 to {most}, not {beyond[0]}", param="prompt")
+            return list(prompt.ids)
         ids = self.tokenizer.encode_control(prompt.text) if prompt.rendered else self.tokenizer.encode(prompt.text)
-        all_ids = self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
-        if len(all_ids) < self.context_tokens:
-            return all_ids
+        return self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
+
+    def _fitted(self, ids: list[int], *, truncate: bool) -> list[int]:
+        if len(ids) + self.least_tokens <= self.context_tokens:
+            return ids
         if not truncate or self.context_tokens <= self.answer_tokens + 1:
-            raise self._too_long(len(all_ids))
+            raise self._too_long(len(ids))
         return self.tokenizer.with_bos(ids[-(self.context_tokens - self.answer_tokens - 1) :])
 
     def _truncated(self, given: Conversation) -> tuple[list[int], int]:

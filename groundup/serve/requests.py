@@ -72,7 +72,14 @@ class TextPrompt:
     """Whether the caller rendered it (`raw`): control tokens in it are parsed. Never set for text from users."""
 
 
-Prompt = Conversation | TextPrompt
+@dataclass(frozen=True)
+class TokenPrompt:
+    """Token ids to continue, as they are."""
+
+    ids: tuple[int, ...]
+
+
+Prompt = Conversation | TextPrompt | TokenPrompt
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,8 @@ class GenerateRequest:
     choices: int = 1
     logprobs: int | None = None
     """Number of alternatives for each token; 0: only the chosen token's logprob, None: no logprobs."""
+    echo: bool = False
+    """Begin each answer with its prompt, a text or ids; with `logprobs` the answer's last token has one too, also where it is no text."""
     constraint: OutputConstraint | None = None
     """The constraint on answers other than tool calls; None: any text."""
     tools: tuple[Tool, ...] = ()

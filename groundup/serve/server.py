@@ -24,6 +24,7 @@ from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
 from groundup.model.heads import LanguageModel
+from groundup.serve.echo import echoes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
 from groundup.serve.model_registry import ModelAlias, ModelInfo, ModelRegistry
@@ -105,7 +106,8 @@ class Server:
             calls = format_of_calls(request, loaded.opened.require_tokenizer())
             names = [tool["function"]["name"] for tool in request.tools]
             parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
-            stream = AnswerStream(answers, timer, self.metrics, parsers)
+            echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
+            stream = AnswerStream(answers, timer, self.metrics, parsers, echo)
             if request.stream:
                 return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, stack.pop_all())
             return await until_disconnect(client, complete_response(stream, translator))

@@ -59,16 +59,25 @@ class AnswerStream:
     """The events of a request's answers, counted and timed; afterwards it has the last event of each."""
 
     def __init__(
-        self, answers: Answers, timer: RequestTimer, metrics: Metrics, parsers: Sequence[ToolCallParser] = ()
+        self,
+        answers: Answers,
+        timer: RequestTimer,
+        metrics: Metrics,
+        parsers: Sequence[ToolCallParser] = (),
+        echoes: AsyncIterator[tuple[int, ChatEvent]] | None = None,
     ) -> None:
-        """`parsers`: one for each answer, where tool calls are to be separated from its text."""
+        """`parsers`: one for each answer, where tool calls are to be separated from its text. `echoes`: what each begins with, if anything."""
         self.answers = answers
+        self.echoes = echoes
         self.parsers = parsers
         self.timer = timer
         self.metrics = metrics
         self.last_events: dict[int, ChatEvent] = {}
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
+        if self.echoes is not None:
+            async for index, event in self.echoes:
+                yield index, event
         begun = False
         async for index, event in self.answers:
             if not begun:

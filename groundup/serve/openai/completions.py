@@ -1,23 +1,35 @@
 """/v1/completions, which continues texts: a body -> a GenerateRequest; events -> a text completion, or its chunks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
 from groundup.engine.events import ChatEvent, TokenLogprob
-from groundup.serve.fields import Texts, Whole, read_fields
+from groundup.serve.fields import Whole, read_fields
 from groundup.serve.openai.chat import CompletionTranslator, shown
 from groundup.serve.openai.fields import DEFAULTS, JSON, CompletionFields, sse
-from groundup.serve.requests import GenerateRequest, RequestError, TextPrompt
+from groundup.serve.requests import GenerateRequest, RequestError, TextPrompt, TokenPrompt
 
 MAX_TOKENS = 16  # OpenAI's default
+
+
+def _prompts(value: Any) -> tuple[TextPrompt | TokenPrompt, ...]:
+    several = value if isinstance(value, list) and not _are_ids(value) else [value]
+    if not several or not all(isinstance(each, str) or _are_ids(each) for each in several):
+        raise PydanticCustomError("prompt", "expected a text, a list of token ids, or a list of these")
+    return tuple(TextPrompt(each) if isinstance(each, str) else TokenPrompt(tuple(each)) for each in several)
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
 
 
 class CompletionBody(CompletionFields):
     """The body of /v1/completions."""
 
-    prompt: Texts = Field(min_length=1)
+    prompt: Annotated[Any, PlainValidator(_prompts)]
     logprobs: Whole | None = Field(None, ge=0, le=20)
     echo: bool = False
     suffix: str = ""
@@ -27,17 +39,18 @@ class CompletionBody(CompletionFields):
 def read_completion(value: dict[str, Any]) -> GenerateRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(CompletionBody, value)
-    for field, name in ((body.echo, "echo"), (body.suffix, "suffix"), ((body.best_of or 1) > body.n, "best_of")):
+    for field, name in ((body.suffix, "suffix"), ((body.best_of or 1) > body.n, "best_of")):
         if field:
             raise RequestError(f"{name} is not supported", param=name)
     return GenerateRequest(
         body.model,
-        tuple(map(TextPrompt, body.prompt)),
+        body.prompt,
         body.options(MAX_TOKENS if body.max_tokens is None else body.max_tokens),
         DEFAULTS,
         stream=body.stream,
         choices=body.n,
         logprobs=body.logprobs,
+        echo=body.echo,
         constraint=body.constraint(),
         truncate=False,
         usage_in_stream=body.stream_options.include_usage,
@@ -79,6 +92,14 @@ class TextCompletion(CompletionTranslator):
         return {
             "tokens": [shown(score.token) for score in scores],
             "token_logprobs": [score.token.logprob for score in scores],
-            "top_logprobs": [{shown(each): each.logprob for each in score.alternatives} for score in scores],
+            "top_logprobs": [None if score.token.logprob is None else _ranked(score) for score in scores],
             "text_offset": offsets,
         }
+
+
+def _ranked(score: TokenLogprob) -> JSON:
+    """Return the alternatives by their text; of several that look alike, as parts of characters do, the most probable."""
+    found: JSON = {}
+    for each in score.alternatives:
+        found.setdefault(shown(each), each.logprob)
+    return found
