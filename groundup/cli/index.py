@@ -42,8 +42,9 @@ def command(
     """
     from groundup.data.reading.source_list import read_sources
     from groundup.retrieve.index import Index
+    from groundup.retrieve.index_config import IndexConfig
     from groundup.retrieve.passages import MAX_TOKENS
-    from groundup.retrieve.update import IndexConfig, update_index
+    from groundup.retrieve.update import update_index
 
     given = passage_tokens or text_column or encoding != "auto"
     config = IndexConfig(passage_tokens or MAX_TOKENS, text_column, encoding) if given else None

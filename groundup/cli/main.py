@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("groundup.cli.serve", "Serve models to clients of Ollama and OpenAI: serve MODEL..."),
     "index": ("groundup.cli.index", "Make documents searchable: index DOCS... --out INDEX."),
     "search": ("groundup.cli.search", "Passages that fit some words: search INDEX WORDS."),
+    "ask": ("groundup.cli.ask", "Answer from your documents: ask INDEX QUESTION."),
     "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
     "report": ("groundup.cli.report", "Write the page of a build or run again: report RUN."),
     "verify": ("groundup.cli.verify", "Check the hashes and sizes of files below a path: verify PATH."),

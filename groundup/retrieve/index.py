@@ -7,6 +7,7 @@ twice. The text of a document is that of its passages, joined. Reading needs no 
 A foreign file is checked before it is used: SQLite's own checks, the mark of an index, its version.
 """
 
+import json
 import os
 import sqlite3
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from groundup.errors import FormatError
+from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import Passage
 
 INDEX_FILE = "index.sqlite"
@@ -108,6 +110,12 @@ class Index:
                 self._remembered[key] = self.rows(query, values)
             found: list[tuple[Any, ...]] = self._remembered[key]
             return found
+
+    @property
+    def config(self) -> IndexConfig:
+        """How its documents became passages."""
+        kept = self.remembered("config", "SELECT value FROM setting WHERE name = 'config'")
+        return IndexConfig(**json.loads(kept[0][0])) if kept else IndexConfig()
 
     @property
     def passage_count(self) -> int:

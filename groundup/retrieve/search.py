@@ -14,6 +14,7 @@ A passage whose file was changed or deleted since it was read is left out. `rank
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from groundup.files import sha256_file
 from groundup.retrieve.doc_files import state_of
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.stop_words import STOP_WORDS, UNKNOWN, language_by_stop_words
+from groundup.retrieve.stop_words import AFTER_HOW, ASKING_WORDS, STOP_WORDS, UNKNOWN, language_by_stop_words
 from groundup.retrieve.terms import is_pair, stems, terms, words
 
 K, B = 1.2, 0.75
@@ -97,24 +98,28 @@ def is_current(index: Index, file: str) -> bool:
         return False
 
 
-def question_terms(index: Index, query: str) -> list[Group]:
+def question_terms(index: Index, query: str, *, is_strict: bool = False) -> list[Group]:
     """Return the terms of each word of a question that says what it is about, in order.
 
-    Stop words are left out, unless there is nothing else.
+    Left out are words that ask; with `is_strict` all words of grammar. If nothing else is there, they stay.
     """
     found = list(dict.fromkeys(words(query)))[:MAX_WORDS]
     known = [code for code in index.languages if code in STOP_WORDS]
     language = language_by_stop_words(found, known) if len(known) > 1 else UNKNOWN
-    stops = STOP_WORDS[known[0] if language == UNKNOWN else language] if known else frozenset()
-    said = [word for word in found if word not in stops] or found
-    # Where a run of pairs has more than one, its last character is only the end of another pair.
-    said = [
-        word
-        for word in said
-        if not (is_pair(word) and len(word) == 1 and any(word in w[1:] for w in said if len(w) == 2))
-    ]
+    stops = (STOP_WORDS if is_strict else ASKING_WORDS)[known[0] if language == UNKNOWN else language] if known else ()
+    said = [word for word in found if word not in stops]
+    if is_strict:
+        said = [
+            word for word in said if word not in AFTER_HOW or not re.search(rf"\bhow {word}\b", query, re.IGNORECASE)
+        ]
     languages = list(index.languages)[:MAX_LANGUAGES]
-    return [_group(word, languages) for word in said]
+    return [_group(word, languages) for word in _without_ends(said or found)]
+
+
+def _without_ends(said: Sequence[str]) -> list[str]:
+    """Leave out single characters that only end a run of pairs."""
+    ends = {word[1] for word in said if len(word) == 2 and is_pair(word)}
+    return [word for word in said if word not in ends or not is_pair(word)]
 
 
 def _group(word: str, languages: Sequence[str]) -> Group:

@@ -44,6 +44,37 @@ _LISTS = {
     " omdat ons ook op over reeds te tegen toch toen tot u uit van veel voor want waren was wat werd wezen wie wij wil worden zal ze zelf zich"
     " zij zijn zo zonder zou waar waarom welke wanneer",
 }
+# Left out of every search: words that ask, articles, forms of "be" and "do". Longer lists lost 1 to 2 points of SQuAD's recall@1 (docs/retrieve.md).
+_ASKING = {
+    "en": "a an the is are was were be been am of in to and or what which who whom whose how when where why did do does s t",
+    "de": "der die das den dem des ein eine einen einem einer eines ist sind war waren was wer wie wo wann warum welche und oder zu im in von",
+    "fr": "le la les l un une des du de d est sont etait qui que qu quoi quel quelle quels quelles quand comment pourquoi et a au aux en",
+    "es": "el la los las un una de del que quien quienes cual cuales cuando como donde es son fue y o a en",
+    "it": "il lo la i gli le l un una di del della che chi quale quali quando come dove perche e o a in",
+    "pt": "o a os as um uma de do da que quem qual quais quando como onde e ou em no na foi",
+    "nl": "de het een is zijn was waren wat wie hoe waar wanneer waarom welke en of te in van",
+}
+ASKING_WORDS = {language: frozenset(words.split()) for language, words in _ASKING.items()}
+# After "how" these ask, too: "how long".
+AFTER_HOW = frozenset(
+    [
+        "long",
+        "many",
+        "much",
+        "often",
+        "far",
+        "old",
+        "tall",
+        "big",
+        "high",
+        "large",
+        "fast",
+        "big",
+        "deep",
+        "wide",
+        "soon",
+    ]
+)
 STOP_WORDS = {language: frozenset(words.split()) for language, words in _LISTS.items()}
 
 

@@ -12,43 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.data.reading.decoding import AUTO
-from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.source_files import PIN, Source, readable_suffixes
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions
-from groundup.errors import ConfigError, DataError, GroundupError, require
+from groundup.errors import ConfigError, DataError, GroundupError
 from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.retrieve.doc_files import DocFile, doc_files, read_documents
 from groundup.retrieve.index import INDEX_FILE
-from groundup.retrieve.passages import MAX_TOKENS, split
+from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.passages import split
 from groundup.retrieve.terms import analysis, language_of_text
 from groundup.retrieve.writer import IndexWriter, KnownFile, writing
 from groundup.tokenizer.spec import well_formed
 
 CHANGED_WHILE_READ = "was changed while it was read"
 SHOWN_FAULT_CHARACTERS = 300
-
-
-@dataclass(frozen=True)
-class IndexConfig:
-    """How documents become passages; kept with the index, so that later updates do the same."""
-
-    max_tokens: int = MAX_TOKENS
-    """The longest passage, in tokens (estimated by its bytes)."""
-    text_column: str = ""
-    """The field or column with the text of tables; "": it is recognised."""
-    encoding: str = AUTO
-    """The encoding of text files without a byte order mark."""
-
-    def __post_init__(self) -> None:
-        require(16 <= self.max_tokens <= 4096, "The longest passage", self.max_tokens, "16 to 4096 tokens")
-
-    @property
-    def options(self) -> SourceOptions:
-        """How files are read; whatever rows they have, they are texts here."""
-        return SourceOptions(self.text_column, encoding=self.encoding, wanted=LAYOUTS)
 
 
 @dataclass

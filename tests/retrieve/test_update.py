@@ -21,8 +21,9 @@ from groundup.locks import only_one
 from groundup.progress import Silent
 from groundup.retrieve import doc_files, terms, writer
 from groundup.retrieve.index import INDEX_FILE, Index
+from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.search import find, search
-from groundup.retrieve.update import IndexConfig, update_index
+from groundup.retrieve.update import update_index
 
 from .conftest import BOILER, Update
 
