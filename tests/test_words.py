@@ -25,7 +25,9 @@ PAGES = [
 ]
 RETRIEVE = (ROOT / "docs" / "retrieve.md").read_text()
 SERVING = (ROOT / "docs" / "serving.md").read_text()
-COMMANDS = [line.split("#")[0].strip() for line in (README + SERVING + RETRIEVE).splitlines() if line.startswith("groundup ")]
+COMMANDS = [
+    line.split("#")[0].strip() for line in (README + SERVING + RETRIEVE).splitlines() if line.startswith("groundup ")
+]
 
 
 def options_of(words: list[str]) -> set[str]:

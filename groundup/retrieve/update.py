@@ -49,6 +49,8 @@ def update_index(
     """
     started = time.monotonic()
     given = [_absolute(source) for source in sources]
+    if not given and not (folder / INDEX_FILE).exists():
+        raise ConfigError(f"{folder} is no index yet.", fix=f"Name documents: groundup index DOCS --out {folder}")
     for source in given:
         list(doc_files(source, SourceReport()))  # refused before anything is written
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
