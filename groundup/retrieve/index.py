@@ -100,10 +100,12 @@ class Index:
         with self._lock, reading(self.file):
             return self._database.execute(query, values).fetchall()
 
-    def remembered(self, key: Any, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, from memory while no one has changed the index."""
+    def remembered(
+        self, key: Any, query: str, values: Sequence[Any] = (), *, check: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, from memory while no one has changed the index; without `check` as of the last check."""
         with self._lock:
-            version = self.rows("PRAGMA data_version")[0][0]
+            version = self.rows("PRAGMA data_version")[0][0] if check else self._seen_version
             if version != self._seen_version:
                 self._seen_version, self._remembered = version, {}
             if key not in self._remembered:
@@ -136,12 +138,12 @@ class Index:
         return dict(found)
 
     def passages_with(self, term: str) -> int:
-        """Return in how many passages a term occurs; "東*" is any term that begins with 東."""
+        """Return in how many passages a term occurs, as of the last look at `passage_count`; "東*" is any term that begins with 東."""
         key = ("term", term)
         if term.endswith("*"):
             query = "SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE term >= ? AND term < ?"
-            return int(self.remembered(key, query, (term[:-1], f"{term[:-1]}\U0010ffff"))[0][0])
-        found = self.remembered(key, "SELECT doc FROM vocabulary WHERE term = ?", (term,))
+            return int(self.remembered(key, query, (term[:-1], f"{term[:-1]}\U0010ffff"), check=False)[0][0])
+        found = self.remembered(key, "SELECT doc FROM vocabulary WHERE term = ?", (term,), check=False)
         return int(found[0][0]) if found else 0
 
     def matching(self, terms: Sequence[str], limit: int) -> list[int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 UNKNOWN = "unknown"
 # Of the first words of a text at least this share must be stop words of its language, and so many times those of any other.
 MIN_SHARE, MIN_AHEAD = 0.15, 1.2
-LOOKED_AT_WORDS = 300
+LOOKED_AT_WORDS = 150
 
 _LISTS = {
     "en": "a about above after again against all also am an and any are as at be because been before being below between both but by can could d"
@@ -77,6 +77,10 @@ AFTER_HOW = frozenset(
 )
 STOP_WORDS = {language: frozenset(words.split()) for language, words in _LISTS.items()}
 
+_OWNERS = {
+    word: [code for code in STOP_WORDS if word in STOP_WORDS[code]] for word in frozenset().union(*STOP_WORDS.values())
+}
+
 
 def language_by_stop_words(words: Sequence[str], languages: Iterable[str] = STOP_WORDS) -> str:
     """Return the language whose stop words are frequent in these folded words, or "unknown".
@@ -85,7 +89,8 @@ def language_by_stop_words(words: Sequence[str], languages: Iterable[str] = STOP
     'de'
     """
     looked_at = words[:LOOKED_AT_WORDS]
-    counted = Counter({code: sum(word in STOP_WORDS[code] for word in looked_at) for code in languages})
+    owners = [code for word in looked_at for code in _OWNERS.get(word, ())]
+    counted = Counter({code: owners.count(code) for code in languages})
     (first, most), (_, next_most) = [*counted.most_common(2), ("", 0), ("", 0)][:2]
     clear = most >= MIN_SHARE * len(looked_at) and most >= MIN_AHEAD * next_most and most > 0
     return first if clear else UNKNOWN

@@ -15,8 +15,10 @@ import re
 import sqlite3
 import threading
 import unicodedata
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from importlib.util import find_spec
+from itertools import chain, islice
 from typing import Any
 
 from groundup.data.processing.languages import can_detect, language_of
@@ -52,7 +54,7 @@ SNOWBALL_NAMES = {
 # Words whose stems are kept in memory, for each language.
 KEPT_STEMS = 500_000
 # A language is decided on by the beginning of a text.
-LOOKED_AT_CHARACTERS = 2000
+LOOKED_AT_CHARACTERS = 1000
 # Longer terms, as of encoded pictures, are cut: no one types them.
 MAX_TERM_CHARACTERS = 64
 
@@ -67,6 +69,7 @@ _WITHOUT_SPACES = (
 )
 _DROPPED = re.compile(f"[{_DIACRITICS}\u00ad\u200b-\u200f\u2060\ufeff]")
 _NUMBER = r"\d+(?:[.,]\d+)+"
+_SEPARATED = re.compile(r"\d[.,]\d")
 _ASCII_WORD = re.compile(rf"{_NUMBER}|[a-z0-9]+[+#]*")
 _SIGNS = (
     "\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u0981-\u0983\u09bc-\u09cd\u0a01-\u0a03"
@@ -100,12 +103,19 @@ def words(text: str) -> list[str]:
     >>> words("Don't write C++ for 1,000 years."), words("東京都の水")
     (['don', 't', 'write', 'c++', 'for', '1000', 'years'], ['東京', '京都', '都の', 'の水', '水'])
     """
+    return list(_words(text))
+
+
+@lru_cache(maxsize=4)  # the language and the terms of a short document are of the same words
+def _words(text: str) -> tuple[str, ...]:
     folded = fold(text)
     if folded.isascii():
         found = _ASCII_WORD.findall(folded)
     else:
         found = [word for run, other in _WORD.findall(folded) for word in (pairs(run) if run else (other,))]
-    return [_number_or_word(word) if not word.isalnum() or len(word) > MAX_TERM_CHARACTERS else word for word in found]
+    if max(map(len, found), default=0) <= MAX_TERM_CHARACTERS and not _SEPARATED.search(folded):
+        return tuple(found)
+    return tuple(_number_or_word(word) for word in found)
 
 
 def _number_or_word(word: str) -> str:
@@ -125,6 +135,13 @@ def is_pair(word: str) -> bool:
 def terms(text: str, language: str) -> list[str]:
     """Return the terms of a text in this language, in order: its stemmed words."""
     return stems(words(text), language)
+
+
+def terms_of_each(texts: Sequence[str], language: str) -> list[list[str]]:
+    """Return the terms of each text; new words are looked up together."""
+    found = [words(text) for text in texts]
+    stemmed = iter(stems(list(chain.from_iterable(found)), language))
+    return [list(islice(stemmed, len(each))) for each in found]
 
 
 def stems(found: list[str], language: str) -> list[str]:

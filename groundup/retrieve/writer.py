@@ -11,15 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from groundup.errors import DiskError, FormatError
 from groundup.files import disk_errors, no_room
 from groundup.retrieve.index import WORDS, connect, create, reading, require_index
 from groundup.retrieve.passages import Piece
-from groundup.retrieve.terms import analysis, terms
+from groundup.retrieve.terms import analysis, terms_of_each
 
 COMMIT_EVERY_S = 2.0
+# Passages are written together: one statement a document would cost more than its terms.
+WRITTEN_PASSAGES = 500
 # SQLite's names of errors of a disk: no space, no permission.
 NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE")
 NOT_ALLOWED = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR_SHMOPEN")
@@ -65,12 +67,23 @@ def writing(file: Path) -> Iterator["IndexWriter"]:
         raise
 
 
+class _Added(NamedTuple):
+    """Documents that are not written yet."""
+
+    documents: list[tuple[Any, ...]]
+    passages: list[tuple[Any, ...]]
+    words: list[tuple[str, list[tuple[int, str, str]]]]
+    """The language of each document, and (id, text, title) of its passages."""
+
+
 class IndexWriter:
     """The writer of an index; one at a time."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._committed_s = time.monotonic()
+        self._next = dict.fromkeys(("document", "passage"), 1)
+        self._added = _Added([], [], [])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -78,7 +91,7 @@ class IndexWriter:
         self._begin()
         try:
             yield
-            self._database.execute("COMMIT")
+            self._commit()
         except BaseException:
             with suppress(sqlite3.Error):  # on some errors SQLite itself has rolled back
                 self._database.execute("ROLLBACK")
@@ -86,21 +99,32 @@ class IndexWriter:
 
     def _begin(self) -> None:
         self._database.execute("BEGIN IMMEDIATE")
+        self._added = _Added([], [], [])
+        for table in self._next:
+            row = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+            self._next[table] = max(self._next[table], int(row[0]) + 1 if row else 1)
         self._committed_s = time.monotonic()
 
     def commit_now_and_then(self) -> None:
         """Commit inside a transaction, so that little is lost and readers see what there is."""
         if time.monotonic() - self._committed_s > COMMIT_EVERY_S:
-            self._database.execute("COMMIT")
+            self._commit()
             self._begin()
+
+    def _commit(self) -> None:
+        self._write_added()
+        self._database.execute("COMMIT")
 
     @contextmanager
     def undone_on_error(self) -> Iterator[None]:
         """Undo what is done inside when it raises, and nothing else of the transaction."""
+        self._write_added()
         self._database.execute("SAVEPOINT part")
         try:
             yield
+            self._write_added()
         except BaseException:
+            self._added = _Added([], [], [])
             with suppress(sqlite3.Error):
                 self._database.execute("ROLLBACK TO part")
             raise
@@ -146,17 +170,29 @@ class IndexWriter:
         self, file_id: int, name: str, address: str, stem: str, language: str, text: str, pieces: Sequence[Piece]
     ) -> None:
         """Add a document with its passages. `stem`: the file's name without its suffix, which counts as a title."""
-        query = "INSERT INTO document (file_id, name, address, stem, language) VALUES (?, ?, ?, ?, ?)"
-        document = self._database.execute(query, (file_id, name, address, stem, language)).lastrowid
-        row = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passage'").fetchone()
+        document, first = self._next["document"], self._next["passage"]
+        self._added.documents.append((document, file_id, name, address, stem, language))
         rows = [
-            (id, document, each.start, each.title, text[each.start : each.end])
-            for id, each in enumerate(pieces, row[0] + 1 if row else 1)
+            (id, document, each.start, each.title, text[each.start : each.end]) for id, each in enumerate(pieces, first)
         ]
-        self._database.executemany(
-            "INSERT INTO passage (id, document_id, start, title, text) VALUES (?, ?, ?, ?, ?)", rows
-        )
-        self._change_words([(id, body, f"{title} {stem}") for id, _, _, title, body in rows], language, 1)
+        self._added.passages.extend(rows)
+        self._added.words.append((language, [(id, body, f"{title} {stem}") for id, _, _, title, body in rows]))
+        self._next = {"document": document + 1, "passage": first + len(rows)}
+        if len(self._added.passages) >= WRITTEN_PASSAGES:
+            self._write_added()
+
+    def _write_added(self) -> None:
+        """Write the documents that were added since the last time."""
+        added, self._added = self._added, _Added([], [], [])
+        query = "INSERT INTO document (id, file_id, name, address, stem, language) VALUES (?, ?, ?, ?, ?, ?)"
+        self._database.executemany(query, added.documents)
+        query = "INSERT INTO passage (id, document_id, start, title, text) VALUES (?, ?, ?, ?, ?)"
+        self._database.executemany(query, added.passages)
+        by_language: dict[str, list[tuple[int, str, str]]] = {}
+        for language, rows in added.words:
+            by_language.setdefault(language, []).extend(rows)
+        for language, rows in by_language.items():
+            self._change_words(rows, language, 1)
 
     def remove_file(self, id: int) -> None:
         """Take a file and its documents out."""
@@ -177,7 +213,9 @@ class IndexWriter:
 
     def _change_words(self, rows: Sequence[tuple[int, str, str]], language: str, sign: int) -> None:
         """Add (1) or take out (-1) the terms of passages: (id, text, title)."""
-        made = [(id, terms(text, language), terms(title, language)) for id, text, title in rows]
+        bodies = terms_of_each([text for _, text, _ in rows], language)
+        titles = terms_of_each([title for *_, title in rows], language)
+        made = [(row[0], body, title) for row, body, title in zip(rows, bodies, titles, strict=True)]
         joined = [(id, " ".join(body), " ".join(title)) for id, body, title in made]
         if sign > 0:
             self._database.executemany("INSERT INTO words (rowid, text, title) VALUES (?, ?, ?)", joined)
