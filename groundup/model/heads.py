@@ -117,7 +117,10 @@ def mean_pooled(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
 
 def _require_causal(config: ModelConfig, what: str) -> None:
     if not config.causal:
-        raise ConfigError(f"{what} needs a causal mask; this config is that of an encoder (causal is false).")
+        raise ConfigError(
+            f"{what} needs a causal mask; this config is that of an encoder (causal is false).",
+            fix="Leave causal true.",
+        )
 
 
 def initial_deviation(width: int) -> float:

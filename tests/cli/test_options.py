@@ -20,6 +20,7 @@ FOLDERS = {
     "finetune chat": ["finetune", "chat", "nowhere", "nowhere", "--out"],
     "finetune preference": ["finetune", "preference", "nowhere", "nowhere", "--out"],
     "lab": ["lab", "nowhere", "--text", "a", "--pictures"],
+    "index": ["index", "nowhere", "--out"],
 }
 FILES = {
     "data inspect": ["data", "inspect", "nowhere", "--out"],
@@ -29,6 +30,7 @@ FILES = {
     "evaluate": ["evaluate", "nowhere", "--out"],
     "lab": ["lab", "nowhere", "--text", "a", "--out"],
     "report": ["report", "nowhere", "--out"],
+    "ask": ["ask", "nowhere", "why?", "--out"],
     "data windows": ["data", "windows", "nowhere", "--out"],
 }
 EITHER = {"convert": ["convert", "nowhere", "--to", "hf", "--out"]}
