@@ -44,7 +44,8 @@ class GroundupLM(LM):
             raise ConfigError(
                 f"--model_args {min(unknown)} is unknown.", fix="There are path, device and max_gen_toks: path=MODEL."
             )
-        self.compute = select_compute(device)
+        # "cuda:0" is lm-eval's default, with and without a GPU.
+        self.compute = select_compute("auto" if device.startswith("cuda") else device)
         self.opened = open_model(path, self.compute)
         self.model, self.tokenizer = language_model(self.opened)
         self.max_gen_toks = int(max_gen_toks)
