@@ -65,7 +65,7 @@ def open_model(
 
 
 class Model:
-    """An open model: a language model writes, scores and embeds texts; a classifier names their classes. Made by `open_model`.
+    """An open model: a language model writes, scores and embeds texts; a classifier names their classes; an encoder embeds. Made by `open_model`.
 
     Options of an answer are the fields of `engine.sampling.Sampling`: max_tokens, temperature (0: always the most probable token), top_k, top_p,
     min_p, repetition_penalty, stop, seed and the rest. Raises ModelError where the model is of the other kind, or a text does not fit.
@@ -143,17 +143,13 @@ class Model:
         after = self.tokenizer.encode(continuation, starts=self.tokenizer.starts_after(before))
         return score(self.engine.language_model(), [(before, after)], compute=self.engine.compute)[0]
 
-    def embed(self, texts: str | Sequence[str]) -> "Tensor":
-        """A vector of length 1 for each text, cut to the context: [texts, width], on the CPU.
+    def embed(self, texts: str | Sequence[str], *, progress: Progress | None = None) -> "Tensor":
+        """A vector of length 1 for each text, cut to the context: [texts, width], on the CPU; best by an encoder ("all-minilm-l6-v2").
 
         >>> model = groundup.open_model("runs/mine")
         >>> near = model.embed(["to be", "to be or not"]) @ model.embed("to be").T
         """
-        from groundup.engine.padded_batch import embed
-
-        model, listed = self.engine.language_model(), [texts] if isinstance(texts, str) else texts
-        rows = [self.engine.prompt_ids(text)[: model.config.context_tokens] for text in listed]
-        return embed(model, rows, compute=self.engine.compute)
+        return self.engine.embed([texts] if isinstance(texts, str) else texts, progress=progress)
 
     def save(self, path: AnyPath, format: str = "hf", *, encoding: str | None = None) -> Path:
         """Write the model as a Hugging Face folder ("hf"), a GGUF file ("gguf") or a folder for Ollama ("ollama"). Return the path.

@@ -1,4 +1,4 @@
-"""Engine: an opened model that continues texts, answers conversations and classifies.
+"""Engine: an opened model that continues texts, answers conversations, classifies and embeds.
 
     engine = Engine(open_model("smollm2-135m-instruct", compute), compute)
     for event in engine.chat(Conversation((Message("user", "Hello"),)), Sampling(temperature=0)):
@@ -18,18 +18,24 @@ from torch import Tensor
 from groundup.device import Compute
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
-from groundup.engine.padded_batch import class_scores, classifier_windows
+from groundup.engine.padded_batch import class_scores, classifier_windows, embed
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ModelError
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.heads import Classifier, Encoder, LanguageModel
+from groundup.progress import Progress, Silent
 from groundup.tokenizer.chat import Conversation, Rendered, render
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.hf_families import KIND_NAMES, ModelKind
 from groundup.weights.model_io import OpenModel
 
 # Conversations are truncated to leave this share of the context to the answer, or `max_tokens` where that is less.
 ANSWER_SHARE = 1 / 4
+USES: dict[ModelKind, str] = {
+    "classifier": "Use it with: groundup classify MODEL TEXT",
+    "encoder": "It makes vectors of texts: groundup.open_model(MODEL).embed(TEXTS) in Python, /v1/embeddings of groundup serve MODEL.",
+}
 
 
 class Engine:
@@ -75,12 +81,10 @@ class Engine:
         return answer_events(ids, TextStream(self.tokenizer, sampling.stop), stop_ids, start)
 
     def language_model(self) -> LanguageModel:
-        """The model, where it writes text. Raises ModelError for a classifier."""
+        """The model, where it writes text. Raises ModelError for a classifier or an encoder."""
         if not isinstance(self.opened.model, LanguageModel):
-            raise ModelError(
-                f"{self.opened.path} is a classifier and generates no text.",
-                fix="Use it with: groundup classify MODEL TEXT",
-            )
+            what = f"{self.opened.path} is {KIND_NAMES[self.opened.kind]} and generates no text."
+            raise ModelError(what, fix=USES[self.opened.kind])
         return self.opened.model
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
@@ -95,7 +99,7 @@ class Engine:
         """Return the scores of the labels, divided by the temperature: their softmax is the probabilities. Raises ModelError."""
         if not isinstance(self.opened.model, Classifier):
             raise ModelError(
-                f"{self.opened.path} is a language model and has no classes.",
+                f"{self.opened.path} is {KIND_NAMES[self.opened.kind]} and has no classes.",
                 fix="Train one with: groundup finetune classifier",
             )
         scores = class_scores(self.opened.model, [self.windows(text) for text in texts], compute=self.compute)
@@ -104,6 +108,30 @@ class Engine:
     def windows(self, text: str) -> list[list[int]]:
         """Return what a classifier reads of a text: windows of its context, as many as it was trained with."""
         return classifier_windows(self.tokenizer, text, self.opened.config.context_tokens, self.opened.decision.windows)
+
+    def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> Float[Tensor, "texts C"]:
+        """Return a vector of length 1 for each text, on the CPU; `progress` is told how many were cut to the context. Raises ModelError."""
+        model, context = self.embedding_model(), self.opened.config.context_tokens
+        rows = [self.embedding_ids(text) for text in texts]
+        long = sum(len(row) > context for row in rows)
+        if long:
+            (progress or Silent()).say(f"{long} of {len(rows)} texts were cut to the model's {context} tokens.")
+        return embed(model, [self.cut(row, context) for row in rows], compute=self.compute)
+
+    def embedding_model(self) -> LanguageModel | Encoder:
+        """The model, where it makes vectors. Raises ModelError for a classifier."""
+        if isinstance(self.opened.model, Classifier):
+            raise ModelError(f"{self.opened.path} is a classifier and embeds no text.", fix=USES["classifier"])
+        return self.opened.model
+
+    def embedding_ids(self, text: str) -> list[int]:
+        """Return all ids of a text to be embedded, of an encoder with the tokens that mark its start and end."""
+        return [*self.prompt_ids(text), *self.tokenizer.end_ids]
+
+    def cut(self, ids: list[int], max_tokens: int) -> list[int]:
+        """Return the first `max_tokens` ids; the token that marks the end of a text stays last."""
+        end = self.tokenizer.end_ids
+        return ids if len(ids) <= max_tokens else [*ids[: max_tokens - len(end)], *end]
 
 
 def fit_conversation(

@@ -1,10 +1,10 @@
-"""Rows of ids -> class scores of a classifier, or embeddings of a language model, in right-padded batches with the same result as alone.
+"""Rows of ids -> class scores of a classifier, or embeddings of an encoder or language model, in right-padded batches with the same result as alone.
 
 Rows are sorted by length to reduce padding, and batches bounded in tokens. In a causal model no token attends to later ones, so padding on the right
-does not change a row.
+does not change a row; in an encoder it is masked.
 
-An embedding is the average of the last hidden states, normalised. A language model was not trained for this: similar texts get close vectors, but all
-vectors lie close together, and a dedicated embedding model does better.
+An embedding is the average of the last hidden states, normalised. An encoder was trained for this. A language model was not: similar texts get close
+vectors, but all vectors lie close together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from torch import Tensor
 from groundup.device import Compute
 from groundup.engine.generate import PREFILL_TOKENS
 from groundup.model.cache import KVCache
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.heads import Classifier, Encoder, LanguageModel, mean_pooled
 from groundup.model.matmul_precision import fast_matmul
 from groundup.tokenizer.fast import Tokenizer
 
@@ -93,18 +93,17 @@ def class_scores(
 
 @torch.inference_mode()
 def embed(
-    model: LanguageModel, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+    model: LanguageModel | Encoder, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
 ) -> Float[Tensor, "rows C"]:
     """Return a vector for each row of ids (at least one each), in order, on the CPU."""
     result = torch.zeros(len(rows), model.config.width)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
-        if len(rows[batch[0]]) > PREFILL_TOKENS:
+        if isinstance(model, LanguageModel) and len(rows[batch[0]]) > PREFILL_TOKENS:
             for index in batch:
                 *_, result[index] = embed_in_chunks(model, rows[index], compute=compute)
             continue
         ids, mask = right_padded([rows[i] for i in batch], compute.device)
-        hidden = model.hidden(ids).float() * mask[..., None]  # [B, T, C]
-        result[batch] = (hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)).cpu()
+        result[batch] = mean_pooled(model.hidden(ids, mask=mask), mask).cpu()
     return F.normalize(result, dim=-1)
 
 

@@ -37,6 +37,7 @@ from groundup.progress import Progress, Silent
 from groundup.runs import package_version
 from groundup.weights.adapter import base_path
 from groundup.weights.gguf import write_gguf
+from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_io import OpenModel, open_model
 
 
@@ -88,7 +89,7 @@ def gate(
             f"Encoding {encoding!r} has no tolerance in the parity gate.", fix=did_you_mean(encoding, TOLERANCES)
         )
     if not isinstance(opened.model, LanguageModel):
-        raise ModelError(f"{opened.path} is a classifier: llama.cpp has nothing to compare it with.")
+        raise ModelError(f"{opened.path} is {KIND_NAMES[opened.kind]}: llama.cpp has nothing to compare it with.")
     if (dtype := opened.model.transformer.embedding.weight.dtype) != torch.float32:
         raise ModelError(f"The parity gate needs the model in float32; this one is open in {dtype}.")
     tokenizer, generations = opened.require_tokenizer(), len(QUESTIONS) + len(prompts)

@@ -23,7 +23,7 @@ from groundup.evaluate.metrics import THIN_ITEMS, Interval
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.hf_families import ModelKind
+from groundup.weights.hf_families import KIND_NAMES, ModelKind
 from groundup.weights.model_io import OpenModel
 
 Item = TypeVar("Item", bound=AnyExample | str)
@@ -182,10 +182,10 @@ class TaskKind:
 
 
 def language_model(opened: OpenModel) -> tuple[LanguageModel, Tokenizer]:
-    """Return the language model and its tokenizer. Raises ModelError for a classifier, or without a tokenizer."""
+    """Return the language model and its tokenizer. Raises ModelError for another kind of model, or without a tokenizer."""
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
-            f"{opened.path} is a classifier; this needs a language model.",
+            f"{opened.path} is {KIND_NAMES[opened.kind]}; this needs a language model.",
             fix="Give the folder of a model that generates text.",
         )
     return opened.model, opened.require_tokenizer()

@@ -52,6 +52,7 @@ from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, recorded
+from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_io import ModelCard, OpenModel
 
 POSITION_TABLE = "position_embedding.weight"
@@ -320,7 +321,8 @@ def classifier_from(opened: OpenModel, labels: Sequence[str], config: Classifier
     Raises ModelError when it is no language model.
     """
     if not isinstance(opened.model, LanguageModel):
-        raise ModelError(f"{opened.path} is a classifier already.", fix="Use a language model.")
+        what = f"{opened.path} is {KIND_NAMES[opened.kind]}; a classifier is made of a language model."
+        raise ModelError(what, fix="Use a language model.")
     source = opened.model.transformer
     context_tokens = min(max_tokens, opened.config.context_tokens)
     with torch.device("meta"):

@@ -56,8 +56,9 @@ class Architecture:
 
 
 def architecture(config: ModelConfig, title: str, labels: tuple[str, ...] = ()) -> Architecture:
-    """Return the boxes of a model. `labels`: of a classifier, in place of the head."""
+    """Return the boxes of a model. `labels`: of a classifier, in place of the head; an encoder has the mean of its tokens there."""
     final = () if config.block == "post" else (_norm(config, "final"),)
+    logits = f"T × {config.vocab_size:,} logits" if config.causal else f"a vector of {config.width:,}"
     return Architecture(
         title=title,
         enters=_enters(config),
@@ -66,7 +67,7 @@ def architecture(config: ModelConfig, title: str, labels: tuple[str, ...] = ()) 
         leaves=(*final, _score(config, labels) if labels else _head(config)),
         ids="T token ids",
         stream=f"T × {config.width:,}",
-        result=f"{len(labels)} scores" if labels else f"T × {config.vocab_size:,} logits",
+        result=f"{len(labels)} scores" if labels else logits,
     )
 
 
@@ -79,7 +80,7 @@ def _enters(config: ModelConfig) -> tuple[Box, ...]:
     if added:
         table = f"{config.context_tokens:,} × {config.width:,}: added"
         boxes.append(Box("table", added.title, (table if added.has_table else f"{added.formula}, added; not learned",)))
-    return tuple(boxes)
+    return (*boxes, _norm(config, "embedding")) if config.embedding_norm else tuple(boxes)
 
 
 def _branches(config: ModelConfig) -> tuple[Branch, ...]:
@@ -142,6 +143,8 @@ def _positions(config: ModelConfig) -> list[str]:
 def _sight(config: ModelConfig) -> list[str]:
     """Return a line about sliding windows; none where all blocks attend to the whole context."""
     window, every = config.window_tokens, config.full_every
+    if not config.causal:
+        return ["every token attends to the whole text"]
     if all(config.sees_all(layer) for layer in range(config.num_layers)):
         return []
     if not every:
@@ -183,6 +186,8 @@ def _feedforward(config: ModelConfig) -> Box:
 
 
 def _head(config: ModelConfig) -> Box:
+    if not config.causal:
+        return Box("head", "Mean", ("of the tokens, normalised to length 1",))
     whose = "shared with the embedding (tied)" if config.tied_head else "its own table"
     capped = (f"logits soft-capped at ±{config.logit_softcap:g}",) if config.logit_softcap else ()
     return Box("head", "Head", (f"{config.width:,} → {config.vocab_size:,}: {whose}", *capped))

@@ -131,7 +131,9 @@ def _inputs(model: Model, rows: Sequence[Sequence[int]]) -> Float[Tensor, "B T C
 def _scores(model: Model, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B N"]:
     """Return a classifier's scores or the logits of the next token, from embeddings."""
     final = model.transformer.final_norm(model.transformer.run_blocks(inputs, 0, model.config.num_layers))
-    return (model.scores(final) if isinstance(model, Classifier) else model.logits(final[:, -1])).float()
+    return (
+        model.scores(final) if isinstance(model, Classifier) else require_language_model(model).logits(final[:, -1])
+    ).float()
 
 
 def _explained(

@@ -4,9 +4,10 @@ Users count blocks, heads and tokens from 1; the functions here return indices o
 """
 
 from groundup.errors import DataError, ModelError
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.assemble import Model
+from groundup.weights.assemble import Model, kind_of
+from groundup.weights.hf_families import KIND_NAMES
 
 
 def ids_of(model: Model, tokenizer: Tokenizer | None, text: str, *, fewest: int = 1, most: int = 0) -> list[int]:
@@ -63,9 +64,11 @@ def token_index(num_tokens: int, token: int) -> int:
 
 
 def require_language_model(model: Model) -> LanguageModel:
-    """Return the model if it predicts tokens. Raises ModelError for a classifier."""
-    if isinstance(model, Classifier):
-        raise ModelError("This model is a classifier: it predicts no next token.", fix="Use a language model.")
+    """Return the model if it predicts tokens. Raises ModelError for another kind."""
+    if not isinstance(model, LanguageModel):
+        raise ModelError(
+            f"This model is {KIND_NAMES[kind_of(model)]}: it predicts no next token.", fix="Use a language model."
+        )
     return model
 
 

@@ -11,9 +11,9 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from groundup.model.heads import Classifier, LanguageModel
     from groundup.progress import Progress
     from groundup.tokenizer.fast import Tokenizer
+    from groundup.weights.assemble import Model
     from groundup.weights.model_io import OpenModel
 
 
@@ -22,7 +22,7 @@ class Subject:
     """The model and the text that a view shows."""
 
     opened: "OpenModel"
-    model: "LanguageModel | Classifier"
+    model: "Model"
     tokenizer: "Tokenizer"
     text: str
     """The whole text: read in one pass, at most the model's context."""

@@ -1,4 +1,4 @@
-"""Attention: each token attends to the tokens up to itself and takes a weighted sum of their values.
+"""Attention: each token attends to the tokens up to itself (in an encoder to all) and takes a weighted sum of their values.
 
 `attention_steps.py` has the computation step by step; here are its fused equivalent (`sdpa_attention`, which never holds the T x S weights
 in memory) and the module with the projections. Queries and keys may be normalised: each head (Qwen3, Gemma 3) or the whole projection (OLMo 2).
@@ -31,7 +31,7 @@ class AttentionMetadata:
     rotation: Rotation | None = None
     """The angles of the positions (rotary only)."""
     allowed: Bool[Tensor, "#B 1 T S"] | None = None
-    """Which stored tokens each query may attend to; None: all up to itself, within the window."""
+    """Which stored tokens each query may attend to; None: all up to itself, within the window (of an encoder: all)."""
     bias: Float[Tensor, "#B H T S"] | None = None
     """Added to the scores (ALiBi)."""
     rows: tuple["AttentionMetadata", ...] = ()
@@ -63,6 +63,8 @@ def sdpa_attention(
         return flex_attention(queries, keys, values, allowed, bias, scoring)
     if scoring.softcap:  # the kernel has no soft cap
         return naive_attention(queries, keys, values, allowed, bias, scoring)
+    if allowed is None and not scoring.causal:
+        return _kernel(queries, keys, values, bias, scoring.width**-0.5)
     num_queries = queries.shape[2]
     if allowed is None and num_queries == 1 and scoring.window_tokens:
         keys, values = keys[:, :, -scoring.window_tokens :], values[:, :, -scoring.window_tokens :]
@@ -130,8 +132,10 @@ def flex_attention(
     scoring = scoring or Scoring(queries.shape[-1])
     rows, num_queries, num_keys = queries.shape[0], queries.shape[2], keys.shape[2]
     per_row = None if allowed is None or allowed.shape[0] == 1 else rows
-    mask_mod = _mask_mod(allowed, num_keys - num_queries, scoring.window_tokens)
-    blocks = create_block_mask(mask_mod, per_row, None, num_queries, num_keys, device=str(queries.device))
+    blocks = None
+    if allowed is not None or scoring.causal:
+        mask_mod = _mask_mod(allowed, num_keys - num_queries, scoring.window_tokens)
+        blocks = create_block_mask(mask_mod, per_row, None, num_queries, num_keys, device=str(queries.device))
     return _flex_kernel(queries.device.type)(
         queries,
         keys,

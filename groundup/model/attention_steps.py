@@ -90,13 +90,13 @@ def window_mask(
 
 
 def padded_mask(
-    real: Bool[Tensor, "B S"], num_queries: int, window_tokens: int = 0
+    real: Bool[Tensor, "B S"], num_queries: int, window_tokens: int = 0, *, causal: bool = True
 ) -> Bool[Tensor, "B 1 {num_queries} S"]:
-    """The causal (or windowed) mask without padding keys, for every row of the batch; the 1 is for all heads.
+    """The causal (or windowed) mask without padding keys, for every row of the batch; the 1 is for all heads. Not `causal`: all real keys.
 
     A padding token may attend to itself: the softmax over no keys is NaN, and that would spread.
     """
-    seen = window_mask(num_queries, real.shape[1], window_tokens, real.device)
+    seen: Tensor | bool = window_mask(num_queries, real.shape[1], window_tokens, real.device) if causal else True
     itself = window_mask(num_queries, real.shape[1], 1, real.device)
     return (seen & real[:, None, None, :]) | itself
 
@@ -196,6 +196,8 @@ class Scoring:
     """See `softcap`; 0: none."""
     window_tokens: int = 0
     """See `window_mask`; 0: no window."""
+    causal: bool = True
+    """Queries attend to keys up to themselves; false: to all (an encoder)."""
 
 
 def naive_weights(
@@ -207,14 +209,15 @@ def naive_weights(
 ) -> Float[Tensor, "B H T S"]:
     """Return the attention weights of every head.
 
-    `allowed` None: causal, within the window. `bias` is added to the scaled scores (ALiBi). `scoring` None: that of eq. 1.
+    `allowed` None: causal, within the window; all if `scoring` is not. `bias` is added to the scaled scores (ALiBi). `scoring` None: that of eq. 1.
     """
     scoring = scoring or Scoring(queries.shape[-1])
-    if allowed is None:
+    if allowed is None and scoring.causal:
         allowed = window_mask(queries.shape[2], keys.shape[2], scoring.window_tokens, queries.device)[None, None]
     raw = scale(scores(queries, repeat_heads(keys, queries.shape[1])), scoring.width)
     raw = softcap(raw, scoring.softcap)
-    return softmax(mask(raw if bias is None else raw + bias, allowed))
+    raw = raw if bias is None else raw + bias
+    return softmax(raw if allowed is None else mask(raw, allowed))
 
 
 def naive_attention(

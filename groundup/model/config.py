@@ -13,7 +13,7 @@ from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.positions import ADDED_POSITIONS, RopeScaling
 
 Family = Literal[
-    "llama", "gpt2", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma2", "gemma3", "phi3", "olmo2", "smollm3"
+    "llama", "gpt2", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma2", "gemma3", "phi3", "olmo2", "smollm3", "bert"
 ]
 Norm = Literal["rms", "layer"]
 BlockKind = Literal["pre", "post", "output", "sandwich", "parallel"]
@@ -46,6 +46,10 @@ class ModelConfig:
     """RMSNorm (Llama, Qwen) or LayerNorm (GPT-2)."""
     block: BlockKind = "pre"
     """Where the norms are and how the two parts are connected to the residual stream: see `transformer.py`."""
+    causal: bool = True
+    """A token attends to those up to itself; false: to the whole text, as in an encoder (BERT), which predicts no next token."""
+    embedding_norm: bool = False
+    """The sum of embedding and positions is normalised before the first block (BERT)."""
     norm_eps: float = 1e-5
     """Added under the square root of the norms; 1e-5 as in Llama and GPT-2."""
     positions: str = "rope"
@@ -71,7 +75,7 @@ class ModelConfig:
     scaled_embedding: bool = False
     """The embedding is multiplied by the square root of width (Vaswani et al. 2017, section 3.4; Gemma)."""
     feedforward: str = "swiglu"
-    """SwiGLU (Llama, Qwen), GeGLU (Gemma) or GELU (GPT-2)."""
+    """SwiGLU (Llama, Qwen), GeGLU (Gemma), GELU (GPT-2) or exact GELU (BERT)."""
     num_experts: int = 0
     """E: experts of a block (Qwen3-MoE); 0: one feed-forward network, no router."""
     experts_per_token: int = 0
@@ -79,7 +83,7 @@ class ModelConfig:
     normalised_router: bool = True
     """The weights of the chosen experts sum to 1 (Qwen3-MoE's norm_topk_prob)."""
     attention_bias: bool = False
-    """Query, key and value projections have biases (GPT-2, Qwen2)."""
+    """Query, key and value projections have biases (GPT-2, BERT, Qwen2)."""
     attention_output_bias: bool = False
     """The attention's output projection has a bias (GPT-2)."""
     feedforward_bias: bool = False
@@ -148,6 +152,8 @@ class ModelConfig:
             raise ConfigError(
                 f"YaRN takes logarithms to the base rope_base, which must be at least 2 (got {self.rope_base})."
             )
+        if not self.causal and (self.window_tokens or self.positions == "alibi"):
+            raise ConfigError("A model without a causal mask (causal is false) has neither a window nor ALiBi here.")
         for name in ("full_every", "window_rope_base"):
             if getattr(self, name) and not self.window_tokens:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but there is no window (window_tokens is 0).")

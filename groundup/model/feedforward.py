@@ -1,8 +1,8 @@
 """The feed-forward network of a block, applied to every token. [.., C] -> [.., F] -> [.., C].
 
-GELU (Hendrycks & Gimpel 2016) is GPT-2's: expand, activate, project back. SwiGLU (Shazeer 2020, eq. 6) is Llama's: of two expanded projections
-one is activated and multiplies the other; with three matrices F is usually near 8/3 C instead of 4 C. A new activation needs only a class in
-FEEDFORWARDS: config, sizes, memory, experts and the drawing of the architecture read its attributes.
+GELU (Hendrycks & Gimpel 2016) is GPT-2's and BERT's: expand, activate, project back. SwiGLU (Shazeer 2020, eq. 6) is Llama's: of two expanded
+projections one is activated and multiplies the other; with three matrices F is usually near 8/3 C instead of 4 C. A new activation needs only a
+class in FEEDFORWARDS: config, sizes, memory, experts and the drawing of the architecture read its attributes.
 """
 
 from typing import ClassVar
@@ -90,4 +90,19 @@ class GELU(FeedForward):
         return F.gelu(x, approximate="tanh")  # 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 
 
-FEEDFORWARDS: dict[str, type[FeedForward]] = {"swiglu": SwiGLU, "geglu": GeGLU, "gelu": GELU}
+class ExactGELU(FeedForward):
+    """down(gelu(up(x))), with the normal distribution itself as BERT was trained."""
+
+    title, formula, saved_tensors = "GELU (exact)", "down(gelu(up))", 2  # before and after the activation
+
+    @staticmethod
+    def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        return F.gelu(x)  # x Phi(x) = 0.5 x (1 + erf(x / sqrt(2)))
+
+
+FEEDFORWARDS: dict[str, type[FeedForward]] = {
+    "swiglu": SwiGLU,
+    "geglu": GeGLU,
+    "gelu": GELU,
+    "gelu_exact": ExactGELU,
+}

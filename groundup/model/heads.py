@@ -1,4 +1,4 @@
-"""Transformers with a head: for the next token (LanguageModel) or the class of a text (Classifier); and initial weights."""
+"""Transformers with a head: for the next token (LanguageModel), the class of a text (Classifier) or its vector (Encoder); and initial weights."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from groundup.errors import ConfigError
 from groundup.model.attention_steps import softcap
 from groundup.model.config import ModelConfig
 from groundup.model.paged import Cache
@@ -18,6 +19,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        _require_causal(config, "A language model")
         self.config = config
         self.transformer = Transformer(config)
         self.head: nn.Module | None = None  # tied: the embedding's matrix
@@ -66,6 +68,7 @@ class Classifier(nn.Module):
 
     def __init__(self, config: ModelConfig, num_labels: int) -> None:
         super().__init__()
+        _require_causal(config, "A classifier")
         self.config = config
         self.transformer = Transformer(config)
         self.score = nn.Linear(config.width, num_labels, bias=False)
@@ -81,6 +84,40 @@ class Classifier(nn.Module):
             return self.score(hidden[:, -1])
         last = (torch.arange(hidden.shape[1], device=hidden.device) * mask).argmax(dim=1)  # [B], the last real token
         return self.score(hidden[torch.arange(hidden.shape[0], device=hidden.device), last])
+
+
+class Encoder(nn.Module):
+    """ids [B, T] -> a vector for each text [B, C]: the mean of the hidden states of its real tokens (Reimers & Gurevych 2019, section 3)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        if config.causal:
+            raise ConfigError("An encoder attends to the whole text, so its config needs causal = false.")
+        self.config = config
+        self.transformer = Transformer(config)
+
+    def forward(
+        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, normalised: bool = True
+    ) -> Float[Tensor, "B C"]:
+        """Return the vectors; `normalised` to length 1, so that their dot product is the cosine of their angle."""
+        vectors = mean_pooled(self.hidden(ids, mask=mask), mask)
+        return F.normalize(vectors, dim=-1) if normalised else vectors
+
+    def hidden(self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B T C"]:
+        """Return the hidden state of every token."""
+        return self.transformer(ids, mask=mask)
+
+
+def mean_pooled(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B C"]:
+    """Return the mean of the hidden states of the real tokens of each row, in float32."""
+    if mask is None:
+        return hidden.float().mean(dim=1)
+    return (hidden.float() * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+
+def _require_causal(config: ModelConfig, what: str) -> None:
+    if not config.causal:
+        raise ConfigError(f"{what} needs a causal mask; this config is that of an encoder (causal is false).")
 
 
 def initial_deviation(width: int) -> float:

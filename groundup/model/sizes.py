@@ -43,7 +43,7 @@ class WeightKind:
 
 
 def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[WeightKind]:
-    """Yield the weights of a LanguageModel, or of a Classifier if `num_labels` is above 0, in the order of the forward pass."""
+    """Yield the weights of a LanguageModel, of a Classifier if `num_labels` is above 0, or of an Encoder (not causal), in their order."""
     table = (config.vocab_size, config.width)
     yield WeightKind("embedding", "embedding.weight", table, 1)
     added = ADDED_POSITIONS.get(config.positions)
@@ -52,7 +52,7 @@ def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[Weight
     yield from (*_attention(config), *_feedforward(config), *_norms(config))
     if num_labels:  # applied to one token of a text only
         yield WeightKind("head", "score.weight", (num_labels, config.width), 1)
-    else:
+    elif config.causal:
         yield WeightKind("head", "head.weight", table, 0 if config.tied_head else 1, used=1)
 
 
@@ -88,10 +88,11 @@ def _linear(config: ModelConfig, name: str, shape: tuple[int, int], *, biased: b
 
 def _norms(config: ModelConfig) -> Iterator[WeightKind]:
     """LayerNorm has a bias, RMSNorm none; "post" blocks end with a norm, so that their model has no final one."""
+    first = [("embedding_norm", 1)] if config.embedding_norm else []
     of_blocks = [(name, config.num_layers) for name in NORM_NAMES[config.block]]
     final = [] if config.block == "post" else [("final_norm", 1)]
     ends = ("weight", "bias") if config.norm == "layer" else ("weight",)
-    for name, count in [*of_blocks, *final]:
+    for name, count in [*first, *of_blocks, *final]:
         for end in ends:
             yield WeightKind("norms", f"{name}.{end}", (config.width,), count)
     if config.qk_norm != "none":
@@ -161,6 +162,8 @@ class Flops:
 def flops_per_token(config: ModelConfig, *, context_tokens: int, num_labels: int = 0) -> Flops:
     """Return the mean over a text of `context_tokens`, with the causal mask: token t attends to t tokens, (T + 1) / 2 on average, at most the window.
 
+    An encoder attends to all T.
+
     Papers that count the full square (Chowdhery et al. 2022, appendix B) take T, and so does torch's counter for the naive implementation.
     """
     seen = [seen_tokens(config, layer, context_tokens) for layer in range(config.num_layers)]
@@ -189,6 +192,8 @@ def seen_tokens(config: ModelConfig, layer: int, context_tokens: int) -> float:
     >>> seen_tokens(tiny, 0, context_tokens=4)  # (1 + 2 + 2 + 2) / 4
     1.75
     """
+    if not config.causal:
+        return context_tokens
     window = context_tokens if config.sees_all(layer) else min(config.window_tokens, context_tokens)
     growing = window * (window + 1) / 2  # 1 + 2 + ... + window
     return (growing + (context_tokens - window) * window) / context_tokens

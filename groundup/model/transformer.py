@@ -1,8 +1,8 @@
 """The Transformer: ids -> embedding -> L blocks -> final norm. [B, T] -> [B, T, C].
 
-One module for every family; the config chooses the parts (Vaswani et al. 2017, decoder only as in GPT-2). `heads.py` adds a head. Positions and
-masks are computed once per call for all blocks (`MetadataBuilder`): blocks of one model can differ in two ways, some have a window, some no rotary
-positions (`config.sees_all`, `config.rotates`), and each kind of block has one `AttentionMetadata`.
+One module for every family; the config chooses the parts (Vaswani et al. 2017; decoder only as in GPT-2, or encoder only as in BERT). `heads.py`
+adds a head. Positions and masks are computed once per call for all blocks (`MetadataBuilder`): blocks of one model can differ in two ways, some have
+a window, some no rotary positions (`config.sees_all`, `config.rotates`), and each kind of block has one `AttentionMetadata`.
 
 Padding: a mask [B, T] marks the real tokens, padding may be left or right. Positions count real tokens, so that a padded text gives the same
 result as alone (transformers agrees when given those positions). The output at a padding token has no meaning.
@@ -145,15 +145,22 @@ class MetadataBuilder(nn.Module):
 
         `dtype` is that of the residual stream: angles are cast once here, not in every block.
         """
+        if cache is not None and not self.config.causal:
+            raise ModelError(
+                "An encoder attends to later tokens too, so the keys and values of earlier ones can't be cached.",
+                fix="Give it whole texts, without a cache.",
+            )
         if documents is not None:
             assert mask is None and cache is None, "packed rows are for training: without mask or cache"
+            assert self.config.causal, "packed rows are for models that predict the next token"
             return self._packed(documents, dtype)
         if isinstance(cache, PagedRows):
             return self._ragged(tokens, cache.groups, dtype)
         batch, num_tokens = tokens.shape
         if cache is None:
             num_keys = num_tokens
-            real = None if mask is None or is_right_padded(mask) else mask  # else the causal mask hides all padding
+            hidden = mask is None or (is_right_padded(mask) if self.config.causal else bool(mask.all()))
+            real = None if hidden else mask  # None: there is no padding, or the causal mask hides it all
         else:
             cache.require_room(batch, num_tokens)
             num_keys, real = cache.length + num_tokens, cache.note_real(mask, num_tokens)
@@ -225,7 +232,7 @@ class MetadataBuilder(nn.Module):
     def _allowed(self, sees_all: bool, num_queries: int, keys: Tensor, real: Tensor | None) -> Tensor | None:
         window = 0 if sees_all else self.config.window_tokens
         if real is not None:
-            return padded_mask(real, num_queries, window)
+            return padded_mask(real, num_queries, window, causal=self.config.causal)
         if num_queries == 1 or not 0 < window < keys.shape[1]:
             return None
         return window_mask(num_queries, keys.shape[1], window, keys.device)[None, None]
@@ -253,7 +260,7 @@ def is_right_padded(mask: Bool[Tensor, "B T"]) -> bool:
 
 
 class Transformer(nn.Module):
-    """Embedding, blocks, final norm, all chosen by `config`."""
+    """Embedding (and its norm), blocks, final norm, all chosen by `config`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -262,6 +269,7 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         added = ADDED_POSITIONS.get(config.positions)
         self.position_embedding = added(config.width, config.context_tokens) if added else None
+        self.embedding_norm = build_norm(config) if config.embedding_norm else None
         self.metadata_builder = MetadataBuilder(config)
         self.blocks = nn.ModuleList(build_block(config, layer) for layer in range(config.num_layers))
         self.final_norm = nn.Identity() if config.block == "post" else build_norm(config)
@@ -290,11 +298,11 @@ class Transformer(nn.Module):
         hidden = self.embedding(ids)
         if self.config.scaled_embedding:  # in the dtype of the stream, as in Gemma
             hidden = hidden * torch.tensor(math.sqrt(self.config.width), dtype=hidden.dtype)
-        if self.position_embedding is None:
-            return hidden
-        if positions is None:
-            positions = torch.arange(ids.shape[1], device=ids.device)[None]
-        return hidden + self.position_embedding(positions).to(hidden.dtype)
+        if self.position_embedding is not None:
+            if positions is None:
+                positions = torch.arange(ids.shape[1], device=ids.device)[None]
+            hidden = hidden + self.position_embedding(positions).to(hidden.dtype)
+        return hidden if self.embedding_norm is None else self.embedding_norm(hidden)
 
     def block(self, index: int) -> Block:
         """Return one block; -1 is the last."""
@@ -363,7 +371,7 @@ def build_norm(config: ModelConfig) -> Norm:
 def build_block(config: ModelConfig, layer: int) -> Block:
     """Return block `layer`, counted from 0."""
     window = 0 if config.sees_all(layer) else config.window_tokens
-    scoring = Scoring(config.score_width or config.head_width, config.score_softcap, window)
+    scoring = Scoring(config.score_width or config.head_width, config.score_softcap, window, config.causal)
     attention = Attention(
         config.width,
         config.num_heads,

@@ -66,6 +66,8 @@ class ModelInfo:
         """The requests that it can serve."""
         if self.kind == "classifier":
             return ("classification",)
+        if self.kind == "encoder":
+            return ("embedding",)
         return ("completion", "embedding", *(("tools",) if self.calls_tools else ()))
 
 

@@ -35,7 +35,7 @@ from groundup.serve.server import Server
 from groundup.serve.worker import Worker
 from groundup.weights.model_io import OpenModel
 
-KINDS = ("chat", "base", "classifier")
+KINDS = ("chat", "base", "classifier", "encoder")
 # Tokens along one side of an attention map. Attribution runs the classifier once without each token: quadratic work.
 SHOWN_TOKENS = 48
 MAX_CHARACTERS = 20_000
@@ -155,7 +155,7 @@ def menu(listed: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[dict[str, Any]]
     """Return one entry for each model: chat models, then base models, then classifiers, each in the order of `listed`."""
     entries = []
     for alias, info in listed:
-        kind = "classifier" if info.kind == "classifier" else "chat" if info.chats else "base"
+        kind = info.kind if info.kind != "language" else "chat" if info.chats else "base"
         own = {name: value for name in CHAT_SAMPLING if (value := getattr(alias.options, name)) is not None}
         sampling = {**chat_sampling(info.path), **own}
         capabilities = list(info.capabilities)

@@ -142,9 +142,9 @@ class Server:
     async def _embed_batch(
         self, loaded: LoadedModel, rows: Sequence[Sequence[int]], dimensions: int | None
     ) -> list[list[float]]:
-        model, compute = loaded.opened.model, loaded.engine.compute
-        assert isinstance(model, LanguageModel)
-        if len(rows[0]) > TEXTS_AT_ONCE_TOKENS:  # a long text is alone in its batch
+        model, compute = loaded.engine.embedding_model(), loaded.engine.compute
+        # a long text is alone in its batch; an encoder's can't be computed in pieces, and is short
+        if isinstance(model, LanguageModel) and len(rows[0]) > TEXTS_AT_ONCE_TOKENS:
             chunks = embed_in_chunks(model, rows[0], compute=compute)
             while (found := await self.worker.run(lambda: next(chunks, None))) is not None:
                 vectors = found[None]
@@ -207,11 +207,11 @@ def _engine_requests(request: GenerateRequest, options: Options, loaded: LoadedM
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
     """Return the ids of each text, truncated to the context or `most_tokens`. Raises RequestError where truncation is not allowed."""
     engine, context = loaded.engine, min(loaded.info.config.context_tokens, most_tokens)
-    rows = [engine.prompt_ids(text) for text in request.texts]
+    rows = [engine.embedding_ids(text) for text in request.texts]
     longest = max(map(len, rows), default=0)
     if longest > context and not request.truncate:
         raise RequestError(
             f"the input of {longest} tokens exceeds the context length of {context} for embeddings",
             code="context_length_exceeded",
         )
-    return [row[:context] for row in rows]
+    return [engine.cut(row, context) for row in rows]

@@ -7,6 +7,7 @@ Out: ids, bytes, offsets; for a conversation also the loss mask; a folder that t
     spec            a `tokenizer.json` as a checked table: reading, checking, writing
     bytelevel       byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM and our own): pre-tokenizers and byte alphabet
     sentencepiece   SentencePiece BPE (Llama 1 and 2, Mistral, Gemma, Phi-3): "▁" for a space, byte tokens, scores
+    wordpiece       WordPiece (BERT and its sentence encoders): words split at punctuation, "##" inside a word, "[CLS]" ... "[SEP]"
     special         the control tokens and their roles
     fast            `Tokenizer`, used everywhere else, and `train_tokenizer`; by the `tokenizers` or `tiktoken` library
     kinds           tokenizers of bytes and of characters, for teaching

@@ -46,6 +46,7 @@ from groundup.tokenizer.special import (
     our_special_tokens_config,
 )
 from groundup.tokenizer.training_sample import SAMPLE_BYTES, choose
+from groundup.tokenizer.wordpiece import WordPiece
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -53,6 +54,7 @@ TEMPLATE_FILE = "chat_template.jinja"
 MAX_CONFIG_BYTES = 16 * 2**20
 SPLIT = "llama-bpe"
 MIN_VOCAB_SIZE = 256
+MASK = "[MASK]"  # BERT's, for training it
 NOT_IN_UTF8 = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
 _SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # whitespace in the `tokenizers` library
 
@@ -77,6 +79,8 @@ class Tokenizer:
     def __init__(self, table: TokenizerTable, config: Mapping[str, Any], *, source: object = "tokenizer") -> None:
         """From a table and a tokenizer_config.json. Raises FormatError with `source`."""
         check_table(table, source)
+        if isinstance(table.style, WordPiece):  # BERT's names of the two
+            config = {**config, "bos_token": table.bos, "eos_token": table.eos}
         self.special = find_special_tokens(table.control, config, table.bos, source)
         # tokenizer_config.json overrides the table, so that both agree when saved.
         bos = next((text for text, id in table.control.items() if id == self.special.bos_id), None)
@@ -104,13 +108,21 @@ class Tokenizer:
         """Return the contents of tokenizer_config.json."""
         roles = self.special.roles.items()
         named = {role: None if id is None else self._tokens[id].decode() for role, id in roles}
-        settings = {"add_bos_token": self.special.adds_bos, "clean_up_tokenization_spaces": False}
+        settings: dict[str, Any] = {"add_bos_token": self.special.adds_bos, "clean_up_tokenization_spaces": False}
+        if isinstance(self.table.style, WordPiece):
+            named["cls_token"], named["sep_token"] = named.pop("bos_token"), named.pop("eos_token")
+            settings = {
+                "mask_token": MASK if MASK in self.special.tokens else None,
+                "do_lower_case": self.table.style.lowercase,
+            }
         template = {} if self.chat_template is None else {"chat_template": self.chat_template}
         return {"tokenizer_class": "PreTrainedTokenizerFast", **named, **settings, **template}
 
     @property
     def kind(self) -> str:
-        """ "bpe", or without merges "byte" or "character" (`kinds`)."""
+        """ "bpe", "wordpiece", or without merges "byte" or "character" (`kinds`)."""
+        if isinstance(self.table.style, WordPiece):
+            return "wordpiece"
         return "bpe" if self.table.merges else "byte" if isinstance(self.table.style, ByteLevel) else "character"
 
     @functools.cached_property
@@ -229,14 +241,21 @@ class Tokenizer:
             return ids
         return [self.special.bos_id, *ids]
 
+    @property
+    def end_ids(self) -> list[int]:
+        """The ids that end a text for an encoder: BERT's "[SEP]"; none in other families."""
+        return [] if self.table.eos is None else [self.special.tokens[self.table.eos]]
+
     def decode(self, ids: Iterable[int], *, skip_control: bool = False, starts: bool = True) -> str:
         """Return the text of `ids`; invalid UTF-8 becomes U+FFFD. `skip_control` leaves control tokens out.
 
-        `starts`: as in `encode`; False keeps the leading space of SentencePiece.
+        `starts`: as in `encode`; False keeps the leading space of SentencePiece and WordPiece. Of WordPiece's, words without case come back.
         """
         hidden = self._control_ids if skip_control else ()
         text = b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode("utf-8", "replace")
-        return text.removeprefix(" ") if starts and self._has_prefix else text
+        return (
+            text.removeprefix(" ") if starts and (self._has_prefix or isinstance(self.table.style, WordPiece)) else text
+        )
 
     def token_bytes(self, id: int) -> bytes:
         """Return the bytes of one token (a control token: its text); b"" for an id without a token (padded embedding rows)."""
@@ -312,10 +331,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 def _library(table: TokenizerTable) -> tokenizers.Tokenizer:
     """Return the table as a `tokenizers.Tokenizer` that does not recognise control tokens in texts."""
     # Vocabulary and merges are passed as objects: as JSON they take several times as long.
-    empty = dataclasses.replace(table, vocabulary={}, merges=[], added={}, bos=None)
+    empty = dataclasses.replace(table, vocabulary={}, merges=[], added={}, bos=None, eos=None)
     library = tokenizers.Tokenizer.from_str(json.dumps(empty.to_json()))
     settings = table.style.json_parts()["model"]
-    library.model = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges), **settings)
+    if isinstance(table.style, WordPiece):
+        library.model = models.WordPiece(vocab=dict(table.vocabulary), **settings)
+    else:
+        library.model = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges), **settings)
     library.add_tokens([_added_token(table.added[id]) for id in sorted(table.added)])
     library.encode_special_tokens = True
     return library

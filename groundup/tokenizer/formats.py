@@ -30,6 +30,7 @@ from groundup.tokenizer.sentencepiece import (
 )
 from groundup.tokenizer.spec import MAX_IDS, Added, AddedToken, Style, TokenizerTable
 from groundup.tokenizer.special import GENERATION_ENDS, TURN_ENDS
+from groundup.tokenizer.wordpiece import WordPiece
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
@@ -184,7 +185,7 @@ def _config(fields: _Fields, tokens: list[str], added: Added, style: Style) -> d
             raise fields.error(key, f"is {id}, of {len(tokens)} tokens")
         config[part] = added[id].text if id in added and added[id].control else None
     # By default llama.cpp adds a bos for SentencePiece and for Llama 3's split.
-    usual = isinstance(style, SentencePiece) or style.split == "llama-bpe"
+    usual = isinstance(style, SentencePiece) or (isinstance(style, ByteLevel) and style.split == "llama-bpe")
     config["add_bos_token"] = fields.get("add_bos_token", bool, usual) and config["bos_token"] is not None
     config["chat_template"] = fields.get("tokenizer.chat_template", str)
     return config
@@ -203,6 +204,10 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
             fix="Use the tokenizer that belongs to the model.",
         )
     table = tokenizer.table
+    if isinstance(table.style, WordPiece):
+        raise ModelError(
+            "A WordPiece tokenizer is not written as GGUF here.", fix="Use it in a Hugging Face folder (--to hf)."
+        )
     texts = table.texts
     byte_level = isinstance(table.style, ByteLevel)
     style = _byte_level_fields(table) if byte_level else _pieces_fields(table, texts, rows)

@@ -1,11 +1,11 @@
 """A tokenizer as a checked table, and its form as `tokenizer.json`.
 
-All supported families have a vocabulary and a list of merges. How a vocabulary writes spaces and bytes is its style: `bytelevel.py` or
-`sentencepiece.py`.
+All supported families have a vocabulary, and all but WordPiece a list of merges. How a vocabulary writes spaces and bytes is its style:
+`bytelevel.py`, `sentencepiece.py` or `wordpiece.py`.
 
 A foreign tokenizer.json is never passed to the `tokenizers` library directly: odd entries make the library panic, and a regular expression in
 it can take any time. The supported parts are read, others refused, and the library gets the file that `to_json` writes. Left out: tokens
-after a text, the `lstrip` flag of added tokens.
+after a text other than WordPiece's, the `lstrip` flag of added tokens, and what a file says of truncation and padding, which is the model's matter.
 """
 
 import re
@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 from groundup.errors import FormatError
 from groundup.tokenizer.bytelevel import ByteLevel, read_byte_level
 from groundup.tokenizer.sentencepiece import BYTE_TOKENS, Merge, SentencePiece, missing_byte, read_sentencepiece
+from groundup.tokenizer.wordpiece import WordPiece, read_wordpiece
 
 MAX_JSON_BYTES = 64 * 2**20  # the largest of our families, Gemma 3's, is 33 MB
 MAX_IDS = 1_000_000  # four times the largest vocabulary in use (262,144)
 MAX_TOKEN_CHARACTERS = 10_000
 MAX_ADDED_TOKENS = 20_000
 
-Style = ByteLevel | SentencePiece
+Style = ByteLevel | SentencePiece | WordPiece
 
 
 class AddedToken(NamedTuple):
@@ -60,6 +61,8 @@ class TokenizerTable:
     """Tokens matched as a whole, by id: in the vocabulary, or right after it."""
     bos: str | None = None
     """The control token that other programs put before every text."""
+    eos: str | None = None
+    """The control token that they put after it (WordPiece only)."""
 
     @property
     def texts(self) -> dict[int, str]:
@@ -74,8 +77,6 @@ class TokenizerTable:
     def to_json(self) -> dict[str, Any]:
         """Return the tokenizer.json of this table, for `tokenizers` and transformers."""
         parts = self.style.json_parts()
-        unused = dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"))
-        content = {"vocab": dict(self.vocabulary), "merges": [list(merge) for merge in self.merges]}
         return {
             "version": "1.0",
             "truncation": None,
@@ -83,10 +84,18 @@ class TokenizerTable:
             "added_tokens": [_added_token(id, self.added[id]) for id in sorted(self.added)],
             "normalizer": parts["normalizer"],
             "pre_tokenizer": parts["pre_tokenizer"],
-            "post_processor": None if self.bos is None else _bos_first(self.bos, self.control[self.bos]),
+            "post_processor": _template(self.bos, self.eos, self.control),
             "decoder": parts["decoder"],
-            "model": {"type": "BPE", **unused, "fuse_unk": False, **parts["model"], **content},
+            "model": self._model_json(parts["model"]),
         }
+
+    def _model_json(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        vocabulary = {"vocab": dict(self.vocabulary)}
+        if isinstance(self.style, WordPiece):
+            return {"type": "WordPiece", **settings, **vocabulary}
+        unused = dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"))
+        merges = [list(merge) for merge in self.merges]
+        return {"type": "BPE", **unused, "fuse_unk": False, **settings, **vocabulary, "merges": merges}
 
 
 def _added_token(id: int, token: AddedToken) -> dict[str, object]:
@@ -94,11 +103,17 @@ def _added_token(id: int, token: AddedToken) -> dict[str, object]:
     return {"id": id, "content": token.text, **flags, "special": token.control}
 
 
-def _bos_first(text: str, id: int) -> dict[str, object]:
-    bos = {"SpecialToken": {"id": text, "type_id": 0}}
+def _template(bos: str | None, eos: str | None, control: Mapping[str, int]) -> dict[str, object] | None:
+    """Return the `post_processor` that puts `bos` before a text and `eos` after it; None without either."""
+    if bos is None:
+        return None
     first, second = ({"Sequence": {"id": name, "type_id": number}} for number, name in enumerate("AB"))
-    tokens = {text: {"id": text, "ids": [id], "tokens": [text]}}
-    templates = {"single": [bos, first], "pair": [bos, first, second]}
+    starts, *ends = (
+        [{"SpecialToken": {"id": text, "type_id": number}}] if text is not None else []
+        for text, number in ((bos, 0), (eos, 0), (eos, 1))
+    )
+    tokens = {text: {"id": text, "ids": [control[text]], "tokens": [text]} for text in (bos, eos) if text is not None}
+    templates = {"single": [*starts, first, *ends[0]], "pair": [*starts, first, *ends[0], second, *ends[1]]}
     return {"type": "TemplateProcessing", **templates, "special_tokens": tokens}
 
 
@@ -107,6 +122,8 @@ def table_from_json(spec: object, source: object) -> TokenizerTable:
     if not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
         raise FormatError(source, "model", "is missing: this is not a tokenizer.json")
     model = spec["model"]
+    if model.get("type") == "WordPiece":
+        return _wordpiece_table(spec, source)
     _require_plain_bpe(model, source)
     style = read_sentencepiece(spec, source) if model.get("byte_fallback") else read_byte_level(spec, source)
     added = _added(spec.get("added_tokens", []), source)
@@ -117,11 +134,32 @@ def table_from_json(spec: object, source: object) -> TokenizerTable:
     return TokenizerTable(vocabulary, merges, style, added, bos)
 
 
+def _wordpiece_table(spec: Mapping[str, Any], source: object) -> TokenizerTable:
+    style, added = read_wordpiece(spec, source), _added(spec.get("added_tokens", []), source)
+    match spec.get("post_processor"):
+        case {
+            "type": "TemplateProcessing",
+            "single": [
+                {"SpecialToken": {"id": str(bos)}},
+                {"Sequence": {"id": "A"}},
+                {"SpecialToken": {"id": str(eos)}},
+            ],
+        }:
+            pass
+        case {"type": "BertProcessing", "cls": [str(bos), _], "sep": [str(eos), _]}:
+            pass
+        case _:
+            raise FormatError(source, "post_processor", "does not put one token before and one after a text")
+    return TokenizerTable(_vocabulary(spec["model"].get("vocab"), source), [], style, added, bos, eos)
+
+
 def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
     # Old files have no type.
     if model.get("type", "BPE") != "BPE":
         kind = str(model.get("type"))[:40]
-        raise FormatError(source, "model", f"is of type {kind!r}; supported is BPE, byte-level or SentencePiece")
+        raise FormatError(
+            source, "model", f"is of type {kind!r}; supported are BPE (byte-level or SentencePiece) and WordPiece"
+        )
     for setting in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(setting):
             raise FormatError(source, f"model.{setting}", "is set, which no supported family does")
@@ -207,17 +245,21 @@ def _check_added(table: TokenizerTable, source: object) -> None:
     if len(ids) != len(table.added) or contradicting or after != list(range(size, size + len(after))):
         reason = f"{len(table.added)} tokens are not in, or right after, a vocabulary of {size}, each with a unique id"
         raise FormatError(source, "added tokens", reason)
-    if table.bos is not None and table.bos not in table.control:
-        reason = f"puts {table.bos[:40]!r} before a text, which is not a control token"
-        raise FormatError(source, "post_processor", reason)
+    for text, place in ((table.bos, "before"), (table.eos, "after")):
+        if text is not None and text not in table.control:
+            raise FormatError(
+                source, "post_processor", f"puts {text[:40]!r} {place} a text, which is not a control token"
+            )
 
 
 def _check_control(table: TokenizerTable, source: object) -> None:
-    """No control token of the vocabulary is the encoding of ordinary text without a merge, and every byte has a token."""
+    """No control token of the vocabulary is the encoding of ordinary text without a merge, and every byte (every unknown word) has a token."""
     whole = next(filter(table.style.is_whole, table.control.keys() & table.vocabulary.keys()), None)
     if whole is not None:
         raise FormatError(source, "added tokens", f"ordinary text can become the control token {whole[:40]!r}")
-    byte = None if isinstance(table.style, ByteLevel) else missing_byte(table.vocabulary)
+    if isinstance(table.style, WordPiece) and table.style.unknown not in table.control.keys() & table.vocabulary.keys():
+        raise FormatError(source, "model.unk_token", f"is {table.style.unknown[:40]!r}, which is not a control token")
+    byte = missing_byte(table.vocabulary) if isinstance(table.style, SentencePiece) else None
     if byte is not None:
         raise FormatError(source, "tokens", f"the byte {byte}, '<0x{byte:02X}>', has no token")
 

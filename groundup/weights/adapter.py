@@ -33,6 +33,7 @@ from groundup.weights.assemble import empty_model, parameter_shapes, require_fin
 from groundup.weights.gguf import GGUF_READER
 from groundup.weights.hf import HF_READER, save_tensors
 from groundup.weights.hf_config import HFConfig, has_class
+from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_format import ModelReader, ModelSummary, ModelTexts, OpenModel
 from groundup.weights.named import CATALOG
 from groundup.weights.names import Binding, hf_bindings
@@ -286,7 +287,9 @@ def with_adapter(opened: OpenModel, folder: Path, *, merge: bool) -> OpenModel:
     Raises FormatError, ModelError (another base).
     """
     if not isinstance(opened.model, LanguageModel):
-        raise ModelError(f"The base of the adapter {folder} is a classifier.", fix="Name a language model as its base.")
+        raise ModelError(
+            f"The base of the adapter {folder} is {KIND_NAMES[opened.kind]}.", fix="Name a language model as its base."
+        )
     adapter = read_adapter(folder, opened.model)
     require_base(adapter, opened.model, folder, opened.path)
     attach_lora(opened.model, adapter.weights)

@@ -9,17 +9,27 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from groundup.errors import FormatError
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.heads import Classifier, Encoder, LanguageModel
 from groundup.weights.hf_config import HFConfig
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.names import Binding
 
-Model = LanguageModel | Classifier
+Model = LanguageModel | Classifier | Encoder
 
 
 def empty_model(hf: HFConfig) -> Model:
     """Return the model of this config on the meta device: all names and shapes, no memory."""
     with torch.device("meta"), _NoInit():
-        return Classifier(hf.config, len(hf.labels)) if hf.kind == "classifier" else LanguageModel(hf.config)
+        if hf.kind == "classifier":
+            return Classifier(hf.config, len(hf.labels))
+        return Encoder(hf.config) if hf.kind == "encoder" else LanguageModel(hf.config)
+
+
+def kind_of(model: Model) -> ModelKind:
+    """Return the kind of a model."""
+    if isinstance(model, Classifier):
+        return "classifier"
+    return "encoder" if isinstance(model, Encoder) else "language"
 
 
 class _NoInit(TorchFunctionMode):

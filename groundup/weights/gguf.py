@@ -28,11 +28,11 @@ from torch import Tensor
 from groundup.errors import FormatError, ModelError
 from groundup.files import atomic_file, disk_errors, no_room, temporary_folder
 from groundup.model.config import ModelConfig
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
-from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
+from groundup.weights.assemble import Model, check_table, empty_model, fill, kind_of, parameter_shapes, require_finite
 from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES, as_llamacpp_runs, gguf_reason
 from groundup.weights.gguf_config import (
     EMBEDDING,
@@ -47,6 +47,7 @@ from groundup.weights.gguf_config import (
 )
 from groundup.weights.gguf_header import Header, TensorInfo, read_gguf_header
 from groundup.weights.hf_config import HFConfig
+from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_format import (
     ExportOptions,
     ModelFormat,
@@ -166,8 +167,9 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
     """Return the vocabulary's metadata of a model that can be written. Raises ModelError."""
     config = model.config
     what, reason = "This model", gguf_reason(config)
-    if isinstance(model, Classifier):
-        what, reason = "A classifier", "llama.cpp has no classification head of this kind."
+    if not isinstance(model, LanguageModel):
+        what = KIND_NAMES[kind_of(model)].capitalize()
+        reason = "language models are written here, for llama.cpp to run."
     if reason:
         raise ModelError(f"{what} can't be written as GGUF: {reason}", fix="Use --to hf.")
     if tokenizer is None:

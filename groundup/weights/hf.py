@@ -22,14 +22,12 @@ from torch import Tensor
 
 from groundup.errors import FormatError
 from groundup.files import atomic_file, atomic_folder, inside, read_json, safe_name, write_json
-from groundup.model.heads import Classifier
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
-from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
+from groundup.weights.assemble import Model, check_table, empty_model, fill, kind_of, parameter_shapes, require_finite
 from groundup.weights.card import is_from_scratch, read_license
 from groundup.weights.decision import Decision, read_decision
 from groundup.weights.generation_config import GENERATION_FILE
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, generation_json, has_class, hf_config_json, read_hf_config
-from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_format import (
     ExportOptions,
     ModelFormat,
@@ -39,7 +37,7 @@ from groundup.weights.model_format import (
     OpenModel,
     write_card,
 )
-from groundup.weights.names import LAYOUTS, Binding, hf_bindings
+from groundup.weights.names import LAYOUTS, Binding, hf_bindings, widened
 from groundup.weights.safetensors_header import TensorEntry, read_header
 
 WEIGHTS_FILE = "model.safetensors"
@@ -65,9 +63,28 @@ def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model,
     model = empty_model(hf)
     bindings = _bindings(hf, parameter_shapes(model))
     table = {name: entry.shape for name, (_, entry) in entries.items()}
+    folded = _take_folded(hf, entries, table, folder)
     check_table(bindings, table, folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE))
+
+    def tensor(name: str) -> Tensor:
+        whole = _load(*entries[name])
+        return widened(whole) + widened(_load(*folded[name])[0]) if name in folded else whole
+
     # one tensor in memory at a time
-    return fill(model, ((each, _load(*entries[each.theirs])) for each in bindings), dtype, folder), hf.labels
+    return fill(model, ((each, tensor(each.theirs)) for each in bindings), dtype, folder), hf.labels
+
+
+def _take_folded(hf: HFConfig, entries: Entries, table: dict[str, tuple[int, ...]], folder: Path) -> Entries:
+    """Take the tables that are folded into others out of `table`; return them by the name of the other. Raises FormatError."""
+    folded: Entries = {}
+    for name, target in (LAYOUTS[hf.config.family].folded if not hf.own else {}).items():
+        if name not in entries:
+            raise FormatError(folder, f"tensor {name!r}", "is missing")
+        file, entry = folded[target] = entries[name]
+        if len(entry.shape) != 2 or entry.shape[0] < 1 or entry.shape[1] != hf.config.width:
+            raise FormatError(file, f"tensor {name!r}", f"is not a table of rows of {hf.config.width}")
+        del table[name]
+    return folded
 
 
 def _bindings(hf: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
@@ -155,13 +172,16 @@ def write_hf(
 
     Raises DiskError, and FormatError naming a non-finite tensor.
     """
-    kind: ModelKind = "classifier" if labels else "language"
+    kind = kind_of(model)
     hf = HFConfig(model.config, kind, tuple(labels), own=not has_class(model.config))
     parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     tensors = {}
     for binding in _bindings(hf, parameter_shapes(model)):
         packed = binding.pack(parameters)
         tensors[binding.theirs] = require_finite(packed.to(dtype or packed.dtype), binding.theirs, folder)
+    if not hf.own:
+        first = next(iter(tensors.values()))
+        tensors |= {name: first.new_zeros(1, model.config.width) for name in LAYOUTS[model.config.family].folded}
     needed_bytes = sum(tensor.nbytes for tensor in tensors.values())
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
@@ -190,9 +210,8 @@ def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
     tokenizer = _tokenizer(folder)
     if tokenizer is not None:
         tokenizer = tokenizer.fitted(model.config.vocab_size)
-    kind: ModelKind = "classifier" if isinstance(model, Classifier) else "language"
     decision = read_decision(folder, labels) if labels else Decision()
-    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder), decision)
+    return OpenModel(model, tokenizer, model.config, folder, kind_of(model), labels, read_license(folder), decision)
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:

@@ -1,8 +1,8 @@
 """config.json <-> ModelConfig, read strictly and written completely.
 
-Read: the families of `hf_families.FAMILIES`, as language model (`LlamaForCausalLM`, ...) and as classifier
-(`LlamaForSequenceClassification`, ... with `id2label`). A setting that our model does not compute (another activation, quantised
-weights, another kind of RoPE scaling) is refused by name, never ignored.
+Read: the families of `hf_families.FAMILIES`, as language model (`LlamaForCausalLM`, ...), as classifier
+(`LlamaForSequenceClassification`, ... with `id2label`) and as encoder (`BertModel`). A setting that our model does not compute (another
+activation, quantised weights, another kind of RoPE scaling) is refused by name, never ignored.
 
 Written: RoPE settings twice, since transformers 5 reads `rope_parameters` while transformers 4, vLLM before 0.14 and Ollama read
 `rope_theta` and `rope_scaling`; the dtype twice for the same reason (`dtype`, `torch_dtype`). The two agree.
@@ -23,13 +23,17 @@ from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
-from groundup.weights.hf_families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily, ModelKind
+from groundup.weights.hf_families import CAUSAL, CLASSIFIER, ENCODER, FAMILIES, MODEL_TYPES, OWN, HFFamily, ModelKind
 from groundup.weights.hf_positions import positions_json, read_positions
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
 MAX_LABELS = 2**16
-OWN_CLASSES: dict[ModelKind, str] = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
+OWN_CLASSES: dict[ModelKind, str] = {
+    "language": "Groundup" + CAUSAL,
+    "classifier": "Groundup" + CLASSIFIER,
+    "encoder": "Groundup" + ENCODER,
+}
 # Keys whose null means "none", while a missing key means the default.
 NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
 # Multimodal models: how to extract the language model.
@@ -69,6 +73,8 @@ def read_hf_config(folder: Path) -> HFConfig:
         config = _read_config(fields, FAMILIES[name], name) if name else _read_own(fields)
     except ConfigError as error:
         raise FormatError(file, "content", error.message) from error
+    if (kind == "encoder") == config.causal:
+        raise FormatError(file, "architectures", f"is that of a model whose causal is {shown(not config.causal)}")
     return HFConfig(config, kind, labels, own=name is None)
 
 
@@ -83,8 +89,8 @@ def _unknown(fields: Fields, model_type: str) -> FormatError:
 
 
 def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
-    """Return the kind of head by `architectures`; a language model where that is missing."""
-    named = fields.get("architectures", (list,), "a list", [classes["language"]])
+    """Return the kind of head by `architectures`; the first of `classes` where that is missing."""
+    named = fields.get("architectures", (list,), "a list", [next(iter(classes.values()))])
     for kind, name in classes.items():
         if named == [name]:
             return kind

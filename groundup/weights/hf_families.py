@@ -16,9 +16,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 OWN = "groundup"
-CAUSAL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
+CAUSAL, CLASSIFIER, ENCODER = "ForCausalLM", "ForSequenceClassification", "Model"
 
-ModelKind = Literal["language", "classifier"]
+ModelKind = Literal["language", "classifier", "encoder"]
+KIND_NAMES: Mapping[ModelKind, str] = {
+    "language": "a language model",
+    "classifier": "a classifier",
+    "encoder": "an encoder",
+}
 WindowStyle = Literal["none", "uniform", "switched", "alternating"]
 
 
@@ -66,7 +71,9 @@ class HFFamily:
 
     @property
     def classes(self) -> dict[ModelKind, str]:
-        """Return kind of head -> class name."""
+        """Return kind of head -> class name; what is not causal is an encoder, without a head."""
+        if not self.parts["causal"]:
+            return {"encoder": self.name + ENCODER}
         return {"language": self.name + self.language, "classifier": self.classifier or self.name + CLASSIFIER}
 
 
@@ -104,6 +111,8 @@ _SILU = {"hidden_act": ("silu",)}
 _ROTARY = {
     "norm": "rms",
     "block": "pre",
+    "causal": True,
+    "embedding_norm": False,
     "positions": "rope",
     "feedforward": "swiglu",
     "qk_norm": "none",
@@ -126,6 +135,7 @@ def _changed(parts: Mapping[str, Any], *removed: str, **changes: Any) -> dict[st
 
 
 _GPT2_PARTS = _changed(_ROTARY | dict.fromkeys(_NO_BIAS, True), norm="layer", positions="learned", feedforward="gelu")
+_BERT_PARTS = _changed(_GPT2_PARTS, block="post", feedforward="gelu_exact", causal=False, embedding_norm=True)
 _WINDOW_FIELDS = ("window_tokens", "full_every")
 _GEMMA_PARTS = _changed(_ROTARY, *_WINDOW_FIELDS, "score_width", "logit_softcap", scaled_embedding=True)
 _GEMMA_PARTS |= {"block": "sandwich", "feedforward": "geglu", "feedforward_bias": False}
@@ -257,6 +267,38 @@ FAMILIES: dict[str, HFFamily] = {
             "add_cross_attention": (False,),
         },
         language="LMHeadModel",
+    ),
+    "bert": HFFamily(
+        "Bert",
+        "bert",
+        _BERT_PARTS | {"tied_head": True},
+        {
+            "vocab_size": ("vocab_size",),
+            "hidden_size": ("width",),
+            "intermediate_size": ("feedforward_width",),
+            "num_hidden_layers": ("num_layers",),
+            "num_attention_heads": ("num_heads",),
+            "max_position_embeddings": ("context_tokens",),
+            "layer_norm_eps": ("norm_eps",),
+        },
+        {
+            "vocab_size": 30_522,
+            "hidden_size": 768,
+            "intermediate_size": 3_072,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "max_position_embeddings": 512,
+            "layer_norm_eps": 1e-12,
+        },
+        {
+            "hidden_act": ("gelu",),
+            "position_embedding_type": ("absolute",),
+            "is_decoder": (False,),
+            "add_cross_attention": (False,),
+        },
+        written={
+            "type_vocab_size": 1
+        },  # the first type is folded into the positions (`names.py`), the others are left out
     ),
 }
 

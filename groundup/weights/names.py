@@ -9,6 +9,7 @@ What differs between layouts:
     interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), we rotate (i, i + D/2) as Hugging Face does:
                  their rows of query and key are in another order. Other architectures have ours.
     experts      ours and GGUF have one tensor for all experts; Hugging Face's files have one per expert ("{e}")
+    folded       BERT adds a vector for the token's type, the same for all texts but the second of a pair; ours is in the positions
 
 GGUF's names come from the `gguf` package, which maps Hugging Face's names to them, per architecture.
 
@@ -16,7 +17,7 @@ To add a family: an entry in LAYOUTS, with a table of its own where its files ha
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -54,7 +55,9 @@ class TensorLayout:
     prefix: str = "model."
     """Prefix of every name but the heads'; files of the base model (as openai-community/gpt2) leave it out."""
     ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)
-    """Suffixes of tensors in older files that are no weights: causal masks and rotary tables."""
+    """Suffixes of tensors that are not read: causal masks and rotary tables of older files, BERT's pooler."""
+    folded: Mapping[str, str] = field(default_factory=dict)
+    """Table of the file -> the table to whose every row its first row is added; written as one row of zeros."""
 
 
 def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[Rule, ...]:
@@ -126,6 +129,21 @@ _GPT2 = {
     "transformer.ln_f": "transformer.final_norm",
     **_HEADS,
 }
+_BERT_LAYER = {
+    "attention.self.query": "attention.query",
+    "attention.self.key": "attention.key",
+    "attention.self.value": "attention.value",
+    "attention.output.dense": "attention.output",
+    "attention.output.LayerNorm": "attention_output_norm",
+    "intermediate.dense": "feedforward.up",
+    "output.dense": "feedforward.down",
+    "output.LayerNorm": "feedforward_output_norm",
+}
+_BERT = {
+    "embeddings.word_embeddings": "transformer.embedding",
+    "embeddings.position_embeddings": "transformer.position_embedding",
+    "embeddings.LayerNorm": "transformer.embedding_norm",
+} | {"encoder.layer.{i}." + theirs: ours for theirs, ours in _BERT_LAYER.items()}
 _LLAMA_LIKE = _like_llama(_NORMS_BEFORE | _ATTENTION | _FEEDFORWARD)
 
 LAYOUTS: dict[str, TensorLayout] = {
@@ -140,6 +158,12 @@ LAYOUTS: dict[str, TensorLayout] = {
     "phi3": _like_llama(_PHI3),
     "olmo2": _like_llama(_NORMS_AFTER | _ATTENTION | _FEEDFORWARD),
     "gpt2": TensorLayout(_rules(_GPT2), "transformer.", (".attn.bias", ".attn.masked_bias")),
+    "bert": TensorLayout(
+        _rules(_BERT),
+        prefix="",
+        ignored=(".position_ids", "pooler.dense.weight", "pooler.dense.bias"),
+        folded={"embeddings.token_type_embeddings.weight": "embeddings.position_embeddings.weight"},
+    ),
 }
 
 

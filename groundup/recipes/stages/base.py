@@ -45,7 +45,7 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
     name = recipe.base.model
     if name in CATALOG:
         archive = CATALOG[name].archive
-        return {CATALOG[name].hub: archive.member_sha256 if archive else "as published on the hub"}
+        return {CATALOG[name].hub: archive.fingerprint if archive else "as published on the hub"}
     path = Path(name)
     return {file.name: sha256_file(file) for file in ([path] if path.is_file() else model_files(path))}
 
