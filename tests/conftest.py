@@ -4,12 +4,15 @@ import importlib.util
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tiny_encoder
 
 # The time of an example depends on what else the machine does.
 hypothesis.settings.register_profile("groundup", deadline=None)

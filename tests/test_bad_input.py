@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_encoder import save_encoder
 
 from groundup.cli.main import VERBS, run
 
@@ -99,6 +100,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done("finetune", "classifier", home / "run", home / "messages.jsonl", "--out", home / "spam", "--set", "epochs=1")
     done("convert", home / "run", "--to", "gguf", "--out", home / "run.gguf", "--encoding", "f32", "--no-check")
     done("convert", home / "run", "--to", "ollama", "--out", home / "ollama", "--no-check")
+    save_encoder(home / "encoder")
     return home
 
 
@@ -246,6 +248,15 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
         (["generate", "run", "Hello", "--temperature", "-1"], ("-1", "0 (greedy) or more")),
         (["generate", "run", "mill " * 500], ("context of 32", "Shorten the prompt")),
         (["generate", "spam", "Hello"], ("spam is a classifier", "groundup classify")),
+        (["generate", "encoder", "Hello"], ("encoder is an encoder and generates no text", "/v1/embeddings")),
+        (["chat", "encoder"], ("encoder is an encoder and generates no text", "embed(TEXTS)")),
+        (["classify", "encoder", "Hello"], ("encoder is an encoder and has no classes", "groundup finetune classifier")),
+        (["evaluate", "encoder"], ("encoder is an encoder; this needs a language model",)),
+        (["finetune", "chat", "encoder", "asked.jsonl", "--out", "out"], ("encoder is an encoder; this needs a language",)),
+        (["finetune", "classifier", "encoder", "messages.jsonl", "--out", "out"], ("encoder is an encoder; a classifier is",)),
+        (["pretrain", "texts", "--from", "encoder", "--out", "out"], ("encoder is an encoder; this needs a language model",)),
+        (["pretrain", "texts", "--out", "out", "--set", "model.causal=false"], ("needs a causal mask", "an encoder")),
+        (["convert", "encoder", "--out", "x.gguf"], ("An encoder can't be written as GGUF", "--to hf")),
         (["classify", "run", "Hello"], ("run is a language model", "groundup finetune classifier")),
         (["classify", "spam", "run.gguf"], ("run.gguf", "binary")),
         (["classify", "spam", "messages.jsonl", "--text-column", "body"], ("'body'", "'text', 'label'")),

@@ -53,6 +53,7 @@ def command(
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
     opened = open_model(model, device, precision, progress=console_progress())
+    opened.engine.language_model()  # another kind is refused before the first question
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
 
 

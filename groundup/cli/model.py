@@ -115,15 +115,19 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
     parts = ("weights", "gradients", "optimizer", "activations", "logits")
     stored = ", ".join(f"{size(count)} as {kind}" for kind, count in outline.stored.items())
     gguf, hugging_face = (f"no ({why.rstrip('.')})" if why else "yes" for why in (found.gguf, found.hugging_face))
+    trains = outline.config.causal  # encoders are used here as they are
     has_experts = found.active_parameters < found.total.parameters
     facts = [
         ("on disk", stored),
         ("classes", ", ".join(outline.labels)),
         ("active", f"{found.active_parameters:,} parameters per token, of the experts in use" if has_experts else ""),
-        ("a token", f"{forward} forward, {whole_step} in training"),
-        ("cache", cache),
-        ("training", f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:"),
-        ("", ", ".join(f"{name} {size(getattr(training, name))}" for name in parts)),
+        ("a token", f"{forward} forward" + (f", {whole_step} in training" if trains else "")),
+        ("cache", cache if trains else ""),
+        (
+            "training",
+            f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:" if trains else "",
+        ),
+        ("", ", ".join(f"{name} {size(getattr(training, name))}" for name in parts) if trains else ""),
         ("attention", found.attention),
         ("exportable", f"GGUF {gguf}; Hugging Face {hugging_face}"),
     ]

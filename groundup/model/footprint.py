@@ -159,13 +159,15 @@ def _feedforward_saved(config: ModelConfig) -> int:
 
 
 def cache_bytes(config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES) -> int:
-    """Return the bytes of a KVCache. Blocks with a window store every token, too (see `needed_cache_bytes`)."""
+    """Return the bytes of a KVCache; an encoder has none. Blocks with a window store every token, too (see `needed_cache_bytes`)."""
+    if not config.causal:
+        return 0
     return 2 * config.num_layers * batch * config.num_kv_heads * capacity * config.head_width * value_bytes
 
 
 def needed_cache_bytes(config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES) -> int:
     """Return the bytes of the keys and values still in the window after `capacity` tokens: a rolling cache would need only these."""
-    layers, window = range(config.num_layers), min(capacity, config.window_tokens)
+    layers, window = range(config.num_layers if config.causal else 0), min(capacity, config.window_tokens)
     tokens = sum(capacity if config.sees_all(layer) else window for layer in layers)
     return 2 * batch * config.num_kv_heads * tokens * config.head_width * value_bytes
 
@@ -190,6 +192,10 @@ def attention_path(config: ModelConfig, context_tokens: int, device: str = "cpu"
     """Describe which of `attention.IMPLEMENTATIONS` computes texts of this length on a device ("cpu", "cuda", "mps"), and why."""
     if device == "cuda" and (config.score_softcap or config.positions == "alibi" or config.window_tokens or packing):
         return "flex: FlexAttention, one kernel with the window, cap or bias compiled into it; no T x T tensor"
+    if not config.causal:
+        return (
+            "sdpa, the fused kernel, every token with every other: no T x T tensor, but a mask where texts are padded"
+        )
     if config.score_softcap:
         return f"naive: the fused kernel has no soft cap (score_softcap {config.score_softcap:g}), so T x T tensors are stored"
     if config.positions == "alibi":

