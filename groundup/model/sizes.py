@@ -193,7 +193,7 @@ def seen_tokens(config: ModelConfig, layer: int, context_tokens: int) -> float:
     1.75
     """
     if not config.causal:
-        return context_tokens
+        return float(context_tokens)
     window = context_tokens if config.sees_all(layer) else min(config.window_tokens, context_tokens)
     growing = window * (window + 1) / 2  # 1 + 2 + ... + window
     return (growing + (context_tokens - window) * window) / context_tokens

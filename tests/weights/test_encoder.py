@@ -1,4 +1,4 @@
-"""Encoders: our model and transformers' BertModel give the same hidden states and vectors, whoever wrote the files, and text comes to the same ids."""
+"""Encoders: our model and transformers' BertModel give the same hidden states and vectors, whoever wrote the files."""
 
 import json
 from dataclasses import replace
