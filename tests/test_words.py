@@ -19,12 +19,15 @@ PAGES = [
     "CHANGELOG.md",
     *(
         f"docs/{page}.md"
-        for page in ("tour", "glossary", "log", "benchmarks", "large", "serving", "security", "processing")
+        for page in ("tour", "glossary", "log", "benchmarks", "large", "serving", "security", "processing", "retrieve")
     ),
     *(str(page.relative_to(ROOT)) for page in CONCEPTS),
 ]
+RETRIEVE = (ROOT / "docs" / "retrieve.md").read_text()
 SERVING = (ROOT / "docs" / "serving.md").read_text()
-COMMANDS = [line.split("#")[0].strip() for line in (README + SERVING).splitlines() if line.startswith("groundup ")]
+COMMANDS = [
+    line.split("#")[0].strip() for line in (README + SERVING + RETRIEVE).splitlines() if line.startswith("groundup ")
+]
 
 
 def options_of(words: list[str]) -> set[str]:

@@ -1,0 +1,104 @@
+"""`groundup ask`: answer a question from one's own documents, every citation checked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from groundup.cli import options
+from groundup.cli.console import console_progress, print_result
+from groundup.cli.generate import terminal_safe
+from groundup.cli.search import IndexArgument, say_outdated
+
+if TYPE_CHECKING:
+    from groundup.retrieve.answer import Answer, Part
+
+
+def command(
+    index: IndexArgument,
+    question: Annotated[str, Argument(help="The question.")],
+    model: Annotated[
+        str | None, Option("--model", help="A model that also answers in its own words; default: quotations only.")
+    ] = None,
+    count: Annotated[int, Option("--count", "-k", min=1, max=50, help="How many passages are read.")] = 5,
+    min_coverage: Annotated[
+        float | None,
+        Option(
+            "--min-coverage",
+            min=0,
+            max=1,
+            help="Share of the question that a passage must have, else: not found.",
+            show_default="0.6",
+        ),
+    ] = None,
+    max_tokens: Annotated[int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")] = 128,
+    out: Annotated[
+        Path | None,
+        Option("--out", metavar="ANSWER", callback=options.file_to_write, help="Save the answer, to verify it later."),
+    ] = None,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "float32",
+    as_json: options.JsonOption = False,
+) -> None:
+    """Answer from documents: their best sentences word for word, then the model's own as far as a passage supports them.
+
+    What stands between quotation marks is always a passage's own text. Of the model's sentences those are left out whose numbers, dates or names
+    no passage has, or that no passage makes more probable. Where the documents hold no answer, this is said.
+
+    Examples:
+        groundup ask manuals.index "How often is the filter cleaned?"
+        groundup ask manuals.index "How long is the warranty?" --model smollm2-135m-instruct --out answer.json
+        groundup verify answer.json
+    """
+    from groundup.retrieve.answer import MIN_COVERAGE, Answer, AskConfig, ask
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.saved import save_answer, saved_plain
+
+    config = AskConfig(count, MIN_COVERAGE if min_coverage is None else min_coverage, max_tokens=max_tokens)
+    with Index(index) as opened:
+        for part in ask(opened, question, _engine(model, device, precision), config):
+            if not as_json:
+                _show(part)
+        assert isinstance(part, Answer)
+        if as_json:
+            print_result([], saved_plain(part, opened), as_json)
+        if out:
+            save_answer(part, opened, out)
+    say_outdated(part.outdated)
+
+
+def _engine(model: str | None, device: str, precision: str):  # type: ignore[no-untyped-def]
+    """Return the model's engine, or None without one."""
+    if model is None:
+        return None
+    from groundup.api import open_model
+
+    return open_model(model, device, precision, progress=console_progress()).engine
+
+
+def _show(part: "Part") -> None:
+    """Print a part as it comes; with the whole answer its sources."""
+    from groundup.retrieve.answer import NOT_FOUND, Answer, Omitted, part_text
+
+    if isinstance(part, Omitted):
+        return
+    if not isinstance(part, Answer):
+        print(terminal_safe(part_text(part)), flush=True)
+        return
+    if not part.found:
+        print(NOT_FOUND)
+    for line in source_lines(part):
+        print(terminal_safe(line))
+
+
+def source_lines(answer: "Answer") -> list[str]:
+    """Return a line for each cited source, and one for what was left out of the model's text."""
+    lines = [""] if answer.cited else []
+    for number in answer.cited:
+        source = answer.sources[number - 1]
+        title = f" ({source.title})" if source.title else ""
+        lines.append(f"[{number}] {source.address}{title}, characters {source.start:,} to {source.end:,}")
+    if answer.omitted:
+        reasons = "; ".join(dict.fromkeys(each.reason for each in answer.omitted))
+        lines.append(f"Left out of the model's text: {len(answer.omitted)} ({reasons})")
+    return lines

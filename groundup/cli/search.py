@@ -1,0 +1,60 @@
+"""`groundup search`: the passages of an index that fit some words, with their scores. Also: how a passage is shown in a terminal."""
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from groundup.cli.console import print_result, stderr_console
+from groundup.cli.generate import terminal_safe
+from groundup.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from groundup.retrieve.passages import Passage
+
+WIDTH, SHOWN_CHARACTERS = 100, 400
+
+IndexArgument = Annotated[Path, Argument(metavar="INDEX", help="The folder that `groundup index` made.")]
+
+
+def command(
+    index: IndexArgument,
+    words: Annotated[str, Argument(metavar="WORDS", help="What is searched: words, or a question.")],
+    count: Annotated[int, Option("--count", "-k", min=1, max=1000, help="How many passages.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Search an index: the passages that fit best, each with its place and its score (BM25).
+
+    Passages of files that were changed or deleted since they were read are left out.
+
+    Examples:
+        groundup search manuals.index "clean the filter"
+        groundup search manuals.index "garantie pompe" -k 20 --json
+    """
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.search import find
+
+    with Index(index) as opened:
+        found = find(opened, words, count)
+    say_outdated(found.outdated)
+    lines = [line for number, passage in enumerate(found.passages, 1) for line in passage_lines(number, passage)]
+    value = {"query": words, "passages": [each.to_plain() for each in found.passages], "outdated": found.outdated}
+    print_result(lines or ["Nothing found."], value, as_json)
+
+
+def passage_lines(number: int, passage: "Passage") -> list[str]:
+    """Return a passage's number, score, place and title, and the beginning of its text."""
+    title = f"  {passage.title}" if passage.title else ""
+    place = f"{passage.address}, characters {passage.start:,} to {passage.end:,}"
+    text = textwrap.shorten(passage.text, SHOWN_CHARACTERS, placeholder=" ...")
+    indented = [f"    {line}" for line in textwrap.wrap(text, WIDTH)]
+    return [terminal_safe(line) for line in (f"[{number}] {passage.score:.2f}{title}", f"    {place}", *indented, "")]
+
+
+def say_outdated(files: "tuple[str, ...]") -> None:
+    """Say on stderr which files' passages were left out."""
+    if files:
+        more = f" and {len(files) - 3:,} others" if len(files) > 3 else ""
+        message = f"note: changed or deleted since they were read, left out: {', '.join(files[:3])}{more}. Update with: groundup index --out INDEX."
+        stderr_console().print(terminal_safe(message), markup=False, highlight=False, soft_wrap=True, style="dim")

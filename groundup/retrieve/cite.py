@@ -1,0 +1,112 @@
+"""Citations: the sentences of passages that answer a question, and whether a sentence of a model says no more than a passage.
+
+A quotation is a span of a document: what is cited is cut out of its text, never written. A sentence that a model wrote may be cited with passage n
+only if its numbers, dates and names stand in passage n (`missing_facts`), and what it quotes, too; `support.py` says whether it supports it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from groundup.retrieve.passages import Passage
+from groundup.retrieve.quotes import quotations
+from groundup.retrieve.search import TITLE_WEIGHT, Group, occurrences
+from groundup.retrieve.sentences import sentence_spans
+from groundup.retrieve.stop_words import STOP_WORDS
+from groundup.retrieve.terms import terms, words
+
+MAX_QUOTES = 3
+# Further sentences are quoted if they have at least this share of the best one's weight.
+MIN_OF_BEST = 0.7
+# A quotation is no longer: a "sentence" of a table may have a page.
+MAX_QUOTE_CHARACTERS = 600
+_NUMBER_WORDS = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty"
+    " fifty sixty seventy eighty ninety hundred thousand million billion dozen half twice"
+)
+NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
+_DIGITS = re.compile(r"\d+(?:[.,:/\-]\d+)*")
+_WORD = re.compile(r"[^\W\d_][\w’'\-]*")
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Words of a document, as they stand there."""
+
+    text: str
+    source: int
+    """The number of its passage among the answer's sources, from 1."""
+    start: int
+    """Its first character in the document's decoded, uncleaned text."""
+    end: int
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+
+def coverage(
+    weights: dict[Group, float], unknown: float, counts: Counter[str], title: Counter[str] | None = None
+) -> float:
+    """Return the share of a question's weight that some counted terms have, 0 to 1; `unknown` is that of words that no passage has."""
+    matched = sum(weight for group, weight in weights.items() if occurrences(counts, group))
+    if title:
+        missed = (group for group in weights if not occurrences(counts, group))
+        matched += TITLE_WEIGHT * sum(weights[group] for group in missed if occurrences(title, group))
+    return matched / max(1e-9, sum(weights.values()) + unknown)
+
+
+def best_quotes(passages: Sequence[Passage], weights: dict[Group, float]) -> list[Quote]:
+    """Return the sentences that have most of what a question is about, at most MAX_QUOTES, best first. Headings are not quoted."""
+    found: list[tuple[float, Quote]] = []
+    best_score = max((passage.score for passage in passages), default=0.0)
+    for number, passage in enumerate(passages, start=1):
+        title = Counter(terms(passage.title, passage.language))
+        for start, end in sentence_spans(passage.text):
+            text = passage.text[start:end]
+            if end - start > MAX_QUOTE_CHARACTERS or _is_heading(text, passage.title):
+                continue
+            share = coverage(weights, 0.0, Counter(terms(text, passage.language)), title)
+            if share > 0:
+                quote = Quote(text, number, passage.start + start, passage.start + end)
+                found.append((share * (1 + passage.score / max(best_score, 1e-9)), quote))
+    found.sort(key=lambda each: (-each[0], each[1].source, each[1].start))
+    kept = [quote for weight, quote in found if weight >= MIN_OF_BEST * found[0][0]]
+    return list({quote.text: quote for quote in reversed(kept)}.values())[::-1][:MAX_QUOTES]
+
+
+def _is_heading(text: str, title: str) -> bool:
+    return text.startswith("#") or text.strip("=-# \n") in title.split(" > ")
+
+
+def facts(sentence: str) -> list[str]:
+    """Return the numbers, dates and names of a sentence: what must stand in a passage that it is cited with.
+
+    >>> facts("In March, Ada paid 1,000 euros for two tickets.")
+    ['1,000', 'March', 'Ada', 'two']
+    """
+    found = _DIGITS.findall(sentence)
+    listed = list(_WORD.finditer(sentence))
+    for place, word in enumerate(listed):
+        text = word[0]
+        inner = any(character.isupper() for character in text[1:])
+        following = listed[place + 1][0] if place + 1 < len(listed) else ""
+        # The first word has its capital from its place, unless it begins a name of several words.
+        is_first = place == 0 or re.search(r"[.!?:]\W*\Z", sentence[: word.start()]) is not None
+        named = text[0].isupper() and not _is_stop_word(text) and (not is_first or following[:1].isupper())
+        if inner or named or text.lower() in NUMBER_WORDS:
+            found.append(text)
+    return found
+
+
+def _is_stop_word(word: str) -> bool:
+    return word.lower() in STOP_WORDS["en"]
+
+
+def missing_facts(sentence: str, passage: Passage) -> list[str]:
+    """Return the facts and quotations of a sentence that do not stand in a passage or the headings above it."""
+    said = f" {' '.join(words(f'{passage.title} {passage.text}'))} "
+    missing = [fact for fact in facts(sentence) if f" {' '.join(words(fact))} " not in said]
+    return [*missing, *(quoted for quoted in quotations(sentence) if quoted not in passage.text)]

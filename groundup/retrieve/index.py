@@ -1,0 +1,229 @@
+"""Index: the passages of documents in one SQLite file, read. (`update.py` writes it.)
+
+    FOLDER/index.sqlite    sources, files, documents, passages, and the words of the passages (FTS5, which is in every Python)
+
+An index is a folder, so that vectors can stand beside the file: a matrix with a row for each passage, found by the passage's id, which is never used
+twice. The text of a document is that of its passages, joined. Reading needs no lock: a reader sees the state of the last commit (write-ahead log).
+A foreign file is checked before it is used: SQLite's own checks, the mark of an index, its version.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from groundup.errors import FormatError
+from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.passages import Passage
+
+INDEX_FILE = "index.sqlite"
+# "grup" and the version of the tables below.
+APPLICATION_ID, VERSION = 0x67727570, 1
+BUSY_TIMEOUT_S = 30.0
+
+TABLES = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE source (id INTEGER PRIMARY KEY, spec TEXT NOT NULL UNIQUE, follow_links INTEGER NOT NULL);
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY, source_id INTEGER NOT NULL, place TEXT NOT NULL UNIQUE, state TEXT NOT NULL, sha256 TEXT NOT NULL, fault TEXT NOT NULL
+);
+CREATE TABLE document (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, file_id INTEGER NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL, stem TEXT NOT NULL,
+    language TEXT NOT NULL
+);
+CREATE INDEX document_of_file ON document (file_id);
+CREATE TABLE passage (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL, start INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL
+);
+CREATE INDEX passage_of_document ON passage (document_id);
+CREATE TABLE language (code TEXT PRIMARY KEY, passages INTEGER NOT NULL, terms INTEGER NOT NULL) WITHOUT ROWID;
+"""
+# Terms with spaces between are its words; "+" and "#" are of C++ and C#.
+WORDS = """CREATE VIRTUAL TABLE words USING fts5 (text, title, content='', tokenize="ascii tokenchars '+#'")"""
+VOCABULARY = "CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row)"
+_PASSAGES = """
+SELECT passage.id, passage.text, passage.title, document.name, document.address, file.place, file.sha256, passage.start,
+    document.language, document.id
+FROM passage JOIN document ON document.id = passage.document_id JOIN file ON file.id = document.file_id
+"""
+_FAULTS = "SELECT place, fault FROM file WHERE fault != '' ORDER BY place"
+
+
+@dataclass(frozen=True)
+class IndexCounts:
+    """What an index holds."""
+
+    files: int
+    """Files with text."""
+    documents: int
+    passages: int
+    faults: tuple[tuple[str, str], ...]
+    """(path, reason) of each file that could not be read."""
+    sources: tuple[str, ...]
+    languages: dict[str, int]
+    """Passages in each language, most first."""
+
+
+class Index:
+    """An open index, to be searched; threads may share it. Raises FormatError for what is none."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.file = self.folder / INDEX_FILE
+        self._lock = threading.RLock()
+        self._seen_version = -1
+        self._remembered: dict[Any, Any] = {}
+        if not self.file.is_file():
+            fix = f"Make one with: groundup index DOCS --out {self.folder}"
+            raise FormatError(self.folder, INDEX_FILE, "is missing, so this is no index", fix=fix)
+        with reading(self.file):
+            self._database = connect(self.file, read_only=True)
+            require_index(self._database, self.file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of an SQL query. Raises FormatError for a damaged file."""
+        with self._lock, reading(self.file):
+            return self._database.execute(query, values).fetchall()
+
+    def remembered(
+        self, key: Any, query: str, values: Sequence[Any] = (), *, check: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, from memory while no one has changed the index; without `check` as of the last check."""
+        with self._lock:
+            version = self.rows("PRAGMA data_version")[0][0] if check else self._seen_version
+            if version != self._seen_version:
+                self._seen_version, self._remembered = version, {}
+            if key not in self._remembered:
+                self._remembered[key] = self.rows(query, values)
+            found: list[tuple[Any, ...]] = self._remembered[key]
+            return found
+
+    @property
+    def config(self) -> IndexConfig:
+        """How its documents became passages."""
+        kept = self.remembered("config", "SELECT value FROM setting WHERE name = 'config'")
+        return IndexConfig(**json.loads(kept[0][0])) if kept else IndexConfig()
+
+    @property
+    def passage_count(self) -> int:
+        """The number of passages."""
+        return sum(self.languages.values())
+
+    @property
+    def mean_terms(self) -> float:
+        """The mean number of terms of a passage."""
+        total = self.remembered("terms", "SELECT coalesce(sum(terms), 0) FROM language")[0][0]
+        return float(total) / max(1, self.passage_count)
+
+    @property
+    def languages(self) -> dict[str, int]:
+        """Passages in each language, most first."""
+        query = "SELECT code, passages FROM language WHERE passages > 0 ORDER BY passages DESC, code"
+        found: list[tuple[str, int]] = [(code, count) for code, count in self.remembered("languages", query)]
+        return dict(found)
+
+    def passages_with(self, term: str) -> int:
+        """Return in how many passages a term occurs, as of the last look at `passage_count`; "東*" is any term that begins with 東."""
+        key = ("term", term)
+        if term.endswith("*"):
+            query = "SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE term >= ? AND term < ?"
+            return int(self.remembered(key, query, (term[:-1], f"{term[:-1]}\U0010ffff"), check=False)[0][0])
+        found = self.remembered(key, "SELECT doc FROM vocabulary WHERE term = ?", (term,), check=False)
+        return int(found[0][0]) if found else 0
+
+    def matching(self, terms: Sequence[str], limit: int) -> list[int]:
+        """Return the ids of the passages that FTS5's BM25 ranks first among those with any of these terms; a tie goes to the earlier one."""
+        query = " OR ".join(f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"' for term in terms)
+        found = self.rows("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?", (query, limit))
+        return [row[0] for row in found]
+
+    def passages(self, ids: Sequence[int]) -> list[Passage]:
+        """Return passages in the order of their ids here, without those that are gone; outer spaces are not part of them."""
+        places = ",".join("?" * len(ids))
+        found = {row[0]: passage_of(row) for row in self.rows(f"{_PASSAGES} WHERE passage.id IN ({places})", ids)}
+        return [found[id] for id in ids if id in found]
+
+    def all_passages(self, after: int = 0, limit: int = 1000) -> list[Passage]:
+        """Return the passages with the lowest ids above `after`: what vectors are made of."""
+        rows = self.rows(f"{_PASSAGES} WHERE passage.id > ? ORDER BY passage.id LIMIT ?", (after, limit))
+        return [passage_of(row) for row in rows]
+
+    def document_text(self, document_id: int) -> str:
+        """Return a document's whole text, in which the spans of its passages stand; "" for one that is gone."""
+        rows = self.rows("SELECT text FROM passage WHERE document_id = ? ORDER BY start", (document_id,))
+        return "".join(row[0] for row in rows)
+
+    def file_state(self, place: str) -> tuple[str, str] | None:
+        """Return the state (see `update.state_of`) and SHA-256 that a file had when it was read."""
+        found = self.rows("SELECT state, sha256 FROM file WHERE place = ?", (place,))
+        return (found[0][0], found[0][1]) if found else None
+
+    def counts(self) -> IndexCounts:
+        """Return what the index holds."""
+        files, documents = self.rows("SELECT count(DISTINCT file_id), count(*) FROM document")[0]
+        faults = tuple((place, fault) for place, fault in self.rows(_FAULTS))
+        sources = tuple(row[0] for row in self.rows("SELECT spec FROM source ORDER BY id"))
+        return IndexCounts(files, documents, self.passage_count, faults, sources, self.languages)
+
+
+def passage_of(row: tuple[Any, ...]) -> Passage:
+    """Return the passage of a row of `_PASSAGES`."""
+    id, text, title, name, address, place, sha256, start, language, document = row
+    inner = text.strip()
+    start += len(text) - len(text.lstrip())
+    return Passage(id, inner, title, name, address, place, sha256, start, start + len(inner), language, document)
+
+
+def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Open the file; a reader of a folder that it can't write sees it as it is."""
+    mode = "rw" if not read_only else "ro" if os.access(file.parent, os.W_OK) else "ro&immutable=1"
+    uri = f"{file.absolute().as_uri()}?mode={mode}"
+    database = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S, cached_statements=256
+    )
+    database.execute("PRAGMA trusted_schema = OFF")
+    database.execute("PRAGMA cache_size = -65536")  # 64 MB
+    return database
+
+
+def create(database: sqlite3.Connection) -> None:
+    """Make the tables of an empty file."""
+    database.execute("PRAGMA journal_mode = WAL")
+    marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+    database.executescript(f"BEGIN IMMEDIATE; {TABLES} {WORDS}; {VOCABULARY}; {marks} COMMIT;")
+
+
+def require_index(database: sqlite3.Connection, file: Path) -> None:
+    """Raise FormatError unless the file is an index of this version."""
+    mark, version = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    if mark != APPLICATION_ID:
+        raise FormatError(file, "application_id", "is not that of an index of groundup")
+    if version != VERSION:
+        fix = "Make the index again with this version: groundup index DOCS --out NEW."
+        raise FormatError(file, "user_version", f"is {version}, this version of groundup reads {VERSION}", fix=fix)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn SQLite's errors about a damaged or foreign file into a FormatError."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise
+        raise FormatError(file, "SQLite", f"can't be read ({error})") from error

@@ -1,0 +1,198 @@
+"""Search: the passages that fit a question best, by BM25.
+
+    question -> groups of terms (`question_terms`) -> candidates by FTS5, of the rarest terms -> all terms counted in each -> score -> Passages
+
+    BM25(P, Q) = sum over t in Q of  idf(t) tf (k + 1) / (tf + k (1 - b + b |P| / mean |P|)),   idf(t) = ln(1 + (N - n + 0.5) / (n + 0.5))
+    score(P, Q) = (BM25 + pairs of words near one another) (share of the idf of Q that P has)^0.5
+
+(Robertson and Zaragoza 2009, eq. 3.15; with Lucene's idf, which is never negative.) Words of the headings above a passage count half. FTS5 scores
+every passage that matches, so words that stand nearly everywhere cost most and say least: candidates are found by the rarest terms, up to MAX_MATCHES
+matches, and then scored by all. A word has one term for each language of the index, which count as one.
+
+A passage whose file was changed or deleted since it was read is left out. `rank_by` is the seam for other rankings, as by vectors.
+"""
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from groundup.errors import require
+from groundup.files import sha256_file
+from groundup.retrieve.doc_files import state_of
+from groundup.retrieve.index import Index
+from groundup.retrieve.passages import Passage
+from groundup.retrieve.stop_words import AFTER_HOW, ASKING_WORDS, STOP_WORDS, UNKNOWN, language_by_stop_words
+from groundup.retrieve.terms import is_pair, stems, terms, words
+
+K, B = 1.2, 0.75
+TITLE_WEIGHT = 0.5
+# Neighbouring words of the question that stand near one another in a passage; and how much a passage loses that lacks words of the question.
+# Both were chosen on half of SQuAD's questions and held on the other half (docs/retrieve.md).
+PAIR_WEIGHT, COVERAGE_POWER = 1.0, 0.5
+MAX_RESULTS = 1000
+# A question's words, at most; of a long text that is searched with, the first.
+MAX_WORDS = 64
+# FTS5 takes about a microsecond for each match.
+MAX_MATCHES = 25_000
+CANDIDATES = 100
+MAX_LANGUAGES = 4
+Group = tuple[str, ...]
+"""The terms of one word, one for each language of the index."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The result of a search."""
+
+    passages: tuple[Passage, ...]
+    """Best first."""
+    outdated: tuple[str, ...] = ()
+    """Files of passages that were left out, since they were changed or deleted after they were read."""
+
+
+Ranking = Callable[[Index, str, int], list[tuple[int, float]]]
+"""A function of index, question and a number of passages that returns (passage's id, score), best first."""
+
+
+def search(index: Index, query: str, k: int = 10) -> list[Passage]:
+    """Return the `k` best passages with their scores, best first; fewer where fewer have a word of the query.
+
+    >>> [passage.score > 0 for passage in search(index, "To be, or not to be?", 1)]
+    [True]
+    """
+    return list(find(index, query, k).passages)
+
+
+def find(index: Index, query: str, k: int = 10, rank_by: "Ranking | None" = None) -> Found:
+    """`search`, with the files whose passages were left out. Raises ConfigError, FormatError."""
+    require(1 <= k <= MAX_RESULTS, "The number of passages", k, f"1 to {MAX_RESULTS}")
+    ranked = (rank_by or bm25)(index, query, max(CANDIDATES, 2 * k))
+    current: dict[str, bool] = {}
+    found: list[Passage] = []
+    scores = dict(ranked)
+    for start in range(0, len(ranked), k):
+        for passage in index.passages([id for id, _ in ranked[start : start + k]]):
+            if passage.file not in current:
+                current[passage.file] = is_current(index, passage.file)
+            if current[passage.file] and len(found) < k:
+                found.append(replace(passage, score=scores[passage.id]))
+        if len(found) == k:
+            break
+    return Found(tuple(found), tuple(file for file, holds in current.items() if not holds))
+
+
+def is_current(index: Index, file: str) -> bool:
+    """Whether a file is as it was when it was read; of a source that is not on this disk it is taken for granted."""
+    known = index.file_state(file)
+    if known is None or not os.path.isabs(file):
+        return known is not None
+    try:
+        state = state_of(Path(file))
+        return bool(state and state == known[0]) or sha256_file(Path(file)) == known[1]
+    except OSError:
+        return False
+
+
+def question_terms(index: Index, query: str, *, is_strict: bool = False) -> list[Group]:
+    """Return the terms of each word of a question that says what it is about, in order.
+
+    Left out are words that ask; with `is_strict` all words of grammar. If nothing else is there, they stay.
+    """
+    found = list(dict.fromkeys(words(query)))[:MAX_WORDS]
+    known = [code for code in index.languages if code in STOP_WORDS]
+    language = language_by_stop_words(found, known) if len(known) > 1 else UNKNOWN
+    stops = (STOP_WORDS if is_strict else ASKING_WORDS)[known[0] if language == UNKNOWN else language] if known else ()
+    said = [word for word in found if word not in stops]
+    if is_strict:
+        said = [
+            word for word in said if word not in AFTER_HOW or not re.search(rf"\bhow {word}\b", query, re.IGNORECASE)
+        ]
+    languages = list(index.languages)[:MAX_LANGUAGES]
+    return [_group(word, languages) for word in _without_ends(said or found)]
+
+
+def _without_ends(said: Sequence[str]) -> list[str]:
+    """Leave out single characters that only end a run of pairs."""
+    ends = {word[1] for word in said if len(word) == 2 and is_pair(word)}
+    return [word for word in said if word not in ends or not is_pair(word)]
+
+
+def _group(word: str, languages: Sequence[str]) -> Group:
+    if is_pair(word):
+        return (f"{word}*",) if len(word) == 1 else (word,)
+    return tuple(dict.fromkeys(stems([word], language)[0] for language in languages))
+
+
+def bm25(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
+    """Return (id, score) of the best passages by BM25, at most `limit`, best first."""
+    weights = term_weights(index, question_terms(index, query))
+    if not weights:
+        return []
+    passages = index.passages(index.matching(_rarest(index, weights), max(limit, CANDIDATES)))
+    mean_terms = index.mean_terms
+    scored = [(passage.id, score(passage, weights, mean_terms)) for passage in passages]
+    return sorted(scored, key=lambda each: (-each[1], each[0]))[:limit]
+
+
+def term_weights(index: Index, groups: Sequence[Group]) -> dict[Group, float]:
+    """Return the idf of each group of terms that occurs in the index."""
+    total = index.passage_count
+    counts = {group: sum(map(index.passages_with, group)) for group in groups}
+    return {group: idf(min(count, total), total) for group, count in counts.items() if count}
+
+
+def idf(count: int, total: int) -> float:
+    """Return how much a term says that is in `count` of `total` passages, in nats."""
+    return math.log(1 + (total - count + 0.5) / (count + 0.5))
+
+
+def _rarest(index: Index, weights: dict[Group, float]) -> list[str]:
+    """Return the terms by which candidates are found: the rarest, with at most MAX_MATCHES matches (but one group in any case)."""
+    chosen: list[str] = []
+    matches = 0
+    for group in sorted(weights, key=lambda group: -weights[group]):
+        matches += sum(map(index.passages_with, group))
+        if chosen and matches > MAX_MATCHES:
+            break
+        chosen += group
+    return chosen
+
+
+def score(passage: Passage, weights: dict[Group, float], mean_terms: float) -> float:
+    """Return how well a passage fits: BM25 and pairs, times the share of the question's weight that it has to a power."""
+    body = terms(passage.text, passage.language)
+    counts, title = Counter(body), Counter(terms(passage.title, passage.language))
+    length = 1 - B + B * len(body) / max(1.0, mean_terms)
+    total = matched = 0.0
+    for group, weight in weights.items():
+        count = occurrences(counts, group) + TITLE_WEIGHT * occurrences(title, group)
+        total += weight * count * (K + 1) / (count + K * length)
+        matched += weight if count else 0.0
+    return (total + pairs_near(body, weights)) * (matched / sum(weights.values())) ** COVERAGE_POWER
+
+
+def pairs_near(body: Sequence[str], weights: dict[Group, float]) -> float:
+    """Return the sum over neighbouring words of the question of PAIR_WEIGHT min(idf) / distance^2, at their nearest places in a passage."""
+    wanted = {term: group for group in weights for term in group}
+    places: dict[Group, list[int]] = {}
+    for place, term in enumerate(body):
+        if term in wanted:
+            places.setdefault(wanted[term], []).append(place)
+    total = 0.0
+    for first, second in pairwise(weights):
+        if first in places and second in places:
+            distance = min(abs(a - b) for a in places[first] for b in places[second])
+            total += PAIR_WEIGHT * min(weights[first], weights[second]) / max(1, distance) ** 2
+    return total
+
+
+def occurrences(counts: Counter[str], group: Group) -> int:
+    """Return how often a word occurs, given the counts of terms."""
+    if group[0].endswith("*"):
+        return sum(count for term, count in counts.items() if term.startswith(group[0][:-1]))
+    return sum(counts[term] for term in group)

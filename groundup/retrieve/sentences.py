@@ -1,0 +1,58 @@
+"""Sentences of a text, as spans: by punctuation and by structure, with the usual abbreviations.
+
+A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list.
+"""
+
+import re
+from collections.abc import Iterator
+
+TextSpan = tuple[int, int]
+
+_END = re.compile(
+    r"""(?<![.!?…])[.!?…]++['"”’»)\]]*+(?=\s+["'“‘«(\[¿¡]*[^\W_a-zà-ÿ])"""  # before a capital letter, a digit, a script without case
+    r"""|[。！？｡]++[」』”’）]*+"""
+    r"""|(?<=[^\s])(?=[ \t\r]*\n[ \t\r]*\n)"""  # a blank line
+    r"""|(?<=[^\s])(?=\s*\n[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])"""  # an item of a list
+    r"""|(?<=[^\s])(?=\s*\n#{1,6}[ \t])|(?m:^#{1,6}[ \t].*$)"""  # a heading
+)
+_ABBREVIATED = """
+mr mrs ms dr prof st sr jr vs etc nos vol pp fig figs sec chap ca approx dept est inc ltd co corp gen col capt lt sgt rev hon
+gov sen rep e.g i.e a.m p.m u.s u.k u.n jan feb mar apr jun jul aug sep sept oct nov dec cf al ed eds bzw z.b d.h u.a usw nr str
+ggf evtl inkl abs mme mlle env
+"""
+_ABBREVIATIONS = frozenset(_ABBREVIATED.split())
+_LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]+\Z")
+
+
+def sentence_spans(text: str) -> Iterator[TextSpan]:
+    """Yield (start, end) of each sentence, without the spaces around it.
+
+    >>> [text[a:b] for text in ["Dr. Lee came at 5 p.m. on Monday. He left."] for a, b in sentence_spans(text)]
+    ['Dr. Lee came at 5 p.m. on Monday.', 'He left.']
+    """
+    start = 0
+    for found in _END.finditer(text):
+        if found[0].startswith(".") and _is_abbreviation(
+            text[max(start, found.start() - 20) : found.start()], found[0]
+        ):
+            continue
+        yield from _trimmed(text, start, found.end())
+        start = found.end()
+    yield from _trimmed(text, start, len(text))
+
+
+def _is_abbreviation(before: str, mark: str) -> bool:
+    """Whether the full stop after `before` belongs to an abbreviation or initial, or to the number of a list's item."""
+    found = _LAST_WORD.search(before)
+    if mark != "." or not found:
+        return False
+    word = found[0]
+    is_initial = len(word) == 1 and word.isupper()
+    is_number = word.isdigit() and len(word) <= 2 and not before[: found.start()].strip()
+    return is_initial or is_number or word.lower() in _ABBREVIATIONS
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[TextSpan]:
+    piece = text[start:end]
+    if piece.strip():
+        yield start + len(piece) - len(piece.lstrip()), end - (len(piece) - len(piece.rstrip()))

@@ -1,0 +1,198 @@
+"""Update of an index: files that are new or changed are read, those that are gone are taken out, unchanged ones are not opened.
+
+    sources -> files: state as in the index? -> not opened;   same SHA-256? -> not read;   else documents -> passages -> terms -> index.sqlite
+
+One process writes an index at a time (`locks.only_one`). Each file is put in whole or not at all, and a commit follows every few seconds: after kill
+-9 or on a full disk the index is as it was at the last commit, and the same command goes on from there. A file that can't be read costs itself only:
+it is listed with the reason.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.data.reading.source_files import PIN, Source, readable_suffixes
+from groundup.data.reading.source_report import SourceReport
+from groundup.errors import ConfigError, DataError, GroundupError
+from groundup.locks import only_one
+from groundup.progress import Progress
+from groundup.retrieve.doc_files import DocFile, doc_files, read_documents
+from groundup.retrieve.index import INDEX_FILE
+from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.passages import split
+from groundup.retrieve.terms import analysis, language_of_text
+from groundup.retrieve.writer import IndexWriter, KnownFile, writing
+from groundup.tokenizer.spec import well_formed
+
+CHANGED_WHILE_READ = "was changed while it was read"
+SHOWN_FAULT_CHARACTERS = 300
+
+
+@dataclass
+class UpdateReport:
+    """What an update did."""
+
+    files_read: int = 0
+    files_unchanged: int = 0
+    files_removed: int = 0
+    read_bytes: int = 0
+    elapsed_s: float = 0.0
+
+
+def update_index(
+    folder: Path, sources: Sequence[Source], config: IndexConfig | None = None, *, progress: Progress
+) -> UpdateReport:
+    """Bring an index up to date with `sources` (none: with those that it has); it is made where there is none.
+
+    `config` None: as the index has it, else the defaults. Raises ConfigError, DataError, DiskError, FormatError.
+    """
+    started = time.monotonic()
+    given = [_absolute(source) for source in sources]
+    if not given and not (folder / INDEX_FILE).exists():
+        raise ConfigError(f"{folder} is no index yet.", fix=f"Name documents: groundup index DOCS --out {folder}")
+    for source in given:
+        list(doc_files(source, SourceReport()))  # refused before anything is written
+    with only_one(folder), writing(folder / INDEX_FILE) as writer:
+        update = _Update(writer, folder.absolute(), progress)
+        update.prepare(config)
+        for source in given or update.known_sources():
+            update.bring_up_to_date(source)
+    update.report.elapsed_s = time.monotonic() - started
+    return update.report
+
+
+def _absolute(source: Source) -> Source:
+    """Return the source as it is kept: a path that holds from everywhere, an address with its hash."""
+    if source.is_local:
+        return Source(str(Path(source.spec).expanduser().absolute()), follow_links=source.follow_links)
+    spec = f"{source.address}{PIN}{source.pin}" if source.pin else source.address
+    return Source(spec, follow_links=source.follow_links)
+
+
+class _Update:
+    """One update of an index."""
+
+    def __init__(self, writer: IndexWriter, folder: Path, progress: Progress) -> None:
+        self._writer, self._folder, self._progress = writer, folder, progress
+        self._config = IndexConfig()
+        self._retries = False
+        self.report = UpdateReport()
+
+    def prepare(self, config: IndexConfig | None) -> None:
+        """Take the config of the index; make its terms again where another version made them. Raises ConfigError."""
+        kept = self._writer.setting("config")
+        self._config = IndexConfig(**kept) if kept else config or IndexConfig()
+        if config and config != self._config:
+            options = ", ".join(f"{name} {value!r}" for name, value in kept.items())
+            fix = "Leave these options out, or make a new index with another --out."
+            raise ConfigError(f"{self._folder} was made with other options: {options}.", fix=fix)
+        with self._writer.transaction():
+            if not self._writer.words_are_current():
+                self._progress.say("The words of this index were made by another version; they are made again.")
+                self._writer.make_words()
+            # A new reader may read what could not be read before.
+            self._retries = self._writer.setting("formats") != readable_suffixes()
+            for name, value in (
+                ("analysis", analysis()),
+                ("config", vars(self._config)),
+                ("formats", readable_suffixes()),
+            ):
+                self._writer.set(name, value)
+
+    def known_sources(self) -> list[Source]:
+        """Return the sources of the index. Raises ConfigError for none."""
+        found = [Source(spec, follow_links=follow) for spec, follow in self._writer.sources()]
+        if not found:
+            fix = f"Name some: groundup index DOCS --out {self._folder}."
+            raise ConfigError(f"{self._folder} has no documents yet.", fix=fix)
+        return found
+
+    def bring_up_to_date(self, source: Source) -> None:
+        """Read what is new or changed of a source, take out what is gone."""
+        try:
+            listed = [file for file in doc_files(source, SourceReport()) if not self._is_own(file)]
+        except DataError as error:
+            self._progress.say(f"{error.message} Its documents are taken out of the index.")
+            listed = []
+        known = self._writer.files()
+        with self._writer.transaction(), self._progress.track("indexing", len(listed), "files") as advance:
+            source_id = self._writer.source_id(source.spec, source.follow_links)
+            for file in listed:
+                self._update_file(file, source_id, known.get(file.place))
+                self._writer.commit_now_and_then()
+                advance(1, note=f"{self.report.read_bytes / 1e6:.1f} MB")
+            present = {file.shown_place for file in listed}
+            for place, each in known.items():
+                if each.source_id == source_id and place not in present:
+                    self._writer.remove_file(each.id)
+                    self.report.files_removed += 1
+                    self._writer.commit_now_and_then()
+
+    def _is_own(self, file: DocFile) -> bool:
+        """Whether a file is of the index itself, which may be in the folder of the documents."""
+        return file.entry is not None and Path(file.place).is_relative_to(self._folder)
+
+    def _update_file(self, file: DocFile, source_id: int, known: KnownFile | None) -> None:
+        """Read a file unless it is unchanged; what can't be read is kept with the reason."""
+        try:
+            state = file.state()
+            same = known and state and state == known.state
+            sha256 = known.sha256 if known and same else file.sha256() if file.may_have_text else ""
+            same = same or (known and sha256 and sha256 == known.sha256)
+        except OSError as error:
+            self._replace(known, source_id, file.shown_place, f"can't be read: {error.strerror}")
+            return
+        if known and same and not (known.fault and self._retries):
+            self._writer.change_file(known.id, state=state, fault=known.fault)
+            self.report.files_unchanged += 1
+            return
+        try:
+            with self._writer.undone_on_error():
+                documents = self._read(
+                    file, self._replace(known, source_id, file.shown_place, "", state, sha256), state
+                )
+            self.report.files_read += bool(documents)
+        except GroundupError as error:
+            self._replace(known, source_id, file.shown_place, _shown(error.message), state, sha256)
+        except OSError as error:
+            self._replace(known, source_id, file.shown_place, f"can't be read: {error.strerror}")
+
+    def _replace(
+        self, known: KnownFile | None, source_id: int, place: str, fault: str, state: str = "", sha256: str = ""
+    ) -> int:
+        """Put a file without documents in the place of the one that is known; return its id."""
+        if known:
+            self._writer.remove_file(known.id)
+        return self._writer.add_file(source_id, place, state, sha256, fault)
+
+    def _read(self, file: DocFile, id: int, state: str) -> int:
+        """Add the documents of a file; return how many have text. Raises GroundupError, OSError."""
+        if file.place != file.shown_place:
+            raise DataError("its name is not UTF-8")
+        report, documents = SourceReport(), 0
+        for name, stem, text in read_documents(file, self._config.options, report):
+            text = well_formed(text)
+            pieces = split(text, self._config.max_tokens)
+            if pieces:
+                documents += 1
+                self._writer.add_document(
+                    *(id, well_formed(name), well_formed(file.address_of(name)), well_formed(stem)),
+                    *(language_of_text(text), text, pieces),
+                )
+        self.report.read_bytes += report.read_bytes
+        if file.entry and state and file.state() != state:
+            raise DataError(CHANGED_WHILE_READ)
+        self._writer.change_file(id, state=state, fault=_shown(_faults(report)))
+        return documents
+
+
+def _faults(report: SourceReport) -> str:
+    """Return what of a file could not be read, or ""."""
+    skipped = [f"{reason}: {tally.shown()}" if tally.count > 1 else reason for reason, tally in report.skipped.items()]
+    bad = [f"{tally.count} not read ({tally.shown()})" for tally in (report.bad_files, report.bad_lines) if tally.count]
+    return "; ".join([*skipped, *bad])
+
+
+def _shown(reason: str) -> str:
+    return well_formed(reason[:SHOWN_FAULT_CHARACTERS])

@@ -1,0 +1,65 @@
+"""Passages and sentences: nothing of a text is lost, and structure decides where it is cut."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.retrieve.passages import estimated_tokens, split
+from groundup.retrieve.sentences import sentence_spans
+
+PARTS = [
+    "a",
+    "Ab. ",
+    "\n",
+    "\n\n",
+    "# ",
+    "x" * 70,
+    " ",
+    "```\n",
+    "。",
+    "水",
+    "1. ",
+    "\r\n",
+    "- ",
+    "==\n",
+    "---\n",
+    "שלום",
+    "e\u0301",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS)).map("".join), st.integers(1, 12))
+def test_the_passages_of_a_text_joined_are_the_text(text: str, max_tokens: int) -> None:
+    pieces = split(text, max_tokens)
+    assert "".join(text[each.start : each.end] for each in pieces) == (text if text.strip() else "")
+    assert all(text[each.start : each.end].strip() for each in pieces[1:])
+
+
+def test_a_passage_begins_at_a_heading_and_is_titled_by_those_above_it() -> None:
+    text = "# Boiler\n\n## Cleaning\n\nWash it.\n\n## Warranty\n\nTwo years.\n\nRepair\n======\n\nSend it back.\n"
+    found = [(text[each.start : each.end].split("\n")[0], each.title) for each in split(text)]
+    assert found == [("# Boiler", "Boiler > Cleaning"), ("## Warranty", "Boiler > Warranty"), ("Repair", "Repair")]
+
+
+def test_a_comment_in_code_is_no_heading() -> None:
+    text = "# Use\n\n```\n# not a heading\n\nrun()\n```\n\nDone.\n"
+    assert [each.title for each in split(text)] == ["Use"]
+
+
+def test_a_long_paragraph_is_cut_between_sentences_into_parts_of_about_equal_length() -> None:
+    text = " ".join(f"This is sentence number {number} of a long paragraph." for number in range(60))
+    pieces = [text[each.start : each.end] for each in split(text, 100)]
+    sizes = [estimated_tokens(piece) for piece in pieces]
+    assert all(piece.rstrip().endswith(".") for piece in pieces) and max(sizes) <= 100 and min(sizes) > 30
+
+
+def test_a_text_without_spaces_is_cut_in_time() -> None:
+    pieces = split("x" * 3_000_000 + "." * 200_000)
+    assert max(each.end - each.start for each in pieces) <= 1024
+
+
+def test_sentences_end_at_full_stops_but_not_at_abbreviations_or_initials() -> None:
+    text = "Dr. A. Lee paid 3.50 euros (approx. 4 dollars). Why? “No.” She left.\n\nA title\n\n- one\n- two\n東京です。はい。"
+    assert [text[start:end] for start, end in sentence_spans(text)] == [
+        *("Dr. A. Lee paid 3.50 euros (approx. 4 dollars).", "Why?", "“No.”", "She left.", "A title"),
+        *("- one", "- two\n東京です。", "はい。"),
+    ]
