@@ -10,6 +10,7 @@ from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
 
 if TYPE_CHECKING:
+    from groundup.progress import Progress
     from groundup.retrieve.index import IndexCounts
 
 FAULTS_SHOWN = 10
@@ -26,6 +27,15 @@ def command(
     passage_tokens: Annotated[
         int | None, Option("--passage-tokens", min=16, max=4096, help="The longest passage.", show_default="256")
     ] = None,
+    vectors: Annotated[
+        str | None,
+        Option(
+            "--vectors",
+            metavar="ENCODER",
+            help="Then make a vector of each passage, for search by meaning: all-minilm-l6-v2.",
+        ),
+    ] = None,
+    device: options.DeviceOption = "auto",
     text_column: options.TextColumnOption = "",
     encoding: options.EncodingOption = "auto",
     follow_links: options.FollowLinksOption = False,
@@ -33,12 +43,14 @@ def command(
 ) -> None:
     """Make documents searchable; the same again reads only what is new or changed, and takes out what is gone.
 
-    Files that can't be read are listed and skipped. The index can be searched while it is written.
+    Files that can't be read are listed and skipped. The index can be searched while it is written, by words also while --vectors are made; these
+    are added to at each later call that names them, and go on where they were stopped.
 
     Examples:
         groundup index manuals/ --out manuals.index
         groundup index manuals/ letters.mbox "notes/**/*.md" --out mine.index
         groundup index --out mine.index
+        groundup index manuals/ --out manuals.index --vectors all-minilm-l6-v2
     """
     from groundup.data.reading.source_list import read_sources
     from groundup.retrieve.index import Index
@@ -49,13 +61,28 @@ def command(
     given = passage_tokens or text_column or encoding != "auto"
     config = IndexConfig(passage_tokens or MAX_TOKENS, text_column, encoding) if given else None
     sources = read_sources(docs or [], follow_links=follow_links)
-    report = update_index(out, sources, config, progress=console_progress())
+    progress = console_progress()
+    report = update_index(out, sources, config, progress=progress)
+    made = add_vectors(out, vectors, device, progress) if vectors else 0
     with Index(out) as index:
         counts = index.counts()
     did = f"{report.files_read:,} files read ({report.read_bytes / 1e6:,.1f} MB), {report.files_unchanged:,} unchanged, {report.files_removed:,} gone"
     holds = f"{counts.files:,} files, {counts.documents:,} documents, {counts.passages:,} passages"
-    lines = [f"{did}: {report.elapsed_s:.1f} s", f"{out}: {holds}", *fault_lines(counts)]
-    print_result(lines, {"index": str(out), **vars(report), **vars(counts)}, as_json)
+    by_vectors = [f"{made:,} vectors made by {vectors}"] if vectors else []
+    lines = [f"{did}: {report.elapsed_s:.1f} s", f"{out}: {holds}", *by_vectors, *fault_lines(counts)]
+    print_result(lines, {"index": str(out), "vectors_made": made, **vars(report), **vars(counts)}, as_json)
+
+
+def add_vectors(folder: Path, encoder: str, device: str, progress: "Progress") -> int:
+    """Make the vectors that are missing; return how many."""
+    from groundup.device import select_compute
+    from groundup.retrieve.vectors import embed_with, make_vectors
+
+    embed = embed_with(encoder, select_compute(device), progress)
+    progress.say(
+        f"{folder} can be searched by words; Ctrl-C stops the vectors, and the same command goes on with them."
+    )
+    return make_vectors(folder, embed, encoder, progress=progress)
 
 
 def fault_lines(counts: "IndexCounts") -> list[str]:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from groundup.cli.console import print_result, stderr_console
+from groundup.cli.console import console_progress, print_result, stderr_console
 from groundup.cli.generate import terminal_safe
-from groundup.cli.options import JsonOption
+from groundup.cli.options import DeviceOption, JsonOption
+from groundup.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from groundup.retrieve.passages import Passage
+    from groundup.retrieve.search import Ranking
 
+RANKINGS = ("auto", "words", "vectors", "both")
 WIDTH, SHOWN_CHARACTERS = 100, 400
 
 IndexArgument = Annotated[Path, Argument(metavar="INDEX", help="The folder that `groundup index` made.")]
@@ -22,25 +25,46 @@ def command(
     index: IndexArgument,
     words: Annotated[str, Argument(metavar="WORDS", help="What is searched: words, or a question.")],
     count: Annotated[int, Option("--count", "-k", min=1, max=1000, help="How many passages.")] = 5,
+    by: Annotated[
+        str, Option("--by", help="words (BM25), vectors, or both; auto: both where the index has vectors.")
+    ] = "auto",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Search an index: the passages that fit best, each with its place and its score (BM25).
+    """Search an index: the passages that fit best, each with its place and its score (BM25; of vectors, the cosine).
 
     Passages of files that were changed or deleted since they were read are left out.
 
     Examples:
         groundup search manuals.index "clean the filter"
         groundup search manuals.index "garantie pompe" -k 20 --json
+        groundup search manuals.index "my money back" --by vectors
     """
     from groundup.retrieve.index import Index
     from groundup.retrieve.search import find
 
     with Index(index) as opened:
-        found = find(opened, words, count)
+        found = find(opened, words, count, ranking_by(by, index, device))
     say_outdated(found.outdated)
     lines = [line for number, passage in enumerate(found.passages, 1) for line in passage_lines(number, passage)]
     value = {"query": words, "passages": [each.to_plain() for each in found.passages], "outdated": found.outdated}
     print_result(lines or ["Nothing found."], value, as_json)
+
+
+def ranking_by(by: str, index: Path, device: str) -> "Ranking | None":
+    """Return the ranking that is asked for; None: by words. Raises ConfigError, and what opening the encoder raises."""
+    if by not in RANKINGS:
+        raise ConfigError(f"--by {by!r} is not one of {', '.join(RANKINGS)}.", fix=did_you_mean(by, RANKINGS))
+    if by == "words" or not (index / "vectors").exists():
+        if by in ("vectors", "both"):
+            fix = f"Make them: groundup index --out {index} --vectors all-minilm-l6-v2"
+            raise ConfigError(f"{index} has no vectors.", fix=fix)
+        return None
+    from groundup.device import select_compute
+    from groundup.retrieve.vectors import open_vectors
+
+    vectors = open_vectors(index, select_compute(device), console_progress())
+    return None if vectors is None else vectors.ranking if by == "vectors" else vectors.mixture()
 
 
 def passage_lines(number: int, passage: "Passage") -> list[str]:

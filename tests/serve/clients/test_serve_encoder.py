@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ollama
 import openai
 import pytest
-from conftest import Serving
 from tiny_encoder import save_encoder
 
 import groundup
@@ -20,11 +20,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(serve: Callable[..., Serving], folder: Path) -> Serving:
+def server(serve: Callable[..., Any], folder: Path) -> Any:
     return serve(str(folder))
 
 
-def test_every_api_gives_the_vectors_of_the_model(server: Serving, folder: Path) -> None:
+def test_every_api_gives_the_vectors_of_the_model(server: Any, folder: Path) -> None:
     expected = groundup.open_model(folder).embed(TEXTS).tolist()
     theirs = openai.OpenAI(base_url=f"{server.address}/v1", api_key="any")
     found = theirs.embeddings.create(model="vectors", input=[text for text in TEXTS if text])
@@ -42,12 +42,12 @@ def token_rows(folder: Path) -> list[list[int]]:
     return [engine.embedding_ids(text) for text in TEXTS]
 
 
-def test_a_text_beyond_the_context_is_refused_where_it_must_not_be_cut(server: Serving) -> None:
+def test_a_text_beyond_the_context_is_refused_where_it_must_not_be_cut(server: Any) -> None:
     with pytest.raises(ollama.ResponseError, match="exceeds the context length of 24"):
         ollama.Client(host=server.address).embed("vectors", TEXTS, truncate=False)
 
 
-def test_it_is_listed_as_an_encoder_and_answers_nothing_else(server: Serving) -> None:
+def test_it_is_listed_as_an_encoder_and_answers_nothing_else(server: Any) -> None:
     client = ollama.Client(host=server.address)
     shown = client.show("vectors")
     assert shown.capabilities == ["embedding"] and shown.modelinfo["general.architecture"] == "bert"
