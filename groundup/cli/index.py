@@ -12,6 +12,7 @@ from groundup.cli.console import console_progress, print_result
 if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.retrieve.index import IndexCounts
+    from groundup.retrieve.vectors import Embed
 
 FAULTS_SHOWN = 10
 
@@ -62,8 +63,9 @@ def command(
     config = IndexConfig(passage_tokens or MAX_TOKENS, text_column, encoding) if given else None
     sources = read_sources(docs or [], follow_links=follow_links)
     progress = console_progress()
+    embed = encoder_named(vectors, device, progress) if vectors else None  # refused before the work
     report = update_index(out, sources, config, progress=progress)
-    made = add_vectors(out, vectors, device, progress) if vectors else 0
+    made = add_vectors(out, vectors, embed, progress) if vectors and embed else 0
     with Index(out) as index:
         counts = index.counts()
     did = f"{report.files_read:,} files read ({report.read_bytes / 1e6:,.1f} MB), {report.files_unchanged:,} unchanged, {report.files_removed:,} gone"
@@ -73,16 +75,22 @@ def command(
     print_result(lines, {"index": str(out), "vectors_made": made, **vars(report), **vars(counts)}, as_json)
 
 
-def add_vectors(folder: Path, encoder: str, device: str, progress: "Progress") -> int:
-    """Make the vectors that are missing; return how many."""
+def encoder_named(name: str, device: str, progress: "Progress") -> "Embed":
+    """Open an encoder. Raises ConfigError, ModelError."""
     from groundup.device import select_compute
-    from groundup.retrieve.vectors import embed_with, make_vectors
+    from groundup.retrieve.vectors import embed_with
 
-    embed = embed_with(encoder, select_compute(device), progress)
+    return embed_with(name, select_compute(device), progress)
+
+
+def add_vectors(folder: Path, name: str, embed: "Embed", progress: "Progress") -> int:
+    """Make the vectors that are missing; return how many."""
+    from groundup.retrieve.vectors import make_vectors
+
     progress.say(
         f"{folder} can be searched by words; Ctrl-C stops the vectors, and the same command goes on with them."
     )
-    return make_vectors(folder, embed, encoder, progress=progress)
+    return make_vectors(folder, embed, name, progress=progress)
 
 
 def fault_lines(counts: "IndexCounts") -> list[str]:

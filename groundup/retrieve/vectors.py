@@ -114,12 +114,13 @@ def require_same(known: About, probe: Vector, model: str) -> None:
 
 
 def make_vectors(folder: Path, embed: Embed, model: str, *, progress: Progress) -> int:
-    """Make the vectors of all passages that have none; return how many. Raises ModelError, DiskError, FormatError."""
+    """Make the vectors of all passages that have none, by an encoder called `model`; return how many. Raises ModelError, DiskError, FormatError."""
     probe = embed([PROBE])[0]
     with Index(folder) as index, only_one(folder / FOLDER):
         known = about(folder)
         if known is None:
-            known = About(folder / FOLDER, model, tuple(map(float, probe)))
+            address = str(Path(model).resolve()) if os.path.exists(model) else model
+            known = About(folder / FOLDER, address, tuple(map(float, probe)))
             known.write()
         require_same(known, probe, model)
         live = np.array([row[0] for row in index.rows("SELECT id FROM passage ORDER BY id")], dtype=np.int64)

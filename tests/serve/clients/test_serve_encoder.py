@@ -1,6 +1,6 @@
 """A served encoder: both dialects give its vectors, it is asked for nothing else, and a text that is too long is cut or refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,18 @@ def server(serve: Callable[..., Any], folder: Path) -> Any:
     return serve(str(folder))
 
 
-def test_every_api_gives_the_vectors_of_the_model(server: Any, folder: Path) -> None:
+@pytest.fixture(scope="module")
+def client(server: Any) -> Iterator[ollama.Client]:
+    with ollama.Client(host=server.address) as opened:
+        yield opened
+
+
+def test_every_api_gives_the_vectors_of_the_model(server: Any, client: ollama.Client, folder: Path) -> None:
     expected = groundup.open_model(folder).embed(TEXTS).tolist()
-    theirs = openai.OpenAI(base_url=f"{server.address}/v1", api_key="any")
-    found = theirs.embeddings.create(model="vectors", input=[text for text in TEXTS if text])
+    with openai.OpenAI(base_url=f"{server.address}/v1", api_key="any") as theirs:
+        found = theirs.embeddings.create(model="vectors", input=[text for text in TEXTS if text])
     named = [vector for text, vector in zip(TEXTS, expected, strict=True) if text]
     assert [each.embedding for each in found.data] == [pytest.approx(vector, abs=1e-5) for vector in named]
-    client = ollama.Client(host=server.address)
     together = client.embed("vectors", TEXTS)
     assert list(map(list, together.embeddings)) == [pytest.approx(vector, abs=1e-5) for vector in expected]
     assert list(client.embeddings("vectors", TEXTS[0]).embedding) == pytest.approx(expected[0], abs=1e-5)
@@ -42,13 +47,12 @@ def token_rows(folder: Path) -> list[list[int]]:
     return [engine.embedding_ids(text) for text in TEXTS]
 
 
-def test_a_text_beyond_the_context_is_refused_where_it_must_not_be_cut(server: Any) -> None:
+def test_a_text_beyond_the_context_is_refused_where_it_must_not_be_cut(client: ollama.Client) -> None:
     with pytest.raises(ollama.ResponseError, match="exceeds the context length of 24"):
-        ollama.Client(host=server.address).embed("vectors", TEXTS, truncate=False)
+        client.embed("vectors", TEXTS, truncate=False)
 
 
-def test_it_is_listed_as_an_encoder_and_answers_nothing_else(server: Any) -> None:
-    client = ollama.Client(host=server.address)
+def test_it_is_listed_as_an_encoder_and_answers_nothing_else(server: Any, client: ollama.Client) -> None:
     shown = client.show("vectors")
     assert shown.capabilities == ["embedding"] and shown.modelinfo["general.architecture"] == "bert"
     with pytest.raises(ollama.ResponseError, match="does not support") as refused:
@@ -57,4 +61,4 @@ def test_it_is_listed_as_an_encoder_and_answers_nothing_else(server: Any) -> Non
     asked = {"model": "vectors", "input": "to be"}
     assert server.post("/v1/classify", asked).status_code == 400
     (entry,) = server.get("/groundup/models").json()["models"]
-    assert (entry["name"], entry["kind"]) == ("vectors", "encoder")
+    assert (entry["name"], entry["kind"]) == ("vectors:latest", "encoder")
