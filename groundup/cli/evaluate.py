@@ -1,26 +1,43 @@
-"""`groundup evaluate`: models on the same held-out data, each figure with its 95 % interval."""
+"""`groundup evaluate`: models on the same held-out data or suites, each figure with its 95 % interval."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
-from groundup.api import ITEMS, STARTER, run_evaluation
+from groundup.api import ITEMS, STARTER, run_evaluation, run_suites
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import plain
+from groundup.errors import ConfigError
 from groundup.files import write_json
 
 
 def command(
     models: Annotated[list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")],
     data: Annotated[
-        str, Option("--data", help="Instructions, labelled texts or plain texts; 'starter': packaged ones.")
-    ] = STARTER,
+        str | None,
+        Option("--data", help="Instructions, labelled texts or plain texts; default 'starter': packaged ones."),
+    ] = None,
+    tasks: Annotated[
+        str,
+        Option(
+            "--tasks", metavar="A,B,...", help="Suites of items by name in place of data; 'written': all packaged ones."
+        ),
+    ] = "",
+    shots: Annotated[
+        str, Option("--shots", metavar="N,N,...", help="Numbers of worked examples before each item of --tasks.")
+    ] = "0",
+    template: Annotated[
+        Literal["auto", "plain", "chat"], Option("--template", help="How --tasks are asked; auto: as each suite says.")
+    ] = "auto",
     kind: Annotated[
         str | None, Option("--as", help="Kind of DATA: answers, labels or text; default: detected.")
     ] = None,
-    items: Annotated[int, Option("--items", min=1, help="At most this many items for each figure.")] = ITEMS,
+    items: Annotated[
+        int | None,
+        Option("--items", min=1, help=f"At most this many items for each figure; by default {ITEMS}, of --tasks all."),
+    ] = None,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
     columns: options.ColumnsOption = "",
@@ -35,24 +52,50 @@ def command(
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
 ) -> None:
-    """Measure models on the same held-out data: answers to instructions, labels, or bits per byte of text.
+    """Measure models on the same held-out data (answers to instructions, labels, bits per byte of text), or on suites by name.
 
-    Each figure comes with its 95 % interval, the number of items, and the figure of guessing. Items that one of the models was trained on
-    (run folders record that) are left out and counted.
+    Each figure comes with its 95 % interval, the number of items, and the figure of guessing; of several models also the paired differences
+    from the first. Items of data that one of the models was trained on (run folders record that) are left out and counted.
+
+    Suites, packaged: multiple_choice, emotions, grammar, copying, arithmetic, format, summaries, translation. Fetched once: arc_easy,
+    arc_challenge, openbookqa, sciq, piqa, socialiqa, commonsenseqa, common_knowledge, feelings, tweets, messages.
 
     Examples:
         groundup evaluate smollm2-135m-instruct runs/quickstart
         groundup evaluate runs/spam --data new-messages.csv
         groundup evaluate runs/mine runs/other --data held-out/ --as text
+        groundup evaluate smollm2-135m-instruct --tasks written --items 100
+        groundup evaluate runs/mine smollm2-135m-instruct --tasks grammar,copying --shots 0,4
     """
-    results = run_evaluation(
-        models, data, kind=kind, items=items, text_column=text_column, label_column=label_column,
-        columns=columns, layout=layout, question=question,
-        encoding=encoding, follow_links=follow_links, seed=seed, device=device, progress=console_progress(),
-    )  # fmt: skip
+    if tasks:
+        if data is not None:
+            raise ConfigError("--data and --tasks are two ways to say what is measured.", fix="Give one of them.")
+        results = run_suites(
+            *(models, named(tasks)), shots=numbers(shots), items=items, template=template, seed=seed,
+            device=device, progress=console_progress(),
+        )  # fmt: skip
+    else:
+        results = run_evaluation(
+            models, data or STARTER, kind=kind, items=items or ITEMS, text_column=text_column, label_column=label_column,
+            columns=columns, layout=layout, question=question,
+            encoding=encoding, follow_links=follow_links, seed=seed, device=device, progress=console_progress(),
+        )  # fmt: skip
     if out is not None:
         write_json(out, results)
     print_result(lines(results), results, as_json)
+
+
+def named(text: str) -> list[str]:
+    """Return the names in "a,b"."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers in "0,4". Raises ConfigError."""
+    parts = named(text)
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"--shots {text!r} is not a list of numbers.", fix="Give, for example, --shots 0,4.")
+    return [int(part) for part in parts]
 
 
 def lines(results: dict[str, Any]) -> list[str]:
@@ -60,7 +103,25 @@ def lines(results: dict[str, Any]) -> list[str]:
     headers = ["task", "model", "figure", "value", "95 % interval", "n", "chance"]
     rows = [cells(row) for row in results["rows"]]
     changes = [change_line(row) for row in results["changes"]]
-    return [*left_out(results["left_out"]), *table(headers, rows), *changes, *answers(results)]
+    return [
+        *left_out(results.get("left_out")),
+        *table(headers, rows),
+        *settings(results["rows"]),
+        *changes,
+        *answers(results),
+    ]
+
+
+def settings(rows: list[dict[str, Any]]) -> list[str]:
+    """Return how suites were asked, and which figures show nothing."""
+    from groundup.evaluate.task import AT_CHANCE
+
+    asked = {f"{row['template']} text, bos {row['bos']}": row["model"] for row in rows if "template" in row}
+    guessed = dict.fromkeys(f"{row['task']} of {row['model']}" for row in rows if row.get("is_chance"))
+    return [
+        *([f"Asked in {'; '.join(asked)}."] if asked else []),
+        *([f"{AT_CHANCE.capitalize()}: {', '.join(guessed)}."] if guessed else []),
+    ]
 
 
 def change_line(row: dict[str, Any]) -> str:
@@ -74,9 +135,9 @@ def change_line(row: dict[str, Any]) -> str:
     return f"{said} (paired 95 % interval {row['low']:+.3f} to {row['high']:+.3f}): {meaning}"
 
 
-def left_out(counts: dict[str, Any]) -> list[str]:
-    """Return how many items were not measured, as a model was trained on them."""
-    if not counts["items"]:
+def left_out(counts: dict[str, Any] | None) -> list[str]:
+    """Return how many items were not measured, as a model was trained on them; None: of suites."""
+    if not counts or not counts["items"]:
         return []
     by = ", ".join(f"{plain(name)} {count:,}" for name, count in counts["models"].items() if count)
     return [f"{counts['items']:,} of {counts['of']:,} items are left out, as they were trained on ({by})."]

@@ -6,7 +6,8 @@
 
 Its format, as in `results.json`:
 
-    {"rows": [{"task", "model", "metric", "value", "low", "high", "n", "chance", "better", "thin", "elapsed_s"}, ...],
+    {"rows": [{"task", "model", "metric", "value", "low", "high", "n", "chance", "better", "thin", "is_chance", "elapsed_s"},
+              ...],                                    of suites with "shots", "template", "bos" and "prompts", the hash of all prompts
      "changes": [{"task", "from", "to", "metric", "value", "low", "high", "n", "p_value", "thin", "verdict"}, ...],   paired, see `paired`
      "details": {task: {model: {...}}},
      "left_out": {"items", "of", "models": {model: n}}}       of `evaluate_on`: items that a model was trained on
@@ -92,7 +93,8 @@ def evaluate(
             of_task[name] = result = task.measure(opened, compute=compute, progress=progress)
             elapsed_s = round(time.monotonic() - started, 2)
             for measure in result.measures:
-                results["rows"].append({"task": task.name, "model": name, **measure.plain(), "elapsed_s": elapsed_s})
+                row = {"task": task.name, "model": name, **measure.plain(), "elapsed_s": elapsed_s}
+                results["rows"].append({**row, **result.settings})
                 progress.say(f"{task.name}, {name}: {describe(measure)}")
         results["changes"] += changes(task.name, of_task)
         results["details"][task.name] = {name: dict(result.details) for name, result in of_task.items()}

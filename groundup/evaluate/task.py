@@ -28,8 +28,9 @@ from groundup.weights.model_io import OpenModel
 
 Item = TypeVar("Item", bound=AnyExample | str)
 Better = Literal["higher", "lower"]
+AT_CHANCE = "not distinguishable from chance"
 # Metrics that are shown in percent.
-SHARES = ("accuracy", "f1", "macro_f1")
+SHARES = ("accuracy", "accuracy_by_sum", "f1", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,16 @@ class Measure:
         """Whether there are too few items for a reliable value."""
         return self.n < THIN_ITEMS
 
+    @property
+    def is_chance(self) -> bool:
+        """Whether the interval holds the value of guessing, or lies on the wrong side of it: nothing is shown."""
+        if self.chance is None or self.low is None or self.high is None:
+            return False
+        return self.low <= self.chance if self.better == "higher" else self.high >= self.chance
+
     def plain(self) -> dict[str, Any]:
         """Return JSON values."""
-        return {**asdict(self), "thin": self.thin}
+        return {**asdict(self), "thin": self.thin, "is_chance": self.is_chance}
 
 
 def as_measure(
@@ -91,6 +99,8 @@ class TaskResult:
     """JSON values that a page shows beside the measures."""
     per_item: PerItem | None = None
     """The summands of the first measure; None where it is not a ratio."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the figures depend on besides the items: shots, template. Each row of a table has them."""
 
 
 @runtime_checkable
@@ -197,5 +207,5 @@ def describe(measure: Measure) -> str:
     if measure.low is not None and measure.high is not None:
         parts.insert(0, f"95 % interval {shown(measure.low)} to {shown(measure.high)}")
     if measure.chance is not None:
-        parts.append(f"chance {shown(measure.chance)}{unit}")
+        parts.append(f"chance {shown(measure.chance)}{unit}{': ' + AT_CHANCE if measure.is_chance else ''}")
     return f"{measure.metric} {shown(measure.value)}{unit} ({', '.join(parts)})"

@@ -29,7 +29,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from groundup.config import to_plain
 from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute, generator
 from groundup.engine.padded_batch import classifier_ids, classifier_windows
@@ -52,7 +51,7 @@ from groundup.train.config import FitConfig, TrainPrecision
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
+from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, recorded
 from groundup.weights.model_io import ModelCard, OpenModel
 
 POSITION_TABLE = "position_embedding.weight"
@@ -151,7 +150,7 @@ def fit_classifier(
         "labels": sha256_text(repr(messages.classes)),
         "splits": messages.counts(),
     }
-    finished = begin_or_finished(run, "classifier", to_plain(config), inputs)
+    finished = begin_or_finished(run, "classifier", recorded(config, run), inputs)
     if finished is not None:
         return finished
     progress.say(job.lengths.line())

@@ -12,13 +12,11 @@ trained_on.json: the hashes of the training examples (`data.reading.trained_on`)
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.config import to_plain
 from groundup.data.documents import ChatExample
 from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute
@@ -39,7 +37,7 @@ from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps, open_kinds
-from groundup.train.run_lifecycle import begin_or_finished
+from groundup.train.run_lifecycle import begin_or_finished, recorded
 from groundup.weights.model_io import ModelCard, OpenModel
 
 # An evaluation reads all held-out examples, a third of a step's work for each token: so often it takes at most a quarter of the training.
@@ -137,14 +135,6 @@ def prepare(
     max_tokens = config.limit(opened.config.context_tokens)
     data = make_instruction_data(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
     return data, AnswerBatches(data.train, batch_size=config.batch_size, seed=config.seed)
-
-
-def recorded(config: Any, run: RunFolder) -> dict[str, Any]:
-    """Return the config as run.json has it: in a run of an older version without the fields that it did not know, where they have their defaults."""
-    plain, default = (json.loads(json.dumps(to_plain(each))) for each in (config, type(config)()))  # lists for tuples
-    before = run.read_run().get("config") if run.run_file.exists() else None
-    known = before if isinstance(before, dict) else plain
-    return {name: value for name, value in plain.items() if name in known or value != default[name]}
 
 
 def report_data(data: InstructionData, progress: Progress) -> None:

@@ -27,7 +27,7 @@ from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.files import sha256_text
 from groundup.finetune.adapters import ChatTraining, begin_training, finish_chat
-from groundup.finetune.instruct import loss_before, recorded
+from groundup.finetune.instruct import loss_before
 from groundup.finetune.preference_data import (
     Pair,
     PreferenceBatches,
@@ -45,7 +45,7 @@ from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import answer_logprobs, finetune_loss
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.run_lifecycle import begin_or_finished
+from groundup.train.run_lifecycle import begin_or_finished, recorded
 from groundup.weights.model_io import ModelCard, OpenModel
 
 # A pair has two texts, and both are kept for the backward pass.

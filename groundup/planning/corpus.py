@@ -37,6 +37,8 @@ from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
 T = TypeVar("T")
 # Parts of a run folder.
 DATA, SHARDS, TOKENIZER, PREPARED_FILE = "data", "shards", "tokenizer", "prepared.json"
+# Options of reading, which texts that are prepared already would ignore.
+READING = ("text_column", "encoding", "test_fraction", "keep_dropped")
 # What is written into a run folder before run.json.
 PREPARED = (DATA, SHARDS, TOKENIZER, PREPARED_FILE, f"{PARTIAL_PREFIX}{DATA}", f"{PARTIAL_PREFIX}{SHARDS}", PLAN_FILE)
 
@@ -61,6 +63,10 @@ def corpus(
     if folder and config.process != ProcessConfig():
         fix = "Leave --process, --rules, --languages and --decontaminate out, or name the texts that it was made of."
         raise ConfigError(f"{folder} is prepared already: no steps run over its documents.", fix=fix)
+    asked = [f"--{name.replace('_', '-')}" for name in READING if getattr(config, name) != getattr(DataConfig, name)]
+    if folder and asked:
+        fix = f"Leave {' and '.join(asked)} out, or name the texts that it was made of."
+        raise ConfigError(f"{folder} is prepared already: its texts are not read again.", fix=fix)
     if folder and (folder / TABLE_FILE).is_file():
         return open_shards(folder), _loaded(tokenizer or tokenizer_near(folder))
     given = _loaded(tokenizer) if tokenizer else None

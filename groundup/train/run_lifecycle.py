@@ -4,12 +4,14 @@ run.json (config and inputs) is written before the first step, the model, result
 """
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from groundup.config import to_plain
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, TMP_PREFIX, write_manifest
 from groundup.model.heads import Classifier, LanguageModel
@@ -74,6 +76,14 @@ def begin_or_finished(
         if found:
             raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
     return run.read_results() if finished else None
+
+
+def recorded(config: Any, run: RunFolder) -> dict[str, Any]:
+    """Return the config as run.json has it: in a run of an older version without the fields that it did not know, where they have their defaults."""
+    plain, default = (json.loads(json.dumps(to_plain(each))) for each in (config, type(config)()))  # lists for tuples
+    before = run.read_run().get("config") if run.run_file.exists() else None
+    known = before if isinstance(before, dict) else plain
+    return {name: value for name, value in plain.items() if name in known or value != default[name]}
 
 
 def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Progress) -> bool:

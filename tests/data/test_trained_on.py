@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from groundup.cli.main import run
 from groundup.data.config import DataConfig
 from groundup.data.documents import ConversationExample, Example, InstructionExample
 from groundup.data.pipeline import prepare
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.trained_on import HASH_BYTES, TRAINED_ON_FILE, read_trained_on, write_trained_on
+from groundup.data.reading.trained_on import HASH_BYTES, keep_trained_on, read_trained_on, write_trained_on
 from groundup.data.split import SPLITS, TRAIN, read_split
 from groundup.errors import FormatError
 from groundup.progress import Silent
-from groundup.runs import RunFolder
+from groundup.runs import TRAINED_ON_FILE, RunFolder
 from groundup.tokenizer.chat import Message
 
 ASKED = InstructionExample("Correct this.", "I is.", "I am.", "1")
@@ -76,6 +77,23 @@ def test_documents_that_steps_changed_are_known_as_they_were_written(
         known = read_trained_on(tmp_path / model)
         assert known is not None and 0 < len(trained) < len(raw)
         assert {name for name, text in raw.items() if known.has(text)} == trained
+
+
+def test_a_run_still_knows_its_documents_when_its_data_were_removed(
+    tmp_path: Path, texts: Callable[..., Path], story: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    root = texts(**{f"n{number}_txt": story(number) for number in range(30)})
+    folder = RunFolder(tmp_path / "run")
+    folder.create("pretrain", {}, {})
+    prepare([Source(str(root))], folder.path / "data", progress=Silent())
+    before = read_trained_on(folder.path)
+    assert run(["cache", str(tmp_path), "--limit", "0", "--prune"]) == 0
+    assert not (folder.path / "data").exists() and read_trained_on(folder.path) == before
+    folder.clear()
+    assert not (folder.path / TRAINED_ON_FILE).exists()
+    keep_trained_on(tmp_path)  # of no run nothing is known
+    assert not (tmp_path / TRAINED_ON_FILE).exists()
 
 
 @pytest.mark.parametrize("test_fraction", [0.0, 0.1])

@@ -45,6 +45,15 @@ def test_prepared_texts_are_not_joined_to_others(tmp_path: Path, specs: list[str
     assert made(tmp_path, str(tmp_path / "run" / "data"))
 
 
+def test_options_of_reading_are_refused_for_prepared_texts(tmp_path: Path, specs: list[str]) -> None:
+    made(tmp_path, *specs)
+    config = DataConfig(text_column="body", test_fraction=0.2)
+    with pytest.raises(ConfigError, match="its texts are not read again") as caught:
+        other = RunFolder(tmp_path / "other")
+        corpus([str(tmp_path / "run" / "data")], other, config, tokenizer=None, vocab_size=280, progress=Silent())
+    assert caught.value.fix and caught.value.fix.startswith("Leave --text-column and --test-fraction out")
+
+
 def test_the_licences_for_the_model_card_are_those_stated(tmp_path: Path) -> None:
     table = "[[data.sources]]\nspec = 's3://shelf/a'\nname = 'shelf'\nlicence = 'CC0-1.0'\n"
     (tmp_path / "list.toml").write_text(table)

@@ -4,6 +4,7 @@
 
     write_trained_on(RUN, examples, base=MODEL)        its examples, and what the base was trained on as far as that is known
     read_trained_on(MODEL) -> TrainedOn | None         of a pretraining run: the documents of its data/train.jsonl, and its start's
+    keep_trained_on(RUN)                               before the data folder of a pretraining run is removed
     read_trained_on(MODEL).has(item)
 
 A hash is the first 16 bytes of the SHA-256 of what the user says (see `distinct`), of conversations after each of the user's messages; of documents
@@ -14,7 +15,7 @@ as everyone who has it can test whether a given text was among the private ones 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,8 @@ from groundup.data.reading.example_rows import AnyExample
 from groundup.data.split import TRAIN, split_file
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, read_json_object, write_json
-from groundup.runs import RunFolder
+from groundup.runs import TRAINED_ON_FILE, RunFolder
 
-TRAINED_ON_FILE = "trained_on.json"
 FORMAT = 1
 HASH_BYTES = 16
 # 32 million examples.
@@ -97,10 +97,23 @@ def example_hashes(examples: Iterable[AnyExample]) -> Iterator[bytes]:
 def write_trained_on(folder: Path, examples: Sequence[AnyExample], *, base: Path) -> None:
     """Write the hashes of the examples, and of what the model at `base` was trained on. Raises DiskError."""
     before = read_trained_on(base) or TrainedOn(frozenset())
-    hashes = sorted(before.hashes.union(example_hashes(examples)))
-    record = {"format": FORMAT, "hashes": b"".join(hashes).hex(), "beginnings": list(before.beginnings)}
-    steps = {"process": asdict(before.process)} if before.process.names else {}
-    write_json(folder / TRAINED_ON_FILE, {**record, **steps})
+    _write(folder, replace(before, hashes=before.hashes.union(example_hashes(examples))))
+
+
+def keep_trained_on(run: Path) -> None:
+    """Write what a pretraining run was trained on into its folder, as its data folder is about to be removed. Raises DiskError, FormatError."""
+    known = None if (run / TRAINED_ON_FILE).is_file() else read_trained_on(run)
+    if known is not None:
+        _write(run, known)
+
+
+def _write(folder: Path, known: TrainedOn) -> None:
+    joined = b"".join(sorted(known.hashes)).hex()
+    steps = {"process": asdict(known.process)} if known.process.names else {}
+    write_json(
+        folder / TRAINED_ON_FILE,
+        {"format": FORMAT, "hashes": joined, "beginnings": list(known.beginnings), **steps},
+    )
 
 
 def read_trained_on(model: Path, later: frozenset[Path] = frozenset()) -> TrainedOn | None:

@@ -1,0 +1,246 @@
+"""The four kinds of evaluation items: what each asks a model, and how its responses are counted.
+
+    Choices       a question with several answers: the one with the highest probability counts     accuracy
+    MinimalPair   a good sentence and a bad one: which is more probable                              accuracy
+    Completion    a text that can be continued in one way only: greedy decoding must write it        accuracy
+    Written       an instruction whose answer code can measure: checks, overlap with a reference    a score between 0 and 1
+
+An item gives `requests(shots)` and counts the responses to them: a (total, count) for each of its metrics, whose sums over all items give the metric.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from groundup.evaluate.requests import (
+    Continuation,
+    Generation,
+    Prompt,
+    Request,
+    Response,
+    Scored,
+    Shot,
+    WholeText,
+)
+
+Normalise = Literal["bytes", "unconditional"]
+Count = tuple[float, float]
+# Nothing but the cue for an answer: its probability of a choice is that without a question.
+NO_QUESTION = "Answer:"
+ANSWER_END = "\n"
+
+
+class Item(Protocol):
+    """An evaluation item."""
+
+    @property
+    def id(self) -> str:
+        """Its name, unique in the suite."""
+
+    @property
+    def group(self) -> str:
+        """What it is grouped by on a page: a topic, a phenomenon."""
+
+    @property
+    def shot(self) -> Shot | None:
+        """The item as a worked example; None where that makes no sense."""
+
+    def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """Return what a model is asked."""
+        ...
+
+    def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
+        """Return a (total, count) for each metric."""
+        ...
+
+    def guessed(self) -> dict[str, Count]:
+        """Return the same for guessing, where that is defined: the expected values."""
+        ...
+
+    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+        """Return the item and the response as JSON values for a page."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A question with several answers of which one is right."""
+
+    id: str
+    group: str
+    prompt: str
+    """Ends where an answer follows, without a space."""
+    choices: tuple[str, ...]
+    answer: int
+    """The index of the right one."""
+    normalise: Normalise = "bytes"
+    """By what the log-probabilities of choices are made comparable: per byte of the choice (lm-eval's acc_norm), or minus that without the question
+    (domain-conditional PMI, Holtzman et al. 2021, arXiv:2104.08315)."""
+
+    @property
+    def shot(self) -> Shot:
+        """The question with the right answer."""
+        return Shot(self.prompt, " " + self.choices[self.answer])
+
+    def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """A continuation for each choice, and for PMI once more without the question."""
+        asked = [Continuation(Prompt(self.prompt, shots), " " + choice) for choice in self.choices]
+        alone = [Continuation(Prompt(NO_QUESTION), " " + choice) for choice in self.choices]
+        return (*asked, *(alone if self.normalise == "unconditional" else ()))
+
+    def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
+        """Accuracy by the normalised log-probability, and by its plain sum (lm-eval's acc)."""
+        plain = log_probabilities(responses)[: len(self.choices)]
+        chosen, by_sum = self.chosen(responses), plain.index(max(plain))
+        return {"accuracy": (chosen == self.answer, 1), "accuracy_by_sum": (by_sum == self.answer, 1)}
+
+    def chosen(self, responses: Sequence[Response]) -> int:
+        """Return the index of the chosen answer; of equal ones the first."""
+        plain = log_probabilities(responses)
+        if self.normalise == "unconditional":
+            half = len(self.choices)
+            scores = [plain[i] - plain[half + i] for i in range(half)]
+        else:
+            scores = [each / max(1, len(text.encode())) for each, text in zip(plain, self.choices, strict=True)]
+        return scores.index(max(scores))
+
+    def guessed(self) -> dict[str, Count]:
+        """All choices equally likely."""
+        return dict.fromkeys(("accuracy", "accuracy_by_sum"), (1 / len(self.choices), 1))
+
+    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+        """The question, the right answer and the chosen one."""
+        chosen = self.chosen(responses)
+        return {
+            "asked": self.prompt,
+            "expected": self.choices[self.answer],
+            "answer": self.choices[chosen],
+            "right": chosen == self.answer,
+        }
+
+
+@dataclass(frozen=True)
+class MinimalPair:
+    """Two sentences that differ in one point of grammar (BLiMP, Warstadt et al. 2020, arXiv:1912.00582)."""
+
+    id: str
+    group: str
+    good: str
+    bad: str
+
+    shot = None
+
+    def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """Both sentences as whole texts."""
+        return WholeText(self.good), WholeText(self.bad)
+
+    def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
+        """Right where the good sentence is more probable."""
+        good, bad = log_probabilities(responses)
+        return {"accuracy": (good > bad, 1)}
+
+    def guessed(self) -> dict[str, Count]:
+        """A coin."""
+        return {"accuracy": (0.5, 1)}
+
+    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+        """Both sentences, and the one that the model prefers."""
+        good, bad = log_probabilities(responses)
+        preferred = self.good if good > bad else self.bad
+        return {"asked": "Which is English?", "expected": self.good, "answer": preferred, "right": good > bad}
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A text that can be continued in one way only."""
+
+    id: str
+    group: str
+    prompt: str
+    answer: str
+    """Begins with a space."""
+
+    @property
+    def shot(self) -> Shot:
+        """The text with its continuation."""
+        return Shot(self.prompt, self.answer)
+
+    def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """The continuation."""
+        return (Continuation(Prompt(self.prompt, shots), self.answer),)
+
+    def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
+        """Right where greedy decoding writes the answer; and the nats per byte of it."""
+        (scored,) = responses
+        assert isinstance(scored, Scored)
+        return {
+            "accuracy": (scored.is_greedy, 1),
+            "bits_per_byte": (-scored.logprob / math.log(2), len(self.answer.encode())),
+        }
+
+    def guessed(self) -> dict[str, Count]:
+        """Nobody guesses it."""
+        return {"accuracy": (0, 1)}
+
+    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+        """The text, its continuation, and whether the model would write it."""
+        (scored,) = responses
+        assert isinstance(scored, Scored)
+        return {
+            "asked": self.prompt,
+            "expected": self.answer.strip(),
+            "answer": f"probability {math.exp(scored.logprob):.1%}",
+            "right": scored.is_greedy,
+        }
+
+
+@dataclass(frozen=True)
+class Written:
+    """An instruction whose answer is measured by code."""
+
+    id: str
+    group: str
+    prompt: str
+    reference: str
+    """A good answer."""
+    measure: Callable[["Written", str], dict[str, Count]]
+    """(item, answer) -> a (total, count) for each metric."""
+    max_tokens: int
+    checks: Mapping[str, Any] | tuple[tuple[str, ...], ...] = ()
+    """What the measure needs besides the reference."""
+    until: tuple[str, ...] = (ANSWER_END,)
+    """Texts that end an answer in the plain template."""
+
+    @property
+    def shot(self) -> Shot:
+        """The instruction with the reference."""
+        return Shot(self.prompt, " " + self.reference)
+
+    def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """The greedy answer."""
+        return (Generation(Prompt(self.prompt, shots), self.until, self.max_tokens),)
+
+    def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
+        """As `measure` has it."""
+        return self.measure(self, answer_in(responses))
+
+    def guessed(self) -> dict[str, Count]:
+        """Undefined for one item: see `Suite.chance`."""
+        return {}
+
+    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+        """The instruction, the reference and the answer."""
+        return {"asked": self.prompt, "expected": self.reference, "answer": answer_in(responses)}
+
+
+def log_probabilities(responses: Sequence[Response]) -> list[float]:
+    """Return the log-probabilities of scored texts."""
+    return [each.logprob for each in responses if isinstance(each, Scored)]
+
+
+def answer_in(responses: Sequence[Response]) -> str:
+    """Return the generated text, without the spaces around it."""
+    (answer,) = responses
+    assert isinstance(answer, str)
+    return answer.strip()

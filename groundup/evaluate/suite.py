@@ -1,0 +1,260 @@
+"""A suite: named evaluation items with their template, metrics and chance level; and the task that measures a model on it.
+
+    tasks = suite_tasks([SUITES["grammar"]], models, SuiteOptions(shots=(0, 4)), progress)
+    evaluate(models, tasks, compute=compute, progress=progress)
+
+Which items are measured depends on the suite, the options and the models' contexts alone: every model gets the same ones, and every number of shots
+too. Worked examples (shots) are items of the suite that are not measured. The settings of a figure stand in its row: shots, template, bos, and a hash
+of all prompts, which is equal where two models were asked the same texts.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from groundup.device import Compute
+from groundup.errors import ConfigError, DataError
+from groundup.evaluate.items import Choices, Count, Item, Written
+from groundup.evaluate.metrics import majority_share, ratio_interval, wilson_interval
+from groundup.evaluate.requests import Response, Shot, Template, bos_of, request_tokens, respond
+from groundup.evaluate.task import SHARES, Measure, PerItem, Task, TaskResult, as_measure, language_model
+from groundup.progress import Progress
+from groundup.runs import RunFolder
+from groundup.weights.model_io import OpenModel
+
+# Of the items, what a page shows.
+SHOWN_ITEMS = 8
+LOWER_IS_BETTER = ("bits_per_byte",)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Named evaluation items. All are listed in `suites.registry.SUITES`."""
+
+    name: str
+    """Its name for users: `groundup evaluate --tasks NAME`."""
+    heading: str
+    """What it measures, for tables and pages: a few words."""
+    read: Callable[[Progress], Sequence[Item]]
+    """Read the items; those of packages are fetched once."""
+    template: Template = "plain"
+    """How it is asked where the model has a chat template; models without one are always asked in plain text."""
+    source: str = "written for groundup"
+    """Where the items come from, with the licence."""
+    corpus: Callable[[Sequence[Written], Sequence[str]], list[Measure]] | None = None
+    """(items, answers) -> measures that are no mean over items (BLEU)."""
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """How suites are measured."""
+
+    shots: tuple[int, ...] = (0,)
+    """Numbers of worked examples; a task for each."""
+    items: int | None = None
+    """At most so many items of each suite; None: all."""
+    template: Literal["auto", "plain", "chat"] = "auto"
+    """auto: as the suite says."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SuiteTask:
+    """A suite with a number of shots, as a task."""
+
+    suite: Suite
+    items: tuple[Item, ...]
+    shots: tuple[Shot, ...] = ()
+    template: Literal["auto", "plain", "chat"] = "auto"
+    name: str = field(init=False)
+    batch_tokens: int = 2**12
+
+    def __post_init__(self) -> None:
+        count = len(self.shots)
+        shots = f", {count} shot{'s' if count > 1 else ''}" if count else ""
+        object.__setattr__(self, "name", f"{self.suite.name}{shots}")
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
+        """Measure a language model. Raises ModelError for a classifier, or without a tokenizer."""
+        _, tokenizer = language_model(opened)
+        template = template_for(self.suite, self.template, opened)
+        asked = [item.requests(self.shots) for item in self.items]
+        flat = respond(
+            *(opened, list(itertools.chain(*asked)), template),
+            compute=compute,
+            progress=progress,
+            batch_tokens=self.batch_tokens,
+        )
+        responses = iter(flat)
+        answers = [[next(responses) for _ in requests] for requests in asked]
+        counts = [item.counts(each) for item, each in zip(self.items, answers, strict=True)]
+        measures = list(self._measures(counts))
+        if self.suite.corpus:
+            written = [item for item in self.items if isinstance(item, Written)]
+            measures += self.suite.corpus(written, [str(each[0]).strip() for each in answers])
+        settings = {
+            "shots": len(self.shots),
+            "template": template,
+            "bos": bos_of(tokenizer),
+            "prompts": hashlib.sha256(repr(asked).encode()).hexdigest()[:12],
+        }
+        first = measures[0].metric
+        per_item = PerItem(*map(tuple, zip(*(each[first] for each in counts), strict=True)))
+        return TaskResult(tuple(measures), self._details(answers, counts), per_item, settings)
+
+    def _measures(self, counts: Sequence[Mapping[str, Count]]) -> Iterable[Measure]:
+        """Yield the metrics of the items; those of several kinds in their order."""
+        chance = chance_levels(self.items)
+        for metric in counts[0]:
+            totals, numbers = zip(*(each[metric] for each in counts), strict=True)
+            if metric.startswith(SHARES):
+                found = wilson_interval(round(sum(totals)), len(totals))
+            else:
+                found = ratio_interval(totals, numbers)
+            better: Literal["higher", "lower"] = "lower" if metric in LOWER_IS_BETTER else "higher"
+            yield as_measure(metric, found, len(totals), chance=chance.get(metric), better=better)
+
+    def _details(self, answers: Sequence[Sequence[Response]], counts: Sequence[Mapping[str, Count]]) -> dict[str, Any]:
+        """Return the first metric of each group, and some items to read."""
+        groups: dict[str, list[Count]] = {}
+        metric = next(iter(counts[0]))
+        for item, each in zip(self.items, counts, strict=True):
+            groups.setdefault(item.group, []).append(each[metric])
+        by_group = {
+            name: {"value": sum(total for total, _ in found) / sum(n for _, n in found), "n": len(found)}
+            for name, found in groups.items()
+        }
+        step = max(1, len(self.items) // SHOWN_ITEMS)
+        shown = [
+            {"id": item.id, "group": item.group, **item.shown(each)}
+            for item, each in list(zip(self.items, answers, strict=True))[::step][:SHOWN_ITEMS]
+        ]
+        return {
+            "heading": self.suite.heading,
+            "source": self.suite.source,
+            "metric": metric,
+            "groups": by_group,
+            "items": shown,
+        }
+
+
+def template_for(suite: Suite, asked: Literal["auto", "plain", "chat"], opened: OpenModel) -> Template:
+    """Return the template that a model is asked in: by itself never the chat template of a model that is only pretrained.
+
+    Raises ConfigError for the chat template of a model that has none.
+    """
+    has_one = opened.require_tokenizer().chat_template is not None
+    if asked == "chat" and not has_one:
+        raise ConfigError(
+            f"{opened.path} has no chat template, and --template chat was asked for.", fix="Use --template auto."
+        )
+    if asked == "auto":
+        return suite.template if has_one and not is_base(opened.path) else "plain"
+    return asked
+
+
+def is_base(path: Path) -> bool:
+    """Return whether a path is a pretraining run, whose tokenizer has a chat template that the model has never seen."""
+    run = RunFolder(path)
+    return run.run_file.is_file() and run.read_run().get("kind") == "pretrain"
+
+
+def chance_levels(items: Sequence[Item]) -> dict[str, float]:
+    """Return the value of guessing for each metric that has one.
+
+    Of questions with the same choices it is the share of the most frequent answer, if that is more; of written answers the value of giving each
+    item the reference of the next one.
+    """
+    if all(isinstance(item, Written) for item in items):
+        written = [item for item in items if isinstance(item, Written)]
+        others = [*written[1:], written[0]]
+        counts = [each.measure(each, other.reference) for each, other in zip(written, others, strict=True)]
+    else:
+        counts = [item.guessed() for item in items]
+    found = {name: sum(each[name][0] for each in counts) / sum(each[name][1] for each in counts) for name in counts[0]}
+    if same_choices(items):
+        share = majority_share([str(item.answer) for item in items if isinstance(item, Choices)])
+        found = {name: max(value, share) for name, value in found.items()}
+    return found
+
+
+def suite_tasks(
+    suites: Sequence[Suite], models: Mapping[str, OpenModel], options: SuiteOptions, progress: Progress
+) -> list[Task]:
+    """Return the tasks of suites for models: the same items for each. Items that don't fit a model's context are left out of all, and named.
+
+    Raises ConfigError for more shots than there are items, DataError when nothing is left.
+    """
+    tasks: list[Task] = []
+    for suite in suites:
+        items = in_order(suite.read(progress), options.seed)
+        takes_shots = items[0].shot is not None
+        most = max(options.shots) if takes_shots else 0
+        if most >= len(items):
+            raise ConfigError(
+                f"--shots {most}: the suite '{suite.name}' has {len(items)} items, and examples are not measured.",
+                fix=f"Give at most {len(items) - 1}; 0 to 8 are usual.",
+            )
+        pool, rest = shots_first(items, most)
+        measured = rest[: options.items]
+        for count in sorted(set(options.shots)) if takes_shots else [0]:
+            shots = tuple(shot for item in pool[:count] if (shot := item.shot))
+            task = SuiteTask(suite, tuple(measured), shots, options.template)
+            fitting = those_that_fit(task, models, progress)
+            if fitting:
+                tasks.append(dataclasses.replace(task, items=tuple(fitting)))
+    if not tasks:
+        named = ", ".join(suite.name for suite in suites)
+        raise DataError(f"No item of {named} fits the models' contexts.", fix="Use a model with a longer context.")
+    return tasks
+
+
+def in_order(items: Sequence[Item], seed: int) -> list[Item]:
+    """Return the items in an order by hash of seed and id, so that any first part of them is a random sample."""
+    return sorted(items, key=lambda item: hashlib.sha256(f"{seed}/{item.id}".encode()).digest())
+
+
+def shots_first(items: Sequence[Item], count: int) -> tuple[list[Item], list[Item]]:
+    """Return `count` items to be examples, and the rest. Of questions with the same choices each answer comes once before one comes twice."""
+    seen: Counter[int] = Counter()
+    labelled = same_choices(items)
+    rounds: list[tuple[int, int]] = []
+    for item in items:
+        answer = item.answer if labelled and isinstance(item, Choices) else len(rounds)
+        rounds.append((seen[answer], len(rounds)))
+        seen[answer] += 1
+    chosen = [place for _, place in sorted(rounds)[:count]]
+    return [items[place] for place in chosen], [item for place, item in enumerate(items) if place not in chosen]
+
+
+def same_choices(items: Sequence[Item]) -> bool:
+    """Return whether all items are questions with the same choices: labels."""
+    choices = {item.choices if isinstance(item, Choices) else None for item in items}
+    return len(choices) == 1 and None not in choices
+
+
+def those_that_fit(task: SuiteTask, models: Mapping[str, OpenModel], progress: Progress) -> list[Item]:
+    """Return the items whose prompts and answers fit the context of every model, and name the others."""
+    fitting = list(task.items)
+    for name, opened in models.items():
+        _, tokenizer = language_model(opened)
+        template = template_for(task.suite, task.template, opened)
+        limit = opened.config.context_tokens
+        too_long = [
+            item
+            for item in fitting
+            if any(request_tokens(each, template, tokenizer) > limit for each in item.requests(task.shots))
+        ]
+        if too_long:
+            progress.say(
+                f"{task.name}: {len(too_long)} of {len(fitting)} items are longer than the context of {name} ({limit:,} tokens) and are left out "
+                f"for all models ({too_long[0].id}{' and others' if len(too_long) > 1 else ''})."
+            )
+        left = {id(item) for item in too_long}
+        fitting = [item for item in fitting if id(item) not in left]
+    return fitting
