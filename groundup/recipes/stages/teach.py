@@ -45,6 +45,7 @@ from groundup.runs import RunFolder
 from groundup.train.config import FitConfig, pretraining_config
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.samples import SAMPLE_TOKENS
+from groundup.train.precision import open_kinds
 from groundup.train.pretrain import pretrain
 from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.time_budget import StepControl, TimeBudget
@@ -80,7 +81,9 @@ def run(context: StageContext) -> StageResult:
     candidate, most = candidate_of(start, shards, context), steps_of_epochs(shards, context)
     fit, training_s = candidate.fit, math.inf
     if not table.steps:
-        benchmark = Benchmark(shards, start.tokenizer, context.compute, progress, run_s=context.seconds)
+        # the build has just chosen the threads, and to try them with steps of seconds would take longer than it gains
+        compute = dataclasses.replace(context.compute, thread_counts=())
+        benchmark = Benchmark(shards, start.tokenizer, compute, progress, run_s=context.seconds)
         fit, training_s = fit_in_time(context, benchmark, candidate, most, measured_tokens, started)
     runs = RunFolder(context.folder)
     results = pretrain(
@@ -179,7 +182,9 @@ def fit_in_time(
 ) -> tuple[FitConfig, float]:
     """Return the config with the steps and evaluations that fit the time, and that time; measured once and recorded in build.json."""
     if "steps" not in context.sizes:
-        measured = with_sample(benchmark.trial(candidate), candidate)
+        bf16 = open_kinds("auto", candidate.shape.width, compute=context.compute)[-1]
+        precise = dataclasses.replace(candidate.fit, precision="bf16" if bf16 else "float32")  # one of them is tried
+        measured = with_sample(benchmark.trial(Candidate(candidate.shape, precise)), candidate)
         token_s = FORWARD_SHARE * measured.step_s / candidate.step_tokens
         spent_s = time.monotonic() - started + 2 * measured_tokens * token_s + BESIDE_S
         training_s = max(LEAST_TRAINING_SHARE * context.seconds, context.seconds - spent_s)
