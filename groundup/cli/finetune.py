@@ -55,7 +55,12 @@ def classifier(
     ] = None,
     test: Annotated[str | None, Option("--test", help="Own texts to measure on, instead of a part of DATA.")] = None,
     train: Annotated[
-        str, Option("--train", help="What learns: head, last-block (and head), lora (adapters of all blocks), or all.")
+        str,
+        Option(
+            "--train",
+            help="What learns: head, last-block (and head), lora (adapters of all blocks), all; stacked: regressions on hidden states and TF-IDF of "
+            "letters; auto: of last-block and stacked what is better on validation.",
+        ),
     ] = "last-block",
     class_weights: Annotated[
         str, Option("--class-weights", help="none, or balanced: rare labels weigh as much as common ones.")
@@ -92,7 +97,7 @@ def classifier(
     Examples:
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews --label-column stars
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam --cost-false-alarm 5 --abstain 0.99
-        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter
+        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter --train stacked
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test test.csv --out runs/mine
         groundup classify runs/reviews "I would buy it again."
     """
@@ -148,7 +153,15 @@ def decision_lines(results: dict[str, Any]) -> list[str]:
     if "calibration" not in results:  # a run of an older version
         return []
     calibration, costs, coverage = (results[name] for name in ("calibration", "costs", "coverage"))
-    lines = [f"calibration error {calibration['error']:.3f} (before the temperature {calibration['before']:.3f})"]
+    chance = (
+        f"; {calibration['by_chance']:.3f} is chance with {calibration['n']:,} texts"
+        if "by_chance" in calibration
+        else ""
+    )
+    lines = [
+        f"calibration error {calibration['error']:.3f} (before the temperature {calibration['before']:.3f}{chance})"
+    ]
+    lines += stacked_lines(results)
     if costs["false_alarm"] != costs["miss"]:
         counts = f"{costs['false_alarms']} false alarms and {costs['misses']} misses of {results['positive']}"
         lines.append(
@@ -159,6 +172,21 @@ def decision_lines(results: dict[str, Any]) -> list[str]:
         lines.append(f"answers {100 * coverage['answered']:.1f} % of the test texts{right}; unsure of the others")
     if curve := results.get("learning_curve"):
         lines.append(curve_line(curve["points"], curve["forecast"]))
+    return lines
+
+
+def stacked_lines(results: dict[str, Any]) -> list[str]:
+    """Return what was tried, and what a stacked classifier is made of."""
+    lines = []
+    if tried := results.get("tried"):
+        losses = ", ".join(f"{each['train']} {each['validation_loss']:.4f}" for each in tried)
+        lines.append(f"trained: {results['trained']}; loss on validation: {losses}")
+    if found := results.get("stacked"):
+        blocks = ", ".join(str(each["block"]) for each in found["blocks"])
+        lines.append(
+            f"stacked: mean hidden states after blocks {blocks}, and {found['letters']['ngrams']:,} n-grams of letters with a share of "
+            f"{found['letters_share']:.2f}; other programs read the plain head alone ({100 * results['plain_head']['value']:.1f} % on the test texts)"
+        )
     return lines
 
 

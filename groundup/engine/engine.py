@@ -19,6 +19,7 @@ from groundup.device import Compute
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
 from groundup.engine.padded_batch import class_scores, classifier_windows
+from groundup.engine.pooled_states import stacked_scores
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream, answer_events
@@ -98,7 +99,11 @@ class Engine:
                 f"{self.opened.path} is a language model and has no classes.",
                 fix="Train one with: groundup finetune classifier",
             )
-        scores = class_scores(self.opened.model, [self.windows(text) for text in texts], compute=self.compute)
+        windows, stacked = [self.windows(text) for text in texts], self.opened.stacked
+        if stacked is None:
+            scores = class_scores(self.opened.model, windows, compute=self.compute)
+        else:
+            scores = stacked_scores(self.opened.model, stacked, texts, windows, compute=self.compute)
         return scores / self.opened.decision.temperature
 
     def windows(self, text: str) -> list[list[int]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 BINS = 15
 MAX_POINTS = 50
+CHANCE_DRAWS = 200
 # Between them lies every temperature that is fitted.
 LOWEST, HIGHEST = 0.05, 20.0
 
@@ -65,6 +66,18 @@ def calibration_error(bins: Sequence[dict[str, float]]) -> float:
     """Return the expected calibration error."""
     n = sum(each["n"] for each in bins)
     return math.fsum(each["n"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / n
+
+
+def error_by_chance(confidence: Sequence[float]) -> float:
+    """Return the calibration error that a perfectly calibrated classifier has on the average of CHANCE_DRAWS draws of so many texts.
+
+    Each text is right with the probability of its confidence. Of 500 texts with confidences spread from 0.4 to 1 that alone makes an error of 0.044.
+    """
+    sure = np.asarray(confidence)
+    places = np.minimum(BINS - 1, (sure * BINS).astype(int))
+    right = np.random.default_rng(0).random((CHANCE_DRAWS, len(sure))) < sure
+    in_bin = places[:, None] == np.arange(BINS)  # [n, bins]
+    return float(np.abs((right - sure) @ in_bin).sum(axis=1).mean() / len(sure))
 
 
 def coverage_curve(confidence: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:

@@ -20,10 +20,10 @@ import dataclasses
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -33,14 +33,17 @@ from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute, generator
 from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ConfigError, ModelError, require_choices, require_counts
+from groundup.evaluate.calibration import cross_entropy, fit_temperature
+from groundup.evaluate.metrics import wilson_interval
 from groundup.files import sha256_text
 from groundup.finetune.class_parts import ClassBatches, IdInputs, Inputs, LastBlock, ScoreHead, WholeModel, scores_of
 from groundup.finetune.classifier_results import Wish, card_figures, choose_decision, measure
-from groundup.finetune.features import FEATURES_FILE, FrozenBlocks, Windows, keep_features
+from groundup.finetune.features import FEATURES_FILE, Features, FrozenBlocks, Windows, keep_features
 from groundup.finetune.learning_curve import learning_curve
 from groundup.finetune.learning_rate import choose_learning_rate, remove_runs
 from groundup.finetune.lengths import Lengths, shortest_limit
 from groundup.finetune.messages import Messages, Splits
+from groundup.finetune.stacked import PooledBlocks, StackedTraining
 from groundup.finetune.wrong_labels import wrong_labels
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.model.lora import add_lora, merge_lora
@@ -53,11 +56,15 @@ from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, recorded
 from groundup.weights.model_io import ModelCard, OpenModel
+from groundup.weights.stacked import Stacked
 
 POSITION_TABLE = "position_embedding.weight"
-Trained = Literal["last-block", "head", "lora", "all"]
-# The weights of the transformer that learn, as a pattern of their names; adapters are merged into the blocks.
-LEARNS = {"head": r"$.", "last-block": r"blocks\.{last}\.|final_norm\.", "lora": r"blocks\.", "all": r""}
+Trained = Literal["last-block", "head", "lora", "all", "stacked", "auto"]
+# The weights of the transformer that learn, as a pattern of their names; adapters are merged into the blocks. Of others none.
+LEARNS = {"last-block": r"blocks\.{last}\.|final_norm\.", "lora": r"blocks\.", "all": r""}
+NONE_LEARNS = r"$."
+# What "auto" trains, to keep the one with the lowest loss on the validation messages.
+AUTO: tuple[Trained, ...] = ("stacked", "last-block")
 # About a factor of 2.5 apart, around the usual rate.
 LEARNING_RATES: dict[str, tuple[float, ...]] = {
     "head": (1e-3, 3e-3, 1e-2),
@@ -78,7 +85,8 @@ class ClassifierConfig:
     windows: int = 8
     """Windows that are read of a longer message; their scores are averaged."""
     train: Trained = "last-block"
-    """What learns: the score head, the last block and the head, adapters of all blocks (LoRA) and the head, or everything."""
+    """What learns: the score head, the last block and the head, adapters of all blocks (LoRA) and the head, or everything; "stacked": regressions on
+    hidden states and on TF-IDF of letters (`finetune.stacked`); "auto": of AUTO the better one on the validation messages."""
     class_weights: Literal["none", "balanced"] = "none"
     """"balanced": the labels weigh the same in the loss, however rare they are."""
     cost_false_alarm: float = 1.0
@@ -154,61 +162,40 @@ def fit_classifier(
     if finished is not None:
         return finished
     progress.say(job.lengths.line())
-    prepared, features = job.prepare(model)
-
-    def try_rate(rate: float, folder: RunFolder) -> FitResult:
-        return job.train(job.learning_part(job.classifier()), prepared, rate, folder)
-
-    def trained_on(rows: Sequence[int], folder: RunFolder) -> nn.Module:
-        other = job.learning_part(job.classifier())
-        load_best(other, job.train(other, prepared, rate, folder, rows), folder, Silent())
-        return other.eval()
+    learner = job.learner(run)
 
     def with_rows(rows: Sequence[int], folder: RunFolder) -> dict[str, float]:
-        return job.validate(trained_on(rows, folder), prepared)
+        return job.judged(learner.trained_on(rows, folder)(messages.rows["validation"]))
 
     def held_out_scores(rows: Sequence[int], held_out: Sequence[int], folder: RunFolder) -> torch.Tensor:
-        return scores_of(trained_on(rows, folder), prepared, held_out, device=compute.device)
+        return learner.trained_on(rows, folder)(held_out)
 
-    rates = LEARNING_RATES[config.train]
-    tried = [] if config.learning_rate else choose_learning_rate(try_rate, run, progress, rates)
-    rate = config.learning_rate or tried[0]["learning_rate"]
     validated, train_rows = len(messages.rows["validation"]), messages.rows["train"]
     curve = config.learning_curve and learning_curve(with_rows, train_rows, messages.classes, validated, run, progress)
     suspects = config.find_wrong_labels and wrong_labels(held_out_scores, messages, run, progress)
-    part = job.learning_part(model)
-    fitted = job.train(part, prepared, rate, run)
-    load_best(part, fitted, run, progress)
-    part.eval()
-    scores = {
-        split: scores_of(part, prepared, messages.rows[split], device=compute.device)
-        for split in ("validation", "test")
-    }
+    learned = learner.final(run)
+    scores = {split: learned.scores(messages.rows[split]) for split in ("validation", "test")}
     wish = Wish(config.cost_false_alarm, config.cost_miss, config.abstain)
     decision = choose_decision(scores["validation"], messages, wish, config.windows, progress)
     results = {
         **measure(scores, messages, decision, wish, progress),
         "lengths": job.lengths.plain(),
-        "features": features,
-        "trained": config.train,
-        "trained_parameters": sum(each.numel() for each in part.parameters() if each.requires_grad),
-        "steps": fitted.steps,
-        "best_step": fitted.state.best_step,
-        "epochs": config.epochs,
-        "learning_rate": rate,
-        "learning_rates": tried,
+        **learned.figures,
         **({"learning_curve": curve} if curve else {}),
         **({"wrong_labels": suspects} if suspects else {}),
         "elapsed_s": round(time.monotonic() - started, 1),
     }
     if config.train == "lora":
-        merge_lora(model)
+        merge_lora(learned.model)
+    if learned.stacked is not None:
+        results["plain_head"] = job.plain_head(learned, progress)
     remove_runs(run)
     (run.path / FEATURES_FILE).unlink(missing_ok=True)  # of an older version's run
     seen = [*messages.of_split("train"), *messages.of_split("validation")]  # the best epoch is chosen on the latter
     write_trained_on(run.path, seen, base=opened.path)
     tokenizer = opened.require_tokenizer()
-    finish(run, model, tokenizer, results, card, card_figures(results), messages.labels, decision)
+    figures = card_figures(results)
+    finish(run, learned.model, tokenizer, results, card, figures, messages.labels, decision, learned.stacked)
     return results
 
 
@@ -254,10 +241,11 @@ class _Job:
 
     def frozen(self, model: Classifier) -> FrozenBlocks | None:
         """Return the frozen blocks; None where every block learns."""
+        layers = model.config.num_layers
+        if self.config.train in ("stacked", "auto"):
+            return PooledBlocks(model.transformer, layers, self.compute)
         kept = {"head": 0, "last-block": 1}.get(self.config.train)
-        if kept is None:
-            return None
-        return FrozenBlocks(model.transformer, model.config.num_layers - kept, self.compute)
+        return None if kept is None else FrozenBlocks(model.transformer, layers - kept, self.compute)
 
     def fingerprint(self, model: Classifier) -> str:
         """Return the hash of weights and inputs."""
@@ -268,13 +256,40 @@ class _Job:
             else IdInputs(frozen_fingerprint(model.transformer), self.texts).fingerprint
         )
 
-    def prepare(self, model: Classifier) -> tuple[Inputs, dict[str, Any] | None]:
-        """Return the inputs of what learns, and the figures of the features where there are any."""
+    def keep(self, frozen: FrozenBlocks) -> Features:
+        """Return the features of all messages."""
+        return keep_features(frozen, self.texts, precision=self.config.precision, progress=self.progress)
+
+    def learner(self, run: RunFolder) -> "Learner":
+        """Return what `train` asks for, its learning rate chosen."""
+        config, weights = self.config, self.messages.class_weights(balanced=self.config.class_weights == "balanced")
+        if config.train == "auto":
+            jobs = [dataclasses.replace(self, config=dataclasses.replace(config, train=train)) for train in AUTO]
+            return _Best([job.learner(run) for job in jobs], self.messages, self.progress)
+        model = self.classifier()
         frozen = self.frozen(model)
-        if frozen is None:
-            return IdInputs(frozen_fingerprint(model.transformer), self.texts), None
-        features = keep_features(frozen, self.texts, precision=self.config.precision, progress=self.progress)
-        return features, features.described()
+        if isinstance(frozen, PooledBlocks):
+            return _Stacking(model, StackedTraining(self.messages, self.keep(frozen), frozen.blocks, weights))
+        features = None if frozen is None else self.keep(frozen)
+        inputs = features or IdInputs(frozen_fingerprint(model.transformer), self.texts)
+
+        def try_rate(rate: float, folder: RunFolder) -> FitResult:
+            return self.train(self.learning_part(self.classifier()), inputs, rate, folder)
+
+        rates = LEARNING_RATES[config.train]
+        tried = [] if config.learning_rate else choose_learning_rate(try_rate, run, self.progress, rates)
+        return _Descent(self, inputs, features, config.learning_rate or tried[0]["learning_rate"], tried)
+
+    def plain_head(self, learned: "Learned", progress: Progress) -> dict[str, Any]:
+        """Return the test accuracy of what other programs read of a stacked classifier, and say so."""
+        assert learned.head_scores is not None
+        rows = self.messages.rows["test"]
+        truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
+        right = int((learned.head_scores(rows).argmax(dim=1) == truth).sum())
+        progress.say(
+            f"Other programs read only the plain head: {right / len(rows):.1%} of the test messages are right with it."
+        )
+        return dataclasses.asdict(wilson_interval(right, len(rows)))
 
     def learning_part(self, model: Classifier) -> nn.Module:
         """Return what learns of a classifier, as a module; what is frozen in it requires no gradient."""
@@ -308,10 +323,139 @@ class _Job:
     def validate(self, part: nn.Module, prepared: Inputs) -> dict[str, float]:
         """Return loss (nats a message) and accuracy on the validation messages."""
         rows = self.messages.rows["validation"]
-        scores = scores_of(part, prepared, rows, device=self.compute.device)
+        return self.judged(scores_of(part, prepared, rows, device=self.compute.device))
+
+    def judged(self, scores: torch.Tensor) -> dict[str, float]:
+        """Return loss and accuracy of the validation messages' scores."""
+        rows = self.messages.rows["validation"]
         truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
         right = int((scores.argmax(dim=1) == truth).sum())
         return {"validation_loss": float(F.cross_entropy(scores, truth)), "validation_accuracy": right / len(rows)}
+
+
+Scorer = Callable[[Sequence[int]], torch.Tensor]
+"""Of some rows of the messages to their scores [rows, N]."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A classifier that was trained."""
+
+    model: Classifier
+    scores: Scorer
+    figures: dict[str, Any]
+    """Of results.json: what was trained and chosen."""
+    stacked: Stacked | None = None
+    head_scores: Scorer | None = None
+    """Of a stacked one: the scores of its plain head, which other programs read."""
+
+
+class Learner(Protocol):
+    """A way to train, on cached features where there are any."""
+
+    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows, in a folder of its own."""
+
+    def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages."""
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """Gradient descent at the chosen learning rate."""
+
+    job: _Job
+    inputs: Inputs
+    features: Features | None
+    rate: float
+    tried: list[dict[str, Any]]
+
+    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows, in a folder of its own."""
+        part = self.job.learning_part(self.job.classifier())
+        load_best(part, self.job.train(part, self.inputs, self.rate, folder, rows), folder, Silent())
+        return self.scorer(part)
+
+    def scorer(self, part: nn.Module) -> Scorer:
+        """Return what scores rows."""
+        part.eval()
+        return lambda rows: scores_of(part, self.inputs, rows, device=self.job.compute.device)
+
+    def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages; adapters are merged last."""
+        job, model = self.job, self.job.classifier()
+        part = job.learning_part(model)
+        fitted = job.train(part, self.inputs, self.rate, run)
+        load_best(part, fitted, run, job.progress)
+        figures = {
+            "features": self.features.described() if self.features else None,
+            "trained": job.config.train,
+            "trained_parameters": sum(each.numel() for each in part.parameters() if each.requires_grad),
+            "steps": fitted.steps,
+            "best_step": fitted.state.best_step,
+            "epochs": job.config.epochs,
+            "learning_rate": self.rate,
+            "learning_rates": self.tried,
+        }
+        return Learned(model, self.scorer(part), figures)
+
+
+@dataclass(frozen=True)
+class _Stacking:
+    """Regressions on hidden states and letters, solved to their optimum."""
+
+    model: Classifier
+    training: StackedTraining
+
+    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows; nothing is written."""
+        return partial(self.training.scores, self.training.fit(rows).stacked)
+
+    def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages."""
+        found = self.training.fit()
+        self.model.score.weight.data = torch.from_numpy(found.head).to(self.model.score.weight)
+        figures = {
+            "features": self.training.features.described(),
+            "trained": "stacked",
+            "trained_parameters": sum(tensor.numel() for tensor in found.stacked.tensors().values()),
+            "stacked": found.chosen,
+        }
+        by_head = partial(self.training.head_scores, found.head)
+        return Learned(self.model, partial(self.training.scores, found.stacked), figures, found.stacked, by_head)
+
+
+@dataclass(frozen=True)
+class _Best:
+    """Of several ways to train the one with the lowest loss on the validation messages, each with its temperature."""
+
+    learners: Sequence[Learner]
+    messages: Messages
+    progress: Progress
+
+    def loss(self, scores: Scorer) -> float:
+        """Return the loss on the validation messages."""
+        rows = self.messages.rows["validation"]
+        values, classes = scores(rows).double().numpy(), self.messages.classes[rows.start : rows.stop]
+        return cross_entropy(values, classes, fit_temperature(values, classes))
+
+    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows in every way."""
+        found = [each.trained_on(rows, RunFolder(folder.path / str(i))) for i, each in enumerate(self.learners)]
+        return min(found, key=self.loss)
+
+    def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages in every way, and say how each did."""
+        found = [each.final(run) for each in self.learners]
+        losses = [self.loss(each.scores) for each in found]
+        tried = [
+            {"train": each.figures["trained"], "validation_loss": loss}
+            for loss, each in sorted(zip(losses, found, strict=True), key=lambda pair: pair[0])
+        ]
+        listed = ", ".join(f"{each['train']} ({each['validation_loss']:.4f})" for each in tried)
+        self.progress.say(f"What is trained, chosen by the loss on the validation messages, best first: {listed}.")
+        best = found[losses.index(min(losses))]
+        return dataclasses.replace(best, figures={**best.figures, "tried": tried})
 
 
 def classifier_from(opened: OpenModel, labels: Sequence[str], config: ClassifierConfig, max_tokens: int) -> Classifier:
@@ -325,7 +469,7 @@ def classifier_from(opened: OpenModel, labels: Sequence[str], config: Classifier
     context_tokens = min(max_tokens, opened.config.context_tokens)
     with torch.device("meta"):
         model = Classifier(dataclasses.replace(opened.config, context_tokens=context_tokens), len(labels))
-    learns = LEARNS[config.train].format(last=opened.config.num_layers - 1)
+    learns = LEARNS.get(config.train, NONE_LEARNS).format(last=opened.config.num_layers - 1)
     state = {
         name: t.detach().clone() if re.match(learns, name) else t.detach() for name, t in source.state_dict().items()
     }

@@ -15,6 +15,7 @@ from groundup.evaluate.calibration import (
     cost_threshold,
     costs,
     coverage_curve,
+    error_by_chance,
     fit_temperature,
     softmax,
 )
@@ -143,7 +144,13 @@ def put_to_work(
             "abstain_below": decision.abstain_below,
             "windows": decision.windows,
         },
-        "calibration": {"error": error, "before": before, "bins": bins, "n": len(found.actual)},
+        "calibration": {
+            "error": error,
+            "before": before,
+            "by_chance": error_by_chance(calibrated.confidence),
+            "bins": bins,
+            "n": len(found.actual),
+        },
         "costs": costs(found.actual, found.predicted, messages.positive, wish.false_alarm, wish.miss)
         | {"false_alarm": wish.false_alarm, "miss": wish.miss},
         "coverage": {
@@ -172,9 +179,14 @@ def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
     """Return the figures for the model card."""
     measured, n = results["test"], sum(results["splits"]["test"].values())
     low, high = measured["accuracy"]["low"], measured["accuracy"]["high"]
+    plain_head = {}
+    if "plain_head" in results:
+        value = results["plain_head"]["value"]
+        plain_head = {"test accuracy in other programs, which read the plain head and not `stacked/`": f"{value:.1%}"}
     return {
         f"test accuracy (n = {n})": f"{measured['accuracy']['value']:.1%}, 95 % interval {low:.1%} to {high:.1%}",
         "accuracy of always predicting the most frequent label": f"{results['majority']['value']:.1%}",
         f"F1 of '{results['positive']}'": f"{measured['f1']:.3f}",
         "accuracy above always predicting the most frequent label, paired": difference_line(results["above_majority"]),
+        **plain_head,
     }

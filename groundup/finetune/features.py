@@ -14,7 +14,7 @@ of the whole model.
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -144,7 +144,7 @@ class FrozenBlocks:
         """Whether bf16 is the precision, or with "auto" the faster one: measured on a batch through two blocks, for about a second."""
         if len(open_kinds(precision, self.transformer.config.width, compute=self.compute)) < 2:
             return precision == "bf16"
-        few = replace(self, num_blocks=min(2, self.num_blocks))
+        few = FrozenBlocks(self.transformer, min(2, self.num_blocks), self.compute)
         kinds = {bf16: partial(timed, partial(few.run, rows, bf16=bf16)) for bf16 in (False, True)}
         seconds = shortest(kinds, seconds=MEASURED_S / 2)
         return seconds[True] < WORTH_IT * seconds[False]

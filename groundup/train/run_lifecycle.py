@@ -23,6 +23,7 @@ from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.loop import FitResult
 from groundup.weights.decision import Decision
 from groundup.weights.model_io import ModelCard, save_model
+from groundup.weights.stacked import Stacked
 
 # Parts of a run folder with manifests of their own, or changed afterwards.
 APART = ("checkpoints", "data", LOGS, "prepared.json", "shards", "snapshots", "tokenizer")
@@ -106,11 +107,12 @@ def finish(
     figures: Mapping[str, str],
     labels: tuple[str, ...] = (),
     decision: Decision | None = None,
+    stacked: Stacked | None = None,
 ) -> None:
-    """Write the model, with `figures` in its card, and the results. `labels` and `decision`: of a classifier."""
+    """Write the model, with `figures` in its card, and the results. `labels`, `decision` and `stacked`: of a classifier."""
     if card is not None:
         card = dataclasses.replace(card, labels=labels, figures={**card.figures, **figures})
-    save_model(model, run.path, tokenizer, labels=labels, decision=decision, card=card)
+    save_model(model, run.path, tokenizer, labels=labels, decision=decision, stacked=stacked, card=card)
     write_finished(run, results)
 
 

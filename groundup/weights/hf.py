@@ -41,6 +41,7 @@ from groundup.weights.model_format import (
 )
 from groundup.weights.names import LAYOUTS, Binding, hf_bindings
 from groundup.weights.safetensors_header import TensorEntry, read_header
+from groundup.weights.stacked import read_stacked
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -192,7 +193,8 @@ def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
         tokenizer = tokenizer.fitted(model.config.vocab_size)
     kind: ModelKind = "classifier" if isinstance(model, Classifier) else "language"
     decision = read_decision(folder, labels) if labels else Decision()
-    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder), decision)
+    stacked = read_stacked(folder, model.config, labels) if labels else None
+    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder), decision, stacked)
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:
@@ -221,6 +223,8 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
         write_hf(opened.model, folder, opened.tokenizer, labels=opened.labels, dtype=DTYPES[options.encoding])
         if opened.labels:
             opened.decision.write(folder)
+        if opened.stacked is not None:
+            opened.stacked.write(folder)
         write_card(opened, folder)
 
 

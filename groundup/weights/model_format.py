@@ -19,6 +19,7 @@ from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
 from groundup.weights.decision import Decision
 from groundup.weights.hf_families import ModelKind
+from groundup.weights.stacked import Stacked
 
 # Called with a finished GGUF file.
 Check = Callable[[Path], None]
@@ -41,6 +42,8 @@ class OpenModel:
     """The hub's word for it, where a card or the GGUF names one."""
     decision: Decision = field(default_factory=Decision)
     """Of a classifier: how its scores become a label."""
+    stacked: Stacked | None = None
+    """Of a classifier: what gives its scores instead of its plain head."""
     adapter: Any = None
     """The `weights.adapter.Adapter` that is in its weights; None: it is no adapter's folder."""
 

@@ -37,6 +37,7 @@ from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
 from groundup.weights.model_format import ModelSummary, OpenModel
 from groundup.weights.named import CATALOG
 from groundup.weights.names import hf_bindings
+from groundup.weights.stacked import Stacked, remove_stacked
 from groundup.weights.verify import BUILD_FILE, verify_covered
 
 INSTRUCT = "-instruct"
@@ -118,12 +119,13 @@ def save_model(
     *,
     labels: tuple[str, ...] = (),
     decision: Decision | None = None,
+    stacked: Stacked | None = None,
     card: ModelCard | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write `model` as a Hugging Face folder in `dtype` or that of its weights, every file atomically.
 
-    A classifier needs its `labels`; `decision` is how its scores become one of them.
+    A classifier needs its `labels`; `decision` is how its scores become one of them, `stacked` what gives the scores instead of its plain head.
 
     Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
     """
@@ -136,6 +138,9 @@ def save_model(
     write_hf(model, folder, tokenizer, labels=labels, dtype=dtype)
     if decision is not None:
         decision.write(folder)
+    remove_stacked(folder)
+    if stacked is not None:
+        stacked.write(folder)
     if card is not None:
         write_text(folder / CARD_FILE, card.markdown())
 

@@ -18,13 +18,14 @@ from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.hf import INDEX_FILE, WEIGHTS_FILE
 from groundup.weights.hf_config import CONFIG_FILE
 from groundup.weights.safetensors_header import read_header
+from groundup.weights.stacked import JSON_FILE as STACKED_FILE
 
 # An adapter in PEFT's format (`adapter.py`), and what is known of its base.
 ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE = "adapter_config.json", "adapter_model.safetensors", "base.json"
 # Files that change what a model does: where a manifest covers the folder, each must be listed in it.
 MODEL_FILES = (
     *(CONFIG_FILE, WEIGHTS_FILE, INDEX_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TEMPLATE_FILE),
-    *(ADAPTER_CONFIG, ADAPTER_WEIGHTS),
+    *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, STACKED_FILE),
 )
 # Of a build: what each finished stage made.
 BUILD_FILE = "build.json"

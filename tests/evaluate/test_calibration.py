@@ -54,6 +54,17 @@ def test_the_calibration_error_of_a_worked_example() -> None:
     assert calibration.calibration_bins([1.0], [True]) == [{"n": 1, "confidence": 1.0, "accuracy": 1.0}]
 
 
+def test_the_error_by_chance_is_that_of_texts_which_are_right_as_often_as_said() -> None:
+    generator = np.random.default_rng(1)
+    confidence = generator.uniform(0.4, 1, 500)
+    drawn = []
+    for _ in range(100):
+        right = generator.random(500) < confidence
+        drawn.append(calibration.calibration_error(calibration.calibration_bins(confidence.tolist(), right.tolist())))
+    assert calibration.error_by_chance(confidence.tolist()) == pytest.approx(np.mean(drawn), abs=0.003)
+    assert calibration.error_by_chance([1.0] * 20) == 0.0
+
+
 def test_who_answers_less_is_right_more_often() -> None:
     curve = calibration.coverage_curve([0.5, 0.6, 0.6, 0.9], [False, True, False, True])
     assert curve == [

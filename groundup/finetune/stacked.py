@@ -1,0 +1,261 @@
+"""Training of a stacked classifier: logistic regressions on hidden states and on TF-IDF of letters, their scores added (`weights.stacked`).
+
+    features (mean hidden states after BLOCKS) -> a logistic regression each --mean--+
+    letters of the whole text -> TF-IDF -> a logistic regression ------------------- + share -> scores
+
+Nothing of the language model learns. Each regression has its optimum for its strength of regularisation; the strengths and the share of the letters
+have the lowest cross-entropy on the validation texts. The mean over several blocks makes their choice unnecessary, and is as good as the best one.
+The plain head, which other programs read, is a regression on the last token's state after all blocks. scikit-learn fits them all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.engine.padded_batch import right_padded
+from groundup.engine.pooled_states import mean_states
+from groundup.errors import MissingExtra
+from groundup.evaluate.calibration import cross_entropy, fit_temperature
+from groundup.files import sha256_text
+from groundup.finetune.features import Features, FrozenBlocks
+from groundup.finetune.messages import Messages
+from groundup.model.matmul_precision import fast_matmul
+from groundup.train.step import autocast
+from groundup.weights.stacked import Stacked
+from groundup.weights.tfidf import TfIdf
+
+# Of the blocks, where hidden states are read: of 30 after 10, 18 and 26 (docs/log.md).
+BLOCK_SHARES = (1 / 3, 3 / 5, 13 / 15)
+# Inverse strengths of regularisation that are tried: of standardised states, of TF-IDF.
+STATE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+LETTER_STRENGTHS = (1.0, 10.0, 100.0)
+SHARES = tuple(step / 20 for step in range(21))
+SMALLEST_DEVIATION = 1e-6
+MAX_STEPS = 1000
+# The score of a class without training texts.
+UNSEEN = -30.0
+
+
+@dataclass(frozen=True)
+class PooledBlocks(FrozenBlocks):
+    """All blocks, frozen: of a row the mean states after some of them, and the last token's state after the final norm."""
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Where states are read, ascending."""
+        layers = self.transformer.config.num_layers
+        return tuple(sorted({max(1, round(share * layers)) for share in BLOCK_SHARES}))
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the frozen weights and the blocks."""
+        whole = FrozenBlocks(self.transformer, self.num_blocks, self.compute)
+        return sha256_text(f"{whole.key} mean states after {self.blocks}")
+
+    def kept_tokens(self, row: Sequence[int]) -> int:
+        """Return how many states of a row are kept."""
+        return len(self.blocks) + 1
+
+    @torch.no_grad()
+    def run(self, rows: Sequence[Sequence[int]], *, bf16: bool) -> Float[Tensor, "B K+1 C"]:
+        """Run one padded batch through all blocks; returns float32 on the CPU."""
+        ids, mask = right_padded(rows, self.compute.device)
+        with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
+            means, hidden = mean_states(self.transformer, ids, mask, self.blocks)
+            hidden = self.transformer.run_blocks(hidden, self.blocks[-1], self.num_blocks, mask=mask)
+            last = self.transformer.final_norm(hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1])
+        return torch.cat([means, last.float()[:, None]], dim=1).cpu()
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Scores x W + b of one part, with the strength that was chosen and its loss on the validation texts."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    strength: float
+    loss: float
+
+    def scores(self, rows: Any) -> np.ndarray:
+        """Return the scores of rows, dense or sparse."""
+        return np.asarray(rows @ self.weight + self.bias)
+
+
+def fit_linear(
+    rows: tuple[Any, Any],
+    classes: tuple[Sequence[int], Sequence[int]],
+    weights: Sequence[float],
+    strengths: Sequence[float],
+    **options: Any,
+) -> Linear:
+    """Return the logistic regression on training rows with the lowest loss on validation rows; `weights`: of each class. Raises MissingExtra."""
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise MissingExtra("scikit-learn", "demo") from error
+    found = []
+    for strength in strengths:
+        of_class = {label: weights[label] for label in set(classes[0])}
+        model = LogisticRegression(C=strength, max_iter=MAX_STEPS, class_weight=of_class, **options)
+        weight, bias = weights_of(model.fit(rows[0], classes[0]), len(weights))
+        loss = cross_entropy(np.asarray(rows[1] @ weight + bias), classes[1])
+        found.append(Linear(weight, bias, strength, loss))
+    return min(found, key=lambda each: each.loss)
+
+
+def weights_of(model: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return W [F, N] and b [N] of scikit-learn's model; a class that it has not seen gets the score UNSEEN."""
+    weight, bias = model.coef_.T, np.broadcast_to(model.intercept_, len(model.coef_))
+    if weight.shape[1] == 1:  # of two classes: the score of the second over that of the first
+        weight, bias = np.hstack([-weight / 2, weight / 2]), np.hstack([-bias / 2, bias / 2])
+    whole, biases = np.zeros((len(weight), num_classes)), np.full(num_classes, UNSEEN)
+    whole[:, model.classes_], biases[model.classes_] = weight, bias
+    return whole, biases
+
+
+def sparse_rows(letters: TfIdf, texts: Sequence[str]) -> Any:
+    """Return TF-IDF of texts as a sparse matrix of SciPy, which scikit-learn brings. Raises MissingExtra."""
+    try:
+        from scipy.sparse import csr_matrix
+    except ImportError as error:
+        raise MissingExtra("scikit-learn", "demo") from error
+    rows = [letters.row(text) for text in texts]
+    starts = np.cumsum([0, *(len(indices) for indices, _ in rows)])
+    indices, values = (np.concatenate([row[part] for row in rows]) for part in (0, 1))
+    return csr_matrix((values, indices, starts), shape=(len(texts), len(letters.ngrams)))
+
+
+@dataclass(frozen=True)
+class StackedFit:
+    """A stacked classifier that was fitted, and what was chosen."""
+
+    stacked: Stacked
+    head: np.ndarray
+    """The plain head's weight, [N, C]."""
+    chosen: dict[str, Any]
+    """Strengths and share, with their losses on the validation texts, as JSON values."""
+
+
+@dataclass(frozen=True)
+class StackedTraining:
+    """All texts with their features, and what is learned from some of them."""
+
+    messages: Messages
+    features: Features
+    blocks: tuple[int, ...]
+    weights: Sequence[float]
+    """Of each class in the loss."""
+
+    @cached_property
+    def states(self) -> Float[Tensor, "texts K+1 C"]:
+        """Of each text the mean of its windows' states."""
+        return torch.stack([torch.stack(windows).mean(dim=0) for windows in self.features.texts])
+
+    def texts(self, rows: Sequence[int]) -> list[str]:
+        """The texts of some rows."""
+        return [self.messages.examples[row].text for row in rows]
+
+    def scores(self, stacked: Stacked, rows: Sequence[int]) -> Float[Tensor, "rows N"]:
+        """Return the scores of some texts."""
+        return stacked.scores(self.states[list(rows), : len(stacked.blocks)], self.texts(rows))
+
+    def head_scores(self, head: np.ndarray, rows: Sequence[int]) -> Float[Tensor, "rows N"]:
+        """Return the scores of the plain head of some texts."""
+        return self.states[list(rows), -1].double() @ torch.from_numpy(head).T
+
+    def fit(self, rows: Sequence[int] | None = None) -> StackedFit:
+        """Learn from some rows (None: all training texts), choose on the validation texts among the others."""
+        known = list(self.messages.rows["train"] if rows is None else rows)
+        validation, learned = self.messages.rows["validation"], set(known)
+        judged = [row for row in validation if row not in learned] or list(validation)
+        numbers = self.messages.classes
+        classes = [numbers[row] for row in known], [numbers[row] for row in judged]
+        parts = [self._of_states(place, (known, judged), classes) for place in range(len(self.blocks))]
+        letters = TfIdf.of(self.texts(known))
+        sparse = sparse_rows(letters, self.texts(known)), sparse_rows(letters, self.texts(judged))
+        of_letters = fit_linear(sparse, classes, self.weights, LETTER_STRENGTHS)
+        states = self.states[judged].double().numpy()
+        by_states = np.mean([part.scores(states[:, place]) for place, part in enumerate(parts)], axis=0)
+        shares = choose_shares(by_states, of_letters.scores(sparse[1]), classes[1])
+        return StackedFit(
+            self._stacked(parts, of_letters, letters, shares),
+            self._plain_head((known, judged), classes),
+            {
+                "blocks": [
+                    {"block": block, "strength": part.strength, "validation_loss": part.loss}
+                    for block, part in zip(self.blocks, parts, strict=True)
+                ],
+                "letters": {
+                    "ngrams": len(letters.ngrams),
+                    "strength": of_letters.strength,
+                    "validation_loss": of_letters.loss,
+                },
+                **shares.plain(),
+            },
+        )
+
+    def _of_states(self, place: int, rows: tuple[list[int], list[int]], classes: Any) -> Linear:
+        """The regression on the states after one block; standardising is in its weights."""
+        known, judged = (self.states[part, place].double().numpy() for part in rows)
+        center, scale = known.mean(axis=0), known.std(axis=0) + SMALLEST_DEVIATION
+        standard = ((known - center) / scale, (judged - center) / scale)
+        found = fit_linear(standard, classes, self.weights, STATE_STRENGTHS)
+        weight = found.weight / scale[:, None]
+        return Linear(weight, found.bias - center @ weight, found.strength, found.loss)
+
+    def _plain_head(self, rows: tuple[list[int], list[int]], classes: Any) -> np.ndarray:
+        """The plain head has no bias, so states are scaled and not centred."""
+        known, judged = (self.states[part, -1].double().numpy() for part in rows)
+        scale = known.std(axis=0) + SMALLEST_DEVIATION
+        found = fit_linear((known / scale, judged / scale), classes, self.weights, STATE_STRENGTHS, fit_intercept=False)
+        return np.asarray(found.weight / scale[:, None]).T
+
+    def _stacked(self, parts: Sequence[Linear], of_letters: Linear, letters: TfIdf, shares: "Shares") -> Stacked:
+        """The parts with their shares; a part whose share is 0 is left out."""
+        factor = shares.states / len(parts)
+        hidden = np.concatenate([factor * part.weight for part in parts])
+        bias = factor * sum(part.bias for part in parts) + shares.letters * of_letters.bias
+        weight = shares.letters * of_letters.weight
+        if not shares.letters:
+            letters, weight = TfIdf((), np.zeros(0)), weight[:0]
+        blocks, hidden = (self.blocks, hidden) if shares.states else ((), hidden[:0])
+        hidden_weight, letters_weight, biases = (torch.from_numpy(each) for each in (hidden, weight, bias))
+        return Stacked(blocks, hidden_weight, letters, letters_weight, biases)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Factors of the scores of both parts, and the losses of mixtures on the validation texts."""
+
+    states: float
+    letters: float
+    loss: float
+    losses: tuple[float, float]
+    """Of the states alone, of the letters alone, each with its temperature."""
+    share: float
+    """Of the letters, between 0 and 1, where both parts have their temperatures."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        alone = dict(zip(("states_loss", "letters_loss"), self.losses, strict=True))
+        return {"letters_share": self.share, "validation_loss": self.loss, **alone}
+
+
+def choose_shares(by_states: np.ndarray, by_letters: np.ndarray, classes: Sequence[int]) -> Shares:
+    """Return the mixture of two parts' scores [n, N] with the lowest cross-entropy, each part and the mixture at its best temperature."""
+    temperatures = [fit_temperature(part, classes) for part in (by_states, by_letters)]
+    states, letters = by_states / temperatures[0], by_letters / temperatures[1]
+    found = []
+    for share in SHARES:
+        mixed = (1 - share) * states + share * letters
+        temperature = fit_temperature(mixed, classes)
+        found.append((cross_entropy(mixed, classes, temperature), share, temperature))
+    loss, share, temperature = min(found)
+    factors = (1 - share) / (temperatures[0] * temperature), share / (temperatures[1] * temperature)
+    return Shares(*factors, loss, (found[0][0], found[-1][0]), share)
