@@ -43,7 +43,7 @@ from groundup.finetune.learning_curve import learning_curve
 from groundup.finetune.learning_rate import choose_learning_rate, remove_runs
 from groundup.finetune.lengths import Lengths, shortest_limit
 from groundup.finetune.messages import Messages, Splits
-from groundup.finetune.stacked import PooledBlocks, StackedTraining
+from groundup.finetune.stacked import PooledBlocks, StackedTraining, require_scikit_learn
 from groundup.finetune.wrong_labels import wrong_labels
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.model.lora import add_lora, merge_lora
@@ -132,6 +132,11 @@ class ClassifierConfig:
             )
         require_choices(self)
         finetune_loss("classifier", self.loss)
+        if self.loss is not None and self.train == "stacked":
+            raise ConfigError(
+                f"train = stacked solves regressions and has no loss to choose (got {self.loss!r}).",
+                fix="Leave it out.",
+            )
 
 
 def fit_classifier(
@@ -152,6 +157,8 @@ def fit_classifier(
     started = time.monotonic()
     job = _Job(opened, Messages.of(splits, config.positive), config, compute, progress or Silent())
     messages, progress = job.messages, job.progress
+    if config.train in ("stacked", "auto"):
+        require_scikit_learn()
     model = job.classifier()
     inputs = {
         "features": job.fingerprint(model),
@@ -287,7 +294,7 @@ class _Job:
         truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
         right = int((learned.head_scores(rows).argmax(dim=1) == truth).sum())
         progress.say(
-            f"Other programs read only the plain head: {right / len(rows):.1%} of the test messages are right with it."
+            f"Other programs read only the plain head: {100 * right / len(rows):.1f} % of the test messages are right with it."
         )
         return dataclasses.asdict(wilson_interval(right, len(rows)))
 

@@ -11,6 +11,7 @@ The plain head, which other programs read, is a regression on the last token's s
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,12 @@ class Linear:
         return np.asarray(rows @ self.weight + self.bias)
 
 
+def require_scikit_learn() -> None:
+    """Raise MissingExtra where scikit-learn is not installed."""
+    if find_spec("sklearn") is None:
+        raise MissingExtra("scikit-learn", "demo")
+
+
 def fit_linear(
     rows: tuple[Any, Any],
     classes: tuple[Sequence[int], Sequence[int]],
@@ -94,11 +101,9 @@ def fit_linear(
     strengths: Sequence[float],
     **options: Any,
 ) -> Linear:
-    """Return the logistic regression on training rows with the lowest loss on validation rows; `weights`: of each class. Raises MissingExtra."""
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise MissingExtra("scikit-learn", "demo") from error
+    """Return the logistic regression on training rows with the lowest loss on validation rows; `weights`: of each class."""
+    from sklearn.linear_model import LogisticRegression
+
     found = []
     for strength in strengths:
         of_class = {label: weights[label] for label in set(classes[0])}
@@ -120,11 +125,9 @@ def weights_of(model: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sparse_rows(letters: TfIdf, texts: Sequence[str]) -> Any:
-    """Return TF-IDF of texts as a sparse matrix of SciPy, which scikit-learn brings. Raises MissingExtra."""
-    try:
-        from scipy.sparse import csr_matrix
-    except ImportError as error:
-        raise MissingExtra("scikit-learn", "demo") from error
+    """Return TF-IDF of texts as a sparse matrix of SciPy, which scikit-learn brings."""
+    from scipy.sparse import csr_matrix
+
     rows = [letters.row(text) for text in texts]
     starts = np.cumsum([0, *(len(indices) for indices, _ in rows)])
     indices, values = (np.concatenate([row[part] for row in rows]) for part in (0, 1))

@@ -14,7 +14,7 @@ from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids
-from groundup.errors import FormatError
+from groundup.errors import ConfigError, FormatError, MissingExtra
 from groundup.files import verify_folder
 from groundup.finetune.classifier import ClassifierConfig, classifier_from, fit_classifier
 from groundup.finetune.classifier_results import OURS
@@ -222,3 +222,16 @@ def test_the_share_of_a_part_that_says_nothing_is_none() -> None:
     assert choose_shares(noise, telling, classes.tolist()).share > 0.8
     found = choose_shares(telling, noise, classes.tolist())
     assert found.loss <= min(found.losses)
+
+
+def test_without_scikit_learn_it_ends_before_any_work(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.finetune.stacked.find_spec", lambda name: None)
+    run = RunFolder(tmp_path / "run")
+    for train in ("stacked", "auto"):
+        with pytest.raises(MissingExtra, match="scikit-learn"):
+            fit_classifier(open_base(), splits, run, ClassifierConfig(train=train), compute=compute)  # type: ignore[arg-type]
+    assert not run.path.exists()
+    with pytest.raises(ConfigError, match="stacked"):
+        ClassifierConfig(train="stacked", loss="class")
