@@ -53,10 +53,10 @@ def row(point: Mapping[str, Any], chance: float | None, low: float, high: float)
         return round((value - low) / (high - low or 1.0) * (COLUMNS - 1))
 
     cells = [" "] * COLUMNS
-    if chance is not None:
-        cells[place(chance)] = CHANCE
     if point["low"] is not None and point["high"] is not None:
         for column in range(place(point["low"]), place(point["high"]) + 1):
             cells[column] = INTERVAL
+    if chance is not None:
+        cells[place(chance)] = CHANCE
     cells[place(point["value"])] = VALUE
     return "".join(cells)

@@ -30,7 +30,7 @@ PACKAGED_TEXT = Path(__file__).parent / "tasks" / "general.txt"
 MAX_DOCUMENTS = 200
 GENERAL, MULTIPLE_CHOICE = "general", "multiple_choice"
 # Questions of the suite that are asked: seconds for SmolLM2-135M on two processor cores, twice in each fine-tuning (docs/log.md).
-QUESTIONS = 60
+QUESTIONS = 40
 
 
 def general_text(file: Path | None, progress: Progress) -> BitsPerByte:

@@ -27,7 +27,7 @@ def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
     """Return a figure of all curves. Raises MissingExtra (matplotlib)."""
     panels = list(dict.fromkeys((curve["task"], curve["metric"]) for curve in curves))
     models = list(dict.fromkeys(curve["model"] for curve in curves))
-    columns = min(COLUMNS, len(panels))
+    columns = 2 if len(panels) == 4 else min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     size = (max(4.6, WIDTH_INCHES * columns), HEIGHT_INCHES * rows + 0.9)
     figure, grid = pyplot().subplots(rows, columns, figsize=size, squeeze=False)
