@@ -28,7 +28,7 @@ def command(
             min=0,
             max=1,
             help="Share of the question that a passage must have, else: not found.",
-            show_default="0.6",
+            show_default="0.5",
         ),
     ] = None,
     max_tokens: Annotated[int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")] = 128,

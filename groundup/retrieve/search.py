@@ -32,7 +32,7 @@ from groundup.retrieve.terms import is_pair, stems, terms, words
 K, B = 1.2, 0.75
 TITLE_WEIGHT = 0.5
 # Neighbouring words of the question that stand near one another in a passage; and how much a passage loses that lacks words of the question.
-# Both were chosen on half of SQuAD's questions and held on the other half (docs/retrieve.md).
+# Chosen on SQuAD's questions; even and odd ones agree (docs/retrieve.md).
 PAIR_WEIGHT, COVERAGE_POWER = 1.0, 0.5
 MAX_RESULTS = 1000
 # A question's words, at most; of a long text that is searched with, the first.
