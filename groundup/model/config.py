@@ -153,7 +153,8 @@ class ModelConfig:
                 f"YaRN takes logarithms to the base rope_base, which must be at least 2 (got {self.rope_base})."
             )
         if not self.causal and (self.window_tokens or self.positions == "alibi"):
-            raise ConfigError("A model without a causal mask (causal is false) has neither a window nor ALiBi here.")
+            message = "A model without a causal mask (causal is false) has neither a window nor ALiBi here."
+            raise ConfigError(message, fix="Set window_tokens to 0, and positions to another encoding.")
         for name in ("full_every", "window_rope_base"):
             if getattr(self, name) and not self.window_tokens:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but there is no window (window_tokens is 0).")

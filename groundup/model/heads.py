@@ -92,7 +92,8 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         if config.causal:
-            raise ConfigError("An encoder attends to the whole text, so its config needs causal = false.")
+            message = "An encoder attends to the whole text, so its config needs causal = false."
+            raise ConfigError(message, fix="Set causal to false, or make a language model of it.")
         self.config = config
         self.transformer = Transformer(config)
 
@@ -117,10 +118,8 @@ def mean_pooled(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
 
 def _require_causal(config: ModelConfig, what: str) -> None:
     if not config.causal:
-        raise ConfigError(
-            f"{what} needs a causal mask; this config is that of an encoder (causal is false).",
-            fix="Leave causal true.",
-        )
+        message = f"{what} needs a causal mask; this config is that of an encoder (causal is false)."
+        raise ConfigError(message, fix="Leave causal at true, the default.")
 
 
 def initial_deviation(width: int) -> float:
