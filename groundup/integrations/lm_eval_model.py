@@ -9,6 +9,7 @@ where the tokenizer does, and else the token that separates documents. Batches h
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import lm_eval.models  # noqa: F401  (registers lm-eval's own, which it leaves out where one is registered before)
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model

@@ -133,7 +133,7 @@ def test_shots_are_put_before_the_items_as_evaluate_does(folder: Path, tmp_path:
     manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
     model, arguments = backends["groundup"]
     found = lm_eval.simple_evaluate(model, arguments, ["groundup_copying"], task_manager=manager, device="cpu")
-    sent = [sample["arguments"]["gen_args_0"]["arg_0"] for sample in found["samples"]["groundup_copying"]]
+    sent = [sample["arguments"][0][0] for sample in found["samples"]["groundup_copying"]]
     from groundup.evaluate.suite import SuiteOptions, suite_tasks
 
     opened = open_model(folder, Compute(torch.device("cpu")))
