@@ -11,7 +11,7 @@ An item gives `requests(shots)` and counts the responses to them: a (total, coun
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from groundup.evaluate.requests import (
     Continuation,
@@ -24,10 +24,7 @@ from groundup.evaluate.requests import (
     WholeText,
 )
 
-Normalise = Literal["bytes", "unconditional"]
 Count = tuple[float, float]
-# Nothing but the cue for an answer: its probability of a choice is that without a question.
-NO_QUESTION = "Answer:"
 ANSWER_END = "\n"
 
 
@@ -74,9 +71,9 @@ class Choices:
     choices: tuple[str, ...]
     answer: int
     """The index of the right one."""
-    normalise: Normalise = "bytes"
-    """By what the log-probabilities of choices are made comparable: per byte of the choice (lm-eval's acc_bytes), or minus that without the question
-    (domain-conditional PMI, Holtzman et al. 2021, arXiv:2104.08315)."""
+    without: str = ""
+    """The prompt without what is asked about. Log-probabilities of choices are made comparable by subtracting those after it (domain-conditional PMI,
+    Holtzman et al. 2021, arXiv:2104.08315); "": by dividing by the bytes of the choice (lm-eval's acc_bytes)."""
 
     @property
     def shot(self) -> Shot:
@@ -86,8 +83,8 @@ class Choices:
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
         """A continuation for each choice, and for PMI once more without the question."""
         asked = [Continuation(Prompt(self.prompt, shots), " " + choice) for choice in self.choices]
-        alone = [Continuation(Prompt(NO_QUESTION), " " + choice) for choice in self.choices]
-        return (*asked, *(alone if self.normalise == "unconditional" else ()))
+        alone = [Continuation(Prompt(self.without), " " + choice) for choice in self.choices]
+        return (*asked, *(alone if self.without else ()))
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
         """Accuracy by the normalised log-probability, and by its plain sum (lm-eval's acc)."""
@@ -98,7 +95,7 @@ class Choices:
     def chosen(self, responses: Sequence[Response]) -> int:
         """Return the index of the chosen answer; of equal ones the first."""
         plain = log_probabilities(responses)
-        if self.normalise == "unconditional":
+        if self.without:
             half = len(self.choices)
             scores = [plain[i] - plain[half + i] for i in range(half)]
         else:

@@ -89,7 +89,7 @@ def task_of(suite: Suite, items: Sequence[Item]) -> dict[str, Any]:
     match first:
         case Choices() | MinimalPair():
             delimiter = " " if isinstance(first, Choices) else ""
-            metrics = ["acc", "acc_bytes"] if isinstance(first, Choices) and first.normalise == "bytes" else ["acc"]
+            metrics = ["acc", "acc_bytes"] if isinstance(first, Choices) and not first.without else ["acc"]
             asked |= {"output_type": "multiple_choice", "doc_to_choice": "choices", "target_delimiter": delimiter}
             return {**asked, "metric_list": [_metric(name, "mean") for name in metrics]}
         case Completion():

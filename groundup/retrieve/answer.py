@@ -27,8 +27,8 @@ from groundup.retrieve.terms import terms
 
 NOT_FOUND = "Not found in your documents."
 PASSAGES, MAX_TOKENS = 5, 128
-# The share of a question's weight that the best passage must have, chosen on half of SQuAD's questions; and the nats a token that a passage
-# must give a sentence (docs/retrieve.md).
+# The share of a question's weight that the best passage must have, chosen on half of SQuAD's questions (docs/retrieve.md); the nats a token that a
+# passage must give a sentence: not measured on a set.
 MIN_COVERAGE, MIN_SUPPORT = 0.5, 0.2
 
 

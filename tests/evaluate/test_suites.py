@@ -131,12 +131,12 @@ def test_chance_is_that_of_the_labels_that_occur() -> None:
 
 
 def test_unconditional_choices_subtract_the_probability_without_the_question() -> None:
-    item = Choices("e", "", "?", ("rare", "common"), 0, "unconditional")
+    item = Choices("e", "", "?", ("rare", "common"), 0, "Word:")
     assert len(item.requests(())) == 4
     responses = [Scored(nats, False, ()) for nats in (-5.0, -4.0, -9.0, -2.0)]
     assert item.chosen(responses) == 0, "-5 + 9 > -4 + 2"
     assert item.counts(responses) == {"accuracy": (True, 1), "accuracy_by_sum": (False, 1)}
-    by_bytes = dataclasses.replace(item, normalise="bytes")
+    by_bytes = dataclasses.replace(item, without="")
     assert by_bytes.chosen([Scored(-5.0, False, ()), Scored(-7.0, False, ())]) == 1, "-5 / 4 < -7 / 6"
 
 

@@ -133,8 +133,8 @@ def tweets(progress: Progress) -> Sequence[Item]:
 
 
 def _tweet(number: str, text: str, positive: bool) -> Item:
-    prompt = f"Tweet: {html.unescape(text.strip())}\nThe feeling of this tweet (negative or positive) is:"
-    return Choices(f"tweets-{number}", VALENCES[positive], prompt, VALENCES, int(positive), "unconditional")
+    prompt = f"Tweet: {html.unescape(text.strip())}\nFeeling:"
+    return Choices(f"tweets-{number}", VALENCES[positive], prompt, VALENCES, int(positive), "Tweet:\nFeeling:")
 
 
 def messages(progress: Progress) -> Sequence[Item]:

@@ -45,8 +45,8 @@ EMOTIONS = ("joy", "sadness", "anger", "fear", "surprise", "love", "neutral")
 
 
 def _emotion(row: dict[str, Any]) -> Item:
-    prompt = f"Text: {row['text']}\nThe emotion in this text ({', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}) is:"
-    return Choices(row["id"], row["label"], prompt, EMOTIONS, EMOTIONS.index(row["label"]), "unconditional")
+    prompt = f"Text: {row['text']}\nEmotion:"
+    return Choices(row["id"], row["label"], prompt, EMOTIONS, EMOTIONS.index(row["label"]), "Text:\nEmotion:")
 
 
 def _pair(row: dict[str, Any]) -> Item:
