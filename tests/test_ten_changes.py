@@ -51,7 +51,7 @@ class SquaredReLU(FeedForward):
         return F.relu(x).square()
 ''',
         ),
-        ("model/feedforward.py", '"gelu": GELU}', '"relu2": SquaredReLU, '),
+        ("model/feedforward.py", '    "gelu": GELU,', '    "relu2": SquaredReLU,\n'),
     ),
     use="""
 from groundup.lab.architecture import architecture
@@ -475,7 +475,7 @@ data.write_text('{"right": "the fox", "wrong": "fox the the the the"}\\n' * 3)
 recognised = groundup.run_evaluation(tmp / "tiny", data, items=2, device="cpu")
 [row] = groundup.run_evaluation(tmp / "tiny", data, items=2, kind="pairs", device="cpu")["rows"]
 assert (row["task"], row["n"], row["chance"]) == ("pairs", 2, 0.5) and recognised["rows"][0]["value"] == row["value"]
-assert "50.0 %" in lines(recognised)[-1]
+assert any("50.0 %" in line for line in lines(recognised))
 assert [task.name for task in tasks_of(f"pairs={data}", 0, Silent())] == ["pairs"]
 """,
 )

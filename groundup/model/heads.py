@@ -19,7 +19,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        _require_causal(config, "A language model")
+        require_causal(config, "A language model")
         self.config = config
         self.transformer = Transformer(config)
         self.head: nn.Module | None = None  # tied: the embedding's matrix
@@ -68,7 +68,7 @@ class Classifier(nn.Module):
 
     def __init__(self, config: ModelConfig, num_labels: int) -> None:
         super().__init__()
-        _require_causal(config, "A classifier")
+        require_causal(config, "A classifier")
         self.config = config
         self.transformer = Transformer(config)
         self.score = nn.Linear(config.width, num_labels, bias=False)
@@ -116,7 +116,8 @@ def mean_pooled(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
     return (hidden.float() * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
-def _require_causal(config: ModelConfig, what: str) -> None:
+def require_causal(config: ModelConfig, what: str) -> None:
+    """Raise ConfigError for the config of an encoder."""
     if not config.causal:
         message = f"{what} needs a causal mask; this config is that of an encoder (causal is false)."
         raise ConfigError(message, fix="Leave causal at true, the default.")

@@ -15,6 +15,7 @@ from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.source_list import read_sources
 from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
+from groundup.model.heads import require_causal
 from groundup.model.presets import preset
 from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
 from groundup.planning.continued import named_shares, replay_shares, require_own_parts, start_fields
@@ -156,7 +157,9 @@ class PretrainOptions:
         values = {**to_plain(base), **table}
         if "head_width" not in table and base.head_width * base.num_heads == base.width:
             values["head_width"] = 0
-        return build_config(ModelConfig, values, where="model.")
+        shape = build_config(ModelConfig, values, where="model.")
+        require_causal(shape, "Pretraining")
+        return shape
 
     def key(self) -> dict[str, Any]:
         """What a plan was made for: the plan in a run folder holds as long as this is the same."""

@@ -282,7 +282,7 @@ def test_what_cannot_be_compared_is_refused(opened: OpenModel, f16: Path) -> Non
     with pytest.raises(ConfigError, match=r"q8_1.*q8_0"):
         gate(opened, f16, encoding="q8_1")
     with pytest.raises(ModelError, match="classifier"):
-        gate(replace(opened, model=Classifier(opened.config, 2)), f16, encoding="f16")
+        gate(replace(opened, model=Classifier(opened.config, 2), kind="classifier"), f16, encoding="f16")
     with pytest.raises(ModelError, match="bfloat16"):
         gate(replace(opened, model=LanguageModel(opened.config).bfloat16()), f16, encoding="f16")
     with pytest.raises(ModelError, match="no tokenizer"):

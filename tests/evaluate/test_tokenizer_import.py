@@ -89,7 +89,7 @@ def test_a_flag_that_changes_ids_is_refused_not_ignored(flag: str, spec: Any, tm
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"model": {"type": "WordPiece", "vocab": {}}}, "is of type 'WordPiece'"),
+        ({"model": {"type": "Unigram", "vocab": []}}, "is of type 'Unigram'"),
         ({"normalizer": {"type": "NFKC"}}, "normalizer: is not supported"),
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer: splits text in an unknown way"),
     ],

@@ -130,7 +130,7 @@ def test_chosen_answers_gain_on_held_out_pairs(
     assert results["margins"]["difference"]["n"] == 4 and results["margins"]["difference"]["low"] is None, "too few"
     (first, *_, last) = results["pairs"]
     assert len(results["pairs"]) == 4 and first["margin"] <= last["margin"] and first["prompt"].startswith("see you")
-    assert set(results["forgetting"]["general"]) == {"metric", "before", "after", "difference"}
+    assert set(results["forgetting"]["general"]) == {"metric", "before", "after", "difference", "chance", "is_chance"}
     assert fit_preference(open_base(), pairs, folder, config, compute=compute) == results
     assert open_model(folder.path, compute).config == open_base().config
     json.dumps(results, allow_nan=False)
