@@ -312,7 +312,7 @@ def test_what_can_not_be_learned_is_refused_before_any_work(
         fit_classifier(open_base(), {**splits, "test": [Example("a", "eggs")]}, run, CONFIG, compute=compute)
     with pytest.raises(ConfigError, match="positive"):
         fit_classifier(open_base(), splits, run, ClassifierConfig(positive="eggs"), compute=compute)
-    with pytest.raises(ModelError, match="classifier already"):
+    with pytest.raises(ModelError, match="is a classifier; a classifier is made of a language model"):
         fit_classifier(open_model(finished, compute), splits, run, CONFIG, compute=compute)
     with pytest.raises(ConfigError, match="epochs"):
         ClassifierConfig(epochs=0)

@@ -251,8 +251,8 @@ def test_a_control_token_that_text_would_become_is_refused(spec: dict[str, Any])
         ("pre_tokenizer", metaspace("always") | {"split": True}, "mark spaces"),
         ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated"}, "mark spaces"),
         ("model.ignore_merges", True, "does not support"),
-        ("model.type", "Unigram", "supported is BPE"),
-        ("model.type", "WordPiece", "supported is BPE"),
+        ("model.type", "Unigram", "supported are BPE"),
+        ("model.type", "WordPiece", "for WordPiece supported are"),
         ("model.merges", [["the", "zzz"]], "is not a pair of tokens that makes a token"),
     ],
 )
