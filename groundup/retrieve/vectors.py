@@ -11,7 +11,7 @@ passage without a row by its words alone.
     mixture(P) = BM25(P) / highest BM25 + w cosine(P)        of the best by either
 
 Fusion of ranks (Cormack et al. 2009) gives every ranking the same say, and loses to plain BM25 at the first place; so scores are added. w is not
-chosen on data yet: `benchmarks/retrieve_vectors.py` chooses it on half of SQuAD's questions. Until then the mixture is only made where it is asked for.
+chosen on data yet (`benchmarks/retrieve_vectors.py` does so on half of SQuAD's questions); until then the mixture is made where it is asked for.
 """
 
 import os
