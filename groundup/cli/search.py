@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from groundup.retrieve.passages import Passage
     from groundup.retrieve.search import Ranking
 
-RANKINGS = ("auto", "words", "vectors", "both")
+RANKINGS = ("words", "vectors", "both")
 WIDTH, SHOWN_CHARACTERS = 100, 400
 
 IndexArgument = Annotated[Path, Argument(metavar="INDEX", help="The folder that `groundup index` made.")]
@@ -26,8 +26,8 @@ def command(
     words: Annotated[str, Argument(metavar="WORDS", help="What is searched: words, or a question.")],
     count: Annotated[int, Option("--count", "-k", min=1, max=1000, help="How many passages.")] = 5,
     by: Annotated[
-        str, Option("--by", help="words (BM25), vectors, or both; auto: both where the index has vectors.")
-    ] = "auto",
+        str, Option("--by", help="words (BM25), vectors (of an index made with --vectors), or both.")
+    ] = "words",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -55,16 +55,16 @@ def ranking_by(by: str, index: Path, device: str) -> "Ranking | None":
     """Return the ranking that is asked for; None: by words. Raises ConfigError, and what opening the encoder raises."""
     if by not in RANKINGS:
         raise ConfigError(f"--by {by!r} is not one of {', '.join(RANKINGS)}.", fix=did_you_mean(by, RANKINGS))
-    if by == "words" or not (index / "vectors").exists():
-        if by in ("vectors", "both"):
-            fix = f"Make them: groundup index --out {index} --vectors all-minilm-l6-v2"
-            raise ConfigError(f"{index} has no vectors.", fix=fix)
+    if by == "words":
         return None
     from groundup.device import select_compute
     from groundup.retrieve.vectors import open_vectors
 
     vectors = open_vectors(index, select_compute(device), console_progress())
-    return None if vectors is None else vectors.ranking if by == "vectors" else vectors.mixture()
+    if vectors is None:
+        fix = f"Make them: groundup index --out {index} --vectors all-minilm-l6-v2"
+        raise ConfigError(f"{index} has no vectors.", fix=fix)
+    return vectors.ranking if by == "vectors" else vectors.mixture()
 
 
 def passage_lines(number: int, passage: "Passage") -> list[str]:

@@ -10,8 +10,8 @@ passage without a row by its words alone.
 
     mixture(P) = BM25(P) / highest BM25 + w cosine(P)        of the best by either
 
-Fusion of ranks loses to plain BM25 at the first place (Cormack et al. 2009 gives every ranking the same say), so scores are added, with w chosen on
-half of SQuAD's questions and held on the other (docs/log.md).
+Fusion of ranks (Cormack et al. 2009) gives every ranking the same say, and loses to plain BM25 at the first place; so scores are added. w is not
+chosen on data yet (`benchmarks/retrieve_vectors.py` does so on half of SQuAD's questions); until then the mixture is made where it is asked for.
 """
 
 import os
