@@ -250,7 +250,7 @@ def predict_zero_shot(
     pairs = [(prompt, answer) for prompt in prompts for answer in answers]
     with progress.track("asking the base model", len(pairs), "answers") as advance:
         scored = iter(score(model, pairs, compute=compute, done=advance))
-    # ln P of the complete answer with its end token, per byte of the label (lm-eval's acc_norm): without the end token a label that is a prefix of
+    # ln P of the complete answer with its end token, per byte of the label (lm-eval's acc_bytes): without the end token a label that is a prefix of
     # another always wins, without the division the shorter one does, and a division by tokens favours labels of many tokens.
     lengths = [max(1, len(label.encode())) for label in labels]
     rows = [[next(scored).logprob / length for length in lengths] for _ in prompts]
