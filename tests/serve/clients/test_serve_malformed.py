@@ -18,6 +18,7 @@ WRONG: dict[str, list[Any]] = {
     "table": ["x", 5, True, [1], []],
     "tables": ["x", 5, True, [1], ["x"], [[]], {"a": 1}],
     "texts": [5, True, [5], [[]], {}, ["x", None], [{}]],
+    "prompts": [5, True, [5, "x"], [[]], {}, ["x", None], [{}]],  # a list of ids is one
     "stop": [5, True, [5], {}, ["x", 5], ["x"] * 1000, "y" * 10_000],
     "expression": [5, [], {}, "(", "a(?=b)", "[z-a]", "\ud800", "a" * 10_000],
     "form": [
@@ -75,7 +76,7 @@ ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             "max_completion_tokens": "whole",
         },
     ),
-    "/v1/completions": ({"model": "tiny", "prompt": "To be"}, {**OPENAI, "prompt": "texts", "logprobs": "whole"}),
+    "/v1/completions": ({"model": "tiny", "prompt": "To be"}, {**OPENAI, "prompt": "prompts", "logprobs": "whole"}),
     "/v1/embeddings": (
         {"model": "tiny", "input": "To be"},
         {"model": "name", "input": "texts", "encoding_format": "role"},
