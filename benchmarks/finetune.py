@@ -5,8 +5,8 @@ python benchmarks/finetune.py [--quick] [--only chat|spam] [--precisions float32
 *chat*: LoRA of rank 8 around all linear layers on the packaged instructions: supervised tokens per second in training steps, and the most memory
 of the processes. TRL's SFTTrainer (in an environment of its own: `make .venv-trl/bench.done`) gets the rows that we rendered, in its random batches
 of as many rows; in *our batches*, of like lengths, so that what is left is the speed of a step (the first losses are compared); and with
-*no checkpointing*: it keeps the activations, as we do without *recompute*, where its default computes them twice. Every contender is a process; rounds of STEPS steps
-run alternately.
+*no checkpointing*: it keeps the activations, as we do without *recompute*, where its default computes them twice. Every contender is a process;
+rounds of STEPS steps run alternately.
 *spam*: seconds to 97 % on the validation messages, without the loop's evaluations: `groundup finetune classifier` with an empty cache and again with
 the features of another run in it, at its first learning rate, against a loop as a teaching book has it (`finetune_spam_worker.py`) in float32 and
 in bf16. A round is a seed; the split is the same. *whole*: our command to its end, with three learning rates, the final run, the test, and saving.

@@ -18,7 +18,7 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress
 from groundup.runs import LOGS, RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.checkpoint.identity import FRESH, FREE_FIELDS, changed_fields
+from groundup.train.checkpoint.identity import FREE_FIELDS, FRESH, changed_fields
 from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.loop import FitResult
 from groundup.weights.decision import Decision
