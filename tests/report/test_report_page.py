@@ -215,6 +215,23 @@ def test_what_pretraining_is_worth_is_a_table_and_a_sentence(build_folder: Path,
     assert "What pretraining is worth was not measured: it would have taken 40 s." in text
 
 
+def test_what_pretraining_is_worth_for_chat_is_said_in_bits_per_byte(build_folder: Path, rewrite: Rewrite) -> None:
+    names = ("the public model", "pretrained here", "random weights")
+    models = [
+        {"name": name, "loss": {"value": 1.0 + place, "low": 0.9, "high": 1.1, "n": 58}}
+        for place, name in enumerate(names)
+    ]
+    found = {
+        "models": models,
+        "own_over_random": paired(-1.0, -1.2, -0.8, "better"),
+        "public_over_own": paired(-1.0, -1.1, -0.9, "better"),
+        "parameters": 1_310_000,
+    }
+    said = page_of(rewrite("chat/results.json", lambda results: results.update(pretraining=found))).text["chat"]
+    assert "pretraining here gained +1.000 (+0.800 to +1.200) bits per byte" in said
+    assert "random weights3.000" in said and "n 58" in said
+
+
 def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
     pairs = [
         {"id": str(n), "prompt": f"Which {n}? <i>", "chosen": "this <b>", "rejected": "that", "margin": n - 1.5, "before": 0.1, "after": 0.4}
