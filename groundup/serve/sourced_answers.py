@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent, FinishReason
 from groundup.engine.forced_tokens import logprob_of, scoring_request
 from groundup.engine.request import Request
@@ -95,10 +96,7 @@ class SourcedAnswer:
         """Yield the sentences of the model, each checked. Raises RequestError, ModelError."""
         lease = self._server.loaded_models.lease(alias.base, info, None)
         loaded = await self._resources.enter_async_context(lease)
-        reading, max_tokens = self.reading, self.request.config.max_tokens
-        given = await asyncio.to_thread(
-            prompted, loaded.engine, reading.question, reading.sources, reading.about, max_tokens
-        )
+        given = await asyncio.to_thread(_prompted, loaded.engine, self.reading, self.request.config.max_tokens)
         if isinstance(given, Omitted):
             yield given
             return
@@ -150,6 +148,14 @@ class SourcedAnswer:
                 async for index, event in answers:
                     logprobs[index] += logprob_of(event)
         return logprobs
+
+
+def _prompted(engine: Engine, reading: Reading, max_tokens: int) -> Prompted | Omitted:
+    """Return the prompt, with the masks of its constraint that take long, which the engine's steps would else wait for. Raises ModelError."""
+    given = prompted(engine, reading.question, reading.sources, reading.about, max_tokens)
+    if isinstance(given, Prompted):
+        given.quotable.prepare()
+    return given
 
 
 class SourcedText:
