@@ -17,7 +17,7 @@ from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.errors import require
 from groundup.retrieve.cite import Quote, best_quotes, coverage
-from groundup.retrieve.generation import Drafts, Omitted, Sentence, checking, prompted
+from groundup.retrieve.generation import Drafts, Omitted, Sentence, checked, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import Group, Keep, every, find, idf, question_terms, term_weights
@@ -168,6 +168,4 @@ def written(engine: Engine, reading: Reading, config: AskConfig) -> Iterator[Sen
     drafts, sampling = Drafts(), Sampling(temperature=0.0, max_tokens=given.max_tokens)
     for event in engine.complete(given.ids, sampling, given.constraint()):
         for draft in drafts.push(event):
-            *_, checked = checking(engine, given, draft, config.min_support)
-            assert checked is not None  # the last one
-            yield checked
+            yield checked(engine, given, draft, config.min_support)

@@ -1,11 +1,11 @@
 """Generation: a model's own sentences from passages, each checked when it is complete. The steps are apart, so that any engine can run them.
 
-    question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents -> Drafts: whole sentences -> checking -> Sentence, Omitted
+    question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents -> Drafts: whole sentences -> checked -> Sentence, Omitted
 
 `answer.ask` runs them one after another; a server runs each between steps of the answers of others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from groundup.engine.engine import ANSWER_SHARE, Engine
@@ -122,28 +122,37 @@ def prompted(
     )
 
 
-def checking(engine: Engine, given: Prompted, draft: Draft, min_support: float) -> Iterator[Sentence | Omitted | None]:
-    """Yield None after each pass of the model, and last the sentence with the number of the passage that supports it most, or why it is left out."""
+def checked(engine: Engine, given: Prompted, draft: Draft, min_support: float) -> Sentence | Omitted:
+    """Return a sentence with the number of the passage that supports it most, or why it is left out."""
+    allowed = citable(given, draft)
+    if isinstance(allowed, Omitted):
+        return allowed
+    passages = [given.passages[place] for place in allowed]
+    return judged(
+        given, draft, allowed, supports(engine, given.question, draft.before, draft.text, passages), min_support
+    )
+
+
+def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
+    """Return the places of the passages that have the facts and quotations of a sentence, or why it is left out."""
     sentence = draft.text
     if not draft.is_whole:
-        yield Omitted(sentence, "was not finished")
-        return
+        return Omitted(sentence, "was not finished")
     if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
-        yield Omitted(sentence, "is no whole sentence")
-        return
+        return Omitted(sentence, "is no whole sentence")
     missing = [missing_facts(sentence, passage) for passage in given.passages]
     allowed = [place for place, each in enumerate(missing) if not each]
     if not allowed:
         fewest = min(missing, key=lambda each: len(each))
-        yield Omitted(sentence, f"no passage has {', '.join(fewest)}")
-        return
-    found: list[float] = []
-    passages = [given.passages[place] for place in allowed]
-    for each in supports(engine, given.question, draft.before, sentence, passages):
-        found.append(each)
-        yield None
+        return Omitted(sentence, f"no passage has {', '.join(fewest)}")
+    return allowed
+
+
+def judged(
+    given: Prompted, draft: Draft, allowed: Sequence[int], found: Sequence[float], min_support: float
+) -> Sentence | Omitted:
+    """Return the sentence with the passage of `allowed` that supports it most; `found`: the support of each."""
     support, best = max(zip(found, allowed, strict=True))
     if support < min_support:
-        yield Omitted(sentence, f"no passage makes it more probable ({support:.2f} nats a token)")
-    else:
-        yield Sentence(sentence, given.numbers[best], support)
+        return Omitted(draft.text, f"no passage makes it more probable ({support:.2f} nats a token)")
+    return Sentence(draft.text, given.numbers[best], support)

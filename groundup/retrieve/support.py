@@ -7,10 +7,10 @@ said. Above zero the sentence follows from the passage rather than from what the
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from groundup.engine.engine import Engine
-from groundup.engine.score import score
+from groundup.engine.score import Pair, score
 from groundup.retrieve.passages import Passage
 from groundup.tokenizer.chat import Conversation, Message, render
 
@@ -35,15 +35,24 @@ def prompt_ids(engine: Engine, question: str, passages: Sequence[Passage]) -> li
     return render(asked(question, passages), engine.tokenizer, add_generation_prompt=True).ids
 
 
-def supports(engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage]) -> Iterator[float]:
-    """Yield the support of each passage for a sentence that follows the answer `before`, in nats a token: one pass of the model for each."""
+def supports(engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage]) -> list[float]:
+    """Return the support of each passage for a sentence that follows the answer `before`, in nats a token."""
+    pairs = support_pairs(engine, question, before, sentence, passages)
+    scored = score(engine.language_model(), pairs, compute=engine.compute) if passages else []
+    return differences(pairs, [each.logprob for each in scored])
+
+
+def support_pairs(engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage]) -> list[Pair]:
+    """Return what is scored: (context, sentence) without a passage, and with each of them."""
+    contexts = [prompt_ids(engine, question, given) for given in ([], *([passage] for passage in passages))]
     answer = engine.tokenizer.encode(before, starts=False) if before else []
     written = engine.tokenizer.encode(f" {sentence}" if before else sentence, starts=False)
+    return [([*context, *answer], written) for context in contexts]
 
-    def logprob(given: Sequence[Passage]) -> float:
-        pair = ([*prompt_ids(engine, question, given), *answer], written)
-        return score(engine.language_model(), [pair], compute=engine.compute)[0].logprob
 
-    alone = logprob([]) if passages else 0.0
-    for passage in passages:
-        yield (logprob([passage]) - alone) / max(1, len(written))
+def differences(pairs: Sequence[Pair], logprobs: Sequence[float]) -> list[float]:
+    """Return the support of each passage, of the ln P of each pair."""
+    if not logprobs:
+        return []
+    alone, *others = logprobs
+    return [(each - alone) / max(1, len(written)) for each, (_, written) in zip(others, pairs[1:], strict=True)]
