@@ -1,7 +1,8 @@
 """Citations: the sentences of passages that answer a question, and whether a sentence of a model says no more than a passage.
 
 A quotation is a span of a document: what is cited is cut out of its text, never written. A sentence that a model wrote may be cited with passage n
-only if its numbers, dates and names stand in passage n (`missing_facts`), and what it quotes, too; `support.py` says whether it supports it.
+only if its numbers, dates, names and addresses stand in passage n (`missing_facts`), and what it quotes, too, and if most of its words do
+(`new_words`): what a document orders, and does not say itself, is not shown. `support.py` says whether the passage supports it.
 """
 
 import re
@@ -15,13 +16,15 @@ from groundup.retrieve.quotes import quotations
 from groundup.retrieve.search import TITLE_WEIGHT, Group, occurrences
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.stop_words import STOP_WORDS
-from groundup.retrieve.terms import terms, words
+from groundup.retrieve.terms import stems, terms, words
 
 MAX_QUOTES = 3
 # Further sentences are quoted if they have at least this share of the best one's weight.
 MIN_OF_BEST = 0.7
 # A quotation is no longer: a "sentence" of a table may have a page.
 MAX_QUOTE_CHARACTERS = 600
+# A model's sentence has at most this share of words that neither its passage nor the question has.
+MAX_NEW_SHARE = 1 / 3
 _NUMBER_WORDS = (
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty"
     " fifty sixty seventy eighty ninety hundred thousand million billion dozen half twice"
@@ -29,6 +32,9 @@ _NUMBER_WORDS = (
 NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
 _DIGITS = re.compile(r"\d+(?:[.,:/\-]\d+)*")
 _WORD = re.compile(r"[^\W\d_][\w’'\-]*")
+_ADDRESS = re.compile(r"\w+://[^\s)>\]]+|[\w.+-]+@[\w-]+\.\w+|\b[\w-]{2,}(?:\.[\w-]{2,})+")
+_SOURCE_MARK = re.compile(r"\[\s*\d[\d\s,;–-]*\]")
+_MARKUP = re.compile(r"\]\s*\(|</?[a-z!][^>]*>?|[{}]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,12 @@ def _is_heading(text: str, title: str) -> bool:
 
 
 def facts(sentence: str) -> list[str]:
-    """Return the numbers, dates and names of a sentence: what must stand in a passage that it is cited with.
+    """Return the numbers, dates, names and addresses of a sentence: what must stand in a passage that it is cited with.
 
     >>> facts("In March, Ada paid 1,000 euros for two tickets.")
     ['1,000', 'March', 'Ada', 'two']
     """
-    found = _DIGITS.findall(sentence)
+    found = [*_DIGITS.findall(sentence), *_ADDRESS.findall(sentence)]
     listed = list(_WORD.finditer(sentence))
     for place, word in enumerate(listed):
         text = word[0]
@@ -105,8 +111,31 @@ def _is_stop_word(word: str) -> bool:
     return word.lower() in STOP_WORDS["en"]
 
 
+def fault_of(sentence: str) -> str:
+    """Return why a sentence of a model is not shown, whatever the passages say, or ""."""
+    if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
+        return "is no whole sentence"
+    said = "".join(sentence.split('"')[::2])
+    if _SOURCE_MARK.search(said):
+        return "has marks of sources, which only the code writes"
+    return "has a link, HTML or JSON" if _MARKUP.search(said) else ""
+
+
 def missing_facts(sentence: str, passage: Passage) -> list[str]:
     """Return the facts and quotations of a sentence that do not stand in a passage or the headings above it."""
     said = f" {' '.join(words(f'{passage.title} {passage.text}'))} "
     missing = [fact for fact in facts(sentence) if f" {' '.join(words(fact))} " not in said]
     return [*missing, *(quoted for quoted in quotations(sentence) if quoted not in passage.text)]
+
+
+def new_words(sentence: str, passage: Passage, question: str) -> list[str]:
+    """Return the words of a sentence that stand in neither passage nor question, if they are more than MAX_NEW_SHARE of its words; else none.
+
+    Words of grammar don't count.
+    """
+    language = passage.language
+    known = {*terms(f"{passage.title} {passage.text}", language), *terms(question, language)}
+    stops = STOP_WORDS.get(language, STOP_WORDS["en"])
+    said = [word for word in words(sentence) if word not in stops]
+    new = [word for word in said if stems([word], language)[0] not in known]
+    return new if len(new) > MAX_NEW_SHARE * len(said) else []

@@ -5,15 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from groundup.cli.main import run
-from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
-from groundup.model.config import ModelConfig
-from groundup.model.heads import LanguageModel, initialise
 from groundup.retrieve import answer as answering
 from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, Omitted, Sentence, ask
 from groundup.retrieve.cite import best_quotes, facts, missing_facts
@@ -21,26 +17,11 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.search import question_terms, search, term_weights
 from groundup.retrieve.support import prompt_ids, supports
-from groundup.tokenizer.fast import train_tokenizer
-from groundup.weights.model_io import open_model, save_model
+from groundup.weights.model_io import save_model
 
-from .conftest import BOILER, HOSTEL, Update
+from .conftest import BOILER, Update
 
 QUESTION = "How long does the warranty last?"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """A tiny model with random weights: it writes nonsense, which is what the checks are for."""
-    tokenizer = train_tokenizer([(BOILER + HOSTEL + 'It says "so". ') * 5], 500)
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size, context_tokens=1024, width=32, num_layers=1, num_heads=2, feedforward_width=64
-    )
-    model = LanguageModel(config)
-    initialise(model, torch.Generator().manual_seed(1))
-    folder, compute = tmp_path_factory.mktemp("saved") / "model", Compute(torch.device("cpu"))
-    save_model(model.eval(), folder, tokenizer)
-    return Engine(open_model(folder, compute), compute)
 
 
 def whole(index: Index, question: str, engine: Engine | None = None, config: AskConfig | None = None) -> Answer:

@@ -63,3 +63,11 @@ def test_sentences_end_at_full_stops_but_not_at_abbreviations_or_initials() -> N
         *("Dr. A. Lee paid 3.50 euros (approx. 4 dollars).", "Why?", "“No.”", "She left.", "A title"),
         *("- one", "- two\n東京です。", "はい。"),
     ]
+
+
+def test_each_row_of_a_table_is_a_sentence() -> None:
+    text = "Codes:\n| Code | Meaning |\n|---|---|\n| E1 | Tank empty. Fill it |\n| E4 | Jammed |\nCall us."
+    found = [text[start:end] for start, end in sentence_spans(text)]
+    assert found == [
+        *("Codes:", "| Code | Meaning |", "|---|---|", "| E1 | Tank empty. Fill it |", "| E4 | Jammed |", "Call us."),
+    ]
