@@ -97,7 +97,7 @@ def facts(sentence: str) -> list[str]:
     listed = list(_WORD.finditer(sentence))
     for place, word in enumerate(listed):
         text = word[0]
-        inner = any(character.isupper() for character in text[1:])
+        inner = any(character.isupper() or character in "_0123456789" for character in text[1:])
         following = listed[place + 1][0] if place + 1 < len(listed) else ""
         # The first word has its capital from its place, unless it begins a name of several words.
         is_first = place == 0 or re.search(r"[.!?:]\W*\Z", sentence[: word.start()]) is not None
@@ -119,6 +119,11 @@ def fault_of(sentence: str) -> str:
     if _SOURCE_MARK.search(said):
         return "has marks of sources, which only the code writes"
     return "has a link, HTML or JSON" if _MARKUP.search(said) else ""
+
+
+def objections(sentence: str, passage: Passage, question: str) -> list[str]:
+    """Return what of a sentence of a model a passage lacks, so that it can't be cited with it: facts, else too many words."""
+    return missing_facts(sentence, passage) or new_words(sentence, passage, question)
 
 
 def missing_facts(sentence: str, passage: Passage) -> list[str]:

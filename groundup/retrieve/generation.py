@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from groundup.engine.engine import ANSWER_SHARE, Engine
 from groundup.engine.events import ChatEvent
-from groundup.retrieve.cite import missing_facts
+from groundup.retrieve.cite import Quote, fault_of, objections
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.quotes import Quotable, QuoteConstraint
+from groundup.retrieve.quotes import MARK, Quotable, QuoteConstraint
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.support import prompt_ids, supports
 
@@ -45,6 +45,8 @@ class Prompted:
 
     question: str
     passages: tuple[Passage, ...]
+    quoted: tuple[str, ...]
+    """The quotations that the answer has already, each on one line."""
     numbers: tuple[int, ...]
     """Of each passage its number among the answer's sources."""
     ids: tuple[int, ...]
@@ -92,7 +94,12 @@ class Drafts:
 
 
 def prompted(
-    engine: Engine, question: str, sources: Sequence[Passage], about: Sequence[Passage], max_tokens: int
+    engine: Engine,
+    question: str,
+    sources: Sequence[Passage],
+    about: Sequence[Passage],
+    quotes: Sequence[Quote],
+    max_tokens: int,
 ) -> Prompted | Omitted:
     """Return the prompt of the sources that are `about` the question, as many as fit the model's context, the first ones first.
 
@@ -114,6 +121,7 @@ def prompted(
     return Prompted(
         question,
         tuple(given),
+        tuple(one_line(quote.text) for quote in quotes),
         tuple(numbers[: len(given)]),
         tuple(ids),
         quotable,
@@ -125,13 +133,13 @@ def prompted(
 def checking(engine: Engine, given: Prompted, draft: Draft, min_support: float) -> Iterator[Sentence | Omitted | None]:
     """Yield None after each pass of the model, and last the sentence with the number of the passage that supports it most, or why it is left out."""
     sentence = draft.text
-    if not draft.is_whole:
-        yield Omitted(sentence, "was not finished")
+    fault = fault_of(sentence) if draft.is_whole else "was not finished"
+    if any(one_line(sentence) in quoted for quoted in given.quoted):
+        fault = "is quoted already"
+    if fault:
+        yield Omitted(sentence, fault)
         return
-    if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
-        yield Omitted(sentence, "is no whole sentence")
-        return
-    missing = [missing_facts(sentence, passage) for passage in given.passages]
+    missing = [objections(sentence, passage, given.question) for passage in given.passages]
     allowed = [place for place, each in enumerate(missing) if not each]
     if not allowed:
         fewest = min(missing, key=lambda each: len(each))
@@ -146,4 +154,15 @@ def checking(engine: Engine, given: Prompted, draft: Draft, min_support: float) 
     if support < min_support:
         yield Omitted(sentence, f"no passage makes it more probable ({support:.2f} nats a token)")
     else:
-        yield Sentence(sentence, given.numbers[best], support)
+        yield Sentence(marked(sentence, given.passages[best]), given.numbers[best], support)
+
+
+def marked(sentence: str, passage: Passage) -> str:
+    """Return a sentence that the passage has word for word as the quotation that it is: its words, an order too, are the document's."""
+    is_copied = one_line(sentence) in one_line(passage.text) and MARK not in sentence.encode()
+    return f'"{sentence}"' if is_copied else sentence
+
+
+def one_line(text: str) -> str:
+    """Return a text with a single space for each run of spaces and line breaks."""
+    return " ".join(text.split())

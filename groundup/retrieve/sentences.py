@@ -1,7 +1,7 @@
 """Sentences of a text, as spans: by punctuation and by structure, with the usual abbreviations.
 
-A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list; a row of a
-table is one.
+A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list. A row of
+a table is one.
 """
 
 import re

@@ -91,7 +91,7 @@ class SourcedAnswer:
         loaded = await self._resources.enter_async_context(lease)
         reading, max_tokens = self.reading, self.request.config.max_tokens
         given = await asyncio.to_thread(
-            prompted, loaded.engine, reading.question, reading.sources, reading.about, max_tokens
+            prompted, loaded.engine, reading.question, reading.sources, reading.about, reading.quotes, max_tokens
         )
         if isinstance(given, Omitted):
             yield given

@@ -1,6 +1,7 @@
 """Faults: kills at any moment, several processes, full disks, damaged files. An index holds whole documents, or one sentence says what is wrong."""
 
 import contextlib
+import io
 import os
 import random
 import resource
@@ -269,8 +270,11 @@ def test_an_answer_that_has_no_room_leaves_the_one_before(index: Index, tmp_path
     before = saved.read_bytes()
 
     def again() -> None:
-        if run(["ask", str(index.folder), "How often is the filter cleaned?", "--out", str(saved)]) == 2:
-            raise DiskError("No space left", fix="")
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            code = run(["ask", str(index.folder), "How often is the filter cleaned?", "--out", str(saved)])
+        assert code == 2 and "Traceback" not in said.getvalue()
+        raise DiskError(said.getvalue(), fix="")
 
     assert with_full_disk(again, 100) == REFUSED
     assert saved.read_bytes() == before and [each.name for each in tmp_path.glob("*answer*")] == ["answer.json"]

@@ -128,7 +128,7 @@ def trained_to_lie(quotable: Quotable, tokenizer: Tokenizer, draw: random.Random
     model.eval()
     begin = tokenizer.encode("It says")
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def prefer(answers: Sequence[bytes]) -> Tensor:
         rows = [begin + tokenizer.encode(answer.decode("utf-8", "ignore")) for answer in answers]
         width = max(map(len, rows))
