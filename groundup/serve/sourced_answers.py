@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from groundup.engine.events import ChatEvent
+from groundup.engine.events import ChatEvent, FinishReason
 from groundup.engine.request import Request
 from groundup.engine.stream import earliest, longest_beginning
 from groundup.retrieve.answer import Answer, AskConfig, Part, Reading, part_text, read
@@ -22,7 +22,7 @@ from groundup.retrieve.search import Keep, every
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.request_preparation import sampling_of
-from groundup.serve.requests import Options
+from groundup.serve.requests import Options, RequestError
 from groundup.serve.server import Server
 from groundup.serve.streaming import RequestTimer
 
@@ -51,9 +51,13 @@ class AskRequest:
 async def sourced_answer(server: Server, request: AskRequest, resources: contextlib.AsyncExitStack) -> "SourcedAnswer":
     """Return an answer to be iterated over, once the documents were searched. It holds what it needs, as the model, in `resources`.
 
-    Raises RequestError (503) where the server is too busy for the model's part, FormatError for a damaged index.
+    Raises RequestError for a model that does not chat, and (503) where the server is too busy for it; FormatError for a damaged index.
     """
     if request.writer is not None:
+        alias, info = request.writer
+        if not info.chats:
+            what = "answers only from what it has learnt: it is no chat model, and answers from documents need one"
+            raise RequestError(f'"{alias.name}" {what}', param="model")
         server.worker.admit(1)
     question = request.question[:MAX_QUESTION_CHARACTERS]
     reading = await server.indexes.use(request.index, lambda index: read(index, question, request.config, request.keep))
@@ -137,7 +141,9 @@ class SourcedText:
         self.last_events: dict[int, ChatEvent] = {}
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
-        stop = self.answer.request.options.stop or ()
+        """Yield the events. "length" is for the client's own limit: what is cut off at ours is left out, as what fails a check."""
+        options = self.answer.request.options
+        stop = options.stop or ()
         text, sent = "", 0
         async for part in self.answer:
             is_last = isinstance(part, Answer)
@@ -148,7 +154,8 @@ class SourcedText:
             start = earliest(text, stop)
             end = len(text) - (0 if is_last else longest_beginning(text, stop)) if start is None else start
             model, is_stopped = self.answer.last_event, start is not None
-            reason = "stop" if is_stopped else model.finish_reason if is_last else None
+            is_cut = is_last and not is_stopped and options.max_tokens is not None and model.finish_reason == "length"
+            reason: FinishReason | None = "length" if is_cut else "stop" if is_last or is_stopped else None
             event = replace(model, text=text[sent:end], finish_reason=reason)
             if reason is not None:
                 self.last_events[0] = event

@@ -8,7 +8,7 @@ import os
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import Keep
@@ -17,14 +17,14 @@ from groundup.serve.fields import Body
 RECENT_DAYS = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 31.0, "year": 366.0}
 
 
-def _day(text: str) -> date:
+def _day(value: object) -> date:
     try:
-        return datetime.strptime(text, "%m/%d/%Y").date()
+        return datetime.strptime(str(value), "%m/%d/%Y").date()
     except ValueError:
         raise ValueError("expected a day as MM/DD/YYYY") from None
 
 
-Day = Annotated[str, AfterValidator(_day)]
+Day = Annotated[date, BeforeValidator(_day)]
 
 
 class SearchFilters(Body):
@@ -69,12 +69,7 @@ class SearchFilters(Body):
         if changed is None or (recent and now - changed > timedelta(days=RECENT_DAYS[recent])):
             return False
         day = changed.date()
-        return all(day > _as_day(each) for each in after) and all(day < _as_day(each) for each in before)
-
-
-def _as_day(value: object) -> date:
-    assert isinstance(value, date)  # by its validator
-    return value
+        return all(day > each for each in after) and all(day < each for each in before)
 
 
 def changed_at(passage: Passage) -> datetime | None:

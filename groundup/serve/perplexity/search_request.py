@@ -58,7 +58,7 @@ class WebSearchOptions(Body):
     search_context_size: Size = "medium"
 
 
-class ChatBody(SearchFilters, CompletionFields):  # type: ignore[misc]
+class ChatBody(SearchFilters, CompletionFields):
     """The body of /chat/completions. `index` is ours."""
 
     model: str = Field(DEFAULT_MODEL, min_length=1)
@@ -86,7 +86,7 @@ def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
         _asked(body.messages, "messages"),
         not body.disable_search,
         body.index,
-        body,
+        SearchFilters.model_construct(**{name: getattr(body, name) for name in SearchFilters.model_fields}),
         body.web_search_options.search_context_size,
         body.num_search_results,
         body.options(limit),
