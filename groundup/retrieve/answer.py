@@ -162,7 +162,7 @@ def read(index: Index, question: str, config: AskConfig, keep: Keep = every) -> 
     share = max(shares, default=0.0)
     is_there = bool(shares) and share >= config.min_coverage
     about = [passage for passage, each in zip(found.passages, shares, strict=True) if each >= config.min_coverage]
-    quotes = best_quotes(found.passages, weights) if is_there else []
+    quotes = best_quotes(found.passages, weights, about) if is_there else []
     return Reading(question, share, found.passages, tuple(about), tuple(quotes), found.outdated)
 
 

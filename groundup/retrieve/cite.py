@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from groundup.retrieve.passages import Passage
+from groundup.retrieve.passages import Passage, heading_of
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.search import TITLE_WEIGHT, Group, occurrences
 from groundup.retrieve.sentences import sentence_spans
@@ -33,6 +33,7 @@ NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
 _DIGITS = re.compile(r"\d+(?:[.,:/\-]\d+)*")
 _WORD = re.compile(r"[^\W\d_][\w’'\-]*")
 _ADDRESS = re.compile(r"\w+://[^\s)>\]]+|[\w.+-]+@[\w-]+\.\w+|\b[\w-]{2,}(?:\.[\w-]{2,})+")
+_RULE = re.compile(r"\s*\|[\s:|\-]+\|[ \t]*(?:\n|\Z)")
 _SOURCE_MARK = re.compile(r"\[\s*\d[\d\s,;–-]*\]")
 _MARKUP = re.compile(r"\]\s*\(|</?[a-z!][^>]*>?|[{}]", re.IGNORECASE)
 
@@ -64,18 +65,22 @@ def coverage(
     return matched / max(1e-9, sum(weights.values()) + unknown)
 
 
-def best_quotes(passages: Sequence[Passage], weights: dict[Group, float]) -> list[Quote]:
-    """Return the sentences that have most of what a question is about, at most MAX_QUOTES, best first. Headings are not quoted."""
+def best_quotes(passages: Sequence[Passage], weights: dict[Group, float], among: Sequence[Passage]) -> list[Quote]:
+    """Return the sentences of the passages `among` these that have most of what a question is about, at most MAX_QUOTES, best first.
+
+    Headings and heads of tables are not quoted, but count for what stands below them.
+    """
     found: list[tuple[float, Quote]] = []
     best_score = max((passage.score for passage in passages), default=0.0)
     for number, passage in enumerate(passages, start=1):
         title = Counter(terms(passage.title, passage.language))
         for start, end in sentence_spans(passage.text):
             text = passage.text[start:end]
-            if end - start > MAX_QUOTE_CHARACTERS or _is_heading(text, passage.title):
+            if _is_heading(text, passage.text[end:], passage.title):
+                title += Counter(terms(text, passage.language))
                 continue
             share = coverage(weights, 0.0, Counter(terms(text, passage.language)), title)
-            if share > 0:
+            if share > 0 and end - start <= MAX_QUOTE_CHARACTERS and passage in among:
                 quote = Quote(text, number, passage.start + start, passage.start + end)
                 found.append((share * (1 + passage.score / max(best_score, 1e-9)), quote))
     found.sort(key=lambda each: (-each[0], each[1].source, each[1].start))
@@ -83,8 +88,14 @@ def best_quotes(passages: Sequence[Passage], weights: dict[Group, float]) -> lis
     return list({quote.text: quote for quote in reversed(kept)}.values())[::-1][:MAX_QUOTES]
 
 
-def _is_heading(text: str, title: str) -> bool:
-    return text.startswith("#") or text.strip("=-# \n") in title.split(" > ")
+def _is_heading(text: str, following: str, title: str) -> bool:
+    """Whether a sentence of a passage is a heading or the head of a table."""
+    if text.startswith("#") or text.strip("=-# \n") in title.split(" > "):
+        return True
+    if text.startswith("|"):
+        return _RULE.match(following) is not None
+    # A line of its own that says a value, as "Weight: 7 kg", is none.
+    return bool(following.strip() and heading_of(text)[1]) and not re.search(r"[:\t]|\d\s*[^\W\d]", text)
 
 
 def facts(sentence: str) -> list[str]:
@@ -96,7 +107,7 @@ def facts(sentence: str) -> list[str]:
     found = [*_DIGITS.findall(sentence), *_ADDRESS.findall(sentence)]
     listed = list(_WORD.finditer(sentence))
     for place, word in enumerate(listed):
-        text = word[0]
+        text = re.sub(r"['’]s?\Z", "", word[0])
         inner = any(character.isupper() or character in "_0123456789" for character in text[1:])
         following = listed[place + 1][0] if place + 1 < len(listed) else ""
         # The first word has its capital from its place, unless it begins a name of several words.

@@ -45,8 +45,8 @@ class Prompted:
 
     question: str
     passages: tuple[Passage, ...]
-    quoted: tuple[str, ...]
-    """The quotations that the answer has already, each on one line."""
+    quoted: str
+    """The answer's first quotation, on one line; "": it has none."""
     numbers: tuple[int, ...]
     """Of each passage its number among the answer's sources."""
     ids: tuple[int, ...]
@@ -121,7 +121,7 @@ def prompted(
     return Prompted(
         question,
         tuple(given),
-        tuple(one_line(quote.text) for quote in quotes),
+        one_line(quotes[0].text) if quotes else "",
         tuple(numbers[: len(given)]),
         tuple(ids),
         quotable,
@@ -134,8 +134,8 @@ def checking(engine: Engine, given: Prompted, draft: Draft, min_support: float) 
     """Yield None after each pass of the model, and last the sentence with the number of the passage that supports it most, or why it is left out."""
     sentence = draft.text
     fault = fault_of(sentence) if draft.is_whole else "was not finished"
-    if any(one_line(sentence) in quoted for quoted in given.quoted):
-        fault = "is quoted already"
+    if one_line(sentence) in given.quoted:
+        fault = "is the first quotation"
     if fault:
         yield Omitted(sentence, fault)
         return

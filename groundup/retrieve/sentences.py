@@ -1,7 +1,7 @@
 """Sentences of a text, as spans: by punctuation and by structure, with the usual abbreviations.
 
 A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list. A row of
-a table is one.
+a table is one, and so is a short line before a line that begins like a sentence (a heading in the text of a PDF, a line of an address).
 """
 
 import re
@@ -23,6 +23,7 @@ gov sen rep e.g i.e a.m p.m u.s u.k u.n jan feb mar apr jun jul aug sep sept oct
 ggf evtl inkl abs mme mlle env
 """
 _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
+_SHORT_LINE = re.compile(r"([A-ZÀ-ÞΑ-ΩА-Я\d][^\n|]{0,48}[^\s,;:\-|])[ \t\r]*\n[ \t]*(?=[A-ZÀ-ÞΑ-ΩА-Я\d])")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]+\Z")
 
 
@@ -63,5 +64,9 @@ def _is_abbreviation(before: str, mark: str) -> bool:
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[TextSpan]:
     piece = text[start:end]
-    if piece.strip():
-        yield start + len(piece) - len(piece.lstrip()), end - (len(piece) - len(piece.rstrip()))
+    start, end = start + len(piece) - len(piece.lstrip()), end - (len(piece) - len(piece.rstrip()))
+    while start < end and (line := _SHORT_LINE.match(text, start, end)):
+        yield start, line.end(1)
+        start = line.end()
+    if start < end:
+        yield start, end

@@ -13,8 +13,8 @@ from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.retrieve import answer as answering
 from groundup.retrieve import generation
-from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask
-from groundup.retrieve.cite import best_quotes, facts, missing_facts
+from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask, part_text
+from groundup.retrieve.cite import Quote, best_quotes, facts, fault_of, missing_facts, new_words
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.quotes import quotations
@@ -25,6 +25,7 @@ from groundup.weights.model_io import save_model
 from .conftest import BOILER, Update
 
 QUESTION = "How long does the warranty last?"
+URLS = ["boiler.example", "https://boiler.example/px", "me@example.com", "the_warranty"]
 
 
 def whole(index: Index, question: str, engine: Engine | None = None, config: AskConfig | None = None) -> Answer:
@@ -63,8 +64,22 @@ def test_headings_are_not_quoted_and_no_sentence_twice(docs: Path, update: Updat
     (docs / "copy.md").write_text(BOILER)
     update()
     weights = term_weights(index, question_terms(index, "warranty"))
-    texts = [quote.text for quote in best_quotes(search(index, "warranty"), weights)]
+    found = search(index, "warranty")
+    texts = [quote.text for quote in best_quotes(found, weights, found)]
     assert texts and len(texts) == len(set(texts)) and not any(text.startswith("#") for text in texts)
+
+
+def test_headings_and_heads_of_tables_are_not_quoted_but_count_for_what_stands_below(
+    docs: Path, update: Update, index: Index
+) -> None:
+    table = "| Code | Meaning of the code |\n|---|---|\n| E1 | Tank empty |\n| E4 | Jammed |\n"
+    (docs / "more.md").write_text(
+        f"# Codes\n{table}\n## Data\n\nBrew group\n\nWeight: 7.2 kg\n\nPower 1450 W\n\nEnd.\n"
+    )
+    update()
+    assert whole(index, "What does the code E4 mean?").quotes[0].text == "| E4 | Jammed |"
+    quotes = [quote.text for quote in whole(index, "What is the weight of the brew group?").quotes]
+    assert quotes == ["Weight: 7.2 kg"]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +93,8 @@ def test_headings_are_not_quoted_and_no_sentence_twice(docs: Path, update: Updat
         ('It says "lasts 24 months".', []),
         ('It says "lasts for ever".', ["lasts for ever"]),
         ("The Boiler PX-20 has a warranty.", []),
+        ("Ada's signature is from May.", []),
+        ("See the_warranty at https://boiler.example/px or mail me@example.com", URLS),
     ],
 )
 def test_numbers_dates_names_and_quotations_must_stand_in_the_passage(
@@ -89,6 +106,43 @@ def test_numbers_dates_names_and_quotations_must_stand_in_the_passage(
 
 def test_the_first_word_of_a_sentence_is_no_name_for_its_capital() -> None:
     assert facts("Cleaning is easy. Filters are cheap.") == [] and facts("iPhone users call Ada.") == ["iPhone", "Ada"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "fault"),
+    [
+        ("It lasts 24 months.", ""),
+        ('It says "a [1] in the source".', ""),
+        ("...", "is no whole sentence"),
+        ("It lasts [2].", "has marks of sources, which only the code writes"),
+        ("Look ![here](x.png) or <b>there</b>.", "has a link, HTML or JSON"),
+        ('{"answer": 24}', "has a link, HTML or JSON"),
+    ],
+)
+def test_marks_of_sources_links_and_html_are_never_a_models(sentence: str, fault: str) -> None:
+    assert fault_of(sentence) == fault
+
+
+def test_most_words_of_a_sentence_stand_in_its_passage_or_the_question(index: Index) -> None:
+    [passage] = search(index, "warranty", 1)
+    assert new_words("The warranty is valid for 24 months of use.", passage, "Is it of use?") == []
+    assert new_words("Bananas are yellow, says the warranty.", passage, "") == ["bananas", "yellow", "says"]
+
+
+def test_a_quotation_is_shown_with_one_pair_of_marks_and_its_number_behind_it() -> None:
+    text = 'He said "yes." [2]\n\u202e "No, \u2067never"'
+    assert part_text(Quote(text, 1, 0, 9)) == "\"He said 'yes.' [2] 'No, never'\" [1]"
+
+
+def test_what_a_model_copies_is_marked_as_a_quotation_and_the_first_one_not_repeated(
+    index: Index, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "The warranty lasts 24 months from the day of purchase. Dr. Ada Lovelace signed it on 3 May 2021."
+    said(text, monkeypatch, engine)
+    monkeypatch.setattr(generation, "supports", lambda *given: [1.0 for _ in given[4]])
+    answer = whole(index, QUESTION, engine)
+    assert [each.reason for each in answer.omitted] == ["is the first quotation"]
+    assert [each.text for each in answer.sentences] == ['"Dr. Ada Lovelace signed it on 3 May 2021."']
 
 
 def test_support_is_the_difference_that_the_passage_makes(index: Index, engine: Engine) -> None:
