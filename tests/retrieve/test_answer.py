@@ -25,7 +25,7 @@ from groundup.weights.model_io import save_model
 from .conftest import BOILER, Update
 
 QUESTION = "How long does the warranty last?"
-URLS = ["boiler.example", "https://boiler.example/px", "me@example.com", "the_warranty"]
+URLS = ["https://boiler.example/px", "me@example.com", "warranty_says"]
 
 
 def whole(index: Index, question: str, engine: Engine | None = None, config: AskConfig | None = None) -> Answer:
@@ -94,7 +94,7 @@ def test_headings_and_heads_of_tables_are_not_quoted_but_count_for_what_stands_b
         ('It says "lasts for ever".', ["lasts for ever"]),
         ("The Boiler PX-20 has a warranty.", []),
         ("Ada's signature is from May.", []),
-        ("See the_warranty at https://boiler.example/px or mail me@example.com", URLS),
+        ("See warranty_says at https://boiler.example/px or mail me@example.com", URLS),
     ],
 )
 def test_numbers_dates_names_and_quotations_must_stand_in_the_passage(
