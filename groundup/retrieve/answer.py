@@ -8,9 +8,10 @@ answer. Whether the documents hold one is decided by how much of the question's 
 included. A sentence that fails a check is left out, and named in `omitted` with the reason.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from groundup.engine.engine import Engine
@@ -20,7 +21,7 @@ from groundup.retrieve.cite import Quote, best_quotes, coverage
 from groundup.retrieve.generation import Drafts, Omitted, Sentence, checked, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.search import Group, Keep, every, find, idf, question_terms, term_weights
+from groundup.retrieve.search import Group, Keep, every, find, idf, is_current, question_terms, term_weights
 from groundup.retrieve.terms import terms
 
 NOT_FOUND = "Not found in your documents."
@@ -93,14 +94,19 @@ class Answer:
         }
 
 
+# Marks that turn the direction of the characters behind them, which would be the number of the source, too.
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 Part = Quote | Sentence | Omitted | Answer
 
 
 def part_text(part: Quote | Sentence) -> str:
-    """Return a quotation or a sentence with the number of its source; a quotation's line breaks are spaces here."""
-    if isinstance(part, Quote):
-        return f'"{" ".join(part.text.split())}" [{part.source}]'
-    return f"{part.text} [{part.source}]"
+    """Return a quotation or a sentence with the number of its source.
+
+    A quotation's line breaks are spaces here and its marks " are ', so that it can't end early; nothing turns the direction of what follows.
+    """
+    text = " ".join(_DIRECTIONS.sub("", part.text).split())
+    quoted = text.replace('"', "'")
+    return f'"{quoted}" [{part.source}]' if isinstance(part, Quote) else f"{text} [{part.source}]"
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,20 @@ def ask(index: Index, question: str, engine: Engine | None = None, config: AskCo
     for part in written(engine, reading, config) if engine and reading.about else ():
         yield part
         made.append(part)
-    yield reading.answer(made)
+    yield changed_since(index, reading.answer(made))
+
+
+def changed_since(index: Index, answer: Answer) -> Answer:
+    """Return an answer whose `outdated` also names the cited files that were changed or deleted while it was written."""
+    sources = dict.fromkeys(
+        (source.file, source.sha256) for number in answer.cited for source in [answer.sources[number - 1]]
+    )
+    changed = [
+        file
+        for file, sha256 in sources
+        if not is_current(index, file) or (index.file_state(file) or "")[1:] != (sha256,)
+    ]
+    return replace(answer, outdated=tuple(dict.fromkeys([*answer.outdated, *changed])))
 
 
 def read(index: Index, question: str, config: AskConfig, keep: Keep = every) -> Reading:
@@ -143,7 +162,7 @@ def read(index: Index, question: str, config: AskConfig, keep: Keep = every) -> 
     share = max(shares, default=0.0)
     is_there = bool(shares) and share >= config.min_coverage
     about = [passage for passage, each in zip(found.passages, shares, strict=True) if each >= config.min_coverage]
-    quotes = best_quotes(found.passages, weights) if is_there else []
+    quotes = best_quotes(found.passages, weights, about) if is_there else []
     return Reading(question, share, found.passages, tuple(about), tuple(quotes), found.outdated)
 
 
@@ -161,7 +180,7 @@ def coverages(index: Index, passages: Sequence[Passage], question: str) -> tuple
 
 def written(engine: Engine, reading: Reading, config: AskConfig) -> Iterator[Sentence | Omitted]:
     """Yield the sentences that the model writes from the sources, each checked when it is complete."""
-    given = prompted(engine, reading.question, reading.sources, reading.about, config.max_tokens)
+    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, config.max_tokens)
     if isinstance(given, Omitted):
         yield given
         return

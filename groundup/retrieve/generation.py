@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from groundup.engine.engine import ANSWER_SHARE, Engine
 from groundup.engine.events import ChatEvent
-from groundup.retrieve.cite import missing_facts
+from groundup.retrieve.cite import Quote, fault_of, objections
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.quotes import Quotable, QuoteConstraint
+from groundup.retrieve.quotes import MARK, Quotable, QuoteConstraint
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.support import prompt_ids, supports
 
@@ -45,6 +45,8 @@ class Prompted:
 
     question: str
     passages: tuple[Passage, ...]
+    quoted: str
+    """The answer's first quotation, on one line; "": it has none."""
     numbers: tuple[int, ...]
     """Of each passage its number among the answer's sources."""
     ids: tuple[int, ...]
@@ -92,7 +94,12 @@ class Drafts:
 
 
 def prompted(
-    engine: Engine, question: str, sources: Sequence[Passage], about: Sequence[Passage], max_tokens: int
+    engine: Engine,
+    question: str,
+    sources: Sequence[Passage],
+    about: Sequence[Passage],
+    quotes: Sequence[Quote],
+    max_tokens: int,
 ) -> Prompted | Omitted:
     """Return the prompt of the sources that are `about` the question, as many as fit the model's context, the first ones first.
 
@@ -114,6 +121,7 @@ def prompted(
     return Prompted(
         question,
         tuple(given),
+        one_line(quotes[0].text) if quotes else "",
         tuple(numbers[: len(given)]),
         tuple(ids),
         quotable,
@@ -136,11 +144,12 @@ def checked(engine: Engine, given: Prompted, draft: Draft, min_support: float) -
 def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
     """Return the places of the passages that have the facts and quotations of a sentence, or why it is left out."""
     sentence = draft.text
-    if not draft.is_whole:
-        return Omitted(sentence, "was not finished")
-    if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
-        return Omitted(sentence, "is no whole sentence")
-    missing = [missing_facts(sentence, passage) for passage in given.passages]
+    fault = fault_of(sentence) if draft.is_whole else "was not finished"
+    if one_line(sentence) in given.quoted:
+        fault = "is the first quotation"
+    if fault:
+        return Omitted(sentence, fault)
+    missing = [objections(sentence, passage, given.question) for passage in given.passages]
     allowed = [place for place, each in enumerate(missing) if not each]
     if not allowed:
         fewest = min(missing, key=lambda each: len(each))
@@ -155,4 +164,15 @@ def judged(
     support, best = max(zip(found, allowed, strict=True))
     if support < min_support:
         return Omitted(draft.text, f"no passage makes it more probable ({support:.2f} nats a token)")
-    return Sentence(draft.text, given.numbers[best], support)
+    return Sentence(marked(draft.text, given.passages[best]), given.numbers[best], support)
+
+
+def marked(sentence: str, passage: Passage) -> str:
+    """Return a sentence that the passage has word for word as the quotation that it is: its words, an order too, are the document's."""
+    is_copied = one_line(sentence) in one_line(passage.text) and MARK not in sentence.encode()
+    return f'"{sentence}"' if is_copied else sentence
+
+
+def one_line(text: str) -> str:
+    """Return a text with a single space for each run of spaces and line breaks."""
+    return " ".join(text.split())

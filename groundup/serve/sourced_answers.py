@@ -152,7 +152,7 @@ class SourcedAnswer:
 
 def _prompted(engine: Engine, reading: Reading, max_tokens: int) -> Prompted | Omitted:
     """Return the prompt, with the masks of its constraint that take long, which the engine's steps would else wait for. Raises ModelError."""
-    given = prompted(engine, reading.question, reading.sources, reading.about, max_tokens)
+    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, max_tokens)
     if isinstance(given, Prompted):
         given.quotable.prepare()
     return given
