@@ -8,7 +8,7 @@ from typer import Argument, Option
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.generate import terminal_safe
-from groundup.cli.search import IndexArgument, say_outdated
+from groundup.cli.search import ByOption, IndexArgument, say_outdated
 
 if TYPE_CHECKING:
     from groundup.retrieve.answer import Answer, Part
@@ -20,6 +20,7 @@ def command(
     model: Annotated[
         str | None, Option("--model", help="A model that also answers in its own words; default: quotations only.")
     ] = None,
+    by: ByOption = "auto",
     count: Annotated[int, Option("--count", "-k", min=1, max=50, help="How many passages are read.")] = 5,
     min_coverage: Annotated[
         float | None,
@@ -52,11 +53,13 @@ def command(
     """
     from groundup.retrieve.answer import MIN_COVERAGE, Answer, AskConfig, ask
     from groundup.retrieve.index import Index
+    from groundup.retrieve.rankings import ranking_of, vectors_for
     from groundup.retrieve.saved import save_answer, saved_plain
 
     config = AskConfig(count, MIN_COVERAGE if min_coverage is None else min_coverage, max_tokens=max_tokens)
     with Index(index) as opened:
-        for part in ask(opened, question, _engine(model, device, precision), config):
+        rank_by = ranking_of(by, vectors_for(by, index, device, console_progress()))
+        for part in ask(opened, question, _engine(model, device, precision), config, rank_by):
             if not as_json:
                 _show(part)
         assert isinstance(part, Answer)

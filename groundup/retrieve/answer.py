@@ -20,7 +20,7 @@ from groundup.retrieve.cite import Quote, best_quotes, coverage, missing_facts
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.quotes import Quotable, QuoteConstraint
-from groundup.retrieve.search import Group, find, idf, question_terms, term_weights
+from groundup.retrieve.search import Group, Ranking, find, idf, question_terms, term_weights
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.support import prompt_ids, supports
 from groundup.retrieve.terms import terms
@@ -124,10 +124,16 @@ def part_text(part: Quote | Sentence) -> str:
     return f"{part.text} [{part.source}]"
 
 
-def ask(index: Index, question: str, engine: Engine | None = None, config: AskConfig | None = None) -> Iterator[Part]:
+def ask(
+    index: Index,
+    question: str,
+    engine: Engine | None = None,
+    config: AskConfig | None = None,
+    rank_by: Ranking | None = None,
+) -> Iterator[Part]:
     """Yield the parts of an answer as they are made, and last the `Answer`. Raises ConfigError, FormatError, ModelError."""
     config = config or AskConfig()
-    found = find(index, question, config.passages)
+    found = find(index, question, config.passages, rank_by)
     shares, weights = coverages(index, found.passages, question)
     share = max(shares, default=0.0)
     if not shares or share < config.min_coverage:
