@@ -36,7 +36,7 @@ from groundup.progress import Silent
 from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.cite import missing_facts
 from groundup.retrieve.index import Index
-from groundup.retrieve.search import Ranking, find
+from groundup.retrieve.search import find
 from groundup.retrieve.vectors import Vectors, about, embed_with, make_vectors
 from groundup.tokenizer.chat import Conversation, Message
 
@@ -87,10 +87,10 @@ def said(engine: Engine, question: str, passage: str = "") -> str:
     return "".join(event.text for event in engine.chat(conversation, SHORT)).strip()
 
 
-def written(index: Index, engine: Engine, asked: Asked, rank_by: Ranking | None) -> Written:
+def written(index: Index, engine: Engine, asked: Asked, vectors: Vectors) -> Written:
     """Ask a question in the three ways."""
-    best = find(index, asked.question, 1, rank_by).passages
-    *_, answer = ask(index, asked.question, engine, ALL, rank_by)
+    best = find(index, asked.question, 1, vectors.mixture()).passages
+    *_, answer = ask(index, asked.question, engine, ALL, rank_by=vectors.mixture(), vectors=vectors)
     assert isinstance(answer, Answer)
     alone, given = said(engine, asked.question), said(engine, asked.question, best[0].text if best else "")
     return Written(asked, alone, given, answer)
@@ -183,9 +183,9 @@ def main() -> None:
         known = about(index.folder)
         assert known is not None
         with index:
-            mixture = Vectors(known, embed).mixture()
+            vectors = Vectors(known, embed)
             for number, each in enumerate(texts.asked[: options.questions]):
-                rows.append(written(index, engine, each, mixture))
+                rows.append(written(index, engine, each, vectors))
                 if number % 10 == 9:
                     print(f"{number + 1} questions", file=sys.stderr, flush=True)
     default = AskConfig().min_support

@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from groundup.fetch import fetch_package, members
@@ -79,13 +80,16 @@ def papers(count: int) -> list[Texts]:
 
 def bank() -> list[Texts]:
     """The bank's help documents, each with its title, and the customers' cases."""
-    [listed] = members(fetch_package(*INSPECT_EVALS), "*tau2/data/domains/banking_knowledge/documents.json.gz")
-    documents = json.loads(gzip.decompress(listed.read()))
-    [cases] = members(fetch_package(*INSPECT_EVALS), "*tau2/data/domains/banking_knowledge/tasks.json")
+    found = {
+        Path(member.name).name: member.read()
+        for kind in ("documents.json.gz", "tasks.json")
+        for member in members(fetch_package(*INSPECT_EVALS), f"*tau2/data/domains/banking_knowledge/{kind}")
+    }
+    documents, cases = json.loads(gzip.decompress(found["documents.json.gz"])), json.loads(found["tasks.json"])
     numbers = {each["id"]: number for number, each in enumerate(documents)}
     asked = [
         Asked(case["user_scenario"]["instructions"], frozenset(numbers[name] for name in case["required_documents"]))
-        for case in json.loads(cases.read())
+        for case in cases
     ]
     return [Texts(tuple(f"# {each['title']}\n\n{each['content']}" for each in documents), tuple(asked))]
 
@@ -100,6 +104,15 @@ def boolq(count: int) -> list[Texts]:
             asked.append(Asked(row["question"], frozenset([numbers.setdefault(row["passage"], len(numbers))])))
     random.Random(SEED).shuffle(asked)
     return [Texts(tuple(numbers), tuple(asked[:count]))]
+
+
+def customers() -> list[str]:
+    """What customers of an airline and of a shop call for: no questions of any set here."""
+    found = []
+    for member in members(fetch_package(*INSPECT_EVALS), "*tau2/data/domains/*/tasks.json"):
+        if "/airline/" in member.name or "/retail/" in member.name:
+            found += [each["user_scenario"]["instructions"]["reason_for_call"] for each in json.loads(member.read())]
+    return found
 
 
 def word_grams(texts: Sequence[str]) -> list[set[tuple[str, ...]]]:

@@ -22,14 +22,14 @@ def command(
     ] = None,
     by: ByOption = "auto",
     count: Annotated[int, Option("--count", "-k", min=1, max=50, help="How many passages are read.")] = 5,
-    min_coverage: Annotated[
+    min_evidence: Annotated[
         float | None,
         Option(
-            "--min-coverage",
+            "--min-evidence",
             min=0,
             max=1,
-            help="Share of the question that a passage must have, else: not found.",
-            show_default="0.5",
+            help="What must speak for a passage (docs/retrieve.md), else: not found.",
+            show_default="0.5 by words, 0.325 with vectors",
         ),
     ] = None,
     max_tokens: Annotated[int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")] = 128,
@@ -51,15 +51,16 @@ def command(
         groundup ask manuals.index "How long is the warranty?" --model smollm2-135m-instruct --out answer.json
         groundup verify answer.json
     """
-    from groundup.retrieve.answer import MIN_COVERAGE, Answer, AskConfig, ask
+    from groundup.retrieve.answer import Answer, AskConfig, ask
     from groundup.retrieve.index import Index
     from groundup.retrieve.rankings import ranking_of, vectors_for
     from groundup.retrieve.saved import save_answer, saved_plain
 
-    config = AskConfig(count, MIN_COVERAGE if min_coverage is None else min_coverage, max_tokens=max_tokens)
+    config = AskConfig(count, min_evidence, max_tokens=max_tokens)
     with Index(index) as opened:
-        rank_by = ranking_of(by, vectors_for(by, index, device, console_progress()))
-        for part in ask(opened, question, _engine(model, device, precision), config, rank_by):
+        vectors = vectors_for(by, index, device, console_progress())
+        engine = _engine(model, device, precision)
+        for part in ask(opened, question, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors):
             if not as_json:
                 _show(part)
         assert isinstance(part, Answer)

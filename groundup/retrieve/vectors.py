@@ -222,6 +222,15 @@ class Vectors:
         ]
         return {int(id): float(self.rows[row] @ query) for id, row in found}
 
+    def rows_of(self, passages: Sequence[Passage]) -> Rows:
+        """Return the rows of passages; those that have none yet are made."""
+        places = np.searchsorted(self.ids, [each.id for each in passages])
+        known = [at < len(self.ids) and self.ids[at] == each.id for at, each in zip(places, passages, strict=True)]
+        missing = [text_of(each) for each, is_known in zip(passages, known, strict=True) if not is_known]
+        made = iter(self.embed(missing) if missing else ())
+        pairs = zip(places, known, strict=True)
+        return np.stack([self.rows[at] if is_known else next(made) for at, is_known in pairs])
+
     def ranking(self, index: Index, query: str, limit: int) -> list[tuple[int, float]]:
         """Rank passages by their cosine to the question alone (a `search.Ranking`)."""
         near = self.nearest(self.embed([query])[0], 2 * limit)  # at most half are gone
