@@ -1,7 +1,7 @@
 """Answers with sources: the best sentences of the documents verbatim, then a model's own sentences as far as a passage supports them.
 
-    question -> search -> is it there? no: NOT_FOUND
-                                       yes: quotes -> a model under `QuoteConstraint` -> sentences, facts and support checked -> Answer
+    question -> read: search -> is it there? no: NOT_FOUND
+                                             yes: quotes -> a model under `QuoteConstraint` -> sentences, facts and support checked -> Answer
 
 The parts come one by one, so that a reader sees the quotations at once; the last one is the whole `Answer`. Without a model the quotations are the
 answer. Whether the documents hold one is decided by the evidence for the best passage (`evidence.py`). A sentence that fails a check is left out, and
@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any
 from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.errors import require
-from groundup.retrieve.cite import Quote, best_quotes, missing_facts
+from groundup.retrieve.cite import Quote, best_quotes
 from groundup.retrieve.evidence import evidence
+from groundup.retrieve.generation import Drafts, Omitted, Sentence, checking, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.quotes import Quotable, QuoteConstraint
-from groundup.retrieve.search import Ranking, find
-from groundup.retrieve.sentences import sentence_spans
-from groundup.retrieve.support import prompt_ids, supports
+from groundup.retrieve.search import Keep, Ranking, every, find
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
@@ -50,25 +48,6 @@ class AskConfig:
         require(1 <= self.passages <= 50, "The number of passages", self.passages, "1 to 50")
         require(0 <= (self.min_evidence or 0) <= 1, "The evidence", self.min_evidence, "0 to 1")
         require(self.max_tokens >= 1, "The number of tokens", self.max_tokens, "at least 1")
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence of the model that a passage supports."""
-
-    text: str
-    source: int
-    """The number of the passage, from 1."""
-    support: float
-    """See `support.py`."""
-
-
-@dataclass(frozen=True)
-class Omitted:
-    """A sentence of the model that is not part of the answer."""
-
-    text: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -125,6 +104,27 @@ def part_text(part: Quote | Sentence) -> str:
     return f"{part.text} [{part.source}]"
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the documents hold on a question, before a model writes."""
+
+    question: str
+    evidence: float
+    """What speaks for the best source, 0 to 1 (`evidence.py`)."""
+    sources: tuple[Passage, ...]
+    about: tuple[Passage, ...]
+    """The sources that are about the question; (): the documents hold no answer."""
+    quotes: tuple[Quote, ...]
+    outdated: tuple[str, ...]
+
+    def answer(self, made: Sequence[Sentence | Omitted] = ()) -> Answer:
+        """Return the answer with what a model made of it, checked."""
+        sentences = tuple(part for part in made if isinstance(part, Sentence))
+        omitted = tuple(part for part in made if isinstance(part, Omitted))
+        found = bool(self.quotes or sentences)
+        return Answer(self.question, found, self.evidence, self.quotes, sentences, omitted, self.sources, self.outdated)
+
+
 def ask(
     index: Index,
     question: str,
@@ -134,81 +134,47 @@ def ask(
     rank_by: Ranking | None = None,
     vectors: "Vectors | None" = None,
 ) -> Iterator[Part]:
-    """Yield the parts of an answer as they are made, and last the `Answer`; with `vectors` it is known better whether there is one.
-
-    Raises ConfigError, FormatError, ModelError.
-    """
+    """Yield the parts of an answer as they are made, and last the `Answer`. Raises ConfigError, FormatError, ModelError."""
     config = config or AskConfig()
-    found = find(index, question, config.passages, rank_by)
+    reading = read(index, question, config, rank_by=rank_by, vectors=vectors)
+    yield from reading.quotes
+    made: list[Sentence | Omitted] = []
+    for part in written(engine, reading, config) if engine and reading.about else ():
+        yield part
+        made.append(part)
+    yield reading.answer(made)
+
+
+def read(
+    index: Index,
+    question: str,
+    config: AskConfig,
+    keep: Keep = every,
+    *,
+    rank_by: Ranking | None = None,
+    vectors: "Vectors | None" = None,
+) -> Reading:
+    """Return the passages that fit a question, of those to `keep`, and their best sentences; with `vectors` it is known better whether they answer.
+
+    Raises ConfigError, FormatError.
+    """
+    found = find(index, question, config.passages, rank_by, keep)
     spoken = evidence(index, found.passages, question, vectors)
     least = spoken.usual if config.min_evidence is None else config.min_evidence
     about = [passage for passage, each in zip(found.passages, spoken.values, strict=True) if each >= least]
-    if not about:
-        yield Answer(question, False, spoken.best, (), (), (), found.passages, found.outdated)
+    quotes = best_quotes(found.passages, spoken.weights) if about else []
+    return Reading(question, spoken.best, found.passages, tuple(about), tuple(quotes), found.outdated)
+
+
+def written(engine: Engine, reading: Reading, config: AskConfig) -> Iterator[Sentence | Omitted]:
+    """Yield the sentences that the model writes from the sources, each checked when it is complete."""
+    given = prompted(engine, reading.question, reading.sources, reading.about, config.max_tokens)
+    if isinstance(given, Omitted):
+        yield given
         return
-    quotes = best_quotes(found.passages, spoken.weights)
-    yield from quotes
-    made: list[Sentence | Omitted] = []
-    for part in written(engine, question, found.passages, about, config) if engine else ():
-        yield part
-        made.append(part)
-    sentences = tuple(part for part in made if isinstance(part, Sentence))
-    omitted = tuple(part for part in made if isinstance(part, Omitted))
-    is_found = bool(quotes or sentences)
-    yield Answer(question, is_found, spoken.best, tuple(quotes), sentences, omitted, found.passages, found.outdated)
-
-
-def written(
-    engine: Engine, question: str, sources: Sequence[Passage], about: Sequence[Passage], config: AskConfig
-) -> Iterator[Sentence | Omitted]:
-    """Yield the sentences that the model writes from the sources that are `about` the question, each checked when it is complete.
-
-    Sources that don't fit the model's context are left out, the last ones first.
-    """
-    model, context_tokens = engine.language_model(), engine.opened.config.context_tokens
-    given = list(about)
-    while given and len(prompt_ids(engine, question, given)) + config.max_tokens > context_tokens:
-        given.pop()
-    if not given:
-        yield Omitted("", f"no passage fits the model's context of {context_tokens:,} tokens")
-        return
-    numbers = [sources.index(passage) + 1 for passage in given]
-    ids = prompt_ids(engine, question, given)
-    quotable = Quotable([passage.text for passage in given], engine.tokenizer, model.config.vocab_size)
-    sampling = Sampling(temperature=0.0, max_tokens=config.max_tokens)
-    text, done, reason = "", 0, None
-    for event in engine.complete(ids, sampling, QuoteConstraint(quotable)):
-        text, reason = text + event.text, event.finish_reason
-        spans = list(sentence_spans(text[done:]))
-        whole = spans if reason == "stop" else spans[:-1]
-        for start, end in whole:
-            yield checked(
-                engine, question, text[:done].strip(), text[done + start : done + end], given, numbers, config
-            )
-        done += whole[-1][1] if whole else 0
-    if reason == "length" and text[done:].strip():
-        yield Omitted(text[done:].strip(), "was not finished")
-
-
-def checked(
-    engine: Engine,
-    question: str,
-    before: str,
-    sentence: str,
-    passages: Sequence[Passage],
-    numbers: Sequence[int],
-    config: AskConfig,
-) -> Sentence | Omitted:
-    """Return a sentence with the number of the passage that supports it most, or why it is left out."""
-    if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
-        return Omitted(sentence, "is no whole sentence")
-    missing = [missing_facts(sentence, passage) for passage in passages]
-    allowed = [place for place, each in enumerate(missing) if not each]
-    if not allowed:
-        fewest = min(missing, key=lambda each: len(each))
-        return Omitted(sentence, f"no passage has {', '.join(fewest)}")
-    found = supports(engine, question, before, sentence, [passages[place] for place in allowed])
-    support, best = max(zip(found, allowed, strict=True))
-    if support < config.min_support:
-        return Omitted(sentence, f"no passage makes it more probable ({support:.2f} nats a token)")
-    return Sentence(sentence, numbers[best], support)
+    drafts, sampling = Drafts(), Sampling(temperature=0.0, max_tokens=given.max_tokens)
+    for event in engine.complete(given.ids, sampling, given.constraint()):
+        for draft in drafts.push(event):
+            *_, checked = checking(engine, given, draft, config.min_support)
+            assert checked is not None  # the last one
+            yield checked
