@@ -24,6 +24,7 @@ from measure import machine
 from retrieve import indexed, table, text_number
 from retrieve_sets import Texts, boolq, customers, like, squad, word_grams
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from spine import describe
 
 from groundup.device import Compute
@@ -39,6 +40,8 @@ from groundup.retrieve.vectors import Embed, Rows, Vectors, about, embed_with, m
 CPU = Compute(torch.device("cpu"))
 # The share of answerable questions that may be refused.
 MAX_REFUSED = 0.1
+# Of the squared coefficients of the standardised features.
+PENALTY = 3.0
 QUERIES, ROUNDS = 400, 6
 Features = list[tuple[float, float]]
 """Of each passage that would be read: (share + cosine of its best sentence, how far it is ahead)."""
@@ -52,6 +55,7 @@ class Measured:
     features: list[Features]
 
     def half(self, first: int) -> "Measured":
+        """Every second question."""
         return Measured(self.words[first::2], self.features[first::2])
 
 
@@ -109,8 +113,12 @@ def fitted(answerable: Sequence[Features], without: Sequence[Features]) -> tuple
     bias, sentence, ahead = 0.0, 1.0, 0.0
     for _ in range(ROUNDS):
         best = [max(each, key=lambda f: sentence * f[0] + ahead * f[1]) for each in (*answerable, *without)]
-        model = LogisticRegression(C=1.0).fit(best, [1] * len(answerable) + [0] * len(without))
-        bias, (sentence, ahead) = float(model.intercept_[0]), map(float, model.coef_[0])
+        scaled = StandardScaler().fit(best)
+        model = LogisticRegression(C=1 / PENALTY).fit(
+            scaled.transform(best), [1] * len(answerable) + [0] * len(without)
+        )
+        sentence, ahead = map(float, model.coef_[0] / scaled.scale_)
+        bias = float(model.intercept_[0] - model.coef_[0] @ (scaled.mean_ / scaled.scale_))
     return bias, sentence, ahead
 
 
