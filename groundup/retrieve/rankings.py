@@ -22,7 +22,7 @@ RANKINGS = (AUTO, WORDS, VECTORS, BOTH)
 def require_ranking(by: str) -> None:
     """Raise ConfigError for another name."""
     if by not in RANKINGS:
-        raise ConfigError(f"--by {by!r} is not one of {', '.join(RANKINGS)}.", fix=did_you_mean(by, RANKINGS))
+        raise ConfigError(f"--by {by!r} is unknown.", fix=did_you_mean(by, RANKINGS))
 
 
 def ranking_of(by: str, vectors: "Vectors | None") -> Ranking | None:
