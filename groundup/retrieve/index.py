@@ -22,6 +22,8 @@ from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import Passage
 
 INDEX_FILE = "index.sqlite"
+# Where an index has vectors (see `vectors.py`).
+VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
 # "grup" and the version of the tables below.
 APPLICATION_ID, VERSION = 0x67727570, 2
 BUSY_TIMEOUT_S = 30.0

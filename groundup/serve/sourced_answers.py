@@ -31,7 +31,7 @@ from groundup.serve.streaming import RequestTimer
 
 # A model's own words from a source are the most probable ones, unless a client wants others.
 DEFAULTS = Options(temperature=0.0)
-# Of a question; a search reads its first 64 words.
+# Of a question; a search reads its first 256 words.
 MAX_QUESTION_CHARACTERS = 8000
 
 
