@@ -14,6 +14,7 @@ Fusion of ranks (Cormack et al. 2009) gives every ranking the same say, and lose
 highest MRR on the even questions of SQuAD (`benchmarks/retrieve_vectors.py`); from 0.75 to 4 it differs by 0.005.
 """
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -200,8 +201,18 @@ class Vectors:
     def __init__(self, known: About, embed: Embed) -> None:
         """Raises ModelError where `embed` is of another encoder."""
         require_same(known, embed([PROBE])[0], "the model given")
-        self.embed = embed
+        self.known, self.embed = known, embed
         self.rows, self.ids = known.mapped()
+
+    def current(self) -> "Vectors":
+        """Return these vectors with the rows that were made since. Raises FormatError."""
+        now = about(self.known.place.parent)
+        if now is None or (now.number == self.known.number and now.count == len(self.ids)):
+            return self
+        newer = copy.copy(self)
+        newer.known = now
+        newer.rows, newer.ids = now.mapped()
+        return newer
 
     def nearest(self, query: Vector, limit: int) -> list[tuple[int, float]]:
         """Return (passage's id, cosine) of the rows nearest to a vector, best first."""

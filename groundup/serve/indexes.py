@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.errors import FormatError
+from groundup.progress import Progress
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.search import is_current
+from groundup.retrieve.vectors import Vectors
 from groundup.serve.requests import RequestError
+from groundup.serve.worker import Worker
 
 T = TypeVar("T")
 THREADS = 2
@@ -32,10 +36,20 @@ class ServedIndexes:
         """Raises FormatError for what is no index, or is damaged."""
         self._paths = dict(paths)
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
+        self._vectors: dict[str, Vectors] = {}
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="search")
         for name in self._paths:
             self._current(name).counts()
+
+    def open_vectors(self, worker: Worker, progress: Progress) -> None:
+        """Open the vectors of the indexes that have some, so that they are searched by both; an encoder computes in the worker's thread."""
+        for name, path in self._paths.items():
+            found = worker.result(lambda path=path: vectors_for(AUTO, path, "cpu", progress))  # type: ignore[misc]
+            if found is not None:
+                embed = found.embed
+                found.embed = lambda texts, embed=embed: worker.result(lambda: embed(texts))  # type: ignore[misc]
+                self._vectors[name] = found
 
     @property
     def names(self) -> list[str]:
@@ -56,6 +70,16 @@ class ServedIndexes:
         """Return the result of `work` with an index, in a thread. Raises what it raises, FormatError for a damaged index."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
+
+    async def search(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
+        """Return the result of `work` with an index and its vectors, in a thread. Raises what it raises, FormatError for a damaged index."""
+
+        def searched(index: Index) -> T:
+            if name in self._vectors:
+                self._vectors[name] = self._vectors[name].current()
+            return work(index, self._vectors.get(name))
+
+        return await self.use(name, searched)
 
     async def entries(self) -> list[dict[str, Any]]:
         """Return what each index holds."""

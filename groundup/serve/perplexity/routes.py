@@ -21,7 +21,8 @@ from groundup.retrieve.answer import MAX_TOKENS, AskConfig
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import estimated_tokens
-from groundup.retrieve.search import find
+from groundup.retrieve.rankings import AUTO, ranking_of
+from groundup.retrieve.search import Ranking, find
 from groundup.serve.fields import Texts, Whole, read_fields
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.openai.fields import DEFAULTS
@@ -98,7 +99,9 @@ class _Api:
         results: list[JSON] = []
         if body.index is not None or self.server.indexes.names:
             name, base_url = self.server.indexes.find(body.index), _base_url(client)
-            results = await self.server.indexes.use(name, lambda index: _found(index, name, body, base_url))
+            results = await self.server.indexes.search(
+                name, lambda index, vectors: _found(index, ranking_of(AUTO, vectors), name, body, base_url)
+            )
         time = {"server_time": datetime.now(UTC).isoformat(timespec="seconds")} if body.display_server_time else {}
         return JsonResponse({"id": str(uuid.uuid4()), "results": results, **time})
 
@@ -154,10 +157,11 @@ def _base_url(client: Request) -> str:
     return str(client.base_url).rstrip("/")
 
 
-def _found(index: Index, name: str, body: SearchBody, base_url: str) -> list[JSON]:
+def _found(index: Index, ranking: Ranking | None, name: str, body: SearchBody, base_url: str) -> list[JSON]:
     """Return the results of all queries: the best of each, the second of each, ..., each document once."""
     count = min(body.max_results, MAX_RESULTS)
-    lists = [find(index, query[:MAX_QUESTION_CHARACTERS], count, keep=body.keep()).passages for query in body.query]
+    queries = [query[:MAX_QUESTION_CHARACTERS] for query in body.query]
+    lists = [find(index, query, count, ranking, body.keep()).passages for query in queries]
     merged = [passage for rank in zip_longest(*lists) for passage in rank if passage is not None]
     once = list({passage.document_id: passage for passage in reversed(merged)}.values())[::-1]
     return _within(search_results(name, once[:count], base_url), body)
