@@ -109,13 +109,23 @@ class _Api:
         """Return the answer from documents, or the plain one where nothing is to be searched or nothing is indexed. Raises RequestError."""
         writer = await self._writer(asked.model)
         model = asked.model if writer is None else writer[0].name
-        plain = GenerateRequest(model, (asked.conversation,), asked.options, DEFAULTS, stream=asked.stream)
+        plain = GenerateRequest(
+            model,
+            (asked.conversation,),
+            asked.options,
+            DEFAULTS,
+            stream=asked.stream,
+            constraint=asked.constraint,
+        )
         require_within(plain, asked.options, self.server.limits)
         name = await self._index(asked)
         if name is None:
             if writer is None:
                 raise no_such_model(asked.model, [])
             return await self.server.answer(plain, translate(None, None), client)
+        if asked.constraint is not None:
+            message = "response_format: an answer from documents has none; without a search (disable_search) it may"
+            raise RequestError(message, param="response_format")
         async with contextlib.AsyncExitStack() as stack:
             answer = await sourced_answer(self.server, _question(asked, name, writer), stack)
             read, base_url = answer.reading.sources if answer.reading.about else (), _base_url(client)

@@ -1,5 +1,6 @@
 """/v1/responses with the two clients that have it, OpenAI's and Perplexity's: the text, its citations as annotations, and the events of a stream."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,13 @@ def test_without_a_search_the_model_answers_plainly(documents: Documents, server
     events = list(openai_of(server).responses.create(**fields, stream=True))
     assert events[-1].type == "response.incomplete"
     assert events[-1].response.output_text == openai_of(server).responses.create(**fields).output_text != ""
+
+
+def test_a_plain_answer_may_have_a_format(server: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    form: Any = {"format": {"type": "json_schema", "name": "choice", "schema": schema}}
+    answer = openai_of(server).responses.create(model="tiny", input="To be", text=form)
+    assert json.loads(answer.output_text)["a"] in ("x", "y")
 
 
 def test_the_tool_that_searches_takes_filters(documents: Documents) -> None:
