@@ -5,10 +5,13 @@ take those that other requests wait for. No path of this machine goes to a clien
 """
 
 import asyncio
+import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +30,7 @@ THREADS = 2
 SUFFIX = ".index"
 # Of a longer document, the part around a passage is sent.
 WINDOW_CHARACTERS = 200_000
+log = logging.getLogger(__name__)
 
 
 class ServedIndexes:
@@ -67,9 +71,14 @@ class ServedIndexes:
         return name
 
     async def use(self, name: str, work: Callable[[Index], T]) -> T:
-        """Return the result of `work` with an index, in a thread. Raises what it raises, FormatError for a damaged index."""
+        """Return the result of `work` with an index, in a thread. Raises what it raises, RequestError (500) for an index that can't be read."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
+        try:
+            return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
+        except FormatError as error:
+            log.error("the index %s: %s", name, error)
+            message = f"index \"{name}\" can't be read now; the server's log says why"
+            raise RequestError(message, status=500, param="index") from error
 
     async def search(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
         """Return the result of `work` with an index and its vectors, in a thread. Raises what it raises, FormatError for a damaged index."""
@@ -82,8 +91,12 @@ class ServedIndexes:
         return await self.use(name, searched)
 
     async def entries(self) -> list[dict[str, Any]]:
-        """Return what each index holds."""
-        return [await self.use(name, lambda index, name=name: entry(name, index)) for name in self.names]  # type: ignore[misc]
+        """Return what each index holds; one that can't be read now, as while it is made anew, is left out."""
+        found = []
+        for name in self.names:
+            with contextlib.suppress(RequestError):
+                found.append(await self.use(name, partial(entry, name)))
+        return found
 
     def _current(self, name: str) -> Index:
         """Return the open index; opened again where another one was made in its place. Raises FormatError."""

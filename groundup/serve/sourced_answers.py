@@ -57,7 +57,7 @@ class AskRequest:
 async def sourced_answer(server: Server, request: AskRequest, resources: contextlib.AsyncExitStack) -> "SourcedAnswer":
     """Return an answer to be iterated over, once the documents were searched. It holds what it needs, as the model, in `resources`.
 
-    Raises RequestError for a model that does not chat, and (503) where the server is too busy for it; FormatError for a damaged index.
+    Raises RequestError for a model that does not chat, 503 where the server is too busy for it, and 500 for a damaged index.
     """
     if request.writer is not None:
         alias, info = request.writer
