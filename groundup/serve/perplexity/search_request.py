@@ -153,7 +153,7 @@ class TextFormat(Body):
 class TextOptions(Body):
     """Options of the text."""
 
-    format: TextFormat = TextFormat()
+    format: TextFormat = Field(default_factory=lambda: TextFormat.model_validate({}))
 
 
 class ResponsesBody(Body):
