@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
@@ -18,6 +18,7 @@ from groundup.progress import Progress
 
 if TYPE_CHECKING:
     from groundup.http.limits import Limits
+    from groundup.serve.general_tools import ToolSetting
     from groundup.serve.indexes import ServedIndexes
     from groundup.serve.model_registry import ModelRegistry
     from groundup.serve.server import Server
@@ -42,6 +43,13 @@ class ServerOptions:
     ] = None
     device: DeviceOption = "auto"
     precision: PrecisionOption = "float32"
+    tools: Annotated[
+        Literal["forced", "any", "template", "off"],
+        Option(
+            "--tools",
+            help="Tools for models whose template has none: where a call is forced, for any, or not; off: none.",
+        ),
+    ] = "forced"
     reproducible: Annotated[
         bool, Option("--reproducible", help="Same text alone and in a batch, in every precision; slower.")
     ] = False
@@ -100,7 +108,8 @@ def command(
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
     served = indexes_of(indexes or [])
-    registry = registry_of(models or [], folder, progress, adapters or [], needs_model=not served.names)
+    needs_model = not served.names
+    registry = registry_of(models or [], folder, progress, adapters or [], options.tools, needs_model=needs_model)
     server = server_of(registry, options, limits, served)
     served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
@@ -136,6 +145,7 @@ def registry_of(
     folder: Path | None,
     progress: Progress,
     adapters: Sequence[str] = (),
+    tools: "ToolSetting" = "forced",
     *,
     needs_model: bool = True,
 ) -> "ModelRegistry":
@@ -156,7 +166,7 @@ def registry_of(
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):
         _add(named, {name: Path(path)})
-    registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder, bases)
+    registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder, bases, tools)
     if needs_model and not registry.listed():
         raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
     return registry

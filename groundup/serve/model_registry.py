@@ -26,6 +26,7 @@ from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import MANIFEST, inside, read_json, safe_name, sha256_file, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
+from groundup.serve.general_tools import ToolSetting, ToolSupport, tool_support
 from groundup.serve.requests import Options, RequestError, no_such_model
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tools import call_format
@@ -54,8 +55,8 @@ class ModelInfo:
     """64 hexadecimal digits that change when the model does."""
     parameters: int
     license: str
-    calls_tools: bool
-    """Whether its chat template supports tools, in a call format that can be parsed."""
+    tools: ToolSupport
+    """How it calls tools."""
     chats: bool
     """Whether it is a chat model; a base model only continues texts."""
     base: Path | None = None
@@ -68,10 +69,10 @@ class ModelInfo:
             return ("classification",)
         if self.kind == "encoder":
             return ("embedding",)
-        return ("completion", "embedding", *(("tools",) if self.calls_tools else ()))
+        return ("completion", "embedding", *(("tools",) if self.tools in ("template", "general") else ()))
 
 
-def read_model_info(name_or_path: str | Path, base: Path | None = None) -> ModelInfo:
+def read_model_info(name_or_path: str | Path, base: Path | None = None, tools: ToolSetting = "forced") -> ModelInfo:
     """Return the facts about a model, of an adapter with `base` or the one that it names.
 
     Raises ModelError (missing or incomplete) and FormatError (damaged).
@@ -96,7 +97,7 @@ def read_model_info(name_or_path: str | Path, base: Path | None = None) -> Model
         digest=_digest(path, files),
         parameters=parameter_count(summary.config, num_labels=len(summary.labels)).total,
         license=texts.license,
-        calls_tools=call_format(texts.chat_template) is not None,
+        tools=tool_support(tools, has_template=call_format(texts.chat_template) is not None, chats=texts.chats),
         chats=texts.chats,
         base=base if adapts else None,
     )
@@ -172,15 +173,19 @@ class ModelRegistry:
     """The table of names. It reads files, so it is used outside of the event loop, by several threads at once."""
 
     def __init__(
-        self, models: Mapping[str, Path], folder: Path | None = None, bases: Mapping[str, Path] | None = None
+        self,
+        models: Mapping[str, Path],
+        folder: Path | None = None,
+        bases: Mapping[str, Path] | None = None,
+        tools: ToolSetting = "forced",
     ) -> None:
-        """`models`: name -> path; `bases`: name of an adapter -> its base.
+        """`models`: name -> path; `bases`: name of an adapter -> its base; `tools`: which models get tools.
 
         Raises ModelError or FormatError for an unusable model, ConfigError for an invalid name.
         """
-        self.folder, bases = folder, bases or {}
+        self.folder, self.tools, bases = folder, tools, bases or {}
         self._info: dict[str, ModelInfo] = {
-            full_name(name): read_model_info(path, bases.get(name)) for name, path in models.items()
+            full_name(name): read_model_info(path, bases.get(name), tools) for name, path in models.items()
         }
         self._aliases: dict[str, ModelAlias] = {}
         self._hidden: set[str] = set()
@@ -278,7 +283,7 @@ class ModelRegistry:
             if name in self._info or entry.name.startswith(".") or not is_model:
                 continue
             try:
-                self._info[name] = read_model_info(inside(self.folder, entry.name))  # type: ignore[arg-type]
+                self._info[name] = read_model_info(inside(self.folder, entry.name), tools=self.tools)  # type: ignore[arg-type]
             except GroundupError:
                 continue
 

@@ -15,6 +15,7 @@ from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.http.limits import Limits
+from groundup.serve.general_tools import GENERAL, with_general_tools
 from groundup.serve.messages import with_call_format
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.requests import GenerateRequest, Options, Prompt, RequestError, TextPrompt, TokenPrompt, unsupported
@@ -45,8 +46,11 @@ def prepare(
     prepared = []
     for prompt in request.prompts:
         if isinstance(prompt, Conversation):
-            prompt = with_call_format(prompt, call_format(tokenizer.chat_template))
-            prompt = replace(prompt, tools=request.tools)
+            own = call_format(tokenizer.chat_template)
+            if request.tools and own is None:
+                prompt = with_general_tools(prompt, request.tools)
+            else:
+                prompt = replace(with_call_format(prompt, own), tools=request.tools)
         ids, dropped = _PromptFitter(tokenizer, context_tokens, options.max_tokens).ids(
             prompt, truncate=request.truncate
         )
@@ -65,7 +69,7 @@ def prepare(
 
 def format_of_calls(request: GenerateRequest, tokenizer: Tokenizer) -> CallFormat | None:
     """Return the format of tool calls in the answers to a request, or None when it has no tools."""
-    return call_format(tokenizer.chat_template) if request.tools else None
+    return (call_format(tokenizer.chat_template) or GENERAL) if request.tools else None
 
 
 def require_within(request: GenerateRequest, options: Options, limits: Limits) -> None:
@@ -118,7 +122,13 @@ def _characters(prompt: Prompt) -> int:
 
 def require_able(request: GenerateRequest, info: ModelInfo) -> None:
     """Raise RequestError for what this model does not support."""
-    if request.tools and "tools" not in info.capabilities:
+    if request.tools and info.tools == "forced" and not request.must_call:
+        error = unsupported(request.model, "tools")
+        raise RequestError(
+            f"{error.message} unless a call is forced (tool_choice); groundup serve --tools any allows them",
+            param="tools",
+        )
+    if request.tools and info.tools == "none":
         raise unsupported(request.model, "tools")
     if request.tools and request.constraint is not None and request.constraint.kind != "JSON schema":
         raise RequestError(

@@ -137,7 +137,8 @@ def loaded(alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: fl
 
 
 def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str) -> JSON:
-    """Return the answer of /api/show. `stops`: the texts of the model's stop tokens; `determinism_note`: a field that only we have."""
+    """Return the answer of /api/show. `stops`: the texts of the model's stop tokens; `determinism_note`: a field that only we have, as
+    is "tools": how the model calls them."""
     parameters = parameter_lines(alias.options, stops)
     system = [f'SYSTEM """{alias.system}"""'] if alias.system else []
     # Without the model's path.
@@ -146,6 +147,7 @@ def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str]
         "details": details(alias, info),
         "model_info": model_info(info),
         "capabilities": list(info.capabilities),
+        "tools": info.tools,
         "promise": determinism_note,
         "template": template,
         "system": alias.system,
