@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from typer import Argument, Option
@@ -78,7 +78,7 @@ def command(
 
     Examples:
         groundup connect llm
-        groundup connect continue > ~/.continue/config.yaml
+        groundup connect continue
         groundup connect aider --url http://127.0.0.1:8080
     """
     if name not in PROGRAMS:
@@ -126,7 +126,8 @@ def first_chat_model(url: str) -> tuple[str, str]:
             )
         return "", _no_list(url, f"answered {error.code}")
     except (OSError, http.client.HTTPException) as error:
-        return "", _no_list(url, f"can't be reached ({getattr(error, 'reason', error)})")
+        reason = getattr(error, "reason", error)
+        return "", _no_list(url, f"can't be reached ({getattr(reason, 'strerror', None) or reason})")
     except (KeyError, TypeError, AttributeError, ValueError):
         return "", _no_list(url, "answered something else than a list of models")
     chats = [name for name, kind in names if kind == "chat" and name.isprintable()]
@@ -136,5 +137,5 @@ def first_chat_model(url: str) -> tuple[str, str]:
     return chats[0], f"The server has {chats[0]}.{others}" if others else ""
 
 
-def _no_list(url: str, why: Any) -> str:
+def _no_list(url: str, why: str) -> str:
     return f"{url} {why}; is `groundup serve` running? Put a model's name for {PLACEHOLDER}."

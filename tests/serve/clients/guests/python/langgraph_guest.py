@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from langchain.agents import create_agent
+from langgraph.prebuilt import create_react_agent
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
@@ -31,7 +31,7 @@ def clock(zone: str) -> str:
 
 @pytest.mark.parametrize("way", CHATS)
 def test_an_agent_calls_its_tool_and_says_the_result(way: str) -> None:
-    agent = create_agent(CHATS[way]("helper"), [weather, clock])
+    agent = create_react_agent(CHATS[way]("helper"), [weather, clock])
     messages = agent.invoke(ASKED)["messages"]
     assert [each.type for each in messages] == ["human", "ai", "tool", "ai"]
     [call] = messages[1].tool_calls
@@ -41,7 +41,7 @@ def test_an_agent_calls_its_tool_and_says_the_result(way: str) -> None:
 
 @pytest.mark.parametrize("way", CHATS)
 def test_an_agent_streams_its_messages(way: str) -> None:
-    agent = create_agent(CHATS[way]("helper"), [weather])
+    agent = create_react_agent(CHATS[way]("helper"), [weather])
     pieces = [piece for piece, _ in agent.stream(ASKED, stream_mode="messages")]
     assert "".join(piece.content for piece in pieces if piece.type == "AIMessageChunk") == "It is sunny in Ulm."
 
