@@ -78,10 +78,11 @@ $(LITGPT)/bench.done:
 	@$(LITGPT)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) litgpt==0.5.13
 	@touch $@
 
-$(GUESTS)/guests.done: $(GUEST_FILES)/requirements.txt $(GUEST_FILES)/package.json
+$(GUESTS)/guests.done: $(wildcard $(GUEST_FILES)/*.txt) $(GUEST_FILES)/package.json
 	@echo "Installing the guests' packages into $(GUESTS), to test with (once) ..."
-	@$(PYTHON) -m venv $(GUESTS)
-	@$(GUESTS)/bin/python -m pip install -q --disable-pip-version-check -r $(GUEST_FILES)/requirements.txt
+	@for file in $(GUEST_FILES)/*.txt; do \
+		own=$(GUESTS)/$$(basename $$file .txt) && $(PYTHON) -m venv $$own && \
+		$$own/bin/python -m pip install -q --disable-pip-version-check -r $$file || exit 1; done
 	@mkdir -p $(GUESTS)/node && cp $(GUEST_FILES)/package.json $(GUESTS)/node/
 	@npm install --prefix $(GUESTS)/node --no-audit --no-fund --silent
 	@touch $@

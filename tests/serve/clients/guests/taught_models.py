@@ -5,6 +5,7 @@ Each was taught on prompts of random words, so that how a client writes its syst
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,8 +24,9 @@ OBJECT = {"city": "Ulm", "degrees": 21}
 CALL = ToolCall("weather", {"city": "Ulm"})
 RESULT, SAID = "sunny in Ulm", "It is sunny in Ulm."
 ROWS, STEPS, CONTEXT_TOKENS = 64, 400, 4096
-WORDS = """name description parameters type function object string properties required city the a of in to weather get JSON schema answer
-title enum Ulm Paris Hello What is how you call with arguments must {"type": "object"} [] , : " { } \\n - # on for and""".split()
+TEXT = """The name, the description and the parameters of a function, as a JSON object with properties that are required: type, string, title, enum.
+Hello! What is the weather in Ulm or in Paris? How do you call it, with which arguments must I answer? { "type": "object" } [] , : # - on for a to"""
+WORDS = re.findall(r"\w+|[^\w\s]+", TEXT)
 
 
 def save_taught(folder: Path) -> list[Path]:

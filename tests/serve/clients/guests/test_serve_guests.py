@@ -1,6 +1,7 @@
 """Other programs, unchanged but for the address, against a real server: `make test-guests`, in environments of their own.
 
-Each file of `python/` is run by pytest in `.venv-guests`, each of `node/` by node's own test runner with the packages of `.venv-guests/node`.
+Each file of `python/` is run by pytest in the environment of `.venv-guests` that has its packages (those that want other versions than the rest have
+one of their own), each of `node/` by node's own test runner with the packages of `.venv-guests/node`.
 They find the server at GROUNDUP_ADDRESS. docs/guests.md says what a user types.
 """
 
@@ -21,6 +22,7 @@ HERE = Path(__file__).parent
 ENVIRONMENT = Path(__file__).parents[4] / ".venv-guests"
 PYTHON = sorted(file.name for file in (HERE / "python").glob("*.py"))
 NODE = sorted(file.name for file in (HERE / "node").glob("*.mjs"))
+OWN_ENVIRONMENT = ("llama_index", "pydantic_ai")
 LIMIT_S = 240
 
 pytestmark = pytest.mark.guests
@@ -54,7 +56,8 @@ def run_guest(command: list[str], server: Any, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", PYTHON)
 def test_a_guest_in_python_works(guested: Any, tmp_path: Path, name: str) -> None:
-    python = str(ENVIRONMENT / "bin" / "python")
+    own = name.removesuffix("_guest.py")
+    python = str(ENVIRONMENT / (own if own in OWN_ENVIRONMENT else "python") / "bin" / "python")
     options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path), "-W", "ignore"]
     run_guest([python, "-m", "pytest", *options, str(HERE / "python" / name)], guested, tmp_path)
 

@@ -3,11 +3,11 @@
 import os
 
 import pytest
-from langgraph.prebuilt import create_react_agent
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import create_react_agent
 
 ADDRESS = os.environ["GROUNDUP_ADDRESS"]
 CHATS = {

@@ -52,7 +52,10 @@ def test_tools(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_an_answer_that_fits_a_schema(way: str) -> None:
     fields = {"properties": {"mood": {"enum": ["sad", "glad"]}}, "required": ["mood"], "additionalProperties": False}
-    form = {"type": "json_schema", "json_schema": {"name": "mood", "schema": {"type": "object", **fields}, "strict": True}}
+    form = {
+        "type": "json_schema",
+        "json_schema": {"name": "mood", "schema": {"type": "object", **fields}, "strict": True},
+    }
     said = litellm.completion(model=f"{way}chatty", messages=HELLO, response_format=form, **WAYS[way])
     assert json.loads(said.choices[0].message.content)["mood"] in ("sad", "glad")
 

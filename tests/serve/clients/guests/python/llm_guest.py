@@ -43,8 +43,12 @@ def test_options_and_a_schema(llm) -> None:
 
 def test_tools_are_called_and_their_results_used(llm, tmp_path: Path) -> None:
     functions = tmp_path / "tools.py"
-    functions.write_text('def weather(city: str) -> str:\n    """The weather in a city."""\n    return f"sunny in {city}"\n')
-    said = llm("-m", "helper", "How is the weather?", "--functions", str(functions), "--no-stream", "-o", "temperature", "0")
+    functions.write_text(
+        'def weather(city: str) -> str:\n    """The weather in a city."""\n    return f"sunny in {city}"\n'
+    )
+    said = llm(
+        "-m", "helper", "How is the weather?", "--functions", str(functions), "--no-stream", "-o", "temperature", "0"
+    )
     assert said.stdout.strip() == "It is sunny in Ulm.", said.stderr
 
 
