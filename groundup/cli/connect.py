@@ -35,7 +35,8 @@ class Program:
 
 
 def _llm(url: str, model: str) -> list[str]:
-    return ["llm install llm-ollama", f"export OLLAMA_HOST={shlex.quote(url)}", f"llm -m {shlex.quote(model)} 'Hello'"]
+    name = shlex.quote(f"ollama/{model}")
+    return ["llm install llm-ollama", f"export OLLAMA_HOST={shlex.quote(url)}", f"llm -m {name} 'Hello'"]
 
 
 def _continue(url: str, model: str) -> list[str]:

@@ -58,7 +58,18 @@ def run_guest(command: list[str], server: Any, folder: Path) -> None:
 def test_a_guest_in_python_works(guested: Any, tmp_path: Path, name: str) -> None:
     own = name.removesuffix("_guest.py")
     python = str(ENVIRONMENT / (own if own in OWN_ENVIRONMENT else "python") / "bin" / "python")
-    options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path), "-W", "ignore"]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(tmp_path),
+        "-W",
+        "ignore",
+        "--noconftest",
+    ]
     run_guest([python, "-m", "pytest", *options, str(HERE / "python" / name)], guested, tmp_path)
 
 

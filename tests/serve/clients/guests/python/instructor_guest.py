@@ -32,7 +32,7 @@ def client(mode: instructor.Mode):
 
 def test_json_mode_gives_what_the_model_says() -> None:
     found = client(instructor.Mode.JSON).create(model="clerk", messages=ASKED, response_model=Weather, temperature=0)
-    assert found == Weather(city="Ulm", degrees=21)
+    assert (found.city, found.degrees) == ("Ulm", 21)
 
 
 @pytest.mark.parametrize("mode", [instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA])
