@@ -22,7 +22,7 @@ class Asked:
     arguments: Arguments
 
 
-def tool(name: str, description: str, **properties: dict[str, Any]) -> dict[str, Any]:
+def tool(name: str, description: str, /, **properties: dict[str, Any]) -> dict[str, Any]:
     """Return a tool whose arguments are all required."""
     parameters = {"type": "object", "properties": properties, "required": list(properties)}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
