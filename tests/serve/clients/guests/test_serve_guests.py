@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from small_models import save_language
+from taught_models import save_taught
 
 from groundup.tokenizer.special import CHATML_TEMPLATE
 
@@ -31,11 +32,6 @@ pytestmark = pytest.mark.guests
 @pytest.fixture(scope="module")
 def guested(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """greeter, clerk and helper know what to say; chatty has random weights: it calls and fits schemas because it must."""
-    import sys
-
-    sys.path.insert(0, str(HERE))
-    from taught_models import save_taught
-
     folder = tmp_path_factory.mktemp("guests")
     save_taught(folder)
     save_language(folder / "chatty", context_tokens=4096, template=CHATML_TEMPLATE)
