@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
     "classify": ("groundup.cli.classify", "Classify a text or lines of a file: classify MODEL TEXT|FILE."),
     "serve": ("groundup.cli.serve", "Serve models to clients of Ollama and OpenAI: serve MODEL..."),
+    "connect": ("groundup.cli.connect", "Let another program use the server: connect PROGRAM."),
     "index": ("groundup.cli.index", "Make documents searchable: index DOCS... --out INDEX."),
     "search": ("groundup.cli.search", "Passages that fit some words: search INDEX WORDS."),
     "ask": ("groundup.cli.ask", "Answer from your documents: ask INDEX QUESTION."),

@@ -108,8 +108,9 @@ def command(
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
     served = indexes_of(indexes or [])
-    needs_model = not served.names
-    registry = registry_of(models or [], folder, progress, adapters or [], options.tools, needs_model=needs_model)
+    registry = registry_of(
+        models or [], folder, progress, adapters or [], tools=options.tools, needs_model=not served.names
+    )
     server = server_of(registry, options, limits, served)
     served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
@@ -145,8 +146,8 @@ def registry_of(
     folder: Path | None,
     progress: Progress,
     adapters: Sequence[str] = (),
-    tools: "ToolSetting" = "forced",
     *,
+    tools: "ToolSetting" = "forced",
     needs_model: bool = True,
 ) -> "ModelRegistry":
     """Return the registry of the named models, their adapters, and the models in the folder.

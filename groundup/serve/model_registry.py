@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groundup.config import build_config
 from groundup.engine.precision import PrecisionChoice
@@ -61,6 +61,11 @@ class ModelInfo:
     """Whether it is a chat model; a base model only continues texts."""
     base: Path | None = None
     """Of an adapter, the model whose weights it changes."""
+
+    @property
+    def use(self) -> Literal["chat", "base", "classifier", "encoder"]:
+        """What it is for: its kind, of a language model whether it chats."""
+        return self.kind if self.kind != "language" else "chat" if self.chats else "base"
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -155,6 +160,8 @@ class ModelAlias:
     messages: tuple[Message, ...] = ()
     options: Options = field(default_factory=Options)
     license: str = ""
+    template: str = ""
+    """A chat template in place of the model's; "": its own."""
     created: str = ""
     """When a client created it (RFC 3339)."""
 
@@ -237,8 +244,12 @@ class ModelRegistry:
         return name if name in known else next((each for each in known if each.lower() == name.lower()), name)
 
     def info(self, alias: ModelAlias) -> ModelInfo:
-        """Return the facts about the alias's model."""
-        return self._info[alias.base]
+        """Return the facts about the alias's model, with the alias's chat template where it has one."""
+        info = self._info[alias.base]
+        if not alias.template or info.kind != "language":
+            return info
+        has_tools = call_format(alias.template) is not None
+        return replace(info, chats=True, tools=tool_support(self.tools, has_template=has_tools, chats=True))
 
     def copy(self, source: str, destination: str) -> None:
         """Add an alias. Raises RequestError: 404 for an unknown source, 400 for an invalid name."""

@@ -15,10 +15,20 @@ from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.http.limits import Limits
+from groundup.serve.context import continued_ids
 from groundup.serve.general_tools import GENERAL, with_general_tools
 from groundup.serve.messages import with_call_format
 from groundup.serve.model_registry import ModelAlias, ModelInfo
-from groundup.serve.requests import GenerateRequest, Options, Prompt, RequestError, TextPrompt, TokenPrompt, unsupported
+from groundup.serve.requests import (
+    ContinuedPrompt,
+    GenerateRequest,
+    Options,
+    Prompt,
+    RequestError,
+    TextPrompt,
+    TokenPrompt,
+    unsupported,
+)
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
@@ -114,6 +124,8 @@ def _expressions(schema: Any) -> Iterator[str]:
 
 
 def _characters(prompt: Prompt) -> int:
+    if isinstance(prompt, ContinuedPrompt):
+        return len(prompt.ids) + _characters(prompt.conversation)
     if not isinstance(prompt, Conversation):
         return len(prompt.text if isinstance(prompt, TextPrompt) else prompt.ids)
     calls = (call for message in prompt.messages for call in message.calls)
@@ -175,12 +187,12 @@ class _PromptFitter:
     def ids(self, prompt: Prompt, *, truncate: bool) -> tuple[list[int], int]:
         """Return the ids and the number of dropped messages. Raises RequestError."""
         marks_turns = {TURN_START, TURN_END} <= self.tokenizer.special.tokens.keys()
-        if isinstance(prompt, Conversation) and self.tokenizer.chat_template is None and not marks_turns:
-            if len(prompt.messages) != 1:
-                raise RequestError(
-                    "this model has no chat template: it continues a single text, and can't hold a conversation"
-                )
-            prompt = TextPrompt(prompt.messages[0].content)
+        if (
+            isinstance(prompt, Conversation | ContinuedPrompt)
+            and self.tokenizer.chat_template is None
+            and not marks_turns
+        ):
+            prompt = self._without_template(prompt)
         if not isinstance(prompt, Conversation):
             return self._fitted(self._ids_of(prompt), truncate=truncate), 0
         ids = render(prompt, self.tokenizer, add_generation_prompt=True).ids
@@ -192,12 +204,25 @@ class _PromptFitter:
         rendered, dropped = fit_conversation(prompt, self.tokenizer, self.context_tokens, self.answer_tokens)
         return (rendered.ids, dropped) if len(rendered.ids) < self.context_tokens else self._truncated(prompt)
 
-    def _ids_of(self, prompt: TextPrompt | TokenPrompt) -> list[int]:
-        if isinstance(prompt, TokenPrompt):
+    def _without_template(self, prompt: Conversation | ContinuedPrompt) -> TextPrompt | TokenPrompt:
+        """Return the prompt of a model that only continues texts. Raises RequestError."""
+        given = prompt if isinstance(prompt, Conversation) else prompt.conversation
+        if len(given.messages) != 1:
+            raise RequestError(
+                "this model has no chat template: it continues a single text, and can't hold a conversation"
+            )
+        text = given.messages[0].content
+        if isinstance(prompt, Conversation):
+            return TextPrompt(text)
+        return TokenPrompt((*prompt.ids, *self.tokenizer.encode(text, starts=self.tokenizer.starts_after(prompt.ids))))
+
+    def _ids_of(self, prompt: TextPrompt | TokenPrompt | ContinuedPrompt) -> list[int]:
+        if not isinstance(prompt, TextPrompt):
+            name = "prompt" if isinstance(prompt, TokenPrompt) else "context"
             most = self.tokenizer.vocab_size - 1
             if beyond := [id for id in prompt.ids if not 0 <= id <= most]:
-                raise RequestError(f"prompt: this model's token ids are 0 to {most}, not {beyond[0]}", param="prompt")
-            return list(prompt.ids)
+                raise RequestError(f"{name}: this model's token ids are 0 to {most}, not {beyond[0]}", param=name)
+            return list(prompt.ids) if isinstance(prompt, TokenPrompt) else continued_ids(prompt, self.tokenizer)
         ids = self.tokenizer.encode_control(prompt.text) if prompt.rendered else self.tokenizer.encode(prompt.text)
         return self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
 

@@ -13,7 +13,7 @@ from groundup.cli.main import DEBUG_VARIABLE, VERBS, console_escape, run
 from groundup.errors import ConfigError, FormatError, did_you_mean
 
 LIFE = (
-    "build data tokenizer model plan pretrain sweep watch pull finetune evaluate lab generate chat classify serve index search ask"
+    "build data tokenizer model plan pretrain sweep watch pull finetune evaluate lab generate chat classify serve connect index search ask"
     " convert report verify cache doctor"
 )
 PROGRAM = (sys.executable, "-m", "groundup")
