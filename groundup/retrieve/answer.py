@@ -11,16 +11,18 @@ included. A sentence that fails a check is left out, and named in `omitted` with
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.errors import require
 from groundup.retrieve.cite import Quote, best_quotes, coverage, missing_facts
+from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.quotes import Quotable, QuoteConstraint
-from groundup.retrieve.search import Group, find, idf, question_terms, term_weights
+from groundup.retrieve.search import Group, WordStatistics, find, idf, question_terms, term_weights
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.support import prompt_ids, supports
 from groundup.retrieve.terms import terms
@@ -124,10 +126,13 @@ def part_text(part: Quote | Sentence) -> str:
     return f"{part.text} [{part.source}]"
 
 
-def ask(index: Index, question: str, engine: Engine | None = None, config: AskConfig | None = None) -> Iterator[Part]:
+def ask(
+    index: Index | GivenPassages, question: str, engine: Engine | None = None, config: AskConfig | None = None
+) -> Iterator[Part]:
     """Yield the parts of an answer as they are made, and last the `Answer`. Raises ConfigError, FormatError, ModelError."""
     config = config or AskConfig()
-    found = find(index, question, config.passages)
+    searched = index.find if isinstance(index, GivenPassages) else partial(find, index)
+    found = searched(question, config.passages)
     shares, weights = coverages(index, found.passages, question)
     share = max(shares, default=0.0)
     if not shares or share < config.min_coverage:
@@ -146,7 +151,9 @@ def ask(index: Index, question: str, engine: Engine | None = None, config: AskCo
     yield Answer(question, is_found, share, tuple(quotes), sentences, omitted, found.passages, found.outdated)
 
 
-def coverages(index: Index, passages: Sequence[Passage], question: str) -> tuple[list[float], dict[Group, float]]:
+def coverages(
+    index: WordStatistics, passages: Sequence[Passage], question: str
+) -> tuple[list[float], dict[Group, float]]:
     """Return the share of a question's weight that each passage has, 0 to 1, and the weights of its words.
 
     A word that no passage has weighs as one that a single passage has.

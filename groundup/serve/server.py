@@ -86,31 +86,34 @@ class Server:
 
     async def answer(self, request: GenerateRequest, translator: Translator, client: HttpRequest) -> Response:
         """Return the response to a request. Raises RequestError, ConfigError, DataError, ModelError when it is refused."""
+        async with contextlib.AsyncExitStack() as stack:
+            stream = await self.stream(request, stack)
+            if request.stream:
+                return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, stack.pop_all())
+            return await until_disconnect(client, complete_response(stream, translator))
+
+    async def stream(self, request: GenerateRequest, resources: contextlib.AsyncExitStack) -> AnswerStream:
+        """Return the events of the answers; `resources` hold the model, and when closed cancel what has not ended. Raises as `answer` does."""
         timer = RequestTimer()
         alias, info = await self.find(request.model, "completion")
         options = request.options.over(alias.options).over(request.defaults)
         require_within(request, options, self.limits)
         require_able(request, info)
-        async with contextlib.AsyncExitStack() as stack:
-            lease = self.loaded_models.lease(alias.base, info, request.keep_alive_s)
-            loaded = await stack.enter_async_context(lease)
-            timer.loaded()
-            lock: contextlib.AbstractAsyncContextManager[None] = (
-                self._constraint_lock if request.constraint else contextlib.nullcontext()
-            )
-            async with lock:
-                prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded)
-            assert loaded.session is not None  # a language model has one
-            answers = await loaded.session.open(prepared)
-            stack.callback(answers.close)
-            calls = format_of_calls(request, loaded.opened.require_tokenizer())
-            names = [tool["function"]["name"] for tool in request.tools]
-            parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
-            echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
-            stream = AnswerStream(answers, timer, self.metrics, parsers, echo)
-            if request.stream:
-                return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, stack.pop_all())
-            return await until_disconnect(client, complete_response(stream, translator))
+        loaded = await resources.enter_async_context(self.loaded_models.lease(alias.base, info, request.keep_alive_s))
+        timer.loaded()
+        lock: contextlib.AbstractAsyncContextManager[None] = (
+            self._constraint_lock if request.constraint else contextlib.nullcontext()
+        )
+        async with lock:
+            prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded)
+        assert loaded.session is not None  # a language model has one
+        answers = await loaded.session.open(prepared)
+        resources.callback(answers.close)
+        calls = format_of_calls(request, loaded.opened.require_tokenizer())
+        names = [tool["function"]["name"] for tool in request.tools]
+        parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
+        echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
+        return AnswerStream(answers, timer, self.metrics, parsers, echo)
 
     async def load(self, request: LoadRequest) -> str:
         """Load or unload the model; return "load" or "unload"."""
