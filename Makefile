@@ -10,7 +10,7 @@ PIP_ARGS ?=
 # Tests in one process a core, each of one thread and half a gigabyte; tests/conftest.py says the rest.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test test-slow check notebooks docs bench clean
+.PHONY: demo test test-slow test-langchain check notebooks docs bench clean
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
@@ -29,6 +29,10 @@ test: $(VENV)/dev.done
 test-slow: $(VENV)/dev.done
 	@$(BIN)/python -m pytest -m slow $(PARALLEL) loadfile
 	@$(BIN)/python -m pytest -m timing
+
+# LangChain's own suites for our classes, in a process and with settings of their own.
+test-langchain: $(VENV)/dev.done
+	@$(BIN)/python -m pytest -c tests/langchain_standard/pytest.ini tests/langchain_standard
 
 check: $(VENV)/dev.done
 	@$(BIN)/ruff check .

@@ -22,6 +22,7 @@ PAGES = [
         for page in (
             *("tour", "glossary", "log", "benchmarks", "large", "serving", "security", "processing", "evaluate"),
             "retrieve",
+            "langchain",
         )
     ),
     *(str(page.relative_to(ROOT)) for page in CONCEPTS),

@@ -34,7 +34,7 @@ from pydantic import ConfigDict
 from groundup.engine.events import ChatEvent
 from groundup.errors import ConfigError
 from groundup.integrations.langchain_model import ModelFields
-from groundup.serve.local_server import LocalServer
+from groundup.serve.local_server import TOGETHER, LocalServer
 from groundup.serve.openai.chat import ChatCompletionBody, logprobs_content, read_chat_completion
 from groundup.serve.requests import GenerateRequest
 
@@ -49,6 +49,8 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
+    streaming: bool = False
+    """Whether `invoke`, too, hands its pieces to callbacks as they come."""
     logprobs: bool | None = None
     """Whether the answer's `response_metadata` has the log-probability of each token."""
     top_logprobs: int | None = None
@@ -81,7 +83,7 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         local, request = self.request(messages, stop, kwargs)
-        chunks = Chunks(kwargs.get("model", self.model))
+        chunks = Chunks(str(kwargs.get("model", self.model)))
         with closing(local.events(request)) as events:  # type: ignore[type-var]
             for event in events:
                 yield chunks.of(event)
@@ -90,7 +92,7 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         local, request = await asyncio.to_thread(self.request, messages, stop, kwargs)
-        chunks = Chunks(kwargs.get("model", self.model))
+        chunks = Chunks(str(kwargs.get("model", self.model)))
         async with aclosing(local.events_async(request)) as events:  # type: ignore[type-var]
             async for event in events:
                 yield chunks.of(event)
@@ -107,23 +109,22 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
 
     def batch(self, inputs: list[Any], config: Any = None, **kwargs: Any) -> list[Any]:
         """Answer all inputs, as many together as the engine takes, unless `max_concurrency` says otherwise."""
-        return super().batch(inputs, self._together(config), **kwargs)
+        return super().batch(inputs, _together(config), **kwargs)
 
     async def abatch(self, inputs: list[Any], config: Any = None, **kwargs: Any) -> list[Any]:
         """`batch`, in the event loop of the caller."""
-        return await super().abatch(inputs, self._together(config), **kwargs)
-
-    def _together(self, config: RunnableConfig | list[RunnableConfig] | None) -> Any:
-        most = self.local.together
-        if isinstance(config, list):
-            return [{"max_concurrency": most, **each} for each in config]
-        return {"max_concurrency": most, **(config or {})}
+        return await super().abatch(inputs, _together(config), **kwargs)
 
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: dict[str, Any] | str | bool | None = None, **kwargs: Any
     ) -> Runnable[Any, Any]:
-        """Return the model with tools that it may call; `tool_choice`: "auto", "none", "any" (or "required", True), or the name of one."""
+        """Return the model with tools that it may call; `tool_choice`: "auto", "none", "any" (or "required", True), or the name of one.
+
+        A forced call is one call, as small models repeat it, unless `parallel_tool_calls` is True.
+        """
         choice: Any = "required" if tool_choice in ("any", True) else tool_choice
+        if choice not in (None, False, "auto", "none"):
+            kwargs.setdefault("parallel_tool_calls", False)
         if isinstance(choice, str) and choice not in ("auto", "none", "required"):
             choice = {"type": "function", "function": {"name": choice}}
         chosen = {"tool_choice": choice} if choice else {}
@@ -153,6 +154,13 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         return _parsed(
             bound, PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser(), include_raw
         )
+
+
+def _together(config: RunnableConfig | list[RunnableConfig] | None) -> Any:
+    """Return what LangChain is told of a batch: in how many threads, which only wait."""
+    if isinstance(config, list):
+        return [{"max_concurrency": TOGETHER, **each} for each in config]
+    return {"max_concurrency": TOGETHER, **(config or {})}
 
 
 def _response_format(schema: Any, method: Method) -> dict[str, Any]:

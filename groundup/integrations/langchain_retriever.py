@@ -23,6 +23,7 @@ from groundup.retrieve.search import Ranking, bm25, find
 from groundup.retrieve.vectors import Vectors, about
 
 By = Literal["words", "vectors", "both"]
+_BY_WORDS: Ranking = bm25
 
 
 class GroundupRetriever(BaseRetriever):
@@ -48,7 +49,7 @@ class GroundupRetriever(BaseRetriever):
     def _open(self) -> tuple[Index, Ranking]:
         if self._opened is None:
             require(self.by in ("words", "vectors", "both"), "by", self.by, "words, vectors or both")
-            index, ranking = Index(self.index), bm25
+            index, ranking = Index(self.index), _BY_WORDS
             if self.by != "words":
                 vectors = vectors_of(Path(self.index), self.embeddings)
                 if vectors is None:

@@ -37,6 +37,8 @@ from groundup.weights.model_io import find_model
 T = TypeVar("T")
 # The one model of a local server; no client sees it.
 NAME = "local"
+# Answers that run or wait in the engine; further ones wait outside.
+TOGETHER = BatchSettings.max_running + Limits.waiting_requests
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,13 @@ class LocalServer:
         """Raises ConfigError, FormatError, ModelError."""
         settings, self.path, self.limits = BatchSettings(), path, Limits()
         registry = ModelRegistry({NAME: path}, tools=options.tools)
-        worker = Worker(settings.max_running + self.limits.waiting_requests)
+        worker = Worker(TOGETHER)
         loaded = LoadedModels(
             *(worker, select_compute(options.device), as_precision_choice(options.precision)),
             keep_alive_s=FOREVER_S, memory_bytes=machine_memory_bytes(), settings=settings,
         )  # fmt: skip
         self.server = Server(registry, loaded, worker, self.limits, Metrics())
-        self.together = worker.max_answers
-        self._free = asyncio.Semaphore(self.together)
+        self._free = asyncio.Semaphore(TOGETHER)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=_run, args=(self._loop,), name="groundup", daemon=True).start()
         weakref.finalize(self, _stop, self._loop, worker)

@@ -240,7 +240,7 @@ def test_bad_input_is_one_sentence(chat: Callable[..., ChatGroundup], models: Pa
             .bind_tools([{**convert_to_openai_tool(weather)["function"], "parameters": BAD_SCHEMA}], tool_choice="any")
             .invoke("Hi")
         ),
-        "JSON schema can't be read": lambda: chat().with_structured_output(BAD_SCHEMA).invoke("Hi"),
+        "JSON schema can't be followed": lambda: chat().with_structured_output(BAD_SCHEMA).invoke("Hi"),
         "Structured output by 'guess'": lambda: chat().with_structured_output(Answer, method="guess"),
     }.items():
         with pytest.raises(GroundupError, match=message) as raised:

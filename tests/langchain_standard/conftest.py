@@ -1,7 +1,7 @@
 """LangChain's standard suites for our classes, in a process of their own (make test-langchain): they bring six plugins of pytest.
 
-The chat model is that of GROUNDUP_LANGCHAIN_MODEL, or SmolLM2-135M-instruct where it is in the cache; else a small one that learnt the suite's own
-questions by heart (`taught.py`): nothing is fetched.
+The chat model is a small one that learnt the suite's own questions by heart (`taught.py`), so that nothing is fetched, or that of
+GROUNDUP_LANGCHAIN_MODEL.
 """
 
 import os
@@ -13,18 +13,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "serve"), str(Path(__file__).parent)]
 
-NAMED = "smollm2-135m-instruct"
-
 
 @pytest.fixture(scope="session")
 def chat_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from groundup.files import cache_folder
-
     given = os.environ.get("GROUNDUP_LANGCHAIN_MODEL")
     if given:
         return given
-    if (cache_folder("models") / NAMED).is_dir():
-        return NAMED
     from taught import save_taught
 
     return str(save_taught(tmp_path_factory.mktemp("chat") / "taught"))
