@@ -76,7 +76,7 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
     ) -> tuple[LocalServer, GenerateRequest]:
         """Return the request of a call and where it goes: to this model, or the `model` that is given. Raises RequestError, ConfigError."""
         local, body = self.served(given.get("model", self.model)), self.body(given, stop, ChatCompletionBody)
-        body["messages"] = convert_to_openai_messages(list(messages))
+        body["messages"] = convert_to_openai_messages([_without_call_blocks(each) for each in messages])
         return local, self.prepared(read_chat_completion(body), local)
 
     def _stream(
@@ -154,6 +154,14 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         return _parsed(
             bound, PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser(), include_raw
         )
+
+
+def _without_call_blocks(message: BaseMessage) -> BaseMessage:
+    """Return a message without the tool calls among its content's blocks (`output_version` "v1"), which its `tool_calls` have."""
+    if isinstance(message.content, str) or not getattr(message, "tool_calls", None):
+        return message
+    kept = [each for each in message.content if isinstance(each, str) or each.get("type") != "tool_call"]
+    return message.model_copy(update={"content": kept})
 
 
 def _together(config: RunnableConfig | list[RunnableConfig] | None) -> Any:

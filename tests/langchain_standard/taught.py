@@ -61,8 +61,8 @@ CALLED = [
 ]
 
 
-def save_taught(folder: Path, steps: int = 900) -> Path:
-    """Teach and save the model; half a minute."""
+def save_taught(folder: Path, steps: int = 1600) -> Path:
+    """Teach and save the model; ten seconds."""
     conversations = [Conversation((Message("user", each), Message("assistant", said))) for each, said in SPOKEN.items()]
     for question, function, arguments in CALLED:
         described = function if isinstance(function, dict) else convert_to_openai_tool(function)

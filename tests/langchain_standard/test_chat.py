@@ -24,9 +24,9 @@ class _Ours:
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        # A real small model repeats itself at temperature 0.
-        repeats = {} if Path(self.path).is_dir() else {"repetition_penalty": 1.1}  # type: ignore[attr-defined]
-        return {"model": self.path, **repeats}  # type: ignore[attr-defined]
+        # A real small model is slow in float32, and repeats itself at temperature 0.
+        real = {"precision": "int8", "repetition_penalty": 1.1}
+        return {"model": self.path, **({} if Path(self.path).is_dir() else real)}  # type: ignore[attr-defined]
 
     @property
     def model_override_value(self) -> str:
