@@ -584,6 +584,20 @@ def test_spam_says_how_far_it_can_be_trusted(rewrite: Rewrite) -> None:
     )
 
 
+def test_spam_says_what_was_tried_and_what_is_stacked(rewrite: Rewrite) -> None:
+    found = {
+        "trained": "stacked",
+        "tried": [{"train": "stacked", "validation_loss": 0.0412}, {"train": "last-block", "validation_loss": 0.0634}],
+        "stacked": {"blocks": [{"block": 12}, {"block": 30}], "letters": {"ngrams": 41_000}, "letters_share": 0.25},
+        "plain_head": {"value": 0.975},
+        "calibration": {"error": 0.0123, "before": 0.0345, "by_chance": 0.0211},
+    }
+    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text["spam"]
+    assert "Chosen: stacked." in shown and "0.0634" in shown
+    assert "after blocks 12, 30 and on 41,000 n-grams" in shown and "plain head alone: 97.5 %" in shown
+    assert "0.021 is chance" in shown
+
+
 def test_spam_draws_what_the_results_hold(rewrite: Rewrite) -> None:
     bins = [{"n": 20, "confidence": 0.6, "accuracy": 0.55}, {"n": 480, "confidence": 0.97, "accuracy": 0.99}]
     curve = [{"labels": n, "accuracy": y, "low": y - 0.02, "high": y + 0.01} for n, y in ((50, 0.9), (100, 0.95))]

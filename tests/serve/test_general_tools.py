@@ -49,24 +49,22 @@ def test_a_tool_cannot_write_control_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "own", "chatty", "base"),
+    ("setting", "own", "chatty"),
     [
-        ("forced", "template", "forced", "none"),
-        ("any", "template", "general", "none"),
-        ("template", "template", "none", "none"),
-        ("off", "none", "none", "none"),
+        ("forced", "template", "forced"),
+        ("any", "template", "general"),
+        ("template", "template", "none"),
+        ("off", "none", "none"),
     ],
 )
 def test_the_setting_decides_which_models_get_tools(
-    tmp_path: Path, setting: ToolSetting, own: ToolSupport, chatty: ToolSupport, base: ToolSupport
+    tmp_path: Path, setting: ToolSetting, own: ToolSupport, chatty: ToolSupport
 ) -> None:
-    models = {"own": TOOL_TEMPLATES["tagged"], "chatty": CHATML_TEMPLATE, "base": None}
-    paths = {name: save_language(tmp_path / name, template=template) for name, template in models.items()}
+    templates = {"own": TOOL_TEMPLATES["tagged"], "chatty": CHATML_TEMPLATE}
+    paths = {name: save_language(tmp_path / name, template=template) for name, template in templates.items()}
     registry = ModelRegistry(paths, tools=setting)
-    infos = {name: registry.info(registry.find(name)) for name in models}
-    assert {name: info.tools for name, info in infos.items()} == {"own": own, "chatty": chatty, "base": base}
-    able = {name for name, info in infos.items() if "tools" in info.capabilities}
-    assert able == {
-        name for name, kind in zip(models, (own, chatty, base), strict=True) if kind in ("template", "general")
-    }
-    assert tool_support(setting, has_template=False, chats=True) == chatty
+    infos = {name: registry.info(registry.find(name)) for name in paths}
+    assert {name: info.tools for name, info in infos.items()} == {"own": own, "chatty": chatty}
+    for name, kind in (("own", own), ("chatty", chatty)):
+        assert ("tools" in infos[name].capabilities) == (kind in ("template", "general"))
+    assert tool_support(setting, has_template=False, chats=False) == "none", "a base model"
