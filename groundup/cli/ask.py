@@ -86,8 +86,10 @@ def _place_and_question(index: str | None, question: str | None, retriever: str 
         return retriever, index
     if retriever is None and index is not None and question is not None:
         return index, question
-    wanted = "an index and a question" if retriever is None else "a question and no index, with --retriever"
-    raise ConfigError(f"ask needs {wanted}.", fix='Write: groundup ask INDEX "QUESTION".')
+    if retriever is None:
+        raise ConfigError("ask needs an index and a question.", fix='Write: groundup ask INDEX "QUESTION".')
+    fix = f'Write: groundup ask --retriever {retriever} "QUESTION".'
+    raise ConfigError("ask needs a question and no index, with --retriever.", fix=fix)
 
 
 def _opened(place: str, retriever: str | None) -> "AbstractContextManager[Index | GivenPassages]":

@@ -35,10 +35,10 @@ def passages_from(spec: str) -> GivenPassages:
 def named_object(spec: str) -> Any:
     """Return the object at "module:attribute". Raises ConfigError; what the module itself raises is not caught."""
     name, colon, attributes = spec.partition(":")
-    if not (name and colon and attributes):
+    if not (colon and all(part.isidentifier() for part in (*name.split("."), *attributes.split(".")))):
         raise ConfigError(f"--retriever {spec!r} is not MODULE:ATTRIBUTE.", fix=_FIX)
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     try:
         found: Any = importlib.import_module(name)
     except ModuleNotFoundError as error:

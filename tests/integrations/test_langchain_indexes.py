@@ -188,6 +188,7 @@ def test_ask_takes_any_retriever_or_vector_store_in_the_place_of_an_index(
     assert json.loads((tmp_path / "own.json").read_text())["sources"][0]["address"].endswith("boiler.md")
     for spec, sentence in {
         "shelf_of_documents": "is not MODULE:ATTRIBUTE",
+        ".relative:x": "is not MODULE:ATTRIBUTE",
         "no_such_module:x": "there is no module 'no_such_module'",
         "shelf_of_documents:givn": "has no 'givn'",
         "shelf_of_documents:number": "of the class int, neither a retriever nor a vector store",
