@@ -45,6 +45,11 @@ def example(name: str, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+def test_every_example_is_run() -> None:
+    told = Path(__file__).read_text()
+    assert not [each.name for each in EXAMPLES.iterdir() if each.is_file() and f'"{each.name}"' not in told]
+
+
 def test_a_retrieval_chain_cites_the_places_of_its_documents(models: Path, tmp_path: Path) -> None:
     (tmp_path / "boiler.md").write_text("# Boiler\n\nThe warranty lasts 24 months.\n")
     update_index(tmp_path / "index", [Source(str(tmp_path / "boiler.md"))], progress=Silent())

@@ -19,6 +19,6 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     given = os.environ.get("GROUNDUP_LANGCHAIN_MODEL")
     if given:
         return given
-    from taught import save_taught
+    from taught import save_answers
 
-    return str(save_taught(tmp_path_factory.mktemp("chat") / "taught"))
+    return str(save_answers(tmp_path_factory.mktemp("chat") / "taught"))

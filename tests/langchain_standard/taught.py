@@ -61,7 +61,7 @@ CALLED = [
 ]
 
 
-def save_taught(folder: Path, steps: int = 1600) -> Path:
+def save_answers(folder: Path, steps: int = 1200) -> Path:
     """Teach and save the model; ten seconds."""
     conversations = [Conversation((Message("user", each), Message("assistant", said))) for each, said in SPOKEN.items()]
     for question, function, arguments in CALLED:
@@ -70,4 +70,4 @@ def save_taught(folder: Path, steps: int = 1600) -> Path:
         turns = (Message("user", question), Message("assistant", "", (call,)))
         conversations.append(Conversation(turns, (described,)))
     words = with_template(train_tokenizer([repr(conversations)] * 2, 1500), TOOL_TEMPLATES["tagged"])
-    return _save_taught(folder, words, [render(each, words).ids for each in conversations], steps)
+    return _save_taught(folder, words, [render(each, words).ids for each in conversations], steps, decays=True)
