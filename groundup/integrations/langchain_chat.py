@@ -9,6 +9,7 @@ Inputs of a batch are computed together. Structured output is a constraint on th
 
 import asyncio
 import json
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
@@ -36,6 +37,7 @@ from groundup.errors import ConfigError
 from groundup.integrations.langchain_model import ModelFields
 from groundup.serve.local_server import TOGETHER, LocalServer
 from groundup.serve.openai.chat import ChatCompletionBody, logprobs_content, read_chat_completion
+from groundup.serve.request_preparation import prepare
 from groundup.serve.requests import GenerateRequest
 
 PROVIDER = "groundup"
@@ -106,6 +108,13 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Return how many tokens the prompt has that these messages and tools become, however long (for `trim_messages`)."""
+        given = {"tools": [convert_to_openai_tool(tool) for tool in tools]} if tools else {}
+        local, request = self.request(messages, None, given)
+        (prepared,) = prepare(request, request.options, local.tokenizer, sys.maxsize, lambda: None)
+        return len(prepared.prompt_ids)
 
     def batch(self, inputs: list[Any], config: Any = None, **kwargs: Any) -> list[Any]:
         """Answer all inputs, as many together as the engine takes, unless `max_concurrency` says otherwise."""

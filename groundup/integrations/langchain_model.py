@@ -55,6 +55,10 @@ class _Fields(BaseModel):
             self._opened[model] = local_server(model, LocalOptions(self.device, self.precision, self.tools))
         return self._opened[model]
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the ids of a text, by the model's own tokenizer: what LangChain counts with."""
+        return self.local.tokenizer.encode(text)
+
     def settings(self) -> dict[str, Any]:
         """Return the fields of an answer that are set."""
         values = {name: getattr(self, name) for name in SETTINGS}

@@ -11,6 +11,7 @@ are shared: the same model with the same options is in memory once, as long as s
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import queue
 import threading
 import weakref
@@ -32,6 +33,9 @@ from groundup.serve.model_registry import ModelRegistry
 from groundup.serve.requests import FOREVER_S, Embeddings, EmbedRequest, GenerateRequest, RequestError
 from groundup.serve.server import Server
 from groundup.serve.worker import Worker
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.formats import reader_of
+from groundup.weights.model_format import require_tokenizer
 from groundup.weights.model_io import find_model
 
 T = TypeVar("T")
@@ -83,6 +87,11 @@ class LocalServer:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=_run, args=(self._loop,), name="groundup", daemon=True).start()
         weakref.finalize(self, _stop, self._loop, worker)
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, read without the weights. Raises FormatError, ModelError where it has none."""
+        return require_tokenizer(reader_of(self.path).tokenizer(self.path), self.path)
 
     def events(self, request: GenerateRequest) -> Iterator[ChatEvent]:
         """Yield the events of a request's answer. Raises the GroundupError that refused or ended it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 from small_models import save_caller, save_classifier, save_language
@@ -281,6 +281,17 @@ def test_without_the_extra_the_install_command_is_named() -> None:
 def test_a_long_prompt_is_cut_where_that_is_asked_for(chat: Callable[..., ChatGroundup]) -> None:
     assert chat(truncate=True).invoke("to be " * 5000).content
     assert json.dumps(chat().settings()) == '{"max_tokens": 12, "seed": 1}'
+
+
+def test_tokens_are_counted_by_the_models_own_tokenizer(chat: Callable[..., ChatGroundup]) -> None:
+    asked = [SystemMessage("Brief."), HumanMessage("To be, or not to be?")]
+    for model, tools in ((chat(), None), (chat().bind_tools([weather]), [weather])):
+        usage = model.invoke(asked).usage_metadata
+        assert usage is not None and usage["input_tokens"] == chat().get_num_tokens_from_messages(asked, tools)
+    long = [HumanMessage("to be " * 5000), HumanMessage("Or not?")]
+    kept = trim_messages(long, max_tokens=100, token_counter=chat(), strategy="last")
+    assert [each.content for each in kept] == ["Or not?"]
+    assert chat().get_num_tokens("to be") == len(chat().get_token_ids("to be")) > 0
 
 
 def test_an_unknown_field_is_refused(models: Path) -> None:

@@ -25,7 +25,7 @@ class _Ours:
     @property
     def chat_model_params(self) -> dict[str, Any]:
         # A real small model is slow in float32, and repeats itself at temperature 0.
-        real = {"precision": "int8", "repetition_penalty": 1.1}
+        real = {"precision": "int8", "frequency_penalty": 0.2}
         return {"model": self.path, **({} if Path(self.path).is_dir() else real)}  # type: ignore[attr-defined]
 
     @property
