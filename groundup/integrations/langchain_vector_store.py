@@ -10,6 +10,7 @@ them. Each costs two files: many documents are better indexed by `groundup index
 
 import hashlib
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ class GroundupVectorStore(VectorStore):
         self.folder = Path(index)
         if not (self.folder / INDEX_FILE).exists():
             make_index(self.folder, IndexConfig(MAX_TOKENS))
-        self._index, self._given = Index(self.folder), embedding
+        self._index, self._given, self._writing = Index(self.folder), embedding, threading.Lock()
         self._vectors = vectors_of(self.folder, embedding)
 
     @property
@@ -94,24 +95,26 @@ class GroundupVectorStore(VectorStore):
         if not len(given) == len(metadatas) == len(names):
             raise DataError(f"There are {len(given)} texts, {len(metadatas)} metadatas and {len(names)} ids.")
         entries = [_entry(id, metadata) for id, metadata in zip(names, metadatas, strict=True)]
-        for place in (DOCUMENTS, METADATA):
-            (self.folder / place).mkdir(exist_ok=True)
-        for id, text, entry in zip(names, given, entries, strict=True):
-            write_bytes(self._entry_file(id), entry)
-            write_text(self._text_file(id), well_formed(text))
-        if given:
-            self._update()
+        with self._writing:
+            for place in (DOCUMENTS, METADATA):
+                (self.folder / place).mkdir(exist_ok=True)
+            for id, text, entry in zip(names, given, entries, strict=True):
+                write_bytes(self._entry_file(id), entry)
+                write_text(self._text_file(id), well_formed(text))
+            if given:
+                self._update()
         return names
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
         """Delete documents that were added; None: all of them. Unknown ids are passed over."""
         files = list((self.folder / DOCUMENTS).glob("*.txt")) if ids is None else [self._text_file(id) for id in ids]
-        found = [file for file in files if file.exists()]
-        for file in found:
-            file.unlink()
-            self._entry_of(file).unlink(missing_ok=True)
-        if found:
-            self._update()
+        with self._writing:
+            found = [file for file in files if file.exists()]
+            for file in found:
+                file.unlink()
+                self._entry_of(file).unlink(missing_ok=True)
+            if found:
+                self._update()
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:

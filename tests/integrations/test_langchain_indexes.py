@@ -118,7 +118,13 @@ def test_a_vector_store_keeps_what_is_added_and_searches_it_by_words_too(tmp_pat
 def test_documents_can_be_added_to_an_index_of_files(index: Path, encoder: str, docs: Path) -> None:
     store = GroundupVectorStore(index, GroundupEmbeddings(model=encoder))
     (id,) = store.add_documents([Document("the cat sat", metadata={"source": "mine"})])
-    sources = {each.metadata["source"] for each in store.similarity_search("the cat sat", k=9)}
+
+    async def several() -> None:
+        await asyncio.gather(*[store.aadd_texts([f"to be {number}"], [{"source": "mine"}]) for number in range(4)])
+
+    asyncio.run(several())
+    assert len(store.similarity_search("to be", k=9)) >= 7
+    sources = {each.metadata["source"] for each in store.similarity_search("the cat sat", k=20)}
     assert sources == {"mine", str(docs / "boiler.md"), str(docs / "hostel.txt")}
     assert [each.page_content for each in store.get_by_ids([id])] == ["the cat sat"]
 
