@@ -13,7 +13,7 @@ GUEST_FILES := tests/serve/clients/guests
 # Tests in one process a core, each of one thread and half a gigabyte; tests/conftest.py says the rest.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test test-slow test-guests check notebooks docs bench clean
+.PHONY: demo test test-slow test-guests test-langchain check notebooks docs bench clean
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
@@ -36,6 +36,10 @@ test-slow: $(VENV)/dev.done
 # Other programs against a real server; wants node 20 or newer.
 test-guests: $(VENV)/dev.done $(GUESTS)/guests.done
 	@$(BIN)/python -m pytest -m guests
+
+# LangChain's own suites for our classes, in a process and with settings of their own.
+test-langchain: $(VENV)/dev.done
+	@$(BIN)/python -m pytest -c tests/langchain_standard/pytest.ini tests/langchain_standard
 
 check: $(VENV)/dev.done
 	@$(BIN)/ruff check .

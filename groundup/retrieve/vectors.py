@@ -244,7 +244,11 @@ class Vectors:
 
     def ranking(self, index: Index, query: str, limit: int) -> list[tuple[int, float]]:
         """Rank passages by their cosine to the question alone (a `search.Ranking`)."""
-        near = self.nearest(self.embed([query])[0], 2 * limit)  # at most half are gone
+        return self.there(index, self.embed([query])[0], limit)
+
+    def there(self, index: Index, query: Vector, limit: int) -> list[tuple[int, float]]:
+        """Return `nearest` of the passages that the index still has."""
+        near = self.nearest(query, 2 * limit)  # at most half are gone
         there = {passage.id for passage in index.passages([id for id, _ in near])}
         return [each for each in near if each[0] in there][:limit]
 

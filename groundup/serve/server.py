@@ -100,35 +100,37 @@ class Server:
 
     async def answer(self, request: GenerateRequest, translator: Translator, client: HttpRequest) -> Response:
         """Return the response to a request. Raises RequestError, ConfigError, DataError, ModelError when it is refused."""
+        async with contextlib.AsyncExitStack() as stack:
+            stream = await self.stream(request, stack)
+            return await respond(stream, translator, client, stack, in_pieces=request.stream)
+        raise AssertionError("unreachable")  # the stack swallows no exception
+
+    async def stream(self, request: GenerateRequest, resources: contextlib.AsyncExitStack) -> AnswerStream:
+        """Return the events of the answers; `resources` hold the model, and when closed cancel what has not ended. Raises as `answer` does."""
         timer = RequestTimer()
         alias, info = await self.find(request.model, "completion", request.template)
         options = request.options.over(alias.options).over(request.defaults)
         require_within(request, options, self.limits)
         require_able(request, info)
-        async with contextlib.AsyncExitStack() as stack:
-            lease = self.loaded_models.lease(alias.base, info, request.keep_alive_s)
-            loaded = await stack.enter_async_context(lease)
-            timer.loaded()
-            tokenizer = loaded.tokenizer(alias.template)
-            lock: contextlib.AbstractAsyncContextManager[None] = (
-                self._costly_lock if request.constraint or alias.template else contextlib.nullcontext()
-            )
-            async with lock:
-                if request.template:
-                    await asyncio.to_thread(require_template, request.template, tokenizer, self.limits)
-                prepared = await asyncio.to_thread(
-                    _engine_requests, with_name(request, alias), options, loaded, tokenizer
-                )
-            assert loaded.session is not None  # a language model has one
-            answers = await loaded.session.open(prepared)
-            stack.callback(answers.close)
-            calls = format_of_calls(request, tokenizer)
-            names = [tool["function"]["name"] for tool in request.tools]
-            parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
-            echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
-            contexts = [ContextRecorder(each.prompt_ids, tokenizer) for each in prepared if request.returns_context]
-            stream = AnswerStream(answers, timer, self.metrics, parsers, echo, contexts)
-            return await respond(stream, translator, client, stack, in_pieces=request.stream)
+        loaded = await resources.enter_async_context(self.loaded_models.lease(alias.base, info, request.keep_alive_s))
+        timer.loaded()
+        tokenizer = loaded.tokenizer(alias.template)
+        lock: contextlib.AbstractAsyncContextManager[None] = (
+            self._costly_lock if request.constraint or alias.template else contextlib.nullcontext()
+        )
+        async with lock:
+            if request.template:
+                await asyncio.to_thread(require_template, request.template, tokenizer, self.limits)
+            prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded, tokenizer)
+        assert loaded.session is not None  # a language model has one
+        answers = await loaded.session.open(prepared)
+        resources.callback(answers.close)
+        calls = format_of_calls(request, tokenizer)
+        names = [tool["function"]["name"] for tool in request.tools]
+        parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
+        echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
+        contexts = [ContextRecorder(each.prompt_ids, tokenizer) for each in prepared if request.returns_context]
+        return AnswerStream(answers, timer, self.metrics, parsers, echo, contexts)
 
     async def create(self, name: str, source: str, changes: Mapping[str, Any]) -> None:
         """Add an alias (see `ModelRegistry.create`). Raises RequestError, for a chat template that can't be used, too."""

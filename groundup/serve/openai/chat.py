@@ -174,12 +174,17 @@ class ChatCompletion(CompletionTranslator):
         """Return the logprobs, or None when none were requested; an answer without tokens has an empty list."""
         if self.request.logprobs is None:
             return None
-        return {"content": [{**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores]}
+        return logprobs_content(scores)
 
 
 def _reason(reason: FinishReason | None, *, called: bool) -> str | None:
     """Return the finish reason; "length" takes precedence over "tool_calls"."""
     return "tool_calls" if called and reason == "stop" else reason
+
+
+def logprobs_content(scores: Sequence[TokenLogprob]) -> JSON:
+    """Return the logprobs of tokens, each with its alternatives."""
+    return {"content": [{**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores]}
 
 
 def _token(token: RankedToken) -> JSON:
