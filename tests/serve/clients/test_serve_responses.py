@@ -123,7 +123,12 @@ def test_without_a_search_the_model_answers_plainly(documents: Documents, server
 
 
 def test_a_plain_answer_may_have_a_format(server: Any) -> None:
-    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": ["x", "y"]}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
     form: Any = {"format": {"type": "json_schema", "name": "choice", "schema": schema}}
     answer = openai_of(server).responses.create(model="tiny", input="To be", text=form)
     assert json.loads(answer.output_text)["a"] in ("x", "y")
