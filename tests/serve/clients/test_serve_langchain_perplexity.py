@@ -34,10 +34,13 @@ def test_a_chat_model_answers_from_documents(fields: dict[str, Any]) -> None:
     for piece in pieces[1:]:
         whole += piece
     assert whole.usage_metadata["output_tokens"] == answer.usage_metadata["output_tokens"]
+    model.client.close()
     if not fields:
         assert whole.additional_kwargs["citations"] == answer.additional_kwargs["citations"]
 
 
 def test_a_retriever_finds_passages() -> None:
-    [first, *_] = PerplexitySearchRetriever(k=3).invoke("warranty of the boiler")
+    retriever = PerplexitySearchRetriever(k=3)
+    [first, *_] = retriever.invoke("warranty of the boiler")
+    retriever.client.close()
     assert first.page_content in BOILER and "px20.md" in first.metadata["title"]
