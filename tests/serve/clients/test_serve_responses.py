@@ -146,8 +146,7 @@ def test_a_plain_answer_may_have_a_format(plain_client: openai.OpenAI) -> None:
 
 def test_the_tool_that_searches_takes_filters(documents: Documents) -> None:
     tool: Any = {"type": "web_search", "filters": {"search_domain_filter": ["-boilers"]}, "search_context_size": "low"}
-    client = perplexity.Perplexity(api_key="any", base_url=documents.server.address, max_retries=0)
-    assert client.responses.create(input=QUESTION, preset="pro-search", tools=[tool]).output_text.startswith(
-        "Not found"
-    )
-    assert client.responses.create(input=QUESTION, preset="pro-search").output_text == TEXT
+    with perplexity_of(documents.server) as client:
+        found = client.responses.create(input=QUESTION, preset="pro-search", tools=[tool])
+        assert found.output_text.startswith("Not found")
+        assert client.responses.create(input=QUESTION, preset="pro-search").output_text == TEXT
