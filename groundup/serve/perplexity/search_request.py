@@ -141,7 +141,7 @@ class TextFormat(Body):
     """The format of the text; its schema is not nested, other than in chats."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
-    wanted: dict[str, Any] | None = Field(None, alias="schema")
+    wanted: dict[str, Any] | None = Field(default=None, alias="schema")
 
     def nested(self) -> ResponseFormat:
         """Return it as chats have it."""
