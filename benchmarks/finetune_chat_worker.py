@@ -3,9 +3,8 @@
     python finetune_chat_worker.py CONTENDER MODEL DATA PRECISION FOLDER       (TRL: with the python of its own environment)
 
 DATA is the JSON file of `finetune.py`: rows with ids and labels, and the batches of an epoch. It answers one JSON line when it is ready for its
-first step and one after each step: its seconds and seconds of processor time its loss, its
-supervised tokens. Nothing of ours is imported where it is not
-ours that runs.
+first step and one after each step: its seconds, seconds of processor time, loss and supervised
+tokens. Nothing of ours is imported where it is not ours that runs.
 """
 
 import json
@@ -85,7 +84,9 @@ class Watcher:
         pass
 
 
-def ours(turns: Turns, model: str, data: dict[str, Any], precision: str, folder: str) -> None:
+def ours(
+    turns: Turns, model: str, data: dict[str, Any], precision: str, folder: str, *, recompute: bool = False
+) -> None:
     """What `groundup finetune chat` calls, on the same instructions, which it renders itself."""
     from groundup.api import finetune_chat
 
@@ -93,6 +94,7 @@ def ours(turns: Turns, model: str, data: dict[str, Any], precision: str, folder:
         "precision": precision,
         "batch_size": len(max(data["batches"], key=len)),
         "learning_rate": LEARNING_RATE,
+        "recompute": recompute,
     }
     given = {"rank": RANK, "epochs": EPOCHS, "settings": {**settings, "alpha": ALPHA}}
     finetune_chat(model, data["source"], Path(folder) / "run", **given, progress=Watcher(turns))
@@ -160,6 +162,7 @@ def trl(
 
 CONTENDERS = {
     "groundup": ours,
+    "groundup, recompute": partial(ours, recompute=True),
     "TRL + PEFT": partial(trl, our_batches=False),
     "TRL, our batches": trl,
     "TRL, our batches, no checkpointing": partial(trl, checkpointing=False),

@@ -68,7 +68,12 @@ def command(
             print_result([], saved_plain(part, opened), as_json)
         if out:
             save_answer(part, opened, out)
-    say_outdated(part.outdated)
+    cited = {part.sources[number - 1].file for number in part.cited}
+    say_outdated(tuple(file for file in part.outdated if file not in cited))
+    for file in cited.intersection(part.outdated):
+        console_progress().say(
+            f"{file} was changed or deleted while the answer was written: ask again after an update."
+        )
 
 
 def _engine(model: str | None, device: str, precision: str):  # type: ignore[no-untyped-def]

@@ -256,7 +256,7 @@ def chat(
     DATA: rows with instruction, input and output (Alpaca), prompt and completion, messages, or conversations (ShareGPT), of many turns, with
     system prompts and tool calls. Rows with "held_out": true are never trained on; where none has it, a tenth is held out. Before the first
     step the loss mask is shown on the first examples. The same command again resumes where it stopped. The folder opens as a model by the
-    name of its base; --merge makes it a whole model. --set sets max_tokens, alpha, batch_size, learning_rate, precision.
+    name of its base; --merge makes it a whole model. --set sets max_tokens, alpha, batch_size, learning_rate, precision, recompute (less memory).
 
     Examples:
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
@@ -315,7 +315,7 @@ def preference(
 
     DATA: rows with prompt, chosen and rejected, as texts or as messages. A tenth of the pairs is held out. Train on good answers first
     (finetune chat): DPO moves a model between answers that it can give. The same command again resumes where it stopped.
-    --set sets max_tokens, alpha, batch_size, learning_rate, precision.
+    --set sets max_tokens, alpha, batch_size, learning_rate, precision, recompute (less memory).
 
     Examples:
         groundup finetune preference runs/mine pairs.jsonl --out runs/preferred

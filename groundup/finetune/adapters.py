@@ -64,6 +64,8 @@ class ChatTraining:
     """The highest learning rate, after the warm-up; None: that of what is trained."""
     precision: TrainPrecision = "auto"
     """Arithmetic of the matrix products; "auto" takes the faster."""
+    recompute: bool = False
+    """Recompute activations in the backward pass: the same gradients, slower, in less memory."""
     loss: str | None = None
     """Its name in `train.losses.FINETUNE_LOSSES`; None: the method's own."""
     seed: int = 0

@@ -176,6 +176,7 @@ def fit_config_of(batches: AnswerBatches, config: ChatConfig, held_out_tokens: f
         learning_rate=config.highest_rate,
         weight_decay=0.0,  # LoRA's weights are small already, and B A is bounded by its rank
         precision=config.precision,
+        recompute=config.recompute,
         compile="off",  # batches of many shapes
         evaluate_every=-(-steps // evaluations),
         seed=config.seed,

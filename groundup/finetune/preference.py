@@ -163,6 +163,7 @@ def fit_config_of(batches: PreferenceBatches, config: PreferenceConfig) -> FitCo
         learning_rate=config.learning_rate or (LORA_RATE if config.train == "lora" else ALL_RATE),
         weight_decay=0.0,
         precision=config.precision,
+        recompute=config.recompute,
         compile="off",  # batches of many shapes
         evaluate_every=-(-steps // EVALUATIONS),
         seed=config.seed,

@@ -8,8 +8,9 @@ answer. Whether the documents hold one is decided by the evidence for the best p
 named in `omitted` with the reason.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from groundup.engine.engine import Engine
@@ -17,10 +18,10 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import require
 from groundup.retrieve.cite import Quote, best_quotes
 from groundup.retrieve.evidence import evidence
-from groundup.retrieve.generation import Drafts, Omitted, Sentence, checking, prompted
+from groundup.retrieve.generation import Drafts, Omitted, Sentence, checked, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.search import Keep, Ranking, every, find
+from groundup.retrieve.search import Keep, Ranking, every, find, is_current
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
@@ -94,14 +95,19 @@ class Answer:
         }
 
 
+# Marks that turn the direction of the characters behind them, which would be the number of the source, too.
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 Part = Quote | Sentence | Omitted | Answer
 
 
 def part_text(part: Quote | Sentence) -> str:
-    """Return a quotation or a sentence with the number of its source; a quotation's line breaks are spaces here."""
-    if isinstance(part, Quote):
-        return f'"{" ".join(part.text.split())}" [{part.source}]'
-    return f"{part.text} [{part.source}]"
+    """Return a quotation or a sentence with the number of its source.
+
+    A quotation's line breaks are spaces here and its marks " are ', so that it can't end early; nothing turns the direction of what follows.
+    """
+    text = " ".join(_DIRECTIONS.sub("", part.text).split())
+    quoted = text.replace('"', "'")
+    return f'"{quoted}" [{part.source}]' if isinstance(part, Quote) else f"{text} [{part.source}]"
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,20 @@ def ask(
     for part in written(engine, reading, config) if engine and reading.about else ():
         yield part
         made.append(part)
-    yield reading.answer(made)
+    yield changed_since(index, reading.answer(made))
+
+
+def changed_since(index: Index, answer: Answer) -> Answer:
+    """Return an answer whose `outdated` also names the cited files that were changed or deleted while it was written."""
+    sources = dict.fromkeys(
+        (source.file, source.sha256) for number in answer.cited for source in [answer.sources[number - 1]]
+    )
+    changed = [
+        file
+        for file, sha256 in sources
+        if not is_current(index, file) or (index.file_state(file) or "")[1:] != (sha256,)
+    ]
+    return replace(answer, outdated=tuple(dict.fromkeys([*answer.outdated, *changed])))
 
 
 def read(
@@ -162,19 +181,17 @@ def read(
     spoken = evidence(index, found.passages, question, vectors)
     least = spoken.usual if config.min_evidence is None else config.min_evidence
     about = [passage for passage, each in zip(found.passages, spoken.values, strict=True) if each >= least]
-    quotes = best_quotes(found.passages, spoken.weights) if about else []
+    quotes = best_quotes(found.passages, spoken.weights, about) if about else []
     return Reading(question, spoken.best, found.passages, tuple(about), tuple(quotes), found.outdated)
 
 
 def written(engine: Engine, reading: Reading, config: AskConfig) -> Iterator[Sentence | Omitted]:
     """Yield the sentences that the model writes from the sources, each checked when it is complete."""
-    given = prompted(engine, reading.question, reading.sources, reading.about, config.max_tokens)
+    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, config.max_tokens)
     if isinstance(given, Omitted):
         yield given
         return
     drafts, sampling = Drafts(), Sampling(temperature=0.0, max_tokens=given.max_tokens)
     for event in engine.complete(given.ids, sampling, given.constraint()):
         for draft in drafts.push(event):
-            *_, checked = checking(engine, given, draft, config.min_support)
-            assert checked is not None  # the last one
-            yield checked
+            yield checked(engine, given, draft, config.min_support)

@@ -25,7 +25,7 @@ INDEX_FILE = "index.sqlite"
 # Where an index has vectors (see `vectors.py`).
 VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
 # "grup" and the version of the tables below.
-APPLICATION_ID, VERSION = 0x67727570, 1
+APPLICATION_ID, VERSION = 0x67727570, 2
 BUSY_TIMEOUT_S = 30.0
 
 TABLES = """
@@ -207,8 +207,9 @@ def passage_of(row: tuple[Any, ...]) -> Passage:
 
 
 def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Open the file; a reader of a folder that it can't write sees it as it is."""
-    mode = "rw" if not read_only else "ro" if os.access(file.parent, os.W_OK) else "ro&immutable=1"
+    """Open the file. A reader that can't write into the folder shares the writer's log where there is one, else it sees the file as it is."""
+    is_closed = not file.with_name(f"{file.name}-wal").exists()
+    mode = "rw" if not read_only else "ro&immutable=1" if is_closed and not os.access(file.parent, os.W_OK) else "ro"
     uri = f"{file.absolute().as_uri()}?mode={mode}"
     database = sqlite3.connect(
         uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S, cached_statements=256
@@ -243,4 +244,14 @@ def reading(file: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.ProgrammingError):
             raise
-        raise FormatError(file, "SQLite", f"can't be read ({error})") from error
+        raise FormatError(file, "SQLite", f"can't be read ({error})", fix=_fix(file, error)) from error
+
+
+def _fix(file: Path, error: sqlite3.DatabaseError) -> str:
+    """Return what helps: a file that can't be opened may have a log that only a writer of the folder can use."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "Another program has locked the file: try again when it is done."
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+        return f"Run once, where {file.parent} can be written: groundup index --out {file.parent}"
+    return f"Delete {file.parent} and make it again: groundup index DOCS --out {file.parent}"

@@ -64,7 +64,7 @@ def routes(server: Server) -> list[Route]:
         name = server.indexes.find(request.path_params["index"])
         id = min(request.path_params["id"], MAX_ID)
         if "text/html" in request.headers.get("accept", ""):
-            return RedirectResponse(f"/#/passages/{name}/{id}", 303, headers={"Vary": "Accept"})
+            return RedirectResponse(f"/#documents/{name}/{id}", 303, headers={"Vary": "Accept"})
         page = await server.indexes.use(name, lambda index: passage_page(name, index, id))
         return JsonResponse(page, headers={"Vary": "Accept"})
 

@@ -75,9 +75,11 @@ class ModelSession:
         self._pending: dict[str, tuple[Answers, int]] = {}
         self._pump: asyncio.Task[None] | None = None
 
-    async def open(self, requests: Sequence[Request]) -> "Answers":
-        """Submit the requests. Raises RequestError (503) when they are too many, and what the engine raises for one that it refuses."""
-        self.worker.admit(len(requests))
+    async def open(self, requests: Sequence[Request], *, admitted: bool = False) -> "Answers":
+        """Submit the requests. Raises RequestError (503) when they are too many, unless they are part of an answer that was `admitted`, and what the
+        engine raises for one that it refuses."""
+        if not admitted:
+            self.worker.admit(len(requests))
         self.worker.num_answers += len(requests)
         answers = Answers(self, len(requests))
         self._pending |= {request.id: (answers, index) for index, request in enumerate(requests)}

@@ -18,7 +18,7 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress
 from groundup.runs import LOGS, RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.checkpoint.identity import FRESH, changed_fields
+from groundup.train.checkpoint.identity import FREE_FIELDS, FRESH, changed_fields
 from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.loop import FitResult
 from groundup.weights.decision import Decision
@@ -71,12 +71,17 @@ def begin_or_finished(
     else:
         before = run.read_run()
         was, read = (before[name] if isinstance(before.get(name), dict) else {} for name in ("config", "inputs"))
-        found = changed_fields({"kind": before.get("kind"), **was}, {"kind": kind, **config})
+        found = changed_fields({"kind": before.get("kind"), **_decisive(was)}, {"kind": kind, **_decisive(config)})
         others = [name for name in sorted({**read, **inputs}) if read.get(name) != inputs.get(name)]
         found += [f"inputs ({', '.join(others)})"] if others else []  # hashes say nothing to people
         if found:
             raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
     return run.read_results() if finished else None
+
+
+def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes a run another one."""
+    return {name: value for name, value in config.items() if name not in FREE_FIELDS}
 
 
 def recorded(config: Any, run: RunFolder) -> dict[str, Any]:

@@ -112,6 +112,19 @@ def test_a_finished_run_is_only_read_and_another_one_refused(
         fit_chat(open_base(), instructions[:30], run, CONFIG, compute=compute)
 
 
+def test_recomputed_activations_change_memory_and_no_loss(
+    tmp_path: Path, finished: Path, open_base: OpenBase, instructions: list[InstructionExample], compute: Compute
+) -> None:
+    few = replace(CONFIG, tokens=2_000)
+    kept, recomputed = (
+        fit_chat(open_base(), instructions, RunFolder(tmp_path / name), replace(few, recompute=value), compute=compute)
+        for name, value in (("kept", False), ("recomputed", True))
+    )
+    assert kept["held_out_loss"] == recomputed["held_out_loss"]
+    run = RunFolder(finished)  # the setting may change in the middle of a run
+    assert fit_chat(open_base(), instructions, run, replace(CONFIG, recompute=True), compute=compute)
+
+
 def test_prompts_and_padding_have_no_labels(tokenizer: Tokenizer, instructions: list[InstructionExample]) -> None:
     rendered = [render(to_conversation(example), tokenizer) for example in instructions[:7]]
     batches = AnswerBatches(rendered, batch_size=7, seed=0)

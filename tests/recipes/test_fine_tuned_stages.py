@@ -135,6 +135,25 @@ def test_what_pretraining_is_worth_is_measured_where_there_is_time(
     assert found["public_over_own"]["value"] == pytest.approx(accuracies[0] - accuracies[1])
 
 
+@pytest.mark.parametrize(("seconds", "made"), [(600.0, True), (0.0, False)])
+def test_what_pretraining_is_worth_for_chat_is_measured_where_there_is_time(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, made: bool
+) -> None:
+    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    shutil.copytree(published / "model", tmp_path / "pretrain")
+    stage(base.run, "base", published, tmp_path, published / "model")
+    stage(chat.run, "chat", published, tmp_path, published / "model", seconds)
+    found = read_json(tmp_path / "chat/results.json")["pretraining"]
+    verify_folder(tmp_path / "chat")
+    assert not list(tmp_path.glob(".tmp-*"))
+    if not made:
+        assert set(found) == {"skipped"} and "were left" in found["skipped"]
+        return
+    public, own, random = (row["loss"]["value"] for row in found["models"])
+    assert found["own_over_random"]["value"] == pytest.approx(own - random)
+    assert found["public_over_own"]["value"] == pytest.approx(public - own)
+
+
 def test_a_base_that_is_a_gguf_file_keeps_its_licence(published: Path, tmp_path: Path) -> None:
     file = export(open_model(published / "model", CPU), "gguf", tmp_path / "tiny.gguf", encoding="f32")
     stage(base.run, "base", published, tmp_path, file)

@@ -215,6 +215,23 @@ def test_what_pretraining_is_worth_is_a_table_and_a_sentence(build_folder: Path,
     assert "What pretraining is worth was not measured: it would have taken 40 s." in text
 
 
+def test_what_pretraining_is_worth_for_chat_is_said_in_bits_per_byte(build_folder: Path, rewrite: Rewrite) -> None:
+    names = ("the public model", "pretrained here", "random weights")
+    models = [
+        {"name": name, "loss": {"value": 1.0 + place, "low": 0.9, "high": 1.1, "n": 58}}
+        for place, name in enumerate(names)
+    ]
+    found = {
+        "models": models,
+        "own_over_random": paired(-1.0, -1.2, -0.8, "better"),
+        "public_over_own": paired(-1.0, -1.1, -0.9, "better"),
+        "parameters": 1_310_000,
+    }
+    said = page_of(rewrite("chat/results.json", lambda results: results.update(pretraining=found))).text["chat"]
+    assert "pretraining here gained +1.000 (+0.800 to +1.200) bits per byte" in said
+    assert "random weights3.000" in said and "n 58" in said
+
+
 def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
     pairs = [
         {"id": str(n), "prompt": f"Which {n}? <i>", "chosen": "this <b>", "rejected": "that", "margin": n - 1.5, "before": 0.1, "after": 0.4}
@@ -565,6 +582,20 @@ def test_spam_says_how_far_it_can_be_trusted(rewrite: Rewrite) -> None:
     assert all(
         each in shown for each in ("0.012", "0.035", "false alarms", "80.0 %", "99.6 %", "What abstaining would bring")
     )
+
+
+def test_spam_says_what_was_tried_and_what_is_stacked(rewrite: Rewrite) -> None:
+    found = {
+        "trained": "stacked",
+        "tried": [{"train": "stacked", "validation_loss": 0.0412}, {"train": "last-block", "validation_loss": 0.0634}],
+        "stacked": {"blocks": [{"block": 12}, {"block": 30}], "letters": {"ngrams": 41_000}, "letters_share": 0.25},
+        "plain_head": {"value": 0.975},
+        "calibration": {"error": 0.0123, "before": 0.0345, "by_chance": 0.0211},
+    }
+    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text["spam"]
+    assert "Chosen: stacked." in shown and "0.0634" in shown
+    assert "after blocks 12, 30 and on 41,000 n-grams" in shown and "plain head alone: 97.5 %" in shown
+    assert "0.021 is chance" in shown
 
 
 def test_spam_draws_what_the_results_hold(rewrite: Rewrite) -> None:

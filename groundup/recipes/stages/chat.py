@@ -1,7 +1,9 @@
 """Stage 6: the public model is fine-tuned on hand-written instructions with LoRA; the loss covers the answers only."""
 
 import dataclasses
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from groundup.data.documents import ChatExample
 from groundup.data.reading.distinct import hold_out
@@ -9,6 +11,7 @@ from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.data.reading.sources import SourceOptions
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
+from groundup.finetune.pretraining_worth import add_chat_worth, chat_worth_config, without_pretraining_worth
 from groundup.model.footprint import training_memory
 from groundup.progress import Progress
 from groundup.recipes.packaged import instructions_source, licence_of
@@ -17,17 +20,19 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.recipes.stages.teach import FOLDER as TEACH
 from groundup.runs import RunFolder
-from groundup.weights.model_io import ModelCard, open_model
+from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 # Evaluations of the held-out answers, opening and saving take their part of the share.
 TRAINING_SHARE = 0.6
 # In float32 a step takes twice as long, and half the tokens are too few: without bf16 the stage may take this much longer.
 OVERRUN_WITHOUT_BF16 = 2.5
+# Two models learn the conversations once more; evaluations and saving take half of that time again.
+WORTH_FACTOR = 2 * 1.5
 
 
 def run(context: StageContext) -> StageResult:
     """Measure the training speed, fix the number of tokens, train."""
-    table, compute, progress = context.recipe.chat, context.compute, context.progress
+    table, compute, progress, started = context.recipe.chat, context.compute, context.progress, time.monotonic()
     examples = read_instructions(table, progress)
     opened = open_model(context.build / (TEACH if context.recipe.teach else "base"), compute)
     config = ChatConfig(
@@ -61,11 +66,41 @@ def run(context: StageContext) -> StageResult:
     )
     runs = RunFolder(context.folder)
     results = fit_chat(opened, examples, runs, config, compute=compute, progress=progress, card=card)
+    results = with_pretraining_worth(results, examples, runs, config, context, started)
     loss = results["held_out_loss"]
     line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token after {results['tokens']:,} tokens"
     fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
     facts = {"tokens": results["tokens"], "held_out_loss": loss}
     return StageResult(line, facts, (fewer,) if tokens < table.tokens else ())
+
+
+def with_pretraining_worth(
+    results: dict[str, Any],
+    examples: Sequence[ChatExample],
+    runs: RunFolder,
+    config: ChatConfig,
+    context: StageContext,
+    started: float,
+) -> dict[str, Any]:
+    """Compare with the model pretrained here and with random weights, where the stage's time has room for it."""
+    compute, progress = context.compute, context.progress
+
+    def own() -> OpenModel:
+        return open_model(context.build / "pretrain", compute)
+
+    def seconds() -> float:
+        opened = own()
+        small = chat_worth_config(config, opened)
+        rate = measure_tokens_per_s(opened, examples, small, compute=compute, progress=progress)
+        return WORTH_FACTOR * results["tokens"] / rate
+
+    needed_s, left_s = context.fix("worth_s", seconds), context.seconds - (time.monotonic() - started)
+    if context.fix("worth", lambda: 2 if needed_s <= left_s else 1) == 1:
+        reason = f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"
+        progress.say(f"      what pretraining is worth was not measured: {reason}")
+        return without_pretraining_worth(results, runs, reason)
+    public = open_model(runs.path, compute)
+    return add_chat_worth(results, public, own(), examples, runs, config, compute=compute, progress=progress)
 
 
 def texts_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
@@ -107,13 +142,13 @@ def memory_bytes(recipe: Recipe) -> float:
 
 STAGE = Stage(
     "chat",
-    2,
+    3,
     run,
     share=0.25,
     describe=describe,
     memory_bytes=memory_bytes,
     disk_bytes=base_bytes,
-    needs=("base", "teach"),
+    needs=("pretrain", "base", "teach"),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
     sized_by_budget=True,
     outside=outside,

@@ -20,6 +20,7 @@ from groundup.report.drawing import Series, line_chart
 from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.report_data import CONTINUED, ReportData, RunRecord
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
+from groundup.report.sections.pretraining_worth import chat_pretraining_parts
 from groundup.report.values import JsonObject, measured, number, table, tables, text
 
 CARDS_SHOWN = 6
@@ -42,7 +43,15 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         " was instruction-tuned by its authors. “Before” is therefore already a chat model; ",
         f"“after” is the same model, {taught}fine-tuned on our instructions with LoRA.",
     )
-    return [before, _figures(run, evaluated), _cards(evaluated), _checked(evaluated), _mask(run), _curve(run)]
+    return [
+        before,
+        _figures(run, evaluated),
+        _cards(evaluated),
+        _checked(evaluated),
+        *_worth(run),
+        _mask(run),
+        _curve(run),
+    ]
 
 
 def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
@@ -68,6 +77,10 @@ def _unlearned(run: RunRecord) -> str:
     if not (points := paired_points(change)):
         return ""
     return f"{percent(number(found, 'before'))} to {percent(number(found, 'after'))}: {points}, {meaning(change)}"
+
+
+def _worth(run: RunRecord) -> list[Node]:
+    return chat_pretraining_parts(table(run.results, "pretraining"))
 
 
 def _checked(evaluated: JsonObject) -> Node | None:

@@ -46,6 +46,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         _figures(results),
         _comparison(results, models),
         _verdict(models),
+        *_how_trained(results),
         *pretraining_parts(table(results, "pretraining")),
         _confusion(results, models[0][0]),
         by_label(results, models[0][0]),
@@ -145,6 +146,27 @@ def _verdict(models: list[tuple[JsonObject, MeasuredFraction]]) -> Node | None:
     return note("No clear difference from the best baseline: ", name, f", {figures}: {chance}. {simpler}")
 
 
+def _how_trained(results: JsonObject) -> list[Node]:
+    """What was tried on validation, and what a stacked classifier is made of; nothing where there was no choice."""
+    said: list[Node] = []
+    if tried := tables(results, "tried"):
+        rows: list[list[Child]] = [[text(each, "train"), fixed(number(each, "validation_loss"), 4)] for each in tried]
+        made = data_table("What was tried", ["trained", "loss on validation"], rows, figures=(1,))
+        said.append(figure(f"Chosen: {text(results, 'trained')}.", made, class_=""))
+    found = table(results, "stacked")
+    if blocks := [count(number(each, "block")) for each in tables(found, "blocks")]:
+        letters = count(number(found, "letters", "ngrams"))
+        plain = percent(number(results, "plain_head", "value"))
+        said.append(
+            note(
+                f"Stacked: regressions on the mean hidden states after blocks {', '.join(blocks)} and on {letters} n-grams of letters, "
+                f"of which the latter have a share of {fixed(number(found, 'letters_share'), 2)}. "
+                f"Other programs read the plain head alone: {plain} on the test messages."
+            )
+        )
+    return said
+
+
 def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
     counts, labels = matrix(model, "confusion"), texts(results, "labels")
     if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
@@ -171,8 +193,11 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     calibration, costs, coverage = (table(results, name) for name in ("calibration", "costs", "coverage"))
     if not calibration:
         return []
+    chance = number(calibration, "by_chance")
+    by_chance = "" if chance is None else f" ({fixed(chance, 3)} is chance with so many messages)"
+    error = f"calibration error on test: how far confidence is from accuracy{by_chance}"
     shown = facts(
-        (fixed(number(calibration, "error"), 3), "calibration error on test: how far confidence is from accuracy"),
+        (fixed(number(calibration, "error"), 3), error),
         (fixed(number(calibration, "before"), 3), "before the temperature was fitted on validation"),
         (count(number(costs, "false_alarms")), f"false alarms: {text(results, 'positive')} that is none"),
         (count(number(costs, "misses")), f"misses of {text(results, 'positive')}"),

@@ -23,6 +23,17 @@ export async function* answer(request, signal) {
   }
 }
 
+/** The parts of an answer from documents, one object each, as they come. Throws Refusal, and AbortError when `signal` is aborted. */
+export async function* parts(request, signal) {
+  const response = await fetched("/groundup/ask", request, signal);
+  for await (const line of lines(response.body)) {
+    if (!line) continue;
+    const part = JSON.parse(line);
+    if (part.error) throw new Refusal(part.error.message ?? part.error);
+    yield part;
+  }
+}
+
 function piece(said) {
   const [choice] = said.choices;
   if (!choice) return { text: "", tokens: [], usage: said.usage };

@@ -1,8 +1,9 @@
-// The page: which of its views is shown, by the part of the address behind "#".
+// The page: which of its views is shown, by the part of the address behind "#": #documents, or #documents/INDEX/ID for a place in it.
 
 import { Chat } from "./chat.js";
 import { Classify } from "./classify.js";
 import { Compare } from "./compare.js";
+import { Documents } from "./documents.js";
 import { get } from "./dom.js";
 import { Inside } from "./inside.js";
 import { Models } from "./models.js";
@@ -13,6 +14,7 @@ const views = {
     inside.take(text, model);
     location.hash = "inside";
   }),
+  documents: new Documents(),
   inside,
   classify: new Classify(),
   compare: new Compare(),
@@ -20,7 +22,8 @@ const views = {
 };
 
 async function show() {
-  const name = location.hash.slice(1) in views ? location.hash.slice(1) : "chat";
+  const [asked, ...place] = location.hash.slice(1).split("/");
+  const name = asked in views ? asked : "chat";
   for (const each of Object.keys(views)) {
     get(each).hidden = each !== name;
     const link = document.querySelector(`nav a[href="#${each}"]`);
@@ -30,7 +33,7 @@ async function show() {
   get("readout").hidden = true;
   document.title = `${name[0].toUpperCase()}${name.slice(1)} – groundup`;
   try {
-    await views[name].refresh();
+    await views[name].refresh(place.join("/"));
     get("problem").hidden = true;
   } catch (error) {
     get("problem").textContent = error.message;

@@ -1,0 +1,187 @@
+// Questions to an index: quotations and checked sentences, each with the number of its source. A number opens the passage in its document.
+
+import { ask, parts } from "./api.js";
+import { models, offer } from "./catalog.js";
+import { announce, button, get, node, refill } from "./dom.js";
+import { copyText } from "./leaving.js";
+import { openPassage } from "./passage.js";
+
+const count = new Intl.NumberFormat("en");
+const SNIPPET_CHARACTERS = 280;
+const HISTORY = 6; // questions and answers before this one that are sent with it
+
+export class Documents {
+  constructor() {
+    this.index = get("documents-index");
+    this.model = get("documents-model");
+    this.question = get("documents-question");
+    this.thread = get("documents-asked");
+    this.history = [];
+    this.running = null; // AbortController of the answer that is being written
+    get("documents-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.running) this.running.abort();
+      else this.#ask(this.question.value.trim());
+    });
+    this.question.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      if (!this.running) this.#ask(this.question.value.trim());
+    });
+    this.index.addEventListener("change", () => this.#fresh());
+    get("documents-new").addEventListener("click", () => this.#fresh());
+  }
+
+  /** Ask for the indexes and models again; keeps the choices; `place` is "INDEX/ID" of a passage to open. Throws Refusal. */
+  async refresh(place = "") {
+    const [{ indexes }, found] = await Promise.all([ask("/groundup/indexes"), models()]);
+    this.indexes = indexes;
+    const chosen = this.index.value;
+    refill(this.index, indexes.map(({ name }) => node("option", { value: name }, name)));
+    if (indexes.some(({ name }) => name === chosen)) this.index.value = chosen;
+    this.#offerModels(found.filter(({ kind }) => kind === "chat"));
+    get("no-index").hidden = indexes.length > 0;
+    get("documents-room").hidden = !indexes.length;
+    get("documents-send").disabled = !indexes.length;
+    this.#describe();
+    if (place) await openPassage(`/groundup/passages/${place}`);
+  }
+
+  #offerModels(found) {
+    const [chosen, isFirst] = [this.model.value, !this.model.options.length];
+    offer(this.model, found, "completion", chosen);
+    this.model.append(node("option", { value: "" }, "none: quotations only"));
+    if (!isFirst) this.model.value = chosen;
+  }
+
+  #describe() {
+    const found = this.indexes.find(({ name }) => name === this.index.value);
+    if (!found) return;
+    const { documents, passages } = found;
+    get("documents-note").textContent = `${count.format(documents)} ${documents === 1 ? "document" : "documents"}, ${count.format(passages)} ${passages === 1 ? "passage" : "passages"}. Questions and answers are kept until you leave this page.`;
+  }
+
+  /** Forget what was asked. */
+  #fresh() {
+    this.running?.abort();
+    this.history = [];
+    refill(this.thread);
+    this.#describe();
+    this.question.focus();
+  }
+
+  async #ask(question) {
+    if (!question || this.running) return;
+    this.question.value = "";
+    const answer = new DocumentAnswer(question, this.model.value);
+    this.thread.append(answer.element);
+    answer.element.scrollIntoView({ block: "start" });
+    const running = this.#run(new AbortController());
+    const request = { index: this.index.value, question, model: this.model.value || null, history: this.history.slice(-HISTORY) };
+    try {
+      for await (const part of parts(request, running.signal)) answer.add(part);
+      answer.end();
+      this.history.push({ role: "user", content: question }, { role: "assistant", content: answer.text });
+    } catch (error) {
+      answer.fail(error.name === "AbortError" ? "stopped by you" : error.message, error.name !== "AbortError");
+    }
+    if (this.running === running) this.#run(null);
+    announce(`Answer ended. ${answer.text}`);
+  }
+
+  #run(running) {
+    this.running = running;
+    get("documents-send").textContent = running ? "Stop" : "Ask";
+    return running;
+  }
+}
+
+/** A question with its answer, and the sources beside it. */
+class DocumentAnswer {
+  constructor(question, model) {
+    this.text = "";
+    this.sources = [];
+    this.omitted = [];
+    this.isEnded = false;
+    this.said = node("div", { class: "answer cited" });
+    this.waiting = node("p", { class: "waiting", role: "status" }, "Searching");
+    this.left = node("div");
+    this.note = node("p", { class: "note" });
+    this.list = node("ol", { class: "sources" });
+    this.beside = node("aside", { "aria-label": "Sources", hidden: true }, node("h4", {}, "Sources"), this.list);
+    this.actions = node("div", { class: "actions", hidden: true }, button("Copy", () => copyText(this.#copied()), { class: "plain", "aria-label": "Copy answer" }));
+    const main = node("div", { class: "found" }, this.said, this.waiting, this.left, this.note, this.actions);
+    this.element = node("article", { class: "asked", "aria-label": question, "aria-busy": "true" }, node("h3", { class: "question" }, question), node("div", { class: "beside" }, main, this.beside));
+    this.model = model;
+  }
+
+  /** A part of the stream. */
+  add(part) {
+    if (part.sources) this.#show(part.sources);
+    if (part.quote) this.#say(part.quote, "blockquote", quoted(part.quote.text));
+    if (part.sentence) this.#say(part.sentence, "p", part.sentence.text);
+    if (part.omitted) this.omitted.push(part.omitted);
+    if (part.done) this.#whole(part);
+  }
+
+  #show(sources) {
+    this.sources = sources;
+    refill(this.list, sources.map((source) => this.#source(source)));
+    this.beside.hidden = !sources.length;
+    this.waiting.textContent = this.model ? `${this.model} is reading` : "Reading";
+  }
+
+  #source(source) {
+    const { number, document, title, text } = source;
+    const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": `Source ${number}: ${document}. Open the passage.` });
+    const words = text.replace(/^\s*#+ .*$/gm, "").replace(/\s+/g, " ").trim(); // headings stand above
+    const snippet = words.length > SNIPPET_CHARACTERS ? `${words.slice(0, SNIPPET_CHARACTERS)} …` : words;
+    return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, title), node("p", { class: "snippet" }, snippet));
+  }
+
+  #say(part, tag, words) {
+    const source = this.sources.find(({ number }) => number === part.source);
+    const cite = button(`${part.source}`, () => openPassage(source.url, part), { class: "cite", "aria-label": `Source ${part.source}: ${source.document}. Open the passage.` });
+    this.said.append(node(tag, {}, words, " ", cite));
+    this.waiting.textContent = `${this.model} is writing`;
+    this.waiting.hidden = !this.model;
+  }
+
+  #whole({ found, answer, cited }) {
+    this.isEnded = true;
+    this.text = answer;
+    if (!found) refill(this.said, node("p", { class: "not-found" }, answer), this.sources.length ? node("p", { class: "hint" }, "The passages beside come nearest; none has enough of what the question is about.") : null);
+    for (const item of this.list.children) item.classList.toggle("uncited", !cited.includes(Number(item.dataset.source)));
+  }
+
+  /** The stream has ended. */
+  end() {
+    if (!this.isEnded) return this.fail("The answer is incomplete: the connection was lost.", true);
+    if (this.omitted.length) {
+      const what = this.omitted.length === 1 ? "1 sentence of the model was left out" : `${this.omitted.length} sentences of the model were left out`;
+      const rows = this.omitted.map(({ text, reason }) => node("li", {}, text ? quoted(text) : null, node("span", { class: "quiet" }, ` ${reason}`)));
+      refill(this.left, node("details", { class: "omitted" }, node("summary", {}, `${what}: no source supports ${this.omitted.length === 1 ? "it" : "them"}`), node("ul", {}, rows)));
+    }
+    this.#over("");
+  }
+
+  /** It was stopped, or it failed. */
+  fail(note, isFailure) {
+    this.note.classList.toggle("failed", isFailure);
+    this.#over(note);
+  }
+
+  #over(note) {
+    this.waiting.hidden = true;
+    this.note.textContent = note;
+    this.actions.hidden = !this.text;
+    this.element.removeAttribute("aria-busy");
+  }
+
+  #copied() {
+    const cited = this.sources.filter(({ number }) => this.text.includes(`[${number}]`));
+    return [this.text, ...cited.map(({ number, document, title }) => `[${number}] ${document}${title === document ? "" : `, ${title}`}`)].join("\n");
+  }
+}
+
+const quoted = (text) => `“${text.replace(/\s+/g, " ").trim()}”`;

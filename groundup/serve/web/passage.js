@@ -1,0 +1,39 @@
+// A passage in its document, in a panel over the page: what is cited is marked, and stands in the middle.
+
+import { ask } from "./api.js";
+import { button, get, node, refill } from "./dom.js";
+
+/** Open the passage at an address of the server; `cited` {start, end} is what of it is cited. */
+export async function openPassage(url, cited = null) {
+  const panel = get("passage");
+  try {
+    refill(panel, drawn(await ask(new URL(url, location.href).pathname), cited, panel));
+  } catch (error) {
+    refill(panel, head("Passage", panel), node("p", { class: "problem" }, error.message));
+  }
+  if (!panel.open) panel.showModal();
+  (panel.querySelector("mark.cited") ?? panel.querySelector("mark"))?.scrollIntoView({ block: "center" });
+}
+
+function drawn(found, cited, panel) {
+  const { document, title, text, offset, start, end, changed } = found;
+  const characters = [...text]; // places count characters, not UTF-16 units
+  const slice = (from, to) => characters.slice(Math.max(0, from - offset), Math.max(0, to - offset)).join("");
+  const last = offset + characters.length;
+  const [from, to] = cited?.start >= start && cited?.end <= end ? [cited.start, cited.end] : [start, end];
+  const marked =
+    from === start && to === end
+      ? node("mark", {}, slice(start, end))
+      : node("mark", {}, slice(start, from), node("mark", { class: "cited" }, slice(from, to)), slice(to, end));
+  return [
+    head(document, panel),
+    title === document ? null : node("p", { class: "hint" }, title),
+    changed ? node("p", { class: "notice" }, "This file was changed after it was read: what you see is what was read.") : null,
+    offset > 0 ? node("p", { class: "hint" }, "A long document: the part around the passage.") : null,
+    node("div", { class: "document", tabindex: 0, role: "document", "aria-label": document }, slice(offset, start), marked, slice(end, last)),
+  ];
+}
+
+function head(name, panel) {
+  return node("div", { class: "passage-head" }, node("h3", { id: "passage-name" }, name), button("Close", () => panel.close(), { "aria-label": "Close the document" }));
+}
