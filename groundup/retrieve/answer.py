@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NOT_FOUND = "Not found in your documents."
 PASSAGES, MAX_TOKENS = 5, 128
-# The nats a token that a passage must give a sentence: not measured on a set.
+# The nats a token that a passage must give a sentence: 29 of 30 with the right answer have it, and 32 of 37 others (docs/retrieve.md, "Answers").
 MIN_SUPPORT = 0.2
 
 
