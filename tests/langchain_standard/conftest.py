@@ -22,3 +22,16 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     from taught import save_answers
 
     return str(save_answers(tmp_path_factory.mktemp("chat") / "taught"))
+
+
+# What SmolLM2-135M can't do; docs/langchain.md says the same.
+TOO_HARD = {
+    "test_agent_loop": "it does not choose to call where no call is forced",
+    "test_unicode_tool_call_integration": "it does not copy Japanese, or describes the customer without end",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    for item in items if "GROUNDUP_LANGCHAIN_MODEL" in os.environ else ():
+        if reason := TOO_HARD.get(item.originalname):
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=False))

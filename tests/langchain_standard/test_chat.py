@@ -24,9 +24,17 @@ class _Ours:
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        # A real small model is slow in float32, and repeats itself at temperature 0.
-        real = {"precision": "int8", "frequency_penalty": 0.2}
-        return {"model": self.path, **({} if Path(self.path).is_dir() else real)}  # type: ignore[attr-defined]
+        # A real small model is slow in float32.
+        return {"model": self.path, **({"precision": "int8"} if self.is_real else {})}  # type: ignore[attr-defined]
+
+    @property
+    def structured_output_kwargs(self) -> dict[str, Any]:
+        # It repeats a sentence without end at temperature 0.
+        return {"repetition_penalty": 1.1} if self.is_real else {}
+
+    @property
+    def is_real(self) -> bool:
+        return not Path(self.path).is_dir()  # type: ignore[attr-defined]
 
     @property
     def model_override_value(self) -> str:
