@@ -7,33 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.model.sizes import parameter_count
-from groundup.recipes.recipe import Recipe
+from groundup.recipes.recipe import ChatStage, ClassifierStage, Recipe
 from groundup.recipes.stage import Stage
+from groundup.recipes.stages import chat, classifier
 from groundup.recipes.stages.base import STAGE as BASE
 from groundup.recipes.stages.base import base_shape
-from groundup.recipes.stages.chat import STAGE as CHAT
 from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.evaluate import STAGE as EVALUATE
 from groundup.recipes.stages.export import STAGE as EXPORT
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 from groundup.recipes.stages.pretrain import own_shape
 from groundup.recipes.stages.report import STAGE as REPORT
-from groundup.recipes.stages.spam import STAGE as SPAM
 from groundup.recipes.stages.teach import STAGE as TEACH
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
-
-BEFORE_REPORT: tuple[Stage, ...] = (
-    DATA,
-    TOKENIZER,
-    PRETRAIN,
-    BASE,
-    SPAM,
-    TEACH,
-    CHAT,
-    EVALUATE,
-    EXPORT,
-)
-STAGES = (*BEFORE_REPORT, replace(REPORT, needs=tuple(stage.name for stage in BEFORE_REPORT)))
 
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
 PROGRAM_BYTES = 1.0e9
@@ -41,19 +27,24 @@ DEFAULT_DOWNLOAD_BYTES = 100e6
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """Return the stages that a recipe has; an optional one takes its share of the budget from all alike."""
-    chosen = [stage for stage in STAGES if stage.wanted is None or stage.wanted(recipe)]
+    """Return the stages that a recipe has, in order; their shares of the budget add up to 1."""
+    classifiers, chats = recipe.of_kind(ClassifierStage), recipe.of_kind(ChatStage)
+    chosen = [
+        *((DATA, TOKENIZER, PRETRAIN) if recipe.data.sources else ()),
+        BASE,
+        *(classifier.stage(name, classifier.SHARE / len(classifiers)) for name in classifiers),
+        *((TEACH,) if recipe.teach else ()),
+        *(chat.stage(name, chat.SHARE / len(chats)) for name in chats),
+        replace(EVALUATE, needs=(*EVALUATE.needs, *chats)),
+        *((replace(EXPORT, needs=(*EXPORT.needs, *chats)),) if recipe.export.encodings else ()),
+    ]
     names = [stage.name for stage in chosen]
-    whole = 1 + sum(stage.share for stage in chosen if stage.wanted)
+    chosen.append(replace(REPORT, needs=tuple(names)))
+    whole = sum(stage.share for stage in chosen)
     return tuple(
         replace(stage, share=stage.share / whole, needs=tuple(name for name in stage.needs if name in names))
         for stage in chosen
     )
-
-
-def left_out(recipe: Recipe) -> list[str]:
-    """Return the names of the optional stages that a recipe does not have."""
-    return [stage.name for stage in STAGES if stage.wanted and not stage.wanted(recipe)]
 
 
 def plan_build(recipe: Recipe) -> dict[str, Any]:

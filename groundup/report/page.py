@@ -11,7 +11,8 @@ from groundup.report.chapter import Chapter
 from groundup.report.html_page import html_page
 from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.attention import ATTENTION
-from groundup.report.sections.chat import CHAT
+from groundup.report.sections.chat import chat_chapter
+from groundup.report.sections.classifier import classifier_chapter
 from groundup.report.sections.data import DATA
 from groundup.report.sections.emergence import EMERGENCE
 from groundup.report.sections.export import EXPORT
@@ -20,7 +21,6 @@ from groundup.report.sections.opening import opening
 from groundup.report.sections.preference import PREFERENCE
 from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
 from groundup.report.sections.readers import READERS
-from groundup.report.sections.spam import SPAM
 from groundup.report.sections.teach import TEACH
 from groundup.report.sections.times import TIMES
 from groundup.report.sections.tokens import TOKENS
@@ -28,23 +28,17 @@ from groundup.report.terms import explain
 
 REPORT_NAME = "report.html"
 
-CHAPTERS: tuple[Chapter, ...] = (
-    DATA,
-    READERS,
-    TOKENS,
-    PRETRAIN,
-    SAMPLES,
-    ATTENTION,
-    SPAM,
-    TEACH,
-    CHAT,
-    PREFERENCE,
-    EMERGENCE,
-    EXPORT,
-    TIMES,
-    LINEAGE,
-    REPEAT,
-)
+
+def chapters_of(report: ReportData) -> list[Chapter]:
+    """Return the chapters of a build or run, in order."""
+    chapters = [
+        *(DATA, READERS, TOKENS, PRETRAIN, SAMPLES, ATTENTION),
+        *map(classifier_chapter, report.of_kind("classifier")),
+        TEACH,
+        *map(chat_chapter, report.of_kind("chat")),
+        *(PREFERENCE, EMERGENCE, EXPORT, TIMES, LINEAGE, REPEAT),
+    ]
+    return [chapter for chapter in chapters if chapter.belongs_to(report)]
 
 
 def write_page(folder: Path, out: Path | None = None) -> Path:
@@ -56,7 +50,7 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
 def render_page(report: ReportData) -> str:
     """Return the page as HTML text."""
-    shown = [chapter for chapter in CHAPTERS if chapter.belongs_to(report)]
+    shown = chapters_of(report)
     chapters = [chapter.draw(report) for chapter in shown]
     titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
     links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]

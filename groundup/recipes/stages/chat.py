@@ -1,8 +1,8 @@
-"""Stage 6: the public model is fine-tuned on hand-written instructions with LoRA; the loss covers the answers only."""
+"""A chat model: the public model is fine-tuned on hand-written instructions with LoRA; the loss covers the answers only."""
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from groundup.data.documents import ChatExample
@@ -22,6 +22,8 @@ from groundup.recipes.stages.teach import FOLDER as TEACH
 from groundup.runs import RunFolder
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
+# Of the budget, for all chat models of a build together.
+SHARE = 0.25
 # Evaluations of the held-out answers, opening and saving take their part of the share.
 TRAINING_SHARE = 0.6
 # In float32 a step takes twice as long, and half the tokens are too few: without bf16 the stage may take this much longer.
@@ -32,7 +34,12 @@ WORTH_FACTOR = 2 * 1.5
 
 def run(context: StageContext) -> StageResult:
     """Measure the training speed, fix the number of tokens, train."""
-    table, compute, progress, started = context.recipe.chat, context.compute, context.progress, time.monotonic()
+    table, compute, progress, started = (
+        table_of(context.recipe, context.name),
+        context.compute,
+        context.progress,
+        time.monotonic(),
+    )
     examples = read_instructions(table, progress)
     opened = open_model(context.build / (TEACH if context.recipe.teach else "base"), compute)
     config = ChatConfig(
@@ -58,7 +65,7 @@ def run(context: StageContext) -> StageResult:
     tokens = context.fix("tokens", affordable_tokens)
     config = dataclasses.replace(config, tokens=tokens)
     card = ModelCard(
-        name=f"{context.recipe.name}-chat",
+        name=f"{context.recipe.name}-{context.name}",
         summary="Answers short instructions. Its base model was already tuned on instructions.",
         data=(*texts_of(context.recipe), (f"{table.source} instructions", licence_of(table.source))),
         base=context.recipe.base.model,
@@ -66,7 +73,8 @@ def run(context: StageContext) -> StageResult:
     )
     runs = RunFolder(context.folder)
     results = fit_chat(opened, examples, runs, config, compute=compute, progress=progress, card=card)
-    results = with_pretraining_worth(results, examples, runs, config, context, started)
+    if context.recipe.data.sources:
+        results = with_pretraining_worth(results, examples, runs, config, context, started)
     loss = results["held_out_loss"]
     line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token after {results['tokens']:,} tokens"
     fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
@@ -114,42 +122,49 @@ def read_instructions(table: ChatStage, progress: Progress | None = None) -> lis
     return read_chat(source, options, progress=progress)
 
 
-def held_out_instructions(recipe: Recipe) -> list[ChatExample]:
-    """Those that the chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    return hold_out(read_instructions(recipe.chat), recipe.seed).held_out
+def table_of(recipe: Recipe, name: str) -> ChatStage:
+    """The table of a chat model."""
+    return recipe.of_kind(ChatStage)[name]
 
 
-def outside(recipe: Recipe) -> Mapping[str, str]:
-    """The content of the instruction set."""
-    return {recipe.chat.source: content_hash(Source(instructions_source(recipe.chat.source)))}
+def held_out_instructions(recipe: Recipe, name: str) -> list[ChatExample]:
+    """Those that a chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
+    return hold_out(read_instructions(table_of(recipe, name)), recipe.seed).held_out
 
 
-def describe(recipe: Recipe) -> str:
+def outside(tables: Iterable[ChatStage]) -> Mapping[str, str]:
+    """The content of the instruction sets."""
+    return {table.source: content_hash(Source(instructions_source(table.source))) for table in tables}
+
+
+def describe(table: ChatStage) -> str:
     """How much it learns from at most, and the size of its adapters."""
-    table = recipe.chat
     epochs = f"{table.epochs:g} epochs, at most {table.tokens:,} tokens"
     return f"{epochs} of {table.source} instructions, LoRA of rank {table.rank}"
 
 
-def memory_bytes(recipe: Recipe) -> float:
+def memory_bytes(recipe: Recipe, table: ChatStage) -> float:
     """What a training step of the adapters holds; 0 where the base's size is not known before it is opened."""
-    base, table = base_shape(recipe), recipe.chat
+    base = base_shape(recipe)
     if base is None:
         return 0.0
     adapters = table.rank * base.num_layers * 8 * base.width
     return training_memory(base, batch_size=4, context_tokens=table.max_tokens, trained_parameters=adapters).total
 
 
-STAGE = Stage(
-    "chat",
-    3,
-    run,
-    share=0.25,
-    describe=describe,
-    memory_bytes=memory_bytes,
-    disk_bytes=base_bytes,
-    needs=("pretrain", "base", "teach"),
-    outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
-    sized_by_budget=True,
-    outside=outside,
-)
+def stage(name: str, share: float) -> Stage:
+    """The stage of a chat model."""
+    return Stage(
+        name,
+        3,
+        run,
+        share,
+        describe=lambda recipe: describe(table_of(recipe, name)),
+        memory_bytes=lambda recipe: memory_bytes(recipe, table_of(recipe, name)),
+        disk_bytes=base_bytes,
+        needs=("pretrain", "base", "teach"),
+        outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+        sized_by_budget=True,
+        outside=lambda recipe: outside([table_of(recipe, name)]),
+        kind="chat",
+    )

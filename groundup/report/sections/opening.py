@@ -55,8 +55,9 @@ def _own(report: ReportData) -> str:
 
 
 def _pulled(report: ReportData) -> str:
-    goals = (("to classify spam", "spam"), ("to follow instructions", "chat"))
-    tuned = [goal for goal, stage in goals if report.run(stage).results]
+    goals = {"classifier": "to classify {}", "chat": "to follow instructions"}
+    kinds = ((goals[kind], name) for kind in goals for name in report.of_kind(kind))
+    tuned = list(dict.fromkeys(goal.format(name) for goal, name in kinds if report.run(name).results))
     taught = f"had {report.base_name} read {report.texts} and " if report.stage(CONTINUED) else ""
     return f"{taught}fine-tuned {'it' if taught else report.base_name} {_listed(tuned)}" if tuned else ""
 
