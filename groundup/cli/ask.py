@@ -78,7 +78,8 @@ def _engine(model: str | None, device: str, precision: str):  # type: ignore[no-
 
 def _show(part: "Part") -> None:
     """Print a part as it comes; with the whole answer its sources."""
-    from groundup.retrieve.answer import NOT_FOUND, Answer, Omitted, part_text
+    from groundup.retrieve.answer import NOT_FOUND, Answer, part_text
+    from groundup.retrieve.generation import Omitted
 
     if isinstance(part, Omitted):
         return

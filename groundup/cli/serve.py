@@ -1,4 +1,4 @@
-"""`groundup serve`: models over HTTP, for clients of Ollama, OpenAI and LangChain with no change but the address."""
+"""`groundup serve`: models and documents over HTTP, for clients of Ollama, OpenAI, Perplexity and LangChain with no change but the address."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from groundup.progress import Progress
 
 if TYPE_CHECKING:
     from groundup.http.limits import Limits
+    from groundup.serve.indexes import ServedIndexes
     from groundup.serve.model_registry import ModelRegistry
     from groundup.serve.server import Server
 
@@ -60,6 +61,10 @@ def command(
         list[str] | None,
         Option("--adapter", metavar="NAME=DIR", help="Serve an adapter of MODEL by its name (again for more)."),
     ] = None,
+    indexes: Annotated[
+        list[str] | None,
+        Option("--index", metavar="INDEX", help="Answer from an index of documents, or NAME=INDEX (again for more)."),
+    ] = None,
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
     cors: Annotated[
@@ -69,7 +74,7 @@ def command(
     options: ServerOptions = ServerOptions(),
     as_json: JsonOption = False,
 ) -> None:
-    """Serve models over the Ollama API (/api) and the OpenAI API (/v1) on one port.
+    """Serve models over the Ollama API (/api) and the OpenAI API (/v1) on one port, and with --index answers from documents over Perplexity's.
 
     Only clients on this machine, and web pages of localhost, are served, unless --host and --cors are given. Ctrl-C stops the server. Setup of
     clients: docs/serving.md. --json prints the address and the model names as one line of JSON once the server listens.
@@ -79,6 +84,7 @@ def command(
         groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
         groundup serve smollm2-135m-instruct --precision int8
         groundup serve smollm2-135m-instruct --adapter brief=runs/brief --adapter polite=runs/polite
+        groundup serve smollm2-135m-instruct --index manuals.index
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
@@ -92,8 +98,9 @@ def command(
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
-    registry = registry_of(models or [], folder, progress, adapters or [])
-    server = server_of(registry, options, limits)
+    served = indexes_of(indexes or [])
+    registry = registry_of(models or [], folder, progress, adapters or [], needs_model=not served.names)
+    server = server_of(registry, options, limits, served)
     loaded = server.loaded_models
     progress.say(loaded.determinism_note)
     note = emulation_note(loaded.precision, loaded.compute)
@@ -104,14 +111,31 @@ def command(
         Guard(app, access, limits, error_body=error_body),
         listen.host,
         port,
-        announce=lambda address: greet(address, [each.name for each in server.registry.listed()], as_json=as_json),
+        announce=lambda address: greet(
+            address, [each.name for each in server.registry.listed()], served.names, as_json=as_json
+        ),
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
 
 
+def indexes_of(given: Sequence[str]) -> "ServedIndexes":
+    """Return the named indexes, opened; a path's name is that of its folder without ".index". Raises ConfigError, FormatError."""
+    from groundup.serve.indexes import SUFFIX, ServedIndexes
+
+    named: dict[str, Path] = {}
+    for name, path in map(name_and_path, given):
+        _add(named, {name.removesuffix(SUFFIX): Path(path)}, "indexes")
+    return ServedIndexes(named)
+
+
 def registry_of(
-    models: Sequence[str], folder: Path | None, progress: Progress, adapters: Sequence[str] = ()
+    models: Sequence[str],
+    folder: Path | None,
+    progress: Progress,
+    adapters: Sequence[str] = (),
+    *,
+    needs_model: bool = True,
 ) -> "ModelRegistry":
     """Return the registry of the named models, their adapters, and the models in the folder.
 
@@ -131,15 +155,15 @@ def registry_of(
     for name, path in map(name_and_path, adapters):
         _add(named, {name: Path(path)})
     registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder, bases)
-    if not registry.listed():
+    if needs_model and not registry.listed():
         raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
     return registry
 
 
-def _add(named: dict[str, Path], found: dict[str, Path]) -> None:
-    """Add models to the named ones. Raises ConfigError for a name that is taken."""
+def _add(named: dict[str, Path], found: dict[str, Path], what: str = "models") -> None:
+    """Add models, or indexes, to the named ones. Raises ConfigError for a name that is taken."""
     for twice in found.keys() & named.keys():
-        raise ConfigError(f"Two models have the name {twice!r}.", fix="Name them yourself: NAME=PATH.")
+        raise ConfigError(f"Two {what} have the name {twice!r}.", fix="Name them yourself: NAME=PATH.")
     named |= found
 
 
@@ -191,7 +215,9 @@ def name_and_path(given: str) -> tuple[str, str]:
     return default_name(Path(given)), given
 
 
-def server_of(registry: "ModelRegistry", options: ServerOptions, limits: "Limits") -> "Server":
+def server_of(
+    registry: "ModelRegistry", options: ServerOptions, limits: "Limits", indexes: "ServedIndexes | None" = None
+) -> "Server":
     """Return a server with one worker. Raises ConfigError for options that can't be fulfilled."""
     from groundup.device import choose_threads, machine_memory_bytes, select_compute
     from groundup.engine.batch import BatchSettings
@@ -219,17 +245,20 @@ def server_of(registry: "ModelRegistry", options: ServerOptions, limits: "Limits
     loaded = LoadedModels(
         worker, compute, precision, keep_alive_s=keep_s, memory_bytes=int(memory_bytes), settings=settings
     )
-    return Server(registry, loaded, worker, limits, Metrics())
+    return Server(registry, loaded, worker, limits, Metrics(), indexes)
 
 
-def greet(address: str, names: Sequence[str], *, as_json: bool) -> None:
+def greet(address: str, names: Sequence[str], indexes: Sequence[str], *, as_json: bool) -> None:
     """Print the address to stdout, unbuffered, since the calling program may be waiting for it."""
     if as_json:
-        print(json.dumps({"address": address, "models": list(names)}), flush=True)
+        print(json.dumps({"address": address, "models": list(names), "indexes": list(indexes)}), flush=True)
         return
     shown = ", ".join(name.removesuffix(":latest") for name in names)
-    print(f"Serving {shown} at {address}")
+    documents = f"the documents of {', '.join(indexes)}" if indexes else ""
+    print(f"Serving {' and '.join(filter(None, (shown, documents)))} at {address}")
     print(f"  In a browser     {address}")
     print(f"  Ollama clients   {address}       (OLLAMA_HOST={address})")
     print(f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)")
+    if indexes:
+        print(f"  Perplexity's     {address}       (PERPLEXITY_BASE_URL={address})")
     print("Ctrl-C ends it.", flush=True)

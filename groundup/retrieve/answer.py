@@ -1,7 +1,7 @@
 """Answers with sources: the best sentences of the documents verbatim, then a model's own sentences as far as a passage supports them.
 
-    question -> search -> is it there? no: NOT_FOUND
-                                       yes: quotes -> a model under `QuoteConstraint` -> sentences, facts and support checked -> Answer
+    question -> read: search -> is it there? no: NOT_FOUND
+                                             yes: quotes -> a model under `QuoteConstraint` -> sentences, facts and support checked -> Answer
 
 The parts come one by one, so that a reader sees the quotations at once; the last one is the whole `Answer`. Without a model the quotations are the
 answer. Whether the documents hold one is decided by how much of the question's weight (idf) the best passage has, its words that no passage has
@@ -16,13 +16,11 @@ from typing import Any
 from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.errors import require
-from groundup.retrieve.cite import Quote, best_quotes, coverage, missing_facts
+from groundup.retrieve.cite import Quote, best_quotes, coverage
+from groundup.retrieve.generation import Drafts, Omitted, Sentence, checking, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.quotes import Quotable, QuoteConstraint
-from groundup.retrieve.search import Group, find, idf, question_terms, term_weights
-from groundup.retrieve.sentences import sentence_spans
-from groundup.retrieve.support import prompt_ids, supports
+from groundup.retrieve.search import Group, Keep, every, find, idf, question_terms, term_weights
 from groundup.retrieve.terms import terms
 
 NOT_FOUND = "Not found in your documents."
@@ -49,25 +47,6 @@ class AskConfig:
         require(1 <= self.passages <= 50, "The number of passages", self.passages, "1 to 50")
         require(0 <= self.min_coverage <= 1, "The share of the question", self.min_coverage, "0 to 1")
         require(self.max_tokens >= 1, "The number of tokens", self.max_tokens, "at least 1")
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence of the model that a passage supports."""
-
-    text: str
-    source: int
-    """The number of the passage, from 1."""
-    support: float
-    """See `support.py`."""
-
-
-@dataclass(frozen=True)
-class Omitted:
-    """A sentence of the model that is not part of the answer."""
-
-    text: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -124,26 +103,48 @@ def part_text(part: Quote | Sentence) -> str:
     return f"{part.text} [{part.source}]"
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the documents hold on a question, before a model writes."""
+
+    question: str
+    coverage: float
+    """The share of the question's weight that the best source has."""
+    sources: tuple[Passage, ...]
+    about: tuple[Passage, ...]
+    """The sources that are about the question; (): the documents hold no answer."""
+    quotes: tuple[Quote, ...]
+    outdated: tuple[str, ...]
+
+    def answer(self, made: Sequence[Sentence | Omitted] = ()) -> Answer:
+        """Return the answer with what a model made of it, checked."""
+        sentences = tuple(part for part in made if isinstance(part, Sentence))
+        omitted = tuple(part for part in made if isinstance(part, Omitted))
+        found = bool(self.quotes or sentences)
+        return Answer(self.question, found, self.coverage, self.quotes, sentences, omitted, self.sources, self.outdated)
+
+
 def ask(index: Index, question: str, engine: Engine | None = None, config: AskConfig | None = None) -> Iterator[Part]:
     """Yield the parts of an answer as they are made, and last the `Answer`. Raises ConfigError, FormatError, ModelError."""
     config = config or AskConfig()
-    found = find(index, question, config.passages)
-    shares, weights = coverages(index, found.passages, question)
-    share = max(shares, default=0.0)
-    if not shares or share < config.min_coverage:
-        yield Answer(question, False, share, (), (), (), found.passages, found.outdated)
-        return
-    quotes = best_quotes(found.passages, weights)
-    yield from quotes
+    reading = read(index, question, config)
+    yield from reading.quotes
     made: list[Sentence | Omitted] = []
-    about = [passage for passage, each in zip(found.passages, shares, strict=True) if each >= config.min_coverage]
-    for part in written(engine, question, found.passages, about, config) if engine else ():
+    for part in written(engine, reading, config) if engine and reading.about else ():
         yield part
         made.append(part)
-    sentences = tuple(part for part in made if isinstance(part, Sentence))
-    omitted = tuple(part for part in made if isinstance(part, Omitted))
-    is_found = bool(quotes or sentences)
-    yield Answer(question, is_found, share, tuple(quotes), sentences, omitted, found.passages, found.outdated)
+    yield reading.answer(made)
+
+
+def read(index: Index, question: str, config: AskConfig, keep: Keep = every) -> Reading:
+    """Return the passages that fit a question, of those to `keep`, and their best sentences. Raises ConfigError, FormatError."""
+    found = find(index, question, config.passages, keep=keep)
+    shares, weights = coverages(index, found.passages, question)
+    share = max(shares, default=0.0)
+    is_there = bool(shares) and share >= config.min_coverage
+    about = [passage for passage, each in zip(found.passages, shares, strict=True) if each >= config.min_coverage]
+    quotes = best_quotes(found.passages, weights) if is_there else []
+    return Reading(question, share, found.passages, tuple(about), tuple(quotes), found.outdated)
 
 
 def coverages(index: Index, passages: Sequence[Passage], question: str) -> tuple[list[float], dict[Group, float]]:
@@ -158,57 +159,15 @@ def coverages(index: Index, passages: Sequence[Passage], question: str) -> tuple
     return [coverage(weights, unknown, counts) for counts in counted], weights
 
 
-def written(
-    engine: Engine, question: str, sources: Sequence[Passage], about: Sequence[Passage], config: AskConfig
-) -> Iterator[Sentence | Omitted]:
-    """Yield the sentences that the model writes from the sources that are `about` the question, each checked when it is complete.
-
-    Sources that don't fit the model's context are left out, the last ones first.
-    """
-    model, context_tokens = engine.language_model(), engine.opened.config.context_tokens
-    given = list(about)
-    while given and len(prompt_ids(engine, question, given)) + config.max_tokens > context_tokens:
-        given.pop()
-    if not given:
-        yield Omitted("", f"no passage fits the model's context of {context_tokens:,} tokens")
+def written(engine: Engine, reading: Reading, config: AskConfig) -> Iterator[Sentence | Omitted]:
+    """Yield the sentences that the model writes from the sources, each checked when it is complete."""
+    given = prompted(engine, reading.question, reading.sources, reading.about, config.max_tokens)
+    if isinstance(given, Omitted):
+        yield given
         return
-    numbers = [sources.index(passage) + 1 for passage in given]
-    ids = prompt_ids(engine, question, given)
-    quotable = Quotable([passage.text for passage in given], engine.tokenizer, model.config.vocab_size)
-    sampling = Sampling(temperature=0.0, max_tokens=config.max_tokens)
-    text, done, reason = "", 0, None
-    for event in engine.complete(ids, sampling, QuoteConstraint(quotable)):
-        text, reason = text + event.text, event.finish_reason
-        spans = list(sentence_spans(text[done:]))
-        whole = spans if reason == "stop" else spans[:-1]
-        for start, end in whole:
-            yield checked(
-                engine, question, text[:done].strip(), text[done + start : done + end], given, numbers, config
-            )
-        done += whole[-1][1] if whole else 0
-    if reason == "length" and text[done:].strip():
-        yield Omitted(text[done:].strip(), "was not finished")
-
-
-def checked(
-    engine: Engine,
-    question: str,
-    before: str,
-    sentence: str,
-    passages: Sequence[Passage],
-    numbers: Sequence[int],
-    config: AskConfig,
-) -> Sentence | Omitted:
-    """Return a sentence with the number of the passage that supports it most, or why it is left out."""
-    if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
-        return Omitted(sentence, "is no whole sentence")
-    missing = [missing_facts(sentence, passage) for passage in passages]
-    allowed = [place for place, each in enumerate(missing) if not each]
-    if not allowed:
-        fewest = min(missing, key=lambda each: len(each))
-        return Omitted(sentence, f"no passage has {', '.join(fewest)}")
-    found = supports(engine, question, before, sentence, [passages[place] for place in allowed])
-    support, best = max(zip(found, allowed, strict=True))
-    if support < config.min_support:
-        return Omitted(sentence, f"no passage makes it more probable ({support:.2f} nats a token)")
-    return Sentence(sentence, numbers[best], support)
+    drafts, sampling = Drafts(), Sampling(temperature=0.0, max_tokens=given.max_tokens)
+    for event in engine.complete(given.ids, sampling, given.constraint()):
+        for draft in drafts.push(event):
+            *_, checked = checking(engine, given, draft, config.min_support)
+            assert checked is not None  # the last one
+            yield checked

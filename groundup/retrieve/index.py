@@ -168,6 +168,21 @@ class Index:
         rows = self.rows("SELECT text FROM passage WHERE document_id = ? ORDER BY start", (document_id,))
         return "".join(row[0] for row in rows)
 
+    def document_window(self, document_id: int, start: int, end: int) -> tuple[int, str]:
+        """Return the text of the passages of a document that touch a span, and its place in the document's text."""
+        before = "SELECT max(start) FROM passage WHERE document_id = ? AND start <= ?"
+        query = f"SELECT start, text FROM passage WHERE document_id = ? AND start >= coalesce(({before}), 0) AND start < ? ORDER BY start"
+        rows = self.rows(query, (document_id, document_id, start, end))
+        return (rows[0][0], "".join(row[1] for row in rows)) if rows else (0, "")
+
+    def neighbours(self, passage: Passage) -> tuple[int | None, int | None]:
+        """Return the ids of the passages before and after one in its document; None where there is none."""
+        query = "SELECT id FROM passage WHERE document_id = ? AND start {} ? AND id != ? ORDER BY start {} LIMIT 1"
+        values = (passage.document_id, passage.start, passage.id)
+        found = [self.rows(query.format(*order), values) for order in (("<=", "DESC"), (">", "ASC"))]
+        previous, following = (rows[0][0] if rows else None for rows in found)
+        return previous, following
+
     def file_state(self, place: str) -> tuple[str, str] | None:
         """Return the state (see `update.state_of`) and SHA-256 that a file had when it was read."""
         found = self.rows("SELECT state, sha256 FROM file WHERE place = ?", (place,))

@@ -57,6 +57,8 @@ class Found:
 
 Ranking = Callable[[Index, str, int], list[tuple[int, float]]]
 """A function of index, question and a number of passages that returns (passage's id, score), best first."""
+Keep = Callable[[Passage], bool]
+"""Whether a passage may be among the results; called with the best first."""
 
 
 def search(index: Index, query: str, k: int = 10) -> list[Passage]:
@@ -68,8 +70,13 @@ def search(index: Index, query: str, k: int = 10) -> list[Passage]:
     return list(find(index, query, k).passages)
 
 
-def find(index: Index, query: str, k: int = 10, rank_by: "Ranking | None" = None) -> Found:
-    """`search`, with the files whose passages were left out. Raises ConfigError, FormatError."""
+def every(passage: Passage) -> bool:
+    """Keep every passage."""
+    return True
+
+
+def find(index: Index, query: str, k: int = 10, rank_by: "Ranking | None" = None, keep: Keep = every) -> Found:
+    """`search` of the passages to `keep`, with the files whose passages were left out as outdated. Raises ConfigError, FormatError."""
     require(1 <= k <= MAX_RESULTS, "The number of passages", k, f"1 to {MAX_RESULTS}")
     ranked = (rank_by or bm25)(index, query, max(CANDIDATES, 2 * k))
     current: dict[str, bool] = {}
@@ -79,7 +86,7 @@ def find(index: Index, query: str, k: int = 10, rank_by: "Ranking | None" = None
         for passage in index.passages([id for id, _ in ranked[start : start + k]]):
             if passage.file not in current:
                 current[passage.file] = is_current(index, passage.file)
-            if current[passage.file] and len(found) < k:
+            if len(found) < k and current[passage.file] and keep(passage):
                 found.append(replace(passage, score=scores[passage.id]))
         if len(found) == k:
             break

@@ -7,7 +7,7 @@ said. Above zero the sentence follows from the passage rather than from what the
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from groundup.engine.engine import Engine
 from groundup.engine.score import score
@@ -22,25 +22,28 @@ SYSTEM = (
 _MARK = re.compile(r"<\s*/?\s*source\s*>", re.IGNORECASE)
 
 
-def prompt_ids(engine: Engine, question: str, passages: Sequence[Passage]) -> list[int]:
-    """Return the ids of a conversation that asks the question with these passages.
-
-    Nothing in them becomes a control token, nor one of the marks around a source.
-    """
+def asked(question: str, passages: Sequence[Passage]) -> Conversation:
+    """Return a conversation that asks the question with these passages, without the marks around a source in them."""
     texts = (_MARK.sub("source", f"{passage.title}\n{passage.text}") for passage in passages)
     sources = [f"<source>\n{text}\n</source>" for text in texts]
-    asked = "\n\n".join([*sources, f"Question: {question}"])
-    conversation = Conversation((Message("system", SYSTEM), Message("user", asked)))
-    return render(conversation, engine.tokenizer, add_generation_prompt=True).ids
+    content = "\n\n".join([*sources, f"Question: {question}"])
+    return Conversation((Message("system", SYSTEM), Message("user", content)))
 
 
-def supports(engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage]) -> list[float]:
-    """Return the support of each passage for a sentence that follows the answer `before`, in nats a token."""
-    if not passages:
-        return []
-    contexts = [prompt_ids(engine, question, given) for given in ([], *([passage] for passage in passages))]
+def prompt_ids(engine: Engine, question: str, passages: Sequence[Passage]) -> list[int]:
+    """Return the ids of that conversation. Nothing in it becomes a control token."""
+    return render(asked(question, passages), engine.tokenizer, add_generation_prompt=True).ids
+
+
+def supports(engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage]) -> Iterator[float]:
+    """Yield the support of each passage for a sentence that follows the answer `before`, in nats a token: one pass of the model for each."""
     answer = engine.tokenizer.encode(before, starts=False) if before else []
     written = engine.tokenizer.encode(f" {sentence}" if before else sentence, starts=False)
-    pairs = [([*context, *answer], written) for context in contexts]
-    alone, *others = score(engine.language_model(), pairs, compute=engine.compute)
-    return [(each.logprob - alone.logprob) / max(1, len(written)) for each in others]
+
+    def logprob(given: Sequence[Passage]) -> float:
+        pair = ([*prompt_ids(engine, question, given), *answer], written)
+        return score(engine.language_model(), [pair], compute=engine.compute)[0].logprob
+
+    alone = logprob([]) if passages else 0.0
+    for passage in passages:
+        yield (logprob([passage]) - alone) / max(1, len(written))

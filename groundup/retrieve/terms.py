@@ -78,6 +78,8 @@ _SIGNS = (
 )
 _WORD = re.compile(rf"([{_WITHOUT_SPACES}]+)|({_NUMBER}|(?:[^\W_{_WITHOUT_SPACES}]|[{_SIGNS}])+[+#]*)")
 
+_SNOWBALL_LOCK = threading.Lock()
+
 
 def analysis() -> str:
     """Return what the terms of a text depend on: an index that was made by another one makes its terms again."""
@@ -151,13 +153,13 @@ def stems(found: list[str], language: str) -> list[str]:
         return found
     try:
         return [known[word] for word in found]
-    except KeyError:
-        new = {word for word in found if word not in known}
-        if len(known) + len(new) > KEPT_STEMS:
+    except KeyError:  # another thread may clear what is known
+        own = {word: known.get(word, "") for word in found}
+        own |= _stemmed({word for word, stem in own.items() if not stem}, language)
+        if len(known) + len(own) > KEPT_STEMS:
             known.clear()
-            new = set(found)
-        known.update(_stemmed(new, language))
-        return [known[word] for word in found]
+        known.update(own)
+        return [own[word] for word in found]
 
 
 def language_of_text(text: str) -> str:
@@ -180,7 +182,8 @@ def _known_stems(language: str) -> dict[str, str] | None:
 
 def _stemmed(new: set[str], language: str) -> dict[str, str]:
     if language != ENGLISH:
-        return {word: _snowball(language).stemWord(word) for word in new}
+        with _SNOWBALL_LOCK:  # a stemmer keeps the word it is at
+            return {word: _snowball(language).stemWord(word) for word in new}
     listed = [word for word in new if word.isascii() and word.isalpha()]
     return {word: word for word in new} | dict(zip(listed, _porter().stems(listed), strict=True))
 

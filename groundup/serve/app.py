@@ -1,8 +1,9 @@
 """The server as one ASGI app: the routes of every API dialect, and errors in the JSON shape of the dialect at a path.
 
-All dialects share one port and no path belongs to two: Ollama has /api, OpenAI has /v1. Outside of any dialect are / (a text that Ollama's clients
-look for; a browser, which accepts text/html, gets the page), /page and /groundup (used by the page), /healthz and /metrics. To add a dialect: a
-folder with a translator and its routes, and a line here.
+All dialects share one port and no path belongs to two: Ollama has /api, OpenAI has /v1, Perplexity /chat/completions, /search and /v1/responses.
+Outside of any dialect are / (a text that Ollama's clients look for; a browser, which accepts text/html, gets the page), /page and /groundup (used by
+the page), /healthz and /metrics. To add a dialect: a folder with a translator and its routes, and a line here. Errors of /api have Ollama's shape,
+all others OpenAI's, which is Perplexity's, too.
 """
 
 import asyncio
@@ -21,11 +22,12 @@ from starlette.routing import Route
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
 from groundup.http.access_log import MEDIA_TYPE
 from groundup.http.responses import JsonResponse, error_handlers
-from groundup.serve import page
+from groundup.serve import documents, page
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai
 from groundup.serve.openai.fields import error_body as openai_error
+from groundup.serve.perplexity import routes as perplexity
 from groundup.serve.requests import RequestError
 from groundup.serve.server import Server
 
@@ -34,11 +36,10 @@ KNOWN = (
     *(f"/v1/{name}" for name in ("chat/completions", "completions", "embeddings", "models", "classify")),
     *(f"/api/{name}" for name in ("generate", "chat", "embed", "embeddings", "tags", "show", "ps", "version")),
     *(f"/api/{name}" for name in ("copy", "delete", "create", "pull", "push")),
+    *("/v1/responses", "/v1/sonar", "/chat/completions", "/search"),
 )
 LIKELY_PATHS = {
-    **dict.fromkeys(
-        ("/v1/responses", "/v1/messages", "/v1/chat", "/chat", "/chat/completions"), "/v1/chat/completions"
-    ),
+    **dict.fromkeys(("/v1/messages", "/v1/chat", "/chat"), "/v1/chat/completions"),
     **dict.fromkeys(("/completions", "/v1/engines/completions", "/v1/generate"), "/v1/completions"),
     **dict.fromkeys(("/embeddings", "/v1/embed", "/v1/embedding"), "/v1/embeddings"),
     **dict.fromkeys(("/models", "/v1/model"), "/v1/models"),
@@ -46,6 +47,8 @@ LIKELY_PATHS = {
     "/api/completions": "/api/generate",
     "/api/chat/completions": "/v1/chat/completions",
     "/api/embedding": "/api/embed",
+    "/responses": "/v1/responses",
+    "/sonar": "/v1/sonar",
 }
 log = logging.getLogger(__name__)
 
@@ -64,10 +67,12 @@ def app_of(server: Server) -> Starlette:
     app = Starlette(
         routes=[
             *page.routes(server),
+            *documents.routes(server),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
             *ollama.routes(server),
             *openai.routes(server),
+            *perplexity.routes(server),
         ],
         exception_handlers={**error_handlers(error_body, unknown_path), GroundupError: _refused},
         lifespan=_lifespan(server),
@@ -84,7 +89,7 @@ def paths_of(app: Starlette) -> frozenset[str]:
 def unknown_path(path: str) -> str:
     """Return the message for an unknown path, with the path that the client most likely means.
 
-    >>> unknown_path("/v1/responses"), unknown_path("/favicon.ico")
+    >>> unknown_path("/v1/messages"), unknown_path("/favicon.ico")
     ('There is no such path here; this server has /v1/chat/completions.', 'Not Found')
     """
     path = path.rstrip("/").lower()

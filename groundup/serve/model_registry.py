@@ -215,6 +215,14 @@ class ModelRegistry:
                 raise self._unknown(name)
             return found
 
+    def default(self) -> ModelAlias | None:
+        """Return the first chat model, in the order in which they were given; None: there is none."""
+        with self._lock:
+            self._scan_folder()
+            chats = (name for name, info in self._info.items() if info.kind == "language" and info.chats)
+            first = next((name for name in chats if name not in self._hidden), None)
+            return None if first is None else self.find(first)
+
     def _unknown(self, name: str) -> RequestError:
         return no_such_model(name, [each.name for each in self.listed()])
 

@@ -36,7 +36,7 @@ def no_such_model(name: str, known: Sequence[str]) -> RequestError:
     """Return the error for an unknown model name; it lists some of the known ones."""
     names = ", ".join(each.removesuffix(":latest") for each in known[:NAMES_TOLD])
     more = f" and {len(known) - NAMES_TOLD:,} more" if len(known) > NAMES_TOLD else ""
-    message = f'model "{name[:120]}" not found; there are: {names}{more}'
+    message = f'model "{name[:120]}" not found; there {f"are: {names}{more}" if known else "is none"}'
     return RequestError(message, status=404, code="model_not_found", param="model")
 
 

@@ -25,6 +25,7 @@ from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
 from groundup.model.heads import LanguageModel
 from groundup.serve.echo import echoes
+from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
 from groundup.serve.model_registry import ModelAlias, ModelInfo, ModelRegistry
@@ -40,15 +41,7 @@ from groundup.serve.requests import (
     Timing,
     unsupported,
 )
-from groundup.serve.streaming import (
-    AnswerStream,
-    HeldStreamingResponse,
-    RequestTimer,
-    Translator,
-    complete_response,
-    stream_bytes,
-    until_disconnect,
-)
+from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, respond
 from groundup.serve.worker import Worker
 from groundup.weights.decision import decide
 
@@ -57,12 +50,19 @@ TEXTS_AT_ONCE_TOKENS = 128
 
 
 class Server:
-    """The models, the worker that runs them, and the limits of requests."""
+    """The models, the worker that runs them, the indexes of documents, and the limits of requests."""
 
     def __init__(
-        self, registry: ModelRegistry, loaded_models: LoadedModels, worker: Worker, limits: Limits, metrics: Metrics
+        self,
+        registry: ModelRegistry,
+        loaded_models: LoadedModels,
+        worker: Worker,
+        limits: Limits,
+        metrics: Metrics,
+        indexes: ServedIndexes | None = None,
     ) -> None:
         self.registry = registry
+        self.indexes = indexes or ServedIndexes({})
         self.loaded_models = loaded_models
         self.worker = worker
         self.limits = limits
@@ -108,9 +108,7 @@ class Server:
             parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
             echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
             stream = AnswerStream(answers, timer, self.metrics, parsers, echo)
-            if request.stream:
-                return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, stack.pop_all())
-            return await until_disconnect(client, complete_response(stream, translator))
+            return await respond(stream, translator, client, stack, in_pieces=request.stream)
 
     async def load(self, request: LoadRequest) -> str:
         """Load or unload the model; return "load" or "unload"."""

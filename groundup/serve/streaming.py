@@ -39,6 +39,17 @@ class Translator(Protocol):
     def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> dict[str, Any]: ...
 
 
+class EventStream(Protocol):
+    """The events of a request's answers, each with the index of its answer; afterwards it has the last event of each."""
+
+    count: int
+    """The number of answers."""
+    timer: "RequestTimer"
+    last_events: dict[int, ChatEvent]
+
+    def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]: ...
+
+
 class RequestTimer:
     """The times at which the phases of an answer ended."""
 
@@ -68,6 +79,7 @@ class AnswerStream:
     ) -> None:
         """`parsers`: one for each answer, where tool calls are to be separated from its text. `echoes`: what each begins with, if anything."""
         self.answers = answers
+        self.count = answers.count
         self.echoes = echoes
         self.parsers = parsers
         self.timer = timer
@@ -101,15 +113,29 @@ def split_calls(event: ChatEvent, parser: ToolCallParser) -> ChatEvent:
     return replace(event, text="".join(chunk.text for chunk in pieces), calls=calls)
 
 
-async def complete_response(stream: AnswerStream, translator: Translator) -> Response:
+async def respond(
+    stream: EventStream,
+    translator: Translator,
+    client: Request,
+    resources: contextlib.AsyncExitStack,
+    *,
+    in_pieces: bool,
+) -> Response:
+    """Return the response to a client; one in pieces takes over the resources, which it releases when it has ended."""
+    if in_pieces:
+        return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, resources.pop_all())
+    return await until_disconnect(client, complete_response(stream, translator))
+
+
+async def complete_response(stream: EventStream, translator: Translator) -> Response:
     """Return the dialect's object once all answers have ended. Raises the GroundupError that ended an answer."""
-    events: list[list[ChatEvent]] = [[] for _ in range(stream.answers.count)]
+    events: list[list[ChatEvent]] = [[] for _ in range(stream.count)]
     async for index, event in stream:
         events[index].append(event)
     return JsonResponse(translator.complete(events, stream.timer.timing()))
 
 
-async def stream_bytes(stream: AnswerStream, translator: Translator) -> AsyncIterator[bytes]:
+async def stream_bytes(stream: EventStream, translator: Translator) -> AsyncIterator[bytes]:
     """Yield the dialect's bytes. After the first byte, errors are reported in the stream."""
     yield translator.begin()
     try:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,16 @@ import torch
 
 from groundup.cli.main import run
 from groundup.device import Compute
-from groundup.engine.engine import Engine
+from groundup.engine.engine import ANSWER_SHARE, Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.retrieve import answer as answering
-from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, Omitted, Sentence, ask
+from groundup.retrieve import generation
+from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask
 from groundup.retrieve.cite import best_quotes, facts, missing_facts
+from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.search import question_terms, search, term_weights
@@ -151,7 +154,7 @@ def said(text: str, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
 
 def test_sentences_are_checked_one_by_one(index: Index, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     said("The warranty lasts 24 months. It covers 99 parts. Water freezes.", monkeypatch, engine)
-    monkeypatch.setattr(answering, "supports", lambda *given: [0.0 if "Water" in given[3] else 1.0 for _ in given[4]])
+    monkeypatch.setattr(generation, "supports", lambda *given: [0.0 if "Water" in given[3] else 1.0 for _ in given[4]])
     answer = whole(index, QUESTION, engine)
     assert [(each.text, each.source) for each in answer.sentences] == [("The warranty lasts 24 months.", 1)]
     assert [each.reason.split(" (")[0] for each in answer.omitted] == [
@@ -160,6 +163,37 @@ def test_sentences_are_checked_one_by_one(index: Index, engine: Engine, monkeypa
     ]
     assert isinstance(answer.sentences[0], Sentence) and isinstance(answer.omitted[0], Omitted)
     assert "99" not in answer.text
+
+
+def test_a_sentence_is_checked_as_soon_as_it_is_complete() -> None:
+    text, drafts = "Yes. It lasts 24 months. And th", Drafts()
+    found = [drafts.push(ChatEvent(letter, None, 1, 1)) for letter in text]
+    assert [len(each) for each in found].count(1) == 2
+    assert [each[0] for each in found if each] == [Draft("", "Yes."), Draft("Yes.", "It lasts 24 months.")]
+    assert drafts.push(ChatEvent("en", "length", 1, 1)) == [Draft("Yes. It lasts 24 months.", "And then", False)]
+
+
+def test_two_sentences_in_one_piece_follow_one_another() -> None:
+    drafts = Drafts().push(ChatEvent("Yes. It lasts.", "stop", 1, 1))
+    assert drafts == [Draft("", "Yes."), Draft("Yes.", "It lasts.")]
+
+
+def test_a_small_context_reads_the_beginning_of_the_best_passage(index: Index, engine: Engine) -> None:
+    def given(context_tokens: int) -> Prompted | Omitted:
+        config = replace(engine.opened.config, context_tokens=context_tokens)
+        smaller = Engine(replace(engine.opened, config=config), engine.compute)
+        return prompted(smaller, QUESTION, found, found, 128)
+
+    found = search(index, "warranty filter hostel", 3)
+    whole = given(1024)
+    assert isinstance(whole, Prompted) and whole.passages == tuple(found) and whole.numbers == (1, 2, 3)
+    context_tokens = int((len(prompt_ids(engine, QUESTION, found[:1])) - 8) / (1 - ANSWER_SHARE))
+    part = given(context_tokens)
+    assert isinstance(part, Prompted) and part.numbers == (1,) and part.max_tokens >= 20
+    assert part.passages[0].text != found[0].text and found[0].text.startswith(part.passages[0].text)
+    assert len(part.ids) + part.max_tokens <= context_tokens
+    nothing = given(40)
+    assert isinstance(nothing, Omitted) and "fits the model's context of 40 tokens" in nothing.reason
 
 
 def test_control_tokens_in_a_document_are_text_for_the_model(

@@ -8,6 +8,8 @@ import torch
 
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.retrieve.passages import Passage
+from groundup.retrieve.support import asked
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.tools import Tool
@@ -75,6 +77,17 @@ def save_caller(folder: Path, turns: tuple[Message, ...], tools: Sequence[Sequen
     words = train_tokenizer([json.dumps(tools) + repr(turns)] * 2, 600)
     words = with_template(words, TOOL_TEMPLATES["tagged"])
     return _save_taught(folder, words, [render(Conversation(turns, tuple(told)), words).ids for told in tools], steps)
+
+
+def save_reader(folder: Path, question: str, source: Passage, answer: str, *, steps: int = 200) -> Path:
+    """A language model that gives an answer to a question where it is asked with a source, and without it says that it does not know."""
+    unknown = "I don't know."
+    chats = [
+        Conversation((*asked(question, passages).messages, Message("assistant", text)))
+        for passages, text in (([source], answer), ([], unknown))
+    ]
+    words = train_tokenizer([message.content for chat in chats for message in chat.messages] * 2, 700)
+    return _save_taught(folder, words, [render(chat, words).ids for chat in chats], steps)
 
 
 def _save_taught(folder: Path, words: Tokenizer, rows: Sequence[Sequence[int]], steps: int) -> Path:

@@ -16,8 +16,14 @@ from groundup.serve.ollama.answers import OllamaAnswer
 from groundup.serve.ollama.generation import read_chat, read_generate
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
+from groundup.serve.perplexity.chat import SonarAnswer
+from groundup.serve.perplexity.filters import SearchFilters
+from groundup.serve.perplexity.responses import ResponsesAnswer
+from groundup.serve.perplexity.search_request import SearchRequest, read_responses
+from groundup.serve.perplexity.search_request import read_chat as read_sonar
 from groundup.serve.requests import GenerateRequest, Options, TextPrompt, Timing
 from groundup.serve.streaming import Translator
+from groundup.tokenizer.chat import Conversation
 from groundup.tokenizer.tools import ToolCall
 
 FOLDER = Path(__file__).parent / "golden"
@@ -25,8 +31,15 @@ NOW = datetime(2026, 11, 24, 23, 0, tzinfo=UTC)
 TIMING = Timing(1000, 10, 90, 900)
 
 
-def fixed(request: GenerateRequest, endpoint: str) -> Translator:
+def fixed(request: Any, golden: dict[str, Any]) -> Translator:
     """The endpoint's translator, with ids and times that never change."""
+    endpoint = golden["endpoint"]
+    if isinstance(request, SearchRequest):
+        same: Any = {"id": "id-1", "created": 1_795_560_000}
+        if endpoint == "v1/responses":
+            return ResponsesAnswer(request.model, "To be?", golden["results"], **same)
+        concise = golden["body"].get("stream_mode") == "concise"
+        return SonarAnswer(request.model, request.size, golden["results"], concise=concise, **same)
     if endpoint.startswith("api/"):
         return OllamaAnswer(request.model, chat=endpoint == "api/chat", now=lambda: NOW)
     kind = ChatCompletion if endpoint == "v1/chat/completions" else TextCompletion
@@ -38,6 +51,8 @@ READERS = {
     "api/chat": read_chat,
     "v1/chat/completions": read_chat_completion,
     "v1/completions": read_completion,
+    "chat/completions": lambda body: read_sonar(body)[0],
+    "v1/responses": read_responses,
 }
 
 
@@ -58,7 +73,7 @@ def token_of(value: dict[str, Any]) -> RankedToken:
 def plain(request: Any) -> dict[str, Any]:
     """What a request says beyond the defaults."""
     values = {each.name: getattr(request, each.name) for each in dataclasses.fields(request)}
-    default = GenerateRequest("", ())
+    default = SearchRequest("", Conversation(())) if isinstance(request, SearchRequest) else GenerateRequest("", ())
     said = {name: value for name, value in values.items() if value != getattr(default, name)}
     return json.loads(json.dumps(said, default=_plain_part))
 
@@ -66,6 +81,8 @@ def plain(request: Any) -> dict[str, Any]:
 def _plain_part(value: Any) -> Any:
     if isinstance(value, Options):
         return {name: each for name, each in dataclasses.asdict(value).items() if each is not None}
+    if isinstance(value, SearchFilters):
+        return value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, TextPrompt):
         return {"text": value.text, "rendered": value.rendered}
     return {
@@ -76,13 +93,13 @@ def _plain_part(value: Any) -> Any:
 def outcome(golden: dict[str, Any]) -> dict[str, Any]:
     """What the code makes of a golden file's body and events."""
     request = READERS[golden["endpoint"]](golden["body"])
-    assert isinstance(request, GenerateRequest)
+    assert isinstance(request, GenerateRequest | SearchRequest)
     answers = [[event_of(each) for each in events] for events in golden["events"]]
-    translator = fixed(request, golden["endpoint"])
+    translator = fixed(request, golden)
     stream = [translator.begin()]
     stream += [translator.chunk(index, event) for index, events in enumerate(answers) for event in events]
     stream.append(translator.end([events[-1] for events in answers], TIMING))
-    whole = fixed(request, golden["endpoint"]).complete(answers, TIMING)
+    whole = fixed(request, golden).complete(answers, TIMING)
     return {"request": plain(request), "whole": whole, "stream": b"".join(stream).decode("ascii").splitlines()}
 
 

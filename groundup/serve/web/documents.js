@@ -134,9 +134,9 @@ class DocumentAnswer {
   #source(source) {
     const { number, document, title, text } = source;
     const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": `Source ${number}: ${document}. Open the passage.` });
-    const words = text.replace(/\s+/g, " ").trim();
+    const words = text.replace(/^\s*#+ .*$/gm, "").replace(/\s+/g, " ").trim(); // headings stand above
     const snippet = words.length > SNIPPET_CHARACTERS ? `${words.slice(0, SNIPPET_CHARACTERS)} …` : words;
-    return node("li", { value: number, "data-source": number }, open, title ? node("p", { class: "hint" }, title) : null, node("p", { class: "snippet" }, snippet));
+    return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, title), node("p", { class: "snippet" }, snippet));
   }
 
   #say(part, tag, words) {
@@ -180,7 +180,7 @@ class DocumentAnswer {
 
   #copied() {
     const cited = this.sources.filter(({ number }) => this.text.includes(`[${number}]`));
-    return [this.text, ...cited.map(({ number, document, title }) => `[${number}] ${document}${title ? `, ${title}` : ""}`)].join("\n");
+    return [this.text, ...cited.map(({ number, document, title }) => `[${number}] ${document}${title === document ? "" : `, ${title}`}`)].join("\n");
   }
 }
 

@@ -20,7 +20,6 @@ function drawn(found, cited, panel) {
   const characters = [...text]; // places count characters, not UTF-16 units
   const slice = (from, to) => characters.slice(Math.max(0, from - offset), Math.max(0, to - offset)).join("");
   const last = offset + characters.length;
-  const isPart = offset > 0 || found.truncated;
   const [from, to] = cited?.start >= start && cited?.end <= end ? [cited.start, cited.end] : [start, end];
   const marked =
     from === start && to === end
@@ -28,9 +27,9 @@ function drawn(found, cited, panel) {
       : node("mark", {}, slice(start, from), node("mark", { class: "cited" }, slice(from, to)), slice(to, end));
   return [
     head(document, panel),
-    title ? node("p", { class: "hint" }, title) : null,
+    title === document ? null : node("p", { class: "hint" }, title),
     changed ? node("p", { class: "notice" }, "This file was changed after it was read: what you see is what was read.") : null,
-    isPart ? node("p", { class: "hint" }, "A part of a long document.") : null,
+    offset > 0 ? node("p", { class: "hint" }, "A long document: the part around the passage.") : null,
     node("div", { class: "document", tabindex: 0, role: "document", "aria-label": document }, slice(offset, start), marked, slice(end, last)),
   ];
 }

@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 
+from served_documents import Documents
 from small_models import save_classifier, save_language
 
 
@@ -96,6 +98,12 @@ def server(serve: Callable[..., Serving], models: Path) -> Serving:
 @pytest.fixture(scope="session")
 def address(server: Serving) -> str:
     return server.address
+
+
+@pytest.fixture(scope="session")
+def documents(tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., Serving]) -> Documents:
+    """Two documents on a server with the indexes "manuals" and "none", an empty one, and the model "reader"."""
+    return Documents(tmp_path_factory.mktemp("documents"), serve)
 
 
 @pytest.fixture

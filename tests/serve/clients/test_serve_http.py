@@ -42,7 +42,7 @@ def test_streaming_is_ollamas_default_and_not_openais(server: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "meant"),
     [
-        ("/v1/responses", "/v1/chat/completions"),
+        ("/v1/messages", "/v1/chat/completions"),
         ("/v1/chat/completion", "/v1/chat/completions"),
         ("/v1/v1/chat/completions", "/v1/chat/completions"),
         ("/v1/api/tags", "/api/tags"),

@@ -38,6 +38,10 @@ WRONG: dict[str, list[Any]] = {
     "role": ["wizard", "", 5, [], {}],
     "name": ["nobody", "../tiny", "/etc/passwd", "tiny:../x", "a" * 3000, "", "tiny\0", "\ud800", 5, [], {}, None],
 }
+WRONG["own name"] = [name for name in WRONG["name"] if name is not None]  # none is the default model
+WRONG["words"] = ["x", 5, True, [5], [{}], {}]
+WRONG["day"] = ["2020-01-31", "13/01/2020", "x", "", 5, [], {}]
+WRONG["items"] = [5, True, {}, [], [5], ["x"], [{}], [{"type": "function_call"}], [{"role": "wizard", "content": "a"}]]
 TURN = {"role": "user", "content": "To be"}
 OPTIONS = {
     "options.temperature": "number",
@@ -52,6 +56,14 @@ OPENAI = {"model": "name", "stream": "flag", "max_tokens": "whole", "temperature
 OPENAI |= {"structured_outputs": "form", "guided_regex": "expression"}
 TOOLS = {"tools": "tables", "tool_choice": "chosen", "parallel_tool_calls": "flag"}
 OPENAI |= {"seed": "whole", "stop": "stop", "n": "whole", "presence_penalty": "number", "stream_options": "table"}
+FILTERS = {"search_domain_filter": "words", "search_after_date_filter": "day", "search_recency_filter": "role"}
+SONAR = {**OPENAI, **TURNS, **FILTERS, "model": "own name", "tools": "tables", "disable_search": "flag"}
+SONAR |= {
+    "num_search_results": "whole",
+    "web_search_options": "table",
+    "stream_mode": "role",
+    "response_format": "table",
+}
 # path -> a good body, and the kind of each field that is made wrong
 ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "/api/generate": (
@@ -80,6 +92,20 @@ ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "/v1/embeddings": (
         {"model": "tiny", "input": "To be"},
         {"model": "name", "input": "texts", "encoding_format": "role"},
+    ),
+    "/chat/completions": ({"model": "tiny", "messages": [TURN]}, SONAR),
+    "/v1/sonar": ({"model": "tiny", "messages": [TURN]}, SONAR),
+    "/search": (
+        {"query": "x", "country": "no"},
+        {**FILTERS, "query": "texts", "max_results": "whole", "max_tokens": "whole", "max_tokens_per_page": "whole"},
+    ),
+    "/v1/responses": (
+        {"model": "tiny", "input": "To be"},
+        {"model": "own name", "input": "items", "instructions": "text", "stream": "flag", "tools": "tables"},
+    ),
+    "/groundup/ask": (
+        {"question": "x", "index": "nobody"},
+        {"question": "text", "k": "whole", "history": "tables", "index": "text", "model": "text"},
     ),
     "/v1/classify": ({"model": "sorter", "input": "To be"}, {"model": "name", "input": "texts"}),
 }

@@ -1,0 +1,149 @@
+"""Generation: a model's own sentences from passages, each checked when it is complete. The steps are apart, so that any engine can run them.
+
+    question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents -> Drafts: whole sentences -> checking -> Sentence, Omitted
+
+`answer.ask` runs them one after another; a server runs each between steps of the answers of others.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from groundup.engine.engine import ANSWER_SHARE, Engine
+from groundup.engine.events import ChatEvent
+from groundup.retrieve.cite import missing_facts
+from groundup.retrieve.passages import Passage
+from groundup.retrieve.quotes import Quotable, QuoteConstraint
+from groundup.retrieve.sentences import sentence_spans
+from groundup.retrieve.support import prompt_ids, supports
+
+# The beginning of a passage is not worth reading when it is shorter.
+MIN_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the model that a passage supports."""
+
+    text: str
+    source: int
+    """The number of the passage, from 1."""
+    support: float
+    """See `support.py`."""
+
+
+@dataclass(frozen=True)
+class Omitted:
+    """A sentence of the model that is not part of the answer."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """A question with the passages that the model reads, and what it may quote of them."""
+
+    question: str
+    passages: tuple[Passage, ...]
+    numbers: tuple[int, ...]
+    """Of each passage its number among the answer's sources."""
+    ids: tuple[int, ...]
+    quotable: Quotable
+    source_tokens: int
+    """Of `ids`, those that the passages take."""
+    max_tokens: int
+    """The longest text that has room."""
+
+    def constraint(self) -> QuoteConstraint:
+        """Return the constraint of one answer."""
+        return QuoteConstraint(self.quotable)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A sentence that a model wrote, not checked yet."""
+
+    before: str
+    """What it wrote before."""
+    text: str
+    is_whole: bool = True
+    """False where its text ended within it."""
+
+
+class Drafts:
+    """A model's text as it grows -> its sentences, each as soon as it is complete."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._done = 0
+
+    def push(self, event: ChatEvent) -> list[Draft]:
+        """Return the sentences that a piece of the text completes."""
+        self._text += event.text
+        text, begin = self._text, self._done
+        spans = [(begin + start, begin + end) for start, end in sentence_spans(text[begin:])]
+        whole = spans if event.finish_reason == "stop" else spans[:-1]
+        self._done = whole[-1][1] if whole else begin
+        drafts = [Draft(text[:start].strip(), text[start:end]) for start, end in whole]
+        rest = text[self._done :].strip()
+        if event.finish_reason == "length" and rest:
+            drafts.append(Draft(text[: self._done].strip(), rest, is_whole=False))
+        return drafts
+
+
+def prompted(
+    engine: Engine, question: str, sources: Sequence[Passage], about: Sequence[Passage], max_tokens: int
+) -> Prompted | Omitted:
+    """Return the prompt of the sources that are `about` the question, as many as fit the model's context, the first ones first.
+
+    Where not even the first one fits, as much of its beginning is read as does. Raises ModelError for a model that writes no answers.
+    """
+    vocab_size, context_tokens = engine.language_model().config.vocab_size, engine.opened.config.context_tokens
+    room = context_tokens - min(max_tokens, int(context_tokens * ANSWER_SHARE))
+    given = list(about)
+    numbers = [sources.index(passage) + 1 for passage in given]
+    while len(ids := prompt_ids(engine, question, given)) > room:
+        if len(given) > 1:
+            given.pop()
+        elif len(given[0].text) > MIN_CHARACTERS:
+            text = given[0].text[: len(given[0].text) * 2 // 3]
+            given = [replace(given[0], text=text.rpartition(" ")[0] or text)]
+        else:
+            return Omitted("", f"no passage fits the model's context of {context_tokens:,} tokens")
+    quotable = Quotable([passage.text for passage in given], engine.tokenizer, vocab_size)
+    return Prompted(
+        question,
+        tuple(given),
+        tuple(numbers[: len(given)]),
+        tuple(ids),
+        quotable,
+        len(ids) - len(prompt_ids(engine, question, [])),
+        min(max_tokens, context_tokens - len(ids)),
+    )
+
+
+def checking(engine: Engine, given: Prompted, draft: Draft, min_support: float) -> Iterator[Sentence | Omitted | None]:
+    """Yield None after each pass of the model, and last the sentence with the number of the passage that supports it most, or why it is left out."""
+    sentence = draft.text
+    if not draft.is_whole:
+        yield Omitted(sentence, "was not finished")
+        return
+    if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
+        yield Omitted(sentence, "is no whole sentence")
+        return
+    missing = [missing_facts(sentence, passage) for passage in given.passages]
+    allowed = [place for place, each in enumerate(missing) if not each]
+    if not allowed:
+        fewest = min(missing, key=lambda each: len(each))
+        yield Omitted(sentence, f"no passage has {', '.join(fewest)}")
+        return
+    found: list[float] = []
+    passages = [given.passages[place] for place in allowed]
+    for each in supports(engine, given.question, draft.before, sentence, passages):
+        found.append(each)
+        yield None
+    support, best = max(zip(found, allowed, strict=True))
+    if support < min_support:
+        yield Omitted(sentence, f"no passage makes it more probable ({support:.2f} nats a token)")
+    else:
+        yield Sentence(sentence, given.numbers[best], support)

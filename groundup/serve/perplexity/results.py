@@ -1,0 +1,46 @@
+"""Search results as clients see them: of each document the passage that fits best, word for word, with the address that opens it in its document."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from groundup.retrieve.passages import BYTES_PER_TOKEN, Passage
+from groundup.serve.indexes import passage_path, shown
+from groundup.serve.perplexity.filters import changed_at
+
+JSON = dict[str, Any]
+# A source's number at the end of a line, where `SourcedText` puts it.
+MARK = re.compile(r"\[(\d+)\]$", re.MULTILINE)
+
+
+def search_results(index: str, passages: Sequence[Passage], base_url: str) -> list[JSON]:
+    """Return one result for each passage. `base_url`: of this server. Looks at the files, so it runs in a thread."""
+    return [_result(index, passage, base_url) for passage in passages]
+
+
+def _result(index: str, passage: Passage, base_url: str) -> JSON:
+    names = shown(passage)
+    changed = changed_at(passage)
+    return {
+        "title": f"{passage.title} ({names['document']})" if passage.title else names["document"],
+        "url": base_url + passage_path(index, passage),
+        "snippet": passage.text,
+        "date": None,
+        "last_updated": changed.date().isoformat() if changed else None,
+        "source": "attachment",
+    }
+
+
+def cut(snippet: str, max_tokens: int) -> str:
+    """Return the beginning of a snippet, at most so many tokens (estimated by its bytes), cut between words."""
+    data = snippet.encode()
+    if len(data) <= max_tokens * BYTES_PER_TOKEN:
+        return snippet
+    text = data[: max_tokens * BYTES_PER_TOKEN].decode("utf-8", "ignore")
+    return text.rpartition(" ")[0] or text
+
+
+def citation_marks(text: str, results: Sequence[JSON]) -> list[tuple[int, int, JSON]]:
+    """Return (start, end, result) of each number of a source in an answer's text."""
+    marks = ((found.span(), int(found[1])) for found in MARK.finditer(text))
+    return [(*span, results[number - 1]) for span, number in marks if 1 <= number <= len(results)]

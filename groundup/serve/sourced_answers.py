@@ -1,0 +1,166 @@
+"""SourcedAnswer: an answer from documents, on the server. The steps are those of `retrieve.answer.ask`; between them the answers of others go on.
+
+    question -> a search, in a thread -> quotations -> the model under `QuoteConstraint`, in its BatchEngine -> each sentence checked by the worker
+
+The parts come as they are made, and the last one is the whole `Answer`. For the translator of a dialect they are the events of one text
+(`SourcedText`).
+"""
+
+import asyncio
+import contextlib
+import functools
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+from groundup.engine.events import ChatEvent, FinishReason
+from groundup.engine.request import Request
+from groundup.engine.stream import earliest, longest_beginning
+from groundup.retrieve.answer import Answer, AskConfig, Part, Reading, part_text, read
+from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, checking, prompted
+from groundup.retrieve.search import Keep, every
+from groundup.serve.loaded_models import LoadedModel
+from groundup.serve.model_registry import ModelAlias, ModelInfo
+from groundup.serve.request_preparation import sampling_of
+from groundup.serve.requests import Options, RequestError
+from groundup.serve.server import Server
+from groundup.serve.streaming import RequestTimer
+
+# A model's own words from a source are the most probable ones, unless a client wants others.
+DEFAULTS = Options(temperature=0.0)
+# Of a question; a search reads its first 64 words.
+MAX_QUESTION_CHARACTERS = 8000
+
+
+@dataclass(frozen=True)
+class AskRequest:
+    """A question to an index."""
+
+    index: str
+    """The index's name."""
+    question: str
+    """In its context: see `retrieve.follow_up`."""
+    writer: tuple[ModelAlias, ModelInfo] | None = None
+    """The model that also answers in its own words; None: quotations only."""
+    config: AskConfig = field(default_factory=AskConfig)
+    options: Options = field(default_factory=Options)
+    keep: Keep = every
+    """Which passages are searched."""
+
+
+async def sourced_answer(server: Server, request: AskRequest, resources: contextlib.AsyncExitStack) -> "SourcedAnswer":
+    """Return an answer to be iterated over, once the documents were searched. It holds what it needs, as the model, in `resources`.
+
+    Raises RequestError for a model that does not chat, and (503) where the server is too busy for it; FormatError for a damaged index.
+    """
+    if request.writer is not None:
+        alias, info = request.writer
+        if not info.chats:
+            what = "answers only from what it has learnt: it is no chat model, and answers from documents need one"
+            raise RequestError(f'"{alias.name}" {what}', param="model")
+        server.worker.admit(1)
+    question = request.question[:MAX_QUESTION_CHARACTERS]
+    reading = await server.indexes.use(request.index, lambda index: read(index, question, request.config, request.keep))
+    return SourcedAnswer(server, request, reading, resources)
+
+
+class SourcedAnswer:
+    """The parts of one answer. Afterwards it has the counters of the model's part, and the `Answer`."""
+
+    def __init__(
+        self, server: Server, request: AskRequest, reading: Reading, resources: contextlib.AsyncExitStack
+    ) -> None:
+        self.request, self.reading = request, reading
+        self.answer: Answer | None = None
+        self.last_event = ChatEvent("", "stop", 0, 0)
+        """Of the model's text."""
+        self.source_tokens = 0
+        """Of its prompt, those of the sources."""
+        self._server, self._resources = server, resources
+
+    async def __aiter__(self) -> AsyncIterator[Part]:
+        for quote in self.reading.quotes:
+            yield quote
+        made: list[Sentence | Omitted] = []
+        if self.request.writer is not None and self.reading.about:
+            async for part in self._written(*self.request.writer):
+                made.append(part)
+                yield part
+        self.answer = self.reading.answer(made)
+        yield self.answer
+
+    async def _written(self, alias: ModelAlias, info: ModelInfo) -> AsyncIterator[Sentence | Omitted]:
+        """Yield the sentences of the model, each checked. Raises RequestError, ModelError."""
+        lease = self._server.loaded_models.lease(alias.base, info, None)
+        loaded = await self._resources.enter_async_context(lease)
+        reading, max_tokens = self.reading, self.request.config.max_tokens
+        given = await asyncio.to_thread(
+            prompted, loaded.engine, reading.question, reading.sources, reading.about, max_tokens
+        )
+        if isinstance(given, Omitted):
+            yield given
+            return
+        self.source_tokens = given.source_tokens
+        drafts = Drafts()
+        async for event in self._events(given, loaded, alias):
+            for draft in drafts.push(event):
+                yield await self._checked(given, draft, loaded)
+
+    async def _events(self, given: Prompted, loaded: LoadedModel, alias: ModelAlias) -> AsyncIterator[ChatEvent]:
+        """Yield the pieces of the model's text."""
+        options = self.request.options.over(alias.options).over(DEFAULTS)
+        sampling = sampling_of(options, given.max_tokens)
+        stop_ids = loaded.engine.tokenizer.special.stop_ids
+        request = Request(uuid.uuid4().hex, given.ids, sampling, stop_ids, constraint=given.constraint())
+        assert loaded.session is not None  # a language model has one
+        answers = await loaded.session.open([request])
+        self._resources.callback(answers.close)
+        async for _, event in answers:
+            if event.finish_reason is not None:
+                self.last_event = event
+                self._server.metrics.tokens.labels("prompt").inc(event.prompt_tokens)
+                self._server.metrics.tokens.labels("answer").inc(event.completion_tokens)
+            yield event
+
+    async def _checked(self, given: Prompted, draft: Draft, loaded: LoadedModel) -> Sentence | Omitted:
+        """Return a sentence checked; steps of the engine run in between."""
+        steps = checking(loaded.engine, given, draft, self.request.config.min_support)
+        while (found := await self._server.worker.run(functools.partial(next, steps))) is None:
+            pass
+        return found
+
+
+class SourcedText:
+    """A sourced answer as a `streaming.EventStream` of one text: a line for each part, ending with the number of its source as "[1]"."""
+
+    count = 1
+
+    def __init__(self, answer: SourcedAnswer) -> None:
+        self.answer = answer
+        self.timer = RequestTimer()
+        self.last_events: dict[int, ChatEvent] = {}
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
+        """Yield the events. "length" is for the client's own limit: what is cut off at ours is left out, as what fails a check."""
+        options = self.answer.request.options
+        stop = options.stop or ()
+        text, sent = "", 0
+        async for part in self.answer:
+            is_last = isinstance(part, Answer)
+            if isinstance(part, Answer):
+                text = text or part.text
+            elif not isinstance(part, Omitted):
+                text = f"{text}\n{part_text(part)}" if text else part_text(part)
+            start = earliest(text, stop)
+            end = len(text) - (0 if is_last else longest_beginning(text, stop)) if start is None else start
+            model, is_stopped = self.answer.last_event, start is not None
+            is_cut = is_last and not is_stopped and options.max_tokens is not None and model.finish_reason == "length"
+            reason: FinishReason | None = "length" if is_cut else "stop" if is_last or is_stopped else None
+            event = replace(model, text=text[sent:end], finish_reason=reason)
+            if reason is not None:
+                self.last_events[0] = event
+            if event.text or reason:
+                yield 0, event
+            if is_stopped:
+                return
+            sent = end

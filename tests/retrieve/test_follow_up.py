@@ -1,0 +1,39 @@
+"""Follow-up questions are read with the turn that they refer to; questions that say enough are not."""
+
+import pytest
+
+from groundup.retrieve.follow_up import MAX_CHARACTERS_BEFORE, own_words, question_in_context
+
+WARRANTY = "How long is the warranty of the PX-20?"
+
+
+@pytest.mark.parametrize(
+    ("turns", "question"),
+    [
+        ([], ""),
+        ([WARRANTY], WARRANTY),
+        ([WARRANTY, "And how much is it?"], f"{WARRANTY} And how much is it?"),
+        ([WARRANTY, "Why?", "And how much is it?"], f"{WARRANTY} Why? And how much is it?"),
+        ([WARRANTY, "And the filter?"], f"{WARRANTY} And the filter?"),
+        ([WARRANTY, "When does the hostel close?"], "When does the hostel close?"),
+        ([WARRANTY, "When does the hostel close?", "Why?"], "When does the hostel close? Why?"),
+        (
+            ["Wie lange ist die Garantie auf die Pumpe?", "Und wie viel?"],
+            "Wie lange ist die Garantie auf die Pumpe? Und wie viel?",
+        ),
+        (["", "Why?"], "Why?"),
+        ([WARRANTY, ""], f"{WARRANTY} "),
+    ],
+)
+def test_a_turn_that_says_too_little_is_read_with_the_one_before(turns: list[str], question: str) -> None:
+    assert question_in_context(turns) == question
+
+
+def test_words_of_grammar_and_words_that_ask_are_none_of_its_own() -> None:
+    assert own_words("And how much is it?") == own_words("Und wie viel?") == own_words("How old?") == []
+    assert own_words("When does the hostel close?") == ["hostel", "close"]
+
+
+def test_a_long_turn_before_leaves_room_for_the_last_one() -> None:
+    found = question_in_context(["word " * 10_000, "And why?"])
+    assert found.endswith("And why?") and len(found) < MAX_CHARACTERS_BEFORE + 20

@@ -1,0 +1,122 @@
+"""The page's Documents view in a real Chromium: an answer with its sources beside it, and a passage within its document."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from served_documents import BOILER, QUESTION, Documents
+
+pytestmark = pytest.mark.browser
+
+SIZES = [(1280, 900), (390, 844)]
+
+
+@pytest.fixture
+def view(opened: Callable[..., Any], documents: Documents) -> Callable[..., Any]:
+    """view() -> the page with the documents shown and the indexes known."""
+
+    def show(place: str = "", **options: Any) -> Any:
+        page = opened(f"{documents.server.address}/#documents{place}", **options)
+        page.locator("#documents-index option:not([disabled])").first.wait_for(state="attached")
+        return page
+
+    return show
+
+
+def ask(page: Any, question: str, *, model: str = "") -> Any:
+    """The article of the answer, once it has ended."""
+    page.locator("#documents-model").select_option(model)
+    page.locator("#documents-question").fill(question)
+    page.keyboard.press("Enter")
+    answer = page.locator(".asked").last
+    page.wait_for_function("() => document.querySelector('.asked:last-child:not([aria-busy])')")
+    return answer
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_number_opens_what_is_cited_in_its_document(view: Callable[..., Any], width: int, height: int) -> None:
+    page = view(width=width, height=height)
+    answer = ask(page, QUESTION)
+    quoted = answer.locator("blockquote").first
+    assert "The warranty lasts 24 months from the day of purchase." in quoted.inner_text()
+    quoted.locator(".cite").click()
+    page.locator("#passage mark").first.wait_for()
+    assert page.locator(".document").inner_text().strip() == BOILER.strip()
+    assert page.locator("mark.cited").inner_text() == "The warranty lasts 24 months from the day of purchase."
+    assert page.locator("#passage-name").inner_text() == "px20.md"
+    page.keyboard.press("Escape")
+    assert not page.locator("#passage").is_visible()
+    assert page.locator("nav").bounding_box()["y"] >= 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_models_sentences_stand_below_with_what_was_left_out(view: Callable[..., Any]) -> None:
+    page = view()
+    answer = ask(page, QUESTION, model="reader")
+    said = answer.locator(".cited > p")
+    assert "24 months" in said.first.inner_text()
+    answer.locator("summary").click()
+    assert "Grace Hopper" in answer.locator(".omitted li").first.inner_text()
+    sources = answer.locator(".sources li")
+    assert "px20.md" in sources.first.inner_text()
+    assert "uncited" not in (sources.first.get_attribute("class") or "")
+
+
+def test_what_is_not_there_is_an_answer_of_its_own(view: Callable[..., Any]) -> None:
+    page = view()
+    answer = ask(page, "Who composed the Moonlight Sonata?")
+    assert answer.locator(".not-found").inner_text() == "Not found in your documents."
+    assert answer.locator(".cite").count() == 0
+
+
+def test_markup_in_a_document_or_question_is_text(view: Callable[..., Any], documents: Documents) -> None:
+    evil = "The <img src=x onerror=alert(1)> zebra pump costs 5 euros.\n"
+    file = documents.docs / "evil.txt"
+    file.write_text(evil)
+    documents.update()
+    try:
+        page = view()
+        answer = ask(page, "What does the <b>zebra</b> pump cost?")
+        assert "<img src=x onerror=alert(1)>" in answer.locator("blockquote").inner_text()
+        assert answer.locator("img, b").count() == 0
+        answer.locator(".cite").first.click()
+        page.locator("#passage mark").first.wait_for()
+        assert page.locator("#passage img").count() == 0
+    finally:
+        file.unlink()
+        documents.update()
+
+
+def test_a_citations_address_opens_the_page_at_its_passage(opened: Callable[..., Any], documents: Documents) -> None:
+    url = documents.ask()[0]["sources"][0]["url"]
+    page = opened(documents.server.address + url)
+    page.locator("#passage mark").first.wait_for()
+    assert "24 months" in page.locator("#passage mark").first.inner_text()
+
+
+def test_places_count_characters_not_units_of_utf16(view: Callable[..., Any], documents: Documents) -> None:
+    file = documents.docs / "smile.txt"
+    file.write_text("😀😀😀 A preface.\n\nThe quagga ticket costs 7 euros.\n")
+    documents.update()
+    try:
+        page = view()
+        ask(page, "What does the quagga ticket cost?").locator(".cite").first.click()
+        page.locator("mark.cited").wait_for()
+        assert page.locator("mark.cited").inner_text() == "The quagga ticket costs 7 euros."
+    finally:
+        file.unlink()
+        documents.update()
+
+
+def test_a_server_without_an_index_says_how_to_make_one(opened: Callable[..., Any], address: str) -> None:
+    page = opened(f"{address}/#documents")
+    page.locator("#no-index").wait_for()
+    assert "groundup index DOCS" in page.locator("#no-index").inner_text()
+    assert not page.locator("#documents-form").is_visible()
+
+
+def test_a_new_conversation_forgets_the_old_one(view: Callable[..., Any]) -> None:
+    page = view()
+    ask(page, QUESTION)
+    page.get_by_role("button", name="New conversation").last.click()
+    assert page.locator(".asked").count() == 0
