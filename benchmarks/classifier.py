@@ -43,7 +43,8 @@ from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.progress import Progress, Silent
-from groundup.recipes.recipe import ClassifierStage, load_recipe
+from groundup.recipes.named_stages import ClassifierStage
+from groundup.recipes.recipe import load_recipe
 from groundup.runs import RunFolder
 from groundup.weights.model_io import OpenModel, open_model
 

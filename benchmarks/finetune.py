@@ -42,8 +42,9 @@ from groundup.device import Compute
 from groundup.finetune.instruct import ChatConfig, prepare
 from groundup.finetune.order import epoch_batches
 from groundup.progress import Silent
+from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.packaged import instructions_source
-from groundup.recipes.recipe import ClassifierStage, load_recipe
+from groundup.recipes.recipe import load_recipe
 from groundup.train.precision import open_kinds
 from groundup.weights.model_io import open_model
 

@@ -591,7 +591,7 @@ def build(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Carry out a recipe (a name, a .toml file, or a folder of texts) into `out`, by default runs/NAME. Return what build.json holds.
+    """Carry out a recipe (a name, a .toml file, a folder of texts, or a domain pack) into `out`, by default runs/NAME. Return what build.json holds.
 
     `budget`: the wall time of the whole build, as "30m". `teach`: the public model reads the texts before it learns to chat.
     `redo` names stages that are done again. `dry_run`: give the plan and do nothing.
@@ -608,6 +608,8 @@ def build(
     loaded = load_recipe(str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links, teach=teach)
     if dry_run:
         return plan_build(loaded)
+    if loaded.pack and progress:
+        progress.say(f"{recipe} is a domain pack (docs/packs.md), not a folder of texts: {loaded.description}")
     folder = RUNS / loaded.name if out is None else Path(out)
     compute, stages = select_compute(device), stages_of(loaded)
     forget(folder, redo or (), stages)

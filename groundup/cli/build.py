@@ -14,7 +14,9 @@ from groundup.runs import kinds_of_stages
 
 
 def command(
-    recipe: Annotated[str, Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")] = "quickstart",
+    recipe: Annotated[
+        str, Argument(help="quickstart, a domain pack (name or folder), a recipe.toml, or a folder of your own texts.")
+    ] = "quickstart",
     out: Annotated[
         Path | None, Option("--out", callback=options.folder_to_write, help="The build's folder; default: runs/NAME.")
     ] = None,
@@ -42,6 +44,7 @@ def command(
         groundup build quickstart
         groundup build my-texts/ --budget 30m
         groundup build my-texts/ --teach --budget 1h
+        groundup build my-firm/ --budget 15m
         groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
         groundup build quickstart --dry-run
     """
@@ -58,13 +61,16 @@ def _summary(record: dict[str, Any], folder: Path) -> list[str]:
     thin = [f"thin: {name}: {text}" for name, entry in stages.items() for text in entry["thin"]]
     typed, named = program(), shlex.quote(str(folder))
     kinds = kinds_of_stages(record)
-    chats, classifiers = ([name for name, made in kinds.items() if made == kind] for kind in ("chat", "classifier"))
+    chats, classifiers, indexes = (
+        [name for name, made in kinds.items() if made == kind] for kind in ("chat", "classifier", "index")
+    )
     return [
         "",
         *table(["stage", "planned s", "actual s", "result"], rows),
         *thin,
         "",
         f"Look at it:       {folder / 'report.html'}",
+        *(f"Ask documents:    {typed} ask {named}/{name} 'QUESTION'" for name in indexes),
         *(f"Talk to it:       {typed} chat {named}{place(chats, name)}" for name in chats),
         *(
             f"Classify with it: {typed} classify {named}{place(classifiers, name)} "

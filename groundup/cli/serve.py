@@ -51,7 +51,8 @@ def command(
     models: Annotated[
         list[str] | None,
         Argument(
-            metavar="MODEL", help="Names, folders, .gguf files, builds (chat model and classifiers), or NAME=PATH."
+            metavar="MODEL",
+            help="Names, folders, .gguf files, builds (chat model, classifiers and index), or NAME=PATH.",
         ),
     ] = None,
     folder: Annotated[
@@ -98,7 +99,7 @@ def command(
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
-    served = indexes_of(indexes or [])
+    served = indexes_of([*(indexes or []), *indexes_of_builds(models or [])])
     registry = registry_of(models or [], folder, progress, adapters or [], needs_model=not served.names)
     server = server_of(registry, options, limits, served)
     loaded = server.loaded_models
@@ -117,6 +118,23 @@ def command(
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
+
+
+def indexes_of_builds(models: Sequence[str]) -> list[str]:
+    """Return the finished indexes of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises FormatError."""
+    from groundup.files import read_json
+    from groundup.retrieve.index import INDEX_FILE
+    from groundup.runs import BUILD_FILE, kinds_of_stages
+
+    found: list[str] = []
+    for name, path in map(name_and_path, models):
+        build = Path(path)
+        kinds = kinds_of_stages(read_json(build / BUILD_FILE)) if (build / BUILD_FILE).is_file() else {}
+        folders = [
+            build / stage for stage in kinds if kinds[stage] == "index" and (build / stage / INDEX_FILE).is_file()
+        ]
+        found += [f"{name if len(folders) == 1 else f'{name}-{folder.name}'}={folder}" for folder in folders]
+    return found
 
 
 def indexes_of(given: Sequence[str]) -> "ServedIndexes":

@@ -195,6 +195,16 @@ def rows_of(folder: Path, part: str, found: list[Objection]) -> Iterator[Row]:
             yield Row(place, value)
 
 
+def pack_rows(file: Path) -> list[Row]:
+    """Return the lines of a part's file. Raises DataError for the first that does not stand in its form, and for none."""
+    found: list[Objection] = []
+    rows = list(rows_of(file.parent, file.stem, found))
+    if found or not rows:
+        reason = found[0] if found else f"{file} has no line"
+        raise DataError(f"{reason}.", fix=f"See what else: groundup pack check {file.parent}")
+    return rows
+
+
 def decoded(file: Path, place: str, found: list[Objection]) -> str | None:
     """Return the text of a file of the pack; None where it can't be read."""
     try:

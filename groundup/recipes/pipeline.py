@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.model.sizes import parameter_count
-from groundup.recipes.recipe import ChatStage, ClassifierStage, Recipe
+from groundup.recipes.named_stages import AnswersStage, ChatStage, ClassifierStage, IndexStage, SummariesStage
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage
-from groundup.recipes.stages import chat, classifier
+from groundup.recipes.stages import answers, chat, classifier, index, summaries
 from groundup.recipes.stages.base import STAGE as BASE
 from groundup.recipes.stages.base import base_shape
 from groundup.recipes.stages.data import STAGE as DATA
@@ -28,15 +29,22 @@ DEFAULT_DOWNLOAD_BYTES = 100e6
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """Return the stages that a recipe has, in order; their shares of the budget add up to 1."""
-    classifiers, chats = recipe.of_kind(ClassifierStage), recipe.of_kind(ChatStage)
+    indexes, classifiers = recipe.of_kind(IndexStage), recipe.of_kind(ClassifierStage)
+    chats, answered, summed = recipe.of_kind(ChatStage), recipe.of_kind(AnswersStage), recipe.of_kind(SummariesStage)
     chosen = [
         *((DATA, TOKENIZER, PRETRAIN) if recipe.data.sources else ()),
         BASE,
+        *(index.stage(name, index.SHARE / len(indexes)) for name in indexes),
         *(classifier.stage(name, classifier.SHARE / len(classifiers)) for name in classifiers),
         *((TEACH,) if recipe.teach else ()),
-        *(chat.stage(name, chat.SHARE / len(chats)) for name in chats),
-        replace(EVALUATE, needs=(*EVALUATE.needs, *chats)),
-        *((replace(EXPORT, needs=(*EXPORT.needs, *chats)),) if recipe.export.encodings else ()),
+        *(chat.stage(name, chat.SHARE / len(chats), table.index) for name, table in chats.items()),
+        replace(EVALUATE, needs=(*EVALUATE.needs, *indexes, *chats)),
+        *(
+            answers.stage(name, answers.SHARE / len(answered), (each.index, each.chat))
+            for name, each in answered.items()
+        ),
+        *(summaries.stage(name, summaries.SHARE / len(summed), each.chat) for name, each in summed.items()),
+        *((replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)),) if recipe.export.encodings else ()),
     ]
     names = [stage.name for stage in chosen]
     chosen.append(replace(REPORT, needs=tuple(names)))

@@ -10,6 +10,7 @@ from groundup.markup import node
 from groundup.report.chapter import Chapter
 from groundup.report.html_page import html_page
 from groundup.report.report_data import ReportData, read_report_data
+from groundup.report.sections.answers import answers_chapter
 from groundup.report.sections.attention import ATTENTION
 from groundup.report.sections.chat import chat_chapter
 from groundup.report.sections.classifier import classifier_chapter
@@ -21,6 +22,7 @@ from groundup.report.sections.opening import opening
 from groundup.report.sections.preference import PREFERENCE
 from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
 from groundup.report.sections.readers import READERS
+from groundup.report.sections.summaries import summaries_chapter
 from groundup.report.sections.teach import TEACH
 from groundup.report.sections.times import TIMES
 from groundup.report.sections.tokens import TOKENS
@@ -36,6 +38,8 @@ def chapters_of(report: ReportData) -> list[Chapter]:
         *map(classifier_chapter, report.of_kind("classifier")),
         TEACH,
         *map(chat_chapter, report.of_kind("chat")),
+        *(answers_chapter(stage, report) for stage in report.of_kind("answers")),
+        *map(summaries_chapter, report.of_kind("summaries")),
         *(PREFERENCE, EMERGENCE, EXPORT, TIMES, LINEAGE, REPEAT),
     ]
     return [chapter for chapter in chapters if chapter.belongs_to(report)]

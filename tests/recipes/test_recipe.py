@@ -30,7 +30,6 @@ def test_every_field_can_be_overridden() -> None:
         ("budget=soon", ["soon", "90s, 3m"]),
         ("budget=2s", ["too short", "30s"]),
         ("pretrain.steps", ["has no '='"]),
-        ("data.sources=[]", ["data.sources is empty"]),
         ("data.test_share=0.6", ["data.test_share", "less than or equal to 0.5"]),
         ("data.encoding=latin-99", ["'latin-99' is unknown", "cp1251"]),
         ("spam.encoding=hex", ["'hex' is unknown"]),
@@ -148,7 +147,17 @@ def test_a_recipe_of_before_is_told_to_name_the_kind_of_its_classifier(tmp_path:
     (tmp_path / "mine.toml").write_text("name = 'x'\n[data]\nsources = [{spec = 'a'}]\n[spam.source]\nspec = 's.csv'\n")
     with pytest.raises(ConfigError, match="Unknown field 'spam'") as caught:
         load_recipe(str(tmp_path / "mine.toml"))
-    assert 'says its kind: one of "classifier", "chat"' in caught.value.fix
+    assert 'spam.kind = one of "index", "classifier", "chat"' in caught.value.fix
+
+
+def test_a_recipe_without_texts_and_stages_is_refused_and_one_without_texts_has_no_model_of_its_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.toml").write_text("name = 'x'\n")
+    with pytest.raises(ConfigError, match=r"data\.sources is empty"):
+        load_recipe(str(tmp_path / "mine.toml"))
+    stages = stages_of(load_recipe("quickstart", ["data.sources=[]"]))
+    assert [stage.name for stage in stages] == ["base", "spam", "chat", "evaluate", "export", "report"]
 
 
 def test_written_recipe_reads_back_the_same(tmp_path: Path) -> None:

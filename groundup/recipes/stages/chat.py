@@ -3,9 +3,10 @@
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from groundup.data.documents import ChatExample
+from groundup.data.documents import ChatExample, ConversationExample
 from groundup.data.reading.distinct import hold_out
 from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source, content_hash
@@ -13,13 +14,19 @@ from groundup.data.reading.sources import SourceOptions
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
 from groundup.finetune.pretraining_worth import add_chat_worth, chat_worth_config, without_pretraining_worth
 from groundup.model.footprint import training_memory
+from groundup.packs.pack import Row, pack_rows
 from groundup.progress import Progress
+from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.packaged import instructions_source, licence_of
-from groundup.recipes.recipe import ChatStage, Recipe
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.recipes.stages.teach import FOLDER as TEACH
+from groundup.retrieve.index import Index
+from groundup.retrieve.search import find
+from groundup.retrieve.support import asked
 from groundup.runs import RunFolder
+from groundup.tokenizer.chat import Message
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 # Of the budget, for all chat models of a build together.
@@ -40,7 +47,7 @@ def run(context: StageContext) -> StageResult:
         context.progress,
         time.monotonic(),
     )
-    examples = read_instructions(table, progress)
+    examples = read_instructions(table, context.build, progress)
     opened = open_model(context.build / (TEACH if context.recipe.teach else "base"), compute)
     config = ChatConfig(
         epochs=table.epochs,
@@ -116,8 +123,11 @@ def texts_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     return tuple((source.spec, source.licence) for source in recipe.data.sources) if recipe.teach else ()
 
 
-def read_instructions(table: ChatStage, progress: Progress | None = None) -> list[ChatExample]:
-    """The examples of the stage's source. Raises DataError."""
+def read_instructions(table: ChatStage, build: Path, progress: Progress | None = None) -> list[ChatExample]:
+    """The examples of the stage's source, those of a stage with an index with a passage before each. Raises DataError."""
+    if table.index:
+        with Index(build / table.index) as index:
+            return [grounded(row, index) for row in pack_rows(Path(table.source))]
     source, options = Source(instructions_source(table.source)), SourceOptions(encoding=table.encoding)
     return read_chat(source, options, progress=progress)
 
@@ -127,9 +137,17 @@ def table_of(recipe: Recipe, name: str) -> ChatStage:
     return recipe.of_kind(ChatStage)[name]
 
 
-def held_out_instructions(recipe: Recipe, name: str) -> list[ChatExample]:
+def grounded(row: Row, index: Index) -> ChatExample:
+    """An instruction as `groundup ask` asks it, with the passage of its document that fits it best; without a document, the best of all."""
+    question = f"{row['instruction']}\n\n{row['input']}".strip()
+    found = find(index, question, 1, keep=lambda passage: row["document"] in (None, passage.document))
+    messages = asked(question, found.passages).messages
+    return ConversationExample((*messages, Message("assistant", row["output"])), id=row.place)
+
+
+def held_out_instructions(context: StageContext, name: str) -> list[ChatExample]:
     """Those that a chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    return hold_out(read_instructions(table_of(recipe, name)), recipe.seed).held_out
+    return hold_out(read_instructions(table_of(context.recipe, name), context.build), context.seed).held_out
 
 
 def outside(tables: Iterable[ChatStage]) -> Mapping[str, str]:
@@ -152,8 +170,8 @@ def memory_bytes(recipe: Recipe, table: ChatStage) -> float:
     return training_memory(base, batch_size=4, context_tokens=table.max_tokens, trained_parameters=adapters).total
 
 
-def stage(name: str, share: float) -> Stage:
-    """The stage of a chat model."""
+def stage(name: str, share: float, index: str = "") -> Stage:
+    """The stage of a chat model, and of the index that it has its passages from."""
     return Stage(
         name,
         3,
@@ -162,7 +180,7 @@ def stage(name: str, share: float) -> Stage:
         describe=lambda recipe: describe(table_of(recipe, name)),
         memory_bytes=lambda recipe: memory_bytes(recipe, table_of(recipe, name)),
         disk_bytes=base_bytes,
-        needs=("pretrain", "base", "teach"),
+        needs=("pretrain", "base", "teach", index),
         outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
         sized_by_budget=True,
         outside=lambda recipe: outside([table_of(recipe, name)]),

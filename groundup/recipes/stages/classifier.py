@@ -21,7 +21,8 @@ from groundup.finetune.classifier_baselines import add_baselines
 from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.pretraining_worth import add_pretraining_worth, without_pretraining_worth, worth_config
 from groundup.model.matmul_precision import steady_s
-from groundup.recipes.recipe import ClassifierStage, Recipe
+from groundup.recipes.named_stages import ClassifierStage
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
@@ -54,7 +55,7 @@ def run(context: StageContext) -> StageResult:
     sizes = {name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")}
     seed = context.seed if table.seed is None else table.seed
     splits = stratified_split(distinct.examples, sizes, seed)
-    config = ClassifierConfig(max_tokens=table.max_tokens, seed=seed)
+    config = ClassifierConfig(max_tokens=table.max_tokens, abstain=table.abstain, seed=seed)
     runs = RunFolder(context.folder)
     card = ModelCard(
         name=f"{context.recipe.name}-{context.name}",

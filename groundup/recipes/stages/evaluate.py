@@ -19,7 +19,7 @@ from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, example_sentence
 from groundup.progress import Silent
-from groundup.recipes.recipe import ChatStage
+from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.chat import held_out_instructions, table_of
 from groundup.recipes.stages.chat import outside as instructions_outside
@@ -35,7 +35,7 @@ MIN_PERCENT = 20
 def run(context: StageContext) -> StageResult:
     """Evaluate before and after on the same items, as many as the time allows."""
     base, chats = open_model(context.build / "base", context.compute), context.recipe.of_kind(ChatStage)
-    held_out = {name: held_out_instructions(context.recipe, name) for name in chats}
+    held_out = {name: held_out_instructions(context, name) for name in chats}
     percent = context.fix("percent", lambda: affordable_percent(base, held_out, context)) if chats else 100
     results: dict[str, Any] = {"table": []}
     models = {BASE: base}

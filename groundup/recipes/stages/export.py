@@ -17,7 +17,8 @@ from groundup.evaluate.parity_checks import NEW_TOKENS
 from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.sizes import parameter_count
-from groundup.recipes.recipe import ChatStage, Recipe
+from groundup.recipes.named_stages import ChatStage
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
@@ -67,7 +68,7 @@ def run(context: StageContext) -> StageResult:
 
 def questions_of(context: StageContext, name: str) -> list[str]:
     """Return what a chat model is asked: its held-out instructions."""
-    return [each.instruction for each in held_out_instructions(context.recipe, name)]
+    return [each.instruction for each in held_out_instructions(context, name)]
 
 
 def user_lines(context: StageContext, questions: Mapping[str, Sequence[str]]) -> list[str]:

@@ -10,6 +10,7 @@ from groundup.report.sections.classifier import split_count
 from groundup.report.values import number, table
 
 TRAY = "M20 5V25 M12 18L20 26L28 18 M7 27V34H33V27"
+BASE_CARD = StageCard("base", "Pulled model", "fetches a public model", "public", TRAY)
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
@@ -88,5 +89,5 @@ READERS = Chapter(
     "This build makes two kinds of models: one is pretrained here, on the texts of stage 1, the others are made from a public one.",
     parts,
     stages=["pretrain"],
-    cards=[StageCard("base", "Pulled model", "fetches a public model", "public", TRAY)],
+    cards=[BASE_CARD],
 )
