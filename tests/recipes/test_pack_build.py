@@ -98,7 +98,7 @@ def test_each_way_to_answer_is_measured_on_the_same_questions(built: Path) -> No
 
 def test_summaries_are_held_against_the_first_three_sentences(built: Path) -> None:
     found = read_json(built / "summaries/results.json")
-    first, base, tuned = found["arms"]
+    first, base, _ = found["arms"]
     assert [arm["name"] for arm in found["arms"]] == ["first three sentences", "base", "fine-tuned"]
     assert first["facts"]["value"] == 0.5, "of the two facts one stands in them"
     assert 0.3 < first["rouge_l"]["value"] < 1 and base["facts"]["change"]["value"] == 0
