@@ -22,6 +22,12 @@ from groundup.recipes.stages.report import STAGE as REPORT
 from groundup.recipes.stages.teach import STAGE as TEACH
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
 
+# Those of a recipe with texts: the model of one's own.
+OF_TEXTS = (
+    DATA,
+    TOKENIZER,
+    PRETRAIN,
+)
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
 PROGRAM_BYTES = 1.0e9
 DEFAULT_DOWNLOAD_BYTES = 100e6
@@ -32,7 +38,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     indexes, classifiers = recipe.of_kind(IndexStage), recipe.of_kind(ClassifierStage)
     chats, answered, summed = recipe.of_kind(ChatStage), recipe.of_kind(AnswersStage), recipe.of_kind(SummariesStage)
     chosen = [
-        *((DATA, TOKENIZER, PRETRAIN) if recipe.data.sources else ()),
+        *(OF_TEXTS if recipe.data.sources else ()),
         BASE,
         *(index.stage(name, index.SHARE / len(indexes)) for name in indexes),
         *(classifier.stage(name, classifier.SHARE / len(classifiers)) for name in classifiers),
@@ -61,7 +67,7 @@ def plan_build(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "budget_s": recipe.budget_s,
-        "own_parameters": parameter_count(own_shape(recipe)).total,
+        "own_parameters": parameter_count(own_shape(recipe)).total if recipe.data.sources else None,
         "base_parameters": parameter_count(base).total if base else None,
         "memory_bytes": PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in stages),
         "disk_bytes": sum(stage.disk_bytes(recipe) for stage in stages),

@@ -27,20 +27,33 @@ from groundup.report.sections.teach import TEACH
 from groundup.report.sections.times import TIMES
 from groundup.report.sections.tokens import TOKENS
 from groundup.report.terms import explain
+from groundup.report.values import table
 
 REPORT_NAME = "report.html"
+
+# Of a model of one's own.
+OF_TEXTS: tuple[Chapter, ...] = (
+    DATA,
+    READERS,
+    TOKENS,
+    PRETRAIN,
+    SAMPLES,
+    ATTENTION,
+)
 
 
 def chapters_of(report: ReportData) -> list[Chapter]:
     """Return the chapters of a build or run, in order."""
     chapters = [
-        *(DATA, READERS, TOKENS, PRETRAIN, SAMPLES, ATTENTION),
+        *OF_TEXTS,
         *map(classifier_chapter, report.of_kind("classifier")),
         TEACH,
-        *map(chat_chapter, report.of_kind("chat")),
+        *(chat_chapter(stage, report) for stage in report.of_kind("chat")),
         *(answers_chapter(stage, report) for stage in report.of_kind("answers")),
         *map(summaries_chapter, report.of_kind("summaries")),
-        *(PREFERENCE, EMERGENCE, EXPORT, TIMES, LINEAGE, REPEAT),
+        PREFERENCE,
+        *([] if table(report.recipe, "evaluate").get("suites") == [] else [EMERGENCE]),  # asked for none
+        *(EXPORT, TIMES, LINEAGE, REPEAT),
     ]
     return [chapter for chapter in chapters if chapter.belongs_to(report)]
 

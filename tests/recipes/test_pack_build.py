@@ -173,6 +173,11 @@ def test_a_folder_of_texts_is_no_pack(tmp_path: Path) -> None:
     assert not recipe.pack and recipe.data.sources
 
 
+def test_a_pack_has_no_texts_to_teach(root: Path) -> None:
+    with pytest.raises(ConfigError, match="no texts to teach"):
+        load_recipe(str(root / "firm"), teach=True)
+
+
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
@@ -180,11 +185,6 @@ def test_a_folder_of_texts_is_no_pack(tmp_path: Path) -> None:
         (["chat.index=intents"], "chat.index: there is no index stage 'intents'"),
     ],
 )
-def test_a_pack_has_no_texts_to_teach(root: Path) -> None:
-    with pytest.raises(ConfigError, match="no texts to teach"):
-        load_recipe(str(root / "firm"), teach=True)
-
-
 def test_a_stage_that_names_another_one_that_is_not_there_is_refused(
     root: Path, sets: Sequence[str], words: str
 ) -> None:

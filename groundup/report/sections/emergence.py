@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, data_table, figure, more, note, paired_points
+from groundup.report.chapter import Chapter, data_table, figure, more, note, paired_points
 from groundup.report.formatting import count, first_letters, percent
 from groundup.report.report_data import ReportData
 from groundup.report.sections.emergence_charts import MODELS, SuiteRows, curve_chart, suites_chart
 from groundup.report.values import JsonObject, number, table, tables, text
 
 AT_CHANCE = "not distinguishable from chance"
-SCALES = "M6 33H34 M10 12V24 M7 12H13 M7 24H13 M20 7V19 M17 7H23 M17 19H23 M30 15V28 M27 15H33 M27 28H33"
 ITEMS_SHOWN, ITEM_CHARACTERS = 3, 320
 TITLES = {"grammar": "Grammar", "copying": "Copying", "text": "Held-out text"}
 
@@ -161,5 +160,5 @@ EMERGENCE = Chapter(
     "A model learns to predict the next token, and is asked something else: which sentence is right, what comes again, how a text feels. "
     "What is no better than guessing is hollow. Most of it needs a larger model than one trained in minutes.",
     parts,
-    cards=[StageCard("evaluate", "Evaluation", "measures before and after, on the same data", "both", SCALES)],
+    stages=["evaluate"],
 )
