@@ -45,6 +45,7 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
         INTENTS: {
             "kind": "classifier",
             "source": {"spec": str(folder / "messages.jsonl")},
+            "train": "auto",
             "abstain": ANSWERED_RIGHT,
             **sizes,
         },
