@@ -14,7 +14,7 @@ from groundup.data.reading.decoding import AUTO, check_encoding
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
 from groundup.files import safe_name
-from groundup.finetune.classifier_config import Trained
+from groundup.finetune.classifier_config import ClassifierConfig, Trained
 from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.config import FINETUNE_LEARNING_RATE
 
@@ -77,7 +77,9 @@ class ClassifierStage(StageConfig):
     """Its prompt before each message; by default it asks which of the labels fits."""
     max_tokens: Count = 64
     """T: longer messages are read in windows of so many tokens."""
-    train: Trained = "last-block"
+    epochs: Count = ClassifierConfig.epochs
+    """Times through the training messages; few messages need more."""
+    learner: Trained = ClassifierConfig.train
     """What learns, as of `finetune classifier --train`; "auto": what is better on the validation messages, which takes twice as long."""
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Abstain where less sure, so that the answered validation messages have this accuracy; by default never."""
@@ -85,7 +87,8 @@ class ClassifierStage(StageConfig):
     """Of the split and of the training; None: the build's."""
     key_of_default = {
         "kind": None,
-        "train": None,
+        "epochs": None,
+        "learner": None,
         "abstain": None,
         "label_column": "label",
         "text_column": "text",

@@ -12,6 +12,8 @@ BUDGET = "15m"
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.25
 # Answered messages should be right so often; the others are for a person.
 ANSWERED_RIGHT = 0.95
+# A hundred or two messages need more steps than four epochs give.
+CLASSIFIER_EPOCHS = 20
 # A question, its passage and its answer.
 CHAT_TOKENS = 512
 EPOCHS = 2.0
@@ -45,7 +47,8 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
         INTENTS: {
             "kind": "classifier",
             "source": {"spec": str(folder / "messages.jsonl")},
-            "train": "auto",
+            "learner": "auto",
+            "epochs": CLASSIFIER_EPOCHS,
             "abstain": ANSWERED_RIGHT,
             **sizes,
         },

@@ -55,7 +55,9 @@ def run(context: StageContext) -> StageResult:
     sizes = {name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")}
     seed = context.seed if table.seed is None else table.seed
     splits = stratified_split(distinct.examples, sizes, seed)
-    config = ClassifierConfig(max_tokens=table.max_tokens, train=table.train, abstain=table.abstain, seed=seed)
+    config = ClassifierConfig(
+        max_tokens=table.max_tokens, train=table.learner, epochs=table.epochs, abstain=table.abstain, seed=seed
+    )
     runs = RunFolder(context.folder)
     card = ModelCard(
         name=f"{context.recipe.name}-{context.name}",
