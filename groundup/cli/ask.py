@@ -8,7 +8,7 @@ from typer import Argument, Option
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.generate import terminal_safe
-from groundup.cli.search import IndexArgument, say_outdated
+from groundup.cli.search import ByOption, IndexArgument, say_outdated
 
 if TYPE_CHECKING:
     from groundup.retrieve.answer import Answer, Part
@@ -20,15 +20,16 @@ def command(
     model: Annotated[
         str | None, Option("--model", help="A model that also answers in its own words; default: quotations only.")
     ] = None,
+    by: ByOption = "auto",
     count: Annotated[int, Option("--count", "-k", min=1, max=50, help="How many passages are read.")] = 5,
-    min_coverage: Annotated[
+    min_evidence: Annotated[
         float | None,
         Option(
-            "--min-coverage",
+            "--min-evidence",
             min=0,
             max=1,
-            help="Share of the question that a passage must have, else: not found.",
-            show_default="0.5",
+            help="What must speak for a passage (docs/retrieve.md), else: not found.",
+            show_default="0.5 by words, 0.314 with vectors",
         ),
     ] = None,
     max_tokens: Annotated[int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")] = 128,
@@ -50,13 +51,16 @@ def command(
         groundup ask manuals.index "How long is the warranty?" --model smollm2-135m-instruct --out answer.json
         groundup verify answer.json
     """
-    from groundup.retrieve.answer import MIN_COVERAGE, Answer, AskConfig, ask
+    from groundup.retrieve.answer import Answer, AskConfig, ask
     from groundup.retrieve.index import Index
+    from groundup.retrieve.rankings import ranking_of, vectors_for
     from groundup.retrieve.saved import save_answer, saved_plain
 
-    config = AskConfig(count, MIN_COVERAGE if min_coverage is None else min_coverage, max_tokens=max_tokens)
+    config = AskConfig(count, min_evidence, max_tokens=max_tokens)
     with Index(index) as opened:
-        for part in ask(opened, question, _engine(model, device, precision), config):
+        vectors = vectors_for(by, index, device, console_progress())
+        engine = _engine(model, device, precision)
+        for part in ask(opened, question, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors):
             if not as_json:
                 _show(part)
         assert isinstance(part, Answer)
@@ -64,7 +68,12 @@ def command(
             print_result([], saved_plain(part, opened), as_json)
         if out:
             save_answer(part, opened, out)
-    say_outdated(part.outdated)
+    cited = {part.sources[number - 1].file for number in part.cited}
+    say_outdated(tuple(file for file in part.outdated if file not in cited))
+    for file in cited.intersection(part.outdated):
+        console_progress().say(
+            f"{file} was changed or deleted while the answer was written: ask again after an update."
+        )
 
 
 def _engine(model: str | None, device: str, precision: str):  # type: ignore[no-untyped-def]

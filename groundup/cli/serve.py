@@ -102,6 +102,7 @@ def command(
     served = indexes_of([*(indexes or []), *indexes_of_builds(models or [])])
     registry = registry_of(models or [], folder, progress, adapters or [], needs_model=not served.names)
     server = server_of(registry, options, limits, served)
+    served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
     progress.say(loaded.determinism_note)
     note = emulation_note(loaded.precision, loaded.compute)

@@ -20,7 +20,7 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.index_config import IndexConfig
 from groundup.tokenizer.spec import well_formed
 
-FORMAT, VERSION = "groundup answer", 1
+FORMAT, VERSION = "groundup answer", 2
 AS_CITED, CHANGED, GONE, NOT_AS_CITED, ELSEWHERE = "as cited", "changed since", "gone", "not as cited", "elsewhere"
 
 

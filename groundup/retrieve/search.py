@@ -36,7 +36,7 @@ TITLE_WEIGHT = 0.5
 PAIR_WEIGHT, COVERAGE_POWER = 1.0, 0.5
 MAX_RESULTS = 1000
 # A question's words, at most; of a long text that is searched with, the first.
-MAX_WORDS = 64
+MAX_WORDS = 256
 # FTS5 takes about a microsecond for each match.
 MAX_MATCHES = 25_000
 CANDIDATES = 100

@@ -47,6 +47,8 @@ from groundup.weights.decision import decide
 
 # Tokens that are embedded or classified between two steps of the engine: the longest delay of running answers.
 TEXTS_AT_ONCE_TOKENS = 128
+# Sentences of answers from documents that are checked at once; others wait.
+CHECKS_AT_ONCE = 2
 
 
 class Server:
@@ -69,6 +71,8 @@ class Server:
         self.metrics = metrics
         # Constraints are compiled one at a time, so that they never take more than one of the threads that all requests share.
         self._constraint_lock = asyncio.Lock()
+        # Each check of a sentence is some answers more.
+        self.checks = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     async def read_body(self, request: HttpRequest) -> dict[str, Any]:
         """Return the JSON object of a request within the limits. Raises RequestError."""

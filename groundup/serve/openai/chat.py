@@ -59,14 +59,15 @@ def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
         stream=body.stream,
         choices=body.n,
         logprobs=body.top_logprobs if body.logprobs or body.top_logprobs else None,
-        constraint=body.constraint(_constraint(body.response_format)),
+        constraint=body.constraint(constraint_of_format(body.response_format)),
         **read_tools(body.tools, body.tool_choice, parallel=body.parallel_tool_calls),
         truncate=False,
         usage_in_stream=body.stream_options.include_usage,
     )
 
 
-def _constraint(given: ResponseFormat) -> OutputConstraint | None:
+def constraint_of_format(given: ResponseFormat) -> OutputConstraint | None:
+    """Return the constraint of a format; None: any text. Raises RequestError."""
     if given.type == "json_schema":
         if given.json_schema is None:
             raise RequestError("response_format.json_schema: is missing", param="response_format.json_schema")

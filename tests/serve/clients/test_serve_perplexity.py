@@ -1,5 +1,6 @@
 """Perplexity's API with its official client: answers from documents, every citation to be opened, and plain answers where nothing is indexed."""
 
+import json
 import os
 import re
 import sys
@@ -103,6 +104,15 @@ def test_without_a_search_or_without_documents_the_model_answers_plainly(
         assert answer.choices[0].message.content and not answer.citations and not answer.search_results
         assert answer.usage.completion_tokens <= 5 and answer.usage.num_search_queries == 0
     assert client_of(server).search.create(query="anything").results == []
+
+
+def test_a_plain_answer_may_have_a_format(client: perplexity.Perplexity, server: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    form: Any = {"type": "json_schema", "json_schema": {"schema": schema}}
+    answer = chat(client_of(server), model="tiny", response_format=form)
+    assert json.loads(answer.choices[0].message.content)["a"] in ("x", "y")
+    with pytest.raises(perplexity.BadRequestError, match="response_format"):
+        chat(client, response_format=form)
 
 
 def test_a_follow_up_is_searched_in_its_context(client: perplexity.Perplexity) -> None:

@@ -1,5 +1,6 @@
 """/v1/responses with the two clients that have it, OpenAI's and Perplexity's: the text, its citations as annotations, and the events of a stream."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def client(request: pytest.FixtureRequest, documents: Documents) -> Any:
         [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": QUESTION}]}],
         [
             {"type": "message", "role": "user", "content": QUESTION},
-            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "24 months."}]},
+            {"type": "message", "role": "assistant", "content": "24 months."},
             {"type": "message", "role": "user", "content": QUESTION},
         ],
     ],
@@ -82,11 +83,24 @@ def test_a_stream_has_the_events_of_a_response(client: Any) -> None:
     assert events[-1].response.usage == whole.usage and events[0].response.status == "in_progress"
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Pydantic serializer warnings"
+)  # of the item `search_results`, which it does not know
 def test_openais_helper_for_streams_gathers_the_same(documents: Documents) -> None:
     with openai_of(documents.server).responses.stream(model="reader", input=QUESTION) as stream:
         for _ in stream:
             pass
         assert stream.get_final_response().output_text == TEXT
+
+
+def test_openais_parts_of_an_earlier_answer_are_read(documents: Documents) -> None:
+    turns: Any = [
+        {"role": "user", "content": QUESTION},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "24 months."}]},
+        {"role": "user", "content": [{"type": "input_text", "text": "And from when?"}]},
+    ]
+    answer = openai_of(documents.server).responses.create(model="sonar", input=turns)
+    assert answer.output_text.startswith(TEXT.splitlines()[0])
 
 
 def test_without_a_search_the_model_answers_plainly(documents: Documents, server: Any) -> None:
@@ -106,6 +120,13 @@ def test_without_a_search_the_model_answers_plainly(documents: Documents, server
     events = list(openai_of(server).responses.create(**fields, stream=True))
     assert events[-1].type == "response.incomplete"
     assert events[-1].response.output_text == openai_of(server).responses.create(**fields).output_text != ""
+
+
+def test_a_plain_answer_may_have_a_format(server: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    form: Any = {"format": {"type": "json_schema", "name": "choice", "schema": schema}}
+    answer = openai_of(server).responses.create(model="tiny", input="To be", text=form)
+    assert json.loads(answer.output_text)["a"] in ("x", "y")
 
 
 def test_the_tool_that_searches_takes_filters(documents: Documents) -> None:
