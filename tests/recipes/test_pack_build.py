@@ -20,7 +20,7 @@ from groundup.progress import Silent
 from groundup.recipes.build import build
 from groundup.recipes.pipeline import stages_of
 from groundup.recipes.recipe import Recipe, load_recipe
-from groundup.recipes.stages.answers import evenly_chosen
+from groundup.recipes.stages.answers import Arm, evenly_chosen, figures
 from groundup.recipes.stages.chat import grounded
 from groundup.retrieve.index import Index
 from groundup.tokenizer.fast import train_tokenizer
@@ -190,3 +190,24 @@ def test_a_stage_that_names_another_one_that_is_not_there_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe_of(root, *sets)
+
+
+def test_figures_of_answers_are_counted_over_the_questions_that_they_are_about() -> None:
+    rows = [
+        Row("q:1", {"question": "When?", "answer": "4 pm", "document": "a.md"}),
+        Row("q:2", {"question": "How much?", "answer": "£2", "document": "b.md"}),
+        Row("q:3", {"question": "Who?", "answer": None, "document": None}),
+    ]
+    base = Arm("base", ["At 4 pm.", "£2", "Ada"], [[], [], []])
+    tuned = Arm("fine-tuned with documents", ["4 pm", "", ""], [["b.md"], [], []], left_out=1, written=2)
+    found = figures([base, tuned], rows)
+    assert found["questions"] == {"answerable": 2, "unanswerable": 1}
+    first, second = found["arms"]
+    assert [arm["contains"]["value"] for arm in (first, second)] == [1.0, 0.5]
+    assert [arm["exact"]["value"] for arm in (first, second)] == [0.5, 0.5]
+    assert [arm["refused"]["value"] for arm in (first, second)] == [0.0, 1.0]
+    assert (second["silent"]["value"], second["cited"]["value"], second["left_out"]) == (0.5, 0.0, 1)
+    assert first["f1"]["value"] == pytest.approx((0.8 + 1) / 2) and "cited" not in first and "left_out" not in first
+    assert second["contains"]["change"]["value"] == -0.5
+    with pytest.raises(DataError, match="None of the questions"):
+        figures([base], rows[2:])
