@@ -59,6 +59,7 @@ def test_each_figure_of_the_answers_is_shown_with_its_interval_and_number(folder
         "80 % to 100 %, n 10",
         "the right document is cited in 80 % (70 % to 90 %) of 30 answers; 12 of 50 sentences failed a check",
         "Documents: docs",
+        "Stage 4 · answers",
         "(no answer)",
         "hours.md",
         "first three sentences",

@@ -139,6 +139,7 @@ def answers_chapter(stage: str, report: ReportData) -> Chapter:
         "Answers from documents",
         "The same held-out questions, answered by the public and by the fine-tuned model, from memory and with passages found by search.",
         partial(parts, stage),
+        stages=[stage],
         cards=[
             *(
                 StageCard(name, f"Documents: {name}", "makes the documents searchable", "public", SHEETS)

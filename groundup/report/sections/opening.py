@@ -79,7 +79,7 @@ def _listed(parts: list[str]) -> str:
 
 
 def _path(report: ReportData, chapters: Sequence[Chapter]) -> Node:
-    cards = [(card, chapter.key) for chapter in chapters for card in chapter.cards]
+    cards = [(card, chapter.key) for chapter in chapters for card in chapter.cards if card.stage in report.kinds]
     known = {card.stage for card, _ in cards}
     others = [stage.name for stage in report.stages if stage.name not in known]
     cards = [*((_plain_card(name), "lineage") for name in others if name == BASE_CARD.stage), *cards]
