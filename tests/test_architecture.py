@@ -19,7 +19,7 @@ ORDER = [
     {"lab", "retrieve", "evaluate"},
     {"engine"},
     {"data", "weights"},
-    {"tokenizer", "runs"},
+    {"tokenizer", "runs", "packs"},
     {"http", "model"},
     {"config", "device", "fetch", "timing"},
     {"cache"},

@@ -21,7 +21,7 @@ PAGES = [
         f"docs/{page}.md"
         for page in (
             *("tour", "glossary", "log", "benchmarks", "large", "serving", "security", "processing", "evaluate"),
-            *("retrieve", "guests", "langchain"),
+            *("retrieve", "guests", "langchain", "packs"),
         )
     ),
     *(str(page.relative_to(ROOT)) for page in CONCEPTS),

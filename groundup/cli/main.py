@@ -21,6 +21,7 @@ from groundup.threads import prepare
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of the stages of a model.
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
+    "pack": ("groundup.cli.pack", "An assistant's texts, begun and checked: pack new|check."),
     "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
     "tokenizer": ("groundup.cli.tokenizer", "Train, import, compare and show tokenizers: tokenizer train."),
     "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),

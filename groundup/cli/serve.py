@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 # Ollama's own port, so that its clients find this server unconfigured. Where Ollama runs too, the error names it and --port.
 PORT = 11434
 MEMORY_SHARE = 0.7
-CLASSIFIER_STAGE = "spam"
 # Answers in progress at shutdown get this long; then their streams end with a message. Below Limits.shutdown_s.
 LAST_WORDS_S = 5.0
 
@@ -60,7 +59,8 @@ def command(
     models: Annotated[
         list[str] | None,
         Argument(
-            metavar="MODEL", help="Names, folders, .gguf files, builds (chat model and classifier), or NAME=PATH."
+            metavar="MODEL",
+            help="Names, folders, .gguf files, builds (chat model, classifiers and index), or NAME=PATH.",
         ),
     ] = None,
     folder: Annotated[
@@ -107,7 +107,7 @@ def command(
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
-    served = indexes_of(indexes or [])
+    served = indexes_of([*(indexes or []), *indexes_of_builds(models or [])])
     registry = registry_of(
         models or [], folder, progress, adapters or [], tools=options.tools, needs_model=not served.names
     )
@@ -129,6 +129,23 @@ def command(
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
+
+
+def indexes_of_builds(models: Sequence[str]) -> list[str]:
+    """Return the finished indexes of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises FormatError."""
+    from groundup.files import read_json
+    from groundup.retrieve.index import INDEX_FILE
+    from groundup.runs import BUILD_FILE, kinds_of_stages
+
+    found: list[str] = []
+    for name, path in map(name_and_path, models):
+        build = Path(path)
+        kinds = kinds_of_stages(read_json(build / BUILD_FILE)) if (build / BUILD_FILE).is_file() else {}
+        folders = [
+            build / stage for stage in kinds if kinds[stage] == "index" and (build / stage / INDEX_FILE).is_file()
+        ]
+        found += [f"{name if len(folders) == 1 else f'{name}-{folder.name}'}={folder}" for folder in folders]
+    return found
 
 
 def indexes_of(given: Sequence[str]) -> "ServedIndexes":
@@ -162,7 +179,7 @@ def registry_of(
         raise ConfigError(f"--models {folder} is not a folder.", fix="Name a folder with models in it.")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
-        found = {name: find_model(path, progress=progress), **classifier_of_build(name, path)}
+        found = {name: find_model(path, progress=progress), **classifiers_of_build(name, path)}
         _add(named, found)
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):
@@ -204,14 +221,13 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
     return base
 
 
-def classifier_of_build(name: str, path: str) -> dict[str, Path]:
-    """Return the finished classifier of a build, named NAME-spam (NAME is its chat model); {} for anything else."""
-    from groundup.weights.hf_config import CONFIG_FILE
-    from groundup.weights.verify import BUILD_FILE
+def classifiers_of_build(name: str, path: str) -> dict[str, Path]:
+    """Return the finished classifiers of a build, as NAME-STAGE (NAME is its chat model); {} for anything else. Raises FormatError."""
+    from groundup.runs import BUILD_FILE
+    from groundup.weights.model_io import stages_with_model
 
-    stage = Path(path) / CLASSIFIER_STAGE
-    is_there = (Path(path) / BUILD_FILE).is_file() and (stage / CONFIG_FILE).is_file()
-    return {f"{name}-{CLASSIFIER_STAGE}": stage} if is_there else {}
+    found = stages_with_model(Path(path), "classifier") if (Path(path) / BUILD_FILE).is_file() else []
+    return {f"{name}-{stage.name}": stage for stage in found}
 
 
 def name_and_path(given: str) -> tuple[str, str]:

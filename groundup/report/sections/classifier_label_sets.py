@@ -3,7 +3,7 @@
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, figure, more
 from groundup.report.formatting import count, first_letters, fixed, percent
-from groundup.report.sections.spam_charts import calibration_chart
+from groundup.report.sections.classifier_charts import calibration_chart
 from groundup.report.values import JsonObject, number, table, tables, text, texts
 
 MAX_EXAMPLES = 12

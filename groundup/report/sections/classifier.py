@@ -1,6 +1,7 @@
-"""Stage 5: the spam classifier against its baselines, with intervals, chance level and confusion matrix."""
+"""A classifier against its baselines, with intervals, chance level and confusion matrix."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import (
@@ -16,15 +17,15 @@ from groundup.report.chapter import (
 )
 from groundup.report.formatting import count, first_letters, fixed, percent, ticks
 from groundup.report.report_data import ReportData
-from groundup.report.sections.pretraining_worth import pretraining_parts
-from groundup.report.sections.spam_charts import (
+from groundup.report.sections.classifier_charts import (
     by_label,
     calibration_chart,
     coverage_chart,
     label_charts,
     learning_chart,
 )
-from groundup.report.sections.spam_label_sets import label_set_parts
+from groundup.report.sections.classifier_label_sets import label_set_parts
+from groundup.report.sections.pretraining_worth import pretraining_parts
 from groundup.report.values import JsonObject, MeasuredFraction, matrix, measured, number, table, tables, text, texts
 
 HEAT_LEVELS = 8
@@ -34,9 +35,9 @@ MESSAGE_CHARACTERS = 200
 ROOM_BELOW_CHANCE = 0.06
 
 
-def parts(report: ReportData) -> Sequence[Child] | str:
+def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     """The classifier against its baselines."""
-    results = report.run("spam").results
+    results = report.run(stage).results
     if results.get("multi_label") is True:
         return label_set_parts(results)
     models = _scored(results, "models")
@@ -176,7 +177,7 @@ def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
     head: list[Child] = [node("span", "true · predicted", class_="quiet"), *[foreign(label) for label in labels]]
     caption = (
         "Rows: true label. Columns: predicted label. Correct predictions are on the diagonal; "
-        "a legitimate message classified as spam is the costlier mistake."
+        "which mistake costs more is for you to say."
     )
     made = data_table(f"Confusion matrix of {text(model, 'name') or 'the classifier'}", head, rows, class_="confusion")
     return figure(caption, made, class_="")
@@ -259,14 +260,17 @@ def icon() -> list[Node]:
     return [node("rect", x=x, y=y, width=12, height=12, class_=class_) for x, y, class_ in cells]
 
 
-SPAM = Chapter(
-    "spam",
-    "Stage 5 · spam",
-    "A classifier against simple baselines",
-    "A language model is worth its cost only where it is better than simpler methods. "
-    "Dots are measurements, lines are 95 % intervals. Two methods are compared message by message: "
-    "one is better only where the interval of that difference excludes 0.",
-    parts,
-    cards=[StageCard("spam", "Spam classifier", "fine-tunes the pulled model to classify", "public", icon)],
-    runs=["spam"],
-)
+def classifier_chapter(stage: str) -> Chapter:
+    """Return the chapter of a classifier."""
+    title = f"{stage.capitalize()} classifier" if stage != "classifier" else "Classifier"
+    return Chapter(
+        stage,
+        "",
+        "A classifier against simple baselines",
+        "A language model is worth its cost only where it is better than simpler methods. "
+        "Dots are measurements, lines are 95 % intervals. Two methods are compared message by message: "
+        "one is better only where the interval of that difference excludes 0.",
+        partial(parts, stage),
+        cards=[StageCard(stage, title, "fine-tunes the pulled model to classify", "public", icon)],
+        runs=["classifier"],
+    )
