@@ -14,17 +14,21 @@ name which such a cell has set.
 """
 
 import ast
+import base64
 import hashlib
+import io
 import json
 import re
 from itertools import zip_longest
 
 from nbformat import NotebookNode
+from PIL import Image
 
 TOLERANCE = 1e-3
 VARIES, TOLERANCE_TAG = "varies", "tolerance="
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 SHOWN_CHARACTERS = 100
+COLOURS = 128  # of a committed picture: a third of the bytes, and nothing that can be seen is lost
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -60,6 +64,23 @@ def printed(cell: NotebookNode) -> str:
 def pictures(cell: NotebookNode) -> int:
     """How many pictures a cell shows."""
     return sum("image/png" in output.get("data", {}) for output in cell["outputs"])
+
+
+def clean_outputs(cell: NotebookNode) -> None:
+    """Make the outputs of a cell fit to be committed: no warnings (they name paths of this machine), pictures in few bytes."""
+    cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
+    for output in cell["outputs"]:
+        if "image/png" in output.get("data", {}):
+            output["data"]["image/png"] = in_few_colours(output["data"]["image/png"])
+
+
+def in_few_colours(png: str) -> str:
+    """A PNG in base64 with COLOURS colours on white."""
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
+    paper = Image.new("RGBA", image.size, "white")
+    written = io.BytesIO()
+    Image.alpha_composite(paper, image).convert("RGB").quantize(COLOURS).save(written, "png", optimize=True)
+    return base64.b64encode(written.getvalue()).decode()
 
 
 def differences(committed: NotebookNode, executed: NotebookNode, *, small: bool) -> list[str]:

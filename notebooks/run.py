@@ -22,7 +22,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from outputs import differences, source_hash
+from outputs import clean_outputs, code_cells, differences, source_hash
 
 from groundup.files import write_text
 
@@ -94,14 +94,11 @@ def environment(temporary: Path, *, small: bool) -> dict[str, str]:
 
 
 def write_outputs(notebook: NotebookNode, file: Path, elapsed_s: float) -> None:
-    """Write an executed notebook in place of its file, with the seconds and the hash of the code that the outputs are of.
-
-    Warnings (stderr) are left out: they name paths, and are of this machine.
-    """
+    """Write an executed notebook in place of its file, with the seconds and the hash of the code that the outputs are of."""
     for cell in notebook["cells"]:
         cell["metadata"].pop("execution", None)
-        if cell["cell_type"] == "code":
-            cell["outputs"] = [each for each in cell["outputs"] if each.get("name") != "stderr"]
+    for cell in code_cells(notebook):
+        clean_outputs(cell)
     own = notebook["metadata"].setdefault("groundup", {})
     own.update(run_s=round(elapsed_s), outputs_of=source_hash(notebook))
     notebook["metadata"]["language_info"] = {"name": "python"}
