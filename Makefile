@@ -48,7 +48,7 @@ check: $(VENV)/dev.done
 	@$(BIN)/python -m pytest tests/test_architecture.py
 
 notebooks: $(VENV)/dev.done
-	@$(BIN)/python notebooks/run.py
+	@$(BIN)/python notebooks/run.py --check
 
 docs: $(VENV)/dev.done
 	@$(BIN)/python -m pytest tests/test_words.py

@@ -12,7 +12,7 @@ ROOT = Path(groundup.__file__).parent
 # Left may import right. Rooms of one row do not import one another.
 ORDER = [
     {"cli"},
-    {"api"},
+    {"api", "course"},
     {"recipes"},
     {"report", "planning", "finetune", "integrations"},
     {"serve", "train"},

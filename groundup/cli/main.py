@@ -22,6 +22,7 @@ from groundup.threads import prepare
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
     "pack": ("groundup.cli.pack", "An assistant's texts, begun and checked: pack new|check."),
+    "learn": ("groundup.cli.learn", "The course in notebooks: learn [NUMBER]."),
     "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
     "tokenizer": ("groundup.cli.tokenizer", "Train, import, compare and show tokenizers: tokenizer train."),
     "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
@@ -102,6 +103,7 @@ def root(
     """Build your own language model from the ground up: from raw text to a model that chats, classifies and runs elsewhere.
 
     Start with [bold]groundup build quickstart[/bold], or [bold]groundup build FOLDER[/bold] with texts of your own.
+    To understand each stage: [bold]groundup learn[/bold].
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
