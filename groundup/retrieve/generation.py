@@ -140,6 +140,8 @@ def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
         return Omitted(sentence, "was not finished")
     if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
         return Omitted(sentence, "is no whole sentence")
+    if sentence in draft.before:
+        return Omitted(sentence, "was said before")
     missing = [missing_facts(sentence, passage) for passage in given.passages]
     allowed = [place for place, each in enumerate(missing) if not each]
     if not allowed:

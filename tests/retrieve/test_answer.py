@@ -153,13 +153,15 @@ def said(text: str, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
 
 
 def test_sentences_are_checked_one_by_one(index: Index, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    said("The warranty lasts 24 months. It covers 99 parts. Water freezes.", monkeypatch, engine)
+    text = "The warranty lasts 24 months. It covers 99 parts. Water freezes. The warranty lasts 24 months."
+    said(text, monkeypatch, engine)
     monkeypatch.setattr(generation, "supports", lambda *given: [0.0 if "Water" in given[3] else 1.0 for _ in given[4]])
     answer = whole(index, QUESTION, engine)
     assert [(each.text, each.source) for each in answer.sentences] == [("The warranty lasts 24 months.", 1)]
     assert [each.reason.split(" (")[0] for each in answer.omitted] == [
         "no passage has 99",
         "no passage makes it more probable",
+        "was said before",
     ]
     assert isinstance(answer.sentences[0], Sentence) and isinstance(answer.omitted[0], Omitted)
     assert "99" not in answer.text
