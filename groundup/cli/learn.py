@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from groundup.cli.console import print_result, program, table
-from groundup.cli.options import JsonOption
+from groundup.cli.options import JsonOption, folder_to_write
 from groundup.course.catalog import Notebook, copy_notebook, notebook_of, notebooks
 
 COURSE = Path("groundup-course")
@@ -20,7 +20,10 @@ KERNEL, DRAWING = "ipykernel", "matplotlib"
 def command(
     number: Annotated[int | None, Argument(help="The number of a notebook; without one, they are listed.")] = None,
     out: Annotated[
-        Path, Option("--out", help="The folder that it is copied to, with the texts that it reads.")
+        Path,
+        Option(
+            "--out", callback=folder_to_write, help="The folder that it is copied to, with the texts that it reads."
+        ),
     ] = COURSE,
     fresh: Annotated[
         bool, Option("--fresh", help="Replace the copy that is there, and what was changed in it.")

@@ -15,7 +15,9 @@ app = options.verb_group("Domain packs: the texts from which `groundup build PAC
 @app.command("new")
 def new(
     name: Annotated[str, Argument(help="The name of the pack, and of its folder.")],
-    out: Annotated[Path | None, Option("--out", help="Its folder; default: NAME.")] = None,
+    out: Annotated[
+        Path | None, Option("--out", callback=options.folder_to_write, help="Its folder; default: NAME.")
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Begin a pack: a small, complete one about an invented workshop, whose texts you replace by your own.

@@ -21,6 +21,8 @@ FOLDERS = {
     "finetune preference": ["finetune", "preference", "nowhere", "nowhere", "--out"],
     "lab": ["lab", "nowhere", "--text", "a", "--pictures"],
     "index": ["index", "nowhere", "--out"],
+    "learn": ["learn", "99", "--out"],
+    "pack new": ["pack", "new", "no/name", "--out"],
 }
 FILES = {
     "data inspect": ["data", "inspect", "nowhere", "--out"],
