@@ -32,6 +32,7 @@ _NUMBER_WORDS = (
 NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
 _DIGITS = re.compile(r"\d+(?:[.,:/\-]\d+)*")
 _WORD = re.compile(r"[^\W\d_][\w’'\-]*")
+_SHARE = re.compile(r"(\d[\d.,]*)\s?(?:%|per ?cent)")
 _ADDRESS = re.compile(r"\w+://[^\s)>\]]+|[\w.+-]+@[\w-]+\.\w+|\b[\w-]{2,}(?:\.[\w-]{2,})+")
 _RULE = re.compile(r"\s*\|[\s:|\-]+\|[ \t]*(?:\n|\Z)")
 _SOURCE_MARK = re.compile(r"\[\s*\d[\d\s,;–-]*\]")
@@ -141,6 +142,9 @@ def missing_facts(sentence: str, passage: Passage) -> list[str]:
     """Return the facts and quotations of a sentence that do not stand in a passage or the headings above it."""
     said = f" {' '.join(words(f'{passage.title} {passage.text}'))} "
     missing = [fact for fact in facts(sentence) if f" {' '.join(words(fact))} " not in said]
+    for share in _SHARE.findall(sentence):  # words() knows no "%": 3.0 bar is not 3.0 %
+        if not re.search(rf"{re.escape(share)}\s?(?:%|per ?cent)", passage.text):
+            missing.append(f"{share} %")
     return [*missing, *(quoted for quoted in quotations(sentence) if quoted not in passage.text)]
 
 

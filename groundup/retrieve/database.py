@@ -82,16 +82,16 @@ def require_index(database: sqlite3.Connection, file: Path) -> None:
 
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turn SQLite's errors about a damaged or foreign file into a FormatError."""
+    """Turn SQLite's errors about a damaged or foreign file into a FormatError; its message may have bytes of the file that are no UTF-8."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.ProgrammingError):
             raise
         raise FormatError(file, "SQLite", f"can't be read ({error})", fix=_fix(file, error)) from error
 
 
-def _fix(file: Path, error: sqlite3.DatabaseError) -> str:
+def _fix(file: Path, error: Exception) -> str:
     """Return what helps: a file that can't be opened may have a log that only a writer of the folder can use."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -94,6 +94,7 @@ def test_headings_and_heads_of_tables_are_not_quoted_but_count_for_what_stands_b
         ('It says "lasts for ever".', ["lasts for ever"]),
         ("The Boiler PX-20 has a warranty.", []),
         ("Ada's signature is from May.", []),
+        ("It lasts 24 %.", ["24 %"]),
         ("See warranty_says at https://boiler.example/px or mail me@example.com", URLS),
     ],
 )
