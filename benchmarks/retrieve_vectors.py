@@ -5,8 +5,8 @@ python benchmarks/retrieve_vectors.py [--quick] [--only speed|quality|scan] [--s
 
 Speed: the 803 passages of SQuAD in the batches of `make_vectors`, on each number of threads.
 Quality: the 1,000 questions of `retrieve.py`, or 400 search queries of BoolQ. The weight is the one of the highest MRR on even questions (of equals
-the smallest); that of the package weighs both sets (docs/log.md). Odd questions are reported, where the mixture is compared with the better of the two
-on the same questions: exact McNemar for recall, paired bootstrap for MRR.
+the smallest); that of the package weighs both sets (docs/log.md). Odd questions are reported, where the mixture is compared with the better of the
+two on the same questions: exact McNemar for recall, paired bootstrap for MRR.
 Scan: rows drawn at random, as many as --sizes says, in a file that is mapped; the 10 nearest of a vector, warm.
 """
 

@@ -19,6 +19,7 @@ from groundup.errors import require
 from groundup.retrieve.cite import Quote, best_quotes
 from groundup.retrieve.evidence import evidence
 from groundup.retrieve.generation import Drafts, Omitted, Sentence, checked, prompted
+from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import Keep, Ranking, every, find, is_current
@@ -132,7 +133,7 @@ class Reading:
 
 
 def ask(
-    index: Index,
+    index: Index | GivenPassages,
     question: str,
     engine: Engine | None = None,
     config: AskConfig | None = None,
@@ -148,7 +149,8 @@ def ask(
     for part in written(engine, reading, config) if engine and reading.about else ():
         yield part
         made.append(part)
-    yield changed_since(index, reading.answer(made))
+    answer = reading.answer(made)
+    yield changed_since(index, answer) if isinstance(index, Index) else answer
 
 
 def changed_since(index: Index, answer: Answer) -> Answer:
@@ -165,7 +167,7 @@ def changed_since(index: Index, answer: Answer) -> Answer:
 
 
 def read(
-    index: Index,
+    index: Index | GivenPassages,
     question: str,
     config: AskConfig,
     keep: Keep = every,
@@ -177,7 +179,10 @@ def read(
 
     Raises ConfigError, FormatError.
     """
-    found = find(index, question, config.passages, rank_by, keep)
+    if isinstance(index, Index):
+        found = find(index, question, config.passages, rank_by, keep)
+    else:
+        found = index.find(question, config.passages)
     spoken = evidence(index, found.passages, question, vectors)
     least = spoken.usual if config.min_evidence is None else config.min_evidence
     about = [passage for passage, each in zip(found.passages, spoken.values, strict=True) if each >= least]

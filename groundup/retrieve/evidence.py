@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from groundup.retrieve.cite import coverage
-from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.search import Group, idf, question_terms, term_weights
+from groundup.retrieve.search import Group, WordStatistics, idf, question_terms, term_weights
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.terms import terms
 
@@ -67,7 +66,9 @@ class Asked:
         return coverage(self.weights, self.unknown, Counter(terms(text, language)), Counter(terms(title, language)))
 
 
-def evidence(index: Index, passages: Sequence[Passage], question: str, vectors: "Vectors | None" = None) -> Evidence:
+def evidence(
+    index: WordStatistics, passages: Sequence[Passage], question: str, vectors: "Vectors | None" = None
+) -> Evidence:
     """Return what speaks for each passage. Raises FormatError."""
     asked = asked_of(index, question)
     if vectors is None or not passages:
@@ -77,7 +78,7 @@ def evidence(index: Index, passages: Sequence[Passage], question: str, vectors: 
     return Evidence(tuple(values), asked.weights, MIN_BY_BOTH)
 
 
-def asked_of(index: Index, question: str) -> Asked:
+def asked_of(index: WordStatistics, question: str) -> Asked:
     """Return the words of a question with their weights in an index."""
     groups = question_terms(index, question, is_strict=True)
     weights = term_weights(index, groups)

@@ -147,6 +147,8 @@ def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
     fault = fault_of(sentence) if draft.is_whole else "was not finished"
     if one_line(sentence) in given.quoted:
         fault = "is the first quotation"
+    if sentence in draft.before:
+        fault = "was said before"
     if fault:
         return Omitted(sentence, fault)
     missing = [objections(sentence, passage, given.question) for passage in given.passages]

@@ -15,6 +15,7 @@ chosen on the even questions of SQuAD, whose words stand in the passages (MRR wi
 vectors alone are better there than a mixture with 1.25 (docs/log.md).
 """
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -201,8 +202,18 @@ class Vectors:
     def __init__(self, known: About, embed: Embed) -> None:
         """Raises ModelError where `embed` is of another encoder."""
         require_same(known, embed([PROBE])[0], "the model given")
-        self.embed = embed
+        self.known, self.embed = known, embed
         self.rows, self.ids = known.mapped()
+
+    def current(self) -> "Vectors":
+        """Return these vectors with the rows that were made since. Raises FormatError."""
+        now = about(self.known.place.parent)
+        if now is None or (now.number == self.known.number and now.count == len(self.ids)):
+            return self
+        newer = copy.copy(self)
+        newer.known = now
+        newer.rows, newer.ids = now.mapped()
+        return newer
 
     def nearest(self, query: Vector, limit: int) -> list[tuple[int, float]]:
         """Return (passage's id, cosine) of the rows nearest to a vector, best first."""
@@ -234,7 +245,11 @@ class Vectors:
 
     def ranking(self, index: Index, query: str, limit: int) -> list[tuple[int, float]]:
         """Rank passages by their cosine to the question alone (a `search.Ranking`)."""
-        near = self.nearest(self.embed([query])[0], 2 * limit)  # at most half are gone
+        return self.there(index, self.embed([query])[0], limit)
+
+    def there(self, index: Index, query: Vector, limit: int) -> list[tuple[int, float]]:
+        """Return `nearest` of the passages that the index still has."""
+        near = self.nearest(query, 2 * limit)  # at most half are gone
         there = {passage.id for passage in index.passages([id for id, _ in near])}
         return [each for each in near if each[0] in there][:limit]
 

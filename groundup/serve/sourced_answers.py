@@ -20,8 +20,11 @@ from groundup.engine.score import Pair
 from groundup.engine.stream import earliest, longest_beginning
 from groundup.retrieve.answer import Answer, AskConfig, Part, Reading, part_text, read
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, citable, judged, prompted
+from groundup.retrieve.index import Index
+from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.search import Keep, every
 from groundup.retrieve.support import differences, support_pairs
+from groundup.retrieve.vectors import Vectors
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.request_preparation import sampling_of
@@ -54,7 +57,7 @@ class AskRequest:
 async def sourced_answer(server: Server, request: AskRequest, resources: contextlib.AsyncExitStack) -> "SourcedAnswer":
     """Return an answer to be iterated over, once the documents were searched. It holds what it needs, as the model, in `resources`.
 
-    Raises RequestError for a model that does not chat, and (503) where the server is too busy for it; FormatError for a damaged index.
+    Raises RequestError for a model that does not chat, 503 where the server is too busy for it, and 500 for a damaged index.
     """
     if request.writer is not None:
         alias, info = request.writer
@@ -63,7 +66,12 @@ async def sourced_answer(server: Server, request: AskRequest, resources: context
             raise RequestError(f'"{alias.name}" {what}', param="model")
         server.worker.admit(1)
     question = request.question[:MAX_QUESTION_CHARACTERS]
-    reading = await server.indexes.use(request.index, lambda index: read(index, question, request.config, request.keep))
+
+    def searched(index: Index, vectors: Vectors | None) -> Reading:
+        ranking = ranking_of(AUTO, vectors)
+        return read(index, question, request.config, request.keep, rank_by=ranking, vectors=vectors)
+
+    reading = await server.indexes.search(request.index, searched)
     return SourcedAnswer(server, request, reading, resources)
 
 

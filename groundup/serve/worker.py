@@ -40,6 +40,10 @@ class Worker:
         """Submit `work` and return a future of its result."""
         return asyncio.wrap_future(self._thread.submit(work))
 
+    def result(self, work: Callable[[], T]) -> T:
+        """Return the result of `work`. Waits, so it is called in another thread than the worker's and the event loop's."""
+        return self._thread.submit(work).result()
+
     def admit(self, count: int) -> None:
         """Raise RequestError (503) when `count` more answers are too many, or the server is stopping."""
         if self.stopping:

@@ -188,7 +188,8 @@ def said(text: str, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
 
 
 def test_sentences_are_checked_one_by_one(index: Index, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    said("So the warranty lasts 24 months. It covers 99 parts. Penguins freeze. It lasts days.", monkeypatch, engine)
+    text = "So the warranty lasts 24 months. It covers 99 parts. Penguins freeze. It lasts days. So the warranty lasts 24 months."
+    said(text, monkeypatch, engine)
     monkeypatch.setattr(generation, "supports", lambda *given: [0.0 if "days" in given[3] else 1.0 for _ in given[4]])
     answer = whole(index, QUESTION, engine)
     assert [(each.text, each.source) for each in answer.sentences] == [("So the warranty lasts 24 months.", 1)]
@@ -196,6 +197,7 @@ def test_sentences_are_checked_one_by_one(index: Index, engine: Engine, monkeypa
         "no passage has 99",
         "no passage has penguins, freeze",
         "no passage makes it more probable",
+        "was said before",
     ]
     assert isinstance(answer.sentences[0], Sentence) and isinstance(answer.omitted[0], Omitted)
     assert "99" not in answer.text

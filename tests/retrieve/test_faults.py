@@ -28,6 +28,7 @@ from groundup.retrieve.search import find, search
 from groundup.retrieve.update import update_index
 from groundup.retrieve.vectors import Vectors, about, make_vectors, text_of
 
+from .conftest import Update
 from .test_vectors import letters
 
 QUESTION = "How long does the warranty last?"
@@ -278,6 +279,19 @@ def test_an_answer_that_has_no_room_leaves_the_one_before(index: Index, tmp_path
 
     assert with_full_disk(again, 100) == REFUSED
     assert saved.read_bytes() == before and [each.name for each in tmp_path.glob("*answer*")] == ["answer.json"]
+
+
+def test_an_index_is_searched_on_a_full_disk(docs: Path, tmp_path: Path, update: Update) -> None:
+    """Not even the index of SQLite's log has room."""
+    update()
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+        with Index(tmp_path / "index") as index:
+            assert last(ask(index, QUESTION)).found
+
+    assert not list((tmp_path / "index").glob("*-shm"))
+    assert ended(in_a_process(work)) == 0
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def test_a_citation_opens_its_place_in_the_document(documents: Documents) -> Non
 def test_a_browser_that_follows_a_citation_gets_the_page_at_it(documents: Documents) -> None:
     url = documents.ask()[0]["sources"][0]["url"]
     answer = documents.server.get(url, headers=BROWSER)
-    assert answer.status_code == 303 and answer.headers["location"] == f"/#{url.removeprefix('/groundup')}"
+    assert answer.status_code == 303 and answer.headers["location"] == url.replace("/groundup/passages", "/#documents")
 
 
 def test_markup_and_orders_in_a_document_stay_text(documents: Documents) -> None:
@@ -193,6 +193,8 @@ def test_another_index_made_in_its_place_is_seen(tmp_path: Path, serve: Callable
     shutil.rmtree(tmp_path / "x.index")
     refused = server.post("/groundup/ask", {"question": "Which colour is the gate?"})
     assert refused.status_code == 500 and "/tmp" not in refused.text
+    assert refused.json()["error"]["message"] == "index \"x\" can't be read now; the server's log says why"
+    assert server.get("/groundup/indexes").json() == {"indexes": []}
 
 
 def test_documents_are_served_without_a_model_and_a_bad_index_ends_with_one_sentence(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from served_documents import BOILER, QUESTION, Documents
 
+# LangChain closes none of its connections.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 TEXT = '"The warranty lasts 24 months from the day of purchase." [1]\nThe warranty lasts "24 months". [1]'
 
 
