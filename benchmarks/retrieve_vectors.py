@@ -1,10 +1,12 @@
 """Retrieval by vectors: an encoder's tokens a second, its ranking and the mixture with BM25 on SQuAD, and milliseconds of a scan.
 
-python benchmarks/retrieve_vectors.py [--quick] [--only speed|quality|scan] [--encoder all-minilm-l6-v2] [--threads 1 2] [--sizes 100000] [--json OUT]
+python benchmarks/retrieve_vectors.py [--quick] [--only speed|quality|scan] [--set squad|boolq] [--encoder all-minilm-l6-v2] [--threads 1 2]
+    [--sizes 100000] [--json OUT]
 
 Speed: the 803 passages of SQuAD in the batches of `make_vectors`, on each number of threads.
-Quality: the 1,000 questions of `retrieve.py`. The mixture's weight is the one of the highest MRR on even questions (of equals the smallest); odd ones
-are reported, where the mixture is compared with the better of the two on the same questions: exact McNemar for recall, paired bootstrap for MRR.
+Quality: the 1,000 questions of `retrieve.py`, or 400 search queries of BoolQ. The weight is the one of the highest MRR on even questions (of equals
+the smallest); that of the package weighs both sets (docs/log.md). Odd questions are reported, where the mixture is compared with the better of the
+two on the same questions: exact McNemar for recall, paired bootstrap for MRR.
 Scan: rows drawn at random, as many as --sizes says, in a file that is mapped; the 10 nearest of a vector, warm.
 """
 
@@ -22,6 +24,7 @@ import numpy as np
 import torch
 from measure import machine
 from retrieve import DEPTH, figures, indexed, rank_in, squad, table, text_number
+from retrieve_sets import boolq
 from spine import describe
 
 from groundup.device import Compute
@@ -31,7 +34,7 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.vectors import TOGETHER, About, Embed, Vectors, about, both, embed_with, make_vectors, mixed
 
 PARTS = ("speed", "quality", "scan")
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
+WEIGHTS = (0.0, 0.5, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
 CANDIDATES, WIDTH, QUERIES, WARM_UP, FILLED_AT_ONCE = 100, 384, 60, 5, 50_000
 CPU = Compute(torch.device("cpu"))
 
@@ -55,9 +58,9 @@ def speed(encoder: str, threads: Sequence[int], quick: bool) -> dict[str, dict[s
     return found
 
 
-def quality(encoder: str, quick: bool) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+def quality(encoder: str, quick: bool, name: str) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """The figures of words, vectors and mixture, and how the mixture differs from the better one."""
-    passages, questions = squad()
+    passages, questions = squad() if name == "squad" else queries()
     questions = questions[:100] if quick else questions
     with tempfile.TemporaryDirectory() as folder:
         index, _ = indexed(passages, Path(folder))
@@ -76,6 +79,12 @@ def quality(encoder: str, quick: bool) -> tuple[dict[str, dict[str, float]], dic
     rows |= {f"w = {weight}, even": figures(each[::2]) for weight, each in ranks.items()}
     better = max(("words", "vectors"), key=lambda name: rows[f"{name}, odd"]["MRR"])
     return rows, {"better of the two": better, **differences(kinds[better][1::2], ranks[chosen][1::2])}
+
+
+def queries() -> tuple[list[str], list[tuple[str, int]]]:
+    """400 search queries of BoolQ as (query, number of its text), after all texts."""
+    [found] = boolq(400)
+    return list(found.texts), [(each.question, min(each.gold)) for each in found.asked]
 
 
 def scores_of(index: Index, vectors: Vectors, question: str) -> list[tuple[int, float, float]]:
@@ -140,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="100 questions, 64 texts")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument("--set", choices=("squad", "boolq"), default="squad", help="the questions of quality")
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000])
@@ -154,7 +164,7 @@ def main() -> None:
             tables[name] = speed(options.encoder, options.threads, options.quick)
         elif name == "quality":
             torch.set_num_threads(options.threads[0])
-            tables[name], compared = quality(options.encoder, options.quick)
+            tables[name], compared = quality(options.encoder, options.quick, options.set)
         else:
             tables[name] = scan(options.sizes[:1] if options.quick else options.sizes)
         print(f"\n{name}\n\n{table(tables[name])}", flush=True)
