@@ -116,7 +116,8 @@ def test_without_a_search_or_without_documents_the_model_answers_plainly(
 
 
 def test_a_plain_answer_may_have_a_format(client: perplexity.Perplexity, plain_client: perplexity.Perplexity) -> None:
-    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    a = {"properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    schema = {"type": "object", **a, "additionalProperties": False}
     form: Any = {"type": "json_schema", "json_schema": {"schema": schema}}
     answer = chat(plain_client, model="tiny", response_format=form)
     assert json.loads(answer.choices[0].message.content)["a"] in ("x", "y")

@@ -138,12 +138,8 @@ def test_without_a_search_the_model_answers_plainly(openai_client: openai.OpenAI
 
 
 def test_a_plain_answer_may_have_a_format(plain_client: openai.OpenAI) -> None:
-    schema = {
-        "type": "object",
-        "properties": {"a": {"enum": ["x", "y"]}},
-        "required": ["a"],
-        "additionalProperties": False,
-    }
+    a = {"properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    schema = {"type": "object", **a, "additionalProperties": False}
     form: Any = {"format": {"type": "json_schema", "name": "choice", "schema": schema}}
     answer = plain_client.responses.create(model="tiny", input="To be", text=form)
     assert json.loads(answer.output_text)["a"] in ("x", "y")
