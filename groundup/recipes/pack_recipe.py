@@ -10,8 +10,8 @@ from groundup.packs.pack import DOCUMENTS, Pack
 BUDGET = "15m"
 # Of the messages; the others are trained on.
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.25
-# Answered messages should be right so often; the others are for a person.
-ANSWERED_RIGHT = 0.95
+# Answered messages should be right so often; the others are for a person. With some 200 messages 0.95 left none that were answered (docs/log.md).
+ANSWERED_RIGHT = 0.8
 # A hundred or two messages need more steps than four epochs give.
 CLASSIFIER_EPOCHS = 20
 # A question, its passage and its answer.

@@ -7,11 +7,14 @@ from groundup.files import write_manifest
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.retrieve.database import VERSION
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.stop_words import UNKNOWN
 from groundup.retrieve.update import update_index
 
+# SQLite makes these whenever the index is read.
+OF_READERS = (f"{INDEX_FILE}-wal", f"{INDEX_FILE}-shm")
 # Of the budget, for all indexes of a build together.
 SHARE = 0.02
 
@@ -22,7 +25,7 @@ def run(context: StageContext) -> StageResult:
     report = update_index(context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress)
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
-    write_manifest(context.folder)
+    write_manifest(context.folder, skip=OF_READERS)
     line = f"{counts.documents:,} documents, {counts.passages:,} passages in {report.elapsed_s:.1f} s"
     facts = {"documents": counts.documents, "passages": counts.passages, "languages": languages}
     return StageResult(line, facts, tuple(other_languages(languages, table.language)))
@@ -46,7 +49,7 @@ def stage(name: str, share: float) -> Stage:
 
     def outside(recipe: Recipe) -> Mapping[str, str]:
         source = recipe.of_kind(IndexStage)[name].source
-        return {source.spec: content_hash(source)}
+        return {source.spec: content_hash(source), "format of the index": str(VERSION)}
 
     return Stage(
         name,
