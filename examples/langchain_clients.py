@@ -5,12 +5,14 @@ python examples/langchain_clients.py http://127.0.0.1:11434 smollm2-135m-instruc
 """
 
 import argparse
+import os
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
+from langchain_perplexity import ChatPerplexity
 
 from groundup.integrations.langchain import ChatGroundup
 
@@ -22,9 +24,11 @@ def main() -> None:
     parser.add_argument("--path", help="the same model here: its name or path")
     given = parser.parse_args()
 
+    os.environ["PERPLEXITY_BASE_URL"] = given.address  # the only way to tell its client
     models: list[BaseChatModel] = [
         ChatOllama(base_url=given.address, model=given.name, temperature=0, num_predict=20, repeat_penalty=1.0),
         ChatOpenAI(base_url=f"{given.address}/v1", api_key="any", model=given.name, temperature=0, max_tokens=20),
+        ChatPerplexity(pplx_api_key="any", model=given.name, temperature=0, max_tokens=20),
     ]
     if given.path:
         models.append(ChatGroundup(model=given.path, temperature=0, max_tokens=20, tools="forced"))

@@ -133,7 +133,7 @@ def address(models: Path) -> Iterator[str]:
 def test_the_same_chain_says_the_same_in_process_and_over_http(models: Path, address: str) -> None:
     said = example("langchain_clients.py", address, "chatty", "--path", str(models / "chatty"))
     answers = dict(line.split(": ", 1) for line in said.splitlines())
-    assert set(answers) == {"ChatOllama", "ChatOpenAI", "ChatGroundup"}
+    assert set(answers) == {"ChatOllama", "ChatOpenAI", "ChatPerplexity", "ChatGroundup"}
     assert len(set(answers.values())) == 1 and len(answers["ChatGroundup"]) > 5
 
 
