@@ -1,10 +1,12 @@
 """`compiled`: numba's compiler with one setting, and where the machine code is kept between runs.
 
-Numba notices changes in a function's own file only, so the folder of the cache is named after the contents of all files of this room.
+The code lies where Python keeps its own (`__pycache__`), or in the user's cache where that can't be written. Numba notices changes in a function's own
+file only, so the folder is named after the contents of all files of this room.
 """
 
 import hashlib
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +21,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def code_folder() -> Path:
     """Return the folder of the machine code compiled from the present files of this room."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return cache_folder("compiled-step", digest[:16])
+    own = Path(__file__).parent
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(own.glob("*.py")))).hexdigest()[:16]
+    beside = own / "__pycache__"
+    writable = os.access(beside if beside.exists() else own, os.W_OK)
+    return beside / f"compiled-{digest}" if writable else cache_folder("compiled-step", digest)
 
 
 CODE_FOLDER = code_folder()

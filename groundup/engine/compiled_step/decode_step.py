@@ -24,7 +24,7 @@ from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 from groundup.model.paged import PagedStore, TokenSpan
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 # More rows are faster through torch's products.
 MAX_ROWS = 4
 

@@ -21,7 +21,7 @@ from groundup.engine.compiled_step.products import (
 )
 from groundup.engine.compiled_step.step_weights import StepShape
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 F = np.float32
 int8_block = int8_rows(has_avx2())
 portable_int8_block = int8_rows(False)

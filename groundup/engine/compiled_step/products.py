@@ -29,7 +29,7 @@ def vector(kind: ir.Type, lanes: int) -> ir.Type:
     return ir.VectorType(kind, lanes)
 
 
-def filled(kind: ir.Type, lanes: int, value: float) -> ir.Constant:
+def filled(kind: ir.Type, lanes: int, value: int) -> ir.Constant:
     """A constant vector."""
     return ir.Constant(vector(kind, lanes), [value] * lanes)
 

@@ -24,7 +24,7 @@ from groundup.engine.compiled_step.kernels import (
 from groundup.engine.compiled_step.products import BLOCK
 from groundup.engine.compiled_step.step_weights import StepShape, StepWeights
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 class Shared(NamedTuple):

@@ -22,7 +22,7 @@ from groundup.model.positions import Rotary, attention_factor
 from groundup.model.quantised import Int8Linear
 from groundup.model.transformer import AFTER, BEFORE, Block
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 # Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last block.
 MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 NORMS = (BEFORE[0], AFTER[0], BEFORE[1], AFTER[1])
