@@ -4,7 +4,8 @@
 
 float32 is the default, and the only one in which an answer is the same alone and among others without `BatchSettings.reproducible`. "auto" times
 single-stream decoding in float32, bf16 and int8 once and stores the result in the cache folder, for models of this shape on this machine. It never
-takes int4, whose loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32 and the other choices give a
+takes int4, whose loss of quality depends on the model (docs/log.md). In int8 single tokens go through the compiled step (engine/compiled_step) where
+numba is installed. On a processor without bf16, "auto" is float32 and the other choices give a
 warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower.
 """
 
@@ -17,6 +18,7 @@ from typing import Literal, cast, get_args
 import torch
 
 from groundup.device import Compute
+from groundup.engine.compiled_step.probe import has_compiler, use_compiled_step
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, FormatError, did_you_mean
@@ -82,6 +84,8 @@ def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) 
         progress.say(
             f"{bits}: {len(made.left)} of {total} matrices stay in bf16, such as {made.left[0]}: the kernels do not support their size."
         )
+    if bits == "int8" and isinstance(opened.model, LanguageModel):
+        progress.say(use_compiled_step(opened.model, progress))
 
 
 def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:
@@ -105,7 +109,13 @@ def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> 
 
 def fingerprint(config: ModelConfig) -> str:
     """Return a hash of the model's shape and the machine, which determine the speed."""
-    machine = [platform.machine(), platform.node(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    machine = [
+        platform.machine(),
+        platform.node(),
+        torch.backends.cpu.get_cpu_capability(),
+        torch.get_num_threads(),
+        has_compiler(),
+    ]
     return sha256_text(json_bytes([asdict(config), *machine, torch.__version__]).decode())[:32]
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +17,12 @@ from groundup.model.paged import Cache, PagedStore, TokenSpan
 from groundup.model.transformer import Block, Transformer
 
 
+@runtime_checkable
 class DecodeStep(Protocol):
     """Another computation of the logits after one new token per row: engine/compiled_step."""
+
+    max_rows: int
+    """More rows are left to the model."""
 
     def after_cache(self, ids: Int[Tensor, "B 1"], cache: KVCache) -> Float[Tensor, "B V"]:
         """Return the logits after ids that follow the tokens in `cache`."""

@@ -17,9 +17,9 @@ from groundup.model.positions import RopeScaling
 from groundup.model.quantised import quantise
 
 pytest.importorskip("numba")
-from groundup.engine.compiled_step import kernels, readable_step  # noqa: E402
-from groundup.engine.compiled_step.decode_step import CompiledStep  # noqa: E402
-from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel  # noqa: E402
+from groundup.engine.compiled_step import kernels, readable_step
+from groundup.engine.compiled_step.decode_step import CompiledStep
+from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
 
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
 FAMILIES = {
@@ -211,5 +211,7 @@ def test_int8_costs_little_on_a_random_model() -> None:
     model, exact = model_of(LLAMA), model_of(LLAMA, quantised=False)
     with torch.inference_mode():
         logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
-    divergence = F.kl_div(compiled_logits(model).log_softmax(-1), logits.log_softmax(-1), log_target=True, reduction="none")
+    divergence = F.kl_div(
+        compiled_logits(model).log_softmax(-1), logits.log_softmax(-1), log_target=True, reduction="none"
+    )
     assert divergence.sum(-1).mean() < 0.01

@@ -1,7 +1,7 @@
 """`compiled`: numba's compiler with one setting, and where the machine code is kept between runs.
 
-The code lies where Python keeps its own (`__pycache__`), or in the user's cache where that can't be written. Numba notices changes in a function's own
-file only, so the folder is named after the contents of all files of this room.
+The code lies where Python keeps its own (`__pycache__`), or in the user's cache where that can't be written. Numba notices changes in a function's
+own file only, so the folder is named after the contents of all files of this room.
 """
 
 import hashlib

@@ -25,19 +25,18 @@ from groundup.model.heads import LanguageModel
 from groundup.model.paged import PagedStore, TokenSpan
 
 Array = np.ndarray
-# More rows are faster through torch's products.
-MAX_ROWS = 4
 
 
 class CompiledStep:
     """The compiled step of one model. Copies of the model do not have it, since they may get other weights (adapters)."""
 
-    name = "compiled"
+    max_rows = 4
+    """Beyond, torch's products catch up."""
 
     def __init__(self, described: StepModel, model: LanguageModel, *, portable: bool = False) -> None:
         """`portable`: without instructions of x86, as on other processors."""
         self.described, self.portable = described, portable
-        self._embedding, self._scaled = model.transformer.embedding.weight, model.config.scaled_embedding
+        self._embedding, self._scaled = model.transformer.embedding.weight.detach(), model.config.scaled_embedding
         self._workers = _Workers()
 
     def __deepcopy__(self, memo: Any) -> None:
@@ -46,6 +45,7 @@ class CompiledStep:
     def after_cache(self, ids: Tensor, cache: KVCache) -> Float[Tensor, "B V"]:
         """Return the logits after one new token per row, ids [B, 1]; its keys and values are stored. Raises ModelError when the cache is full."""
         rows, capacity = len(ids), cache.capacity
+        assert cache.keys.dtype == torch.bfloat16, cache.keys.dtype
         cache.require_room(rows, 1)
         shape, end = self.described.shape, cache.length + 1
         places = np.arange(end)[None] + np.arange(rows)[:, None] * shape.kv_heads * capacity
@@ -92,7 +92,8 @@ def buffers(shape: StepShape, rows: int) -> Shared:
     heads, kv_heads = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
     inner = shape.feedforward_width
     widths = (heads, kv_heads, kv_heads, heads, inner, inner, shape.width, shape.vocab_size)
-    return Shared(*(np.empty((rows, width), np.float32) for width in widths), np.zeros(8, np.int64))
+    queries, keys, values, mixed, gates, ups, added, logits = (np.empty((rows, width), np.float32) for width in widths)
+    return Shared(queries, keys, values, mixed, gates, ups, added, logits, np.zeros(8, np.int64))
 
 
 def _bits(stored: Tensor) -> Array:
@@ -107,8 +108,8 @@ class _Workers:
         self._fresh()
 
     def _fresh(self) -> None:
-        self._process, self._lock, self._pool, self._size = os.getpid(), threading.Lock(), None, 0
-        self._pool: ThreadPoolExecutor | None
+        self._process, self._lock, self._size = os.getpid(), threading.Lock(), 0
+        self._pool: ThreadPoolExecutor | None = None
 
     def run(self, work: Any, threads: int) -> None:
         """Call work(thread, threads) on each of the threads; return when all are done."""

@@ -1,4 +1,4 @@
-"""The parts of the compiled step: norm, rounding of activations, product, rotation, attention, gate. Each has its readable twin in `readable_step.py`.
+"""The parts of the compiled step: norm, rounding of activations, product, rotation, attention, gate; their twins are in `readable_step.py`.
 
 Arrays are float32 of one row or of R rows; a thread does its share of the rows of a matrix, or of the pairs of row and key/value head.
 """
@@ -22,6 +22,8 @@ from groundup.engine.compiled_step.products import (
 from groundup.engine.compiled_step.step_weights import StepShape
 
 Array = np.ndarray
+Number = Any
+"""A float32 number: `float` would be one of 64 bits."""
 F = np.float32
 int8_block = int8_rows(has_avx2())
 portable_int8_block = int8_rows(False)
@@ -44,7 +46,7 @@ def barrier(threads: int, counter: Array) -> None:
 
 
 @compiled
-def exponential(x: float) -> float:
+def exponential(x: Number) -> Number:
     """exp(x) = 2^n 2^f with n whole and f in -1/2 .. 1/2, by a polynomial of degree 6: relative error below 1e-6; -87 .. 87."""
     scaled = min(max(F(x) * F(1.4426950408889634), F(-126.0)), F(126.0))
     whole = np.floor(scaled + F(0.5))
@@ -60,7 +62,7 @@ def exponential(x: float) -> float:
 
 
 @compiled
-def hyperbolic_tangent(x: float) -> float:
+def hyperbolic_tangent(x: Number) -> Number:
     """tanh(x) = 1 - 2 / (exp(2 x) + 1)."""
     return F(1.0) - F(2.0) / (exponential(F(2.0) * x) + F(1.0))
 
@@ -77,7 +79,7 @@ def rms_norm(x: Array, weight: Array, eps: float, out: Array) -> None:
 
 
 @compiled
-def round_activations(x: Array, out: Array) -> float:
+def round_activations(x: Array, out: Array) -> Number:
     """Round a row to int16; return the scale. As many steps as fit: at most 32767, and no sum of 127 |out| may exceed 31 bits."""
     largest, total = F(1e-30), F(0.0)
     for i in range(x.shape[0]):
@@ -203,5 +205,3 @@ def norm_heads(numbers: Array, weights: Array, head: int, shape: StepShape) -> N
     """Normalise queries or keys of one row in place, head `head` by itself."""
     part = slice(head * shape.head_width, (head + 1) * shape.head_width)
     rms_norm(numbers[part], weights[part], shape.norm_eps, numbers[part])
-
-

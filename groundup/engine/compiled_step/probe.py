@@ -1,6 +1,6 @@
 """Whether this machine decodes with the compiled step: numba is installed, the model is supported, and a product of known numbers is right.
 
-    note = use_compiled_step(model, progress)       # sets model.decode_step where it can; a sentence either way
+note = use_compiled_step(model, progress)       # sets model.decode_step where it can; a sentence either way
 """
 
 import importlib.util
@@ -20,9 +20,26 @@ COMPILING = "Compiling the decoding step, once for this machine (about 10 second
 MAX_ERROR = 1e-3
 
 
+def has_compiler() -> bool:
+    """Whether numba is installed."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def decodes_with(model: LanguageModel) -> str:
+    """Return what computes a model's next token when few answers run: "compiled step" or "torch"."""
+    return "torch" if model.decode_step is None else "compiled step"
+
+
+def expected_note(precision: str) -> str:
+    """Return what will compute single tokens in this precision, before a model is open; "" where there is nothing to say."""
+    if precision not in ("int8", "auto"):
+        return ""
+    return f"In int8 the compiled step decodes up to four answers at a time{'' if has_compiler() else f', but {WITHOUT_NUMBA}'}."
+
+
 def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
     """Let the model decode with the compiled step where that works; return which step answers, for people, with the reason."""
-    if importlib.util.find_spec("numba") is None:
+    if not has_compiler():
         return f"Decoding through torch: {WITHOUT_NUMBA}."
     try:
         described = StepModel.of(model)
@@ -52,7 +69,9 @@ def probe_error() -> float:
     quantise(model.bfloat16(), "int8")
     described = StepModel.of(model)
     with torch.inference_mode():
-        found = CompiledStep(described, model).after_cache(torch.tensor([[3]]), KVCache(model.config, dtype=torch.bfloat16))
+        found = CompiledStep(described, model).after_cache(
+            torch.tensor([[3]]), KVCache(model.config, dtype=torch.bfloat16)
+        )
     keys, values = (np.zeros((1, 8, 1, 16), np.float32) for _ in range(2))
     expected = readable_step(described, model.transformer.embedding.weight[3].detach().float().numpy(), 0, keys, values)
     return float(np.abs(found[0].numpy() - expected).max() / np.abs(expected).max())

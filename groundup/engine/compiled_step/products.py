@@ -1,4 +1,4 @@
-"""Dot products of `BLOCK` rows of int8 weights with one int16 vector, in LLVM's instructions: numba can't write the widening product of vectors itself.
+"""Dot products of `BLOCK` rows of int8 weights with one int16 vector, in LLVM's instructions: numba itself can't write the widening product.
 
 Weights are read row by row as torch stores them, BLOCK rows side by side, LANES columns per instruction: `vpmaddwd` on x86 (`vpdpwssd` where there is
 VNNI), and what LLVM finds for the portable form elsewhere. The next block is requested from memory while this one is multiplied. All arguments are
@@ -85,7 +85,9 @@ def lane_totals(b: ir.IRBuilder, sums: list[Value], add: Callable[[Value, Value]
     """The totals of 8 vectors of 8 lanes, as one vector: neighbours are added three times."""
     while len(sums) > 1:
         pairs = zip(sums[::2], sums[1::2], strict=True)
-        sums = [add(*(lanes_of(b, left, right, list(range(first, 16, 2))) for first in (0, 1))) for left, right in pairs]
+        sums = [
+            add(*(lanes_of(b, left, right, list(range(first, 16, 2))) for first in (0, 1))) for left, right in pairs
+        ]
     return sums[0]
 
 

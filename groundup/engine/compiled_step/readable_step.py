@@ -5,8 +5,6 @@
 One token of one row: keys and values are plain arrays of the earlier tokens, rounded to bf16 as in the cache.
 """
 
-from typing import Any
-
 import numpy as np
 
 from groundup.engine.compiled_step.step_weights import QUERY_KEY_NORMS, StepModel, StepShape
@@ -96,7 +94,9 @@ def attention(model: StepModel, layer: int, x: Array, position: int, keys: Array
         key = rms_norm(key, weights.key_norms[layer], shape.norm_eps)
     queries, key, value = (each.reshape(-1, shape.head_width) for each in (queries, key, value))
     if norm == "head":
-        queries = np.stack([rms_norm(head, weights.query_norms[layer][: shape.head_width], shape.norm_eps) for head in queries])
+        queries = np.stack(
+            [rms_norm(head, weights.query_norms[layer][: shape.head_width], shape.norm_eps) for head in queries]
+        )
         key = np.stack([rms_norm(head, weights.key_norms[layer][: shape.head_width], shape.norm_eps) for head in key])
     if kind >= 0:
         cosines, sines = model.angles(np.array([position]))

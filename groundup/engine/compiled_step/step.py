@@ -1,9 +1,9 @@
-"""The whole step, compiled: every thread runs it from beginning to end on its share, and they meet at barriers. `readable_step.py` is the same in numpy.
+"""The whole step, compiled: each thread runs it from beginning to end on its share, and they meet at barriers. In numpy: `readable_step.py`.
 
 Each thread has its own copy of the residual stream x; what a thread computes for the others goes through `Shared`.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -78,7 +78,9 @@ def step(
     scores = np.empty((shape.heads // shape.kv_heads, cache.slots.shape[1]), np.float32)
     starts = np.empty(cache.slots.shape[1], np.int64)
     rounded = rounded_memory[: rows * shape.width].reshape(rows, shape.width)
-    mixed_rounded = rounded_memory[: rows * shape.heads * shape.head_width].reshape(rows, shape.heads * shape.head_width)
+    mixed_rounded = rounded_memory[: rows * shape.heads * shape.head_width].reshape(
+        rows, shape.heads * shape.head_width
+    )
     inner_rounded = rounded_memory[: rows * shape.feedforward_width].reshape(rows, shape.feedforward_width)
     for layer in range(shape.layers):
         matrices, norms = weights.matrices[7 * layer : 7 * layer + 7], weights.norms[layer]
@@ -117,7 +119,9 @@ def step(
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[3], shape, normed)
     round_rows(x, weights.final_norm, shape, 1, normed, rounded, x_scales)
-    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits, portable)
+    product(
+        weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits, portable
+    )
     if shape.logit_softcap > 0:
         blocks = shape.vocab_size // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)

@@ -1,9 +1,9 @@
-"""A language model as the compiled step needs it: shapes, numbers and addresses. Matrices stay where torch has them; small weights are copied in float32.
+"""A language model as the compiled step needs it: shapes, numbers, addresses. Matrices stay where torch has them; small weights are float32 copies.
 
     described = StepModel.of(model)          # or why not: UnsupportedModel
 
-Supported: RMSNorm, rotary or no positions, gated feed-forward networks, every matrix in 8 bits (model/quantised.py). So all presets but GPT-2 and those
-with experts: shared key/value heads, norms of queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
+Supported: RMSNorm, rotary or no positions, gated feed-forward networks, every matrix in 8 bits (model/quantised.py). So all presets but GPT-2 and
+those with experts: shared key/value heads, norms of queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
 """
 
 import math
@@ -97,7 +97,12 @@ class StepModel:
         matrices, scales = _tables(linears)
         blocks = [model.transformer.block(layer) for layer in range(model.config.num_layers)]
         weights = StepWeights(
-            matrices, scales, _norms(blocks, model.config.width), _float(model.transformer.final_norm.weight), *_head_norms(blocks), *_kinds(model.config)
+            matrices,
+            scales,
+            _norms(blocks, model.config.width),
+            _float(model.transformer.final_norm.weight),
+            *_head_norms(blocks),
+            *_kinds(model.config),
         )
         frequencies, factors = _frequencies(model)
         numbers = tuple(each.numbers.numpy() for each in linears)
