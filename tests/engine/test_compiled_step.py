@@ -3,12 +3,16 @@
 import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from groundup.device import Compute
+from groundup.engine.precision import open_in
+from groundup.files import cache_folder
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
@@ -21,6 +25,7 @@ from groundup.engine.compiled_step import kernels, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
 
+SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
 FAMILIES = {
     "llama": LLAMA,
@@ -205,6 +210,25 @@ def test_several_python_threads_and_a_forked_process_may_decode() -> None:
 def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: str) -> None:
     with pytest.raises(UnsupportedModel, match=reason):
         StepModel.of(model_of(replace(LLAMA, **change)))
+
+
+@pytest.mark.skipif(not SMOLLM2.exists(), reason="SmolLM2 was not pulled")
+@pytest.mark.slow
+@torch.inference_mode()
+def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32() -> None:
+    """Mean KL of the probabilities, in nats; every token goes through the step, so the cache is its own."""
+    cpu = Compute(torch.device("cpu"))
+    packed, exact = open_in("int8", SMOLLM2, cpu)[0], open_in("float32", SMOLLM2, cpu)[0].model
+    step = packed.model.decode_step
+    ids = packed.require_tokenizer().encode(
+        Path(readable_step.__file__).parents[3].joinpath("LICENSE").read_text()[:1000]
+    )
+    cache = KVCache(exact.config, 1, len(ids), dtype=torch.bfloat16)
+    found = torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in ids]).log_softmax(-1)
+    expected = exact(torch.tensor([ids]))[0].log_softmax(-1)
+    divergence = F.kl_div(found, expected, log_target=True, reduction="none").sum(-1)
+    print(f"KL {divergence.mean():.4f}, largest {divergence.max():.3f}, n = {len(ids)}")
+    assert divergence.mean() < 0.01
 
 
 def test_int8_costs_little_on_a_random_model() -> None:

@@ -5,6 +5,7 @@ VNNI), and what LLVM finds for the portable form elsewhere. The next block is re
 addresses and counts; `kernels.py` knows what lies there. Also here: bf16 numbers to float32 and back, and the atomic counter of a barrier.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -175,9 +176,9 @@ def read_counter(typing: Any, counter: Any) -> Any:
 
 @intrinsic
 def yield_core(typing: Any) -> Any:
-    """Let another thread have the core (POSIX)."""
+    """Let another thread have the core, where there is a call for it (`decode_step.usable_threads`)."""
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        return call(b, "sched_yield", INT32)
+        return call(b, "sched_yield", INT32) if hasattr(os, "sched_yield") else INT32(0)
 
     return types.int32(), build
