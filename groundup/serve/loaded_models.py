@@ -109,7 +109,9 @@ class LoadedModels:
         """Return what computes a model's tokens when few answers run, "compiled step" or "torch"; None: it is not in memory, or writes no text."""
         loaded = self._loaded.get(base)
         model = None if loaded is None else loaded.opened.model
-        return decodes_with(model) if isinstance(model, LanguageModel) else None
+        if not isinstance(model, LanguageModel):
+            return None
+        return "torch" if self.settings.reproducible else decodes_with(model)
 
     def current(self) -> dict[str, LoadedModel]:
         """Return the models in memory now."""
