@@ -18,7 +18,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.positions import RopeScaling
-from groundup.model.quantised import quantise
+from groundup.model.quantised import Bits, quantise
 
 pytest.importorskip("numba")
 from groundup.engine.compiled_step import kernels, readable_step
@@ -47,7 +47,7 @@ FAMILIES = {
 PROMPT, NEW = [1, 5, 9, 33, 7, 101], [17, 2, 40, 8]
 
 
-def model_of(config: ModelConfig, *, quantised: bool = True) -> LanguageModel:
+def model_of(config: ModelConfig, bits: Bits | None = "int8") -> LanguageModel:
     """Large random weights, so that norms, rotations and caps matter; biases and norms random, too."""
     made, random = LanguageModel(config), torch.Generator().manual_seed(0)
     initialise(made, random, deviation=0.15)
@@ -55,8 +55,8 @@ def model_of(config: ModelConfig, *, quantised: bool = True) -> LanguageModel:
         for parameter in made.parameters():
             if parameter.ndim == 1:
                 parameter += 0.3 * torch.randn(parameter.shape, generator=random)
-    if quantised:
-        quantise(made.bfloat16(), "int8")
+    if bits is not None:
+        quantise(made.bfloat16(), bits, by_row=True)
     return made
 
 
@@ -96,7 +96,7 @@ def test_the_compiled_step_is_the_readable_one_for_every_family(family: str) -> 
 def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> None:
     """Against torch in float32, with the weights as they were rounded: only activations and the cache are rounded."""
     model = model_of(FAMILIES[family])
-    exact = model_of(FAMILIES[family], quantised=False)
+    exact = model_of(FAMILIES[family], bits=None)
     for name, part in model.named_modules():
         if hasattr(part, "scales") and name != "head":
             exact.get_submodule(name).weight = torch.nn.Parameter(part.numbers.float() * part.scales.float()[:, None])
@@ -110,6 +110,21 @@ def test_the_portable_products_give_the_same_bits() -> None:
     assert torch.equal(compiled_logits(model, portable=True), compiled_logits(model))
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2"])
+def test_in_4_bits_the_compiled_step_is_the_readable_one_in_both_forms(family: str) -> None:
+    """And the readable one's matrices are those that torch's kernel multiplies with."""
+    model = model_of(replace(FAMILIES[family], head_width=32), "int4")
+    expected = readable_logits(model)
+    assert off(compiled_logits(model), expected) < 2e-3
+    assert off(compiled_logits(model, portable=True), expected) < 2e-3
+    linear = model.transformer.block(0).feedforward.down
+    with torch.inference_mode():
+        product = linear(torch.eye(linear.packed.shape[1] * 2, dtype=torch.bfloat16)).float()
+    bias = 0 if linear.bias is None else linear.bias.float()
+    weight = torch.tensor(readable_step.unpacked(StepModel.of(model), 6)).T
+    assert torch.allclose(product, weight + bias, atol=0.02, rtol=0.02)
+
+
 def test_products_of_extreme_numbers_do_not_overflow() -> None:
     """All weights 127 and all activations alike: the largest sum that there can be."""
     columns = 4096
@@ -117,7 +132,7 @@ def test_products_of_extreme_numbers_do_not_overflow() -> None:
         rounded = np.empty((1, columns), np.int16)
         scale = kernels.round_activations(x, rounded[0])
         weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
-        matrix = np.array([weights.ctypes.data, 8, columns, 0, -1], np.int64)
+        matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
         kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, False)
         assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
 
@@ -204,7 +219,7 @@ def test_several_python_threads_and_a_forked_process_may_decode() -> None:
         ({"feedforward": "gelu"}, "gelu"),
         ({"block": "parallel"}, "parallel"),
         ({"num_experts": 4, "experts_per_token": 2}, "experts"),
-        ({"width": 72, "head_width": 16}, "8 bits"),
+        ({"width": 72, "head_width": 16}, "4 bits"),
     ],
 )
 def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: str) -> None:
@@ -232,7 +247,7 @@ def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32() ->
 
 
 def test_int8_costs_little_on_a_random_model() -> None:
-    model, exact = model_of(LLAMA), model_of(LLAMA, quantised=False)
+    model, exact = model_of(LLAMA), model_of(LLAMA, bits=None)
     with torch.inference_mode():
         logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
     divergence = F.kl_div(

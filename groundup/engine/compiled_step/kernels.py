@@ -10,10 +10,12 @@ import numpy as np
 from groundup.engine.compiled_step.compiled import compiled
 from groundup.engine.compiled_step.products import (
     BLOCK,
+    GROUP,
     add_one,
     bf16_of_float,
     float_of_bf16,
     has_avx2,
+    int4_rows,
     int8_rows,
     power_of_two,
     read_counter,
@@ -27,6 +29,7 @@ Number = Any
 F = np.float32
 int8_block = int8_rows(has_avx2())
 portable_int8_block = int8_rows(False)
+int4_block, portable_int4_block = int4_rows(has_avx2()), int4_rows(False)
 # Looks at the counter of a barrier before the core is given to another thread.
 SPINS = 2_000
 
@@ -100,10 +103,43 @@ def first_of(parts: int, thread: int, threads: int) -> int:
 
 
 @compiled
+def product_int4(
+    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, portable: bool
+) -> None:
+    """The same for a matrix in 4 bits."""
+    numbers, rows, columns, bias_start, pairs = matrix[0], matrix[1], matrix[2], matrix[4], matrix[5]
+    groups, blocks, sums = columns // GROUP, rows // BLOCK, np.empty(BLOCK, np.float32)
+    group_sums = np.zeros((x.shape[0], groups, 2, 8), np.float32)
+    for r in range(x.shape[0]):
+        for group in range(groups):
+            total = np.int32(0)
+            for c in range(group * GROUP, group * GROUP + GROUP):
+                total += x[r, c]
+            group_sums[r, group, 0, 0], group_sums[r, group, 1, 0] = F(-8 * total), F(total)
+    for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
+        start = block * BLOCK
+        weights, scaling = np.uint64(numbers + start * columns // 2), np.uint64(pairs + start * groups * 4)
+        for r in range(x.shape[0]):
+            row, totals = x[r].ctypes.data, group_sums[r].ctypes.data
+            if portable:
+                portable_int4_block(weights, scaling, row, totals, groups, sums.ctypes.data)
+            else:
+                int4_block(weights, scaling, row, totals, groups, sums.ctypes.data)
+            for k in range(BLOCK):
+                out[r, start + k] = sums[k] * x_scales[r]
+            if bias_start >= 0:
+                for k in range(BLOCK):
+                    out[r, start + k] += scales[bias_start + k + start]
+
+
+@compiled
 def product(
     matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, portable: bool
 ) -> None:
     """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o. A block is read from memory once for all rows r."""
+    if matrix[5]:
+        product_int4(matrix, scales, x, x_scales, thread, threads, out, portable)
+        return
     numbers, rows, columns, scale_start, bias_start = matrix[0], matrix[1], matrix[2], matrix[3], matrix[4]
     blocks, sums = rows // BLOCK, np.empty(BLOCK, np.int32)
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):

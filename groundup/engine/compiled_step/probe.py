@@ -32,9 +32,9 @@ def decodes_with(model: LanguageModel) -> str:
 
 def expected_note(precision: str) -> str:
     """Return what will compute single tokens in this precision, before a model is open; "" where there is nothing to say."""
-    if precision not in ("int8", "auto"):
+    if precision not in ("int8", "int4", "auto"):
         return ""
-    return f"In int8 the compiled step decodes up to four answers at a time{'' if has_compiler() else f', but {WITHOUT_NUMBA}'}."
+    return f"In int8 and int4 the compiled step decodes up to four answers at a time{'' if has_compiler() else f', but {WITHOUT_NUMBA}'}."
 
 
 def use_compiled_step(model: LanguageModel, progress: Progress) -> str:

@@ -1,4 +1,4 @@
-"""Dot products of `BLOCK` rows of int8 weights with one int16 vector, in LLVM's instructions: numba itself can't write the widening product.
+"""Dot products of `BLOCK` rows of int8 or int4 weights with an int16 vector, in LLVM's instructions: numba can't write the widening product.
 
 Weights are read row by row as torch stores them, BLOCK rows side by side, LANES columns per instruction: `vpmaddwd` on x86 (`vpdpwssd` where there is
 VNNI), and what LLVM finds for the portable form elsewhere. The next block is requested from memory while this one is multiplied. All arguments are
@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-BLOCK, LANES = 8, 16
+BLOCK, LANES, GROUP = 8, 16, 32
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
 Value = Any
@@ -92,6 +92,11 @@ def lane_totals(b: ir.IRBuilder, sums: list[Value], add: Callable[[Value, Value]
     return sums[0]
 
 
+def multiply_add(b: ir.IRBuilder, left: Value, right: Value, total: Value) -> Value:
+    """left * right + total, in one instruction where there is one."""
+    return b.fadd(b.fmul(left, right, flags=("contract",)), total, flags=("contract",))
+
+
 def accumulators(b: ir.IRBuilder, kind: ir.Type) -> list[Value]:
     """A variable of 8 lanes for each row of the block, zero."""
     return [cgutils.alloca_once_value(b, filled(kind, 8, 0)) for _ in range(BLOCK)]
@@ -120,6 +125,50 @@ def int8_rows(avx2: bool) -> Any:
         return types.void(*[types.uintp] * 5), build
 
     return intrinsic(int8_block)
+
+
+def scale_and_offset(b: ir.IRBuilder, pair: Value) -> tuple[Value, Value]:
+    """Two bf16 numbers side by side, each in float32 in 8 lanes."""
+    both = repeated(b, pair, 8)
+    scale, offset = b.shl(both, filled(INT32, 8, 16)), b.and_(both, filled(INT32, 8, -65536))
+    return b.bitcast(scale, vector(FLOAT, 8)), b.bitcast(offset, vector(FLOAT, 8))
+
+
+def int4_rows(avx2: bool) -> Any:
+    """Return `f(weights, pairs, x, group_sums, groups, out)`: out[8] float32 = 8 rows of weights (int4) times x (int16).
+
+    A group is 16 bytes, column j in the low half of byte j, column 16 + j in the high half; `pairs` has bf16 scale and offset of each group.
+    `group_sums` [groups, 2, 8] float32 holds, in the first of 8 lanes, -8 times and once the sum of a group's activations.
+    """
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        weights, pairs, x, group_sums, groups, out = arguments
+        sums, low = accumulators(b, FLOAT), filled(INT8, LANES, 15)
+        block_bytes = b.mul(groups, INT64(BLOCK * 16))
+        with cgutils.for_range(b, groups) as loop:
+            ahead = b.add(block_bytes, b.mul(loop.index, INT64(BLOCK * 16)))
+            prefetch(b, weights, ahead)
+            prefetch(b, weights, b.add(ahead, INT64(64)))
+            places = [b.add(b.mul(loop.index, INT64(64)), INT64(32 * half)) for half in (0, 1)]
+            activations = [load(b, x, place, vector(INT16, LANES)) for place in places]
+            shifted, plain = (load(b, group_sums, place, vector(FLOAT, 8)) for place in places)
+            for row in range(BLOCK):
+                group = b.add(loop.index, b.mul(groups, INT64(row)))
+                nibbles = load(b, weights, b.mul(group, INT64(16)), vector(INT8, LANES))
+                halves = (b.and_(nibbles, low), b.lshr(nibbles, filled(INT8, LANES, 4)))
+                wide = [b.zext(half, vector(INT16, LANES)) for half in halves]
+                sums_of_16 = [pair_sums(b, *each, avx2=avx2) for each in zip(wide, activations, strict=True)]
+                dots = b.fadd(b.sitofp(b.add(*sums_of_16), vector(FLOAT, 8)), shifted, flags=("contract",))
+                scale, offset = scale_and_offset(b, load(b, pairs, b.mul(group, INT64(4)), INT32))
+                total = multiply_add(b, offset, plain, b.load(sums[row]))
+                b.store(multiply_add(b, scale, dots, total), sums[row])
+        store(b, lane_totals(b, [b.load(each) for each in sums], b.fadd), out)
+        return cg.get_dummy_value()
+
+    def int4_block(typing: Any, weights: Any, pairs: Any, x: Any, group_sums: Any, groups: Any, out: Any) -> Any:
+        return types.void(*[types.uintp] * 6), build
+
+    return intrinsic(int4_block)
 
 
 @intrinsic

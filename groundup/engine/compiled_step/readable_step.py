@@ -22,12 +22,23 @@ def round_activations(x: Array) -> tuple[Array, np.float32]:
 
 def product(model: StepModel, index: int, x: Array) -> Array:
     """Return W x + bias of matrix `index`: a sum of integers, times both scales."""
-    _, rows, _, scale_start, bias_start = model.weights.matrices[index]
+    _, rows, _, scale_start, bias_start, in_4_bits = model.weights.matrices[index]
     integers, scale = round_activations(x)
-    sums = model.numbers[index].astype(np.int64) @ integers
-    assert np.abs(sums).max() < 2**31
-    out = sums.astype(np.float32) * (model.weights.scales[scale_start : scale_start + rows] * scale)
+    if in_4_bits:
+        out = unpacked(model, index) @ integers.astype(np.float32) * scale
+    else:
+        sums = model.numbers[index].astype(np.int64) @ integers
+        assert np.abs(sums).max() < 2**31
+        out = sums.astype(np.float32) * (model.weights.scales[scale_start : scale_start + rows] * scale)
     return out if bias_start < 0 else out + model.weights.scales[bias_start : bias_start + rows]
+
+
+def unpacked(model: StepModel, index: int) -> Array:
+    """Return a matrix of 4 bits in float32: W = s (q - 8) + z in groups of 32, column j in the low half of byte j, column 16 + j in the high."""
+    pairs = (model.pairs[index].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)  # [O, G, 2]
+    halves = model.numbers[index].reshape(*pairs.shape[:2], 16)
+    numbers = np.concatenate([halves & 15, halves >> 4], axis=-1).astype(np.float32) - 8
+    return (numbers * pairs[..., :1] + pairs[..., 1:]).reshape(len(pairs), -1)
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:

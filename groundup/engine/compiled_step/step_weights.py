@@ -2,8 +2,8 @@
 
     described = StepModel.of(model)          # or why not: UnsupportedModel
 
-Supported: RMSNorm, rotary or no positions, gated feed-forward networks, every matrix in 8 bits (model/quantised.py). So all presets but GPT-2 and
-those with experts: shared key/value heads, norms of queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
+Supported: RMSNorm, rotary or no positions, gated feed-forward networks, matrices in 8 or 4 bits (model/quantised.py): all presets but GPT-2 and
+those with experts. Shared key/value heads, norms of queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
 """
 
 import math
@@ -19,7 +19,7 @@ from groundup.errors import GroundupError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.positions import Rotary, attention_factor
-from groundup.model.quantised import Int8Linear
+from groundup.model.quantised import Int4Linear, Int8Linear
 from groundup.model.transformer import AFTER, BEFORE, Block
 
 Array = np.ndarray
@@ -59,9 +59,10 @@ class StepWeights(NamedTuple):
     """All weights."""
 
     matrices: Array
-    """[7 L + 1, 5] int64: address of the numbers, rows, columns, where the scales and the bias (or -1) begin in `scales`."""
+    """[7 L + 1, 6] int64: address of the numbers, rows, columns, where the scales and the bias (or -1) begin in `scales`; of a matrix in 4 bits the
+    address of the scales and offsets (bf16 [O, G, 2]), else 0."""
     scales: Array
-    """float32: scales and biases of all matrices."""
+    """float32: scales (8 bits) and biases of all matrices."""
     norms: Array
     """[L, 4, C]: weights of the norms in the order of `NORMS`."""
     final_norm: Array
@@ -83,7 +84,9 @@ class StepModel:
     shape: StepShape
     weights: StepWeights
     numbers: tuple[Array, ...]
-    """The int8 matrices [O, C] themselves, in the order of `weights.matrices`; they must live as long as their addresses are used."""
+    """The matrices themselves in the order of `weights.matrices`: int8 [O, C] or, of 4 bits, uint8 [O, C/2] as `Int4Linear.by_row`."""
+    pairs: tuple[Array, ...]
+    """Of each matrix in 4 bits scales and offsets, bf16 as int16 [O, G, 2]; of others nothing. The addresses are those of these arrays."""
     frequencies: Array
     """[2, D/2]: angle per token of the two kinds of rotation."""
     rotation_factors: tuple[float, float]
@@ -94,7 +97,8 @@ class StepModel:
         """Describe a model. Raises UnsupportedModel."""
         require_supported(model)
         linears = list(_linears(model))
-        matrices, scales = _tables(linears)
+        pairs = tuple(_pairs(each) for each in linears)
+        matrices, scales = _tables(linears, pairs)
         blocks = [model.transformer.block(layer) for layer in range(model.config.num_layers)]
         weights = StepWeights(
             matrices,
@@ -105,8 +109,8 @@ class StepModel:
             *_kinds(model.config),
         )
         frequencies, factors = _frequencies(model)
-        numbers = tuple(each.numbers.numpy() for each in linears)
-        return cls(_shape(model.config), weights, numbers, frequencies, factors)
+        numbers = tuple(_numbers(each).numpy() for each in linears)
+        return cls(_shape(model.config), weights, numbers, pairs, frequencies, factors)
 
     def angles(self, positions: Array) -> tuple[Array, Array]:
         """Return cosines and sines [2, R, D/2] of positions [R]."""
@@ -127,8 +131,8 @@ def require_supported(model: LanguageModel) -> None:
         "an embedding norm": config.embedding_norm,
     }
     found = [name for name, holds in wrong.items() if holds]
-    if not found and not all(isinstance(each, Int8Linear) and each.numbers.is_cpu for each in _linears(model)):
-        found = ["a matrix that is not in 8 bits"]
+    if not found and not all(_is_packed(each) for each in _linears(model)):
+        found = ["a matrix that is not in 8 or 4 bits"]
     if found:
         raise UnsupportedModel(f"The compiled step does not know {found[0]}.")
 
@@ -141,16 +145,38 @@ def _linears(model: LanguageModel) -> Iterator[Any]:
     yield model.head
 
 
-def _tables(linears: list[Int8Linear]) -> tuple[Array, Array]:
+def _is_packed(linear: Any) -> bool:
+    if isinstance(linear, Int4Linear):
+        return linear.by_row is not None and linear.by_row.is_cpu
+    return isinstance(linear, Int8Linear) and linear.numbers.is_cpu
+
+
+def _numbers(linear: Any) -> Any:
+    return linear.by_row if isinstance(linear, Int4Linear) else linear.numbers
+
+
+def _pairs(linear: Any) -> Array:
+    """Return scales and offsets of a matrix in 4 bits by row; torch has them by group."""
+    if isinstance(linear, Int8Linear):
+        return np.empty(0, np.int16)
+    return linear.pairs.transpose(0, 1).contiguous().view(torch.int16).numpy()
+
+
+def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]:
     """Return the rows of `StepWeights.matrices`, and the scales and biases that they point into."""
-    rows, pieces, end = [], [], 0
-    for linear in linears:
-        outputs, inputs = linear.numbers.shape
-        bias_start = -1 if linear.bias is None else end + outputs
-        rows.append((linear.numbers.data_ptr(), outputs, inputs, end, bias_start))
-        pieces += [linear.scales] if linear.bias is None else [linear.scales, linear.bias]
-        end += sum(len(piece) for piece in pieces[-1 if linear.bias is None else -2 :])
-    return np.array(rows, np.int64), np.concatenate([_float(piece) for piece in pieces])
+    rows, pieces, end = [], [np.empty(0, np.float32)], 0
+    for linear, pair in zip(linears, pairs, strict=True):
+        numbers, here = _numbers(linear), end
+        outputs, inputs = numbers.shape[0], numbers.shape[1] * (2 if len(pair) else 1)
+        if not len(pair):
+            pieces.append(_float(linear.scales))
+            end += outputs
+        bias_start = -1 if linear.bias is None else end
+        if linear.bias is not None:
+            pieces.append(_float(linear.bias))
+            end += outputs
+        rows.append((numbers.data_ptr(), outputs, inputs, here, bias_start, pair.ctypes.data if len(pair) else 0))
+    return np.array(rows, np.int64), np.concatenate(pieces)
 
 
 def _float(tensor: Any) -> Array:
@@ -174,7 +200,7 @@ def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
 
 def _repeated(norm: nn.Module, projection: Any) -> Array:
     weight = _float(norm.weight)
-    return np.tile(weight, len(projection.numbers) // len(weight))
+    return np.tile(weight, len(_numbers(projection)) // len(weight))
 
 
 def _kinds(config: ModelConfig) -> tuple[Array, Array]:
