@@ -1,17 +1,19 @@
-"""One stream of SmolLM2-135M in int8: the compiled step beside torch's int8 and llama.cpp's q8_0, in turns, on the same number of threads. Run by
+"""One stream of SmolLM2-135M in int8 and int4: the compiled step beside torch's and llama.cpp's q8_0 and q4_0, in turns, on as many threads. Run by
 
 OMP_NUM_THREADS=1 python benchmarks/decode_step.py [--rounds N] [--tokens N] [--json OUT]
 
-Greedy tokens after a short prompt, whole answers timed from outside; llama.cpp's with its server's HTTP. Then the quality of int8: the divergence
-of its probabilities from those of float32 (KL, nats) over a text, and how often the most probable token is the same.
+Greedy tokens after a short prompt, whole answers timed from outside; llama.cpp's with its server's HTTP. Then the quality of both: the divergence
+of their probabilities from those of float32 (KL, nats) over a text, and how often the most probable token is the same.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,27 +71,33 @@ def main() -> None:
     if folder is None:
         print(f"Skipped: {PULLED} is not in the cache (groundup pull {PULLED}).")
         return
-    packed, exact = open_in("int8", folder, CPU)[0], open_in("float32", folder, CPU)[0]
-    model, ids = packed.model, packed.require_tokenizer().encode(TEXT)
-    assert isinstance(model, LanguageModel) and isinstance(exact.model, LanguageModel)
-    step = model.decode_step
-    assert step is not None, "the compiled step does not work here: see what `groundup generate --precision int8` says"
-    results["quality"] = quality(step, exact.model, ids)
-    print(results["quality"])
-    with tempfile.TemporaryDirectory() as made:
-        file = export(exact, "gguf", Path(made) / "q8_0.gguf", encoding="q8_0")
-        del exact
-        with llama_server(file, context_tokens=512) as server:
-            contenders = {
-                "compiled step": through(model, step, ours(packed)),
-                "torch int8": through(model, None, ours(packed)),
-                "llama.cpp q8_0": of_llama(server),
-            }
-            rows = compare(
-                f"{options.tokens} tokens", "tokens/s",
-                [Contender(name, lambda g=each: g(ids[:8], options.tokens), options.tokens) for name, each in contenders.items()],
-                rounds=options.rounds,
-            )  # fmt: skip
+    exact = open_in("float32", folder, CPU)[0]
+    ids, contenders = exact.require_tokenizer().encode(TEXT), {}
+    with contextlib.ExitStack() as stack:
+        for bits, encoding in (("int8", "q8_0"), ("int4", "q4_0")):
+            packed = open_in(bits, folder, CPU)[0]
+            model = packed.model
+            assert isinstance(model, LanguageModel) and isinstance(exact.model, LanguageModel)
+            step = model.decode_step
+            assert step is not None, (
+                "the compiled step does not work here: `groundup generate --precision int8` says why"
+            )
+            results[bits] = quality(step, exact.model, ids)
+            print(bits, results[bits], flush=True)
+            contenders[f"compiled step {bits}"] = through(model, step, ours(packed))
+            contenders[f"torch {bits}"] = through(model, None, ours(packed))
+            made = stack.enter_context(tempfile.TemporaryDirectory())
+            file = export(exact, "gguf", Path(made) / f"{encoding}.gguf", encoding=encoding)
+            contenders[f"llama.cpp {encoding}"] = of_llama(stack.enter_context(llama_server(file, context_tokens=512)))
+        rows = compare(
+            f"{options.tokens} tokens",
+            "tokens/s",
+            [
+                Contender(name, partial(each, ids[:8], options.tokens), options.tokens)
+                for name, each in contenders.items()
+            ],
+            rounds=options.rounds,
+        )
     print(table(rows))
     results["rows"] = [asdict(row) for row in rows]
     if options.json is not None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from groundup.device import Compute
-from groundup.engine.precision import open_in
+from groundup.engine.precision import PrecisionChoice, open_in
 from groundup.files import cache_folder
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
@@ -229,11 +229,12 @@ def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: st
 
 @pytest.mark.skipif(not SMOLLM2.exists(), reason="SmolLM2 was not pulled")
 @pytest.mark.slow
+@pytest.mark.parametrize("bits", ["int8", "int4"])
 @torch.inference_mode()
-def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32() -> None:
+def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32(bits: PrecisionChoice) -> None:
     """Mean KL of the probabilities, in nats; every token goes through the step, so the cache is its own."""
     cpu = Compute(torch.device("cpu"))
-    packed, exact = open_in("int8", SMOLLM2, cpu)[0], open_in("float32", SMOLLM2, cpu)[0].model
+    packed, exact = open_in(bits, SMOLLM2, cpu)[0], open_in("float32", SMOLLM2, cpu)[0].model
     step = packed.model.decode_step
     ids = packed.require_tokenizer().encode(
         Path(readable_step.__file__).parents[3].joinpath("LICENSE").read_text()[:1000]
@@ -242,7 +243,7 @@ def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32() ->
     found = torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in ids]).log_softmax(-1)
     expected = exact(torch.tensor([ids]))[0].log_softmax(-1)
     divergence = F.kl_div(found, expected, log_target=True, reduction="none").sum(-1)
-    print(f"KL {divergence.mean():.4f}, largest {divergence.max():.3f}, n = {len(ids)}")
+    print(f"{bits}: KL {divergence.mean():.4f}, largest {divergence.max():.3f}, n = {len(ids)}")
     assert divergence.mean() < 0.01
 
 
