@@ -211,6 +211,13 @@ def test_several_python_threads_and_a_forked_process_may_decode() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+def test_numbers_that_are_not_finite_are_not_rounded_away() -> None:
+    model = model_of(LLAMA)
+    with torch.no_grad():
+        model.transformer.embedding.weight[NEW[1], 3] = torch.nan
+    assert compiled_logits(model).isnan().all(dim=1).tolist() == [False, True, True, True]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

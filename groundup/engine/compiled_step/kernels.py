@@ -89,6 +89,9 @@ def round_activations(x: Array, out: Array) -> Number:
         size = abs(x[i])
         largest = max(largest, size)
         total += size
+    if not total < F(3e38):  # NaN or infinite (`isfinite` is optimised away). Integers can't say so, the scale can: the logits become NaN
+        out[:] = 0
+        return F(np.nan)
     room = F(2**31 - 1) / F(127) - F(x.shape[0])  # half a step for each number may be added by rounding
     inverse = min(F(32767) / largest, room / max(total * F(1.001), F(1e-30)))
     for i in range(x.shape[0]):
