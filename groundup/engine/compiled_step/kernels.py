@@ -89,7 +89,9 @@ def round_activations(x: Array, out: Array) -> Number:
         size = abs(x[i])
         largest = max(largest, size)
         total += size
-    if not total < F(3e38):  # NaN or infinite (`isfinite` is optimised away). Integers can't say so, the scale can: the logits become NaN
+    if not total < F(
+        3e38
+    ):  # NaN or infinite (`isfinite` is optimised away). Integers can't say so, the scale can: the logits become NaN
         out[:] = 0
         return F(np.nan)
     room = F(2**31 - 1) / F(127) - F(x.shape[0])  # half a step for each number may be added by rounding
