@@ -7,10 +7,13 @@ BIN := $(VENV)/bin
 LITGPT := .venv-litgpt
 TRL := .venv-trl
 PIP_ARGS ?=
+# Other programs that use `groundup serve`, for their tests only: Python packages, and below node/ those of npm.
+GUESTS := .venv-guests
+GUEST_FILES := tests/serve/clients/guests
 # Tests in one process a core, each of one thread and half a gigabyte; tests/conftest.py says the rest.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test test-slow check notebooks docs bench clean
+.PHONY: demo test test-slow test-guests test-langchain check notebooks docs bench clean
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
@@ -30,6 +33,14 @@ test-slow: $(VENV)/dev.done
 	@$(BIN)/python -m pytest -m slow $(PARALLEL) loadfile
 	@$(BIN)/python -m pytest -m timing
 
+# Other programs against a real server; wants node 20 or newer.
+test-guests: $(VENV)/dev.done $(GUESTS)/guests.done
+	@$(BIN)/python -m pytest -m guests
+
+# LangChain's own suites for our classes, in a process and with settings of their own.
+test-langchain: $(VENV)/dev.done
+	@$(BIN)/python -m pytest -c tests/langchain_standard/pytest.ini tests/langchain_standard
+
 check: $(VENV)/dev.done
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -37,7 +48,7 @@ check: $(VENV)/dev.done
 	@$(BIN)/python -m pytest tests/test_architecture.py
 
 notebooks: $(VENV)/dev.done
-	@$(BIN)/python notebooks/run.py
+	@$(BIN)/python notebooks/run.py --check
 
 docs: $(VENV)/dev.done
 	@$(BIN)/python -m pytest tests/test_words.py
@@ -49,7 +60,7 @@ bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/serve.py
 
 clean:
-	rm -rf .venv $(LITGPT) $(TRL) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(LITGPT) $(TRL) $(GUESTS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "groundup needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name a newer one with make PYTHON=python3.12 ...")'
@@ -69,6 +80,15 @@ $(LITGPT)/bench.done:
 	@echo "Installing litgpt into $(LITGPT), to compare with (once) ..."
 	@$(PYTHON) -m venv $(LITGPT)
 	@$(LITGPT)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) litgpt==0.5.13
+	@touch $@
+
+$(GUESTS)/guests.done: $(wildcard $(GUEST_FILES)/*.txt) $(GUEST_FILES)/package.json
+	@echo "Installing the guests' packages into $(GUESTS), to test with (once) ..."
+	@for file in $(GUEST_FILES)/*.txt; do \
+		own=$(GUESTS)/$$(basename $$file .txt) && $(PYTHON) -m venv $$own && \
+		$$own/bin/python -m pip install -q --disable-pip-version-check -r $$file || exit 1; done
+	@mkdir -p $(GUESTS)/node && cp $(GUEST_FILES)/package.json $(GUESTS)/node/
+	@npm install --prefix $(GUESTS)/node --no-audit --no-fund --silent
 	@touch $@
 
 $(TRL)/bench.done:

@@ -43,6 +43,7 @@ from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.progress import Progress, Silent
+from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.recipe import load_recipe
 from groundup.runs import RunFolder
 from groundup.weights.model_io import OpenModel, open_model
@@ -98,9 +99,9 @@ class TextSet:
 
 def sms() -> TextSet:
     """The distinct messages that quickstart learns spam from."""
-    recipe = load_recipe("quickstart")
-    options = SourceOptions(recipe.spam.text_column, label_column=recipe.spam.label_column)
-    found = without_repeats(read_labelled(recipe.spam.source, options, progress=Silent()))
+    table = load_recipe("quickstart").of_kind(ClassifierStage)["spam"]
+    options = SourceOptions(table.text_column, label_column=table.label_column)
+    found = without_repeats(read_labelled(table.source, options, progress=Silent()))
     return TextSet("sms", {"": list(found.examples)})
 
 

@@ -42,6 +42,7 @@ from groundup.device import Compute
 from groundup.finetune.instruct import ChatConfig, prepare
 from groundup.finetune.order import epoch_batches
 from groundup.progress import Silent
+from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.packaged import instructions_source
 from groundup.recipes.recipe import load_recipe
 from groundup.train.precision import open_kinds
@@ -214,7 +215,7 @@ def contenders(precisions: Sequence[str], folder: Path, seed: int) -> Iterator[t
 
 def spam_splits() -> dict[str, list[tuple[str, str]]]:
     """Quickstart's messages in its own split."""
-    spam = load_recipe("quickstart").spam
+    spam = load_recipe("quickstart").of_kind(ClassifierStage)["spam"]
     options = SourceOptions(spam.text_column, label_column=spam.label_column)
     examples = without_repeats(read_labelled(spam.source, options, progress=Silent())).examples
     sizes = {"train": spam.train, "validation": spam.validation, "test": spam.test}

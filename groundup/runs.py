@@ -36,6 +36,19 @@ from groundup.files import MANIFEST, disk_errors, json_bytes, read_json_object, 
 
 MAX_LINE_BYTES = 2**20
 TRAINED_ON_FILE = "trained_on.json"
+BUILD_FILE = "build.json"
+# The stages of builds that did not record what each makes.
+OLDER_KINDS = {
+    "data": "data",
+    "tokenizer": "tokenizer",
+    "pretrain": "pretrain",
+    "base": "base",
+    "spam": "classifier",
+    "teach": "teach",
+    "chat": "chat",
+    "evaluate": "evaluate",
+    "export": "export",
+}
 LOGS = "logs"  # written by other programs, so in no manifest
 PLAN_FILE = "plan.json"
 PLAN_TABLES = ("asked", "model", "fit", "planned")
@@ -123,6 +136,18 @@ class RunFolder:
     def read_results(self) -> dict[str, Any]:
         """Return results.json as a table. Raises FormatError."""
         return read_json_object(self.results_file)
+
+
+def kinds_of_stages(record: Any) -> dict[str, str]:
+    """Return the stages of a build, in order, and what each makes, by the content of its build.json.
+
+    >>> kinds_of_stages({"kinds": {"base": "base", "intents": "classifier"}})
+    {'base': 'base', 'intents': 'classifier'}
+    """
+    kinds = record.get("kinds") if isinstance(record, dict) else None
+    if not isinstance(kinds, dict):
+        return OLDER_KINDS
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
 
 
 def step_folders(folder: Path) -> list[tuple[int, Path]]:

@@ -1,8 +1,10 @@
-"""Run the notebooks from beginning to end, each in a temporary copy of its folder: what `make notebooks` does.
+"""Run the notebooks of the course from beginning to end, each in a temporary copy of its folder: what `make notebooks` does.
 
     python notebooks/run.py                       all of them, small: fewer steps, under a minute each
     python notebooks/run.py --full                as a reader runs them
-    python notebooks/run.py notebooks/01-...      only these
+    python notebooks/run.py --check [--full]      and compare what is printed with the outputs that are committed (outputs.py says how)
+    python notebooks/run.py --write 03            with all steps, and write the outputs into the notebook
+    python notebooks/run.py 03 FILE.ipynb         only these, by number or file
 
 Prints a line for each with its seconds; a notebook that fails is named with the cell and the error, and the exit code is 1.
 """
@@ -20,8 +22,11 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from outputs import clean_outputs, code_cells, differences, source_hash
 
-HERE = Path(__file__).resolve().parent
+from groundup.files import write_text
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "groundup" / "course" / "notebooks"
 CELL_LIMIT_S = 600
 SHOWN_TRACEBACK_LINES = 12
 # The kernel warns that its loopback ports are not encrypted; messages are signed, and nothing leaves this machine.
@@ -32,31 +37,46 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 def main() -> int:
     """Run what the command line names; the exit code."""
     parser = argparse.ArgumentParser(description="Run the notebooks in temporary copies.")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all beside this file")
+    parser.add_argument("notebooks", nargs="*", help="numbers or files; default: all of the course")
     parser.add_argument("--full", action="store_true", help="with all steps, as a reader runs them")
+    parser.add_argument("--check", action="store_true", help="compare with the outputs that are committed")
+    parser.add_argument("--write", action="store_true", help="write the outputs into the notebook (with --full)")
     arguments = parser.parse_args()
-    files = arguments.notebooks or sorted(HERE.glob("*.ipynb"))
-    faults = [run(file, small=not arguments.full) for file in files]
+    files = [file for name in arguments.notebooks or ["*"] for file in files_named(name)]
+    small = not (arguments.full or arguments.write)
+    faults = [run(file, small=small, check=arguments.check, write=arguments.write) for file in files]
     return 1 if any(faults) or not files else 0
 
 
-def run(file: Path, *, small: bool) -> str:
+def files_named(name: str) -> list[Path]:
+    """The notebooks of a number, a file, or "*"; a file that is missing fails when it is read."""
+    if name.isdigit():
+        name = f"{int(name):02}-*"
+    return sorted(NOTEBOOKS.glob(f"{name}.ipynb")) if "*" in name else [Path(name)]
+
+
+def run(file: Path, *, small: bool, check: bool = False, write: bool = False) -> str:
     """Execute one notebook and tell how it went; gives the fault, "" where there is none."""
     started = time.monotonic()
+    notebook = nbformat.read(file, as_version=4)
     with tempfile.TemporaryDirectory(prefix="groundup-notebook-") as temporary:
-        fault = execute(file, Path(temporary), small=small)
-    print(f"{'FAILED' if fault else 'ok':6} {file.name}  {time.monotonic() - started:.0f} s", flush=True)
+        fault = execute(notebook, file, Path(temporary), small=small)
+    elapsed_s = time.monotonic() - started
+    if check and not fault:
+        fault = "\n".join(differences(nbformat.read(file, as_version=4), notebook, small=small))
+    print(f"{'FAILED' if fault else 'ok':6} {file.name}  {elapsed_s:.0f} s", flush=True)
     if fault:
         print(fault, file=sys.stderr, flush=True)
+    elif write:
+        write_outputs(notebook, file, elapsed_s)
     return fault
 
 
-def execute(file: Path, temporary: Path, *, small: bool) -> str:
-    """Run the copy of `file` in `temporary`: nothing in the tree is written, and temporary files of the cells go with it."""
+def execute(notebook: NotebookNode, file: Path, temporary: Path, *, small: bool) -> str:
+    """Run it in a copy of its folder: nothing in the tree is written, and temporary files of the cells go with it."""
     folder = temporary / "notebooks"
     shutil.copytree(file.resolve().parent, folder, ignore=shutil.ignore_patterns(".*", "runs", "__pycache__"))
     (temporary / "tmp").mkdir()
-    notebook = nbformat.read(folder / file.name, as_version=4)
     client = NotebookClient(
         notebook, timeout=CELL_LIMIT_S, resources={"metadata": {"path": str(folder)}}, extra_arguments=[QUIET]
     )
@@ -68,9 +88,21 @@ def execute(file: Path, temporary: Path, *, small: bool) -> str:
 
 
 def environment(temporary: Path, *, small: bool) -> dict[str, str]:
-    """The kernel's: settings and history of whoever runs this are neither read nor written."""
-    own = {"IPYTHONDIR": str(temporary / "ipython"), "TMPDIR": str(temporary / "tmp")}
+    """The kernel's: settings and history of whoever runs this are neither read nor written, and sets have one order."""
+    own = {"IPYTHONDIR": str(temporary / "ipython"), "TMPDIR": str(temporary / "tmp"), "PYTHONHASHSEED": "0"}
     return {**os.environ, **own, "GROUNDUP_NOTEBOOK_SMALL": "1" if small else "0"}
+
+
+def write_outputs(notebook: NotebookNode, file: Path, elapsed_s: float) -> None:
+    """Write an executed notebook in place of its file, with the seconds and the hash of the code that the outputs are of."""
+    for cell in notebook["cells"]:
+        cell["metadata"].pop("execution", None)
+    for cell in code_cells(notebook):
+        clean_outputs(cell)
+    own = notebook["metadata"].setdefault("groundup", {})
+    own.update(run_s=round(elapsed_s), outputs_of=source_hash(notebook))
+    notebook["metadata"]["language_info"] = {"name": "python"}
+    write_text(file, nbformat.writes(notebook) + "\n")
 
 
 def described(notebook: NotebookNode, error: Exception) -> str:

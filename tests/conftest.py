@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tiny_encoder
+collect_ignore = ["langchain_standard"]  # make test-langchain
 
 # The time of an example depends on what else the machine does.
 hypothesis.settings.register_profile("groundup", deadline=None)

@@ -12,14 +12,14 @@ ROOT = Path(groundup.__file__).parent
 # Left may import right. Rooms of one row do not import one another.
 ORDER = [
     {"cli"},
-    {"api"},
+    {"api", "course"},
     {"recipes"},
     {"report", "planning", "finetune", "integrations"},
     {"serve", "train"},
     {"lab", "retrieve", "evaluate"},
     {"engine"},
     {"data", "weights"},
-    {"tokenizer", "runs"},
+    {"tokenizer", "runs", "packs"},
     {"http", "model"},
     {"config", "device", "fetch", "timing"},
     {"cache"},

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,19 @@ def test_near_duplicates_are_measured_on_planted_pairs(tmp_path: Path) -> None:
     found = tables["quality"]["groundup"]
     assert found["precision"] == 1 and found["recall 0.9"] >= 0.99 and found["pairs 0.8"] > 20
     assert tables["speed"][0]["median"] > 0
+
+
+def test_answers_and_ranks_are_scored_as_squad_and_trec_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    answers, quality, sets = map(import_module, ("retrieve_answers", "retrieve_quality", "retrieve_sets"))
+    assert answers.f1("The Eiffel tower.", ["Eiffel Tower", "a tower"]) == 1.0
+    assert answers.f1("in 1889 in Paris", ["1889"]) == pytest.approx(2 / 5)
+    assert answers.has_answer("It opened in 1889, in Paris.", ["1889"]) and not answers.has_answer("18891", ["1889"])
+
+    asked = [sets.Asked("two texts answer it", frozenset([3, 5])), sets.Asked("none is found", frozenset([9]))]
+    first, second = quality.scores([[1, 3, 2, 4, 6, 5], [1, 2]], asked)
+    assert first == {"recall@1": 0.0, "recall@5": 0.5, "recall@10": 1.0, "MRR": 0.5}
+    assert set(second.values()) == {0.0}
+
+    texts = ["a b c d e f g h", "a b c d e f g h i", "x y z x y z x"]
+    assert sets.like(sets.word_grams(texts), {0}) == {0, 1}

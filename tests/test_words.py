@@ -21,15 +21,18 @@ PAGES = [
         f"docs/{page}.md"
         for page in (
             *("tour", "glossary", "log", "benchmarks", "large", "serving", "security", "processing", "evaluate"),
-            "retrieve",
+            *("retrieve", "guests", "langchain", "packs"),
         )
     ),
     *(str(page.relative_to(ROOT)) for page in CONCEPTS),
 ]
 RETRIEVE = (ROOT / "docs" / "retrieve.md").read_text()
 SERVING = (ROOT / "docs" / "serving.md").read_text()
+GUESTS = (ROOT / "docs" / "guests.md").read_text()
 COMMANDS = [
-    line.split("#")[0].strip() for line in (README + SERVING + RETRIEVE).splitlines() if line.startswith("groundup ")
+    line.split("#")[0].strip()
+    for line in (README + SERVING + RETRIEVE + GUESTS).splitlines()
+    if line.startswith("groundup ")
 ]
 
 

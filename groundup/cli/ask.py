@@ -1,5 +1,6 @@
 """`groundup ask`: answer a question from one's own documents, every citation checked."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,27 +9,39 @@ from typer import Argument, Option
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.generate import terminal_safe
-from groundup.cli.search import IndexArgument, say_outdated
+from groundup.cli.search import ByOption, say_outdated
+from groundup.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
     from groundup.retrieve.answer import Answer, Part
+    from groundup.retrieve.given_passages import GivenPassages
+    from groundup.retrieve.index import Index
 
 
 def command(
-    index: IndexArgument,
-    question: Annotated[str, Argument(help="The question.")],
+    index: Annotated[
+        str | None, Argument(metavar="INDEX", help="The folder that `groundup index` made; not with --retriever.")
+    ] = None,
+    question: Annotated[str | None, Argument(metavar="QUESTION", help="The question.")] = None,
+    retriever: Annotated[
+        str | None,
+        Option(
+            "--retriever", metavar="MODULE:ATTRIBUTE", help="A LangChain retriever or vector store in INDEX's place."
+        ),
+    ] = None,
     model: Annotated[
         str | None, Option("--model", help="A model that also answers in its own words; default: quotations only.")
     ] = None,
+    by: ByOption = "auto",
     count: Annotated[int, Option("--count", "-k", min=1, max=50, help="How many passages are read.")] = 5,
-    min_coverage: Annotated[
+    min_evidence: Annotated[
         float | None,
         Option(
-            "--min-coverage",
+            "--min-evidence",
             min=0,
             max=1,
-            help="Share of the question that a passage must have, else: not found.",
-            show_default="0.5",
+            help="What must speak for a passage (docs/retrieve.md), else: not found.",
+            show_default="0.5 by words, 0.314 with vectors",
         ),
     ] = None,
     max_tokens: Annotated[int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")] = 128,
@@ -49,14 +62,18 @@ def command(
         groundup ask manuals.index "How often is the filter cleaned?"
         groundup ask manuals.index "How long is the warranty?" --model smollm2-135m-instruct --out answer.json
         groundup verify answer.json
+        groundup ask --retriever my_documents:retriever "How long is the warranty?"
     """
-    from groundup.retrieve.answer import MIN_COVERAGE, Answer, AskConfig, ask
-    from groundup.retrieve.index import Index
+    from groundup.retrieve.answer import Answer, AskConfig, ask
+    from groundup.retrieve.rankings import ranking_of, vectors_for
     from groundup.retrieve.saved import save_answer, saved_plain
 
-    config = AskConfig(count, MIN_COVERAGE if min_coverage is None else min_coverage, max_tokens=max_tokens)
-    with Index(index) as opened:
-        for part in ask(opened, question, _engine(model, device, precision), config):
+    place, asked = _place_and_question(index, question, retriever)
+    config = AskConfig(count, min_evidence, max_tokens=max_tokens)
+    with _opened(place, retriever) as opened:
+        vectors = None if retriever else vectors_for(by, Path(place), device, console_progress())
+        engine = _engine(model, device, precision)
+        for part in ask(opened, asked, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors):
             if not as_json:
                 _show(part)
         assert isinstance(part, Answer)
@@ -64,7 +81,36 @@ def command(
             print_result([], saved_plain(part, opened), as_json)
         if out:
             save_answer(part, opened, out)
-    say_outdated(part.outdated)
+    cited = {part.sources[number - 1].file for number in part.cited}
+    say_outdated(tuple(file for file in part.outdated if file not in cited))
+    for file in cited.intersection(part.outdated):
+        console_progress().say(
+            f"{file} was changed or deleted while the answer was written: ask again after an update."
+        )
+
+
+def _place_and_question(index: str | None, question: str | None, retriever: str | None) -> tuple[str, str]:
+    """Return where passages are found, and the question; with a retriever this is the only argument. Raises ConfigError."""
+    if retriever is not None and index is not None and question is None:
+        return retriever, index
+    if retriever is None and index is not None and question is not None:
+        return index, question
+    if retriever is None:
+        raise ConfigError("ask needs an index and a question.", fix='Write: groundup ask INDEX "QUESTION".')
+    fix = f'Write: groundup ask --retriever {retriever} "QUESTION".'
+    raise ConfigError("ask needs a question and no index, with --retriever.", fix=fix)
+
+
+def _opened(place: str, retriever: str | None) -> "AbstractContextManager[Index | GivenPassages]":
+    """Open the index, or the retriever in its place. Raises FormatError, ConfigError, MissingExtra."""
+    if retriever is None:
+        from groundup.retrieve.index import Index
+
+        return Index(place)
+    require_extra("langchain", "langchain_core")
+    from groundup.integrations.langchain_passages import passages_from
+
+    return nullcontext(passages_from(place))
 
 
 def _engine(model: str | None, device: str, precision: str):  # type: ignore[no-untyped-def]

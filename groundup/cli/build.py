@@ -1,6 +1,7 @@
 """`groundup build`: every stage of a model from one command."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,13 @@ from typer import Argument, Option
 from groundup.api import RUNS, build
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, program, table
+from groundup.runs import kinds_of_stages
 
 
 def command(
-    recipe: Annotated[str, Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")] = "quickstart",
+    recipe: Annotated[
+        str, Argument(help="quickstart, a domain pack (name or folder), a recipe.toml, or a folder of your own texts.")
+    ] = "quickstart",
     out: Annotated[
         Path | None, Option("--out", callback=options.folder_to_write, help="The build's folder; default: runs/NAME.")
     ] = None,
@@ -29,7 +33,7 @@ def command(
     dry_run: options.DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Run every stage of a model: data, tokenizer, pretraining, a pulled model, spam classifier, chatbot, evaluation, export, report.
+    """Run every stage of a recipe: data, tokenizer, pretraining, a pulled model, classifiers, chat models, evaluation, export, report.
 
     The same command again resumes where it stopped and repeats only what changed.
 
@@ -40,6 +44,7 @@ def command(
         groundup build quickstart
         groundup build my-texts/ --budget 30m
         groundup build my-texts/ --teach --budget 1h
+        groundup build my-firm/ --budget 15m
         groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
         groundup build quickstart --dry-run
     """
@@ -55,15 +60,29 @@ def _summary(record: dict[str, Any], folder: Path) -> list[str]:
     rows = [[name, f"{e['planned_s']:.0f}", f"{e['elapsed_s']:.0f}", e["line"]] for name, e in stages.items()]
     thin = [f"thin: {name}: {text}" for name, entry in stages.items() for text in entry["thin"]]
     typed, named = program(), shlex.quote(str(folder))
+    kinds = kinds_of_stages(record)
+    chats, classifiers, indexes = (
+        [name for name, made in kinds.items() if made == kind] for kind in ("chat", "classifier", "index")
+    )
     return [
         "",
         *table(["stage", "planned s", "actual s", "result"], rows),
         *thin,
         "",
         f"Look at it:       {folder / 'report.html'}",
-        f"Talk to it:       {typed} chat {named}",
-        f"Classify with it: {typed} classify {named} 'WINNER! You have won a free prize, call 09061701461 now'",
+        *(f"Ask documents:    {typed} ask {named}/{name} 'QUESTION'" for name in indexes),
+        *(f"Talk to it:       {typed} chat {named}{place(chats, name)}" for name in chats),
+        *(
+            f"Classify with it: {typed} classify {named}{place(classifiers, name)} "
+            f"{shlex.quote(stages[name]['facts'].get('example', 'TEXT'))}"
+            for name in classifiers
+        ),
     ]
+
+
+def place(names: Sequence[str], name: str) -> str:
+    """Return what is typed after a build's folder for one of its models of a kind: nothing for the only one."""
+    return f"/{name}" if len(names) > 1 else ""
 
 
 def _plan_lines(plan: dict[str, Any]) -> list[str]:

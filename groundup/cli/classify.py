@@ -29,7 +29,7 @@ Named = tuple[str, str]
 
 
 def command(
-    model: Annotated[str, Argument(help="A classifier's folder, or a build folder (its spam stage).")],
+    model: Annotated[str, Argument(help="A classifier's folder, or a build folder (its classifier).")],
     text: Annotated[str, Argument(help="A text, a file with one text per line, or a source: .csv, .mbox, a folder.")],
     text_column: TextColumnOption = "",
     encoding: EncodingOption = "auto",
@@ -59,7 +59,7 @@ def command(
     progress, many = console_progress(), is_source(text)
     if not many and text.endswith(FILE_ENDINGS) and not any(c.isspace() for c in text):
         progress.say(f"note: there is no file {text}, so the argument itself is classified.")
-    opened = open_model(model, device, prefer="spam", progress=progress)
+    opened = open_model(model, device, prefer="classifier", progress=progress)
     if not many:
         only = next(answered(opened, iter([("", text)]), why=why, progress=progress))
         width = max(map(len, only["probabilities"]))

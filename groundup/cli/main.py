@@ -21,6 +21,8 @@ from groundup.threads import prepare
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of the stages of a model.
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
+    "pack": ("groundup.cli.pack", "An assistant's texts, begun and checked: pack new|check."),
+    "learn": ("groundup.cli.learn", "The course in notebooks: learn [NUMBER]."),
     "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
     "tokenizer": ("groundup.cli.tokenizer", "Train, import, compare and show tokenizers: tokenizer train."),
     "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
@@ -36,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
     "classify": ("groundup.cli.classify", "Classify a text or lines of a file: classify MODEL TEXT|FILE."),
     "serve": ("groundup.cli.serve", "Serve models to clients of Ollama and OpenAI: serve MODEL..."),
+    "connect": ("groundup.cli.connect", "Let another program use the server: connect PROGRAM."),
     "index": ("groundup.cli.index", "Make documents searchable: index DOCS... --out INDEX."),
     "search": ("groundup.cli.search", "Passages that fit some words: search INDEX WORDS."),
     "ask": ("groundup.cli.ask", "Answer from your documents: ask INDEX QUESTION."),
@@ -100,6 +103,7 @@ def root(
     """Build your own language model from the ground up: from raw text to a model that chats, classifies and runs elsewhere.
 
     Start with [bold]groundup build quickstart[/bold], or [bold]groundup build FOLDER[/bold] with texts of your own.
+    To understand each stage: [bold]groundup learn[/bold].
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"

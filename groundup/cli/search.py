@@ -9,25 +9,27 @@ from typer import Argument, Option
 from groundup.cli.console import console_progress, print_result, stderr_console
 from groundup.cli.generate import terminal_safe
 from groundup.cli.options import DeviceOption, JsonOption
-from groundup.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from groundup.retrieve.passages import Passage
-    from groundup.retrieve.search import Ranking
 
-RANKINGS = ("words", "vectors", "both")
 WIDTH, SHOWN_CHARACTERS = 100, 400
 
 IndexArgument = Annotated[Path, Argument(metavar="INDEX", help="The folder that `groundup index` made.")]
+ByOption = Annotated[
+    str,
+    Option(
+        "--by",
+        help="words (BM25), vectors (of an index made with --vectors), both, or auto: both where it has vectors.",
+    ),
+]
 
 
 def command(
     index: IndexArgument,
     words: Annotated[str, Argument(metavar="WORDS", help="What is searched: words, or a question.")],
     count: Annotated[int, Option("--count", "-k", min=1, max=1000, help="How many passages.")] = 5,
-    by: Annotated[
-        str, Option("--by", help="words (BM25), vectors (of an index made with --vectors), or both.")
-    ] = "words",
+    by: ByOption = "auto",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -41,30 +43,15 @@ def command(
         groundup search manuals.index "my money back" --by vectors
     """
     from groundup.retrieve.index import Index
+    from groundup.retrieve.rankings import ranking_of, vectors_for
     from groundup.retrieve.search import find
 
     with Index(index) as opened:
-        found = find(opened, words, count, ranking_by(by, index, device))
+        found = find(opened, words, count, ranking_of(by, vectors_for(by, index, device, console_progress())))
     say_outdated(found.outdated)
     lines = [line for number, passage in enumerate(found.passages, 1) for line in passage_lines(number, passage)]
     value = {"query": words, "passages": [each.to_plain() for each in found.passages], "outdated": found.outdated}
     print_result(lines or ["Nothing found."], value, as_json)
-
-
-def ranking_by(by: str, index: Path, device: str) -> "Ranking | None":
-    """Return the ranking that is asked for; None: by words. Raises ConfigError, and what opening the encoder raises."""
-    if by not in RANKINGS:
-        raise ConfigError(f"--by {by!r} is not one of {', '.join(RANKINGS)}.", fix=did_you_mean(by, RANKINGS))
-    if by == "words":
-        return None
-    from groundup.device import select_compute
-    from groundup.retrieve.vectors import open_vectors
-
-    vectors = open_vectors(index, select_compute(device), console_progress())
-    if vectors is None:
-        fix = f"Make them: groundup index --out {index} --vectors all-minilm-l6-v2"
-        raise ConfigError(f"{index} has no vectors.", fix=fix)
-    return vectors.ranking if by == "vectors" else vectors.mixture()
 
 
 def passage_lines(number: int, passage: "Passage") -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
@@ -18,6 +18,7 @@ from groundup.progress import Progress
 
 if TYPE_CHECKING:
     from groundup.http.limits import Limits
+    from groundup.serve.general_tools import ToolSetting
     from groundup.serve.indexes import ServedIndexes
     from groundup.serve.model_registry import ModelRegistry
     from groundup.serve.server import Server
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 # Ollama's own port, so that its clients find this server unconfigured. Where Ollama runs too, the error names it and --port.
 PORT = 11434
 MEMORY_SHARE = 0.7
-CLASSIFIER_STAGE = "spam"
 # Answers in progress at shutdown get this long; then their streams end with a message. Below Limits.shutdown_s.
 LAST_WORDS_S = 5.0
 
@@ -42,6 +42,13 @@ class ServerOptions:
     ] = None
     device: DeviceOption = "auto"
     precision: PrecisionOption = "float32"
+    tools: Annotated[
+        Literal["forced", "any", "template", "off"],
+        Option(
+            "--tools",
+            help="Tools for models whose template has none: where a call is forced, for any, or not; off: none.",
+        ),
+    ] = "forced"
     reproducible: Annotated[
         bool, Option("--reproducible", help="Same text alone and in a batch, in every precision; slower.")
     ] = False
@@ -52,7 +59,8 @@ def command(
     models: Annotated[
         list[str] | None,
         Argument(
-            metavar="MODEL", help="Names, folders, .gguf files, builds (chat model and classifier), or NAME=PATH."
+            metavar="MODEL",
+            help="Names, folders, .gguf files, builds (chat model, classifiers and index), or NAME=PATH.",
         ),
     ] = None,
     folder: Annotated[
@@ -100,9 +108,12 @@ def command(
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
-    served = indexes_of(indexes or [])
-    registry = registry_of(models or [], folder, progress, adapters or [], needs_model=not served.names)
+    served = indexes_of([*(indexes or []), *indexes_of_builds(models or [])])
+    registry = registry_of(
+        models or [], folder, progress, adapters or [], tools=options.tools, needs_model=not served.names
+    )
     server = server_of(registry, options, limits, served)
+    served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
     progress.say(loaded.determinism_note)
     for note in (expected_note(loaded.precision), emulation_note(loaded.precision, loaded.compute)):
@@ -121,6 +132,23 @@ def command(
     )
 
 
+def indexes_of_builds(models: Sequence[str]) -> list[str]:
+    """Return the finished indexes of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises FormatError."""
+    from groundup.files import read_json
+    from groundup.retrieve.index import INDEX_FILE
+    from groundup.runs import BUILD_FILE, kinds_of_stages
+
+    found: list[str] = []
+    for name, path in map(name_and_path, models):
+        build = Path(path)
+        kinds = kinds_of_stages(read_json(build / BUILD_FILE)) if (build / BUILD_FILE).is_file() else {}
+        folders = [
+            build / stage for stage in kinds if kinds[stage] == "index" and (build / stage / INDEX_FILE).is_file()
+        ]
+        found += [f"{name if len(folders) == 1 else f'{name}-{folder.name}'}={folder}" for folder in folders]
+    return found
+
+
 def indexes_of(given: Sequence[str]) -> "ServedIndexes":
     """Return the named indexes, opened; a path's name is that of its folder without ".index". Raises ConfigError, FormatError."""
     from groundup.serve.indexes import SUFFIX, ServedIndexes
@@ -137,6 +165,7 @@ def registry_of(
     progress: Progress,
     adapters: Sequence[str] = (),
     *,
+    tools: "ToolSetting" = "forced",
     needs_model: bool = True,
 ) -> "ModelRegistry":
     """Return the registry of the named models, their adapters, and the models in the folder.
@@ -151,12 +180,12 @@ def registry_of(
         raise ConfigError(f"--models {folder} is not a folder.", fix="Name a folder with models in it.")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
-        found = {name: find_model(path, progress=progress), **classifier_of_build(name, path)}
+        found = {name: find_model(path, progress=progress), **classifiers_of_build(name, path)}
         _add(named, found)
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):
         _add(named, {name: Path(path)})
-    registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder, bases)
+    registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder, bases, tools)
     if needs_model and not registry.listed():
         raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
     return registry
@@ -193,14 +222,13 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
     return base
 
 
-def classifier_of_build(name: str, path: str) -> dict[str, Path]:
-    """Return the finished classifier of a build, named NAME-spam (NAME is its chat model); {} for anything else."""
-    from groundup.weights.hf_config import CONFIG_FILE
-    from groundup.weights.verify import BUILD_FILE
+def classifiers_of_build(name: str, path: str) -> dict[str, Path]:
+    """Return the finished classifiers of a build, as NAME-STAGE (NAME is its chat model); {} for anything else. Raises FormatError."""
+    from groundup.runs import BUILD_FILE
+    from groundup.weights.model_io import stages_with_model
 
-    stage = Path(path) / CLASSIFIER_STAGE
-    is_there = (Path(path) / BUILD_FILE).is_file() and (stage / CONFIG_FILE).is_file()
-    return {f"{name}-{CLASSIFIER_STAGE}": stage} if is_there else {}
+    found = stages_with_model(Path(path), "classifier") if (Path(path) / BUILD_FILE).is_file() else []
+    return {f"{name}-{stage.name}": stage for stage in found}
 
 
 def name_and_path(given: str) -> tuple[str, str]:

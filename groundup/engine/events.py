@@ -47,6 +47,8 @@ class ChatEvent:
     """Logprobs of the tokens since the last event, where requested; the end-of-turn token's only with `Request.logprob_of_end`."""
     calls: tuple[ToolCall, ...] = ()
     """Tool calls, where the request has tools; their source is not part of any event's text."""
+    context: tuple[int, ...] = ()
+    """The ids of the prompt and the answer's text, in the last event, where requested of `groundup serve`."""
 
 
 StepOutput = ChatEvent | GroundupError

@@ -177,7 +177,7 @@ class TaskKind:
     """The layouts of data that it is for (see `data.reading.sniff`)."""
     field: str = ""
     """Data that have this column are recognised before any layout, unless it is ""."""
-    prefer: Literal["chat", "spam"] = "chat"
+    prefer: Literal["chat", "classifier"] = "chat"
     """The stage of a build whose model does these tasks."""
 
 

@@ -43,6 +43,8 @@ class Limits:
     """400. A grammar; that of C among llama.cpp's examples has about 2,000."""
     tools_characters: int = 256 * 2**10
     """400. All tools of one request, which are in every prompt; a hundred with a page of description each have about 200,000."""
+    template_characters: int = 32 * 2**10
+    """400. A client's chat template; the longest of known models have about 20,000."""
     texts: int = 2048
     """400. Texts to embed or classify in one request; OpenAI's limit."""
     embed_tokens: int = 2048

@@ -15,8 +15,8 @@ from groundup.lab.request import ids_of
 from groundup.lab.tokens import beginning
 from groundup.lab.views import VIEWS, Subject
 from groundup.progress import Progress, Silent
+from groundup.runs import BUILD_FILE
 from groundup.weights.model_format import OpenModel
-from groundup.weights.verify import BUILD_FILE
 
 # Tokens of the text in views with a row or a column for each token; more could not be read (at most `attention.MAX_PICTURE_TOKENS`).
 SHOWN_TOKENS = 32

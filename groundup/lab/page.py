@@ -109,9 +109,8 @@ def _stage(model: Mapping[str, Any]) -> Node | None:
         return None
     own = "the build's own model, trained from scratch on its texts, which groundup lab opens for a build"
     other = "a model that the build fine-tuned from a public one; for a build, groundup lab opens the build's own"
-    stages: list[Child] = [node("code", OWN_STAGE), ", ", node("code", "spam"), " and ", node("code", "chat")]
     said = own if model["stage"] == OWN_STAGE else other
-    return node("p", f"This is {said}. Each is opened by its folder too: ", stages, ".")
+    return node("p", f"This is {said}. Each is opened by its folder too: ", node("code", "BUILD/STAGE"), ".")
 
 
 def _command(inside: Mapping[str, Any]) -> Node:

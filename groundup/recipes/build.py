@@ -5,6 +5,8 @@ from outside, and the content of what it reads from other stages. A stage that i
 after every hash of its manifest was checked. A stage with a changed key is run again, and those that read changed outputs.
 
     OUT/recipe.toml  build.json  data/  tokenizer/  pretrain/  base/  spam/  chat/  evaluate/  export/  report.html
+
+build.json has "kinds" (the stages and what each makes, in order) and "stages" (those that have begun).
 """
 
 import hashlib
@@ -31,9 +33,8 @@ from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.recipes.recipe import Recipe, write_recipe
 from groundup.recipes.stage import Stage, StageContext
-from groundup.runs import provenance
+from groundup.runs import BUILD_FILE, provenance
 
-BUILD_FILE = "build.json"
 RECIPE_FILE = "recipe.toml"
 
 
@@ -50,7 +51,7 @@ def build(
                 shutil.rmtree(out / stage.name, ignore_errors=True)
             (out / BUILD_FILE).unlink()
         remove_temporaries(out)
-        record = open_record(out, recipe)
+        record = open_record(out, recipe) | {"kinds": {stage.name: stage.kind or stage.name for stage in stages}}
         running = _Build(recipe, out, record, compute, progress)
         write_text(out / RECIPE_FILE, write_recipe(recipe))
         started = time.monotonic()
@@ -169,7 +170,7 @@ def key_parts(stage: Stage, recipe: Recipe, record: dict[str, Any]) -> dict[str,
     """Return everything that a stage's result depends on, by name."""
     return {
         "version": stage.version,
-        "recipe": digest(getattr(recipe, stage.name).key()),
+        "recipe": digest(recipe.table(stage.name).key()),
         "seed": recipe.seed,
         "budget": recipe.budget_s if stage.sized_by_budget else None,
         "outside": dict(stage.outside(recipe)),
@@ -221,12 +222,13 @@ def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:
 
 
 def forget(out: Path, names: Sequence[str], stages: Sequence[Stage]) -> None:
-    """Have the next build run the named stages again (`--redo`). Raises ConfigError for an unknown name."""
+    """Have the next build run the named ones of `stages` again (`--redo`), and forget all others. Raises ConfigError for an unknown name."""
     known = [stage.name for stage in stages]
     for name in names:
         if name not in known:
             raise ConfigError(f"There is no stage '{name}'.", fix=f"Stages: {', '.join(known)}.")
-    if names and (out / BUILD_FILE).exists():
-        record = read_json(out / BUILD_FILE)
-        record["stages"] = {name: entry for name, entry in record["stages"].items() if name not in names}
-        write_json(out / BUILD_FILE, record)
+    record = read_json(out / BUILD_FILE) if (out / BUILD_FILE).exists() else {}
+    if isinstance(record, dict) and isinstance(stages_before := record.get("stages"), dict):  # else `build` refuses it
+        kept = {name: entry for name, entry in stages_before.items() if name in known and name not in names}
+        if kept != stages_before:
+            write_json(out / BUILD_FILE, {**record, "stages": kept})

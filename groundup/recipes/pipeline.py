@@ -7,53 +7,58 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.model.sizes import parameter_count
+from groundup.recipes.named_stages import AnswersStage, ChatStage, ClassifierStage, IndexStage, SummariesStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage
+from groundup.recipes.stages import answers, chat, classifier, index, summaries
 from groundup.recipes.stages.base import STAGE as BASE
 from groundup.recipes.stages.base import base_shape
-from groundup.recipes.stages.chat import STAGE as CHAT
 from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.evaluate import STAGE as EVALUATE
 from groundup.recipes.stages.export import STAGE as EXPORT
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 from groundup.recipes.stages.pretrain import own_shape
 from groundup.recipes.stages.report import STAGE as REPORT
-from groundup.recipes.stages.spam import STAGE as SPAM
 from groundup.recipes.stages.teach import STAGE as TEACH
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
 
-BEFORE_REPORT: tuple[Stage, ...] = (
+# Those of a recipe with texts: the model of one's own.
+OF_TEXTS = (
     DATA,
     TOKENIZER,
     PRETRAIN,
-    BASE,
-    SPAM,
-    TEACH,
-    CHAT,
-    EVALUATE,
-    EXPORT,
 )
-STAGES = (*BEFORE_REPORT, replace(REPORT, needs=tuple(stage.name for stage in BEFORE_REPORT)))
-
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
 PROGRAM_BYTES = 1.0e9
 DEFAULT_DOWNLOAD_BYTES = 100e6
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """Return the stages that a recipe has; an optional one takes its share of the budget from all alike."""
-    chosen = [stage for stage in STAGES if stage.wanted is None or stage.wanted(recipe)]
+    """Return the stages that a recipe has, in order; their shares of the budget add up to 1."""
+    indexes, classifiers = recipe.of_kind(IndexStage), recipe.of_kind(ClassifierStage)
+    chats, answered, summed = recipe.of_kind(ChatStage), recipe.of_kind(AnswersStage), recipe.of_kind(SummariesStage)
+    chosen = [
+        *(OF_TEXTS if recipe.data.sources else ()),
+        BASE,
+        *(index.stage(name, index.SHARE / len(indexes)) for name in indexes),
+        *(classifier.stage(name, classifier.SHARE / len(classifiers)) for name in classifiers),
+        *((TEACH,) if recipe.teach else ()),
+        *(chat.stage(name, chat.SHARE / len(chats), table.index) for name, table in chats.items()),
+        replace(EVALUATE, needs=(*EVALUATE.needs, *indexes, *chats)),
+        *(
+            answers.stage(name, answers.SHARE / len(answered), (each.index, each.chat))
+            for name, each in answered.items()
+        ),
+        *(summaries.stage(name, summaries.SHARE / len(summed), each.chat) for name, each in summed.items()),
+        *((replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)),) if recipe.export.encodings else ()),
+    ]
     names = [stage.name for stage in chosen]
-    whole = 1 + sum(stage.share for stage in chosen if stage.wanted)
+    chosen.append(replace(REPORT, needs=tuple(names)))
+    whole = sum(stage.share for stage in chosen)
     return tuple(
         replace(stage, share=stage.share / whole, needs=tuple(name for name in stage.needs if name in names))
         for stage in chosen
     )
-
-
-def left_out(recipe: Recipe) -> list[str]:
-    """Return the names of the optional stages that a recipe does not have."""
-    return [stage.name for stage in STAGES if stage.wanted and not stage.wanted(recipe)]
 
 
 def plan_build(recipe: Recipe) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def plan_build(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "budget_s": recipe.budget_s,
-        "own_parameters": parameter_count(own_shape(recipe)).total,
+        "own_parameters": parameter_count(own_shape(recipe)).total if recipe.data.sources else None,
         "base_parameters": parameter_count(base).total if base else None,
         "memory_bytes": PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in stages),
         "disk_bytes": sum(stage.disk_bytes(recipe) for stage in stages),

@@ -2,16 +2,18 @@
 
 Each stage has its own table; the line under a field is its meaning. A recipe file names only what differs from
 the defaults here. Packaged recipes are beside this file and are named by their stem.
+
+Classifiers, chat models and indexes have names of their own, which are the names of their tables and folders: `[spam]` with
+kind = "classifier". A table that is named like its kind (`[chat]`) need not say it.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import to_jsonable_python
+from pydantic import AfterValidator, Field
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
 from groundup.data.batches.mixture_config import MixtureConfig, mixture_config
@@ -20,10 +22,23 @@ from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.decoding import AUTO, check_encoding
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
+from groundup.packs.pack import is_pack, pack_folder, packaged_packs
 from groundup.planning.scaling import HARMLESS_EPOCHS, REPLAY_SHARE
+from groundup.recipes.named_stages import (
+    NAMED,
+    AnswersStage,
+    ChatStage,
+    Count,
+    N,
+    NamedStage,
+    StageConfig,
+    SummariesStage,
+    kind_of,
+    named_stage,
+)
+from groundup.recipes.pack_recipe import pack_values
 from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import (
-    FINETUNE_LEARNING_RATE,
     MAX_SNAPSHOTS,
     OPTIMIZER,
     OptimizerName,
@@ -31,7 +46,6 @@ from groundup.train.config import (
 )
 from groundup.weights.gguf import GGUFEncoding
 
-Count = Annotated[int, Field(ge=1)]
 Encoding = Annotated[str, AfterValidator(check_encoding)]
 MIN_BUDGET_S = 30.0
 # 1,000 paragraphs of five sentences, 0.5 MB; the package has them for another purpose, in columns "0" (as written) to "4" (shuffled).
@@ -43,33 +57,6 @@ GENERAL_TEXT = Source(
 GENERAL_COLUMN = "0"
 # Fields of `pretrain` that exclude one another.
 WINDOWS = ("stride", "packing")
-
-
-# Fields of sources that the first builds did not have: not in a stage's key at their default.
-NEWER_OF_SOURCES = {"name", "weight"}
-
-
-class StageConfig(BaseModel):
-    """The base of all stages' tables: frozen, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    key_of_default: ClassVar[Mapping[str, Any]] = {}
-    """Fields with a newer default than the first builds: what it is in a stage's key (None: nothing), so that older builds stay done."""
-
-    def key(self) -> dict[str, Any]:
-        """Return the table as plain values, for the key of its stage."""
-        table = to_plain(self)
-        for name, older in self.key_of_default.items():
-            default = to_jsonable_python(type(self).model_fields[name].default)
-            if table.get(name) == default:  # None is left out of plain values
-                table.pop(name, None)
-                table |= {} if older is None else {name: older}
-        for source in [*table.get("sources", ()), table.get("source")]:
-            if isinstance(source, dict):
-                for name in NEWER_OF_SOURCES & source.keys():
-                    if source[name] == getattr(Source, name):
-                        del source[name]
-        return table
 
 
 class DataStage(StageConfig):
@@ -166,31 +153,8 @@ class BaseStage(StageConfig):
     """A name that `groundup pull` knows, or a model folder."""
 
 
-class SpamStage(StageConfig):
-    """Stage 5: the public model is fine-tuned as a classifier. Counts are upper limits: a short budget uses fewer."""
-
-    source: Source
-    label_column: str = ""
-    text_column: str = ""
-    """Both are recognised by default."""
-    encoding: Encoding = AUTO
-    """As of the data."""
-    train: Count = 1600
-    validation: Count = 300
-    test: Count = 500
-    zero_shot: Count = 200
-    """Test messages for the zero-shot baseline."""
-    question: str | None = None
-    """Its prompt before each message; by default it asks which of the labels fits."""
-    max_tokens: Count = 64
-    """T: longer messages are read in windows of so many tokens."""
-    seed: int | None = None
-    """Of the split and of the training; None: the build's."""
-    key_of_default = {"label_column": "label", "text_column": "text", "encoding": None}
-
-
 class TeachStage(StageConfig):
-    """Optional, before stage 6: the training of the public model is continued on the texts. A recipe with this table has the stage."""
+    """Optional, before chat: the training of the public model is continued on the texts. A recipe with this table has the stage."""
 
     steps: Count | None = None
     """Number of training steps; by default as many as fit the stage's share of the budget."""
@@ -218,27 +182,8 @@ class TeachStage(StageConfig):
         return self.replay_column or ("" if self.replay else GENERAL_COLUMN)
 
 
-class ChatStage(StageConfig):
-    """Stage 6: the public model is fine-tuned on instructions."""
-
-    source: str = "starter"
-    """`starter` (packaged) or a file or folder of instruction/input/output JSON lines."""
-    encoding: Encoding = AUTO
-    """As of the data."""
-    tokens: Count = 40_000
-    """Upper limit of tokens seen in training, prompts and repeats included."""
-    epochs: Annotated[float, Field(gt=0)] = 3.0
-    """How often the whole set is read, where `tokens` and the budget allow it."""
-    max_tokens: Count = 128
-    """T: longer examples are cut."""
-    rank: Count = 8
-    """R of LoRA."""
-    learning_rate: Annotated[float, Field(gt=0)] = FINETUNE_LEARNING_RATE
-    key_of_default = {"encoding": None, "epochs": None}
-
-
 class EvaluateStage(StageConfig):
-    """Stage 7: before and after, on held-out data."""
+    """Before and after, on held-out data."""
 
     answers: Count = 20
     """Checked answers generated by each model; a short budget uses fewer."""
@@ -251,15 +196,16 @@ class EvaluateStage(StageConfig):
 
 
 class ExportStage(StageConfig):
-    """Stage 8: exported files, and the parity gate against real llama.cpp."""
+    """Exported files, and the parity gate against real llama.cpp."""
 
     encodings: tuple[GGUFEncoding, ...] = ("f16", "q8_0")
+    """[]: nothing is exported."""
     prompts: Count = 20
     """Of the gate; a short budget uses fewer."""
 
 
 class ReportStage(StageConfig):
-    """Stage 9: the HTML report."""
+    """The HTML report."""
 
 
 class Recipe(StageConfig):
@@ -270,16 +216,28 @@ class Recipe(StageConfig):
     seed: Annotated[int, Field(ge=0)] = 1
     budget: str = "10m"
     """Wall-clock time of the whole build without installation: 90s, 3m, 1h30m."""
-    data: DataStage
+    data: DataStage = DataStage()
+    """Without sources there is no model of one's own: no data, tokenizer, pretrain."""
     tokenizer: TokenizerStage = TokenizerStage()
     pretrain: PretrainStage = PretrainStage()
     base: BaseStage = BaseStage()
-    spam: SpamStage
     teach: TeachStage | None = None
-    chat: ChatStage = ChatStage()
     evaluate: EvaluateStage = EvaluateStage()
     export: ExportStage = ExportStage()
     report: ReportStage = ReportStage()
+    pack: str = ""
+    """The folder of the domain pack that it is made from, where there is one."""
+    named: dict[str, NamedStage] = {}
+    """The stages with names of their own, in the order of the recipe; in the file each is a table like the others."""
+
+    def table(self, name: str) -> StageConfig:
+        """Return the table of a stage."""
+        found: StageConfig = self.named.get(name) or getattr(self, name)
+        return found
+
+    def of_kind(self, kind: type[N]) -> dict[str, N]:
+        """Return the stages of a kind by their names."""
+        return {name: stage for name, stage in self.named.items() if isinstance(stage, kind)}
 
     @property
     def mixture(self) -> MixtureConfig:
@@ -301,19 +259,23 @@ def load_recipe(
     follow_links: bool = False,
     teach: bool = False,
 ) -> Recipe:
-    """Read and check a recipe, `sets`, then the other options applied. A folder is quickstart with that folder's texts. Raises ConfigError.
+    """Read and check a recipe, `sets`, then the other options applied. A folder is quickstart with that folder's texts, or the recipe of a pack.
+
+    Raises ConfigError, DataError of a pack that can't be built.
 
     `teach`: whether it has the stage of that name, with its defaults where the recipe says nothing of it.
     """
-    packaged = packaged_recipes()
-    if name_or_path in packaged:
+    packaged, packs = packaged_recipes(), packaged_packs()
+    if name_or_path in packs or is_pack(Path(name_or_path)):
+        values = pack_values(pack_folder(name_or_path))
+    elif name_or_path in packaged:
         values = read_toml(packaged[name_or_path])
     elif Path(name_or_path).is_dir():
         values = with_texts(read_toml(packaged["quickstart"]), Path(name_or_path))
     elif name_or_path.endswith(".toml"):
         values = read_toml(Path(name_or_path))
     else:
-        fix = f"{did_you_mean(name_or_path, packaged)} Or give a folder of texts, or a .toml file."
+        fix = f"{did_you_mean(name_or_path, [*packaged, *packs])} Or give a folder of texts, a pack's folder, or a .toml file."
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
     given = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
     values = apply_sets(values, sets)
@@ -326,10 +288,14 @@ def load_recipe(
 
 def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     """Return plain values as a Recipe. Raises ConfigError."""
-    recipe = build_config(Recipe, apply_sets(values, sets))
+    values = apply_sets(values, sets)
+    named = {name: named_stage(name, table) for name, table in values.items() if is_named(name, table)}
+    recipe = build_config(Recipe, {name: value for name, value in values.items() if name not in named})
+    recipe = recipe.model_copy(update={"named": named})
     parse_duration(recipe.budget)
-    if not recipe.data.sources:
+    if not recipe.data.sources and not named:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
+    require_stages(recipe)
     if recipe.evaluate.suites != EvaluateStage().suites:
         from groundup.evaluate.suites.registry import suites_named  # with torch, so for named ones only
 
@@ -342,6 +308,36 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     return recipe
 
 
+def require_stages(recipe: Recipe) -> None:
+    """Refuse stages that need others, or texts, which there are not. Raises ConfigError."""
+    kinds = {name: stage.kind for name, stage in recipe.named.items()}
+    asked = [(f"{name}.index", chat.index, "index") for name, chat in recipe.of_kind(ChatStage).items() if chat.index]
+    for name, answers in recipe.of_kind(AnswersStage).items():
+        asked += [(f"{name}.index", answers.index, "index"), (f"{name}.chat", answers.chat, "chat")]
+    asked += [(f"{name}.chat", each.chat, "chat") for name, each in recipe.of_kind(SummariesStage).items()]
+    if recipe.teach and not recipe.data.sources:
+        raise ConfigError(
+            "There are no texts to teach: data.sources is empty.", fix="Leave out --teach, or name texts."
+        )
+    for field, stage, kind in asked:
+        if kinds.get(stage) != kind:
+            raise ConfigError(f"{field}: there is no {kind} stage '{stage}'.", fix=f"Stages: {', '.join(kinds)}.")
+
+
+def is_named(name: str, value: Any) -> bool:
+    """Whether a field of a recipe is the table of a stage with a name of its own. Raises ConfigError for one without its kind."""
+    unknown = name == "named" or name not in Recipe.model_fields
+    if not unknown or not isinstance(value, Mapping):
+        return False
+    if name == "named" or not kind_of(name, value):
+        close = did_you_mean(name, [*Recipe.model_fields, *NAMED])
+        meant = f"{close} " if close.startswith("Did") else ""
+        kinds = ", ".join(f'"{kind}"' for kind in NAMED)
+        fix = f"{meant}A stage with a name of its own says its kind: {name}.kind = one of {kinds}."
+        raise ConfigError(f"Unknown field '{name}'.", fix=fix)
+    return True
+
+
 def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return a recipe's values with the user's own texts; other stages are unchanged."""
     data = {**values.get("data", {}), "sources": [{"spec": str(folder.resolve()), "licence": "the user's own"}]}
@@ -350,7 +346,8 @@ def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def write_recipe(recipe: Recipe) -> str:
     """Return the resolved recipe as TOML, the contents of a build's `recipe.toml`."""
-    return tomli_w.dumps(to_plain(recipe))
+    plain = to_plain(recipe)
+    return tomli_w.dumps(plain | plain.pop("named"))
 
 
 def parse_duration(text: str) -> float:

@@ -1,7 +1,7 @@
 """A stage of a build: its name, inputs, outputs, share of the budget, and a function from a context to a result.
 
-Each file in `stages/` defines one `STAGE`; `build.py` runs them in order. A stage's `version` is raised whenever
-its result changes, so that older builds run that stage again.
+Each file in `stages/` defines one `STAGE`, or `stage(name, share)` where a recipe may have several; `build.py` runs them in
+order. A stage's `version` is raised whenever its result changes, so that older builds run that stage again.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,6 +35,11 @@ class StageContext:
     progress: Progress
     sizes: dict[str, int]
     record: Callable[[], None]
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
+        return self.folder.name
 
     @property
     def seed(self) -> int:
@@ -77,5 +82,5 @@ class Stage:
     """Hashes of what it reads from outside the build, by name."""
     has_folder: bool = True
     """Whether it has a folder with a manifest (the report is a file beside the folders)."""
-    wanted: Callable[[Recipe], bool] | None = None
-    """Of an optional stage, whether a recipe has it: the shares of the others then become smaller. None: every recipe has it."""
+    kind: str = ""
+    """What it makes, where that is not its name: "classifier" of `spam`."""

@@ -50,8 +50,10 @@ def measure_suites(context: StageContext, models: Mapping[str, OpenModel], texts
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     values = {task.suite.name: page_values(task, found, context) for task in tasks}
     curve_tasks: list[Task] = [first_part(task, CURVE_ITEMS) for task in whole if task.suite.name in CURVE_SUITES]
-    curve_tasks.append(BitsPerByte(sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS)))
-    return {"suites": values, "curves": own_curves(context, models[OWN], curve_tasks)}
+    curve_tasks += (
+        [BitsPerByte(sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS))] if texts else []
+    )
+    return {"suites": values, "curves": own_curves(context, models[OWN], curve_tasks) if OWN in models else []}
 
 
 def first_part(task: SuiteTask, count: int) -> SuiteTask:
@@ -116,7 +118,7 @@ def page_values(task: SuiteTask, found: Mapping[str, Any], context: StageContext
         }
         for each in zip(*shown.values(), strict=True)
     ]
-    overlap = overlaps(task.items, context.build / "data", Silent())
+    overlap = overlaps(task.items, context.build / "data", Silent()) if OWN in shown else {}
     return {"heading": task.suite.heading, "rows": rows, "change": change, "items": items, "overlap": overlap}
 
 

@@ -1,6 +1,6 @@
 """A chapter of the page, and the parts of chapters: facts, tables, figures, notes.
 
-A file in `sections/` ends with its `Chapter`, which names the stages that it shows; `page.CHAPTERS` has the order.
+A file in `sections/` ends with its `Chapter`, which names the stages that it shows; `page.chapters_of` has the order.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,12 +31,13 @@ class StageCard:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of the page: its id, a small line above the title, the title, one line on what to look for, and its parts.
+    """A section of the page: its id, a small line above the title ("": the stage and its number), the title, one line on
+    what to look for, and its parts.
 
     In the title, {texts} is replaced by "these texts" or "your texts". `parts` returns the contents or, where a stage wrote
     no files, a clause that says what is missing. `cards` are of the stages that it shows; their thin figures are noted at
-    its end. `runs` are the stages whose training runs, on a page of their own, have this chapter too. The page of a build without its
-    stages has no `optional` chapter.
+    its end. `stages` are those that it is about, by default those of the cards: a build without any of them has no such chapter, and a
+    training run on a page of its own has it where its kind is among `runs`.
     """
 
     key: str
@@ -46,13 +47,24 @@ class Chapter:
     parts: Callable[[ReportData], Sequence[Child] | str]
     cards: Sequence[StageCard] = ()
     runs: Sequence[str] = ()
-    optional: bool = False
+    stages: Sequence[str] = ()
 
     def belongs_to(self, report: ReportData) -> bool:
         """Whether the page of this build or run has the chapter."""
         if not report.is_build:
-            return report.run_stage in self.runs
-        return not self.optional or any(report.stage(card.stage) for card in self.cards)
+            return any(kind in self.runs for kind in report.kinds.values())
+        return not self._about or any(stage in report.kinds for stage in self._about)
+
+    @property
+    def _about(self) -> Sequence[str]:
+        return self.stages or [card.stage for card in self.cards]
+
+    def _above(self, report: ReportData) -> str:
+        """The small line above the title."""
+        if self.kicker or not report.is_build:
+            return self.kicker or f"Training run · {', '.join(report.kinds)}"
+        stage = next(stage for stage in self._about if stage in report.kinds)
+        return f"Stage {list(report.kinds).index(stage) + 1} · {stage}"
 
     def draw(self, report: ReportData) -> Node:
         """Return the section, or one of a single line where its stage wrote no files."""
@@ -62,7 +74,7 @@ class Chapter:
         else:
             stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
             parts = [*parts, *notes_of([sentence for stage in stages for sentence in stage.thin])]
-        return section(self.key, self.kicker, self.title.format(texts=report.texts), see, parts)
+        return section(self.key, self._above(report), self.title.format(texts=report.texts), see, parts)
 
 
 def section(key: str, kicker: str, title: Child, see: str, parts: Sequence[Child]) -> Node:

@@ -10,8 +10,10 @@ from groundup.markup import node
 from groundup.report.chapter import Chapter
 from groundup.report.html_page import html_page
 from groundup.report.report_data import ReportData, read_report_data
+from groundup.report.sections.answers import answers_chapter
 from groundup.report.sections.attention import ATTENTION
-from groundup.report.sections.chat import CHAT
+from groundup.report.sections.chat import chat_chapter
+from groundup.report.sections.classifier import classifier_chapter
 from groundup.report.sections.data import DATA
 from groundup.report.sections.emergence import EMERGENCE
 from groundup.report.sections.export import EXPORT
@@ -20,31 +22,40 @@ from groundup.report.sections.opening import opening
 from groundup.report.sections.preference import PREFERENCE
 from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
 from groundup.report.sections.readers import READERS
-from groundup.report.sections.spam import SPAM
+from groundup.report.sections.summaries import summaries_chapter
 from groundup.report.sections.teach import TEACH
 from groundup.report.sections.times import TIMES
 from groundup.report.sections.tokens import TOKENS
 from groundup.report.terms import explain
+from groundup.report.values import table
 
 REPORT_NAME = "report.html"
 
-CHAPTERS: tuple[Chapter, ...] = (
+# Of a model of one's own.
+OF_TEXTS: tuple[Chapter, ...] = (
     DATA,
     READERS,
     TOKENS,
     PRETRAIN,
     SAMPLES,
     ATTENTION,
-    SPAM,
-    TEACH,
-    CHAT,
-    PREFERENCE,
-    EMERGENCE,
-    EXPORT,
-    TIMES,
-    LINEAGE,
-    REPEAT,
 )
+
+
+def chapters_of(report: ReportData) -> list[Chapter]:
+    """Return the chapters of a build or run, in order."""
+    chapters = [
+        *OF_TEXTS,
+        *map(classifier_chapter, report.of_kind("classifier")),
+        TEACH,
+        *(chat_chapter(stage, report) for stage in report.of_kind("chat")),
+        *(answers_chapter(stage, report) for stage in report.of_kind("answers")),
+        *map(summaries_chapter, report.of_kind("summaries")),
+        PREFERENCE,
+        *([] if table(report.recipe, "evaluate").get("suites") == [] else [EMERGENCE]),  # asked for none
+        *(EXPORT, TIMES, LINEAGE, REPEAT),
+    ]
+    return [chapter for chapter in chapters if chapter.belongs_to(report)]
 
 
 def write_page(folder: Path, out: Path | None = None) -> Path:
@@ -56,7 +67,7 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
 def render_page(report: ReportData) -> str:
     """Return the page as HTML text."""
-    shown = [chapter for chapter in CHAPTERS if chapter.belongs_to(report)]
+    shown = chapters_of(report)
     chapters = [chapter.draw(report) for chapter in shown]
     titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
     links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]

@@ -14,13 +14,13 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json
 from groundup.report.downsampling import DownsampledCurve, EvenSample
 from groundup.report.values import JsonObject, number, table, tables, text, texts
-from groundup.runs import RunFolder, read_lines
+from groundup.runs import OLDER_KINDS, RunFolder, kinds_of_stages, read_lines
 
 # The stage that makes the page is still running meanwhile; it is left out, so that a page made later is the same.
 OWN_STAGE = "report"
-# The kind of a training run in its run.json -> the stage of a build that makes such runs.
-RUN_STAGES = {"pretrain": "pretrain", "chat": "chat", "classifier": "spam", "preference": "preference"}
-# That of a pretraining run which went on with a model.
+# The kinds of training runs in their run.json; one of a later version is shown as the first.
+RUN_KINDS = ("pretrain", "chat", "classifier", "preference")
+# The stage of a build that goes on with a model, and the kind of such runs.
 CONTINUED = "teach"
 
 
@@ -62,25 +62,34 @@ class ReportData:
         self.name = text(self.build, "recipe") or folder.resolve().name
         records = {name: record for name, record in table(self.build, "stages").items() if isinstance(record, dict)}
         self.stages = [StageRecord(name, record) for name, record in records.items() if name != OWN_STAGE]
+        self.kinds = self._kinds()
+        """The stages that this build has or will have, and what each makes; of a single run itself."""
 
     def json(self, name: str) -> JsonObject:
         """Return a JSON object of the build ("evaluate/results.json"), or an empty one."""
         return self._table(name, read_json) if self.is_build else {}
 
+    def of_kind(self, kind: str) -> list[str]:
+        """Return the stages that make such things: "classifier", "chat"."""
+        return [name for name, made in self.kinds.items() if made == kind]
+
     def run(self, stage: str) -> RunRecord:
-        """Return the training run of a stage; in a single run's folder, an empty one for any other stage."""
-        if not self.is_build and stage != self.run_stage:
+        """Return the training run of a stage; in a single run's folder, whose stage is named like its kind, an empty one for any other."""
+        if not self.is_build and stage not in self.kinds:
             return RunRecord()
         if stage not in self._runs:
             self._runs[stage] = self._read_run(stage if self.is_build else ".")
         return self._runs[stage]
 
-    @property
-    def run_stage(self) -> str:
-        """The stage of a build that makes such runs as this single one."""
+    def _kinds(self) -> dict[str, str]:
+        if self.is_build:
+            kinds = kinds_of_stages(self.build)
+            optional = {CONTINUED} if kinds is OLDER_KINDS else set()
+            return {name: kind for name, kind in kinds.items() if name not in optional or self.stage(name)}
         run = self._table("./run.json", read_json)
-        stage = RUN_STAGES.get(text(run, "kind"), "pretrain")
-        return CONTINUED if stage == "pretrain" and table(run, "inputs", "start") else stage
+        kind = text(run, "kind") if text(run, "kind") in RUN_KINDS else RUN_KINDS[0]
+        kind = CONTINUED if kind == "pretrain" and table(run, "inputs", "start") else kind
+        return {kind: kind}
 
     def stage(self, name: str) -> StageRecord | None:
         """Return the stage of that name, if build.json has it."""

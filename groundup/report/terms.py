@@ -27,7 +27,7 @@ TERMS: dict[str, tuple[str, str]] = {
     "TF-IDF": (r"\bTF-IDF\b", "how often each word (or group of letters) occurs in a text, weighted by how rare it is in the others"),
     "logistic regression": (r"\blogistic regression\b", "a classifier that sums weighted counts and turns the sum into a probability"),
     "ham": (r"\bham\b", "a message that is not spam"),
-    "F1": (r"\bF1\b", "the harmonic mean of recall (spam that is found) and precision (found messages that are spam); 1 is perfect"),
+    "F1": (r"\bF1\b", "the harmonic mean of recall (how much of it is found) and precision (how much of what is found is right); 1 is perfect"),
     "llama.cpp": (r"\bllama\.cpp\b", "a widely used program that runs models on ordinary computers"),
     "GGUF": (r"\bGGUF\b", "the file format that llama.cpp and Ollama read: weights, vocabulary and settings in one file"),
     "Modelfile": (r"\bModelfile\b", "Ollama's description of a model: its file and its chat template"),

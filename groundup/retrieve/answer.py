@@ -4,30 +4,33 @@
                                              yes: quotes -> a model under `QuoteConstraint` -> sentences, facts and support checked -> Answer
 
 The parts come one by one, so that a reader sees the quotations at once; the last one is the whole `Answer`. Without a model the quotations are the
-answer. Whether the documents hold one is decided by how much of the question's weight (idf) the best passage has, its words that no passage has
-included. A sentence that fails a check is left out, and named in `omitted` with the reason.
+answer. Whether the documents hold one is decided by the evidence for the best passage (`evidence.py`). A sentence that fails a check is left out, and
+named in `omitted` with the reason.
 """
 
-from collections import Counter
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.errors import require
-from groundup.retrieve.cite import Quote, best_quotes, coverage
-from groundup.retrieve.generation import Drafts, Omitted, Sentence, checking, prompted
+from groundup.retrieve.cite import Quote, best_quotes
+from groundup.retrieve.evidence import evidence
+from groundup.retrieve.generation import Drafts, Omitted, Sentence, checked, prompted
+from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.search import Group, Keep, every, find, idf, question_terms, term_weights
-from groundup.retrieve.terms import terms
+from groundup.retrieve.search import Keep, Ranking, every, find, is_current
+
+if TYPE_CHECKING:
+    from groundup.retrieve.vectors import Vectors
 
 NOT_FOUND = "Not found in your documents."
 PASSAGES, MAX_TOKENS = 5, 128
-# The share of a question's weight that the best passage must have, chosen on half of SQuAD's questions (docs/retrieve.md); the nats a token that a
-# passage must give a sentence: not measured on a set.
-MIN_COVERAGE, MIN_SUPPORT = 0.5, 0.2
+# The nats a token that a passage must give a sentence: 29 of 30 with the right answer have it, and 32 of 37 others (docs/retrieve.md, "Answers").
+MIN_SUPPORT = 0.2
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class AskConfig:
 
     passages: int = PASSAGES
     """How many passages are read."""
-    min_coverage: float = MIN_COVERAGE
-    """The share of the question that the best passage must have; 0: any passage will do."""
+    min_evidence: float | None = None
+    """What must speak for the best passage, 0 to 1 (`evidence.py`); 0: any passage will do; None: the usual of the ranking."""
     min_support: float = MIN_SUPPORT
     """How much more probable a passage must make a model's sentence, in nats a token."""
     max_tokens: int = MAX_TOKENS
@@ -45,7 +48,7 @@ class AskConfig:
 
     def __post_init__(self) -> None:
         require(1 <= self.passages <= 50, "The number of passages", self.passages, "1 to 50")
-        require(0 <= self.min_coverage <= 1, "The share of the question", self.min_coverage, "0 to 1")
+        require(0 <= (self.min_evidence or 0) <= 1, "The evidence", self.min_evidence, "0 to 1")
         require(self.max_tokens >= 1, "The number of tokens", self.max_tokens, "at least 1")
 
 
@@ -56,8 +59,8 @@ class Answer:
     question: str
     found: bool
     """Whether the documents hold an answer."""
-    coverage: float
-    """The share of the question's weight that the best passage has."""
+    evidence: float
+    """What speaks for the best passage, 0 to 1 (`evidence.py`)."""
     quotes: tuple[Quote, ...]
     sentences: tuple[Sentence, ...]
     omitted: tuple[Omitted, ...]
@@ -83,7 +86,7 @@ class Answer:
         return {
             "question": self.question,
             "found": self.found,
-            "coverage": self.coverage,
+            "evidence": self.evidence,
             "answer": self.text,
             "quotes": [each.to_plain() for each in self.quotes],
             "sentences": [vars(each) for each in self.sentences],
@@ -93,14 +96,19 @@ class Answer:
         }
 
 
+# Marks that turn the direction of the characters behind them, which would be the number of the source, too.
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 Part = Quote | Sentence | Omitted | Answer
 
 
 def part_text(part: Quote | Sentence) -> str:
-    """Return a quotation or a sentence with the number of its source; a quotation's line breaks are spaces here."""
-    if isinstance(part, Quote):
-        return f'"{" ".join(part.text.split())}" [{part.source}]'
-    return f"{part.text} [{part.source}]"
+    """Return a quotation or a sentence with the number of its source.
+
+    A quotation's line breaks are spaces here and its marks " are ', so that it can't end early; nothing turns the direction of what follows.
+    """
+    text = " ".join(_DIRECTIONS.sub("", part.text).split())
+    quoted = text.replace('"', "'")
+    return f'"{quoted}" [{part.source}]' if isinstance(part, Quote) else f"{text} [{part.source}]"
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,8 @@ class Reading:
     """What the documents hold on a question, before a model writes."""
 
     question: str
-    coverage: float
-    """The share of the question's weight that the best source has."""
+    evidence: float
+    """What speaks for the best source, 0 to 1 (`evidence.py`)."""
     sources: tuple[Passage, ...]
     about: tuple[Passage, ...]
     """The sources that are about the question; (): the documents hold no answer."""
@@ -121,53 +129,74 @@ class Reading:
         sentences = tuple(part for part in made if isinstance(part, Sentence))
         omitted = tuple(part for part in made if isinstance(part, Omitted))
         found = bool(self.quotes or sentences)
-        return Answer(self.question, found, self.coverage, self.quotes, sentences, omitted, self.sources, self.outdated)
+        return Answer(self.question, found, self.evidence, self.quotes, sentences, omitted, self.sources, self.outdated)
 
 
-def ask(index: Index, question: str, engine: Engine | None = None, config: AskConfig | None = None) -> Iterator[Part]:
+def ask(
+    index: Index | GivenPassages,
+    question: str,
+    engine: Engine | None = None,
+    config: AskConfig | None = None,
+    *,
+    rank_by: Ranking | None = None,
+    vectors: "Vectors | None" = None,
+) -> Iterator[Part]:
     """Yield the parts of an answer as they are made, and last the `Answer`. Raises ConfigError, FormatError, ModelError."""
     config = config or AskConfig()
-    reading = read(index, question, config)
+    reading = read(index, question, config, rank_by=rank_by, vectors=vectors)
     yield from reading.quotes
     made: list[Sentence | Omitted] = []
     for part in written(engine, reading, config) if engine and reading.about else ():
         yield part
         made.append(part)
-    yield reading.answer(made)
+    answer = reading.answer(made)
+    yield changed_since(index, answer) if isinstance(index, Index) else answer
 
 
-def read(index: Index, question: str, config: AskConfig, keep: Keep = every) -> Reading:
-    """Return the passages that fit a question, of those to `keep`, and their best sentences. Raises ConfigError, FormatError."""
-    found = find(index, question, config.passages, keep=keep)
-    shares, weights = coverages(index, found.passages, question)
-    share = max(shares, default=0.0)
-    is_there = bool(shares) and share >= config.min_coverage
-    about = [passage for passage, each in zip(found.passages, shares, strict=True) if each >= config.min_coverage]
-    quotes = best_quotes(found.passages, weights) if is_there else []
-    return Reading(question, share, found.passages, tuple(about), tuple(quotes), found.outdated)
+def changed_since(index: Index, answer: Answer) -> Answer:
+    """Return an answer whose `outdated` also names the cited files that were changed or deleted while it was written."""
+    sources = dict.fromkeys(
+        (source.file, source.sha256) for number in answer.cited for source in [answer.sources[number - 1]]
+    )
+    changed = [
+        file
+        for file, sha256 in sources
+        if not is_current(index, file) or (index.file_state(file) or "")[1:] != (sha256,)
+    ]
+    return replace(answer, outdated=tuple(dict.fromkeys([*answer.outdated, *changed])))
 
 
-def coverages(index: Index, passages: Sequence[Passage], question: str) -> tuple[list[float], dict[Group, float]]:
-    """Return the share of a question's weight that each passage has, 0 to 1, and the weights of its words.
+def read(
+    index: Index | GivenPassages,
+    question: str,
+    config: AskConfig,
+    keep: Keep = every,
+    *,
+    rank_by: Ranking | None = None,
+    vectors: "Vectors | None" = None,
+) -> Reading:
+    """Return the passages that fit a question, of those to `keep`, and their best sentences; with `vectors` it is known better whether they answer.
 
-    A word that no passage has weighs as one that a single passage has.
+    Raises ConfigError, FormatError.
     """
-    groups = question_terms(index, question, is_strict=True)
-    weights = term_weights(index, groups)
-    unknown = idf(1, max(1, index.passage_count)) * sum(group not in weights for group in groups)
-    counted = (Counter(terms(f"{passage.title} {passage.text}", passage.language)) for passage in passages)
-    return [coverage(weights, unknown, counts) for counts in counted], weights
+    if isinstance(index, Index):
+        found = find(index, question, config.passages, rank_by, keep)
+    else:
+        found = index.find(question, config.passages)
+    spoken = evidence(index, found.passages, question, vectors)
+    least = spoken.usual if config.min_evidence is None else config.min_evidence
+    about = [passage for passage, each in zip(found.passages, spoken.values, strict=True) if each >= least]
+    quotes = best_quotes(found.passages, spoken.weights, about) if about else []
+    return Reading(question, spoken.best, found.passages, tuple(about), tuple(quotes), found.outdated)
 
 
 def written(engine: Engine, reading: Reading, config: AskConfig) -> Iterator[Sentence | Omitted]:
     """Yield the sentences that the model writes from the sources, each checked when it is complete."""
-    given = prompted(engine, reading.question, reading.sources, reading.about, config.max_tokens)
+    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, config.max_tokens)
     if isinstance(given, Omitted):
         yield given
         return
     drafts, sampling = Drafts(), Sampling(temperature=0.0, max_tokens=given.max_tokens)
     for event in engine.complete(given.ids, sampling, given.constraint()):
         for draft in drafts.push(event):
-            *_, checked = checking(engine, given, draft, config.min_support)
-            assert checked is not None  # the last one
-            yield checked
+            yield checked(engine, given, draft, config.min_support)

@@ -10,7 +10,7 @@ from groundup.retrieve.stop_words import AFTER_HOW, STOP_WORDS, UNKNOWN, languag
 from groundup.retrieve.terms import words
 
 MIN_OWN_WORDS = 2
-# Of the turns before; a search reads the first 64 words.
+# Of the turns before; a search reads the first 256 words.
 MAX_CHARACTERS_BEFORE = 300
 
 

@@ -1,18 +1,18 @@
 """Generation: a model's own sentences from passages, each checked when it is complete. The steps are apart, so that any engine can run them.
 
-    question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents -> Drafts: whole sentences -> checking -> Sentence, Omitted
+    question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents -> Drafts: whole sentences -> checked -> Sentence, Omitted
 
 `answer.ask` runs them one after another; a server runs each between steps of the answers of others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from groundup.engine.engine import ANSWER_SHARE, Engine
 from groundup.engine.events import ChatEvent
-from groundup.retrieve.cite import missing_facts
+from groundup.retrieve.cite import Quote, fault_of, objections
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.quotes import Quotable, QuoteConstraint
+from groundup.retrieve.quotes import MARK, Quotable, QuoteConstraint
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.support import prompt_ids, supports
 
@@ -45,6 +45,8 @@ class Prompted:
 
     question: str
     passages: tuple[Passage, ...]
+    quoted: str
+    """The answer's first quotation, on one line; "": it has none."""
     numbers: tuple[int, ...]
     """Of each passage its number among the answer's sources."""
     ids: tuple[int, ...]
@@ -92,7 +94,12 @@ class Drafts:
 
 
 def prompted(
-    engine: Engine, question: str, sources: Sequence[Passage], about: Sequence[Passage], max_tokens: int
+    engine: Engine,
+    question: str,
+    sources: Sequence[Passage],
+    about: Sequence[Passage],
+    quotes: Sequence[Quote],
+    max_tokens: int,
 ) -> Prompted | Omitted:
     """Return the prompt of the sources that are `about` the question, as many as fit the model's context, the first ones first.
 
@@ -114,6 +121,7 @@ def prompted(
     return Prompted(
         question,
         tuple(given),
+        one_line(quotes[0].text) if quotes else "",
         tuple(numbers[: len(given)]),
         tuple(ids),
         quotable,
@@ -122,28 +130,51 @@ def prompted(
     )
 
 
-def checking(engine: Engine, given: Prompted, draft: Draft, min_support: float) -> Iterator[Sentence | Omitted | None]:
-    """Yield None after each pass of the model, and last the sentence with the number of the passage that supports it most, or why it is left out."""
+def checked(engine: Engine, given: Prompted, draft: Draft, min_support: float) -> Sentence | Omitted:
+    """Return a sentence with the number of the passage that supports it most, or why it is left out."""
+    allowed = citable(given, draft)
+    if isinstance(allowed, Omitted):
+        return allowed
+    passages = [given.passages[place] for place in allowed]
+    return judged(
+        given, draft, allowed, supports(engine, given.question, draft.before, draft.text, passages), min_support
+    )
+
+
+def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
+    """Return the places of the passages that have the facts and quotations of a sentence, or why it is left out."""
     sentence = draft.text
-    if not draft.is_whole:
-        yield Omitted(sentence, "was not finished")
-        return
-    if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
-        yield Omitted(sentence, "is no whole sentence")
-        return
-    missing = [missing_facts(sentence, passage) for passage in given.passages]
+    fault = fault_of(sentence) if draft.is_whole else "was not finished"
+    if one_line(sentence) in given.quoted:
+        fault = "is the first quotation"
+    if sentence in draft.before:
+        fault = "was said before"
+    if fault:
+        return Omitted(sentence, fault)
+    missing = [objections(sentence, passage, given.question) for passage in given.passages]
     allowed = [place for place, each in enumerate(missing) if not each]
     if not allowed:
         fewest = min(missing, key=lambda each: len(each))
-        yield Omitted(sentence, f"no passage has {', '.join(fewest)}")
-        return
-    found: list[float] = []
-    passages = [given.passages[place] for place in allowed]
-    for each in supports(engine, given.question, draft.before, sentence, passages):
-        found.append(each)
-        yield None
+        return Omitted(sentence, f"no passage has {', '.join(fewest)}")
+    return allowed
+
+
+def judged(
+    given: Prompted, draft: Draft, allowed: Sequence[int], found: Sequence[float], min_support: float
+) -> Sentence | Omitted:
+    """Return the sentence with the passage of `allowed` that supports it most; `found`: the support of each."""
     support, best = max(zip(found, allowed, strict=True))
     if support < min_support:
-        yield Omitted(sentence, f"no passage makes it more probable ({support:.2f} nats a token)")
-    else:
-        yield Sentence(sentence, given.numbers[best], support)
+        return Omitted(draft.text, f"no passage makes it more probable ({support:.2f} nats a token)")
+    return Sentence(marked(draft.text, given.passages[best]), given.numbers[best], support)
+
+
+def marked(sentence: str, passage: Passage) -> str:
+    """Return a sentence that the passage has word for word as the quotation that it is: its words, an order too, are the document's."""
+    is_copied = one_line(sentence) in one_line(passage.text) and MARK not in sentence.encode()
+    return f'"{sentence}"' if is_copied else sentence
+
+
+def one_line(text: str) -> str:
+    """Return a text with a single space for each run of spaces and line breaks."""
+    return " ".join(text.split())

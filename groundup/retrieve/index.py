@@ -3,49 +3,24 @@
     FOLDER/index.sqlite    sources, files, documents, passages, and the words of the passages (FTS5, which is in every Python)
 
 An index is a folder, so that vectors can stand beside the file: a matrix with a row for each passage, found by the passage's id, which is never used
-twice. The text of a document is that of its passages, joined. Reading needs no lock: a reader sees the state of the last commit (write-ahead log).
-A foreign file is checked before it is used: SQLite's own checks, the mark of an index, its version.
+twice. The text of a document is that of its passages, joined. `database.py` has the tables.
 """
 
 import json
-import os
-import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from groundup.errors import FormatError
+from groundup.retrieve.database import connect, reading, require_index
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import Passage
 
 INDEX_FILE = "index.sqlite"
-# "grup" and the version of the tables below.
-APPLICATION_ID, VERSION = 0x67727570, 1
-BUSY_TIMEOUT_S = 30.0
-
-TABLES = """
-CREATE TABLE setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE source (id INTEGER PRIMARY KEY, spec TEXT NOT NULL UNIQUE, follow_links INTEGER NOT NULL);
-CREATE TABLE file (
-    id INTEGER PRIMARY KEY, source_id INTEGER NOT NULL, place TEXT NOT NULL UNIQUE, state TEXT NOT NULL, sha256 TEXT NOT NULL, fault TEXT NOT NULL
-);
-CREATE TABLE document (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, file_id INTEGER NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL, stem TEXT NOT NULL,
-    language TEXT NOT NULL
-);
-CREATE INDEX document_of_file ON document (file_id);
-CREATE TABLE passage (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL, start INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL
-);
-CREATE INDEX passage_of_document ON passage (document_id);
-CREATE TABLE language (code TEXT PRIMARY KEY, passages INTEGER NOT NULL, terms INTEGER NOT NULL) WITHOUT ROWID;
-"""
-# Terms with spaces between are its words; "+" and "#" are of C++ and C#.
-WORDS = """CREATE VIRTUAL TABLE words USING fts5 (text, title, content='', tokenize="ascii tokenchars '+#'")"""
-VOCABULARY = "CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row)"
+# Where an index has vectors (see `vectors.py`).
+VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
 _PASSAGES = """
 SELECT passage.id, passage.text, passage.title, document.name, document.address, file.place, file.sha256, passage.start,
     document.language, document.id
@@ -202,43 +177,3 @@ def passage_of(row: tuple[Any, ...]) -> Passage:
     inner = text.strip()
     start += len(text) - len(text.lstrip())
     return Passage(id, inner, title, name, address, place, sha256, start, start + len(inner), language, document)
-
-
-def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Open the file; a reader of a folder that it can't write sees it as it is."""
-    mode = "rw" if not read_only else "ro" if os.access(file.parent, os.W_OK) else "ro&immutable=1"
-    uri = f"{file.absolute().as_uri()}?mode={mode}"
-    database = sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S, cached_statements=256
-    )
-    database.execute("PRAGMA trusted_schema = OFF")
-    database.execute("PRAGMA cache_size = -65536")  # 64 MB
-    return database
-
-
-def create(database: sqlite3.Connection) -> None:
-    """Make the tables of an empty file."""
-    database.execute("PRAGMA journal_mode = WAL")
-    marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-    database.executescript(f"BEGIN IMMEDIATE; {TABLES} {WORDS}; {VOCABULARY}; {marks} COMMIT;")
-
-
-def require_index(database: sqlite3.Connection, file: Path) -> None:
-    """Raise FormatError unless the file is an index of this version."""
-    mark, version = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-    if mark != APPLICATION_ID:
-        raise FormatError(file, "application_id", "is not that of an index of groundup")
-    if version != VERSION:
-        fix = "Make the index again with this version: groundup index DOCS --out NEW."
-        raise FormatError(file, "user_version", f"is {version}, this version of groundup reads {VERSION}", fix=fix)
-
-
-@contextmanager
-def reading(file: Path) -> Iterator[None]:
-    """Turn SQLite's errors about a damaged or foreign file into a FormatError."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.ProgrammingError):
-            raise
-        raise FormatError(file, "SQLite", f"can't be read ({error})") from error

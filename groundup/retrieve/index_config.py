@@ -26,4 +26,4 @@ class IndexConfig:
     @property
     def options(self) -> SourceOptions:
         """How files are read; whatever rows they have, they are texts here."""
-        return SourceOptions(self.text_column, encoding=self.encoding, wanted=LAYOUTS)
+        return SourceOptions(self.text_column, encoding=self.encoding, wanted=LAYOUTS, headings=True)

@@ -103,7 +103,7 @@ def _sections(text: str, max_tokens: int, count: Counter) -> Iterator[Piece]:
     start = tokens = 0
     title, has_body = "", False
     for begin, end in _blocks(text):
-        level, heading = _heading(text[begin:end])
+        level, heading, rest = heading_of(text[begin:end])
         size = count(text[begin:end])
         is_break = bool(heading) and has_body and (level < _LINE_LEVEL or tokens >= MIN_SECTION_SHARE * max_tokens)
         if is_break or (tokens + size > max_tokens and has_body):
@@ -113,7 +113,7 @@ def _sections(text: str, max_tokens: int, count: Counter) -> Iterator[Piece]:
             headings = {each: name for each, name in headings.items() if each < level} | {level: heading}
         if not has_body:
             title = " > ".join(headings.values())[:MAX_TITLE_CHARACTERS]
-        tokens, has_body = tokens + size, has_body or not heading
+        tokens, has_body = tokens + size, has_body or bool(rest)
     yield Piece(start, len(text), title)
 
 
@@ -131,16 +131,15 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
-def _heading(block: str) -> tuple[int, str]:
-    """Return the level and the text of a heading at the beginning of a block; "" where there is none."""
-    block = block.lstrip()
+def heading_of(block: str) -> tuple[int, str, str]:
+    """Return the level and the text of a heading at the beginning of a block, "" where there is none, and the rest of the block."""
+    block = block.strip()
     if found := _HASHES.match(block):
-        return len(found[1]), found[2].strip().rstrip("#").strip()
+        return len(found[1]), found[2].strip().rstrip("#").strip(), block[found.end() :].strip()
     if found := _UNDERLINED.match(block):
-        return 1 if found[2][0] == "=" else 2, found[1].strip()
-    line = block.rstrip()
-    stands_alone = _LINE.match(line) and not line.endswith(_ENDS_LIKE_A_SENTENCE) and len(line.split()) <= 12
-    return (_LINE_LEVEL, line) if stands_alone and (line[0].isupper() or line[0].isdigit()) else (0, "")
+        return 1 if found[2][0] == "=" else 2, found[1].strip(), block[found.end() :].strip()
+    stands_alone = _LINE.match(block) and not block.endswith(_ENDS_LIKE_A_SENTENCE) and len(block.split()) <= 12
+    return (_LINE_LEVEL, block, "") if stands_alone and (block[0].isupper() or block[0].isdigit()) else (0, "", block)
 
 
 def _divided(text: str, section: Piece, max_tokens: int, count: Counter) -> Iterator[Piece]:

@@ -8,6 +8,7 @@ The constraint works on bytes, since a token may hold a part of a character, or 
 the mark " itself: where a passage has one, no quotation runs across it. Apostrophes (' and ’) are letters here, not marks.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -20,6 +21,7 @@ from groundup.tokenizer.fast import Tokenizer
 MARK = b'"'
 # Unicode's Quotation_Mark but ", ' and ’ (which are also apostrophes), and the doubled forms of typewriters and TeX.
 OTHER_MARKS = tuple(mark.encode() for mark in [*"«»‘‚‛“”„‟‹›⹂「」『』〝〞〟﹁﹂﹃﹄＂＇｢｣", "''", "``", "’’"])
+_OTHER_MARK = re.compile(b"|".join(map(re.escape, OTHER_MARKS)))
 _BEGINNINGS = sorted({mark[:length] for mark in OTHER_MARKS for length in range(1, len(mark))}, key=len, reverse=True)
 
 
@@ -52,10 +54,17 @@ class Quotable:
         """The mask right after an opening mark, which is the same in every answer."""
         return inside_mask(self, self.starts, opened=True)
 
+    def prepare(self) -> None:
+        """Make the masks that every answer needs, where they are not to be made in the midst of it."""
+        self.outside_mask(b"")
+        _ = self.first_mask
+
     def outside_mask(self, tail: bytes) -> Bool[Tensor, " V"]:
         """Return the mask outside of quotations, where the answer ends with `tail`, the beginning of another mark or nothing."""
         if tail not in self._outside:
-            allowed = [bool(token) and State(tail).after(self, token) is not None for token in self.tokens]
+            allowed = [bool(token) and not _OTHER_MARK.search(tail + token) for token in self.tokens]
+            for id in self.marked:
+                allowed[id] = State(tail).after(self, self.tokens[id]) is not None
             self._outside[tail] = torch.tensor(allowed) | self.control
         return self._outside[tail]
 

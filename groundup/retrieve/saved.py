@@ -16,11 +16,12 @@ from groundup.errors import FormatError, GroundupError
 from groundup.files import read_json, sha256_file, write_json
 from groundup.retrieve.answer import Answer
 from groundup.retrieve.doc_files import doc_files, read_documents
+from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.index_config import IndexConfig
 from groundup.tokenizer.spec import well_formed
 
-FORMAT, VERSION = "groundup answer", 1
+FORMAT, VERSION = "groundup answer", 2
 AS_CITED, CHANGED, GONE, NOT_AS_CITED, ELSEWHERE = "as cited", "changed since", "gone", "not as cited", "elsewhere"
 
 
@@ -36,14 +37,14 @@ class CheckedSource:
     """What differs, or ""."""
 
 
-def saved_plain(answer: Answer, index: Index) -> dict[str, Any]:
+def saved_plain(answer: Answer, index: Index | GivenPassages) -> dict[str, Any]:
     """Return an answer as it is saved; of the sources those that are cited."""
     plain = answer.to_plain()
     plain["sources"] = [each for each in plain["sources"] if each["number"] in answer.cited]
     return {"format": FORMAT, "version": VERSION, "reading": vars(index.config), **plain}
 
 
-def save_answer(answer: Answer, index: Index, path: Path) -> None:
+def save_answer(answer: Answer, index: Index | GivenPassages, path: Path) -> None:
     """Write an answer. Raises DiskError."""
     write_json(path, saved_plain(answer, index))
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 from groundup.errors import require
 from groundup.files import sha256_file
@@ -36,7 +37,7 @@ TITLE_WEIGHT = 0.5
 PAIR_WEIGHT, COVERAGE_POWER = 1.0, 0.5
 MAX_RESULTS = 1000
 # A question's words, at most; of a long text that is searched with, the first.
-MAX_WORDS = 64
+MAX_WORDS = 256
 # FTS5 takes about a microsecond for each match.
 MAX_MATCHES = 25_000
 CANDIDATES = 100
@@ -53,6 +54,18 @@ class Found:
     """Best first."""
     outdated: tuple[str, ...] = ()
     """Files of passages that were left out, since they were changed or deleted after they were read."""
+
+
+class WordStatistics(Protocol):
+    """How often words are in passages: an `Index`, or what takes its place."""
+
+    @property
+    def languages(self) -> dict[str, int]: ...
+
+    @property
+    def passage_count(self) -> int: ...
+
+    def passages_with(self, term: str) -> int: ...
 
 
 Ranking = Callable[[Index, str, int], list[tuple[int, float]]]
@@ -105,7 +118,7 @@ def is_current(index: Index, file: str) -> bool:
         return False
 
 
-def question_terms(index: Index, query: str, *, is_strict: bool = False) -> list[Group]:
+def question_terms(index: WordStatistics, query: str, *, is_strict: bool = False) -> list[Group]:
     """Return the terms of each word of a question that says what it is about, in order.
 
     Left out are words that ask; with `is_strict` all words of grammar. If nothing else is there, they stay.
@@ -146,7 +159,7 @@ def bm25(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
     return sorted(scored, key=lambda each: (-each[1], each[0]))[:limit]
 
 
-def term_weights(index: Index, groups: Sequence[Group]) -> dict[Group, float]:
+def term_weights(index: WordStatistics, groups: Sequence[Group]) -> dict[Group, float]:
     """Return the idf of each group of terms that occurs in the index."""
     total = index.passage_count
     counts = {group: sum(map(index.passages_with, group)) for group in groups}

@@ -1,6 +1,7 @@
 """Sentences of a text, as spans: by punctuation and by structure, with the usual abbreviations.
 
-A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list.
+A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list. A row of
+a table is one, and so is a short line before a line that begins like a sentence (a heading in the text of a PDF, a line of an address).
 """
 
 import re
@@ -13,6 +14,7 @@ _END = re.compile(
     r"""|[。！？｡]++[」』”’）]*+"""
     r"""|(?<=[^\s])(?=[ \t\r]*\n[ \t\r]*\n)"""  # a blank line
     r"""|(?<=[^\s])(?=\s*\n[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])"""  # an item of a list
+    r"""|(?<=[^\s])(?=[ \t\r]*\n[ \t]*\|)|(?<=\|)(?=[ \t\r]*\n)"""  # a row of a table
     r"""|(?<=[^\s])(?=\s*\n#{1,6}[ \t])|(?m:^#{1,6}[ \t].*$)"""  # a heading
 )
 _ABBREVIATED = """
@@ -21,6 +23,7 @@ gov sen rep e.g i.e a.m p.m u.s u.k u.n jan feb mar apr jun jul aug sep sept oct
 ggf evtl inkl abs mme mlle env
 """
 _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
+_SHORT_LINE = re.compile(r"([A-ZÀ-ÞΑ-ΩА-Я\d][^\n|]{0,48}[^\s,;:\-|])[ \t\r]*\n[ \t]*(?=[A-ZÀ-ÞΑ-ΩА-Я\d])")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]+\Z")
 
 
@@ -30,8 +33,10 @@ def sentence_spans(text: str) -> Iterator[TextSpan]:
     >>> [text[a:b] for text in ["Dr. Lee came at 5 p.m. on Monday. He left."] for a, b in sentence_spans(text)]
     ['Dr. Lee came at 5 p.m. on Monday.', 'He left.']
     """
-    start = 0
+    start, has_rows = 0, "|" in text
     for found in _END.finditer(text):
+        if found[0] and has_rows and _is_in_row(text, found.start()):
+            continue
         if found[0].startswith(".") and _is_abbreviation(
             text[max(start, found.start() - 20) : found.start()], found[0]
         ):
@@ -39,6 +44,11 @@ def sentence_spans(text: str) -> Iterator[TextSpan]:
         yield from _trimmed(text, start, found.end())
         start = found.end()
     yield from _trimmed(text, start, len(text))
+
+
+def _is_in_row(text: str, place: int) -> bool:
+    line = text.rfind("\n", 0, place) + 1
+    return text[line : line + 80].lstrip().startswith("|")
 
 
 def _is_abbreviation(before: str, mark: str) -> bool:
@@ -54,5 +64,9 @@ def _is_abbreviation(before: str, mark: str) -> bool:
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[TextSpan]:
     piece = text[start:end]
-    if piece.strip():
-        yield start + len(piece) - len(piece.lstrip()), end - (len(piece) - len(piece.rstrip()))
+    start, end = start + len(piece) - len(piece.lstrip()), end - (len(piece) - len(piece.rstrip()))
+    while start < end and (line := _SHORT_LINE.match(text, start, end)):
+        yield start, line.end(1)
+        start = line.end()
+    if start < end:
+        yield start, end

@@ -15,8 +15,9 @@ from pathlib import Path
 from groundup.data.reading.source_files import PIN, Source, readable_suffixes
 from groundup.data.reading.source_report import SourceReport
 from groundup.errors import ConfigError, DataError, GroundupError
+from groundup.files import disk_errors
 from groundup.locks import only_one
-from groundup.progress import Progress
+from groundup.progress import Progress, Silent
 from groundup.retrieve.doc_files import DocFile, doc_files, read_documents
 from groundup.retrieve.index import INDEX_FILE
 from groundup.retrieve.index_config import IndexConfig
@@ -25,6 +26,8 @@ from groundup.retrieve.terms import analysis, language_of_text
 from groundup.retrieve.writer import IndexWriter, KnownFile, writing
 from groundup.tokenizer.spec import well_formed
 
+# Files of the index's own that are read as its documents (`integrations.langchain_vector_store`); all others in its folder are not.
+DOCUMENTS = "documents"
 CHANGED_WHILE_READ = "was changed while it was read"
 SHOWN_FAULT_CHARACTERS = 300
 
@@ -60,6 +63,14 @@ def update_index(
             update.bring_up_to_date(source)
     update.report.elapsed_s = time.monotonic() - started
     return update.report
+
+
+def make_index(folder: Path, config: IndexConfig) -> None:
+    """Make an index without documents. Raises DiskError, FormatError, ConfigError for one that is there and has another config."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with only_one(folder), writing(folder / INDEX_FILE) as writer:
+        _Update(writer, folder.absolute(), Silent()).prepare(config)
 
 
 def _absolute(source: Source) -> Source:
@@ -111,7 +122,7 @@ class _Update:
     def bring_up_to_date(self, source: Source) -> None:
         """Read what is new or changed of a source, take out what is gone."""
         try:
-            listed = [file for file in doc_files(source, SourceReport()) if not self._is_own(file)]
+            listed = [file for file in doc_files(source, SourceReport()) if not self._is_own(file, source)]
         except DataError as error:
             self._progress.say(f"{error.message} Its documents are taken out of the index.")
             listed = []
@@ -129,9 +140,10 @@ class _Update:
                     self.report.files_removed += 1
                     self._writer.commit_now_and_then()
 
-    def _is_own(self, file: DocFile) -> bool:
+    def _is_own(self, file: DocFile, source: Source) -> bool:
         """Whether a file is of the index itself, which may be in the folder of the documents."""
-        return file.entry is not None and Path(file.place).is_relative_to(self._folder)
+        inside = file.entry is not None and Path(file.place).is_relative_to(self._folder)
+        return inside and source.spec != str(self._folder / DOCUMENTS)
 
     def _update_file(self, file: DocFile, source_id: int, known: KnownFile | None) -> None:
         """Read a file unless it is unchanged; what can't be read is kept with the reason."""

@@ -10,10 +10,11 @@ passage without a row by its words alone.
 
     mixture(P) = BM25(P) / highest BM25 + w cosine(P)        of the best by either
 
-Fusion of ranks (Cormack et al. 2009) gives every ranking the same say, and loses to plain BM25 at the first place; so scores are added. w is not
-chosen on data yet (`benchmarks/retrieve_vectors.py` does so on half of SQuAD's questions); until then the mixture is made where it is asked for.
+Fusion of ranks (Cormack et al. 2009) gives every ranking the same say, and loses to plain BM25 at the first place; so scores are added. w has the
+highest MRR on the even questions of SQuAD (`benchmarks/retrieve_vectors.py`); from 0.75 to 4 it differs by 0.005.
 """
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,12 +31,11 @@ from groundup.errors import FormatError, ModelError
 from groundup.files import atomic_file, disk_errors, read_json, write_bytes, write_json
 from groundup.locks import only_one
 from groundup.progress import Progress
-from groundup.retrieve.index import Index
+from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import CANDIDATES, Ranking, bm25, question_terms, score, term_weights
 from groundup.weights.hf_families import KIND_NAMES
 
-FOLDER, ABOUT_FILE = "vectors", "vectors.json"
 # What an encoder is known by: its vector of this sentence.
 PROBE = "The quick brown fox jumps over the lazy dog."
 # 16-bit weights give a cosine of 0.9999 with float32 ones; another encoder's is far lower.
@@ -44,7 +44,7 @@ SAME_COSINE = 0.99
 TOGETHER = 128
 # Rows that are multiplied at once: 25 MB of 384 numbers.
 BLOCK_ROWS = 16_384
-WEIGHT = 1.0
+WEIGHT = 1.25
 Vector = Float[np.ndarray, " C"]
 Rows = Float[np.ndarray, "N C"]
 Ids = Int[np.ndarray, " N"]
@@ -82,7 +82,7 @@ class About:
 
     def write(self) -> None:
         """Write vectors.json, atomically."""
-        write_json(self.place / ABOUT_FILE, {"model": self.model, "probe": list(self.probe), "number": self.number})
+        write_json(self.place / VECTORS_FILE, {"model": self.model, "probe": list(self.probe), "number": self.number})
 
     def mapped(self) -> tuple[Rows, Ids]:
         """Return the rows, mapped, and their ids."""
@@ -95,7 +95,7 @@ class About:
 
 def about(folder: Path) -> About | None:
     """Return which encoder made the vectors of the index in `folder`; None: it has none. Raises FormatError."""
-    file = folder / FOLDER / ABOUT_FILE
+    file = folder / VECTORS_FOLDER / VECTORS_FILE
     if not file.exists():
         return None
     match read_json(file):
@@ -116,11 +116,11 @@ def require_same(known: About, probe: Vector, model: str) -> None:
 def make_vectors(folder: Path, embed: Embed, model: str, *, progress: Progress) -> int:
     """Make the vectors of all passages that have none, by an encoder called `model`; return how many. Raises ModelError, DiskError, FormatError."""
     probe = embed([PROBE])[0]
-    with Index(folder) as index, only_one(folder / FOLDER):
+    with Index(folder) as index, only_one(folder / VECTORS_FOLDER):
         known = about(folder)
         if known is None:
             address = str(Path(model).resolve()) if os.path.exists(model) else model
-            known = About(folder / FOLDER, address, tuple(map(float, probe)))
+            known = About(folder / VECTORS_FOLDER, address, tuple(map(float, probe)))
             known.write()
         require_same(known, probe, model)
         live = np.array([row[0] for row in index.rows("SELECT id FROM passage ORDER BY id")], dtype=np.int64)
@@ -201,8 +201,18 @@ class Vectors:
     def __init__(self, known: About, embed: Embed) -> None:
         """Raises ModelError where `embed` is of another encoder."""
         require_same(known, embed([PROBE])[0], "the model given")
-        self.embed = embed
+        self.known, self.embed = known, embed
         self.rows, self.ids = known.mapped()
+
+    def current(self) -> "Vectors":
+        """Return these vectors with the rows that were made since. Raises FormatError."""
+        now = about(self.known.place.parent)
+        if now is None or (now.number == self.known.number and now.count == len(self.ids)):
+            return self
+        newer = copy.copy(self)
+        newer.known = now
+        newer.rows, newer.ids = now.mapped()
+        return newer
 
     def nearest(self, query: Vector, limit: int) -> list[tuple[int, float]]:
         """Return (passage's id, cosine) of the rows nearest to a vector, best first."""
@@ -223,9 +233,22 @@ class Vectors:
         ]
         return {int(id): float(self.rows[row] @ query) for id, row in found}
 
+    def rows_of(self, passages: Sequence[Passage]) -> Rows:
+        """Return the rows of passages; those that have none yet are made."""
+        places = np.searchsorted(self.ids, [each.id for each in passages])
+        known = [at < len(self.ids) and self.ids[at] == each.id for at, each in zip(places, passages, strict=True)]
+        missing = [text_of(each) for each, is_known in zip(passages, known, strict=True) if not is_known]
+        made = iter(self.embed(missing) if missing else ())
+        pairs = zip(places, known, strict=True)
+        return np.stack([self.rows[at] if is_known else next(made) for at, is_known in pairs])
+
     def ranking(self, index: Index, query: str, limit: int) -> list[tuple[int, float]]:
         """Rank passages by their cosine to the question alone (a `search.Ranking`)."""
-        near = self.nearest(self.embed([query])[0], 2 * limit)  # at most half are gone
+        return self.there(index, self.embed([query])[0], limit)
+
+    def there(self, index: Index, query: Vector, limit: int) -> list[tuple[int, float]]:
+        """Return `nearest` of the passages that the index still has."""
+        near = self.nearest(query, 2 * limit)  # at most half are gone
         there = {passage.id for passage in index.passages([id for id, _ in near])}
         return [each for each in near if each[0] in there][:limit]
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from groundup.errors import DiskError, FormatError
 from groundup.files import disk_errors, no_room
-from groundup.retrieve.index import WORDS, connect, create, reading, require_index
+from groundup.retrieve.database import WORDS, connect, create, reading, require_index
 from groundup.retrieve.passages import Piece
 from groundup.retrieve.terms import analysis, terms_of_each
 

@@ -6,5 +6,6 @@
     a question -> perplexity/, documents.py -> `sourced_answers.py`: an index of `indexes.py`, the same engine, checks -> an answer with sources
 
 `server.py` carries out this path; `model_registry.py` maps names to models, `loaded_models.py` holds those in memory, `app.py` has the routes.
-Begin reading with `requests.py`. Guard, limits and headers are in the package `http`.
+`local_server.py` is the same without a socket, for a program in the same process. Begin reading with `requests.py`. Guard, limits and headers are in
+the package `http`.
 """

@@ -108,7 +108,7 @@ def _done(answer: Answer, made: SourcedAnswer) -> dict[str, Any]:
         "answer": answer.text,
         "cited": answer.cited,
         "question": answer.question,
-        "coverage": answer.coverage,
+        "evidence": answer.evidence,
         "outdated": len(answer.outdated),
         "prompt_tokens": made.last_event.prompt_tokens,
         "completion_tokens": made.last_event.completion_tokens,

@@ -34,11 +34,12 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 # One text or several.
 Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 B = TypeVar("B", bound=Body)
+M = TypeVar("M", bound=BaseModel)
 
 
 def with_sampling_rules(
-    base: type[B], *, names: Mapping[str, str] = {}, limits: Mapping[str, Mapping[str, Any]] = {}
-) -> type[B]:
+    base: type[M], *, names: Mapping[str, str] = {}, limits: Mapping[str, Mapping[str, Any]] = {}
+) -> type[M]:
     """Return `base` with an optional field for each rule of `Sampling`: by its name in `names` or its own, within its `limits` if it has any."""
     definitions: dict[str, Any] = {}
     for name in RULES:

@@ -5,24 +5,32 @@ take those that other requests wait for. No path of this machine goes to a clien
 """
 
 import asyncio
+import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.errors import FormatError
+from groundup.progress import Progress
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.search import is_current
+from groundup.retrieve.vectors import Vectors
 from groundup.serve.requests import RequestError
+from groundup.serve.worker import Worker
 
 T = TypeVar("T")
 THREADS = 2
 SUFFIX = ".index"
 # Of a longer document, the part around a passage is sent.
 WINDOW_CHARACTERS = 200_000
+log = logging.getLogger(__name__)
 
 
 class ServedIndexes:
@@ -32,10 +40,20 @@ class ServedIndexes:
         """Raises FormatError for what is no index, or is damaged."""
         self._paths = dict(paths)
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
+        self._vectors: dict[str, Vectors] = {}
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="search")
         for name in self._paths:
             self._current(name).counts()
+
+    def open_vectors(self, worker: Worker, progress: Progress) -> None:
+        """Open the vectors of the indexes that have some, so that they are searched by both; an encoder computes in the worker's thread."""
+        for name, path in self._paths.items():
+            found = worker.result(lambda path=path: vectors_for(AUTO, path, "cpu", progress))  # type: ignore[misc]
+            if found is not None:
+                embed = found.embed
+                found.embed = lambda texts, embed=embed: worker.result(lambda: embed(texts))  # type: ignore[misc]
+                self._vectors[name] = found
 
     @property
     def names(self) -> list[str]:
@@ -53,13 +71,32 @@ class ServedIndexes:
         return name
 
     async def use(self, name: str, work: Callable[[Index], T]) -> T:
-        """Return the result of `work` with an index, in a thread. Raises what it raises, FormatError for a damaged index."""
+        """Return the result of `work` with an index, in a thread. Raises what it raises, RequestError (500) for an index that can't be read."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
+        try:
+            return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
+        except FormatError as error:
+            log.error("the index %s: %s", name, error)
+            message = f"index \"{name}\" can't be read now; the server's log says why"
+            raise RequestError(message, status=500, param="index") from error
+
+    async def search(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
+        """Return the result of `work` with an index and its vectors, in a thread. Raises what it raises, FormatError for a damaged index."""
+
+        def searched(index: Index) -> T:
+            if name in self._vectors:
+                self._vectors[name] = self._vectors[name].current()
+            return work(index, self._vectors.get(name))
+
+        return await self.use(name, searched)
 
     async def entries(self) -> list[dict[str, Any]]:
-        """Return what each index holds."""
-        return [await self.use(name, lambda index, name=name: entry(name, index)) for name in self.names]  # type: ignore[misc]
+        """Return what each index holds; one that can't be read now, as while it is made anew, is left out."""
+        found = []
+        for name in self.names:
+            with contextlib.suppress(RequestError):
+                found.append(await self.use(name, partial(entry, name)))
+        return found
 
     def _current(self, name: str) -> Index:
         """Return the open index; opened again where another one was made in its place. Raises FormatError."""

@@ -29,6 +29,7 @@ from groundup.model.lora import shared_copy
 from groundup.serve.model_registry import ModelInfo, determinism_note
 from groundup.serve.requests import FOREVER_S, RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
+from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import with_adapter
 from groundup.weights.model_io import OpenModel
 from groundup.weights.verify import ADAPTER_WEIGHTS, verify_covered
@@ -60,6 +61,11 @@ class LoadedModel:
     users: int = 0
     keep_s: float = 0.0
     used_at: float = field(default_factory=time.monotonic)
+
+    def tokenizer(self, template: str = "") -> Tokenizer:
+        """Return its tokenizer, with another chat template if one is given."""
+        own = self.opened.require_tokenizer()
+        return own.with_template(template) if template else own
 
     @functools.cached_property
     def grammars(self) -> Grammars:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groundup.config import build_config
 from groundup.engine.precision import PrecisionChoice
@@ -26,6 +26,7 @@ from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import MANIFEST, inside, read_json, safe_name, sha256_file, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
+from groundup.serve.general_tools import ToolSetting, ToolSupport, tool_support
 from groundup.serve.requests import Options, RequestError, no_such_model
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tools import call_format
@@ -54,12 +55,17 @@ class ModelInfo:
     """64 hexadecimal digits that change when the model does."""
     parameters: int
     license: str
-    calls_tools: bool
-    """Whether its chat template supports tools, in a call format that can be parsed."""
+    tools: ToolSupport
+    """How it calls tools."""
     chats: bool
     """Whether it is a chat model; a base model only continues texts."""
     base: Path | None = None
     """Of an adapter, the model whose weights it changes."""
+
+    @property
+    def use(self) -> Literal["chat", "base", "classifier", "encoder"]:
+        """What it is for: its kind, of a language model whether it chats."""
+        return self.kind if self.kind != "language" else "chat" if self.chats else "base"
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -68,10 +74,10 @@ class ModelInfo:
             return ("classification",)
         if self.kind == "encoder":
             return ("embedding",)
-        return ("completion", "embedding", *(("tools",) if self.calls_tools else ()))
+        return ("completion", "embedding", *(("tools",) if self.tools in ("template", "general") else ()))
 
 
-def read_model_info(name_or_path: str | Path, base: Path | None = None) -> ModelInfo:
+def read_model_info(name_or_path: str | Path, base: Path | None = None, tools: ToolSetting = "forced") -> ModelInfo:
     """Return the facts about a model, of an adapter with `base` or the one that it names.
 
     Raises ModelError (missing or incomplete) and FormatError (damaged).
@@ -96,7 +102,7 @@ def read_model_info(name_or_path: str | Path, base: Path | None = None) -> Model
         digest=_digest(path, files),
         parameters=parameter_count(summary.config, num_labels=len(summary.labels)).total,
         license=texts.license,
-        calls_tools=call_format(texts.chat_template) is not None,
+        tools=tool_support(tools, has_template=call_format(texts.chat_template) is not None, chats=texts.chats),
         chats=texts.chats,
         base=base if adapts else None,
     )
@@ -154,6 +160,8 @@ class ModelAlias:
     messages: tuple[Message, ...] = ()
     options: Options = field(default_factory=Options)
     license: str = ""
+    template: str = ""
+    """A chat template in place of the model's; "": its own."""
     created: str = ""
     """When a client created it (RFC 3339)."""
 
@@ -172,15 +180,19 @@ class ModelRegistry:
     """The table of names. It reads files, so it is used outside of the event loop, by several threads at once."""
 
     def __init__(
-        self, models: Mapping[str, Path], folder: Path | None = None, bases: Mapping[str, Path] | None = None
+        self,
+        models: Mapping[str, Path],
+        folder: Path | None = None,
+        bases: Mapping[str, Path] | None = None,
+        tools: ToolSetting = "forced",
     ) -> None:
-        """`models`: name -> path; `bases`: name of an adapter -> its base.
+        """`models`: name -> path; `bases`: name of an adapter -> its base; `tools`: which models get tools.
 
         Raises ModelError or FormatError for an unusable model, ConfigError for an invalid name.
         """
-        self.folder, bases = folder, bases or {}
+        self.folder, self.tools, bases = folder, tools, bases or {}
         self._info: dict[str, ModelInfo] = {
-            full_name(name): read_model_info(path, bases.get(name)) for name, path in models.items()
+            full_name(name): read_model_info(path, bases.get(name), tools) for name, path in models.items()
         }
         self._aliases: dict[str, ModelAlias] = {}
         self._hidden: set[str] = set()
@@ -232,8 +244,12 @@ class ModelRegistry:
         return name if name in known else next((each for each in known if each.lower() == name.lower()), name)
 
     def info(self, alias: ModelAlias) -> ModelInfo:
-        """Return the facts about the alias's model."""
-        return self._info[alias.base]
+        """Return the facts about the alias's model, with the alias's chat template where it has one."""
+        info = self._info[alias.base]
+        if not alias.template or info.kind != "language":
+            return info
+        has_tools = call_format(alias.template) is not None
+        return replace(info, chats=True, tools=tool_support(self.tools, has_template=has_tools, chats=True))
 
     def copy(self, source: str, destination: str) -> None:
         """Add an alias. Raises RequestError: 404 for an unknown source, 400 for an invalid name."""
@@ -278,7 +294,7 @@ class ModelRegistry:
             if name in self._info or entry.name.startswith(".") or not is_model:
                 continue
             try:
-                self._info[name] = read_model_info(inside(self.folder, entry.name))  # type: ignore[arg-type]
+                self._info[name] = read_model_info(inside(self.folder, entry.name), tools=self.tools)  # type: ignore[arg-type]
             except GroundupError:
                 continue
 

@@ -157,9 +157,8 @@ def menu(listed: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[dict[str, Any]]
     """Return one entry for each model: chat models, then base models, then classifiers, each in the order of `listed`."""
     entries = []
     for alias, info in listed:
-        kind = info.kind if info.kind != "language" else "chat" if info.chats else "base"
         own = {name: value for name in CHAT_SAMPLING if (value := getattr(alias.options, name)) is not None}
         sampling = {**chat_sampling(info.path), **own}
         capabilities = list(info.capabilities)
-        entries.append({"name": alias.name, "kind": kind, "capabilities": capabilities, "sampling": sampling})
+        entries.append({"name": alias.name, "kind": info.use, "capabilities": capabilities, "sampling": sampling})
     return sorted(entries, key=lambda entry: KINDS.index(entry["kind"]))

@@ -15,9 +15,20 @@ from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.http.limits import Limits
+from groundup.serve.context import continued_ids
+from groundup.serve.general_tools import GENERAL, with_general_tools
 from groundup.serve.messages import with_call_format
 from groundup.serve.model_registry import ModelAlias, ModelInfo
-from groundup.serve.requests import GenerateRequest, Options, Prompt, RequestError, TextPrompt, TokenPrompt, unsupported
+from groundup.serve.requests import (
+    ContinuedPrompt,
+    GenerateRequest,
+    Options,
+    Prompt,
+    RequestError,
+    TextPrompt,
+    TokenPrompt,
+    unsupported,
+)
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
@@ -45,8 +56,11 @@ def prepare(
     prepared = []
     for prompt in request.prompts:
         if isinstance(prompt, Conversation):
-            prompt = with_call_format(prompt, call_format(tokenizer.chat_template))
-            prompt = replace(prompt, tools=request.tools)
+            own = call_format(tokenizer.chat_template)
+            if request.tools and own is None:
+                prompt = with_general_tools(prompt, request.tools)
+            else:
+                prompt = replace(with_call_format(prompt, own), tools=request.tools)
         ids, dropped = _PromptFitter(tokenizer, context_tokens, options.max_tokens).ids(
             prompt, truncate=request.truncate
         )
@@ -65,7 +79,7 @@ def prepare(
 
 def format_of_calls(request: GenerateRequest, tokenizer: Tokenizer) -> CallFormat | None:
     """Return the format of tool calls in the answers to a request, or None when it has no tools."""
-    return call_format(tokenizer.chat_template) if request.tools else None
+    return (call_format(tokenizer.chat_template) or GENERAL) if request.tools else None
 
 
 def require_within(request: GenerateRequest, options: Options, limits: Limits) -> None:
@@ -110,6 +124,8 @@ def _expressions(schema: Any) -> Iterator[str]:
 
 
 def _characters(prompt: Prompt) -> int:
+    if isinstance(prompt, ContinuedPrompt):
+        return len(prompt.ids) + _characters(prompt.conversation)
     if not isinstance(prompt, Conversation):
         return len(prompt.text if isinstance(prompt, TextPrompt) else prompt.ids)
     calls = (call for message in prompt.messages for call in message.calls)
@@ -118,7 +134,13 @@ def _characters(prompt: Prompt) -> int:
 
 def require_able(request: GenerateRequest, info: ModelInfo) -> None:
     """Raise RequestError for what this model does not support."""
-    if request.tools and "tools" not in info.capabilities:
+    if request.tools and info.tools == "forced" and not request.must_call:
+        error = unsupported(request.model, "tools")
+        raise RequestError(
+            f"{error.message} unless a call is forced (tool_choice); groundup serve --tools any allows them",
+            param="tools",
+        )
+    if request.tools and info.tools == "none":
         raise unsupported(request.model, "tools")
     if request.tools and request.constraint is not None and request.constraint.kind != "JSON schema":
         raise RequestError(
@@ -165,12 +187,12 @@ class _PromptFitter:
     def ids(self, prompt: Prompt, *, truncate: bool) -> tuple[list[int], int]:
         """Return the ids and the number of dropped messages. Raises RequestError."""
         marks_turns = {TURN_START, TURN_END} <= self.tokenizer.special.tokens.keys()
-        if isinstance(prompt, Conversation) and self.tokenizer.chat_template is None and not marks_turns:
-            if len(prompt.messages) != 1:
-                raise RequestError(
-                    "this model has no chat template: it continues a single text, and can't hold a conversation"
-                )
-            prompt = TextPrompt(prompt.messages[0].content)
+        if (
+            isinstance(prompt, Conversation | ContinuedPrompt)
+            and self.tokenizer.chat_template is None
+            and not marks_turns
+        ):
+            prompt = self._without_template(prompt)
         if not isinstance(prompt, Conversation):
             return self._fitted(self._ids_of(prompt), truncate=truncate), 0
         ids = render(prompt, self.tokenizer, add_generation_prompt=True).ids
@@ -182,12 +204,25 @@ class _PromptFitter:
         rendered, dropped = fit_conversation(prompt, self.tokenizer, self.context_tokens, self.answer_tokens)
         return (rendered.ids, dropped) if len(rendered.ids) < self.context_tokens else self._truncated(prompt)
 
-    def _ids_of(self, prompt: TextPrompt | TokenPrompt) -> list[int]:
-        if isinstance(prompt, TokenPrompt):
+    def _without_template(self, prompt: Conversation | ContinuedPrompt) -> TextPrompt | TokenPrompt:
+        """Return the prompt of a model that only continues texts. Raises RequestError."""
+        given = prompt if isinstance(prompt, Conversation) else prompt.conversation
+        if len(given.messages) != 1:
+            raise RequestError(
+                "this model has no chat template: it continues a single text, and can't hold a conversation"
+            )
+        text = given.messages[0].content
+        if isinstance(prompt, Conversation):
+            return TextPrompt(text)
+        return TokenPrompt((*prompt.ids, *self.tokenizer.encode(text, starts=self.tokenizer.starts_after(prompt.ids))))
+
+    def _ids_of(self, prompt: TextPrompt | TokenPrompt | ContinuedPrompt) -> list[int]:
+        if not isinstance(prompt, TextPrompt):
+            name = "prompt" if isinstance(prompt, TokenPrompt) else "context"
             most = self.tokenizer.vocab_size - 1
             if beyond := [id for id in prompt.ids if not 0 <= id <= most]:
-                raise RequestError(f"prompt: this model's token ids are 0 to {most}, not {beyond[0]}", param="prompt")
-            return list(prompt.ids)
+                raise RequestError(f"{name}: this model's token ids are 0 to {most}, not {beyond[0]}", param=name)
+            return list(prompt.ids) if isinstance(prompt, TokenPrompt) else continued_ids(prompt, self.tokenizer)
         ids = self.tokenizer.encode_control(prompt.text) if prompt.rendered else self.tokenizer.encode(prompt.text)
         return self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
 

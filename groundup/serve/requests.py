@@ -79,7 +79,16 @@ class TokenPrompt:
     ids: tuple[int, ...]
 
 
-Prompt = Conversation | TextPrompt | TokenPrompt
+@dataclass(frozen=True)
+class ContinuedPrompt:
+    """Messages after an earlier answer."""
+
+    ids: tuple[int, ...]
+    """The `context` of that answer (see `context.py`)."""
+    conversation: Conversation
+
+
+Prompt = Conversation | TextPrompt | TokenPrompt | ContinuedPrompt
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,10 @@ class GenerateRequest:
     """Number of alternatives for each token; 0: only the chosen token's logprob, None: no logprobs."""
     echo: bool = False
     """Begin each answer with its prompt, a text or ids; with `logprobs` the answer's last token has one too, also where it is no text."""
+    returns_context: bool = False
+    """Whether the last event of each answer has its `context`."""
+    template: str = ""
+    """A chat template in place of the model's; "": its own, or the alias's."""
     constraint: OutputConstraint | None = None
     """The constraint on answers other than tool calls; None: any text."""
     tools: tuple[Tool, ...] = ()

@@ -10,7 +10,8 @@ Every refusal happens before the first byte. A client that disconnects cancels i
 import asyncio
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -24,6 +25,7 @@ from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
 from groundup.model.heads import LanguageModel
+from groundup.serve.context import ContextRecorder
 from groundup.serve.echo import echoes
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
@@ -42,11 +44,16 @@ from groundup.serve.requests import (
     unsupported,
 )
 from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, respond
+from groundup.serve.templates import require_template
 from groundup.serve.worker import Worker
+from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.decision import decide
+from groundup.weights.formats import reader_of
 
 # Tokens that are embedded or classified between two steps of the engine: the longest delay of running answers.
 TEXTS_AT_ONCE_TOKENS = 128
+# Sentences of answers from documents that are checked at once; others wait.
+CHECKS_AT_ONCE = 2
 
 
 class Server:
@@ -67,8 +74,11 @@ class Server:
         self.worker = worker
         self.limits = limits
         self.metrics = metrics
-        # Constraints are compiled one at a time, so that they never take more than one of the threads that all requests share.
-        self._constraint_lock = asyncio.Lock()
+        # Constraints are compiled, and clients' chat templates run, one at a time, so that they never take more than one of the threads that all
+        # requests share, nor more than one process.
+        self._costly_lock = asyncio.Lock()
+        # Each check of a sentence is some answers more.
+        self.checks = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     async def read_body(self, request: HttpRequest) -> dict[str, Any]:
         """Return the JSON object of a request within the limits. Raises RequestError."""
@@ -76,9 +86,13 @@ class Server:
         require_few_messages(value, self.limits)
         return value
 
-    async def find(self, name: str, capability: str) -> tuple[ModelAlias, ModelInfo]:
-        """Return the model of a name. Raises RequestError: 404, or 400 when it lacks the capability."""
+    async def find(self, name: str, capability: str, template: str = "") -> tuple[ModelAlias, ModelInfo]:
+        """Return the model of a name, with another chat template if one is given.
+
+        Raises RequestError: 404, or 400 when it lacks the capability.
+        """
         alias = await asyncio.to_thread(self.registry.find, name)
+        alias = replace(alias, template=template or alias.template)
         info = self.registry.info(alias)
         if capability not in info.capabilities:
             raise unsupported(name, capability)
@@ -86,29 +100,45 @@ class Server:
 
     async def answer(self, request: GenerateRequest, translator: Translator, client: HttpRequest) -> Response:
         """Return the response to a request. Raises RequestError, ConfigError, DataError, ModelError when it is refused."""
+        async with contextlib.AsyncExitStack() as stack:
+            stream = await self.stream(request, stack)
+            return await respond(stream, translator, client, stack, in_pieces=request.stream)
+        raise AssertionError("unreachable")  # the stack swallows no exception
+
+    async def stream(self, request: GenerateRequest, resources: contextlib.AsyncExitStack) -> AnswerStream:
+        """Return the events of the answers; `resources` hold the model, and when closed cancel what has not ended. Raises as `answer` does."""
         timer = RequestTimer()
-        alias, info = await self.find(request.model, "completion")
+        alias, info = await self.find(request.model, "completion", request.template)
         options = request.options.over(alias.options).over(request.defaults)
         require_within(request, options, self.limits)
         require_able(request, info)
-        async with contextlib.AsyncExitStack() as stack:
-            lease = self.loaded_models.lease(alias.base, info, request.keep_alive_s)
-            loaded = await stack.enter_async_context(lease)
-            timer.loaded()
-            lock: contextlib.AbstractAsyncContextManager[None] = (
-                self._constraint_lock if request.constraint else contextlib.nullcontext()
-            )
-            async with lock:
-                prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded)
-            assert loaded.session is not None  # a language model has one
-            answers = await loaded.session.open(prepared)
-            stack.callback(answers.close)
-            calls = format_of_calls(request, loaded.opened.require_tokenizer())
-            names = [tool["function"]["name"] for tool in request.tools]
-            parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
-            echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
-            stream = AnswerStream(answers, timer, self.metrics, parsers, echo)
-            return await respond(stream, translator, client, stack, in_pieces=request.stream)
+        loaded = await resources.enter_async_context(self.loaded_models.lease(alias.base, info, request.keep_alive_s))
+        timer.loaded()
+        tokenizer = loaded.tokenizer(alias.template)
+        lock: contextlib.AbstractAsyncContextManager[None] = (
+            self._costly_lock if request.constraint or alias.template else contextlib.nullcontext()
+        )
+        async with lock:
+            if request.template:
+                await asyncio.to_thread(require_template, request.template, tokenizer, self.limits)
+            prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded, tokenizer)
+        assert loaded.session is not None  # a language model has one
+        answers = await loaded.session.open(prepared)
+        resources.callback(answers.close)
+        calls = format_of_calls(request, tokenizer)
+        names = [tool["function"]["name"] for tool in request.tools]
+        parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
+        echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
+        contexts = [ContextRecorder(each.prompt_ids, tokenizer) for each in prepared if request.returns_context]
+        return AnswerStream(answers, timer, self.metrics, parsers, echo, contexts)
+
+    async def create(self, name: str, source: str, changes: Mapping[str, Any]) -> None:
+        """Add an alias (see `ModelRegistry.create`). Raises RequestError, for a chat template that can't be used, too."""
+        if changes.get("template"):
+            _, info = await self.find(source, "completion")
+            async with self._costly_lock:
+                await asyncio.to_thread(_require_template_of, info, changes["template"], self.limits)
+        await asyncio.to_thread(self.registry.create, name, source, changes)
 
     async def load(self, request: LoadRequest) -> str:
         """Load or unload the model; return "load" or "unload"."""
@@ -184,9 +214,11 @@ class Server:
         asyncio.get_running_loop().call_later(within_s, end_all)
 
 
-def _engine_requests(request: GenerateRequest, options: Options, loaded: LoadedModel) -> list[Request]:
+def _engine_requests(
+    request: GenerateRequest, options: Options, loaded: LoadedModel, tokenizer: Tokenizer
+) -> list[Request]:
     """Return the engine's requests. It takes long, so it does not run in the event loop."""
-    tokenizer, context_tokens = loaded.opened.require_tokenizer(), loaded.info.config.context_tokens
+    context_tokens = loaded.info.config.context_tokens
     calls, output = format_of_calls(request, tokenizer), request.constraint
     if calls is not None:
         output = constraint_with_calls(
@@ -202,6 +234,13 @@ def _engine_requests(request: GenerateRequest, options: Options, loaded: LoadedM
         return None if output is None else loaded.grammars.constraint(output)
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
+
+
+def _require_template_of(info: ModelInfo, template: str, limits: Limits) -> None:
+    tokenizer = reader_of(info.path).tokenizer(info.path)
+    if tokenizer is None:
+        raise RequestError("template: this model has no tokenizer", param="template")
+    require_template(template, tokenizer, limits)
 
 
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """SourcedAnswer: an answer from documents, on the server. The steps are those of `retrieve.answer.ask`; between them the answers of others go on.
 
-    question -> a search, in a thread -> quotations -> the model under `QuoteConstraint`, in its BatchEngine -> each sentence checked by the worker
+    question -> a search, in a thread -> quotations -> the model under `QuoteConstraint`, in its BatchEngine -> each sentence scored there and checked
 
 The parts come as they are made, and the last one is the whole `Answer`. For the translator of a dialect they are the events of one text
 (`SourcedText`).
@@ -8,17 +8,23 @@ The parts come as they are made, and the last one is the whole `Answer`. For the
 
 import asyncio
 import contextlib
-import functools
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent, FinishReason
+from groundup.engine.forced_tokens import logprob_of, scoring_request
 from groundup.engine.request import Request
+from groundup.engine.score import Pair
 from groundup.engine.stream import earliest, longest_beginning
 from groundup.retrieve.answer import Answer, AskConfig, Part, Reading, part_text, read
-from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, checking, prompted
+from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, citable, judged, prompted
+from groundup.retrieve.index import Index
+from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.search import Keep, every
+from groundup.retrieve.support import differences, support_pairs
+from groundup.retrieve.vectors import Vectors
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.request_preparation import sampling_of
@@ -28,7 +34,7 @@ from groundup.serve.streaming import RequestTimer
 
 # A model's own words from a source are the most probable ones, unless a client wants others.
 DEFAULTS = Options(temperature=0.0)
-# Of a question; a search reads its first 64 words.
+# Of a question; a search reads its first 256 words.
 MAX_QUESTION_CHARACTERS = 8000
 
 
@@ -51,7 +57,7 @@ class AskRequest:
 async def sourced_answer(server: Server, request: AskRequest, resources: contextlib.AsyncExitStack) -> "SourcedAnswer":
     """Return an answer to be iterated over, once the documents were searched. It holds what it needs, as the model, in `resources`.
 
-    Raises RequestError for a model that does not chat, and (503) where the server is too busy for it; FormatError for a damaged index.
+    Raises RequestError for a model that does not chat, 503 where the server is too busy for it, and 500 for a damaged index.
     """
     if request.writer is not None:
         alias, info = request.writer
@@ -60,7 +66,12 @@ async def sourced_answer(server: Server, request: AskRequest, resources: context
             raise RequestError(f'"{alias.name}" {what}', param="model")
         server.worker.admit(1)
     question = request.question[:MAX_QUESTION_CHARACTERS]
-    reading = await server.indexes.use(request.index, lambda index: read(index, question, request.config, request.keep))
+
+    def searched(index: Index, vectors: Vectors | None) -> Reading:
+        ranking = ranking_of(AUTO, vectors)
+        return read(index, question, request.config, request.keep, rank_by=ranking, vectors=vectors)
+
+    reading = await server.indexes.search(request.index, searched)
     return SourcedAnswer(server, request, reading, resources)
 
 
@@ -93,10 +104,7 @@ class SourcedAnswer:
         """Yield the sentences of the model, each checked. Raises RequestError, ModelError."""
         lease = self._server.loaded_models.lease(alias.base, info, None)
         loaded = await self._resources.enter_async_context(lease)
-        reading, max_tokens = self.reading, self.request.config.max_tokens
-        given = await asyncio.to_thread(
-            prompted, loaded.engine, reading.question, reading.sources, reading.about, max_tokens
-        )
+        given = await asyncio.to_thread(_prompted, loaded.engine, self.reading, self.request.config.max_tokens)
         if isinstance(given, Omitted):
             yield given
             return
@@ -123,11 +131,39 @@ class SourcedAnswer:
             yield event
 
     async def _checked(self, given: Prompted, draft: Draft, loaded: LoadedModel) -> Sentence | Omitted:
-        """Return a sentence checked; steps of the engine run in between."""
-        steps = checking(loaded.engine, given, draft, self.request.config.min_support)
-        while (found := await self._server.worker.run(functools.partial(next, steps))) is None:
-            pass
-        return found
+        """Return a sentence checked; its scores are computed in the engine's steps, among the answers of others."""
+        allowed = citable(given, draft)
+        if isinstance(allowed, Omitted):
+            return allowed
+        passages = [given.passages[place] for place in allowed]
+        pairs = await asyncio.to_thread(
+            support_pairs, loaded.engine, given.question, draft.before, draft.text, passages
+        )
+        found = differences(pairs, await self._logprobs(pairs, loaded))
+        return judged(given, draft, allowed, found, self.request.config.min_support)
+
+    async def _logprobs(self, pairs: Sequence[Pair], loaded: LoadedModel) -> list[float]:
+        """Return ln P of each pair's continuation."""
+        config = loaded.info.config
+        requests = [
+            scoring_request(*pair, vocab_size=config.vocab_size, context_tokens=config.context_tokens) for pair in pairs
+        ]
+        logprobs = [0.0] * len(pairs)
+        assert loaded.session is not None  # a language model has one
+        async with self._server.checks:
+            answers = await loaded.session.open(requests, admitted=True)
+            with contextlib.closing(answers):
+                async for index, event in answers:
+                    logprobs[index] += logprob_of(event)
+        return logprobs
+
+
+def _prompted(engine: Engine, reading: Reading, max_tokens: int) -> Prompted | Omitted:
+    """Return the prompt, with the masks of its constraint that take long, which the engine's steps would else wait for. Raises ModelError."""
+    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, max_tokens)
+    if isinstance(given, Prompted):
+        given.quotable.prepare()
+    return given
 
 
 class SourcedText:

@@ -16,6 +16,7 @@ from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import GroundupError
 from groundup.http.access_log import Metrics
 from groundup.http.responses import JsonResponse
+from groundup.serve.context import ContextRecorder
 from groundup.serve.requests import RequestError, Timing
 from groundup.serve.worker import Answers
 
@@ -76,12 +77,15 @@ class AnswerStream:
         metrics: Metrics,
         parsers: Sequence[ToolCallParser] = (),
         echoes: AsyncIterator[tuple[int, ChatEvent]] | None = None,
+        contexts: Sequence[ContextRecorder] = (),
     ) -> None:
-        """`parsers`: one for each answer, where tool calls are to be separated from its text. `echoes`: what each begins with, if anything."""
+        """`parsers`: one for each answer, where tool calls are to be separated from its text. `echoes`: what each begins with, if anything.
+        `contexts`: one for each answer, where its ids are wanted."""
         self.answers = answers
         self.count = answers.count
         self.echoes = echoes
         self.parsers = parsers
+        self.contexts = contexts
         self.timer = timer
         self.metrics = metrics
         self.last_events: dict[int, ChatEvent] = {}
@@ -98,6 +102,8 @@ class AnswerStream:
                 self.metrics.first_token_s.observe((self.timer.first - self.timer.started) / 1e9)
             if self.parsers:
                 event = split_calls(event, self.parsers[index])
+            if self.contexts:
+                event = self.contexts[index].recorded(event)
             if event.finish_reason is not None:
                 self.last_events[index] = event
                 self.metrics.tokens.labels("prompt").inc(event.prompt_tokens)

@@ -40,6 +40,10 @@ class Worker:
         """Submit `work` and return a future of its result."""
         return asyncio.wrap_future(self._thread.submit(work))
 
+    def result(self, work: Callable[[], T]) -> T:
+        """Return the result of `work`. Waits, so it is called in another thread than the worker's and the event loop's."""
+        return self._thread.submit(work).result()
+
     def admit(self, count: int) -> None:
         """Raise RequestError (503) when `count` more answers are too many, or the server is stopping."""
         if self.stopping:
@@ -75,9 +79,11 @@ class ModelSession:
         self._pending: dict[str, tuple[Answers, int]] = {}
         self._pump: asyncio.Task[None] | None = None
 
-    async def open(self, requests: Sequence[Request]) -> "Answers":
-        """Submit the requests. Raises RequestError (503) when they are too many, and what the engine raises for one that it refuses."""
-        self.worker.admit(len(requests))
+    async def open(self, requests: Sequence[Request], *, admitted: bool = False) -> "Answers":
+        """Submit the requests. Raises RequestError (503) when they are too many, unless they are part of an answer that was `admitted`, and what the
+        engine raises for one that it refuses."""
+        if not admitted:
+            self.worker.admit(len(requests))
         self.worker.num_answers += len(requests)
         answers = Answers(self, len(requests))
         self._pending |= {request.id: (answers, index) for index, request in enumerate(requests)}

@@ -7,6 +7,7 @@ Text never becomes a control token in `encode`, `encode_batch` and `encode_offse
 each load. Lone surrogates, which UTF-8 cannot represent, become U+FFFD.
 """
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -175,6 +176,12 @@ class Tokenizer:
     @functools.cached_property
     def _control_ids(self) -> frozenset[int]:
         return frozenset(self.special.tokens.values())
+
+    def with_template(self, template: str) -> Self:
+        """Return this tokenizer with another chat template."""
+        other = copy.copy(self)
+        other.chat_template = well_formed(template)
+        return other
 
     def fitted(self, rows: int) -> "Tokenizer":
         """Return this tokenizer without added tokens from id `rows` on, for which a model of so many rows has no embedding (Gemma 3's image token).

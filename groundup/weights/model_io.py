@@ -1,7 +1,7 @@
 """The only way between models and disk for the other rooms: `open_model`, `save_model`, and `read_model_summary` for a shape without its weights.
 
 open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf, a folder with one .gguf, or a build folder (its
-chat stage, or the stage that `prefer` names). Where a manifest of ours covers it, every byte is checked first: hashing costs half a second a
+chat model, or what `prefer` says). Where a manifest of ours covers it, every byte is checked first: hashing costs half a second a
 gigabyte, less than reading the weights. save_model writes a folder that transformers, vLLM and Ollama open as it is.
 
 read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It takes, in this order: a .toml with the
@@ -18,13 +18,13 @@ import torch
 from groundup.config import build_config, read_toml
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
-from groundup.files import cache_folder, write_text
+from groundup.files import cache_folder, read_json, write_text
 from groundup.locks import hold
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
 from groundup.model.presets import PRESETS
 from groundup.progress import Progress
-from groundup.runs import RunFolder
+from groundup.runs import BUILD_FILE, RunFolder, kinds_of_stages
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import base_name, is_adapter
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
@@ -38,7 +38,7 @@ from groundup.weights.model_format import ModelSummary, OpenModel
 from groundup.weights.named import CATALOG
 from groundup.weights.names import hf_bindings
 from groundup.weights.stacked import Stacked, remove_stacked
-from groundup.weights.verify import BUILD_FILE, verify_covered
+from groundup.weights.verify import verify_covered
 
 INSTRUCT = "-instruct"
 MODEL_TABLE = "model"
@@ -48,7 +48,7 @@ def open_model(
     name_or_path: str | Path,
     compute: Compute,
     *,
-    prefer: Literal["chat", "spam", "pretrain"] = "chat",
+    prefer: Literal["chat", "classifier", "pretrain"] = "chat",
     progress: Progress | None = None,
 ) -> OpenModel:
     """Open a model; a name of the catalog is pulled when it is not there yet.
@@ -97,19 +97,28 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     if (folder / CONFIG_FILE).exists() or is_adapter(folder):
         return folder
     if (folder / BUILD_FILE).exists():
-        stage = folder / prefer
-        if not (stage / CONFIG_FILE).exists():
+        found = stages_with_model(folder, prefer)
+        if not found:
             fix = "Run the same build again: it resumes."
             raise ModelError(f"The build {folder} has no finished {prefer} stage.", fix=fix)
-        return stage
+        if len(found) > 1:
+            fix = f"Name the folder of one: {', '.join(map(str, found))}."
+            raise ModelError(f"The build {folder} has {len(found)} finished {prefer} stages.", fix=fix)
+        return found[0]
     suffixes = file_suffixes()
     files = sorted(file for suffix in suffixes for file in folder.glob("*" + suffix))
     if len(files) == 1:
         return files[0]
-    found = f"{len(files)} {' or '.join(suffixes)} files, name one of them"
-    reason = found if files else f"no {CONFIG_FILE}, so it is not a model folder, or is incomplete"
+    many = f"{len(files)} {' or '.join(suffixes)} files, name one of them"
+    reason = many if files else f"no {CONFIG_FILE}, so it is not a model folder, or is incomplete"
     fix = f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}."
     raise ModelError(f"{folder} can't be opened as a model: it has {reason}.", fix=fix)
+
+
+def stages_with_model(build: Path, kind: str) -> list[Path]:
+    """Return the folders of a build's finished models of a kind: "chat", "classifier", "pretrain". Raises FormatError."""
+    kinds = kinds_of_stages(read_json(build / BUILD_FILE))
+    return [build / name for name in kinds if kinds[name] == kind and (build / name / CONFIG_FILE).exists()]
 
 
 def save_model(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from groundup.errors import FormatError
 from groundup.files import MANIFEST, TMP_PREFIX, inside, read_json, read_manifest, verify_entry, verify_folder
-from groundup.runs import RunFolder
+from groundup.runs import BUILD_FILE, RunFolder
 from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from groundup.tokenizer.fast import TEMPLATE_FILE, TOKENIZER_FILE
 from groundup.weights.gguf_header import read_gguf_header
@@ -27,8 +27,6 @@ MODEL_FILES = (
     *(CONFIG_FILE, WEIGHTS_FILE, INDEX_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TEMPLATE_FILE),
     *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, STACKED_FILE),
 )
-# Of a build: what each finished stage made.
-BUILD_FILE = "build.json"
 # What lies only in folders that are written whole, manifest and all.
 TABLES = {"shards.json": "shard set", "data.json": "data folder"}
 STEPS = {"checkpoints": "checkpoint", "snapshots": "snapshot"}

@@ -13,8 +13,8 @@ from groundup.cli.main import DEBUG_VARIABLE, VERBS, console_escape, run
 from groundup.errors import ConfigError, FormatError, did_you_mean
 
 LIFE = (
-    "build data tokenizer model plan pretrain sweep watch pull finetune evaluate lab generate chat classify serve index search ask"
-    " convert report verify cache doctor"
+    "build pack learn data tokenizer model plan pretrain sweep watch pull finetune evaluate lab generate chat classify serve connect"
+    " index search ask convert report verify cache doctor"
 )
 PROGRAM = (sys.executable, "-m", "groundup")
 

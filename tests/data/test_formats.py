@@ -103,6 +103,28 @@ def test_a_page_without_an_article_gives_all_of_its_text(tmp_path: Path) -> None
     assert texts_of(tmp_path) == ["Two words"]
 
 
+def test_headings_of_html_and_word_are_marked_where_that_is_asked_for(tmp_path: Path) -> None:
+    sections = "".join(f"<h{n}>Part <em>{n}</em></h{n}><p>{STORY} Number {n}.</p>" for n in (1, 2, 3))
+    table = "<table><tr><td><h3>In a cell</h3></td><td>Two</td></tr></table>"
+    page = f"<html><body><article>{sections}{table}</article></body></html>"
+    (tmp_path / "a.html").write_text(page)
+    made = docx.Document()
+    for text, level in (("Title", 0), ("Part 1", 1), ("Part 2", 2)):
+        made.add_heading(text, level)
+        made.add_paragraph(STORY)
+    made.save(str(tmp_path / "b.docx"))
+    (tmp_path / "c.eml").write_bytes(message("Hello", "", html=page).as_bytes())
+    plain = texts_of(tmp_path)
+    found = read_source(Source(str(tmp_path)), SourceOptions(headings=True), SourceReport())
+    marked = [document.text for document in found]
+    for before, text in zip(plain, marked, strict=True):
+        assert "#" not in before
+        assert [line.strip("# ") for line in text.splitlines()] == [line.strip() for line in before.splitlines()]
+    assert [line for line in marked[0].splitlines() if "#" in line] == ["# Part 1", "## Part 2", "### Part 3"]
+    assert [line for line in marked[1].splitlines() if "#" in line] == ["# Title", "# Part 1", "## Part 2"]
+    assert "## Part 2" in marked[2]
+
+
 def test_the_pages_of_a_pdf_are_one_document(tmp_path: Path) -> None:
     write_pdf(tmp_path / "a.pdf", "Page one.", "Page two.")
     assert texts_of(tmp_path) == ["Page one.\n\nPage two."]

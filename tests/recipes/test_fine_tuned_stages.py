@@ -20,7 +20,7 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext, StageResult
-from groundup.recipes.stages import base, chat, evaluate, spam
+from groundup.recipes.stages import base, chat, classifier, evaluate
 from groundup.recipes.suites import MIN_ITEMS, evenly_spread
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard, read_license
@@ -108,7 +108,7 @@ def test_models_made_from_a_base_name_its_licence(
 ) -> None:
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
     shutil.copytree(published / "model", tmp_path / "pretrain")
-    for name, run in (("base", base.run), ("chat", chat.run), ("spam", spam.run)):
+    for name, run in (("base", base.run), ("chat", chat.run), ("spam", classifier.run)):
         stage(run, name, published, tmp_path, published / "model")
         assert read_license(tmp_path / name) == "mit", name
         assert open_model(tmp_path / name, CPU).license == "mit"
@@ -121,7 +121,7 @@ def test_what_pretraining_is_worth_is_measured_where_there_is_time(
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
     shutil.copytree(published / "model", tmp_path / "pretrain")
     stage(base.run, "base", published, tmp_path, published / "model")
-    stage(spam.run, "spam", published, tmp_path, published / "model", seconds)
+    stage(classifier.run, "spam", published, tmp_path, published / "model", seconds)
     found = read_json(tmp_path / "spam/results.json")["pretraining"]
     verify_folder(tmp_path / "spam")
     assert not list(tmp_path.glob(".tmp-*"))

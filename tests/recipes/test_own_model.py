@@ -15,7 +15,7 @@ from groundup.device import Compute
 from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.progress import Silent
-from groundup.recipes.recipe import load_recipe
+from groundup.recipes.recipe import DataStage, load_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import chat, pretrain
 from groundup.tokenizer.fast import train_tokenizer
@@ -101,7 +101,8 @@ def test_without_bf16_chat_overruns_its_share_so_as_to_learn_from_enough(
     monkeypatch.setattr(chat, "measure_tokens_per_s", lambda *_, **__: rate)
     monkeypatch.setattr(chat, "fit_chat", fit_chat)
     compute = Compute(torch.device("cpu"), native_bf16=has_bf16)
-    place = (tmp_path, tmp_path, load_recipe("quickstart", []), 150.0, compute, Heard())
+    recipe = load_recipe("quickstart").model_copy(update={"data": DataStage()})  # no own model to compare with
+    place = (tmp_path / "chat", tmp_path, recipe, 150.0, compute, Heard())
     chat.run(StageContext(*place, sizes={}, record=lambda: None))
     assert trained == [tokens]
     assert said in " ".join(lines) and ("no bf16" in " ".join(lines)) == bool(said)

@@ -1,5 +1,6 @@
 """Recipes: read, checked, overridden, and answered with the nearest name."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from groundup.config import read_toml
 from groundup.data.config import DataConfig
 from groundup.errors import ConfigError
 from groundup.recipes.build import digest
+from groundup.recipes.pipeline import plan_build, stages_of
 from groundup.recipes.recipe import check, load_recipe, parse_duration, write_recipe
 from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
@@ -28,10 +30,13 @@ def test_every_field_can_be_overridden() -> None:
         ("budget=soon", ["soon", "90s, 3m"]),
         ("budget=2s", ["too short", "30s"]),
         ("pretrain.steps", ["has no '='"]),
-        ("data.sources=[]", ["data.sources is empty"]),
         ("data.test_share=0.6", ["data.test_share", "less than or equal to 0.5"]),
         ("data.encoding=latin-99", ["'latin-99' is unknown", "cp1251"]),
         ("spam.encoding=hex", ["'hex' is unknown"]),
+        ("spam.kind=clasifier", ["spam.kind", "'clasifier' is no kind", "classifier, chat"]),
+        ("sentiment.train=20", ["Unknown field 'sentiment'", "says its kind", '"classifier"']),
+        ("named.x.kind=chat", ["Unknown field 'named'"]),
+        ("named={}", ["Unknown field 'named'"]),
     ],
 )
 def test_wrong_field_is_answered_in_one_sentence(change: str, words: list[str]) -> None:
@@ -70,7 +75,7 @@ OLDER_KEYS = {
 @pytest.mark.parametrize("stage", OLDER_KEYS)
 def test_fields_that_are_newer_than_a_build_do_not_have_it_redone(stage: str) -> None:
     as_before = {"spam.seed": None}  # quickstart's own was another one: that it is redone is meant
-    assert digest(getattr(load_recipe("quickstart", as_before), stage).key()) == OLDER_KEYS[stage]
+    assert digest(load_recipe("quickstart", as_before).table(stage).key()) == OLDER_KEYS[stage]
 
 
 @pytest.mark.parametrize(
@@ -83,12 +88,12 @@ def test_fields_that_are_newer_than_a_build_do_not_have_it_redone(stage: str) ->
 )
 def test_each_of_them_counts_where_it_is_not_the_default(change: str) -> None:
     stage = change.partition(".")[0]
-    assert digest(getattr(load_recipe("quickstart", [change]), stage).key()) != OLDER_KEYS[stage]
+    assert digest(load_recipe("quickstart", [change]).table(stage).key()) != OLDER_KEYS[stage]
 
 
 def test_a_mixture_redoes_pretraining_and_nothing_before_it(tmp_path: Path) -> None:
     table = "[[data.sources]]\nspec = '{}'\nname = '{}'\nweight = {}\n"
-    rest = "[spam.source]\nspec = 's.csv'\n"
+    rest = "[spam]\nkind = 'classifier'\nsource = {spec = 's.csv'}\n"
     plain, weighted = tmp_path / "plain.toml", tmp_path / "weighted.toml"
     for file, weight in ((plain, 1), (weighted, 3)):
         file.write_text("name = 'x'\n" + table.format("a", "letters", weight) + table.format("b", "books", 1) + rest)
@@ -105,9 +110,7 @@ def test_a_mixture_redoes_pretraining_and_nothing_before_it(tmp_path: Path) -> N
 
 def test_changed_evaluation_items_redo_the_data(tmp_path: Path) -> None:
     recipe, items, texts = tmp_path / "plain.toml", tmp_path / "items.txt", tmp_path / "texts.txt"
-    recipe.write_text(
-        f"name = 'x'\n[[data.sources]]\nspec = '{texts}'\n[data.process]\ndecontaminate = ['{items}']\n[spam.source]\nspec = 's.csv'\n"
-    )
+    recipe.write_text(f"name = 'x'\n[[data.sources]]\nspec = '{texts}'\n[data.process]\ndecontaminate = ['{items}']\n")
     keys = []
     for text in ("The first item.", "The second item."):
         texts.write_text("A text.")
@@ -124,7 +127,37 @@ def test_unknown_recipe_names_the_known_ones() -> None:
 def test_folder_becomes_quickstart_with_its_texts(tmp_path: Path) -> None:
     recipe = load_recipe(str(tmp_path))
     assert [source.spec for source in recipe.data.sources] == [str(tmp_path)]
-    assert recipe.spam == load_recipe("quickstart").spam
+    assert recipe.named == load_recipe("quickstart").named and list(recipe.named) == ["spam", "chat"]
+
+
+def test_a_recipe_has_any_number_of_classifiers_and_chat_models_by_name() -> None:
+    sets = ["mood.kind=classifier", "mood.source.spec=moods.csv", "writer.kind=chat", "writer.source=letters.jsonl"]
+    recipe = load_recipe("quickstart", sets)
+    stages = stages_of(recipe)
+    names = ["data", "tokenizer", "pretrain", "base", "spam", "mood", "chat", "writer", "evaluate", "export", "report"]
+    assert [stage.name for stage in stages] == names
+    assert sum(stage.share for stage in stages) == pytest.approx(1)
+    needs = {stage.name: stage.needs for stage in stages}
+    assert needs["mood"] == ("pretrain", "base") and needs["evaluate"] == ("data", "pretrain", "base", "chat", "writer")
+    assert check(tomllib.loads(write_recipe(recipe))) == recipe
+    assert {row["stage"]: row["what"] for row in plan_build(recipe)["stages"]}["writer"].endswith("LoRA of rank 8")
+
+
+def test_a_recipe_of_before_is_told_to_name_the_kind_of_its_classifier(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("name = 'x'\n[data]\nsources = [{spec = 'a'}]\n[spam.source]\nspec = 's.csv'\n")
+    with pytest.raises(ConfigError, match="Unknown field 'spam'") as caught:
+        load_recipe(str(tmp_path / "mine.toml"))
+    assert 'spam.kind = one of "index", "classifier", "chat"' in caught.value.fix
+
+
+def test_a_recipe_without_texts_and_stages_is_refused_and_one_without_texts_has_no_model_of_its_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.toml").write_text("name = 'x'\n")
+    with pytest.raises(ConfigError, match=r"data\.sources is empty"):
+        load_recipe(str(tmp_path / "mine.toml"))
+    stages = stages_of(load_recipe("quickstart", ["data.sources=[]"]))
+    assert [stage.name for stage in stages] == ["base", "spam", "chat", "evaluate", "export", "report"]
 
 
 def test_written_recipe_reads_back_the_same(tmp_path: Path) -> None:

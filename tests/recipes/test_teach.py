@@ -1,5 +1,6 @@
 """The optional stage `teach`: the public model reads the texts before it learns to chat; without it a build is as it was."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.recipes.build import key_parts
-from groundup.recipes.pipeline import left_out, plan_build, stages_of
+from groundup.recipes.pipeline import plan_build, stages_of
 from groundup.recipes.recipe import load_recipe, write_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import base, chat, teach
@@ -44,6 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / kind).mkdir()
         for number in range(160):
             (root / kind / f"{number}.txt").write_text(f"{kind} {number}. " + line * 4)
+    shutil.copytree(root / "model", root / "build/pretrain")
     rows = (f'{{"instruction": "Say {n}", "output": "{n}"}}\n' for n in range(20))
     (root / "asked.jsonl").write_text("".join(rows))
     build = root / "build"
@@ -94,7 +96,7 @@ def test_the_chat_model_is_made_from_the_taught_one(
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
     chat.run(context(root, "chat"))
     inputs = RunFolder(root / "build/chat").read_run()["inputs"]
-    chat.run(context(root, "again", ["chat.tokens=40"]))
+    chat.run(context(root, "again", ["again.kind=chat", f"again.source={root / 'asked.jsonl'}", "again.tokens=40"]))
     assert RunFolder(root / "build/again").read_run()["inputs"] == inputs
     before, after = (open_model(root / "build" / name, CPU) for name in ("base", "teach"))
     assert before.require_tokenizer().fingerprint == after.require_tokenizer().fingerprint
@@ -125,11 +127,11 @@ def test_texts_are_read_so_often_at_most(root: Path) -> None:
 def test_without_the_table_a_build_is_as_before(tmp_path: Path) -> None:
     recipe = load_recipe("quickstart")
     stages = {stage.name: stage for stage in stages_of(recipe)}
-    assert "teach" not in stages and "teach" not in write_recipe(recipe) and left_out(recipe) == ["teach"]
-    assert stages["chat"].needs == ("base",) and "teach" not in stages["report"].needs
-    assert stages["chat"].share == 0.25
-    record = {"stages": {"base": {"outputs_sha256": {}}}}
-    assert key_parts(stages["chat"], recipe, record)["inputs"] == {"base": {}}
+    assert "teach" not in stages and "teach" not in write_recipe(recipe)
+    assert stages["chat"].needs == ("pretrain", "base") and "teach" not in stages["report"].needs
+    assert stages["chat"].share == pytest.approx(0.25)
+    record = {"stages": {name: {"outputs_sha256": {}} for name in ("pretrain", "base")}}
+    assert key_parts(stages["chat"], recipe, record)["inputs"] == {"pretrain": {}, "base": {}}
 
 
 def test_with_it_all_stages_fit_the_budget_and_chat_depends_on_it() -> None:
@@ -140,7 +142,7 @@ def test_with_it_all_stages_fit_the_budget_and_chat_depends_on_it() -> None:
     stages = {stage.name: stage for stage in stages_of(recipe)}
     names = list(stages)
     assert names.index("base") < names.index("teach") < names.index("chat")
-    assert stages["chat"].needs == ("base", "teach") and "teach" in stages["report"].needs
+    assert stages["chat"].needs == ("pretrain", "base", "teach") and "teach" in stages["report"].needs
     planned = [stage["planned_s"] for stage in plan_build(recipe)["stages"]]
     assert sum(planned) == pytest.approx(recipe.budget_s, rel=0.01)
 

@@ -26,7 +26,7 @@ def test_the_stage_that_makes_the_page_is_left_out(build_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "place"), [("pretrain", "pretrain"), ("classifier", "spam"), ("chat", "chat"), ("other", "pretrain")]
+    ("kind", "place"), [("pretrain", "pretrain"), ("classifier", "classifier"), ("chat", "chat"), ("other", "pretrain")]
 )
 def test_a_single_run_goes_to_its_chapter(tmp_path: Path, kind: str, place: str) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"kind": kind}))

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from groundup.cli.main import run as groundup
-from groundup.report.page import CHAPTERS, render_page, write_page
+from groundup.report.page import render_page, write_page
 from groundup.report.report_data import read_report_data
 from groundup.report.terms import PATTERNS, TERMS
 
@@ -79,8 +79,22 @@ def page_of(folder: Path) -> Checked:
 def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
     page = page_of(build_folder)
     assert [values["id"] for tag, values in page.tags if tag == "section"] == SECTIONS
-    assert [chapter.key for chapter in CHAPTERS if not chapter.optional] == SECTIONS
     assert not any("Not in this build" in text for text in page.text.values())
+
+
+def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_models_and_none_of_what_it_has_not(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
+    kinds = {"base": "base", "mood": "classifier", "spam": "classifier", "chat": "chat", "writer": "chat"}
+    for copy, of in (("mood", "spam"), ("writer", "chat")):
+        shutil.copytree(build_folder / of, build_folder / copy)
+    rewrite("evaluate/results.json", lambda results: results.update(chats={"writer": {"loss": {"before": 9.5}}}))
+    page = page_of(rewrite("build.json", lambda build: build.update(kinds=kinds)))
+    found = [values["id"] for tag, values in page.tags if tag == "section"]
+    assert found == ["mood", "spam", "chat", "writer", "times", "lineage", "repeat"]
+    assert "Stage 2 · mood" in page.text["mood"] and "Mood classifier" in page.text["top"]
+    assert "Chat model writer" in page.text["top"] and "9.5" in page.text["writer"]
+    assert "to classify mood, to classify spam and to follow instructions" in page.text["top"]
 
 
 @pytest.mark.parametrize(
@@ -366,10 +380,10 @@ def test_an_empty_build_gets_a_page(tmp_path: Path) -> None:
     assert "Not in this build" in page.text["data"]
 
 
-@pytest.mark.parametrize(("part", "kept"), [("pretrain", "samples"), ("spam", "spam"), ("chat", "chat")])
+@pytest.mark.parametrize(("part", "kept"), [("pretrain", "samples"), ("spam", "classifier"), ("chat", "chat")])
 def test_a_single_run_gets_a_page_of_its_chapters(build_folder: Path, part: str, kept: str) -> None:
     folder = build_folder / part
-    kind = "classifier" if part == "spam" else part
+    kind = kept if part == "spam" else part
     (folder / "run.json").write_text(
         json.dumps({"kind": kind, "inputs": {"base": "9f86d081"}, "argv": ["groundup", "x"]})
     )

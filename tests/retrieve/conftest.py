@@ -4,11 +4,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from groundup.data.reading.source_files import Source
+from groundup.device import Compute
+from groundup.engine.engine import Engine
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.retrieve.index import Index
 from groundup.retrieve.update import UpdateReport, update_index
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.model_io import open_model, save_model
 
 BOILER = """# Boiler PX-20
 
@@ -46,3 +53,22 @@ def index(tmp_path: Path, update: Update) -> Iterator[Index]:
     update()
     with Index(tmp_path / "index") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def compute() -> Compute:
+    return Compute(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, compute: Compute) -> Engine:
+    """A tiny model with random weights: it writes nonsense, which is what the checks are for."""
+    tokenizer = train_tokenizer([(BOILER + HOSTEL + 'It says "so". ') * 5], 500)
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context_tokens=1024, width=32, num_layers=1, num_heads=2, feedforward_width=64
+    )
+    model = LanguageModel(config)
+    initialise(model, torch.Generator().manual_seed(1))
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    save_model(model.eval(), folder, tokenizer)
+    return Engine(open_model(folder, compute), compute)

@@ -63,3 +63,29 @@ def test_sentences_end_at_full_stops_but_not_at_abbreviations_or_initials() -> N
         *("Dr. A. Lee paid 3.50 euros (approx. 4 dollars).", "Why?", "“No.”", "She left.", "A title"),
         *("- one", "- two\n東京です。", "はい。"),
     ]
+
+
+def test_each_row_of_a_table_is_a_sentence() -> None:
+    text = "Codes:\n| Code | Meaning |\n|---|---|\n| E1 | Tank empty. Fill it |\n| E4 | Jammed |\nCall us."
+    found = [text[start:end] for start, end in sentence_spans(text)]
+    assert found == [
+        *("Codes:", "| Code | Meaning |", "|---|---|", "| E1 | Tank empty. Fill it |", "| E4 | Jammed |", "Call us."),
+    ]
+
+
+def test_a_heading_is_one_with_and_without_a_blank_line_below() -> None:
+    text = "# Washer\nRead this first.\n## Filter\nClean it.\n\nOften.\nCare\n----\nWipe it.\n"
+    assert [(text[each.start : each.end].split("\n")[0], each.title) for each in split(text)] == [
+        ("# Washer", "Washer"),
+        ("## Filter", "Washer > Filter"),
+    ]
+
+
+def test_short_lines_of_a_pdf_are_sentences_and_wrapped_ones_are_not() -> None:
+    text = "Polar 300\nTemperature\nWe recommend a temperature of 5 degrees for milk, butter, eggs and\nVienna sausages. Dear Ada,\nit rains."
+    assert [text[start:end] for start, end in sentence_spans(text)] == [
+        "Polar 300",
+        "Temperature",
+        "We recommend a temperature of 5 degrees for milk, butter, eggs and\nVienna sausages.",
+        "Dear Ada,\nit rains.",
+    ]

@@ -90,14 +90,17 @@ def save_reader(folder: Path, question: str, source: Passage, answer: str, *, st
     return _save_taught(folder, words, [render(chat, words).ids for chat in chats], steps)
 
 
-def _save_taught(folder: Path, words: Tokenizer, rows: Sequence[Sequence[int]], steps: int) -> Path:
-    """Each row has a learning step in turn."""
+def _save_taught(
+    folder: Path, words: Tokenizer, rows: Sequence[Sequence[int]], steps: int, *, decays: bool = False
+) -> Path:
+    """A model of rows that each have a learning step in turn; many rows are only told apart where the learning rate decays."""
     context_tokens = max(256, 2 * max(map(len, rows)))
     model = LanguageModel(ModelConfig(words.vocab_size, context_tokens, 64, 2, 4, 128, tied_head=False))
     initialise(model, torch.Generator().manual_seed(3))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(steps):
         ids = torch.tensor([rows[step % len(rows)]])
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / steps if decays else 1)
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(ids[:, :-1])[0], ids[0, 1:]).backward()
         optimizer.step()

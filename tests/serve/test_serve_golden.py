@@ -59,7 +59,16 @@ READERS = {
 def event_of(value: dict[str, Any]) -> ChatEvent:
     logprobs = tuple(score_of(each) for each in value.get("scores", []))
     calls = tuple(ToolCall(**each) for each in value.get("calls", []))
-    return ChatEvent(value["text"], value["reason"], value["prompt"], value["tokens"], logprobs=logprobs, calls=calls)
+    context = tuple(value.get("context", ()))
+    return ChatEvent(
+        value["text"],
+        value["reason"],
+        value["prompt"],
+        value["tokens"],
+        logprobs=logprobs,
+        calls=calls,
+        context=context,
+    )
 
 
 def score_of(value: dict[str, Any]) -> TokenLogprob:

@@ -1,6 +1,7 @@
 """What the page's menus are told: chat models before base models, how each is drawn from, and what a build is served as."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,18 +36,21 @@ def test_a_build_is_served_as_its_chat_model_and_its_classifier(build: Path) -> 
     registry = registry_of([str(build)], None, Silent())
     assert told(registry) == [("mini:latest", "chat"), ("mini-spam:latest", "classifier")]
     assert told(registry_of([f"mine={build}"], None, Silent()))[1] == ("mine-spam:latest", "classifier")
+    (build / "build.json").write_text('{"kinds": {"chat": "chat", "spam": "classifier", "mood": "classifier"}}')
+    save_classifier(build / "mood")
+    assert [name for name, _ in told(registry_of([str(build)], None, Silent()))][1:] == [
+        "mini-mood:latest",
+        "mini-spam:latest",
+    ]
     with pytest.raises(ConfigError, match="'mini-spam'"):
         registry_of([str(build), f"mini-spam={build / 'spam'}"], None, Silent())
 
 
-def test_an_unfinished_classifier_is_not_served(build: Path) -> None:
-    file = build / "spam" / "config.json"
-    kept = file.read_bytes()
-    file.unlink()
-    try:
-        assert told(registry_of([str(build)], None, Silent())) == [("mini:latest", "chat")]
-    finally:
-        file.write_bytes(kept)
+def test_an_unfinished_classifier_is_not_served(build: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(build, tmp_path / "mini"))
+    (other / "build.json").write_text("{}")
+    (other / "spam" / "config.json").unlink()
+    assert told(registry_of([str(other)], None, Silent())) == [("mini:latest", "chat")]
 
 
 def test_chat_models_come_before_base_models_whatever_their_names(build: Path) -> None:

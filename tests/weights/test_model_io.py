@@ -68,7 +68,7 @@ def test_a_gguf_opens_by_file_or_by_its_folder(model: LanguageModel, tokenizer: 
         open_model(path.parent, CPU)
 
 
-def test_a_build_opens_its_chat_or_its_spam_stage(folder: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_build_opens_its_chat_model_or_its_classifier(folder: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
     build = tmp_path / "build"
     (build / "chat").mkdir(parents=True)
     (build / "build.json").write_text("{}")
@@ -78,8 +78,17 @@ def test_a_build_opens_its_chat_or_its_spam_stage(folder: Path, tokenizer: Token
     classifier = randomise(Classifier(make_config("llama", tokenizer.vocab_size), 2))
     save_model(classifier, build / "spam", tokenizer, labels=("ham", "spam"))
     assert open_model(build, CPU).path == build / "chat"
-    spam = open_model(build, CPU, prefer="spam")
+    spam = open_model(build, CPU, prefer="classifier")
     assert (spam.kind, spam.labels) == ("classifier", ("ham", "spam"))
+    kinds = {"intents": "classifier", "spam": "classifier", "helper": "chat"}
+    (build / "build.json").write_text(json.dumps({"kinds": kinds}))
+    shutil.move(build / "chat", build / "helper")
+    assert open_model(build, CPU).path == build / "helper"
+    assert open_model(build, CPU, prefer="classifier").path == build / "spam", "the other is not finished"
+    shutil.copytree(build / "spam", build / "intents")
+    with pytest.raises(ModelError, match="2 finished classifier stages") as caught:
+        open_model(build, CPU, prefer="classifier")
+    assert str(build / "intents") in caught.value.fix
 
 
 def test_an_unknown_name_lists_those_that_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
 """Text extraction: the documents of a .html, .pdf, .docx, .epub, .eml or .mbox file.
 
-    EXTRACTORS[".pdf"].read(path) -> Extracted(part, text, fault), ...
+    EXTRACTORS[".pdf"].read(path, headings) -> Extracted(part, text, fault), ...
 
 HTML goes through trafilatura, which leaves navigation and advertisements out (a page on which it finds no article gives all of its text); PDF through
 pypdf, Word through python-docx; an EPUB is a zip of HTML pages in the order of its spine (EPUB 3.3, section 5.7); e-mail is the standard library's.
 Scanned pages hold no text: a PDF of them is reported, not read. A file that a library can't parse is one bad document, never an error of the source.
+`headings`: those of HTML and Word are marked by # as in Markdown, so that a text can be divided at them; training texts have none.
 """
 
 import email
@@ -12,6 +13,8 @@ import email.policy
 import logging
 import mailbox
 import posixpath
+import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -50,7 +53,8 @@ class Extracted:
 class Extractor:
     """A reader for one kind of file."""
 
-    read: Callable[[Path], Iterator[Extracted]]
+    read: Callable[[Path, bool], Iterator[Extracted]]
+    """A function of its path and `headings`."""
     module: str = ""
     """The module that it needs beside the standard library."""
 
@@ -60,10 +64,25 @@ class Extractor:
         return not self.module or find_spec(self.module) is not None
 
 
-def html_text(data: bytes | str) -> str:
+def html_text(data: bytes | str, headings: bool = False) -> str:
     """Return the text of an HTML page: its article, or all of its text where no article is found."""
     trafilatura = _trafilatura()
-    return trafilatura.extract(data, include_comments=False, favor_recall=True) or trafilatura.html2txt(data) or ""
+    article = _with_headings if headings else trafilatura.extract
+    return article(data, include_comments=False, favor_recall=True) or trafilatura.html2txt(data) or ""
+
+
+def _with_headings(data: bytes | str, **options: bool) -> str:
+    """What `trafilatura.extract` returns, with # before each heading that has a line of its own."""
+    from trafilatura.xml import xmltotxt
+
+    found = _trafilatura().bare_extraction(data, **options)
+    if found is None or found.body is None:
+        return ""
+    for heading in found.body.iter("head"):
+        level = heading.get("rend", "")[1:]
+        if next(heading.iterancestors("cell", "item"), None) is None and "".join(heading.itertext()).strip():
+            heading.text = f"{'#' * (int(level) if level in tuple('123456') else 2)} {(heading.text or '').lstrip()}"
+    return unicodedata.normalize("NFC", xmltotxt(found.body, include_formatting=False))
 
 
 @cache
@@ -74,11 +93,11 @@ def _trafilatura() -> Any:
     return trafilatura
 
 
-def _html(path: Path) -> Iterator[Extracted]:
-    yield _whole(html_text(path.read_bytes()), "holds no text")
+def _html(path: Path, headings: bool) -> Iterator[Extracted]:
+    yield _whole(html_text(path.read_bytes(), headings), "holds no text")
 
 
-def _pdf(path: Path) -> Iterator[Extracted]:
+def _pdf(path: Path, _: bool) -> Iterator[Extracted]:
     import pypdf
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
@@ -90,7 +109,7 @@ def _pdf(path: Path) -> Iterator[Extracted]:
     yield _whole("\n\n".join(page for page in pages if page.strip()), "holds no text: scanned pages need OCR first")
 
 
-def _docx(path: Path) -> Iterator[Extracted]:
+def _docx(path: Path, headings: bool) -> Iterator[Extracted]:
     import docx
     from docx.table import Table
 
@@ -101,11 +120,17 @@ def _docx(path: Path) -> Iterator[Extracted]:
         if isinstance(block, Table):
             blocks += ["\t".join(cell.text for cell in row.cells) for row in block.rows]
         else:
-            blocks.append(block.text)
+            blocks.append((_mark(block) if headings else "") + block.text)
     yield _whole("\n\n".join(block for block in blocks if block.strip()), "holds no text")
 
 
-def _epub(path: Path) -> Iterator[Extracted]:
+def _mark(paragraph: Any) -> str:
+    """Return "## " for a heading of level 2 of a Word file, "" for other paragraphs."""
+    found = re.fullmatch(r"Heading ([1-6])|(Title)", paragraph.style.name or "")
+    return f"{'#' * int(found[1] or 1)} " if found and paragraph.text.strip() else ""
+
+
+def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
     """Yield the book as one document, its chapters in the order of the spine."""
     files = {member.name: member.read() for member in _parts(path) if member.name.endswith(_EPUB_SUFFIXES)}
     package = ElementTree.fromstring(files["META-INF/container.xml"]).find(".//{*}rootfile")
@@ -117,7 +142,7 @@ def _epub(path: Path) -> Iterator[Extracted]:
     pages = {item.attrib["id"]: item.attrib["href"] for item in book.iterfind(".//{*}manifest/{*}item")}
     spine = [item.attrib["idref"] for item in book.iterfind(".//{*}spine/{*}itemref")]
     names = [posixpath.normpath(posixpath.join(posixpath.dirname(opf), unquote(pages[idref]))) for idref in spine]
-    chapters = [html_text(files[name]) for name in names if name in files]
+    chapters = [html_text(files[name], headings) for name in names if name in files]
     yield _whole("\n\n".join(text for text in chapters if text.strip()), "holds no text")
 
 
@@ -134,21 +159,21 @@ def _parts(path: Path) -> Iterator[Member]:
         yield member
 
 
-def _eml(path: Path) -> Iterator[Extracted]:
-    yield _message(email.message_from_bytes(path.read_bytes(), policy=email.policy.default), "")
+def _eml(path: Path, headings: bool) -> Iterator[Extracted]:
+    yield _message(email.message_from_bytes(path.read_bytes(), policy=email.policy.default), "", headings)
 
 
-def _mbox(path: Path) -> Iterator[Extracted]:
+def _mbox(path: Path, headings: bool) -> Iterator[Extracted]:
     box = mailbox.mbox(path, create=False)
     try:
         for number, key in enumerate(box.iterkeys(), start=1):
             message = email.message_from_bytes(box.get_bytes(key), policy=email.policy.default)
-            yield _message(message, f"message {number}")
+            yield _message(message, f"message {number}", headings)
     finally:
         box.close()
 
 
-def _message(message: EmailMessage, part: str) -> Extracted:
+def _message(message: EmailMessage, part: str, headings: bool) -> Extracted:
     """Return the subject and the text of an e-mail; its HTML only where it has no plain text."""
     try:
         body = message.get_body(("plain", "html"))
@@ -156,7 +181,7 @@ def _message(message: EmailMessage, part: str) -> Extracted:
         if body and body.get_content_type() == "text/html":
             if not EXTRACTORS[".html"].is_installed:
                 return Extracted("", part, f"is HTML, which the extra {DOCUMENTS_EXTRA!r} reads")
-            text = html_text(text)
+            text = html_text(text, headings)
         subject = str(message["subject"] or "")
         attached = tuple(item.get_filename() or item.get_content_type() for item in message.iter_attachments())
     except (LookupError, ValueError, TypeError, AttributeError) as error:  # observed on damaged headers and bodies

@@ -64,6 +64,8 @@ class SourceOptions:
     """What stands between the labels in a column of texts that have several; "": they stand in lists, or there is one."""
     subjects: bool = False
     """Whether the name of an e-mail ends with its subject."""
+    headings: bool = False
+    """Whether headings of HTML and Word files are marked by #, as in Markdown."""
 
     def __post_init__(self) -> None:
         check_encoding(self.encoding)
@@ -232,7 +234,7 @@ def _extracted(file: SourceFile, options: SourceOptions, report: SourceReport) -
         try:
             if path.stat().st_size > MAX_FILE_BYTES and file.suffix != ".mbox":
                 raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
-            for found in EXTRACTORS[file.suffix].read(path):
+            for found in EXTRACTORS[file.suffix].read(path, options.headings):
                 name = f"{file.name}:{found.part}" if found.part else file.name
                 for attachment in found.attachments:
                     report.skip("an attachment of an e-mail", f"{name}: {printable(attachment)}")

@@ -125,4 +125,4 @@ def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
     return [AskedOfEachLabel(chosen, labels, data.question, items=data.items)]
 
 
-LABELS = TaskKind("labels", _tasks, layouts=(*LABELLED, *MULTI_LABELLED), prefer="spam")
+LABELS = TaskKind("labels", _tasks, layouts=(*LABELLED, *MULTI_LABELLED), prefer="classifier")

@@ -1,11 +1,12 @@
-"""Stage 6: the public model is fine-tuned on hand-written instructions with LoRA; the loss covers the answers only."""
+"""A chat model: the public model is fine-tuned on hand-written instructions with LoRA; the loss covers the answers only."""
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from groundup.data.documents import ChatExample
+from groundup.data.documents import ChatExample, ConversationExample
 from groundup.data.reading.distinct import hold_out
 from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source, content_hash
@@ -13,15 +14,23 @@ from groundup.data.reading.sources import SourceOptions
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
 from groundup.finetune.pretraining_worth import add_chat_worth, chat_worth_config, without_pretraining_worth
 from groundup.model.footprint import training_memory
+from groundup.packs.pack import Row, pack_rows
 from groundup.progress import Progress
+from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.packaged import instructions_source, licence_of
-from groundup.recipes.recipe import ChatStage, Recipe
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.recipes.stages.teach import FOLDER as TEACH
+from groundup.retrieve.index import Index
+from groundup.retrieve.search import find
+from groundup.retrieve.support import asked
 from groundup.runs import RunFolder
+from groundup.tokenizer.chat import Message
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
+# Of the budget, for all chat models of a build together.
+SHARE = 0.25
 # Evaluations of the held-out answers, opening and saving take their part of the share.
 TRAINING_SHARE = 0.6
 # In float32 a step takes twice as long, and half the tokens are too few: without bf16 the stage may take this much longer.
@@ -32,8 +41,13 @@ WORTH_FACTOR = 2 * 1.5
 
 def run(context: StageContext) -> StageResult:
     """Measure the training speed, fix the number of tokens, train."""
-    table, compute, progress, started = context.recipe.chat, context.compute, context.progress, time.monotonic()
-    examples = read_instructions(table, progress)
+    table, compute, progress, started = (
+        table_of(context.recipe, context.name),
+        context.compute,
+        context.progress,
+        time.monotonic(),
+    )
+    examples = read_instructions(table, context.build, progress)
     opened = open_model(context.build / (TEACH if context.recipe.teach else "base"), compute)
     config = ChatConfig(
         epochs=table.epochs,
@@ -58,7 +72,7 @@ def run(context: StageContext) -> StageResult:
     tokens = context.fix("tokens", affordable_tokens)
     config = dataclasses.replace(config, tokens=tokens)
     card = ModelCard(
-        name=f"{context.recipe.name}-chat",
+        name=f"{context.recipe.name}-{context.name}",
         summary="Answers short instructions. Its base model was already tuned on instructions.",
         data=(*texts_of(context.recipe), (f"{table.source} instructions", licence_of(table.source))),
         base=context.recipe.base.model,
@@ -66,7 +80,8 @@ def run(context: StageContext) -> StageResult:
     )
     runs = RunFolder(context.folder)
     results = fit_chat(opened, examples, runs, config, compute=compute, progress=progress, card=card)
-    results = with_pretraining_worth(results, examples, runs, config, context, started)
+    if context.recipe.data.sources:
+        results = with_pretraining_worth(results, examples, runs, config, context, started)
     loss = results["held_out_loss"]
     line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token after {results['tokens']:,} tokens"
     fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
@@ -108,48 +123,66 @@ def texts_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     return tuple((source.spec, source.licence) for source in recipe.data.sources) if recipe.teach else ()
 
 
-def read_instructions(table: ChatStage, progress: Progress | None = None) -> list[ChatExample]:
-    """The examples of the stage's source. Raises DataError."""
+def read_instructions(table: ChatStage, build: Path, progress: Progress | None = None) -> list[ChatExample]:
+    """The examples of the stage's source, those of a stage with an index with a passage before each. Raises DataError."""
+    if table.index:
+        with Index(build / table.index) as index:
+            return [grounded(row, index) for row in pack_rows(Path(table.source))]
     source, options = Source(instructions_source(table.source)), SourceOptions(encoding=table.encoding)
     return read_chat(source, options, progress=progress)
 
 
-def held_out_instructions(recipe: Recipe) -> list[ChatExample]:
-    """Those that the chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    return hold_out(read_instructions(recipe.chat), recipe.seed).held_out
+def table_of(recipe: Recipe, name: str) -> ChatStage:
+    """The table of a chat model."""
+    return recipe.of_kind(ChatStage)[name]
 
 
-def outside(recipe: Recipe) -> Mapping[str, str]:
-    """The content of the instruction set."""
-    return {recipe.chat.source: content_hash(Source(instructions_source(recipe.chat.source)))}
+def grounded(row: Row, index: Index) -> ChatExample:
+    """An instruction as `groundup ask` asks it, with the passage of its document that fits it best; without a document, the best of all."""
+    question = f"{row['instruction']}\n\n{row['input']}".strip()
+    found = find(index, question, 1, keep=lambda passage: row["document"] in (None, passage.document))
+    messages = asked(question, found.passages).messages
+    return ConversationExample((*messages, Message("assistant", row["output"])), id=row.place)
 
 
-def describe(recipe: Recipe) -> str:
+def held_out_instructions(context: StageContext, name: str) -> list[ChatExample]:
+    """Those that a chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
+    return hold_out(read_instructions(table_of(context.recipe, name), context.build), context.seed).held_out
+
+
+def outside(tables: Iterable[ChatStage]) -> Mapping[str, str]:
+    """The content of the instruction sets."""
+    return {table.source: content_hash(Source(instructions_source(table.source))) for table in tables}
+
+
+def describe(table: ChatStage) -> str:
     """How much it learns from at most, and the size of its adapters."""
-    table = recipe.chat
     epochs = f"{table.epochs:g} epochs, at most {table.tokens:,} tokens"
     return f"{epochs} of {table.source} instructions, LoRA of rank {table.rank}"
 
 
-def memory_bytes(recipe: Recipe) -> float:
+def memory_bytes(recipe: Recipe, table: ChatStage) -> float:
     """What a training step of the adapters holds; 0 where the base's size is not known before it is opened."""
-    base, table = base_shape(recipe), recipe.chat
+    base = base_shape(recipe)
     if base is None:
         return 0.0
     adapters = table.rank * base.num_layers * 8 * base.width
     return training_memory(base, batch_size=4, context_tokens=table.max_tokens, trained_parameters=adapters).total
 
 
-STAGE = Stage(
-    "chat",
-    3,
-    run,
-    share=0.25,
-    describe=describe,
-    memory_bytes=memory_bytes,
-    disk_bytes=base_bytes,
-    needs=("pretrain", "base", "teach"),
-    outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
-    sized_by_budget=True,
-    outside=outside,
-)
+def stage(name: str, share: float, index: str = "") -> Stage:
+    """The stage of a chat model, and of the index that it has its passages from."""
+    return Stage(
+        name,
+        3,
+        run,
+        share,
+        describe=lambda recipe: describe(table_of(recipe, name)),
+        memory_bytes=lambda recipe: memory_bytes(recipe, table_of(recipe, name)),
+        disk_bytes=base_bytes,
+        needs=("pretrain", "base", "teach", index),
+        outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+        sized_by_budget=True,
+        outside=lambda recipe: outside([table_of(recipe, name)]),
+        kind="chat",
+    )

@@ -1,10 +1,12 @@
-"""Stage 7: the chat model and its base on the same held-out instructions; the pretrained model on test.
+"""Evaluation: the chat models and their base on the same held-out instructions; the pretrained model on test.
 
-evaluate/suites.json     the three models on suites of items that none of them was trained for (`recipes.suites`)
-evaluate/results.json    loss, checked answers, answers side by side, bits per byte on test; "table" is all of it as rows
+evaluate/suites.json     the models on suites of items that none of them was trained for (`recipes.suites`)
+evaluate/results.json    of the first chat model loss, checked answers, answers side by side; of the others the same under "chats", by name;
+                         of the own model bits per byte on test; "table" is all of it as rows
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from timeit import repeat
 from typing import Any
 
@@ -17,10 +19,11 @@ from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, example_sentence
 from groundup.progress import Silent
+from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.stage import Stage, StageContext, StageResult
-from groundup.recipes.stages.chat import held_out_instructions
+from groundup.recipes.stages.chat import held_out_instructions, table_of
 from groundup.recipes.stages.chat import outside as instructions_outside
-from groundup.recipes.suites import SNAPSHOTS_SHARE, SUITES_SHARE, above_chance, measure_suites
+from groundup.recipes.suites import BASE, CHAT, OWN, SNAPSHOTS_SHARE, SUITES_SHARE, above_chance, measure_suites
 from groundup.weights.model_io import OpenModel, open_model
 
 BEFORE, AFTER = "before", "after"
@@ -31,33 +34,65 @@ MIN_PERCENT = 20
 
 def run(context: StageContext) -> StageResult:
     """Evaluate before and after on the same items, as many as the time allows."""
-    table = context.recipe.evaluate
-    held_out = held_out_instructions(context.recipe)
-    stages = ((BEFORE, "base"), (AFTER, "chat"))
-    models = {name: open_model(context.build / stage, context.compute) for name, stage in stages}
-    percent = context.fix("percent", lambda: affordable_percent(models[BEFORE], held_out, context))
-    checked = part([e for e in held_out if e.check], percent)[: table.answers]
-    shown = part(spread([e for e in held_out if not e.check]), percent)[: table.side_by_side]
-    tasks: list[Task] = [
-        AnswerLoss(part(held_out, percent), max_tokens=context.recipe.chat.max_tokens),
-        *([CheckedAnswers(checked, max_tokens=table.answer_tokens)] if checked else []),
-        *([ShownAnswers(shown, max_tokens=table.answer_tokens)] if shown else []),
-    ]
-    found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
-    own = open_model(context.build / "pretrain", context.compute)
-    split = splits_in(context.build / "data")[-1]  # test; of a data folder of an older version validation
-    texts = sample_texts((document.text for document in read_split(context.build / "data", split)), seed=context.seed)
-    text = evaluate({"own": own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
-    results = page_values(found, text, split)
-    models = {"base": models[BEFORE], "chat": models[AFTER], "own": own}
+    base, chats = open_model(context.build / "base", context.compute), context.recipe.of_kind(ChatStage)
+    held_out = {name: held_out_instructions(context, name) for name in chats}
+    percent = context.fix("percent", lambda: affordable_percent(base, held_out, context)) if chats else 100
+    results: dict[str, Any] = {"table": []}
+    models = {BASE: base}
+    for name, items in held_out.items():
+        chat = open_model(context.build / name, context.compute)
+        found = answers_of({BEFORE: base, AFTER: chat}, part_tasks(items, percent, name, context), context)
+        results["table"] += found.pop("table")
+        if CHAT in models:
+            results.setdefault("chats", {})[name] = found
+        else:
+            models[CHAT], results = chat, {**found, **results}
+    own = own_model(context)
+    results["table"] += [own.text] if own else []
+    results |= {"text": own.text} if own else {}
+    models |= {OWN: own.opened} if own else {}
+    texts = own.texts if own else ()
     suites = measure_suites(context, models, texts) if context.recipe.evaluate.suites else {}
-    tokenizer = own.require_tokenizer()
-    sentence = example_sentence(tokenizer, texts)
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
         write_json(folder / "suites.json", suites)
-        write_json(folder / "attention.json", attention_record(own.model, tokenizer, sentence))
+        if own:
+            tokenizer = own.opened.require_tokenizer()
+            sentence = example_sentence(tokenizer, own.texts)
+            write_json(folder / "attention.json", attention_record(own.opened.model, tokenizer, sentence))
     return described(results, percent, suites.get("suites", {}))
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """The pretrained model, held-out texts of its data, and its bits per byte on them with the name of their split."""
+
+    opened: OpenModel
+    texts: Sequence[str]
+    text: dict[str, Any]
+
+
+def own_model(context: StageContext) -> OwnModel | None:
+    """Return the pretrained model, measured; None where the build has none."""
+    if not context.recipe.data.sources:
+        return None
+    own, data = open_model(context.build / "pretrain", context.compute), context.build / "data"
+    split = splits_in(data)[-1]  # test; of a data folder of an older version validation
+    texts = sample_texts((document.text for document in read_split(data, split)), seed=context.seed)
+    found = evaluate({OWN: own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
+    return OwnModel(own, texts, {**found["rows"][0], "split": split})
+
+
+def part_tasks(held_out: Sequence[ChatExample], percent: int, name: str, context: StageContext) -> list[Task]:
+    """Return the tasks of a chat model, on so much of its held-out instructions."""
+    table, max_tokens = context.recipe.evaluate, table_of(context.recipe, name).max_tokens
+    checked = part([e for e in held_out if e.check], percent)[: table.answers]
+    shown = part(spread([e for e in held_out if not e.check]), percent)[: table.side_by_side]
+    return [
+        AnswerLoss(part(held_out, percent), max_tokens=max_tokens),
+        *([CheckedAnswers(checked, max_tokens=table.answer_tokens)] if checked else []),
+        *([ShownAnswers(shown, max_tokens=table.answer_tokens)] if shown else []),
+    ]
 
 
 def part(items: Sequence[ChatExample], percent: int) -> list[ChatExample]:
@@ -75,9 +110,11 @@ def spread(items: Sequence[ChatExample]) -> list[ChatExample]:
     return [item for _, _, item in sorted(order, key=lambda entry: entry[:2])]
 
 
-def affordable_percent(opened: OpenModel, held_out: Sequence[ChatExample], context: StageContext) -> float:
-    """Return the percentage of the held-out set that fits the stage's time, from a few timed items."""
-    few = list(held_out[:4])
+def affordable_percent(
+    opened: OpenModel, held_out: Mapping[str, Sequence[ChatExample]], context: StageContext
+) -> float:
+    """Return the percentage of the held-out sets that fits the stage's time, from a few timed items of the first."""
+    few = list(next(iter(held_out.values()))[:4])
 
     def cost_s(task: Task) -> float:
         return min(repeat(lambda: task.measure(opened, compute=context.compute, progress=Silent()), number=1, repeat=2))
@@ -86,25 +123,25 @@ def affordable_percent(opened: OpenModel, held_out: Sequence[ChatExample], conte
     token_s = cost_s(ShownAnswers(few, max_tokens=8)) / 8
     table = context.recipe.evaluate
     # two batches of answers, each as long as its longest answer; a larger batch is slower by its width
-    whole_s = 2 * (loss_s * len(held_out) + 2 * table.answer_tokens * token_s * 1.6)
+    items = sum(map(len, held_out.values()))
+    whole_s = 2 * (loss_s * items + 2 * len(held_out) * table.answer_tokens * token_s * 1.6)
     seconds = context.seconds * (1 - SUITES_SHARE - SNAPSHOTS_SHARE if table.suites else 1) - BESIDE_S
     return min(100.0, max(MIN_PERCENT, 100 * seconds / whole_s))
 
 
-def page_values(found: Mapping[str, Any], text: Mapping[str, Any], split: str) -> dict[str, Any]:
-    """Return the results as the report reads them; `split` is what `text` was measured on."""
+def answers_of(models: Mapping[str, OpenModel], tasks: Sequence[Task], context: StageContext) -> dict[str, Any]:
+    """Return the results of a chat model and its base as the report reads them."""
+    found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     rows = {(row["task"], row["model"]): row for row in found["rows"]}
     loss, checked = AnswerLoss.name, CheckedAnswers.name
     written = [found["details"][task] for task in (checked, ShownAnswers.name) if task in found["details"]]
     pairs = [pair for of in written for pair in zip(*(of[model]["answers"] for model in (BEFORE, AFTER)), strict=True)]
-    own = {**text["rows"][0], "split": split}
     return {
         "loss": {model: rows[loss, model]["value"] for model in (BEFORE, AFTER)},
         "checked": {model: rows[checked, model] for model in (BEFORE, AFTER) if (checked, model) in rows},
         "answers": [side_by_side(before, after) for before, after in pairs],
         "changes": {row["task"]: row for row in found["changes"]},
-        "text": own,
-        "table": [*found["rows"], own],
+        "table": found["rows"],
     }
 
 
@@ -118,23 +155,24 @@ def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
 
 def described(results: Mapping[str, Any], percent: int, suites: Mapping[str, Any]) -> StageResult:
     """Return before and after in one line, and in how many suites the models are above chance."""
-    loss, checked = results["loss"], results["checked"]
+    loss, checked = results.get("loss", {}), results.get("checked", {})
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
-    answers = f"checked answers {right[BEFORE]} → {right[AFTER]}; " if right else ""
-    text = results["text"]
-    own = f"own model {text['value']:.3f} bits per byte of {text['split']} text (n = {text['n']} windows)"
-    above = {model: len(above_chance(suites, model)) for model in ("own", "chat")}
-    counted = (
-        f"; above chance in {above['own']} (own) and {above['chat']} (chat) of {len(suites)} suites" if suites else ""
-    )
-    line = f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; {own}{counted}"
+    said = [f"checked answers {right[BEFORE]} → {right[AFTER]}"] if right else []
+    said += [f"loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}"] if loss else []
+    if text := results.get("text"):
+        said.append(f"own model {text['value']:.3f} bits per byte of {text['split']} text (n = {text['n']} windows)")
+    if suites:
+        counts = (f"{len(above_chance(suites, m))} ({m})" for m, there in ((OWN, text), (CHAT, loss)) if there)
+        said.append(f"above chance in {' and '.join(counts)} of {len(suites)} suites")
     thin = [f"The chat model was evaluated on {percent} % of the held-out instructions."] if percent < 100 else []
+    if not loss:
+        return StageResult("; ".join(said))
     if not checked:
         thin.append("No held-out instruction has an answer that code can check.")
     elif checked[AFTER]["thin"]:
         thin.append(f"Only {checked[AFTER]['n']} checked answers: the intervals are wide.")
     facts = {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}
-    return StageResult(line, facts, tuple(thin))
+    return StageResult("; ".join(said), facts, tuple(thin))
 
 
 STAGE = Stage(
@@ -143,8 +181,8 @@ STAGE = Stage(
     run,
     share=0.08,
     describe=lambda recipe: f"up to {recipe.evaluate.answers} checked answers before and after",
-    needs=("data", "pretrain", "base", "chat"),
+    needs=("data", "pretrain", "base"),  # and the chat models
     outputs=("*.json",),
     sized_by_budget=True,
-    outside=instructions_outside,
+    outside=lambda recipe: instructions_outside(recipe.of_kind(ChatStage).values()),
 )

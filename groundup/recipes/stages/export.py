@@ -1,9 +1,10 @@
-"""Stage 8: both models as Hugging Face folders and GGUF files, each of which must pass the parity gate in real llama.cpp.
+"""The own model and the chat models as Hugging Face folders and GGUF files, each of which must pass the parity gate in real llama.cpp.
 
-export/own/, export/chat/    a Hugging Face folder with GGUF files and a Modelfile beside
+export/own/, export/NAME/    a Hugging Face folder with GGUF files and a Modelfile beside
 export/results.json          files with hashes; every check of every gate
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from timeit import repeat
 from typing import Any
@@ -16,6 +17,7 @@ from groundup.evaluate.parity_checks import NEW_TOKENS
 from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.sizes import parameter_count
+from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
@@ -26,7 +28,7 @@ from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.modelfile import write_modelfile
 
 FAILED_GATE = "gate-failed.json"
-MODELS = {"own": "pretrain", "chat": "chat"}
+OWN = "own"
 USER_LINES = 40
 LINE_CHARACTERS = 200
 PROMPT_CHARACTERS = 120
@@ -38,16 +40,17 @@ ENCODED_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 1
 
 
 def run(context: StageContext) -> StageResult:
-    """Export and check both models. Raises ModelError when a gate fails."""
-    lines, progress = user_lines(context), context.progress
-    questions = [each.instruction for each in held_out_instructions(context.recipe)]
-    opened = {name: open_model(context.build / stage, context.compute) for name, stage in MODELS.items()}
-    prompts = context.fix("prompts", lambda: affordable_prompts(opened["chat"], context))
+    """Export and check the models. Raises ModelError when a gate fails."""
+    questions = {name: questions_of(context, name) for name in context.recipe.of_kind(ChatStage)}
+    lines, progress = user_lines(context, questions), context.progress
+    stages = {**({OWN: "pretrain"} if context.recipe.data.sources else {}), **{name: name for name in questions}}
+    opened = {name: open_model(context.build / stage, context.compute) for name, stage in stages.items()}
+    prompts = context.fix("prompts", lambda: affordable_prompts(list(opened.values())[-1], context))
     files: list[dict[str, Any]] = []
     gates: list[dict[str, Any]] = []
     with atomic_folder(context.folder) as folder:
         for name, model in opened.items():
-            starts = [text[:PROMPT_CHARACTERS] for text in (lines if name == "own" else questions)][:prompts]
+            starts = [text[:PROMPT_CHARACTERS] for text in questions.get(name, lines)][:prompts]
             for encoding in context.recipe.export.encodings:
                 file = write_files(model, folder / name, f"{context.recipe.name}-{name}", encoding)
                 path, size = file.relative_to(folder).as_posix(), file.stat().st_size
@@ -63,9 +66,16 @@ def run(context: StageContext) -> StageResult:
     return StageResult(line, {"prompts": prompts}, (fewer,) if prompts < wanted else ())
 
 
-def user_lines(context: StageContext) -> list[str]:
-    """Return distinct lines of the held-out texts."""
-    texts = (document.text for document in read_split(context.build / "data", VALIDATION))
+def questions_of(context: StageContext, name: str) -> list[str]:
+    """Return what a chat model is asked: its held-out instructions."""
+    return [each.instruction for each in held_out_instructions(context, name)]
+
+
+def user_lines(context: StageContext, questions: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return distinct lines of the held-out texts; of a build without texts, the questions."""
+    texts: Iterable[str] = (text for asked in questions.values() for text in asked)
+    if context.recipe.data.sources:
+        texts = (document.text for document in read_split(context.build / "data", VALIDATION))
     lines = (line.strip()[:LINE_CHARACTERS] for text in texts for line in text.splitlines())
     distinct = dict.fromkeys(line for line in lines if line)
     return list(distinct)[:: max(1, len(distinct) // USER_LINES)][:USER_LINES]
@@ -106,8 +116,9 @@ def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
 
 
 def disk_bytes(recipe: Recipe) -> float:
-    """Return the bytes of both models' GGUF files; the Hugging Face files beside them are hard links."""
-    parameters = parameter_count(own_shape(recipe)).total + base_bytes(recipe) / FLOAT32_BYTES
+    """Return the bytes of the models' GGUF files; the Hugging Face files beside them are hard links."""
+    parameters = len(recipe.of_kind(ChatStage)) * base_bytes(recipe) / FLOAT32_BYTES
+    parameters += parameter_count(own_shape(recipe)).total if recipe.data.sources else 0
     return parameters * sum(ENCODED_BYTES[encoding] for encoding in recipe.export.encodings)
 
 
@@ -120,7 +131,7 @@ STAGE = Stage(
     # the weights, one encoded copy of them and llama.cpp's
     memory_bytes=lambda recipe: 3 * base_bytes(recipe),
     disk_bytes=disk_bytes,
-    needs=("data", "pretrain", "chat"),
+    needs=("data", "pretrain"),  # and the chat models
     outputs=("*/*", "results.json"),
     sized_by_budget=True,
 )

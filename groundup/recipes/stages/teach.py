@@ -271,5 +271,4 @@ STAGE = Stage(
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "*.jinja", "results.json"),
     outside=outside,
     sized_by_budget=True,
-    wanted=lambda recipe: recipe.teach is not None,
 )

@@ -121,9 +121,10 @@ def _labels(index: int, piece: str) -> list[Node]:
 
 ATTENTION = Chapter(
     "attention",
-    "Stage 3 · pretrain",
+    "",
     "Attention maps",
     "Each row is a token. Its cells show how much it attends to each token up to itself: the stronger the colour, the more. "
     "Later tokens are masked, so the upper half is empty.",
     parts,
+    stages=["pretrain"],
 )

@@ -1,6 +1,7 @@
-"""Stages 6 and 7: answers before and after instruction fine-tuning, side by side, and the measured figures."""
+"""A chat model: answers before and after instruction fine-tuning, side by side, and the measured figures."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import (
@@ -28,13 +29,15 @@ MAX_CARDS = 24
 ANSWER_CHARACTERS = 700
 BUBBLES = "M5 7H27V20H14L9 25V20H5Z M31 15H35V28H32V33L26 28H16V25"
 SCALES = "M6 33H34 M10 12V24 M7 12H13 M7 24H13 M20 7V19 M17 7H23 M17 19H23 M30 15V28 M27 15H33 M27 28H33"
+EVALUATION = StageCard("evaluate", "Evaluation", "measures before and after, on the same data", "both", SCALES)
 MASK_KINDS, MASKS_SHOWN = ("trained", "read only", "template"), 3
 PERCENT_TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def parts(report: ReportData) -> Sequence[Child] | str:
+def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     """Answers before and after, checked answers, and the loss curve."""
-    run, evaluated = report.run("chat"), report.json("evaluate/results.json")
+    run, found = report.run(stage), report.json("evaluate/results.json")
+    evaluated = found if report.of_kind("chat")[:1] == [stage] else table(found, "chats", stage)
     if not run.results and not evaluated:
         return "no chat model has been trained"
     taught = f"first trained further on {report.texts}, then " if report.stage(CONTINUED) else ""
@@ -168,16 +171,20 @@ def _curve(run: RunRecord) -> Node | None:
     return more("Loss curve of the chat model", shown) if drawn else None
 
 
-CHAT = Chapter(
-    "chat",
-    "Stages 6 and 7 · chat, evaluate",
-    "Answers before and after",
-    "The same held-out instructions, given to the model before and after fine-tuning. "
-    "Read the answers first, then the figures: a few checked answers prove little. Answers are cut off after some dozens of tokens.",
-    parts,
-    cards=[
-        StageCard("chat", "Chat model", "fine-tunes the pulled model to follow instructions", "public", BUBBLES),
-        StageCard("evaluate", "Evaluation", "measures before and after, on the same data", "both", SCALES),
-    ],
-    runs=["chat"],
-)
+def chat_chapter(stage: str, report: ReportData) -> Chapter:
+    """The chapter of a chat model; that of the first has the card of the evaluation, too."""
+    is_first = report.of_kind("chat")[0] == stage
+    title = f"Chat model {stage}" if stage != "chat" else "Chat model"
+    return Chapter(
+        stage,
+        "",
+        "Answers before and after",
+        "The same held-out instructions, given to the model before and after fine-tuning. "
+        "Read the answers first, then the figures: a few checked answers prove little. Answers are cut off after some dozens of tokens.",
+        partial(parts, stage),
+        cards=[
+            StageCard(stage, title, "fine-tunes the pulled model to follow instructions", "public", BUBBLES),
+            *([EVALUATION] if is_first else []),
+        ],
+        runs=["chat"],
+    )

@@ -58,7 +58,7 @@ def _sources(card: JsonObject) -> Node | None:
 
 DATA = Chapter(
     "data",
-    "Stage 1 · data",
+    "",
     "The text, and what was dropped",
     "Everything a language model knows comes from its training text: where it is from, what was dropped, and why.",
     parts,

@@ -1,4 +1,4 @@
-"""Stage 7: what the models can do that nobody taught them, beside chance; and how it came while the own model was trained."""
+"""What the models can do that nobody taught them, beside chance; and how it came while the own model was trained."""
 
 from collections.abc import Mapping, Sequence
 
@@ -155,9 +155,10 @@ def _overlap(found: JsonObject) -> Node | None:
 
 EMERGENCE = Chapter(
     "emergence",
-    "Stage 7 · evaluate",
+    "",
     "What it can do that nobody taught it",
     "A model learns to predict the next token, and is asked something else: which sentence is right, what comes again, how a text feels. "
     "What is no better than guessing is hollow. Most of it needs a larger model than one trained in minutes.",
     parts,
+    stages=["evaluate"],
 )

@@ -1,4 +1,4 @@
-"""Stage 8: the exported files, and the parity checks of each in real llama.cpp."""
+"""The exported files, and the parity checks of each in real llama.cpp."""
 
 from collections.abc import Sequence
 
@@ -108,7 +108,7 @@ def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
 
 EXPORT = Chapter(
     "export",
-    "Stage 8 · export",
+    "",
     "Files for other programs, compared with the original",
     "An exported model can be wrong without any error message. "
     "So every file was loaded in real llama.cpp and compared with the original model: "

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, figure, more
 from groundup.report.formatting import MISSING, count
-from groundup.report.report_data import CONTINUED, RUN_STAGES, ReportData, StageRecord
+from groundup.report.report_data import CONTINUED, RUN_KINDS, ReportData, StageRecord
 from groundup.report.values import JsonObject, flat, table, text, texts
 
 SHOWN_OUTPUTS = 4
-STAGES_OF_RUNS = [*RUN_STAGES.values(), CONTINUED]
+KINDS = [*RUN_KINDS, CONTINUED]
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
@@ -61,7 +61,7 @@ def folded(named: list[tuple[str, object]]) -> Node | None:
 
 
 def _run_inputs(report: ReportData) -> Sequence[Child] | str:
-    inputs = list(table(report.run(report.run_stage).run, "inputs").items())
+    inputs = [pair for stage in report.kinds for pair in table(report.run(stage).run, "inputs").items()]
     if not inputs:
         return "this run names no inputs"
     names = node("ul", [node("li", foreign(name)) for name, _ in inputs], class_="hashes")
@@ -75,7 +75,7 @@ LINEAGE = Chapter(
     "A hash identifies the bytes of a file. From the last stage back to the first, the hashes show "
     "exactly what a model was made from; groundup verify checks every file.",
     parts,
-    runs=STAGES_OF_RUNS,
+    runs=KINDS,
 )
 
 
@@ -92,7 +92,7 @@ def reproduction(report: ReportData) -> Sequence[Child]:
 
 def provenance(report: ReportData) -> JsonObject:
     """Return the first record of versions and machine in the folder: the build's own, else a run's."""
-    runs = [report.run(stage).run for stage in STAGES_OF_RUNS]
+    runs = [report.run(stage).run for stage in report.kinds]
     return next((record for record in (report.build, *runs) if record.get("packages") or record.get("python")), {})
 
 
@@ -122,5 +122,5 @@ REPEAT = Chapter(
     "The same recipe with the same seed and the same versions gives the same steps. "
     "On another machine the last digits may differ.",
     reproduction,
-    runs=STAGES_OF_RUNS,
+    runs=KINDS,
 )

@@ -8,6 +8,7 @@ from groundup.report.formatting import count, duration, parameters
 from groundup.report.report_data import CONTINUED, ReportData, StageRecord
 from groundup.report.sections.data import DATA_CARD
 from groundup.report.sections.export import exported
+from groundup.report.sections.readers import BASE_CARD
 from groundup.report.sections.tokens import TOKENIZER_REPORT
 from groundup.report.source_parts import kept
 from groundup.report.values import number, tables
@@ -55,8 +56,9 @@ def _own(report: ReportData) -> str:
 
 
 def _pulled(report: ReportData) -> str:
-    goals = (("to classify spam", "spam"), ("to follow instructions", "chat"))
-    tuned = [goal for goal, stage in goals if report.run(stage).results]
+    goals = {"classifier": "to classify {}", "chat": "to follow instructions"}
+    kinds = ((goals[kind], name) for kind in goals for name in report.of_kind(kind))
+    tuned = list(dict.fromkeys(goal.format(name) for goal, name in kinds if report.run(name).results))
     taught = f"had {report.base_name} read {report.texts} and " if report.stage(CONTINUED) else ""
     return f"{taught}fine-tuned {'it' if taught else report.base_name} {_listed(tuned)}" if tuned else ""
 
@@ -77,16 +79,24 @@ def _listed(parts: list[str]) -> str:
 
 
 def _path(report: ReportData, chapters: Sequence[Chapter]) -> Node:
-    cards = [(card, chapter.key) for chapter in chapters for card in chapter.cards]
+    cards = [(card, chapter.key) for chapter in chapters for card in chapter.cards if card.stage in report.kinds]
     known = {card.stage for card, _ in cards}
     others = [stage.name for stage in report.stages if stage.name not in known]
-    cards += [(StageCard(name, name, "", "both", ""), "lineage") for name in others]
+    cards = [*((_plain_card(name), "lineage") for name in others if name == BASE_CARD.stage), *cards]
+    cards += [(_plain_card(name), "lineage") for name in others if name != BASE_CARD.stage]
     rows = []
     for lane, (title, shape) in LANES.items():
         shown = [_card(report, card, target) for card, target in cards if card.lane == lane]
+        if not shown:
+            continue
         rows.append(node("h2", title.format(texts=report.texts), class_="lane-title"))
         rows.append(node("ol", shown, class_=f"lane {shape}"))
     return node("nav", rows, aria_label="The stages of the build and their results")
+
+
+def _plain_card(stage: str) -> StageCard:
+    """The card of a stage that no chapter shows; the pulled model comes before those that are made from it."""
+    return BASE_CARD if stage == BASE_CARD.stage else StageCard(stage, stage, "", "both", "")
 
 
 def _card(report: ReportData, card: StageCard, target: str) -> Node:

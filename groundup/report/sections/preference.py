@@ -120,5 +120,5 @@ PREFERENCE = Chapter(
     "The margin is that gain on pairs that were not trained on; it is one only where its interval excludes 0.",
     parts,
     runs=["preference"],
-    optional=True,
+    stages=["preference"],
 )

@@ -129,7 +129,7 @@ def _planned(run: RunRecord) -> Node | None:
 
 PRETRAIN = Chapter(
     "pretrain",
-    "Stage 3 · pretrain",
+    "",
     "Learning to predict the next token",
     "The loss is the cross-entropy of the next token: lower is better. While both lines fall together, the model generalises; "
     "where only the training line falls, it memorises the text.",
@@ -172,10 +172,11 @@ def _listed(written: list[JsonObject]) -> Node:
 
 SAMPLES = Chapter(
     "samples",
-    "Stage 3 · pretrain",
+    "",
     "Samples during training",
     "The model continues the same prompt at each evaluation. It learns letters first, then words, then sentences; "
     "meaning needs far more text and time.",
     samples,
     runs=["pretrain"],
+    stages=["pretrain"],
 )

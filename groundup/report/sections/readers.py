@@ -6,20 +6,16 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, note
 from groundup.report.formatting import count, fixed, parameters
 from groundup.report.report_data import CONTINUED, ReportData
-from groundup.report.sections.spam import split_count
+from groundup.report.sections.classifier import split_count
 from groundup.report.values import number, table
 
-# The models fine-tuned from the pulled one: name, stage, what they were trained on here.
-TUNED = (
-    ("the spam classifier", "spam", "labelled text messages (SMS)"),
-    ("the chat model", "chat", "instructions with their answers"),
-)
 TRAY = "M20 5V25 M12 18L20 26L28 18 M7 27V34H33V27"
+BASE_CARD = StageCard("base", "Pulled model", "fetches a public model", "public", TRAY)
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
     """What each model was trained on."""
-    rows = [row for row in (_own(report), *(_tuned(report, *model) for model in TUNED)) if row]
+    rows = [row for row in (_own(report), *(_tuned_row(report, *model) for model in _tuned(report))) if row]
     if not rows:
         return "no model has been trained yet"
     columns = ["model", "started from", "trained here on", f"has seen {report.texts}"]
@@ -38,13 +34,24 @@ def _own(report: ReportData) -> list[Child]:
     return ["the pretrained model", began, read + again, node("strong", "yes", class_="yes")]
 
 
-def _tuned(report: ReportData, model: str, stage: str, data: str) -> list[Child]:
+def _tuned(report: ReportData) -> list[tuple[str, str, str]]:
+    """The models fine-tuned from the pulled one: name, stage, what they were trained on here."""
+    return [
+        *((f"the {name} classifier", name, "labelled messages") for name in report.of_kind("classifier")),
+        *(
+            (f"the chat model{'' if name == 'chat' else f' {name}'}", name, "instructions with their answers")
+            for name in report.of_kind("chat")
+        ),
+    ]
+
+
+def _tuned_row(report: ReportData, model: str, stage: str, data: str) -> list[Child]:
     """The row of a model fine-tuned from the pulled one."""
     results = report.run(stage).results
     used = number(results, "examples", "train")
     used = split_count(table(results, "splits"), "train") if used is None else used
     read = data if used is None else f"{count(used)} {data}"
-    taught = stage == "chat" and _taught(report)
+    taught = stage in report.of_kind("chat") and _taught(report)
     began = node("span", foreign(report.base_name), ", trained further here" if taught else "")
     seen = node("strong", "yes", class_="yes") if taught else node("strong", "no", class_="no")
     return [model, began, read, seen] if results else []
@@ -56,7 +63,7 @@ def _taught(report: ReportData) -> bool:
 
 
 def _consequence(report: ReportData) -> Node | None:
-    tuned = [model for model, stage, _ in TUNED if report.run(stage).results]
+    tuned = [model for model, stage, _ in _tuned(report) if report.run(stage).results]
     if not tuned:
         return None
     if _taught(report):
@@ -65,7 +72,7 @@ def _consequence(report: ReportData) -> Node | None:
             f" read {count(number(report.run(CONTINUED).results, 'tokens'))} tokens, nearly all of {report.texts}, before it was made into the "
             "chat model. So it takes up their words and their turns. Single facts that stand there once or twice are not learned that way; "
             "for these the way is retrieval. "
-            "The spam classifier was made from the public model as it is.",
+            "A classifier is made from the public model as it is.",
         )
     return note(
         f"{' and '.join(tuned)} {'were' if len(tuned) > 1 else 'was'} fine-tuned from ".capitalize(),
@@ -81,5 +88,6 @@ READERS = Chapter(
     "Which model was trained on {texts}",
     "This build makes two kinds of models: one is pretrained here, on the texts of stage 1, the others are made from a public one.",
     parts,
-    cards=[StageCard("base", "Pulled model", "fetches a public model", "public", TRAY)],
+    stages=["pretrain"],
+    cards=[BASE_CARD],
 )

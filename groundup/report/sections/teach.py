@@ -82,5 +82,4 @@ TEACH = Chapter(
     parts,
     cards=[StageCard(CONTINUED, "Taught model", "the public model reads the texts", "public", BOOK)],
     runs=[CONTINUED],
-    optional=True,
 )

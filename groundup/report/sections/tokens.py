@@ -71,7 +71,7 @@ def icon() -> list[Node]:
 
 TOKENS = Chapter(
     "tokens",
-    "Stage 2 · tokenizer",
+    "",
     "Text becomes numbers",
     "A model does not read letters, it reads token ids. A common word is one token; a rare one is several. A raised dot is a space.",
     parts,

@@ -80,7 +80,8 @@ class OllamaAnswer:
             "eval_count": last.completion_tokens,
             "eval_duration": timing.answer_ns,
         }
-        return {**self._head(), **message, "done": True, "done_reason": last.finish_reason, **counters}
+        context = {"context": list(last.context)} if last.context else {}
+        return {**self._head(), **message, "done": True, "done_reason": last.finish_reason, **context, **counters}
 
 
 def _logprobs(scores: Sequence[TokenLogprob]) -> JSON:

@@ -4,7 +4,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from pydantic import Field
@@ -14,6 +14,7 @@ from groundup.serve.fields import Body, Texts, Whole, read_fields, with_sampling
 from groundup.serve.messages import ClientMessage, ToolBody, conversation, read_tools
 from groundup.serve.requests import (
     FOREVER_S,
+    ContinuedPrompt,
     Embeddings,
     EmbedRequest,
     GenerateRequest,
@@ -125,15 +126,14 @@ def read_generate(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
             raise unsupported(body.model, capability)
     if body.raw and (body.system or body.template or body.context):
         raise RequestError("raw mode does not support system, template or context", param="raw")
-    for given, name in ((bool(body.template), "template"), (bool(body.context), "context")):
-        if given:
-            raise RequestError(f"{name} is not supported here; use /api/chat for a conversation", param=name)
     if not body.prompt:
         return body.load()
     if body.raw:
         return body.request(TextPrompt(body.prompt, rendered=True))
     system = (Message("system", body.system),) if body.system else ()
-    return body.request(Conversation((*system, Message("user", body.prompt))))
+    asked = Conversation((*system, Message("user", body.prompt)))
+    prompt = ContinuedPrompt(tuple(body.context), asked) if body.context else asked
+    return replace(body.request(prompt), returns_context=True, template=body.template)
 
 
 def read_chat(value: dict[str, Any]) -> GenerateRequest | LoadRequest:

@@ -62,10 +62,10 @@ def read_name(value: JSON, body_type: type[NameBody] = NameBody) -> Any:
 def read_create(value: JSON) -> CreateBody:
     """Return an /api/create body. Raises RequestError: 501 for what needs weights from elsewhere."""
     body: CreateBody = read_name(value, CreateBody)
-    for name in ("files", "adapters", "quantize", "template"):
+    for name in ("files", "adapters", "quantize"):
         if getattr(body, name):
             raise RequestError(
-                f"create with {name} is not supported: a new name has the weights and the template of an existing model",
+                f"create with {name} is not supported: a new name has the weights of an existing model",
                 status=501,
                 param=name,
             )
@@ -80,6 +80,7 @@ def created(body: CreateBody) -> JSON:
     values = {
         "system": body.system,
         "license": licence,
+        "template": body.template,
         "messages": without_tools(conversation(body.messages)).messages,
     }
     return {**values, "options": body.parameters.options()}
@@ -137,17 +138,19 @@ def loaded(alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: fl
 
 
 def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str) -> JSON:
-    """Return the answer of /api/show. `stops`: the texts of the model's stop tokens; `determinism_note`: a field that only we have."""
+    """Return the answer of /api/show. `stops`: the texts of the model's stop tokens; `determinism_note`: a field that only we have, as
+    is "tools": how the model calls them."""
     parameters = parameter_lines(alias.options, stops)
-    system = [f'SYSTEM """{alias.system}"""'] if alias.system else []
+    own = [f'{name} """{text}"""' for name, text in (("TEMPLATE", alias.template), ("SYSTEM", alias.system)) if text]
     # Without the model's path.
-    modelfile = [f"FROM {alias.base}", *system, *(f"PARAMETER {line}" for line in parameters.splitlines())]
+    modelfile = [f"FROM {alias.base}", *own, *(f"PARAMETER {line}" for line in parameters.splitlines())]
     return {
         "details": details(alias, info),
         "model_info": model_info(info),
         "capabilities": list(info.capabilities),
+        "tools": info.tools,
         "promise": determinism_note,
-        "template": template,
+        "template": alias.template or template,
         "system": alias.system,
         "parameters": parameters,
         "modelfile": "\n".join(modelfile) + "\n",

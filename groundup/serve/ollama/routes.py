@@ -105,7 +105,7 @@ class _Api:
 
     async def create(self, request: Request) -> Response:
         body = naming.read_create(await self.server.read_body(request))
-        await asyncio.to_thread(self.server.registry.create, body.model, body.source, naming.created(body))
+        await self.server.create(body.model, body.source, naming.created(body))
         return _statuses(["using existing model", "writing manifest", "success"], stream=body.stream)
 
     async def pull(self, request: Request) -> Response:

@@ -59,14 +59,15 @@ def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
         stream=body.stream,
         choices=body.n,
         logprobs=body.top_logprobs if body.logprobs or body.top_logprobs else None,
-        constraint=body.constraint(_constraint(body.response_format)),
+        constraint=body.constraint(constraint_of_format(body.response_format)),
         **read_tools(body.tools, body.tool_choice, parallel=body.parallel_tool_calls),
         truncate=False,
         usage_in_stream=body.stream_options.include_usage,
     )
 
 
-def _constraint(given: ResponseFormat) -> OutputConstraint | None:
+def constraint_of_format(given: ResponseFormat) -> OutputConstraint | None:
+    """Return the constraint of a format; None: any text. Raises RequestError."""
     if given.type == "json_schema":
         if given.json_schema is None:
             raise RequestError("response_format.json_schema: is missing", param="response_format.json_schema")
@@ -173,12 +174,17 @@ class ChatCompletion(CompletionTranslator):
         """Return the logprobs, or None when none were requested; an answer without tokens has an empty list."""
         if self.request.logprobs is None:
             return None
-        return {"content": [{**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores]}
+        return logprobs_content(scores)
 
 
 def _reason(reason: FinishReason | None, *, called: bool) -> str | None:
     """Return the finish reason; "length" takes precedence over "tool_calls"."""
     return "tool_calls" if called and reason == "stop" else reason
+
+
+def logprobs_content(scores: Sequence[TokenLogprob]) -> JSON:
+    """Return the logprobs of tokens, each with its alternatives."""
+    return {"content": [{**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores]}
 
 
 def _token(token: RankedToken) -> JSON:

@@ -71,8 +71,9 @@ class _Api:
 
 
 def model_entry(id: str, info: ModelInfo) -> JSON:
-    """Return one model; `id` as the client wrote it, or the name with its tag."""
-    return {"id": id, "object": "model", "created": int(info.modified.timestamp()), "owned_by": "groundup"}
+    """Return one model; `id` as the client wrote it, or the name with its tag. `kind`, a field of ours: "chat", "base", "classifier", "encoder"."""
+    created = int(info.modified.timestamp())
+    return {"id": id, "object": "model", "created": created, "owned_by": "groundup", "kind": info.use}
 
 
 class ClassifyBody(Body):

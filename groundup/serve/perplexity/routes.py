@@ -21,7 +21,8 @@ from groundup.retrieve.answer import MAX_TOKENS, AskConfig
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import estimated_tokens
-from groundup.retrieve.search import find
+from groundup.retrieve.rankings import AUTO, ranking_of
+from groundup.retrieve.search import Ranking, find
 from groundup.serve.fields import Texts, Whole, read_fields
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.openai.fields import DEFAULTS
@@ -98,7 +99,9 @@ class _Api:
         results: list[JSON] = []
         if body.index is not None or self.server.indexes.names:
             name, base_url = self.server.indexes.find(body.index), _base_url(client)
-            results = await self.server.indexes.use(name, lambda index: _found(index, name, body, base_url))
+            results = await self.server.indexes.search(
+                name, lambda index, vectors: _found(index, ranking_of(AUTO, vectors), name, body, base_url)
+            )
         time = {"server_time": datetime.now(UTC).isoformat(timespec="seconds")} if body.display_server_time else {}
         return JsonResponse({"id": str(uuid.uuid4()), "results": results, **time})
 
@@ -106,13 +109,23 @@ class _Api:
         """Return the answer from documents, or the plain one where nothing is to be searched or nothing is indexed. Raises RequestError."""
         writer = await self._writer(asked.model)
         model = asked.model if writer is None else writer[0].name
-        plain = GenerateRequest(model, (asked.conversation,), asked.options, DEFAULTS, stream=asked.stream)
+        plain = GenerateRequest(
+            model,
+            (asked.conversation,),
+            asked.options,
+            DEFAULTS,
+            stream=asked.stream,
+            constraint=asked.constraint,
+        )
         require_within(plain, asked.options, self.server.limits)
         name = await self._index(asked)
         if name is None:
             if writer is None:
                 raise no_such_model(asked.model, [])
             return await self.server.answer(plain, translate(None, None), client)
+        if asked.constraint is not None:
+            message = "response_format: an answer from documents has none; without a search (disable_search) it may"
+            raise RequestError(message, param="response_format")
         async with contextlib.AsyncExitStack() as stack:
             answer = await sourced_answer(self.server, _question(asked, name, writer), stack)
             read, base_url = answer.reading.sources if answer.reading.about else (), _base_url(client)
@@ -154,10 +167,11 @@ def _base_url(client: Request) -> str:
     return str(client.base_url).rstrip("/")
 
 
-def _found(index: Index, name: str, body: SearchBody, base_url: str) -> list[JSON]:
+def _found(index: Index, ranking: Ranking | None, name: str, body: SearchBody, base_url: str) -> list[JSON]:
     """Return the results of all queries: the best of each, the second of each, ..., each document once."""
     count = min(body.max_results, MAX_RESULTS)
-    lists = [find(index, query[:MAX_QUESTION_CHARACTERS], count, keep=body.keep()).passages for query in body.query]
+    queries = [query[:MAX_QUESTION_CHARACTERS] for query in body.query]
+    lists = [find(index, query, count, ranking, body.keep()).passages for query in queries]
     merged = [passage for rank in zip_longest(*lists) for passage in rank if passage is not None]
     once = list({passage.document_id: passage for passage in reversed(merged)}.values())[::-1]
     return _within(search_results(name, once[:count], base_url), body)

@@ -1,7 +1,7 @@
 """Bodies -> a SearchRequest: what is asked, of which model and index, and which passages are searched.
 
-Perplexity's own model names stand for the first chat model that is served; without one, answers are quotations. What a body asks for that answers
-from documents can't have (tools, formats, several answers) is refused, the rest of Perplexity's fields is ignored.
+Perplexity's own model names stand for the first chat model that is served; without one, answers are quotations. What a body asks for answers
+here can't have (tools, several at once) is refused, the rest of Perplexity's fields is ignored.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from groundup.engine.structured_output import OutputConstraint
 from groundup.serve.fields import Body, Number, Whole, read_fields
 from groundup.serve.messages import ClientMessage, Part, conversation
-from groundup.serve.openai.chat import ResponseFormat
+from groundup.serve.openai.chat import JsonSchema, ResponseFormat, constraint_of_format
 from groundup.serve.openai.fields import CompletionFields
 from groundup.serve.perplexity.filters import SearchFilters
 from groundup.serve.requests import Options, RequestError
@@ -45,6 +46,8 @@ class SearchRequest:
     """How many documents are read; None: by `size`."""
     options: Options = field(default_factory=Options)
     stream: bool = False
+    constraint: OutputConstraint | None = None
+    """Of a plain answer; an answer from documents can't have one."""
 
     @property
     def num_passages(self) -> int:
@@ -76,8 +79,6 @@ class ChatBody(SearchFilters, CompletionFields):
 def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
     """Return the request of a body, and whether its stream is concise. Raises RequestError."""
     body = read_fields(ChatBody, value)
-    is_formatted = body.response_format.type != "text" or body.constraint() is not None
-    _refuse("response_format", is_formatted, "an answer in a format")
     _refuse("tools", bool(body.tools), "an answer with tools")
     _refuse("n", body.n != 1, "more than one answer")
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
@@ -91,6 +92,7 @@ def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
         body.num_search_results,
         body.options(limit),
         body.stream,
+        body.constraint(constraint_of_format(body.response_format)),
     )
     return request, body.stream_mode == "concise"
 
@@ -135,10 +137,23 @@ class Tool(Body):
     search_context_size: Size = "medium"
 
 
-class TextOptions(Body):
-    """The format of the text."""
+class TextFormat(Body):
+    """The format of the text; its schema is not nested, other than in chats."""
 
-    format: ResponseFormat = ResponseFormat(type="text")
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    wanted: dict[str, Any] | None = Field(default=None, alias="schema")
+
+    def nested(self) -> ResponseFormat:
+        """Return it as chats have it."""
+        return ResponseFormat(
+            type=self.type, json_schema=None if self.wanted is None else JsonSchema(schema=self.wanted)
+        )
+
+
+class TextOptions(Body):
+    """Options of the text."""
+
+    format: TextFormat = Field(default_factory=lambda: TextFormat.model_validate({}))
 
 
 class ResponsesBody(Body):
@@ -166,8 +181,7 @@ class ResponsesBody(Body):
 def read_responses(value: dict[str, Any]) -> SearchRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(ResponsesBody, value)
-    formats = (body.text.format.type, body.response_format.type)
-    _refuse("text.format", formats != ("text", "text"), "an answer in a format")
+    given = body.response_format if body.text.format.type == "text" else body.text.format.nested()
     for name in ("previous_response_id", "background"):
         if getattr(body, name):
             raise RequestError(f"{name}: responses are not kept here; send the whole conversation", param=name)
@@ -190,6 +204,7 @@ def read_responses(value: dict[str, Any]) -> SearchRequest:
         None,
         Options(temperature=body.temperature, top_p=body.top_p, max_tokens=body.max_output_tokens),
         body.stream,
+        constraint_of_format(given),
     )
 
 

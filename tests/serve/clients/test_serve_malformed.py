@@ -33,6 +33,18 @@ WRONG: dict[str, list[Any]] = {
         {"other": 1},
         {"json": "{"},
     ],
+    "ids": [5, "x", {}, ["x"], [1.5], [-1], [True], [10**9], [1, 10**400]],
+    "template": [
+        5,
+        [],
+        {},
+        "{{ .Prompt }}",
+        "{{ range .Messages }}{{ end }}",
+        "{% if",
+        "Hello",
+        "{{ 1 // 0 }}",
+        "x" * 40_000,
+    ],
     "chosen": ["perhaps", "required", "", 5, [], {}, {"type": "x"}, {"function": {"name": "nobody"}}],
     "content": [5, True, {}, [5], ["x"], [{"type": "image_url"}]],
     "role": ["wizard", "", 5, [], {}],
@@ -68,14 +80,17 @@ SONAR |= {
 ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "/api/generate": (
         {"model": "tiny", "prompt": "To be"},
-        {**OLLAMA, "prompt": "text", "system": "text", "raw": "flag"},
+        {**OLLAMA, "prompt": "text", "system": "text", "raw": "flag", "context": "ids", "template": "template"},
     ),
     "/api/chat": ({"model": "tiny", "messages": [TURN]}, {**OLLAMA, **TURNS, "tools": "tables"}),
     "/api/embed": ({"model": "tiny", "input": "To be"}, {"model": "name", "input": "texts", "dimensions": "whole"}),
     "/api/embeddings": ({"model": "tiny", "prompt": "To be"}, {"model": "name", "prompt": "text"}),
     "/api/show": ({"model": "tiny"}, {"model": "name"}),
     "/api/copy": ({"source": "tiny", "destination": "x"}, {"source": "name", "destination": "text"}),
-    "/api/create": ({"model": "x", "from": "tiny"}, {"from": "name", "parameters": "table", "messages": "tables"}),
+    "/api/create": (
+        {"model": "x", "from": "tiny"},
+        {"from": "name", "parameters": "table", "messages": "tables", "template": "template"},
+    ),
     "/api/pull": ({"model": "tiny"}, {"model": "name"}),
     "/v1/chat/completions": (
         {"model": "tiny", "messages": [TURN]},

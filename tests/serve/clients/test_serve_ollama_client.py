@@ -49,6 +49,65 @@ def test_generate_is_chat_of_one_turn_and_raw_is_not_rendered(client: ollama.Cli
     assert plain.prompt_eval_count > raw.prompt_eval_count - 10  # typed by a user it is text of several tokens
 
 
+def test_context_goes_on_as_a_chat_with_the_same_turns(client: ollama.Client) -> None:
+    for model, limit in (("tiny", 12), ("ender", 60)):  # an answer that is cut, and one that ends its turn
+        first = client.generate(model, "To be", system="Be brief.", options={**DRAW, "num_predict": limit})
+        assert first.context
+        *_, last = client.generate(
+            model, "To be", system="Be brief.", options={**DRAW, "num_predict": limit}, stream=True
+        )
+        assert last.context == first.context
+        second = client.generate(model, "or not?", context=first.context, options=DRAW)
+        turns = [{"role": "system", "content": "Be brief."}, *HI, {"role": "assistant", "content": first.response}]
+        turns.append({"role": "user", "content": "or not?"})
+        assert second.response == client.chat(model, turns, options=DRAW).message.content
+        assert second.context and list(second.context)[: len(first.context)] == list(first.context)
+    assert client.generate("tiny", "To be", raw=True, options=DRAW).context is None
+
+
+def test_a_context_that_is_too_long_loses_its_beginning_and_may_refuse_to(client: ollama.Client) -> None:
+    long = list(range(97, 105)) * 40
+    answer = client.generate("tiny", "To be", context=long, options={"num_predict": 4})
+    assert 200 < answer.prompt_eval_count <= 252
+    with pytest.raises(ollama.ResponseError, match="context: this model's token ids are 0 to"):
+        client.generate("tiny", "To be", context=[10**6])
+
+
+LOUD = "{% for each in messages %}{{ each.role | upper }}: {{ each.content }}\n{% endfor %}ANSWER:"
+
+
+def test_a_chat_template_of_the_client_is_used_in_one_request_or_by_a_name(client: ollama.Client) -> None:
+    raw = client.generate("tiny", "SYSTEM: Be brief.\nUSER: To be\nANSWER:", raw=True, options=DRAW)
+    once = client.generate("tiny", "To be", system="Be brief.", template=LOUD, options=DRAW)
+    assert (once.response, once.prompt_eval_count) == (raw.response, raw.prompt_eval_count)
+    client.create("loud", from_="tiny", template=LOUD, system="Be brief.")
+    assert client.chat("loud", HI, options=DRAW).message.content == raw.response
+    shown = client.show("loud")
+    assert shown.template == LOUD and LOUD in (shown.modelfile or "")
+    assert client.show("tiny").template != LOUD
+    client.delete("loud")
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ if .System }}{{ .System }}{{ end }}{{ .Prompt }}", "Go's template language"),
+        ("{% for each in messages %}", "raised an error"),
+        ("Hello.", "leaves out the user's message"),
+        ("{{ 'x' * 10**10 }}", "template"),
+    ],
+)
+def test_a_template_that_can_not_be_used_is_refused_in_words(client: ollama.Client, template: str, words: str) -> None:
+    for refused in (
+        lambda: client.generate("tiny", "To be", template=template),
+        lambda: client.create("loud", from_="tiny", template=template),
+    ):
+        with pytest.raises(ollama.ResponseError, match=words) as caught:
+            refused()
+        assert caught.value.status_code == 400
+    assert "loud:latest" not in {model.model for model in client.list().models}
+
+
 def test_stop_strings_end_an_answer_and_no_part_of_them_is_told(client: ollama.Client) -> None:
     free = client.generate("tiny", "To be", options={**DRAW, "num_predict": 60}).response
     stop = free[20:23]

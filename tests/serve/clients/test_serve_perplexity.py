@@ -1,9 +1,11 @@
 """Perplexity's API with its official client: answers from documents, every citation to be opened, and plain answers where nothing is indexed."""
 
+import json
 import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,8 +29,16 @@ def client_of(server: Any) -> perplexity.Perplexity:
 
 
 @pytest.fixture
-def client(documents: Documents) -> perplexity.Perplexity:
-    return client_of(documents.server)
+def client(documents: Documents) -> Iterator[perplexity.Perplexity]:
+    with client_of(documents.server) as opened:
+        yield opened
+
+
+@pytest.fixture
+def plain_client(server: Any) -> Iterator[perplexity.Perplexity]:
+    """Of a server without documents."""
+    with client_of(server) as opened:
+        yield opened
 
 
 def chat(client: perplexity.Perplexity, question: str = QUESTION, **fields: Any) -> Any:
@@ -92,17 +102,27 @@ def test_what_is_not_there_is_said_without_sources(client: perplexity.Perplexity
 
 
 def test_without_a_search_or_without_documents_the_model_answers_plainly(
-    client: perplexity.Perplexity, server: Any
+    client: perplexity.Perplexity, plain_client: perplexity.Perplexity
 ) -> None:
     for answer in (
         chat(client, disable_search=True, max_tokens=5),
         chat(client, max_tokens=5, extra_body={"index": "none"}),
-        chat(client_of(server), model="tiny", max_tokens=5),
-        chat(client_of(server), max_tokens=5),
+        chat(plain_client, model="tiny", max_tokens=5),
+        chat(plain_client, max_tokens=5),
     ):
         assert answer.choices[0].message.content and not answer.citations and not answer.search_results
         assert answer.usage.completion_tokens <= 5 and answer.usage.num_search_queries == 0
-    assert client_of(server).search.create(query="anything").results == []
+    assert plain_client.search.create(query="anything").results == []
+
+
+def test_a_plain_answer_may_have_a_format(client: perplexity.Perplexity, plain_client: perplexity.Perplexity) -> None:
+    a = {"properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    schema = {"type": "object", **a, "additionalProperties": False}
+    form: Any = {"type": "json_schema", "json_schema": {"schema": schema}}
+    answer = chat(plain_client, model="tiny", response_format=form)
+    assert json.loads(answer.choices[0].message.content)["a"] in ("x", "y")
+    with pytest.raises(perplexity.BadRequestError, match="response_format"):
+        chat(client, response_format=form)
 
 
 def test_a_follow_up_is_searched_in_its_context(client: perplexity.Perplexity) -> None:
@@ -155,7 +175,7 @@ def test_a_search_has_each_document_once_and_its_words(client: perplexity.Perple
     assert client.search.create(query="zzz").results == []
 
 
-def test_what_it_does_not_have_is_refused_in_words(documents: Documents) -> None:
+def test_what_it_does_not_have_is_refused_in_words(documents: Documents, client: perplexity.Perplexity) -> None:
     for path, fields, param in (
         ("/chat/completions", {"tools": [{"type": "function"}]}, "tools"),
         ("/chat/completions", {"response_format": {"type": "json_object"}}, "response_format"),
@@ -179,7 +199,7 @@ def test_what_it_does_not_have_is_refused_in_words(documents: Documents) -> None
         error = answer.json()["error"]
         assert error["message"] and (param is None or error["param"] == param)
     with pytest.raises(perplexity.NotFoundError, match='"nobody" not found'):
-        chat(client_of(documents.server), model="nobody", stream=True)
+        chat(client, model="nobody", stream=True)
 
 
 def test_many_at_once_have_what_each_has_alone(client: perplexity.Perplexity) -> None:
@@ -188,7 +208,7 @@ def test_many_at_once_have_what_each_has_alone(client: perplexity.Perplexity) ->
     assert set(found) == {TEXT}
 
 
-def test_a_client_that_hangs_up_frees_everything(documents: Documents) -> None:
+def test_a_client_that_hangs_up_frees_everything(documents: Documents, client: perplexity.Perplexity) -> None:
     body = {"model": "sonar", "messages": [TURN], "stream": True}
     with httpx.stream("POST", f"{documents.server.address}/chat/completions", json=body) as stream:
         next(stream.iter_bytes())
@@ -196,4 +216,4 @@ def test_a_client_that_hangs_up_frees_everything(documents: Documents) -> None:
     while "groundup_answers_in_hand 0.0" not in documents.server.get("/metrics").text:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert chat(client_of(documents.server)).choices[0].message.content == TEXT
+    assert chat(client).choices[0].message.content == TEXT

@@ -19,6 +19,7 @@ from langchain_openai import ChatOpenAI
 from small_models import TOOL_TEMPLATES, save_caller, save_language
 
 from groundup.tokenizer.chat import Message
+from groundup.tokenizer.special import CHATML_TEMPLATE
 from groundup.tokenizer.tools import ToolCall
 
 # LangChain closes none of its connections.
@@ -56,6 +57,7 @@ def server(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) 
     save_language(folder / "wild", context_tokens=1024, template=TOOL_TEMPLATES["tagged"])
     save_language(folder / "bare", context_tokens=1024, template=TOOL_TEMPLATES["bare"])
     save_language(folder / "plain")
+    save_language(folder / "chatty", context_tokens=1024, template=CHATML_TEMPLATE)
     return serve("--models", str(folder))
 
 
@@ -81,10 +83,13 @@ def chats(server: Any) -> dict[str, Any]:
 
 
 def test_show_lists_tools_exactly_where_a_model_can_call_them(theirs: ollama.Client) -> None:
-    able = {name: "tools" in (theirs.show(name).capabilities or []) for name in ("caller", "wild", "bare", "plain")}
-    assert able == {"caller": True, "wild": True, "bare": True, "plain": False}
+    names = ("caller", "wild", "bare", "plain", "chatty")
+    able = {name: "tools" in (theirs.show(name).capabilities or []) for name in names}
+    assert able == {"caller": True, "wild": True, "bare": True, "plain": False, "chatty": False}
     with pytest.raises(ollama.ResponseError, match="does not support tools"):
         theirs.chat("plain", ASKED, tools=[TOOL])
+    with pytest.raises(ollama.ResponseError, match="unless a call is forced .* --tools any"):
+        theirs.chat("chatty", ASKED, tools=[TOOL])
 
 
 def test_ollamas_client_gets_a_call_and_answers_it(theirs: ollama.Client) -> None:
@@ -133,7 +138,7 @@ def test_langchain_binds_tools(chats: dict[str, Any], kind: str) -> None:
     assert (answer.content, answer.tool_calls) == ("It is sunny.", [])
 
 
-@pytest.mark.parametrize("model", ["wild", "bare"])
+@pytest.mark.parametrize("model", ["wild", "bare", "chatty"])
 def test_a_call_that_must_be_made_is_made_and_its_arguments_fit(client: openai.OpenAI, model: str) -> None:
     ask: Any = client.chat.completions.create
     asked = {"model": model, "messages": ASKED, "tools": [TOOL, NOW], "temperature": 1.5, "max_tokens": 400}

@@ -1,0 +1,72 @@
+"""`groundup learn`: the course in notebooks; a copy of one, opened."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from groundup.cli.console import print_result, program, table
+from groundup.cli.options import JsonOption
+from groundup.course.catalog import Notebook, copy_notebook, notebook_of, notebooks
+
+COURSE = Path("groundup-course")
+# What a notebook imports beside groundup's own dependencies.
+KERNEL, DRAWING = "ipykernel", "matplotlib"
+
+
+def command(
+    number: Annotated[int | None, Argument(help="The number of a notebook; without one, they are listed.")] = None,
+    out: Annotated[
+        Path, Option("--out", help="The folder that it is copied to, with the texts that it reads.")
+    ] = COURSE,
+    fresh: Annotated[
+        bool, Option("--fresh", help="Replace the copy that is there, and what was changed in it.")
+    ] = False,
+    copy_only: Annotated[bool, Option("--copy-only", help="Copy it, and open nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the notebooks of the course, or copy one to where you can write, and open it in JupyterLab, if that is installed.
+
+    Each notebook explains one stage, computes it by hand, shows the function of groundup that does the same, and has exercises that check
+    themselves. A copy that is there is kept with your changes.
+
+    Examples:
+        groundup learn
+        groundup learn 3
+        groundup learn 3 --out my-course --copy-only
+        groundup learn 3 --fresh
+    """
+    if number is None:
+        return print_result(_listed(notebooks()), [each.to_plain() for each in notebooks()], as_json)
+    notebook = notebook_of(number)
+    file, written = copy_notebook(notebook, out, fresh=fresh)
+    lines = [f"{file} {'was written' if written else 'is there already and was kept (--fresh replaces it)'}."]
+    missing = [name for name in (KERNEL, DRAWING) if importlib.util.find_spec(name) is None]
+    opens = not copy_only and not as_json and not missing and importlib.util.find_spec("jupyterlab") is not None
+    print_result(
+        [*lines, *([] if opens else _how_to_open(file, missing))], {"file": str(file), "written": written}, as_json
+    )
+    if opens:
+        subprocess.run([sys.executable, "-m", "jupyterlab", str(file)], check=False)
+    return None
+
+
+def _listed(found: list[Notebook]) -> list[str]:
+    rows = [[str(each.number), each.title, str(each.minutes), f"{each.run_s} s", str(each.exercises)] for each in found]
+    head = ["", "notebook", "minutes", "runs in", "exercises"]
+    return [*table(head, rows), "", f"Open one: {program()} learn {found[0].number}"]
+
+
+def _how_to_open(file: Path, missing: list[str]) -> list[str]:
+    """Return the commands that open it, with what is not installed."""
+    packages = "'groundup[notebooks]' jupyterlab" if missing else "jupyterlab"
+    return [
+        "Open it in VS Code (with its Jupyter extension), choosing this Python as its kernel:",
+        f"    {sys.executable}",
+        "or install JupyterLab and open it there:",
+        f"    {sys.executable} -m pip install {packages}",
+        f"    {sys.executable} -m jupyterlab {file}",
+    ]

@@ -1,0 +1,60 @@
+"""`groundup pack new`, `groundup pack check`: the texts from which an assistant of an organisation is built."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from groundup.cli import options
+from groundup.cli.console import print_result
+from groundup.errors import DataError
+
+app = options.verb_group("Domain packs: the texts from which `groundup build PACK` makes an assistant (docs/packs.md).")
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, Argument(help="The name of the pack, and of its folder.")],
+    out: Annotated[Path | None, Option("--out", help="Its folder; default: NAME.")] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Begin a pack: a small, complete one about an invented workshop, whose texts you replace by your own.
+
+    Examples:
+        groundup pack new my-firm
+        groundup pack check my-firm
+        groundup build my-firm
+    """
+    from groundup.packs.new import new_pack
+
+    folder = out or Path(name)
+    files = new_pack(name, folder)
+    lines = [f"{folder}: {len(files)} files", "Write facts.toml first, then replace the texts; after each change:"]
+    print_result([*lines, f"  groundup pack check {folder}"], {"folder": str(folder), "files": files}, as_json)
+
+
+@app.command("check")
+def check(
+    pack: Annotated[str, Argument(metavar="PACK", help="A pack's folder, or the name of a packaged pack.")],
+    as_json: options.JsonOption = False,
+) -> None:
+    """Hold every text of a pack against its facts: file, line and reason of whatever is wrong; the exit code is 2 if anything is.
+
+    Each number, price, time and name must be in facts.toml or be marked as free in pack.toml. An answer must stand in its document, no text may
+    nearly repeat another, and an intent needs ten messages.
+
+    Examples:
+        groundup pack check bank
+        groundup pack check my-firm --json
+    """
+    from groundup.packs.check import check_pack
+    from groundup.packs.pack import pack_folder
+
+    checked = check_pack(pack_folder(pack))
+    counts = ", ".join(f"{count:,} {part}" for part, count in checked.pack.counts.items())
+    lines = [*map(str, checked.objections), *checked.notes, f"{checked.pack.folder}: {counts}"]
+    print_result(lines, checked.to_plain(), as_json)
+    if checked.objections:
+        count, first = len(checked.objections), checked.objections[0]
+        fix = "Mend the text, put the fact into facts.toml, or mark it as free in pack.toml."
+        raise DataError(f"{pack}: {count} objection{'s' if count > 1 else ''}; the first: {first}.", fix=fix)

@@ -1,0 +1,218 @@
+"""`GroundupVectorStore`: an index of groundup, with its vectors, as LangChain's vector store.
+
+    store = GroundupVectorStore("manuals.index")                       made by: groundup index DOCS --out manuals.index --vectors all-minilm-l6-v2
+    store = GroundupVectorStore.from_texts(texts, embeddings, index="notes.index")
+
+Documents that are added become files of the index's own: INDEX/documents/NAME.txt, which the index reads as it reads all files, and
+INDEX/metadata/NAME.json with id and metadata; NAME is the hash of the id. So they survive, can be searched by words, too, and `groundup index` keeps
+them. Each costs two files: many documents are better indexed by `groundup index`. Only what was added here can be deleted here.
+"""
+
+import hashlib
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.vectorstores import VectorStore
+
+from groundup.data.reading.source_files import Source
+from groundup.errors import ConfigError, DataError
+from groundup.files import read_json, write_bytes, write_text
+from groundup.integrations.langchain_embeddings import GroundupEmbeddings
+from groundup.integrations.langchain_retriever import document_of, embed_with, vectors_of
+from groundup.progress import Silent
+from groundup.retrieve.index import INDEX_FILE, Index
+from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.passages import Passage
+from groundup.retrieve.search import find
+from groundup.retrieve.update import DOCUMENTS, make_index, update_index
+from groundup.retrieve.vectors import Rows, Vector, Vectors, about, make_vectors
+from groundup.tokenizer.spec import well_formed
+
+# A document that was added is found as a whole, unless it is longer than this (and no encoder reads as much).
+MAX_TOKENS = 4096
+METADATA = "metadata"
+# Where no encoder is given, of a new index.
+ENCODER = "all-minilm-l6-v2"
+
+
+class GroundupVectorStore(VectorStore):
+    """An index that is searched by vectors. Documents can be added and deleted."""
+
+    def __init__(self, index: str | Path, embedding: Embeddings | None = None) -> None:
+        """`index`: a folder, made if missing; `embedding`: None: the encoder that made its vectors.
+
+        Raises FormatError, and ModelError where another encoder made its vectors.
+        """
+        self.folder = Path(index)
+        if not (self.folder / INDEX_FILE).exists():
+            make_index(self.folder, IndexConfig(MAX_TOKENS))
+        self._index, self._given, self._writing = Index(self.folder), embedding, threading.Lock()
+        self._vectors = vectors_of(self.folder, embedding)
+
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """The encoder that was given."""
+        return self._given
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        index: str | Path = "",
+        **kwargs: Any,
+    ) -> Self:
+        """Return the index at `index` with these texts added. Raises ConfigError without a folder."""
+        if not index:
+            raise ConfigError("from_texts needs a folder for the index.", fix='Name one: index="notes.index".')
+        store = cls(index, embedding)
+        store.add_texts(texts, metadatas, **kwargs)
+        return store
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Add texts, in the place of those with the same id; return their ids. Raises DataError, DiskError, ModelError."""
+        given = list(texts)
+        names = [each or uuid.uuid4().hex for each in ids or [None] * len(given)]
+        if metadatas is None:
+            metadatas = [{} for _ in given]
+        if not len(given) == len(metadatas) == len(names):
+            raise DataError(f"There are {len(given)} texts, {len(metadatas)} metadatas and {len(names)} ids.")
+        entries = [_entry(id, metadata) for id, metadata in zip(names, metadatas, strict=True)]
+        with self._writing:
+            for place in (DOCUMENTS, METADATA):
+                (self.folder / place).mkdir(exist_ok=True)
+            for id, text, entry in zip(names, given, entries, strict=True):
+                write_bytes(self._entry_file(id), entry)
+                write_text(self._text_file(id), well_formed(text))
+            if given:
+                self._update()
+        return names
+
+    def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
+        """Delete documents that were added; None: all of them. Unknown ids are passed over."""
+        files = list((self.folder / DOCUMENTS).glob("*.txt")) if ids is None else [self._text_file(id) for id in ids]
+        with self._writing:
+            found = [file for file in files if file.exists()]
+            for file in found:
+                file.unlink()
+                self._entry_of(file).unlink(missing_ok=True)
+            if found:
+                self._update()
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """Return the documents that were added with these ids, whole."""
+        files = [file for id in dict.fromkeys(ids) if (file := self._text_file(id)).exists()]
+        return [Document(file.read_bytes().decode(), **read_json(self._entry_of(file))) for file in files]
+
+    def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
+        """Return the passages nearest to a text."""
+        return [document for document, _ in self.similarity_search_with_score(query, k)]
+
+    def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
+        """Return the passages nearest to a text, each with its cosine. Raises ConfigError for an index whose passages have no vectors."""
+        vectors = self._open()
+        found = self._near(vectors, vectors.embed([query])[0], k) if vectors else []
+        return [(self._document(each), each.score) for each in found]
+
+    def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
+        """Return the passages nearest to a vector."""
+        vectors = self._open()
+        found = self._near(vectors, unit(embedding), k) if vectors else []
+        return [self._document(each) for each in found]
+
+    def max_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """Return passages that are near to a text and far from one another, of the `fetch_k` nearest; `lambda_mult` 1: only near."""
+        vectors = self._open()
+        found = self._near(vectors, vectors.embed([query])[0], fetch_k) if vectors else []
+        if not vectors or not found:
+            return []
+        rows = vectors.rows[np.searchsorted(vectors.ids, [each.id for each in found])]
+        chosen = most_relevant(np.array([each.score for each in found]), rows, k, lambda_mult)
+        return [self._document(found[place]) for place in chosen]
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return lambda cosine: max(0.0, cosine)
+
+    def _near(self, vectors: Vectors, vector: Vector, k: int) -> list[Passage]:
+        """Return the nearest passages with their cosines, without those of files that were changed since."""
+        return list(find(self._index, "", k, lambda index, _, limit: vectors.there(index, vector, limit)).passages)
+
+    def _open(self) -> Vectors | None:
+        """Return the vectors; None where there are no passages. Raises ConfigError for passages without vectors."""
+        if self._vectors is None and self._index.passage_count:
+            fix = f"Make them: groundup index --out {self.folder} --vectors all-minilm-l6-v2"
+            raise ConfigError(f"{self.folder} has no vectors.", fix=fix)
+        return self._vectors
+
+    def _update(self) -> None:
+        """Bring the index up to date with its own documents, and its vectors with the index."""
+        documents = (self.folder / DOCUMENTS).absolute()
+        sources = [Source(str(documents))] if any(documents.iterdir()) else []
+        update_index(self.folder, sources, progress=Silent())
+        known = about(self.folder)
+        embedding = self._given or GroundupEmbeddings(model=known.model if known else ENCODER)
+        name = str(getattr(embedding, "model", type(embedding).__name__))
+        make_vectors(self.folder, embed_with(embedding), name, progress=Silent())
+        self._vectors = vectors_of(self.folder, embedding)
+
+    def _document(self, passage: Passage) -> Document:
+        """Return a passage as a document; of one that was added with its own id and metadata."""
+        if Path(passage.file).parent != (self.folder / DOCUMENTS).absolute():
+            return document_of(passage)
+        return Document(passage.text, **read_json(self._entry_of(Path(passage.file))))
+
+    def _text_file(self, id: str) -> Path:
+        return self.folder / DOCUMENTS / f"{hashlib.sha256(id.encode()).hexdigest()[:40]}.txt"
+
+    def _entry_file(self, id: str) -> Path:
+        return self._entry_of(self._text_file(id))
+
+    def _entry_of(self, text_file: Path) -> Path:
+        return self.folder / METADATA / f"{text_file.stem}.json"
+
+
+def _entry(id: str, metadata: dict[str, Any]) -> bytes:
+    """Return what is kept beside a text, as JSON. Raises DataError for metadata that JSON can't hold."""
+    try:
+        return json.dumps({"id": id, "metadata": metadata}, indent=2, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"The metadata of {id!r} can't be written as JSON: {error}.", fix="Leave that field out."
+        ) from error
+
+
+def unit(vector: Sequence[float]) -> Vector:
+    """Return a vector with length 1."""
+    found = np.array(vector, dtype=np.float32)
+    return found / max(float(np.linalg.norm(found)), float(np.finfo(np.float32).tiny))
+
+
+def most_relevant(cosines: Float[np.ndarray, " N"], rows: Rows, k: int, lambda_mult: float) -> list[int]:
+    """Return places by maximal marginal relevance (Carbonell and Goldstein 1998): lambda cosine - (1 - lambda) max cosine to a chosen one."""
+    chosen: list[int] = []
+    while len(chosen) < min(k, len(rows)):
+        same = (rows @ rows[chosen].T).max(axis=1) if chosen else np.zeros(len(rows))
+        gains = lambda_mult * cosines - (1 - lambda_mult) * same
+        gains[chosen] = -np.inf
+        chosen.append(int(gains.argmax()))
+    return chosen

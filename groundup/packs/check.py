@@ -1,0 +1,159 @@
+"""Everything that is wrong with a pack: what its files say beside its facts, repeats, leaks between parts, answers that no document has.
+
+check_pack(folder) -> CheckedPack, whose objections have file, line and reason
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.packs.known import Known, known_of
+from groundup.packs.pack import DOCUMENTS, Objection, Pack, read_pack
+from groundup.packs.repeats import Text, normalised, repeats
+
+# Of an intent: with fewer messages nothing can be trained, tested and shown.
+MIN_MESSAGES = 10
+MIN_ROWS = 1
+NUMBERS_AND_NAMES_OF = "en"
+# The fields that are no text of the pack: names of documents and of labels.
+NO_TEXT = ("document", "label")
+
+
+@dataclass(frozen=True)
+class CheckedPack:
+    """A pack with everything that is wrong with it."""
+
+    pack: Pack
+    objections: tuple[Objection, ...]
+    notes: tuple[str, ...]
+    """What could not be checked."""
+
+    @property
+    def blocking(self) -> list[Objection]:
+        """The objections with which nothing can be built."""
+        return [each for each in self.objections if each.blocks]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        labels = Counter(row["label"] for row in self.pack.parts["messages"])
+        unanswerable = sum(row["answer"] is None for row in self.pack.parts["questions"])
+        return {
+            "pack": str(self.pack.folder),
+            "name": self.pack.head.name,
+            "counts": self.pack.counts,
+            "labels": dict(labels),
+            "unanswerable": unanswerable,
+            "objections": [vars(each) for each in self.objections],
+            "notes": list(self.notes),
+        }
+
+
+def check_pack(folder: Path) -> CheckedPack:
+    """Read a pack and return all that is wrong with it. Raises DataError where it can't be read as a pack."""
+    pack, found = read_pack(folder)
+    found += [
+        *said_beside_the_facts(pack),
+        *missing_documents(pack),
+        *answers_elsewhere(pack),
+        *labels(pack),
+        *too_few(pack),
+        *repeated(pack),
+    ]
+    notes = []
+    if pack.head.language != NUMBERS_AND_NAMES_OF:
+        language = pack.head.language
+        notes.append(f"The texts' language is {language!r}: numbers in words and names were looked for as in English.")
+    return CheckedPack(pack, tuple(found), tuple(notes))
+
+
+def said_beside_the_facts(pack: Pack) -> Iterator[Objection]:
+    """Yield each number and name of a text that is neither in facts.toml nor free."""
+    known = known_of(pack)
+    for name, text in pack.documents.items():
+        for number, line in enumerate(text.splitlines(), start=1):
+            yield from _objections(known, f"{DOCUMENTS}/{name}:{number}", line)
+    for rows in pack.parts.values():
+        for row in rows:
+            texts = [value for field, value in row.values.items() if field not in NO_TEXT and value]
+            yield from _objections(
+                known, row.place, "\n".join("\n".join(each) if isinstance(each, list) else each for each in texts)
+            )
+
+
+def _objections(known: Known, place: str, text: str) -> Iterator[Objection]:
+    for reason in known.objections(text):
+        yield Objection(place, reason)
+
+
+def missing_documents(pack: Pack) -> Iterator[Objection]:
+    """Yield each line whose document there is not."""
+    for rows in pack.parts.values():
+        for row in rows:
+            document = row.values.get("document")
+            if document is not None and document not in pack.documents:
+                yield Objection(row.place, f"there is no {DOCUMENTS}/{document}", blocks=True)
+
+
+def answers_elsewhere(pack: Pack) -> Iterator[Objection]:
+    """Yield questions whose document does not contain the answer, and summaries whose key facts their text or they themselves lack."""
+    for row in pack.parts["questions"]:
+        answer, document = row["answer"], row["document"]
+        if (answer is None) != (document is None):
+            yield Objection(
+                row.place, "has an answer without its document, or a document without an answer", blocks=True
+            )
+        elif (
+            answer is not None
+            and document in pack.documents
+            and normalised(answer) not in normalised(pack.documents[document])
+        ):
+            yield Objection(row.place, f"{document} does not contain the answer {answer!r}", blocks=True)
+    for row in pack.parts.get("summaries", ()):
+        for fact in row["key_facts"]:
+            lacking = [name for name in ("text", "summary") if normalised(fact) not in normalised(row[name])]
+            if lacking:
+                yield Objection(row.place, f"the {' and the '.join(lacking)} does not contain the key fact {fact!r}")
+
+
+def labels(pack: Pack) -> Iterator[Objection]:
+    """Yield intents that have too few messages, and the lack of the label for none of them."""
+    counts = Counter(row["label"] for row in pack.parts["messages"])
+    for label, count in counts.items():
+        if count < MIN_MESSAGES:
+            yield Objection(
+                "messages.jsonl",
+                f"the intent {label!r} has {count} messages, at least {MIN_MESSAGES} are needed",
+                blocks=True,
+            )
+    if pack.head.none_label not in counts:
+        reason = (
+            f"no message has the label {pack.head.none_label!r}, which is for messages that have none of the intents"
+        )
+        yield Objection("messages.jsonl", reason, blocks=True)
+    if len(counts) == 1:
+        yield Objection("messages.jsonl", "has one label only: there is nothing to tell apart", blocks=True)
+
+
+def too_few(pack: Pack) -> Iterator[Objection]:
+    """Yield the parts without a line."""
+    for part, rows in pack.parts.items():
+        if len(rows) < MIN_ROWS:
+            yield Objection(f"{part}.jsonl", "has no line that can be read", blocks=True)
+
+
+def repeated(pack: Pack) -> Iterator[Objection]:
+    """Yield what stands twice, or nearly, within a part or in two of them: a held-out question that an instruction asks is no test."""
+    asked = [
+        *(Text(row.place, f"{row['instruction']} {row['input']}") for row in pack.parts["instructions"]),
+        *(Text(row.place, row["text"]) for row in pack.parts["messages"]),
+        *(Text(row.place, row["question"]) for row in pack.parts["questions"]),
+    ]
+    documents = [Text(f"{DOCUMENTS}/{name}", text) for name, text in pack.documents.items()]
+    summaries = [Text(row.place, row["text"]) for row in pack.parts.get("summaries", ())]
+    for texts in (asked, documents, summaries):
+        for text, other, alike in repeats(texts):
+            yield Objection(
+                text.place, f"nearly repeats {other.place} ({alike:.0%} of their words in threes): {text.text[:60]!r}"
+            )

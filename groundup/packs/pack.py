@@ -1,0 +1,236 @@
+"""A pack: its files, read and checked for their form. What does not stand in its form is an objection with its line; the rest is read all the same.
+
+pack, objections = read_pack(Path("my-firm"))
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundup.config import build_config, read_toml
+from groundup.errors import ConfigError, DataError, FormatError, did_you_mean
+from groundup.files import read_text
+
+PACKAGED = Path(__file__).parent
+SKELETON = "skeleton"
+PACK_FILE, FACTS_FILE, DOCUMENTS = "pack.toml", "facts.toml", "documents"
+MAX_BYTES = 64 * 2**20
+# The fields of each part's lines, in order, with the types of their values.
+TEXT, MAYBE, TEXTS = (str,), (str, type(None)), (list,)
+FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+    "instructions": {"instruction": TEXT, "input": TEXT, "output": TEXT, "document": MAYBE},
+    "messages": {"text": TEXT, "label": TEXT},
+    "questions": {"question": TEXT, "answer": MAYBE, "document": MAYBE},
+    "summaries": {"document": MAYBE, "text": TEXT, "summary": TEXT, "key_facts": TEXTS},
+}
+OPTIONAL = ("summaries",)
+# May be empty.
+EMPTY = ("input",)
+
+
+@dataclass(frozen=True)
+class Objection:
+    """What is wrong at a place of a pack."""
+
+    place: str
+    """FILE or FILE:LINE."""
+    reason: str
+    blocks: bool = False
+    """Whether nothing can be built until it is mended."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Free:
+    """What may stand in texts without being a fact: what belongs to people's own stories."""
+
+    numbers: tuple[int | float | str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Head:
+    """The contents of pack.toml."""
+
+    name: str
+    title: str
+    organisation: str
+    about: str = ""
+    """One sentence."""
+    language: str = "en"
+    none_label: str = "none of these"
+    """The label of messages that have none of the intents."""
+    free: Free = Free()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a part."""
+
+    place: str
+    """FILE:LINE."""
+    values: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The contents of a pack's folder, as far as it stands in its form."""
+
+    folder: Path
+    head: Head
+    facts: Mapping[str, Any]
+    documents: Mapping[str, str]
+    """The Markdown texts by their file names."""
+    parts: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """The lines of instructions, messages, questions and summaries."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of documents and of the lines of each part."""
+        return {DOCUMENTS: len(self.documents), **{name: len(rows) for name, rows in self.parts.items()}}
+
+
+def packaged_packs() -> dict[str, Path]:
+    """Return the packs that go by a name."""
+    return {
+        file.parent.name: file.parent
+        for file in sorted(PACKAGED.glob(f"*/{PACK_FILE}"))
+        if file.parent.name != SKELETON
+    }
+
+
+def is_pack(folder: Path) -> bool:
+    """Whether a folder is a pack and no folder of texts."""
+    return (folder / PACK_FILE).is_file()
+
+
+def pack_folder(name_or_path: str) -> Path:
+    """Return the folder of a packaged pack, or one's own. Raises DataError."""
+    packs, path = packaged_packs(), Path(name_or_path)
+    if is_pack(path):
+        return path
+    if name_or_path in packs:
+        return packs[name_or_path]
+    if path.is_dir():
+        fix = (
+            f"As a folder of texts it can be built: groundup build {path}. A pack begins with: groundup pack new NAME."
+        )
+        raise DataError(f"{path} is not a pack: it has no {PACK_FILE}.", fix=fix)
+    raise DataError(f"There is no pack '{name_or_path}'.", fix=f"{did_you_mean(name_or_path, packs)} Or give a folder.")
+
+
+def read_pack(folder: Path) -> tuple[Pack, list[Objection]]:
+    """Return a pack and what does not stand in its form. Raises DataError where it is no pack, or its TOML files can't be read."""
+    head, facts = read_head(folder), read_facts(folder)
+    found: list[Objection] = []
+    documents = read_documents(folder, found)
+    parts = {
+        name: list(rows_of(folder, name, found))
+        for name in FIELDS
+        if name not in OPTIONAL or (folder / f"{name}.jsonl").exists()
+    }
+    return Pack(folder, head, facts, documents, parts), found
+
+
+def read_head(folder: Path) -> Head:
+    """Return the contents of pack.toml. Raises DataError."""
+    try:
+        return build_config(Head, read_toml(folder / PACK_FILE))
+    except ConfigError as error:
+        raise DataError(f"{folder / PACK_FILE}: {error.message}", fix=error.fix or "See docs/packs.md.") from error
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return the facts. Raises DataError, also for a fact that is given twice."""
+    file = folder / FACTS_FILE
+    try:
+        return tomllib.loads(read_text(file, max_bytes=MAX_BYTES))
+    except tomllib.TOMLDecodeError as error:
+        twice = " A fact is given twice, and the two may contradict each other:" if "overwrite" in str(error) else ""
+        fix = "Give each fact once, in quotation marks where it is no number."
+        raise DataError(f"{file} can't be read.{twice} {error}.", fix=fix) from error
+    except FormatError as error:
+        raise DataError(f"{file} {error.reason}.", fix="It holds the facts of the pack: docs/packs.md.") from error
+
+
+def read_documents(folder: Path, found: list[Objection]) -> dict[str, str]:
+    """Return the texts of documents/*.md."""
+    documents = {}
+    for file in sorted((folder / DOCUMENTS).glob("*.md")):
+        text = decoded(file, f"{DOCUMENTS}/{file.name}", found)
+        if text is None:
+            continue
+        documents[file.name] = text
+        if not text.startswith("# "):
+            found.append(Objection(f"{DOCUMENTS}/{file.name}:1", "the first line is no title: # Title"))
+    if not documents:
+        found.append(Objection(DOCUMENTS, "the pack has no documents: write at least one *.md", blocks=True))
+    return documents
+
+
+def rows_of(folder: Path, part: str, found: list[Objection]) -> Iterator[Row]:
+    """Yield the lines of a part that stand in its form."""
+    file = folder / f"{part}.jsonl"
+    text = decoded(file, file.name, found)
+    for number, line in enumerate((text or "").splitlines(), start=1):
+        if not line.strip():
+            continue
+        place = f"{file.name}:{number}"
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            found.append(Objection(place, f"is no JSON: {error}", blocks=True))
+            continue
+        if fault := fault_of(value, FIELDS[part]):
+            found.append(Objection(place, fault, blocks=True))
+        else:
+            yield Row(place, value)
+
+
+def pack_rows(file: Path) -> list[Row]:
+    """Return the lines of a part's file. Raises DataError for the first that does not stand in its form, and for none."""
+    found: list[Objection] = []
+    rows = list(rows_of(file.parent, file.stem, found))
+    if found or not rows:
+        reason = found[0] if found else f"{file} has no line"
+        raise DataError(f"{reason}.", fix=f"See what else: groundup pack check {file.parent}")
+    return rows
+
+
+def decoded(file: Path, place: str, found: list[Objection]) -> str | None:
+    """Return the text of a file of the pack; None where it can't be read."""
+    try:
+        return read_text(file, max_bytes=MAX_BYTES)
+    except FormatError as error:
+        found.append(Objection(place, error.reason, blocks=True))
+    return None
+
+
+def fault_of(value: Any, fields: Mapping[str, tuple[type, ...]]) -> str:
+    """Return what is wrong with the form of a line; "" where nothing is.
+
+    >>> fault_of({"text": "Hi"}, FIELDS["messages"])
+    "has no field 'label'"
+    """
+    if not isinstance(value, dict):
+        return f"is no object with the fields {', '.join(fields)}"
+    if missing := [name for name in fields if name not in value]:
+        return f"has no field '{missing[0]}'"
+    if unknown := [name for name in value if name not in fields]:
+        return f"has an unknown field '{unknown[0]}' (fields: {', '.join(fields)})"
+    for name, types in fields.items():
+        if not isinstance(value[name], types) or (
+            list in types and not all(isinstance(each, str) for each in value[name])
+        ):
+            return f"'{name}' is no {'list of texts' if list in types else 'text'}"
+        if value[name] == "" and name not in EMPTY:
+            return f"'{name}' is empty"
+    return ""

@@ -1,0 +1,146 @@
+"""The numbers of a text in one form each, so that a text can be held against facts: amounts with their unit, times of day, telephone numbers, codes.
+
+    quantities("£1,500.00 by 9.30 am, or twenty-five percent")  ->  £ 1500, time 09:30, % 25
+
+Number words count like digits, from "two" on ("one" is free); ordinals in words and the markers of numbered lists do not.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+ONE_TO_NINETEEN = {word: number for number, word in enumerate(ONES.split())}
+TWENTY_TO_NINETY = {word: 10 * number for number, word in enumerate(TENS.split(), start=2)}
+SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
+ALONE = {"half": "0.5", "twice": "2", "dozen": "12"}
+HOURS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
+UNITS = {"per cent": "%", "percent": "%", "pounds": "£", "dollars": "$", "euros": "€"}
+TIME, PHONE, CODE, BARE = "time", "phone", "code", ""
+
+_LIST = re.compile(r"(?m)^[ \t]*\d{1,3}[.)](?=[ \t])")
+_PHONE = re.compile(r"(?<![\w.,])(?:\+\d[\d ]{6,}\d|0\d{2,}(?: \d+)+|0\d{9,}|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?![\w%])")
+_TIME = re.compile(
+    r"(?<![\w.:])(?:(?P<h>[01]?\d)(?:[.:](?P<m>[0-5]\d))?\s?(?P<half>[ap])\.?m\b|(?P<h24>[01]?\d|2[0-3]):(?P<m24>[0-5]\d)(?![\d:]))",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"(?<!\w)(?=\w*[A-Z])(?=\w*\d)\w+")
+_NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)*"
+_AMOUNT = re.compile(
+    rf"(?P<sign>[£$€¥])?\s?(?P<number>{_NUMBER})(?:\s(?P<scale>hundred|thousand|million)\b)?"
+    r"(?:\s?(?P<unit>%|per cent\b|percent\b|pounds\b|dollars\b|euros\b))?",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+class Quantity(NamedTuple):
+    """A number of a text."""
+
+    unit: str
+    """"£", "$", "€", "%", "time", "phone", "code"; "" for none."""
+    value: str
+    """In one form: 1500, 12.5, 09:30 (of 24 hours), the digits of a telephone number."""
+    written: str
+    """As the text has it."""
+
+
+def quantities(text: str) -> list[Quantity]:
+    """Return the numbers of a text, those in words last.
+
+    >>> [quantity[:2] for quantity in quantities("1. £1,500.00 by 9.30 am, or twenty-five percent; call 0800 496 0123")]
+    [('phone', '08004960123'), ('time', '09:30'), ('£', '1500'), ('', '25')]
+    """
+    rest = _LIST.sub(_blank, text)
+    found: list[Quantity] = []
+    for pattern, read in ((_PHONE, _phone), (_TIME, _time), (_CODE, _code), (_AMOUNT, _amount)):
+        found += map(read, pattern.finditer(rest))
+        rest = pattern.sub(_blank, rest)
+    return [*found, *_in_words(rest)]
+
+
+def _blank(match: re.Match[str]) -> str:
+    return "\0" * len(match[0])
+
+
+def _phone(match: re.Match[str]) -> Quantity:
+    return Quantity(PHONE, re.sub(r"\D", "", match[0]), match[0])
+
+
+def _time(match: re.Match[str]) -> Quantity:
+    hour, minute = int(match["h"] or match["h24"]), int(match["m"] or match["m24"] or 0)
+    if match["half"]:
+        hour = hour % 12 + (12 if match["half"].lower() == "p" else 0)
+    return Quantity(TIME, f"{hour:02d}:{minute:02d}", match[0])
+
+
+def _code(match: re.Match[str]) -> Quantity:
+    return Quantity(CODE, match[0], match[0])
+
+
+def _amount(match: re.Match[str]) -> Quantity:
+    value = plain_number(match["number"])
+    if match["scale"]:
+        value = plain_number(f"{float(value) * SCALES[match['scale'].lower()]:f}")
+    unit = (match["unit"] or "").lower()
+    return Quantity(match["sign"] or UNITS.get(unit, unit), value, match[0].strip())
+
+
+def plain_number(written: str) -> str:
+    """Return a number without separators, leading and trailing zeros.
+
+    >>> plain_number("1,500.00"), plain_number("007"), plain_number("0.50"), plain_number("1.2.3")
+    ('1500', '7', '0.5', '1.2.3')
+    """
+    whole, dot, rest = written.replace(",", "").partition(".")
+    if "." not in rest:
+        rest = rest.rstrip("0")
+    return (whole.lstrip("0") or "0") + (dot + rest if rest else "")
+
+
+def _in_words(text: str) -> Iterator[Quantity]:
+    """Yield the numbers that are written as words: "one hundred and twenty", "twenty-five"; not "one" alone."""
+    words = [(match[0].lower(), match.start(), match.end()) for match in _WORD.finditer(text)]
+    place = 0
+    while place < len(words):
+        word, start, end = words[place]
+        place += 1
+        if word in ALONE:
+            yield Quantity(BARE, ALONE[word], word)
+        elif word in HOURS:
+            yield Quantity(TIME, HOURS[word], word)
+        elif (value := _value(word)) is not None:
+            total, last = (value, word) if word not in SCALES else (SCALES[word], word)
+            while place < len(words) and (joined := _joined(text, words, place, last)):
+                last, place = joined
+                total, end = _grown(total, last), words[place - 1][2]
+            if (total, word) != (1, "one"):
+                yield Quantity(BARE, str(total), text[start:end])
+
+
+def _value(word: str) -> int | None:
+    return ONE_TO_NINETEEN.get(word, TWENTY_TO_NINETY.get(word, SCALES.get(word)))
+
+
+def _joined(text: str, words: list[tuple[str, int, int]], place: int, last: str) -> tuple[str, int] | None:
+    """Return the word that goes on with a number, and the place after it; None where the number ends."""
+    if (
+        place + 1 < len(words)
+        and words[place][0] == "and"
+        and last in SCALES
+        and _value(words[place + 1][0]) is not None
+    ):
+        return words[place + 1][0], place + 2
+    word = words[place][0]
+    near = not text[words[place - 1][2] : words[place][1]].strip(" \t-")
+    goes_on = word in SCALES or last in SCALES or (last in TWENTY_TO_NINETY and 0 < ONE_TO_NINETEEN.get(word, 0) < 10)
+    return (word, place + 1) if near and goes_on and _value(word) is not None else None
+
+
+def _grown(total: int, word: str) -> int:
+    """Return the number with one more word: a scale multiplies its last part, any other word is added."""
+    if word not in SCALES:
+        return total + (_value(word) or 0)
+    scale = SCALES[word]
+    return total - total % scale + (total % scale) * scale if total % scale else total * scale

@@ -1,0 +1,169 @@
+"""The stages that have names of their own, of which a recipe has any number: their tables, and what all tables have in common.
+
+A table says its kind (`[spam]` with kind = "classifier"), unless it is named like it (`[chat]`).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import to_jsonable_python
+
+from groundup.config import build_config, to_plain
+from groundup.data.reading.decoding import AUTO, check_encoding
+from groundup.data.reading.source_files import Source
+from groundup.errors import ConfigError
+from groundup.files import safe_name
+from groundup.finetune.classifier_config import ClassifierConfig, Trained
+from groundup.retrieve.passages import MAX_TOKENS
+from groundup.train.config import FINETUNE_LEARNING_RATE
+
+Count = Annotated[int, Field(ge=1)]
+Encoding = Annotated[str, AfterValidator(check_encoding)]
+# Fields of sources that the first builds did not have: not in a stage's key at their default.
+NEWER_OF_SOURCES = {"name", "weight"}
+
+
+class StageConfig(BaseModel):
+    """The base of all stages' tables: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    key_of_default: ClassVar[Mapping[str, Any]] = {}
+    """Fields with a newer default than the first builds: what it is in a stage's key (None: nothing), so that older builds stay done."""
+
+    def key(self) -> dict[str, Any]:
+        """Return the table as plain values, for the key of its stage."""
+        table = to_plain(self)
+        for name, older in self.key_of_default.items():
+            default = to_jsonable_python(type(self).model_fields[name].default)
+            if table.get(name) == default:  # None is left out of plain values
+                table.pop(name, None)
+                table |= {} if older is None else {name: older}
+        for source in [*table.get("sources", ()), table.get("source")]:
+            if isinstance(source, dict):
+                for name in NEWER_OF_SOURCES & source.keys():
+                    if source[name] == getattr(Source, name):
+                        del source[name]
+        return table
+
+
+class IndexStage(StageConfig):
+    """Documents are made searchable."""
+
+    kind: Literal["index"] = "index"
+    source: Source
+    passage_tokens: Annotated[int, Field(ge=16, le=4096)] = MAX_TOKENS
+    """The longest passage."""
+    language: str = "en"
+    """The language that the documents should have: that of the models."""
+
+
+class ClassifierStage(StageConfig):
+    """A stage by name: the public model is fine-tuned as a classifier. Counts are upper limits: a short budget uses fewer."""
+
+    kind: Literal["classifier"] = "classifier"
+    source: Source
+    label_column: str = ""
+    text_column: str = ""
+    """Both are recognised by default."""
+    encoding: Encoding = AUTO
+    """As of the data."""
+    train: Count = 1600
+    validation: Count = 300
+    test: Count = 500
+    zero_shot: Count = 200
+    """Test messages for the zero-shot baseline."""
+    question: str | None = None
+    """Its prompt before each message; by default it asks which of the labels fits."""
+    max_tokens: Count = 64
+    """T: longer messages are read in windows of so many tokens."""
+    epochs: Count = ClassifierConfig.epochs
+    """Times through the training messages; few messages need more."""
+    learner: Trained = ClassifierConfig.train
+    """What learns, as of `finetune classifier --train`; "auto": what is better on the validation messages, which takes twice as long."""
+    abstain: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Abstain where less sure, so that the answered validation messages have this accuracy; by default never."""
+    seed: int | None = None
+    """Of the split and of the training; None: the build's."""
+    key_of_default = {
+        "kind": None,
+        "epochs": None,
+        "learner": None,
+        "abstain": None,
+        "label_column": "label",
+        "text_column": "text",
+        "encoding": None,
+    }
+
+
+class ChatStage(StageConfig):
+    """A stage by name: the public model is fine-tuned on instructions."""
+
+    kind: Literal["chat"] = "chat"
+    source: str = "starter"
+    """`starter` (packaged) or a file or folder of instruction/input/output JSON lines."""
+    encoding: Encoding = AUTO
+    """As of the data."""
+    tokens: Count = 40_000
+    """Upper limit of tokens seen in training, prompts and repeats included."""
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    """How often the whole set is read, where `tokens` and the budget allow it."""
+    max_tokens: Count = 128
+    """T: longer examples are cut."""
+    rank: Count = 8
+    """R of LoRA."""
+    learning_rate: Annotated[float, Field(gt=0)] = FINETUNE_LEARNING_RATE
+    index: str = ""
+    """An index stage: instructions are learned as `groundup ask` asks, each with the passage of the "document" in its line that fits it best."""
+    key_of_default = {"kind": None, "index": None, "encoding": None, "epochs": None}
+
+
+class AnswersStage(StageConfig):
+    """Held-out questions are answered by a chat model and its base, with and without the passages of an index."""
+
+    kind: Literal["answers"] = "answers"
+    source: Source
+    """JSON lines of question, answer and document, as of a pack's questions.jsonl (docs/packs.md)."""
+    index: str
+    """The index stage that answers are read from."""
+    chat: str
+    """The chat stage that is measured."""
+    passages: Annotated[int, Field(ge=1, le=50)] = 2
+    """How many passages are read for an answer."""
+    answer_tokens: Count = 40
+
+
+class SummariesStage(StageConfig):
+    """Held-out texts are summarised by a chat model and its base."""
+
+    kind: Literal["summaries"] = "summaries"
+    source: Source
+    """JSON lines of document, text, summary and key facts, as of a pack's summaries.jsonl (docs/packs.md)."""
+    chat: str
+    """The chat stage that is measured."""
+    summary_tokens: Count = 96
+
+
+NamedStage = IndexStage | ClassifierStage | ChatStage | AnswersStage | SummariesStage
+NAMED: dict[str, type[NamedStage]] = {
+    "index": IndexStage,
+    "classifier": ClassifierStage,
+    "chat": ChatStage,
+    "answers": AnswersStage,
+    "summaries": SummariesStage,
+}
+N = TypeVar("N", IndexStage, ClassifierStage, ChatStage, AnswersStage, SummariesStage)
+
+
+def kind_of(name: str, table: Mapping[str, Any]) -> Any:
+    """Return the kind of a stage with a name of its own; None where its table does not say it."""
+    return table.get("kind", name if name in NAMED else None)
+
+
+def named_stage(name: str, table: Mapping[str, Any]) -> NamedStage:
+    """Return the stage of a table. Raises ConfigError."""
+    kind = kind_of(name, table)
+    if kind not in NAMED or safe_name(name) != name:
+        problem = f"{name}.kind: {kind!r} is no kind of stage" if kind not in NAMED else f"{name!r} can't be a folder"
+        raise ConfigError(f"{problem}.", fix=f"Kinds: {', '.join(NAMED)}. Names: letters, digits, '-' and '_'.")
+    return build_config(NAMED[kind], table, where=f"{name}.")

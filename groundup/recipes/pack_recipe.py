@@ -1,0 +1,66 @@
+"""The recipe of a domain pack: an index of its documents, a classifier of intents, a chat model, answers to its questions. No model of one's own."""
+
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import DataError
+from groundup.packs.check import check_pack
+from groundup.packs.pack import DOCUMENTS, Pack
+
+BUDGET = "15m"
+# Of the messages; the others are trained on.
+VALIDATION_SHARE, TEST_SHARE = 0.15, 0.25
+# Answered messages should be right so often; the others are for a person.
+ANSWERED_RIGHT = 0.95
+# A hundred or two messages need more steps than four epochs give.
+CLASSIFIER_EPOCHS = 20
+# A question, its passage and its answer.
+CHAT_TOKENS = 512
+EPOCHS = 2.0
+TRAINED_TOKENS = 200_000
+INDEX, INTENTS, CHAT, ANSWERS, SUMMARIES = "index", "intents", "chat", "answers", "summaries"
+
+
+def pack_values(folder: Path) -> dict[str, Any]:
+    """Return the values of the recipe. Raises DataError for a pack that can't be built, with the first reason."""
+    checked = check_pack(folder)
+    if blocking := checked.blocking:
+        more = f" ({len(blocking) - 1} more such)" if len(blocking) > 1 else ""
+        fix = f"See all: groundup pack check {folder}"
+        raise DataError(f"The pack {folder} can't be built: {blocking[0]}{more}.", fix=fix)
+    return recipe_of(checked.pack)
+
+
+def recipe_of(pack: Pack) -> dict[str, Any]:
+    """Return the values of a pack's recipe."""
+    folder, head = pack.folder.resolve(), pack.head
+    messages = len(pack.parts["messages"])
+    test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)
+    sizes = {"train": messages - test - validation, "validation": validation, "test": test, "zero_shot": test}
+    with_summaries = {SUMMARIES: {"source": {"spec": str(folder / "summaries.jsonl")}, "chat": CHAT}}
+    return {
+        "name": head.name,
+        "description": f"{head.title}. {head.about}".strip(),
+        "budget": BUDGET,
+        "pack": str(folder),
+        INDEX: {"source": {"spec": str(folder / DOCUMENTS)}, "language": head.language},
+        INTENTS: {
+            "kind": "classifier",
+            "source": {"spec": str(folder / "messages.jsonl")},
+            "learner": "auto",
+            "epochs": CLASSIFIER_EPOCHS,
+            "abstain": ANSWERED_RIGHT,
+            **sizes,
+        },
+        CHAT: {
+            "source": str(folder / "instructions.jsonl"),
+            "index": INDEX,
+            "max_tokens": CHAT_TOKENS,
+            "epochs": EPOCHS,
+            "tokens": TRAINED_TOKENS,
+        },
+        ANSWERS: {"source": {"spec": str(folder / "questions.jsonl")}, "index": INDEX, "chat": CHAT},
+        **(with_summaries if pack.parts.get(SUMMARIES) else {}),
+        "evaluate": {"suites": []},
+        "export": {"encodings": []},
+    }

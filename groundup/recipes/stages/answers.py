@@ -1,0 +1,231 @@
+"""Answers to held-out questions: the base and the chat model, each alone and with the passages that `groundup ask` reads; and quotations alone.
+
+answers/results.json    questions: how many; arms: of each the figures with intervals; changes: paired differences; items: every answer
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundup.data.documents import InstructionExample
+from groundup.data.reading.source_files import content_hash
+from groundup.device import Compute
+from groundup.engine.engine import Engine
+from groundup.errors import DataError
+from groundup.evaluate.answer_match import contains, declines, exact_match, word_f1
+from groundup.evaluate.metrics import Interval, ratio_interval, wilson_interval
+from groundup.evaluate.paired import Difference, ratio_difference, share_difference
+from groundup.evaluate.tasks.answers import write_answers
+from groundup.files import atomic_folder, write_json
+from groundup.packs.pack import Row, pack_rows
+from groundup.progress import Progress, Silent
+from groundup.recipes.named_stages import AnswersStage
+from groundup.recipes.recipe import Recipe
+from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.retrieve.answer import Answer, AskConfig, ask
+from groundup.retrieve.index import Index
+from groundup.weights.model_io import OpenModel, open_model
+
+# Of the budget, for all of a build together.
+SHARE = 0.25
+# Opening two models, and writing.
+BESIDE_S = 5.0
+TIMED, MIN_QUESTIONS = 2, 6
+BASE, CHAT, QUOTES = "base", "fine-tuned", "quotations"
+WITH = "{} with documents"
+
+
+@dataclass
+class Arm:
+    """The answers of one way to all questions."""
+
+    name: str
+    texts: list[str] = field(default_factory=list)
+    """The answer to each question; "" where it has none."""
+    cited: list[list[str]] = field(default_factory=list)
+    """The documents that each answer cites; nothing of an arm without documents."""
+    left_out: int = 0
+    """Sentences of the model that failed a check."""
+    written: int = 0
+
+
+def run(context: StageContext) -> StageResult:
+    """Ask as many of the questions as the time allows, in every way; write the figures."""
+    table, compute, progress = table_of(context.recipe, context.name), context.compute, context.progress
+    rows = pack_rows(Path(table.source.spec))
+    models = {BASE: open_model(context.build / "base", compute), CHAT: open_model(context.build / table.chat, compute)}
+    with Index(context.build / table.index) as index:
+        count = context.fix("questions", lambda: affordable_questions(rows, models, index, table, context))
+        chosen = evenly_chosen(rows, count)
+        arms = [Arm(QUOTES)]
+        for name, opened in models.items():
+            arms += [alone(name, opened, chosen, table, compute, progress)]
+            arms += [
+                with_documents(
+                    name, opened, chosen, index, table, compute, progress, quotes=arms[0] if name == BASE else None
+                )
+            ]
+    results = {**figures(arms, chosen), "of": len(rows), "chat": table.chat}
+    with atomic_folder(context.folder) as folder:
+        write_json(folder / "results.json", results)
+    return described(results, len(rows))
+
+
+def table_of(recipe: Recipe, name: str) -> AnswersStage:
+    """Return the table of the stage."""
+    return recipe.of_kind(AnswersStage)[name]
+
+
+def evenly_chosen(rows: Sequence[Row], count: int) -> list[Row]:
+    """Return so many of the rows, answerable and not in their proportion, evenly spaced."""
+    ordered = sorted(rows, key=lambda row: row["answer"] is None)
+    count = min(len(ordered), count)
+    return [ordered[place * len(ordered) // count] for place in range(count)]
+
+
+def affordable_questions(
+    rows: Sequence[Row], models: Mapping[str, OpenModel], index: Index, table: AnswersStage, context: StageContext
+) -> float:
+    """Return how many questions fit the time, from a few that are asked in all ways."""
+    few, started = evenly_chosen(rows, TIMED), time.monotonic()
+    for opened in models.values():
+        alone("", opened, few, table, context.compute, Silent())
+        with_documents("", opened, few, index, table, context.compute, Silent())
+    one_s = (time.monotonic() - started) / len(few)
+    return min(len(rows), max(MIN_QUESTIONS, (context.seconds - BESIDE_S) / one_s))
+
+
+def alone(
+    name: str, opened: OpenModel, rows: Sequence[Row], table: AnswersStage, compute: Compute, progress: Progress
+) -> Arm:
+    """Return a model's answers to the bare questions."""
+    asked = [InstructionExample(row["question"], "", "", id=row.place) for row in rows]
+    texts = write_answers(opened, asked, table.answer_tokens, compute=compute, progress=progress)
+    return Arm(name, ["" if declines(text) else text for text in texts], [[] for _ in texts])
+
+
+def with_documents(
+    name: str,
+    opened: OpenModel,
+    rows: Sequence[Row],
+    index: Index,
+    table: AnswersStage,
+    compute: Compute,
+    progress: Progress,
+    *,
+    quotes: Arm | None = None,
+) -> Arm:
+    """Return a model's answers as `groundup ask` gives them: the sentences that passed the checks. `quotes` gets the quotations."""
+    engine, config = Engine(opened, compute), AskConfig(table.passages, max_tokens=table.answer_tokens)
+    arm = Arm(WITH.format(name))
+    with progress.track(f"answers of {name} with documents", len(rows), "questions") as advance:
+        for row in rows:
+            *_, answer = ask(index, row["question"], engine, config)
+            assert isinstance(answer, Answer)
+            said = " ".join(each.text for each in answer.sentences)
+            add(arm, answer, "" if declines(said) else said, [each.source for each in answer.sentences])
+            arm.left_out += len(answer.omitted)
+            arm.written += len(answer.omitted) + len(answer.sentences)
+            if quotes is not None:
+                add(
+                    quotes,
+                    answer,
+                    " ".join(each.text for each in answer.quotes),
+                    [each.source for each in answer.quotes],
+                )
+            advance()
+    return arm
+
+
+def add(arm: Arm, answer: Answer, text: str, sources: Sequence[int]) -> None:
+    """Add an answer and the documents that it cites."""
+    arm.texts.append(text)
+    arm.cited.append([answer.sources[number - 1].document for number in sources] if text else [])
+
+
+def figures(arms: Sequence[Arm], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the figures of every arm, the paired differences from the base alone, and the items."""
+    answerable = [place for place, row in enumerate(rows) if row["answer"] is not None]
+    others = [place for place, row in enumerate(rows) if row["answer"] is None]
+    if not answerable:
+        raise DataError("None of the questions has an answer.", fix="Give some an answer and its document.")
+    base = next(arm for arm in arms if arm.name == BASE)
+    return {
+        "questions": {"answerable": len(answerable), "unanswerable": len(others)},
+        "arms": [arm_figures(arm, base, rows, answerable, others) for arm in arms],
+        "items": [
+            {**row.values, "answers": {arm.name: {"text": arm.texts[place], "cited": arm.cited[place]} for arm in arms}}
+            for place, row in enumerate(rows)
+        ],
+    }
+
+
+def arm_figures(
+    arm: Arm, base: Arm, rows: Sequence[Row], answerable: Sequence[int], others: Sequence[int]
+) -> dict[str, Any]:
+    """Return the figures of an arm, with their differences from the base alone."""
+
+    def each(judge: Callable[[str, str], Any], of: Arm) -> list[Any]:
+        return [judge(of.texts[place], rows[place]["answer"]) for place in answerable]
+
+    n, ones = len(answerable), [1.0] * len(answerable)
+    found: dict[str, Any] = {"name": arm.name}
+    for name, judge in (("contains", contains), ("exact", exact_match)):
+        right = each(judge, arm)
+        found[name] = plain(wilson_interval(sum(right), n), n, share_difference(each(judge, base), right))
+    f1 = each(word_f1, arm)
+    found["f1"] = plain(ratio_interval(f1, ones), n, ratio_difference(each(word_f1, base), f1, ones))
+    found["silent"] = plain(wilson_interval(sum(not arm.texts[place] for place in answerable), n), n)
+    if others:
+        found["refused"] = plain(
+            wilson_interval(sum(not arm.texts[place] for place in others), len(others)), len(others)
+        )
+    cited = [place for place in answerable if arm.cited[place]]
+    if cited:
+        right_document = sum(rows[place]["document"] in arm.cited[place] for place in cited)
+        found["cited"] = plain(wilson_interval(right_document, len(cited)), len(cited))
+    return found | ({"written": arm.written, "left_out": arm.left_out} if arm.written else {})
+
+
+def plain(interval: Interval, n: int, change: Difference | None = None) -> dict[str, Any]:
+    """Return a figure as JSON values."""
+    return {**vars(interval), "n": n} | ({"change": change.plain("higher")} if change else {})
+
+
+def described(results: Mapping[str, Any], of: int) -> StageResult:
+    """Return how often each way had the answer, and how often it refused what no document answers."""
+    counts, asked = results["questions"], sum(results["questions"].values())
+    right = ", ".join(f"{arm['name']} {100 * arm['contains']['value']:.0f} %" for arm in results["arms"])
+    refused = [f"{arm['name']} {100 * arm['refused']['value']:.0f} %" for arm in results["arms"] if "refused" in arm]
+    line = f"the answer stands in (n = {counts['answerable']}): {right}"
+    if refused:
+        line += f"; unanswerable refused (n = {counts['unanswerable']}): {', '.join(refused)}"
+    thin = [f"{asked} of {of} questions were asked."] if asked < of else []
+    thin.append(
+        f"{counts['answerable']} answerable and {counts['unanswerable']} unanswerable questions: the intervals are wide."
+    )
+    facts = {arm["name"]: {name: arm[name]["value"] for name in ("contains", "exact", "f1")} for arm in results["arms"]}
+    return StageResult(line, facts, tuple(thin))
+
+
+def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
+    """Return the stage that asks the questions."""
+
+    def outside(recipe: Recipe) -> Mapping[str, str]:
+        source = table_of(recipe, name).source
+        return {source.spec: content_hash(source)}
+
+    return Stage(
+        name,
+        1,
+        run,
+        share,
+        describe=lambda recipe: f"the questions of {table_of(recipe, name).source.spec}, with and without documents",
+        needs=("base", *needs),
+        outputs=("results.json",),
+        sized_by_budget=True,
+        outside=outside,
+        kind="answers",
+    )

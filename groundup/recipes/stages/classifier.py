@@ -1,0 +1,212 @@
+"""A classifier: the public model is fine-tuned on labelled messages and compared with baselines.
+
+NAME/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model zero-shot; pretraining: what it is worth
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from timeit import timeit
+from typing import Any
+
+import torch
+
+from groundup.data.documents import Example
+from groundup.data.reading.distinct import Distinct, without_repeats
+from groundup.data.reading.examples import read_labelled, stratified_split
+from groundup.data.reading.source_files import content_hash
+from groundup.data.reading.sources import SourceOptions
+from groundup.device import Compute
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_baselines import add_baselines
+from groundup.finetune.classifier_config import ClassifierConfig
+from groundup.finetune.pretraining_worth import add_pretraining_worth, without_pretraining_worth, worth_config
+from groundup.model.matmul_precision import steady_s
+from groundup.recipes.named_stages import ClassifierStage
+from groundup.recipes.recipe import Recipe
+from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stages.base import base_bytes
+from groundup.runs import RunFolder
+from groundup.train.precision import open_kinds
+from groundup.weights.model_io import ModelCard, OpenModel, open_model
+
+# Of the budget, for all classifiers of a build together.
+SHARE = 0.24
+# Seconds beside the forward passes: reading, training on cached states at three rates and at the chosen one, baselines, saving.
+BESIDE_S = 30.0
+# Tokens of a zero-shot prompt beside its message: the question and control tokens.
+PROMPT_TOKENS_AROUND = 30
+MIN_PERCENT = 5
+MOST_SHOWN = 90
+# Forward passes over the training tokens that two models take to learn them: the backward pass is two, evaluations and the optimizer another two.
+WORTH_FACTOR = 2 * 5
+
+
+def run(context: StageContext) -> StageResult:
+    """Read and split the messages, train, and evaluate all methods on the same test messages."""
+    table, compute, progress, started = (
+        table_of(context.recipe, context.name),
+        context.compute,
+        context.progress,
+        time.monotonic(),
+    )
+    opened = open_model(context.build / "base", compute)
+    distinct = read_messages(table, context)
+    percent = context.fix("percent", lambda: affordable_percent(opened, distinct.examples, table, context))
+    sizes = {name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")}
+    seed = context.seed if table.seed is None else table.seed
+    splits = stratified_split(distinct.examples, sizes, seed)
+    config = ClassifierConfig(
+        max_tokens=table.max_tokens, train=table.learner, epochs=table.epochs, abstain=table.abstain, seed=seed
+    )
+    runs = RunFolder(context.folder)
+    card = ModelCard(
+        name=f"{context.recipe.name}-{context.name}",
+        summary=f"Classifies short messages: {', '.join(sorted({each.label for each in distinct.examples}))}.",
+        data=((table.source.spec, table.source.licence),),
+        base=context.recipe.base.model,
+        license=opened.license,  # of the model that its weights are from
+    )
+    results = fit_classifier(opened, splits, runs, config, compute=compute, progress=progress, card=card)
+    results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
+    size = scaled(table.zero_shot, percent)
+    asked: dict[str, Any] = {"question": table.question, "zero_shot_items": size}
+    asked["few_shot"] = 0  # longer prompts: the stage's time has no room for them
+    results = add_baselines(results, opened, splits, runs, **asked, compute=compute, progress=progress)
+    if context.recipe.data.sources:
+        results = with_pretraining_worth(results, splits, runs, config, context, started)
+    return described(results, context.name, sizes, percent, shown_example(splits["test"]))
+
+
+def with_pretraining_worth(
+    results: dict[str, Any],
+    splits: Mapping[str, Sequence[Example]],
+    runs: RunFolder,
+    config: ClassifierConfig,
+    context: StageContext,
+    started: float,
+) -> dict[str, Any]:
+    """Compare with the model pretrained here and with random weights, where the stage's time has room for it."""
+    own, compute = open_model(context.build / "pretrain", context.compute), context.compute
+    assert config.max_tokens is not None
+    config = worth_config(min(config.max_tokens, own.config.context_tokens), config.seed)
+    rows = [own.require_tokenizer().encode(example.text)[: config.max_tokens] for example in splits["train"]]
+    token_s = seconds_per_token(own, rows[:64], compute, low_precision=False)
+    needed_s = WORTH_FACTOR * sum(map(len, rows)) * config.epochs * token_s
+    left_s = context.seconds - (time.monotonic() - started)
+    if context.fix("worth", lambda: 2 if needed_s <= left_s else 1) == 1:
+        reason = f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"
+        context.progress.say(f"      what pretraining is worth was not measured: {reason}")
+        return without_pretraining_worth(results, runs, reason)
+    return add_pretraining_worth(results, own, splits, runs, config, compute=compute, progress=context.progress)
+
+
+def read_messages(table: ClassifierStage, context: StageContext) -> Distinct[Example]:
+    """Return the labelled messages without repeats; prints the counts."""
+    options = SourceOptions(table.text_column, label_column=table.label_column, encoding=table.encoding)
+    examples = read_labelled(table.source, options, progress=context.progress)
+    distinct = without_repeats(examples)
+    context.progress.say(
+        f"      {len(examples):,} messages, {len(distinct.examples):,} distinct: "
+        f"{distinct.repeats:,} repeats, {distinct.conflicts:,} with two labels and {distinct.empty:,} empty left out"
+    )
+    return distinct
+
+
+def scaled(upper: int, percent: int) -> int:
+    """Return a percentage of an upper limit, at least 20 so that every class can be present."""
+    return min(upper, max(20, upper * percent // 100))
+
+
+def affordable_percent(
+    opened: OpenModel, examples: Sequence[Example], table: ClassifierStage, context: StageContext
+) -> float:
+    """Return the percentage of the upper limits that fits the stage's time, from timed passes over a few messages."""
+    tokenizer = opened.require_tokenizer()
+    rows = [tokenizer.encode(example.text)[: table.max_tokens] for example in examples[:256]]
+    mean_tokens = sum(map(len, rows)) / len(rows)
+    kinds = open_kinds("auto", opened.config.width, compute=context.compute)
+    token_s = {}
+    with context.progress.track("measuring a forward pass", len(kinds), "precisions") as advance:
+        for low in kinds:
+            token_s[low] = seconds_per_token(opened, rows[:32], context.compute, low_precision=low)
+            advance()
+    messages = table.train + table.validation + table.test
+    whole_s = messages * mean_tokens * min(token_s.values())
+    whole_s += table.zero_shot * (mean_tokens + PROMPT_TOKENS_AROUND) * token_s[False]
+    percent = 100 * (context.seconds - BESIDE_S) / whole_s
+    return min(100.0, max(MIN_PERCENT, percent))
+
+
+def seconds_per_token(
+    opened: OpenModel, rows: Sequence[Sequence[int]], compute: Compute, *, low_precision: bool
+) -> float:
+    """Return the seconds a token of a forward pass over rows of similar length, from two or more passes that agree."""
+    longest = sorted(rows, key=len)[len(rows) // 2 :]
+    length = min(map(len, longest))
+    ids = torch.tensor([list(row[:length]) for row in longest], device=compute.device)
+    with torch.no_grad(), torch.autocast(compute.device.type, dtype=torch.bfloat16, enabled=low_precision):
+        return steady_s(lambda: timeit(lambda: opened.model.transformer(ids), number=1)) / ids.numel()
+
+
+def table_of(recipe: Recipe, name: str) -> ClassifierStage:
+    """Return the table of a classifier."""
+    return recipe.of_kind(ClassifierStage)[name]
+
+
+def shown_example(messages: Sequence[Example]) -> str:
+    """Return a message to try the classifier with: the first short one."""
+    return min(messages, key=lambda each: (len(each.text) > MOST_SHOWN, "\n" in each.text)).text[:MOST_SHOWN]
+
+
+def described(
+    results: Mapping[str, Any], name: str, sizes: Mapping[str, int], percent: int, example: str
+) -> StageResult:
+    """Return the accuracies of the classifier and the best baseline in one line."""
+    ours, *others = results["models"]
+    found = ours["accuracy"]
+    # The zero-shot baseline has fewer messages: it is compared only where there is no other (no scikit-learn).
+    same = [row for row in others if row["accuracy"]["n"] == found["n"]]
+    best = max(same or others or [ours], key=lambda row: row["accuracy"]["value"])
+    line = (
+        f"accuracy {100 * found['value']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f}, n = {found['n']}); "
+        f"{best['name']}: {100 * best['accuracy']['value']:.1f} %{compared(best)}"
+    )
+    facts = {"sizes": dict(sizes), "accuracy": found["value"], "f1": ours["f1"], "example": example}
+    facts["best_other"] = best["accuracy"]["value"]
+    thin = (f"The classifier {name} was trained and tested on {percent} % of the messages.",) if percent < 100 else ()
+    return StageResult(line, facts, thin)
+
+
+def compared(other: Mapping[str, Any]) -> str:
+    """Return what the paired comparison with a method says of the classifier."""
+    verdict = other["lead"]["accuracy"]["verdict"] if "lead" in other else ""
+    return {"unclear": " (no clear difference)", "better": " (clearly less)", "worse": " (clearly more)"}.get(
+        verdict, ""
+    )
+
+
+def describe(table: ClassifierStage) -> str:
+    """Return the upper limits of messages."""
+    return f"up to {table.train:,} messages to train on, {table.validation:,} and {table.test:,} to evaluate on"
+
+
+def stage(name: str, share: float) -> Stage:
+    """Return the stage of a classifier."""
+
+    def outside(recipe: Recipe) -> Mapping[str, str]:
+        source = table_of(recipe, name).source
+        return {source.spec: content_hash(source)}
+
+    return Stage(
+        name,
+        3,
+        run,
+        share,
+        describe=lambda recipe: describe(table_of(recipe, name)),
+        disk_bytes=base_bytes,
+        needs=("pretrain", "base"),
+        outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+        sized_by_budget=True,
+        outside=outside,
+        kind="classifier",
+    )

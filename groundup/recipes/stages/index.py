@@ -1,0 +1,60 @@
+"""An index: the documents are made searchable, as by `groundup index`."""
+
+from collections.abc import Mapping
+
+from groundup.data.reading.source_files import content_hash
+from groundup.files import write_manifest
+from groundup.recipes.named_stages import IndexStage
+from groundup.recipes.recipe import Recipe
+from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.retrieve.index import INDEX_FILE, Index
+from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.stop_words import UNKNOWN
+from groundup.retrieve.update import update_index
+
+# Of the budget, for all indexes of a build together.
+SHARE = 0.02
+
+
+def run(context: StageContext) -> StageResult:
+    """Read the documents into the index; those in another language than expected are noted."""
+    table = context.recipe.of_kind(IndexStage)[context.name]
+    report = update_index(context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress)
+    with Index(context.folder) as index:
+        counts, languages = index.counts(), index.languages
+    write_manifest(context.folder)
+    line = f"{counts.documents:,} documents, {counts.passages:,} passages in {report.elapsed_s:.1f} s"
+    facts = {"documents": counts.documents, "passages": counts.passages, "languages": languages}
+    return StageResult(line, facts, tuple(other_languages(languages, table.language)))
+
+
+def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
+    """Return a note on passages in other languages than the models know; nothing where there are none.
+
+    >>> other_languages({"en": 90, "de": 10, "unknown": 2}, "en")
+    ['10 of 102 passages are in another language than en (de): the models here hardly know it.']
+    """
+    others = {code: count for code, count in languages.items() if code not in (expected, UNKNOWN)}
+    if not others:
+        return []
+    found = f"{sum(others.values()):,} of {sum(languages.values()):,} passages are in another language than {expected}"
+    return [f"{found} ({', '.join(others)}): the models here hardly know it."]
+
+
+def stage(name: str, share: float) -> Stage:
+    """Return the stage of an index."""
+
+    def outside(recipe: Recipe) -> Mapping[str, str]:
+        source = recipe.of_kind(IndexStage)[name].source
+        return {source.spec: content_hash(source)}
+
+    return Stage(
+        name,
+        1,
+        run,
+        share,
+        describe=lambda recipe: f"{recipe.of_kind(IndexStage)[name].source.spec} made searchable",
+        outputs=(INDEX_FILE,),
+        outside=outside,
+        kind="index",
+    )

@@ -1,0 +1,149 @@
+"""Summaries of held-out texts by a chat model and its base, beside the first three sentences of each text: ROUGE and the key facts.
+
+NAME/results.json    texts: how many; arms: of each ROUGE-L and the share of the key facts; items: every summary
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.data.documents import ConversationExample
+from groundup.data.reading.source_files import content_hash
+from groundup.evaluate.metrics import ratio_interval
+from groundup.evaluate.paired import ratio_difference
+from groundup.evaluate.suites.scores import rouge_l
+from groundup.evaluate.tasks.answers import write_answers
+from groundup.files import atomic_folder, write_json
+from groundup.packs.pack import Row, pack_rows
+from groundup.packs.repeats import normalised
+from groundup.progress import Progress, Silent
+from groundup.recipes.named_stages import SummariesStage
+from groundup.recipes.recipe import Recipe
+from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.retrieve.sentences import sentence_spans
+from groundup.retrieve.support import asked
+from groundup.tokenizer.chat import Message
+from groundup.weights.model_io import OpenModel, open_model
+
+# Of the budget, for all of a build together.
+SHARE = 0.08
+FIRST_SENTENCES = 3
+INSTRUCTION = "Summarise this text in two sentences."
+BESIDE_S = 4.0
+MIN_TEXTS = 4
+FIRST, BASE, CHAT = "first three sentences", "base", "fine-tuned"
+
+
+def run(context: StageContext) -> StageResult:
+    """Have as many of the texts summarised as the time allows; write the figures."""
+    table, compute = table_of(context.recipe, context.name), context.compute
+    rows = pack_rows(Path(table.source.spec))
+    models = {BASE: open_model(context.build / "base", compute), CHAT: open_model(context.build / table.chat, compute)}
+
+    def affordable() -> float:
+        started = time.monotonic()
+        for opened in models.values():
+            summaries(opened, rows[:1], table, context, Silent())
+        return min(len(rows), max(MIN_TEXTS, (context.seconds - BESIDE_S) / (time.monotonic() - started)))
+
+    chosen = rows[: context.fix("texts", affordable)]
+    arms = {FIRST: [first_sentences(row["text"]) for row in chosen]}
+    for name, opened in models.items():
+        arms[name] = summaries(opened, chosen, table, context, context.progress)
+    results = {**figures(arms, chosen), "of": len(rows), "chat": table.chat, "instruction": INSTRUCTION}
+    with atomic_folder(context.folder) as folder:
+        write_json(folder / "results.json", results)
+    return described(results)
+
+
+def table_of(recipe: Recipe, name: str) -> SummariesStage:
+    """Return the table of the stage."""
+    return recipe.of_kind(SummariesStage)[name]
+
+
+def first_sentences(text: str) -> str:
+    """Return the first three sentences of a text: what a summary has to beat.
+
+    >>> first_sentences("One. Two. Three. Four.")
+    'One. Two. Three.'
+    """
+    spans = list(sentence_spans(text))[:FIRST_SENTENCES]
+    return text[spans[0][0] : spans[-1][1]] if spans else ""
+
+
+def summaries(
+    opened: OpenModel, rows: Sequence[Row], table: SummariesStage, context: StageContext, progress: Progress
+) -> list[str]:
+    """Return a model's summaries, asked for in the form in which the chat model learned."""
+    examples = [
+        ConversationExample(
+            (*asked(f"{INSTRUCTION}\n\n{row['text']}", []).messages, Message("assistant", "")), row.place
+        )
+        for row in rows
+    ]
+    return write_answers(opened, examples, table.summary_tokens, compute=context.compute, progress=progress)
+
+
+def figures(arms: Mapping[str, Sequence[str]], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the figures of every arm with their differences from the base, and the items."""
+    scored: dict[str, Callable[[Row, str], tuple[float, float]]] = {"rouge_l": rouge_of, "facts": facts_of}
+    found = []
+    for name, texts in arms.items():
+        arm: dict[str, Any] = {"name": name}
+        for metric, score in scored.items():
+            totals, counts = zip(*map(score, rows, texts), strict=True)
+            base = [score(row, text)[0] for row, text in zip(rows, arms[BASE], strict=True)]
+            change = ratio_difference(base, totals, counts).plain("higher")
+            arm[metric] = {**vars(ratio_interval(totals, counts)), "n": len(rows), "change": change}
+        found.append(arm)
+    items = [
+        {
+            "text": row["text"],
+            "summary": row["summary"],
+            "answers": {name: texts[place] for name, texts in arms.items()},
+        }
+        for place, row in enumerate(rows)
+    ]
+    return {"texts": len(rows), "arms": found, "items": items}
+
+
+def rouge_of(row: Row, summary: str) -> tuple[float, float]:
+    """Return ROUGE-L against the reference, and 1."""
+    return rouge_l(row["summary"], summary), 1.0
+
+
+def facts_of(row: Row, summary: str) -> tuple[float, float]:
+    """Return how many of the key facts stand in a summary, and their number."""
+    facts = row["key_facts"]
+    return float(sum(normalised(fact) in normalised(summary) for fact in facts)), float(len(facts))
+
+
+def described(results: Mapping[str, Any]) -> StageResult:
+    """Return the figures of every arm in one line."""
+    arms = results["arms"]
+    said = [f"{a['name']} {a['rouge_l']['value']:.2f}, {100 * a['facts']['value']:.0f} % of the facts" for a in arms]
+    thin = (f"{results['texts']} summaries: the intervals are wide.",)
+    facts = {a["name"]: {"rouge_l": a["rouge_l"]["value"], "facts": a["facts"]["value"]} for a in arms}
+    return StageResult(f"ROUGE-L of {results['texts']} texts: {'; '.join(said)}", facts, thin)
+
+
+def stage(name: str, share: float, chat: str) -> Stage:
+    """Return the stage that has texts summarised."""
+
+    def outside(recipe: Recipe) -> Mapping[str, str]:
+        source = table_of(recipe, name).source
+        return {source.spec: content_hash(source)}
+
+    return Stage(
+        name,
+        1,
+        run,
+        share,
+        describe=lambda recipe: f"the texts of {table_of(recipe, name).source.spec} summarised",
+        needs=("base", chat),
+        outputs=("results.json",),
+        sized_by_budget=True,
+        outside=outside,
+        kind="summaries",
+    )

@@ -1,0 +1,54 @@
+"""Rankings by name: words (BM25), vectors (cosine), both (their mixture); "auto" is both where an index has vectors, else words.
+
+Words need no torch and no encoder; so these are only imported where vectors are wanted and there. Where "auto" can't open the encoder, it says so
+and ranks by words.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundup.errors import ConfigError, GroundupError, did_you_mean
+from groundup.progress import Progress
+from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER
+from groundup.retrieve.search import Ranking
+
+if TYPE_CHECKING:
+    from groundup.retrieve.vectors import Vectors
+
+AUTO, WORDS, VECTORS, BOTH = "auto", "words", "vectors", "both"
+RANKINGS = (AUTO, WORDS, VECTORS, BOTH)
+
+
+def require_ranking(by: str) -> None:
+    """Raise ConfigError for another name."""
+    if by not in RANKINGS:
+        raise ConfigError(f"--by {by!r} is unknown.", fix=did_you_mean(by, RANKINGS))
+
+
+def ranking_of(by: str, vectors: "Vectors | None") -> Ranking | None:
+    """Return the ranking of `find`; None: by words."""
+    return None if vectors is None else vectors.ranking if by == VECTORS else vectors.mixture()
+
+
+def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vectors | None":
+    """Open the vectors of the index in `folder` with their encoder, where ranking `by` needs them; None: it ranks by words.
+
+    Raises ConfigError, and unless it is "auto" what opening the encoder raises.
+    """
+    require_ranking(by)
+    is_there = (folder / VECTORS_FOLDER / VECTORS_FILE).exists()
+    if by == WORDS or (by == AUTO and not is_there):
+        return None
+    if not is_there:
+        fix = f"Make them: groundup index --out {folder} --vectors all-minilm-l6-v2"
+        raise ConfigError(f"{folder} has no vectors.", fix=fix)
+    from groundup.device import select_compute
+    from groundup.retrieve.vectors import open_vectors
+
+    try:
+        return open_vectors(folder, select_compute(device), progress)
+    except GroundupError as error:
+        if by != AUTO:
+            raise
+        progress.say(f"note: searched by words alone: {error}")
+        return None

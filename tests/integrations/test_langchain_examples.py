@@ -1,0 +1,164 @@
+"""The examples run, each as a user runs it, on small models; those that a model must be taught for, on one that was."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from small_models import TOOL_TEMPLATES, _save_taught, save_classifier, save_language, with_template
+
+from groundup.data.reading.source_files import Source
+from groundup.progress import Silent
+from groundup.retrieve.update import update_index
+from groundup.tokenizer.chat import Conversation, Message, render
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.tokenizer.special import CHATML_TEMPLATE
+from groundup.tokenizer.tools import ToolCall
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("examples")
+    save_language(folder / "chatty", context_tokens=2048, template=CHATML_TEMPLATE)
+    save_classifier(folder / "sorter")
+    return folder
+
+
+def example(name: str, *arguments: str, **environment: str) -> str:
+    """What an example prints; it must end without an error or a warning of ours."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:groundup", str(EXAMPLES / name), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_example_is_run() -> None:
+    told = Path(__file__).read_text()
+    assert not [each.name for each in EXAMPLES.iterdir() if each.is_file() and f'"{each.name}"' not in told]
+
+
+def test_a_retrieval_chain_cites_the_places_of_its_documents(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "boiler.md").write_text("# Boiler\n\nThe warranty lasts 24 months.\n")
+    update_index(tmp_path / "index", [Source(str(tmp_path / "boiler.md"))], progress=Silent())
+    said = example(
+        "langchain_retrieval.py",
+        str(tmp_path / "index"),
+        "How long is the warranty?",
+        "--model",
+        str(models / "chatty"),
+    )
+    assert f"[1] {tmp_path / 'boiler.md'}, from character 0: '# Boiler" in said
+
+
+def test_structured_output_fills_nested_pydantic_classes(models: Path) -> None:
+    first, second = example("langchain_structured.py", str(models / "chatty"), "Ada Lovelace, born 1815").splitlines()
+    assert first.startswith("name=") and "works=[Work(kind=" in first and "born=" in first
+    assert "works=[Work(kind=" in second and "'output_tokens'" in second
+
+
+def test_an_agent_calls_two_tools_and_answers(tmp_path: Path) -> None:
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        from langchain_agent import TOOLS
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    tools = tuple(convert_to_openai_tool(each) for each in TOOLS)
+    turns = [
+        ("Is Ulm sunny?", ToolCall("weather", {"city": "Ulm"}), "sunny in Ulm", "Yes, Ulm is sunny."),
+        ("When can I read?", ToolCall("opening_hours", {"place": "library"}), "the library opens at nine", "At nine."),
+    ]
+    conversations = [
+        Conversation(
+            (
+                Message("user", asked),
+                Message("assistant", "", (call,)),
+                Message("tool", found),
+                Message("assistant", end),
+            ),
+            tools,
+        )
+        for asked, call, found, end in turns
+    ]
+    words = with_template(train_tokenizer([json.dumps(tools) + repr(turns)] * 2, 600), TOOL_TEMPLATES["tagged"])
+    _save_taught(tmp_path / "agent", words, [render(each, words).ids for each in conversations], 300)
+    said = example("langchain_agent.py", str(tmp_path / "agent"), *[asked for asked, *_ in turns])
+    assert said.splitlines() == [
+        "human: Is Ulm sunny?",
+        "ai:  weather({'city': 'Ulm'})",
+        "tool: sunny in Ulm",
+        "ai: Yes, Ulm is sunny.",
+        "human: When can I read?",
+        "ai:  opening_hours({'place': 'library'})",
+        "tool: the library opens at nine",
+        "ai: At nine.",
+    ]
+
+
+def test_a_classifier_routes_between_two_chains(models: Path) -> None:
+    texts = ["to be or not to be", "that is the question", "nobler in the mind", "whether to suffer", "é 中文"]
+    lines = example("langchain_router.py", str(models / "sorter"), str(models / "chatty"), *texts).splitlines()
+    import groundup
+
+    classifier = groundup.open_model(models / "sorter")
+    for text in texts:
+        (said,) = [line for line in lines if line.startswith(f"{text} -> ")]
+        is_spam = next(iter(classifier.classify(text))) == "spam"
+        assert ("Not answered" in said) == is_spam
+    assert len({next(iter(classifier.classify(text))) for text in texts}) == 2  # both chains ran
+
+
+@pytest.fixture
+def address(models: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "groundup", "serve", "--json", "--port", "0", "--models", str(models)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    yield json.loads(process.stdout.readline())["address"]
+    process.kill()
+    process.communicate()
+
+
+def test_the_same_chain_says_the_same_in_process_and_over_http(models: Path, address: str) -> None:
+    said = example("langchain_clients.py", address, "chatty", "--path", str(models / "chatty"))
+    answers = dict(line.split(": ", 1) for line in said.splitlines())
+    assert set(answers) == {"ChatOllama", "ChatOpenAI", "ChatGroundup"}
+    assert len(set(answers.values())) == 1 and len(answers["ChatGroundup"]) > 5
+
+
+def test_an_answer_grows_in_a_notebook_cell(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("MODEL", str(models / "chatty"))
+    updates: list[str] = []
+    notebook = nbformat.read(EXAMPLES / "langchain_notebook.ipynb", as_version=4)
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3")
+    watch(client, updates)
+    client.execute()
+    streamed, usage = [cell for cell in notebook.cells if cell.cell_type == "code"][1:]
+    (shown,) = streamed.outputs
+    assert len(updates) > 5 and shown["data"]["text/markdown"] == updates[-1]
+    assert "output_tokens" in usage.outputs[0]["data"]["text/plain"]
+
+
+def watch(client: Any, updates: list[str]) -> None:
+    """Keep what each update of a display shows."""
+    before: Callable[..., Any] = client.process_message
+
+    def process(message: Any, *rest: Any) -> Any:
+        if message["msg_type"] == "update_display_data":
+            updates.append(message["content"]["data"]["text/markdown"])
+        return before(message, *rest)
+
+    client.process_message = process

@@ -1,0 +1,199 @@
+"""`groundup pack`: the pack that `new` writes passes, and each thing that can be wrong with one is said with its line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.cli.main import run
+from groundup.errors import ConfigError, DataError, FormatError
+from groundup.packs.check import check_pack
+from groundup.packs.new import new_pack
+from groundup.packs.pack import pack_folder, packaged_packs
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    """A whole small pack."""
+    new_pack("mine", tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def objections(pack: Path) -> list[str]:
+    return [str(each) for each in check_pack(pack).objections]
+
+
+def add(pack: Path, part: str, **values: Any) -> None:
+    with (pack / f"{part}.jsonl").open("a") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def replace(pack: Path, file: str, old: str, new: str) -> None:
+    text = (pack / file).read_text()
+    assert old in text
+    (pack / file).write_text(text.replace(old, new, 1))
+
+
+def test_a_new_pack_is_whole_and_passes_its_check(pack: Path) -> None:
+    checked = check_pack(pack)
+    assert (checked.objections, checked.notes, checked.pack.head.name) == ((), (), "mine")
+    assert checked.pack.counts == {"documents": 4, "instructions": 12, "messages": 30, "questions": 9}
+    with pytest.raises(ConfigError, match="exists already"):
+        new_pack("mine", pack)
+    with pytest.raises(FormatError, match="letters, digits"):
+        new_pack("../mine", pack / "x")
+
+
+@pytest.mark.parametrize("name", packaged_packs())
+def test_a_packaged_pack_can_be_built(name: str) -> None:
+    checked = check_pack(packaged_packs()[name])
+    assert not checked.blocking and checked.pack.head.name == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("£9", "£8", "repairs.md:9: the amount '£8' is not in facts.toml"),
+        ("£110", "€110", "repairs.md:11: the amount '€110' is not in facts.toml, which has it as an amount in £"),
+        (
+            "service covers",
+            "service of 45% covers",
+            "repairs.md:13: the percentage '45%' is not in facts.toml, which has it as",
+        ),
+        ("2 working days", "seven working days", "repairs.md:10: the number 'seven' is not in facts.toml"),
+        ("until 4 pm", "until 4:30 pm", "repairs.md:3: the time '4:30 pm' is not in facts.toml"),
+        ("Canal Walk, Ferrowby", "Canal Walk, Harrogate", "repairs.md:3: the name Harrogate is not in facts.toml"),
+        (
+            "If we find",
+            "Spokewall finds",
+            "repairs.md:15: the name Spokewall is not in facts.toml: is Spokewell meant?",
+        ),
+        ("# Repairs and prices", "Repairs and prices", "repairs.md:1: the first line is no title"),
+    ],
+)
+def test_what_a_document_says_beside_the_facts_is_found_with_its_line(
+    pack: Path, old: str, new: str, reason: str
+) -> None:
+    replace(pack, "documents/repairs.md", old, new)
+    assert [each for each in objections(pack) if reason in each]
+
+
+@pytest.mark.parametrize(
+    "said", ["Open 9:00 to 17:30", "from 9 to 5:30", "forty-five pounds", "£45.00", "ON SUNDAY, closed", "Spokewell's"]
+)
+def test_a_fact_may_be_said_in_another_way(pack: Path, said: str) -> None:
+    (pack / "documents/repairs.md").write_text(f"# Repairs\n\nWe say: {said}. Until 4 pm, 5 working days.\n")
+    assert objections(pack) == []
+
+
+def test_what_is_free_may_be_said(pack: Path) -> None:
+    add(pack, "messages", text="I am Brigitta, 47, and come from Yolk at 6:20 am", label="hire")
+    assert len(objections(pack)) == 4
+    replace(pack, "pack.toml", "numbers = [3, 15]", 'numbers = [47, "6:20 am"]')
+    replace(pack, "pack.toml", '"Hi", "YES"', '"Brigitta", "Yolk", "Hi", "YES"')
+    assert len(objections(pack)) == 2, "three and fifteen are free no more"
+
+
+@pytest.mark.parametrize(
+    ("part", "row", "reason"),
+    [
+        (
+            "questions",
+            {"question": "Whose?", "answer": "5 pm", "document": "x.md"},
+            "questions.jsonl:10: there is no documents/x.md",
+        ),
+        (
+            "questions",
+            {"question": "Whose?", "answer": "90 days", "document": "hire.md"},
+            "hire.md does not contain the answer '90 days'",
+        ),
+        ("questions", {"question": "Whose?", "answer": None, "document": "hire.md"}, "or a document without an answer"),
+        (
+            "questions",
+            {"question": "Which days are you closed, please?", "answer": None, "document": None},
+            "nearly repeats",
+        ),
+        ("questions", {"question": "Whose?"}, "has no field 'answer'"),
+        (
+            "messages",
+            {"text": "flat tyre again!! Can I bring it in this afternoon", "label": "repair"},
+            "nearly repeats messages.jsonl:2",
+        ),
+        (
+            "messages",
+            {"text": "Hi", "label": "greeting"},
+            "the intent 'greeting' has 1 messages, at least 10 are needed",
+        ),
+        ("messages", {"text": "", "label": "hire"}, "'text' is empty"),
+        ("messages", {"text": "Hi", "label": "hire", "by": "me"}, "has an unknown field 'by'"),
+        ("instructions", {"instruction": "Say.", "input": 3, "output": "No.", "document": None}, "'input' is no text"),
+        (
+            "summaries",
+            {"document": None, "text": "A hen sat.", "summary": "It sat.", "key_facts": ["hen"]},
+            "the summary does not contain",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_one_objection(pack: Path, part: str, row: Row, reason: str) -> None:
+    add(pack, part, **row)
+    (found,) = objections(pack)
+    assert reason in found and found.startswith(f"{part}.jsonl")
+
+
+def test_a_line_that_is_no_json_and_a_file_that_is_no_text_are_named(pack: Path) -> None:
+    with (pack / "messages.jsonl").open("ab") as file:
+        file.write(b"{'text'}\n[1]\n")
+    (pack / "documents/old.md").write_bytes(b"# \xff\xfe")
+    found = objections(pack)
+    assert [each.partition(": ")[0] for each in found] == ["documents/old.md", "messages.jsonl:31", "messages.jsonl:32"]
+
+
+def test_a_pack_without_documents_can_not_be_built(pack: Path) -> None:
+    for file in (pack / "documents").iterdir():
+        file.unlink()
+    checked = check_pack(pack)
+    assert str(checked.blocking[0]) == "documents: the pack has no documents: write at least one *.md"
+    assert len(checked.blocking) > 7, "and each question's document is missing"
+
+
+def test_facts_that_are_given_twice_and_broken_heads_are_one_sentence(pack: Path) -> None:
+    replace(pack, "facts.toml", "[repairs]", 'closed = "never"\n[repairs]')
+    with pytest.raises(DataError, match=r"facts.toml can't be read. A fact is given twice.*line 11"):
+        check_pack(pack)
+    replace(pack, "pack.toml", "organisation", "organization")
+    with pytest.raises(DataError, match=r"pack.toml: Unknown field 'organization'") as caught:
+        check_pack(pack)
+    assert "'organisation'" in caught.value.fix
+    (pack / "facts.toml").unlink()
+
+
+def test_a_folder_of_texts_is_told_from_a_pack(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is not a pack: it has no pack.toml") as caught:
+        pack_folder(str(tmp_path))
+    assert f"groundup build {tmp_path}" in caught.value.fix
+    with pytest.raises(DataError, match="There is no pack 'zzz'"):
+        pack_folder("zzz")
+
+
+def test_another_language_than_english_is_noted(pack: Path) -> None:
+    replace(pack, "pack.toml", 'language = "en"', 'language = "de"')
+    assert "'de'" in check_pack(pack).notes[0]
+
+
+def test_the_verbs_end_with_2_where_there_is_an_objection(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["pack", "check", str(pack), "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert (plain["objections"], plain["labels"], plain["unanswerable"]) == (
+        [],
+        {"repair": 10, "hire": 10, "none of these": 10},
+        2,
+    )
+    replace(pack, "documents/hire.md", "£16", "£17")
+    assert run(["pack", "check", str(pack)]) == 2
+    said = capsys.readouterr()
+    assert "documents/hire.md:3: the amount '£17'" in said.out and "1 objection;" in said.err
+    assert run(["pack", "new", str(pack.name), "--out", str(pack)]) == 2
+    assert "exists already" in capsys.readouterr().err
