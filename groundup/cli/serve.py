@@ -97,6 +97,7 @@ def command(
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
+    from groundup.engine.compiled_step.probe import expected_note
     from groundup.engine.precision import emulation_note
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
@@ -115,9 +116,9 @@ def command(
     served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
     progress.say(loaded.determinism_note)
-    note = emulation_note(loaded.precision, loaded.compute)
-    if note:
-        progress.say(note)
+    for note in (expected_note(loaded.precision), emulation_note(loaded.precision, loaded.compute)):
+        if note:
+            progress.say(note)
     app, log = app_of(server), partial(print, file=sys.stderr, flush=True)
     run_server(
         Guard(app, access, limits, error_body=error_body),

@@ -34,7 +34,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
 from groundup.engine.stream import Answer, TextStream
 from groundup.errors import ConfigError, GroundupError, ModelError
-from groundup.model.heads import LanguageModel
+from groundup.model.heads import DecodeStep, LanguageModel
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore, TokenSpan, page_bytes
 from groundup.threads import ThreadTuner
@@ -244,6 +244,9 @@ class BatchEngine:
 
     def _pass(self, spans: list[TokenSpan], chunks: list[list[int]], positions: list[int]) -> Float[Tensor, "M V"]:
         """Run the rows through the model as one ragged batch; return the logits at `positions` in it."""
+        step = self._decode_step(spans)
+        if step is not None and len(positions) == len(spans):
+            return step.after_spans([chunk[0] for chunk in chunks], self._store, spans)
         ids = torch.tensor([[token for chunk in chunks for token in chunk]], device=self.compute.device)
         rows = self._store.rows(spans, separately=self.settings.reproducible)
         # Torch's default kernels are faster for a single row only (model/matmul_precision.py).
@@ -252,6 +255,12 @@ class BatchEngine:
             if not positions:  # only chunks of unfinished prompts: nothing is chosen
                 return torch.empty(0, self.model.config.vocab_size)
             return self.model.logits(hidden[positions]).float().cpu()
+
+    def _decode_step(self, spans: list[TokenSpan]) -> DecodeStep | None:
+        """The model's own step, where it has one and this pass suits it: few rows, each with one new token."""
+        step = None if self.settings.reproducible else self.model.decode_step
+        suits = step is not None and len(spans) <= step.max_rows and all(span.count == 1 for span in spans)
+        return step if suits else None
 
     def _advance(self, scheduled: ScheduledRequest, choices: list[tuple[Tensor, int, float]]) -> Iterator[StepOutput]:
         """Choose the request's next token, and further ones as long as its draft tokens are accepted."""

@@ -57,7 +57,7 @@ def generate_ids(
                 return
             if constraint is not None:
                 constraint.accept(chosen)
-            logits = prefill(model, next_id.fill_(chosen), cache)
+            logits = decode(model, next_id.fill_(chosen), cache)
 
     return answer() if limit else iter(())
 
@@ -80,6 +80,12 @@ def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, 
         with fast_matmul(ids.device) if chunk.shape[1] >= FAST_TOKENS else contextlib.nullcontext():
             hidden = model.hidden(chunk, cache=cache)
     return model.logits(hidden[0, -1])
+
+
+def decode(model: LanguageModel, next_id: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
+    """Run one new id [1, 1] into the cache, with the model's own step where it has one; return the logits after it."""
+    step = model.decode_step
+    return prefill(model, next_id, cache) if step is None else step.after_cache(next_id, cache)[0]
 
 
 @torch.inference_mode()

@@ -5,7 +5,8 @@
 float32 is the default, and the only one in which an answer is the same alone and among others without `BatchSettings.reproducible`. "auto" times
 single-stream decoding in float32, bf16 and int8 once and stores the result in the cache folder, for models of this shape on this machine. It never
 takes int4, whose loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32 and the other choices give a
-warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower.
+warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower. In int8 and int4 the next token of a few answers goes through the
+compiled step (engine/compiled_step) where numba is installed.
 """
 
 import platform
@@ -17,6 +18,7 @@ from typing import Literal, cast, get_args
 import torch
 
 from groundup.device import Compute
+from groundup.engine.compiled_step.probe import has_compiler, use_compiled_step
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, FormatError, did_you_mean
@@ -31,7 +33,7 @@ from groundup.weights.model_io import OpenModel, open_model
 Precision = Literal["float32", "bf16", "int8", "int4"]
 PrecisionChoice = Literal["float32", "bf16", "int8", "int4", "auto"]
 # Bytes of a weight, scales included: used to estimate the memory of a model.
-WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.25, "auto": 4.0}
+WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.75, "auto": 4.0}
 MEASURED: tuple[Precision, ...] = ("float32", "bf16", "int8")
 MEASURED_TOKENS = 8
 # A lower precision must take at most this share of a higher one's time.
@@ -76,12 +78,14 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
 
 
 def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) -> None:
-    made = quantise(opened.model, bits)
+    made = quantise(opened.model, bits, by_row=bits == "int4" and has_compiler())
     if made.left:
         total = made.packed + len(made.left)
         progress.say(
             f"{bits}: {len(made.left)} of {total} matrices stay in bf16, such as {made.left[0]}: the kernels do not support their size."
         )
+    if isinstance(opened.model, LanguageModel):
+        progress.say(use_compiled_step(opened.model, progress))
 
 
 def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:
@@ -105,7 +109,13 @@ def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> 
 
 def fingerprint(config: ModelConfig) -> str:
     """Return a hash of the model's shape and the machine, which determine the speed."""
-    machine = [platform.machine(), platform.node(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    machine = [
+        platform.machine(),
+        platform.node(),
+        torch.backends.cpu.get_cpu_capability(),
+        torch.get_num_threads(),
+        has_compiler(),
+    ]
     return sha256_text(json_bytes([asdict(config), *machine, torch.__version__]).decode())[:32]
 
 

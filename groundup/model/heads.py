@@ -1,6 +1,8 @@
 """Transformers with a head: for the next token (LanguageModel), the class of a text (Classifier) or its vector (Encoder); and initial weights."""
 
 import math
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -9,13 +11,31 @@ from torch import Tensor, nn
 
 from groundup.errors import ConfigError
 from groundup.model.attention_steps import softcap
+from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
-from groundup.model.paged import Cache
+from groundup.model.paged import Cache, PagedStore, TokenSpan
 from groundup.model.transformer import Block, Transformer
+
+
+@runtime_checkable
+class DecodeStep(Protocol):
+    """Another computation of the logits after one new token per row: engine/compiled_step."""
+
+    max_rows: int
+    """More rows are left to the model."""
+
+    def after_cache(self, ids: Int[Tensor, "B 1"], cache: KVCache) -> Float[Tensor, "B V"]:
+        """Return the logits after ids that follow the tokens in `cache`."""
+
+    def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> Float[Tensor, "R V"]:
+        """Return the logits after one new token for each span of a paged cache."""
 
 
 class LanguageModel(nn.Module):
     """ids [B, T] -> logits [B, T, V]: row t scores every id as the one that follows token t."""
+
+    decode_step: DecodeStep | None = None
+    """What decodes single tokens of a few rows instead of torch (`engine/precision.py` sets it); None: torch."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ experts, their router, and matrices of shapes that the kernels do not support st
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -71,10 +72,14 @@ class Int4Linear(nn.Module):
 
     packed: Int[Tensor, "O half_C"]
     pairs: Float[Tensor, "G O 2"]
+    by_row: Int[Tensor, "O half_C"] | None
+    """The numbers once more, as engine/compiled_step reads them: in each group column j in the low half of byte j, column 16 + j in the high."""
 
-    def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
+    def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None, *, by_row: bool = False) -> None:
         super().__init__()
         numbers, scales, offsets = rounded_int4(weight)
+        low, high = numbers.unflatten(1, (-1, 2, GROUP // 2)).unbind(2)  # [O, G, 16] each
+        self.register_buffer("by_row", (low + 16 * high).to(torch.uint8).flatten(1) if by_row else None)
         self.register_buffer("packed", KERNELS._convert_weight_to_int4pack_for_cpu(numbers, 1))
         pairs = torch.stack([scales, offsets], dim=-1).transpose(0, 1)  # [O, G, 2] -> [G, O, 2], as the kernel reads
         self.register_buffer("pairs", pairs.to(torch.bfloat16).contiguous())
@@ -123,8 +128,11 @@ class Quantised:
 
 
 @torch.no_grad()
-def quantise(model: nn.Module, bits: Bits) -> Quantised:
-    """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place. Raises ConfigError for other models."""
+def quantise(model: nn.Module, bits: Bits, *, by_row: bool = False) -> Quantised:
+    """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place. Raises ConfigError for other models.
+
+    `by_row`: 4-bit numbers are kept in the compiled step's order, too, which takes half a byte more per number.
+    """
     weight = next(model.parameters())
     if weight.dtype != torch.bfloat16 or not weight.is_cpu:
         raise ConfigError(f"{bits} needs bf16 weights on a CPU; these are {weight.dtype} on {weight.device}.")
@@ -134,7 +142,8 @@ def quantise(model: nn.Module, bits: Bits) -> Quantised:
         if not name.startswith("transformer.") or name.endswith(".router"):
             continue
         if _fits(linear.weight, bits):
-            model.set_submodule(name, KINDS[bits](linear.weight, linear.bias))
+            kind = partial(Int4Linear, by_row=by_row) if bits == "int4" else KINDS[bits]
+            model.set_submodule(name, kind(linear.weight, linear.bias))
             packed += 1
         else:
             left.append(name)

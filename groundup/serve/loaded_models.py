@@ -18,6 +18,7 @@ from pathlib import Path
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
+from groundup.engine.compiled_step.probe import decodes_with
 from groundup.engine.engine import Engine
 from groundup.engine.grammar import Grammars
 from groundup.engine.precision import WEIGHT_BYTES, PrecisionChoice, open_in
@@ -109,6 +110,14 @@ class LoadedModels:
     def determinism_note(self) -> str:
         """Whether answers depend on concurrent requests, in one sentence."""
         return determinism_note(self.precision, reproducible=self.settings.reproducible)
+
+    def decodes_with(self, base: str) -> str | None:
+        """Return what computes a model's tokens when few answers run, "compiled step" or "torch"; None: it is not in memory, or writes no text."""
+        loaded = self._loaded.get(base)
+        model = None if loaded is None else loaded.opened.model
+        if not isinstance(model, LanguageModel):
+            return None
+        return "torch" if self.settings.reproducible else decodes_with(model)
 
     def current(self) -> dict[str, LoadedModel]:
         """Return the models in memory now."""

@@ -1,5 +1,7 @@
 """The precision that is asked for is the one that answers; "auto" measures once; coarser numbers cost a bounded quality."""
 
+import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -10,8 +12,10 @@ import torch.nn.functional as F
 
 from groundup.device import Compute
 from groundup.engine import precision
-from groundup.engine.batch import BatchEngine
+from groundup.engine.batch import BatchEngine, generate_answers
+from groundup.engine.compiled_step import probe
 from groundup.engine.events import ChatEvent
+from groundup.engine.generate import generate_ids
 from groundup.engine.precision import (
     Precision,
     PrecisionChoice,
@@ -26,9 +30,11 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import STEP_TOKENS
 from groundup.errors import ConfigError
 from groundup.files import cache_folder
+from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.matmul_precision import ProductTimes
+from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.quantised import Int4Linear, Int8Linear
 from groundup.progress import Silent
 from groundup.tokenizer.fast import train_tokenizer
@@ -148,3 +154,63 @@ def test_coarser_numbers_cost_little_on_a_real_model() -> None:
         print(f"{choice}: {loss:.4f} nats per token, first choice as in float32 {agreement:.1%}, n = {ids.shape[1]}")
         assert loss < float(F.cross_entropy(exact[:-1], ids[0, 1:])) + MOST_LOSS
         assert agreement >= LEAST_AGREEMENT.get(choice, 1.0)
+
+
+def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch(tmp_path: Path) -> None:
+    """The texts are those of torch's step: the model is small and its logits are far apart."""
+    pytest.importorskip("numba")
+    made = LanguageModel(ModelConfig(384, 64, 64, 2, 4, 64, 2, 16))
+    initialise(made, torch.Generator().manual_seed(0), deviation=0.3)
+    save_model(made, tmp_path / "model", train_tokenizer(["To be or not to be. " * 9], 384))
+    lines: list[str] = []
+
+    class Heard(Silent):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    opened, compute = open_in("int8", tmp_path / "model", CPU, progress=Heard())
+    assert lines[-1].startswith("Decoding with the compiled step") and isinstance(opened.model, LanguageModel)
+    step, steps = opened.model.decode_step, []
+    assert step is not None and copy.deepcopy(opened.model).decode_step is None
+
+    class Counted:
+        max_rows = step.max_rows
+
+        def after_cache(self, ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
+            steps.append(len(ids))
+            return step.after_cache(ids, cache)
+
+        def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> torch.Tensor:
+            steps.append(len(ids))
+            return step.after_spans(ids, store, spans)
+
+    greedy, prompts = Sampling(max_tokens=6, temperature=0), [[5, 7, 9], [11, 3], [40]]
+    model, tokenizer = opened.model, opened.require_tokenizer()
+
+    def texts() -> list[str]:
+        alone = [tokenizer.decode(list(generate_ids(model, ids, greedy, (), compute=compute))) for ids in prompts]
+        return alone + generate_answers(prompts, model, tokenizer, greedy, compute=compute)
+
+    model.decode_step = Counted()
+    compiled_texts = texts()
+    assert steps[:15] == [1] * 15 and 3 in steps[15:]
+    model.decode_step = None
+    assert compiled_texts == texts()
+
+
+def test_without_numba_or_with_a_wrong_product_torch_decodes_and_the_reason_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba")
+    lines: list[str] = []
+
+    class Heard(Silent):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    monkeypatch.setattr(probe, "probe_error", lambda: float("nan"))
+    wrong, _ = open_in("int8", folder, CPU, progress=Heard())
+    monkeypatch.setattr(probe, "has_compiler", lambda: False)
+    without, _ = open_in("int8", folder, CPU, progress=Heard())
+    assert "wrong on this processor" in lines[0] and "groundup[fast]" in lines[1] and len(lines) == 2
+    assert wrong.model.decode_step is None and without.model.decode_step is None

@@ -55,6 +55,7 @@ def test_a_model_is_loaded_once_and_stays_as_long_as_was_said_last(info: dict[st
     async def test(loaded_models: LoadedModels, info: dict[str, ModelInfo]) -> None:
         await use(loaded_models, "a", info)
         first = loaded_models.current()["a"]
+        assert (loaded_models.decodes_with("a"), loaded_models.decodes_with("b")) == ("torch", None)
         await use(loaded_models, "a", info, FOREVER_S)
         assert loaded_models.current()["a"] is first and first.expires_in_s == FOREVER_S
         await use(loaded_models, "a", info, 0)

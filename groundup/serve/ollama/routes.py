@@ -65,7 +65,9 @@ class _Api:
         alias = await asyncio.to_thread(self.server.registry.find, name)
         info = self.server.registry.info(alias)
         template, stops = await asyncio.to_thread(template_and_stops, info.path)
-        return JsonResponse(naming.show(alias, info, template, stops, self.server.loaded_models.determinism_note))
+        models = self.server.loaded_models
+        shown = naming.show(alias, info, template, stops, models.determinism_note)
+        return JsonResponse(shown | {"decodes_with": models.decodes_with(alias.base)})
 
     async def generate(self, request: Request) -> Response:
         return await self._answer(request, read_generate, chat=False)

@@ -1,0 +1,127 @@
+"""What `generate_ids` and the `BatchEngine` call: one step of one to four rows on a cache of torch's, by one thread or several.
+
+    model.decode_step = CompiledStep(StepModel.of(model), model)
+    logits = model.decode_step.after_cache(next_id, cache)      # [1, V], as model.logits(model.hidden(next_id, cache=cache))
+
+The number of threads is torch's, at each call; the results do not depend on it. Threads besides the caller's are this step's own, made when they are
+first needed and anew after a fork; a step waits for another Python thread's.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.engine.compiled_step.step import Shared, StepCache, step
+from groundup.engine.compiled_step.step_weights import StepModel, StepShape
+from groundup.model.cache import KVCache
+from groundup.model.heads import LanguageModel
+from groundup.model.paged import PagedStore, TokenSpan
+
+Array = np.ndarray
+
+
+class CompiledStep:
+    """The compiled step of one model. Copies of the model do not have it, since they may get other weights (adapters)."""
+
+    max_rows = 4
+    """Beyond, torch's products catch up."""
+
+    def __init__(self, described: StepModel, model: LanguageModel, *, portable: bool = False) -> None:
+        """`portable`: without instructions of x86, as on other processors."""
+        self.described, self.portable = described, portable
+        self._embedding, self._scaled = model.transformer.embedding.weight.detach(), model.config.scaled_embedding
+        self._workers = _Workers()
+
+    def __deepcopy__(self, memo: Any) -> None:
+        return None
+
+    def after_cache(self, ids: Tensor, cache: KVCache) -> Float[Tensor, "B V"]:
+        """Return the logits after one new token per row, ids [B, 1]; its keys and values are stored. Raises ModelError when the cache is full."""
+        rows, capacity = len(ids), cache.capacity
+        assert cache.keys.dtype == torch.bfloat16, cache.keys.dtype
+        cache.require_room(rows, 1)
+        shape, end = self.described.shape, cache.length + 1
+        places = np.arange(end)[None] + np.arange(rows)[:, None] * shape.kv_heads * capacity
+        one_layer = rows * shape.kv_heads * capacity * shape.head_width
+        strides = (one_layer, shape.head_width, capacity * shape.head_width)
+        lengths = np.full(rows, end, np.int64)
+        found = StepCache(_bits(cache.keys), _bits(cache.values), places, lengths, *strides)
+        logits = self._logits(ids[:, 0], found)
+        cache.advance(1)
+        return logits
+
+    def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> Float[Tensor, "R V"]:
+        """Return the logits after one new token for each span of a paged cache, where its keys and values are stored."""
+        shape, size = self.described.shape, store.page_tokens
+        lengths = np.array([span.stop for span in spans], np.int64)
+        places = np.zeros((len(spans), int(lengths.max())), np.int64)
+        for row, span in zip(places, spans, strict=True):
+            tokens = np.arange(span.stop)
+            row[: span.stop] = np.array(span.pages, np.int64)[tokens // size] * size + tokens % size
+        one_slot = shape.kv_heads * shape.head_width
+        strides = (store.keys.shape[1] * one_slot, one_slot, shape.head_width)
+        found = StepCache(_bits(store.keys), _bits(store.values), places, lengths, *strides)
+        return self._logits(torch.tensor(ids), found)
+
+    def _logits(self, ids: Tensor, cache: StepCache) -> Float[Tensor, "R V"]:
+        hidden = self._embedding[ids]
+        if self._scaled:
+            hidden = hidden * torch.tensor(self.described.shape.width**0.5, dtype=hidden.dtype)
+        rows = np.ascontiguousarray(hidden.float().numpy())
+        cosines, sines = self.described.angles(cache.lengths - 1)
+        shared = buffers(self.described.shape, len(rows))
+        rest = (self.described.shape, self.described.weights, cache, rows, cosines, sines, shared, self.portable)
+        self._workers.run(lambda thread, threads: step(thread, threads, *rest), usable_threads())
+        return torch.from_numpy(shared.logits)
+
+
+def usable_threads() -> int:
+    """Return torch's number of threads, 1 where threads can't yield their core (Windows)."""
+    return torch.get_num_threads() if hasattr(os, "sched_yield") else 1
+
+
+def buffers(shape: StepShape, rows: int) -> Shared:
+    """Return the buffers of one step."""
+    heads, kv_heads = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
+    inner = shape.feedforward_width
+    widths = (heads, kv_heads, kv_heads, heads, inner, inner, shape.width, shape.vocab_size)
+    queries, keys, values, mixed, gates, ups, added, logits = (np.empty((rows, width), np.float32) for width in widths)
+    return Shared(queries, keys, values, mixed, gates, ups, added, logits, np.zeros(8, np.int64))
+
+
+def _bits(stored: Tensor) -> Array:
+    """The cache's own memory as uint16."""
+    return stored.view(torch.int16).numpy().reshape(-1).view(np.uint16)
+
+
+class _Workers:
+    """Threads that run a step together with the caller's, one step at a time: two at once could wait for one another's threads."""
+
+    def __init__(self) -> None:
+        self._fresh()
+
+    def _fresh(self) -> None:
+        self._process, self._lock, self._size = os.getpid(), threading.Lock(), 0
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(self, work: Any, threads: int) -> None:
+        """Call work(thread, threads) on each of the threads; return when all are done."""
+        if threads == 1:
+            work(0, 1)
+            return
+        if self._process != os.getpid():  # after a fork: the threads, and perhaps the lock's owner, are the parent's
+            self._fresh()
+        with self._lock:
+            if self._pool is None or self._size < threads - 1:
+                self._pool, self._size = ThreadPoolExecutor(threads - 1, "decode"), threads - 1
+            others = [self._pool.submit(work, thread, threads) for thread in range(1, threads)]
+            work(0, threads)
+            for other in others:
+                other.result()

@@ -1,0 +1,77 @@
+"""Whether this machine decodes with the compiled step: numba is installed, the model is supported, and a product of known numbers is right.
+
+note = use_compiled_step(model, progress)       # sets model.decode_step where it can; a sentence either way
+"""
+
+import importlib.util
+
+import numpy as np
+import torch
+
+from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.model.quantised import quantise
+from groundup.progress import Progress
+
+WITHOUT_NUMBA = "the package numba is not installed (pip install 'groundup[fast]')"
+COMPILING = "Compiling the decoding step, once for this machine (about 10 seconds) ..."
+# Logits of the probe may differ by this share of the largest: order of summation, and the polynomial for exp.
+MAX_ERROR = 1e-3
+
+
+def has_compiler() -> bool:
+    """Whether numba is installed."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def decodes_with(model: LanguageModel) -> str:
+    """Return what computes a model's next token when few answers run: "compiled step" or "torch"."""
+    return "torch" if model.decode_step is None else "compiled step"
+
+
+def expected_note(precision: str) -> str:
+    """Return what will compute single tokens in this precision, before a model is open; "" where there is nothing to say."""
+    if precision not in ("int8", "int4", "auto"):
+        return ""
+    return f"In int8 and int4 the compiled step decodes up to four answers at a time{'' if has_compiler() else f', but {WITHOUT_NUMBA}'}."
+
+
+def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
+    """Let the model decode with the compiled step where that works; return which step answers, for people, with the reason."""
+    if not has_compiler():
+        return f"Decoding through torch: {WITHOUT_NUMBA}."
+    try:
+        described = StepModel.of(model)
+    except UnsupportedModel as error:
+        return f"Decoding through torch: {error}"
+    from groundup.engine.compiled_step.compiled import CODE_FOLDER
+    from groundup.engine.compiled_step.decode_step import CompiledStep
+
+    if not CODE_FOLDER.exists():
+        progress.say(COMPILING)
+    error_share = probe_error()
+    if not error_share <= MAX_ERROR:
+        return f"Decoding through torch: the compiled step is wrong on this processor (by {error_share:.2g})."
+    model.decode_step = CompiledStep(described, model)
+    return "Decoding with the compiled step, one to four answers at a time."
+
+
+def probe_error() -> float:
+    """Return the largest error of the logits of a tiny random model, as a share of the largest logit."""
+    from groundup.engine.compiled_step.decode_step import CompiledStep
+    from groundup.engine.compiled_step.readable_step import readable_step
+    from groundup.model.cache import KVCache
+
+    with torch.random.fork_rng(devices=[]):
+        model = LanguageModel(ModelConfig(64, 8, 32, 1, 2, 64, 1, 16))
+    initialise(model, torch.Generator().manual_seed(0), deviation=0.2)
+    quantise(model.bfloat16(), "int8")
+    described = StepModel.of(model)
+    with torch.inference_mode():
+        found = CompiledStep(described, model).after_cache(
+            torch.tensor([[3]]), KVCache(model.config, dtype=torch.bfloat16)
+        )
+    keys, values = (np.zeros((1, 8, 1, 16), np.float32) for _ in range(2))
+    expected = readable_step(described, model.transformer.embedding.weight[3].detach().float().numpy(), 0, keys, values)
+    return float(np.abs(found[0].numpy() - expected).max() / np.abs(expected).max())

@@ -1,0 +1,120 @@
+"""The step in numpy, with the compiled one's arithmetic: the test of `step.py` and the place to read what it does.
+
+    logits = readable_step(StepModel.of(model), embedding_row, position, stored_keys, stored_values)
+
+One token of one row: keys and values are plain arrays of the earlier tokens, rounded to bf16 as in the cache.
+"""
+
+import numpy as np
+
+from groundup.engine.compiled_step.step_weights import QUERY_KEY_NORMS, StepModel, StepShape
+
+Array = np.ndarray
+
+
+def round_activations(x: Array) -> tuple[Array, np.float32]:
+    """Return integers and their scale: x = scale * integers. At most 32767, and no sum of 127 |integers| may exceed 31 bits."""
+    room = np.float32(2**31 - 1) / np.float32(127) - np.float32(len(x))
+    total = max(np.abs(x).sum(dtype=np.float32) * np.float32(1.001), np.float32(1e-30))
+    inverse = min(np.float32(32767) / max(np.abs(x).max(), np.float32(1e-30)), room / total)
+    return np.rint(x * inverse).astype(np.int64), np.float32(1) / inverse
+
+
+def product(model: StepModel, index: int, x: Array) -> Array:
+    """Return W x + bias of matrix `index`: a sum of integers, times both scales."""
+    _, rows, _, scale_start, bias_start, in_4_bits = model.weights.matrices[index]
+    integers, scale = round_activations(x)
+    if in_4_bits:
+        out = unpacked(model, index) @ integers.astype(np.float32) * scale
+    else:
+        sums = model.numbers[index].astype(np.int64) @ integers
+        assert np.abs(sums).max() < 2**31
+        out = sums.astype(np.float32) * (model.weights.scales[scale_start : scale_start + rows] * scale)
+    return out if bias_start < 0 else out + model.weights.scales[bias_start : bias_start + rows]
+
+
+def unpacked(model: StepModel, index: int) -> Array:
+    """Return a matrix of 4 bits in float32: W = s (q - 8) + z in groups of 32, column j in the low half of byte j, column 16 + j in the high."""
+    pairs = (model.pairs[index].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)  # [O, G, 2]
+    halves = model.numbers[index].reshape(*pairs.shape[:2], 16)
+    numbers = np.concatenate([halves & 15, halves >> 4], axis=-1).astype(np.float32) - 8
+    return (numbers * pairs[..., :1] + pairs[..., 1:]).reshape(len(pairs), -1)
+
+
+def rms_norm(x: Array, weight: Array, eps: float) -> Array:
+    """x / rms(x) * weight."""
+    return x / np.sqrt(np.mean(x * x) + np.float32(eps)) * weight
+
+
+def rotate(heads: Array, cosine: Array, sine: Array) -> Array:
+    """Rotate each pair (i, i + D/2) of heads [.., D]."""
+    first, second = np.split(heads, 2, axis=-1)
+    return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
+
+
+def rounded_to_bf16(x: Array) -> Array:
+    """Return float32 numbers rounded to the nearest bf16."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    odd = (bits >> np.uint32(16)) & np.uint32(1)
+    return ((bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def attend(queries: Array, keys: Array, values: Array, shape: StepShape) -> Array:
+    """softmax(queries keys^T factor) values: queries [H/K, D], keys and values [S, D]."""
+    scores = queries @ keys.T * np.float32(shape.score_factor)
+    if shape.score_softcap:
+        scores = shape.score_softcap * np.tanh(scores / shape.score_softcap)
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True) @ values
+
+
+def gate(gates: Array, ups: Array, gelu: int) -> Array:
+    """silu(gates) * ups, or gelu(gates) * ups in the tanh form."""
+    if gelu:
+        return 0.5 * gates * (1 + np.tanh(np.sqrt(2 / np.pi) * (gates + 0.044715 * gates**3))) * ups
+    return gates / (1 + np.exp(-gates)) * ups
+
+
+def readable_step(model: StepModel, hidden: Array, position: int, keys: Array, values: Array) -> Array:
+    """Return the logits [V] of one new token: embedding `hidden` [C], after `position` tokens with keys and values [L, S, K, D].
+
+    The new token's keys and values are written into place `position` of them.
+    """
+    shape, weights, x = model.shape, model.weights, hidden.astype(np.float32)
+    for layer in range(shape.layers):
+        norms = weights.norms[layer]
+        read = rms_norm(x, norms[0], shape.norm_eps) if shape.norms_before else x
+        mixed = attention(model, layer, read, position, keys[layer], values[layer])
+        added = product(model, 7 * layer + 3, mixed)
+        x = x + (rms_norm(added, norms[1], shape.norm_eps) if shape.norms_after else added)
+        read = rms_norm(x, norms[2], shape.norm_eps) if shape.norms_before else x
+        inner = gate(product(model, 7 * layer + 4, read), product(model, 7 * layer + 5, read), shape.gelu)
+        added = product(model, 7 * layer + 6, inner.astype(np.float32))
+        x = x + (rms_norm(added, norms[3], shape.norm_eps) if shape.norms_after else added)
+    logits = product(model, 7 * shape.layers, rms_norm(x, weights.final_norm, shape.norm_eps))
+    return shape.logit_softcap * np.tanh(logits / shape.logit_softcap) if shape.logit_softcap else logits
+
+
+def attention(model: StepModel, layer: int, x: Array, position: int, keys: Array, values: Array) -> Array:
+    """Return the mixed values [H D] of one block, heads concatenated; keys and values [S, K, D] of its cache."""
+    shape, weights, kind = model.shape, model.weights, model.weights.rotations[layer]
+    queries, key, value = (product(model, 7 * layer + index, x) for index in range(3))
+    norm = QUERY_KEY_NORMS[shape.query_key_norm]
+    if norm == "projection":
+        queries = rms_norm(queries, weights.query_norms[layer], shape.norm_eps)
+        key = rms_norm(key, weights.key_norms[layer], shape.norm_eps)
+    queries, key, value = (each.reshape(-1, shape.head_width) for each in (queries, key, value))
+    if norm == "head":
+        queries = np.stack(
+            [rms_norm(head, weights.query_norms[layer][: shape.head_width], shape.norm_eps) for head in queries]
+        )
+        key = np.stack([rms_norm(head, weights.key_norms[layer][: shape.head_width], shape.norm_eps) for head in key])
+    if kind >= 0:
+        cosines, sines = model.angles(np.array([position]))
+        queries, key = (rotate(each, cosines[kind, 0], sines[kind, 0]) for each in (queries, key))
+    keys[position], values[position] = rounded_to_bf16(key), rounded_to_bf16(value)
+    window = weights.windows[layer]
+    seen = slice(max(0, position + 1 - window) if window else 0, position + 1)
+    groups = queries.reshape(shape.kv_heads, -1, shape.head_width)
+    mixed = [attend(group, keys[seen, head], values[seen, head], shape) for head, group in enumerate(groups)]
+    return np.concatenate(mixed).reshape(-1).astype(np.float32)

@@ -1,0 +1,196 @@
+"""The whole step, compiled: each thread runs it from beginning to end on its share, and they meet at barriers. In numpy: `readable_step.py`.
+
+Each thread has its own copy of the residual stream x; what a thread computes for the others goes through `Shared`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from groundup.engine.compiled_step.compiled import compiled
+from groundup.engine.compiled_step.kernels import (
+    attend,
+    barrier,
+    first_of,
+    gate,
+    keep,
+    norm_heads,
+    product,
+    rms_norm,
+    rotate,
+    round_activations,
+    soften,
+)
+from groundup.engine.compiled_step.products import BLOCK
+from groundup.engine.compiled_step.step_weights import StepShape, StepWeights
+
+Array = np.ndarray
+
+
+class Shared(NamedTuple):
+    """Buffers that all threads see, and where they meet."""
+
+    queries: Array
+    """[R, H D]; keys and values [R, K D]; mixed [R, H D]; gates and ups [R, F]; added [R, C]."""
+    keys: Array
+    values: Array
+    mixed: Array
+    gates: Array
+    ups: Array
+    added: Array
+    logits: Array
+    """[R, V]."""
+    counter: Array
+    """int64: arrivals at barriers."""
+
+
+class StepCache(NamedTuple):
+    """The cache of keys and values, bf16 as uint16, and where the tokens of each row are."""
+
+    keys: Array
+    values: Array
+    slots: Array
+    """[R, S] int64: the place of each token; a row's new token is the last of its `lengths`."""
+    lengths: Array
+    """[R] int64: tokens of each row, the new one included."""
+    layer_stride: int
+    slot_stride: int
+    head_stride: int
+
+
+@compiled
+def step(
+    thread: int,
+    threads: int,
+    shape: StepShape,
+    weights: StepWeights,
+    cache: StepCache,
+    hidden: Array,
+    cosines: Array,
+    sines: Array,
+    shared: Shared,
+    portable: bool,
+) -> None:
+    """Compute the logits of one new token for each of R rows, from their embeddings `hidden` [R, C], and store its keys and values."""
+    rows, widest = hidden.shape[0], max(shape.width, shape.heads * shape.head_width, shape.feedforward_width)
+    x, normed, x_scales = hidden.copy(), np.empty((rows, shape.width), np.float32), np.empty(rows, np.float32)
+    rounded_memory = np.empty(rows * widest, np.int16)
+    scores = np.empty((shape.heads // shape.kv_heads, cache.slots.shape[1]), np.float32)
+    starts = np.empty(cache.slots.shape[1], np.int64)
+    rounded = rounded_memory[: rows * shape.width].reshape(rows, shape.width)
+    mixed_rounded = rounded_memory[: rows * shape.heads * shape.head_width].reshape(
+        rows, shape.heads * shape.head_width
+    )
+    inner_rounded = rounded_memory[: rows * shape.feedforward_width].reshape(rows, shape.feedforward_width)
+    for layer in range(shape.layers):
+        matrices, norms = weights.matrices[7 * layer : 7 * layer + 7], weights.norms[layer]
+        round_rows(x, norms[0], shape, shape.norms_before, normed, rounded, x_scales)
+        product(matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries, portable)
+        product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys, portable)
+        product(matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values, portable)
+        barrier(threads, shared.counter)
+        if shape.query_key_norm == 2:
+            for r in range(thread, rows, threads):
+                rms_norm(shared.queries[r], weights.query_norms[layer], shape.norm_eps, shared.queries[r])
+                rms_norm(shared.keys[r], weights.key_norms[layer], shape.norm_eps, shared.keys[r])
+            barrier(threads, shared.counter)
+        for unit in range(thread, rows * shape.kv_heads, threads):
+            attention(
+                layer, unit // shape.kv_heads, unit % shape.kv_heads,
+                shape, weights, cache, cosines, sines, shared, starts, scores,
+            )  # fmt: skip
+        barrier(threads, shared.counter)
+        for r in range(rows):
+            x_scales[r] = round_activations(shared.mixed[r], mixed_rounded[r])
+        product(matrices[3], weights.scales, mixed_rounded, x_scales, thread, threads, shared.added, portable)
+        barrier(threads, shared.counter)
+        add_rows(x, shared.added, norms[1], shape, normed)
+        round_rows(x, norms[2], shape, shape.norms_before, normed, rounded, x_scales)
+        product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates, portable)
+        product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups, portable)
+        blocks = shape.feedforward_width // BLOCK
+        begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
+        for r in range(rows):
+            gate(shared.gates[r, begin:end], shared.ups[r, begin:end], shape.gelu)
+        barrier(threads, shared.counter)
+        for r in range(rows):
+            x_scales[r] = round_activations(shared.gates[r], inner_rounded[r])
+        product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added, portable)
+        barrier(threads, shared.counter)
+        add_rows(x, shared.added, norms[3], shape, normed)
+    round_rows(x, weights.final_norm, shape, 1, normed, rounded, x_scales)
+    product(
+        weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits, portable
+    )
+    if shape.logit_softcap > 0:
+        blocks = shape.vocab_size // BLOCK
+        begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
+        for r in range(rows):
+            soften(shared.logits[r, begin:end], shape.logit_softcap)
+    barrier(threads, shared.counter)
+
+
+@compiled
+def round_rows(
+    x: Array, weight: Array, shape: StepShape, norms: int, normed: Array, rounded: Array, x_scales: Array
+) -> None:
+    """Normalise the rows (if `norms`) and round them for the products."""
+    for r in range(x.shape[0]):
+        if norms:
+            rms_norm(x[r], weight, shape.norm_eps, normed[r])
+            x_scales[r] = round_activations(normed[r], rounded[r])
+        else:
+            x_scales[r] = round_activations(x[r], rounded[r])
+
+
+@compiled
+def add_rows(x: Array, added: Array, weight: Array, shape: StepShape, normed: Array) -> None:
+    """Add the output of a part to the stream, normalised where the model does so."""
+    for r in range(x.shape[0]):
+        if shape.norms_after:
+            rms_norm(added[r], weight, shape.norm_eps, normed[r])
+            for i in range(x.shape[1]):
+                x[r, i] += normed[r, i]
+        else:
+            for i in range(x.shape[1]):
+                x[r, i] += added[r, i]
+
+
+@compiled
+def attention(
+    layer: int,
+    r: int,
+    head: int,
+    shape: StepShape,
+    weights: StepWeights,
+    cache: StepCache,
+    cosines: Array,
+    sines: Array,
+    shared: Shared,
+    starts: Array,
+    scores: Array,
+) -> None:
+    """Normalise and rotate the queries of row `r` that share a key/value head, and its key; store key and value; attend."""
+    width, group, kind = shape.head_width, shape.heads // shape.kv_heads, weights.rotations[layer]
+    queries, keys, end = shared.queries[r], shared.keys[r], cache.lengths[r]
+    if shape.query_key_norm == 1:
+        for each in range(head * group, head * group + group):
+            norm_heads(queries, weights.query_norms[layer], each, shape)
+        norm_heads(keys, weights.key_norms[layer], head, shape)
+    if kind >= 0:
+        for each in range(head * group, head * group + group):
+            rotate(queries[each * width : (each + 1) * width], cosines[kind, r], sines[kind, r])
+        rotate(keys[head * width : (head + 1) * width], cosines[kind, r], sines[kind, r])
+    window = weights.windows[layer]
+    first = end - window if 0 < window < end else 0
+    base = layer * cache.layer_stride + head * cache.head_stride
+    for t in range(first, end):
+        starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
+    new = starts[end - first - 1]
+    keep(keys[head * width : (head + 1) * width], cache.keys, new)
+    keep(shared.values[r, head * width : (head + 1) * width], cache.values, new)
+    begin = head * group * width
+    attend(
+        queries[begin : begin + group * width].reshape(group, width), cache.keys, cache.values, starts[: end - first], shape, scores,
+        shared.mixed[r, begin : begin + group * width].reshape(group, width),
+    )  # fmt: skip

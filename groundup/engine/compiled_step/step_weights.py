@@ -1,0 +1,238 @@
+"""A language model as the compiled step needs it: shapes, numbers, addresses. Matrices stay where torch has them; small weights are float32 copies.
+
+    described = StepModel.of(model)          # or why not: UnsupportedModel
+
+Supported: RMSNorm, rotary or no positions, gated feed-forward networks, matrices in 8 or 4 bits (model/quantised.py): all presets but GPT-2 and
+those with experts. Shared key/value heads, norms of queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from groundup.errors import GroundupError
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel
+from groundup.model.positions import Rotary, attention_factor
+from groundup.model.quantised import Int4Linear, Int8Linear
+from groundup.model.transformer import AFTER, BEFORE, Block
+
+Array = np.ndarray
+# Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last block.
+MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
+NORMS = (BEFORE[0], AFTER[0], BEFORE[1], AFTER[1])
+QUERY_KEY_NORMS = ("none", "head", "projection")
+
+
+class UnsupportedModel(GroundupError):
+    """The compiled step does not know this kind of model."""
+
+
+class StepShape(NamedTuple):
+    """Sizes and choices."""
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    feedforward_width: int
+    vocab_size: int
+    gelu: int
+    query_key_norm: int
+    norms_before: int
+    """Whether attention and feed-forward network read a normalised stream."""
+    norms_after: int
+    """Whether what they add is normalised."""
+    norm_eps: float
+    score_factor: float
+    score_softcap: float
+    logit_softcap: float
+
+
+class StepWeights(NamedTuple):
+    """All weights."""
+
+    matrices: Array
+    """[7 L + 1, 6] int64: address of the numbers, rows, columns, where the scales and the bias (or -1) begin in `scales`; of a matrix in 4 bits the
+    address of the scales and offsets (bf16 [O, G, 2]), else 0."""
+    scales: Array
+    """float32: scales (8 bits) and biases of all matrices."""
+    norms: Array
+    """[L, 4, C]: weights of the norms in the order of `NORMS`."""
+    final_norm: Array
+    """[C]."""
+    query_norms: Array
+    """[L, H D]."""
+    key_norms: Array
+    """[L, K D]."""
+    windows: Array
+    """[L] int64: tokens that are seen; 0: all."""
+    rotations: Array
+    """[L] int64: 0 as blocks without a window, 1 as blocks with one, -1: none."""
+
+
+@dataclass(frozen=True)
+class StepModel:
+    """A language model, described."""
+
+    shape: StepShape
+    weights: StepWeights
+    numbers: tuple[Array, ...]
+    """The matrices themselves in the order of `weights.matrices`: int8 [O, C] or, of 4 bits, uint8 [O, C/2] as `Int4Linear.by_row`."""
+    pairs: tuple[Array, ...]
+    """Of each matrix in 4 bits scales and offsets, bf16 as int16 [O, G, 2]; of others nothing. The addresses are those of these arrays."""
+    frequencies: Array
+    """[2, D/2]: angle per token of the two kinds of rotation."""
+    rotation_factors: tuple[float, float]
+    """By these cosines and sines are multiplied (YaRN)."""
+
+    @classmethod
+    def of(cls, model: LanguageModel) -> "StepModel":
+        """Describe a model. Raises UnsupportedModel."""
+        require_supported(model)
+        linears = list(_linears(model))
+        pairs = tuple(_pairs(each) for each in linears)
+        matrices, scales = _tables(linears, pairs)
+        blocks = [model.transformer.block(layer) for layer in range(model.config.num_layers)]
+        weights = StepWeights(
+            matrices,
+            scales,
+            _norms(blocks, model.config.width),
+            _float(model.transformer.final_norm.weight),
+            *_head_norms(blocks),
+            *_kinds(model.config),
+        )
+        frequencies, factors = _frequencies(model)
+        numbers = tuple(_numbers(each).numpy() for each in linears)
+        return cls(_shape(model.config), weights, numbers, pairs, frequencies, factors)
+
+    def angles(self, positions: Array) -> tuple[Array, Array]:
+        """Return cosines and sines [2, R, D/2] of positions [R]."""
+        angles = positions.astype(np.float32)[None, :, None] * self.frequencies[:, None]
+        factors = np.array(self.rotation_factors, np.float32)[:, None, None]
+        return np.cos(angles) * factors, np.sin(angles) * factors
+
+
+def require_supported(model: LanguageModel) -> None:
+    """Raise UnsupportedModel for a model that the step does not know."""
+    config = model.config
+    wrong = {
+        f"norm {config.norm}": config.norm != "rms",
+        f"{config.block} blocks": config.block not in ("pre", "output", "sandwich"),
+        f"{config.positions} positions": config.positions not in ("rope", "none"),
+        f"{config.feedforward} networks": config.feedforward not in ("swiglu", "geglu"),
+        "experts": config.num_experts > 0,
+        "an embedding norm": config.embedding_norm,
+    }
+    found = [name for name, holds in wrong.items() if holds]
+    if not found and not all(_is_packed(each) for each in _linears(model)):
+        found = ["a matrix that is not in 8 or 4 bits"]
+    if found:
+        raise UnsupportedModel(f"The compiled step does not know {found[0]}.")
+
+
+def _linears(model: LanguageModel) -> Iterator[Any]:
+    for layer in range(model.config.num_layers):
+        block = model.transformer.block(layer)
+        for name in MATRICES:
+            yield getattr(block.attention, name, None) or getattr(block.feedforward, name)
+    yield model.head
+
+
+def _is_packed(linear: Any) -> bool:
+    if isinstance(linear, Int4Linear):
+        return linear.by_row is not None and linear.by_row.is_cpu
+    return isinstance(linear, Int8Linear) and linear.numbers.is_cpu
+
+
+def _numbers(linear: Any) -> Any:
+    return linear.by_row if isinstance(linear, Int4Linear) else linear.numbers
+
+
+def _pairs(linear: Any) -> Array:
+    """Return scales and offsets of a matrix in 4 bits by row; torch has them by group."""
+    if isinstance(linear, Int8Linear):
+        return np.empty(0, np.int16)
+    return linear.pairs.transpose(0, 1).contiguous().view(torch.int16).numpy()
+
+
+def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]:
+    """Return the rows of `StepWeights.matrices`, and the scales and biases that they point into."""
+    rows, pieces, end = [], [np.empty(0, np.float32)], 0
+    for linear, pair in zip(linears, pairs, strict=True):
+        numbers, here = _numbers(linear), end
+        outputs, inputs = numbers.shape[0], numbers.shape[1] * (2 if len(pair) else 1)
+        if not len(pair):
+            pieces.append(_float(linear.scales))
+            end += outputs
+        bias_start = -1 if linear.bias is None else end
+        if linear.bias is not None:
+            pieces.append(_float(linear.bias))
+            end += outputs
+        rows.append((numbers.data_ptr(), outputs, inputs, here, bias_start, pair.ctypes.data if len(pair) else 0))
+    return np.array(rows, np.int64), np.concatenate(pieces)
+
+
+def _float(tensor: Any) -> Array:
+    return np.ascontiguousarray(tensor.detach().float().numpy())
+
+
+def _norms(blocks: list[Block], width: int) -> Array:
+    one = np.ones(width, np.float32)
+    norms = [[getattr(block, name) for name in NORMS] for block in blocks]
+    return np.stack([np.stack([one if norm is None else _float(norm.weight) for norm in each]) for each in norms])
+
+
+def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
+    """Return the weights of the norms of queries and keys, repeated for every head where heads have them in common."""
+    attentions = [block.attention for block in blocks]
+    if attentions[0].query_key_norm == "none":
+        return np.ones((1, 1), np.float32), np.ones((1, 1), np.float32)
+    queries = [_repeated(each.query_norm, each.query) for each in attentions]
+    return np.stack(queries), np.stack([_repeated(each.key_norm, each.key) for each in attentions])
+
+
+def _repeated(norm: nn.Module, projection: Any) -> Array:
+    weight = _float(norm.weight)
+    return np.tile(weight, len(_numbers(projection)) // len(weight))
+
+
+def _kinds(config: ModelConfig) -> tuple[Array, Array]:
+    layers = range(config.num_layers)
+    windows = [0 if config.sees_all(layer) else config.window_tokens for layer in layers]
+    rotations = [(0 if config.sees_all(layer) else 1) if config.rotates(layer) else -1 for layer in layers]
+    return np.array(windows, np.int64), np.array(rotations, np.int64)
+
+
+def _frequencies(model: LanguageModel) -> tuple[Array, tuple[float, float]]:
+    builder, half = model.transformer.metadata_builder, model.config.head_width // 2
+    rotaries: list[Rotary | None] = [builder.rotary, builder.window_rotary]
+    numbers = [torch.zeros(half) if each is None else each.frequencies for each in rotaries]
+    first, second = (1.0 if each is None else attention_factor(each.scaling) for each in rotaries)
+    return np.stack([_float(each) for each in numbers]), (first, second)
+
+
+def _shape(config: ModelConfig) -> StepShape:
+    return StepShape(
+        layers=config.num_layers,
+        width=config.width,
+        heads=config.num_heads,
+        kv_heads=config.num_kv_heads,
+        head_width=config.head_width,
+        feedforward_width=config.feedforward_width,
+        vocab_size=config.vocab_size,
+        gelu=int(config.feedforward == "geglu"),
+        query_key_norm=QUERY_KEY_NORMS.index(config.qk_norm),
+        norms_before=int(config.block != "output"),
+        norms_after=int(config.block != "pre"),
+        norm_eps=config.norm_eps,
+        score_factor=1 / math.sqrt(config.score_width or config.head_width),
+        score_softcap=float(config.score_softcap),
+        logit_softcap=float(config.logit_softcap),
+    )

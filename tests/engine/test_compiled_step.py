@@ -1,0 +1,264 @@
+"""The compiled decoding step computes what its readable twin does: part by part, whole, for every family, on one thread and on several."""
+
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from groundup.device import Compute
+from groundup.engine.precision import PrecisionChoice, open_in
+from groundup.files import cache_folder
+from groundup.model.cache import KVCache
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.model.paged import PagedStore, TokenSpan
+from groundup.model.positions import RopeScaling
+from groundup.model.quantised import Bits, quantise
+
+pytest.importorskip("numba")
+from groundup.engine.compiled_step import kernels, readable_step
+from groundup.engine.compiled_step.decode_step import CompiledStep
+from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
+
+SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
+LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
+FAMILIES = {
+    "llama": LLAMA,
+    "llama3, own head": replace(LLAMA, rope_scaling=RopeScaling(8.0, original_context_tokens=16), tied_head=False),
+    "yarn": replace(LLAMA, rope_scaling=RopeScaling(4.0, kind="yarn", original_context_tokens=16)),
+    "qwen2": replace(LLAMA, attention_bias=True, attention_output_bias=True, feedforward_bias=True),
+    "qwen3": replace(LLAMA, qk_norm="head", head_width=32),
+    "smollm3": replace(LLAMA, unrotated_every=2),
+    "mistral": replace(LLAMA, window_tokens=4),
+    "gemma2": replace(
+        LLAMA, block="sandwich", feedforward="geglu", window_tokens=4, full_every=2, scaled_embedding=True, score_softcap=5.0,
+        logit_softcap=3.0, score_width=32,
+    ),
+    "gemma3": replace(
+        LLAMA, block="sandwich", feedforward="geglu", qk_norm="head", window_tokens=4, full_every=2, window_rope_base=100.0,
+    ),
+    "olmo2": replace(LLAMA, block="output", qk_norm="projection"),
+}  # fmt: skip
+PROMPT, NEW = [1, 5, 9, 33, 7, 101], [17, 2, 40, 8]
+
+
+def model_of(config: ModelConfig, bits: Bits | None = "int8") -> LanguageModel:
+    """Large random weights, so that norms, rotations and caps matter; biases and norms random, too."""
+    made, random = LanguageModel(config), torch.Generator().manual_seed(0)
+    initialise(made, random, deviation=0.15)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.3 * torch.randn(parameter.shape, generator=random)
+    if bits is not None:
+        quantise(made.bfloat16(), bits, by_row=True)
+    return made
+
+
+def prefilled(model: LanguageModel, rows: int = 1) -> KVCache:
+    cache = KVCache(model.config, rows, 16, dtype=torch.bfloat16)
+    model.hidden(torch.tensor([PROMPT] * rows), cache=cache)
+    return cache
+
+
+@torch.inference_mode()
+def compiled_logits(model: LanguageModel, *, portable: bool = False) -> torch.Tensor:
+    step, cache = CompiledStep(StepModel.of(model), model, portable=portable), prefilled(model)
+    return torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in NEW])
+
+
+@torch.inference_mode()
+def readable_logits(model: LanguageModel) -> torch.Tensor:
+    described, cache = StepModel.of(model), prefilled(model)
+    keys, values = (each[:, 0].float().transpose(1, 2).contiguous().numpy() for each in (cache.keys, cache.values))
+    rows = model.transformer.embed(torch.tensor([NEW]))[0].float().numpy()
+    places = enumerate(rows, cache.length)
+    return torch.tensor(np.stack([readable_step.readable_step(described, row, t, keys, values) for t, row in places]))
+
+
+def off(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_compiled_step_is_the_readable_one_for_every_family(family: str) -> None:
+    """Within what a key or an activation that is rounded the other way changes: sums are taken in another order."""
+    model = model_of(FAMILIES[family])
+    assert off(compiled_logits(model), readable_logits(model)) < 2e-3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> None:
+    """Against torch in float32, with the weights as they were rounded: only activations and the cache are rounded."""
+    model = model_of(FAMILIES[family])
+    exact = model_of(FAMILIES[family], bits=None)
+    for name, part in model.named_modules():
+        if hasattr(part, "scales") and name != "head":
+            exact.get_submodule(name).weight = torch.nn.Parameter(part.numbers.float() * part.scales.float()[:, None])
+    with torch.inference_mode():
+        logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
+    assert off(readable_logits(model), logits) < 0.06
+
+
+def test_the_portable_products_give_the_same_bits() -> None:
+    model = model_of(LLAMA)
+    assert torch.equal(compiled_logits(model, portable=True), compiled_logits(model))
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2"])
+def test_in_4_bits_the_compiled_step_is_the_readable_one_in_both_forms(family: str) -> None:
+    """And the readable one's matrices are those that torch's kernel multiplies with."""
+    model = model_of(replace(FAMILIES[family], head_width=32), "int4")
+    expected = readable_logits(model)
+    assert off(compiled_logits(model), expected) < 2e-3
+    assert off(compiled_logits(model, portable=True), expected) < 2e-3
+    linear = model.transformer.block(0).feedforward.down
+    with torch.inference_mode():
+        product = linear(torch.eye(linear.packed.shape[1] * 2, dtype=torch.bfloat16)).float()
+    bias = 0 if linear.bias is None else linear.bias.float()
+    weight = torch.tensor(readable_step.unpacked(StepModel.of(model), 6)).T
+    assert torch.allclose(product, weight + bias, atol=0.02, rtol=0.02)
+
+
+def test_products_of_extreme_numbers_do_not_overflow() -> None:
+    """All weights 127 and all activations alike: the largest sum that there can be."""
+    columns = 4096
+    for x in (np.full(columns, 3.0, np.float32), np.full(columns, -3e30, np.float32), np.zeros(columns, np.float32)):
+        rounded = np.empty((1, columns), np.int16)
+        scale = kernels.round_activations(x, rounded[0])
+        weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
+        matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
+        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, False)
+        assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
+
+
+def test_every_kernel_is_its_readable_twin() -> None:
+    random = np.random.default_rng(0)
+    x, weight, out = (random.normal(size=64).astype(np.float32) for _ in range(3))
+    kernels.rms_norm(x, weight, 1e-5, out)
+    assert np.allclose(out, readable_step.rms_norm(x, weight, 1e-5), rtol=1e-5, atol=1e-6)
+    integers = np.empty(64, np.int16)
+    scale = kernels.round_activations(x, integers)
+    expected, expected_scale = readable_step.round_activations(x)
+    assert np.abs(integers - expected).max() <= 1 and np.isclose(scale, expected_scale, rtol=1e-6)
+    turned = x.copy()
+    kernels.rotate(turned, np.cos(x[:32]), np.sin(x[:32]))
+    assert np.allclose(turned, readable_step.rotate(x, np.cos(x[:32]), np.sin(x[:32])), atol=1e-6)
+    for gelu in (0, 1):
+        gates = 9 * x
+        kernels.gate(gates, weight, gelu)
+        assert np.allclose(gates, readable_step.gate(9 * x, weight, gelu), rtol=1e-4, atol=1e-5)
+    kept = np.empty(64, np.uint16)
+    kernels.keep(x, kept, 0)
+    assert np.array_equal(kept.astype(np.uint32) << 16, readable_step.rounded_to_bf16(x).view(np.uint32))
+    assert np.array_equal(readable_step.rounded_to_bf16(x), torch.tensor(x).bfloat16().float().numpy())
+
+
+@torch.inference_mode()
+def test_rows_together_pages_and_threads_give_the_same_bits_as_alone() -> None:
+    model = model_of(FAMILIES["gemma3"])
+    step, expected = CompiledStep(StepModel.of(model), model), compiled_logits(model)
+    cache = prefilled(model, 3)
+    assert torch.equal(step.after_cache(torch.tensor([[NEW[0]]] * 3), cache), expected[:1].expand(3, -1))
+    store, alone = PagedStore(model.config, 8, 4, dtype=torch.bfloat16), prefilled(model)
+    slots = [12 + t if t < 4 else 4 + t - 4 for t in range(6)]  # pages 3 and 1
+    for stored, plain in ((store.keys, alone.keys), (store.values, alone.values)):
+        stored.zero_()
+        stored[:, slots] = plain[:, 0, :, :6].transpose(1, 2)
+    spans = [TokenSpan([3, 1], 6, 1), TokenSpan([6], 0, 1)]
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            found = step.after_spans([NEW[0], 5], store, spans)
+        finally:
+            torch.set_num_threads(1)
+        assert torch.equal(found[0], expected[0]), threads
+
+
+def test_several_python_threads_and_a_forked_process_may_decode() -> None:
+    model = model_of(LLAMA)
+    expected, found = compiled_logits(model), []
+    step = CompiledStep(StepModel.of(model), model)
+
+    @torch.inference_mode()
+    def answer() -> None:
+        cache = prefilled(model)
+        logits = torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in NEW])
+        found.append(torch.equal(logits, expected))
+
+    torch.set_num_threads(2)
+    try:
+        threads = [threading.Thread(target=answer) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        torch.set_num_threads(1)
+    assert found == [True] * 4
+    used = step._workers
+    used.run(lambda thread, threads: None, 2)
+    child = os.fork()
+    if child == 0:  # without torch, whose own threads do not survive a fork
+        ran: list[int] = []
+        used.run(lambda thread, threads: ran.append(thread), 2)
+        os._exit(0 if sorted(ran) == [0, 1] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_numbers_that_are_not_finite_are_not_rounded_away() -> None:
+    model = model_of(LLAMA)
+    with torch.no_grad():
+        model.transformer.embedding.weight[NEW[1], 3] = torch.nan
+    assert compiled_logits(model).isnan().all(dim=1).tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"norm": "layer"}, "norm layer"),
+        ({"positions": "alibi"}, "alibi"),
+        ({"feedforward": "gelu"}, "gelu"),
+        ({"block": "parallel"}, "parallel"),
+        ({"num_experts": 4, "experts_per_token": 2}, "experts"),
+        ({"width": 72, "head_width": 16}, "4 bits"),
+    ],
+)
+def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: str) -> None:
+    with pytest.raises(UnsupportedModel, match=reason):
+        StepModel.of(model_of(replace(LLAMA, **change)))
+
+
+@pytest.mark.skipif(not SMOLLM2.exists(), reason="SmolLM2 was not pulled")
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", ["int8", "int4"])
+@torch.inference_mode()
+def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32(bits: PrecisionChoice) -> None:
+    """Mean KL of the probabilities, in nats; every token goes through the step, so the cache is its own."""
+    cpu = Compute(torch.device("cpu"))
+    packed, exact = open_in(bits, SMOLLM2, cpu)[0], open_in("float32", SMOLLM2, cpu)[0].model
+    step = packed.model.decode_step
+    ids = packed.require_tokenizer().encode(
+        Path(readable_step.__file__).parents[3].joinpath("LICENSE").read_text()[:1000]
+    )
+    cache = KVCache(exact.config, 1, len(ids), dtype=torch.bfloat16)
+    found = torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in ids]).log_softmax(-1)
+    expected = exact(torch.tensor([ids]))[0].log_softmax(-1)
+    divergence = F.kl_div(found, expected, log_target=True, reduction="none").sum(-1)
+    print(f"{bits}: KL {divergence.mean():.4f}, largest {divergence.max():.3f}, n = {len(ids)}")
+    assert divergence.mean() < 0.01
+
+
+def test_int8_costs_little_on_a_random_model() -> None:
+    model, exact = model_of(LLAMA), model_of(LLAMA, bits=None)
+    with torch.inference_mode():
+        logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
+    divergence = F.kl_div(
+        compiled_logits(model).log_softmax(-1), logits.log_softmax(-1), log_target=True, reduction="none"
+    )
+    assert divergence.sum(-1).mean() < 0.01
