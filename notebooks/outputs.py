@@ -55,8 +55,8 @@ def tolerance_of(cell: NotebookNode) -> float | None:
 
 
 def printed(cell: NotebookNode) -> str:
-    """What a cell printed, and its value where that is text."""
-    parts = [output["text"] for output in cell["outputs"] if output["output_type"] == "stream"]
+    """What a cell printed, without warnings (stderr), and its value where that is text."""
+    parts = [output["text"] for output in cell["outputs"] if output.get("name") == "stdout"]
     data = [output["data"] for output in cell["outputs"] if "data" in output]
     return "".join(parts + [each["text/plain"] for each in data if "image/png" not in each])
 
