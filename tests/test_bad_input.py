@@ -33,7 +33,13 @@ SHAPE = ("model.width=32", "model.num_layers=1", "model.num_heads=2", "model.num
 FITTING = ("fit.batch_size=2", "fit.precision=float32", "fit.evaluate_every=2", "fit.keep_checkpoints=3")
 TINY = [part for field in (*SHAPE, *FITTING) for part in ("--set", field)]
 WORDS = ("mill", "river", "flour", "wheel", "grey", "cat", "sail", "bread", "spring", "water", "night", "stone")
-GROUPS = {"data": ("inspect",), "tokenizer": ("train", "show"), "model": ("show",), "finetune": ("classifier", "chat")}
+GROUPS = {
+    "data": ("inspect",),
+    "tokenizer": ("train", "show"),
+    "model": ("show",),
+    "finetune": ("classifier", "chat"),
+    "pack": ("new", "check"),
+}
 COMMANDS = [(verb, *sub) for verb in VERBS for sub in ([(name,) for name in GROUPS[verb]] if verb in GROUPS else [()])]
 
 
