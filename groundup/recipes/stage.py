@@ -4,6 +4,7 @@ Each file in `stages/` defines one `STAGE`, or `stage(name, share)` where a reci
 order. A stage's `version` is raised whenever its result changes, so that older builds run that stage again.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 from groundup.device import Compute
 from groundup.progress import Progress
 from groundup.recipes.recipe import Recipe
+
+# Of a stage's time, what a measurement beside its work may take where none is left.
+EXTRA_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ class StageContext:
             self.sizes[name] = max(1, int(measure()))
             self.record()
         return self.sizes[name]
+
+    def lack_of_time(self, name: str, needed_s: float, started: float) -> str:
+        """Return why something more is not measured, "" where there is time: as much is left of the stage's, or it takes a tenth of it at most.
+
+        `started`: of the stage, by `time.monotonic`. Decided once, by `name`.
+        """
+        left_s = self.seconds - (time.monotonic() - started)
+        if self.fix(name, lambda: 2 if needed_s <= max(left_s, EXTRA_SHARE * self.seconds) else 1) == 2:
+            return ""
+        return f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"
 
 
 @dataclass(frozen=True)

@@ -109,9 +109,7 @@ def with_pretraining_worth(
         rate = measure_tokens_per_s(opened, examples, small, compute=compute, progress=progress)
         return WORTH_FACTOR * results["tokens"] / rate
 
-    needed_s, left_s = context.fix("worth_s", seconds), context.seconds - (time.monotonic() - started)
-    if context.fix("worth", lambda: 2 if needed_s <= left_s else 1) == 1:
-        reason = f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"
+    if reason := context.lack_of_time("worth", context.fix("worth_s", seconds), started):
         progress.say(f"      what pretraining is worth was not measured: {reason}")
         return without_pretraining_worth(results, runs, reason)
     public = open_model(runs.path, compute)

@@ -92,9 +92,7 @@ def with_pretraining_worth(
     rows = [own.require_tokenizer().encode(example.text)[: config.max_tokens] for example in splits["train"]]
     token_s = seconds_per_token(own, rows[:64], compute, low_precision=False)
     needed_s = WORTH_FACTOR * sum(map(len, rows)) * config.epochs * token_s
-    left_s = context.seconds - (time.monotonic() - started)
-    if context.fix("worth", lambda: 2 if needed_s <= left_s else 1) == 1:
-        reason = f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"
+    if reason := context.lack_of_time("worth", needed_s, started):
         context.progress.say(f"      what pretraining is worth was not measured: {reason}")
         return without_pretraining_worth(results, runs, reason)
     return add_pretraining_worth(results, own, splits, runs, config, compute=compute, progress=context.progress)
