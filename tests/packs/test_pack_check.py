@@ -145,6 +145,14 @@ def test_what_is_wrong_with_a_line_is_one_objection(pack: Path, part: str, row: 
     assert reason in found and found.startswith(f"{part}.jsonl")
 
 
+def test_a_document_that_is_not_checked_is_named(pack: Path) -> None:
+    (pack / "documents/old").mkdir()
+    for name in ("prices.txt", "old/prices.md", ".hidden.txt"):
+        (pack / "documents" / name).write_text("A lamp costs £999.")
+    places = [each.split(":")[0] for each in objections(pack)]
+    assert places == ["documents/old/prices.md", "documents/prices.txt"]
+
+
 @pytest.mark.parametrize("key_facts", [[], ["90 days", ""]])
 def test_a_summary_without_key_facts_is_refused(pack: Path, key_facts: list[str]) -> None:
     add(pack, "summaries", document=None, text="It has 90 days.", summary="90 days.", key_facts=key_facts)
