@@ -1,6 +1,7 @@
 """`groundup learn`: the course in notebooks; a copy of one, opened."""
 
 import importlib.util
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -65,11 +66,12 @@ def _listed(found: list[Notebook]) -> list[str]:
 
 def _how_to_open(file: Path, missing: list[str]) -> list[str]:
     """Return the commands that open it, with what is not installed."""
+    python = shlex.quote(sys.executable)
     packages = "'groundup[notebooks]' jupyterlab" if missing else "jupyterlab"
     return [
         "Open it in VS Code (with its Jupyter extension), choosing this Python as its kernel:",
         f"    {sys.executable}",
         "or install JupyterLab and open it there:",
-        f"    {sys.executable} -m pip install {packages}",
-        f"    {sys.executable} -m jupyterlab {file}",
+        f"    {python} -m pip install {packages}",
+        f"    {python} -m jupyterlab {shlex.quote(str(file))}",
     ]

@@ -6,6 +6,7 @@ An answer is a value (number, text, list, set, dictionary, array), or a function
 tests check that each solution is right and that each typical mistake gets its own hint, so a hint is never a guess.
 """
 
+import copy
 import importlib
 import importlib.util
 import math
@@ -88,7 +89,7 @@ def _results(exercise: Exercise, answer: Any) -> Any:
     """Return what an answer gives: the value itself, or a function's results for all cases."""
     if not exercise.cases or not callable(answer):
         return ... if answer is ... or answer is None else answer
-    return [answer(*case) for case in exercise.cases]
+    return [answer(*copy.deepcopy(case)) for case in exercise.cases]  # an answer may change its arguments
 
 
 def _first_difference(exercise: Exercise, given: Any, wanted: Any) -> str:

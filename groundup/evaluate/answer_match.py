@@ -11,7 +11,7 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = re.compile(r"(?<!\d)[^\w\s%£$€]|[^\w\s%£$€](?!\d)|_")
 _SAYS = r"\b(?:says?|said|states?|mentions?|mentioned|know|find|found|information|answer|contain)\b"
 _DECLINES = re.compile(
-    rf"\b(?:(?:do|does|did|can|could) ?n[o']t|cannot|not|no|nothing)\b.{{0,40}}{_SAYS}|\b(?:says?|states?|find|found) nothing\b",
+    rf"\b(?:(?:do|does|did|ca|could|is|are|was)n['’]t|cannot|not|no|nothing)\b.{{0,40}}{_SAYS}|\b(?:says?|states?|find|found) nothing\b",
     re.IGNORECASE,
 )
 

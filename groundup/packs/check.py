@@ -55,6 +55,7 @@ def check_pack(folder: Path) -> CheckedPack:
     pack, found = read_pack(folder)
     found += [
         *said_beside_the_facts(pack),
+        *unread_documents(pack),
         *missing_documents(pack),
         *answers_elsewhere(pack),
         *labels(pack),
@@ -85,6 +86,17 @@ def said_beside_the_facts(pack: Pack) -> Iterator[Objection]:
 def _objections(known: Known, place: str, text: str) -> Iterator[Objection]:
     for reason in known.objections(text):
         yield Objection(place, reason)
+
+
+def unread_documents(pack: Pack) -> Iterator[Objection]:
+    """Yield the files of documents/ that an index would read and this check does not: of other kinds, or in folders."""
+    folder = pack.folder / DOCUMENTS
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if file.is_file() and not hidden and (len(name.parts) > 1 or file.suffix != ".md"):
+            place = f"{DOCUMENTS}/{name.as_posix()}"
+            yield Objection(place, f"is not checked, and would be answered from: make it a *.md in {DOCUMENTS}/")
 
 
 def missing_documents(pack: Pack) -> Iterator[Objection]:

@@ -4,6 +4,7 @@ pack, objections = read_pack(Path("my-firm"))
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
 OPTIONAL = ("summaries",)
 # May be empty.
 EMPTY = ("input",)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def rows_of(folder: Path, part: str, found: list[Objection]) -> Iterator[Row]:
     """Yield the lines of a part that stand in its form."""
     file = folder / f"{part}.jsonl"
     text = decoded(file, file.name, found)
-    for number, line in enumerate((text or "").splitlines(), start=1):
+    for number, line in enumerate((text or "").split("\n"), start=1):
         if not line.strip():
             continue
         place = f"{file.name}:{number}"
@@ -231,6 +233,9 @@ def fault_of(value: Any, fields: Mapping[str, tuple[type, ...]]) -> str:
             list in types and not all(isinstance(each, str) for each in value[name])
         ):
             return f"'{name}' is no {'list of texts' if list in types else 'text'}"
-        if value[name] == "" and name not in EMPTY:
+        given = value[name] if isinstance(value[name], list) else [value[name]]
+        if name not in EMPTY and (not given or any(each is not None and not each.strip() for each in given)):
             return f"'{name}' is empty"
+        if any(each and _SURROGATE.search(each) for each in given):
+            return f"'{name}' has a lone surrogate, which is no character"
     return ""

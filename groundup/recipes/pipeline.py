@@ -37,6 +37,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """Return the stages that a recipe has, in order; their shares of the budget add up to 1."""
     indexes, classifiers = recipe.of_kind(IndexStage), recipe.of_kind(ClassifierStage)
     chats, answered, summed = recipe.of_kind(ChatStage), recipe.of_kind(AnswersStage), recipe.of_kind(SummariesStage)
+    exports = recipe.export.encodings and (recipe.data.sources or chats)
     chosen = [
         *(OF_TEXTS if recipe.data.sources else ()),
         BASE,
@@ -50,7 +51,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
             for name, each in answered.items()
         ),
         *(summaries.stage(name, summaries.SHARE / len(summed), each.chat) for name, each in summed.items()),
-        *((replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)),) if recipe.export.encodings else ()),
+        *((replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)),) if exports else ()),
     ]
     names = [stage.name for stage in chosen]
     chosen.append(replace(REPORT, needs=tuple(names)))

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
 from groundup.data.batches.mixture_config import MixtureConfig, mixture_config
 from groundup.data.config import DataConfig
 from groundup.data.processing.steps import ProcessConfig
-from groundup.data.reading.decoding import AUTO, check_encoding
+from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.packs.pack import is_pack, pack_folder, packaged_packs
@@ -29,6 +29,7 @@ from groundup.recipes.named_stages import (
     AnswersStage,
     ChatStage,
     Count,
+    Encoding,
     N,
     NamedStage,
     StageConfig,
@@ -46,7 +47,6 @@ from groundup.train.config import (
 )
 from groundup.weights.gguf import GGUFEncoding
 
-Encoding = Annotated[str, AfterValidator(check_encoding)]
 MIN_BUDGET_S = 30.0
 # 1,000 paragraphs of five sentences, 0.5 MB; the package has them for another purpose, in columns "0" (as written) to "4" (shuffled).
 GENERAL_TEXT = Source(
@@ -293,6 +293,8 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     recipe = build_config(Recipe, {name: value for name, value in values.items() if name not in named})
     recipe = recipe.model_copy(update={"named": named})
     parse_duration(recipe.budget)
+    if recipe.name in ("", ".", "..") or Path(recipe.name).name != recipe.name:
+        raise ConfigError(f"name: {recipe.name!r} can't be a folder's name.", fix="Give it one without '/': my-model.")
     if not recipe.data.sources and not named:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
     require_stages(recipe)

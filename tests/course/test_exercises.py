@@ -70,6 +70,17 @@ def test_another_wrong_value_is_told_its_kind_or_length_and_never_the_answer() -
     assert verdict(exercise, [1, 2]) == "not yet. Multiply first."
 
 
+def test_a_function_that_changes_its_arguments_leaves_the_cases_as_they_are() -> None:
+    exercise = Exercise(lambda numbers: numbers[0], (), hint="The first one.", cases=(([1, 2, 3],),))
+
+    def last_after_sorting(numbers: list[int]) -> int:
+        numbers.sort(reverse=True)
+        return numbers[0]
+
+    assert verdict(exercise, last_after_sorting).endswith("For ([1, 2, 3]) it gives 3, not 1.")
+    assert verdict(exercise, lambda numbers: numbers[0]) == "right"
+
+
 def test_check_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     check("3.1", ...)
     assert capsys.readouterr().out == f"3.1: {UNANSWERED}\n"

@@ -1,6 +1,7 @@
 """The compiled decoding step computes what its readable twin does: part by part, whole, for every family, on one thread and on several."""
 
 import os
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,12 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.positions import RopeScaling
 from groundup.model.quantised import Bits, quantise
+from groundup.progress import Silent
 
 pytest.importorskip("numba")
 from groundup.engine.compiled_step import kernels, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep
+from groundup.engine.compiled_step.probe import use_compiled_step
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
@@ -232,6 +235,12 @@ def test_numbers_that_are_not_finite_are_not_rounded_away() -> None:
 def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: str) -> None:
     with pytest.raises(UnsupportedModel, match=reason):
         StepModel.of(model_of(replace(LLAMA, **change)))
+
+
+def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "groundup.engine.compiled_step.compiled", None)
+    model = model_of(LLAMA)
+    assert "numba can't be loaded" in use_compiled_step(model, Silent()) and model.decode_step is None
 
 
 @pytest.mark.skipif(not SMOLLM2.exists(), reason="SmolLM2 was not pulled")

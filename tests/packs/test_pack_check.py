@@ -128,6 +128,8 @@ def test_what_is_free_may_be_said(pack: Path) -> None:
             "the intent 'greeting' has 1 messages, at least 10 are needed",
         ),
         ("messages", {"text": "", "label": "hire"}, "'text' is empty"),
+        ("messages", {"text": " \n", "label": "hire"}, "'text' is empty"),
+        ("messages", {"text": "Hi \ud800", "label": "hire"}, "'text' has a lone surrogate"),
         ("messages", {"text": "Hi", "label": "hire", "by": "me"}, "has an unknown field 'by'"),
         ("instructions", {"instruction": "Say.", "input": 3, "output": "No.", "document": None}, "'input' is no text"),
         (
@@ -141,6 +143,26 @@ def test_what_is_wrong_with_a_line_is_one_objection(pack: Path, part: str, row: 
     add(pack, part, **row)
     (found,) = objections(pack)
     assert reason in found and found.startswith(f"{part}.jsonl")
+
+
+def test_a_document_that_is_not_checked_is_named(pack: Path) -> None:
+    (pack / "documents/old").mkdir()
+    for name in ("prices.txt", "old/prices.md", ".hidden.txt"):
+        (pack / "documents" / name).write_text("A lamp costs £999.")
+    places = [each.split(":")[0] for each in objections(pack)]
+    assert places == ["documents/old/prices.md", "documents/prices.txt"]
+
+
+@pytest.mark.parametrize("key_facts", [[], ["90 days", ""]])
+def test_a_summary_without_key_facts_is_refused(pack: Path, key_facts: list[str]) -> None:
+    add(pack, "summaries", document=None, text="It has 90 days.", summary="90 days.", key_facts=key_facts)
+    assert "summaries.jsonl:1: 'key_facts' is empty" in objections(pack)
+
+
+def test_a_line_ends_at_its_newline_and_at_no_other_separator(pack: Path) -> None:
+    with (pack / "messages.jsonl").open("a", encoding="utf-8", newline="") as file:
+        file.write('{"text": "Good\u2028morning\u0085everyone", "label": "hire"}\r\n')
+    assert objections(pack) == []
 
 
 def test_a_line_that_is_no_json_and_a_file_that_is_no_text_are_named(pack: Path) -> None:

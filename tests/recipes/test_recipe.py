@@ -160,6 +160,18 @@ def test_a_recipe_without_texts_and_stages_is_refused_and_one_without_texts_has_
     assert [stage.name for stage in stages] == ["base", "spam", "chat", "evaluate", "export", "report"]
 
 
+def test_a_recipe_without_a_model_to_export_has_no_export(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("name = 'x'\n[spam]\nkind = 'classifier'\n[spam.source]\nspec = 's.csv'\n")
+    stages = stages_of(load_recipe(str(tmp_path / "mine.toml")))
+    assert [stage.name for stage in stages] == ["base", "spam", "evaluate", "report"]
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/elsewhere", "..", ""])
+def test_a_name_that_leads_out_of_the_folder_of_builds_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="can't be a folder's name"):
+        load_recipe("quickstart", [f"name={name!r}"])
+
+
 def test_written_recipe_reads_back_the_same(tmp_path: Path) -> None:
     recipe = load_recipe("quickstart", ["pretrain.steps=12"])
     (tmp_path / "recipe.toml").write_text(write_recipe(recipe))

@@ -45,9 +45,11 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
         described = StepModel.of(model)
     except UnsupportedModel as error:
         return f"Decoding through torch: {error}"
-    from groundup.engine.compiled_step.compiled import CODE_FOLDER
-    from groundup.engine.compiled_step.decode_step import CompiledStep
-
+    try:
+        from groundup.engine.compiled_step.compiled import CODE_FOLDER
+        from groundup.engine.compiled_step.decode_step import CompiledStep
+    except ImportError as error:  # numba refuses a numpy that is newer than itself
+        return f"Decoding through torch: numba can't be loaded ({error})."
     if not CODE_FOLDER.exists():
         progress.say(COMPILING)
     error_share = probe_error()
