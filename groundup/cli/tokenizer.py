@@ -302,7 +302,7 @@ def _print_coloured(pieces: list[tuple[int, bytes]]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     line = Text("  " if console.is_terminal else " | ").join(
         Text.assemble((visible(piece), f"{LIGHT['ink']} on {PIECES[rank % len(PIECES)]}"), (f" {id}", "dim"))
         for rank, (id, piece) in enumerate(pieces)

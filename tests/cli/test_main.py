@@ -76,6 +76,12 @@ def test_an_error_of_the_user_is_two_lines_and_exit_code_2(
     assert shown.err == "error: The width is 7, expected 8.\n       Write --set width=8.\n"
 
 
+def test_a_name_in_an_error_stays_as_it_is(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> None:
+    verb.does = ConfigError("There is no notes:x: and no [bold]", fix="Name it.")
+    assert run(["doctor"]) == 2
+    assert "There is no notes:x: and no [bold]." in capsys.readouterr().err
+
+
 def test_a_damaged_file_always_comes_with_what_to_do(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> None:
     verb.does = FormatError("model.gguf", "header", "is cut")
     assert run(["doctor"]) == 2
