@@ -129,7 +129,7 @@ def first_chat_model(url: str) -> tuple[str, str]:
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         return "", _no_list(url, f"can't be reached ({getattr(reason, 'strerror', None) or reason})")
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return "", _no_list(url, "answered something else than a list of models")
     chats = [name for name, kind in names if kind == "chat" and name.isprintable()]
     if not chats:

@@ -23,7 +23,8 @@ def command(
 
     Of weight files without a manifest the tables of tensors are checked: all inside the file, none overlapping.
 
-    Of an answer that `groundup ask --out` saved, each source is "as cited" or "changed since"; the exit code is 2 unless all are as cited.
+    Of an answer that `groundup ask --out` saved, each source is "as cited", "changed since", "gone", "not as cited" or "elsewhere" (no file
+    on this disk, so not checked); the exit code is 2 unless all are as cited.
 
     Examples:
         groundup verify runs/quickstart

@@ -85,8 +85,11 @@ def best_quotes(passages: Sequence[Passage], weights: dict[Group, float], among:
                 quote = Quote(text, number, passage.start + start, passage.start + end)
                 found.append((share * (1 + passage.score / max(best_score, 1e-9)), quote))
     found.sort(key=lambda each: (-each[0], each[1].source, each[1].start))
-    kept = [quote for weight, quote in found if weight >= MIN_OF_BEST * found[0][0]]
-    return list({quote.text: quote for quote in reversed(kept)}.values())[::-1][:MAX_QUOTES]
+    once: dict[str, Quote] = {}
+    for weight, quote in found:
+        if weight >= MIN_OF_BEST * found[0][0]:
+            once.setdefault(quote.text, quote)
+    return list(once.values())[:MAX_QUOTES]
 
 
 def _is_heading(text: str, following: str, title: str) -> bool:

@@ -80,7 +80,8 @@ async def read_ask(server: Server, value: dict[str, Any]) -> AskRequest:
     body = read_fields(AskBody, value)
     name = server.indexes.find(body.index)
     writer = None if body.model is None else await server.find(body.model, "completion")
-    turns = [message.message().content for message in body.history if message.role == "user"]
+    before = (message.message().content for message in body.history if message.role == "user")
+    turns = [content[:MAX_QUESTION_CHARACTERS] for content in before]
     return AskRequest(name, question_in_context([*turns, body.question]), writer, AskConfig(passages=body.k))
 
 

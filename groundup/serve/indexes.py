@@ -81,7 +81,7 @@ class ServedIndexes:
             raise RequestError(message, status=500, param="index") from error
 
     async def search(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
-        """Return the result of `work` with an index and its vectors, in a thread. Raises what it raises, FormatError for a damaged index."""
+        """Return the result of `work` with an index and its vectors, in a thread. Raises as `use` does."""
 
         def searched(index: Index) -> T:
             if name in self._vectors:

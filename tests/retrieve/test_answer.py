@@ -14,7 +14,7 @@ from groundup.engine.sampling import Sampling
 from groundup.retrieve import answer as answering
 from groundup.retrieve import generation
 from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask, part_text
-from groundup.retrieve.cite import Quote, best_quotes, facts, fault_of, missing_facts, new_words
+from groundup.retrieve.cite import MAX_QUOTES, Quote, best_quotes, facts, fault_of, missing_facts, new_words
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.quotes import quotations
@@ -67,6 +67,16 @@ def test_headings_are_not_quoted_and_no_sentence_twice(docs: Path, update: Updat
     found = search(index, "warranty")
     texts = [quote.text for quote in best_quotes(found, weights, found)]
     assert texts and len(texts) == len(set(texts)) and not any(text.startswith("#") for text in texts)
+
+
+def test_a_sentence_that_other_passages_repeat_keeps_its_place(index: Index) -> None:
+    weights = term_weights(index, question_terms(index, "warranty"))
+    given = replace(search(index, "warranty")[0], title="", start=0)
+    rest = " ".join(f"The warranty is number {number}." for number in range(MAX_QUOTES))
+    texts = [f"Warranty: 24 months. {rest}", "Warranty: 24 months."]
+    passages = [replace(given, id=id, text=text) for id, text in enumerate(texts)]
+    best = best_quotes(passages, weights, passages)[0]
+    assert (best.text, best.source, best.start) == ("Warranty: 24 months.", 1, 0)
 
 
 def test_headings_and_heads_of_tables_are_not_quoted_but_count_for_what_stands_below(

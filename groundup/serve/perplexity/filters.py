@@ -73,8 +73,8 @@ class SearchFilters(Body):
 
 
 def changed_at(passage: Passage) -> datetime | None:
-    """Return when the file of a passage was last changed; None for one that is not on this disk."""
+    """Return when the file of a passage was last changed; None for one that is not on this disk, or whose time is no date."""
     try:
         return datetime.fromtimestamp(os.stat(passage.file).st_mtime, UTC) if os.path.isabs(passage.file) else None
-    except OSError:
+    except (OSError, OverflowError, ValueError):
         return None

@@ -4,11 +4,12 @@ The last turn in its context is searched. A small context has fewer and shorter 
 sources alone: system messages and earlier answers are for plain answers.
 """
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Annotated
 
 from pydantic import Field
@@ -20,7 +21,7 @@ from groundup.http.responses import JsonResponse
 from groundup.retrieve.answer import MAX_TOKENS, AskConfig
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.index import Index
-from groundup.retrieve.passages import estimated_tokens
+from groundup.retrieve.passages import Passage, estimated_tokens
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.search import Ranking, find
 from groundup.serve.fields import Texts, Whole, read_fields
@@ -140,7 +141,7 @@ class _Api:
         except RequestError as error:
             if error.status != 404 or not is_own_name(model):
                 raise
-        alias = self.server.registry.default()
+        alias = await asyncio.to_thread(self.server.registry.default)
         return None if alias is None else await self.server.find(alias.name, "completion")
 
     async def _index(self, asked: SearchRequest) -> str | None:
@@ -172,9 +173,16 @@ def _found(index: Index, ranking: Ranking | None, name: str, body: SearchBody, b
     count = min(body.max_results, MAX_RESULTS)
     queries = [query[:MAX_QUESTION_CHARACTERS] for query in body.query]
     lists = [find(index, query, count, ranking, body.keep()).passages for query in queries]
-    merged = [passage for rank in zip_longest(*lists) for passage in rank if passage is not None]
-    once = list({passage.document_id: passage for passage in reversed(merged)}.values())[::-1]
-    return _within(search_results(name, once[:count], base_url), body)
+    return _within(search_results(name, merged(lists)[:count], base_url), body)
+
+
+def merged(lists: Sequence[Sequence[Passage]]) -> list[Passage]:
+    """Return the first of each list, the second of each, ...; of a document only the first one."""
+    once: dict[int, Passage] = {}
+    for passage in chain.from_iterable(zip_longest(*lists)):
+        if passage is not None:
+            once.setdefault(passage.document_id, passage)
+    return list(once.values())
 
 
 def _within(results: Sequence[JSON], body: SearchBody) -> list[JSON]:

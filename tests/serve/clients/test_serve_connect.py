@@ -50,6 +50,7 @@ def test_a_server_with_a_key_and_one_without_chat_models_are_said(
 
 
 ANSWERS = {b"<html>": "something else", b"[]": "something else", b'{"data": [5]}': "something else"}
+ANSWERS[b"[" * 100_000] = "something else"
 ANSWERS |= {json.dumps({"data": [{"id": "a\nrm -r ."}, {"id": "it's"}]}).encode(): ""}
 
 
