@@ -3,6 +3,7 @@
 A table says its kind (`[spam]` with kind = "classifier"), unless it is named like it (`[chat]`).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -13,13 +14,15 @@ from groundup.config import build_config, to_plain
 from groundup.data.reading.decoding import AUTO, check_encoding
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
-from groundup.files import safe_name
 from groundup.finetune.classifier_config import ClassifierConfig, Trained
 from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.config import FINETUNE_LEARNING_RATE
 
 Count = Annotated[int, Field(ge=1)]
 Encoding = Annotated[str, AfterValidator(check_encoding)]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+# The folder of the own model in the export.
+RESERVED = ("own",)
 # Fields of sources that the first builds did not have: not in a stage's key at their default.
 NEWER_OF_SOURCES = {"name", "weight"}
 
@@ -163,7 +166,7 @@ def kind_of(name: str, table: Mapping[str, Any]) -> Any:
 def named_stage(name: str, table: Mapping[str, Any]) -> NamedStage:
     """Return the stage of a table. Raises ConfigError."""
     kind = kind_of(name, table)
-    if kind not in NAMED or safe_name(name) != name:
-        problem = f"{name}.kind: {kind!r} is no kind of stage" if kind not in NAMED else f"{name!r} can't be a folder"
+    if kind not in NAMED or not _NAME.fullmatch(name) or name in RESERVED:
+        problem = f"{name}.kind: {kind!r} is no kind of stage" if kind not in NAMED else f"{name!r} can't name a stage"
         raise ConfigError(f"{problem}.", fix=f"Kinds: {', '.join(NAMED)}. Names: letters, digits, '-' and '_'.")
     return build_config(NAMED[kind], table, where=f"{name}.")

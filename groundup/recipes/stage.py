@@ -8,14 +8,30 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from groundup.data.reading.source_files import Source, content_hash
 from groundup.device import Compute
 from groundup.progress import Progress
 from groundup.recipes.recipe import Recipe
 
 # Of a stage's time, what a measurement beside its work may take where none is left.
 EXTRA_SHARE = 0.1
+
+
+class _WithSource(Protocol):
+    @property
+    def source(self) -> Source: ...
+
+
+def source_content(table_of: Callable[[Recipe, str], _WithSource], name: str) -> Callable[[Recipe], dict[str, str]]:
+    """Return the `outside` of a stage that reads one source: its hash, by its spec."""
+
+    def outside(recipe: Recipe) -> dict[str, str]:
+        source = table_of(recipe, name).source
+        return {source.spec: content_hash(source)}
+
+    return outside
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from groundup.errors import FormatError
 from groundup.progress import Progress
-from groundup.retrieve.index import INDEX_FILE, Index
+from groundup.retrieve.index import INDEX_FILE, VECTORS_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.search import is_current
@@ -40,20 +40,26 @@ class ServedIndexes:
         """Raises FormatError for what is no index, or is damaged."""
         self._paths = dict(paths)
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
-        self._vectors: dict[str, Vectors] = {}
-        self._lock = threading.Lock()
+        self._vectors: dict[str, tuple[tuple[int, int] | None, Vectors | None]] = {}
+        self._open_vectors: Callable[[Path], Vectors | None] | None = None
+        self._lock, self._vectors_lock = threading.Lock(), threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="search")
         for name in self._paths:
             self._current(name).counts()
 
     def open_vectors(self, worker: Worker, progress: Progress) -> None:
         """Open the vectors of the indexes that have some, so that they are searched by both; an encoder computes in the worker's thread."""
-        for name, path in self._paths.items():
-            found = worker.result(lambda path=path: vectors_for(AUTO, path, "cpu", progress))  # type: ignore[misc]
+
+        def opened(path: Path) -> Vectors | None:
+            found = worker.result(lambda: vectors_for(AUTO, path, "cpu", progress))
             if found is not None:
                 embed = found.embed
-                found.embed = lambda texts, embed=embed: worker.result(lambda: embed(texts))  # type: ignore[misc]
-                self._vectors[name] = found
+                found.embed = lambda texts: worker.result(lambda: embed(texts))
+            return found
+
+        self._open_vectors = opened
+        for name in self._paths:
+            self._current_vectors(name)
 
     @property
     def names(self) -> list[str]:
@@ -84,9 +90,7 @@ class ServedIndexes:
         """Return the result of `work` with an index and its vectors, in a thread. Raises as `use` does."""
 
         def searched(index: Index) -> T:
-            if name in self._vectors:
-                self._vectors[name] = self._vectors[name].current()
-            return work(index, self._vectors.get(name))
+            return work(index, self._current_vectors(name))
 
         return await self.use(name, searched)
 
@@ -98,19 +102,38 @@ class ServedIndexes:
                 found.append(await self.use(name, partial(entry, name)))
         return found
 
+    def _current_vectors(self, name: str) -> "Vectors | None":
+        """Return the open vectors with the rows of now; opened again where others were made, or the first. Raises FormatError."""
+        if self._open_vectors is None:
+            return None
+        about = _stat(self._paths[name] / VECTORS_FOLDER / VECTORS_FILE)
+        identity = None if about is None else (about.st_ino, about.st_mtime_ns)
+        with self._vectors_lock:
+            known, found = self._vectors.get(name, (None, None))
+            if identity != known:
+                found = None if identity is None else self._open_vectors(self._paths[name])
+            self._vectors[name] = identity, None if found is None else found.current()
+            return self._vectors[name][1]
+
     def _current(self, name: str) -> Index:
         """Return the open index; opened again where another one was made in its place. Raises FormatError."""
         path = self._paths[name]
         with self._lock:
-            try:
-                found = os.stat(path / INDEX_FILE)
-            except OSError as error:
+            found = _stat(path / INDEX_FILE)
+            if found is None:
                 fix = f"Make one with: groundup index DOCS --out {path}"
-                raise FormatError(path, INDEX_FILE, "is missing, so this is no index", fix=fix) from error
+                raise FormatError(path, INDEX_FILE, "is missing, so this is no index", fix=fix)
             identity = found.st_dev, found.st_ino
             if name not in self._opened or self._opened[name][0] != identity:
                 self._opened[name] = identity, Index(path)
             return self._opened[name][1]
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    try:
+        return os.stat(file)
+    except OSError:
+        return None
 
 
 def entry(name: str, index: Index) -> dict[str, Any]:

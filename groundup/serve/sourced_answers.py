@@ -18,7 +18,7 @@ from groundup.engine.forced_tokens import logprob_of, scoring_request
 from groundup.engine.request import Request
 from groundup.engine.score import Pair
 from groundup.engine.stream import earliest, longest_beginning
-from groundup.retrieve.answer import Answer, AskConfig, Part, Reading, part_text, read
+from groundup.retrieve.answer import Answer, AskConfig, Part, Reading, changed_since, part_text, read
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, citable, judged, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import AUTO, ranking_of
@@ -97,7 +97,8 @@ class SourcedAnswer:
             async for part in self._written(*self.request.writer):
                 made.append(part)
                 yield part
-        self.answer = self.reading.answer(made)
+        answer = self.reading.answer(made)
+        self.answer = await self._server.indexes.use(self.request.index, lambda index: changed_since(index, answer))
         yield self.answer
 
     async def _written(self, alias: ModelAlias, info: ModelInfo) -> AsyncIterator[Sentence | Omitted]:

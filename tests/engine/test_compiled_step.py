@@ -24,7 +24,7 @@ from groundup.progress import Silent
 
 pytest.importorskip("numba")
 from groundup.engine.compiled_step import kernels, readable_step
-from groundup.engine.compiled_step.decode_step import CompiledStep
+from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
 from groundup.engine.compiled_step.probe import use_compiled_step
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
 
@@ -212,6 +212,20 @@ def test_several_python_threads_and_a_forked_process_may_decode() -> None:
         used.run(lambda thread, threads: ran.append(thread), 2)
         os._exit(0 if sorted(ran) == [0, 1] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_step_runs_alone_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*given: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ran: list[tuple[int, int]] = []
+    workers = _Workers()
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    workers.run(lambda thread, threads: ran.append((thread, threads)), 2)
+    monkeypatch.undo()
+    assert ran == [(0, 1)]
+    workers.run(lambda thread, threads: ran.append((thread, threads)), 2)
+    assert sorted(ran[1:]) == [(0, 2), (1, 2)]
 
 
 def test_numbers_that_are_not_finite_are_not_rounded_away() -> None:

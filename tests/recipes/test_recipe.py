@@ -9,6 +9,7 @@ from groundup.config import read_toml
 from groundup.data.config import DataConfig
 from groundup.errors import ConfigError
 from groundup.recipes.build import digest
+from groundup.recipes.named_stages import named_stage
 from groundup.recipes.pipeline import plan_build, stages_of
 from groundup.recipes.recipe import check, load_recipe, parse_duration, write_recipe
 from groundup.recipes.stages.data import STAGE as DATA
@@ -181,3 +182,9 @@ def test_written_recipe_reads_back_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("3m", 180), ("1h30m", 5400), ("600", 600), ("1.5h", 5400)])
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("name", ["own", "report.html", "a b", "-x"])
+def test_a_name_that_is_anothers_or_no_folder_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="can't name a stage"):
+        named_stage(name, {"kind": "chat"})

@@ -119,9 +119,27 @@ class _Workers:
         if self._process != os.getpid():  # after a fork: the threads, and perhaps the lock's owner, are the parent's
             self._fresh()
         with self._lock:
-            if self._pool is None or self._size < threads - 1:
-                self._pool, self._size = ThreadPoolExecutor(threads - 1, "decode"), threads - 1
-            others = [self._pool.submit(work, thread, threads) for thread in range(1, threads)]
+            pool = self._started(threads - 1)
+            if pool is None:
+                work(0, 1)
+                return
+            others = [pool.submit(work, thread, threads) for thread in range(1, threads)]
             work(0, threads)
             for other in others:
                 other.result()
+
+    def _started(self, count: int) -> ThreadPoolExecutor | None:
+        """Return so many threads that run, None where the system gives no more: the threads of a step wait for one another."""
+        if self._pool is not None and self._size >= count:
+            return self._pool
+        pool, begin = ThreadPoolExecutor(count, "decode"), threading.Event()
+        try:
+            waiting = [pool.submit(begin.wait) for _ in range(count)]
+        except RuntimeError:
+            return None
+        finally:
+            begin.set()
+        for each in waiting:
+            each.result()
+        self._pool, self._size = pool, count
+        return pool

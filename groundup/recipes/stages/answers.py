@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from groundup.data.documents import InstructionExample
-from groundup.data.reading.source_files import content_hash
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.errors import DataError
@@ -23,7 +22,7 @@ from groundup.packs.pack import Row, pack_rows
 from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import AnswersStage
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
 from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.index import Index
 from groundup.weights.model_io import OpenModel, open_model
@@ -212,11 +211,6 @@ def described(results: Mapping[str, Any], of: int) -> StageResult:
 
 def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
     """Return the stage that asks the questions."""
-
-    def outside(recipe: Recipe) -> Mapping[str, str]:
-        source = table_of(recipe, name).source
-        return {source.spec: content_hash(source)}
-
     return Stage(
         name,
         1,
@@ -226,6 +220,6 @@ def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
         needs=("base", *needs),
         outputs=("results.json",),
         sized_by_budget=True,
-        outside=outside,
+        outside=source_content(table_of, name),
         kind="answers",
     )

@@ -13,7 +13,6 @@ import torch
 from groundup.data.documents import Example
 from groundup.data.reading.distinct import Distinct, without_repeats
 from groundup.data.reading.examples import read_labelled, stratified_split
-from groundup.data.reading.source_files import content_hash
 from groundup.data.reading.sources import SourceOptions
 from groundup.device import Compute
 from groundup.finetune.classifier import fit_classifier
@@ -23,7 +22,7 @@ from groundup.finetune.pretraining_worth import add_pretraining_worth, without_p
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
 from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
 from groundup.train.precision import open_kinds
@@ -190,11 +189,6 @@ def describe(table: ClassifierStage) -> str:
 
 def stage(name: str, share: float) -> Stage:
     """Return the stage of a classifier."""
-
-    def outside(recipe: Recipe) -> Mapping[str, str]:
-        source = table_of(recipe, name).source
-        return {source.spec: content_hash(source)}
-
     return Stage(
         name,
         3,
@@ -205,6 +199,6 @@ def stage(name: str, share: float) -> Stage:
         needs=("pretrain", "base"),
         outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
         sized_by_budget=True,
-        outside=outside,
+        outside=source_content(table_of, name),
         kind="classifier",
     )

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-from groundup.data.reading.source_files import content_hash
 from groundup.files import write_manifest
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
 from groundup.retrieve.database import VERSION
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.index_config import IndexConfig
@@ -44,19 +43,23 @@ def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
     return [f"{found} ({', '.join(others)}): the models here hardly know it."]
 
 
+def table_of(recipe: Recipe, name: str) -> IndexStage:
+    """Return the table of an index."""
+    return recipe.of_kind(IndexStage)[name]
+
+
 def stage(name: str, share: float) -> Stage:
     """Return the stage of an index."""
 
     def outside(recipe: Recipe) -> Mapping[str, str]:
-        source = recipe.of_kind(IndexStage)[name].source
-        return {source.spec: content_hash(source), "format of the index": str(VERSION)}
+        return {**source_content(table_of, name)(recipe), "format of the index": str(VERSION)}
 
     return Stage(
         name,
         1,
         run,
         share,
-        describe=lambda recipe: f"{recipe.of_kind(IndexStage)[name].source.spec} made searchable",
+        describe=lambda recipe: f"{table_of(recipe, name).source.spec} made searchable",
         outputs=(INDEX_FILE,),
         outside=outside,
         kind="index",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from groundup.data.documents import ConversationExample
-from groundup.data.reading.source_files import content_hash
 from groundup.evaluate.metrics import ratio_interval
 from groundup.evaluate.paired import ratio_difference
 from groundup.evaluate.suites.scores import rouge_l
@@ -20,7 +19,7 @@ from groundup.packs.repeats import normalised
 from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import SummariesStage
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.support import asked
 from groundup.tokenizer.chat import Message
@@ -130,11 +129,6 @@ def described(results: Mapping[str, Any]) -> StageResult:
 
 def stage(name: str, share: float, chat: str) -> Stage:
     """Return the stage that has texts summarised."""
-
-    def outside(recipe: Recipe) -> Mapping[str, str]:
-        source = table_of(recipe, name).source
-        return {source.spec: content_hash(source)}
-
     return Stage(
         name,
         1,
@@ -144,6 +138,6 @@ def stage(name: str, share: float, chat: str) -> Stage:
         needs=("base", chat),
         outputs=("results.json",),
         sized_by_budget=True,
-        outside=outside,
+        outside=source_content(table_of, name),
         kind="summaries",
     )

@@ -10,7 +10,7 @@ from groundup.serve.perplexity.filters import changed_at
 
 JSON = dict[str, Any]
 # A source's number at the end of a line, where `SourcedText` puts it.
-MARK = re.compile(r"\[(\d+)\]$", re.MULTILINE)
+MARK = re.compile(r"\[(\d{1,4})\]$", re.MULTILINE)
 
 
 def search_results(index: str, passages: Sequence[Passage], base_url: str) -> list[JSON]:

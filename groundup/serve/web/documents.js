@@ -147,8 +147,9 @@ class DocumentAnswer {
     this.waiting.hidden = !this.model;
   }
 
-  #whole({ found, answer, cited }) {
+  #whole({ found, answer, cited, outdated }) {
     this.isEnded = true;
+    this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";
     this.text = answer;
     if (!found) refill(this.said, node("p", { class: "not-found" }, answer), this.sources.length ? node("p", { class: "hint" }, "The passages beside come nearest; none has enough of what the question is about.") : null);
     for (const item of this.list.children) item.classList.toggle("uncited", !cited.includes(Number(item.dataset.source)));
@@ -162,7 +163,7 @@ class DocumentAnswer {
       const rows = this.omitted.map(({ text, reason }) => node("li", {}, text ? quoted(text) : null, node("span", { class: "quiet" }, ` ${reason}`)));
       refill(this.left, node("details", { class: "omitted" }, node("summary", {}, `${what}: no source supports ${this.omitted.length === 1 ? "it" : "them"}`), node("ul", {}, rows)));
     }
-    this.#over("");
+    this.#over(this.changed);
   }
 
   /** It was stopped, or it failed. */

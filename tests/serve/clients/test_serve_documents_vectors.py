@@ -1,5 +1,6 @@
 """A served index with vectors is searched by words and vectors, also by those that were made after the server began."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,20 @@ def test_the_order_is_that_of_search_before_and_after_an_update(folder: Path, se
     assert "new.txt" in found("zebra question")
     answer = server.post("/groundup/ask", {"question": "Where did the zebra sit?"})
     assert '"done":true' in answer.text
+
+
+def test_vectors_that_are_made_later_or_anew_are_used(folder: Path, serve: Callable[..., Any]) -> None:
+    place = folder / "docs.index"
+    shutil.rmtree(place / "vectors")
+    server = serve("--index", str(place))
+
+    def found(query: str) -> list[str]:
+        return [each["title"] for each in server.post("/search", {"query": query}).json()["results"]]
+
+    assert found("sitting") == [], "no word of it is there"
+    update(folder)
+    assert found("sitting") == ranked(folder, "sitting") and len(found("sitting")) == 3
+    shutil.rmtree(place)
+    (folder / "docs" / "0.txt").write_text("Penguins freeze.")
+    update(folder)
+    assert found("mat") == ranked(folder, "mat") and len(found("mat")) == 3
