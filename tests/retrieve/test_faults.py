@@ -349,7 +349,7 @@ def committed_and_killed(folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("damages", [40, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("damages", [40, pytest.param(2000, marks=pytest.mark.slow)])
 def test_a_damaged_index_ends_with_one_sentence_or_still_answers(
     many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damages: int
 ) -> None:
