@@ -56,6 +56,18 @@ def test_readme_command_exists_with_its_options(command: str) -> None:
     assert {word.split("=")[0] for word in words if word.startswith("--")} <= options_of(words)
 
 
+def test_paths_in_the_commands_of_the_readme_exist_or_were_made_by_a_command_before() -> None:
+    """As typed in the clone after `make demo`: what is read comes along, or is in `runs/` by an earlier line."""
+    made = ["runs/quickstart"]
+    for line in re.findall(r"^groundup .+$", README, re.MULTILINE):
+        words = shlex.split(line, comments=True)[1:]
+        out = words[words.index("--out") + 1] if "--out" in words else ""
+        for word in words:
+            if re.fullmatch(r"[\w.-]+(/[\w.-]+)+", word) and word != out:
+                assert (ROOT / word).exists() or word.startswith(tuple(made)), line
+        made += [out] * bool(out) + [f"runs/{words[1]}"] * (words[0] == "build" and not out)
+
+
 def test_groundup_is_made_a_command_before_it_is_typed(tmp_path: Path) -> None:
     """What `make demo` says last, and README's first command, is the line without which the others are not found."""
     said = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

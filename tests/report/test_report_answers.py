@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import write_json
 
+from groundup.files import write_json
 from groundup.report.page import render_page
 from groundup.report.report_data import read_report_data
 
@@ -44,9 +44,11 @@ def folder(tmp_path: Path) -> Path:
         "arms": [{"name": "base", **figures}, arm],
         "items": [item],
     }
+    (tmp_path / "answers").mkdir()
     write_json(tmp_path / "answers/results.json", found)
     first = {"name": "first three sentences", "rouge_l": share(0.4, 13), "facts": share(0.5, 13, change=CHANGE)}
     said = {"text": "A long text.", "summary": "A text.", "answers": {"first three sentences": "A long text."}}
+    (tmp_path / "summaries").mkdir()
     write_json(tmp_path / "summaries/results.json", {"texts": 13, "arms": [first], "items": [said]})
     return tmp_path
 
