@@ -9,6 +9,7 @@ links.py                       no dead link or anchor, nothing loaded from elsew
 """
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 import nbformat
 import tomli_w
 from links import faults_of_site
+from markdown_text import fenced_examples, plain_brackets
 from nbconvert import MarkdownExporter
 
 from groundup.course.catalog import notebooks
@@ -52,8 +54,12 @@ def main() -> int:
     write_assets()
     write_configuration({"COURSE": course, "REFERENCE": reference})
     zensical = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-    if code := subprocess.run([*zensical, "--config-file", str(OUT / "zensical.toml")], cwd=OUT).returncode:
-        return code
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*zensical, "--config-file", str(OUT / "zensical.toml")], cwd=OUT, env={**os.environ, "PYTHONPATH": paths}
+    )
+    if done.returncode:
+        return done.returncode
     faults = faults_of_site(OUT / "html")
     for fault in faults:
         print(fault, file=sys.stderr)
@@ -75,15 +81,6 @@ def copy_pages() -> None:
             target.write_text(fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", path.read_text())))
         else:
             shutil.copyfile(path, target)
-
-
-def fenced_examples(text: str) -> str:
-    """Return the text with each bare `>>>` example as a block of code; Markdown would take it as a quotation."""
-    parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
-    parts[::2] = [
-        re.sub(r"^>>> .*\n(?:.+\n)*", r"```pycon\n\g<0>```\n", part, flags=re.MULTILINE) for part in parts[::2]
-    ]
-    return "".join(parts)
 
 
 def write_course() -> list[Any]:
@@ -115,7 +112,7 @@ def write_reference() -> list[Any]:
         files = sorted((CODE / room).rglob("*.py")) if (CODE / room).is_dir() else [CODE / f"{room}.py"]
         names = [module_name(path) for path in files]
         summary = (ast.get_docstring(ast.parse(files[0].read_text())) or "").split("\n\n")[0]
-        lines.append(f"| [`{room}`]({room}.md) | {' '.join(summary.split())} |".replace("[B, T]", r"\[B, T\]"))
+        lines.append(f"| [`{room}`]({room}.md) | {plain_brackets(' '.join(summary.split()))} |")
         body = "\n\n".join(f"::: {name}" for name in names if names.index(name) or len(names) == 1)
         introduction = (
             f"::: {names[0]}\n    options:\n      members: false\n      show_root_heading: false\n\n"

@@ -99,15 +99,15 @@ def code(text: str) -> str:
 
 
 def row(name: str, parameter: Any) -> str:
-    default = parameter.default
-    shown = (
-        ""
-        if default in (None, False, "", ()) or callable(default) or "Sentinel" in type(default).__name__
-        else f"`{default}`"
-    )
+    """Return an argument's or option's row of the table."""
+    default, shown = parameter.default, ""
     if parameter.required:
         shown = "required"
-    return f"| {name} | {shown} | {plain(getattr(parameter, 'help', None) or '')} |"
+    elif isinstance(parameter.show_default, str):
+        shown = parameter.show_default
+    elif default not in (None, False, "", ()) and not callable(default):
+        shown = code(str(default))
+    return f"| {name} | {shown} | {plain(parameter.help or '')} |"
 
 
 def main() -> int:
