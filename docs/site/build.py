@@ -113,13 +113,10 @@ def write_reference() -> list[Any]:
         names = [module_name(path) for path in files]
         summary = (ast.get_docstring(ast.parse(files[0].read_text())) or "").split("\n\n")[0]
         lines.append(f"| [`{room}`]({room}.md) | {plain_brackets(' '.join(summary.split()))} |")
-        body = "\n\n".join(f"::: {name}" for name in names if names.index(name) or len(names) == 1)
-        introduction = (
-            f"::: {names[0]}\n    options:\n      members: false\n      show_root_heading: false\n\n"
-            if len(names) > 1
-            else ""
-        )
-        (folder / f"{room}.md").write_text(f"# groundup.{room}\n\n{introduction}{body}\n")
+        first, *others = [f"::: {name}" for name in names]
+        alone = "    options:\n      show_root_heading: false" + ("\n      members: false" if others else "")
+        body = "\n\n".join([f"{first}\n{alone}", *others])
+        (folder / f"{room}.md").write_text(f"# groundup.{room}\n\n{body}\n")
         entries.append({room: f"reference/{room}.md"})
     introduction = "From the docstrings. [The tour](../tour.md) shows how data passes through the rooms, and which file to change for what."
     (folder / "README.md").write_text("\n".join([lines[0], "", introduction, *lines[1:], ""]))

@@ -13,7 +13,7 @@ _FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 
 def fenced_examples(text: str) -> str:
     """Return the text with each bare `>>>` example as a block of code; Markdown would take it as a quotation."""
-    parts = _FENCED.split(text)
+    parts = _FENCED.split(re.sub(r" *# doctest: .*$", "", text, flags=re.MULTILINE))
     parts[::2] = [re.sub(r"^>>> .*(?:\n.+)*", r"```pycon\n\g<0>\n```", part, flags=re.MULTILINE) for part in parts[::2]]
     return "".join(parts)
 
