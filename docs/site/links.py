@@ -52,12 +52,12 @@ def fault_of(address: str, loaded: bool, path: Path, pages: dict[Path, Page], fo
     parts = urlsplit(address)
     if parts.scheme or parts.netloc:
         return f"loads {address}" if loaded and parts.scheme != "data" else None
+    # from the root: 404.html, which is shown at any address
     start = folder if parts.path.startswith("/") else path.parent
     target = (start / unquote(parts.path).lstrip("/")).resolve() if parts.path else path
     if target.is_dir():
         target /= "index.html"
     if not target.exists():
-        # the page of errors is shown below any address and so names others from the root
         return f"no such file: {address}"
     if parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
         return f"no such anchor: {address}"

@@ -43,7 +43,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def main() -> int:
     names = sys.argv[1:]
     pages = [path.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("*.html"))]
-    pages = [page for page in pages if not names or any(name in page for name in names)]
+    pages = [page for page in pages if page != "404.html" and (not names or any(name in page for name in names))]
     shutil.rmtree(PICTURES, ignore_errors=True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE)))
     Thread(target=server.serve_forever, daemon=True).start()
