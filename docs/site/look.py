@@ -7,16 +7,21 @@ Faults: a request to another host, an error in the console, a page wider than th
 
 import shutil
 import sys
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 SITE = Path(__file__).parents[2] / "build" / "site" / "html"
 PICTURES = SITE.parent / "pictures"
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+# Of a page that is longer, in pixels, only the beginning is in the picture.
+MAX_PICTURE = 16_000
+FORMULAS_ARE_SET = """() =>
+  [...document.querySelectorAll(".arithmatex")].every((each) => each.querySelector("mjx-container"))"""
 # Runs in the page: what a reader would see go wrong.
 FAULTS = """() => {
   const wide = document.documentElement.scrollWidth - window.innerWidth, faults = [];
@@ -75,11 +80,13 @@ def faults_of(view: Page, address: str, site: str, picture: Path) -> list[str]:
         ),
     )
     view.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    view.goto(address, wait_until="networkidle")
-    view.evaluate("() => window.MathJax?.startup?.promise")
+    view.goto(address)
+    with suppress(TimeoutError):  # what is not set by then is a fault
+        view.wait_for_function(FORMULAS_ARE_SET, timeout=20_000)
     faults += view.evaluate(FAULTS)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    view.screenshot(path=picture, full_page=True)
+    height = view.evaluate("document.documentElement.scrollHeight")
+    view.screenshot(path=picture, full_page=height < MAX_PICTURE)
     return faults
 
 
