@@ -50,8 +50,11 @@ check: $(VENV)/dev.done
 notebooks: $(VENV)/dev.done
 	@$(BIN)/python notebooks/run.py --check
 
-docs: $(VENV)/dev.done
-	@$(BIN)/python -m pytest tests/test_words.py
+# The site, in build/site/html; with DOCS=look also a picture of every page, by Chromium, in build/site/pictures.
+docs: $(VENV)/docs.done
+	@$(BIN)/python docs/site/verbs.py
+	@$(BIN)/python docs/site/build.py
+	@$(if $(filter look,$(DOCS)),$(BIN)/python docs/site/look.py)
 
 bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/spine.py
@@ -75,6 +78,11 @@ $(VENV)/dev.done: $(BIN)/python pyproject.toml
 	@echo "Installing groundup and the developers' tools into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
 	@touch $@ $(VENV)/demo.done
+
+$(VENV)/docs.done: $(VENV)/dev.done
+	@echo "Installing what the site is made with into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[docs]'
+	@touch $@
 
 $(LITGPT)/bench.done:
 	@echo "Installing litgpt into $(LITGPT), to compare with (once) ..."

@@ -1,0 +1,99 @@
+"""The pages of docs/: links and anchors exist, commands are those of the parser, the page of verbs is what the parser says."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from groundup.cli.main import VERBS, load_verb
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "notebooks" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+GUIDES = sorted((ROOT / "docs" / "howto").glob("*.md"))
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def script(file: str) -> ModuleType:
+    """A script of docs/site as a module."""
+    found = importlib.util.spec_from_file_location(file, ROOT / "docs" / "site" / f"{file}.py")
+    assert found and found.loader
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$|^(?: {4}|>>> ).*$|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as forges and the site name them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r" ", "-", re.sub(r"[^\w\- ]", "", heading.lower())) for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_to_files_and_anchors(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name)
+def test_commands_of_guides_exist_with_their_options(page: Path) -> None:
+    commands = [line.split(" #")[0] for line in page.read_text().splitlines() if line.startswith("groundup ")]
+    assert commands or page.stem == "README"
+    for command in commands:
+        words = shlex.split(command)[1:]
+        assert words[0] in VERBS, command
+        verb = load_verb(words[0])
+        verb = getattr(verb, "commands", {}).get(words[1] if len(words) > 1 else "", verb)
+        options = {option for parameter in verb.params for option in parameter.opts} | {"--help"}
+        assert {word.split("=")[0] for word in words if word.startswith("-")} <= options, command
+
+
+def test_page_of_verbs_is_what_the_parser_says() -> None:
+    verbs = script("verbs")
+    assert verbs.PAGE.read_text() == verbs.page(), "run: python docs/site/verbs.py --write"
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    configuration = (ROOT / "docs/site/zensical.toml").read_text()
+    listed = set(re.findall(r'"([\w/-]+\.md)"', configuration)) | {"concepts/course.md"}
+    assert {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")} == listed
+
+
+def test_a_dead_link_a_missing_anchor_and_a_foreign_script_of_the_site_are_found(tmp_path: Path) -> None:
+    links = script("links")
+    (tmp_path / "b.html").write_text('<h2 id="here">b</h2>')
+    good = (
+        '<a href="b.html#here">b</a> <a href="https://example.org">elsewhere</a> <img src="data:image/png;base64,AA">'
+    )
+    (tmp_path / "a.html").write_text(good)
+    assert links.faults_of_site(tmp_path) == []
+    bad = '<a href="c.html">c</a> <a href="b.html#there">b</a> <script src="https://example.org/x.js"></script>'
+    (tmp_path / "a.html").write_text(bad)
+    (tmp_path / "a.css").write_text("@font-face { src: url(https://example.org/f.woff) }")
+    faults = links.faults_of_site(tmp_path)
+    assert [fault.split(": ", 1)[1] for fault in faults] == [
+        "no such file: c.html",
+        "no such anchor: b.html#there",
+        "loads https://example.org/x.js",
+        "loads https://example.org/f.woff",
+    ]
