@@ -9,7 +9,15 @@ import typer
 
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, OutputOptions, PrecisionOption, grouped
+from groundup.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    OutputOptions,
+    PrecisionOption,
+    SpeculateOption,
+    grouped,
+)
 from groundup.engine.sampling import CHAT_MAX_TOKENS, RULES, Sampling
 
 # What could move the cursor or give the terminal an order: control characters but for newline and tab.
@@ -59,6 +67,7 @@ def command(
     output: OutputOptions = OutputOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
+    speculate: SpeculateOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Continue a text; only what is new is printed, as it is written. The prompt is plain text: control tokens in it mean nothing.
@@ -70,7 +79,7 @@ def command(
         groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     constraint, drawn = output.constraint(), sampling_of(sampling.given())
-    opened, text = open_model(model, device, precision, progress=console_progress()), ""
+    opened, text = open_model(model, device, precision, speculate=speculate, progress=console_progress()), ""
     for event in opened.events(prompt, drawn, constraint):
         text += event.text
         if not as_json:

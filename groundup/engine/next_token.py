@@ -1,5 +1,6 @@
 """The next token: logits of one position -> one token id, as a `Sampling` says, by small pure functions."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -37,8 +38,11 @@ def choose(
     Raises ModelError when the logits are non-finite, or nothing is allowed.
     """
     logits = logits.detach().float().cpu()
-    if not bool(logits.max().isfinite()):
+    best, best_logit = greedy(logits)
+    if not math.isfinite(best_logit):
         raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
+    if sampling.temperature == 0 and allowed is None and not sampling.penalties:
+        return best
     if allowed is not None:
         if not bool(allowed.any()):
             raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
@@ -46,8 +50,18 @@ def choose(
     if sampling.penalties:
         logits = penalise(logits, sampling.seen(history), sampling)
     if sampling.temperature == 0:
-        return int(logits.argmax())
+        return greedy(logits)[0]
     return draw(next_scores(logits, sampling), generator)
+
+
+def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
+    """Return the most probable id, the first of several, and its logit: NaN where any logit is.
+
+    In numpy, on one thread: torch would start its own for so many numbers, which then wait on the cores that the compiled step's threads need.
+    """
+    values = logits.numpy()
+    best = int(values.argmax())
+    return best, float(values[best])
 
 
 def draw(scores: Float[Tensor, " V"], generator: torch.Generator) -> int:

@@ -26,6 +26,7 @@ pytest.importorskip("numba")
 from groundup.engine.compiled_step import kernels, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
 from groundup.engine.compiled_step.probe import use_compiled_step
+from groundup.engine.compiled_step.products import PORTABLE
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
@@ -70,8 +71,8 @@ def prefilled(model: LanguageModel, rows: int = 1) -> KVCache:
 
 
 @torch.inference_mode()
-def compiled_logits(model: LanguageModel, *, portable: bool = False) -> torch.Tensor:
-    step, cache = CompiledStep(StepModel.of(model), model, portable=portable), prefilled(model)
+def compiled_logits(model: LanguageModel, *, form: int = kernels.FORM) -> torch.Tensor:
+    step, cache = CompiledStep(StepModel.of(model), model, form=form), prefilled(model)
     return torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in NEW])
 
 
@@ -110,16 +111,16 @@ def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> Non
 
 def test_the_portable_products_give_the_same_bits() -> None:
     model = model_of(LLAMA)
-    assert torch.equal(compiled_logits(model, portable=True), compiled_logits(model))
+    assert torch.equal(compiled_logits(model, form=PORTABLE), compiled_logits(model))
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2"])
-def test_in_4_bits_the_compiled_step_is_the_readable_one_in_both_forms(family: str) -> None:
+def test_in_4_bits_the_compiled_step_is_the_readable_one_in_every_form(family: str) -> None:
     """And the readable one's matrices are those that torch's kernel multiplies with."""
     model = model_of(replace(FAMILIES[family], head_width=32), "int4")
     expected = readable_logits(model)
-    assert off(compiled_logits(model), expected) < 2e-3
-    assert off(compiled_logits(model, portable=True), expected) < 2e-3
+    for form in range(kernels.FORM + 1):
+        assert off(compiled_logits(model, form=form), expected) < 2e-3, form
     linear = model.transformer.block(0).feedforward.down
     with torch.inference_mode():
         product = linear(torch.eye(linear.packed.shape[1] * 2, dtype=torch.bfloat16)).float()
@@ -136,7 +137,7 @@ def test_products_of_extreme_numbers_do_not_overflow() -> None:
         scale = kernels.round_activations(x, rounded[0])
         weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
         matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
-        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, False)
+        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, kernels.FORM)
         assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
 
 
