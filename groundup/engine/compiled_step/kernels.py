@@ -40,8 +40,8 @@ portable_int8_one, portable_int8_two = (int8_rows(PORTABLE, vectors) for vectors
 int4_one, int4_two = (int4_rows(FORM, vectors) for vectors in (1, 2))
 avx2_int4_one, avx2_int4_two = (int4_rows(min(AVX2, FORM), vectors) for vectors in (1, 2))
 portable_int4_one, portable_int4_two = (int4_rows(PORTABLE, vectors) for vectors in (1, 2))
-# Attention's inner loops, 32 or 8 numbers of a head at a time.
-dots_32, dots_8, mix_32, mix_8 = dots(4), dots(1), weighted_sum(4), weighted_sum(1)
+# Attention's inner loops, 64 or 16 numbers of a head at a time.
+dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_sum(2)
 # The largest activation as an integer: 256 * 127 + 127, so that both its bytes are signed ones.
 MOST = 32639
 # Looks at the counter of a barrier before the core is given to another thread.
@@ -238,12 +238,12 @@ def attend(
     d = 0
     while d < width:
         head, part = keys.ctypes.data + 2 * d, query.ctypes.data + 4 * d
-        if d + 32 <= width:
-            dots_32(head, places, part, count, room)
-            d += 32
-        elif d + 8 <= width:
-            dots_8(head, places, part, count, room)
-            d += 8
+        if d + 64 <= width:
+            dots_64(head, places, part, count, room)
+            d += 64
+        elif d + 16 <= width:
+            dots_16(head, places, part, count, room)
+            d += 16
         else:
             for t in range(count):
                 scores[t] += query[d] * float_of_bf16(keys[starts[t] + d])
@@ -257,12 +257,12 @@ def attend(
     d = 0
     while d < width:
         head, part = values.ctypes.data + 2 * d, out.ctypes.data + 4 * d
-        if d + 32 <= width:
-            mix_32(head, places, room, count, part)
-            d += 32
-        elif d + 8 <= width:
-            mix_8(head, places, room, count, part)
-            d += 8
+        if d + 64 <= width:
+            mix_64(head, places, room, count, part)
+            d += 64
+        elif d + 16 <= width:
+            mix_16(head, places, room, count, part)
+            d += 16
         else:
             out[d] = F(0.0)
             for t in range(count):

@@ -286,7 +286,7 @@ def dots(eights: int) -> Any:
 
 
 def weighted_sum(eights: int) -> Any:
-    """Return `f(stored, starts, shares, count, out)`: out[8 eights] float32 = sum over t of shares[t] times the bf16 numbers at `starts[t]` (int64)."""
+    """Return `f(stored, starts, shares, count, out)`: out[8 eights] float32 = sum over t of shares[t] times bf16 numbers at `starts[t]` (int64)."""
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         stored, starts, shares, count, out = arguments
