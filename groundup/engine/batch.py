@@ -252,8 +252,8 @@ class BatchEngine:
         """Run the rows through the model as one ragged batch; return the logits at `positions` in it."""
         tokens = [token for chunk in chunks for token in chunk]
         step = None if self.settings.reproducible else self.model.decode_step
-        if step is not None and len(positions) == len(tokens) <= step.max_rows:
-            return step.after_spans(tokens, self._store, spans)
+        if step is not None and len(tokens) <= step.max_rows:
+            return step.after_spans(tokens, self._store, spans)[positions]
         ids = torch.tensor([tokens], device=self.compute.device)
         rows = self._store.rows(spans, separately=self.settings.reproducible)
         # Torch's default kernels are faster for a single row only (model/matmul_precision.py).

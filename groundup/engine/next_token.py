@@ -51,7 +51,10 @@ def choose(
         logits = penalise(logits, sampling.seen(history), sampling)
     if sampling.temperature == 0:
         return greedy(logits)[0]
-    return draw(next_scores(logits, sampling), generator)
+    if not 0 < sampling.top_k < len(logits):
+        return draw(next_scores(logits, sampling), generator)
+    ids = logits.topk(sampling.top_k).indices.sort().values  # the first filter; the others then have few to look at
+    return draw(next_scores(logits[ids], sampling), generator, ids.numpy())
 
 
 def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
@@ -64,18 +67,19 @@ def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
     return best, float(values[best])
 
 
-def draw(scores: Float[Tensor, " V"], generator: torch.Generator) -> int:
+def draw(scores: Float[Tensor, " N"], generator: torch.Generator, ids: np.ndarray | None = None) -> int:
     """Return an id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
 
-    Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice only where the two best sums
-    are as near to one another as that rounding. (A place on the cumulative sum moves with the rounding of all ids before it.)
+    `ids`: those that the scores are of; None: all. Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice
+    only where the two best sums are as near to one another as that rounding. (A place on the sum moves with the rounding of all others.)
     """
     key = int(torch.randint(2**63 - 1, (1,), generator=generator))
     values = scores.numpy()
     kept = np.flatnonzero(values > -np.inf)
-    sums = gumbel_noise(key, kept)
+    sums = gumbel_noise(key, kept if ids is None else ids[kept])
     sums += values[kept]
-    return int(kept[sums.argmax()])
+    best = int(kept[sums.argmax()])
+    return best if ids is None else int(ids[best])
 
 
 def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What `generate_ids` and the `BatchEngine` call: one step of one to four tokens on a cache of torch's, by one thread or several.
+"""What `generate_ids` and the `BatchEngine` call: one step of 1 to 32 tokens on a cache of torch's, by one thread or several.
 
 The tokens are of as many texts, or some are successive ones of one text (draft tokens, prompt_lookup.py).
 
@@ -33,8 +33,8 @@ Array = np.ndarray
 class CompiledStep:
     """The compiled step of one model. Copies of the model do not have it, since they may get other weights (adapters)."""
 
-    max_rows = 4
-    """Beyond, torch's products catch up."""
+    max_rows = 32
+    """With 64 torch's products in bf16 are as fast (docs/log.md)."""
 
     def __init__(self, described: StepModel, model: LanguageModel, *, form: int = FORM) -> None:
         """`form`: of the products (products.py), the last that the processor has."""

@@ -21,7 +21,6 @@ from groundup.engine.compiled_step.products import (
     float_of_bf16,
     int4_rows,
     int8_rows,
-    offset_row,
     power_of_two,
     read_counter,
     weighted_sum,
@@ -34,12 +33,12 @@ Number = Any
 """A float32 number: `float` would be one of 64 bits."""
 F = np.float32
 FORM = best_form()
-# Of one row of activations, and of two; forms that this processor does not have are others that it has.
-int8_one, int8_two = (int8_rows(min(AVX2, FORM), vectors) for vectors in (1, 2))
-portable_int8_one, portable_int8_two = (int8_rows(PORTABLE, vectors) for vectors in (1, 2))
-int4_one, int4_two = (int4_rows(FORM, vectors) for vectors in (1, 2))
-avx2_int4_one, avx2_int4_two = (int4_rows(min(AVX2, FORM), vectors) for vectors in (1, 2))
-portable_int4_one, portable_int4_two = (int4_rows(PORTABLE, vectors) for vectors in (1, 2))
+# Of one, two and four rows of activations. AVX2 is the last form of int8 products: LLVM takes VNNI for it by itself.
+int8_one, int8_two, int8_four = (int8_rows(min(AVX2, FORM), vectors) for vectors in (1, 2, 4))
+portable_int8_one, portable_int8_two, portable_int8_four = (int8_rows(PORTABLE, vectors) for vectors in (1, 2, 4))
+int4_one, int4_two, int4_four = (int4_rows(FORM, vectors) for vectors in (1, 2, 4))
+avx2_int4_one, avx2_int4_two, avx2_int4_four = (int4_rows(min(AVX2, FORM), vectors) for vectors in (1, 2, 4))
+portable_int4_one, portable_int4_two, portable_int4_four = (int4_rows(PORTABLE, vectors) for vectors in (1, 2, 4))
 # Attention's inner loops, 64 or 16 numbers of a head at a time.
 dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_sum(2)
 # The largest activation as an integer: 256 * 127 + 127, so that both its bytes are signed ones.
@@ -132,12 +131,18 @@ def split_bytes(x: Array, out: Array) -> None:
 
 
 @compiled
+def rows_together(rows: int) -> int:
+    """How many of so many rows the next product takes: 4, 2 or 1."""
+    return 4 if rows >= 4 else 2 if rows >= 2 else 1
+
+
+@compiled
 def product_int4(
     matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, form: int
 ) -> None:
     """The same for a matrix in 4 bits."""
     numbers, rows, columns, bias_start, pairs = matrix[0], matrix[1], matrix[2], matrix[4], matrix[5]
-    groups, blocks, sums, count = columns // GROUP, rows // BLOCK, np.empty((2, BLOCK), np.float32), x.shape[0]
+    groups, blocks, sums, count = columns // GROUP, rows // BLOCK, np.empty((4, BLOCK), np.float32), x.shape[0]
     totals, split = np.empty((count, groups), np.float32), np.empty((count, groups, 2, GROUP), np.int8)
     for r in range(count):
         for group in range(groups):
@@ -147,35 +152,42 @@ def product_int4(
             totals[r, group] = F(total)
         if form == VNNI:
             split_bytes(x[r], split[r])
-    first, distance = np.uint64(x.ctypes.data), np.uint64(x.strides[0])
+    first, distance, place = np.uint64(x.ctypes.data), np.uint64(x.strides[0]), sums.ctypes.data
     if form == VNNI:
         first, distance = np.uint64(split.ctypes.data), np.uint64(split.strides[0])
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
-        start = block * BLOCK
+        start, r = block * BLOCK, 0
         weights, scaling = np.uint64(numbers + start * columns // 2), np.uint64(pairs + start * groups * 4)
-        for r in range(0, count, 2):
-            row, both, place = first + np.uint64(r) * distance, r + 1 < count, sums.ctypes.data
+        while r < count:
+            take, row, sums_of = rows_together(count - r), first + np.uint64(r) * distance, totals[r].ctypes.data
             if form == VNNI:
-                if both:
-                    int4_two(weights, scaling, row, distance, groups, place)
+                if take == 4:
+                    int4_four(weights, scaling, row, distance, sums_of, groups, place)
+                elif take == 2:
+                    int4_two(weights, scaling, row, distance, sums_of, groups, place)
                 else:
-                    int4_one(weights, scaling, row, distance, groups, place)
+                    int4_one(weights, scaling, row, distance, sums_of, groups, place)
             elif form == AVX2:
-                if both:
-                    avx2_int4_two(weights, scaling, row, distance, groups, place)
+                if take == 4:
+                    avx2_int4_four(weights, scaling, row, distance, sums_of, groups, place)
+                elif take == 2:
+                    avx2_int4_two(weights, scaling, row, distance, sums_of, groups, place)
                 else:
-                    avx2_int4_one(weights, scaling, row, distance, groups, place)
-            elif both:
-                portable_int4_two(weights, scaling, row, distance, groups, place)
+                    avx2_int4_one(weights, scaling, row, distance, sums_of, groups, place)
             else:
-                portable_int4_one(weights, scaling, row, distance, groups, place)
-            for each in range(r, min(r + 2, count)):
+                if take == 4:
+                    portable_int4_four(weights, scaling, row, distance, sums_of, groups, place)
+                elif take == 2:
+                    portable_int4_two(weights, scaling, row, distance, sums_of, groups, place)
+                else:
+                    portable_int4_one(weights, scaling, row, distance, sums_of, groups, place)
+            for each in range(take):
                 for k in range(BLOCK):
-                    of_offsets = offset_row(scaling + np.uint64(k * groups * 4), totals[each].ctypes.data, groups)
-                    out[each, start + k] = (sums[each - r, k] + of_offsets) * x_scales[each]
+                    out[r + each, start + k] = sums[each, k] * x_scales[r + each]
                 if bias_start >= 0:
                     for k in range(BLOCK):
-                        out[each, start + k] += scales[bias_start + start + k]
+                        out[r + each, start + k] += scales[bias_start + start + k]
+            r += take
 
 
 @compiled
@@ -187,27 +199,34 @@ def product(
         product_int4(matrix, scales, x, x_scales, thread, threads, out, form)
         return
     numbers, rows, columns, scale_start, bias_start = matrix[0], matrix[1], matrix[2], matrix[3], matrix[4]
-    blocks, sums, distance, count = rows // BLOCK, np.empty((2, BLOCK), np.int32), np.uint64(x.strides[0]), x.shape[0]
+    blocks, sums, distance, count = rows // BLOCK, np.empty((4, BLOCK), np.int32), np.uint64(x.strides[0]), x.shape[0]
+    place = sums.ctypes.data
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
-        start, weights = block * BLOCK, np.uint64(numbers + block * BLOCK * columns)
-        for r in range(0, count, 2):
-            row, both, place = x[r].ctypes.data, r + 1 < count, sums.ctypes.data
+        start, weights, r = block * BLOCK, np.uint64(numbers + block * BLOCK * columns), 0
+        while r < count:
+            take, row = rows_together(count - r), x[r].ctypes.data
             if form == PORTABLE:
-                if both:
+                if take == 4:
+                    portable_int8_four(weights, columns, row, distance, columns, place)
+                elif take == 2:
                     portable_int8_two(weights, columns, row, distance, columns, place)
                 else:
                     portable_int8_one(weights, columns, row, distance, columns, place)
-            elif both:
-                int8_two(weights, columns, row, distance, columns, place)
             else:
-                int8_one(weights, columns, row, distance, columns, place)
-            for each in range(r, min(r + 2, count)):
+                if take == 4:
+                    int8_four(weights, columns, row, distance, columns, place)
+                elif take == 2:
+                    int8_two(weights, columns, row, distance, columns, place)
+                else:
+                    int8_one(weights, columns, row, distance, columns, place)
+            for each in range(take):
                 for k in range(BLOCK):
-                    scale = scales[scale_start + start + k] * x_scales[each]
-                    out[each, start + k] = F(sums[each - r, k]) * scale
+                    scale = scales[scale_start + start + k] * x_scales[r + each]
+                    out[r + each, start + k] = F(sums[each, k]) * scale
                 if bias_start >= 0:
                     for k in range(BLOCK):
-                        out[each, start + k] += scales[bias_start + start + k]
+                        out[r + each, start + k] += scales[bias_start + start + k]
+            r += take
 
 
 @compiled

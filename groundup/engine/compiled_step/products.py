@@ -1,4 +1,4 @@
-"""Dot products of `BLOCK` rows of int8 or int4 weights with one or two int16 vectors, in LLVM's instructions: numba can't write the widening product.
+"""Dot products of `BLOCK` rows of int8 or int4 weights with 1, 2 or 4 int16 vectors, in LLVM's instructions: numba has no widening product.
 
 Weights are read row by row as torch stores them, BLOCK rows side by side. A product has up to three forms, of which `kernels.py` takes the last that
 the processor has; all can be tested on x86:
@@ -129,21 +129,22 @@ def int8_rows(form: int, vectors: int) -> Any:
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         weights, row_bytes, x, x_bytes, columns, out = arguments
-        sums, block_bytes = accumulators(b, INT32, vectors * BLOCK), b.mul(row_bytes, INT64(BLOCK))
-        with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
-            request(b, weights, b.add(block_bytes, b.mul(loop.index, INT64(BLOCK * LANES))))
-            column = b.mul(loop.index, INT64(LANES))
-            places = [b.add(b.mul(column, INT64(2)), b.mul(x_bytes, INT64(v))) for v in range(vectors)]
-            activations = [load(b, x, place, vector(INT16, LANES)) for place in places]
-            for row in range(BLOCK):
-                start = b.add(column, b.mul(row_bytes, INT64(row)))
-                wide = b.sext(load(b, weights, start, vector(INT8, LANES)), vector(INT16, LANES))
-                for v in range(vectors):
-                    total = sums[v * BLOCK + row]
-                    b.store(b.add(b.load(total), pair_sums(b, wide, activations[v], form)), total)
-        for v in range(vectors):
-            totals = lane_totals(b, [b.load(each) for each in sums[v * BLOCK : (v + 1) * BLOCK]], b.add)
-            store(b, totals, b.add(out, INT64(v * BLOCK * 4)))
+        block_bytes, rows = b.mul(row_bytes, INT64(BLOCK)), rows_at_once(vectors)
+        for first in range(0, BLOCK, rows):
+            sums = accumulators(b, INT32, vectors * rows)
+            with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
+                done = b.add(block_bytes, b.mul(columns, INT64(first)))
+                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * LANES))), rows * LANES)
+                column = b.mul(loop.index, INT64(LANES))
+                places = [b.add(b.mul(column, INT64(2)), b.mul(x_bytes, INT64(v))) for v in range(vectors)]
+                activations = [load(b, x, place, vector(INT16, LANES)) for place in places]
+                for row in range(rows):
+                    start = b.add(column, b.mul(row_bytes, INT64(first + row)))
+                    wide = b.sext(load(b, weights, start, vector(INT8, LANES)), vector(INT16, LANES))
+                    for v in range(vectors):
+                        total = sums[v * rows + row]
+                        b.store(b.add(b.load(total), pair_sums(b, wide, activations[v], form)), total)
+            store_totals(b, sums, rows, b.add, out, first)
         return cg.get_dummy_value()
 
     def int8_block(typing: Any, weights: Any, row_bytes: Any, x: Any, x_bytes: Any, columns: Any, out: Any) -> Any:
@@ -152,9 +153,25 @@ def int8_rows(form: int, vectors: int) -> Any:
     return intrinsic(int8_block)
 
 
-def request(b: ir.IRBuilder, base: Value, offset: Value) -> None:
-    """Request the 128 bytes from memory that one step of a loop reads."""
-    for line in (0, 64):
+def rows_at_once(vectors: int) -> int:
+    """Rows of a block that are multiplied in one loop: their sums stay in registers."""
+    return BLOCK if vectors <= 2 else BLOCK // 2
+
+
+def store_totals(
+    b: ir.IRBuilder, sums: list[Value], rows: int, add: Callable[[Value, Value], Value], out: Value, first: int
+) -> None:
+    """Store the totals of the sums [vectors, rows] in out[vectors, BLOCK], from row `first` on; rows is 8, or 4 where vectors are even."""
+    for start in range(0, len(sums), 8):
+        totals = lane_totals(b, [b.load(each) for each in sums[start : start + 8]], add)
+        for part in range(0, 8, rows):
+            place = (start + part) // rows * BLOCK + first
+            store(b, lanes_of(b, totals, totals, list(range(part, part + rows))), b.add(out, INT64(4 * place)))
+
+
+def request(b: ir.IRBuilder, base: Value, offset: Value, count: int) -> None:
+    """Request so many bytes from memory, a multiple of 64."""
+    for line in range(0, count, 64):
         prefetch(b, base, b.add(offset, INT64(line)))
 
 
@@ -170,38 +187,70 @@ def offsets_of(b: ir.IRBuilder, pairs: Value) -> Value:
 
 
 def int4_rows(form: int, vectors: int) -> Any:
-    """Return `f(weights, pairs, x, x_bytes, groups, out)`: out[vectors, 8] float32 = for 8 rows the sum over groups of scale times sum of q x.
+    """Return `f(weights, pairs, x, x_bytes, totals, groups, out)`: out[vectors, 8] float32 = 8 rows of weights (int4) times vectors x.
 
-    That is the product but for the groups' offsets (`offset_rows`). A group of 32 columns is 16 bytes, column j in the low half of byte j, column
-    16 + j in the high half; `pairs` has bf16 scale and offset of each group. Vectors x are int16, in the form VNNI int8 [groups, high and low, 32].
+    A group of 32 columns is 16 bytes, column j in the low half of byte j, column 16 + j in the high half; `pairs` has bf16 scale and offset of each
+    group, and there is an even number of them. Vectors x are int16, in the form VNNI int8 [groups, high and low, 32]; totals [vectors, groups]
+    (float32) are the sums of their groups. With q in 0 .. 15 a group's product is s sum(q x) + (z - 8 s) sum(x).
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        weights, pairs, x, x_bytes, groups, out = arguments
-        sums, block_bytes = accumulators(b, FLOAT, vectors * BLOCK), b.mul(groups, INT64(BLOCK * 16))
+        weights, pairs, x, x_bytes, totals, groups, out = arguments
+        block_bytes, rows = b.mul(groups, INT64(BLOCK * 16)), rows_at_once(vectors)
         kind = vector(INT8, 32) if form == VNNI else vector(INT16, LANES)
-        with cgutils.for_range(b, groups) as loop:
-            request(b, weights, b.add(block_bytes, b.mul(loop.index, INT64(BLOCK * 16))))
-            start = b.mul(loop.index, INT64(64))
-            places = [b.add(start, b.mul(x_bytes, INT64(v))) for v in range(vectors)]
-            activations = [[load(b, x, b.add(place, INT64(half)), kind) for half in (0, 32)] for place in places]
-            for row in range(BLOCK):
-                group = b.add(loop.index, b.mul(groups, INT64(row)))
-                numbers = unpacked(b, load(b, weights, b.mul(group, INT64(16)), vector(INT8, LANES)), form)
-                scale = scales_of(b, repeated(b, load(b, pairs, b.mul(group, INT64(4)), INT32), 8))
-                for v in range(vectors):
-                    total = sums[v * BLOCK + row]
-                    dots = b.sitofp(group_sums(b, numbers, activations[v], form), vector(FLOAT, 8))
-                    b.store(multiply_add(b, scale, dots, b.load(total)), total)
-        for v in range(vectors):
-            totals = lane_totals(b, [b.load(each) for each in sums[v * BLOCK : (v + 1) * BLOCK]], b.fadd)
-            store(b, totals, b.add(out, INT64(v * BLOCK * 4)))
+        for first in range(0, BLOCK, rows):
+            sums = accumulators(b, FLOAT, vectors * rows)
+            own_pairs = b.add(pairs, b.mul(groups, INT64(4 * first)))
+            with cgutils.for_range(b, groups) as loop:
+                done = b.add(block_bytes, b.mul(groups, INT64(16 * first)))
+                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * 16))), rows * 16)
+                start = b.mul(loop.index, INT64(64))
+                places = [b.add(start, b.mul(x_bytes, INT64(v))) for v in range(vectors)]
+                activations = [[load(b, x, b.add(place, INT64(half)), kind) for half in (0, 32)] for place in places]
+                for row in range(rows):
+                    group = b.add(loop.index, b.mul(groups, INT64(first + row)))
+                    numbers = unpacked(b, load(b, weights, b.mul(group, INT64(16)), vector(INT8, LANES)), form)
+                    scale = scales_of(b, repeated(b, load(b, pairs, b.mul(group, INT64(4)), INT32), 8))
+                    for v in range(vectors):
+                        total = sums[v * rows + row]
+                        dots = b.sitofp(group_sums(b, numbers, activations[v], form), vector(FLOAT, 8))
+                        b.store(multiply_add(b, scale, dots, b.load(total)), total)
+            add_offsets(b, sums, own_pairs, totals, groups, rows)
+            store_totals(b, sums, rows, b.fadd, out, first)
         return cg.get_dummy_value()
 
-    def int4_block(typing: Any, weights: Any, pairs: Any, x: Any, x_bytes: Any, groups: Any, out: Any) -> Any:
-        return types.void(*[types.uintp] * 6), build
+    def int4_block(
+        typing: Any, weights: Any, pairs: Any, x: Any, x_bytes: Any, totals: Any, groups: Any, out: Any
+    ) -> Any:
+        return types.void(*[types.uintp] * 7), build
 
     return intrinsic(int4_block)
+
+
+def add_offsets(b: ir.IRBuilder, sums: list[Value], pairs: Value, totals: Value, groups: Value, rows: int) -> None:
+    """Add (offset - 8 scale) total of all groups to the sums [vectors, rows]: eight groups at a time, then two."""
+    eights = b.udiv(groups, INT64(8))
+    twos = b.udiv(b.urem(groups, INT64(8)), INT64(2))
+    for lanes, begin, steps in ((8, INT64(0), eights), (2, b.mul(eights, INT64(8)), twos)):
+        with cgutils.for_range(b, steps) as loop:
+            place = b.mul(b.add(begin, b.mul(loop.index, INT64(lanes))), INT64(4))
+            row_bytes = b.mul(groups, INT64(4))
+            vectors = range(len(sums) // rows)
+            starts = [b.add(place, b.mul(row_bytes, INT64(v))) for v in vectors]
+            of_vectors = [widened(b, load(b, totals, start, vector(FLOAT, lanes))) for start in starts]
+            for row in range(rows):
+                pair = widened(b, load(b, pairs, b.add(place, b.mul(row_bytes, INT64(row))), vector(INT32, lanes)))
+                factor = multiply_add(b, scales_of(b, pair), filled(FLOAT, 8, -8), offsets_of(b, pair))
+                for v in vectors:
+                    total = sums[v * rows + row]
+                    b.store(multiply_add(b, factor, of_vectors[v], b.load(total)), total)
+
+
+def widened(b: ir.IRBuilder, part: Value) -> Value:
+    """A vector of two lanes with zeros behind it, eight in all; one of eight as it is."""
+    if part.type.count == 8:
+        return part
+    return lanes_of(b, part, ir.Constant(part.type, [0, 0]), [0, 1, 2, 2, 2, 2, 2, 2])
 
 
 def unpacked(b: ir.IRBuilder, nibbles: Value, form: int) -> list[Value]:
@@ -226,27 +275,6 @@ def dot_of_bytes(b: ir.IRBuilder, total: Value, unsigned: Value, signed: Value) 
     """total + the sums of four products of bytes each, in 8 lanes."""
     left, right = (b.bitcast(each, vector(INT32, 8)) for each in (unsigned, signed))
     return call(b, "llvm.x86.avx512.vpdpbusd.256", vector(INT32, 8), total, left, right)
-
-
-@intrinsic
-def offset_row(typing: Any, pairs: Any, totals: Any, groups: Any) -> Any:
-    """The sum over groups of (offset - 8 scale) total, for one row of weights in 4 bits; `totals` [groups] float32: sums of activations."""
-
-    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        pairs, totals, groups = arguments
-        result = cgutils.alloca_once_value(b, FLOAT(0))
-        eights = b.udiv(groups, INT64(8))
-        for lanes, first, steps in ((8, INT64(0), eights), (1, b.mul(eights, INT64(8)), b.urem(groups, INT64(8)))):
-            total = cgutils.alloca_once_value(b, filled(FLOAT, lanes, 0))
-            with cgutils.for_range(b, steps) as loop:
-                place = b.mul(b.add(first, b.mul(loop.index, INT64(lanes))), INT64(4))
-                pair = load(b, pairs, place, vector(INT32, lanes))
-                factor = multiply_add(b, scales_of(b, pair), filled(FLOAT, lanes, -8), offsets_of(b, pair))
-                b.store(multiply_add(b, factor, load(b, totals, place, vector(FLOAT, lanes)), b.load(total)), total)
-            b.store(b.fadd(b.load(result), lane_sum(b, b.load(total))), result)
-        return b.load(result)
-
-    return types.float32(types.uintp, types.uintp, types.uintp), build
 
 
 def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:
