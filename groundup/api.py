@@ -44,11 +44,13 @@ def open_model(
     precision: str = "float32",
     *,
     prefer: Literal["chat", "classifier", "pretrain"] = "chat",
+    speculate: bool = False,
     progress: Progress | None = None,
 ) -> "Model":
     """Open a model: a name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file, or a build (its `prefer`).
 
-    `precision`: float32, bf16, int8, int4, or auto (the fastest, measured once). Raises ConfigError, ModelError, FormatError, NetworkError.
+    `precision`: float32, bf16, int8, int4, or auto (the fastest, measured once). `speculate`: answers that repeat their prompt come faster, by draft
+    tokens from it (engine/prompt_lookup.py). Raises ConfigError, ModelError, FormatError, NetworkError.
 
     >>> model = groundup.open_model("runs/mine")
     >>> model.tokenizer.decode(model.tokenizer.encode("to be"))
@@ -57,11 +59,13 @@ def open_model(
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
     from groundup.engine.precision import as_precision_choice, open_in
+    from groundup.engine.prompt_lookup import DRAFT_TOKENS
     from groundup.weights.model_io import find_model
 
     choice, compute = as_precision_choice(precision), select_compute(device)
     path = find_model(path_or_name, prefer=prefer, progress=progress)
-    return Model(Engine(*open_in(choice, path, compute, progress=progress)))
+    opened, compute = open_in(choice, path, compute, progress=progress)
+    return Model(Engine(opened, compute, draft_tokens=DRAFT_TOKENS if speculate else 0))
 
 
 class Model:

@@ -15,7 +15,7 @@ from typer import Option
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
 from groundup.cli.generate import SamplingOptions, terminal_safe
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, grouped
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, SpeculateOption, grouped
 from groundup.engine.sampling import CHAT_SAMPLING
 from groundup.errors import ModelError
 
@@ -39,6 +39,7 @@ def command(
     sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
+    speculate: SpeculateOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Talk with a model. In the terminal, /help lists the commands; /bye or Ctrl-D exits. Questions can also be piped in, one per line.
@@ -52,7 +53,7 @@ def command(
     """
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
-    opened = open_model(model, device, precision, progress=console_progress())
+    opened = open_model(model, device, precision, speculate=speculate, progress=console_progress())
     opened.engine.language_model()  # another kind is refused before the first question
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
 

@@ -2,15 +2,27 @@
 
 import re
 import sys
+import time
 from dataclasses import dataclass, make_dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from groundup.api import open_model, sampling_of
-from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, OutputOptions, PrecisionOption, grouped
+from groundup.cli.console import console_progress, print_result, stderr_console
+from groundup.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    OutputOptions,
+    PrecisionOption,
+    SpeculateOption,
+    grouped,
+)
 from groundup.engine.sampling import CHAT_MAX_TOKENS, RULES, Sampling
+
+if TYPE_CHECKING:
+    from groundup.api import Model
 
 # What could move the cursor or give the terminal an order: control characters but for newline and tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -59,6 +71,10 @@ def command(
     output: OutputOptions = OutputOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
+    speculate: SpeculateOption = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Afterwards: tokens per second, and what decoded them (on stderr).")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Continue a text; only what is new is printed, as it is written. The prompt is plain text: control tokens in it mean nothing.
@@ -70,16 +86,43 @@ def command(
         groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     constraint, drawn = output.constraint(), sampling_of(sampling.given())
-    opened, text = open_model(model, device, precision, progress=console_progress()), ""
+    opened, text = open_model(model, device, precision, speculate=speculate, progress=console_progress()), ""
+    started_s = time.perf_counter()
+    first: tuple[float, int] | None = None  # when the first tokens were there, and how many
     for event in opened.events(prompt, drawn, constraint):
         text += event.text
+        if first is None and event.completion_tokens:
+            first = time.perf_counter(), event.completion_tokens
         if not as_json:
             print(terminal_safe(event.text), end="", flush=True)
     if not as_json:
         print()
-        return
     counts = {"prompt_tokens": event.prompt_tokens, "completion_tokens": event.completion_tokens}
-    print_result([], {"text": text, "finish_reason": event.finish_reason, **counts}, as_json)
+    speed = speed_of(opened, started_s, *(first or (time.perf_counter(), 0)), event.completion_tokens) if stats else {}
+    if as_json:
+        print_result([], {"text": text, "finish_reason": event.finish_reason, **counts, **speed}, as_json)
+    elif stats:
+        rate = f"{speed['tokens_per_s']:.1f} tokens per second" if speed["tokens_per_s"] else "no further token"
+        stderr_console().print(
+            f"{event.prompt_tokens:,} tokens read and the first written in {speed['first_token_s']:.2f} s, then {rate} "
+            f"({speed['decodes_with']}, {speed['threads']} threads at most).",
+            markup=False, highlight=False, soft_wrap=True, style="dim",
+        )  # fmt: skip
+
+
+def speed_of(opened: "Model", started_s: float, first_s: float, first_tokens: int, tokens: int) -> dict[str, Any]:
+    """How fast an answer was that ends now: `first_tokens` of its `tokens` had been written at `first_s`. Times of `time.perf_counter`."""
+    import torch
+
+    from groundup.engine.compiled_step.probe import decodes_with
+
+    rate = (tokens - first_tokens) / (time.perf_counter() - first_s) if tokens > first_tokens else None
+    return {
+        "first_token_s": first_s - started_s,
+        "tokens_per_s": rate,
+        "decodes_with": decodes_with(opened.engine.language_model()),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def terminal_safe(text: str) -> str:

@@ -126,6 +126,10 @@ DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda or mps.")
 PrecisionOption = Annotated[
     str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
 ]
+SpeculateOption = Annotated[
+    bool,
+    Option("--speculate", help="Draft tokens from the prompt, verified: faster where an answer repeats it, same text."),
+]
 TextColumnOption = Annotated[str, Option("--text-column", help="Field or column with the text; default: recognised.")]
 LabelColumnOption = Annotated[
     str, Option("--label-column", help="Field or column with the label; default: recognised.")

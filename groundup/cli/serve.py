@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from groundup.cli.console import console_progress
-from groundup.cli.options import DeviceOption, JsonOption, ListenOptions, PortOption, PrecisionOption, grouped
+from groundup.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ListenOptions,
+    PortOption,
+    PrecisionOption,
+    SpeculateOption,
+    grouped,
+)
 from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress
 
@@ -42,6 +50,7 @@ class ServerOptions:
     ] = None
     device: DeviceOption = "auto"
     precision: PrecisionOption = "float32"
+    speculate: SpeculateOption = False
     tools: Annotated[
         Literal["forced", "any", "template", "off"],
         Option(
@@ -253,6 +262,7 @@ def server_of(
     from groundup.device import choose_threads, machine_memory_bytes, select_compute
     from groundup.engine.batch import BatchSettings
     from groundup.engine.precision import as_precision_choice
+    from groundup.engine.prompt_lookup import DRAFT_TOKENS
     from groundup.http.access_log import Metrics
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.ollama.generation import keep_alive_s
@@ -263,7 +273,9 @@ def server_of(
     compute = select_compute(options.device)
     choose_threads(compute)
     # reproducible prompts are computed page by page, so their pages are larger
-    settings = BatchSettings(page_tokens=64, reproducible=True) if options.reproducible else BatchSettings()
+    page_tokens = 64 if options.reproducible else BatchSettings.page_tokens
+    drafts = DRAFT_TOKENS if options.speculate else 0
+    settings = BatchSettings(page_tokens=page_tokens, draft_tokens=drafts, reproducible=options.reproducible)
     try:
         keep_s = keep_alive_s(options.keep_alive)
     except RequestError as error:

@@ -26,7 +26,7 @@ from torch import Tensor
 from groundup.device import Compute, set_threads
 from groundup.engine.events import ChatEvent, RankedToken, StepOutput, TokenLogprob
 from groundup.engine.generate import require_room
-from groundup.engine.next_token import NOT_FINITE, NOT_FINITE_FIX, choose, seeded_generator
+from groundup.engine.next_token import NOT_FINITE, NOT_FINITE_FIX, choose, greedy, seeded_generator
 from groundup.engine.pages import Pages, pages_within
 from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Request
@@ -34,7 +34,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
 from groundup.engine.stream import Answer, TextStream
 from groundup.errors import ConfigError, GroundupError, ModelError
-from groundup.model.heads import DecodeStep, LanguageModel
+from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore, TokenSpan, page_bytes
 from groundup.threads import ThreadTuner
@@ -67,7 +67,7 @@ class BatchSettings:
     def __post_init__(self) -> None:
         if self.reproducible and self.draft_tokens:
             raise ConfigError(
-                "reproducible and draft_tokens can't be combined: a pass with draft tokens rounds differently."
+                "reproducible and draft_tokens (--speculate) can't be combined: a pass with draft tokens rounds differently."
             )
 
 
@@ -182,8 +182,7 @@ class BatchEngine:
         if len(self._tuner.counts) > 1:
             set_threads(self._tuner.count)
         logits = self._logits_tuned(work)  # [M, V]
-        best_logits, best = logits.max(dim=-1)
-        choices = list(zip(logits, best.tolist(), best_logits.tolist(), strict=True))
+        choices = [(row, *greedy(row)) for row in logits]
         for each in work:
             if each.chooses:
                 count = 1 + len(each.request.drafts)
@@ -204,11 +203,18 @@ class BatchEngine:
         return logits
 
     def _propose_drafts(self) -> None:
-        """Propose draft tokens for the requests in decoding, if few enough run."""
-        for scheduled in self.scheduler.running if len(self.scheduler.running) <= MAX_DRAFTING_ROWS else ():
+        """Propose draft tokens for the requests in decoding, if few enough run: as many as the compiled step takes, where the model has it."""
+        running, most = self.scheduler.running, self.settings.draft_tokens
+        if not most or not 0 < len(running) <= MAX_DRAFTING_ROWS:
+            return
+        if self.model.decode_step is not None:
+            most = min(most, self.model.decode_step.max_rows // len(running) - 1)
+        for scheduled in running:
             lookup = self._running[scheduled.id].lookup
             if lookup is not None and scheduled.pending == 1:
-                scheduled.drafts = lookup.drafts(scheduled.ids)[: scheduled.max_tokens - len(scheduled.ids) - 1]
+                scheduled.drafts = lookup.drafts(scheduled.ids)[
+                    : min(most, scheduled.max_tokens - len(scheduled.ids) - 1)
+                ]
 
     def _clear_fresh(self, work: list[ScheduledChunk]) -> None:
         tables = [each.request.table for each in work]
@@ -244,10 +250,11 @@ class BatchEngine:
 
     def _pass(self, spans: list[TokenSpan], chunks: list[list[int]], positions: list[int]) -> Float[Tensor, "M V"]:
         """Run the rows through the model as one ragged batch; return the logits at `positions` in it."""
-        step = self._decode_step(spans)
-        if step is not None and len(positions) == len(spans):
-            return step.after_spans([chunk[0] for chunk in chunks], self._store, spans)
-        ids = torch.tensor([[token for chunk in chunks for token in chunk]], device=self.compute.device)
+        tokens = [token for chunk in chunks for token in chunk]
+        step = None if self.settings.reproducible else self.model.decode_step
+        if step is not None and len(tokens) <= step.max_rows:
+            return step.after_spans(tokens, self._store, spans)[positions]
+        ids = torch.tensor([tokens], device=self.compute.device)
         rows = self._store.rows(spans, separately=self.settings.reproducible)
         # Torch's default kernels are faster for a single row only (model/matmul_precision.py).
         with fast_matmul(self.compute.device) if ids.shape[1] > 1 else contextlib.nullcontext():
@@ -255,12 +262,6 @@ class BatchEngine:
             if not positions:  # only chunks of unfinished prompts: nothing is chosen
                 return torch.empty(0, self.model.config.vocab_size)
             return self.model.logits(hidden[positions]).float().cpu()
-
-    def _decode_step(self, spans: list[TokenSpan]) -> DecodeStep | None:
-        """The model's own step, where it has one and this pass suits it: few rows, each with one new token."""
-        step = None if self.settings.reproducible else self.model.decode_step
-        suits = step is not None and len(spans) <= step.max_rows and all(span.count == 1 for span in spans)
-        return step if suits else None
 
     def _advance(self, scheduled: ScheduledRequest, choices: list[tuple[Tensor, int, float]]) -> Iterator[StepOutput]:
         """Choose the request's next token, and further ones as long as its draft tokens are accepted."""

@@ -42,9 +42,9 @@ USES: dict[ModelKind, str] = {
 class Engine:
     """One opened model, without state between calls: the same call gives the same answer."""
 
-    def __init__(self, opened: OpenModel, compute: Compute) -> None:
-        self.opened = opened
-        self.compute = compute
+    def __init__(self, opened: OpenModel, compute: Compute, *, draft_tokens: int = 0) -> None:
+        """`draft_tokens`: of `generate_ids`."""
+        self.opened, self.compute, self.draft_tokens = opened, compute, draft_tokens
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -77,7 +77,9 @@ class Engine:
     ) -> Iterator[ChatEvent]:
         model = self.language_model()
         stop_ids = self.tokenizer.special.stop_ids
-        ids = generate_ids(model, prompt_ids, sampling, stop_ids, compute=self.compute, constraint=constraint)
+        ids = generate_ids(
+            model, prompt_ids, sampling, stop_ids, compute=self.compute, constraint=constraint, draft_tokens=self.draft_tokens
+        )  # fmt: skip
         start = ChatEvent("", None, len(prompt_ids), 0, dropped)
         return answer_events(ids, TextStream(self.tokenizer, sampling.stop), stop_ids, start)
 

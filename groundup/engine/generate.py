@@ -16,6 +16,7 @@ from torch import Tensor
 
 from groundup.device import Compute
 from groundup.engine.next_token import choose, seeded_generator
+from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.errors import ModelError
@@ -37,29 +38,48 @@ def generate_ids(
     *,
     compute: Compute,
     constraint: Constraint | None = None,
+    draft_tokens: int = 0,
 ) -> Iterator[int]:
-    """Yield the answer's ids, a stop id included. Raises ModelError at once when the context has no room for an answer."""
+    """Yield the answer's ids, a stop id included. Raises ModelError at once when the context has no room for an answer.
+
+    `draft_tokens`: at most so many are proposed from the text and verified in one pass (prompt_lookup.py); the ids are those without.
+    """
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
 
     @torch.inference_mode()
     def answer() -> Iterator[int]:
         history, random = list(prompt_ids), seeded_generator(sampling.seed)
         cache = KVCache(model.config, 1, len(history) + limit, compute.device, compute.dtype)
-        ids = torch.tensor([history], device=compute.device)
-        next_id = torch.zeros(1, 1, dtype=torch.long, device=compute.device)  # filled anew at each step
-        logits = prefill(model, ids, cache)
-        for remaining in reversed(range(limit)):
-            allowed = None if constraint is None else constraint.mask()
-            chosen = choose(logits, history, sampling, random, allowed)
-            history.append(chosen)
-            yield chosen
-            if chosen in stop_ids or remaining == 0:
-                return
-            if constraint is not None:
-                constraint.accept(chosen)
-            logits = decode(model, next_id.fill_(chosen), cache)
+        lookup = PromptLookup(most_drafts(model, draft_tokens))
+        logits = prefill(model, torch.tensor([history], device=compute.device), cache)[None]
+        drafts: list[int] = []
+        remaining = limit
+        while True:
+            for row, draft in zip(logits, [*drafts, None], strict=True):
+                chosen = choose(row, history, sampling, random, None if constraint is None else constraint.mask())
+                history.append(chosen)
+                remaining -= 1
+                yield chosen
+                if chosen in stop_ids or remaining == 0:
+                    return
+                if constraint is not None:
+                    constraint.accept(chosen)
+                if chosen != draft:
+                    break
+            stored = len(history) - 1
+            if drafts:
+                lookup.report_accepted(len(drafts), stored - (cache.length - len(drafts)))
+                cache.shorten(stored)
+            if draft_tokens:
+                drafts = lookup.drafts(history)[: remaining - 1]
+            logits = decode(model, torch.tensor([[chosen, *drafts]], device=compute.device), cache)
 
     return answer() if limit else iter(())
+
+
+def most_drafts(model: LanguageModel, draft_tokens: int) -> int:
+    """Return the largest number of drafts of one pass: with a token before them no more than the model's own step takes."""
+    return draft_tokens if model.decode_step is None else min(draft_tokens, model.decode_step.max_rows - 1)
 
 
 def require_room(prompt_tokens: int, context_tokens: int) -> int:
@@ -75,17 +95,19 @@ def require_room(prompt_tokens: int, context_tokens: int) -> int:
 
 
 def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
-    """Run one row of ids [1, T] into the cache; return the logits after the last of them."""
+    """Run one row of ids [1, T] into the cache, a short one with the model's own step; return the logits after the last of them."""
+    if model.decode_step is not None and ids.shape[1] <= model.decode_step.max_rows:
+        return model.decode_step.after_cache(ids, cache)[-1]
     for chunk in ids.split(PREFILL_TOKENS, dim=1):
         with fast_matmul(ids.device) if chunk.shape[1] >= FAST_TOKENS else contextlib.nullcontext():
             hidden = model.hidden(chunk, cache=cache)
     return model.logits(hidden[0, -1])
 
 
-def decode(model: LanguageModel, next_id: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
-    """Run one new id [1, 1] into the cache, with the model's own step where it has one; return the logits after it."""
+def decode(model: LanguageModel, new_ids: Tensor, cache: KVCache) -> Float[Tensor, "T V"]:
+    """Run a few new ids [1, T] into the cache, with the model's own step where it has one; return the logits after each."""
     step = model.decode_step
-    return prefill(model, next_id, cache) if step is None else step.after_cache(next_id, cache)[0]
+    return model.logits(model.hidden(new_ids, cache=cache)[0]) if step is None else step.after_cache(new_ids, cache)
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """The next token: logits of one position -> one token id, as a `Sampling` says, by small pure functions."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -37,8 +38,11 @@ def choose(
     Raises ModelError when the logits are non-finite, or nothing is allowed.
     """
     logits = logits.detach().float().cpu()
-    if not bool(logits.max().isfinite()):
+    best, best_logit = greedy(logits)
+    if not math.isfinite(best_logit):
         raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
+    if sampling.temperature == 0 and allowed is None and not sampling.penalties:
+        return best
     if allowed is not None:
         if not bool(allowed.any()):
             raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
@@ -46,22 +50,36 @@ def choose(
     if sampling.penalties:
         logits = penalise(logits, sampling.seen(history), sampling)
     if sampling.temperature == 0:
-        return int(logits.argmax())
-    return draw(next_scores(logits, sampling), generator)
+        return greedy(logits)[0]
+    if not 0 < sampling.top_k < len(logits):
+        return draw(next_scores(logits, sampling), generator)
+    ids = logits.topk(sampling.top_k).indices.sort().values  # the first filter; the others then have few to look at
+    return draw(next_scores(logits[ids], sampling), generator, ids.numpy())
 
 
-def draw(scores: Float[Tensor, " V"], generator: torch.Generator) -> int:
+def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
+    """Return the most probable id, the first of several, and its logit: NaN where any logit is.
+
+    In numpy, on one thread: torch would start its own for so many numbers, which then wait on the cores that the compiled step's threads need.
+    """
+    values = logits.numpy()
+    best = int(values.argmax())
+    return best, float(values[best])
+
+
+def draw(scores: Float[Tensor, " N"], generator: torch.Generator, ids: np.ndarray | None = None) -> int:
     """Return an id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
 
-    Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice only where the two best sums
-    are as near to one another as that rounding. (A place on the cumulative sum moves with the rounding of all ids before it.)
+    `ids`: those that the scores are of; None: all. Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice
+    only where the two best sums are as near to one another as that rounding. (A place on the sum moves with the rounding of all others.)
     """
     key = int(torch.randint(2**63 - 1, (1,), generator=generator))
     values = scores.numpy()
     kept = np.flatnonzero(values > -np.inf)
-    sums = gumbel_noise(key, kept)
+    sums = gumbel_noise(key, kept if ids is None else ids[kept])
     sums += values[kept]
-    return int(kept[sums.argmax()])
+    best = int(kept[sums.argmax()])
+    return best if ids is None else int(ids[best])
 
 
 def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 # Length of the n-gram that must match; shorter ones match by chance.
 NGRAM_TOKENS = 3
+# The most draft tokens of `--speculate`: a pass of so many costs torch little more than one of a single token.
+DRAFT_TOKENS = 8
 FIRST_DRAFTS = 2
 MAX_PAUSE = 32
 

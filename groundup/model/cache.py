@@ -84,3 +84,8 @@ class KVCache:
     def advance(self, num_tokens: int) -> None:
         """Add the tokens that every layer has now stored to `length`."""
         self.length += num_tokens
+
+    def shorten(self, length: int) -> None:
+        """Forget all tokens after the first `length`, such as drafts that were wrong."""
+        assert 0 <= length <= self.length, (length, self.length)
+        self.length = length

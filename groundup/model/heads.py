@@ -19,16 +19,16 @@ from groundup.model.transformer import Block, Transformer
 
 @runtime_checkable
 class DecodeStep(Protocol):
-    """Another computation of the logits after one new token per row: engine/compiled_step."""
+    """Another computation of the logits after a few new tokens: engine/compiled_step."""
 
     max_rows: int
-    """More rows are left to the model."""
+    """More tokens at once are left to the model."""
 
-    def after_cache(self, ids: Int[Tensor, "B 1"], cache: KVCache) -> Float[Tensor, "B V"]:
-        """Return the logits after ids that follow the tokens in `cache`."""
+    def after_cache(self, ids: Int[Tensor, "B T"], cache: KVCache) -> Float[Tensor, "R V"]:
+        """Return the logits after each of the ids that follow the tokens in `cache`, R = B T, text after text."""
 
     def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> Float[Tensor, "R V"]:
-        """Return the logits after one new token for each span of a paged cache."""
+        """Return the logits after each new token of the spans of a paged cache."""
 
 
 class LanguageModel(nn.Module):

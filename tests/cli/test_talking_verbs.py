@@ -1,6 +1,7 @@
 """`groundup generate` and `groundup chat`: in a pipe, and in a real terminal."""
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -34,14 +35,17 @@ GREEDY = ("--temperature", "0")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that writes nonsense for ever: long enough to be stopped."""
     tokenizer = train_tokenizer(["to be or not to be, that is the question. " * 3], 300)
-    config = ModelConfig(tokenizer.vocab_size, 100_000, 32, 1, 2, 32, tied_head=False)
+    size = -(-tokenizer.vocab_size // 16) * 16  # as int8's kernels want it
+    config = ModelConfig(size, 100_000, 32, 1, 2, 32, tied_head=False)
     model = LanguageModel(config)
     initialise(model, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(10 if parameter.ndim == 2 else 1)
         assert model.head is not None
-        model.head.weight[list(tokenizer.special.tokens.values())] = 0  # never the best
+        model.head.weight[[*tokenizer.special.tokens.values(), *range(tokenizer.vocab_size, size)]] = (
+            0  # never the best
+        )
     path = tmp_path_factory.mktemp("model")
     save_model(model, path, tokenizer)
     return path
@@ -73,6 +77,30 @@ def test_generate_prints_what_is_new_and_the_same_again(folder: Path, capsys: py
     told = json.loads(capsys.readouterr().out)
     assert told["text"] + "\n" == text
     assert (told["finish_reason"], told["completion_tokens"]) == ("length", 12)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_generate_says_how_fast_it_was_and_what_decoded_and_draft_tokens_change_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], precision: str
+) -> None:
+    arguments = ["generate", str(folder), "to be", *GREEDY, "--max-tokens", "40", "--precision", precision, "--json"]
+    assert run(arguments) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert run([*arguments, "--speculate", "--stats"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert plain.items() <= told.items()
+    has_step = precision == "int8" and importlib.util.find_spec("numba") is not None
+    assert told["decodes_with"] == ("compiled step" if has_step else "torch")
+    assert told["tokens_per_s"] > 0 and told["first_token_s"] > 0 and told["threads"] == torch.get_num_threads()
+    assert run([*arguments[:-1], "--stats"]) == 0
+    assert f"tokens per second ({told['decodes_with']}," in capsys.readouterr().err
+
+
+def test_serve_refuses_draft_tokens_where_answers_shall_be_reproducible(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", str(folder), "--reproducible", "--speculate", "--port", "0"]) == 2
+    assert "reproducible and draft_tokens (--speculate) can't be combined" in " ".join(capsys.readouterr().err.split())
 
 
 def test_generate_refuses_what_is_out_of_range(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

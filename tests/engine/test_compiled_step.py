@@ -1,8 +1,10 @@
 """The compiled decoding step computes what its readable twin does: part by part, whole, for every family, on one thread and on several."""
 
 import os
+import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from groundup.device import Compute
+from groundup.engine.generate import prefill
 from groundup.engine.precision import PrecisionChoice, open_in
 from groundup.files import cache_folder
 from groundup.model.cache import KVCache
@@ -26,6 +29,7 @@ pytest.importorskip("numba")
 from groundup.engine.compiled_step import kernels, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
 from groundup.engine.compiled_step.probe import use_compiled_step
+from groundup.engine.compiled_step.products import PORTABLE
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
@@ -70,8 +74,8 @@ def prefilled(model: LanguageModel, rows: int = 1) -> KVCache:
 
 
 @torch.inference_mode()
-def compiled_logits(model: LanguageModel, *, portable: bool = False) -> torch.Tensor:
-    step, cache = CompiledStep(StepModel.of(model), model, portable=portable), prefilled(model)
+def compiled_logits(model: LanguageModel, *, form: int = kernels.FORM) -> torch.Tensor:
+    step, cache = CompiledStep(StepModel.of(model), model, form=form), prefilled(model)
     return torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in NEW])
 
 
@@ -110,16 +114,16 @@ def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> Non
 
 def test_the_portable_products_give_the_same_bits() -> None:
     model = model_of(LLAMA)
-    assert torch.equal(compiled_logits(model, portable=True), compiled_logits(model))
+    assert torch.equal(compiled_logits(model, form=PORTABLE), compiled_logits(model))
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2"])
-def test_in_4_bits_the_compiled_step_is_the_readable_one_in_both_forms(family: str) -> None:
+def test_in_4_bits_the_compiled_step_is_the_readable_one_in_every_form(family: str) -> None:
     """And the readable one's matrices are those that torch's kernel multiplies with."""
     model = model_of(replace(FAMILIES[family], head_width=32), "int4")
     expected = readable_logits(model)
-    assert off(compiled_logits(model), expected) < 2e-3
-    assert off(compiled_logits(model, portable=True), expected) < 2e-3
+    for form in range(kernels.FORM + 1):
+        assert off(compiled_logits(model, form=form), expected) < 2e-3, form
     linear = model.transformer.block(0).feedforward.down
     with torch.inference_mode():
         product = linear(torch.eye(linear.packed.shape[1] * 2, dtype=torch.bfloat16)).float()
@@ -136,7 +140,7 @@ def test_products_of_extreme_numbers_do_not_overflow() -> None:
         scale = kernels.round_activations(x, rounded[0])
         weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
         matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
-        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, False)
+        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, kernels.FORM)
         assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
 
 
@@ -160,6 +164,29 @@ def test_every_kernel_is_its_readable_twin() -> None:
     kernels.keep(x, kept, 0)
     assert np.array_equal(kept.astype(np.uint32) << 16, readable_step.rounded_to_bf16(x).view(np.uint32))
     assert np.array_equal(readable_step.rounded_to_bf16(x), torch.tensor(x).bfloat16().float().numpy())
+
+
+@pytest.mark.parametrize("bits", ["int8", "int4"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "olmo2", "mistral"])
+@torch.inference_mode()
+def test_successive_tokens_of_a_text_in_one_step_give_the_same_bits_as_one_by_one(family: str, bits: Bits) -> None:
+    """On one thread and on two, in a plain cache and in pages: what verifies draft tokens changes no text."""
+    model = model_of(replace(FAMILIES[family], head_width=32), bits)
+    step, cache, expected = CompiledStep(StepModel.of(model), model), prefilled(model), compiled_logits(model)
+    store = PagedStore(model.config, 8, 4, dtype=torch.bfloat16)
+    slots = [12 + t if t < 4 else 4 + t - 4 for t in range(6)]  # pages 3 and 1
+    for stored, plain in ((store.keys, cache.keys), (store.values, cache.values)):
+        stored.zero_()
+        stored[:, slots] = plain[:, 0, :, :6].transpose(1, 2)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            cache.shorten(6)
+            assert torch.equal(step.after_cache(torch.tensor([NEW]), cache), expected), threads
+            found = step.after_spans([*NEW[:3], 5], store, [TokenSpan([3, 1, 2], 6, 3), TokenSpan([6], 0, 1)])
+        finally:
+            torch.set_num_threads(1)
+        assert torch.equal(found[:3], expected[:3]), threads
 
 
 @torch.inference_mode()
@@ -255,6 +282,67 @@ def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(monkeypatch: p
     monkeypatch.setitem(sys.modules, "groundup.engine.compiled_step.compiled", None)
     model = model_of(LLAMA)
     assert "numba can't be loaded" in use_compiled_step(model, Silent()) and model.decode_step is None
+
+
+def greedy_texts(
+    model: LanguageModel, prompts: Sequence[Sequence[int]], tokens: int, *, threads: int
+) -> list[list[int]]:
+    """Answers of so many tokens; prompts are read by one thread, since torch's sums depend on the number."""
+    texts, step = [], model.decode_step
+    assert step is not None
+    for prompt in prompts:
+        cache = KVCache(model.config, 1, len(prompt) + tokens, dtype=torch.bfloat16)
+        logits = prefill(model, torch.tensor([list(prompt)]), cache)[None]
+        ids = []
+        torch.set_num_threads(threads)
+        try:
+            for _ in range(tokens):
+                ids.append(int(logits[0].argmax()))
+                logits = step.after_cache(torch.tensor([ids[-1:]]), cache)
+        finally:
+            torch.set_num_threads(1)
+        texts.append(ids)
+    return texts
+
+
+@torch.inference_mode()
+def test_greedy_answers_are_the_same_on_one_thread_and_on_two() -> None:
+    model = model_of(replace(LLAMA, context_tokens=64))
+    model.decode_step = CompiledStep(StepModel.of(model), model)
+    prompts = [[each, *PROMPT] for each in range(3)]
+    assert greedy_texts(model, prompts, 40, threads=1) == greedy_texts(model, prompts, 40, threads=2)
+
+
+@pytest.mark.skipif(not SMOLLM2.exists(), reason="SmolLM2 was not pulled")
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", ["int8", "int4"])
+@torch.inference_mode()
+def test_200_greedy_tokens_of_20_prompts_are_the_same_on_one_thread_and_on_two(bits: PrecisionChoice) -> None:
+    opened = open_in(bits, SMOLLM2, Compute(torch.device("cpu")))[0]
+    ids = opened.require_tokenizer().encode(
+        Path(readable_step.__file__).parents[3].joinpath("LICENSE").read_text()[:2000]
+    )
+    prompts = [ids[12 * each : 12 * each + 10] for each in range(20)]
+    assert len(prompts[-1]) == 10
+    assert greedy_texts(opened.model, prompts, 200, threads=1) == greedy_texts(opened.model, prompts, 200, threads=2)
+
+
+@pytest.mark.slow
+def test_on_a_processor_with_avx2_only_the_step_is_the_readable_one() -> None:
+    """Compiled for a Haswell, in a process of its own: every family, both numbers of bits, and the same bits as the portable form."""
+    machine = {
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2,+ssse3,+popcnt",
+    }
+    chosen = "readable_one or portable or rows_together or successive or extreme"
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-m", "not slow", "-k", chosen, "-p", "no:cacheprovider"]
+    done = subprocess.run(command, env=os.environ | machine, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:]
+    code = "from groundup.engine.compiled_step import kernels, products; print(kernels.FORM == products.AVX2)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | machine, capture_output=True, text=True, timeout=60
+    )
+    assert found.stdout.strip() == "True", found.stderr
 
 
 @pytest.mark.skipif(not SMOLLM2.exists(), reason="SmolLM2 was not pulled")

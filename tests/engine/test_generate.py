@@ -1,5 +1,7 @@
 """Generating: the cache changes nothing, and every answer ends where it was told to."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from groundup.device import Compute
 from groundup.engine.generate import generate_ids, generate_uncached
 from groundup.engine.sampling import Sampling
 from groundup.errors import ModelError
+from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 
 PROMPT = [3, 141, 59, 26, 5, 35]
@@ -30,6 +33,34 @@ def test_a_prompt_prefilled_in_pieces_gives_the_same_ids(
     whole = list(generate_ids(model, PROMPT, sampling, (), compute=compute))
     monkeypatch.setattr(generate_module, "PREFILL_TOKENS", 4)
     assert list(generate_ids(model, PROMPT, sampling, (), compute=compute)) == whole
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0, max_tokens=50), Sampling(max_tokens=50, seed=3)])
+@pytest.mark.parametrize("circling", [True, False])
+def test_draft_tokens_change_no_id_and_save_passes_where_the_text_repeats_itself(
+    model: LanguageModel, compute: Compute, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, circling: bool
+) -> None:
+    """Without blocks that do anything each token has its own follower, so that greedy text soon goes round in a circle."""
+    model, passes = deepcopy(model), []
+    for block in model.transformer.blocks if circling else ():
+        block.attention.output.weight.detach().zero_()
+        block.feedforward.down.weight.detach().zero_()
+    decode = generate_module.decode
+
+    def counted(model: LanguageModel, new_ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
+        passes.append(new_ids.shape[1])
+        return decode(model, new_ids, cache)
+
+    monkeypatch.setattr(generate_module, "decode", counted)
+    plain = list(generate_ids(model, PROMPT, sampling, (), compute=compute))
+    without = len(passes)
+    assert list(generate_ids(model, PROMPT, sampling, (), compute=compute, draft_tokens=6)) == plain
+    assert without == 49 and max(passes[:49]) == 1
+    if circling and sampling.temperature == 0:
+        assert len(passes) - without < 49 / 2
+    stop = plain[20]
+    stopped = list(generate_ids(model, PROMPT, sampling, {stop}, compute=compute, draft_tokens=6))
+    assert stopped == plain[: plain.index(stop) + 1]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7])

@@ -64,6 +64,17 @@ def test_top_k_keeps_the_k_most_probable(k: int, expected: list[int]) -> None:
     assert kept(keep_top_k(LOGITS, k)) == expected
 
 
+def test_choosing_among_the_k_best_alone_draws_what_filtering_all_would() -> None:
+    logits = 3 * torch.randn(5000, generator=torch.Generator().manual_seed(0))
+    sampling = Sampling(top_k=40, top_p=0.9, min_p=0.02, temperature=1.5)
+    drawn = set()
+    for seed in range(200):
+        chosen = choose(logits, [], sampling, seeded_generator(seed))
+        assert chosen == draw(next_scores(logits, sampling), seeded_generator(seed))
+        drawn.add(chosen)
+    assert len(drawn) > 5
+
+
 def test_top_k_keeps_exactly_k_among_equals() -> None:
     assert len(kept(keep_top_k(torch.zeros(10), 3))) == 3
 

@@ -1,4 +1,4 @@
-"""The compiled decoding step: one token of one to four rows through a Llama-shaped model, in one function that numba compiles (extra `fast`).
+"""The compiled decoding step: 1 to 32 tokens through a Llama-shaped model, in one function that numba compiles (extra `fast`).
 
 In: a `LanguageModel` with weights in 8 or 4 bits (model/quantised.py) and a bf16 cache of keys and values. Out: logits. `step_weights.py` has the
 model in arrays (matrices stay where they are), `readable_step.py` is the step in numpy and the test of `step.py`, which is the same compiled.

@@ -1,4 +1,6 @@
-"""What `generate_ids` and the `BatchEngine` call: one step of one to four rows on a cache of torch's, by one thread or several.
+"""What `generate_ids` and the `BatchEngine` call: one step of 1 to 32 tokens on a cache of torch's, by one thread or several.
+
+The tokens are of as many texts, or some are successive ones of one text (draft tokens, prompt_lookup.py).
 
     model.decode_step = CompiledStep(StepModel.of(model), model)
     logits = model.decode_step.after_cache(next_id, cache)      # [1, V], as model.logits(model.hidden(next_id, cache=cache))
@@ -18,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from groundup.engine.compiled_step.kernels import FORM
 from groundup.engine.compiled_step.step import Shared, StepCache, step
 from groundup.engine.compiled_step.step_weights import StepModel, StepShape
 from groundup.model.cache import KVCache
@@ -30,41 +33,45 @@ Array = np.ndarray
 class CompiledStep:
     """The compiled step of one model. Copies of the model do not have it, since they may get other weights (adapters)."""
 
-    max_rows = 4
-    """Beyond, torch's products catch up."""
+    max_rows = 32
+    """With 64 torch's products in bf16 are as fast (docs/log.md)."""
 
-    def __init__(self, described: StepModel, model: LanguageModel, *, portable: bool = False) -> None:
-        """`portable`: without instructions of x86, as on other processors."""
-        self.described, self.portable = described, portable
+    def __init__(self, described: StepModel, model: LanguageModel, *, form: int = FORM) -> None:
+        """`form`: of the products (products.py), the last that the processor has."""
+        self.described, self.form = described, form
         self._embedding, self._scaled = model.transformer.embedding.weight.detach(), model.config.scaled_embedding
         self._workers = _Workers()
 
     def __deepcopy__(self, memo: Any) -> None:
         return None
 
-    def after_cache(self, ids: Tensor, cache: KVCache) -> Float[Tensor, "B V"]:
-        """Return the logits after one new token per row, ids [B, 1]; its keys and values are stored. Raises ModelError when the cache is full."""
-        rows, capacity = len(ids), cache.capacity
+    def after_cache(self, ids: Tensor, cache: KVCache) -> Float[Tensor, "R V"]:
+        """Return the logits after each new token, ids [B, T], text after text; their keys and values are stored. Raises ModelError (full cache)."""
+        texts, new = ids.shape
+        capacity = cache.capacity
         assert cache.keys.dtype == torch.bfloat16, cache.keys.dtype
-        cache.require_room(rows, 1)
-        shape, end = self.described.shape, cache.length + 1
-        places = np.arange(end)[None] + np.arange(rows)[:, None] * shape.kv_heads * capacity
-        one_layer = rows * shape.kv_heads * capacity * shape.head_width
+        cache.require_room(texts, new)
+        shape, end = self.described.shape, cache.length + new
+        places = np.arange(end)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
+        one_layer = texts * shape.kv_heads * capacity * shape.head_width
         strides = (one_layer, shape.head_width, capacity * shape.head_width)
-        lengths = np.full(rows, end, np.int64)
-        found = StepCache(_bits(cache.keys), _bits(cache.values), places, lengths, *strides)
-        logits = self._logits(ids[:, 0], found)
-        cache.advance(1)
+        lengths = np.tile(np.arange(cache.length + 1, end + 1), texts)
+        found = StepCache(_bits(cache.keys), _bits(cache.values), places.repeat(new, axis=0), lengths, *strides)
+        logits = self._logits(ids.flatten(), found)
+        cache.advance(new)
         return logits
 
     def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> Float[Tensor, "R V"]:
-        """Return the logits after one new token for each span of a paged cache, where its keys and values are stored."""
+        """Return the logits after each new token of the spans of a paged cache, where their keys and values are stored."""
         shape, size = self.described.shape, store.page_tokens
-        lengths = np.array([span.stop for span in spans], np.int64)
-        places = np.zeros((len(spans), int(lengths.max())), np.int64)
-        for row, span in zip(places, spans, strict=True):
+        lengths = np.array([end for span in spans for end in range(span.start + 1, span.stop + 1)], np.int64)
+        places = np.zeros((len(lengths), int(lengths.max())), np.int64)
+        row = 0
+        for span in spans:
             tokens = np.arange(span.stop)
-            row[: span.stop] = np.array(span.pages, np.int64)[tokens // size] * size + tokens % size
+            of_span = np.array(span.pages, np.int64)[tokens // size] * size + tokens % size
+            places[row : row + span.count, : span.stop] = of_span
+            row += span.count
         one_slot = shape.kv_heads * shape.head_width
         strides = (store.keys.shape[1] * one_slot, one_slot, shape.head_width)
         found = StepCache(_bits(store.keys), _bits(store.values), places, lengths, *strides)
@@ -77,7 +84,7 @@ class CompiledStep:
         rows = np.ascontiguousarray(hidden.float().numpy())
         cosines, sines = self.described.angles(cache.lengths - 1)
         shared = buffers(self.described.shape, len(rows))
-        rest = (self.described.shape, self.described.weights, cache, rows, cosines, sines, shared, self.portable)
+        rest = (self.described.shape, self.described.weights, cache, rows, cosines, sines, shared, self.form)
         self._workers.run(lambda thread, threads: step(thread, threads, *rest), usable_threads())
         return torch.from_numpy(shared.logits)
 

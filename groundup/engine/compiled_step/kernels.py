@@ -9,16 +9,21 @@ import numpy as np
 
 from groundup.engine.compiled_step.compiled import compiled
 from groundup.engine.compiled_step.products import (
+    AVX2,
     BLOCK,
     GROUP,
+    PORTABLE,
+    VNNI,
     add_one,
+    best_form,
     bf16_of_float,
+    dots,
     float_of_bf16,
-    has_avx2,
     int4_rows,
     int8_rows,
     power_of_two,
     read_counter,
+    weighted_sum,
     yield_core,
 )
 from groundup.engine.compiled_step.step_weights import StepShape
@@ -27,9 +32,17 @@ Array = np.ndarray
 Number = Any
 """A float32 number: `float` would be one of 64 bits."""
 F = np.float32
-int8_block = int8_rows(has_avx2())
-portable_int8_block = int8_rows(False)
-int4_block, portable_int4_block = int4_rows(has_avx2()), int4_rows(False)
+FORM = best_form()
+# Of one, two and four rows of activations. AVX2 is the last form of int8 products: LLVM takes VNNI for it by itself.
+int8_one, int8_two, int8_four = (int8_rows(min(AVX2, FORM), vectors) for vectors in (1, 2, 4))
+portable_int8_one, portable_int8_two, portable_int8_four = (int8_rows(PORTABLE, vectors) for vectors in (1, 2, 4))
+int4_one, int4_two, int4_four = (int4_rows(FORM, vectors) for vectors in (1, 2, 4))
+avx2_int4_one, avx2_int4_two, avx2_int4_four = (int4_rows(min(AVX2, FORM), vectors) for vectors in (1, 2, 4))
+portable_int4_one, portable_int4_two, portable_int4_four = (int4_rows(PORTABLE, vectors) for vectors in (1, 2, 4))
+# Attention's inner loops, 64 or 16 numbers of a head at a time.
+dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_sum(2)
+# The largest activation as an integer: 256 * 127 + 127, so that both its bytes are signed ones.
+MOST = 32639
 # Looks at the counter of a barrier before the core is given to another thread.
 SPINS = 2_000
 
@@ -83,7 +96,7 @@ def rms_norm(x: Array, weight: Array, eps: float, out: Array) -> None:
 
 @compiled
 def round_activations(x: Array, out: Array) -> Number:
-    """Round a row to int16; return the scale. As many steps as fit: at most 32767, and no sum of 127 |out| may exceed 31 bits."""
+    """Round a row to int16; return the scale. As many steps as fit: at most MOST, and no sum of 127 |out| may exceed 31 bits."""
     largest, total = F(1e-30), F(0.0)
     for i in range(x.shape[0]):
         size = abs(x[i])
@@ -95,7 +108,7 @@ def round_activations(x: Array, out: Array) -> Number:
         out[:] = 0
         return F(np.nan)
     room = F(2**31 - 1) / F(127) - F(x.shape[0])  # half a step for each number may be added by rounding
-    inverse = min(F(32767) / largest, room / max(total * F(1.001), F(1e-30)))
+    inverse = min(F(MOST) / largest, room / max(total * F(1.001), F(1e-30)))
     for i in range(x.shape[0]):
         out[i] = np.int16(np.rint(x[i] * inverse))
     return F(1.0) / inverse
@@ -108,57 +121,112 @@ def first_of(parts: int, thread: int, threads: int) -> int:
 
 
 @compiled
+def split_bytes(x: Array, out: Array) -> None:
+    """Integers [C] in bytes [C / GROUP, 2, GROUP], x = 256 out[:, 0] + out[:, 1]."""
+    for group in range(out.shape[0]):
+        for c in range(GROUP):
+            number = np.int32(x[group * GROUP + c])
+            low = np.int8(number)
+            out[group, 0, c], out[group, 1, c] = np.int8((number - low) >> 8), low
+
+
+@compiled
+def rows_together(rows: int) -> int:
+    """How many of so many rows the next product takes: 4, 2 or 1."""
+    return 4 if rows >= 4 else 2 if rows >= 2 else 1
+
+
+@compiled
 def product_int4(
-    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, portable: bool
+    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, form: int
 ) -> None:
     """The same for a matrix in 4 bits."""
     numbers, rows, columns, bias_start, pairs = matrix[0], matrix[1], matrix[2], matrix[4], matrix[5]
-    groups, blocks, sums = columns // GROUP, rows // BLOCK, np.empty(BLOCK, np.float32)
-    group_sums = np.zeros((x.shape[0], groups, 2, 8), np.float32)
-    for r in range(x.shape[0]):
+    groups, blocks, sums, count = columns // GROUP, rows // BLOCK, np.empty((4, BLOCK), np.float32), x.shape[0]
+    totals, split = np.empty((count, groups), np.float32), np.empty((count, groups, 2, GROUP), np.int8)
+    for r in range(count):
         for group in range(groups):
             total = np.int32(0)
             for c in range(group * GROUP, group * GROUP + GROUP):
                 total += x[r, c]
-            group_sums[r, group, 0, 0], group_sums[r, group, 1, 0] = F(-8 * total), F(total)
+            totals[r, group] = F(total)
+        if form == VNNI:
+            split_bytes(x[r], split[r])
+    first, distance, place = np.uint64(x.ctypes.data), np.uint64(x.strides[0]), sums.ctypes.data
+    if form == VNNI:
+        first, distance = np.uint64(split.ctypes.data), np.uint64(split.strides[0])
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
-        start = block * BLOCK
+        start, r = block * BLOCK, 0
         weights, scaling = np.uint64(numbers + start * columns // 2), np.uint64(pairs + start * groups * 4)
-        for r in range(x.shape[0]):
-            row, totals = x[r].ctypes.data, group_sums[r].ctypes.data
-            if portable:
-                portable_int4_block(weights, scaling, row, totals, groups, sums.ctypes.data)
+        while r < count:
+            take, row, sums_of = rows_together(count - r), first + np.uint64(r) * distance, totals[r].ctypes.data
+            if form == VNNI:
+                if take == 4:
+                    int4_four(weights, scaling, row, distance, sums_of, groups, place)
+                elif take == 2:
+                    int4_two(weights, scaling, row, distance, sums_of, groups, place)
+                else:
+                    int4_one(weights, scaling, row, distance, sums_of, groups, place)
+            elif form == AVX2:
+                if take == 4:
+                    avx2_int4_four(weights, scaling, row, distance, sums_of, groups, place)
+                elif take == 2:
+                    avx2_int4_two(weights, scaling, row, distance, sums_of, groups, place)
+                else:
+                    avx2_int4_one(weights, scaling, row, distance, sums_of, groups, place)
             else:
-                int4_block(weights, scaling, row, totals, groups, sums.ctypes.data)
-            for k in range(BLOCK):
-                out[r, start + k] = sums[k] * x_scales[r]
-            if bias_start >= 0:
+                if take == 4:
+                    portable_int4_four(weights, scaling, row, distance, sums_of, groups, place)
+                elif take == 2:
+                    portable_int4_two(weights, scaling, row, distance, sums_of, groups, place)
+                else:
+                    portable_int4_one(weights, scaling, row, distance, sums_of, groups, place)
+            for each in range(take):
                 for k in range(BLOCK):
-                    out[r, start + k] += scales[bias_start + k + start]
+                    out[r + each, start + k] = sums[each, k] * x_scales[r + each]
+                if bias_start >= 0:
+                    for k in range(BLOCK):
+                        out[r + each, start + k] += scales[bias_start + start + k]
+            r += take
 
 
 @compiled
 def product(
-    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, portable: bool
+    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, form: int
 ) -> None:
     """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o. A block is read from memory once for all rows r."""
     if matrix[5]:
-        product_int4(matrix, scales, x, x_scales, thread, threads, out, portable)
+        product_int4(matrix, scales, x, x_scales, thread, threads, out, form)
         return
     numbers, rows, columns, scale_start, bias_start = matrix[0], matrix[1], matrix[2], matrix[3], matrix[4]
-    blocks, sums = rows // BLOCK, np.empty(BLOCK, np.int32)
+    blocks, sums, distance, count = rows // BLOCK, np.empty((4, BLOCK), np.int32), np.uint64(x.strides[0]), x.shape[0]
+    place = sums.ctypes.data
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
-        start, weights = block * BLOCK, np.uint64(numbers + block * BLOCK * columns)
-        for r in range(x.shape[0]):
-            if portable:
-                portable_int8_block(weights, columns, x[r].ctypes.data, columns, sums.ctypes.data)
+        start, weights, r = block * BLOCK, np.uint64(numbers + block * BLOCK * columns), 0
+        while r < count:
+            take, row = rows_together(count - r), x[r].ctypes.data
+            if form == PORTABLE:
+                if take == 4:
+                    portable_int8_four(weights, columns, row, distance, columns, place)
+                elif take == 2:
+                    portable_int8_two(weights, columns, row, distance, columns, place)
+                else:
+                    portable_int8_one(weights, columns, row, distance, columns, place)
             else:
-                int8_block(weights, columns, x[r].ctypes.data, columns, sums.ctypes.data)
-            for k in range(BLOCK):
-                out[r, start + k] = F(sums[k]) * (scales[scale_start + start + k] * x_scales[r])
-            if bias_start >= 0:
+                if take == 4:
+                    int8_four(weights, columns, row, distance, columns, place)
+                elif take == 2:
+                    int8_two(weights, columns, row, distance, columns, place)
+                else:
+                    int8_one(weights, columns, row, distance, columns, place)
+            for each in range(take):
                 for k in range(BLOCK):
-                    out[r, start + k] += scales[bias_start + start + k]
+                    scale = scales[scale_start + start + k] * x_scales[r + each]
+                    out[r + each, start + k] = F(sums[each, k]) * scale
+                if bias_start >= 0:
+                    for k in range(BLOCK):
+                        out[r + each, start + k] += scales[bias_start + start + k]
+            r += take
 
 
 @compiled
@@ -180,32 +248,45 @@ def keep(numbers: Array, cache: Array, start: int) -> None:
 
 @compiled
 def attend(
-    queries: Array, keys: Array, values: Array, starts: Array, shape: StepShape, scores: Array, out: Array
+    query: Array, keys: Array, values: Array, starts: Array, shape: StepShape, scores: Array, out: Array
 ) -> None:
-    """Let the queries [H/K, D] of one key/value head attend to the stored tokens, whose keys and values begin at `starts` [S]."""
-    heads, width, row = queries.shape[0], queries.shape[1], np.empty(queries.shape[1], np.float32)
-    factor, cap = F(shape.score_factor), F(shape.score_softcap)
-    for t in range(starts.shape[0]):
-        for d in range(width):
-            row[d] = float_of_bf16(keys[starts[t] + d])
-        for h in range(heads):
-            dot = F(0.0)
-            for d in range(width):
-                dot += queries[h, d] * row[d]
-            scores[h, t] = dot * factor
-            if cap > 0:
-                scores[h, t] = cap * hyperbolic_tangent(dot * factor / cap)
-    for h in range(heads):
-        softmax(scores[h, : starts.shape[0]])
-        for d in range(width):
-            out[h, d] = F(0.0)
-    for t in range(starts.shape[0]):
-        for d in range(width):
-            row[d] = float_of_bf16(values[starts[t] + d])
-        for h in range(heads):
-            share = scores[h, t]
-            for d in range(width):
-                out[h, d] += share * row[d]
+    """Let the query [D] of one head attend to the stored tokens, whose keys and values begin at `starts` [S]; `scores` [S] is room for them."""
+    count, width = starts.shape[0], query.shape[0]
+    factor, cap, places, room = F(shape.score_factor), F(shape.score_softcap), starts.ctypes.data, scores.ctypes.data
+    scores[:count] = F(0.0)
+    d = 0
+    while d < width:
+        head, part = keys.ctypes.data + 2 * d, query.ctypes.data + 4 * d
+        if d + 64 <= width:
+            dots_64(head, places, part, count, room)
+            d += 64
+        elif d + 16 <= width:
+            dots_16(head, places, part, count, room)
+            d += 16
+        else:
+            for t in range(count):
+                scores[t] += query[d] * float_of_bf16(keys[starts[t] + d])
+            d += 1
+    for t in range(count):
+        scores[t] *= factor
+    if cap > 0:
+        for t in range(count):
+            scores[t] = cap * hyperbolic_tangent(scores[t] / cap)
+    softmax(scores[:count])
+    d = 0
+    while d < width:
+        head, part = values.ctypes.data + 2 * d, out.ctypes.data + 4 * d
+        if d + 64 <= width:
+            mix_64(head, places, room, count, part)
+            d += 64
+        elif d + 16 <= width:
+            mix_16(head, places, room, count, part)
+            d += 16
+        else:
+            out[d] = F(0.0)
+            for t in range(count):
+                out[d] += scores[t] * float_of_bf16(values[starts[t] + d])
+            d += 1
 
 
 @compiled
@@ -239,10 +320,3 @@ def soften(logits: Array, cap: float) -> None:
     """logits = cap tanh(logits / cap), in place."""
     for i in range(logits.shape[0]):
         logits[i] = F(cap) * hyperbolic_tangent(logits[i] / F(cap))
-
-
-@compiled
-def norm_heads(numbers: Array, weights: Array, head: int, shape: StepShape) -> None:
-    """Normalise queries or keys of one row in place, head `head` by itself."""
-    part = slice(head * shape.head_width, (head + 1) * shape.head_width)
-    rms_norm(numbers[part], weights[part], shape.norm_eps, numbers[part])

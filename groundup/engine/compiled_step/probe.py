@@ -26,7 +26,7 @@ def has_compiler() -> bool:
 
 
 def decodes_with(model: LanguageModel) -> str:
-    """Return what computes a model's next token when few answers run: "compiled step" or "torch"."""
+    """Return what computes a model's next token when at most 32 answers run: "compiled step" or "torch"."""
     return "torch" if model.decode_step is None else "compiled step"
 
 
@@ -34,7 +34,7 @@ def expected_note(precision: str) -> str:
     """Return what will compute single tokens in this precision, before a model is open; "" where there is nothing to say."""
     if precision not in ("int8", "int4", "auto"):
         return ""
-    return f"In int8 and int4 the compiled step decodes up to four answers at a time{'' if has_compiler() else f', but {WITHOUT_NUMBA}'}."
+    return f"In int8 and int4 the compiled step decodes up to 32 answers at a time{'' if has_compiler() else f', but {WITHOUT_NUMBA}'}."
 
 
 def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
@@ -56,7 +56,7 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
     if not error_share <= MAX_ERROR:
         return f"Decoding through torch: the compiled step is wrong on this processor (by {error_share:.2g})."
     model.decode_step = CompiledStep(described, model)
-    return "Decoding with the compiled step, one to four answers at a time."
+    return "Decoding with the compiled step, up to 32 answers at a time."
 
 
 def probe_error() -> float:

@@ -1,8 +1,14 @@
-"""Dot products of `BLOCK` rows of int8 or int4 weights with an int16 vector, in LLVM's instructions: numba can't write the widening product.
+"""Dot products of `BLOCK` rows of int8 or int4 weights with 1, 2 or 4 int16 vectors, in LLVM's instructions: numba has no widening product.
 
-Weights are read row by row as torch stores them, BLOCK rows side by side, LANES columns per instruction: `vpmaddwd` on x86 (`vpdpwssd` where there is
-VNNI), and what LLVM finds for the portable form elsewhere. The next block is requested from memory while this one is multiplied. All arguments are
-addresses and counts; `kernels.py` knows what lies there. Also here: bf16 numbers to float32 and back, and the atomic counter of a barrier.
+Weights are read row by row as torch stores them, BLOCK rows side by side. A product has up to three forms, of which `kernels.py` takes the last that
+the processor has; all can be tested on x86:
+
+    PORTABLE    what LLVM finds for it (on Arm `smull` and `addp`)
+    AVX2        `vpmaddwd`, pairs of 16-bit numbers (LLVM makes it `vpdpwssd` where there is VNNI)
+    VNNI        of 4-bit weights `vpdpbusd`, fours of bytes: activations are given as x = 256 high + low
+
+The next block is requested from memory while this one is multiplied. All arguments are addresses and counts; `kernels.py` knows what lies there. Also
+here: the inner loops of attention on bf16 keys and values, bf16 numbers to float32 and back, and the atomic counter of a barrier.
 """
 
 import os
@@ -12,17 +18,30 @@ from typing import Any
 import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 BLOCK, LANES, GROUP = 8, 16, 32
+PORTABLE, AVX2, VNNI = 0, 1, 2
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
 Value = Any
 
 
-def has_avx2() -> bool:
-    """Whether this processor has the x86 product that is named here; elsewhere LLVM finds its own."""
-    return bool(llvmlite.binding.get_host_cpu_features().get("avx2", False))
+def features() -> set[str]:
+    """Return the names of the processor's instruction sets, or of those that numba was told to use (NUMBA_CPU_FEATURES)."""
+    given = numba_config.CPU_FEATURES
+    if given is None:
+        return {name for name, has in llvmlite.binding.get_host_cpu_features().items() if has}
+    return {each[1:] for each in given.split(",") if each.startswith("+")}
+
+
+def best_form() -> int:
+    """Return the last form that this processor has."""
+    found = features()
+    if {"avx512vnni", "avx512vl"} <= found or "avxvnni" in found:
+        return VNNI
+    return AVX2 if "avx2" in found else PORTABLE
 
 
 def vector(kind: ir.Type, lanes: int) -> ir.Type:
@@ -73,9 +92,9 @@ def prefetch(b: ir.IRBuilder, base: Value, offset: Value) -> None:
     call(b, "llvm.prefetch.p0", ir.VoidType(), address(b, base, offset, INT8), INT32(0), INT32(3), INT32(1))
 
 
-def pair_sums(b: ir.IRBuilder, left: Value, right: Value, *, avx2: bool) -> Value:
+def pair_sums(b: ir.IRBuilder, left: Value, right: Value, form: int) -> Value:
     """Products of 16 pairs of 16-bit numbers, neighbours added: 8 sums of 32 bits."""
-    if avx2:
+    if form >= AVX2:
         return call(b, "llvm.x86.avx2.pmadd.wd", vector(INT32, 8), left, right)
     products = b.mul(b.sext(left, vector(INT32, 16)), b.sext(right, vector(INT32, 16)))
     even, odd = (lanes_of(b, products, products, list(range(first, 16, 2))) for first in (0, 1))
@@ -97,78 +116,223 @@ def multiply_add(b: ir.IRBuilder, left: Value, right: Value, total: Value) -> Va
     return b.fadd(b.fmul(left, right, flags=("contract",)), total, flags=("contract",))
 
 
-def accumulators(b: ir.IRBuilder, kind: ir.Type) -> list[Value]:
-    """A variable of 8 lanes for each row of the block, zero."""
-    return [cgutils.alloca_once_value(b, filled(kind, 8, 0)) for _ in range(BLOCK)]
+def accumulators(b: ir.IRBuilder, kind: ir.Type, count: int) -> list[Value]:
+    """So many variables of 8 lanes, zero."""
+    return [cgutils.alloca_once_value(b, filled(kind, 8, 0)) for _ in range(count)]
 
 
-def int8_rows(avx2: bool) -> Any:
-    """Return `f(weights, row_bytes, x, columns, out)`: out[8] int32 = 8 rows of weights (int8) times x (int16); columns a multiple of 16."""
+def int8_rows(form: int, vectors: int) -> Any:
+    """Return `f(weights, row_bytes, x, x_bytes, columns, out)`: out[vectors, 8] int32 = 8 rows of weights (int8) times vectors x (int16).
+
+    Columns are a multiple of 16, and x_bytes is the distance of two vectors. A weight is read and widened once for all vectors.
+    """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        weights, row_bytes, x, columns, out = arguments
-        sums, block_bytes = accumulators(b, INT32), b.mul(row_bytes, INT64(BLOCK))
-        with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
-            ahead = b.add(block_bytes, b.mul(loop.index, INT64(BLOCK * LANES)))
-            prefetch(b, weights, ahead)
-            prefetch(b, weights, b.add(ahead, INT64(64)))
-            column = b.mul(loop.index, INT64(LANES))
-            activations = load(b, x, b.mul(column, INT64(2)), vector(INT16, LANES))
-            for row in range(BLOCK):
-                start = b.add(column, b.mul(row_bytes, INT64(row)))
-                wide = b.sext(load(b, weights, start, vector(INT8, LANES)), vector(INT16, LANES))
-                b.store(b.add(b.load(sums[row]), pair_sums(b, wide, activations, avx2=avx2)), sums[row])
-        store(b, lane_totals(b, [b.load(each) for each in sums], b.add), out)
+        weights, row_bytes, x, x_bytes, columns, out = arguments
+        block_bytes, rows = b.mul(row_bytes, INT64(BLOCK)), rows_at_once(vectors)
+        for first in range(0, BLOCK, rows):
+            sums = accumulators(b, INT32, vectors * rows)
+            with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
+                done = b.add(block_bytes, b.mul(columns, INT64(first)))
+                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * LANES))), rows * LANES)
+                column = b.mul(loop.index, INT64(LANES))
+                places = [b.add(b.mul(column, INT64(2)), b.mul(x_bytes, INT64(v))) for v in range(vectors)]
+                activations = [load(b, x, place, vector(INT16, LANES)) for place in places]
+                for row in range(rows):
+                    start = b.add(column, b.mul(row_bytes, INT64(first + row)))
+                    wide = b.sext(load(b, weights, start, vector(INT8, LANES)), vector(INT16, LANES))
+                    for v in range(vectors):
+                        total = sums[v * rows + row]
+                        b.store(b.add(b.load(total), pair_sums(b, wide, activations[v], form)), total)
+            store_totals(b, sums, rows, b.add, out, first)
         return cg.get_dummy_value()
 
-    def int8_block(typing: Any, weights: Any, row_bytes: Any, x: Any, columns: Any, out: Any) -> Any:
-        return types.void(*[types.uintp] * 5), build
+    def int8_block(typing: Any, weights: Any, row_bytes: Any, x: Any, x_bytes: Any, columns: Any, out: Any) -> Any:
+        return types.void(*[types.uintp] * 6), build
 
     return intrinsic(int8_block)
 
 
-def scale_and_offset(b: ir.IRBuilder, pair: Value) -> tuple[Value, Value]:
-    """Two bf16 numbers side by side, each in float32 in 8 lanes."""
-    both = repeated(b, pair, 8)
-    scale, offset = b.shl(both, filled(INT32, 8, 16)), b.and_(both, filled(INT32, 8, -65536))
-    return b.bitcast(scale, vector(FLOAT, 8)), b.bitcast(offset, vector(FLOAT, 8))
+def rows_at_once(vectors: int) -> int:
+    """Rows of a block that are multiplied in one loop: their sums stay in registers."""
+    return BLOCK if vectors <= 2 else BLOCK // 2
 
 
-def int4_rows(avx2: bool) -> Any:
-    """Return `f(weights, pairs, x, group_sums, groups, out)`: out[8] float32 = 8 rows of weights (int4) times x (int16).
+def store_totals(
+    b: ir.IRBuilder, sums: list[Value], rows: int, add: Callable[[Value, Value], Value], out: Value, first: int
+) -> None:
+    """Store the totals of the sums [vectors, rows] in out[vectors, BLOCK], from row `first` on; rows is 8, or 4 where vectors are even."""
+    for start in range(0, len(sums), 8):
+        totals = lane_totals(b, [b.load(each) for each in sums[start : start + 8]], add)
+        for part in range(0, 8, rows):
+            place = (start + part) // rows * BLOCK + first
+            store(b, lanes_of(b, totals, totals, list(range(part, part + rows))), b.add(out, INT64(4 * place)))
 
-    A group is 16 bytes, column j in the low half of byte j, column 16 + j in the high half; `pairs` has bf16 scale and offset of each group.
-    `group_sums` [groups, 2, 8] float32 holds, in the first of 8 lanes, -8 times and once the sum of a group's activations.
+
+def request(b: ir.IRBuilder, base: Value, offset: Value, count: int) -> None:
+    """Request so many bytes from memory, a multiple of 64."""
+    for line in range(0, count, 64):
+        prefetch(b, base, b.add(offset, INT64(line)))
+
+
+def scales_of(b: ir.IRBuilder, pairs: Value) -> Value:
+    """The scales of pairs of bf16 scale and offset (int32 each), in float32."""
+    shift = filled(INT32, pairs.type.count, 16)
+    return b.bitcast(b.shl(pairs, shift), vector(FLOAT, pairs.type.count))
+
+
+def offsets_of(b: ir.IRBuilder, pairs: Value) -> Value:
+    """Their offsets."""
+    return b.bitcast(b.and_(pairs, filled(INT32, pairs.type.count, -65536)), vector(FLOAT, pairs.type.count))
+
+
+def int4_rows(form: int, vectors: int) -> Any:
+    """Return `f(weights, pairs, x, x_bytes, totals, groups, out)`: out[vectors, 8] float32 = 8 rows of weights (int4) times vectors x.
+
+    A group of 32 columns is 16 bytes, column j in the low half of byte j, column 16 + j in the high half; `pairs` has bf16 scale and offset of each
+    group, and there is an even number of them. Vectors x are int16, in the form VNNI int8 [groups, high and low, 32]; totals [vectors, groups]
+    (float32) are the sums of their groups. With q in 0 .. 15 a group's product is s sum(q x) + (z - 8 s) sum(x).
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        weights, pairs, x, group_sums, groups, out = arguments
-        sums, low = accumulators(b, FLOAT), filled(INT8, LANES, 15)
-        block_bytes = b.mul(groups, INT64(BLOCK * 16))
-        with cgutils.for_range(b, groups) as loop:
-            ahead = b.add(block_bytes, b.mul(loop.index, INT64(BLOCK * 16)))
-            prefetch(b, weights, ahead)
-            prefetch(b, weights, b.add(ahead, INT64(64)))
-            places = [b.add(b.mul(loop.index, INT64(64)), INT64(32 * half)) for half in (0, 1)]
-            activations = [load(b, x, place, vector(INT16, LANES)) for place in places]
-            shifted, plain = (load(b, group_sums, place, vector(FLOAT, 8)) for place in places)
-            for row in range(BLOCK):
-                group = b.add(loop.index, b.mul(groups, INT64(row)))
-                nibbles = load(b, weights, b.mul(group, INT64(16)), vector(INT8, LANES))
-                halves = (b.and_(nibbles, low), b.lshr(nibbles, filled(INT8, LANES, 4)))
-                wide = [b.zext(half, vector(INT16, LANES)) for half in halves]
-                sums_of_16 = [pair_sums(b, *each, avx2=avx2) for each in zip(wide, activations, strict=True)]
-                dots = b.fadd(b.sitofp(b.add(*sums_of_16), vector(FLOAT, 8)), shifted, flags=("contract",))
-                scale, offset = scale_and_offset(b, load(b, pairs, b.mul(group, INT64(4)), INT32))
-                total = multiply_add(b, offset, plain, b.load(sums[row]))
-                b.store(multiply_add(b, scale, dots, total), sums[row])
-        store(b, lane_totals(b, [b.load(each) for each in sums], b.fadd), out)
+        weights, pairs, x, x_bytes, totals, groups, out = arguments
+        block_bytes, rows = b.mul(groups, INT64(BLOCK * 16)), rows_at_once(vectors)
+        kind = vector(INT8, 32) if form == VNNI else vector(INT16, LANES)
+        for first in range(0, BLOCK, rows):
+            sums = accumulators(b, FLOAT, vectors * rows)
+            own_pairs = b.add(pairs, b.mul(groups, INT64(4 * first)))
+            with cgutils.for_range(b, groups) as loop:
+                done = b.add(block_bytes, b.mul(groups, INT64(16 * first)))
+                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * 16))), rows * 16)
+                start = b.mul(loop.index, INT64(64))
+                places = [b.add(start, b.mul(x_bytes, INT64(v))) for v in range(vectors)]
+                activations = [[load(b, x, b.add(place, INT64(half)), kind) for half in (0, 32)] for place in places]
+                for row in range(rows):
+                    group = b.add(loop.index, b.mul(groups, INT64(first + row)))
+                    numbers = unpacked(b, load(b, weights, b.mul(group, INT64(16)), vector(INT8, LANES)), form)
+                    scale = scales_of(b, repeated(b, load(b, pairs, b.mul(group, INT64(4)), INT32), 8))
+                    for v in range(vectors):
+                        total = sums[v * rows + row]
+                        dots = b.sitofp(group_sums(b, numbers, activations[v], form), vector(FLOAT, 8))
+                        b.store(multiply_add(b, scale, dots, b.load(total)), total)
+            add_offsets(b, sums, own_pairs, totals, groups, rows)
+            store_totals(b, sums, rows, b.fadd, out, first)
         return cg.get_dummy_value()
 
-    def int4_block(typing: Any, weights: Any, pairs: Any, x: Any, group_sums: Any, groups: Any, out: Any) -> Any:
-        return types.void(*[types.uintp] * 6), build
+    def int4_block(
+        typing: Any, weights: Any, pairs: Any, x: Any, x_bytes: Any, totals: Any, groups: Any, out: Any
+    ) -> Any:
+        return types.void(*[types.uintp] * 7), build
 
     return intrinsic(int4_block)
+
+
+def add_offsets(b: ir.IRBuilder, sums: list[Value], pairs: Value, totals: Value, groups: Value, rows: int) -> None:
+    """Add (offset - 8 scale) total of all groups to the sums [vectors, rows]: eight groups at a time, then two."""
+    eights = b.udiv(groups, INT64(8))
+    twos = b.udiv(b.urem(groups, INT64(8)), INT64(2))
+    for lanes, begin, steps in ((8, INT64(0), eights), (2, b.mul(eights, INT64(8)), twos)):
+        with cgutils.for_range(b, steps) as loop:
+            place = b.mul(b.add(begin, b.mul(loop.index, INT64(lanes))), INT64(4))
+            row_bytes = b.mul(groups, INT64(4))
+            vectors = range(len(sums) // rows)
+            starts = [b.add(place, b.mul(row_bytes, INT64(v))) for v in vectors]
+            of_vectors = [widened(b, load(b, totals, start, vector(FLOAT, lanes))) for start in starts]
+            for row in range(rows):
+                pair = widened(b, load(b, pairs, b.add(place, b.mul(row_bytes, INT64(row))), vector(INT32, lanes)))
+                factor = multiply_add(b, scales_of(b, pair), filled(FLOAT, 8, -8), offsets_of(b, pair))
+                for v in vectors:
+                    total = sums[v * rows + row]
+                    b.store(multiply_add(b, factor, of_vectors[v], b.load(total)), total)
+
+
+def widened(b: ir.IRBuilder, part: Value) -> Value:
+    """A vector of two lanes with zeros behind it, eight in all; one of eight as it is."""
+    if part.type.count == 8:
+        return part
+    return lanes_of(b, part, ir.Constant(part.type, [0, 0]), [0, 1, 2, 2, 2, 2, 2, 2])
+
+
+def unpacked(b: ir.IRBuilder, nibbles: Value, form: int) -> list[Value]:
+    """The 32 numbers of a group, 0 to 15: as 32 bytes in the form VNNI, else as twice 16 numbers of 16 bits."""
+    low, high = b.and_(nibbles, filled(INT8, LANES, 15)), b.lshr(nibbles, filled(INT8, LANES, 4))
+    if form < VNNI:
+        return [b.zext(half, vector(INT16, LANES)) for half in (low, high)]
+    twice = b.bitcast(lanes_of(b, nibbles, nibbles, [*range(16), *range(16)]), vector(INT32, 8))
+    shifted = b.lshr(twice, ir.Constant(vector(INT32, 8), [0] * 4 + [4] * 4))
+    return [b.and_(b.bitcast(shifted, vector(INT8, 32)), filled(INT8, 32, 15))]
+
+
+def group_sums(b: ir.IRBuilder, numbers: list[Value], activations: list[Value], form: int) -> Value:
+    """Sums of a group's 32 products in 8 lanes of 32 bits."""
+    if form < VNNI:
+        return b.add(*(pair_sums(b, *each, form) for each in zip(numbers, activations, strict=True)))
+    high = dot_of_bytes(b, filled(INT32, 8, 0), numbers[0], activations[0])
+    return dot_of_bytes(b, b.shl(high, filled(INT32, 8, 8)), numbers[0], activations[1])
+
+
+def dot_of_bytes(b: ir.IRBuilder, total: Value, unsigned: Value, signed: Value) -> Value:
+    """total + the sums of four products of bytes each, in 8 lanes."""
+    left, right = (b.bitcast(each, vector(INT32, 8)) for each in (unsigned, signed))
+    return call(b, "llvm.x86.avx512.vpdpbusd.256", vector(INT32, 8), total, left, right)
+
+
+def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:
+    """The sum of the lanes of a vector of 1, 2, 4 or 8 numbers: halves are added to one another."""
+    while lanes.type.count > 1:
+        half = lanes.type.count // 2
+        lanes = b.fadd(*(lanes_of(b, lanes, lanes, list(range(first, first + half))) for first in (0, half)))
+    return b.extract_element(lanes, INT32(0))
+
+
+def floats_of_bf16(b: ir.IRBuilder, bits: Value) -> Value:
+    """A vector of bf16 numbers, given as int16, in float32."""
+    lanes = bits.type.count
+    return b.bitcast(b.shl(b.zext(bits, vector(INT32, lanes)), filled(INT32, lanes, 16)), vector(FLOAT, lanes))
+
+
+def dots(eights: int) -> Any:
+    """Return `f(stored, starts, numbers, count, sums)`: sums[t] += the dot product of 8 `eights` float32 numbers and the bf16 ones at `starts[t]`."""
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        stored, starts, numbers, count, sums = arguments
+        left = [load(b, numbers, INT64(32 * place), vector(FLOAT, 8)) for place in range(eights)]
+        with cgutils.for_range(b, count) as loop:
+            start = b.mul(load(b, starts, b.mul(loop.index, INT64(8)), INT64), INT64(2))
+            total: Value = filled(FLOAT, 8, 0)
+            for place in range(eights):
+                right = load(b, stored, b.add(start, INT64(16 * place)), vector(INT16, 8))
+                total = multiply_add(b, left[place], floats_of_bf16(b, right), total)
+            old = load(b, sums, b.mul(loop.index, INT64(4)), FLOAT)
+            b.store(b.fadd(old, lane_sum(b, total)), address(b, sums, b.mul(loop.index, INT64(4)), FLOAT), align=4)
+        return cg.get_dummy_value()
+
+    def summed(typing: Any, stored: Any, starts: Any, numbers: Any, count: Any, sums: Any) -> Any:
+        return types.void(*[types.uintp] * 5), build
+
+    return intrinsic(summed)
+
+
+def weighted_sum(eights: int) -> Any:
+    """Return `f(stored, starts, shares, count, out)`: out[8 eights] float32 = sum over t of shares[t] times bf16 numbers at `starts[t]` (int64)."""
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        stored, starts, shares, count, out = arguments
+        sums = accumulators(b, FLOAT, eights)
+        with cgutils.for_range(b, count) as loop:
+            start = b.mul(load(b, starts, b.mul(loop.index, INT64(8)), INT64), INT64(2))
+            share = repeated(b, load(b, shares, b.mul(loop.index, INT64(4)), FLOAT), 8)
+            for place, total in enumerate(sums):
+                part = load(b, stored, b.add(start, INT64(16 * place)), vector(INT16, 8))
+                b.store(multiply_add(b, share, floats_of_bf16(b, part), b.load(total)), total)
+        for place, total in enumerate(sums):
+            store(b, b.load(total), b.add(out, INT64(32 * place)))
+        return cg.get_dummy_value()
+
+    def summed(typing: Any, stored: Any, starts: Any, shares: Any, count: Any, out: Any) -> Any:
+        return types.void(*[types.uintp] * 5), build
+
+    return intrinsic(summed)
 
 
 @intrinsic

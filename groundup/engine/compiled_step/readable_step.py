@@ -13,10 +13,10 @@ Array = np.ndarray
 
 
 def round_activations(x: Array) -> tuple[Array, np.float32]:
-    """Return integers and their scale: x = scale * integers. At most 32767, and no sum of 127 |integers| may exceed 31 bits."""
+    """Return integers and their scale: x = scale * integers. At most 32639, and no sum of 127 |integers| may exceed 31 bits."""
     room = np.float32(2**31 - 1) / np.float32(127) - np.float32(len(x))
     total = max(np.abs(x).sum(dtype=np.float32) * np.float32(1.001), np.float32(1e-30))
-    inverse = min(np.float32(32767) / max(np.abs(x).max(), np.float32(1e-30)), room / total)
+    inverse = min(np.float32(32639) / max(np.abs(x).max(), np.float32(1e-30)), room / total)
     return np.rint(x * inverse).astype(np.int64), np.float32(1) / inverse
 
 

@@ -14,7 +14,6 @@ from groundup.engine.compiled_step.kernels import (
     first_of,
     gate,
     keep,
-    norm_heads,
     product,
     rms_norm,
     rotate,
@@ -69,14 +68,16 @@ def step(
     cosines: Array,
     sines: Array,
     shared: Shared,
-    portable: bool,
+    form: int,
 ) -> None:
-    """Compute the logits of one new token for each of R rows, from their embeddings `hidden` [R, C], and store its keys and values."""
+    """Compute the logits of one new token for each of R rows, from their embeddings `hidden` [R, C], and store its keys and values.
+
+    Rows may be successive tokens of one text: each attends to the keys up to its own.
+    """
     rows, widest = hidden.shape[0], max(shape.width, shape.heads * shape.head_width, shape.feedforward_width)
     x, normed, x_scales = hidden.copy(), np.empty((rows, shape.width), np.float32), np.empty(rows, np.float32)
     rounded_memory = np.empty(rows * widest, np.int16)
-    scores = np.empty((shape.heads // shape.kv_heads, cache.slots.shape[1]), np.float32)
-    starts = np.empty(cache.slots.shape[1], np.int64)
+    scores, starts = np.empty(cache.slots.shape[1], np.float32), np.empty(cache.slots.shape[1], np.int64)
     rounded = rounded_memory[: rows * shape.width].reshape(rows, shape.width)
     mixed_rounded = rounded_memory[: rows * shape.heads * shape.head_width].reshape(
         rows, shape.heads * shape.head_width
@@ -85,9 +86,9 @@ def step(
     for layer in range(shape.layers):
         matrices, norms = weights.matrices[7 * layer : 7 * layer + 7], weights.norms[layer]
         round_rows(x, norms[0], shape, shape.norms_before, normed, rounded, x_scales)
-        product(matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries, portable)
-        product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys, portable)
-        product(matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values, portable)
+        product(matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries, form)
+        product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys, form)
+        product(matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values, form)
         barrier(threads, shared.counter)
         if shape.query_key_norm == 2:
             for r in range(thread, rows, threads):
@@ -95,19 +96,23 @@ def step(
                 rms_norm(shared.keys[r], weights.key_norms[layer], shape.norm_eps, shared.keys[r])
             barrier(threads, shared.counter)
         for unit in range(thread, rows * shape.kv_heads, threads):
+            store_key_value(
+                layer, unit // shape.kv_heads, unit % shape.kv_heads, shape, weights, cache, cosines, sines, shared
+            )
+        barrier(threads, shared.counter)  # rows of one text attend to one another's keys
+        for unit in range(thread, rows * shape.heads, threads):
             attention(
-                layer, unit // shape.kv_heads, unit % shape.kv_heads,
-                shape, weights, cache, cosines, sines, shared, starts, scores,
+                layer, unit // shape.heads, unit % shape.heads, shape, weights, cache, cosines, sines, shared, starts, scores
             )  # fmt: skip
         barrier(threads, shared.counter)
         for r in range(rows):
             x_scales[r] = round_activations(shared.mixed[r], mixed_rounded[r])
-        product(matrices[3], weights.scales, mixed_rounded, x_scales, thread, threads, shared.added, portable)
+        product(matrices[3], weights.scales, mixed_rounded, x_scales, thread, threads, shared.added, form)
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[1], shape, normed)
         round_rows(x, norms[2], shape, shape.norms_before, normed, rounded, x_scales)
-        product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates, portable)
-        product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups, portable)
+        product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates, form)
+        product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups, form)
         blocks = shape.feedforward_width // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
         for r in range(rows):
@@ -115,13 +120,11 @@ def step(
         barrier(threads, shared.counter)
         for r in range(rows):
             x_scales[r] = round_activations(shared.gates[r], inner_rounded[r])
-        product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added, portable)
+        product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added, form)
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[3], shape, normed)
     round_rows(x, weights.final_norm, shape, 1, normed, rounded, x_scales)
-    product(
-        weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits, portable
-    )
+    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits, form)
     if shape.logit_softcap > 0:
         blocks = shape.vocab_size // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
@@ -157,6 +160,32 @@ def add_rows(x: Array, added: Array, weight: Array, shape: StepShape, normed: Ar
 
 
 @compiled
+def store_key_value(
+    layer: int,
+    r: int,
+    head: int,
+    shape: StepShape,
+    weights: StepWeights,
+    cache: StepCache,
+    cosines: Array,
+    sines: Array,
+    shared: Shared,
+) -> None:
+    """Normalise and rotate the key of row `r` and key/value head `head`; store it and the value."""
+    width, kind = shape.head_width, weights.rotations[layer]
+    begin, end = head * width, (head + 1) * width
+    key = shared.keys[r, begin:end]
+    if shape.query_key_norm == 1:
+        rms_norm(key, weights.key_norms[layer, begin:end], shape.norm_eps, key)
+    if kind >= 0:
+        rotate(key, cosines[kind, r], sines[kind, r])
+    place = layer * cache.layer_stride + head * cache.head_stride
+    place += cache.slots[r, cache.lengths[r] - 1] * cache.slot_stride
+    keep(key, cache.keys, place)
+    keep(shared.values[r, begin:end], cache.values, place)
+
+
+@compiled
 def attention(
     layer: int,
     r: int,
@@ -170,27 +199,17 @@ def attention(
     starts: Array,
     scores: Array,
 ) -> None:
-    """Normalise and rotate the queries of row `r` that share a key/value head, and its key; store key and value; attend."""
-    width, group, kind = shape.head_width, shape.heads // shape.kv_heads, weights.rotations[layer]
-    queries, keys, end = shared.queries[r], shared.keys[r], cache.lengths[r]
+    """Normalise and rotate query head `head` of row `r`, and let it attend to the stored tokens of its row."""
+    width, kind, end = shape.head_width, weights.rotations[layer], cache.lengths[r]
+    query = shared.queries[r, head * width : (head + 1) * width]
     if shape.query_key_norm == 1:
-        for each in range(head * group, head * group + group):
-            norm_heads(queries, weights.query_norms[layer], each, shape)
-        norm_heads(keys, weights.key_norms[layer], head, shape)
+        rms_norm(query, weights.query_norms[layer, head * width : (head + 1) * width], shape.norm_eps, query)
     if kind >= 0:
-        for each in range(head * group, head * group + group):
-            rotate(queries[each * width : (each + 1) * width], cosines[kind, r], sines[kind, r])
-        rotate(keys[head * width : (head + 1) * width], cosines[kind, r], sines[kind, r])
+        rotate(query, cosines[kind, r], sines[kind, r])
     window = weights.windows[layer]
     first = end - window if 0 < window < end else 0
-    base = layer * cache.layer_stride + head * cache.head_stride
+    base = layer * cache.layer_stride + head // (shape.heads // shape.kv_heads) * cache.head_stride
     for t in range(first, end):
         starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
-    new = starts[end - first - 1]
-    keep(keys[head * width : (head + 1) * width], cache.keys, new)
-    keep(shared.values[r, head * width : (head + 1) * width], cache.values, new)
-    begin = head * group * width
-    attend(
-        queries[begin : begin + group * width].reshape(group, width), cache.keys, cache.values, starts[: end - first], shape, scores,
-        shared.mixed[r, begin : begin + group * width].reshape(group, width),
-    )  # fmt: skip
+    out = shared.mixed[r, head * width : (head + 1) * width]
+    attend(query, cache.keys, cache.values, starts[: end - first], shape, scores, out)
