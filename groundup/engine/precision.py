@@ -26,14 +26,15 @@ from groundup.files import cache_folder, json_bytes, read_json, sha256_text, wri
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import MOST_SIDE, product_times, steady_s
-from groundup.model.quantised import quantise
+from groundup.model.quantised import Bits, add_torch_order, quantise
 from groundup.progress import Progress, Silent
-from groundup.weights.model_io import OpenModel, open_model
+from groundup.weights.model_io import OpenModel, find_model, open_model
+from groundup.weights.packed import open_packed, unpacked_note
 
 Precision = Literal["float32", "bf16", "int8", "int4"]
 PrecisionChoice = Literal["float32", "bf16", "int8", "int4", "auto"]
 # Bytes of a weight, scales included: used to estimate the memory of a model.
-WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.75, "auto": 4.0}
+WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.25, "auto": 4.0}
 MEASURED: tuple[Precision, ...] = ("float32", "bf16", "int8")
 MEASURED_TOKENS = 8
 # A lower precision must take at most this share of a higher one's time.
@@ -60,9 +61,11 @@ def open_in(
     if choice.startswith("int") and not compute.is_cpu:
         raise ConfigError(f"--precision {choice} works on a CPU only.", fix="Use bf16, or --device cpu.")
     compute = replace(compute, dtype=torch.float32 if choice == "float32" else torch.bfloat16)
-    opened = open_model(name_or_path, compute, progress=progress)
     if choice in ("int8", "int4"):
-        _pack(opened, choice, progress)
+        return _open_quantised(choice, name_or_path, compute, progress), compute
+    opened = open_model(name_or_path, compute, progress=progress)
+    if note := unpacked_note(opened.path, choice):
+        progress.say(note)
     return opened, compute
 
 
@@ -77,8 +80,18 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
     return f"--precision {choice}: {figure}, so prompts take several times as long; use --precision float32."
 
 
-def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) -> None:
-    made = quantise(opened.model, bits, by_row=bits == "int4" and has_compiler())
+def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, progress: Progress) -> OpenModel:
+    """Open a model in 8 or 4 bits: packed weights of its folder, mapped, or where it has none quantised in memory."""
+    path = find_model(name_or_path, progress=progress)
+
+    def read() -> OpenModel:
+        return open_model(path, compute, progress=progress)
+
+    found = open_packed(path, bits, read, progress)
+    if found is None:
+        opened = read()
+        found = opened, quantise(opened.model, bits)
+    opened, made = found
     if made.left:
         total = made.packed + len(made.left)
         progress.say(
@@ -86,6 +99,10 @@ def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) 
         )
     if isinstance(opened.model, LanguageModel):
         progress.say(use_compiled_step(opened.model, progress))
+        if opened.model.decode_step is not None:
+            return opened
+    add_torch_order(opened.model)
+    return opened
 
 
 def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:

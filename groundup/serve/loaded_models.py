@@ -26,6 +26,7 @@ from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import shared_copy
+from groundup.model.quantised import add_torch_order
 from groundup.serve.model_registry import ModelInfo, determinism_note
 from groundup.serve.requests import FOREVER_S, RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
@@ -190,6 +191,7 @@ class LoadedModels:
         opened = base.opened
         if info.base is not None:
             verify_covered(info.path)
+            add_torch_order(opened.model)  # once for all adapters, which decode through torch
             opened = with_adapter(replace(opened, model=shared_copy(opened.model)), info.path, merge=False)
         tokenizer = opened.require_tokenizer()
         if not isinstance(opened.model, LanguageModel):

@@ -188,8 +188,13 @@ def write_hf(
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
     name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    write_json(folder / CONFIG_FILE, hf_config_json(hf, tokenizer, name))
-    if kind == "language":
+    write_texts(hf, folder, tokenizer, name)
+
+
+def write_texts(hf: HFConfig, folder: Path, tokenizer: Tokenizer | None, dtype: str) -> None:
+    """Write the two configs and the tokenizer; `dtype`: that of the weights, as torch names it. Raises DiskError."""
+    write_json(folder / CONFIG_FILE, hf_config_json(hf, tokenizer, dtype))
+    if hf.kind == "language":
         write_json(folder / GENERATION_FILE, generation_json(tokenizer))
     if tokenizer is not None:
         tokenizer.save(folder)
@@ -208,7 +213,11 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
-    model, labels = read_hf(folder, dtype=dtype)
+    return opened_of(*read_hf(folder, dtype=dtype), folder)
+
+
+def opened_of(model: Model, labels: tuple[str, ...], folder: Path) -> OpenModel:
+    """Return a model with what the other files of its folder say. Raises FormatError."""
     tokenizer = _tokenizer(folder)
     if tokenizer is not None:
         tokenizer = tokenizer.fitted(model.config.vocab_size)

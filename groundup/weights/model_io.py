@@ -34,7 +34,7 @@ from groundup.weights.decision import Decision
 from groundup.weights.formats import file_suffixes, reader_of
 from groundup.weights.hf import write_hf
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
-from groundup.weights.model_format import ModelSummary, OpenModel
+from groundup.weights.model_format import ModelSummary, OpenModel, require_fitting
 from groundup.weights.named import CATALOG
 from groundup.weights.names import hf_bindings
 from groundup.weights.stacked import Stacked, remove_stacked
@@ -57,14 +57,7 @@ def open_model(
     """
     path = find_model(name_or_path, prefer=prefer, progress=progress)
     verify_covered(path)
-    opened = reader_of(path).open(path, compute.dtype)
-    if opened.tokenizer is not None and opened.tokenizer.vocab_size > opened.config.vocab_size:
-        raise FormatError(
-            path,
-            "vocabulary",
-            f"the tokenizer has {opened.tokenizer.vocab_size} ids, the model's embedding {opened.config.vocab_size} rows",
-            fix="Use the tokenizer that the model was trained with.",
-        )
+    opened = require_fitting(reader_of(path).open(path, compute.dtype))
     opened.model.to(device=compute.device, dtype=compute.dtype)
     return opened
 
