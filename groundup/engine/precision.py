@@ -17,7 +17,7 @@ from typing import Literal, cast, get_args
 
 import torch
 
-from groundup.device import Compute
+from groundup.device import Compute, release_memory
 from groundup.engine.compiled_step.probe import has_compiler, use_compiled_step
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
@@ -99,9 +99,9 @@ def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, prog
         )
     if isinstance(opened.model, LanguageModel):
         progress.say(use_compiled_step(opened.model, progress))
-        if opened.model.decode_step is not None:
-            return opened
-    add_torch_order(opened.model)
+    if not isinstance(opened.model, LanguageModel) or opened.model.decode_step is None:
+        add_torch_order(opened.model)
+    release_memory()
     return opened
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError
@@ -46,9 +46,9 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
-        numbers, scales = rounded_int8(weight)
+        numbers, scales = packed_int8(weight)
         self.register_buffer("numbers", numbers)
-        self.register_buffer("scales", scales.to(torch.bfloat16))
+        self.register_buffer("scales", scales)
         self.bias = bias
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
@@ -69,7 +69,7 @@ class Int8Linear(nn.Module):
 class Int4Linear(nn.Module):
     """x W^T + b with W in 4 bits, a scale and an offset per `GROUP` numbers of a row."""
 
-    by_row: Int[Tensor, "O half_C"]
+    by_row: UInt8[Tensor, "O half_C"]
     """As engine/compiled_step and files have them: in each group column j in the low half of byte j, column 16 + j in the high."""
     pairs: Float[Tensor, "O G 2"]
     """Scale and offset of each group."""
@@ -79,10 +79,9 @@ class Int4Linear(nn.Module):
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
-        numbers, scales, offsets = rounded_int4(weight)
-        low, high = numbers.unflatten(1, (-1, 2, GROUP // 2)).unbind(2)  # [O, G, 16] each
-        self.register_buffer("by_row", (low + 16 * high).to(torch.uint8).flatten(1))
-        self.register_buffer("pairs", torch.stack([scales, offsets], dim=-1).to(torch.bfloat16))
+        by_row, pairs = packed_int4(weight)
+        self.register_buffer("by_row", by_row)
+        self.register_buffer("pairs", pairs)
         self.register_buffer("torch_numbers", None, persistent=False)
         self.register_buffer("torch_pairs", None, persistent=False)
         self.bias = bias
@@ -96,7 +95,7 @@ class Int4Linear(nn.Module):
         return _with_bias(product, self.bias).view(*x.shape[:-1], product.shape[1])
 
     @property
-    def numbers(self) -> Int[Tensor, "O G 32"]:
+    def numbers(self) -> UInt8[Tensor, "O G 32"]:
         """The numbers, 0 to 15, a byte each."""
         halves = self.by_row.unflatten(1, (-1, GROUP // 2))
         return torch.cat([halves & 15, halves >> 4], dim=2)
@@ -131,6 +130,25 @@ def rounded_int4(
     return numbers.flatten(1).to(torch.int32), scales, offsets
 
 
+def packed_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
+    """Return numbers and bf16 scales of a matrix; of one on the meta device their shapes, without arithmetic, which imports torch's compiler there."""
+    if weight.is_meta:
+        return weight.new_empty(weight.shape, dtype=torch.int8), weight.new_empty(len(weight), dtype=torch.bfloat16)
+    numbers, scales = rounded_int8(weight)
+    return numbers, scales.to(torch.bfloat16)
+
+
+def packed_int4(weight: Float[Tensor, "O C"]) -> tuple[UInt8[Tensor, "O half_C"], Float[Tensor, "O G 2"]]:
+    """Return the numbers, two a byte, and bf16 scales and offsets of a matrix; on the meta device as `packed_int8`."""
+    outputs, inputs = weight.shape
+    if weight.is_meta:
+        pairs = weight.new_empty((outputs, inputs // GROUP, 2), dtype=torch.bfloat16)
+        return weight.new_empty((outputs, inputs // 2), dtype=torch.uint8), pairs
+    numbers, scales, offsets = rounded_int4(weight)
+    low, high = numbers.unflatten(1, (-1, 2, GROUP // 2)).unbind(2)  # [O, G, 16] each
+    return (low + 16 * high).to(torch.uint8).flatten(1), torch.stack([scales, offsets], dim=-1).to(torch.bfloat16)
+
+
 KINDS: dict[Bits, Callable[[Tensor, Tensor | None], nn.Module]] = {"int8": Int8Linear, "int4": Int4Linear}
 
 
@@ -151,7 +169,7 @@ def quantise(model: nn.Module, bits: Bits) -> Quantised:
     A model on the meta device gets the same modules, without memory, for weights that are read later.
     """
     weight = next(model.parameters())
-    if weight.dtype != torch.bfloat16 or weight.device.type not in ("cpu", "meta"):
+    if not weight.is_meta and (weight.dtype != torch.bfloat16 or not weight.is_cpu):
         raise ConfigError(f"{bits} needs bf16 weights on a CPU; these are {weight.dtype} on {weight.device}.")
     linears = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
     packed, left = 0, []

@@ -56,7 +56,8 @@ SUFFIX = ".safetensors"
 # Raised when the arrangement of numbers in the file changes.
 LAYOUT = 1
 BITS: tuple[Bits, ...] = get_args(Bits)
-STORED = {torch.int8: "I8", torch.uint8: "U8", torch.bfloat16: "BF16", torch.float32: "F32"}
+# What numbers are stored as; all else is bf16.
+STORED = {torch.int8: "I8", torch.uint8: "U8"}
 
 
 def packed_folder(model: Path, bits: Bits) -> Path:
@@ -165,10 +166,9 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
     bindings = [Binding(name, (name,), (), tuple(tensor.shape)) for name, tensor in expected.items()]
     check_table(bindings, {name: entry.shape for name, entry in table.items()}, file)
     for name, tensor in expected.items():
-        if table[name].dtype != STORED[tensor.dtype]:
-            raise FormatError(
-                file, f"tensor {name!r}", f"is of {table[name].dtype}, {STORED[tensor.dtype]} is expected"
-            )
+        kind = STORED.get(tensor.dtype, "BF16")
+        if table[name].dtype != kind:
+            raise FormatError(file, f"tensor {name!r}", f"is of {table[name].dtype}, {kind} is expected")
     try:
         with safe_open(file, framework="pt") as opened:  # maps the file
             tensors = {name: opened.get_tensor(name) for name in expected}
@@ -179,8 +179,8 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
 
 
 def _skeleton(hf: HFConfig, bits: Bits) -> tuple[LanguageModel, Quantised]:
-    """Return the quantised model of a config on the meta device: all names, shapes and dtypes."""
-    model = empty_model(hf).to(torch.bfloat16)
+    """Return the quantised model of a config on the meta device: all names and shapes."""
+    model = empty_model(hf)
     assert isinstance(model, LanguageModel)
     return model, quantise(model, bits)
 

@@ -5,7 +5,9 @@ many. Weight files without a manifest (a foreign model) have their headers check
 """
 
 import os
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,17 @@ def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:
         verify_entry(found.folder, name, entry, hashes=found.name_in_model(name) not in by_size)
     _refuse_unlisted(found.path, {found.folder / name for name in found.entries})
     return True
+
+
+@contextmanager
+def verified_meanwhile(path: Path, *, by_size: Container[str] = ()) -> Iterator[None]:
+    """`verify_covered` in a thread beside the block, which reads the model. Raises FormatError of the check first, since damage has many symptoms."""
+    with ThreadPoolExecutor(1, "verify") as pool:
+        check = pool.submit(verify_covered, path, by_size=by_size)
+        try:
+            yield
+        finally:
+            check.result()
 
 
 @dataclass(frozen=True)
