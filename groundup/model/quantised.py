@@ -131,7 +131,7 @@ def rounded_int4(
 
 
 def packed_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
-    """Return numbers and bf16 scales of a matrix; of one on the meta device their shapes, without arithmetic, which imports torch's compiler there."""
+    """Return numbers and bf16 scales of a matrix; on the meta device without arithmetic, which would import torch's compiler."""
     if weight.is_meta:
         return weight.new_empty(weight.shape, dtype=torch.int8), weight.new_empty(len(weight), dtype=torch.bfloat16)
     numbers, scales = rounded_int8(weight)
@@ -166,7 +166,7 @@ class Quantised:
 def quantise(model: nn.Module, bits: Bits) -> Quantised:
     """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place. Raises ConfigError for other models.
 
-    A model on the meta device gets the same modules, without memory, for weights that are read later.
+    A model on the meta device gets the same modules, for weights that are read later.
     """
     weight = next(model.parameters())
     if not weight.is_meta and (weight.dtype != torch.bfloat16 or not weight.is_cpu):

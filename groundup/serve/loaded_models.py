@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from groundup.device import Compute
+from groundup.device import Compute, release_memory
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.compiled_step.probe import decodes_with
 from groundup.engine.engine import Engine
@@ -139,6 +139,8 @@ class LoadedModels:
             loaded.users -= 1
             loaded.used_at = time.monotonic()
             self.unload_expired()
+            if not any(each.users for each in self._loaded.values()):
+                release_memory()
 
     def unload(self, base: str) -> None:
         """Unload a model, at once or after its running answers."""

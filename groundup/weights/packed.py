@@ -87,8 +87,8 @@ def open_packed(
 
     `read` opens the model in bf16. Raises FormatError for a damaged model, not for damaged packed weights.
     """
-    found = covered(path) if path.is_dir() and (path / CONFIG_FILE).is_file() else None
-    if found is None or packed_bits(path) not in (None, bits) or read_hf_config(path).kind != "language":
+    found = covered(path) if path.is_dir() else None
+    if found is None or packed_bits(path) not in (None, bits) or not _is_language_model(path):
         return None
     folder = packed_folder(path, bits)
     if packed_bits(path) == bits:
@@ -102,6 +102,14 @@ def open_packed(
         return opened, made
     del opened  # before the same numbers are mapped
     return _open(path, bits, _source(found))
+
+
+def _is_language_model(folder: Path) -> bool:
+    """Whether a folder's config is that of a language model; a damaged one is left to those who verify it."""
+    try:
+        return (folder / CONFIG_FILE).is_file() and read_hf_config(folder).kind == "language"
+    except FormatError:
+        return False
 
 
 def _open_kept(path: Path, bits: Bits, found: Covered, progress: Progress) -> tuple[OpenModel, Quantised] | None:
