@@ -214,9 +214,10 @@ def _summary(folder: Path) -> ModelSummary:
 
 
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
-    if not isinstance(opened.model, LanguageModel) or options.encoding not in BITS:
-        raise ModelError(f"{opened.path} is no language model: --precision is for these.")
-    bits: Bits = options.encoding
+    if not isinstance(opened.model, LanguageModel):
+        kind = "an encoder" if opened.kind == "encoder" else "a classifier"
+        raise ModelError(f"{opened.path} is {kind}; only language models have packed weights.", fix="Use --to hf.")
+    bits: Bits = "int8" if options.encoding == "int8" else "int4"
     hf = HFConfig(opened.config, "language", own=not has_class(opened.config))
     model = copy.deepcopy(opened.model).bfloat16()
     quantise(model, bits)

@@ -1,5 +1,6 @@
 """Packed weights: the same model as quantised in memory, made once, and made again where they do not agree."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from groundup.cli.main import run
 from groundup.device import Compute
 from groundup.engine.precision import open_in
 from groundup.errors import DiskError, FormatError, GroundupError
@@ -17,6 +19,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.quantised import Bits, quantise
 from groundup.progress import Silent
+from groundup.serve.model_registry import read_model_info
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights import packed
 from groundup.weights.formats import export
@@ -229,3 +232,23 @@ def test_a_damaged_packed_folder_is_refused_in_one_sentence(folder: Path, tmp_pa
         with pytest.raises(GroundupError, match="differs from the manifest") as refused:
             open_in(choice, out, CPU)
         assert "\n" not in refused.value.message
+
+
+def test_the_verbs_make_a_packed_folder_say_what_it_is_and_answer_from_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "small"
+
+    def told(*words: object) -> Any:
+        assert run([*map(str, words), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert told("convert", folder, "--precision", "int4", "--out", out)["to"] == "packed"
+    assert list(told("model", "show", out)["stored"]) == ["int4"]
+    assert read_model_info(out).stored_as == "int4"
+    asked = ("To be", "--temperature", 0, "--max-tokens", 8, "--precision")
+    assert told("generate", out, *asked, "int4")["text"] == told("generate", folder, *asked, "int4")["text"]
+    assert run(["generate", str(out), *map(str, asked), "float32"]) == 0
+    assert "--precision int4 uses them as they are" in capsys.readouterr().err
+    assert told("convert", folder, "--precision", "int8", "--out", out)["to"] == "packed"
+    assert list(told("model", "show", out)["stored"]) == ["int8"]
