@@ -186,3 +186,10 @@ def free_memory_bytes(compute: Compute) -> float:
         return float(torch.cuda.mem_get_info(compute.device)[0])
     known = _proc_bytes("meminfo", "MemAvailable")
     return float("inf") if known is None else float(known)
+
+
+def release_memory() -> None:
+    """Return memory that is no longer used to the system, where the C library has a call for it (glibc, which keeps much otherwise)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

@@ -289,8 +289,25 @@ def verify_entry(folder: Path, name: str, entry: dict[str, Any], *, hashes: bool
             raise FormatError(file, "file", "is in the manifest but missing")
         if file.stat().st_size != entry["bytes"]:
             raise FormatError(file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
-        if hashes and sha256_file(file) != entry["sha256"]:
+        if hashes and _hash_of(file) != entry["sha256"]:
             raise FormatError(file, "sha256", "differs from the manifest: the file was altered or damaged")
+
+
+# Hashes of files by device, inode, size and times, for this process: a model that was verified by name is not read once more when it is opened.
+_hashed: dict[tuple[int, ...], str] = {}
+SETTLED_S = 2.0
+
+
+def _hash_of(file: Path) -> str:
+    """Return a file's SHA-256, computed again where the file may have changed: its clock may not tell changes of the last moment apart."""
+    stat, now = file.stat(), time.time()
+    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    if key in _hashed:
+        return _hashed[key]
+    digest = sha256_file(file)
+    if now - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
+        _hashed[key] = digest
+    return digest
 
 
 def remove_temporaries(folder: Path) -> None:

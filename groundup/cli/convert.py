@@ -21,13 +21,18 @@ def command(
         Path, Option("--out", callback=name_to_write, help="The folder to write; for gguf the file, NAME.gguf.")
     ],
     to: Annotated[
-        str,
+        str | None,
         Option(
-            "--to", help="hf (a Hugging Face folder), gguf, gguf-adapter (for llama.cpp), ollama (GGUF, Modelfile)."
+            "--to",
+            help="hf (a Hugging Face folder), gguf (default), gguf-adapter (for llama.cpp), ollama (GGUF, Modelfile), packed.",
         ),
-    ] = "gguf",
+    ] = None,
     encoding: Annotated[
         str | None, Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        Option("--precision", help="int8 or int4: a folder of packed weights (--to packed), a fraction of the size."),
     ] = None,
     system: Annotated[str | None, Option("--system", help="A system prompt for the Modelfile.")] = None,
     create: Annotated[
@@ -41,13 +46,15 @@ def command(
 
     A GGUF file is written only if a real llama.cpp (extra `demo`) gives the same tokens, stop tokens, template, answers and probabilities. The
     check takes some 20 seconds for a model of 135M, longer for larger ones; --no-check skips it. An adapter is merged, but with gguf-adapter
-    written by itself, and checked beside its base.
+    written by itself, and checked beside its base. With --precision groundup alone opens the folder; serve, chat and generate map its weights
+    from disk when they are given the same --precision.
 
     Examples:
         groundup convert runs/quickstart --to gguf --out chat.gguf --encoding q8_0
         groundup convert runs/quickstart --to ollama --out exported --create my-chat
         groundup convert runs/mine --to gguf-adapter --out mine-lora.gguf
         groundup convert model.gguf --to hf --out folder
+        groundup convert smollm2-135m-instruct --precision int8 --out small
     """
     from groundup.device import select_compute
     from groundup.files import folder_bytes
@@ -55,6 +62,7 @@ def command(
     from groundup.weights.model_io import open_model
     from groundup.weights.modelfile import create_in_ollama, require_ollama
 
+    to, encoding = target_of(to, encoding, precision)
     encoding = check_target(to, out, encoding)
     if create is not None and to != "ollama":
         raise ConfigError(f"--create is for Ollama's models (got --to {to}).", fix="Use --to ollama, or leave it out.")
@@ -79,6 +87,19 @@ def command(
     result = {"path": str(written), "to": to, "bytes": size_bytes, "created": create}
     result["checked"] = (report or said) if FORMATS[to].runs_in_llamacpp else None
     print_result(lines, result, as_json)
+
+
+def target_of(to: str | None, encoding: str | None, precision: str | None) -> tuple[str, str | None]:
+    """Return format and encoding. Raises ConfigError for --precision with another format."""
+    if precision is None:
+        return to or "gguf", encoding
+    if to not in (None, "packed") or encoding is not None:
+        raise ConfigError(
+            "--precision goes with neither --encoding nor another --to than packed.", fix="Leave one out."
+        )
+    if precision not in ("int8", "int4"):
+        raise ConfigError(f"--precision {precision!r} is not one of int8, int4.", fix="For others: --to hf --encoding.")
+    return "packed", precision
 
 
 def parity(

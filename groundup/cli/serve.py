@@ -114,6 +114,7 @@ def command(
     from groundup.http.limits import Limits
     from groundup.http.run_server import run_server
     from groundup.serve.app import app_of, error_body, paths_of
+    from groundup.weights.packed import unpacked_note
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
@@ -125,7 +126,8 @@ def command(
     served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
     progress.say(loaded.determinism_note)
-    for note in (expected_note(loaded.precision), emulation_note(loaded.precision, loaded.compute)):
+    packed = (unpacked_note(path, loaded.precision) for path in registry.paths())
+    for note in (expected_note(loaded.precision), emulation_note(loaded.precision, loaded.compute), *packed):
         if note:
             progress.say(note)
     app, log = app_of(server), partial(print, file=sys.stderr, flush=True)

@@ -37,6 +37,7 @@ from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore, TokenSpan, page_bytes
+from groundup.model.quantised import add_torch_order
 from groundup.threads import ThreadTuner
 from groundup.tokenizer.fast import Tokenizer
 
@@ -138,6 +139,9 @@ class BatchEngine:
         self._store.clear([num_pages - 1])
         # A reproducible answer is computed by one number of threads, whatever else the machine does.
         self._tuner = ThreadTuner(() if settings.reproducible else compute.thread_counts, torch.get_num_threads())
+        self._has_torch_order = False
+        if settings.reproducible or model.decode_step is None:
+            self._add_torch_order()
         self._running: dict[str, _Running] = {}
         self._empty: list[tuple[str, StepOutput]] = []  # answers without tokens, returned by the next step
 
@@ -254,6 +258,8 @@ class BatchEngine:
         step = None if self.settings.reproducible else self.model.decode_step
         if step is not None and len(tokens) <= step.max_rows:
             return step.after_spans(tokens, self._store, spans)[positions]
+        if all(span.count == 1 for span in spans):
+            self._add_torch_order()
         ids = torch.tensor([tokens], device=self.compute.device)
         rows = self._store.rows(spans, separately=self.settings.reproducible)
         # Torch's default kernels are faster for a single row only (model/matmul_precision.py).
@@ -262,6 +268,12 @@ class BatchEngine:
             if not positions:  # only chunks of unfinished prompts: nothing is chosen
                 return torch.empty(0, self.model.config.vocab_size)
             return self.model.logits(hidden[positions]).float().cpu()
+
+    def _add_torch_order(self) -> None:
+        """Have 4-bit weights as torch's kernel reads them, from the first step that decodes through torch."""
+        if not self._has_torch_order:
+            add_torch_order(self.model)
+            self._has_torch_order = True
 
     def _advance(self, scheduled: ScheduledRequest, choices: list[tuple[Tensor, int, float]]) -> Iterator[StepOutput]:
         """Choose the request's next token, and further ones as long as its draft tokens are accepted."""

@@ -5,7 +5,8 @@
 float32 is the default, and the only one in which an answer is the same alone and among others without `BatchSettings.reproducible`. "auto" times
 single-stream decoding in float32, bf16 and int8 once and stores the result in the cache folder, for models of this shape on this machine. It never
 takes int4, whose loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32 and the other choices give a
-warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower. In int8 and int4 the next token of a few answers goes through the
+warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower. Weights in int8 and int4 are mapped from the model's folder
+(weights/packed.py), where they are written once. In int8 and int4 the next token of a few answers goes through the
 compiled step (engine/compiled_step) where numba is installed.
 """
 
@@ -17,7 +18,7 @@ from typing import Literal, cast, get_args
 
 import torch
 
-from groundup.device import Compute
+from groundup.device import Compute, release_memory
 from groundup.engine.compiled_step.probe import has_compiler, use_compiled_step
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
@@ -26,14 +27,15 @@ from groundup.files import cache_folder, json_bytes, read_json, sha256_text, wri
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import MOST_SIDE, product_times, steady_s
-from groundup.model.quantised import quantise
+from groundup.model.quantised import Bits, add_torch_order, quantise
 from groundup.progress import Progress, Silent
-from groundup.weights.model_io import OpenModel, open_model
+from groundup.weights.model_io import OpenModel, find_model, open_model
+from groundup.weights.packed import open_packed, unpacked_note
 
 Precision = Literal["float32", "bf16", "int8", "int4"]
 PrecisionChoice = Literal["float32", "bf16", "int8", "int4", "auto"]
 # Bytes of a weight, scales included: used to estimate the memory of a model.
-WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.75, "auto": 4.0}
+WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.25, "auto": 4.0}
 MEASURED: tuple[Precision, ...] = ("float32", "bf16", "int8")
 MEASURED_TOKENS = 8
 # A lower precision must take at most this share of a higher one's time.
@@ -60,9 +62,11 @@ def open_in(
     if choice.startswith("int") and not compute.is_cpu:
         raise ConfigError(f"--precision {choice} works on a CPU only.", fix="Use bf16, or --device cpu.")
     compute = replace(compute, dtype=torch.float32 if choice == "float32" else torch.bfloat16)
-    opened = open_model(name_or_path, compute, progress=progress)
     if choice in ("int8", "int4"):
-        _pack(opened, choice, progress)
+        return _open_quantised(choice, name_or_path, compute, progress), compute
+    opened = open_model(name_or_path, compute, progress=progress)
+    if note := unpacked_note(opened.path, choice):
+        progress.say(note)
     return opened, compute
 
 
@@ -77,8 +81,18 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
     return f"--precision {choice}: {figure}, so prompts take several times as long; use --precision float32."
 
 
-def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) -> None:
-    made = quantise(opened.model, bits, by_row=bits == "int4" and has_compiler())
+def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, progress: Progress) -> OpenModel:
+    """Open a model in 8 or 4 bits: packed weights of its folder, mapped, or where it has none quantised in memory."""
+    path = find_model(name_or_path, progress=progress)
+
+    def read() -> OpenModel:
+        return open_model(path, compute, progress=progress)
+
+    found = open_packed(path, bits, read, progress)
+    if found is None:
+        opened = read()
+        found = opened, quantise(opened.model, bits)
+    opened, made = found
     if made.left:
         total = made.packed + len(made.left)
         progress.say(
@@ -86,6 +100,10 @@ def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) 
         )
     if isinstance(opened.model, LanguageModel):
         progress.say(use_compiled_step(opened.model, progress))
+    if not isinstance(opened.model, LanguageModel) or opened.model.decode_step is None:
+        add_torch_order(opened.model)
+    release_memory()
+    return opened
 
 
 def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:

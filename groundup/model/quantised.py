@@ -16,12 +16,11 @@ experts, their router, and matrices of shapes that the kernels do not support st
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError
@@ -34,8 +33,8 @@ GROUP = 32
 MULTIPLE = {"int8": 16, "int4": 64}
 # Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured, docs/log.md).
 ROWS = 16
-# Above so many rows unpacking and a bf16 product are faster.
-MANY_ROWS = 64
+# Above so many rows unpacking and a bf16 product are faster: in 8 bits, and in 4.
+MANY_ROWS, FEW_ROWS = 64, 32
 KERNELS: Any = torch.ops.aten
 
 
@@ -47,9 +46,9 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
-        numbers, scales = rounded_int8(weight)
+        numbers, scales = packed_int8(weight)
         self.register_buffer("numbers", numbers)
-        self.register_buffer("scales", scales.to(torch.bfloat16))
+        self.register_buffer("scales", scales)
         self.bias = bias
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
@@ -70,25 +69,42 @@ class Int8Linear(nn.Module):
 class Int4Linear(nn.Module):
     """x W^T + b with W in 4 bits, a scale and an offset per `GROUP` numbers of a row."""
 
-    packed: Int[Tensor, "O half_C"]
-    pairs: Float[Tensor, "G O 2"]
-    by_row: Int[Tensor, "O half_C"] | None
-    """The numbers once more, as engine/compiled_step reads them: in each group column j in the low half of byte j, column 16 + j in the high."""
+    by_row: UInt8[Tensor, "O half_C"]
+    """As engine/compiled_step and files have them: in each group column j in the low half of byte j, column 16 + j in the high."""
+    pairs: Float[Tensor, "O G 2"]
+    """Scale and offset of each group."""
+    torch_numbers: Tensor | None
+    torch_pairs: Tensor | None
+    """Both once more, in the order of torch's kernel (`add_torch_order`); None: matrices are unpacked for each product."""
 
-    def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None, *, by_row: bool = False) -> None:
+    def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
-        numbers, scales, offsets = rounded_int4(weight)
-        low, high = numbers.unflatten(1, (-1, 2, GROUP // 2)).unbind(2)  # [O, G, 16] each
-        self.register_buffer("by_row", (low + 16 * high).to(torch.uint8).flatten(1) if by_row else None)
-        self.register_buffer("packed", KERNELS._convert_weight_to_int4pack_for_cpu(numbers, 1))
-        pairs = torch.stack([scales, offsets], dim=-1).transpose(0, 1)  # [O, G, 2] -> [G, O, 2], as the kernel reads
-        self.register_buffer("pairs", pairs.to(torch.bfloat16).contiguous())
+        by_row, pairs = packed_int4(weight)
+        self.register_buffer("by_row", by_row)
+        self.register_buffer("pairs", pairs)
+        self.register_buffer("torch_numbers", None, persistent=False)
+        self.register_buffer("torch_pairs", None, persistent=False)
         self.bias = bias
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
-        product = KERNELS._weight_int4pack_mm_for_cpu(rows, self.packed, GROUP, self.pairs)
+        if self.torch_numbers is None or rows.shape[0] > FEW_ROWS:
+            product = F.linear(rows, self.weight)
+        else:
+            product = KERNELS._weight_int4pack_mm_for_cpu(rows, self.torch_numbers, GROUP, self.torch_pairs)
         return _with_bias(product, self.bias).view(*x.shape[:-1], product.shape[1])
+
+    @property
+    def numbers(self) -> UInt8[Tensor, "O G 32"]:
+        """The numbers, 0 to 15, a byte each."""
+        halves = self.by_row.unflatten(1, (-1, GROUP // 2))
+        return torch.cat([halves & 15, halves >> 4], dim=2)
+
+    @property
+    def weight(self) -> Float[Tensor, "O C"]:
+        """The unpacked matrix."""
+        scales, offsets = self.pairs.float().split(1, dim=2)  # [O, G, 1] each
+        return self.numbers.float().mul_(scales).add_(offsets - 8 * scales).to(torch.bfloat16).flatten(1)
 
 
 def _with_bias(product: Tensor, bias: Tensor | None) -> Tensor:
@@ -114,6 +130,25 @@ def rounded_int4(
     return numbers.flatten(1).to(torch.int32), scales, offsets
 
 
+def packed_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
+    """Return numbers and bf16 scales of a matrix; on the meta device without arithmetic, which would import torch's compiler."""
+    if weight.is_meta:
+        return weight.new_empty(weight.shape, dtype=torch.int8), weight.new_empty(len(weight), dtype=torch.bfloat16)
+    numbers, scales = rounded_int8(weight)
+    return numbers, scales.to(torch.bfloat16)
+
+
+def packed_int4(weight: Float[Tensor, "O C"]) -> tuple[UInt8[Tensor, "O half_C"], Float[Tensor, "O G 2"]]:
+    """Return the numbers, two a byte, and bf16 scales and offsets of a matrix; on the meta device as `packed_int8`."""
+    outputs, inputs = weight.shape
+    if weight.is_meta:
+        pairs = weight.new_empty((outputs, inputs // GROUP, 2), dtype=torch.bfloat16)
+        return weight.new_empty((outputs, inputs // 2), dtype=torch.uint8), pairs
+    numbers, scales, offsets = rounded_int4(weight)
+    low, high = numbers.unflatten(1, (-1, 2, GROUP // 2)).unbind(2)  # [O, G, 16] each
+    return (low + 16 * high).to(torch.uint8).flatten(1), torch.stack([scales, offsets], dim=-1).to(torch.bfloat16)
+
+
 KINDS: dict[Bits, Callable[[Tensor, Tensor | None], nn.Module]] = {"int8": Int8Linear, "int4": Int4Linear}
 
 
@@ -128,13 +163,13 @@ class Quantised:
 
 
 @torch.no_grad()
-def quantise(model: nn.Module, bits: Bits, *, by_row: bool = False) -> Quantised:
+def quantise(model: nn.Module, bits: Bits) -> Quantised:
     """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place. Raises ConfigError for other models.
 
-    `by_row`: 4-bit numbers are kept in the compiled step's order, too, which takes half a byte more per number.
+    A model on the meta device gets the same modules, for weights that are read later.
     """
     weight = next(model.parameters())
-    if weight.dtype != torch.bfloat16 or not weight.is_cpu:
+    if not weight.is_meta and (weight.dtype != torch.bfloat16 or not weight.is_cpu):
         raise ConfigError(f"{bits} needs bf16 weights on a CPU; these are {weight.dtype} on {weight.device}.")
     linears = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
     packed, left = 0, []
@@ -142,8 +177,7 @@ def quantise(model: nn.Module, bits: Bits, *, by_row: bool = False) -> Quantised
         if not name.startswith("transformer.") or name.endswith(".router"):
             continue
         if _fits(linear.weight, bits):
-            kind = partial(Int4Linear, by_row=by_row) if bits == "int4" else KINDS[bits]
-            model.set_submodule(name, kind(linear.weight, linear.bias))
+            model.set_submodule(name, KINDS[bits](linear.weight, linear.bias))
             packed += 1
         else:
             left.append(name)
@@ -155,3 +189,24 @@ def quantise(model: nn.Module, bits: Bits, *, by_row: bool = False) -> Quantised
 
 def _fits(weight: Tensor, bits: Bits) -> bool:
     return all(size % MULTIPLE[bits] == 0 for size in weight.shape)
+
+
+@torch.no_grad()
+def add_torch_order(model: nn.Module) -> None:
+    """Keep 4-bit numbers in the order of torch's kernel, too: for decoding through torch, which otherwise unpacks them at each step. Idempotent."""
+    for part in model.modules():
+        if isinstance(part, Int4Linear) and part.torch_numbers is None:
+            part.torch_numbers = KERNELS._convert_weight_to_int4pack_for_cpu(part.numbers.flatten(1).int(), 1)
+            part.torch_pairs = part.pairs.transpose(0, 1).contiguous()  # [G, O, 2]
+
+
+def dequantise(model: nn.Module, dtype: torch.dtype) -> None:
+    """Unpack all matrices of a quantised model, in place. A tied head is the embedding again, which was never rounded."""
+    for name, part in list(model.named_modules()):
+        if isinstance(part, Int8Linear | Int4Linear):
+            linear = nn.Linear(1, 1, bias=False, device="meta")
+            linear.weight, linear.bias = nn.Parameter(part.weight), part.bias
+            model.set_submodule(name, linear)
+    if isinstance(model, LanguageModel) and model.config.tied_head:
+        model.head = None
+    model.to(dtype)

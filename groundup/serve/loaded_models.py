@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from groundup.device import Compute
+from groundup.device import Compute, release_memory
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.compiled_step.probe import decodes_with
 from groundup.engine.engine import Engine
@@ -26,6 +26,7 @@ from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import shared_copy
+from groundup.model.quantised import add_torch_order
 from groundup.serve.model_registry import ModelInfo, determinism_note
 from groundup.serve.requests import FOREVER_S, RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
@@ -138,6 +139,8 @@ class LoadedModels:
             loaded.users -= 1
             loaded.used_at = time.monotonic()
             self.unload_expired()
+            if not any(each.users for each in self._loaded.values()):
+                release_memory()
 
     def unload(self, base: str) -> None:
         """Unload a model, at once or after its running answers."""
@@ -190,6 +193,7 @@ class LoadedModels:
         opened = base.opened
         if info.base is not None:
             verify_covered(info.path)
+            add_torch_order(opened.model)  # once for all adapters, which decode through torch
             opened = with_adapter(replace(opened, model=shared_copy(opened.model)), info.path, merge=False)
         tokenizer = opened.require_tokenizer()
         if not isinstance(opened.model, LanguageModel):

@@ -212,6 +212,10 @@ class ModelRegistry:
                 [*own, *(alias for alias in self._aliases.values() if alias.base in self._info)], key=lambda n: n.name
             )
 
+    def paths(self) -> list[Path]:
+        """Return where the models lie."""
+        return [info.path for info in self._info.values()]
+
     def find(self, name: str) -> ModelAlias:
         """Return the alias that a client's name stands for. Raises RequestError (404)."""
         with self._lock:

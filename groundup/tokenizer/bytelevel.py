@@ -13,8 +13,9 @@ src/llama-vocab.cpp does with an unknown name.
 Left out: normalisation other than NFC (Qwen's files have NFC, llama.cpp does none), expressions that are not in `SPLITS`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import regex
@@ -179,6 +180,14 @@ class ByteLevel:
             return token.encode("utf-8", "replace") if added else token.translate(_TO_LATIN_1).encode("latin-1")
         except UnicodeEncodeError:
             return None
+
+    def bytes_of_all(self, tokens: Sequence[str]) -> list[bytes] | None:
+        """Return the bytes of many tokens, none of them added, at once: a character is a byte; None where one is not in the byte alphabet."""
+        joined = self.bytes_of("".join(tokens), added=False)
+        if joined is None:
+            return None
+        ends = list(accumulate(map(len, tokens)))
+        return [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def is_whole(self, token: str) -> bool:
         """Whether some text becomes this token without any merge: a byte, or a whole piece."""

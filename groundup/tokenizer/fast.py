@@ -86,10 +86,10 @@ class Tokenizer:
         # tokenizer_config.json overrides the table, so that both agree when saved.
         bos = next((text for text, id in table.control.items() if id == self.special.bos_id), None)
         self.table = dataclasses.replace(table, bos=bos if self.special.adds_bos else None)
-        self.vocab_size = 1 + max(table.texts)
         self.pre = table.style.split if isinstance(table.style, ByteLevel) else "default"
         self.chat_template = _chat_template(config, source)
         self._tokens = token_bytes(table, source)
+        self.vocab_size = len(self._tokens)
         self._library = _library(self.table)
 
     @classmethod

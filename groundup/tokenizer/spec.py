@@ -11,6 +11,7 @@ after a text other than WordPiece's, the `lstrip` flag of added tokens, and what
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from groundup.errors import FormatError
@@ -166,7 +167,8 @@ def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
 
 
 def _vocabulary(vocabulary: object, source: object) -> dict[str, int]:
-    if not isinstance(vocabulary, dict) or not all(_is_id(id) for id in vocabulary.values()):
+    ids = vocabulary.values() if isinstance(vocabulary, dict) else [None]
+    if not set(map(type, ids)) <= {int} or not (0 <= min(ids, default=0) <= max(ids, default=0) < MAX_IDS):
         raise FormatError(source, "model.vocab", f"is not an object of tokens with ids from 0 to {MAX_IDS - 1}")
     return vocabulary
 
@@ -179,13 +181,19 @@ def _merges(merges: object, source: object) -> list[Merge]:
     """Return the merges as pairs; files have them as "a b" or ["a", "b"]."""
     if not isinstance(merges, list) or len(merges) > MAX_IDS:
         raise FormatError(source, "model.merges", f"is not a list of at most {MAX_IDS} pairs")
-    pairs = []
-    for number, merge in enumerate(merges):
-        sides = merge.split(" ") if isinstance(merge, str) else merge
-        if not isinstance(sides, list) or len(sides) != 2 or not all(isinstance(side, str) for side in sides):
-            raise FormatError(source, "model.merges", f"number {number} is not a pair of tokens")
-        pairs.append((sides[0], sides[1]))
-    return pairs
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    if (
+        set(map(type, pairs)) <= {list}
+        and set(map(len, pairs)) <= {2}
+        and set(map(type, chain.from_iterable(pairs))) <= {str}
+    ):
+        return [(left, right) for left, right in pairs]
+    number = next(number for number, pair in enumerate(pairs) if not _is_pair(pair))
+    raise FormatError(source, "model.merges", f"number {number} is not a pair of tokens")
+
+
+def _is_pair(sides: object) -> bool:
+    return isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, str) for side in sides)
 
 
 def _without_structure(merges: Sequence[Merge], added: Added) -> list[Merge]:
@@ -224,8 +232,8 @@ def _bos(post_processor: object, source: object) -> str | None:
 def check_table(table: TokenizerTable, source: object) -> None:
     """Check that a table is consistent. Raises FormatError with `source`."""
     texts, ids = table.texts, set(table.vocabulary.values())
-    lengths_fit = all(0 < len(text) <= MAX_TOKEN_CHARACTERS for text in texts.values())
-    if not table.vocabulary or len(texts) > MAX_IDS or not lengths_fit:
+    lengths = set(map(len, texts.values()))
+    if not table.vocabulary or len(texts) > MAX_IDS or min(lengths) == 0 or max(lengths) > MAX_TOKEN_CHARACTERS:
         reason = f"there are none, over {MAX_IDS}, or one is empty or over {MAX_TOKEN_CHARACTERS} characters long"
         raise FormatError(source, "tokens", reason)
     if _SURROGATE.search(" ".join([*texts.values(), *table.vocabulary])):
@@ -267,10 +275,12 @@ def _check_control(table: TokenizerTable, source: object) -> None:
 def _check_merges(table: TokenizerTable, source: object) -> None:
     """Both sides of a merge, and the result, are ordinary tokens: text never merges into a control token."""
     ordinary = table.vocabulary.keys() - table.control.keys()
-    for number, (left, right) in enumerate(table.merges):
-        if left not in ordinary or right not in ordinary or left + right not in ordinary:
-            reason = f"number {number}, {left[:40]!r} and {right[:40]!r}, is not a pair of tokens that makes a token"
-            raise FormatError(source, "merges", reason)
+    made = [left + right for left, right in table.merges]
+    if not ordinary.issuperset(chain(made, chain.from_iterable(table.merges))):
+        parts = enumerate(zip(table.merges, made, strict=True))
+        number, (left, right) = next((n, pair) for n, (pair, whole) in parts if not ordinary.issuperset((*pair, whole)))
+        reason = f"number {number}, {left[:40]!r} and {right[:40]!r}, is not a pair of tokens that makes a token"
+        raise FormatError(source, "merges", reason)
     if len(set(table.merges)) != len(table.merges):
         raise FormatError(source, "merges", f"{len(table.merges) - len(set(table.merges))} are duplicates")
 
@@ -279,11 +289,16 @@ def token_bytes(table: TokenizerTable, source: object) -> list[bytes]:
     """Return the bytes of every id, b"" for ids without a token; added tokens are their text. Raises FormatError."""
     texts = table.texts
     tokens = [b""] * (1 + max(texts))
-    for id, text in texts.items():
-        added = table.added.get(id)
+    ordinary = [id for id in texts if id not in table.added]
+    joined = table.style.bytes_of_all([texts[id] for id in ordinary]) if isinstance(table.style, ByteLevel) else None
+    if joined is not None:
+        for id, data in zip(ordinary, joined, strict=True):
+            tokens[id] = data
+    for id in texts if joined is None else table.added:
+        text, added = texts[id], table.added.get(id)
         is_control = added is not None and added.control
-        data = text.encode("utf-8", "replace") if is_control else table.style.bytes_of(text, added=added is not None)
-        if data is None:
+        found = text.encode("utf-8", "replace") if is_control else table.style.bytes_of(text, added=added is not None)
+        if found is None:
             raise FormatError(source, f"token {text[:40]!r}", "is not written in the byte alphabet of byte-level BPE")
-        tokens[id] = data
+        tokens[id] = found
     return tokens

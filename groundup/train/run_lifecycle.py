@@ -26,7 +26,7 @@ from groundup.weights.model_io import ModelCard, save_model
 from groundup.weights.stacked import Stacked
 
 # Parts of a run folder with manifests of their own, or changed afterwards.
-APART = ("checkpoints", "data", LOGS, "prepared.json", "shards", "snapshots", "tokenizer")
+APART = ("checkpoints", "data", LOGS, "packed", "prepared.json", "shards", "snapshots", "tokenizer")
 
 
 def claim_folder(run: RunFolder, *, fresh: bool = False, also: Sequence[str] = ()) -> None:

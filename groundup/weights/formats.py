@@ -14,12 +14,14 @@ from groundup.weights.gguf_adapter import GGUF_ADAPTER
 from groundup.weights.hf import HF
 from groundup.weights.model_format import Check, ExportOptions, ModelFormat, ModelReader, OpenModel
 from groundup.weights.modelfile import OLLAMA
+from groundup.weights.packed import PACKED, PACKED_READER, packed_bits
 
 FORMATS: dict[str, ModelFormat] = {
     "hf": HF,
     "gguf": GGUF,
     "ollama": OLLAMA,
     "gguf-adapter": GGUF_ADAPTER,
+    "packed": PACKED,
 }
 
 
@@ -32,6 +34,8 @@ def reader_of(path: Path) -> ModelReader:
     """How the model at a path that exists is read. A file of no known suffix is taken for GGUF, whose header says what it is."""
     if path.is_dir() and is_adapter(path):
         return ADAPTER_READER
+    if path.is_dir() and packed_bits(path):
+        return PACKED_READER
     suffix = "" if path.is_dir() else path.suffix
     readers = (each.reader for each in FORMATS.values() if each.reader and each.suffix == suffix)
     return next(readers, GGUF_READER)

@@ -12,6 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -67,12 +68,14 @@ def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model,
     folded = _take_folded(hf, entries, table, folder)
     check_table(bindings, table, folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE))
 
-    def tensor(name: str) -> Tensor:
-        whole = _load(*entries[name])
-        return widened(whole) + widened(_load(*folded[name])[0]) if name in folded else whole
+    with _Opened() as opened:
 
-    # one tensor in memory at a time
-    return fill(model, ((each, tensor(each.theirs)) for each in bindings), dtype, folder), hf.labels
+        def tensor(name: str) -> Tensor:
+            whole = opened.load(*entries[name])
+            return widened(whole) + widened(opened.load(*folded[name])[0]) if name in folded else whole
+
+        # one tensor in memory at a time
+        return fill(model, ((each, tensor(each.theirs)) for each in bindings), dtype, folder), hf.labels
 
 
 def _take_folded(hf: HFConfig, entries: Entries, table: dict[str, tuple[int, ...]], folder: Path) -> Entries:
@@ -114,18 +117,36 @@ def _named_tensors(folder: Path, hf: HFConfig) -> Entries:
 
 def _check_tied(head: tuple[Path, TensorEntry], embedding: tuple[Path, TensorEntry] | None) -> None:
     """Check that the copy of a tied head that older files have is the embedding. Raises FormatError."""
-    if embedding and (head[1].shape != embedding[1].shape or not torch.equal(_load(*head), _load(*embedding))):
-        reason = "differs from the embedding, while config.json says tie_word_embeddings"
-        raise FormatError(head[0], f"tensor {HEAD!r}", reason)
+    if embedding is None:
+        return
+    with _Opened() as opened:
+        if head[1].shape == embedding[1].shape and torch.equal(opened.load(*head), opened.load(*embedding)):
+            return
+    reason = "differs from the embedding, while config.json says tie_word_embeddings"
+    raise FormatError(head[0], f"tensor {HEAD!r}", reason)
 
 
-def _load(file: Path, entry: TensorEntry) -> Tensor:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            tensor: Tensor = opened.get_tensor(entry.name)
-    except SafetensorError as error:
-        raise FormatError(file, f"tensor {entry.name!r}", f"can't be read ({str(error)[:120]})") from error
-    return tensor
+class _Opened:
+    """Safetensors files, each opened once, at its first tensor. Tensors are mapped, also after the files are closed."""
+
+    def __init__(self) -> None:
+        self._files, self._stack = dict[Path, Any](), ExitStack()
+
+    def __enter__(self) -> "_Opened":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def load(self, file: Path, entry: TensorEntry) -> Tensor:
+        """Return a tensor. Raises FormatError."""
+        try:
+            if file not in self._files:
+                self._files[file] = self._stack.enter_context(safe_open(file, framework="pt"))
+            tensor: Tensor = self._files[file].get_tensor(entry.name)
+        except SafetensorError as error:
+            raise FormatError(file, f"tensor {entry.name!r}", f"can't be read ({str(error)[:120]})") from error
+        return tensor
 
 
 def list_tensors(folder: Path) -> Entries:
@@ -188,8 +209,13 @@ def write_hf(
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
     name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    write_json(folder / CONFIG_FILE, hf_config_json(hf, tokenizer, name))
-    if kind == "language":
+    write_texts(hf, folder, tokenizer, name)
+
+
+def write_texts(hf: HFConfig, folder: Path, tokenizer: Tokenizer | None, dtype: str) -> None:
+    """Write the two configs and the tokenizer; `dtype`: that of the weights, as torch names it. Raises DiskError."""
+    write_json(folder / CONFIG_FILE, hf_config_json(hf, tokenizer, dtype))
+    if hf.kind == "language":
         write_json(folder / GENERATION_FILE, generation_json(tokenizer))
     if tokenizer is not None:
         tokenizer.save(folder)
@@ -208,7 +234,11 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
-    model, labels = read_hf(folder, dtype=dtype)
+    return opened_of(*read_hf(folder, dtype=dtype), folder)
+
+
+def opened_of(model: Model, labels: tuple[str, ...], folder: Path) -> OpenModel:
+    """Return a model with what the other files of its folder say. Raises FormatError."""
     tokenizer = _tokenizer(folder)
     if tokenizer is not None:
         tokenizer = tokenizer.fitted(model.config.vocab_size)

@@ -59,6 +59,18 @@ def require_tokenizer(tokenizer: Tokenizer | None, path: Path) -> Tokenizer:
     return tokenizer
 
 
+def require_fitting(opened: OpenModel) -> OpenModel:
+    """Return a model whose embedding has a row for each id of its tokenizer. Raises FormatError."""
+    if opened.tokenizer is not None and opened.tokenizer.vocab_size > opened.config.vocab_size:
+        raise FormatError(
+            opened.path,
+            "vocabulary",
+            f"the tokenizer has {opened.tokenizer.vocab_size} ids, the model's embedding {opened.config.vocab_size} rows",
+            fix="Use the tokenizer that the model was trained with.",
+        )
+    return opened
+
+
 @dataclass(frozen=True)
 class ModelSummary:
     """A model's shape and where it was read."""

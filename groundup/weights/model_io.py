@@ -1,8 +1,8 @@
 """The only way between models and disk for the other rooms: `open_model`, `save_model`, and `read_model_summary` for a shape without its weights.
 
 open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf, a folder with one .gguf, or a build folder (its
-chat model, or what `prefer` says). Where a manifest of ours covers it, every byte is checked first: hashing costs half a second a
-gigabyte, less than reading the weights. save_model writes a folder that transformers, vLLM and Ollama open as it is.
+chat model, or what `prefer` says). Where a manifest of ours covers it, every byte is checked before the model is returned: hashing costs half a
+second a gigabyte, in a thread beside the reading. save_model writes a folder that transformers, vLLM and Ollama open as it is.
 
 read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It takes, in this order: a .toml with the
 fields of ModelConfig, a .gguf, a folder (Hugging Face, run, build; also a run that has not come to its end, whose run.json has the shape), a
@@ -34,11 +34,11 @@ from groundup.weights.decision import Decision
 from groundup.weights.formats import file_suffixes, reader_of
 from groundup.weights.hf import write_hf
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
-from groundup.weights.model_format import ModelSummary, OpenModel
+from groundup.weights.model_format import ModelSummary, OpenModel, require_fitting
 from groundup.weights.named import CATALOG
 from groundup.weights.names import hf_bindings
 from groundup.weights.stacked import Stacked, remove_stacked
-from groundup.weights.verify import verify_covered
+from groundup.weights.verify import verified_meanwhile
 
 INSTRUCT = "-instruct"
 MODEL_TABLE = "model"
@@ -56,15 +56,8 @@ def open_model(
     Raises ModelError (unknown name, no model there), FormatError (damaged or not understood), NetworkError (can't be pulled).
     """
     path = find_model(name_or_path, prefer=prefer, progress=progress)
-    verify_covered(path)
-    opened = reader_of(path).open(path, compute.dtype)
-    if opened.tokenizer is not None and opened.tokenizer.vocab_size > opened.config.vocab_size:
-        raise FormatError(
-            path,
-            "vocabulary",
-            f"the tokenizer has {opened.tokenizer.vocab_size} ids, the model's embedding {opened.config.vocab_size} rows",
-            fix="Use the tokenizer that the model was trained with.",
-        )
+    with verified_meanwhile(path):
+        opened = require_fitting(reader_of(path).open(path, compute.dtype))
     opened.model.to(device=compute.device, dtype=compute.dtype)
     return opened
 

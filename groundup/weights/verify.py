@@ -5,9 +5,12 @@ many. Weight files without a manifest (a foreign model) have their headers check
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from groundup.errors import FormatError
 from groundup.files import MANIFEST, TMP_PREFIX, inside, read_json, read_manifest, verify_entry, verify_folder
@@ -104,23 +107,63 @@ def _finished_stages(folder: Path) -> list[Path]:
     return [stage for stage in done if stage.is_dir()]
 
 
-def verify_covered(path: Path) -> bool:
+def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:
     """Check a model (a folder or a file) against the nearest manifest that lists it: its own, or one up to two folders above.
 
-    An export has one manifest for several models. Returns whether there was one. Raises FormatError naming the bad file.
+    An export has one manifest for several models. Returns whether there was one. Files whose names (within the model) are in `by_size` are not
+    going to be read, so only their sizes are checked. Raises FormatError naming the bad file.
     """
+    found = covered(path)
+    if found is None:
+        return False
+    for name, entry in found.entries.items():
+        verify_entry(found.folder, name, entry, hashes=found.name_in_model(name) not in by_size)
+    _refuse_unlisted(found.path, {found.folder / name for name in found.entries})
+    return True
+
+
+@contextmanager
+def verified_meanwhile(path: Path, *, by_size: Container[str] = ()) -> Iterator[None]:
+    """`verify_covered` in a thread beside the block, which reads the model. Raises FormatError of the check first, since damage has many symptoms."""
+    with ThreadPoolExecutor(1, "verify") as pool:
+        check = pool.submit(verify_covered, path, by_size=by_size)
+        try:
+            yield
+        finally:
+            check.result()
+
+
+@dataclass(frozen=True)
+class Covered:
+    """A model and the entries of the manifest that covers it."""
+
+    path: Path
+    """Absolute path of the model."""
+    folder: Path
+    """Where the manifest lies."""
+    entries: dict[str, dict[str, Any]]
+    """Name within `folder` -> size and SHA-256."""
+
+    def name_in_model(self, name: str) -> str:
+        """Return the name of an entry within the model's folder."""
+        return (self.folder / name).relative_to(self.path).as_posix()
+
+    def hashes(self) -> dict[str, str]:
+        """Return name within the model -> SHA-256."""
+        return {self.name_in_model(name): entry["sha256"] for name, entry in self.entries.items()}
+
+
+def covered(path: Path) -> Covered | None:
+    """Return what the nearest manifest says of a model; None: no manifest covers it. Raises FormatError."""
     path = Path(os.path.abspath(path))  # a relative name has no parents
     for folder in ([path] if path.is_dir() else []) + list(path.parents)[:2]:
         if not (folder / MANIFEST).is_file() or (folder != path and not _is_ours(folder)):
             continue
         entries = read_manifest(folder)["files"]
-        covered = {name: entry for name, entry in entries.items() if (folder / name).is_relative_to(path)}
-        if covered or folder == path:
-            for name, entry in covered.items():
-                verify_entry(folder, name, entry)
-            _refuse_unlisted(path, {folder / name for name in covered})
-            return True
-    return False
+        found = {name: entry for name, entry in entries.items() if (folder / name).is_relative_to(path)}
+        if found or folder == path:
+            return Covered(path, folder, found)
+    return None
 
 
 def _is_ours(folder: Path) -> bool:

@@ -63,7 +63,7 @@ def model_of(config: ModelConfig, bits: Bits | None = "int8") -> LanguageModel:
             if parameter.ndim == 1:
                 parameter += 0.3 * torch.randn(parameter.shape, generator=random)
     if bits is not None:
-        quantise(made.bfloat16(), bits, by_row=True)
+        quantise(made.bfloat16(), bits)
     return made
 
 

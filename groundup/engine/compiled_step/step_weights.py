@@ -146,9 +146,7 @@ def _linears(model: LanguageModel) -> Iterator[Any]:
 
 
 def _is_packed(linear: Any) -> bool:
-    if isinstance(linear, Int4Linear):
-        return linear.by_row is not None and linear.by_row.is_cpu
-    return isinstance(linear, Int8Linear) and linear.numbers.is_cpu
+    return isinstance(linear, Int4Linear | Int8Linear) and _numbers(linear).is_cpu
 
 
 def _numbers(linear: Any) -> Any:
@@ -156,10 +154,10 @@ def _numbers(linear: Any) -> Any:
 
 
 def _pairs(linear: Any) -> Array:
-    """Return scales and offsets of a matrix in 4 bits by row; torch has them by group."""
     if isinstance(linear, Int8Linear):
         return np.empty(0, np.int16)
-    return linear.pairs.transpose(0, 1).contiguous().view(torch.int16).numpy()
+    pairs: Array = linear.pairs.view(torch.int16).numpy()
+    return pairs
 
 
 def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]:

@@ -1,0 +1,234 @@
+"""Quantised weights on disk (model/quantised.py), mapped into memory instead of read: processes that use one model share them.
+
+    MODEL/packed/int8-v1/model.safetensors, manifest.json       beside a model's own weights, made once by `open_packed`
+    the same without weights beside it                          a folder of `convert --precision int8`, which is opened by everything
+
+A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16 scales [O], or uint8 [O, C/2] with bf16 scales and
+offsets [O, C/32, 2]; the rest in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where either does not
+agree, or the file is of another layout, it is made again. Left out: classifiers, encoders, adapters, GGUF files, and folders without a manifest
+of ours, which are not changed; they are quantised in memory each time.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from groundup.errors import ConfigError, DiskError, FormatError, ModelError
+from groundup.files import (
+    MANIFEST,
+    atomic_folder,
+    json_bytes,
+    read_json,
+    remove_temporaries,
+    sha256_file,
+    sha256_text,
+    verify_folder,
+    write_json,
+)
+from groundup.locks import only_one
+from groundup.model.heads import LanguageModel
+from groundup.model.quantised import Bits, Quantised, dequantise, quantise
+from groundup.progress import Progress
+from groundup.weights.assemble import check_table, empty_model
+from groundup.weights.generation_config import GENERATION_FILE, read_sampling
+from groundup.weights.hf import HF_READER, INDEX_FILE, WEIGHTS_FILE, opened_of, save_tensors, write_texts
+from groundup.weights.hf_config import CONFIG_FILE, HFConfig, has_class, read_hf_config
+from groundup.weights.model_format import (
+    ExportOptions,
+    ModelFormat,
+    ModelReader,
+    ModelSummary,
+    OpenModel,
+    require_fitting,
+    write_card,
+)
+from groundup.weights.names import Binding
+from groundup.weights.safetensors_header import read_header
+from groundup.weights.verify import Covered, covered, verify_covered
+
+FOLDER = "packed"
+SUFFIX = ".safetensors"
+# Raised when the arrangement of numbers in the file changes.
+LAYOUT = 1
+BITS: tuple[Bits, ...] = get_args(Bits)
+# What numbers are stored as; all else is bf16.
+STORED = {torch.int8: "I8", torch.uint8: "U8"}
+
+
+def packed_folder(model: Path, bits: Bits) -> Path:
+    """Return where the packed weights of a model's folder lie."""
+    return model / FOLDER / f"{bits}-v{LAYOUT}"
+
+
+def packed_bits(folder: Path) -> Bits | None:
+    """Return the precision of a folder whose only weights are packed ones; None: it is another one."""
+    if any((folder / name).exists() for name in (WEIGHTS_FILE, INDEX_FILE)):
+        return None
+    return next((bits for bits in BITS if packed_folder(folder, bits).is_dir()), None)
+
+
+def unpacked_note(path: Path, precision: str) -> str:
+    """Return a sentence where a folder of packed weights is opened in another precision; else ""."""
+    bits = packed_bits(path) if path.is_dir() else None
+    if bits in (None, precision):
+        return ""
+    return f"{path} holds {bits} weights, which are unpacked for {precision}; --precision {bits} uses them as they are."
+
+
+def open_packed(
+    path: Path, bits: Bits, read: Callable[[], OpenModel], progress: Progress
+) -> tuple[OpenModel, Quantised] | None:
+    """Open a language model with packed weights, made first where they are missing or do not agree; None: this model has none.
+
+    `read` opens the model in bf16. Raises FormatError for a damaged model, not for damaged packed weights.
+    """
+    found = covered(path) if path.is_dir() else None
+    if found is None or packed_bits(path) not in (None, bits) or not _is_language_model(path):
+        return None
+    folder = packed_folder(path, bits)
+    if packed_bits(path) == bits:
+        verify_covered(path, by_size=[f"{folder.relative_to(path).as_posix()}/{WEIGHTS_FILE}"])  # read_packed hashes it
+        return _open(path, bits, _source(found))
+    if folder.exists() and (kept := _open_kept(path, bits, found, progress)):
+        return kept
+    opened = read()
+    made = quantise(opened.model, bits)
+    if not _write_kept(opened.model, path, bits, _source(found)):
+        return opened, made
+    del opened  # before the same numbers are mapped
+    return _open(path, bits, _source(found))
+
+
+def _is_language_model(folder: Path) -> bool:
+    """Whether a folder's config is that of a language model; a damaged one is left to those who verify it."""
+    try:
+        return (folder / CONFIG_FILE).is_file() and read_hf_config(folder).kind == "language"
+    except FormatError:
+        return False
+
+
+def _open_kept(path: Path, bits: Bits, found: Covered, progress: Progress) -> tuple[OpenModel, Quantised] | None:
+    """Open a model with packed weights that lie beside its own; None where they do not agree, which is said. Raises FormatError for the model."""
+    verify_covered(path, by_size=[name for name in found.hashes() if name.endswith(SUFFIX)])
+    try:
+        model, made = read_packed(path, bits, _source(found))
+    except FormatError as error:
+        progress.say(f"{error.message}. The packed weights are made again.")
+        return None
+    return require_fitting(opened_of(model, (), path)), made
+
+
+def _open(path: Path, bits: Bits, source: str) -> tuple[OpenModel, Quantised]:
+    model, made = read_packed(path, bits, source)
+    return require_fitting(opened_of(model, (), path)), made
+
+
+def _source(found: Covered) -> str:
+    """Return the hash of config and weights, from the manifest."""
+    hashes = found.hashes()
+    names = [name for name in hashes if name == CONFIG_FILE or ("/" not in name and name.endswith(SUFFIX))]
+    return source_of({name: hashes[name] for name in names})
+
+
+def source_of(hashes: Mapping[str, str]) -> str:
+    """Return what identifies the files that packed weights were made of: a hash of names and hashes."""
+    return sha256_text(json_bytes(dict(sorted(hashes.items()))).decode())
+
+
+def _write_kept(model: nn.Module, path: Path, bits: Bits, source: str) -> bool:
+    """Write packed weights beside a model's own; return False where that can't be done now: no permission, no space, another process at it."""
+    folder = packed_folder(path, bits)
+    try:
+        with only_one(folder.parent):
+            remove_temporaries(folder.parent)
+            write_packed(model, folder, bits, source)
+    except (ConfigError, DiskError, OSError):
+        return False
+    return True
+
+
+def write_packed(model: nn.Module, folder: Path, bits: Bits, source: str) -> None:
+    """Write a quantised model's weights as a whole folder. Raises DiskError."""
+    tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    needed_bytes = sum(tensor.nbytes for tensor in tensors.values()) + 2**20
+    with atomic_folder(folder, needed_bytes=needed_bytes, extra={"packed": bits, "of": source}) as temporary:
+        save_tensors(tensors, temporary / WEIGHTS_FILE)
+
+
+def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Quantised]:
+    """Return a model with packed weights, mapped, and what is packed. Raises FormatError, also for weights that were made of other files."""
+    folder = packed_folder(path, bits)
+    manifest = verify_folder(folder)
+    file = folder / WEIGHTS_FILE
+    if manifest.get("packed") != bits or manifest.get("of") != source:
+        raise FormatError(folder / MANIFEST, "of", "is another model: config or weights have changed since")
+    if WEIGHTS_FILE not in manifest["files"]:
+        raise FormatError(file, "file", "is not in the manifest")
+    model, made = _skeleton(read_hf_config(path), bits)
+    expected, table = model.state_dict(), read_header(file)
+    bindings = [Binding(name, (name,), (), tuple(tensor.shape)) for name, tensor in expected.items()]
+    check_table(bindings, {name: entry.shape for name, entry in table.items()}, file)
+    for name, tensor in expected.items():
+        kind = STORED.get(tensor.dtype, "BF16")
+        if table[name].dtype != kind:
+            raise FormatError(file, f"tensor {name!r}", f"is of {table[name].dtype}, {kind} is expected")
+    try:
+        with safe_open(file, framework="pt") as opened:  # maps the file
+            tensors = {name: opened.get_tensor(name) for name in expected}
+    except SafetensorError as error:
+        raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
+    model.load_state_dict(tensors, strict=True, assign=True)
+    return model.eval(), made
+
+
+def _skeleton(hf: HFConfig, bits: Bits) -> tuple[LanguageModel, Quantised]:
+    """Return the quantised model of a config on the meta device: all names and shapes."""
+    model = empty_model(hf)
+    assert isinstance(model, LanguageModel)
+    return model, quantise(model, bits)
+
+
+def _open_dequantised(folder: Path, dtype: torch.dtype) -> OpenModel:
+    """Open a folder of packed weights as a plain model."""
+    bits, found = packed_bits(folder), covered(folder)
+    assert bits is not None
+    if found is None:
+        raise FormatError(folder / MANIFEST, "file", "is missing, which every folder of packed weights has")
+    opened, _ = _open(folder, bits, _source(found))
+    dequantise(opened.model, dtype)
+    return opened
+
+
+def _summary(folder: Path) -> ModelSummary:
+    """From config.json and the header of the packed weights."""
+    bits, shape = packed_bits(folder), read_hf_config(folder)
+    assert bits is not None
+    stored = sum(entry.end - entry.begin for entry in read_header(packed_folder(folder, bits) / WEIGHTS_FILE).values())
+    name = folder.resolve().name
+    return ModelSummary(shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, {bits: stored})
+
+
+def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    if not isinstance(opened.model, LanguageModel):
+        kind = "an encoder" if opened.kind == "encoder" else "a classifier"
+        raise ModelError(f"{opened.path} is {kind}; only language models have packed weights.", fix="Use --to hf.")
+    bits: Bits = "int8" if options.encoding == "int8" else "int4"
+    hf = HFConfig(opened.config, "language", own=not has_class(opened.config))
+    model = copy.deepcopy(opened.model).bfloat16()
+    quantise(model, bits)
+    with atomic_folder(out, extra={"exported": "packed"}) as folder:
+        write_texts(hf, folder, opened.tokenizer, "bfloat16")
+        if sampling := read_sampling(opened.path):
+            write_json(folder / GENERATION_FILE, {**read_json(folder / GENERATION_FILE), **sampling})
+        write_card(opened, folder)
+        source = source_of({CONFIG_FILE: sha256_file(folder / CONFIG_FILE)})
+        write_packed(model, packed_folder(folder, bits), bits, source)
+
+
+PACKED_READER = ModelReader("safetensors", _open_dequantised, _summary, HF_READER.texts, HF_READER.tokenizer)
+PACKED = ModelFormat("packed", "", BITS, "int8", _export)
