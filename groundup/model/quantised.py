@@ -34,8 +34,8 @@ GROUP = 32
 MULTIPLE = {"int8": 16, "int4": 64}
 # Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured, docs/log.md).
 ROWS = 16
-# Above so many rows unpacking and a bf16 product are faster.
-MANY_ROWS = 64
+# Above so many rows unpacking and a bf16 product are faster; where the compiled step unpacks, above so few.
+MANY_ROWS, FEW_ROWS = 64, 32
 KERNELS: Any = torch.ops.aten
 
 
@@ -44,6 +44,8 @@ class Int8Linear(nn.Module):
 
     numbers: Int[Tensor, "O C"]
     scales: Float[Tensor, " O"]
+    unpack: Callable[[], Tensor] | None = None
+    """What unpacks the matrix instead of torch's operations: engine/compiled_step/unpack.py sets it. Valid until its next call."""
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
@@ -54,8 +56,8 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
-        if rows.shape[0] > MANY_ROWS:
-            product = F.linear(rows, self.weight)
+        if rows.shape[0] > (MANY_ROWS if self.unpack is None else FEW_ROWS):
+            product = F.linear(rows, self.weight if self.unpack is None else self.unpack())
         else:
             parts = [torch._weight_int8pack_mm(part, self.numbers, self.scales) for part in rows.split(ROWS)]
             product = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -74,6 +76,8 @@ class Int4Linear(nn.Module):
     pairs: Float[Tensor, "G O 2"]
     by_row: Int[Tensor, "O half_C"] | None
     """The numbers once more, as engine/compiled_step reads them: in each group column j in the low half of byte j, column 16 + j in the high."""
+    unpack: Callable[[], Tensor] | None = None
+    """As of `Int8Linear`."""
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None, *, by_row: bool = False) -> None:
         super().__init__()
@@ -87,7 +91,10 @@ class Int4Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
-        product = KERNELS._weight_int4pack_mm_for_cpu(rows, self.packed, GROUP, self.pairs)
+        if self.unpack is not None and rows.shape[0] > FEW_ROWS:
+            product = F.linear(rows, self.unpack())
+        else:
+            product = KERNELS._weight_int4pack_mm_for_cpu(rows, self.packed, GROUP, self.pairs)
         return _with_bias(product, self.bias).view(*x.shape[:-1], product.shape[1])
 
 

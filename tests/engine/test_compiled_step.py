@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from groundup.engine.compiled_step import kernels, products, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
 from groundup.engine.compiled_step.probe import use_compiled_step
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
+from groundup.engine.compiled_step.unpack import Unpacked, let_unpack
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
@@ -161,6 +163,24 @@ def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
     bias = 0 if linear.bias is None else linear.bias.float()
     weight = torch.tensor(readable_step.unpacked(StepModel.of(model), 6)).T
     assert torch.allclose(product, weight + bias, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("bits", ["int8", "int4"])
+@torch.inference_mode()
+def test_matrices_unpacked_for_prompts_are_those_of_the_readable_step(bits: Bits) -> None:
+    model = model_of(replace(FAMILIES["qwen2"], head_width=32), bits)
+    described, x = StepModel.of(model), torch.randn(40, 64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    query = model.transformer.block(1).attention.query
+    before = query(x)
+    let_unpack(described, model)
+    for index in (6, 7, 14):
+        start, rows = described.weights.matrices[index][[3, 1]]
+        if described.weights.matrices[index][5]:
+            expected = readable_step.unpacked(described, index)
+        else:
+            expected = described.numbers[index] * described.weights.scales[start : start + rows, None]
+        assert np.array_equal(Unpacked(described, index)().float().numpy(), readable_step.rounded_to_bf16(expected))
+    assert off(query(x).float(), before.float()) < 0.02 and deepcopy(query).unpack is None
 
 
 def test_products_of_extreme_numbers_do_not_overflow() -> None:
