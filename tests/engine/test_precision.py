@@ -157,7 +157,7 @@ def test_coarser_numbers_cost_little_on_a_real_model() -> None:
 
 
 def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch(tmp_path: Path) -> None:
-    """The texts are those of torch's step, after prompts that torch reads: the model is small and its logits are far apart. Short prompts go through it."""
+    """The texts are those of torch's step, after prompts that torch reads, since logits are far apart. Short prompts go through the compiled one."""
     pytest.importorskip("numba")
     made = LanguageModel(ModelConfig(384, 64, 64, 2, 4, 64, 2, 16))
     initialise(made, torch.Generator().manual_seed(0), deviation=0.3)
