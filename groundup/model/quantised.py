@@ -33,7 +33,7 @@ GROUP = 32
 MULTIPLE = {"int8": 16, "int4": 64}
 # Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured, docs/log.md).
 ROWS = 16
-# Above so many rows unpacking and a bf16 product are faster: in 8 bits, and in 4.
+# Above so many rows unpacking and a bf16 product are faster: in 8 bits, and in 4 or where the compiled step unpacks.
 MANY_ROWS, FEW_ROWS = 64, 32
 KERNELS: Any = torch.ops.aten
 
@@ -43,6 +43,8 @@ class Int8Linear(nn.Module):
 
     numbers: Int[Tensor, "O C"]
     scales: Float[Tensor, " O"]
+    unpack: Callable[[], Tensor] | None = None
+    """What unpacks the matrix instead of torch's operations: engine/compiled_step/unpack.py sets it. Valid until its next call."""
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
@@ -53,8 +55,8 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
-        if rows.shape[0] > MANY_ROWS:
-            product = F.linear(rows, self.weight)
+        if rows.shape[0] > (MANY_ROWS if self.unpack is None else FEW_ROWS):
+            product = F.linear(rows, self.weight if self.unpack is None else self.unpack())
         else:
             parts = [torch._weight_int8pack_mm(part, self.numbers, self.scales) for part in rows.split(ROWS)]
             product = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -76,6 +78,8 @@ class Int4Linear(nn.Module):
     torch_numbers: Tensor | None
     torch_pairs: Tensor | None
     """Both once more, in the order of torch's kernel (`add_torch_order`); None: matrices are unpacked for each product."""
+    unpack: Callable[[], Tensor] | None = None
+    """As of `Int8Linear`."""
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
@@ -89,7 +93,7 @@ class Int4Linear(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
         if self.torch_numbers is None or rows.shape[0] > FEW_ROWS:
-            product = F.linear(rows, self.weight)
+            product = F.linear(rows, self.weight if self.unpack is None else self.unpack())
         else:
             product = KERNELS._weight_int4pack_mm_for_cpu(rows, self.torch_numbers, GROUP, self.torch_pairs)
         return _with_bias(product, self.bias).view(*x.shape[:-1], product.shape[1])
@@ -205,7 +209,8 @@ def dequantise(model: nn.Module, dtype: torch.dtype) -> None:
     for name, part in list(model.named_modules()):
         if isinstance(part, Int8Linear | Int4Linear):
             linear = nn.Linear(1, 1, bias=False, device="meta")
-            linear.weight, linear.bias = nn.Parameter(part.weight), part.bias
+            linear.weight = nn.Parameter(part.weight)
+            linear.register_parameter("bias", part.bias)
             model.set_submodule(name, linear)
     if isinstance(model, LanguageModel) and model.config.tied_head:
         model.head = None

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,11 +28,13 @@ from groundup.model.quantised import Bits, quantise
 from groundup.progress import Silent
 
 pytest.importorskip("numba")
-from groundup.engine.compiled_step import kernels, readable_step
+import numba
+
+from groundup.engine.compiled_step import kernels, products, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
 from groundup.engine.compiled_step.probe import use_compiled_step
-from groundup.engine.compiled_step.products import PORTABLE
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
+from groundup.engine.compiled_step.unpack import Unpacked, let_unpack
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
@@ -74,8 +78,8 @@ def prefilled(model: LanguageModel, rows: int = 1) -> KVCache:
 
 
 @torch.inference_mode()
-def compiled_logits(model: LanguageModel, *, form: int = kernels.FORM) -> torch.Tensor:
-    step, cache = CompiledStep(StepModel.of(model), model, form=form), prefilled(model)
+def compiled_logits(model: LanguageModel) -> torch.Tensor:
+    step, cache = CompiledStep(StepModel.of(model), model), prefilled(model)
     return torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in NEW])
 
 
@@ -112,24 +116,71 @@ def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> Non
     assert off(readable_logits(model), logits) < 0.06
 
 
-def test_the_portable_products_give_the_same_bits() -> None:
-    model = model_of(LLAMA)
-    assert torch.equal(compiled_logits(model, form=PORTABLE), compiled_logits(model))
+@pytest.mark.parametrize("form", range(kernels.FORM + 1), ids=["portable", "avx2", "vnni"][: kernels.FORM + 1])
+@pytest.mark.parametrize("vectors", [1, 2, 4])
+def test_products_in_every_form_are_those_of_numpy(form: int, vectors: int) -> None:
+    """Of 8 rows: in 8 bits to the last one, with the extreme weights and activations among them; in 4 bits with 20 groups, 4 more than 2 x 8."""
+    random, columns = np.random.default_rng(0), 640
+    x = random.integers(-3000, 3000, (vectors, columns)).astype(np.int16)
+    x[:, :3] = kernels.MOST, -kernels.MOST, 127
+    weights, found = random.integers(-127, 128, (8, columns)).astype(np.int8), np.empty((vectors, 8), np.int32)
+    weights[0] = 127
+    run_product(products.int8_rows(form, vectors), weights, columns, x, x.strides[0], columns, found)
+    assert np.array_equal(found, x.astype(np.int64) @ weights.T)
+    numbers, groups = random.integers(0, 16, (8, columns)), columns // 32
+    halves = numbers.reshape(8, groups, 2, 16).astype(np.uint8)
+    packed = halves[:, :, 0] | halves[:, :, 1] << 4
+    pairs = torch.tensor(random.normal(size=(8, groups, 2))).bfloat16()
+    split = np.empty((vectors, groups, 2, 32), np.int8)
+    for each, out in zip(x, split, strict=True):
+        kernels.split_bytes(each, out)
+    given, found4 = split if form == products.VNNI else x, np.empty((vectors, 8), np.float32)
+    totals = x.reshape(vectors, groups, 32).sum(-1, dtype=np.int32).astype(np.float32)
+    bits = pairs.view(torch.int16).numpy()
+    run_product(products.int4_rows(form, vectors), packed, bits, given, given.strides[0], totals, groups, found4)
+    scales, offsets = pairs.double().numpy().transpose(2, 0, 1)
+    unpacked = (numbers.reshape(8, groups, 32) - 8) * scales[..., None] + offsets[..., None]
+    assert np.allclose(found4, x.astype(np.float64) @ unpacked.reshape(8, columns).T, rtol=1e-4, atol=0.5)
+
+
+def run_product(product: Any, *given: Any) -> None:
+    """Call a product with the addresses of arrays, and counts."""
+    numbers = [each.ctypes.data if isinstance(each, np.ndarray) else each for each in given]
+    parameters = ", ".join(f"a{place}" for place in range(len(given)))
+    names: dict[str, Any] = {"product": product}
+    exec(f"def call({parameters}):\n    product({parameters})", names)
+    numba.njit(names["call"])(*map(np.uint64, numbers))
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2"])
-def test_in_4_bits_the_compiled_step_is_the_readable_one_in_every_form(family: str) -> None:
+def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
     """And the readable one's matrices are those that torch's kernel multiplies with."""
     model = model_of(replace(FAMILIES[family], head_width=32), "int4")
-    expected = readable_logits(model)
-    for form in range(kernels.FORM + 1):
-        assert off(compiled_logits(model, form=form), expected) < 2e-3, form
+    assert off(compiled_logits(model), readable_logits(model)) < 2e-3
     linear = model.transformer.block(0).feedforward.down
     with torch.inference_mode():
         product = linear(torch.eye(linear.packed.shape[1] * 2, dtype=torch.bfloat16)).float()
     bias = 0 if linear.bias is None else linear.bias.float()
     weight = torch.tensor(readable_step.unpacked(StepModel.of(model), 6)).T
     assert torch.allclose(product, weight + bias, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("bits", ["int8", "int4"])
+@torch.inference_mode()
+def test_matrices_unpacked_for_prompts_are_those_of_the_readable_step(bits: Bits) -> None:
+    model = model_of(replace(FAMILIES["qwen2"], head_width=32), bits)
+    described, x = StepModel.of(model), torch.randn(40, 64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    query = model.transformer.block(1).attention.query
+    before = query(x)
+    let_unpack(described, model)
+    for index in (6, 7, 14):
+        start, rows = described.weights.matrices[index][[3, 1]]
+        if described.weights.matrices[index][5]:
+            expected = readable_step.unpacked(described, index)
+        else:
+            expected = described.numbers[index] * described.weights.scales[start : start + rows, None]
+        assert np.array_equal(Unpacked(described, index)().float().numpy(), readable_step.rounded_to_bf16(expected))
+    assert off(query(x).float(), before.float()) < 0.02 and deepcopy(query).unpack is None
 
 
 def test_products_of_extreme_numbers_do_not_overflow() -> None:
@@ -140,7 +191,7 @@ def test_products_of_extreme_numbers_do_not_overflow() -> None:
         scale = kernels.round_activations(x, rounded[0])
         weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
         matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
-        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, kernels.FORM)
+        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out)
         assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
 
 
@@ -328,20 +379,20 @@ def test_200_greedy_tokens_of_20_prompts_are_the_same_on_one_thread_and_on_two(b
 
 
 @pytest.mark.slow
-def test_on_a_processor_with_avx2_only_the_step_is_the_readable_one() -> None:
-    """Compiled for a Haswell, in a process of its own: every family, both numbers of bits, and the same bits as the portable form."""
-    machine = {
-        "NUMBA_CPU_NAME": "haswell",
-        "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2,+ssse3,+popcnt",
-    }
-    chosen = "readable_one or portable or rows_together or successive or extreme"
+@pytest.mark.parametrize(
+    ("machine", "form"),
+    [(("haswell", "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2,+ssse3,+popcnt"), "AVX2"), (("nehalem", "+sse4.2,+ssse3"), "PORTABLE")],
+    ids=["avx2", "portable"],
+)  # fmt: skip
+def test_compiled_for_an_older_processor_the_step_is_the_readable_one(machine: tuple[str, str], form: str) -> None:
+    """In a process of its own: every family, both numbers of bits, rows and drafts together. The portable form is Arm's, here on x86 without AVX."""
+    given = os.environ | {"NUMBA_CPU_NAME": machine[0], "NUMBA_CPU_FEATURES": machine[1]}
+    chosen = "readable_one or rows_together or successive or extreme"
     command = [sys.executable, "-m", "pytest", "-q", __file__, "-m", "not slow", "-k", chosen, "-p", "no:cacheprovider"]
-    done = subprocess.run(command, env=os.environ | machine, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
-    code = "from groundup.engine.compiled_step import kernels, products; print(kernels.FORM == products.AVX2)"
-    found = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | machine, capture_output=True, text=True, timeout=60
-    )
+    code = f"from groundup.engine.compiled_step import kernels, products; print(kernels.FORM == products.{form})"
+    found = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=60)
     assert found.stdout.strip() == "True", found.stderr
 
 

@@ -157,7 +157,7 @@ def test_coarser_numbers_cost_little_on_a_real_model() -> None:
 
 
 def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch(tmp_path: Path) -> None:
-    """The texts are those of torch's step: the model is small and its logits are far apart."""
+    """The texts are those of torch's step, after prompts that torch reads, since logits are far apart. Short prompts go through the compiled one."""
     pytest.importorskip("numba")
     made = LanguageModel(ModelConfig(384, 64, 64, 2, 4, 64, 2, 16))
     initialise(made, torch.Generator().manual_seed(0), deviation=0.3)
@@ -177,14 +177,14 @@ def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch
         max_rows = step.max_rows
 
         def after_cache(self, ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
-            steps.append(len(ids))
+            steps.append(ids.numel())
             return step.after_cache(ids, cache)
 
         def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> torch.Tensor:
             steps.append(len(ids))
             return step.after_spans(ids, store, spans)
 
-    greedy, prompts = Sampling(max_tokens=6, temperature=0), [[5, 7, 9], [11, 3], [40]]
+    greedy, prompts = Sampling(max_tokens=6, temperature=0), [[5, 7, 9] * 12, [11, 3] * 17, [40] * 33]
     model, tokenizer = opened.model, opened.require_tokenizer()
 
     def texts() -> list[str]:
@@ -194,6 +194,8 @@ def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch
     model.decode_step = Counted()
     compiled_texts = texts()
     assert steps[:15] == [1] * 15 and 3 in steps[15:]
+    list(generate_ids(model, [5, 7, 9], greedy, (), compute=compute))
+    assert steps[-6:] == [3, 1, 1, 1, 1, 1]
     model.decode_step = None
     assert compiled_texts == texts()
 

@@ -20,7 +20,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.compiled_step.kernels import FORM
 from groundup.engine.compiled_step.step import Shared, StepCache, step
 from groundup.engine.compiled_step.step_weights import StepModel, StepShape
 from groundup.model.cache import KVCache
@@ -36,9 +35,8 @@ class CompiledStep:
     max_rows = 32
     """With 64 torch's products in bf16 are as fast (docs/log.md)."""
 
-    def __init__(self, described: StepModel, model: LanguageModel, *, form: int = FORM) -> None:
-        """`form`: of the products (products.py), the last that the processor has."""
-        self.described, self.form = described, form
+    def __init__(self, described: StepModel, model: LanguageModel) -> None:
+        self.described = described
         self._embedding, self._scaled = model.transformer.embedding.weight.detach(), model.config.scaled_embedding
         self._workers = _Workers()
 
@@ -84,7 +82,7 @@ class CompiledStep:
         rows = np.ascontiguousarray(hidden.float().numpy())
         cosines, sines = self.described.angles(cache.lengths - 1)
         shared = buffers(self.described.shape, len(rows))
-        rest = (self.described.shape, self.described.weights, cache, rows, cosines, sines, shared, self.form)
+        rest = (self.described.shape, self.described.weights, cache, rows, cosines, sines, shared)
         self._workers.run(lambda thread, threads: step(thread, threads, *rest), usable_threads())
         return torch.from_numpy(shared.logits)
 

@@ -9,10 +9,8 @@ import numpy as np
 
 from groundup.engine.compiled_step.compiled import compiled
 from groundup.engine.compiled_step.products import (
-    AVX2,
     BLOCK,
     GROUP,
-    PORTABLE,
     VNNI,
     add_one,
     best_form,
@@ -33,12 +31,9 @@ Number = Any
 """A float32 number: `float` would be one of 64 bits."""
 F = np.float32
 FORM = best_form()
-# Of one, two and four rows of activations. AVX2 is the last form of int8 products: LLVM takes VNNI for it by itself.
-int8_one, int8_two, int8_four = (int8_rows(min(AVX2, FORM), vectors) for vectors in (1, 2, 4))
-portable_int8_one, portable_int8_two, portable_int8_four = (int8_rows(PORTABLE, vectors) for vectors in (1, 2, 4))
+# Of one, two and four rows of activations.
+int8_one, int8_two, int8_four = (int8_rows(FORM, vectors) for vectors in (1, 2, 4))
 int4_one, int4_two, int4_four = (int4_rows(FORM, vectors) for vectors in (1, 2, 4))
-avx2_int4_one, avx2_int4_two, avx2_int4_four = (int4_rows(min(AVX2, FORM), vectors) for vectors in (1, 2, 4))
-portable_int4_one, portable_int4_two, portable_int4_four = (int4_rows(PORTABLE, vectors) for vectors in (1, 2, 4))
 # Attention's inner loops, 64 or 16 numbers of a head at a time.
 dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_sum(2)
 # The largest activation as an integer: 256 * 127 + 127, so that both its bytes are signed ones.
@@ -138,7 +133,7 @@ def rows_together(rows: int) -> int:
 
 @compiled
 def product_int4(
-    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, form: int
+    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array
 ) -> None:
     """The same for a matrix in 4 bits."""
     numbers, rows, columns, bias_start, pairs = matrix[0], matrix[1], matrix[2], matrix[4], matrix[5]
@@ -150,37 +145,22 @@ def product_int4(
             for c in range(group * GROUP, group * GROUP + GROUP):
                 total += x[r, c]
             totals[r, group] = F(total)
-        if form == VNNI:
+        if FORM == VNNI:
             split_bytes(x[r], split[r])
     first, distance, place = np.uint64(x.ctypes.data), np.uint64(x.strides[0]), sums.ctypes.data
-    if form == VNNI:
+    if FORM == VNNI:
         first, distance = np.uint64(split.ctypes.data), np.uint64(split.strides[0])
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
         start, r = block * BLOCK, 0
         weights, scaling = np.uint64(numbers + start * columns // 2), np.uint64(pairs + start * groups * 4)
         while r < count:
             take, row, sums_of = rows_together(count - r), first + np.uint64(r) * distance, totals[r].ctypes.data
-            if form == VNNI:
-                if take == 4:
-                    int4_four(weights, scaling, row, distance, sums_of, groups, place)
-                elif take == 2:
-                    int4_two(weights, scaling, row, distance, sums_of, groups, place)
-                else:
-                    int4_one(weights, scaling, row, distance, sums_of, groups, place)
-            elif form == AVX2:
-                if take == 4:
-                    avx2_int4_four(weights, scaling, row, distance, sums_of, groups, place)
-                elif take == 2:
-                    avx2_int4_two(weights, scaling, row, distance, sums_of, groups, place)
-                else:
-                    avx2_int4_one(weights, scaling, row, distance, sums_of, groups, place)
+            if take == 4:
+                int4_four(weights, scaling, row, distance, sums_of, groups, place)
+            elif take == 2:
+                int4_two(weights, scaling, row, distance, sums_of, groups, place)
             else:
-                if take == 4:
-                    portable_int4_four(weights, scaling, row, distance, sums_of, groups, place)
-                elif take == 2:
-                    portable_int4_two(weights, scaling, row, distance, sums_of, groups, place)
-                else:
-                    portable_int4_one(weights, scaling, row, distance, sums_of, groups, place)
+                int4_one(weights, scaling, row, distance, sums_of, groups, place)
             for each in range(take):
                 for k in range(BLOCK):
                     out[r + each, start + k] = sums[each, k] * x_scales[r + each]
@@ -191,12 +171,10 @@ def product_int4(
 
 
 @compiled
-def product(
-    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, form: int
-) -> None:
+def product(matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array) -> None:
     """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o. A block is read from memory once for all rows r."""
     if matrix[5]:
-        product_int4(matrix, scales, x, x_scales, thread, threads, out, form)
+        product_int4(matrix, scales, x, x_scales, thread, threads, out)
         return
     numbers, rows, columns, scale_start, bias_start = matrix[0], matrix[1], matrix[2], matrix[3], matrix[4]
     blocks, sums, distance, count = rows // BLOCK, np.empty((4, BLOCK), np.int32), np.uint64(x.strides[0]), x.shape[0]
@@ -205,20 +183,12 @@ def product(
         start, weights, r = block * BLOCK, np.uint64(numbers + block * BLOCK * columns), 0
         while r < count:
             take, row = rows_together(count - r), x[r].ctypes.data
-            if form == PORTABLE:
-                if take == 4:
-                    portable_int8_four(weights, columns, row, distance, columns, place)
-                elif take == 2:
-                    portable_int8_two(weights, columns, row, distance, columns, place)
-                else:
-                    portable_int8_one(weights, columns, row, distance, columns, place)
+            if take == 4:
+                int8_four(weights, columns, row, distance, columns, place)
+            elif take == 2:
+                int8_two(weights, columns, row, distance, columns, place)
             else:
-                if take == 4:
-                    int8_four(weights, columns, row, distance, columns, place)
-                elif take == 2:
-                    int8_two(weights, columns, row, distance, columns, place)
-                else:
-                    int8_one(weights, columns, row, distance, columns, place)
+                int8_one(weights, columns, row, distance, columns, place)
             for each in range(take):
                 for k in range(BLOCK):
                     scale = scales[scale_start + start + k] * x_scales[r + each]

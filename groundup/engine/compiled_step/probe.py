@@ -52,6 +52,7 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
         _import_numba()
         from groundup.engine.compiled_step.compiled import CODE_FOLDER
         from groundup.engine.compiled_step.decode_step import CompiledStep
+        from groundup.engine.compiled_step.unpack import let_unpack
     except ImportError as error:  # numba refuses a numpy that is newer than itself
         return f"Decoding through torch: numba can't be loaded ({error})."
     if not CODE_FOLDER.exists():
@@ -60,6 +61,7 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
     if not error_share <= MAX_ERROR:
         return f"Decoding through torch: the compiled step is wrong on this processor (by {error_share:.2g})."
     model.decode_step = CompiledStep(described, model)
+    let_unpack(described, model)
     return "Decoding with the compiled step, up to 32 answers at a time."
 
 

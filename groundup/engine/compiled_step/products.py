@@ -1,14 +1,14 @@
 """Dot products of `BLOCK` rows of int8 or int4 weights with 1, 2 or 4 int16 vectors, in LLVM's instructions: numba has no widening product.
 
 Weights are read row by row as torch stores them, BLOCK rows side by side. A product has up to three forms, of which `kernels.py` takes the last that
-the processor has; all can be tested on x86:
+the processor has, or that numba is told of (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES); all can be tested on x86:
 
     PORTABLE    what LLVM finds for it (on Arm `smull` and `addp`)
     AVX2        `vpmaddwd`, pairs of 16-bit numbers (LLVM makes it `vpdpwssd` where there is VNNI)
     VNNI        of 4-bit weights `vpdpbusd`, fours of bytes: activations are given as x = 256 high + low
 
-The next block is requested from memory while this one is multiplied. All arguments are addresses and counts; `kernels.py` knows what lies there. Also
-here: the inner loops of attention on bf16 keys and values, bf16 numbers to float32 and back, and the atomic counter of a barrier.
+What comes after the next block is requested from memory while this one is multiplied. All arguments are addresses and counts; `kernels.py` knows what
+lies there. Also here: the inner loops of attention on bf16 keys and values, bf16 numbers to float32 and back, and the atomic counter of a barrier.
 """
 
 import os
@@ -23,6 +23,8 @@ from numba.extending import intrinsic
 
 BLOCK, LANES, GROUP = 8, 16, 32
 PORTABLE, AVX2, VNNI = 0, 1, 2
+# How far behind the next block memory is requested: 0 is too near (21 % longer in int8), 12 KB too far (docs/log.md).
+AHEAD_BYTES = 4096
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
 Value = Any
@@ -170,9 +172,9 @@ def store_totals(
 
 
 def request(b: ir.IRBuilder, base: Value, offset: Value, count: int) -> None:
-    """Request so many bytes from memory, a multiple of 64."""
+    """Request so many bytes, a multiple of 64, from memory `AHEAD_BYTES` later."""
     for line in range(0, count, 64):
-        prefetch(b, base, b.add(offset, INT64(line)))
+        prefetch(b, base, b.add(offset, INT64(AHEAD_BYTES + line)))
 
 
 def scales_of(b: ir.IRBuilder, pairs: Value) -> Value:

@@ -68,7 +68,6 @@ def step(
     cosines: Array,
     sines: Array,
     shared: Shared,
-    form: int,
 ) -> None:
     """Compute the logits of one new token for each of R rows, from their embeddings `hidden` [R, C], and store its keys and values.
 
@@ -86,9 +85,9 @@ def step(
     for layer in range(shape.layers):
         matrices, norms = weights.matrices[7 * layer : 7 * layer + 7], weights.norms[layer]
         round_rows(x, norms[0], shape, shape.norms_before, normed, rounded, x_scales)
-        product(matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries, form)
-        product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys, form)
-        product(matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values, form)
+        product(matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries)
+        product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys)
+        product(matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values)
         barrier(threads, shared.counter)
         if shape.query_key_norm == 2:
             for r in range(thread, rows, threads):
@@ -107,12 +106,12 @@ def step(
         barrier(threads, shared.counter)
         for r in range(rows):
             x_scales[r] = round_activations(shared.mixed[r], mixed_rounded[r])
-        product(matrices[3], weights.scales, mixed_rounded, x_scales, thread, threads, shared.added, form)
+        product(matrices[3], weights.scales, mixed_rounded, x_scales, thread, threads, shared.added)
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[1], shape, normed)
         round_rows(x, norms[2], shape, shape.norms_before, normed, rounded, x_scales)
-        product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates, form)
-        product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups, form)
+        product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates)
+        product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups)
         blocks = shape.feedforward_width // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
         for r in range(rows):
@@ -120,11 +119,11 @@ def step(
         barrier(threads, shared.counter)
         for r in range(rows):
             x_scales[r] = round_activations(shared.gates[r], inner_rounded[r])
-        product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added, form)
+        product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added)
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[3], shape, normed)
     round_rows(x, weights.final_norm, shape, 1, normed, rounded, x_scales)
-    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits, form)
+    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits)
     if shape.logit_softcap > 0:
         blocks = shape.vocab_size // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)

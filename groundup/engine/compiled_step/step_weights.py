@@ -96,9 +96,9 @@ class StepModel:
     def of(cls, model: LanguageModel) -> "StepModel":
         """Describe a model. Raises UnsupportedModel."""
         require_supported(model)
-        linears = list(_linears(model))
-        pairs = tuple(_pairs(each) for each in linears)
-        matrices, scales = _tables(linears, pairs)
+        found = list(linears(model))
+        pairs = tuple(_pairs(each) for each in found)
+        matrices, scales = _tables(found, pairs)
         blocks = [model.transformer.block(layer) for layer in range(model.config.num_layers)]
         weights = StepWeights(
             matrices,
@@ -109,7 +109,7 @@ class StepModel:
             *_kinds(model.config),
         )
         frequencies, factors = _frequencies(model)
-        numbers = tuple(_numbers(each).numpy() for each in linears)
+        numbers = tuple(_numbers(each).numpy() for each in found)
         return cls(_shape(model.config), weights, numbers, pairs, frequencies, factors)
 
     def angles(self, positions: Array) -> tuple[Array, Array]:
@@ -131,13 +131,14 @@ def require_supported(model: LanguageModel) -> None:
         "an embedding norm": config.embedding_norm,
     }
     found = [name for name, holds in wrong.items() if holds]
-    if not found and not all(_is_packed(each) for each in _linears(model)):
+    if not found and not all(_is_packed(each) for each in linears(model)):
         found = ["a matrix that is not in 8 or 4 bits"]
     if found:
         raise UnsupportedModel(f"The compiled step does not know {found[0]}.")
 
 
-def _linears(model: LanguageModel) -> Iterator[Any]:
+def linears(model: LanguageModel) -> Iterator[Any]:
+    """Yield the matrices, in the order of `StepWeights.matrices`."""
     for layer in range(model.config.num_layers):
         block = model.transformer.block(layer)
         for name in MATRICES:

@@ -1,0 +1,73 @@
+"""Matrices in 8 or 4 bits -> bf16, for torch's products of a prompt: one pass over the numbers, where torch's operations take several.
+
+The matrix lies in memory that the next one is unpacked into, one for each thread: it is read before another is asked for.
+"""
+
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.engine.compiled_step.compiled import compiled
+from groundup.engine.compiled_step.products import GROUP, bf16_of_float, float_of_bf16
+from groundup.engine.compiled_step.step_weights import StepModel, linears
+from groundup.model.heads import LanguageModel
+
+Array = np.ndarray
+F = np.float32
+_memory = threading.local()
+
+
+def let_unpack(described: StepModel, model: LanguageModel) -> None:
+    """Let the matrices of a described model unpack themselves this way."""
+    for index, linear in enumerate(linears(model)):
+        linear.unpack = Unpacked(described, index)
+
+
+class Unpacked:
+    """One matrix. Copies of its module do not have it, since they may get other weights."""
+
+    def __init__(self, described: StepModel, index: int) -> None:
+        self.described, self.index = described, index
+
+    def __deepcopy__(self, memo: Any) -> None:
+        return None
+
+    def __call__(self) -> Float[Tensor, "O C"]:
+        """Return the matrix in bf16; valid until the calling thread's next call of any."""
+        weights = self.described.weights
+        _, rows, columns, scale_start, _, in_4_bits = weights.matrices[self.index]
+        if getattr(_memory, "room", np.empty(0)).size < rows * columns:
+            _memory.room = np.empty(rows * columns, np.uint16)
+        out, numbers = _memory.room[: rows * columns].reshape(rows, columns), self.described.numbers[self.index]
+        if in_4_bits:
+            unpack_int4(numbers, self.described.pairs[self.index].view(np.uint16), out)
+        else:
+            unpack_int8(numbers, weights.scales[scale_start : scale_start + rows], out)
+        return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
+
+
+@compiled
+def unpack_int8(numbers: Array, scales: Array, out: Array) -> None:
+    """W = s q, rounded to bf16."""
+    for o in range(out.shape[0]):
+        scale = scales[o]
+        for c in range(out.shape[1]):
+            out[o, c] = bf16_of_float(F(numbers[o, c]) * scale)
+
+
+@compiled
+def unpack_int4(numbers: Array, pairs: Array, out: Array) -> None:
+    """W = s (q - 8) + z, rounded to bf16; groups as `Int4Linear` has them."""
+    half = GROUP // 2
+    for o in range(out.shape[0]):
+        for group in range(pairs.shape[1]):
+            scale = float_of_bf16(pairs[o, group, 0])
+            offset = float_of_bf16(pairs[o, group, 1]) - F(8.0) * scale
+            for j in range(half):
+                byte = numbers[o, group * half + j]
+                out[o, group * GROUP + j] = bf16_of_float(F(byte & 15) * scale + offset)
+                out[o, group * GROUP + half + j] = bf16_of_float(F(byte >> 4) * scale + offset)
