@@ -294,7 +294,7 @@ def verify_entry(folder: Path, name: str, entry: dict[str, Any], *, hashes: bool
 
 
 # Hashes of files by device, inode, size and times, for this process: a model that was verified by name is not read once more when it is opened.
-_hashed: dict[tuple[int, ...], str] = {}
+known_hashes: dict[tuple[int, ...], str] = {}
 SETTLED_S = 2.0
 
 
@@ -302,11 +302,11 @@ def _hash_of(file: Path) -> str:
     """Return a file's SHA-256, computed again where the file may have changed: its clock may not tell changes of the last moment apart."""
     stat, now = file.stat(), time.time()
     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    if key in _hashed:
-        return _hashed[key]
+    if key in known_hashes:
+        return known_hashes[key]
     digest = sha256_file(file)
     if now - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
-        _hashed[key] = digest
+        known_hashes[key] = digest
     return digest
 
 
