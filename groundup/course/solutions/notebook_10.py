@@ -74,7 +74,7 @@ EXERCISES = {
             (8 * 1536 * 576, "A and B are not multiplied to count them: A has R I numbers, B has O R."),
             (8 * 576, "That is A. B has numbers, too."),
             (8 * 1536, "That is B. A has numbers, too."),
-            (1536 + 576, "That is rank 1."),
+            (1536 + 576, "That is what rank 1 has; R is 8 here."),
         ),
         hint="A has 8 rows of 576 numbers; and B?",
     ),
