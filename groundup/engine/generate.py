@@ -110,7 +110,7 @@ def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, 
 def decode(model: LanguageModel, new_ids: Tensor, cache: KVCache, tuner: ThreadTuner) -> Float[Tensor, "T V"]:
     """Run a few new ids [1, T] into the cache; return the logits after each.
 
-    Where the model has a step of its own it is used, on the number of threads measured to be fastest: its results do not depend on it, as torch's may.
+    The model's own step is used where it has one, on the number of threads measured to be fastest: its results do not depend on it, torch's may.
     """
     step = model.decode_step
     if step is None:
