@@ -8,13 +8,14 @@ have the finish reason "length".
 """
 
 import contextlib
+import time
 from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.device import Compute
+from groundup.device import Compute, set_threads
 from groundup.engine.next_token import choose, seeded_generator
 from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Constraint
@@ -23,6 +24,7 @@ from groundup.errors import ModelError
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
+from groundup.threads import ThreadTuner
 
 # Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no faster on a CPU.
 PREFILL_TOKENS = 512
@@ -51,6 +53,7 @@ def generate_ids(
         history, random = list(prompt_ids), seeded_generator(sampling.seed)
         cache = KVCache(model.config, 1, len(history) + limit, compute.device, compute.dtype)
         lookup = PromptLookup(most_drafts(model, draft_tokens))
+        tuner = ThreadTuner(compute.thread_counts, torch.get_num_threads())
         logits = prefill(model, torch.tensor([history], device=compute.device), cache)[None]
         drafts: list[int] = []
         remaining = limit
@@ -72,7 +75,7 @@ def generate_ids(
                 cache.shorten(stored)
             if draft_tokens:
                 drafts = lookup.drafts(history)[: remaining - 1]
-            logits = decode(model, torch.tensor([[chosen, *drafts]], device=compute.device), cache)
+            logits = decode(model, torch.tensor([[chosen, *drafts]], device=compute.device), cache, tuner)
 
     return answer() if limit else iter(())
 
@@ -104,10 +107,21 @@ def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, 
     return model.logits(hidden[0, -1])
 
 
-def decode(model: LanguageModel, new_ids: Tensor, cache: KVCache) -> Float[Tensor, "T V"]:
-    """Run a few new ids [1, T] into the cache, with the model's own step where it has one; return the logits after each."""
+def decode(model: LanguageModel, new_ids: Tensor, cache: KVCache, tuner: ThreadTuner) -> Float[Tensor, "T V"]:
+    """Run a few new ids [1, T] into the cache; return the logits after each.
+
+    The model's own step is used where it has one, on the number of threads measured to be fastest: its results do not depend on it, torch's may.
+    """
     step = model.decode_step
-    return model.logits(model.hidden(new_ids, cache=cache)[0]) if step is None else step.after_cache(new_ids, cache)
+    if step is None:
+        return model.logits(model.hidden(new_ids, cache=cache)[0])
+    before, started_s = torch.get_num_threads(), time.perf_counter()
+    set_threads(tuner.count if tuner.counts else before)
+    try:
+        return step.after_cache(new_ids, cache)
+    finally:
+        tuner.told(time.perf_counter() - started_s)
+        set_threads(before)
 
 
 @torch.inference_mode()

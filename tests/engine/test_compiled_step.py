@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 
 from groundup.device import Compute
-from groundup.engine.generate import prefill
+from groundup.engine.generate import generate_ids, prefill
 from groundup.engine.precision import PrecisionChoice, open_in
+from groundup.engine.sampling import Sampling
 from groundup.files import cache_folder
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
@@ -362,6 +363,31 @@ def test_greedy_answers_are_the_same_on_one_thread_and_on_two() -> None:
     model.decode_step = CompiledStep(StepModel.of(model), model)
     prompts = [[each, *PROMPT] for each in range(3)]
     assert greedy_texts(model, prompts, 40, threads=1) == greedy_texts(model, prompts, 40, threads=2)
+
+
+def test_the_number_of_threads_is_tuned_while_an_answer_is_written_and_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, used = model_of(replace(LLAMA, context_tokens=64)), set()
+    step, greedy = CompiledStep(StepModel.of(model), model), Sampling(temperature=0, max_tokens=50)
+    after_cache = step.after_cache
+
+    def watched(ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
+        used.add(torch.get_num_threads())
+        return after_cache(ids, cache)
+
+    monkeypatch.setattr(step, "after_cache", watched)
+    monkeypatch.setattr("groundup.threads.SLOT_S", 0.0)
+    model.decode_step = step
+    compute = Compute(torch.device("cpu"), torch.bfloat16)
+    expected = list(generate_ids(model, PROMPT, greedy, (), compute=compute))
+    assert used == {1}
+    torch.set_num_threads(2)
+    try:
+        assert list(generate_ids(model, PROMPT, greedy, (), compute=replace(compute, thread_counts=(2, 1)))) == expected
+        assert used == {1, 2} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 @pytest.mark.skipif(not SMOLLM2.exists(), reason="SmolLM2 was not pulled")

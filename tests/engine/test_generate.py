@@ -12,6 +12,7 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import ModelError
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
+from groundup.threads import ThreadTuner
 
 PROMPT = [3, 141, 59, 26, 5, 35]
 
@@ -47,9 +48,9 @@ def test_draft_tokens_change_no_id_and_save_passes_where_the_text_repeats_itself
         block.feedforward.down.weight.detach().zero_()
     decode = generate_module.decode
 
-    def counted(model: LanguageModel, new_ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
+    def counted(model: LanguageModel, new_ids: torch.Tensor, cache: KVCache, tuner: ThreadTuner) -> torch.Tensor:
         passes.append(new_ids.shape[1])
-        return decode(model, new_ids, cache)
+        return decode(model, new_ids, cache, tuner)
 
     monkeypatch.setattr(generate_module, "decode", counted)
     plain = list(generate_ids(model, PROMPT, sampling, (), compute=compute))

@@ -43,16 +43,26 @@ def _fill(model: torch.nn.Module, seed: int) -> None:
 
 
 def save_language(
-    folder: Path, *, seed: int = 1, context_tokens: int = 256, ends: bool = False, template: str | None = None
+    folder: Path,
+    *,
+    seed: int = 1,
+    context_tokens: int = 256,
+    ends: bool = False,
+    template: str | None = None,
+    multiple: int = 1,
 ) -> Path:
-    """A language model; unless it `ends`, a control token is never its best choice: greedily it writes until it is stopped."""
+    """A language model; unless it `ends`, a control token is never its best choice: greedily it writes until it is stopped.
+
+    `multiple`: its vocabulary is filled up to a multiple of it.
+    """
     words = tokenizer(template)
-    model = LanguageModel(small_config(words.vocab_size, context_tokens))
+    size = -(-words.vocab_size // multiple) * multiple
+    model = LanguageModel(small_config(size, context_tokens))
     _fill(model, seed)
     if not ends:
         assert model.head is not None
         with torch.no_grad():
-            model.head.weight[list(words.special.tokens.values())] = 0
+            model.head.weight[[*words.special.tokens.values(), *range(words.vocab_size, size)]] = 0
     save_model(model, folder, words)
     return folder
 

@@ -233,3 +233,17 @@ def test_company_changes_no_answer_of_packed_weights_where_that_was_asked_for(
     alone = [ask(packed, number) for number in range(12)]
     with ThreadPoolExecutor(12) as threads:
         assert list(threads.map(lambda number: ask(packed, number), range(12))) == alone
+
+
+def test_the_compiled_step_answers_several_clients_at_once(serve: Callable[..., Any], tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    save_language(tmp_path / "even", multiple=16)  # as the kernels of int8 want it
+    packed = serve(str(tmp_path / "even"), "--precision", "int8", "--speculate")
+
+    def count(number: int) -> int:
+        asked = {"prompt": f"To be {number}", "stream": False, "options": {"num_predict": 20, "temperature": 0}}
+        return int(packed.post("/api/generate", {"model": "even", **asked}).json()["eval_count"])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(count, range(24))) == [20] * 24
+    assert packed.post("/api/show", {"model": "even"}).json()["decodes_with"] == "compiled step"
