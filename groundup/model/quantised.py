@@ -205,7 +205,8 @@ def dequantise(model: nn.Module, dtype: torch.dtype) -> None:
     for name, part in list(model.named_modules()):
         if isinstance(part, Int8Linear | Int4Linear):
             linear = nn.Linear(1, 1, bias=False, device="meta")
-            linear.weight, linear.bias = nn.Parameter(part.weight), part.bias
+            linear.weight = nn.Parameter(part.weight)
+            linear.register_parameter("bias", None if part.bias is None else nn.Parameter(part.bias))
             model.set_submodule(name, linear)
     if isinstance(model, LanguageModel) and model.config.tied_head:
         model.head = None
