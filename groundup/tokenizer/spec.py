@@ -167,11 +167,11 @@ def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
 
 
 def _vocabulary(vocabulary: object, source: object) -> dict[str, int]:
-    ids = vocabulary.values() if isinstance(vocabulary, dict) else [None]
-    right = set(map(type, ids)) <= {int} and 0 <= min(ids, default=0) <= max(ids, default=0) < MAX_IDS
-    if not isinstance(vocabulary, dict) or not right:
-        raise FormatError(source, "model.vocab", f"is not an object of tokens with ids from 0 to {MAX_IDS - 1}")
-    return vocabulary
+    if isinstance(vocabulary, dict):
+        ids = vocabulary.values()
+        if set(map(type, ids)) <= {int} and 0 <= min(ids, default=0) <= max(ids, default=0) < MAX_IDS:
+            return vocabulary
+    raise FormatError(source, "model.vocab", f"is not an object of tokens with ids from 0 to {MAX_IDS - 1}")
 
 
 def _is_id(value: object) -> bool:
