@@ -23,6 +23,7 @@ from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 
 Whole = tuple[Path, int, tuple[str, ...]]
+KILLED_ROWS = 40
 # Prepares and encodes, saving as often as it can, and kills itself at the event of that number: a document, a file synced, or a rename.
 PROGRAM = """
 import os, signal, sys
@@ -58,8 +59,8 @@ print(left)
 """
 
 
-def write_sources(root: Path) -> None:
-    """Two sources with repeats, bad lines, files that are skipped, and a document that is cut."""
+def write_sources(root: Path, rows: int = 200) -> None:
+    """Two sources with repeats, bad lines, files that are skipped, and a document that is cut; 12 files of so many rows."""
     import zipfile
 
     texts = root / "texts"
@@ -67,7 +68,7 @@ def write_sources(root: Path) -> None:
     for number in range(12):
         (texts / f"{number:02}.txt").write_text(f"Tale {number % 9}: the hen sang of the sea.  \r\n\r\n" * (3 + number))
         (texts / f"{number:02}.jsonl").write_text(
-            "".join(json.dumps({"text": f"row {n} of {number}"}) + "\n" for n in range(200))
+            "".join(json.dumps({"text": f"row {n} of {number}"}) + "\n" for n in range(rows if number != 5 else 200))
         )
     with (texts / "05.jsonl").open("a") as file:
         file.write("{\n")
@@ -100,7 +101,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     if request.param:
         pytest.importorskip("rensa")
     root = tmp_path_factory.mktemp("whole") / "root"
-    write_sources(root)
+    write_sources(root, KILLED_ROWS)
     done = run_program(root, 10**6, request.param)
     assert done.returncode == 0, done.stderr
     return root, 10**6 - int(done.stdout), request.param
@@ -111,7 +112,7 @@ def test_killed_at_random_points_the_result_is_that_of_one_never_stopped(
     whole: Whole, tmp_path: Path, seed: int
 ) -> None:
     root, (never, events, steps), drawn = tmp_path / "root", whole, random.Random(seed)
-    write_sources(root)
+    write_sources(root, KILLED_ROWS)
     kills = 0
     while (done := run_program(root, drawn.randint(2, events if steps else events // 2), steps)).returncode:
         assert done.returncode == -signal.SIGKILL, done.stderr
