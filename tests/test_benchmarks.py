@@ -16,6 +16,7 @@ PRETRAIN = BENCHMARKS / "pretrain.py"
 SERVE = BENCHMARKS / "serve.py"
 
 
+@pytest.mark.slow
 def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     command = [sys.executable, str(SPINE), "--quick", "--only", "tokenizer", "--json", str(out)]
@@ -36,6 +37,7 @@ def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_pa
     assert "tokenizers" in peers and "transformers" in peers and "bpe.py" in peers
 
 
+@pytest.mark.slow
 def test_the_model_is_measured_against_transformers_with_the_same_weights(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     command = [sys.executable, str(MODEL), "--quick", "--only", "llama", "--precisions", "float32", "--json", str(out)]

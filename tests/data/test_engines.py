@@ -251,6 +251,7 @@ def wait_until_ended(processes: set[int]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_killed_at_random_with_processes_nothing_is_left_running_and_the_result_is_the_same(
     mixed: list[Source], tmp_path: Path

@@ -200,6 +200,7 @@ def test_the_result_is_that_of_all_pairs_less_those_that_share_no_band(
     assert result.kept_of.tolist() == find(texts, NearDuplicateConfig(threshold, 1)).kept_of.tolist()
 
 
+@pytest.mark.slow
 def test_all_that_was_proposed_and_kept_is_below_the_threshold(
     find: Find, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +248,7 @@ def test_the_same_words_have_the_same_ngrams_at_any_place() -> None:
     assert np.diff(hash_ngrams(beside, 5).rows).tolist() == [9995, len(words(text)) - 4, 0]
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_threads_and_hash_seed(find: Find, pairs: list[Pair], tmp_path: Path) -> None:
     here = find([text for pair in pairs[:100] for text in (pair.text, pair.copy)])
     file, record = tmp_path / "train.jsonl", tmp_path / "record.jsonl"

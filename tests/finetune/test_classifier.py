@@ -235,6 +235,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_with_the_kept_features(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_a_choice_of_the_rate_that_was_stopped_ends_as_one_that_was_not(
     open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:

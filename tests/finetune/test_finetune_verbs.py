@@ -329,6 +329,7 @@ def test_every_source_of_texts_is_classified_one_row_a_document(
     assert "no file to read" in refused(capsys, "classify", finished_spam, tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_listed_in_the_terminal_and_in_the_page(
     base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

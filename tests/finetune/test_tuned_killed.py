@@ -67,7 +67,9 @@ def _without_times(value: Any) -> Any:
     return [_without_times(each) for each in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "preference")) for kind in KINDS]
+)
 def test_killed_and_started_again_equals_never_stopped(starter: Starter, root: Path, kind: str) -> None:
     whole, folder = root / f"{kind}-whole", root / f"{kind}-killed"
     assert starter.run(whole, kind=kind) == 0

@@ -143,6 +143,7 @@ def test_replayed_text_has_its_share_and_weights_are_chosen_by_the_own_text(fold
     assert results["start"]["before"]["bits_per_byte"] > results["bits_per_byte"]
 
 
+@pytest.mark.slow
 def test_a_continued_run_is_reproduced_from_its_folder(folder: Path, tmp_path: Path) -> None:
     go_on(folder, tmp_path / "run", replay={str(folder / "general"): 0.25})
     again = reproduce(RunFolder(tmp_path / "run"), RunFolder(tmp_path / "again"), CPU, Silent(), fresh=False)

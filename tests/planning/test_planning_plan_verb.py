@@ -134,6 +134,7 @@ def test_a_sweep_reads_its_texts_as_it_is_told(
     assert "Лиса" in (tmp_path / "law" / "data" / "train.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_sweep_fits_a_law_once_and_plan_takes_it(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
