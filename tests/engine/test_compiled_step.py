@@ -25,7 +25,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.positions import RopeScaling
-from groundup.model.quantised import Bits, quantise
+from groundup.model.quantised import FEW_ROWS, Bits, add_torch_order, quantise
 from groundup.progress import Silent
 
 pytest.importorskip("numba")
@@ -155,12 +155,15 @@ def run_product(product: Any, *given: Any) -> None:
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2"])
 def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
-    """And the readable one's matrices are those that torch's kernel multiplies with."""
+    """And the readable one's matrices are those that torch's kernel multiplies with, and those that are unpacked for prompts."""
     model = model_of(replace(FAMILIES[family], head_width=32), "int4")
     assert off(compiled_logits(model), readable_logits(model)) < 2e-3
     linear = model.transformer.block(0).feedforward.down
+    eye = torch.eye(linear.by_row.shape[1] * 2, dtype=torch.bfloat16)
+    add_torch_order(model)
     with torch.inference_mode():
-        product = linear(torch.eye(linear.packed.shape[1] * 2, dtype=torch.bfloat16)).float()
+        product = torch.cat([linear(rows) for rows in eye.split(FEW_ROWS)]).float()
+        assert torch.allclose(linear(eye).float(), product, atol=0.02, rtol=0.02)
     bias = 0 if linear.bias is None else linear.bias.float()
     weight = torch.tensor(readable_step.unpacked(StepModel.of(model), 6)).T
     assert torch.allclose(product, weight + bias, atol=0.02, rtol=0.02)

@@ -12,6 +12,7 @@ import torch
 
 from groundup.cli.main import run
 from groundup.device import Compute
+from groundup.engine.compiled_step.probe import use_compiled_step
 from groundup.engine.precision import open_in
 from groundup.errors import DiskError, FormatError, GroundupError
 from groundup.files import MANIFEST, atomic_folder, read_json, verify_folder, write_json
@@ -77,6 +78,7 @@ def logits(choice: Any, path: Path, progress: Any = None) -> torch.Tensor:
 def in_memory(path: Path, bits: Bits) -> torch.Tensor:
     model = open_model(path, Compute(torch.device("cpu"), torch.bfloat16)).model
     quantise(model, bits)
+    use_compiled_step(model, Silent())  # it unpacks for prompts, too
     with torch.inference_mode():
         return model(IDS).float()
 
