@@ -59,6 +59,11 @@ class IndexStage(StageConfig):
     """The longest passage."""
     language: str = "en"
     """The language that the documents should have: that of the models."""
+    vectors: str = ""
+    """The encoder that also makes a vector of each passage, so that it is found by its meaning: all-minilm-l6-v2; "": searched by words alone."""
+    questions: str = ""
+    """JSON lines of instruction, input and document (docs/packs.md); on those without an input it is chosen how much evidence an answer needs."""
+    key_of_default = {"vectors": None, "questions": None}
 
 
 class ClassifierStage(StageConfig):
@@ -131,7 +136,7 @@ class AnswersStage(StageConfig):
     """The index stage that answers are read from."""
     chat: str
     """The chat stage that is measured."""
-    passages: Annotated[int, Field(ge=1, le=50)] = 2
+    passages: Annotated[int, Field(ge=1, le=50)] = 5
     """How many passages are read for an answer."""
     answer_tokens: Count = 40
 

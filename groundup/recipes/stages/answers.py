@@ -4,7 +4,7 @@ answers/results.json    questions: how many; arms: of each the figures with inte
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import AnswersStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
-from groundup.retrieve.answer import Answer, AskConfig, ask
+from groundup.retrieve.answer import Answer, AskConfig, Part, ask
 from groundup.retrieve.index import Index
+from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
+from groundup.retrieve.vectors import Vectors
 from groundup.weights.model_io import OpenModel, open_model
 
 # Of the budget, for all of a build together.
@@ -50,20 +52,34 @@ class Arm:
     written: int = 0
 
 
+@dataclass(frozen=True)
+class Documents:
+    """What is asked: an index, with its vectors where it has some."""
+
+    index: Index
+    vectors: Vectors | None
+
+    def ask(self, question: str, engine: Engine, config: AskConfig) -> Iterator[Part]:
+        """Answer as `groundup ask` does."""
+        return ask(self.index, question, engine, config, rank_by=ranking_of(AUTO, self.vectors), vectors=self.vectors)
+
+
 def run(context: StageContext) -> StageResult:
     """Ask as many of the questions as the time allows, in every way; write the figures."""
     table, compute, progress = table_of(context.recipe, context.name), context.compute, context.progress
     rows = pack_rows(Path(table.source.spec))
     models = {BASE: open_model(context.build / "base", compute), CHAT: open_model(context.build / table.chat, compute)}
-    with Index(context.build / table.index) as index:
-        count = context.fix("questions", lambda: affordable_questions(rows, models, index, table, context))
+    folder = context.build / table.index
+    with Index(folder) as index:
+        documents = Documents(index, vectors_for(AUTO, folder, compute.device.type, progress))
+        count = context.fix("questions", lambda: affordable_questions(rows, models, documents, table, context))
         chosen = evenly_chosen(rows, count)
         arms = [Arm(QUOTES)]
         for name, opened in models.items():
             arms += [alone(name, opened, chosen, table, compute, progress)]
             arms += [
                 with_documents(
-                    name, opened, chosen, index, table, compute, progress, quotes=arms[0] if name == BASE else None
+                    name, opened, chosen, documents, table, compute, progress, quotes=arms[0] if name == BASE else None
                 )
             ]
     results = {**figures(arms, chosen), "of": len(rows), "chat": table.chat}
@@ -85,13 +101,17 @@ def evenly_chosen(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def affordable_questions(
-    rows: Sequence[Row], models: Mapping[str, OpenModel], index: Index, table: AnswersStage, context: StageContext
+    rows: Sequence[Row],
+    models: Mapping[str, OpenModel],
+    documents: Documents,
+    table: AnswersStage,
+    context: StageContext,
 ) -> float:
     """Return how many questions fit the time, from a few that are asked in all ways."""
     few, started = evenly_chosen(rows, TIMED), time.monotonic()
     for opened in models.values():
         alone("", opened, few, table, context.compute, Silent())
-        with_documents("", opened, few, index, table, context.compute, Silent())
+        with_documents("", opened, few, documents, table, context.compute, Silent())
     one_s = (time.monotonic() - started) / len(few)
     return min(len(rows), max(MIN_QUESTIONS, (context.seconds - BESIDE_S) / one_s))
 
@@ -109,7 +129,7 @@ def with_documents(
     name: str,
     opened: OpenModel,
     rows: Sequence[Row],
-    index: Index,
+    documents: Documents,
     table: AnswersStage,
     compute: Compute,
     progress: Progress,
@@ -121,7 +141,7 @@ def with_documents(
     arm = Arm(WITH.format(name))
     with progress.track(f"answers of {name} with documents", len(rows), "questions") as advance:
         for row in rows:
-            *_, answer = ask(index, row["question"], engine, config)
+            *_, answer = documents.ask(row["question"], engine, config)
             assert isinstance(answer, Answer)
             said = " ".join(each.text for each in answer.sentences)
             add(arm, answer, "" if declines(said) else said, [each.source for each in answer.sentences])
@@ -213,7 +233,7 @@ def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
     """Return the stage that asks the questions."""
     return Stage(
         name,
-        1,
+        2,
         run,
         share,
         describe=lambda recipe: f"the questions of {table_of(recipe, name).source.spec}, with and without documents",
