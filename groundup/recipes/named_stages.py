@@ -89,6 +89,8 @@ class ClassifierStage(StageConfig):
     """Times through the training messages; few messages need more."""
     learner: Trained = ClassifierConfig.train
     """What learns, as of `finetune classifier --train`; "auto": what is better on the validation messages, which takes twice as long."""
+    encoder: str = ""
+    """An encoder whose vectors of the messages are learned from, too, where `learner` is "stacked" or "auto": all-minilm-l6-v2."""
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Abstain where less sure, so that the answered validation messages have this accuracy; by default never."""
     seed: int | None = None
@@ -97,6 +99,7 @@ class ClassifierStage(StageConfig):
         "kind": None,
         "epochs": None,
         "learner": None,
+        "encoder": None,
         "abstain": None,
         "label_column": "label",
         "text_column": "text",

@@ -55,6 +55,7 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
             "kind": "classifier",
             "source": {"spec": str(folder / "messages.jsonl")},
             "learner": "auto",
+            "encoder": ENCODER,
             "epochs": CLASSIFIER_EPOCHS,
             "abstain": ANSWERED_RIGHT,
             **sizes,

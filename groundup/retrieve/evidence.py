@@ -33,8 +33,8 @@ MIN_BY_WORDS, MIN_BY_BOTH = 0.5, 0.314
 WORDS, BOTH = "words", "both"
 # Two passages that are as near to one another say the same.
 REPEATED = 0.95
-# What the words of a question count beside the cosines, of the sentences that are quoted.
-SHARE = 0.25
+# What a question's words count beside the cosines, for the sentences that are quoted; chosen on questions of three packs and SQuAD (docs/log.md).
+SHARE = 0.5
 
 
 @dataclass(frozen=True)
