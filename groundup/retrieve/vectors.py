@@ -220,11 +220,12 @@ class Vectors:
 
     def embed_again(self, texts: Sequence[str]) -> list[Vector]:
         """Return the vectors of texts as the sentences of passages, which come again with the next question: the last REMEMBERED ones are kept."""
-        known = {text: self._made[text] for text in texts if text in self._made}
+        before = self._made  # other threads put another one in its place
+        known = {text: before[text] for text in texts if text in before}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         made = dict(zip(missing, self.embed(missing), strict=True)) if missing else {}
         found = [known[text] if text in known else made[text] for text in texts]
-        kept = {text: row for text, row in self._made.items() if text not in known} | known | made
+        kept = {text: row for text, row in before.items() if text not in known} | known | made
         self._made = dict(list(kept.items())[-REMEMBERED:])
         return found
 
