@@ -165,6 +165,20 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
     assert set(found["facts"]["least_evidence"]) == {"words"}
 
 
+def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = Path(shutil.copytree(root / "firm", tmp_path / "firm"))
+    german = "Wir reparieren alle Räder, und bitte bringen Sie das Rad am Vormittag zu uns, damit wir es noch am gleichen Tag prüfen können."
+    (pack / "documents/de.md").write_text(f"# Werkstatt\n\n{german}\n")
+    monkeypatch.setattr("groundup.retrieve.calibration.MIN_QUESTIONS", 3)
+    recipe = load_recipe(str(pack), ["index.vectors="])
+    [stage] = [each for each in stages_of(recipe) if each.name == "index"]
+    found = build(recipe, tmp_path / "out", [stage], compute=CPU, progress=Silent())["stages"]["index"]
+    [note] = found["thin"]
+    assert note.startswith("1 of ") and "another language than en (de)" in note
+
+
 def test_an_instruction_is_learned_with_the_passage_of_its_document(built: Path) -> None:
     row = Row("x:1", {"instruction": "What does it cost?", "input": "", "output": "£38", "document": "hire.md"})
     with Index(built / "index") as index:
