@@ -139,7 +139,9 @@ class ClassifierJob:
         """Return what `train` asks for, its learning rate chosen."""
         config, weights = self.config, self.messages.class_weights(balanced=self.config.class_weights == "balanced")
         if config.train == "auto":
-            jobs = [dataclasses.replace(self, config=dataclasses.replace(config, train=train)) for train in AUTO]
+            encoders = {"stacked": config.encoder}
+            configs = [dataclasses.replace(config, train=train, encoder=encoders.get(train, "")) for train in AUTO]
+            jobs = [dataclasses.replace(self, config=each) for each in configs]
             return _Best([job.learner(run) for job in jobs], self.messages, self.progress)
         model = self.classifier()
         frozen = self.frozen(model)

@@ -190,7 +190,7 @@ def read(
     if config.min_evidence is None and isinstance(index, Index):
         least = least_evidence(index.folder, spoken.by, spoken.usual)
     about = [passage for passage, each in zip(found.passages, spoken.values, strict=True) if each >= least]
-    quotes = best_quotes(found.passages, spoken.sentences, about) if about else []
+    quotes = best_quotes(found.passages, spoken.sentences) if about else []
     return Reading(question, spoken.best, found.passages, tuple(about), tuple(quotes), found.outdated)
 
 

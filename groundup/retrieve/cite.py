@@ -106,17 +106,13 @@ def statements(passage: Passage) -> list[Statement]:
     return found
 
 
-def best_quotes(
-    passages: Sequence[Passage], values: Sequence[Sequence[float]], among: Sequence[Passage]
-) -> list[Quote]:
-    """Return the sentences of the passages `among` these with the highest values, at most MAX_QUOTES, best first.
+def best_quotes(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> list[Quote]:
+    """Return the sentences of these passages with the highest values, at most MAX_QUOTES, best first.
 
     `values`: of each passage those of its `statements`, as of `evidence`; a sentence whose value is not above 0 is not quoted.
     """
     found: list[tuple[float, Quote]] = []
     for number, (passage, each) in enumerate(zip(passages, values, strict=True), start=1):
-        if passage not in among:
-            continue
         for said, value in zip(statements(passage), each, strict=True):
             if value > 0 and said.end - said.start <= MAX_QUOTE_CHARACTERS:
                 found.append((value, quote_of(passage, number, said)))

@@ -145,6 +145,9 @@ def test_an_encoders_vectors_are_a_part_that_the_folder_brings(
     assert opened.stacked is not None and opened.stacked.vectors_weight is not None
     found = Engine(opened, compute).classify(texts)
     assert [next(iter(each)) for each in found] == results["predictions"][OURS]
+    auto = replace(CONFIG, train="auto", epochs=1, learning_rate=1e-3, encoder=str(save_encoder(tmp_path / "encoder")))
+    tried = fit_classifier(open_base(), splits, RunFolder(tmp_path / "auto"), auto, compute=compute)["tried"]
+    assert {each["train"] for each in tried} == {"stacked", "last-block"}
     without = replace(opened, stacked=replace(opened.stacked, vectors_weight=None, encoder=None))
     assert Engine(without, compute).classify(texts) != found, "the vectors count"
 

@@ -65,7 +65,7 @@ def test_headings_are_not_quoted_and_no_sentence_twice(docs: Path, update: Updat
     (docs / "copy.md").write_text(BOILER)
     update()
     found = search(index, "warranty")
-    texts = [quote.text for quote in best_quotes(found, evidence(index, found, "warranty").sentences, found)]
+    texts = [quote.text for quote in best_quotes(found, evidence(index, found, "warranty").sentences)]
     assert texts and len(texts) == len(set(texts)) and not any(text.startswith("#") for text in texts)
 
 
@@ -74,7 +74,7 @@ def test_a_sentence_that_other_passages_repeat_keeps_its_place(index: Index) -> 
     rest = " ".join(f"The warranty is number {number}." for number in range(MAX_QUOTES))
     texts = [f"Warranty: 24 months. {rest}", "Warranty: 24 months."]
     passages = [replace(given, id=id, text=text) for id, text in enumerate(texts)]
-    best = best_quotes(passages, evidence(index, passages, "warranty").sentences, passages)[0]
+    best = best_quotes(passages, evidence(index, passages, "warranty").sentences)[0]
     assert (best.text, best.source, best.start) == ("Warranty: 24 months.", 1, 0)
 
 
