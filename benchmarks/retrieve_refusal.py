@@ -32,7 +32,7 @@ from groundup.evaluate.paired import share_difference
 from groundup.progress import Silent
 from groundup.retrieve import evidence as package
 from groundup.retrieve.answer import PASSAGES
-from groundup.retrieve.evidence import asked_of, evidence, near_and_ahead
+from groundup.retrieve.evidence import asked_of, evidence, nearness
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import Ranking, find
 from groundup.retrieve.vectors import Embed, Rows, Vectors, about, embed_with, make_vectors
@@ -81,7 +81,8 @@ def measured(index: Index, vectors: Vectors, questions: Sequence[str], left_out:
         )
         words.append(evidence(index, by_words, question).best)
         asked = asked_of(index, question)
-        features.append(near_and_ahead(vectors, asked, by_both, question) if by_both else [(0.0, 0.0)])
+        near = nearness(vectors, asked, by_both, question)
+        features.append([(max(each.near, default=0.0), each.ahead) for each in near] if by_both else [(0.0, 0.0)])
     return Measured(words, features)
 
 

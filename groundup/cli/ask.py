@@ -41,7 +41,7 @@ def command(
             min=0,
             max=1,
             help="What must speak for a passage (docs/retrieve.md), else: not found.",
-            show_default="0.5 by words, 0.314 with vectors",
+            show_default="that of the index, else 0.5 by words, 0.314 with vectors",
         ),
     ] = None,
     max_tokens: Annotated[int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")] = 128,

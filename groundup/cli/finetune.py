@@ -198,9 +198,12 @@ def stacked_lines(results: dict[str, Any]) -> list[str]:
         lines.append(f"trained: {results['trained']}; loss on validation: {losses}")
     if found := results.get("stacked"):
         blocks = ", ".join(str(each["block"]) for each in found["blocks"])
+        vectors = found.get("vectors")
+        of_vectors = f", and vectors of {vectors['encoder']} with a share of {vectors['share']:.2f}" if vectors else ""
         lines.append(
             f"stacked: mean hidden states after blocks {blocks}, and {found['letters']['ngrams']:,} n-grams of letters with a share of "
-            f"{found['letters_share']:.2f}; other programs read the plain head alone ({100 * results['plain_head']['value']:.1f} % on the test texts)"
+            f"{found['letters_share']:.2f}{of_vectors}; other programs read the plain head alone "
+            f"({100 * results['plain_head']['value']:.1f} % on the test texts)"
         )
     return lines
 

@@ -11,6 +11,7 @@ A text is encoded by `Tokenizer.encode` (never to control tokens), a conversatio
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from jaxtyping import Float
 from torch import Tensor
@@ -29,7 +30,7 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.chat import Conversation, Rendered, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.hf_families import KIND_NAMES, ModelKind
-from groundup.weights.model_io import OpenModel
+from groundup.weights.model_io import OpenModel, open_model
 
 # Conversations are truncated to leave this share of the context to the answer, or `max_tokens` where that is less.
 ANSWER_SHARE = 1 / 4
@@ -113,8 +114,15 @@ class Engine:
         if stacked is None:
             scores = class_scores(self.opened.model, windows, compute=self.compute)
         else:
-            scores = stacked_scores(self.opened.model, stacked, texts, windows, compute=self.compute)
+            vectors = None if self.encoder is None else self.encoder.embed(texts)
+            scores = stacked_scores(self.opened.model, stacked, texts, windows, vectors=vectors, compute=self.compute)
         return scores / self.opened.decision.temperature
+
+    @cached_property
+    def encoder(self) -> "Engine | None":
+        """The encoder of a stacked classifier that has one, opened at its first text. Raises FormatError, ModelError."""
+        folder = self.opened.stacked.encoder if self.opened.stacked else None
+        return None if folder is None else Engine(open_model(folder, self.compute), self.compute)
 
     def windows(self, text: str) -> list[list[int]]:
         """Return what a classifier reads of a text: windows of its context, as many as it was trained with."""

@@ -35,10 +35,14 @@ def stacked_scores(
     texts: Sequence[str],
     windows: Sequence[Sequence[Sequence[int]]],
     *,
+    vectors: Float[Tensor, "texts E"] | None = None,
     compute: Compute,
     batch_tokens: int = BATCH_TOKENS,
 ) -> Float[Tensor, "texts N"]:
-    """Return the class scores of texts, each with its windows of ids, in order, on the CPU. Blocks that are not needed are not run."""
+    """Return the class scores of texts, each with its windows of ids, in order, on the CPU. Blocks that are not needed are not run.
+
+    `vectors`: those of its encoder, where it has one.
+    """
     rows = [row for each in windows for row in each]
     states = torch.zeros(len(rows), len(stacked.blocks), model.config.width)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens) if stacked.blocks else ():
@@ -46,4 +50,4 @@ def stacked_scores(
         states[batch] = mean_states(model.transformer, ids, mask, stacked.blocks)[0].cpu()
     owners = torch.tensor([index for index, each in enumerate(windows) for _ in each])
     of_texts = pooled(states.flatten(1), owners).view(len(texts), *states.shape[1:])
-    return stacked.scores(of_texts, list(texts)).float()
+    return stacked.scores(of_texts, list(texts), vectors).float()

@@ -23,6 +23,8 @@ class ClassifierConfig:
     train: Trained = "last-block"
     """What learns: the score head, the last block and the head, adapters of all blocks (LoRA) and the head, or everything; "stacked": regressions on
     hidden states and on TF-IDF of letters (`finetune.stacked`); "auto": of AUTO the better one on the validation messages."""
+    encoder: str = ""
+    """An encoder, by its name or path, whose vectors of the texts a stacked classifier reads, too; "": none."""
     class_weights: Literal["none", "balanced"] = "none"
     """"balanced": the labels weigh the same in the loss, however rare they are."""
     cost_false_alarm: float = 1.0
@@ -67,6 +69,9 @@ class ClassifierConfig:
                 f"abstain must be an accuracy between 0 and 1 (got {self.abstain}).", fix="For example 0.99."
             )
         require_choices(self)
+        if self.encoder and self.train not in ("stacked", "auto"):
+            fix = "Leave it out, or train stacked or auto."
+            raise ConfigError(f"train = {self.train} reads no encoder (got {self.encoder!r}).", fix=fix)
         if self.loss not in MULTI_LABEL_LOSSES:
             finetune_loss("classifier", self.loss)
         if self.loss is not None and self.train == "stacked":

@@ -13,12 +13,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from groundup.device import Compute, generator
+from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ModelError
 from groundup.evaluate.calibration import cross_entropy, fit_temperature
@@ -41,7 +43,7 @@ from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.run_lifecycle import load_best
 from groundup.weights.hf_families import KIND_NAMES
-from groundup.weights.model_io import OpenModel
+from groundup.weights.model_io import OpenModel, find_model, open_model
 from groundup.weights.stacked import Stacked
 
 POSITION_TABLE = "position_embedding.weight"
@@ -122,16 +124,31 @@ class ClassifierJob:
         """Return the features of all messages."""
         return keep_features(frozen, self.texts, precision=self.config.precision, progress=self.progress)
 
+    def vectors(self) -> tuple[Path | None, torch.Tensor | None]:
+        """Return the encoder's folder and its vectors of all messages; nothing where none is named. Raises ModelError, NetworkError."""
+        if not self.config.encoder:
+            return None, None
+        folder = find_model(self.config.encoder, progress=self.progress)
+        engine = Engine(open_model(folder, self.compute), self.compute)
+        if engine.opened.kind != "encoder":
+            what = f"{self.config.encoder} is {KIND_NAMES[engine.opened.kind]}, and no encoder."
+            raise ModelError(what, fix="Use all-minilm-l6-v2.")
+        return folder, engine.embed([example.text for example in self.messages.examples])
+
     def learner(self, run: RunFolder) -> "Learner":
         """Return what `train` asks for, its learning rate chosen."""
         config, weights = self.config, self.messages.class_weights(balanced=self.config.class_weights == "balanced")
         if config.train == "auto":
-            jobs = [dataclasses.replace(self, config=dataclasses.replace(config, train=train)) for train in AUTO]
+            encoders = {"stacked": config.encoder}
+            configs = [dataclasses.replace(config, train=train, encoder=encoders.get(train, "")) for train in AUTO]
+            jobs = [dataclasses.replace(self, config=each) for each in configs]
             return _Best([job.learner(run) for job in jobs], self.messages, self.progress)
         model = self.classifier()
         frozen = self.frozen(model)
         if isinstance(frozen, PooledBlocks):
-            return _Stacking(model, StackedTraining(self.messages, self.keep(frozen), frozen.blocks, weights))
+            encoder, vectors = self.vectors()
+            training = StackedTraining(self.messages, self.keep(frozen), frozen.blocks, weights, encoder, vectors)
+            return _Stacking(model, training)
         features = None if frozen is None else self.keep(frozen)
         inputs = features or IdInputs(frozen_fingerprint(model.transformer), self.texts)
 

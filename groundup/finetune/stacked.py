@@ -5,13 +5,15 @@
 
 Nothing of the language model learns. Each regression has its optimum for its strength of regularisation; the strengths and the share of the letters
 have the lowest cross-entropy on the validation texts. The mean over several blocks makes their choice unnecessary, and is as good as the best one.
+Where an encoder is named, the regression on its vectors is a third part, whose share is chosen in the same way.
 The plain head, which other programs read, is a regression on the last token's state after all blocks. scikit-learn fits them all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,8 @@ BLOCK_SHARES = (1 / 3, 3 / 5, 13 / 15)
 # Inverse strengths of regularisation that are tried: of standardised states, of TF-IDF.
 STATE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 LETTER_STRENGTHS = (1.0, 10.0, 100.0)
+# Of an encoder's vectors, which have length 1.
+VECTOR_STRENGTHS = (1.0, 3.0, 10.0, 30.0)
 SHARES = tuple(step / 20 for step in range(21))
 SMALLEST_DEVIATION = 1e-6
 MAX_STEPS = 1000
@@ -154,6 +158,10 @@ class StackedTraining:
     blocks: tuple[int, ...]
     weights: Sequence[float]
     """Of each class in the loss."""
+    encoder: Path | None = None
+    """The folder of an encoder whose vectors of the texts are a part, too."""
+    vectors: Float[Tensor, "texts E"] | None = None
+    """Those of all texts."""
 
     @cached_property
     def states(self) -> Float[Tensor, "texts K+1 C"]:
@@ -166,7 +174,8 @@ class StackedTraining:
 
     def scores(self, stacked: Stacked, rows: Sequence[int]) -> Float[Tensor, "rows N"]:
         """Return the scores of some texts."""
-        return stacked.scores(self.states[list(rows), : len(stacked.blocks)], self.texts(rows))
+        vectors = None if stacked.vectors_weight is None or self.vectors is None else self.vectors[list(rows)]
+        return stacked.scores(self.states[list(rows), : len(stacked.blocks)], self.texts(rows), vectors)
 
     def head_scores(self, head: np.ndarray, rows: Sequence[int]) -> Float[Tensor, "rows N"]:
         """Return the scores of the plain head of some texts."""
@@ -186,8 +195,11 @@ class StackedTraining:
         states = self.states[judged].double().numpy()
         by_states = np.mean([part.scores(states[:, place]) for place, part in enumerate(parts)], axis=0)
         shares = choose_shares(by_states, of_letters.scores(sparse[1]), classes[1])
+        stacked, of_vectors = self._stacked(parts, of_letters, letters, shares), {}
+        if self.vectors is not None:
+            stacked, of_vectors = self._with_vectors(stacked, (known, judged), classes)
         return StackedFit(
-            self._stacked(parts, of_letters, letters, shares),
+            stacked,
             self._plain_head((known, judged), classes),
             {
                 "blocks": [
@@ -200,8 +212,32 @@ class StackedTraining:
                     "validation_loss": of_letters.loss,
                 },
                 **shares.plain(),
+                **of_vectors,
             },
         )
+
+    def _with_vectors(
+        self, stacked: Stacked, rows: tuple[list[int], list[int]], classes: Any
+    ) -> tuple[Stacked, dict[str, Any]]:
+        """A stacked classifier with the encoder's vectors as a further part, and what was chosen."""
+        assert self.vectors is not None and self.encoder is not None
+        known, judged = (self.vectors[part].double().numpy() for part in rows)
+        part = fit_linear((known, judged), classes, self.weights, VECTOR_STRENGTHS)
+        mixed = choose_shares(self.scores(stacked, rows[1]).numpy(), part.scores(judged), classes[1])
+        chosen = {"encoder": self.encoder.name, "strength": part.strength, "share": mixed.share}
+        chosen |= {"loss_without": mixed.losses[0], "loss_alone": mixed.losses[1], "validation_loss": mixed.loss}
+        if not mixed.letters:
+            return stacked, {"vectors": chosen}
+        bias = mixed.states * stacked.bias + mixed.letters * torch.from_numpy(part.bias)
+        found = replace(
+            stacked,
+            hidden_weight=mixed.states * stacked.hidden_weight,
+            letters_weight=mixed.states * stacked.letters_weight,
+            bias=bias,
+            encoder=self.encoder,
+            vectors_weight=mixed.letters * torch.from_numpy(part.weight),
+        )
+        return found, {"vectors": chosen}
 
     def _of_states(self, place: int, rows: tuple[list[int], list[int]], classes: Any) -> Linear:
         """The regression on the states after one block; standardising is in its weights."""

@@ -128,12 +128,16 @@ def values(table: Any) -> Iterator[str]:
 
     >>> list(values({"fees": {"card": 12.5, "days": ["Monday"]}, "opens": datetime.time(9, 30)}))
     ['12.5', 'Monday', '09:30']
+    >>> list(values(datetime.datetime(2026, 12, 1, 9, 30)))
+    ['1 December 2026 09:30']
     """
     if isinstance(table, Mapping):
         table = list(table.values())
     if isinstance(table, list):
         for each in table:
             yield from values(each)
+    elif isinstance(table, datetime.datetime):
+        yield f"{table:%-d %B %Y %H:%M}"
     elif isinstance(table, datetime.time):
         yield f"{table:%H:%M}"
     elif isinstance(table, datetime.date):

@@ -1,8 +1,9 @@
 """Texts that repeat one another, or nearly: the share of their runs of three words that they have in common (Jaccard)."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import NamedTuple
 
 RUN_WORDS = 3
@@ -33,16 +34,24 @@ def runs(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def repeats(texts: Sequence[Text]) -> Iterator[tuple[Text, Text, float]]:
-    """Yield each text that nearly repeats an earlier one, that one, and how far they are alike."""
-    seen: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    """Yield each text that nearly repeats an earlier one, that one, and how far they are alike.
+
+    Texts that are alike share one of the rarest runs of each (Bayardo et al. 2007, section 3): runs that stand everywhere are not followed.
+    """
     all_runs = [runs(each.text) for each in texts]
+    frequency = Counter(run for own in all_runs for run in own)
+    first: dict[frozenset[tuple[str, ...]], int] = {}
+    seen: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, own in enumerate(all_runs):
-        shared: dict[int, int] = defaultdict(int)
-        for run in own:
-            for earlier in seen[run]:
-                shared[earlier] += 1
+        if own in first:
+            yield texts[place], texts[first[own]], 1.0
+            continue
+        first[own] = place
+        rarest = sorted(own, key=lambda run: (frequency[run], run))[: len(own) - ceil(ALIKE * len(own)) + 1]
+        candidates = sorted({earlier for run in rarest for earlier in seen[run]})
+        for run in rarest:
             seen[run].append(place)
-        alike = {earlier: count / len(own | all_runs[earlier]) for earlier, count in shared.items()}
+        alike = {earlier: len(own & all_runs[earlier]) / len(own | all_runs[earlier]) for earlier in candidates}
         nearest = max(alike, key=alike.__getitem__, default=None)
         if nearest is not None and alike[nearest] > ALIKE:
             yield texts[place], texts[nearest], alike[nearest]

@@ -59,6 +59,11 @@ class IndexStage(StageConfig):
     """The longest passage."""
     language: str = "en"
     """The language that the documents should have: that of the models."""
+    vectors: str = ""
+    """The encoder that also makes a vector of each passage, so that it is found by its meaning: all-minilm-l6-v2; "": searched by words alone."""
+    questions: str = ""
+    """JSON lines of instruction, input and document (docs/packs.md); on those without an input it is chosen how much evidence an answer needs."""
+    key_of_default = {"vectors": None, "questions": None}
 
 
 class ClassifierStage(StageConfig):
@@ -84,6 +89,8 @@ class ClassifierStage(StageConfig):
     """Times through the training messages; few messages need more."""
     learner: Trained = ClassifierConfig.train
     """What learns, as of `finetune classifier --train`; "auto": what is better on the validation messages, which takes twice as long."""
+    encoder: str = ""
+    """An encoder whose vectors of the messages are learned from, too, where `learner` is "stacked" or "auto": all-minilm-l6-v2."""
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Abstain where less sure, so that the answered validation messages have this accuracy; by default never."""
     seed: int | None = None
@@ -92,6 +99,7 @@ class ClassifierStage(StageConfig):
         "kind": None,
         "epochs": None,
         "learner": None,
+        "encoder": None,
         "abstain": None,
         "label_column": "label",
         "text_column": "text",
@@ -131,7 +139,7 @@ class AnswersStage(StageConfig):
     """The index stage that answers are read from."""
     chat: str
     """The chat stage that is measured."""
-    passages: Annotated[int, Field(ge=1, le=50)] = 2
+    passages: Annotated[int, Field(ge=1, le=50)] = 5
     """How many passages are read for an answer."""
     answer_tokens: Count = 40
 

@@ -18,6 +18,8 @@ CLASSIFIER_EPOCHS = 20
 CHAT_TOKENS = 512
 EPOCHS = 2.0
 TRAINED_TOKENS = 200_000
+# Finds passages by their meaning; questions are rarely asked in the documents' words.
+ENCODER = "all-minilm-l6-v2"
 INDEX, INTENTS, CHAT, ANSWERS, SUMMARIES = "index", "intents", "chat", "answers", "summaries"
 
 
@@ -43,11 +45,17 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
         "description": f"{head.title}. {head.about}".strip(),
         "budget": BUDGET,
         "pack": str(folder),
-        INDEX: {"source": {"spec": str(folder / DOCUMENTS)}, "language": head.language},
+        INDEX: {
+            "source": {"spec": str(folder / DOCUMENTS)},
+            "language": head.language,
+            "vectors": ENCODER,
+            "questions": str(folder / "instructions.jsonl"),
+        },
         INTENTS: {
             "kind": "classifier",
             "source": {"spec": str(folder / "messages.jsonl")},
             "learner": "auto",
+            "encoder": ENCODER,
             "epochs": CLASSIFIER_EPOCHS,
             "abstain": ANSWERED_RIGHT,
             **sizes,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.errors import require
+from groundup.retrieve.calibration import least_evidence
 from groundup.retrieve.cite import Quote, best_quotes
 from groundup.retrieve.evidence import evidence
 from groundup.retrieve.generation import Drafts, Omitted, Sentence, checked, prompted
@@ -40,7 +41,7 @@ class AskConfig:
     passages: int = PASSAGES
     """How many passages are read."""
     min_evidence: float | None = None
-    """What must speak for the best passage, 0 to 1 (`evidence.py`); 0: any passage will do; None: the usual of the ranking."""
+    """What must speak for the best passage, 0 to 1 (`evidence.py`); 0: any passage will do; None: that of the index or the usual of the ranking."""
     min_support: float = MIN_SUPPORT
     """How much more probable a passage must make a model's sentence, in nats a token."""
     max_tokens: int = MAX_TOKENS
@@ -102,11 +103,12 @@ Part = Quote | Sentence | Omitted | Answer
 
 
 def part_text(part: Quote | Sentence) -> str:
-    """Return a quotation or a sentence with the number of its source.
+    """Return a quotation or a sentence with the number of its source; a row of a table as "its head … row".
 
     A quotation's line breaks are spaces here and its marks " are ', so that it can't end early; nothing turns the direction of what follows.
     """
-    text = " ".join(_DIRECTIONS.sub("", part.text).split())
+    whole = f"{part.head.text} … {part.text}" if isinstance(part, Quote) and part.head else part.text
+    text = " ".join(_DIRECTIONS.sub("", whole).split())
     quoted = text.replace('"', "'")
     return f'"{quoted}" [{part.source}]' if isinstance(part, Quote) else f"{text} [{part.source}]"
 
@@ -185,8 +187,10 @@ def read(
         found = index.find(question, config.passages)
     spoken = evidence(index, found.passages, question, vectors)
     least = spoken.usual if config.min_evidence is None else config.min_evidence
+    if config.min_evidence is None and isinstance(index, Index):
+        least = least_evidence(index.folder, spoken.by, spoken.usual)
     about = [passage for passage, each in zip(found.passages, spoken.values, strict=True) if each >= least]
-    quotes = best_quotes(found.passages, spoken.weights, about) if about else []
+    quotes = best_quotes(found.passages, spoken.sentences) if about else []
     return Reading(question, spoken.best, found.passages, tuple(about), tuple(quotes), found.outdated)
 
 

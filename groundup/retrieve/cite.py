@@ -14,7 +14,7 @@ from typing import Any
 from groundup.retrieve.passages import Passage, heading_of
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.search import TITLE_WEIGHT, Group, occurrences
-from groundup.retrieve.sentences import sentence_spans
+from groundup.retrieve.sentences import TextSpan, sentence_spans
 from groundup.retrieve.stop_words import STOP_WORDS
 from groundup.retrieve.terms import stems, terms, words
 
@@ -35,6 +35,7 @@ _WORD = re.compile(r"[^\W\d_][\w’'\-]*")
 _SHARE = re.compile(r"(\d[\d.,]*)\s?(?:%|per ?cent)")
 _ADDRESS = re.compile(r"\w+://[^\s)>\]]+|[\w.+-]+@[\w-]+\.\w+|\b[\w-]{2,}(?:\.[\w-]{2,})+")
 _RULE = re.compile(r"\s*\|[\s:|\-]+\|[ \t]*(?:\n|\Z)")
+_ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])[ \t]")
 _SOURCE_MARK = re.compile(r"\[\s*\d[\d\s,;–-]*\]")
 _MARKUP = re.compile(r"\]\s*\(|</?[a-z!][^>]*>?|[{}]", re.IGNORECASE)
 
@@ -49,6 +50,8 @@ class Quote:
     start: int
     """Its first character in the document's decoded, uncleaned text."""
     end: int
+    head: "Quote | None" = None
+    """The head of the table, or the line before the list, that they are a row or an item of."""
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -66,30 +69,68 @@ def coverage(
     return matched / max(1e-9, sum(weights.values()) + unknown)
 
 
-def best_quotes(passages: Sequence[Passage], weights: dict[Group, float], among: Sequence[Passage]) -> list[Quote]:
-    """Return the sentences of the passages `among` these that have most of what a question is about, at most MAX_QUOTES, best first.
+@dataclass(frozen=True)
+class Statement:
+    """A sentence of a passage that can be quoted: no heading, no head of a table."""
 
-    Headings and heads of tables are not quoted, but count for what stands below them.
+    start: int
+    """Its first character in the passage."""
+    end: int
+    text: str
+    above: str
+    """The passage's title and what else stands above it and belongs to it: headings, the head of its table, the line before its list."""
+    head: TextSpan | None = None
+    """In the passage the head of the table, or the line before the list, that it is a row or an item of."""
+
+
+def statements(passage: Passage) -> list[Statement]:
+    """Return the sentences of a passage that can be quoted, in order: rows of tables and items of lists among them."""
+    found: list[Statement] = []
+    headings, head = passage.title, None
+    for start, end in sentence_spans(passage.text):
+        text, following = passage.text[start:end], passage.text[end:]
+        is_row, is_item = text.startswith("|"), bool(_ITEM.match(text))
+        if _is_heading(text, following, passage.title):
+            said = any(map(str.isalnum, text))
+            head = (start, end) if is_row and said else None
+            headings += "" if is_row or text.strip("=-# \n") in passage.title else f"\n{text}"
+            continue
+        if is_row and _RULE.fullmatch(text):
+            continue
+        if not is_row and not is_item:
+            head = None
+        above = f"{headings}\n{passage.text[slice(*head)]}" if head else headings
+        found.append(Statement(start, end, text, above, head))
+        if not is_row and not is_item and text.endswith(":"):
+            head = (start, end)
+    return found
+
+
+def best_quotes(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> list[Quote]:
+    """Return the sentences of these passages with the highest values, at most MAX_QUOTES, best first.
+
+    `values`: of each passage those of its `statements`, as of `evidence`; a sentence whose value is not above 0 is not quoted.
     """
     found: list[tuple[float, Quote]] = []
-    best_score = max((passage.score for passage in passages), default=0.0)
-    for number, passage in enumerate(passages, start=1):
-        title = Counter(terms(passage.title, passage.language))
-        for start, end in sentence_spans(passage.text):
-            text = passage.text[start:end]
-            if _is_heading(text, passage.text[end:], passage.title):
-                title += Counter(terms(text, passage.language))
-                continue
-            share = coverage(weights, 0.0, Counter(terms(text, passage.language)), title)
-            if share > 0 and end - start <= MAX_QUOTE_CHARACTERS and passage in among:
-                quote = Quote(text, number, passage.start + start, passage.start + end)
-                found.append((share * (1 + passage.score / max(best_score, 1e-9)), quote))
+    for number, (passage, each) in enumerate(zip(passages, values, strict=True), start=1):
+        for said, value in zip(statements(passage), each, strict=True):
+            if value > 0 and said.end - said.start <= MAX_QUOTE_CHARACTERS:
+                found.append((value, quote_of(passage, number, said)))
     found.sort(key=lambda each: (-each[0], each[1].source, each[1].start))
     once: dict[str, Quote] = {}
-    for weight, quote in found:
-        if weight >= MIN_OF_BEST * found[0][0]:
+    for value, quote in found:
+        if value >= MIN_OF_BEST * found[0][0]:
             once.setdefault(quote.text, quote)
     return list(once.values())[:MAX_QUOTES]
+
+
+def quote_of(passage: Passage, number: int, said: Statement) -> Quote:
+    """Return a sentence as the quotation of source `number`, below the head of its table or list."""
+
+    def quote(start: int, end: int, head: "Quote | None" = None) -> Quote:
+        return Quote(passage.text[start:end], number, passage.start + start, passage.start + end, head)
+
+    return quote(said.start, said.end, quote(*said.head) if said.head else None)
 
 
 def _is_heading(text: str, following: str, title: str) -> bool:

@@ -15,15 +15,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundup.retrieve.cite import coverage
+from groundup.retrieve.cite import coverage, statements
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import Group, WordStatistics, idf, question_terms, term_weights
-from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.terms import terms
 
 if TYPE_CHECKING:
@@ -32,20 +30,28 @@ if TYPE_CHECKING:
 BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
 # What a passage must have, chosen on the same questions: most refused with at most a tenth of the answerable ones.
 MIN_BY_WORDS, MIN_BY_BOTH = 0.5, 0.314
+WORDS, BOTH = "words", "both"
 # Two passages that are as near to one another say the same.
 REPEATED = 0.95
+# What a question's words count beside the cosines, for the sentences that are quoted; chosen on questions of three packs and SQuAD (docs/log.md).
+SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for each of some passages."""
+    """What speaks for each of some passages, and for their sentences."""
 
     values: tuple[float, ...]
     """0 to 1, in the order of the passages."""
-    weights: dict[Group, float]
-    """The words of the question that passages have, and how much each says."""
-    usual: float
-    """The lowest value that is an answer, unless another is asked for."""
+    sentences: tuple[tuple[float, ...], ...]
+    """Of each passage how well its `statements` fit the question; comparable among these only."""
+    by: str
+    """WORDS or BOTH."""
+
+    @property
+    def usual(self) -> float:
+        """The lowest value that is an answer, unless another is asked for or was chosen for the index (`calibration.py`)."""
+        return MIN_BY_BOTH if self.by == BOTH else MIN_BY_WORDS
 
     @property
     def best(self) -> float:
@@ -69,13 +75,22 @@ class Asked:
 def evidence(
     index: WordStatistics, passages: Sequence[Passage], question: str, vectors: "Vectors | None" = None
 ) -> Evidence:
-    """Return what speaks for each passage. Raises FormatError."""
+    """Return what speaks for each passage and its sentences. Raises FormatError."""
     asked = asked_of(index, question)
-    if vectors is None or not passages:
-        shares = [asked.share(f"{passage.title} {passage.text}", passage.language) for passage in passages]
-        return Evidence(tuple(shares), asked.weights, MIN_BY_WORDS)
-    values = [by_both(*each) for each in near_and_ahead(vectors, asked, passages, question)]
-    return Evidence(tuple(values), asked.weights, MIN_BY_BOTH)
+    if vectors is not None and passages:
+        near = nearness(vectors, asked, passages, question)
+        values = [by_both(max(each.near, default=0.0), each.ahead) for each in near]
+        return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH)
+    shares = [asked.share(f"{passage.title} {passage.text}", passage.language) for passage in passages]
+    best = max((passage.score for passage in passages), default=0.0)
+    sentences = [
+        tuple(
+            asked.share(each.text, passage.language, each.above) * (1 + passage.score / max(best, 1e-9))
+            for each in statements(passage)
+        )
+        for passage in passages
+    ]
+    return Evidence(tuple(shares), tuple(sentences), WORDS)
 
 
 def asked_of(index: WordStatistics, question: str) -> Asked:
@@ -91,18 +106,33 @@ def by_both(near: float, lead: float) -> float:
     return 1 / (1 + math.exp(-(BIAS + SENTENCE * near + AHEAD * lead)))
 
 
-def near_and_ahead(
-    vectors: "Vectors", asked: Asked, passages: Sequence[Passage], question: str
-) -> list[tuple[float, float]]:
-    """Return the share + cosine of each passage's best sentence, and how far the passage is ahead."""
-    sentences = [[passage.text[a:b] for a, b in sentence_spans(passage.text)] for passage in passages]
-    query, *rows = vectors.embed([question, *chain.from_iterable(sentences)])
-    cosines = iter([float(row @ query) for row in rows])
-    near = [
-        max((asked.share(text, passage.language, passage.title) + next(cosines) for text in listed), default=0.0)
-        for passage, listed in zip(passages, sentences, strict=True)
-    ]
-    return list(zip(near, ahead(vectors.rows_of(passages), query), strict=True))
+@dataclass(frozen=True)
+class Nearness:
+    """How near a passage is to a question."""
+
+    near: tuple[float, ...]
+    """Of each of its `statements` the share of the question's weight, plus the cosine to the question."""
+    sentences: tuple[float, ...]
+    """Of each: SHARE times that share, plus the cosines of the sentence and of the passage."""
+    ahead: float
+    """How much nearer it is than the others."""
+
+
+def nearness(vectors: "Vectors", asked: Asked, passages: Sequence[Passage], question: str) -> list[Nearness]:
+    """Return how near each passage is; a sentence's vector is made with what stands above it."""
+    said = [statements(passage) for passage in passages]
+    query, *made = vectors.embed_again(
+        [question, *(f"{each.above}\n{each.text}".strip() for listed in said for each in listed)]
+    )
+    cosines = iter([float(row @ query) for row in made])
+    rows = vectors.rows_of(passages)
+    found = []
+    for passage, listed, own, lead in zip(passages, said, rows @ query, ahead(rows, query), strict=True):
+        shares = [asked.share(each.text, passage.language, each.above) for each in listed]
+        near = [(share, next(cosines)) for share in shares]
+        whole = tuple(SHARE * share + cosine + float(own) for share, cosine in near)
+        found.append(Nearness(tuple(map(sum, near)), whole, lead))
+    return found
 
 
 def ahead(rows: "Rows", query: "Vector") -> list[float]:

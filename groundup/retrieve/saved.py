@@ -67,16 +67,17 @@ def verify_answer(path: Path) -> list[CheckedSource]:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise FormatError(path, "format", f"is not {FORMAT}, version {VERSION}")
         config = IndexConfig(**content["reading"])
-        quotes = [(int(q["source"]), int(q["start"]), int(q["end"]), str(q["text"])) for q in content["quotes"]]
+        listed = [each for quote in content["quotes"] for each in (quote, quote.get("head")) if each]
+        quotes = [(int(q["source"]), int(q["start"]), int(q["end"]), str(q["text"])) for q in listed]
         sources = [_source(each) for each in content["sources"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FormatError(path, "content", f"is no saved answer ({type(error).__name__}: {error})") from error
-    listed = {number: (address, file, sha256, [span]) for number, address, file, sha256, span in sources}
+    cited = {number: (address, file, sha256, [span]) for number, address, file, sha256, span in sources}
     for number, start, end, text in quotes:
-        if number not in listed:
+        if number not in cited:
             raise FormatError(path, "quotes", f"cite the source {number}, which is not among the sources")
-        listed[number][3].append((start, end, text))
-    return [_checked(number, *each, config) for number, each in sorted(listed.items())]
+        cited[number][3].append((start, end, text))
+    return [_checked(number, *each, config) for number, each in sorted(cited.items())]
 
 
 Span = tuple[int, int, str]

@@ -46,6 +46,8 @@ TOGETHER = 128
 # Rows that are multiplied at once: 25 MB of 384 numbers.
 BLOCK_ROWS = 16_384
 WEIGHT = 4.0
+# Sentences whose vectors are kept in memory: 1.5 kB each, and their texts.
+REMEMBERED = 4096
 Vector = Float[np.ndarray, " C"]
 Rows = Float[np.ndarray, "N C"]
 Ids = Int[np.ndarray, " N"]
@@ -204,6 +206,7 @@ class Vectors:
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed = known, embed
         self.rows, self.ids = known.mapped()
+        self._made: dict[str, Vector] = {}
 
     def current(self) -> "Vectors":
         """Return these vectors with the rows that were made since. Raises FormatError."""
@@ -214,6 +217,17 @@ class Vectors:
         newer.known = now
         newer.rows, newer.ids = now.mapped()
         return newer
+
+    def embed_again(self, texts: Sequence[str]) -> list[Vector]:
+        """Return the vectors of texts as the sentences of passages, which come again with the next question: the last REMEMBERED ones are kept."""
+        before = self._made  # other threads put another one in its place
+        known = {text: before[text] for text in texts if text in before}
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        made = dict(zip(missing, self.embed(missing), strict=True)) if missing else {}
+        found = [known[text] if text in known else made[text] for text in texts]
+        kept = {text: row for text, row in before.items() if text not in known} | known | made
+        self._made = dict(list(kept.items())[-REMEMBERED:])
+        return found
 
     def nearest(self, query: Vector, limit: int) -> list[tuple[int, float]]:
         """Return (passage's id, cosine) of the rows nearest to a vector, best first."""

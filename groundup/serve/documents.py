@@ -19,10 +19,10 @@ from starlette.routing import Route
 
 from groundup.errors import GroundupError
 from groundup.http.responses import JsonResponse
-from groundup.retrieve.answer import PASSAGES, Answer, AskConfig, Part
+from groundup.retrieve.answer import PASSAGES, Answer, AskConfig
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
-from groundup.retrieve.generation import Sentence
+from groundup.retrieve.generation import Omitted, Sentence
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
 from groundup.serve.messages import ClientMessage
@@ -90,16 +90,18 @@ async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:
     yield _line({"sources": source_entries(answer.request.index, answer.reading.sources)})
     try:
         async for part in answer:
-            yield _line(_done(part, answer) if isinstance(part, Answer) else {part_name(part): vars(part)})
+            yield _line(_done(part, answer) if isinstance(part, Answer) else part_entry(part))
     except RequestError as error:
         yield _line(error_body(error.message, error.status))
     except GroundupError as error:
         yield _line(error_body(error.message, 500))
 
 
-def part_name(part: Part) -> str:
-    """Return what a part is called in a stream."""
-    return "quote" if isinstance(part, Quote) else "sentence" if isinstance(part, Sentence) else "omitted"
+def part_entry(part: Quote | Sentence | Omitted) -> dict[str, Any]:
+    """Return a part of a stream, by what it is called there."""
+    if isinstance(part, Quote):
+        return {"quote": part.to_plain()}
+    return {"sentence" if isinstance(part, Sentence) else "omitted": vars(part)}
 
 
 def _done(answer: Answer, made: SourcedAnswer) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""A stacked classifier: hidden states of the language model and TF-IDF of letters, each with a linear classifier, their scores added.
+"""A stacked classifier: hidden states of the language model, TF-IDF of letters, and maybe the vectors of an encoder, each with a linear classifier,
+their scores added.
 
-    scores = mean over tokens of the hidden states after some blocks x W + TF-IDF of letters x V + b
+    scores = mean over tokens of the hidden states after some blocks x W + TF-IDF of letters x V + vector of the encoder x U + b
 
-`stacked/stacked.json` (blocks, n-grams) and `stacked/stacked.safetensors` (W, V, b, the rarity of the n-grams) lie in a folder of their own in the
-model's, so that no program takes them for weights of the model: transformers and vLLM read the plain head, which decides by itself and differs.
+`stacked/stacked.json` (blocks, n-grams) and `stacked/stacked.safetensors` (W, V, U, b, the rarity of the n-grams) lie in a folder of their own in the
+model's, and so does the encoder (`stacked/encoder/`), so that no program takes them for weights of the model: transformers and vLLM read the plain
+head, which decides by itself and differs.
 """
 
 import shutil
@@ -19,12 +21,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from groundup.errors import FormatError
-from groundup.files import atomic_file, disk_errors, read_json_object, write_json
+from groundup.files import atomic_file, disk_errors, link_or_copy, read_json_object, write_json
 from groundup.model.config import ModelConfig
 from groundup.weights.tfidf import TfIdf
 
 FOLDER = "stacked"
 JSON_FILE, TENSOR_FILE = f"{FOLDER}/stacked.json", f"{FOLDER}/stacked.safetensors"
+ENCODER_FOLDER = f"{FOLDER}/encoder"
+ENCODER_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer*.json", "README.md")
 VERSION = 1
 
 
@@ -40,10 +44,20 @@ class Stacked:
     """No n-grams: of hidden states alone."""
     letters_weight: Float[Tensor, "G N"]
     bias: Float[Tensor, " N"]
+    encoder: Path | None = None
+    """The folder of the encoder, where it has one."""
+    vectors_weight: Float[Tensor, "E N"] | None = None
+    """Of the encoder's vectors."""
 
-    def scores(self, states: Float[Tensor, "texts K C"], texts: list[str]) -> Float[Tensor, "texts N"]:
-        """Return the scores of texts, given their mean hidden states after `blocks`."""
-        return states.flatten(1).double() @ self.hidden_weight + self.of_letters(texts) + self.bias
+    def scores(
+        self, states: Float[Tensor, "texts K C"], texts: list[str], vectors: Float[Tensor, "texts E"] | None = None
+    ) -> Float[Tensor, "texts N"]:
+        """Return the scores of texts, given their mean hidden states after `blocks`, and the encoder's `vectors` of them where there is one."""
+        found = states.flatten(1).double() @ self.hidden_weight + self.of_letters(texts) + self.bias
+        if self.vectors_weight is None:
+            return found
+        assert vectors is not None
+        return found + vectors.double() @ self.vectors_weight
 
     def of_letters(self, texts: list[str]) -> Float[Tensor, "texts N"]:
         """Return what the letters of texts add to the scores."""
@@ -60,15 +74,28 @@ class Stacked:
             "letters_weight": self.letters_weight,
             "letters_rarity": torch.from_numpy(self.letters.rarity),
             "bias": self.bias,
+            **({} if self.vectors_weight is None else {"vectors_weight": self.vectors_weight}),
         }
 
     def write(self, folder: Path) -> None:
-        """Write it into a model folder, JSON last. Raises DiskError."""
+        """Write it into a model folder, with the encoder, JSON last. Raises DiskError."""
+        if self.encoder is not None:
+            with disk_errors(folder):
+                (folder / ENCODER_FOLDER).mkdir(parents=True, exist_ok=True)
+                for file in encoder_files(self.encoder):
+                    link_or_copy(file, folder / ENCODER_FOLDER / file.name)
         tensors = {name: tensor.double().contiguous() for name, tensor in self.tensors().items()}
         with atomic_file(folder / TENSOR_FILE, needed_bytes=sum(each.nbytes for each in tensors.values())) as temporary:
             save_file(tensors, temporary)
         table = {"version": VERSION, "blocks": list(self.blocks), "ngrams": list(self.letters.ngrams)}
+        if self.vectors_weight is not None:
+            table["vector_width"] = len(self.vectors_weight)
         write_json(folder / JSON_FILE, table)
+
+
+def encoder_files(folder: Path) -> list[Path]:
+    """Return the files of an encoder's folder that make its vectors."""
+    return sorted(file for pattern in ENCODER_FILES for file in folder.glob(pattern))
 
 
 def remove_stacked(folder: Path) -> None:
@@ -88,15 +115,22 @@ def read_stacked(folder: Path, config: ModelConfig, labels: tuple[str, ...]) -> 
         reason = f"is {values.get('version')!r}, and this groundup reads {VERSION}"
         raise FormatError(file, "version", reason, fix="Use the version of groundup that wrote it.")
     blocks, ngrams = _blocks(values, file, config), _ngrams(values, file)
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "hidden_weight": (len(blocks) * config.width, len(labels)),
         "letters_weight": (len(ngrams), len(labels)),
         "letters_rarity": (len(ngrams),),
         "bias": (len(labels),),
     }
+    width = values.get("vector_width")
+    if width is not None:
+        if type(width) is not int or width < 1:
+            raise FormatError(file, "vector_width", f"is {str(width)[:80]}, expected a positive whole number")
+        shapes["vectors_weight"] = (width, len(labels))
     found = _read_tensors(folder / TENSOR_FILE, shapes)
     letters = TfIdf(ngrams, found["letters_rarity"].numpy())
-    return Stacked(blocks, found["hidden_weight"], letters, found["letters_weight"], found["bias"])
+    encoder = None if width is None else folder / ENCODER_FOLDER
+    main = (blocks, found["hidden_weight"], letters, found["letters_weight"], found["bias"])
+    return Stacked(*main, encoder, found.get("vectors_weight"))
 
 
 def _blocks(values: Mapping[str, Any], file: Path, config: ModelConfig) -> tuple[int, ...]:

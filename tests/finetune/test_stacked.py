@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_encoder import save_encoder
 
 from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids
-from groundup.errors import ConfigError, FormatError, MissingExtra
+from groundup.errors import ConfigError, FormatError, MissingExtra, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_config import ClassifierConfig
@@ -128,6 +129,38 @@ def test_transformers_opens_the_folder_and_reads_the_plain_head(
             right += theirs.config.id2label[int(theirs(ids).logits.argmax())] == example.label
     assert right / len(splits["test"]) == pytest.approx(results["plain_head"]["value"], abs=0.03)
     assert "which read the plain head" in (finished / "README.md").read_text()
+
+
+def test_an_encoders_vectors_are_a_part_that_the_folder_brings(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.finetune.stacked.SHARES", (0.5,))
+    encoder = save_encoder(tmp_path / "encoder")
+    run = RunFolder(tmp_path / "run")
+    results = fit_classifier(open_base(), splits, run, replace(CONFIG, encoder=str(encoder)), compute=compute)
+    assert results["stacked"]["vectors"]["encoder"] == "encoder" and results["stacked"]["vectors"]["share"] == 0.5
+    shutil.rmtree(encoder)
+    verify_folder(run.path)
+    opened, texts = open_model(run.path, compute), [example.text for example in splits["test"]]
+    assert opened.stacked is not None and opened.stacked.vectors_weight is not None
+    found = Engine(opened, compute).classify(texts)
+    assert [next(iter(each)) for each in found] == results["predictions"][OURS]
+    auto = replace(CONFIG, train="auto", epochs=1, learning_rate=1e-3, encoder=str(save_encoder(tmp_path / "encoder")))
+    tried = fit_classifier(open_base(), splits, RunFolder(tmp_path / "auto"), auto, compute=compute)["tried"]
+    assert {each["train"] for each in tried} == {"stacked", "last-block"}
+    without = replace(opened, stacked=replace(opened.stacked, vectors_weight=None, encoder=None))
+    assert Engine(without, compute).classify(texts) != found, "the vectors count"
+
+
+def test_another_model_in_an_encoders_place_is_refused(
+    open_base: OpenBase, finished: Path, splits: Splits, compute: Compute, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="is a classifier, and no encoder"):
+        fit_classifier(
+            open_base(), splits, RunFolder(tmp_path), replace(CONFIG, encoder=str(finished)), compute=compute
+        )
+    with pytest.raises(ConfigError, match="reads no encoder"):
+        replace(CONFIG, train="lora", encoder="all-minilm-l6-v2")
 
 
 def test_an_export_keeps_it(finished: Path, splits: Splits, compute: Compute, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`groundup pack`: the pack that `new` writes passes, and each thing that can be wrong with one is said with its line."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from groundup.errors import ConfigError, DataError, FormatError
 from groundup.packs.check import check_pack
 from groundup.packs.new import new_pack
 from groundup.packs.pack import pack_folder, packaged_packs
+from groundup.packs.repeats import Text, repeats
 
 Row = dict[str, Any]
 
@@ -219,3 +221,22 @@ def test_the_verbs_end_with_2_where_there_is_an_objection(pack: Path, capsys: py
     assert "documents/hire.md:3: the amount '£17'" in said.out and "1 objection;" in said.err
     assert run(["pack", "new", str(pack.name), "--out", str(pack)]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_runs_that_stand_everywhere_cost_nothing_and_near_repeats_are_found_among_them() -> None:
+    greeting = "Dear all of you at the bank I hope that this finds you well and that you have a moment for me today"
+    texts = [Text(f"m:{n}", f"{greeting} {' '.join(f'word{n}x{i}' for i in range(30))}") for n in range(3000)]
+    near = Text("m:near", texts[7].text.replace("word7x29", "other"))
+    started = time.monotonic()
+    assert [(text.place, other.place) for text, other, _ in repeats([*texts, near, texts[9]])] == [
+        ("m:near", "m:7"),
+        ("m:9", "m:9"),
+    ]
+    assert time.monotonic() - started < 5, "every text with every other one takes longer"
+
+
+def test_dates_and_times_of_toml_are_facts(pack: Path) -> None:
+    with (pack / "facts.toml").open("a") as file:
+        file.write("\n[fair]\nopens = 2027-03-04T10:45:00\nday = 2027-03-09\nends = 16:20:00\n")
+    (pack / "documents/fair.md").write_text("# Fair\n\nFrom 10:45 am on 4 March 2027 to 4:20 pm on 9 March 2027.\n")
+    assert not [str(each) for each in check_pack(pack).objections if "fair.md" in each.place]

@@ -4,9 +4,11 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tiny_encoder import save_encoder
 
 from groundup.cli.serve import indexes_of_builds, registry_of
 from groundup.device import Compute
@@ -18,11 +20,14 @@ from groundup.packs.new import new_pack
 from groundup.packs.pack import Row
 from groundup.progress import Silent
 from groundup.recipes.build import build
+from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.pipeline import stages_of
 from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stages.answers import Arm, evenly_chosen, figures
 from groundup.recipes.stages.chat import grounded
+from groundup.retrieve.answer import Answer, ask
 from groundup.retrieve.index import Index
+from groundup.retrieve.rankings import vectors_for
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard
 from groundup.weights.model_io import open_model, save_model
@@ -52,7 +57,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe_of(root: Path, *sets: str) -> Recipe:
     given = [f"base.model={root / 'model'}", "chat.tokens=2000", "answers.answer_tokens=4", "evaluate.answer_tokens=4"]
-    return load_recipe(str(root / "firm"), [*given, *sets])
+    return load_recipe(str(root / "firm"), [*given, "index.vectors=", *sets])
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +130,53 @@ def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_c
         "out:latest",
     ]
     assert open_model(built, CPU, prefer="classifier").labels == ("hire", "none of these", "repair")
+
+
+def index_alone(root: Path, out: Path, encoder: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The record of an index stage with an encoder; all instructions are asked."""
+    monkeypatch.setattr("groundup.retrieve.calibration.MIN_QUESTIONS", 3)
+    recipe = recipe_of(root, f"index.vectors={encoder}")
+    [stage] = [each for each in stages_of(recipe) if each.name == "index"]
+    found: dict[str, Any] = build(recipe, out, [stage], compute=CPU, progress=Silent())["stages"]["index"]
+    return found
+
+
+def test_the_documents_of_a_pack_are_searched_by_vectors_too(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_recipe(str(root / "firm")).of_kind(IndexStage)["index"].vectors == "all-minilm-l6-v2"
+    found = index_alone(root, tmp_path / "out", str(save_encoder(tmp_path / "encoder")), monkeypatch)
+    assert "searched by words and vectors" in found["line"] and not found["thin"]
+    assert set(found["facts"]["least_evidence"]) == {"words", "both"}
+    verify_folder(tmp_path / "out/index")
+    with Index(tmp_path / "out/index") as index:
+        vectors = vectors_for("both", index.folder, "cpu", Silent())
+        assert vectors is not None and len(vectors.ids) == index.passage_count
+        *_, answer = ask(index, "What does a city bicycle cost?", rank_by=vectors.mixture(), vectors=vectors)
+    assert isinstance(answer, Answer) and len(answer.sources) == 5
+
+
+def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_said(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = index_alone(root, tmp_path / "out", "no-such-encoder", monkeypatch)
+    [note] = found["thin"]
+    assert "searched by words alone" in note and "no-such-encoder" in note and "--redo index" in note
+    assert set(found["facts"]["least_evidence"]) == {"words"}
+
+
+def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = Path(shutil.copytree(root / "firm", tmp_path / "firm"))
+    german = "Wir reparieren alle Räder, und bitte bringen Sie das Rad am Vormittag zu uns, damit wir es noch am gleichen Tag prüfen können."
+    (pack / "documents/de.md").write_text(f"# Werkstatt\n\n{german}\n")
+    monkeypatch.setattr("groundup.retrieve.calibration.MIN_QUESTIONS", 3)
+    recipe = load_recipe(str(pack), ["index.vectors="])
+    [stage] = [each for each in stages_of(recipe) if each.name == "index"]
+    found = build(recipe, tmp_path / "out", [stage], compute=CPU, progress=Silent())["stages"]["index"]
+    [note] = found["thin"]
+    assert note.startswith("1 of ") and "another language than en (de)" in note
 
 
 def test_an_instruction_is_learned_with_the_passage_of_its_document(built: Path) -> None:

@@ -15,10 +15,11 @@ from groundup.retrieve import answer as answering
 from groundup.retrieve import generation
 from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask, part_text
 from groundup.retrieve.cite import MAX_QUOTES, Quote, best_quotes, facts, fault_of, missing_facts, new_words
+from groundup.retrieve.evidence import evidence
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, prompted
 from groundup.retrieve.index import Index
 from groundup.retrieve.quotes import quotations
-from groundup.retrieve.search import question_terms, search, term_weights
+from groundup.retrieve.search import search
 from groundup.retrieve.support import prompt_ids, supports
 from groundup.weights.model_io import save_model
 
@@ -63,19 +64,17 @@ def test_a_deleted_document_is_never_cited(docs: Path, index: Index) -> None:
 def test_headings_are_not_quoted_and_no_sentence_twice(docs: Path, update: Update, index: Index) -> None:
     (docs / "copy.md").write_text(BOILER)
     update()
-    weights = term_weights(index, question_terms(index, "warranty"))
     found = search(index, "warranty")
-    texts = [quote.text for quote in best_quotes(found, weights, found)]
+    texts = [quote.text for quote in best_quotes(found, evidence(index, found, "warranty").sentences)]
     assert texts and len(texts) == len(set(texts)) and not any(text.startswith("#") for text in texts)
 
 
 def test_a_sentence_that_other_passages_repeat_keeps_its_place(index: Index) -> None:
-    weights = term_weights(index, question_terms(index, "warranty"))
     given = replace(search(index, "warranty")[0], title="", start=0)
     rest = " ".join(f"The warranty is number {number}." for number in range(MAX_QUOTES))
     texts = [f"Warranty: 24 months. {rest}", "Warranty: 24 months."]
     passages = [replace(given, id=id, text=text) for id, text in enumerate(texts)]
-    best = best_quotes(passages, weights, passages)[0]
+    best = best_quotes(passages, evidence(index, passages, "warranty").sentences)[0]
     assert (best.text, best.source, best.start) == ("Warranty: 24 months.", 1, 0)
 
 
@@ -87,7 +86,9 @@ def test_headings_and_heads_of_tables_are_not_quoted_but_count_for_what_stands_b
         f"# Codes\n{table}\n## Data\n\nBrew group\n\nWeight: 7.2 kg\n\nPower 1450 W\n\nEnd.\n"
     )
     update()
-    assert whole(index, "What does the code E4 mean?").quotes[0].text == "| E4 | Jammed |"
+    row = whole(index, "What does the code E4 mean?").quotes[0]
+    assert row.text == "| E4 | Jammed |" and row.head is not None
+    assert row.head.text == table.splitlines()[0] == (docs / "more.md").read_text()[row.head.start : row.head.end]
     quotes = [quote.text for quote in whole(index, "What is the weight of the brew group?").quotes]
     assert quotes == ["Weight: 7.2 kg"]
 

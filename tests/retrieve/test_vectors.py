@@ -151,3 +151,19 @@ def test_a_real_encoder_makes_them(folder: Path, tmp_path: Path, index: Index) -
     embed = embed_with(str(save_encoder(tmp_path / "encoder")), CPU, Silent())
     assert make_vectors(folder, embed, "encoder", progress=Silent()) == index.passage_count
     assert len(find(index, "clean the filter", 3, opened(folder, embed).mixture()).passages) == 3
+
+
+def test_sentences_that_come_again_are_not_embedded_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_vectors(folder, letters, "letters", progress=Silent())
+    asked: list[str] = []
+
+    def counted(texts: Sequence[str]) -> np.ndarray:
+        asked.extend(texts)
+        return letters(texts)
+
+    monkeypatch.setattr(module, "REMEMBERED", 3)
+    found = opened(folder, counted)
+    asked.clear()
+    for texts in (["a", "b", "a"], ["b", "c"], ["b", "d", "e"], ["a"]):
+        assert np.allclose(np.stack(found.embed_again(texts)), letters(texts))
+    assert asked == ["a", "b", "c", "d", "e", "a"], "three are kept, those that came last"

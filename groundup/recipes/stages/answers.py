@@ -4,7 +4,7 @@ answers/results.json    questions: how many; arms: of each the figures with inte
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import AnswersStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
-from groundup.retrieve.answer import Answer, AskConfig, ask
+from groundup.retrieve.answer import Answer, AskConfig, Part, ask
 from groundup.retrieve.index import Index
+from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
+from groundup.retrieve.vectors import Vectors
 from groundup.weights.model_io import OpenModel, open_model
 
 # Of the budget, for all of a build together.
@@ -38,7 +40,7 @@ WITH = "{} with documents"
 
 @dataclass
 class Arm:
-    """The answers of one way to all questions."""
+    """The answers of one way to the first of the questions: quotations to all, a model's to as many as the time allows."""
 
     name: str
     texts: list[str] = field(default_factory=list)
@@ -50,23 +52,34 @@ class Arm:
     written: int = 0
 
 
+@dataclass(frozen=True)
+class Documents:
+    """What is asked: an index, with its vectors where it has some."""
+
+    index: Index
+    vectors: Vectors | None
+
+    def ask(self, question: str, engine: Engine | None, config: AskConfig) -> Iterator[Part]:
+        """Answer as `groundup ask` does."""
+        return ask(self.index, question, engine, config, rank_by=ranking_of(AUTO, self.vectors), vectors=self.vectors)
+
+
 def run(context: StageContext) -> StageResult:
-    """Ask as many of the questions as the time allows, in every way; write the figures."""
+    """Ask all questions without a model, and as many as the time allows in every way; write the figures."""
     table, compute, progress = table_of(context.recipe, context.name), context.compute, context.progress
     rows = pack_rows(Path(table.source.spec))
     models = {BASE: open_model(context.build / "base", compute), CHAT: open_model(context.build / table.chat, compute)}
-    with Index(context.build / table.index) as index:
-        count = context.fix("questions", lambda: affordable_questions(rows, models, index, table, context))
+    folder = context.build / table.index
+    with Index(folder) as index:
+        documents = Documents(index, vectors_for(AUTO, folder, compute.device.type, progress))
+        count = context.fix("questions", lambda: affordable_questions(rows, models, documents, table, context))
         chosen = evenly_chosen(rows, count)
-        arms = [Arm(QUOTES)]
+        arms = [quotations([*chosen, *(row for row in rows if row not in chosen)], documents, table, progress)]
         for name, opened in models.items():
             arms += [alone(name, opened, chosen, table, compute, progress)]
-            arms += [
-                with_documents(
-                    name, opened, chosen, index, table, compute, progress, quotes=arms[0] if name == BASE else None
-                )
-            ]
-    results = {**figures(arms, chosen), "of": len(rows), "chat": table.chat}
+            arms += [with_documents(name, opened, chosen, documents, table, compute, progress)]
+    rows = [*chosen, *(row for row in rows if row not in chosen)]
+    results = {**figures(arms, rows), "of": len(rows), "chat": table.chat}
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
     return described(results, len(rows))
@@ -85,13 +98,17 @@ def evenly_chosen(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def affordable_questions(
-    rows: Sequence[Row], models: Mapping[str, OpenModel], index: Index, table: AnswersStage, context: StageContext
+    rows: Sequence[Row],
+    models: Mapping[str, OpenModel],
+    documents: Documents,
+    table: AnswersStage,
+    context: StageContext,
 ) -> float:
     """Return how many questions fit the time, from a few that are asked in all ways."""
     few, started = evenly_chosen(rows, TIMED), time.monotonic()
     for opened in models.values():
         alone("", opened, few, table, context.compute, Silent())
-        with_documents("", opened, few, index, table, context.compute, Silent())
+        with_documents("", opened, few, documents, table, context.compute, Silent())
     one_s = (time.monotonic() - started) / len(few)
     return min(len(rows), max(MIN_QUESTIONS, (context.seconds - BESIDE_S) / one_s))
 
@@ -105,35 +122,39 @@ def alone(
     return Arm(name, ["" if declines(text) else text for text in texts], [[] for _ in texts])
 
 
+def quotations(rows: Sequence[Row], documents: Documents, table: AnswersStage, progress: Progress) -> Arm:
+    """Return the sentences that `groundup ask` quotes, without a model."""
+    arm, config = Arm(QUOTES), AskConfig(table.passages)
+    with progress.track("quotations", len(rows), "questions") as advance:
+        for row in rows:
+            *_, answer = documents.ask(row["question"], None, config)
+            assert isinstance(answer, Answer)
+            said = " ".join(f"{each.head.text} {each.text}" if each.head else each.text for each in answer.quotes)
+            add(arm, answer, said, [each.source for each in answer.quotes])
+            advance()
+    return arm
+
+
 def with_documents(
     name: str,
     opened: OpenModel,
     rows: Sequence[Row],
-    index: Index,
+    documents: Documents,
     table: AnswersStage,
     compute: Compute,
     progress: Progress,
-    *,
-    quotes: Arm | None = None,
 ) -> Arm:
-    """Return a model's answers as `groundup ask` gives them: the sentences that passed the checks. `quotes` gets the quotations."""
+    """Return a model's answers as `groundup ask` gives them: the sentences that passed the checks."""
     engine, config = Engine(opened, compute), AskConfig(table.passages, max_tokens=table.answer_tokens)
     arm = Arm(WITH.format(name))
     with progress.track(f"answers of {name} with documents", len(rows), "questions") as advance:
         for row in rows:
-            *_, answer = ask(index, row["question"], engine, config)
+            *_, answer = documents.ask(row["question"], engine, config)
             assert isinstance(answer, Answer)
             said = " ".join(each.text for each in answer.sentences)
             add(arm, answer, "" if declines(said) else said, [each.source for each in answer.sentences])
             arm.left_out += len(answer.omitted)
             arm.written += len(answer.omitted) + len(answer.sentences)
-            if quotes is not None:
-                add(
-                    quotes,
-                    answer,
-                    " ".join(each.text for each in answer.quotes),
-                    [each.source for each in answer.quotes],
-                )
             advance()
     return arm
 
@@ -145,37 +166,47 @@ def add(arm: Arm, answer: Answer, text: str, sources: Sequence[int]) -> None:
 
 
 def figures(arms: Sequence[Arm], rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the figures of every arm, the paired differences from the base alone, and the items."""
-    answerable = [place for place, row in enumerate(rows) if row["answer"] is not None]
-    others = [place for place, row in enumerate(rows) if row["answer"] is None]
+    """Return the figures of every arm, the paired differences from the base alone on the questions that it was asked, and the items."""
+    answerable = sum(row["answer"] is not None for row in rows)
     if not answerable:
         raise DataError("None of the questions has an answer.", fix="Give some an answer and its document.")
     base = next(arm for arm in arms if arm.name == BASE)
     return {
-        "questions": {"answerable": len(answerable), "unanswerable": len(others)},
-        "arms": [arm_figures(arm, base, rows, answerable, others) for arm in arms],
+        "questions": {"answerable": answerable, "unanswerable": len(rows) - answerable},
+        "asked_of_models": len(base.texts),
+        "arms": [arm_figures(arm, base, rows) for arm in arms],
         "items": [
-            {**row.values, "answers": {arm.name: {"text": arm.texts[place], "cited": arm.cited[place]} for arm in arms}}
+            {
+                **row.values,
+                "answers": {
+                    arm.name: {"text": arm.texts[place], "cited": arm.cited[place]}
+                    for arm in arms
+                    if place < len(arm.texts)
+                },
+            }
             for place, row in enumerate(rows)
         ],
     }
 
 
-def arm_figures(
-    arm: Arm, base: Arm, rows: Sequence[Row], answerable: Sequence[int], others: Sequence[int]
-) -> dict[str, Any]:
+def arm_figures(arm: Arm, base: Arm, rows: Sequence[Row]) -> dict[str, Any]:
     """Return the figures of an arm, with their differences from the base alone."""
+    answerable = [place for place in range(len(arm.texts)) if rows[place]["answer"] is not None]
+    others = [place for place in range(len(arm.texts)) if rows[place]["answer"] is None]
+    shared = sum(place < len(base.texts) for place in answerable)
 
     def each(judge: Callable[[str, str], Any], of: Arm) -> list[Any]:
-        return [judge(of.texts[place], rows[place]["answer"]) for place in answerable]
+        return [judge(of.texts[place], rows[place]["answer"]) for place in answerable if place < len(of.texts)]
 
     n, ones = len(answerable), [1.0] * len(answerable)
     found: dict[str, Any] = {"name": arm.name}
     for name, judge in (("contains", contains), ("exact", exact_match)):
         right = each(judge, arm)
-        found[name] = plain(wilson_interval(sum(right), n), n, share_difference(each(judge, base), right))
+        found[name] = plain(wilson_interval(sum(right), n), n, share_difference(each(judge, base)[:n], right[:shared]))
     f1 = each(word_f1, arm)
-    found["f1"] = plain(ratio_interval(f1, ones), n, ratio_difference(each(word_f1, base), f1, ones))
+    found["f1"] = plain(
+        ratio_interval(f1, ones), n, ratio_difference(each(word_f1, base)[:n], f1[:shared], ones[:shared])
+    )
     found["silent"] = plain(wilson_interval(sum(not arm.texts[place] for place in answerable), n), n)
     if others:
         found["refused"] = plain(
@@ -195,13 +226,19 @@ def plain(interval: Interval, n: int, change: Difference | None = None) -> dict[
 
 def described(results: Mapping[str, Any], of: int) -> StageResult:
     """Return how often each way had the answer, and how often it refused what no document answers."""
-    counts, asked = results["questions"], sum(results["questions"].values())
-    right = ", ".join(f"{arm['name']} {100 * arm['contains']['value']:.0f} %" for arm in results["arms"])
-    refused = [f"{arm['name']} {100 * arm['refused']['value']:.0f} %" for arm in results["arms"] if "refused" in arm]
-    line = f"the answer stands in (n = {counts['answerable']}): {right}"
+    counts, asked = results["questions"], results["asked_of_models"]
+    right = ", ".join(
+        f"{arm['name']} {100 * arm['contains']['value']:.0f} % of {arm['contains']['n']}" for arm in results["arms"]
+    )
+    refused = [
+        f"{arm['name']} {100 * arm['refused']['value']:.0f} % of {arm['refused']['n']}"
+        for arm in results["arms"]
+        if "refused" in arm
+    ]
+    line = f"the answer stands in: {right}"
     if refused:
-        line += f"; unanswerable refused (n = {counts['unanswerable']}): {', '.join(refused)}"
-    thin = [f"{asked} of {of} questions were asked."] if asked < of else []
+        line += f"; unanswerable refused: {', '.join(refused)}"
+    thin = [f"The models were asked {asked} of the {of} questions."] if asked < of else []
     thin.append(
         f"{counts['answerable']} answerable and {counts['unanswerable']} unanswerable questions: the intervals are wide."
     )
@@ -213,7 +250,7 @@ def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
     """Return the stage that asks the questions."""
     return Stage(
         name,
-        1,
+        3,
         run,
         share,
         describe=lambda recipe: f"the questions of {table_of(recipe, name).source.spec}, with and without documents",

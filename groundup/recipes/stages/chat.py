@@ -15,7 +15,6 @@ from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_
 from groundup.finetune.pretraining_worth import add_chat_worth, chat_worth_config, without_pretraining_worth
 from groundup.model.footprint import training_memory
 from groundup.packs.pack import Row, pack_rows
-from groundup.progress import Progress
 from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.packaged import instructions_source, licence_of
 from groundup.recipes.recipe import Recipe
@@ -23,7 +22,8 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.recipes.stages.teach import FOLDER as TEACH
 from groundup.retrieve.index import Index
-from groundup.retrieve.search import find
+from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
+from groundup.retrieve.search import Ranking, bm25, find
 from groundup.retrieve.support import asked
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Message
@@ -47,7 +47,7 @@ def run(context: StageContext) -> StageResult:
         context.progress,
         time.monotonic(),
     )
-    examples = read_instructions(table, context.build, progress)
+    examples = read_instructions(table, context)
     opened = open_model(context.build / (TEACH if context.recipe.teach else "base"), compute)
     config = ChatConfig(
         epochs=table.epochs,
@@ -121,13 +121,15 @@ def texts_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     return tuple((source.spec, source.licence) for source in recipe.data.sources) if recipe.teach else ()
 
 
-def read_instructions(table: ChatStage, build: Path, progress: Progress | None = None) -> list[ChatExample]:
+def read_instructions(table: ChatStage, context: StageContext) -> list[ChatExample]:
     """The examples of the stage's source, those of a stage with an index with a passage before each. Raises DataError."""
     if table.index:
-        with Index(build / table.index) as index:
-            return [grounded(row, index) for row in pack_rows(Path(table.source))]
+        folder = context.build / table.index
+        rank_by = ranking_of(AUTO, vectors_for(AUTO, folder, context.compute.device.type, context.progress)) or bm25
+        with Index(folder) as index:
+            return [grounded(row, index, rank_by) for row in pack_rows(Path(table.source))]
     source, options = Source(instructions_source(table.source)), SourceOptions(encoding=table.encoding)
-    return read_chat(source, options, progress=progress)
+    return read_chat(source, options, progress=context.progress)
 
 
 def table_of(recipe: Recipe, name: str) -> ChatStage:
@@ -135,17 +137,21 @@ def table_of(recipe: Recipe, name: str) -> ChatStage:
     return recipe.of_kind(ChatStage)[name]
 
 
-def grounded(row: Row, index: Index) -> ChatExample:
+def grounded(row: Row, index: Index, rank_by: Ranking = bm25) -> ChatExample:
     """An instruction as `groundup ask` asks it, with the passage of its document that fits it best; without a document, the best of all."""
     question = f"{row['instruction']}\n\n{row['input']}".strip()
-    found = find(index, question, 1, keep=lambda passage: row["document"] in (None, passage.document))
+
+    def all_passages(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
+        return rank_by(index, query, index.passage_count)
+
+    found = find(index, question, 1, all_passages, lambda passage: row["document"] in (None, passage.document))
     messages = asked(question, found.passages).messages
     return ConversationExample((*messages, Message("assistant", row["output"])), id=row.place)
 
 
 def held_out_instructions(context: StageContext, name: str) -> list[ChatExample]:
     """Those that a chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    return hold_out(read_instructions(table_of(context.recipe, name), context.build), context.seed).held_out
+    return hold_out(read_instructions(table_of(context.recipe, name), context), context.seed).held_out
 
 
 def outside(tables: Iterable[ChatStage]) -> Mapping[str, str]:

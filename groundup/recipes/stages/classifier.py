@@ -3,6 +3,7 @@
 NAME/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model zero-shot; pretraining: what it is worth
 """
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from timeit import timeit
@@ -15,6 +16,7 @@ from groundup.data.reading.distinct import Distinct, without_repeats
 from groundup.data.reading.examples import read_labelled, stratified_split
 from groundup.data.reading.sources import SourceOptions
 from groundup.device import Compute
+from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
 from groundup.finetune.classifier_config import ClassifierConfig
@@ -26,7 +28,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult, source_cont
 from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
 from groundup.train.precision import open_kinds
-from groundup.weights.model_io import ModelCard, OpenModel, open_model
+from groundup.weights.model_io import ModelCard, OpenModel, find_model, open_model
 
 # Of the budget, for all classifiers of a build together.
 SHARE = 0.24
@@ -54,8 +56,14 @@ def run(context: StageContext) -> StageResult:
     sizes = {name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")}
     seed = context.seed if table.seed is None else table.seed
     splits = stratified_split(distinct.examples, sizes, seed)
+    encoder, lack = found_encoder(table, context)
     config = ClassifierConfig(
-        max_tokens=table.max_tokens, train=table.learner, epochs=table.epochs, abstain=table.abstain, seed=seed
+        max_tokens=table.max_tokens,
+        train=table.learner,
+        epochs=table.epochs,
+        abstain=table.abstain,
+        encoder=encoder,
+        seed=seed,
     )
     runs = RunFolder(context.folder)
     card = ModelCard(
@@ -73,7 +81,20 @@ def run(context: StageContext) -> StageResult:
     results = add_baselines(results, opened, splits, runs, **asked, compute=compute, progress=progress)
     if context.recipe.data.sources:
         results = with_pretraining_worth(results, splits, runs, config, context, started)
-    return described(results, context.name, sizes, percent, shown_example(splits["test"]))
+    result = described(results, context.name, sizes, percent, shown_example(splits["test"]))
+    return dataclasses.replace(result, thin=(*result.thin, lack)) if lack else result
+
+
+def found_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, str]:
+    """Return the encoder, fetched, and "", or "" and why the classifier learns without it."""
+    try:
+        if table.encoder:
+            find_model(table.encoder, progress=context.progress)
+    except (ModelError, NetworkError, FormatError) as error:
+        lack = f"The classifier {context.name} learned without an encoder's vectors: {error.message} With them: --redo {context.name}."
+        context.progress.say(f"      note: {lack}")
+        return "", lack
+    return table.encoder, ""
 
 
 def with_pretraining_worth(

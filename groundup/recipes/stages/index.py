@@ -1,33 +1,68 @@
 """An index: the documents are made searchable, as by `groundup index`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from groundup.data.reading.source_files import Source, content_hash
+from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.files import write_manifest
+from groundup.packs.pack import pack_rows
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
+from groundup.retrieve.answer import PASSAGES
+from groundup.retrieve.calibration import EVIDENCE_FILE, calibrate
 from groundup.retrieve.database import VERSION
-from groundup.retrieve.index import INDEX_FILE, Index
+from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.stop_words import UNKNOWN
 from groundup.retrieve.update import update_index
+from groundup.retrieve.vectors import embed_with, make_vectors
 
 # SQLite makes these whenever the index is read.
 OF_READERS = (f"{INDEX_FILE}-wal", f"{INDEX_FILE}-shm")
 # Of the budget, for all indexes of a build together.
 SHARE = 0.02
+# On which the evidence is chosen.
+QUESTIONS = 60
 
 
 def run(context: StageContext) -> StageResult:
     """Read the documents into the index; those in another language than expected are noted."""
     table = context.recipe.of_kind(IndexStage)[context.name]
     report = update_index(context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress)
+    lack = missing_vectors(context, table.vectors) if table.vectors else ""
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
+        least = calibrated(index, table, context) if table.questions else {}
     write_manifest(context.folder, skip=OF_READERS)
-    line = f"{counts.documents:,} documents, {counts.passages:,} passages in {report.elapsed_s:.1f} s"
-    facts = {"documents": counts.documents, "passages": counts.passages, "languages": languages}
-    return StageResult(line, facts, tuple(other_languages(languages, table.language)))
+    by = f"words and vectors ({table.vectors})" if table.vectors and not lack else "words"
+    line = f"{counts.documents:,} documents, {counts.passages:,} passages, searched by {by}; read in {report.elapsed_s:.1f} s"
+    facts = {"documents": counts.documents, "passages": counts.passages, "languages": languages, "by": by}
+    facts["least_evidence"] = least
+    notes = [*([lack] if lack else []), *other_languages(languages, table.language)]
+    return StageResult(line, facts, tuple(notes))
+
+
+def calibrated(index: Index, table: IndexStage, context: StageContext) -> dict[str, float]:
+    """Choose the evidence that an answer needs on the questions among the instructions that a document answers."""
+    rows = [row for row in pack_rows(Path(table.questions)) if row["document"] and not row["input"]]
+    chosen = [rows[place * len(rows) // QUESTIONS]["instruction"] for place in range(QUESTIONS)] if rows else []
+    vectors = vectors_for(AUTO, context.folder, context.compute.device.type, context.progress)
+    return calibrate(index, list(dict.fromkeys(chosen)), PASSAGES, vectors, progress=context.progress)
+
+
+def missing_vectors(context: StageContext, encoder: str) -> str:
+    """Make the vectors; return "", or why there are none: then the documents are searched by words."""
+    try:
+        embed = embed_with(encoder, context.compute, context.progress)
+    except (ModelError, NetworkError, FormatError) as error:
+        lack = f"The documents are searched by words alone, which finds less: {error.message} With it: --redo {context.name}."
+        context.progress.say(f"      note: {lack}")
+        return lack
+    make_vectors(context.folder, embed, encoder, progress=context.progress)
+    return ""
 
 
 def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
@@ -52,7 +87,9 @@ def stage(name: str, share: float) -> Stage:
     """Return the stage of an index."""
 
     def outside(recipe: Recipe) -> Mapping[str, str]:
-        return {**source_content(table_of, name)(recipe), "format of the index": str(VERSION)}
+        questions = table_of(recipe, name).questions
+        asked = {questions: content_hash(Source(questions))} if questions else {}
+        return {**source_content(table_of, name)(recipe), **asked, "format of the index": str(VERSION)}
 
     return Stage(
         name,
@@ -60,7 +97,7 @@ def stage(name: str, share: float) -> Stage:
         run,
         share,
         describe=lambda recipe: f"{table_of(recipe, name).source.spec} made searchable",
-        outputs=(INDEX_FILE,),
+        outputs=(INDEX_FILE, f"{VECTORS_FOLDER}/*", EVIDENCE_FILE),
         outside=outside,
         kind="index",
     )

@@ -119,6 +119,8 @@ def _item(item: JsonObject, names: Sequence[str]) -> Node:
     answers = []
     for name in names:
         answer = table(item, "answers", name)
+        if not answer:  # it was not asked
+            continue
         cited = ", ".join(dict.fromkeys(texts(answer, "cited")))
         said = (
             foreign(first_letters(text(answer, "text"), ANSWER_CHARACTERS)) if text(answer, "text") else "(no answer)"

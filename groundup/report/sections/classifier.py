@@ -158,11 +158,19 @@ def _how_trained(results: JsonObject) -> list[Node]:
     if blocks := [count(number(each, "block")) for each in tables(found, "blocks")]:
         letters = count(number(found, "letters", "ngrams"))
         plain = percent(number(results, "plain_head", "value"))
+        of_vectors = table(found, "vectors")
+        share = fixed(number(of_vectors, "share"), 2)
+        encoder = (
+            [", and on vectors of ", foreign(text(of_vectors, "encoder")), f" with a share of {share}"]
+            if of_vectors
+            else []
+        )
         said.append(
             note(
                 f"Stacked: regressions on the mean hidden states after blocks {', '.join(blocks)} and on {letters} n-grams of letters, "
-                f"of which the latter have a share of {fixed(number(found, 'letters_share'), 2)}. "
-                f"Other programs read the plain head alone: {plain} on the test messages."
+                f"of which the latter have a share of {fixed(number(found, 'letters_share'), 2)}",
+                *encoder,
+                f". Other programs read the plain head alone: {plain} on the test messages.",
             )
         )
     return said

@@ -118,7 +118,7 @@ class DocumentAnswer {
   /** A part of the stream. */
   add(part) {
     if (part.sources) this.#show(part.sources);
-    if (part.quote) this.#say(part.quote, "blockquote", quoted(part.quote.text));
+    if (part.quote) this.#say(part.quote, "blockquote", quoted(part.quote.head ? `${part.quote.head.text} … ${part.quote.text}` : part.quote.text));
     if (part.sentence) this.#say(part.sentence, "p", part.sentence.text);
     if (part.omitted) this.omitted.push(part.omitted);
     if (part.done) this.#whole(part);

@@ -1,0 +1,69 @@
+"""Calibration: how much evidence an answer from an index needs, chosen on questions that its documents answer, and kept with it.
+
+    questions -> the evidence for the best passage of each -> the value that at most MAX_REFUSED of them are below -> FOLDER/evidence.json
+
+The usual values (`evidence.py`) are of questions in the words of their passage. Customers ask in other words, and most of theirs have less.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundup.errors import FormatError
+from groundup.files import read_json, write_json
+from groundup.progress import Progress
+from groundup.retrieve.evidence import BOTH, WORDS, evidence
+from groundup.retrieve.index import Index
+from groundup.retrieve.rankings import AUTO, ranking_of
+from groundup.retrieve.search import find
+
+if TYPE_CHECKING:
+    from groundup.retrieve.vectors import Vectors
+
+EVIDENCE_FILE = "evidence.json"
+# Of the questions that documents answer, as for the usual values.
+MAX_REFUSED = 0.1
+# With fewer the tenth is one or two questions.
+MIN_QUESTIONS = 20
+
+
+def calibrate(
+    index: Index, questions: Sequence[str], passages: int, vectors: "Vectors | None", *, progress: Progress
+) -> dict[str, float]:
+    """Choose the least evidence by words, and with `vectors` by both, and keep it with the index; nothing of fewer than MIN_QUESTIONS questions.
+
+    `passages`: how many are read for an answer. Raises FormatError, DiskError.
+    """
+    if len(questions) < MIN_QUESTIONS:
+        return {}
+    found: dict[str, list[float]] = {WORDS: [], **({BOTH: []} if vectors else {})}
+    with progress.track("evidence", len(questions), "questions") as advance:
+        for question in questions:
+            for by, values in found.items():
+                used = vectors if by == BOTH else None
+                best = find(index, question, passages, ranking_of(AUTO, used)).passages
+                values.append(evidence(index, best, question, used).best)
+            advance()
+    least = {by: lowest(values) for by, values in found.items()}
+    write_json(index.folder / EVIDENCE_FILE, {"least": least, "questions": len(questions), "refused": MAX_REFUSED})
+    return least
+
+
+def lowest(values: Sequence[float]) -> float:
+    """Return the value that at most MAX_REFUSED of the values are below.
+
+    >>> lowest([0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.95])
+    0.2
+    """
+    return sorted(values)[int(MAX_REFUSED * len(values))]
+
+
+def least_evidence(folder: Path, by: str, usual: float) -> float:
+    """Return the least evidence that was chosen for the index in `folder`; `usual` where none was. Raises FormatError."""
+    file = folder / EVIDENCE_FILE
+    if not file.is_file():
+        return usual
+    match read_json(file):
+        case {"least": dict(least)} if isinstance(least.get(by, usual), float) and 0 <= least.get(by, usual) <= 1:
+            return float(least.get(by, usual))
+    raise FormatError(file, f"least.{by}", "is no number from 0 to 1", fix="Delete it, to use the usual value.")
