@@ -82,7 +82,7 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
 
 
 def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, progress: Progress) -> OpenModel:
-    """Open a model in 8 or 4 bits: packed weights of its folder, mapped, or where it has none quantised in memory."""
+    """Open a model in 8 or 4 bits: packed weights of its folder, or where it has none quantised in memory."""
     path = find_model(name_or_path, progress=progress)
 
     def read() -> OpenModel:

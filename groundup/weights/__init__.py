@@ -12,7 +12,7 @@ Where to begin reading:
     hf_families         which key of config.json is which field of ModelConfig, a table per family
     hf_config           config.json <-> ModelConfig; hf_positions for RoPE and sliding windows
     formats             every format in one table: `hf`, `gguf` (read and written), `ollama` (written); `model_format` defines a format
-    packed              weights in int8 or int4 beside the model's own, written once and mapped
+    packed              weights in int8 or int4 beside the model's own, written once
     gguf_architectures  what llama.cpp computes, as a table, and which models it therefore runs
     gguf_config         GGUF metadata <-> ModelConfig; gguf for the whole file
     modelfile, card     the files that Ollama and the hub want beside the weights; `ollama create`

@@ -85,7 +85,7 @@ def in_memory(path: Path, bits: Bits) -> torch.Tensor:
 
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mapped_model_is_the_one_quantised_in_memory(tmp_path: Path, kind: str, bits: Bits) -> None:
+def test_a_packed_model_is_the_one_quantised_in_memory(tmp_path: Path, kind: str, bits: Bits) -> None:
     folder = write_model(tmp_path / "model", **KINDS[kind])
     expected = in_memory(folder, bits)
     first, again = logits(bits, folder), logits(bits, folder)
