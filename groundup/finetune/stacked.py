@@ -195,7 +195,8 @@ class StackedTraining:
         states = self.states[judged].double().numpy()
         by_states = np.mean([part.scores(states[:, place]) for place, part in enumerate(parts)], axis=0)
         shares = choose_shares(by_states, of_letters.scores(sparse[1]), classes[1])
-        stacked, of_vectors = self._stacked(parts, of_letters, letters, shares), {}
+        stacked = self._stacked(parts, of_letters, letters, shares)
+        of_vectors: dict[str, Any] = {}
         if self.vectors is not None:
             stacked, of_vectors = self._with_vectors(stacked, (known, judged), classes)
         return StackedFit(

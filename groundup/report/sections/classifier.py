@@ -160,7 +160,7 @@ def _how_trained(results: JsonObject) -> list[Node]:
         plain = percent(number(results, "plain_head", "value"))
         of_vectors = table(found, "vectors")
         share = fixed(number(of_vectors, "share"), 2)
-        encoder = (
+        encoder: list[Child] = (
             [", and on vectors of ", foreign(text(of_vectors, "encoder")), f" with a share of {share}"]
             if of_vectors
             else []
