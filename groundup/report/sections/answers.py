@@ -69,7 +69,7 @@ def _figures(arms: Sequence[JsonObject]) -> Node:
     for arm in arms:
         f1, exact = table(arm, "f1"), table(arm, "exact")
         low, high = number(f1, "low"), number(f1, "high")
-        interval = f"{fixed(low, 2)} to {fixed(high, 2)}" if low is not None and high is not None else ""
+        interval = f"{fixed(max(0.0, low), 2)} to {fixed(high, 2)}" if low is not None and high is not None else ""
         rows.append(
             [foreign(text(arm, "name")), percent(number(exact, "value"), 0), fixed(number(f1, "value"), 2), interval]
         )
