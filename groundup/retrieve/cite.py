@@ -179,7 +179,28 @@ def fault_of(sentence: str) -> str:
 
 def objections(sentence: str, passage: Passage, question: str) -> list[str]:
     """Return what of a sentence of a model a passage lacks, so that it can't be cited with it: facts, else too many words."""
-    return missing_facts(sentence, passage) or new_words(sentence, passage, question)
+    return missing_facts(sentence, passage) or misplaced(sentence, passage) or new_words(sentence, passage, question)
+
+
+def misplaced(sentence: str, passage: Passage) -> list[str]:
+    """Return the names of a sentence that stand in none of the rows of tables and items of lists that have one of its numbers.
+
+    A table has the numbers of all its rows: "The Notice Saver pays 5.25 %" may be the Regular Saver's. In prose a name may stand in another sentence.
+    """
+    found, listed = facts(sentence), statements(passage)
+    names = [fact for fact in found if not any(map(str.isdigit, fact))]
+    said = [f" {' '.join(words(f'{each.above} {each.text}'))} " for each in listed]
+    beside: list[str] = []
+    for number in (fact for fact in found if any(map(str.isdigit, fact))):
+        own = [f" {' '.join(words(each.text))} " for each in listed]
+        holders = [place for place, text in enumerate(own) if f" {' '.join(words(number))} " in text]
+        if holders and all(listed[place].text.startswith("|") or listed[place].head for place in holders):
+            beside += [
+                f"{number} beside {name}"
+                for name in names
+                if not any(f" {' '.join(words(name))} " in said[place] for place in holders)
+            ]
+    return beside
 
 
 def missing_facts(sentence: str, passage: Passage) -> list[str]:

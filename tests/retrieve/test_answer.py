@@ -14,7 +14,7 @@ from groundup.engine.sampling import Sampling
 from groundup.retrieve import answer as answering
 from groundup.retrieve import generation
 from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask, part_text
-from groundup.retrieve.cite import MAX_QUOTES, Quote, best_quotes, facts, fault_of, missing_facts, new_words
+from groundup.retrieve.cite import MAX_QUOTES, Quote, best_quotes, facts, fault_of, misplaced, missing_facts, new_words
 from groundup.retrieve.evidence import evidence
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, prompted
 from groundup.retrieve.index import Index
@@ -91,6 +91,23 @@ def test_headings_and_heads_of_tables_are_not_quoted_but_count_for_what_stands_b
     assert row.head.text == table.splitlines()[0] == (docs / "more.md").read_text()[row.head.start : row.head.end]
     quotes = [quote.text for quote in whole(index, "What is the weight of the brew group?").quotes]
     assert quotes == ["Weight: 7.2 kg"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "beside"),
+    [
+        ("The Notice Saver pays 3.75%.", []),
+        ("The Notice Saver pays 5.25%.", ["5.25 beside Notice"]),
+        ("The Regular Saver pays 5.25%.", []),
+        ("The Notice Saver needs 500 pounds, as Ada says.", []),
+        ("The van stops in Aldwater at 10 am.", ["10 beside Aldwater"]),
+    ],
+)
+def test_a_number_of_a_table_is_said_of_its_own_row(index: Index, sentence: str, beside: list[str]) -> None:
+    table = "| Account | Rate |\n|---|---|\n| Notice Saver | 3.75% |\n| Regular Saver | 5.25% |\n\nAda says that it needs 500 pounds.\n\n"
+    places = "The van comes here:\n\n- Aldwater Green, 1 pm\n- Senby, 10 am\n"
+    passage = replace(search(index, "warranty")[0], text=table + places, title="Savings", start=0)
+    assert misplaced(sentence, passage) == beside
 
 
 @pytest.mark.parametrize(
