@@ -197,12 +197,12 @@ class BatchEngine:
         return outputs
 
     def _logits_tuned(self, work: list[ScheduledChunk]) -> Float[Tensor, "M V"]:
-        """Return logits, computed with the fastest number of threads for so many rows; passes with a prompt are not timed, since no two are alike."""
+        """Return logits, computed with the fastest number of threads for so many rows; passes with prompts or drafts differ, and are not timed."""
         if self.settings.reproducible:
             return self._logits_apart(work)
         started = time.perf_counter()
         logits = self._logits(work)
-        if all(each.count == 1 for each in work):
+        if all(len(each.tokens) == 1 for each in work):
             self._tuner.told(time.perf_counter() - started, kind=len(work))
         return logits
 

@@ -6,8 +6,8 @@ float32 is the default, and the only one in which an answer is the same alone an
 single-stream decoding in float32, bf16 and int8 once and stores the result in the cache folder, for models of this shape on this machine. It never
 takes int4, whose loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32 and the other choices give a
 warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower. Weights in int8 and int4 are mapped from the model's folder
-(weights/packed.py), where they are written once. In int8 and int4 the next token of a few answers goes through the
-compiled step (engine/compiled_step) where numba is installed.
+(weights/packed.py), where they are written once. In both, up to 32 tokens at a time go through the compiled step (engine/compiled_step) where
+numba is installed.
 """
 
 import platform

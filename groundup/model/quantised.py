@@ -8,7 +8,8 @@ A matrix W [O, C] is stored as integers q with a scale (in 4 bits also an offset
     int4    W = s (q - 8) + z,     q in 0 .. 15,       s = (max - min) / 15 of the group,   z = min + 8 s
 
 Only weights are rounded (to nearest), not activations. The products are torch's CPU kernels, which unpack while they multiply. For many rows
-at once (a prompt) the product is compute-bound, and int8 weights are unpacked for an ordinary bf16 product.
+at once (a prompt) the product is compute-bound, and weights are unpacked for an ordinary bf16 product. Single tokens and short prompts go
+through engine/compiled_step where it is installed, which has products of its own and rounds activations to 16 bits.
 
 The head has a fifth of SmolLM2's parameters and scores tokens directly, so it has 8 bits in both; the embedding is a look-up and stays. Norms,
 experts, their router, and matrices of shapes that the kernels do not support stay too.
@@ -200,8 +201,10 @@ def add_torch_order(model: nn.Module) -> None:
     """Keep 4-bit numbers in the order of torch's kernel, too: for decoding through torch, which otherwise unpacks them at each step. Idempotent."""
     for part in model.modules():
         if isinstance(part, Int4Linear) and part.torch_numbers is None:
+            part.torch_pairs = part.pairs.transpose(
+                0, 1
+            ).contiguous()  # [G, O, 2]; numbers last: another thread may look for them
             part.torch_numbers = KERNELS._convert_weight_to_int4pack_for_cpu(part.numbers.flatten(1).int(), 1)
-            part.torch_pairs = part.pairs.transpose(0, 1).contiguous()  # [G, O, 2]
 
 
 def dequantise(model: nn.Module, dtype: torch.dtype) -> None:

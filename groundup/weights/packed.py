@@ -5,12 +5,15 @@
 
 A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16 scales [O], or uint8 [O, C/2] with bf16 scales and
 offsets [O, C/32, 2]; the rest in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where either does not
-agree, or the file is of another layout, it is made again. Left out: classifiers, encoders, adapters, GGUF files, and folders without a manifest
-of ours, which are not changed; they are quantised in memory each time.
+agree, or the file is of another layout, it is made again. The model's own weights are hashed only where they changed later. Left out:
+classifiers, encoders, adapters, GGUF files, and folders without a manifest of ours, which are not changed; they are quantised in memory each time.
 """
 
 import copy
+import os
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -118,13 +121,28 @@ def _is_language_model(folder: Path) -> bool:
 
 def _open_kept(path: Path, bits: Bits, found: Covered, progress: Progress) -> tuple[OpenModel, Quantised] | None:
     """Open a model with packed weights that lie beside its own; None where they do not agree, which is said. Raises FormatError for the model."""
-    verify_covered(path, by_size=[name for name in found.hashes() if name.endswith(SUFFIX)])
+    written, now_s = packed_folder(path, bits) / MANIFEST, time.time()
+    weights = {name for name in found.hashes() if name.endswith(SUFFIX)}
+    unchanged = {name for name in weights if _changed_s(path / name) < _changed_s(written)}
+    verify_covered(path, by_size=unchanged)
     try:
         model, made = read_packed(path, bits, _source(found))
     except FormatError as error:
         progress.say(f"{error.message}. The packed weights are made again.")
         return None
+    if unchanged != weights:  # copied, or linked: their hashes are right, and not computed the next time
+        with suppress(OSError):
+            os.utime(written, (now_s, now_s))
     return require_fitting(opened_of(model, (), path)), made
+
+
+def _changed_s(file: Path) -> float:
+    """Return when a file or its entry was last changed; of a packed manifest, when the model's weights were last seen to be those it was made of."""
+    try:
+        stat = file.stat()
+    except OSError:  # missing: whoever reads it says so
+        return 0.0
+    return stat.st_mtime if file.name == MANIFEST else max(stat.st_mtime, stat.st_ctime)
 
 
 def _open(path: Path, bits: Bits, source: str) -> tuple[OpenModel, Quantised]:

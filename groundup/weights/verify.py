@@ -123,10 +123,10 @@ def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:
 
 
 @contextmanager
-def verified_meanwhile(path: Path, *, by_size: Container[str] = ()) -> Iterator[None]:
+def verified_meanwhile(path: Path) -> Iterator[None]:
     """`verify_covered` in a thread beside the block, which reads the model. Raises FormatError of the check first, since damage has many symptoms."""
     with ThreadPoolExecutor(1, "verify") as pool:
-        check = pool.submit(verify_covered, path, by_size=by_size)
+        check = pool.submit(verify_covered, path)
         try:
             yield
         finally:

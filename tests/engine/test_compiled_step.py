@@ -33,7 +33,7 @@ import numba
 
 from groundup.engine.compiled_step import kernels, products, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
-from groundup.engine.compiled_step.probe import use_compiled_step
+from groundup.engine.compiled_step.probe import MAX_ERROR, probe_error, use_compiled_step
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
 from groundup.engine.compiled_step.unpack import Unpacked, let_unpack
 
@@ -183,7 +183,9 @@ def test_matrices_unpacked_for_prompts_are_those_of_the_readable_step(bits: Bits
             expected = readable_step.unpacked(described, index)
         else:
             expected = described.numbers[index] * described.weights.scales[start : start + rows, None]
-        assert np.array_equal(Unpacked(described, index)().float().numpy(), readable_step.rounded_to_bf16(expected))
+        assert np.array_equal(
+            Unpacked(described, index, threading.local())().float().numpy(), readable_step.rounded_to_bf16(expected)
+        )
     assert off(query(x).float(), before.float()) < 0.02 and deepcopy(query).unpack is None
 
 
@@ -287,11 +289,11 @@ def test_several_python_threads_and_a_forked_process_may_decode() -> None:
         torch.set_num_threads(1)
     assert found == [True] * 4
     used = step._workers
-    used.run(lambda thread, threads: None, 2)
+    used.run(lambda thread, threads: None, 2, np.zeros(8, np.int64))
     child = os.fork()
     if child == 0:  # without torch, whose own threads do not survive a fork
         ran: list[int] = []
-        used.run(lambda thread, threads: ran.append(thread), 2)
+        used.run(lambda thread, threads: ran.append(thread), 2, np.zeros(8, np.int64))
         os._exit(0 if sorted(ran) == [0, 1] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -303,11 +305,55 @@ def test_a_step_runs_alone_where_no_thread_can_be_started(monkeypatch: pytest.Mo
     ran: list[tuple[int, int]] = []
     workers = _Workers()
     monkeypatch.setattr(threading.Thread, "start", refused)
-    workers.run(lambda thread, threads: ran.append((thread, threads)), 2)
+    workers.run(lambda thread, threads: ran.append((thread, threads)), 2, np.zeros(8, np.int64))
     monkeypatch.undo()
     assert ran == [(0, 1)]
-    workers.run(lambda thread, threads: ran.append((thread, threads)), 2)
+    workers.run(lambda thread, threads: ran.append((thread, threads)), 2, np.zeros(8, np.int64))
     assert sorted(ran[1:]) == [(0, 2), (1, 2)]
+
+
+@pytest.mark.parametrize("where", ["submitting", "worker", "caller"])
+def test_an_interrupted_step_leaves_no_thread_that_waits(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Ctrl-C while the parts are handed out, or a part that fails: the others end, and the next step works."""
+    workers, counter = _Workers(), np.zeros(8, np.int64)
+
+    def meet(thread: int, threads: int) -> None:
+        if (where, thread) in (("worker", 1), ("caller", 0)):
+            raise KeyboardInterrupt
+        for _ in range(3):
+            kernels.barrier(threads, counter)
+
+    def handed_out_and_interrupted(*given: Any) -> Any:
+        submit(*given)
+        raise KeyboardInterrupt
+
+    workers.run(lambda thread, threads: None, 3, counter)
+    pool = workers._pool
+    assert pool is not None
+    submit = pool.submit
+    if where == "submitting":
+        monkeypatch.setattr(pool, "submit", handed_out_and_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        workers.run(meet, 3, counter)
+    monkeypatch.undo()
+    fresh = np.zeros(8, np.int64)
+    workers.run(lambda thread, threads: kernels.barrier(threads, fresh), 3, fresh)
+    assert fresh[0] == 3
+
+
+@pytest.mark.parametrize("bits", ["int8", "int4"])
+def test_the_probe_finds_a_step_that_multiplies_wrongly(monkeypatch: pytest.MonkeyPatch, bits: Bits) -> None:
+    """The last of seven tokens, of which the first four are multiplied together."""
+    assert probe_error(bits) < MAX_ERROR / 2
+    logits = CompiledStep._logits
+
+    def wrong(step: CompiledStep, ids: torch.Tensor, cache: Any) -> torch.Tensor:
+        found = logits(step, ids, cache)
+        found[-1] *= 1.05
+        return found
+
+    monkeypatch.setattr(CompiledStep, "_logits", wrong)
+    assert probe_error(bits) > MAX_ERROR
 
 
 def test_numbers_that_are_not_finite_are_not_rounded_away() -> None:

@@ -17,6 +17,15 @@ from groundup.threads import ThreadTuner
 PROMPT = [3, 141, 59, 26, 5, 35]
 
 
+class SeenStep:
+    """Stands for the compiled step."""
+
+    max_rows = 32
+
+    def after_cache(self, ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
+        return torch.zeros(ids.numel(), 1)
+
+
 @pytest.mark.parametrize(
     "sampling",
     [Sampling(temperature=0, max_tokens=40), Sampling(max_tokens=40, top_p=0.9, repetition_penalty=1.3, seed=5)],
@@ -62,6 +71,17 @@ def test_draft_tokens_change_no_id_and_save_passes_where_the_text_repeats_itself
     stop = plain[20]
     stopped = list(generate_ids(model, PROMPT, sampling, {stop}, compute=compute, draft_tokens=6))
     assert stopped == plain[: plain.index(stop) + 1]
+
+
+def test_passes_with_drafts_do_not_tell_the_tuner(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer, whatever the number of threads."""
+    told: list[float] = []
+    tuner, cache = ThreadTuner((), 1), KVCache(model.config, 1, 8)
+    monkeypatch.setattr(tuner, "told", told.append)
+    monkeypatch.setattr(model, "decode_step", SeenStep())
+    for ids in ([3], [5, 7], [9]):
+        generate_module.decode(model, torch.tensor([ids]), cache, tuner)
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7])

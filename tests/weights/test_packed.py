@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from groundup import files
 from groundup.cli.main import run
 from groundup.device import Compute
 from groundup.engine.compiled_step.probe import use_compiled_step
@@ -98,6 +99,29 @@ def test_the_models_own_weights_are_not_read_again(folder: Path, monkeypatch: py
     logits("int8", folder)
     monkeypatch.setattr("groundup.engine.precision.open_model", None)  # it would be called
     logits("int8", folder)
+
+
+def test_weights_that_changed_later_are_hashed_and_others_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same size, under a manifest that knows nothing of them."""
+    expected, hashed, real = logits("int8", folder), list[Path](), files.sha256_file
+
+    def seen(path: Path) -> str:
+        hashed.append(path)
+        return real(path)
+
+    monkeypatch.setattr(files, "sha256_file", seen)
+    own = folder / "model.safetensors"
+    assert torch.equal(logits("int8", folder), expected) and own not in hashed
+    own.touch()
+    assert torch.equal(logits("int8", folder), expected) and own in hashed
+    hashed.clear()
+    assert torch.equal(logits("int8", folder), expected) and own not in hashed
+    other = write_model(folder.with_name("other"), seed=1)
+    shutil.copyfile(other / own.name, own)
+    with pytest.raises(FormatError, match="differs from the manifest"):
+        open_in("int8", folder, CPU)
 
 
 def damage(file: Path) -> None:

@@ -12,7 +12,7 @@ first needed and anew after a fork; a step waits for another Python thread's.
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from groundup.engine.compiled_step.kernels import ABANDONED
 from groundup.engine.compiled_step.step import Shared, StepCache, step
 from groundup.engine.compiled_step.step_weights import StepModel, StepShape
 from groundup.model.cache import KVCache
@@ -83,7 +84,7 @@ class CompiledStep:
         cosines, sines = self.described.angles(cache.lengths - 1)
         shared = buffers(self.described.shape, len(rows))
         rest = (self.described.shape, self.described.weights, cache, rows, cosines, sines, shared)
-        self._workers.run(lambda thread, threads: step(thread, threads, *rest), usable_threads())
+        self._workers.run(lambda thread, threads: step(thread, threads, *rest), usable_threads(), shared.counter)
         return torch.from_numpy(shared.logits)
 
 
@@ -106,6 +107,14 @@ def _bits(stored: Tensor) -> Array:
     return stored.view(torch.int16).numpy().reshape(-1).view(np.uint16)
 
 
+def _part(work: Any, thread: int, threads: int, counter: Array) -> None:
+    try:
+        work(thread, threads)
+    except BaseException:
+        counter[0] = ABANDONED
+        raise
+
+
 class _Workers:
     """Threads that run a step together with the caller's, one step at a time: two at once could wait for one another's threads."""
 
@@ -116,8 +125,11 @@ class _Workers:
         self._process, self._lock, self._size = os.getpid(), threading.Lock(), 0
         self._pool: ThreadPoolExecutor | None = None
 
-    def run(self, work: Any, threads: int) -> None:
-        """Call work(thread, threads) on each of the threads; return when all are done."""
+    def run(self, work: Any, threads: int, counter: Array) -> None:
+        """Call work(thread, threads) on each of the threads; return when all are done.
+
+        They meet at barriers with this `counter`: where one fails or the caller is interrupted (Ctrl-C), the others do not wait for it.
+        """
         if threads == 1:
             work(0, 1)
             return
@@ -128,10 +140,17 @@ class _Workers:
             if pool is None:
                 work(0, 1)
                 return
-            others = [pool.submit(work, thread, threads) for thread in range(1, threads)]
-            work(0, threads)
-            for other in others:
-                other.result()
+            others: list[Future[None]] = []
+            try:
+                for thread in range(1, threads):
+                    others.append(pool.submit(_part, work, thread, threads, counter))
+                work(0, threads)
+            except BaseException:
+                counter[0] = ABANDONED
+                raise
+            finally:
+                for other in others:
+                    other.result()
 
     def _started(self, count: int) -> ThreadPoolExecutor | None:
         """Return so many threads that run, None where the system gives no more: the threads of a step wait for one another."""

@@ -40,15 +40,17 @@ dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_s
 MOST = 32639
 # Looks at the counter of a barrier before the core is given to another thread.
 SPINS = 2_000
+# A counter from which no thread waits: a thread that failed or was interrupted will not come.
+ABANDONED = 2**62
 
 
 @compiled
 def barrier(threads: int, counter: Array) -> None:
-    """Wait until all threads are here."""
+    """Wait until all threads are here, or the step is abandoned."""
     if threads == 1:
         return
     place = counter.ctypes.data
-    goal = (add_one(place) // threads + 1) * threads
+    goal = min((add_one(place) // threads + 1) * threads, ABANDONED)
     spins = 0
     while read_counter(place) < goal:
         spins += 1

@@ -1,6 +1,6 @@
 """Matrices in 8 or 4 bits -> bf16, for torch's products of a prompt: one pass over the numbers, where torch's operations take several.
 
-The matrix lies in memory that the next one is unpacked into, one for each thread: it is read before another is asked for.
+The matrix lies in memory that the model's next one is unpacked into, one for each thread: it is read before another is asked for.
 """
 
 import threading
@@ -18,31 +18,31 @@ from groundup.model.heads import LanguageModel
 
 Array = np.ndarray
 F = np.float32
-_memory = threading.local()
 
 
 def let_unpack(described: StepModel, model: LanguageModel) -> None:
     """Let the matrices of a described model unpack themselves this way."""
+    memory = threading.local()  # goes with the model
     for index, linear in enumerate(linears(model)):
-        linear.unpack = Unpacked(described, index)
+        linear.unpack = Unpacked(described, index, memory)
 
 
 class Unpacked:
     """One matrix. Copies of its module do not have it, since they may get other weights."""
 
-    def __init__(self, described: StepModel, index: int) -> None:
-        self.described, self.index = described, index
+    def __init__(self, described: StepModel, index: int, memory: threading.local) -> None:
+        self.described, self.index, self.memory = described, index, memory
 
     def __deepcopy__(self, memo: Any) -> None:
         return None
 
     def __call__(self) -> Float[Tensor, "O C"]:
-        """Return the matrix in bf16; valid until the calling thread's next call of any."""
+        """Return the matrix in bf16; valid until the calling thread's next call of any with the same memory."""
         weights = self.described.weights
         _, rows, columns, scale_start, _, in_4_bits = weights.matrices[self.index]
-        if getattr(_memory, "room", np.empty(0)).size < rows * columns:
-            _memory.room = np.empty(rows * columns, np.uint16)
-        out, numbers = _memory.room[: rows * columns].reshape(rows, columns), self.described.numbers[self.index]
+        if getattr(self.memory, "room", np.empty(0)).size < rows * columns:
+            self.memory.room = np.empty(rows * columns, np.uint16)
+        out, numbers = self.memory.room[: rows * columns].reshape(rows, columns), self.described.numbers[self.index]
         if in_4_bits:
             unpack_int4(numbers, self.described.pairs[self.index].view(np.uint16), out)
         else:
