@@ -225,7 +225,7 @@ def _read_numbers(
         data_start = 8 + int.from_bytes(handle.read(8), "little")
         for name, each in expected.items():
             handle.seek(data_start + table[name].begin)
-            if handle.readinto(memory[start : start + each.nbytes]) != each.nbytes:
+            if handle.readinto(memory[start : start + each.nbytes].data) != each.nbytes:
                 raise FormatError(file, f"tensor {name!r}", "ends before its last byte")
             found[name] = whole[start : start + each.nbytes].view(each.dtype).view(each.shape)
             start += sizes[name]
