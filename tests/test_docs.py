@@ -17,7 +17,6 @@ PAGES = [
     ROOT / "notebooks" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-GUIDES = sorted((ROOT / "docs" / "howto").glob("*.md"))
 
 
 def name(page: Path) -> str:
@@ -55,17 +54,26 @@ def test_links_lead_to_files_and_anchors(page: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=name)
-def test_commands_of_guides_exist_with_their_options(page: Path) -> None:
-    commands = [line.split(" #")[0] for line in page.read_text().splitlines() if line.startswith("groundup ")]
-    assert commands or page.stem == "README"
-    for command in commands:
+def commands(page: Path) -> list[str]:
+    """What a page's blocks of code tell the reader to type."""
+    blocks = re.findall(r"^```(?:sh|text)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [line.split(" #")[0] for line in "".join(blocks).splitlines() if line.startswith("groundup ")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
+def test_commands_exist_with_their_options(page: Path) -> None:
+    for command in commands(page):
         words = shlex.split(command)[1:]
         assert words[0] in VERBS, command
         verb = load_verb(words[0])
         verb = getattr(verb, "commands", {}).get(words[1] if len(words) > 1 else "", verb)
-        options = {option for parameter in verb.params for option in parameter.opts} | {"--help"}
+        options = {option for each in verb.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
         assert {word.split("=")[0] for word in words if word.startswith("-")} <= options, command
+
+
+def test_readme_and_every_guide_have_commands_to_type() -> None:
+    pages = {ROOT / "README.md", *(ROOT / "docs" / "howto").glob("*.md")} - {ROOT / "docs/howto/README.md"}
+    assert not [name(page) for page in pages if not commands(page)]
 
 
 def test_page_of_verbs_is_what_the_parser_says() -> None:
