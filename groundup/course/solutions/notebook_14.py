@@ -96,7 +96,7 @@ EXERCISES = {
             (_back, "These are the weights afterwards. The whole numbers are asked for."),
         ),
         hint="The scale is the largest absolute value divided by the largest whole number; divide each weight by it, and round.",
-        cases=(([0.5, -1.27, 0.02, 0.876], 8), ([0.3, -0.7, 0.25, -0.16], 4), ([1.0, -2.0, 0.7, 1.6], 2)),
+        cases=(([0.5, -1.27, 0.02, 0.876], 8), ([0.3, -0.7, 0.24, -0.16], 4), ([1.1, -2.0, 0.7, 1.6], 2)),
     ),
     "14.3": Exercise(
         7e9 * 4.5 / 8,
