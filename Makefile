@@ -61,6 +61,7 @@ bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/model.py
 	@$(BIN)/python benchmarks/pretrain.py
 	@$(BIN)/python benchmarks/serve.py
+	@$(BIN)/python benchmarks/decode_step.py
 
 clean:
 	rm -rf .venv $(LITGPT) $(TRL) $(GUESTS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,6 @@ of their probabilities from those of float32 (KL, nats) over a text, and how oft
 """
 
 import argparse
-import contextlib
 import json
 import os
 import tempfile
@@ -71,33 +70,33 @@ def main() -> None:
     if folder is None:
         print(f"Skipped: {PULLED} is not in the cache (groundup pull {PULLED}).")
         return
-    exact = open_in("float32", folder, CPU)[0]
-    ids, contenders = exact.require_tokenizer().encode(TEXT), {}
-    with contextlib.ExitStack() as stack:
-        for bits, encoding in (("int8", "q8_0"), ("int4", "q4_0")):
-            packed = open_in(bits, folder, CPU)[0]
-            model = packed.model
-            assert isinstance(model, LanguageModel) and isinstance(exact.model, LanguageModel)
-            step = model.decode_step
-            assert step is not None, (
-                "the compiled step does not work here: `groundup generate --precision int8` says why"
-            )
-            results[bits] = quality(step, exact.model, ids)
-            print(bits, results[bits], flush=True)
-            contenders[f"compiled step {bits}"] = through(model, step, ours(packed))
-            contenders[f"torch {bits}"] = through(model, None, ours(packed))
-            made = stack.enter_context(tempfile.TemporaryDirectory())
+    exact, rows = open_in("float32", folder, CPU)[0], []
+    ids = exact.require_tokenizer().encode(TEXT)
+    for bits, encoding in (("int8", "q8_0"), ("int4", "q4_0")):
+        packed = open_in(bits, folder, CPU)[0]
+        model = packed.model
+        assert isinstance(model, LanguageModel) and isinstance(exact.model, LanguageModel)
+        step = model.decode_step
+        assert step is not None, "the compiled step does not work here: `groundup generate --precision int8` says why"
+        results[bits] = quality(step, exact.model, ids)
+        print(bits, results[bits], flush=True)
+        with tempfile.TemporaryDirectory() as made:
             file = export(exact, "gguf", Path(made) / f"{encoding}.gguf", encoding=encoding)
-            contenders[f"llama.cpp {encoding}"] = of_llama(stack.enter_context(llama_server(file, context_tokens=512)))
-        rows = compare(
-            f"{options.tokens} tokens",
-            "tokens/s",
-            [
-                Contender(name, partial(each, ids[:8], options.tokens), options.tokens)
-                for name, each in contenders.items()
-            ],
-            rounds=options.rounds,
-        )
+            with llama_server(file, context_tokens=512) as server:
+                contenders = {
+                    "groundup": through(model, step, ours(packed)),
+                    "groundup through torch": through(model, None, ours(packed)),
+                    f"llama.cpp {encoding}": of_llama(server),
+                }
+                rows += compare(
+                    f"{options.tokens} tokens, {bits}",
+                    "tokens/s",
+                    [
+                        Contender(name, partial(each, ids[:8], options.tokens), options.tokens)
+                        for name, each in contenders.items()
+                    ],
+                    rounds=options.rounds,
+                )
     print(table(rows))
     results["rows"] = [asdict(row) for row in rows]
     if options.json is not None:

@@ -42,7 +42,7 @@ class ClassifierConfig:
     weight_decay: float = 0.1
     """AdamW's."""
     positive: str | None = None
-    """The label to detect, whose F1 is reported; None: the rarest."""
+    """The label to detect, whose F1 is reported where there are two (of more: macro F1); None: the rarest."""
     precision: TrainPrecision = "auto"
     """Arithmetic of the frozen blocks, or of the whole model where it learns; "auto" takes the faster. Features are learned from in float32."""
     learning_curve: bool = False

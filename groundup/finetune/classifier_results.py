@@ -186,7 +186,7 @@ def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
     return {
         f"test accuracy (n = {n})": f"{measured['accuracy']['value']:.1%}, 95 % interval {low:.1%} to {high:.1%}",
         "accuracy of always predicting the most frequent label": f"{results['majority']['value']:.1%}",
-        f"F1 of '{results['positive']}'": f"{measured['f1']:.3f}",
+        f"F1 of '{results['positive']}'" if len(results["labels"]) == 2 else "macro F1": f"{measured['f1']:.3f}",
         "accuracy above always predicting the most frequent label, paired": difference_line(results["above_majority"]),
         **plain_head,
     }
