@@ -74,6 +74,13 @@ def figures(arms: Mapping[str, Sequence[str]], wanted: Sequence[str]) -> dict[st
     return found
 
 
+def with_interval(found: Mapping[str, Any]) -> str:
+    """A value with its interval, where there are papers enough for one."""
+    if found["low"] is None:
+        return f"{found['value']:.3f}"
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
 def main() -> None:
     """Measure, print it, and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,9 +105,7 @@ def main() -> None:
     print(f"{len(wanted)} papers")
     for name, each in found.items():
         for metric, value in each.items():
-            change = value["less the base"]
-            line = f"{name}: {metric} {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
-            print(f"{line}; less the base {change['value']:+.3f} ({change['low']:+.3f} to {change['high']:+.3f})")
+            print(f"{name}: {metric} {with_interval(value)}; less the base {with_interval(value['less the base'])}")
     for place in range(min(SHOWN, len(wanted))):
         print(f"\n{wanted[place]}\n  base: {arms[BASE][place]}\n  fine-tuned: {arms['fine-tuned'][place]}")
     if options.json is not None:
