@@ -106,13 +106,20 @@ def boolq(count: int) -> list[Texts]:
     return [Texts(tuple(numbers), tuple(asked[:count]))]
 
 
-def customers() -> list[str]:
-    """What customers of an airline and of a shop call for: no questions of any set here."""
+def customers(*domains: str) -> list[str]:
+    """What customers of an airline and of a shop call for (of "airline", "retail", or both): no questions of any set here."""
     found = []
     for member in members(fetch_package(*INSPECT_EVALS), "*tau2/data/domains/*/tasks.json"):
-        if "/airline/" in member.name or "/retail/" in member.name:
+        if Path(member.name).parent.name in (domains or ("airline", "retail")):
             found += [each["user_scenario"]["instructions"]["reason_for_call"] for each in json.loads(member.read())]
     return found
+
+
+def airline_policy() -> str:
+    """The policy of the airline, which its agents go by."""
+    for member in members(fetch_package(*INSPECT_EVALS), "*tau2/data/domains/airline/policy.*"):
+        return member.read().decode()
+    raise LookupError("policy")
 
 
 def word_grams(texts: Sequence[str]) -> list[set[tuple[str, ...]]]:
