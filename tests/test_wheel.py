@@ -19,9 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 def request(address: str, body: dict[str, Any] | None = None) -> bytes:
     data = json.dumps(body).encode() if body else None
-    with urllib.request.urlopen(
-        urllib.request.Request(address, data, {"Content-Type": "application/json"}), timeout=120
-    ) as answer:
+    headers = {"Content-Type": "application/json", "Accept": "*/*" if body else "text/html"}  # the page is for browsers
+    with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=120) as answer:
         return bytes(answer.read())
 
 
@@ -58,8 +57,7 @@ def test_an_installed_wheel_teaches_builds_and_serves_without_the_clone(tmp_path
         said = next(line for line in server.stdout if "http://" in line)
         address = said[said.index("http://") :].split()[0].rstrip("/.,")
         assert b"</html>" in request(address + "/")
-        names = [model["id"] for model in json.loads(request(address + "/v1/models"))["data"]]
-        assert "bank" in names
+        assert "bank:latest" in [model["id"] for model in json.loads(request(address + "/v1/models"))["data"]]
         messages = [{"role": "user", "content": "What is the fee for a replacement card?"}]
         answer = json.loads(request(address + "/v1/chat/completions", {"model": "bank", "messages": messages}))
         assert answer["choices"][0]["message"]["content"]
