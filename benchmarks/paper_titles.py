@@ -88,6 +88,8 @@ def main() -> None:
     parser.add_argument("--papers", type=int, default=100)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
+    if not (options.build / "chat").is_dir():
+        sys.exit(f"{options.build} is no build with a chat model. Make one: groundup build writing")
     try:
         chosen = papers(options.papers)
     except GroundupError as error:

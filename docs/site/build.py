@@ -47,6 +47,7 @@ NOTEBOOK_LINK = re.compile(r"\]\((?:\.\./)+groundup/course/notebooks/([\w.-]+)\.
 
 
 def main() -> int:
+    """Build the site and look for faults in it; return the exit code."""
     began = time.monotonic()
     shutil.rmtree(OUT, ignore_errors=True)
     copy_pages()

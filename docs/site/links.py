@@ -49,6 +49,7 @@ def faults_of_site(folder: Path) -> list[str]:
 
 
 def fault_of(address: str, loaded: bool, path: Path, pages: dict[Path, Page], folder: Path) -> str | None:
+    """Return what is wrong with a link, or with something that a page loads; None: nothing."""
     parts = urlsplit(address)
     if parts.scheme or parts.netloc:
         return f"loads {address}" if loaded and parts.scheme != "data" else None

@@ -46,6 +46,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def main() -> int:
+    """Open every page in both widths and print what is wrong; return the exit code."""
     names = sys.argv[1:]
     pages = [path.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("*.html"))]
     pages = [page for page in pages if page != "404.html" and (not names or any(name in page for name in names))]

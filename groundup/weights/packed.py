@@ -200,9 +200,7 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
         if table[name].dtype != kind:
             raise FormatError(file, f"tensor {name!r}", f"is of {table[name].dtype}, {kind} is expected")
     try:
-        with safe_open(
-            file, framework="pt"
-        ) as opened:  # maps the file: of the embedding, only rows that are used are read
+        with safe_open(file, framework="pt") as opened:  # mapped: of the embedding, only rows that are used are read
             tensors = {name: opened.get_tensor(name) for name, tensor in expected.items() if tensor.dtype not in STORED}
     except SafetensorError as error:
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error

@@ -96,9 +96,9 @@ def test_a_packed_model_is_the_one_quantised_in_memory(tmp_path: Path, kind: str
 
 
 def test_the_models_own_weights_are_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    logits("int8", folder)
+    expected = logits("int8", folder)
     monkeypatch.setattr("groundup.engine.precision.open_model", None)  # it would be called
-    logits("int8", folder)
+    assert torch.equal(logits("int8", folder), expected)
 
 
 def test_weights_that_changed_later_are_hashed_and_others_are_refused(
