@@ -29,7 +29,7 @@ from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import MOST_SIDE, product_times, steady_s
 from groundup.model.quantised import Bits, add_torch_order, quantise
 from groundup.progress import Progress, Silent
-from groundup.weights.model_io import OpenModel, find_model, open_model
+from groundup.weights.model_io import OpenModel, find_model, open_model, read_model_summary
 from groundup.weights.packed import open_packed, unpacked_note
 
 Precision = Literal["float32", "bf16", "int8", "int4"]
@@ -108,21 +108,24 @@ def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, prog
 
 def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:
     """Open a model in the fastest precision, from the stored result or measured now."""
-    opened, in_float32 = open_in("float32", name_or_path, compute, progress=progress)
-    if not compute.is_cpu or not compute.has_bf16 or not isinstance(opened.model, LanguageModel):
-        return opened, in_float32
-    record = cache_folder("precision") / f"{fingerprint(opened.config)}.json"
-    result = stored_result(record)
+    path = find_model(name_or_path, progress=progress)
+    summary = read_model_summary(str(path))
+    record = cache_folder("precision") / f"{fingerprint(summary.config)}.json"
+    choice = compute.is_cpu and compute.has_bf16 and summary.kind == "language"
+    result = stored_result(record) if choice else "float32"
     if result is None:
-        taken_s: dict[Precision, float] = {}
-        for name in MEASURED:  # with one model in memory beside the first
-            found, used = (opened, compute) if name == "float32" else open_in(name, name_or_path, compute)
-            taken_s[name] = _token_s(found, replace(used, dtype=next(found.model.parameters()).dtype))
+        taken_s = {name: _measured_s(name, path, compute) for name in MEASURED}
         result = fastest(taken_s)
         write_json(record, {"precision": result, "token_s": taken_s})
         speeds = ", ".join(f"{name} {1 / seconds:.0f}" for name, seconds in taken_s.items())
         progress.say(f"--precision auto: {result} (tokens per second, measured once: {speeds}).")
-    return (opened, in_float32) if result == "float32" else open_in(result, name_or_path, compute, progress=progress)
+    return open_in(result, path, compute, progress=progress)
+
+
+def _measured_s(precision: Precision, path: Path, compute: Compute) -> float:
+    """Open a model in a precision and return the seconds per token."""
+    opened, used = open_in(precision, path, compute)
+    return _token_s(opened, replace(used, dtype=next(opened.model.parameters()).dtype))
 
 
 def fingerprint(config: ModelConfig) -> str:

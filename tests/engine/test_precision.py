@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.quantised import Int4Linear, Int8Linear
 from groundup.progress import Silent
 from groundup.tokenizer.fast import train_tokenizer
-from groundup.weights.model_io import save_model
+from groundup.weights.model_io import OpenModel, open_model, save_model
 
 CPU = Compute(torch.device("cpu"))
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
@@ -105,7 +105,15 @@ def test_auto_measures_once_and_remembers(folder: Path, tmp_path: Path, monkeypa
     record = tmp_path / "precision" / f"{fingerprint(first.config)}.json"
     record.write_text('{"precision": "bf16"}')
     monkeypatch.setattr(precision, "_token_s", None)  # it would be called
+    read: list[torch.dtype] = []
+
+    def noted(name: Path, compute: Compute, **options: Any) -> OpenModel:
+        read.append(compute.dtype)
+        return open_model(name, compute, **options)
+
+    monkeypatch.setattr(precision, "open_model", noted)
     assert open_in("auto", folder, has)[1].dtype == torch.bfloat16
+    assert read == [torch.bfloat16]  # not in float32 first
 
 
 def test_without_bf16_in_the_processor_auto_is_float32_and_the_others_are_warned_of(
