@@ -47,11 +47,14 @@ def main(contender: str, folder: str, rows: str, context: str, precision: str) -
         print(json.dumps(answer), flush=True)
 
 
-def ours(folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str = "adamw") -> tuple[Work, Work]:
-    """The parts that fit() puts together for a step, and those of its evaluation."""
+def ours(
+    folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str = "adamw", compile: bool = False
+) -> tuple[Work, Work]:
+    """The parts that fit() puts together for a step, and those of its evaluation; compiled as in long runs."""
     from groundup.data.batches.loader import Batch
     from groundup.device import Compute, keep_freed_memory
     from groundup.model.matmul_precision import fast_matmul
+    from groundup.train.compiled import compiled, repeatable
     from groundup.train.config import pretraining_config
     from groundup.train.losses import next_token_loss
     from groundup.train.optimizers import build_optimizer
@@ -64,6 +67,7 @@ def ours(folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str 
     config = pretraining_config(1, {"optimizer": optimizer_name, "learning_rate": LEARNING_RATE})
     optimizer, parameters = build_optimizer(model, config), list(model.parameters())
     batch = Batch(*ids_and_labels(rows, context, vocabulary(folder)))
+    step_loss = compiled(next_token_loss) if compile else next_token_loss
 
     def forward() -> float:
         with torch.no_grad(), fast_matmul(device), autocast(device, bf16):
@@ -72,7 +76,8 @@ def ours(folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str 
 
     def step() -> float:
         optimizer.zero_grad()
-        summed = sum_gradients(model, [batch], next_token_loss, device=device, bf16=bf16)
+        with repeatable(compile, device):
+            summed = sum_gradients(model, [batch], step_loss, device=device, bf16=bf16)
         average_and_clip(parameters, summed.count, CLIP_NORM)
         optimizer.step()
         return summed.mean
@@ -106,12 +111,17 @@ def transformers_fast(folder: Path, rows: int, context: int, bf16: bool) -> tupl
     return inside(forward), inside(step)
 
 
-def plain_pytorch(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]:
-    """A model of torch's own parts in the same loop."""
+def plain_pytorch(folder: Path, rows: int, context: int, bf16: bool, compile: bool = False) -> tuple[Work, Work]:
+    """A model of torch's own parts in the same loop; compiled, with its loss in the same graph."""
     from plain_llama import PlainLlama
 
     model = PlainLlama(folder)
-    return plain(model, model, folder, rows, context, bf16)
+    if not compile:
+        return plain(model, model, folder, rows, context, bf16)
+    loss = torch.compile(lambda ids, labels: cross_entropy(model(ids), labels), dynamic=False)
+    forward, _ = plain(model, model, folder, rows, context, bf16)
+    _, step = plain(model, lambda ids: ids, folder, rows, context, bf16, loss)
+    return forward, step
 
 
 def trainer(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]:
@@ -291,19 +301,23 @@ def import_litgpt() -> None:
 CONTENDERS = {
     "groundup": ours,
     "groundup, Muon": partial(ours, optimizer_name="muon"),
+    "groundup, compiled": partial(ours, compile=True),
     "transformers": transformers_,
     "transformers, our settings": transformers_fast,
     "transformers Trainer": trainer,
     "plain PyTorch": plain_pytorch,
+    "plain PyTorch, compiled": partial(plain_pytorch, compile=True),
     "litgpt": litgpt,
 }
 IMPORTS = {
     "groundup": import_ours,
     "groundup, Muon": import_ours,
+    "groundup, compiled": import_ours,
     "transformers": import_transformers,
     "transformers, our settings": import_transformers,
     "transformers Trainer": import_transformers,
     "plain PyTorch": import_plain,
+    "plain PyTorch, compiled": import_plain,
     "litgpt": import_litgpt,
 }
 

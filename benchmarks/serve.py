@@ -3,9 +3,9 @@
 python benchmarks/serve.py [--quick] [--only single|streams|start] [--rounds N] [--json OUT]
 
 *single*: one stream without a server of ours in between: a prompt of 512 tokens, and writing. *streams*: 1, 4, 16 and 32 clients at once over
-HTTP, against llama.cpp's server with as many slots: tokens per second of all together, and the 50th and 95th percentile of the time to the first
-text and between two. *start*: from the start of the process to the first token, and the memory after it. llama.cpp reads files that we write, and
-greedy answers are asked for.
+HTTP, who each get 128 tokens, against llama.cpp's server with exactly as many slots: tokens per second of all together, and the 50th and 95th
+percentile of the time to the first text and between two. *start*: from the start of the process to the first token, and the memory after it.
+llama.cpp reads files that we write, and greedy answers are asked for.
 --quick takes one small load and one round: it shows that everything runs.
 """
 
@@ -40,7 +40,7 @@ CPU = Compute(torch.device("cpu"))
 TABLES = ("single", "streams", "start")
 PRECISIONS: tuple[Precision, ...] = ("int8", "int4", "bf16", "float32")
 ENCODINGS = ("q8_0", "q4_0", "f16")
-STREAMS, NEW_TOKENS, PROMPT_TOKENS = (1, 4, 16, 32), 32, 512
+STREAMS, NEW_TOKENS, STREAM_TOKENS, PROMPT_TOKENS = (1, 4, 16, 32), 32, 128, 512
 QUICK_STREAMS, QUICK_TOKENS, QUICK_PROMPT = (2,), 4, 32
 
 
@@ -50,7 +50,7 @@ class Bench:
     def __init__(self, folder: Path, files: Path, rounds: int, quick: bool) -> None:
         self.folder, self.rounds = folder, rounds
         self.streams = QUICK_STREAMS if quick else STREAMS
-        self.new_tokens = QUICK_TOKENS if quick else NEW_TOKENS
+        self.new_tokens, self.stream_tokens = (QUICK_TOKENS, QUICK_TOKENS) if quick else (NEW_TOKENS, STREAM_TOKENS)
         self.prompt_tokens = QUICK_PROMPT if quick else PROMPT_TOKENS
         self.precisions, encodings = (PRECISIONS[:1], ENCODINGS[:1]) if quick else (PRECISIONS, ENCODINGS)
         opened = open_model(folder, CPU)
@@ -80,39 +80,37 @@ class Bench:
         return compare(what, "tokens/s", [contender(*each) for each in contenders.items()], rounds=self.rounds)
 
     def over_http(self) -> Iterator[Row]:
-        """Several clients at once; all servers stay in memory, one at a time is asked."""
-        with contextlib.ExitStack() as stack:
-            servers = self._servers(stack)
-            for server in servers.values():
-                load(server, self.streams[-1], 2)
-            for streams in self.streams:
+        """Several clients at once; all servers of a number of clients are in memory, one at a time is asked."""
+        for streams in self.streams:
+            with contextlib.ExitStack() as stack:
+                servers = {name: self._server(stack, name, slots=streams) for name in self._names()}
+                for server in servers.values():
+                    load(server, streams, 2)
                 loads: dict[str, list[Load]] = {name: [] for name in servers}
                 for number in range(self.rounds):
                     for name in list(servers) if number % 2 == 0 else reversed(list(servers)):
-                        loads[name].append(load(servers[name], streams, self.new_tokens))
+                        loads[name].append(load(servers[name], streams, self.stream_tokens))
                 yield from rows_of_loads(f"{streams} streams", loads)
 
     def start(self) -> Iterator[Row]:
         """One server after the other."""
         started, memory = {}, {}
-        for name in [f"groundup {each}" for each in self.precisions] + [f"llama.cpp {each}" for each in self.files]:
+        for name in self._names():
             with contextlib.ExitStack() as stack:
-                server = self._server(stack, name)
+                server = self._server(stack, name, slots=self.streams[-1])
                 started[name], memory[name] = server.started_s, server.memory_mb()
         yield from costs("to the first token", "s", started)
         yield from costs("memory after it", "MB", memory)
 
-    def _servers(self, stack: contextlib.ExitStack) -> dict[str, Served]:
-        names = [f"groundup {each}" for each in self.precisions] + [f"llama.cpp {each}" for each in self.files]
-        return {name: self._server(stack, name) for name in names}
+    def _names(self) -> list[str]:
+        return [f"groundup {each}" for each in self.precisions] + [f"llama.cpp {each}" for each in self.files]
 
-    def _server(self, stack: contextlib.ExitStack, name: str) -> Served:
+    def _server(self, stack: contextlib.ExitStack, name: str, *, slots: int) -> Served:
         whose, numbers = name.split()
         if whose == "groundup":
             command: list[object] = [sys.executable, "-m", "groundup", "serve", f"bench={self.folder}", "--json"]
             return stack.enter_context(serving([*command, "--port", 0, "--precision", numbers], "bench"))
-        program, slots = HERE / "serve_llama.py", max(self.streams)
-        command = [sys.executable, program, self.files[numbers], torch.get_num_threads(), slots]
+        command = [sys.executable, HERE / "serve_llama.py", self.files[numbers], torch.get_num_threads(), slots]
         return stack.enter_context(serving(command, "bench"))
 
 

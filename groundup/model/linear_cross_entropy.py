@@ -83,7 +83,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def cross_entropy_into_gradient(logits: Float[Tensor, "N V"], labels: Int[Tensor, " N"]) -> Float[Tensor, ""]:
     """Return the summed cross-entropy; `logits` are overwritten with their gradient."""
     rows = torch.arange(len(labels), device=labels.device)
-    top, chosen = logits.amax(dim=-1, keepdim=True), logits[rows, labels]
-    sums = logits.sub_(top).exp_().sum(dim=-1, keepdim=True)  # of exp(l - top): finite however large the logits
-    logits.div_(sums)[rows, labels] -= 1
-    return (top + sums.log()).sum() - chosen.sum()
+    top, chosen = logits.amax(dim=-1), logits[rows, labels]
+    torch.softmax(logits, dim=-1, out=logits)  # a row stays in the cache; finite however large the logits
+    log_sums = top - logits.amax(dim=-1).log()  # the largest probability is exp(top) / sum of exp(l)
+    logits[rows, labels] -= 1
+    return (log_sums - chosen).sum()

@@ -1,6 +1,7 @@
 """Muon is what its readable version computes; each optimizer takes the parameters that are its own."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +16,12 @@ from groundup.model.lora import add_lora
 from groundup.model.matmul_precision import ProductTimes
 from groundup.train.config import FitConfig, TrainPrecision
 from groundup.train.losses import next_token_loss
-from groundup.train.optimizers import Float32Muon, Optimizers, build_optimizer, muon_step, orthogonalised
+from groundup.train.optimizers import Optimizers, StackedMuon, build_optimizer, muon_step, orthogonalised
 from groundup.train.precision import decide_muon
 
 SHAPE = ModelConfig(60, 16, 32, 2, 2, 48, positions="learned", attention_bias=True)
+RATES = {"momentum": 0.95, "weight_decay": 0.3, "rate": 0.02}
+SETTINGS: dict[str, Any] = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.3}
 MUON = FitConfig(steps=3, optimizer="muon", weight_decay=0.3)
 
 
@@ -40,30 +43,54 @@ def test_orthogonalising_keeps_directions_and_evens_their_lengths(rows: int, col
 def test_torchs_muon_is_the_readable_one_but_for_its_bfloat16(rows: int, columns: int) -> None:
     weight = nn.Parameter(random_matrix(rows, columns))
     readable, memory = weight.detach().clone(), torch.zeros(rows, columns)
-    optimizer = torch.optim.Muon([weight], lr=0.02, momentum=0.95, weight_decay=0.3)
+    optimizer = torch.optim.Muon([weight], **SETTINGS)
     for step in range(1, 4):
         weight.grad = random_matrix(rows, columns, seed=step)
         before = weight.detach().clone()
         optimizer.step()
-        readable, memory = muon_step(readable, weight.grad, memory, rate=0.02, momentum=0.95, weight_decay=0.3)
+        readable, memory = muon_step(readable, weight.grad, memory, **RATES)
         torch.testing.assert_close(optimizer.state[weight]["momentum_buffer"], memory, rtol=1e-5, atol=1e-6)
         moved = (weight - before).norm()
         assert (weight - readable).norm() < 0.02 * step * moved  # 8 bits of a number, through fifteen products
 
 
-def test_muon_in_float32_is_the_readable_one_and_goes_on_from_torchs_memory() -> None:
-    weight = nn.Parameter(random_matrix(48, 32))
-    readable, memory = weight.detach().clone(), torch.zeros(48, 32)
-    settings = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.3}
-    optimizer: torch.optim.Optimizer = Float32Muon([weight], **settings)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr("groundup.train.optimizers.STACKED_NUMBERS", 48 * 32)
+    shapes = [
+        (48, 32),
+        (48, 32),
+        (32, 48),
+        (32, 32),
+        (48, 32),
+        (48, 33),
+        (48, 33),
+    ]  # the last two are too large for a stack
+    weights = [nn.Parameter(random_matrix(*shape, seed=number)) for number, shape in enumerate(shapes)]
+    readable = [(weight.detach().clone(), torch.zeros(weight.shape)) for weight in weights]
+    optimizer: torch.optim.Optimizer = StackedMuon(weights, dtype=dtype, **SETTINGS)
     for step in range(1, 4):
-        weight.grad = random_matrix(48, 32, seed=step)
+        before = [weight.detach().clone() for weight in weights]
+        for number, weight in enumerate(weights):
+            weight.grad = random_matrix(*weight.shape, seed=10 * step + number)
+        weights[2].grad = (
+            weights[2].grad if step != 2 else None
+        )  # a step without it leaves weight and momentum as they are
         optimizer.step()
-        readable, memory = muon_step(readable, weight.grad, memory, rate=0.02, momentum=0.95, weight_decay=0.3)
-        torch.testing.assert_close(weight.detach(), readable, rtol=1e-4, atol=1e-6)
-    other = torch.optim.Muon([weight], **settings)
+        for number, (weight, old) in enumerate(zip(weights, before, strict=True)):
+            if weight.grad is None:
+                assert torch.equal(weight, old)
+                continue
+            readable[number] = muon_step(readable[number][0], weight.grad, readable[number][1], **RATES)
+            error, moved = (weight - readable[number][0]).norm(), (weight - old).norm()
+            assert error < (1e-4 if dtype == torch.float32 else 0.02) * step * moved
+            momentum = optimizer.state[weight]["momentum_buffer"]
+            torch.testing.assert_close(momentum, readable[number][1], rtol=1e-5, atol=1e-6)
+    other = torch.optim.Muon(weights, **SETTINGS)
     other.load_state_dict(optimizer.state_dict())
-    assert torch.equal(other.state[weight]["momentum_buffer"], memory)
+    assert torch.equal(other.state[weights[0]]["momentum_buffer"], optimizer.state[weights[0]]["momentum_buffer"])
 
 
 @pytest.mark.parametrize(
@@ -84,8 +111,10 @@ def test_muon_is_in_float32_where_bf16_is_emulated_unless_the_config_says_otherw
     config = replace(MUON, muon_precision=said)
     decided = decide_muon(config, model, compute=compute)
     assert decided.precision == expected
-    kinds = {type(part) for part in build_optimizer(model, decided.closed(config)).parts}
-    assert (Float32Muon in kinds) == (expected == "float32")
+    dtypes = [
+        part.dtype for part in build_optimizer(model, decided.closed(config)).parts if isinstance(part, StackedMuon)
+    ]
+    assert dtypes == [torch.float32 if expected == "float32" else torch.bfloat16]
     assert decide_muon(FitConfig(steps=1), model, compute=compute).described() == {}
 
 
@@ -108,7 +137,7 @@ def test_muon_takes_the_matrices_of_the_blocks_and_adamw_all_else() -> None:
     assert set(found) == set(dict(model.named_parameters()))
     parts = ("query", "key", "value", "output", "gate", "up", "down")
     expected = {n for n in found if ".blocks." in n and n.endswith(".weight") and n.split(".")[-2] in parts}
-    assert {name for name, owner in found.items() if owner == "Muon"} == expected and len(expected) == 14
+    assert {name for name, owner in found.items() if owner == "StackedMuon"} == expected and len(expected) == 14
     assert {"head.weight", "transformer.embedding.weight", "transformer.position_embedding.weight"} <= set(found)
 
 
@@ -117,13 +146,13 @@ def test_routers_and_stacked_experts_are_adamws() -> None:
     found = owners(model, build_optimizer(model, MUON))
     experts = {name: owner for name, owner in found.items() if ".feedforward." in name}
     assert len(experts) == 8 and set(experts.values()) == {"AdamW"}
-    assert sum(owner == "Muon" for owner in found.values()) == 8
+    assert sum(owner == "StackedMuon" for owner in found.values()) == 8
 
 
 def test_muon_serves_adapters_of_frozen_blocks_and_needs_a_matrix() -> None:
     model = model_of()
     add_lora(model, rank=4, alpha=8.0, generator=torch.Generator().manual_seed(0))
-    assert set(owners(model, build_optimizer(model, MUON)).values()) == {"Muon"}
+    assert set(owners(model, build_optimizer(model, MUON)).values()) == {"StackedMuon"}
     with pytest.raises(ConfigError, match="no matrix in a block"):
         build_optimizer(nn.Linear(3, 3), MUON)
 
@@ -132,7 +161,7 @@ def test_learning_rates_rise_and_fall_together() -> None:
     optimizer = build_optimizer(model_of(), replace(MUON, learning_rate=0.004, muon_learning_rate=0.02))
     optimizer.set_rate(0.001)  # a quarter
     rates = {type(part).__name__: [group["lr"] for group in part.param_groups] for part in optimizer.parts}
-    assert rates == {"Muon": [pytest.approx(0.005)], "AdamW": [0.001, 0.001]}
+    assert rates == {"StackedMuon": [pytest.approx(0.005)], "AdamW": [0.001, 0.001]}
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
