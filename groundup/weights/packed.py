@@ -4,9 +4,10 @@
     the same without weights beside it                          a folder of `convert --precision int8`, which is opened by everything
 
 A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16 scales [O], or uint8 [O/8, C/32, 4, 8, 4] with bf16
-scales and offsets [O/8, C/32, 8, 2]; the rest in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where either does not
-agree, or the file is of another layout, it is made again. The model's own weights are hashed only where they changed later. Left out:
-classifiers, encoders, adapters, GGUF files, and folders without a manifest of ours, which are not changed; they are quantised in memory each time.
+scales and offsets [O/8, C/32, 8, 2]; the rest in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where
+either does not agree, or the file is of another layout, it is made again. The model's own weights are hashed only where they changed later. Left
+out: classifiers, encoders, adapters, GGUF files, and folders without a manifest of ours, which are not changed; they are quantised in memory each
+time.
 """
 
 import copy
@@ -81,7 +82,9 @@ def packed_bits(folder: Path) -> Bits | None:
             return bits
         if others := sorted((folder / FOLDER).glob(f"{bits}-v*")):
             fix = f"Make the folder again from the model: groundup convert MODEL --precision {bits} --out DIR."
-            raise FormatError(others[-1], "layout", f"is not {packed_folder(folder, bits).name}, which is read", fix=fix)
+            raise FormatError(
+                others[-1], "layout", f"is not {packed_folder(folder, bits).name}, which is read", fix=fix
+            )
     return None
 
 

@@ -12,14 +12,15 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from groundup.engine.compiled_step.products import (
-    AHEAD_BYTES,
     BLOCK,
+    FAR,
     FLOAT,
     GROUP,
     INT8,
     INT16,
     INT32,
     INT64,
+    NEAR,
     PORTABLE,
     VNNI,
     accumulators,
@@ -30,7 +31,6 @@ from groundup.engine.compiled_step.products import (
     lanes_of,
     load,
     multiply_add,
-    prefetch,
     repeated,
     request,
     store,
@@ -52,10 +52,10 @@ def int4_rows(form: int, vectors: int) -> Any:
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         weights, pairs, x, x_bytes, totals, groups, out = arguments
-        results = accumulators(b, FLOAT, vectors)
+        results, ahead = accumulators(b, FLOAT, vectors), FAR if vectors == 1 else NEAR
         with cgutils.for_range(b, groups) as loop:
-            numbers, pair = unpacked(b, weights, loop.index), pairs_of(b, pairs, loop.index)
-            scale, offset = scale_and_offset(b, pair)
+            numbers = unpacked(b, weights, loop.index, ahead)
+            scale, offset = scale_and_offset(b, pairs, loop.index, ahead)
             own = b.add(x, b.mul(loop.index, INT64(2 * GROUP)))
             sums = group_sums(b, numbers, [b.add(own, b.mul(x_bytes, INT64(v))) for v in range(vectors)], form)
             for v in range(vectors):
@@ -97,28 +97,23 @@ def split_groups(typing: Any, x: Any, groups: Any, split: Any, totals: Any) -> A
     return types.void(*[types.uintp] * 4), build
 
 
-def unpacked(b: ir.IRBuilder, weights: Value, group: Value) -> list[Value]:
-    """The numbers of a group, 0 to 15: 8 vectors of 32 bytes, the one at place i with columns 4 i to 4 i + 3. What is needed later is requested."""
+def unpacked(b: ir.IRBuilder, weights: Value, group: Value, ahead: tuple[int, int]) -> list[Value]:
+    """The numbers of a group, 0 to 15: 8 vectors of 32 bytes, the one at place i with columns 4 i to 4 i + 3. What comes later is requested."""
     start, kind = b.mul(group, INT64(NUMBER_BYTES)), vector(INT8, 4 * BLOCK)
-    request(b, weights, start, NUMBER_BYTES)
+    request(b, weights, start, NUMBER_BYTES, ahead)
     parts = [load(b, weights, b.add(start, INT64(4 * BLOCK * part)), kind) for part in range(PARTS)]
     return [b.and_(part, filled(INT8, 4 * BLOCK, 15)) for part in parts] + [
         b.lshr(part, filled(INT8, 4 * BLOCK, 4)) for part in parts
     ]
 
 
-def pairs_of(b: ir.IRBuilder, pairs: Value, group: Value) -> Value:
-    """The pairs of scale and offset of a group (bf16), as 8 numbers of 32 bits."""
-    start = b.mul(group, INT64(PAIR_BYTES))
-    prefetch(b, pairs, b.add(start, INT64(AHEAD_BYTES)))
-    return load(b, pairs, start, vector(INT32, BLOCK))
-
-
-def scale_and_offset(b: ir.IRBuilder, pairs: Value) -> tuple[Value, Value]:
-    """s and z - 8 s in float32."""
-    kind = vector(FLOAT, BLOCK)
-    scale = b.bitcast(b.shl(pairs, filled(INT32, BLOCK, 16)), kind)
-    offset = b.bitcast(b.and_(pairs, filled(INT32, BLOCK, -65536)), kind)
+def scale_and_offset(b: ir.IRBuilder, pairs: Value, group: Value, ahead: tuple[int, int]) -> tuple[Value, Value]:
+    """s and z - 8 s of a group in float32, a row in each lane."""
+    start, kind = b.mul(group, INT64(PAIR_BYTES)), vector(FLOAT, BLOCK)
+    request(b, pairs, start, PAIR_BYTES, ahead)
+    both = load(b, pairs, start, vector(INT32, BLOCK))
+    scale = b.bitcast(b.shl(both, filled(INT32, BLOCK, 16)), kind)
+    offset = b.bitcast(b.and_(both, filled(INT32, BLOCK, -65536)), kind)
     return scale, multiply_add(b, scale, filled(FLOAT, BLOCK, -8), offset)
 
 
@@ -170,8 +165,8 @@ def int4_block_to_bf16(typing: Any, weights: Any, pairs: Any, groups: Any, out: 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         weights, pairs, groups, out, row_bytes = arguments
         with cgutils.for_range(b, groups) as loop:
-            numbers = [b.bitcast(each, vector(INT32, BLOCK)) for each in unpacked(b, weights, loop.index)]
-            scales, offsets = scale_and_offset(b, pairs_of(b, pairs, loop.index))
+            numbers = [b.bitcast(each, vector(INT32, BLOCK)) for each in unpacked(b, weights, loop.index, FAR)]
+            scales, offsets = scale_and_offset(b, pairs, loop.index, FAR)
             for row in range(BLOCK):
                 own = b.add(b.add(out, b.mul(row_bytes, INT64(row))), b.mul(loop.index, INT64(2 * GROUP)))
                 scale, offset = (lanes_of(b, each, each, [row] * GROUP) for each in (scales, offsets))
@@ -185,6 +180,8 @@ def int4_block_to_bf16(typing: Any, weights: Any, pairs: Any, groups: Any, out: 
 
 def row_of(b: ir.IRBuilder, vectors: list[Value], lane: int) -> Value:
     """One lane of each of 8 vectors, as a vector."""
-    fours = [lanes_of(b, left, right, [lane, lane + 8]) for left, right in zip(vectors[::2], vectors[1::2], strict=True)]
+    fours = [
+        lanes_of(b, left, right, [lane, lane + 8]) for left, right in zip(vectors[::2], vectors[1::2], strict=True)
+    ]
     halves = [lanes_of(b, left, right, [0, 1, 2, 3]) for left, right in zip(fours[::2], fours[1::2], strict=True)]
-    return lanes_of(b, *halves, list(range(8)))
+    return lanes_of(b, halves[0], halves[1], list(range(8)))

@@ -22,8 +22,8 @@ from numba.extending import intrinsic
 
 BLOCK, LANES, GROUP = 8, 16, 32
 PORTABLE, AVX2, VNNI = 0, 1, 2
-# How far behind the next block memory is requested: 0 is too near (21 % longer in int8), 12 KB too far (docs/log.md).
-AHEAD_BYTES = 4096
+# How many bytes ahead memory is requested, and for which cache of the core: the first or the second (docs/log.md).
+NEAR, FAR = (4096, 1), (16384, 2)
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
 Value = Any
@@ -88,9 +88,12 @@ def call(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Valu
     return b.call(cgutils.get_or_insert_function(b.module, kind, name), arguments)
 
 
-def prefetch(b: ir.IRBuilder, base: Value, offset: Value) -> None:
-    """Request 64 bytes from memory."""
-    call(b, "llvm.prefetch.p0", ir.VoidType(), address(b, base, offset, INT8), INT32(0), INT32(3), INT32(1))
+def request(b: ir.IRBuilder, base: Value, offset: Value, count: int, *ahead: tuple[int, int]) -> None:
+    """Request so many bytes from memory, each of `ahead` (NEAR, FAR) later."""
+    for distance, cache in ahead:
+        for line in range(0, count, 64):
+            place = address(b, base, b.add(offset, INT64(distance + line)), INT8)
+            call(b, "llvm.prefetch.p0", ir.VoidType(), place, INT32(0), INT32(4 - cache), INT32(1))
 
 
 def pair_sums(b: ir.IRBuilder, left: Value, right: Value, form: int) -> Value:
@@ -131,11 +134,12 @@ def int8_rows(form: int, vectors: int) -> Any:
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         weights, row_bytes, x, x_bytes, columns, out = arguments
         block_bytes, rows = b.mul(row_bytes, INT64(BLOCK)), rows_at_once(vectors)
+        ahead = (NEAR,) if rows == BLOCK else (NEAR, FAR)
         for first in range(0, BLOCK, rows):
             sums = accumulators(b, INT32, vectors * rows)
             with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
                 done = b.add(block_bytes, b.mul(columns, INT64(first)))
-                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * LANES))), rows * LANES)
+                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * LANES))), rows * LANES, *ahead)
                 column = b.mul(loop.index, INT64(LANES))
                 places = [b.add(b.mul(column, INT64(2)), b.mul(x_bytes, INT64(v))) for v in range(vectors)]
                 activations = [load(b, x, place, vector(INT16, LANES)) for place in places]
@@ -166,12 +170,6 @@ def store_totals(b: ir.IRBuilder, sums: list[Value], rows: int, out: Value, firs
         for part in range(0, 8, rows):
             place = (start + part) // rows * BLOCK + first
             store(b, lanes_of(b, totals, totals, list(range(part, part + rows))), b.add(out, INT64(4 * place)))
-
-
-def request(b: ir.IRBuilder, base: Value, offset: Value, count: int) -> None:
-    """Request so many bytes, a multiple of 64, from memory `AHEAD_BYTES` later."""
-    for line in range(0, count, 64):
-        prefetch(b, base, b.add(offset, INT64(AHEAD_BYTES + line)))
 
 
 def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:

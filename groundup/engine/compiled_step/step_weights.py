@@ -173,7 +173,9 @@ def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]
         if linear.bias is not None:
             pieces.append(_float(linear.bias))
             end += outputs
-        rows.append((_numbers(linear).data_ptr(), outputs, inputs, here, bias_start, pair.ctypes.data if len(pair) else 0))
+        rows.append(
+            (_numbers(linear).data_ptr(), outputs, inputs, here, bias_start, pair.ctypes.data if len(pair) else 0)
+        )
     return np.array(rows, np.int64), np.concatenate(pieces)
 
 
