@@ -30,6 +30,8 @@ from groundup.model.heads import LanguageModel
 Bits = Literal["int8", "int4"]
 # Numbers that share a scale in 4 bits: llama.cpp's Q4_0 has as many.
 GROUP = 32
+# Rows that are interleaved in 4 bits.
+BLOCK = 8
 # Widths and heights must be multiples of this for torch's kernels.
 MULTIPLE = {"int8": 16, "int4": 64}
 # Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured, docs/log.md).
@@ -44,6 +46,8 @@ class Int8Linear(nn.Module):
 
     numbers: Int[Tensor, "O C"]
     scales: Float[Tensor, " O"]
+    shape: tuple[int, int]
+    """O and C."""
     unpack: Callable[[], Tensor] | None = None
     """What unpacks the matrix instead of torch's operations: engine/compiled_step/unpack.py sets it. Valid until its next call."""
 
@@ -52,7 +56,7 @@ class Int8Linear(nn.Module):
         numbers, scales = packed_int8(weight)
         self.register_buffer("numbers", numbers)
         self.register_buffer("scales", scales)
-        self.bias = bias
+        self.bias, self.shape = bias, (weight.shape[0], weight.shape[1])
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
@@ -72,10 +76,13 @@ class Int8Linear(nn.Module):
 class Int4Linear(nn.Module):
     """x W^T + b with W in 4 bits, a scale and an offset per `GROUP` numbers of a row."""
 
-    by_row: UInt8[Tensor, "O half_C"]
-    """As engine/compiled_step and files have them: in each group column j in the low half of byte j, column 16 + j in the high."""
-    pairs: Float[Tensor, "O G 2"]
-    """Scale and offset of each group."""
+    by_block: UInt8[Tensor, "blocks G 4 8 4"]
+    """As engine/compiled_step and files have them, `BLOCK` rows interleaved. Of a group: vectors k (4) of rows r (8) of bytes j (4), each with column
+    4 k + j in its low half and column 16 + 4 k + j in its high half."""
+    pairs: Float[Tensor, "blocks G 8 2"]
+    """Scale and offset of each group and row."""
+    shape: tuple[int, int]
+    """O and C."""
     torch_numbers: Tensor | None
     torch_pairs: Tensor | None
     """Both once more, in the order of torch's kernel (`add_torch_order`); None: matrices are unpacked for each product."""
@@ -84,12 +91,12 @@ class Int4Linear(nn.Module):
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
-        by_row, pairs = packed_int4(weight)
-        self.register_buffer("by_row", by_row)
+        by_block, pairs = packed_int4(weight)
+        self.register_buffer("by_block", by_block)
         self.register_buffer("pairs", pairs)
         self.register_buffer("torch_numbers", None, persistent=False)
         self.register_buffer("torch_pairs", None, persistent=False)
-        self.bias = bias
+        self.bias, self.shape = bias, (weight.shape[0], weight.shape[1])
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
@@ -102,13 +109,18 @@ class Int4Linear(nn.Module):
     @property
     def numbers(self) -> UInt8[Tensor, "O G 32"]:
         """The numbers, 0 to 15, a byte each."""
-        halves = self.by_row.unflatten(1, (-1, GROUP // 2))
+        halves = self.by_block.permute(0, 3, 1, 2, 4).flatten(3).flatten(0, 1)  # [O, G, 16]
         return torch.cat([halves & 15, halves >> 4], dim=2)
+
+    @property
+    def pairs_by_row(self) -> Float[Tensor, "O G 2"]:
+        """Scale and offset of each row and group."""
+        return self.pairs.transpose(1, 2).flatten(0, 1)
 
     @property
     def weight(self) -> Float[Tensor, "O C"]:
         """The unpacked matrix."""
-        scales, offsets = self.pairs.float().split(1, dim=2)  # [O, G, 1] each
+        scales, offsets = self.pairs_by_row.float().split(1, dim=2)  # [O, G, 1] each
         return self.numbers.float().mul_(scales).add_(offsets - 8 * scales).to(torch.bfloat16).flatten(1)
 
 
@@ -143,15 +155,19 @@ def packed_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float
     return numbers, scales.to(torch.bfloat16)
 
 
-def packed_int4(weight: Float[Tensor, "O C"]) -> tuple[UInt8[Tensor, "O half_C"], Float[Tensor, "O G 2"]]:
-    """Return the numbers, two a byte, and bf16 scales and offsets of a matrix; on the meta device as `packed_int8`."""
-    outputs, inputs = weight.shape
+def packed_int4(
+    weight: Float[Tensor, "O C"],
+) -> tuple[UInt8[Tensor, "blocks G 4 8 4"], Float[Tensor, "blocks G 8 2"]]:
+    """Return the numbers, two a byte, and bf16 scales and offsets of a matrix, as `Int4Linear`; on the meta device as `packed_int8`."""
+    blocks, groups = weight.shape[0] // BLOCK, weight.shape[1] // GROUP
     if weight.is_meta:
-        pairs = weight.new_empty((outputs, inputs // GROUP, 2), dtype=torch.bfloat16)
-        return weight.new_empty((outputs, inputs // 2), dtype=torch.uint8), pairs
+        pairs = weight.new_empty((blocks, groups, BLOCK, 2), dtype=torch.bfloat16)
+        return weight.new_empty((blocks, groups, 4, BLOCK, 4), dtype=torch.uint8), pairs
     numbers, scales, offsets = rounded_int4(weight)
-    low, high = numbers.unflatten(1, (-1, 2, GROUP // 2)).unbind(2)  # [O, G, 16] each
-    return (low + 16 * high).to(torch.uint8).flatten(1), torch.stack([scales, offsets], dim=-1).to(torch.bfloat16)
+    low, high = numbers.view(blocks, BLOCK, groups, 2, 4, 4).unbind(3)  # [blocks, 8, G, 4, 4] each
+    by_block = (low + 16 * high).to(torch.uint8).permute(0, 2, 3, 1, 4).contiguous()
+    pairs = torch.stack([scales, offsets], dim=-1).to(torch.bfloat16)
+    return by_block, pairs.unflatten(0, (blocks, BLOCK)).transpose(1, 2).contiguous()
 
 
 KINDS: dict[Bits, Callable[[Tensor, Tensor | None], nn.Module]] = {"int8": Int8Linear, "int4": Int4Linear}
@@ -201,9 +217,8 @@ def add_torch_order(model: nn.Module) -> None:
     """Keep 4-bit numbers in the order of torch's kernel, too: for decoding through torch, which otherwise unpacks them at each step. Idempotent."""
     for part in model.modules():
         if isinstance(part, Int4Linear) and part.torch_numbers is None:
-            part.torch_pairs = part.pairs.transpose(
-                0, 1
-            ).contiguous()  # [G, O, 2]; numbers last: another thread may look for them
+            part.torch_pairs = part.pairs_by_row.transpose(0, 1).contiguous()  # [G, O, 2]
+            # numbers last: another thread may look for them
             part.torch_numbers = KERNELS._convert_weight_to_int4pack_for_cpu(part.numbers.flatten(1).int(), 1)
 
 

@@ -1,12 +1,13 @@
 """Quantised weights on disk (model/quantised.py), read as they are: nothing is rounded again, and a model's own weights are not read.
 
-    MODEL/packed/int8-v1/model.safetensors, manifest.json       beside a model's own weights, made once by `open_packed`
+    MODEL/packed/int4-v2/model.safetensors, manifest.json       beside a model's own weights, made once by `open_packed`
     the same without weights beside it                          a folder of `convert --precision int8`, which is opened by everything
 
-A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16 scales [O], or uint8 [O, C/2] with bf16 scales and
-offsets [O, C/32, 2]; the rest in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where either does not
-agree, or the file is of another layout, it is made again. The model's own weights are hashed only where they changed later. Left out:
-classifiers, encoders, adapters, GGUF files, and folders without a manifest of ours, which are not changed; they are quantised in memory each time.
+A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16 scales [O], or uint8 [O/8, C/32, 4, 8, 4] with bf16
+scales and offsets [O/8, C/32, 8, 2]; the rest in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where
+either does not agree, or the file is of another layout, it is made again. The model's own weights are hashed only where they changed later. Left
+out: classifiers, encoders, adapters, GGUF files, and folders without a manifest of ours, which are not changed; they are quantised in memory each
+time.
 """
 
 import copy
@@ -59,7 +60,7 @@ from groundup.weights.verify import Covered, covered, verify_covered
 FOLDER = "packed"
 SUFFIX = ".safetensors"
 # Raised when the arrangement of numbers in the file changes.
-LAYOUT = 1
+LAYOUTS: dict[Bits, int] = {"int8": 1, "int4": 2}
 BITS: tuple[Bits, ...] = get_args(Bits)
 # What numbers are stored as; all else is bf16.
 STORED = {torch.int8: "I8", torch.uint8: "U8"}
@@ -69,14 +70,22 @@ ALIGNMENT = 64
 
 def packed_folder(model: Path, bits: Bits) -> Path:
     """Return where the packed weights of a model's folder lie."""
-    return model / FOLDER / f"{bits}-v{LAYOUT}"
+    return model / FOLDER / f"{bits}-v{LAYOUTS[bits]}"
 
 
 def packed_bits(folder: Path) -> Bits | None:
-    """Return the precision of a folder whose only weights are packed ones; None: it is another one."""
+    """Return the precision of a folder whose only weights are packed ones; None: it is another one. Raises FormatError for another layout."""
     if any((folder / name).exists() for name in (WEIGHTS_FILE, INDEX_FILE)):
         return None
-    return next((bits for bits in BITS if packed_folder(folder, bits).is_dir()), None)
+    for bits in BITS:
+        if packed_folder(folder, bits).is_dir():
+            return bits
+        if others := sorted((folder / FOLDER).glob(f"{bits}-v*")):
+            fix = f"Make the folder again from the model: groundup convert MODEL --precision {bits} --out DIR."
+            raise FormatError(
+                others[-1], "layout", f"is not {packed_folder(folder, bits).name}, which is read", fix=fix
+            )
+    return None
 
 
 def unpacked_note(path: Path, precision: str) -> str:
@@ -199,12 +208,13 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
         kind = STORED.get(tensor.dtype, "BF16")
         if table[name].dtype != kind:
             raise FormatError(file, f"tensor {name!r}", f"is of {table[name].dtype}, {kind} is expected")
+    numbers = {name: tensor for name, tensor in model.named_buffers() if name in expected}
     try:
         with safe_open(file, framework="pt") as opened:  # mapped: of the embedding, only rows that are used are read
-            tensors = {name: opened.get_tensor(name) for name, tensor in expected.items() if tensor.dtype not in STORED}
+            tensors = {name: opened.get_tensor(name) for name in expected if name not in numbers}
     except SafetensorError as error:
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
-    tensors |= _read_numbers(file, table, {name: each for name, each in expected.items() if each.dtype in STORED})
+    tensors |= _read_numbers(file, table, numbers)
     model.load_state_dict(tensors, strict=True, assign=True)
     return model.eval(), made
 
@@ -212,13 +222,13 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
 def _read_numbers(
     file: Path, table: Mapping[str, TensorEntry], expected: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Read the integers of the matrices into one piece of memory, of huge pages where the system has them.
+    """Read numbers and scales of the matrices into one piece of memory, of huge pages where the system has them.
 
     Decoding reads all of them for each token: from pages of 2 MiB 1.2 times as fast as from those of a mapped file (docs/log.md).
     """
     sizes = {name: -(-each.nbytes // ALIGNMENT) * ALIGNMENT for name, each in expected.items()}
-    memory = np.empty(sum(sizes.values()), np.uint8)  # numpy asks for huge pages
-    whole, found, start = torch.from_numpy(memory), {}, 0
+    memory = np.empty(sum(sizes.values()) + ALIGNMENT, np.uint8)  # numpy asks for huge pages
+    whole, found, start = torch.from_numpy(memory), {}, -memory.ctypes.data % ALIGNMENT
     with read_errors(file), file.open("rb") as handle:
         data_start = 8 + int.from_bytes(handle.read(8), "little")
         for name, each in expected.items():

@@ -31,7 +31,7 @@ from groundup.progress import Silent
 pytest.importorskip("numba")
 import numba
 
-from groundup.engine.compiled_step import kernels, products, readable_step
+from groundup.engine.compiled_step import int4_products, kernels, products, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
 from groundup.engine.compiled_step.probe import MAX_ERROR, probe_error, use_compiled_step
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
@@ -120,7 +120,7 @@ def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> Non
 @pytest.mark.parametrize("form", range(kernels.FORM + 1), ids=["portable", "avx2", "vnni"][: kernels.FORM + 1])
 @pytest.mark.parametrize("vectors", [1, 2, 4])
 def test_products_in_every_form_are_those_of_numpy(form: int, vectors: int) -> None:
-    """Of 8 rows: in 8 bits to the last one, with the extreme weights and activations among them; in 4 bits with 20 groups, 4 more than 2 x 8."""
+    """Of 8 rows, with the extreme weights and activations among them: in 8 bits to the last one, in 4 bits the same bits in every form."""
     random, columns = np.random.default_rng(0), 640
     x = random.integers(-3000, 3000, (vectors, columns)).astype(np.int16)
     x[:, :3] = kernels.MOST, -kernels.MOST, 127
@@ -129,19 +129,23 @@ def test_products_in_every_form_are_those_of_numpy(form: int, vectors: int) -> N
     run_product(products.int8_rows(form, vectors), weights, columns, x, x.strides[0], columns, found)
     assert np.array_equal(found, x.astype(np.int64) @ weights.T)
     numbers, groups = random.integers(0, 16, (8, columns)), columns // 32
-    halves = numbers.reshape(8, groups, 2, 16).astype(np.uint8)
-    packed = halves[:, :, 0] | halves[:, :, 1] << 4
-    pairs = torch.tensor(random.normal(size=(8, groups, 2))).bfloat16()
-    split = np.empty((vectors, groups, 2, 32), np.int8)
-    for each, out in zip(x, split, strict=True):
-        kernels.split_bytes(each, out)
-    given, found4 = split if form == products.VNNI else x, np.empty((vectors, 8), np.float32)
-    totals = x.reshape(vectors, groups, 32).sum(-1, dtype=np.int32).astype(np.float32)
-    bits = pairs.view(torch.int16).numpy()
-    run_product(products.int4_rows(form, vectors), packed, bits, given, given.strides[0], totals, groups, found4)
-    scales, offsets = pairs.double().numpy().transpose(2, 0, 1)
+    numbers[0], x[:, 32:64], x[:, 64:96] = 15, -128, -kernels.MOST  # bytes -128, and -127 and -127
+    halves = numbers.reshape(8, groups, 2, 4, 4).astype(np.uint8)
+    packed = np.ascontiguousarray((halves[:, :, 0] | halves[:, :, 1] << 4).transpose(1, 2, 0, 3))
+    pairs = torch.tensor(random.normal(size=(groups, 8, 2))).bfloat16()
+    totals, split = np.empty((vectors, groups), np.float32), np.empty((vectors, groups, 2, 32), np.int8)
+    run_product(int4_products.split_groups, x, vectors * groups, split, totals)
+    high, low = split.astype(np.int32).transpose(2, 0, 1, 3)
+    assert np.array_equal((256 * high + low).reshape(x.shape), x)
+    assert np.array_equal(totals, x.reshape(vectors, groups, 32).sum(-1, dtype=np.int32))
+    found4, portable = (np.empty((vectors, 8), np.float32) for _ in range(2))
+    for which, given, out in ((form, split if form else x, found4), (products.PORTABLE, x, portable)):
+        rest = (given, given.strides[0], totals, groups, out)
+        run_product(int4_products.int4_rows(which, vectors), packed, pairs.view(torch.int16).numpy(), *rest)
+    scales, offsets = pairs.double().numpy().transpose(2, 1, 0)
     unpacked = (numbers.reshape(8, groups, 32) - 8) * scales[..., None] + offsets[..., None]
     assert np.allclose(found4, x.astype(np.float64) @ unpacked.reshape(8, columns).T, rtol=1e-4, atol=0.5)
+    assert np.array_equal(found4, portable)
 
 
 def run_product(product: Any, *given: Any) -> None:
@@ -159,7 +163,7 @@ def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
     model = model_of(replace(FAMILIES[family], head_width=32), "int4")
     assert off(compiled_logits(model), readable_logits(model)) < 2e-3
     linear = model.transformer.block(0).feedforward.down
-    eye = torch.eye(linear.by_row.shape[1] * 2, dtype=torch.bfloat16)
+    eye = torch.eye(linear.shape[1], dtype=torch.bfloat16)
     add_torch_order(model)
     with torch.inference_mode():
         product = torch.cat([linear(rows) for rows in eye.split(FEW_ROWS)]).float()

@@ -260,6 +260,20 @@ def test_a_damaged_packed_folder_is_refused_in_one_sentence(folder: Path, tmp_pa
         assert "\n" not in refused.value.message
 
 
+def test_a_folder_in_another_layout_is_refused_in_one_sentence_and_made_again_beside_a_model(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = export(open_model(folder, CPU), "packed", tmp_path / "packed", encoding="int4")
+    for kept in (packed_folder(out, "int4"), packed_folder(folder, "int4")):
+        expected = logits("int4", kept.parents[1])
+        kept.rename(kept.with_name("int4-v1"))
+    for words in (["generate", out, "To be", "--precision", "int4"], ["model", "show", out]):
+        assert run([*map(str, words)]) == 2
+        told = capsys.readouterr().err
+        assert "int4-v1: layout: is not int4-v2" in told and "groundup convert" in told and "Traceback" not in told
+    assert torch.equal(logits("int4", folder), expected) and packed_folder(folder, "int4").is_dir()
+
+
 def test_the_verbs_make_a_packed_folder_say_what_it_is_and_answer_from_it(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from groundup.engine.compiled_step.compiled import compiled
+from groundup.engine.compiled_step.int4_products import int4_rows, split_groups
 from groundup.engine.compiled_step.products import (
     BLOCK,
     GROUP,
-    VNNI,
+    PORTABLE,
     add_one,
     best_form,
     bf16_of_float,
     dots,
     float_of_bf16,
-    int4_rows,
     int8_rows,
     power_of_two,
     read_counter,
@@ -118,16 +118,6 @@ def first_of(parts: int, thread: int, threads: int) -> int:
 
 
 @compiled
-def split_bytes(x: Array, out: Array) -> None:
-    """Integers [C] in bytes [C / GROUP, 2, GROUP], x = 256 out[:, 0] + out[:, 1]."""
-    for group in range(out.shape[0]):
-        for c in range(GROUP):
-            number = np.int32(x[group * GROUP + c])
-            low = np.int8(number)
-            out[group, 0, c], out[group, 1, c] = np.int8((number - low) >> 8), low
-
-
-@compiled
 def rows_together(rows: int) -> int:
     """How many of so many rows the next product takes: 4, 2 or 1."""
     return 4 if rows >= 4 else 2 if rows >= 2 else 1
@@ -142,15 +132,10 @@ def product_int4(
     groups, blocks, sums, count = columns // GROUP, rows // BLOCK, np.empty((4, BLOCK), np.float32), x.shape[0]
     totals, split = np.empty((count, groups), np.float32), np.empty((count, groups, 2, GROUP), np.int8)
     for r in range(count):
-        for group in range(groups):
-            total = np.int32(0)
-            for c in range(group * GROUP, group * GROUP + GROUP):
-                total += x[r, c]
-            totals[r, group] = F(total)
-        if FORM == VNNI:
-            split_bytes(x[r], split[r])
+        into, sums_of = np.uint64(split[r].ctypes.data), np.uint64(totals[r].ctypes.data)
+        split_groups(np.uint64(x[r].ctypes.data), np.uint64(groups), into, sums_of)
     first, distance, place = np.uint64(x.ctypes.data), np.uint64(x.strides[0]), sums.ctypes.data
-    if FORM == VNNI:
+    if FORM != PORTABLE:
         first, distance = np.uint64(split.ctypes.data), np.uint64(split.strides[0])
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
         start, r = block * BLOCK, 0

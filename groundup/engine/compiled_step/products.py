@@ -1,18 +1,17 @@
-"""Dot products of `BLOCK` rows of int8 or int4 weights with 1, 2 or 4 int16 vectors, in LLVM's instructions: numba has no widening product.
+"""Dot products of `BLOCK` rows of int8 weights with 1, 2 or 4 int16 vectors, in LLVM's instructions: numba has no widening product.
 
-Weights are read row by row as torch stores them, BLOCK rows side by side. A product has up to three forms, of which `kernels.py` takes the last that
-the processor has, or that numba is told of (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES); all can be tested on x86:
+Weights are read row by row as torch stores them, BLOCK rows side by side (in 4 bits: int4_products.py). A product has up to three forms, of which
+`kernels.py` takes the last that the processor has, or that numba is told of (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES); all can be tested on x86:
 
     PORTABLE    what LLVM finds for it (on Arm `smull` and `addp`)
-    AVX2        `vpmaddwd`, pairs of 16-bit numbers (LLVM makes it `vpdpwssd` where there is VNNI)
-    VNNI        of 4-bit weights `vpdpbusd`, fours of bytes: activations are given as x = 256 high + low
+    AVX2        `vpmaddwd`, pairs of 16-bit numbers (LLVM makes it `vpdpwssd` where there is VNNI); of 4-bit weights `vpmaddubsw`, pairs of bytes
+    VNNI        of 4-bit weights `vpdpbusd`, fours of bytes
 
 What comes after the next block is requested from memory while this one is multiplied. All arguments are addresses and counts; `kernels.py` knows what
 lies there. Also here: the inner loops of attention on bf16 keys and values, bf16 numbers to float32 and back, and the atomic counter of a barrier.
 """
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -23,8 +22,8 @@ from numba.extending import intrinsic
 
 BLOCK, LANES, GROUP = 8, 16, 32
 PORTABLE, AVX2, VNNI = 0, 1, 2
-# How far behind the next block memory is requested: 0 is too near (21 % longer in int8), 12 KB too far (docs/log.md).
-AHEAD_BYTES = 4096
+# How many bytes ahead memory is requested, and for which cache of the core: the first or the second (docs/log.md).
+NEAR, FAR = (4096, 1), (16384, 2)
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
 Value = Any
@@ -89,9 +88,12 @@ def call(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Valu
     return b.call(cgutils.get_or_insert_function(b.module, kind, name), arguments)
 
 
-def prefetch(b: ir.IRBuilder, base: Value, offset: Value) -> None:
-    """Request 64 bytes from memory."""
-    call(b, "llvm.prefetch.p0", ir.VoidType(), address(b, base, offset, INT8), INT32(0), INT32(3), INT32(1))
+def request(b: ir.IRBuilder, base: Value, offset: Value, count: int, *ahead: tuple[int, int]) -> None:
+    """Request so many bytes from memory, each of `ahead` (NEAR, FAR) later."""
+    for distance, cache in ahead:
+        for line in range(0, count, 64):
+            place = address(b, base, b.add(offset, INT64(distance + line)), INT8)
+            call(b, "llvm.prefetch.p0", ir.VoidType(), place, INT32(0), INT32(4 - cache), INT32(1))
 
 
 def pair_sums(b: ir.IRBuilder, left: Value, right: Value, form: int) -> Value:
@@ -103,12 +105,12 @@ def pair_sums(b: ir.IRBuilder, left: Value, right: Value, form: int) -> Value:
     return b.add(even, odd)
 
 
-def lane_totals(b: ir.IRBuilder, sums: list[Value], add: Callable[[Value, Value], Value]) -> Value:
+def lane_totals(b: ir.IRBuilder, sums: list[Value]) -> Value:
     """The totals of 8 vectors of 8 lanes, as one vector: neighbours are added three times."""
     while len(sums) > 1:
         pairs = zip(sums[::2], sums[1::2], strict=True)
         sums = [
-            add(*(lanes_of(b, left, right, list(range(first, 16, 2))) for first in (0, 1))) for left, right in pairs
+            b.add(*(lanes_of(b, left, right, list(range(first, 16, 2))) for first in (0, 1))) for left, right in pairs
         ]
     return sums[0]
 
@@ -132,11 +134,12 @@ def int8_rows(form: int, vectors: int) -> Any:
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         weights, row_bytes, x, x_bytes, columns, out = arguments
         block_bytes, rows = b.mul(row_bytes, INT64(BLOCK)), rows_at_once(vectors)
+        ahead = (NEAR,) if rows == BLOCK else (NEAR, FAR)
         for first in range(0, BLOCK, rows):
             sums = accumulators(b, INT32, vectors * rows)
             with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
                 done = b.add(block_bytes, b.mul(columns, INT64(first)))
-                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * LANES))), rows * LANES)
+                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * LANES))), rows * LANES, *ahead)
                 column = b.mul(loop.index, INT64(LANES))
                 places = [b.add(b.mul(column, INT64(2)), b.mul(x_bytes, INT64(v))) for v in range(vectors)]
                 activations = [load(b, x, place, vector(INT16, LANES)) for place in places]
@@ -146,7 +149,7 @@ def int8_rows(form: int, vectors: int) -> Any:
                     for v in range(vectors):
                         total = sums[v * rows + row]
                         b.store(b.add(b.load(total), pair_sums(b, wide, activations[v], form)), total)
-            store_totals(b, sums, rows, b.add, out, first)
+            store_totals(b, sums, rows, out, first)
         return cg.get_dummy_value()
 
     def int8_block(typing: Any, weights: Any, row_bytes: Any, x: Any, x_bytes: Any, columns: Any, out: Any) -> Any:
@@ -160,123 +163,13 @@ def rows_at_once(vectors: int) -> int:
     return BLOCK if vectors <= 2 else BLOCK // 2
 
 
-def store_totals(
-    b: ir.IRBuilder, sums: list[Value], rows: int, add: Callable[[Value, Value], Value], out: Value, first: int
-) -> None:
+def store_totals(b: ir.IRBuilder, sums: list[Value], rows: int, out: Value, first: int) -> None:
     """Store the totals of the sums [vectors, rows] in out[vectors, BLOCK], from row `first` on; rows is 8, or 4 where vectors are even."""
     for start in range(0, len(sums), 8):
-        totals = lane_totals(b, [b.load(each) for each in sums[start : start + 8]], add)
+        totals = lane_totals(b, [b.load(each) for each in sums[start : start + 8]])
         for part in range(0, 8, rows):
             place = (start + part) // rows * BLOCK + first
             store(b, lanes_of(b, totals, totals, list(range(part, part + rows))), b.add(out, INT64(4 * place)))
-
-
-def request(b: ir.IRBuilder, base: Value, offset: Value, count: int) -> None:
-    """Request so many bytes, a multiple of 64, from memory `AHEAD_BYTES` later."""
-    for line in range(0, count, 64):
-        prefetch(b, base, b.add(offset, INT64(AHEAD_BYTES + line)))
-
-
-def scales_of(b: ir.IRBuilder, pairs: Value) -> Value:
-    """The scales of pairs of bf16 scale and offset (int32 each), in float32."""
-    shift = filled(INT32, pairs.type.count, 16)
-    return b.bitcast(b.shl(pairs, shift), vector(FLOAT, pairs.type.count))
-
-
-def offsets_of(b: ir.IRBuilder, pairs: Value) -> Value:
-    """Their offsets."""
-    return b.bitcast(b.and_(pairs, filled(INT32, pairs.type.count, -65536)), vector(FLOAT, pairs.type.count))
-
-
-def int4_rows(form: int, vectors: int) -> Any:
-    """Return `f(weights, pairs, x, x_bytes, totals, groups, out)`: out[vectors, 8] float32 = 8 rows of weights (int4) times vectors x.
-
-    A group of 32 columns is 16 bytes, column j in the low half of byte j, column 16 + j in the high half; `pairs` has bf16 scale and offset of each
-    group, and there is an even number of them. Vectors x are int16, in the form VNNI int8 [groups, high and low, 32]; totals [vectors, groups]
-    (float32) are the sums of their groups. With q in 0 .. 15 a group's product is s sum(q x) + (z - 8 s) sum(x).
-    """
-
-    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        weights, pairs, x, x_bytes, totals, groups, out = arguments
-        block_bytes, rows = b.mul(groups, INT64(BLOCK * 16)), rows_at_once(vectors)
-        kind = vector(INT8, 32) if form == VNNI else vector(INT16, LANES)
-        for first in range(0, BLOCK, rows):
-            sums = accumulators(b, FLOAT, vectors * rows)
-            own_pairs = b.add(pairs, b.mul(groups, INT64(4 * first)))
-            with cgutils.for_range(b, groups) as loop:
-                done = b.add(block_bytes, b.mul(groups, INT64(16 * first)))
-                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * 16))), rows * 16)
-                start = b.mul(loop.index, INT64(64))
-                places = [b.add(start, b.mul(x_bytes, INT64(v))) for v in range(vectors)]
-                activations = [[load(b, x, b.add(place, INT64(half)), kind) for half in (0, 32)] for place in places]
-                for row in range(rows):
-                    group = b.add(loop.index, b.mul(groups, INT64(first + row)))
-                    numbers = unpacked(b, load(b, weights, b.mul(group, INT64(16)), vector(INT8, LANES)), form)
-                    scale = scales_of(b, repeated(b, load(b, pairs, b.mul(group, INT64(4)), INT32), 8))
-                    for v in range(vectors):
-                        total = sums[v * rows + row]
-                        dots = b.sitofp(group_sums(b, numbers, activations[v], form), vector(FLOAT, 8))
-                        b.store(multiply_add(b, scale, dots, b.load(total)), total)
-            add_offsets(b, sums, own_pairs, totals, groups, rows)
-            store_totals(b, sums, rows, b.fadd, out, first)
-        return cg.get_dummy_value()
-
-    def int4_block(
-        typing: Any, weights: Any, pairs: Any, x: Any, x_bytes: Any, totals: Any, groups: Any, out: Any
-    ) -> Any:
-        return types.void(*[types.uintp] * 7), build
-
-    return intrinsic(int4_block)
-
-
-def add_offsets(b: ir.IRBuilder, sums: list[Value], pairs: Value, totals: Value, groups: Value, rows: int) -> None:
-    """Add (offset - 8 scale) total of all groups to the sums [vectors, rows]: eight groups at a time, then two."""
-    eights = b.udiv(groups, INT64(8))
-    twos = b.udiv(b.urem(groups, INT64(8)), INT64(2))
-    for lanes, begin, steps in ((8, INT64(0), eights), (2, b.mul(eights, INT64(8)), twos)):
-        with cgutils.for_range(b, steps) as loop:
-            place = b.mul(b.add(begin, b.mul(loop.index, INT64(lanes))), INT64(4))
-            row_bytes = b.mul(groups, INT64(4))
-            vectors = range(len(sums) // rows)
-            starts = [b.add(place, b.mul(row_bytes, INT64(v))) for v in vectors]
-            of_vectors = [widened(b, load(b, totals, start, vector(FLOAT, lanes))) for start in starts]
-            for row in range(rows):
-                pair = widened(b, load(b, pairs, b.add(place, b.mul(row_bytes, INT64(row))), vector(INT32, lanes)))
-                factor = multiply_add(b, scales_of(b, pair), filled(FLOAT, 8, -8), offsets_of(b, pair))
-                for v in vectors:
-                    total = sums[v * rows + row]
-                    b.store(multiply_add(b, factor, of_vectors[v], b.load(total)), total)
-
-
-def widened(b: ir.IRBuilder, part: Value) -> Value:
-    """A vector of two lanes with zeros behind it, eight in all; one of eight as it is."""
-    if part.type.count == 8:
-        return part
-    return lanes_of(b, part, ir.Constant(part.type, [0, 0]), [0, 1, 2, 2, 2, 2, 2, 2])
-
-
-def unpacked(b: ir.IRBuilder, nibbles: Value, form: int) -> list[Value]:
-    """The 32 numbers of a group, 0 to 15: as 32 bytes in the form VNNI, else as twice 16 numbers of 16 bits."""
-    low, high = b.and_(nibbles, filled(INT8, LANES, 15)), b.lshr(nibbles, filled(INT8, LANES, 4))
-    if form < VNNI:
-        return [b.zext(half, vector(INT16, LANES)) for half in (low, high)]
-    twice = b.bitcast(lanes_of(b, nibbles, nibbles, [*range(16), *range(16)]), vector(INT32, 8))
-    shifted = b.lshr(twice, ir.Constant(vector(INT32, 8), [0] * 4 + [4] * 4))
-    return [b.and_(b.bitcast(shifted, vector(INT8, 32)), filled(INT8, 32, 15))]
-
-
-def group_sums(b: ir.IRBuilder, numbers: list[Value], activations: list[Value], form: int) -> Value:
-    """Sums of a group's 32 products in 8 lanes of 32 bits."""
-    if form < VNNI:
-        return b.add(*(pair_sums(b, *each, form) for each in zip(numbers, activations, strict=True)))
-    high = dot_of_bytes(b, filled(INT32, 8, 0), numbers[0], activations[0])
-    return dot_of_bytes(b, b.shl(high, filled(INT32, 8, 8)), numbers[0], activations[1])
-
-
-def dot_of_bytes(b: ir.IRBuilder, total: Value, unsigned: Value, signed: Value) -> Value:
-    """total + the sums of four products of bytes each, in 8 lanes."""
-    left, right = (b.bitcast(each, vector(INT32, 8)) for each in (unsigned, signed))
-    return call(b, "llvm.x86.avx512.vpdpbusd.256", vector(INT32, 8), total, left, right)
 
 
 def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:
@@ -291,6 +184,16 @@ def floats_of_bf16(b: ir.IRBuilder, bits: Value) -> Value:
     """A vector of bf16 numbers, given as int16, in float32."""
     lanes = bits.type.count
     return b.bitcast(b.shl(b.zext(bits, vector(INT32, lanes)), filled(INT32, lanes, 16)), vector(FLOAT, lanes))
+
+
+def bf16_of_floats(b: ir.IRBuilder, floats: Value) -> Value:
+    """A float32 number or a vector of them, rounded to bf16 (to even), as int16."""
+    count = floats.type.count if isinstance(floats.type, ir.VectorType) else 0
+    wide, narrow = (vector(kind, count) if count else kind for kind in (INT32, INT16))
+    half, one, shift = (ir.Constant(wide, [each] * count if count else each) for each in (0x7FFF, 1, 16))
+    bits = b.bitcast(floats, wide)
+    odd = b.and_(b.lshr(bits, shift), one)
+    return b.trunc(b.lshr(b.add(b.add(bits, half), odd), shift), narrow)
 
 
 def dots(eights: int) -> Any:
@@ -352,9 +255,7 @@ def bf16_of_float(typing: Any, number: Any) -> Any:
     """A float32 number rounded to bf16 (to even), as uint16."""
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        bits = b.bitcast(arguments[0], INT32)
-        odd = b.and_(b.lshr(bits, INT32(16)), INT32(1))
-        return b.trunc(b.lshr(b.add(b.add(bits, INT32(0x7FFF)), odd), INT32(16)), INT16)
+        return bf16_of_floats(b, arguments[0])
 
     return types.uint16(types.float32), build
 

@@ -34,11 +34,12 @@ def product(model: StepModel, index: int, x: Array) -> Array:
 
 
 def unpacked(model: StepModel, index: int) -> Array:
-    """Return a matrix of 4 bits in float32: W = s (q - 8) + z in groups of 32, column j in the low half of byte j, column 16 + j in the high."""
-    pairs = (model.pairs[index].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)  # [O, G, 2]
-    halves = model.numbers[index].reshape(*pairs.shape[:2], 16)
-    numbers = np.concatenate([halves & 15, halves >> 4], axis=-1).astype(np.float32) - 8
-    return (numbers * pairs[..., :1] + pairs[..., 1:]).reshape(len(pairs), -1)
+    """Return a matrix of 4 bits in float32: W = s (q - 8) + z in groups of 32, 8 rows interleaved (`Int4Linear.by_block`)."""
+    pairs = (model.pairs[index].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+    scales, offsets = pairs.transpose(3, 0, 2, 1)[..., None]  # [O/8, 8, G, 1] each
+    halves = model.numbers[index].transpose(0, 3, 1, 2, 4)  # [O/8, 8, G, 4, 4]
+    numbers = np.stack([halves & 15, halves >> 4], axis=3).reshape(*halves.shape[:3], 32).astype(np.float32) - 8
+    return (numbers * scales + offsets).reshape(8 * len(pairs), -1)
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:

@@ -60,7 +60,7 @@ class StepWeights(NamedTuple):
 
     matrices: Array
     """[7 L + 1, 6] int64: address of the numbers, rows, columns, where the scales and the bias (or -1) begin in `scales`; of a matrix in 4 bits the
-    address of the scales and offsets (bf16 [O, G, 2]), else 0."""
+    address of the scales and offsets (bf16 [O/8, G, 8, 2]), else 0."""
     scales: Array
     """float32: scales (8 bits) and biases of all matrices."""
     norms: Array
@@ -84,9 +84,9 @@ class StepModel:
     shape: StepShape
     weights: StepWeights
     numbers: tuple[Array, ...]
-    """The matrices themselves in the order of `weights.matrices`: int8 [O, C] or, of 4 bits, uint8 [O, C/2] as `Int4Linear.by_row`."""
+    """The matrices themselves in the order of `weights.matrices`: int8 [O, C] or, of 4 bits, uint8 [O/8, G, 4, 8, 4] as `Int4Linear.by_block`."""
     pairs: tuple[Array, ...]
-    """Of each matrix in 4 bits scales and offsets, bf16 as int16 [O, G, 2]; of others nothing. The addresses are those of these arrays."""
+    """Of each matrix in 4 bits scales and offsets, bf16 as int16 [O/8, G, 8, 2]; of others nothing. The addresses are those of these arrays."""
     frequencies: Array
     """[2, D/2]: angle per token of the two kinds of rotation."""
     rotation_factors: tuple[float, float]
@@ -151,7 +151,7 @@ def _is_packed(linear: Any) -> bool:
 
 
 def _numbers(linear: Any) -> Any:
-    return linear.by_row if isinstance(linear, Int4Linear) else linear.numbers
+    return linear.by_block if isinstance(linear, Int4Linear) else linear.numbers
 
 
 def _pairs(linear: Any) -> Array:
@@ -165,8 +165,7 @@ def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]
     """Return the rows of `StepWeights.matrices`, and the scales and biases that they point into."""
     rows, pieces, end = [], [np.empty(0, np.float32)], 0
     for linear, pair in zip(linears, pairs, strict=True):
-        numbers, here = _numbers(linear), end
-        outputs, inputs = numbers.shape[0], numbers.shape[1] * (2 if len(pair) else 1)
+        here, (outputs, inputs) = end, linear.shape
         if not len(pair):
             pieces.append(_float(linear.scales))
             end += outputs
@@ -174,7 +173,9 @@ def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]
         if linear.bias is not None:
             pieces.append(_float(linear.bias))
             end += outputs
-        rows.append((numbers.data_ptr(), outputs, inputs, here, bias_start, pair.ctypes.data if len(pair) else 0))
+        rows.append(
+            (_numbers(linear).data_ptr(), outputs, inputs, here, bias_start, pair.ctypes.data if len(pair) else 0)
+        )
     return np.array(rows, np.int64), np.concatenate(pieces)
 
 
@@ -199,7 +200,7 @@ def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
 
 def _repeated(norm: nn.Module, projection: Any) -> Array:
     weight = _float(norm.weight)
-    return np.tile(weight, len(_numbers(projection)) // len(weight))
+    return np.tile(weight, projection.shape[0] // len(weight))
 
 
 def _kinds(config: ModelConfig) -> tuple[Array, Array]:

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.engine.compiled_step.compiled import compiled
-from groundup.engine.compiled_step.products import GROUP, bf16_of_float, float_of_bf16
+from groundup.engine.compiled_step.int4_products import int4_block_to_bf16
+from groundup.engine.compiled_step.products import BLOCK, bf16_of_float
 from groundup.engine.compiled_step.step_weights import StepModel, linears
 from groundup.model.heads import LanguageModel
 
@@ -44,7 +45,7 @@ class Unpacked:
             self.memory.room = np.empty(rows * columns, np.uint16)
         out, numbers = self.memory.room[: rows * columns].reshape(rows, columns), self.described.numbers[self.index]
         if in_4_bits:
-            unpack_int4(numbers, self.described.pairs[self.index].view(np.uint16), out)
+            unpack_int4(numbers, self.described.pairs[self.index], out)
         else:
             unpack_int8(numbers, weights.scales[scale_start : scale_start + rows], out)
         return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
@@ -61,13 +62,8 @@ def unpack_int8(numbers: Array, scales: Array, out: Array) -> None:
 
 @compiled
 def unpack_int4(numbers: Array, pairs: Array, out: Array) -> None:
-    """W = s (q - 8) + z, rounded to bf16; groups as `Int4Linear` has them."""
-    half = GROUP // 2
-    for o in range(out.shape[0]):
-        for group in range(pairs.shape[1]):
-            scale = float_of_bf16(pairs[o, group, 0])
-            offset = float_of_bf16(pairs[o, group, 1]) - F(8.0) * scale
-            for j in range(half):
-                byte = numbers[o, group * half + j]
-                out[o, group * GROUP + j] = bf16_of_float(F(byte & 15) * scale + offset)
-                out[o, group * GROUP + half + j] = bf16_of_float(F(byte >> 4) * scale + offset)
+    """W = s (q - 8) + z, rounded to bf16; `numbers` and `pairs` as `Int4Linear` has them."""
+    row_bytes, groups = np.uint64(out.strides[0]), np.uint64(pairs.shape[1])
+    for block in range(pairs.shape[0]):
+        weights, scaling = np.uint64(numbers[block].ctypes.data), np.uint64(pairs[block].ctypes.data)
+        int4_block_to_bf16(weights, scaling, groups, np.uint64(out[block * BLOCK].ctypes.data), row_bytes)
