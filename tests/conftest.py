@@ -35,7 +35,7 @@ class CheckedCalls:
     A training run of a small model makes 100,000 calls, and half of its time were the checks of the same shapes again and again.
     """
 
-    ALL, LATER_SHARE = 2_000, 1 / 32
+    ALL, LATER_SHARE = 1_000, 1 / 32
     jaxtyping_remove_typechecker_stack = False
 
     def __init__(self) -> None:
