@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import jaxtyping._decorator
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tiny_encoder
@@ -25,6 +27,39 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A suite that runs in the background of a shell ignores Ctrl-C, and so would every process it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class CheckedCalls:
+    """jaxtyping's settings, by which the shapes of a test's first calls are checked, and of later ones those of a part.
+
+    A training run of a small model makes 100,000 calls, and half of its time were the checks of the same shapes again and again.
+    """
+
+    ALL, LATER_SHARE = 1_000, 1 / 32
+    jaxtyping_remove_typechecker_stack = False
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew; calls of a test are the same each time that it is run."""
+        self.calls, self.draw = 0, random.Random(0).random
+
+    @property
+    def jaxtyping_disable(self) -> bool:
+        """Read at each call."""
+        self.calls += 1
+        return self.calls > self.ALL and self.draw() > self.LATER_SHARE
+
+
+CHECKED_CALLS = CheckedCalls()
+if not jaxtyping.config.jaxtyping_disable:  # by its environment variable
+    jaxtyping._decorator.config = CHECKED_CALLS  # type: ignore[assignment]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    CHECKED_CALLS.begin()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -45,6 +80,20 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_measurements() -> Iterator[None]:
+    """A choice by measured times takes a few steps instead of seconds: no test depends on which choice is the faster one on this machine."""
+    import groundup.train.precision
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groundup.train.precision, "MEASURED_S", 0.02)  # what is imported from now on takes it from there
+        for name in [name for name in sys.modules if name.startswith("groundup.")]:
+            for seconds in ("MEASURED_S", "TRIAL_S"):
+                if hasattr(sys.modules[name], seconds):
+                    patch.setattr(sys.modules[name], seconds, 0.02)
+        yield
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

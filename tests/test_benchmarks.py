@@ -59,7 +59,8 @@ def test_attention_alone_is_measured_against_the_kernel_and_the_formula(tmp_path
     assert [row["contender"] for row in rows] == ["groundup", "SDPA", "naive"]
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bf16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_pretraining_is_measured_against_plain_loops_with_the_same_weights(tmp_path: Path, precision: str) -> None:
     out = tmp_path / "bench.json"
     command = [sys.executable, str(PRETRAIN), "--quick", "--only", "steps", "--precisions", precision]
@@ -120,6 +121,7 @@ def test_the_texts_of_the_benchmarks_are_made_from_pinned_packages_or_refused_in
     assert subprocess.run(made, capture_output=True, env=env).returncode == 2 and not (tmp_path / "brown.txt").exists()
 
 
+@pytest.mark.slow
 def test_settings_of_threads_are_compared_alone_and_beside_a_busy_thread(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     command = [sys.executable, str(BENCHMARKS / "first_run.py"), "--quick", "--json", str(out)]

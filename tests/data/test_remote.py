@@ -146,7 +146,8 @@ def test_a_damaged_data_set_and_one_of_pictures_are_one_sentence(tmp_path: Path)
 
 
 def test_a_data_set_is_streamed(tmp_path: Path) -> None:
-    (tmp_path / "train-00000-of-00002.jsonl").write_text("".join(f'{{"text": "{row}"}}\n' for row in range(400_000)))
+    rows = "".join(f'{{"text": "{row}", "more": "{"-" * 1000}"}}\n' for row in range(10_000))  # more than is read ahead
+    (tmp_path / "train-00000-of-00002.jsonl").write_text(rows)
     (tmp_path / "train-00001-of-00002.jsonl").write_text("damaged")
     documents = read_source(Source(f"hf:{tmp_path}"), SourceOptions(), SourceReport())
     assert [each.text for each in islice(documents, 3)] == ["0", "1", "2"]

@@ -72,7 +72,7 @@ def test_a_run_lists_flipped_labels_and_is_the_same_classifier(
     results = {}
     for wanted in (False, True):
         config = ClassifierConfig(
-            epochs=16, learning_rate=5e-3, max_tokens=48, precision="float32", find_wrong_labels=wanted
+            epochs=8, learning_rate=5e-3, max_tokens=48, precision="float32", find_wrong_labels=wanted
         )
         results[wanted] = fit_classifier(open_base(), noisy, RunFolder(tmp_path / str(wanted)), config, compute=compute)
     found = results[True]["wrong_labels"]

@@ -44,6 +44,15 @@ def inside(opened: OpenModel) -> dict[str, Any]:
     return look_inside(opened, TEXT)
 
 
+@pytest.fixture(scope="module")
+def page(inside: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of every view, in a folder of its own."""
+    file = tmp_path_factory.mktemp("lab") / "pages" / "inside.html"
+    file.parent.mkdir()
+    write_lab_page(inside, file)
+    return file
+
+
 @pytest.mark.parametrize("view", VIEWS.values(), ids=lambda view: view.name)
 def test_every_view_names_functions_and_a_concept_that_exist(view: View) -> None:
     paths = (view.draw, view.chart, view.parts, view.reel, view.remark)
@@ -95,12 +104,14 @@ def test_the_page_holds_every_view_and_no_markup_from_texts(inside: dict[str, An
     assert "https://" not in page.split("<main>")[1].split("</main>")[0]
 
 
-def test_help_page_and_registry_agree_on_the_views(inside: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_page_and_registry_agree_on_the_views(
+    inside: dict[str, Any], page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["lab", "--help"]) == 0
     said = " ".join(re.sub(r"[^A-Za-z0-9_,:. ]", " ", capsys.readouterr().out).split())
     assert f"The lab has {len(VIEWS)}: tokens" in said
     assert "Of a build its own model pretrain is opened" in said
-    assert f"{len(inside['views'])} of the lab's {len(VIEWS)} views" in render(inside)
+    assert f"{len(inside['views'])} of the lab's {len(VIEWS)} views" in page.read_text()
 
 
 def test_a_view_is_added_by_its_function_its_drawing_and_one_entry_of_the_registry(
@@ -154,20 +165,17 @@ def test_the_page_says_which_model_of_a_build_it_shows(
     assert "trained from scratch" in body
 
 
-def test_a_model_too_small_to_show_a_pattern_says_so_and_names_a_public_one(inside: dict[str, Any]) -> None:
-    page = render(inside)
-    assert "No head of this model gives half of its attention" in page
-    assert html.unescape(page).count(f"groundup lab {PUBLIC_MODEL} --text '{TEXT}'") == 1
+def test_a_model_too_small_to_show_a_pattern_says_so_and_names_a_public_one(inside: dict[str, Any], page: Path) -> None:
+    text = page.read_text()
+    assert "No head of this model gives half of its attention" in text
+    assert html.unescape(text).count(f"groundup lab {PUBLIC_MODEL} --text '{TEXT}'") == 1
     assert PUBLIC_MODEL in CATALOG
     kinds = [{**kind, "best": [{**kind["best"][0], "score": 0.9}]} for kind in inside["views"]["heads"]["kinds"]]
     able = {"heads": {**inside["views"]["heads"], "kinds": kinds}}
     assert "No head of this model" not in render({**inside, "views": able})
 
 
-def test_every_section_leads_to_the_page_that_explains_it(inside: dict[str, Any], tmp_path: Path) -> None:
-    page = tmp_path / "pages" / "inside.html"
-    page.parent.mkdir()
-    write_lab_page(inside, page)
+def test_every_section_leads_to_the_page_that_explains_it(inside: dict[str, Any], page: Path) -> None:
     links = re.findall(r'<a href="([^"#]+)"', page.read_text().split("<main>")[1].split("</main>")[0])
     assert len(links) == len(inside["views"])
     assert all((page.parent / link).resolve().is_file() for link in links)

@@ -42,7 +42,7 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line]
 
 
-@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+@pytest.mark.parametrize("way", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_go_on_as_one_does(root: Path, way: str) -> None:
     sets = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "groundup", "pretrain"]

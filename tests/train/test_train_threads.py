@@ -78,6 +78,15 @@ def trained(folder: Path, *, stop_at: int = -1, config: FitConfig = CONFIG, **mo
     )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with all changes that was never stopped."""
+    before = torch.get_num_threads()
+    trained(folder := tmp_path_factory.mktemp("threads") / "whole", threads=CHANGES)
+    torch.set_num_threads(before)
+    return folder
+
+
 def test_each_change_is_taken_at_its_step_recorded_and_logged(tmp_path: Path) -> None:
     counts: list[int] = []
 
@@ -100,16 +109,16 @@ def test_each_change_is_taken_at_its_step_recorded_and_logged(tmp_path: Path) ->
     assert result.state.threads == list(CHANGES)
 
 
-def test_the_number_of_threads_changes_last_bits_so_its_record_is_needed(tmp_path: Path) -> None:
+def test_the_number_of_threads_changes_last_bits_so_its_record_is_needed(whole: Path, tmp_path: Path) -> None:
     trained(tmp_path / "two", threads=CHANGES[:1])
-    trained(tmp_path / "changed", threads=CHANGES)
-    assert facts(tmp_path / "two")["model"] != facts(tmp_path / "changed")["model"]
+    assert facts(tmp_path / "two")["model"] != facts(whole)["model"]
 
 
 @pytest.mark.parametrize("stop_at", [10, 11, 18, 24, 40])
-def test_a_run_resumed_between_changes_ends_as_if_never_stopped_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
-    whole, folder = tmp_path / "whole", tmp_path / "run"
-    trained(whole, threads=CHANGES)
+def test_a_run_resumed_between_changes_ends_as_if_never_stopped_bit_for_bit(
+    whole: Path, tmp_path: Path, stop_at: int
+) -> None:
+    folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         trained(folder, threads=CHANGES, stop_at=stop_at)
     assert 0 < steps_logged(folder) < CONFIG.steps
@@ -159,9 +168,8 @@ def test_where_the_user_fixed_the_number_it_stays(tmp_path: Path) -> None:
     assert torch.get_num_threads() == 1 and result.state.threads == [Threads(0, 1)], "the record says what was done"
 
 
-def test_steps_that_a_killed_run_had_logged_are_done_again_with_their_threads(tmp_path: Path) -> None:
-    whole, folder = tmp_path / "whole", tmp_path / "run"
-    trained(whole, threads=CHANGES)
+def test_steps_that_a_killed_run_had_logged_are_done_again_with_their_threads(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         trained(folder, threads=CHANGES, stop_at=44)  # after step 22
     run = RunFolder(folder)

@@ -221,7 +221,7 @@ def test_a_write_that_was_interrupted_leaves_nothing_that_is_read(folder: Path) 
 def test_processes_that_open_a_model_at_once_all_answer_and_leave_one_set_of_weights(folder: Path) -> None:
     context = multiprocessing.get_context("spawn")
     answers: Any = context.SimpleQueue()
-    processes = [context.Process(target=_answer, args=(folder, answers)) for _ in range(3)]
+    processes = [context.Process(target=_answer, args=(folder, answers)) for _ in range(2)]
     for process in processes:
         process.start()
     found = [torch.from_numpy(answers.get()) for _ in processes]

@@ -59,6 +59,7 @@ class Ngrams:
     """The n-grams of text i are rows[i] to rows[i + 1]."""
 
 
+@cache
 def kind_of(character: str) -> int:
     """Return SEPARATOR, LETTER or ALONE (a word of its own)."""
     code = ord(character)

@@ -96,6 +96,12 @@ def server(serve: Callable[..., Serving], models: Path) -> Serving:
 
 
 @pytest.fixture(scope="session")
+def guarded(serve: Callable[..., Serving], models: Path) -> Serving:
+    """A server that wants the key "secret"."""
+    return serve(str(models / "tiny"), "--api-key", "secret")
+
+
+@pytest.fixture(scope="session")
 def address(server: Serving) -> str:
     return server.address
 

@@ -40,10 +40,9 @@ def test_what_continue_gets_is_yaml(server: Any, capsys: pytest.CaptureFixture[s
 
 
 def test_a_server_with_a_key_and_one_without_chat_models_are_said(
-    serve: Any, models: Path, capsys: pytest.CaptureFixture[str]
+    guarded: Any, serve: Any, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    locked = serve(str(models / "sorter"), "--api-key", "open sesame")
-    found = connected(capsys, "llm", "--url", locked.address)
+    found = connected(capsys, "llm", "--url", guarded.address)
     assert found["model"] == "" and "wants its key" in found["note"]
     only = serve(str(models / "sorter"))
     assert "has no chat model" in connected(capsys, "llm", "--url", only.address)["note"]

@@ -1,6 +1,5 @@
 """What the page asks of the server beside the dialects: its files, and the inside of models. Without a browser."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +138,7 @@ def test_what_cannot_be_looked_at_is_refused_in_words(server: Any, path: str, bo
     assert answer.json()["error"]["message"]
 
 
-def test_the_page_is_behind_the_key_too(serve: Callable[..., Any], models: Path) -> None:
-    guarded = serve(str(models / "tiny"), "--api-key", "secret")
+def test_the_page_is_behind_the_key_too(guarded: Any) -> None:
     for path in ("/", "/page/app.js"):
         assert guarded.get(path, headers=BROWSER).status_code == 401
     assert guarded.post("/groundup/inside", {"model": "tiny", "text": "a"}).status_code == 401
