@@ -111,8 +111,8 @@ def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> 
     path = find_model(name_or_path, progress=progress)
     summary = read_model_summary(str(path))
     record = cache_folder("precision") / f"{fingerprint(summary.config)}.json"
-    choice = compute.is_cpu and compute.has_bf16 and summary.kind == "language"
-    result = stored_result(record) if choice else "float32"
+    has_choice = compute.is_cpu and compute.has_bf16 and summary.kind == "language"
+    result = stored_result(record) if has_choice else "float32"
     if result is None:
         taken_s = {name: _measured_s(name, path, compute) for name in MEASURED}
         result = fastest(taken_s)
