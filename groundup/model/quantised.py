@@ -32,6 +32,8 @@ Bits = Literal["int8", "int4"]
 GROUP = 32
 # Rows that are interleaved in 4 bits.
 BLOCK = 8
+# The low halves of four bytes.
+FOUR_HALVES = 0x0F0F0F0F
 # Widths and heights must be multiples of this for torch's kernels.
 MULTIPLE = {"int8": 16, "int4": 64}
 # Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured, docs/log.md).
@@ -109,8 +111,9 @@ class Int4Linear(nn.Module):
     @property
     def numbers(self) -> UInt8[Tensor, "O G 32"]:
         """The numbers, 0 to 15, a byte each."""
-        halves = self.by_block.permute(0, 3, 1, 2, 4).flatten(3).flatten(0, 1)  # [O, G, 16]
-        return torch.cat([halves & 15, halves >> 4], dim=2)
+        fours = self.by_block.view(torch.int32).squeeze(4)  # [blocks, G, 4, 8]: faster than bytes
+        halves = torch.stack([fours & FOUR_HALVES, fours >> 4 & FOUR_HALVES], dim=2)
+        return halves.permute(0, 4, 1, 2, 3).contiguous().view(torch.uint8).view(self.shape[0], -1, GROUP)
 
     @property
     def pairs_by_row(self) -> Float[Tensor, "O G 2"]:
