@@ -51,16 +51,16 @@ def test_an_installed_wheel_teaches_builds_and_serves_without_the_clone(tmp_path
         done(groundup, "verify", tmp_path / "runs" / build)
 
     command = [str(groundup), "serve", "runs/bank", "--port", "0"]
-    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        said = next(line for line in server.stdout if "http://" in line)
-        address = said[said.index("http://") :].split()[0].rstrip("/.,")
-        assert b"</html>" in request(address + "/")
-        assert "bank:latest" in [model["id"] for model in json.loads(request(address + "/v1/models"))["data"]]
-        messages = [{"role": "user", "content": "What is the fee for a replacement card?"}]
-        answer = json.loads(request(address + "/v1/chat/completions", {"model": "bank", "messages": messages}))
-        assert answer["choices"][0]["message"]["content"]
-    finally:
-        server.terminate()
-        assert server.wait(timeout=30) == 0
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            said = next(line for line in server.stdout if "http://" in line)
+            address = said[said.index("http://") :].split()[0].rstrip("/.,")
+            assert b"</html>" in request(address + "/")
+            assert "bank:latest" in [model["id"] for model in json.loads(request(address + "/v1/models"))["data"]]
+            messages = [{"role": "user", "content": "What is the fee for a replacement card?"}]
+            answer = json.loads(request(address + "/v1/chat/completions", {"model": "bank", "messages": messages}))
+            assert answer["choices"][0]["message"]["content"]
+        finally:
+            server.terminate()
+            assert server.wait(timeout=30) == 0
