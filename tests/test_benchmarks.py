@@ -71,7 +71,7 @@ def test_pretraining_is_measured_against_plain_loops_with_the_same_weights(tmp_p
     assert done.returncode == 0, done.stderr  # it also compares the losses
     rows = json.loads(out.read_text())["tables"]["steps"]
     measured = {row["contender"] for row in rows if row["median"] > 0 and row["what"].startswith("step")}
-    assert {"groundup", "groundup, Muon", "plain PyTorch", "transformers Trainer"} <= measured
+    assert {"groundup", "groundup, Muon", "plain PyTorch", "transformers Trainer", "products alone"} <= measured
 
 
 @pytest.mark.network

@@ -59,15 +59,7 @@ def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr("groundup.train.optimizers.STACKED_NUMBERS", 48 * 32)
-    shapes = [
-        (48, 32),
-        (48, 32),
-        (32, 48),
-        (32, 32),
-        (48, 32),
-        (48, 33),
-        (48, 33),
-    ]  # the last two are too large for a stack
+    shapes = [*[(48, 32)] * 3, (32, 48), (32, 32), *[(48, 33)] * 2]  # the last two are too large for a stack
     weights = [nn.Parameter(random_matrix(*shape, seed=number)) for number, shape in enumerate(shapes)]
     readable = [(weight.detach().clone(), torch.zeros(weight.shape)) for weight in weights]
     optimizer: torch.optim.Optimizer = StackedMuon(weights, dtype=dtype, **SETTINGS)
@@ -75,9 +67,8 @@ def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
         before = [weight.detach().clone() for weight in weights]
         for number, weight in enumerate(weights):
             weight.grad = random_matrix(*weight.shape, seed=10 * step + number)
-        weights[2].grad = (
-            weights[2].grad if step != 2 else None
-        )  # a step without it leaves weight and momentum as they are
+        if step == 2:
+            weights[2].grad = None  # leaves weight and momentum as they are
         optimizer.step()
         for number, (weight, old) in enumerate(zip(weights, before, strict=True)):
             if weight.grad is None:
