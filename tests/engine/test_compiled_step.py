@@ -35,7 +35,7 @@ from groundup.engine.compiled_step import int4_products, kernels, products, read
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
 from groundup.engine.compiled_step.probe import MAX_ERROR, probe_error, use_compiled_step
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
-from groundup.engine.compiled_step.unpack import Unpacked, let_unpack
+from groundup.engine.compiled_step.unpack import Unpacked, let_unpack, unpack_int8
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
@@ -191,6 +191,15 @@ def test_matrices_unpacked_for_prompts_are_those_of_the_readable_step(bits: Bits
             Unpacked(described, index, threading.local())().float().numpy(), readable_step.rounded_to_bf16(expected)
         )
     assert off(query(x).float(), before.float()) < 0.02 and deepcopy(query).unpack is None
+
+
+def test_rows_of_int8_that_are_no_whole_groups_are_unpacked_too() -> None:
+    """Not past the caches, for which rows of 64 bytes are needed."""
+    numbers = np.arange(-127, 129, dtype=np.int16).astype(np.int8)[:240].reshape(5, 48)
+    scales, out = np.linspace(0.1, 0.3, 5, dtype=np.float32), np.empty((5, 48), np.uint16)
+    unpack_int8(numbers, scales, out)
+    expected = readable_step.rounded_to_bf16(numbers * scales[:, None])
+    assert np.array_equal(out.astype(np.uint32) << 16, expected.view(np.uint32))
 
 
 def test_products_of_extreme_numbers_do_not_overflow() -> None:

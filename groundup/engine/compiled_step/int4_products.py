@@ -34,6 +34,7 @@ from groundup.engine.compiled_step.products import (
     repeated,
     request,
     store,
+    store_past_caches,
     vector,
 )
 
@@ -172,7 +173,7 @@ def int4_block_to_bf16(typing: Any, weights: Any, pairs: Any, groups: Any, out: 
                 scale, offset = (lanes_of(b, each, each, [row] * GROUP) for each in (scales, offsets))
                 words = row_of(b, numbers, row)
                 floats = b.uitofp(b.bitcast(words, vector(INT8, GROUP)), vector(FLOAT, GROUP))
-                store(b, bf16_of_floats(b, multiply_add(b, floats, scale, offset)), own)
+                store_past_caches(b, bf16_of_floats(b, multiply_add(b, floats, scale, offset)), own)
         return cg.get_dummy_value()
 
     return types.void(*[types.uintp] * 5), build

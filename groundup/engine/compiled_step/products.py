@@ -298,3 +298,25 @@ def yield_core(typing: Any) -> Any:
         return call(b, "sched_yield", INT32) if hasattr(os, "sched_yield") else INT32(0)
 
     return types.int32(), build
+
+
+@intrinsic
+def int8_row_to_bf16(typing: Any, numbers: Any, scale: Any, columns: Any, out: Any) -> Any:
+    """f(numbers, scale, columns, out): a row of int8 weights times its scale, in bf16; columns are a multiple of `GROUP`, `out` of 64."""
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        numbers, scale, columns, out = arguments
+        with cgutils.for_range(b, b.udiv(columns, INT64(GROUP))) as loop:
+            column = b.mul(loop.index, INT64(GROUP))
+            floats = b.sitofp(load(b, numbers, column, vector(INT8, GROUP)), vector(FLOAT, GROUP))
+            scaled = b.fmul(floats, repeated(b, scale, GROUP))
+            store_past_caches(b, bf16_of_floats(b, scaled), b.add(out, b.mul(column, INT64(2))))
+        return cg.get_dummy_value()
+
+    return types.void(types.uintp, types.float32, types.uintp, types.uintp), build
+
+
+def store_past_caches(b: ir.IRBuilder, value: Value, base: Value) -> None:
+    """Write 64 bytes at `base`, a multiple of 64, to memory: another core reads them from there faster than from this one's cache (docs/log.md)."""
+    written = b.store(value, address(b, base, INT64(0), value.type), align=64)
+    written.set_metadata("nontemporal", b.module.add_metadata([INT32(1)]))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from groundup.engine.compiled_step.compiled import compiled
 from groundup.engine.compiled_step.int4_products import int4_block_to_bf16
-from groundup.engine.compiled_step.products import BLOCK, bf16_of_float
+from groundup.engine.compiled_step.products import BLOCK, GROUP, bf16_of_float, int8_row_to_bf16
 from groundup.engine.compiled_step.step_weights import StepModel, linears
 from groundup.model.heads import LanguageModel
 
@@ -42,7 +42,7 @@ class Unpacked:
         weights = self.described.weights
         _, rows, columns, scale_start, _, in_4_bits = weights.matrices[self.index]
         if getattr(self.memory, "room", np.empty(0)).size < rows * columns:
-            self.memory.room = np.empty(rows * columns, np.uint16)
+            self.memory.room = torch.empty(rows * columns, dtype=torch.int16).numpy().view(np.uint16)
         out, numbers = self.memory.room[: rows * columns].reshape(rows, columns), self.described.numbers[self.index]
         if in_4_bits:
             unpack_int4(numbers, self.described.pairs[self.index], out)
@@ -54,10 +54,15 @@ class Unpacked:
 @compiled
 def unpack_int8(numbers: Array, scales: Array, out: Array) -> None:
     """W = s q, rounded to bf16."""
-    for o in range(out.shape[0]):
-        scale = scales[o]
-        for c in range(out.shape[1]):
-            out[o, c] = bf16_of_float(F(numbers[o, c]) * scale)
+    rows, columns = out.shape
+    for o in range(rows):
+        if columns % GROUP == 0:
+            int8_row_to_bf16(
+                np.uint64(numbers[o].ctypes.data), scales[o], np.uint64(columns), np.uint64(out[o].ctypes.data)
+            )
+        else:
+            for c in range(columns):
+                out[o, c] = bf16_of_float(F(numbers[o, c]) * scales[o])
 
 
 @compiled
