@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ from groundup.progress import Silent
 pytest.importorskip("numba")
 import numba
 
-from groundup.engine.compiled_step import int4_products, kernels, products, readable_step
+from groundup.engine.compiled_step import decode_step, int4_products, kernels, machine_code, products, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
+from groundup.engine.compiled_step.machine_code import MachineCode, UnknownCode
 from groundup.engine.compiled_step.probe import MAX_ERROR, probe_error, use_compiled_step
+from groundup.engine.compiled_step.step_memory import room
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
-from groundup.engine.compiled_step.unpack import Unpacked, let_unpack, unpack_int8
+from groundup.engine.compiled_step.unpack import UNPACK_INT8, Unpacked, let_unpack
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
@@ -197,7 +200,7 @@ def test_rows_of_int8_that_are_no_whole_groups_are_unpacked_too() -> None:
     """Not past the caches, for which rows of 64 bytes are needed."""
     numbers = np.arange(-127, 129, dtype=np.int16).astype(np.int8)[:240].reshape(5, 48)
     scales, out = np.linspace(0.1, 0.3, 5, dtype=np.float32), np.empty((5, 48), np.uint16)
-    unpack_int8(numbers, scales, out)
+    kernels.unpack_int8(numbers, scales, out)
     expected = readable_step.rounded_to_bf16(numbers * scales[:, None])
     assert np.array_equal(out.astype(np.uint32) << 16, expected.view(np.uint32))
 
@@ -210,7 +213,8 @@ def test_products_of_extreme_numbers_do_not_overflow() -> None:
         scale = kernels.round_activations(x, rounded[0])
         weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
         matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
-        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out)
+        own = room(StepModel.of(model_of(LLAMA)).shape, 1, 1)
+        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, own)
         assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
 
 
@@ -392,10 +396,77 @@ def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: st
         StepModel.of(model_of(replace(LLAMA, **change)))
 
 
+@pytest.fixture
+def without_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """As on a machine where nothing was compiled; gives the folder of the code."""
+    monkeypatch.setattr(machine_code, "code_folder", lambda: tmp_path / "code")
+    monkeypatch.setattr(decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name))
+    return tmp_path / "code"
+
+
+@pytest.mark.usefixtures("without_code")
 def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "groundup.engine.compiled_step.compiled", None)
     model = model_of(LLAMA)
     assert "numba can't be loaded" in use_compiled_step(model, Silent()) and model.decode_step is None
+
+
+def test_where_the_code_is_kept_numba_is_not_needed() -> None:
+    use_compiled_step(model_of(LLAMA), Silent())
+    code = (
+        "import sys; from groundup.engine.compiled_step import probe; assert probe.probe_error('int8') < probe.MAX_ERROR; "
+        "print([name for name in sys.modules if name.split('.')[0] == 'numba'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def unpacked_by(function: MachineCode) -> bool:
+    """Whether it unpacks a matrix."""
+    numbers, scales = np.arange(-64, 64, dtype=np.int8).reshape(4, 32), np.full(4, 0.5, np.float32)
+    out = torch.empty(4, 32, dtype=torch.int16).numpy().view(np.uint16)  # at a multiple of 64 bytes
+    function(numbers, scales, out)
+    return np.array_equal((out.astype(np.uint32) << 16).view(np.float32), numbers * 0.5)
+
+
+def test_a_damaged_file_of_code_is_compiled_again(without_code: Path) -> None:
+    new = partial(MachineCode, UNPACK_INT8.module, UNPACK_INT8.name)
+    assert unpacked_by(new())
+    (file,) = without_code.iterdir()
+    whole = file.read_bytes()
+    assert machine_code.read_code(file) == whole[machine_code.HASH_BYTES :]
+    for damaged in (b"", whole[:20], whole[:-1], whole[:500] + b"X" + whole[501:]):
+        file.write_bytes(damaged)
+        assert machine_code.read_code(file) is None
+    assert unpacked_by(new()) and machine_code.read_code(file) is not None
+    file.unlink()
+    without_code.rmdir()
+    without_code.touch()  # nothing can be kept
+    assert unpacked_by(new())
+
+
+OF_NUMBA = """
+import numpy as np
+from groundup.engine.compiled_step.compiled import compiled
+
+@compiled
+def allocates(out):
+    many = np.empty(out.shape[0], np.float32)
+    for i in range(many.shape[0]):
+        many[i] = out[out.shape[0] - 1 - i]
+    for i in range(many.shape[0]):
+        out[i] = many[i]
+"""
+
+
+@pytest.mark.usefixtures("without_code")
+def test_code_that_needs_numba_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "of_numba.py").write_text(OF_NUMBA)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownCode, match="needs its NRT_"):
+        MachineCode("of_numba", "allocates")(np.zeros(3, np.float32))
+    with pytest.raises(UnknownCode, match="in another way"):
+        machine_code._compile("of_numba", "allocates", [0, 0, 0.5], (np.zeros(3, np.float32),))
 
 
 def greedy_texts(

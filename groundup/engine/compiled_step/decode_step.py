@@ -20,14 +20,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.compiled_step.kernels import ABANDONED
-from groundup.engine.compiled_step.step import Shared, StepCache, step
-from groundup.engine.compiled_step.step_weights import StepModel, StepShape
+from groundup.engine.compiled_step.machine_code import MachineCode
+from groundup.engine.compiled_step.step_memory import ABANDONED, StepCache, room, shared_memory
+from groundup.engine.compiled_step.step_weights import StepModel
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 from groundup.model.paged import PagedStore, TokenSpan
 
 Array = np.ndarray
+STEP = MachineCode("groundup.engine.compiled_step.step", "step")
 
 
 class CompiledStep:
@@ -82,24 +83,16 @@ class CompiledStep:
             hidden = hidden * torch.tensor(self.described.shape.width**0.5, dtype=hidden.dtype)
         rows = np.ascontiguousarray(hidden.float().numpy())
         cosines, sines = self.described.angles(cache.lengths - 1)
-        shared = buffers(self.described.shape, len(rows))
-        rest = (self.described.shape, self.described.weights, cache, rows, cosines, sines, shared)
-        self._workers.run(lambda thread, threads: step(thread, threads, *rest), usable_threads(), shared.counter)
+        shape, threads, tokens = self.described.shape, usable_threads(), cache.slots.shape[1]
+        shared, rooms = shared_memory(shape, len(rows)), [room(shape, len(rows), tokens) for _ in range(threads)]
+        rest = (shape, self.described.weights, cache, rows, cosines, sines, shared)
+        self._workers.run(lambda thread, count: STEP(thread, count, *rest, rooms[thread]), threads, shared.counter)
         return torch.from_numpy(shared.logits)
 
 
 def usable_threads() -> int:
     """Return torch's number of threads, 1 where threads can't yield their core (Windows)."""
     return torch.get_num_threads() if hasattr(os, "sched_yield") else 1
-
-
-def buffers(shape: StepShape, rows: int) -> Shared:
-    """Return the buffers of one step."""
-    heads, kv_heads = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
-    inner = shape.feedforward_width
-    widths = (heads, kv_heads, kv_heads, heads, inner, inner, shape.width, shape.vocab_size)
-    queries, keys, values, mixed, gates, ups, added, logits = (np.empty((rows, width), np.float32) for width in widths)
-    return Shared(queries, keys, values, mixed, gates, ups, added, logits, np.zeros(8, np.int64))
 
 
 def _bits(stored: Tensor) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from groundup.engine.compiled_step.compiled import compiled
-from groundup.engine.compiled_step.int4_products import int4_rows, split_groups
+from groundup.engine.compiled_step.int4_products import int4_block_to_bf16, int4_rows, split_groups
 from groundup.engine.compiled_step.products import (
     BLOCK,
     GROUP,
@@ -18,12 +18,14 @@ from groundup.engine.compiled_step.products import (
     bf16_of_float,
     dots,
     float_of_bf16,
+    int8_row_to_bf16,
     int8_rows,
     power_of_two,
     read_counter,
     weighted_sum,
     yield_core,
 )
+from groundup.engine.compiled_step.step_memory import ABANDONED, Room
 from groundup.engine.compiled_step.step_weights import StepShape
 
 Array = np.ndarray
@@ -40,8 +42,6 @@ dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_s
 MOST = 32639
 # Looks at the counter of a barrier before the core is given to another thread.
 SPINS = 2_000
-# A counter from which no thread waits: a thread that failed or was interrupted will not come.
-ABANDONED = 2**62
 
 
 @compiled
@@ -125,23 +125,27 @@ def rows_together(rows: int) -> int:
 
 @compiled
 def product_int4(
-    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array
+    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, room: Room
 ) -> None:
     """The same for a matrix in 4 bits."""
     numbers, rows, columns, bias_start, pairs = matrix[0], matrix[1], matrix[2], matrix[4], matrix[5]
-    groups, blocks, sums, count = columns // GROUP, rows // BLOCK, np.empty((4, BLOCK), np.float32), x.shape[0]
-    totals, split = np.empty((count, groups), np.float32), np.empty((count, groups, 2, GROUP), np.int8)
+    groups, blocks, sums, count = columns // GROUP, rows // BLOCK, room.sums, x.shape[0]
+    totals, split = np.uint64(room.totals.ctypes.data), np.uint64(room.split.ctypes.data)
+    totals_bytes, distance = np.uint64(groups * 4), np.uint64(groups * 2 * GROUP)
     for r in range(count):
-        into, sums_of = np.uint64(split[r].ctypes.data), np.uint64(totals[r].ctypes.data)
-        split_groups(np.uint64(x[r].ctypes.data), np.uint64(groups), into, sums_of)
-    first, distance, place = np.uint64(x.ctypes.data), np.uint64(x.strides[0]), sums.ctypes.data
-    if FORM != PORTABLE:
-        first, distance = np.uint64(split.ctypes.data), np.uint64(split.strides[0])
+        row = np.uint64(r)
+        split_groups(
+            np.uint64(x[r].ctypes.data), np.uint64(groups), split + row * distance, totals + row * totals_bytes
+        )
+    first, place = split, sums.ctypes.data
+    if FORM == PORTABLE:
+        first, distance = np.uint64(x.ctypes.data), np.uint64(x.strides[0])
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
         start, r = block * BLOCK, 0
         weights, scaling = np.uint64(numbers + start * columns // 2), np.uint64(pairs + start * groups * 4)
         while r < count:
-            take, row, sums_of = rows_together(count - r), first + np.uint64(r) * distance, totals[r].ctypes.data
+            take, row = rows_together(count - r), first + np.uint64(r) * distance
+            sums_of = totals + np.uint64(r) * totals_bytes
             if take == 4:
                 int4_four(weights, scaling, row, distance, sums_of, groups, place)
             elif take == 2:
@@ -158,13 +162,15 @@ def product_int4(
 
 
 @compiled
-def product(matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array) -> None:
+def product(
+    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, room: Room
+) -> None:
     """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o. A block is read from memory once for all rows r."""
     if matrix[5]:
-        product_int4(matrix, scales, x, x_scales, thread, threads, out)
+        product_int4(matrix, scales, x, x_scales, thread, threads, out, room)
         return
     numbers, rows, columns, scale_start, bias_start = matrix[0], matrix[1], matrix[2], matrix[3], matrix[4]
-    blocks, sums, distance, count = rows // BLOCK, np.empty((4, BLOCK), np.int32), np.uint64(x.strides[0]), x.shape[0]
+    blocks, sums, distance, count = rows // BLOCK, room.whole_sums, np.uint64(x.strides[0]), x.shape[0]
     place = sums.ctypes.data
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
         start, weights, r = block * BLOCK, np.uint64(numbers + block * BLOCK * columns), 0
@@ -277,3 +283,26 @@ def soften(logits: Array, cap: float) -> None:
     """logits = cap tanh(logits / cap), in place."""
     for i in range(logits.shape[0]):
         logits[i] = F(cap) * hyperbolic_tangent(logits[i] / F(cap))
+
+
+@compiled
+def unpack_int8(numbers: Array, scales: Array, out: Array) -> None:
+    """W = s q, rounded to bf16."""
+    rows, columns = out.shape
+    for o in range(rows):
+        if columns % GROUP == 0:
+            int8_row_to_bf16(
+                np.uint64(numbers[o].ctypes.data), scales[o], np.uint64(columns), np.uint64(out[o].ctypes.data)
+            )
+        else:
+            for c in range(columns):
+                out[o, c] = bf16_of_float(F(numbers[o, c]) * scales[o])
+
+
+@compiled
+def unpack_int4(numbers: Array, pairs: Array, out: Array) -> None:
+    """W = s (q - 8) + z, rounded to bf16; `numbers` and `pairs` as `Int4Linear` has them."""
+    row_bytes, groups = np.uint64(out.strides[0]), np.uint64(pairs.shape[1])
+    for block in range(pairs.shape[0]):
+        weights, scaling = np.uint64(numbers[block].ctypes.data), np.uint64(pairs[block].ctypes.data)
+        int4_block_to_bf16(weights, scaling, groups, np.uint64(out[block * BLOCK].ctypes.data), row_bytes)

@@ -3,9 +3,7 @@
 note = use_compiled_step(model, progress)       # sets model.decode_step where it can; a sentence either way
 """
 
-import importlib
 import importlib.util
-import sys
 
 import numpy as np
 import torch
@@ -17,7 +15,6 @@ from groundup.model.quantised import Bits, quantise
 from groundup.progress import Progress
 
 WITHOUT_NUMBA = "the package numba is not installed (pip install 'groundup[fast]')"
-BLAS = "scipy.linalg.cython_blas"
 COMPILING = "Compiling the decoding step, once for this machine (about 10 seconds) ..."
 # Logits of the probe may differ by this share of the largest: order of summation, the polynomial for exp, a key that is rounded to the next bf16.
 MAX_ERROR = 1e-2
@@ -51,32 +48,22 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
     except UnsupportedModel as error:
         return f"Decoding through torch: {error}"
     try:
-        _import_numba()
-        from groundup.engine.compiled_step.compiled import CODE_FOLDER
         from groundup.engine.compiled_step.decode_step import CompiledStep
+        from groundup.engine.compiled_step.machine_code import UnknownCode, code_folder
         from groundup.engine.compiled_step.unpack import let_unpack
+
+        if not code_folder().exists():
+            progress.say(COMPILING)
+        error_share = probe_error("int4" if any(map(len, described.pairs)) else "int8")
     except ImportError as error:  # numba refuses a numpy that is newer than itself
         return f"Decoding through torch: numba can't be loaded ({error})."
-    if not CODE_FOLDER.exists():
-        progress.say(COMPILING)
-    error_share = probe_error("int4" if any(map(len, described.pairs)) else "int8")
+    except UnknownCode as error:
+        return f"Decoding through torch: {error}"
     if not error_share <= MAX_ERROR:
         return f"Decoding through torch: the compiled step is wrong on this processor (by {error_share:.2g})."
     model.decode_step = CompiledStep(described, model)
     let_unpack(described, model)
     return "Decoding with the compiled step, up to 32 answers at a time."
-
-
-def _import_numba() -> None:
-    """Import numba without scipy's linear algebra, which it only looks for (0.2 s, 10 MB) and imports again where a function needs it; ours don't."""
-    hidden = BLAS not in sys.modules
-    if hidden:
-        sys.modules[BLAS] = None  # type: ignore[assignment]
-    try:
-        importlib.import_module("numba.np.arraymath")
-    finally:
-        if hidden:
-            del sys.modules[BLAS]
 
 
 def probe_error(bits: Bits) -> float:

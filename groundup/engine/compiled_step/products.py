@@ -20,7 +20,9 @@ from numba.core import cgutils, types
 from numba.core import config as numba_config
 from numba.extending import intrinsic
 
-BLOCK, LANES, GROUP = 8, 16, 32
+from groundup.model.quantised import BLOCK, GROUP
+
+LANES = 16
 PORTABLE, AVX2, VNNI = 0, 1, 2
 # How many bytes ahead memory is requested, and for which cache of the core: the first or the second (docs/log.md).
 NEAR, FAR = (4096, 1), (16384, 2)

@@ -3,8 +3,6 @@
 Each thread has its own copy of the residual stream x; what a thread computes for the others goes through `Shared`.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from groundup.engine.compiled_step.compiled import compiled
@@ -21,40 +19,10 @@ from groundup.engine.compiled_step.kernels import (
     soften,
 )
 from groundup.engine.compiled_step.products import BLOCK
+from groundup.engine.compiled_step.step_memory import Room, Shared, StepCache
 from groundup.engine.compiled_step.step_weights import StepShape, StepWeights
 
 Array = np.ndarray
-
-
-class Shared(NamedTuple):
-    """Buffers that all threads see, and where they meet."""
-
-    queries: Array
-    """[R, H D]; keys and values [R, K D]; mixed [R, H D]; gates and ups [R, F]; added [R, C]."""
-    keys: Array
-    values: Array
-    mixed: Array
-    gates: Array
-    ups: Array
-    added: Array
-    logits: Array
-    """[R, V]."""
-    counter: Array
-    """int64: arrivals at barriers."""
-
-
-class StepCache(NamedTuple):
-    """The cache of keys and values, bf16 as uint16, and where the tokens of each row are."""
-
-    keys: Array
-    values: Array
-    slots: Array
-    """[R, S] int64: the place of each token; a row's new token is the last of its `lengths`."""
-    lengths: Array
-    """[R] int64: tokens of each row, the new one included."""
-    layer_stride: int
-    slot_stride: int
-    head_stride: int
 
 
 @compiled
@@ -68,26 +36,23 @@ def step(
     cosines: Array,
     sines: Array,
     shared: Shared,
+    room: Room,
 ) -> None:
     """Compute the logits of one new token for each of R rows, from their embeddings `hidden` [R, C], and store its keys and values.
 
     Rows may be successive tokens of one text: each attends to the keys up to its own.
     """
-    rows, widest = hidden.shape[0], max(shape.width, shape.heads * shape.head_width, shape.feedforward_width)
-    x, normed, x_scales = hidden.copy(), np.empty((rows, shape.width), np.float32), np.empty(rows, np.float32)
-    rounded_memory = np.empty(rows * widest, np.int16)
-    scores, starts = np.empty(cache.slots.shape[1], np.float32), np.empty(cache.slots.shape[1], np.int64)
-    rounded = rounded_memory[: rows * shape.width].reshape(rows, shape.width)
-    mixed_rounded = rounded_memory[: rows * shape.heads * shape.head_width].reshape(
-        rows, shape.heads * shape.head_width
-    )
-    inner_rounded = rounded_memory[: rows * shape.feedforward_width].reshape(rows, shape.feedforward_width)
+    rows, x, normed, x_scales = hidden.shape[0], room.x, room.normed, room.x_scales
+    rounded, mixed_rounded, inner_rounded = room.rounded, room.mixed_rounded, room.inner_rounded
+    for r in range(rows):
+        for i in range(shape.width):
+            x[r, i] = hidden[r, i]
     for layer in range(shape.layers):
         matrices, norms = weights.matrices[7 * layer : 7 * layer + 7], weights.norms[layer]
         round_rows(x, norms[0], shape, shape.norms_before, normed, rounded, x_scales)
-        product(matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries)
-        product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys)
-        product(matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values)
+        product(matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries, room)
+        product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys, room)
+        product(matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values, room)
         barrier(threads, shared.counter)
         if shape.query_key_norm == 2:
             for r in range(thread, rows, threads):
@@ -101,17 +66,17 @@ def step(
         barrier(threads, shared.counter)  # rows of one text attend to one another's keys
         for unit in range(thread, rows * shape.heads, threads):
             attention(
-                layer, unit // shape.heads, unit % shape.heads, shape, weights, cache, cosines, sines, shared, starts, scores
+                layer, unit // shape.heads, unit % shape.heads, shape, weights, cache, cosines, sines, shared, room
             )  # fmt: skip
         barrier(threads, shared.counter)
         for r in range(rows):
             x_scales[r] = round_activations(shared.mixed[r], mixed_rounded[r])
-        product(matrices[3], weights.scales, mixed_rounded, x_scales, thread, threads, shared.added)
+        product(matrices[3], weights.scales, mixed_rounded, x_scales, thread, threads, shared.added, room)
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[1], shape, normed)
         round_rows(x, norms[2], shape, shape.norms_before, normed, rounded, x_scales)
-        product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates)
-        product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups)
+        product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates, room)
+        product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups, room)
         blocks = shape.feedforward_width // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
         for r in range(rows):
@@ -119,11 +84,11 @@ def step(
         barrier(threads, shared.counter)
         for r in range(rows):
             x_scales[r] = round_activations(shared.gates[r], inner_rounded[r])
-        product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added)
+        product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added, room)
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[3], shape, normed)
     round_rows(x, weights.final_norm, shape, 1, normed, rounded, x_scales)
-    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits)
+    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits, room)
     if shape.logit_softcap > 0:
         blocks = shape.vocab_size // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
@@ -195,8 +160,7 @@ def attention(
     cosines: Array,
     sines: Array,
     shared: Shared,
-    starts: Array,
-    scores: Array,
+    room: Room,
 ) -> None:
     """Normalise and rotate query head `head` of row `r`, and let it attend to the stored tokens of its row."""
     width, kind, end = shape.head_width, weights.rotations[layer], cache.lengths[r]
@@ -209,6 +173,6 @@ def attention(
     first = end - window if 0 < window < end else 0
     base = layer * cache.layer_stride + head // (shape.heads // shape.kv_heads) * cache.head_stride
     for t in range(first, end):
-        starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
+        room.starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
     out = shared.mixed[r, head * width : (head + 1) * width]
-    attend(query, cache.keys, cache.values, starts[: end - first], shape, scores, out)
+    attend(query, cache.keys, cache.values, room.starts[: end - first], shape, room.scores, out)

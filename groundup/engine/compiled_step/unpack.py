@@ -11,14 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.compiled_step.compiled import compiled
-from groundup.engine.compiled_step.int4_products import int4_block_to_bf16
-from groundup.engine.compiled_step.products import BLOCK, GROUP, bf16_of_float, int8_row_to_bf16
+from groundup.engine.compiled_step.machine_code import MachineCode
 from groundup.engine.compiled_step.step_weights import StepModel, linears
 from groundup.model.heads import LanguageModel
 
-Array = np.ndarray
-F = np.float32
+UNPACK_INT8, UNPACK_INT4 = (
+    MachineCode("groundup.engine.compiled_step.kernels", name) for name in ("unpack_int8", "unpack_int4")
+)
 
 
 def let_unpack(described: StepModel, model: LanguageModel) -> None:
@@ -42,33 +41,11 @@ class Unpacked:
         weights = self.described.weights
         _, rows, columns, scale_start, _, in_4_bits = weights.matrices[self.index]
         if getattr(self.memory, "room", np.empty(0)).size < rows * columns:
+            # at a multiple of 64 bytes, as torch allocates: `store_past_caches`
             self.memory.room = torch.empty(rows * columns, dtype=torch.int16).numpy().view(np.uint16)
         out, numbers = self.memory.room[: rows * columns].reshape(rows, columns), self.described.numbers[self.index]
         if in_4_bits:
-            unpack_int4(numbers, self.described.pairs[self.index], out)
+            UNPACK_INT4(numbers, self.described.pairs[self.index], out)
         else:
-            unpack_int8(numbers, weights.scales[scale_start : scale_start + rows], out)
+            UNPACK_INT8(numbers, weights.scales[scale_start : scale_start + rows], out)
         return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
-
-
-@compiled
-def unpack_int8(numbers: Array, scales: Array, out: Array) -> None:
-    """W = s q, rounded to bf16."""
-    rows, columns = out.shape
-    for o in range(rows):
-        if columns % GROUP == 0:
-            int8_row_to_bf16(
-                np.uint64(numbers[o].ctypes.data), scales[o], np.uint64(columns), np.uint64(out[o].ctypes.data)
-            )
-        else:
-            for c in range(columns):
-                out[o, c] = bf16_of_float(F(numbers[o, c]) * scales[o])
-
-
-@compiled
-def unpack_int4(numbers: Array, pairs: Array, out: Array) -> None:
-    """W = s (q - 8) + z, rounded to bf16; `numbers` and `pairs` as `Int4Linear` has them."""
-    row_bytes, groups = np.uint64(out.strides[0]), np.uint64(pairs.shape[1])
-    for block in range(pairs.shape[0]):
-        weights, scaling = np.uint64(numbers[block].ctypes.data), np.uint64(pairs[block].ctypes.data)
-        int4_block_to_bf16(weights, scaling, groups, np.uint64(out[block * BLOCK].ctypes.data), row_bytes)

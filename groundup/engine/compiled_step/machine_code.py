@@ -1,0 +1,174 @@
+"""Machine code of the compiled functions, kept in files: a process that finds it there needs neither numba nor its compiler.
+
+    STEP = MachineCode("groundup.engine.compiled_step.step", "step")
+    STEP(0, 1, shape, weights, ...)         # numbers, numpy arrays, named tuples of them
+
+At the first call of a function on a machine numba compiles it, and the object file is kept with its hash beside Python's own files (`__pycache__`),
+or in the user's cache where that can't be written. llvmlite links it, and it is called through ctypes, without Python's lock, as numba's functions
+call one another (numba's developer documentation, "Numba architecture", and `numba/core/callconv.py`): two pointers for the result and an error, then
+the numbers that the arguments consist of; an array is two pointers to its owner (none), its size, item size, address, lengths and strides.
+"""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib
+import os
+import sys
+import threading
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from groundup.errors import DiskError, GroundupError
+from groundup.files import cache_folder, write_bytes
+
+HASH_BYTES = 32
+BLAS = "scipy.linalg.cython_blas"
+# The beginnings of names that only numba has.
+OF_NUMBA = ("NRT_", "numba_", "Py")
+# It frees an array that numba has allocated: there are none.
+FREE = "define void @NRT_MemInfo_call_dtor(ptr %owner) { ret void }"
+
+
+class UnknownCode(GroundupError):
+    """This version of numba makes something of a function that can't be kept or called this way."""
+
+
+class MachineCode:
+    """A compiled function of a module, loaded at its first call."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+        self._loaded: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, *arguments: Any) -> None:
+        """Call it. Raises UnknownCode, and ImportError where numba is needed and can't be loaded."""
+        types: list[str] = []
+        numbers: list[Any] = []
+        _take_apart(arguments, types, numbers)
+        signature = " ".join(types)
+        function = self._loaded.get(signature)
+        if function is None:
+            with self._lock:
+                function = self._loaded.get(signature) or self._load(signature, numbers, arguments)
+        result, error = ctypes.c_void_p(), ctypes.c_void_p()
+        status = function(ctypes.byref(result), ctypes.byref(error), *numbers)
+        assert status == 0, (self.name, status)
+
+    def _load(self, signature: str, numbers: list[Any], arguments: tuple[Any, ...]) -> Any:
+        file = code_folder() / f"{self.name}-{hashlib.sha256(signature.encode()).hexdigest()[:16]}.o"
+        code = read_code(file)
+        if code is None:
+            code = _compile(self.module, self.name, numbers, arguments)
+            keep_code(file, code)
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        kinds = [ctypes.c_double if isinstance(each, float) else ctypes.c_int64 for each in numbers]
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)
+        function: Any = prototype(engine.get_function_address(self.name))
+        function.engine = engine  # owns the code
+        self._loaded[signature] = function
+        return function
+
+
+@functools.cache
+def code_folder() -> Path:
+    """Return the folder of the machine code of the present files of this room, for this processor (or the one that numba is told of)."""
+    own = Path(__file__).parent
+    made_of = [path.read_bytes() for path in sorted(own.glob("*.py"))]
+    made_of += [each.encode() for each in (version("numba"), version("llvmlite"), *_processor())]
+    digest = hashlib.sha256(b"\0".join(made_of)).hexdigest()[:16]
+    beside = own / "__pycache__"
+    writable = os.access(beside if beside.exists() else own, os.W_OK)
+    return beside / f"compiled-{digest}" if writable else cache_folder("compiled-step", digest)
+
+
+def read_code(file: Path) -> bytes | None:
+    """Return the object file, None where there is none or it is damaged."""
+    found = file.read_bytes() if file.is_file() else b""
+    code = found[HASH_BYTES:]
+    return code if code and hashlib.sha256(code).digest() == found[:HASH_BYTES] else None
+
+
+def keep_code(file: Path, code: bytes) -> None:
+    """Write an object file with its hash; where that fails it is compiled again next time."""
+    with contextlib.suppress(DiskError, OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(file, hashlib.sha256(code).digest() + code)
+
+
+def _take_apart(value: Any, types: list[str], numbers: list[Any]) -> None:
+    """Add the type of a value, and the numbers that it consists of."""
+    if isinstance(value, np.ndarray):
+        assert value.flags.c_contiguous and value.flags.aligned, value.strides
+        types.append(f"{value.dtype.str}{value.ndim}")
+        address = value.__array_interface__["data"][0]
+        numbers += (0, 0, value.size, value.itemsize, address, *value.shape, *value.strides)
+    elif isinstance(value, tuple):
+        types.append(f"({len(value)}")
+        for each in value:
+            _take_apart(each, types, numbers)
+    else:
+        types.append("f" if isinstance(value, float) else "i")
+        numbers.append(value)
+
+
+def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, ...]) -> bytes:
+    """Return the object file of a function for arguments of these types, named `name` there."""
+    numba = _import_numba()
+    from groundup.engine.compiled_step.compiled import OPTIONS
+
+    plain = getattr(importlib.import_module(module), name).py_func
+    made = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(plain)
+    made.compile(tuple(map(numba.typeof, arguments)))
+    code = llvm.parse_assembly(made.inspect_llvm(made.signatures[0]))
+    _rename(code, name, numbers)
+    code.link_in(llvm.parse_assembly(FREE))
+    needed = [each.name for each in code.functions if each.is_declaration and each.name.startswith(OF_NUMBA)]
+    if needed:
+        raise UnknownCode(f"numba {version('numba')} compiles {name} to code that needs its {needed[0]}.")
+    object_file: bytes = _target_machine().emit_object(code)
+    return object_file
+
+
+def _rename(code: Any, name: str, numbers: list[Any]) -> None:
+    """Give the function its name. Raises UnknownCode where it does not take two pointers and these numbers; an address may be either."""
+    found = [each for each in code.functions if not each.is_declaration and each.linkage == llvm.Linkage.external]
+    taken = [str(each.type).replace("ptr", "i64") for function in found for each in function.arguments]
+    if taken != ["i64", "i64", *("double" if isinstance(each, float) else "i64" for each in numbers)]:
+        raise UnknownCode(f"numba {version('numba')} calls its functions in another way.")
+    found[0].name = name
+
+
+def _import_numba() -> Any:
+    """Import numba without scipy's linear algebra, which it only looks for (0.2 s, 10 MB) and imports again where a function needs it; ours don't."""
+    hidden = BLAS not in sys.modules
+    if hidden:
+        sys.modules[BLAS] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("numba.np.arraymath")
+        return importlib.import_module("numba")
+    finally:
+        if hidden:
+            del sys.modules[BLAS]
+
+
+def _processor() -> tuple[str, str]:
+    """Return the processor's name and instruction sets, or those that numba was told to use."""
+    name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    return name or llvm.get_host_cpu_name(), features or llvm.get_host_cpu_features().flatten()
+
+
+def _target_machine() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name, features = _processor()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(name, features, 3, codemodel="jitdefault", jit=True)

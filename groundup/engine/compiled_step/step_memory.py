@@ -1,0 +1,101 @@
+"""What a step reads and writes besides the weights: the cache of keys and values, buffers of all threads and of each, in named tuples.
+
+The caller allocates them (`shared_memory`, `room`): machine code without numba's library has no allocator.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from groundup.engine.compiled_step.step_weights import StepShape
+from groundup.model.quantised import BLOCK, GROUP
+
+Array = np.ndarray
+# A counter from which no thread waits: a thread that failed or was interrupted will not come.
+ABANDONED = 2**62
+
+
+class Shared(NamedTuple):
+    """Buffers that all threads see, and where they meet."""
+
+    queries: Array
+    """[R, H D]; keys and values [R, K D]; mixed [R, H D]; gates and ups [R, F]; added [R, C]."""
+    keys: Array
+    values: Array
+    mixed: Array
+    gates: Array
+    ups: Array
+    added: Array
+    logits: Array
+    """[R, V]."""
+    counter: Array
+    """int64: arrivals at barriers."""
+
+
+class StepCache(NamedTuple):
+    """The cache of keys and values, bf16 as uint16, and where the tokens of each row are."""
+
+    keys: Array
+    values: Array
+    slots: Array
+    """[R, S] int64: the place of each token; a row's new token is the last of its `lengths`."""
+    lengths: Array
+    """[R] int64: tokens of each row, the new one included."""
+    layer_stride: int
+    slot_stride: int
+    head_stride: int
+
+
+class Room(NamedTuple):
+    """Buffers of one thread. F: the widest input of a matrix."""
+
+    x: Array
+    """[R, C]: the thread's copy of the residual stream; normed [R, C]; x_scales [R]."""
+    normed: Array
+    x_scales: Array
+    rounded: Array
+    """int16 [R, C]; mixed_rounded [R, H D]; inner_rounded [R, F]: inputs of matrices."""
+    mixed_rounded: Array
+    inner_rounded: Array
+    sums: Array
+    """[4, BLOCK] of 4-bit weights, whole_sums (int32) of int8 ones: a block's products with one to four rows."""
+    whole_sums: Array
+    totals: Array
+    """[R F / GROUP] and split, int8 [R F 2]: rows of activations in halves (`split_groups`)."""
+    split: Array
+    scores: Array
+    """[S], and starts, int64 [S]: of attention."""
+    starts: Array
+
+
+def shared_memory(shape: StepShape, rows: int) -> Shared:
+    """Return the buffers of one step."""
+    heads, kv_heads = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
+    inner = shape.feedforward_width
+    widths = (heads, kv_heads, kv_heads, heads, inner, inner, shape.width, shape.vocab_size)
+    queries, keys, values, mixed, gates, ups, added, logits = (np.empty((rows, width), np.float32) for width in widths)
+    return Shared(queries, keys, values, mixed, gates, ups, added, logits, np.zeros(8, np.int64))
+
+
+def room(shape: StepShape, rows: int, tokens: int) -> Room:
+    """Return the buffers of one thread, for texts of at most so many tokens."""
+    widths = (shape.width, shape.heads * shape.head_width, shape.feedforward_width)
+    # torch aligns to 64 bytes: a product of four rows takes 1.7 times as long where they are at no multiple of 32
+    rounded, mixed_rounded, inner_rounded = (torch.empty(rows, width, dtype=torch.int16).numpy() for width in widths)
+    x, normed = (np.empty((rows, shape.width), np.float32) for _ in range(2))
+    widest = rows * max(widths)
+    return Room(
+        x,
+        normed,
+        np.empty(rows, np.float32),
+        rounded,
+        mixed_rounded,
+        inner_rounded,
+        np.empty((4, BLOCK), np.float32),
+        np.empty((4, BLOCK), np.int32),
+        np.empty(widest // GROUP, np.float32),
+        np.empty(widest * 2, np.int8),
+        np.empty(tokens, np.float32),
+        np.empty(tokens, np.int64),
+    )
