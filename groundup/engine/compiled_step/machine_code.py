@@ -170,5 +170,5 @@ def _target_machine() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     name, features = _processor()
-    target = llvm.Target.from_default_triple()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(name, features, 3, codemodel="jitdefault", jit=True)
