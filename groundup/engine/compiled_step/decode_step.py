@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.compiled_step.machine_code import MachineCode
+from groundup.engine.compiled_step.machine_code import Fixed, MachineCode
 from groundup.engine.compiled_step.step_memory import ABANDONED, StepCache, room, shared_memory
 from groundup.engine.compiled_step.step_weights import StepModel
 from groundup.model.cache import KVCache
@@ -29,6 +29,8 @@ from groundup.model.paged import PagedStore, TokenSpan
 
 Array = np.ndarray
 STEP = MachineCode("groundup.engine.compiled_step.step", "step")
+# Buffers of attention have room for a multiple of so many tokens.
+TOKENS = 256
 
 
 class CompiledStep:
@@ -40,6 +42,8 @@ class CompiledStep:
     def __init__(self, described: StepModel, model: LanguageModel) -> None:
         self.described = described
         self._embedding, self._scaled = model.transformer.embedding.weight.detach(), model.config.scaled_embedding
+        self._fixed = Fixed(described.shape), Fixed(described.weights)
+        self._kept = threading.local()  # the buffers of a Python thread's last step
         self._workers = _Workers()
 
     def __deepcopy__(self, memo: Any) -> None:
@@ -83,11 +87,23 @@ class CompiledStep:
             hidden = hidden * torch.tensor(self.described.shape.width**0.5, dtype=hidden.dtype)
         rows = np.ascontiguousarray(hidden.float().numpy())
         cosines, sines = self.described.angles(cache.lengths - 1)
-        shape, threads, tokens = self.described.shape, usable_threads(), cache.slots.shape[1]
-        shared, rooms = shared_memory(shape, len(rows)), [room(shape, len(rows), tokens) for _ in range(threads)]
-        rest = (shape, self.described.weights, cache, rows, cosines, sines, shared)
-        self._workers.run(lambda thread, count: STEP(thread, count, *rest, rooms[thread]), threads, shared.counter)
-        return torch.from_numpy(shared.logits)
+        logits, threads = np.empty((len(rows), self.described.shape.vocab_size), np.float32), usable_threads()
+        counter, shared, rooms = self._buffers(len(rows), cache.slots.shape[1], threads)
+        rest = (*self._fixed, cache, rows, cosines, sines, logits, shared)
+        self._workers.run(lambda thread, count: STEP(thread, count, *rest, rooms[thread]), threads, counter)
+        return torch.from_numpy(logits)
+
+    def _buffers(self, rows: int, tokens: int, threads: int) -> tuple[Array, Fixed, list[Fixed]]:
+        """Return the counter of barriers, zero, and the buffers of all threads and of each; the same as before where the sizes are."""
+        key = (rows, -(-tokens // TOKENS) * TOKENS, threads)
+        if getattr(self._kept, "key", None) != key:
+            shape = self.described.shape
+            shared = shared_memory(shape, rows)
+            rooms = [Fixed(room(shape, rows, key[1])) for _ in range(threads)]
+            self._kept.key, self._kept.buffers = key, (shared.counter, Fixed(shared), rooms)
+        buffers: tuple[Array, Fixed, list[Fixed]] = self._kept.buffers
+        buffers[0][:] = 0
+        return buffers
 
 
 def usable_threads() -> int:

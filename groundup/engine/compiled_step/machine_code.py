@@ -1,7 +1,7 @@
 """Machine code of the compiled functions, kept in files: a process that finds it there needs neither numba nor its compiler.
 
     STEP = MachineCode("groundup.engine.compiled_step.step", "step")
-    STEP(0, 1, shape, weights, ...)         # numbers, numpy arrays, named tuples of them
+    STEP(0, 1, Fixed(weights), x)           # numbers, numpy arrays, named tuples of them; what does not change is taken apart once
 
 At the first call of a function on a machine numba compiles it, and the object file is kept with its hash beside Python's own files (`__pycache__`),
 or in the user's cache where that can't be written. llvmlite links it, and it is called through ctypes, without Python's lock, as numba's functions
@@ -37,6 +37,17 @@ FREE = "define void @NRT_MemInfo_call_dtor(ptr %owner) { ret void }"
 
 class UnknownCode(GroundupError):
     """This version of numba makes something of a function that can't be kept or called this way."""
+
+
+class Fixed:
+    """An argument of many calls, whose arrays stay where they are: a microsecond an array is saved in each."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        types: list[str] = []
+        self.numbers: list[Any] = []
+        _take_apart(value, types, self.numbers)
+        self.types = " ".join(types)
 
 
 class MachineCode:
@@ -109,15 +120,24 @@ def _take_apart(value: Any, types: list[str], numbers: list[Any]) -> None:
     if isinstance(value, np.ndarray):
         assert value.flags.c_contiguous and value.flags.aligned, value.strides
         types.append(f"{value.dtype.str}{value.ndim}")
-        address = value.__array_interface__["data"][0]
-        numbers += (0, 0, value.size, value.itemsize, address, *value.shape, *value.strides)
+        numbers += (0, 0, value.size, value.itemsize, _address(value), *value.shape, *value.strides)
     elif isinstance(value, tuple):
         types.append(f"({len(value)}")
         for each in value:
             _take_apart(each, types, numbers)
+    elif isinstance(value, Fixed):
+        types.append(value.types)
+        numbers += value.numbers
     else:
         types.append("f" if isinstance(value, float) else "i")
         numbers.append(value)
+
+
+def _address(array: np.ndarray) -> int:
+    """Where its numbers begin; `array.ctypes` takes three times as long."""
+    if array.size and array.flags.writeable:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    return int(array.ctypes.data)
 
 
 def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, ...]) -> bytes:
@@ -127,7 +147,7 @@ def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, .
 
     plain = getattr(importlib.import_module(module), name).py_func
     made = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(plain)
-    made.compile(tuple(map(numba.typeof, arguments)))
+    made.compile(tuple(numba.typeof(each.value if isinstance(each, Fixed) else each) for each in arguments))
     code = llvm.parse_assembly(made.inspect_llvm(made.signatures[0]))
     _rename(code, name, numbers)
     code.link_in(llvm.parse_assembly(FREE))

@@ -35,10 +35,11 @@ def step(
     hidden: Array,
     cosines: Array,
     sines: Array,
+    logits: Array,
     shared: Shared,
     room: Room,
 ) -> None:
-    """Compute the logits of one new token for each of R rows, from their embeddings `hidden` [R, C], and store its keys and values.
+    """Compute the logits [R, V] of one new token for each of R rows, from their embeddings `hidden` [R, C], and store its keys and values.
 
     Rows may be successive tokens of one text: each attends to the keys up to its own.
     """
@@ -88,12 +89,12 @@ def step(
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[3], shape, normed)
     round_rows(x, weights.final_norm, shape, 1, normed, rounded, x_scales)
-    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, shared.logits, room)
+    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, logits, room)
     if shape.logit_softcap > 0:
         blocks = shape.vocab_size // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
         for r in range(rows):
-            soften(shared.logits[r, begin:end], shape.logit_softcap)
+            soften(logits[r, begin:end], shape.logit_softcap)
     barrier(threads, shared.counter)
 
 

@@ -27,8 +27,6 @@ class Shared(NamedTuple):
     gates: Array
     ups: Array
     added: Array
-    logits: Array
-    """[R, V]."""
     counter: Array
     """int64: arrivals at barriers."""
 
@@ -70,12 +68,12 @@ class Room(NamedTuple):
 
 
 def shared_memory(shape: StepShape, rows: int) -> Shared:
-    """Return the buffers of one step."""
+    """Return the buffers of a step's threads."""
     heads, kv_heads = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
     inner = shape.feedforward_width
-    widths = (heads, kv_heads, kv_heads, heads, inner, inner, shape.width, shape.vocab_size)
-    queries, keys, values, mixed, gates, ups, added, logits = (np.empty((rows, width), np.float32) for width in widths)
-    return Shared(queries, keys, values, mixed, gates, ups, added, logits, np.zeros(8, np.int64))
+    widths = (heads, kv_heads, kv_heads, heads, inner, inner, shape.width)
+    queries, keys, values, mixed, gates, ups, added = (np.empty((rows, width), np.float32) for width in widths)
+    return Shared(queries, keys, values, mixed, gates, ups, added, np.zeros(8, np.int64))
 
 
 def room(shape: StepShape, rows: int, tokens: int) -> Room:
