@@ -257,10 +257,7 @@ class BatchEngine:
         tokens = [token for chunk in chunks for token in chunk]
         step = None if self.settings.reproducible else self.model.decode_step
         if step is not None and len(tokens) <= step.max_rows:
-            found = step.after_spans(tokens, self._store, spans).numpy()
-            return torch.from_numpy(
-                found[positions]
-            )  # in numpy: torch's threads would wait on the step's cores, as in `greedy`
+            return step.after_spans(tokens, self._store, spans, positions)
         if all(span.count == 1 for span in spans):
             self._add_torch_order()
         ids = torch.tensor([tokens], device=self.compute.device)

@@ -100,7 +100,7 @@ def require_room(prompt_tokens: int, context_tokens: int) -> int:
 def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
     """Run one row of ids [1, T] into the cache, a short one with the model's own step; return the logits after the last of them."""
     if model.decode_step is not None and ids.shape[1] <= model.decode_step.max_rows:
-        return model.decode_step.after_cache(ids, cache)[-1]
+        return model.decode_step.after_cache(ids, cache, [ids.shape[1] - 1])[0]
     for chunk in ids.split(PREFILL_TOKENS, dim=1):
         with fast_matmul(ids.device) if chunk.shape[1] >= FAST_TOKENS else contextlib.nullcontext():
             hidden = model.hidden(chunk, cache=cache)

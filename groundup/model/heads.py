@@ -24,11 +24,15 @@ class DecodeStep(Protocol):
     max_rows: int
     """More tokens at once are left to the model."""
 
-    def after_cache(self, ids: Int[Tensor, "B T"], cache: KVCache) -> Float[Tensor, "R V"]:
-        """Return the logits after each of the ids that follow the tokens in `cache`, R = B T, text after text."""
+    def after_cache(
+        self, ids: Int[Tensor, "B T"], cache: KVCache, positions: Sequence[int] | None = None
+    ) -> Float[Tensor, "L V"]:
+        """Return the logits after those ids that follow the tokens in `cache`, text after text, that are at `positions`; None: after all."""
 
-    def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> Float[Tensor, "R V"]:
-        """Return the logits after each new token of the spans of a paged cache."""
+    def after_spans(
+        self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan], positions: Sequence[int]
+    ) -> Float[Tensor, "L V"]:
+        """Return the logits after the new tokens at `positions` of the spans of a paged cache."""
 
 
 class LanguageModel(nn.Module):

@@ -184,13 +184,17 @@ def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch
     class Counted:
         max_rows = step.max_rows
 
-        def after_cache(self, ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
+        def after_cache(
+            self, ids: torch.Tensor, cache: KVCache, positions: Sequence[int] | None = None
+        ) -> torch.Tensor:
             steps.append(ids.numel())
-            return step.after_cache(ids, cache)
+            return step.after_cache(ids, cache, positions)
 
-        def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> torch.Tensor:
+        def after_spans(
+            self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan], positions: Sequence[int]
+        ) -> torch.Tensor:
             steps.append(len(ids))
-            return step.after_spans(ids, store, spans)
+            return step.after_spans(ids, store, spans, positions)
 
     greedy, prompts = Sampling(max_tokens=6, temperature=0), [[5, 7, 9] * 12, [11, 3] * 17, [40] * 33]
     model, tokenizer = opened.model, opened.require_tokenizer()

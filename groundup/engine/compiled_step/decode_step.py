@@ -49,8 +49,11 @@ class CompiledStep:
     def __deepcopy__(self, memo: Any) -> None:
         return None
 
-    def after_cache(self, ids: Tensor, cache: KVCache) -> Float[Tensor, "R V"]:
-        """Return the logits after each new token, ids [B, T], text after text; their keys and values are stored. Raises ModelError (full cache)."""
+    def after_cache(self, ids: Tensor, cache: KVCache, positions: Sequence[int] | None = None) -> Float[Tensor, "L V"]:
+        """Return the logits after the new tokens at `positions` (None: all) of ids [B, T], text after text; keys and values of all are stored.
+
+        Raises ModelError (full cache).
+        """
         texts, new = ids.shape
         capacity = cache.capacity
         assert cache.keys.dtype == torch.bfloat16, cache.keys.dtype
@@ -61,12 +64,14 @@ class CompiledStep:
         strides = (one_layer, shape.head_width, capacity * shape.head_width)
         lengths = np.tile(np.arange(cache.length + 1, end + 1), texts)
         found = StepCache(_bits(cache.keys), _bits(cache.values), places.repeat(new, axis=0), lengths, *strides)
-        logits = self._logits(ids.flatten(), found)
+        logits = self._logits(ids.flatten(), found, range(texts * new) if positions is None else positions)
         cache.advance(new)
         return logits
 
-    def after_spans(self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan]) -> Float[Tensor, "R V"]:
-        """Return the logits after each new token of the spans of a paged cache, where their keys and values are stored."""
+    def after_spans(
+        self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan], positions: Sequence[int]
+    ) -> Float[Tensor, "L V"]:
+        """Return the logits after the new tokens at `positions` of the spans of a paged cache, where keys and values of all are stored."""
         shape, size = self.described.shape, store.page_tokens
         lengths = np.array([end for span in spans for end in range(span.start + 1, span.stop + 1)], np.int64)
         places = np.zeros((len(lengths), int(lengths.max())), np.int64)
@@ -79,17 +84,18 @@ class CompiledStep:
         one_slot = shape.kv_heads * shape.head_width
         strides = (store.keys.shape[1] * one_slot, one_slot, shape.head_width)
         found = StepCache(_bits(store.keys), _bits(store.values), places, lengths, *strides)
-        return self._logits(torch.tensor(ids), found)
+        return self._logits(torch.tensor(ids), found, positions)
 
-    def _logits(self, ids: Tensor, cache: StepCache) -> Float[Tensor, "R V"]:
+    def _logits(self, ids: Tensor, cache: StepCache, positions: Sequence[int]) -> Float[Tensor, "L V"]:
         hidden = self._embedding[ids]
         if self._scaled:
             hidden = hidden * torch.tensor(self.described.shape.width**0.5, dtype=hidden.dtype)
         rows = np.ascontiguousarray(hidden.float().numpy())
         cosines, sines = self.described.angles(cache.lengths - 1)
-        logits, threads = np.empty((len(rows), self.described.shape.vocab_size), np.float32), usable_threads()
+        wanted, threads = np.array(positions, np.int64), usable_threads()
+        logits = np.empty((len(wanted), self.described.shape.vocab_size), np.float32)
         counter, shared, rooms = self._buffers(len(rows), cache.slots.shape[1], threads)
-        rest = (*self._fixed, cache, rows, cosines, sines, logits, shared)
+        rest = (*self._fixed, cache, rows, cosines, sines, wanted, logits, shared)
         self._workers.run(lambda thread, count: STEP(thread, count, *rest, rooms[thread]), threads, counter)
         return torch.from_numpy(logits)
 

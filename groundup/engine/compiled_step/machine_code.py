@@ -136,7 +136,7 @@ def _take_apart(value: Any, types: list[str], numbers: list[Any]) -> None:
 def _address(array: np.ndarray) -> int:
     """Where its numbers begin; `array.ctypes` takes three times as long."""
     if array.size and array.flags.writeable:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     return int(array.ctypes.data)
 
 

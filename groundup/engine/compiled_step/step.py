@@ -35,11 +35,12 @@ def step(
     hidden: Array,
     cosines: Array,
     sines: Array,
+    wanted: Array,
     logits: Array,
     shared: Shared,
     room: Room,
 ) -> None:
-    """Compute the logits [R, V] of one new token for each of R rows, from their embeddings `hidden` [R, C], and store its keys and values.
+    """Store keys and values of one new token for each of R rows, with embeddings `hidden` [R, C]; compute the logits [L, V] after those `wanted` [L].
 
     Rows may be successive tokens of one text: each attends to the keys up to its own.
     """
@@ -88,13 +89,17 @@ def step(
         product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added, room)
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[3], shape, normed)
-    round_rows(x, weights.final_norm, shape, 1, normed, rounded, x_scales)
-    product(weights.matrices[7 * shape.layers], weights.scales, rounded, x_scales, thread, threads, logits, room)
+    count = wanted.shape[0]
+    for k in range(count):
+        rms_norm(x[wanted[k]], weights.final_norm, shape.norm_eps, normed[k])
+        x_scales[k] = round_activations(normed[k], rounded[k])
+    head = weights.matrices[7 * shape.layers]
+    product(head, weights.scales, rounded[:count], x_scales, thread, threads, logits, room)
     if shape.logit_softcap > 0:
         blocks = shape.vocab_size // BLOCK
         begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
-        for r in range(rows):
-            soften(logits[r, begin:end], shape.logit_softcap)
+        for k in range(count):
+            soften(logits[k, begin:end], shape.logit_softcap)
     barrier(threads, shared.counter)
 
 
