@@ -16,10 +16,11 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, PrivateAttr
 
-from groundup.errors import ConfigError, require
+from groundup.errors import require
 from groundup.integrations.langchain_embeddings import GroundupEmbeddings
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.rankings import no_vectors
 from groundup.retrieve.search import Ranking, bm25, find
 from groundup.retrieve.vectors import Vectors, about
 
@@ -62,8 +63,7 @@ class GroundupRetriever(BaseRetriever):
             return index, _BY_WORDS
         vectors = vectors_of(Path(self.index), self.embeddings)
         if vectors is None:
-            fix = f"Make them: groundup index --out {self.index} --vectors all-minilm-l6-v2"
-            raise ConfigError(f"{self.index} has no vectors.", fix=fix)
+            raise no_vectors(self.index)
         return index, vectors.ranking if self.by == "vectors" else vectors.mixture()
 
 

@@ -99,6 +99,8 @@ def test_threads_that_share_a_retriever_open_its_index_once(index: Path, monkeyp
 def test_another_encoder_than_the_index_has_is_refused(index: Path, encoder: str, docs: Path) -> None:
     with pytest.raises(ConfigError, match="has no vectors"):
         GroundupRetriever(index=index, by="vectors").invoke("cat")
+    with pytest.raises(ConfigError, match="has no vectors"):
+        GroundupVectorStore(index).similarity_search("cat")
     own = GroundupEmbeddings(model=encoder)
     make_vectors(
         index, lambda texts: np.array(own.embed_documents(list(texts)), np.float32), encoder, progress=Silent()
