@@ -280,8 +280,8 @@ def warn_of_no_gain(fitted: FitResult, run: RunFolder, progress: Progress) -> No
     before = next((line[BEST_BY] for line in lines if line.get("event") == "evaluation" and BEST_BY in line), None)
     if before is not None and state.best_loss is not None and state.best_loss >= before:
         progress.say(
-            f"No epoch has a lower loss on the validation messages than the untrained classifier ({before:.3f}); the best is kept, of step"
-            f" {state.best_step} ({state.best_loss:.3f}). Have they other label shares than the training messages, or other labels?"
+            f"No epoch has a lower loss on the validation messages than the untrained classifier ({before:.3f}), as where their labels have"
+            f" other shares than in training: the best epoch is kept, which ended after step {state.best_step} ({state.best_loss:.3f})."
         )
 
 
