@@ -74,6 +74,25 @@ def test_pretraining_is_measured_against_plain_loops_with_the_same_weights(tmp_p
     assert {"groundup", "groundup, Muon", "plain PyTorch", "transformers Trainer", "products alone"} <= measured
 
 
+@pytest.mark.slow
+def test_compiled_steps_are_measured_beside_the_others_where_that_is_asked_for(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(PRETRAIN), "--quick", "--only", "steps", "--precisions", "float32", "--compiled"]
+    done = subprocess.run(
+        [*command, "--json", str(out)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr  # it also compares the losses of the first step
+    rows = json.loads(out.read_text())["tables"]["steps"]
+    for what in ("step", "memory"):
+        measured = {row["contender"]: row["median"] for row in rows if row["what"].startswith(what)}
+        assert measured["groundup, compiled"] > 0 and measured["plain PyTorch, compiled"] > 0
+        assert measured["groundup"] > 0
+
+
 @pytest.mark.network
 @pytest.mark.parametrize("contender", ["nanogpt", "bytes"])
 def test_the_time_to_a_loss_is_measured_on_the_same_text(contender: str) -> None:

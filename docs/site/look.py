@@ -2,7 +2,7 @@
 
     python docs/site/look.py [NAME...]       pages whose path contains NAME; pictures go to build/site/pictures
 
-Faults: a request to another host, an error in the console, a page wider than the screen, a formula that was not set, an empty page.
+Faults: a request to another host, an error or a warning in the console, a page wider than the screen, a formula that was not set, an empty page.
 """
 
 import shutil
@@ -80,7 +80,7 @@ def faults_of(view: Page, address: str, site: str, picture: Path) -> list[str]:
             None if request.url.startswith((site, "data:", "blob:")) else faults.append(f"asks for {request.url}")
         ),
     )
-    view.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    view.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
     view.goto(address)
     with suppress(TimeoutError):  # what is not set by then is a fault
         view.wait_for_function(FORMULAS_ARE_SET, timeout=20_000)

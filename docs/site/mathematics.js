@@ -5,7 +5,7 @@
   const assets = new URL(".", document.currentScript.src);
   window.MathJax = {
     tex: { inlineMath: [["\\(", "\\)"]], displayMath: [["\\[", "\\]"]] },
-    options: { elements: [...formulas], enableMenu: false },
+    options: { enableMenu: false },
     chtml: { fontURL: new URL("mathjax/output/chtml/fonts/woff-v2", assets).href },
     startup: { elements: [...formulas] },
   };

@@ -93,7 +93,7 @@ def _results(exercise: Exercise, answer: Any) -> Any:
 
 
 def _first_difference(exercise: Exercise, given: Any, wanted: Any) -> str:
-    """Return for a function the first case that differs, else the difference of kind or length, if it is one; never the answer itself."""
+    """Return for a function the first case that differs, else the difference of kind, spaces or length, if any; never the answer itself."""
     if exercise.cases:
         if not isinstance(given, list) or len(given) != len(exercise.cases):
             return " The answer should be a function."
@@ -104,16 +104,18 @@ def _first_difference(exercise: Exercise, given: Any, wanted: Any) -> str:
     one, other = _plain(given), _plain(wanted)
     if _kind(one) != _kind(other):
         return f" The answer should be {_kind(other)}, this is {_kind(one)}."
+    if isinstance(other, str) and one.strip() == other.strip():
+        return " Only the spaces at its ends differ."
     if isinstance(other, list | dict | set | frozenset) and len(one) != len(other):
         return f" It should have {len(other)} entries, this has {len(one)}."
     return ""
 
 
 def same(one: Any, other: Any, tolerance: float = 1e-3) -> bool:
-    """Return whether two answers are the same: numbers within the relative tolerance, texts without regard to outer spaces.
+    """Return whether two answers are the same: numbers within the relative tolerance, texts to the last space.
 
     >>> same([1, 2.0004], (1.0, 2.0)), same("b ", "b"), same({1}, [1])
-    (True, True, False)
+    (True, False, False)
     """
     one, other = _plain(one), _plain(other)
     if _kind(one) != _kind(other):
@@ -122,8 +124,6 @@ def same(one: Any, other: Any, tolerance: float = 1e-3) -> bool:
         return one == other
     if isinstance(one, int | float):
         return math.isclose(one, other, rel_tol=tolerance, abs_tol=1e-9)
-    if isinstance(one, str):
-        return one.strip() == other.strip()
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other, [tolerance] * len(one)))
     if isinstance(one, dict):

@@ -35,12 +35,13 @@ from groundup.finetune.stacked import PooledBlocks, StackedTraining
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.model.lora import add_lora
 from groundup.progress import Progress, Silent
-from groundup.runs import RunFolder
+from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
+from groundup.train.monitor.logs import BEST_BY
 from groundup.train.run_lifecycle import load_best
 from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_io import OpenModel, find_model, open_model
@@ -195,7 +196,7 @@ class ClassifierJob:
             batch_size=config.batch_size,
             seed=config.seed,
         )
-        hooks = Hooks(lambda: self.validate(part, prepared), progress=self.progress)
+        hooks = Hooks(lambda: self.validate(part, prepared), first_may_be_best=False, progress=self.progress)
         loss = finetune_loss(messages.kind, config.loss)
         return fit(part, batches, loss, fit_config_of(batches, config, rate), folder, compute=self.compute, hooks=hooks)
 
@@ -259,6 +260,7 @@ class _Descent:
         part = job.learning_part(model)
         fitted = job.train(part, self.inputs, self.rate, run)
         load_best(part, fitted, run, job.progress)
+        warn_of_no_gain(fitted, run, job.progress)
         figures = {
             "features": self.features.described() if self.features else None,
             "trained": job.config.train,
@@ -270,6 +272,17 @@ class _Descent:
             "learning_rates": self.tried,
         }
         return Learned(model, self.scorer(part), figures)
+
+
+def warn_of_no_gain(fitted: FitResult, run: RunFolder, progress: Progress) -> None:
+    """Say so where the loss on the validation messages was lowest before the first step."""
+    state, lines = fitted.state, read_lines(run.metrics_file)
+    before = next((line[BEST_BY] for line in lines if line.get("event") == "evaluation" and BEST_BY in line), None)
+    if before is not None and state.best_loss is not None and state.best_loss >= before:
+        progress.say(
+            f"No epoch has a lower loss on the validation messages than the untrained classifier ({before:.3f}), as where their labels have"
+            f" other shares than in training: the best epoch is kept, which ended after step {state.best_step} ({state.best_loss:.3f})."
+        )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A document's metadata has `source` (the address of the file or of the document i
 `retrieve.passages.Passage`, so that an answer can cite it and `groundup verify` can check it.
 """
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -15,19 +16,22 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, PrivateAttr
 
-from groundup.errors import ConfigError, require
+from groundup.errors import require
 from groundup.integrations.langchain_embeddings import GroundupEmbeddings
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.rankings import no_vectors
 from groundup.retrieve.search import Ranking, bm25, find
 from groundup.retrieve.vectors import Vectors, about
 
 By = Literal["words", "vectors", "both"]
 _BY_WORDS: Ranking = bm25
+# Held while a retriever opens its index, so that threads that share it get the same one.
+_OPENING = threading.Lock()
 
 
 class GroundupRetriever(BaseRetriever):
-    """An index that is searched. It is opened by the first call. Raises GroundupError."""
+    """An index that is searched. It is opened by the first call; threads may share it. Raises GroundupError."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -48,16 +52,19 @@ class GroundupRetriever(BaseRetriever):
 
     def _open(self) -> tuple[Index, Ranking]:
         if self._opened is None:
-            require(self.by in ("words", "vectors", "both"), "by", self.by, "words, vectors or both")
-            index, ranking = Index(self.index), _BY_WORDS
-            if self.by != "words":
-                vectors = vectors_of(Path(self.index), self.embeddings)
-                if vectors is None:
-                    fix = f"Make them: groundup index --out {self.index} --vectors all-minilm-l6-v2"
-                    raise ConfigError(f"{self.index} has no vectors.", fix=fix)
-                ranking = vectors.ranking if self.by == "vectors" else vectors.mixture()
-            self._opened = index, ranking
+            with _OPENING:
+                self._opened = self._opened or self._newly_opened()
         return self._opened
+
+    def _newly_opened(self) -> tuple[Index, Ranking]:
+        require(self.by in ("words", "vectors", "both"), "by", self.by, "words, vectors or both")
+        index = Index(self.index)
+        if self.by == "words":
+            return index, _BY_WORDS
+        vectors = vectors_of(Path(self.index), self.embeddings)
+        if vectors is None:
+            raise no_vectors(self.index)
+        return index, vectors.ranking if self.by == "vectors" else vectors.mixture()
 
 
 def vectors_of(folder: Path, embeddings: Embeddings | None) -> Vectors | None:

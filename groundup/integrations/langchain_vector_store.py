@@ -31,6 +31,7 @@ from groundup.progress import Silent
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.rankings import no_vectors
 from groundup.retrieve.search import find
 from groundup.retrieve.update import DOCUMENTS, make_index, update_index
 from groundup.retrieve.vectors import Rows, Vector, Vectors, about, make_vectors
@@ -160,8 +161,7 @@ class GroundupVectorStore(VectorStore):
     def _open(self) -> Vectors | None:
         """Return the vectors; None where there are no passages. Raises ConfigError for passages without vectors."""
         if self._vectors is None and self._index.passage_count:
-            fix = f"Make them: groundup index --out {self.folder} --vectors all-minilm-l6-v2"
-            raise ConfigError(f"{self.folder} has no vectors.", fix=fix)
+            raise no_vectors(self.folder)
         return self._vectors
 
     def _update(self) -> None:

@@ -52,19 +52,21 @@ class FusedLoRA(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        rows, a, b = x.flatten(0, -2), a.to(x.dtype), b.to(x.dtype)
+        rows, a, b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), b.to(x.dtype)  # rows: [N, I], of any x [.., I]
         low = (rows @ a.T).mul_(scale)  # [N, R], scaled here where it is smallest
         ctx.save_for_backward(rows, weight, a, b, low)
         ctx.scale = scale
-        return (rows @ weight.T).addmm_(low, b.T).view(*x.shape[:-1], -1)
+        return (rows @ weight.T).addmm_(low, b.T).view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, a, b, low = ctx.saved_tensors
-        rows_g = g.flatten(0, -2)
+        rows_g = g.reshape(-1, g.shape[-1])
         low_g = (rows_g @ b).mul_(ctx.scale)  # m
-        by_x = (rows_g @ weight).addmm_(low_g, a).view(*g.shape[:-1], -1) if ctx.needs_input_grad[0] else None
+        by_x = (
+            (rows_g @ weight).addmm_(low_g, a).view(*g.shape[:-1], weight.shape[1]) if ctx.needs_input_grad[0] else None
+        )
         return by_x, None, low_g.T @ rows, rows_g.T @ low, None
 
 

@@ -7,7 +7,7 @@ only if its numbers, dates, names and addresses stand in passage n (`missing_fac
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ _SHARE = re.compile(r"(\d[\d.,]*)\s?(?:%|per ?cent)")
 _ADDRESS = re.compile(r"\w+://[^\s)>\]]+|[\w.+-]+@[\w-]+\.\w+|\b[\w-]{2,}(?:\.[\w-]{2,})+")
 _RULE = re.compile(r"\s*\|[\s:|\-]+\|[ \t]*(?:\n|\Z)")
 _ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])[ \t]")
+# A fenced code block of Markdown: fence, language, code; one that is cut ends with the text.
+_CODE = re.compile(r"^[ \t]*(`{3,})([^`\n]*)(?:\n|\Z)(.*?)(^[ \t]*\1`*[ \t\r]*$|\Z)", re.MULTILINE | re.DOTALL)
 _SOURCE_MARK = re.compile(r"\[\s*\d[\d\s,;–-]*\]")
 _MARKUP = re.compile(r"\]\s*\(|</?[a-z!][^>]*>?|[{}]", re.IGNORECASE)
 
@@ -71,7 +73,7 @@ def coverage(
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence of a passage that can be quoted: no heading, no head of a table."""
+    """A sentence of a passage, or a code block of it, that can be quoted: no heading, no head of a table."""
 
     start: int
     """Its first character in the passage."""
@@ -80,15 +82,22 @@ class Statement:
     above: str
     """The passage's title and what else stands above it and belongs to it: headings, the head of its table, the line before its list."""
     head: TextSpan | None = None
-    """In the passage the head of the table, or the line before the list, that it is a row or an item of."""
+    """In the passage the head of the table, or the line before the list or the code, that it is a row or an item of."""
+    is_code: bool = False
 
 
 def statements(passage: Passage) -> list[Statement]:
-    """Return the sentences of a passage that can be quoted, in order: rows of tables and items of lists among them."""
+    """Return the sentences of a passage that can be quoted, in order: rows of tables and items of lists among them, and code blocks as a whole."""
     found: list[Statement] = []
     headings, head = passage.title, None
-    for start, end in sentence_spans(passage.text):
+    for start, end, is_code in _sentences_and_code(passage.text):
         text, following = passage.text[start:end], passage.text[end:]
+        if is_code:
+            head = head if found and (found[-1].start, found[-1].end) == head else None  # the line before the code
+            above = f"{headings}\n{found[-1].text}" if head else headings
+            found.append(Statement(start, end, text, above, head, is_code))
+            head = None
+            continue
         is_row, is_item = text.startswith("|"), bool(_ITEM.match(text))
         if _is_heading(text, following, passage.title):
             said = any(map(str.isalnum, text))
@@ -104,6 +113,29 @@ def statements(passage: Passage) -> list[Statement]:
         if not is_row and not is_item and text.endswith(":"):
             head = (start, end)
     return found
+
+
+def _sentences_and_code(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield (start, end, whether it is code) of the sentences of a passage and of its code blocks, without their fences."""
+    place = 0
+    for start, end, code_start, code_end in _code_blocks(text):
+        yield from ((place + first, place + last, False) for first, last in sentence_spans(text[place:start]))
+        code = text[code_start:code_end]
+        if code.strip():
+            yield code_start + len(code) - len(code.lstrip()), code_start + len(code.rstrip()), True
+        place = end
+    yield from ((place + first, place + last, False) for first, last in sentence_spans(text[place:]))
+
+
+def _code_blocks(text: str) -> list[tuple[int, int, int, int]]:
+    """Return (start, end) of each code block with its fences, and of its code.
+
+    A long block is divided between passages: the only fence of a passage, without a language, ends the code before it if that is the longer part.
+    """
+    blocks = list(_CODE.finditer(text)) if "```" in text else []
+    if len(blocks) == 1 and not blocks[0][4] and not blocks[0][2].strip() and blocks[0].start() > len(blocks[0][3]):
+        return [(0, blocks[0].start(3), 0, blocks[0].start())]
+    return [(*each.span(), *each.span(3)) for each in blocks]
 
 
 def best_quotes(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> list[Quote]:
@@ -194,13 +226,17 @@ def misplaced(sentence: str, passage: Passage) -> list[str]:
     for number in (fact for fact in found if any(map(str.isdigit, fact))):
         own = [f" {' '.join(words(each.text))} " for each in listed]
         holders = [place for place, text in enumerate(own) if f" {' '.join(words(number))} " in text]
-        if holders and all(listed[place].text.startswith("|") or listed[place].head for place in holders):
+        if holders and all(_is_of_table_or_list(listed[place]) for place in holders):
             beside += [
                 f"{number} beside {name}"
                 for name in names
                 if not any(f" {' '.join(words(name))} " in said[place] for place in holders)
             ]
     return beside
+
+
+def _is_of_table_or_list(said: Statement) -> bool:
+    return not said.is_code and (said.text.startswith("|") or said.head is not None)
 
 
 def missing_facts(sentence: str, passage: Passage) -> list[str]:

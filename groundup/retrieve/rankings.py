@@ -25,6 +25,12 @@ def require_ranking(by: str) -> None:
         raise ConfigError(f"--by {by!r} is unknown.", fix=did_you_mean(by, RANKINGS))
 
 
+def no_vectors(folder: Path | str) -> ConfigError:
+    """Return the error for an index that is to be ranked by vectors and has none."""
+    fix = f"Make them: groundup index --out {folder} --vectors all-minilm-l6-v2"
+    return ConfigError(f"{folder} has no vectors.", fix=fix)
+
+
 def ranking_of(by: str, vectors: "Vectors | None") -> Ranking | None:
     """Return the ranking of `find`; None: by words."""
     return None if vectors is None else vectors.ranking if by == VECTORS else vectors.mixture()
@@ -40,8 +46,7 @@ def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vect
     if by == WORDS or (by == AUTO and not is_there):
         return None
     if not is_there:
-        fix = f"Make them: groundup index --out {folder} --vectors all-minilm-l6-v2"
-        raise ConfigError(f"{folder} has no vectors.", fix=fix)
+        raise no_vectors(folder)
     from groundup.device import select_compute
     from groundup.retrieve.vectors import open_vectors
 

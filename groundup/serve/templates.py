@@ -11,7 +11,7 @@ from groundup.serve.requests import RequestError
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 
-# An action of Go's language that jinja does not have: {{ .Prompt }}, {{- range .Messages }}, {{ end }}, {{ $x := ... }}, {{/* ... */}}.
+# An action as Go's language has them: {{ .Prompt }}, {{- range .Messages }}, {{ end }}, {{ $x := ... }}, {{/* ... */}}.
 _GO_ACTION = re.compile(r"\{\{-?\s*(?:\.|\$|/\*|(?:if|range|with|else|end|template|define|block|break|continue)\b)")
 _QUESTION = "Which way to the sea?"
 
@@ -26,8 +26,14 @@ def require_template(template: str, tokenizer: Tokenizer, limits: Limits) -> Non
 def _problem(template: str, tokenizer: Tokenizer, limits: Limits) -> str:
     if len(template) > limits.template_characters:
         return f"at most {limits.template_characters} characters are allowed, this one has {len(template)}"
-    if _GO_ACTION.search(template):
+    problem = _problem_in_jinja(template, tokenizer)
+    # Jinja may have these words, too, as in {{ range(3) }}; Go has no "{%".
+    if problem and "{%" not in template and _GO_ACTION.search(template):
         return "this is in Go's template language, which can't be run here; send the model's chat template in jinja"
+    return problem
+
+
+def _problem_in_jinja(template: str, tokenizer: Tokenizer) -> str:
     asked = Conversation((Message("user", _QUESTION),))
     try:
         text = render(asked, tokenizer.with_template(template), add_generation_prompt=True).text

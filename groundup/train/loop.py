@@ -161,7 +161,8 @@ class _Training:
         leads, shown = self.group.leads, self.hooks.progress
         self.progress = shown if shown and leads else Silent()
         receivers = [*self.hooks.callbacks, self.progress] if leads else []
-        self.log = RunLog(self.run, CallbackList(receivers, self.progress.say), self.control.clock)
+        callbacks = CallbackList(receivers, self.progress.say)
+        self.log = RunLog(self.run, callbacks, self.control.clock, first_may_be_best=self.hooks.first_may_be_best)
         self.interrupts = Interrupts(together=self.group.world > 1)
         on_gpu = self.compute.device.type == "cuda"
         self.prefetcher = Prefetcher(rank_slices(self.batches.batch, self.group), ahead=on_gpu, pinned=on_gpu)

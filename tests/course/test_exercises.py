@@ -54,7 +54,7 @@ def test_a_function_of_the_reader_that_raises_keeps_its_traceback() -> None:
         ({"a": 0.5}, {"a": 0.50001}, True),
         ({"a": 1}, {"b": 1}, False),
         ({1, 2}, {2, 1}, True),
-        ("b", " b ", True),
+        ("b", " b ", False),
         ("b", "B", False),
         (float("nan"), float("nan"), False),
     ],
@@ -68,6 +68,16 @@ def test_another_wrong_value_is_told_its_kind_or_length_and_never_the_answer() -
     assert verdict(exercise, [7]) == "not yet. Multiply first. It should have 2 entries, this has 1."
     assert verdict(exercise, 7) == "not yet. Multiply first. The answer should be a list, this is a number."
     assert verdict(exercise, [1, 2]) == "not yet. Multiply first."
+
+
+def test_a_space_at_the_end_of_a_text_counts_and_is_named() -> None:
+    exercise = Exercise(" the", (("the", "A piece has its space."),), hint="Look at the pieces.")
+    assert verdict(exercise, " the") == RIGHT
+    assert verdict(exercise, "the") == "not yet. A piece has its space."
+    assert verdict(exercise, " the ") == "not yet. Look at the pieces. Only the spaces at its ends differ."
+    split = Exercise(lambda text: [text[:2], text[2:]], (), hint="Cut it.", cases=(("to be",),))
+    wrong = verdict(split, lambda text: text.split())
+    assert wrong == "not yet. Cut it. For ('to be') it gives ['to', 'be'], not ['to', ' be']."
 
 
 def test_a_function_that_changes_its_arguments_leaves_the_cases_as_they_are() -> None:

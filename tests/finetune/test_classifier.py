@@ -30,7 +30,7 @@ from groundup.finetune.learning_rate import RATES_FOLDER
 from groundup.finetune.messages import Messages
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Advance, Silent
-from groundup.runs import RunFolder
+from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
@@ -194,6 +194,33 @@ def test_the_learning_rate_is_chosen_on_validation_alone(
     other = fit_classifier(open_base(), turned, RunFolder(tmp_path / "other"), config, compute=compute)
     assert other["learning_rates"] == tried and other["validation"] == results["validation"]
     assert other["features"]["cached"] == len({tuple(e.text.split()) for s in splits.values() for e in s})
+
+
+def test_the_untrained_head_is_never_kept_and_it_is_said_where_no_epoch_is_better(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    progress = Silent()
+    progress.say = said.append  # type: ignore[method-assign]
+    spam = {split: [each for each in splits[split] if each.label == "spam"] for split in splits}
+    ham = {split: [each for each in splits[split] if each.label == "ham"] for split in splits}
+    unlike = {
+        **splits,
+        "train": ham["train"] + spam["train"][:4],
+        "validation": ham["validation"][:1] + spam["validation"],
+    }
+    run, config = RunFolder(tmp_path / "run"), replace(CONFIG, epochs=2)
+    results = fit_classifier(open_base(), unlike, run, config, compute=compute, progress=progress)
+    first, *others = (line for line in read_lines(run.metrics_file) if line.get("event") == "evaluation")
+    assert first["step"] == 0 and first["validation_loss"] < min(each["validation_loss"] for each in others)
+    assert results["best_step"] > 0
+    (told,) = [line for line in said if "untrained classifier" in line]
+    assert f"({first['validation_loss']:.3f})" in told and f"step {results['best_step']} (" in told
+
+    said.clear()
+    usual = RunFolder(tmp_path / "usual")
+    fit_classifier(open_base(), splits, usual, config, compute=compute, progress=progress)
+    assert not any("untrained classifier" in line for line in said)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +79,28 @@ def test_a_retriever_returns_what_search_returns_with_its_place(index: Path, doc
     assert len(GroundupRetriever(index=index).invoke(QUESTION, k=1)) == 1
 
 
+def test_threads_that_share_a_retriever_open_its_index_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Index] = []
+
+    class SlowToOpen(Index):
+        def __init__(self, folder: Path | str) -> None:
+            super().__init__(folder)
+            opened.append(self)
+            time.sleep(0.2)  # the other threads ask meanwhile
+
+    monkeypatch.setattr("groundup.integrations.langchain_retriever.Index", SlowToOpen)
+    retriever = GroundupRetriever(index=index, k=2)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(retriever.invoke, [QUESTION] * 64))
+    assert len(opened) == 1
+    assert answers[0] and all(found == answers[0] for found in answers)
+
+
 def test_another_encoder_than_the_index_has_is_refused(index: Path, encoder: str, docs: Path) -> None:
     with pytest.raises(ConfigError, match="has no vectors"):
         GroundupRetriever(index=index, by="vectors").invoke("cat")
+    with pytest.raises(ConfigError, match="has no vectors"):
+        GroundupVectorStore(index).similarity_search("cat")
     own = GroundupEmbeddings(model=encoder)
     make_vectors(
         index, lambda texts: np.array(own.embed_documents(list(texts)), np.float32), encoder, progress=Silent()

@@ -148,6 +148,19 @@ def test_a_training_step_has_the_gradients_of_the_formula(bf16: bool, most: floa
         assert (ours.double() - theirs).norm() < most * theirs.norm()
 
 
+@pytest.mark.parametrize("shape", [(6,), (0, 6), (2, 0, 6), (2, 3, 6)])
+def test_inputs_have_any_number_of_dimensions_as_of_a_linear(shape: tuple[int, ...]) -> None:
+    base = torch.nn.Linear(6, 5, bias=False).requires_grad_(False)
+    adapter = LoRALinear(base, LoRAWeights(torch.randn(2, 6), torch.randn(5, 2), 2.0))
+    x = torch.randn(shape, requires_grad=True)
+    output = adapter(x)
+    torch.testing.assert_close(output, base(x) + 2.0 * x @ adapter.lora_a.T @ adapter.lora_b.T)
+    output.sum().backward()
+    assert x.grad is not None and x.grad.shape == x.shape
+    expected = (base.weight + 2.0 * adapter.lora_b @ adapter.lora_a).sum(dim=0).expand(shape)
+    torch.testing.assert_close(x.grad, expected)
+
+
 def test_a_frozen_weight_that_was_changed_is_converted_anew() -> None:
     base = torch.nn.Linear(8, 8, bias=False).requires_grad_(False)
     adapter = LoRALinear(base, LoRAWeights(torch.zeros(2, 8), torch.zeros(8, 2), 1.0))

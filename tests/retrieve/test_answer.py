@@ -14,7 +14,17 @@ from groundup.engine.sampling import Sampling
 from groundup.retrieve import answer as answering
 from groundup.retrieve import generation
 from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask, part_text
-from groundup.retrieve.cite import MAX_QUOTES, Quote, best_quotes, facts, fault_of, misplaced, missing_facts, new_words
+from groundup.retrieve.cite import (
+    MAX_QUOTES,
+    Quote,
+    best_quotes,
+    facts,
+    fault_of,
+    misplaced,
+    missing_facts,
+    new_words,
+    statements,
+)
 from groundup.retrieve.evidence import evidence
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, prompted
 from groundup.retrieve.index import Index
@@ -91,6 +101,42 @@ def test_headings_and_heads_of_tables_are_not_quoted_but_count_for_what_stands_b
     assert row.head.text == table.splitlines()[0] == (docs / "more.md").read_text()[row.head.start : row.head.end]
     quotes = [quote.text for quote in whole(index, "What is the weight of the brew group?").quotes]
     assert quotes == ["Weight: 7.2 kg"]
+
+
+def test_a_code_block_is_quoted_as_a_whole_below_the_line_before_it(docs: Path, update: Update, index: Index) -> None:
+    code = "# the usual way\npip install px20-tool --timeout 45\n\nif px20-tool --check: | start\n"
+    (docs / "tool.md").write_text(
+        f"# Tool\n\nInstall px20-tool like this:\n```sh\n{code}```\nThen restart it.\n\n1. Wait.\n\n```\n```\n"
+    )
+    update()
+    answer = whole(index, "How do I install px20-tool the usual way?")
+    best = answer.quotes[0]
+    assert best.text == code.strip() == (docs / "tool.md").read_text()[best.start : best.end]
+    assert best.head is not None and best.head.text == "Install px20-tool like this:"
+    assert answer.text.startswith(
+        '"Install px20-tool like this: … # the usual way pip install px20-tool --timeout 45 if'
+    )
+    assert "`" not in answer.text
+    passage = answer.sources[0]
+    assert [each.text for each in statements(passage)] == [best.head.text, best.text, "Then restart it.", "1. Wait."]
+    assert misplaced("In Oslo it waits for 45 seconds.", passage) == []  # as in prose, not as in a list
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Run this:\n\n```\nfirst = 1\nSecond. Third.\n", ["Run this:", "first = 1\nSecond. Third."]),
+        ("first = 1\n\nSecond. Third.\n```\nIt ends.", ["first = 1\n\nSecond. Third.", "It ends."]),
+        ("It is ```short``` here. It ends.", ["It is ```short``` here.", "It ends."]),
+        ("````\nIn it\n```\nOut.\n````\n\n| a | b |", ["In it\n```\nOut.", "| a | b |"]),
+        ("Title\n~~~~~\n\nOne. Two.", ["Title\n~~~~~", "One.", "Two."]),
+    ],
+)
+def test_code_blocks_are_told_from_sentences(index: Index, text: str, said: list[str]) -> None:
+    passage = replace(search(index, "warranty")[0], text=text, title="", start=0)
+    found = statements(passage)
+    assert [each.text for each in found] == said
+    assert all(each.text == text[each.start : each.end] for each in found)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ class Hooks:
 
     evaluate: Evaluate | None = None
     """Gives figures ("validation_loss" decides the best checkpoint): before the first step, every `evaluation_interval` planned steps, at the end."""
+    first_may_be_best: bool = True
+    """Whether the weights before the first step may be the best checkpoint; not those of a new head, which are random."""
     sample: Sample | None = None
     """Gives records for samples.jsonl, after each evaluation. Both are called without gradients, the model in evaluation mode."""
     snapshot: Snapshot | None = None

@@ -19,8 +19,10 @@ BEST_BY = "validation_loss"
 class RunLog:
     """The log of one session. Lines are written from `open` on; before it, and where it is never called, they are dropped."""
 
-    def __init__(self, run: RunFolder, callbacks: CallbackList, clock: Callable[[], float]) -> None:
-        self._run, self._callbacks, self._clock = run, callbacks, clock
+    def __init__(
+        self, run: RunFolder, callbacks: CallbackList, clock: Callable[[], float], *, first_may_be_best: bool = True
+    ) -> None:
+        self._run, self._callbacks, self._clock, self._first_may_be_best = run, callbacks, clock, first_may_be_best
         self._metrics: LineLog | None = None
         self._samples: LineLog | None = None
         self._state = TrainState("")
@@ -64,7 +66,8 @@ class RunLog:
         state.evaluation_s += seconds
         state.evaluated_step, state.evaluation = state.step, figures
         loss = figures.get(BEST_BY)
-        if loss is not None and (state.best_loss is None or loss < state.best_loss):
+        may_be_best = state.step > 0 or self._first_may_be_best
+        if loss is not None and may_be_best and (state.best_loss is None or loss < state.best_loss):
             state.best_step, state.best_loss = state.step, loss
         if figures:
             self.event("evaluation", **figures, evaluation_s=round(seconds, 3))

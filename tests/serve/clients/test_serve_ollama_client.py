@@ -88,11 +88,19 @@ def test_a_chat_template_of_the_client_is_used_in_one_request_or_by_a_name(clien
     client.delete("loud")
 
 
+def test_a_chat_template_in_jinja_may_have_the_words_of_gos_actions(client: ollama.Client) -> None:
+    template = "{% set end = '!' %}{{ range(3) | join }}{{- range (2) | last }}{{ messages[-1].content }}{{ end }}"
+    raw = client.generate("tiny", "0121To be!", raw=True, options=DRAW)
+    assert client.generate("tiny", "To be", template=template, options=DRAW).response == raw.response
+
+
 @pytest.mark.parametrize(
     ("template", "words"),
     [
         ("{{ if .System }}{{ .System }}{{ end }}{{ .Prompt }}", "Go's template language"),
+        ("{{ block }}{{ end }}", "Go's template language"),
         ("{% for each in messages %}", "raised an error"),
+        ("{{ range(3) }}{% for each in messages %}", "raised an error"),
         ("Hello.", "leaves out the user's message"),
         ("{{ 'x' * 10**10 }}", "template"),
     ],
