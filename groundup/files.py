@@ -132,13 +132,18 @@ def read_errors(path: Path) -> Iterator[None]:
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
-    """Read a UTF-8 file. Raises FormatError when it can't be read, is over `max_bytes` or not UTF-8."""
+    """Read a UTF-8 file; every line end becomes a newline. Raises FormatError when it can't be read, is over `max_bytes` or not UTF-8."""
+    text = _read_utf8(path, max_bytes)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _read_utf8(path: Path, max_bytes: int) -> str:
     try:
         with read_errors(path):
             size = path.stat().st_size
             if size > max_bytes:
                 raise FormatError(path, "size", f"{size} bytes, at most {max_bytes} expected")
-            return path.read_text(encoding="utf-8")
+            return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(path, f"byte {error.start}", "is not UTF-8") from error
 
@@ -283,8 +288,9 @@ def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: S
 
 def _entry(file: Path) -> dict[str, Any]:
     """Return the entry of a file; PARTS only for a large one."""
-    entry = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-    return entry | {PARTS: sha256_parts(file)} if entry["bytes"] > PART_BYTES else entry
+    size = file.stat().st_size
+    entry: dict[str, Any] = {"bytes": size, "sha256": sha256_file(file)}
+    return entry | {PARTS: sha256_parts(file)} if size > PART_BYTES else entry
 
 
 def _content_hash(content: dict[str, Any]) -> str:

@@ -43,6 +43,11 @@ def test_no_name_in_a_manifest_leaves_the_folder_or_raises_anything_else(tmp_pat
         verify_folder(tmp_path)
 
 
+def test_a_text_has_newlines_only(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes("é\r\na\rb\n".encode())
+    assert files.read_text(tmp_path / "text", max_bytes=100) == "é\na\nb\n"
+
+
 @pytest.mark.parametrize("older", [False, True])
 def test_every_byte_of_a_large_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool) -> None:
     """By the hashes of its parts; of an older manifest by its one hash, in windows of the same size."""
