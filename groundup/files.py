@@ -195,7 +195,7 @@ def sha256_file(path: Path) -> str:
 def sha256_parts(path: Path) -> list[str]:
     """Return the hex SHA-256 of each PART_BYTES of a file, computed by all cores."""
     with path.open("rb") as handle, ThreadPoolExecutor(os.cpu_count() or 1, "hash") as pool:
-        windows = _windows(path)
+        windows = _windows(path, PART_BYTES)
         return list(pool.map(lambda at: _add_window(hashlib.sha256(), handle.fileno(), at).hexdigest(), windows))
 
 
@@ -203,15 +203,15 @@ def _sha256_mapped(path: Path) -> str:
     """`sha256_file` for a large file, without waiting for Python's lock after every 256 KB while another thread works."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
-        for window in _windows(path):
+        for window in _windows(path, 4 * PART_BYTES):
             _add_window(digest, handle.fileno(), window)
     return digest.hexdigest()
 
 
-def _windows(path: Path) -> list[tuple[int, int]]:
-    """Return the (begin, size) of each PART_BYTES of a file."""
+def _windows(path: Path, window_bytes: int) -> list[tuple[int, int]]:
+    """Return the (begin, size) of each `window_bytes` of a file."""
     size = path.stat().st_size
-    return [(begin, min(PART_BYTES, size - begin)) for begin in range(0, size, PART_BYTES)]
+    return [(begin, min(window_bytes, size - begin)) for begin in range(0, size, window_bytes)]
 
 
 def _add_window(digest: "hashlib._Hash", descriptor: int, window: tuple[int, int]) -> "hashlib._Hash":
