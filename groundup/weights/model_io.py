@@ -29,7 +29,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import base_name, is_adapter
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
 from groundup.weights.card import CARD_FILE, ModelCard
-from groundup.weights.catalog import pull
+from groundup.weights.catalog import pull, pulled
 from groundup.weights.decision import Decision
 from groundup.weights.formats import file_suffixes, reader_of
 from groundup.weights.hf import write_hf
@@ -55,15 +55,29 @@ def open_model(
 
     Raises ModelError (unknown name, no model there), FormatError (damaged or not understood), NetworkError (can't be pulled).
     """
-    path = find_model(name_or_path, prefer=prefer, progress=progress)
-    with verified_meanwhile(path):
-        opened = require_fitting(reader_of(path).open(path, compute.dtype))
+    path = find_model(name_or_path, prefer=prefer, progress=progress, hashes=False)
+    try:
+        opened = _read(path, compute)
+    except FormatError:
+        if path.parent != cache_folder("models") or path.name not in CATALOG:
+            raise
+        opened = _read(pull(path.name, None, progress), compute)  # fetched again where it is damaged
     opened.model.to(device=compute.device, dtype=compute.dtype)
     return opened
 
 
-def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Progress | None = None) -> Path:
-    """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError."""
+def _read(path: Path, compute: Compute) -> OpenModel:
+    with verified_meanwhile(path):
+        return require_fitting(reader_of(path).open(path, compute.dtype))
+
+
+def find_model(
+    name_or_path: str | Path, *, prefer: str = "chat", progress: Progress | None = None, hashes: bool = True
+) -> Path:
+    """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError.
+
+    `hashes`: whether those of a named model are checked now; False for one that is going to be opened, which checks them.
+    """
     path = Path(name_or_path)
     # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
     if os.path.isfile(path):
@@ -73,7 +87,8 @@ def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Prog
             hold(path)
         return _with_base(_inner_model(path, prefer), progress)
     if str(name_or_path) in CATALOG:
-        return pull(str(name_or_path), None, progress)
+        there = None if hashes else pulled(str(name_or_path))
+        return there or pull(str(name_or_path), None, progress)
     known = did_you_mean(str(name_or_path), CATALOG)
     raise ModelError(f"There is no model {str(name_or_path)!r}: no such folder or file, and no such name.", fix=known)
 
