@@ -1,8 +1,8 @@
 """The only way between models and disk for the other rooms: `open_model`, `save_model`, and `read_model_summary` for a shape without its weights.
 
 open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf, a folder with one .gguf, or a build folder (its
-chat model, or what `prefer` says). Where a manifest of ours covers it, every byte is checked before the model is returned: hashing costs half a
-second a gigabyte, in a thread beside the reading. save_model writes a folder that transformers, vLLM and Ollama open as it is.
+chat model, or what `prefer` says). Where a manifest of ours covers it, every byte is checked before the model is returned: hashing costs 0.7 seconds
+of processor time a gigabyte, on all cores, beside the reading. save_model writes a folder that transformers, vLLM and Ollama open as it is.
 
 read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It takes, in this order: a .toml with the
 fields of ModelConfig, a .gguf, a folder (Hugging Face, run, build; also a run that has not come to its end, whose run.json has the shape), a
