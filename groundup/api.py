@@ -63,7 +63,7 @@ def open_model(
     from groundup.weights.model_io import find_model
 
     choice, compute = as_precision_choice(precision), select_compute(device)
-    path = find_model(path_or_name, prefer=prefer, progress=progress)
+    path = find_model(path_or_name, prefer=prefer, progress=progress, hashes=False)
     opened, compute = open_in(choice, path, compute, progress=progress)
     return Model(Engine(opened, compute, draft_tokens=DRAFT_TOKENS if speculate else 0))
 

@@ -10,12 +10,14 @@ import contextlib
 import errno
 import hashlib
 import json
+import mmap
 import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
 OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its replacement is renamed
 MAX_JSON_BYTES = 64 * 2**20
+# Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all cores can check it at once.
+PART_BYTES = 16 * 2**20
+PARTS = "sha256_per_16_mib"
 # For tests of interrupted saves: seconds slept before each file is synced.
 SLOW_DISK_VARIABLE = "GROUNDUP_SLOW_DISK_S"
 
@@ -127,13 +132,18 @@ def read_errors(path: Path) -> Iterator[None]:
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
-    """Read a UTF-8 file. Raises FormatError when it can't be read, is over `max_bytes` or not UTF-8."""
+    """Read a UTF-8 file; every line end becomes a newline. Raises FormatError when it can't be read, is over `max_bytes` or not UTF-8."""
+    text = _read_utf8(path, max_bytes)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _read_utf8(path: Path, max_bytes: int) -> str:
     try:
         with read_errors(path):
             size = path.stat().st_size
             if size > max_bytes:
                 raise FormatError(path, "size", f"{size} bytes, at most {max_bytes} expected")
-            return path.read_text(encoding="utf-8")
+            return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(path, f"byte {error.start}", "is not UTF-8") from error
 
@@ -182,6 +192,39 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def sha256_parts(path: Path) -> list[str]:
+    """Return the hex SHA-256 of each PART_BYTES of a file, computed by all cores."""
+    with path.open("rb") as handle, ThreadPoolExecutor(os.cpu_count() or 1, "hash") as pool:
+        windows = _windows(path, PART_BYTES)
+        return list(pool.map(lambda at: _add_window(hashlib.sha256(), handle.fileno(), at).hexdigest(), windows))
+
+
+def _sha256_mapped(path: Path) -> str:
+    """`sha256_file` for a large file, without waiting for Python's lock after every 256 KB while another thread works."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        for window in _windows(path, 4 * PART_BYTES):
+            _add_window(digest, handle.fileno(), window)
+    return digest.hexdigest()
+
+
+def _windows(path: Path, window_bytes: int) -> list[tuple[int, int]]:
+    """Return the (begin, size) of each `window_bytes` of a file."""
+    size = path.stat().st_size
+    return [(begin, min(window_bytes, size - begin)) for begin in range(0, size, window_bytes)]
+
+
+def _add_window(digest: "hashlib._Hash", descriptor: int, window: tuple[int, int]) -> "hashlib._Hash":
+    """Add a mapped window of a file to a hash, and return it; memory holds no more of the file than that."""
+    begin, size = window
+    try:
+        with mmap.mmap(descriptor, size, offset=begin, access=mmap.ACCESS_READ) as data:
+            digest.update(data)
+    except ValueError as error:
+        raise OSError(errno.EIO, "it became shorter while it was read") from error
+    return digest
+
+
 def sha256_text(text: str) -> str:
     """Return the hex SHA-256 of a text's UTF-8 bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -225,7 +268,7 @@ def replace_folder(new: Path, path: Path) -> None:
 
 
 def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: Sequence[str] = ()) -> None:
-    """Sync every file below `folder` and write its manifest: {"files": {name: {"bytes", "sha256"}}, **extra, "sha256": of all this}.
+    """Sync every file below `folder` and write its manifest: {"files": {name: {"bytes", "sha256", PARTS}}, **extra, "sha256": of all this}.
 
     `skip` names top-level entries that are not part of it (a run's "checkpoints", which have manifests of their own).
     """
@@ -236,11 +279,18 @@ def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: S
             continue
         if file.is_file() and inner.as_posix() != MANIFEST:
             sync_file(file)
-            entries[inner.as_posix()] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+            entries[inner.as_posix()] = _entry(file)
     for inner in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
         sync_folder(inner)
     content = {**(extra or {}), "files": entries}
     write_json(folder / MANIFEST, {**content, "sha256": _content_hash(content)})
+
+
+def _entry(file: Path) -> dict[str, Any]:
+    """Return the entry of a file; PARTS only for a large one."""
+    size = file.stat().st_size
+    entry: dict[str, Any] = {"bytes": size, "sha256": sha256_file(file)}
+    return entry | {PARTS: sha256_parts(file)} if size > PART_BYTES else entry
 
 
 def _content_hash(content: dict[str, Any]) -> str:
@@ -289,25 +339,29 @@ def verify_entry(folder: Path, name: str, entry: dict[str, Any], *, hashes: bool
             raise FormatError(file, "file", "is in the manifest but missing")
         if file.stat().st_size != entry["bytes"]:
             raise FormatError(file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
-        if hashes and _hash_of(file) != entry["sha256"]:
+        if hashes and _hashes_of(file, parts=PARTS in entry) != entry.get(PARTS, [entry["sha256"]]):
             raise FormatError(file, "sha256", "differs from the manifest: the file was altered or damaged")
 
 
 # Hashes of files by device, inode, size and times, for this process: a model that was verified by name is not read once more when it is opened.
-known_hashes: dict[tuple[int, ...], str] = {}
+known_hashes: dict[tuple[int, ...], list[str]] = {}
 SETTLED_S = 2.0
 
 
-def _hash_of(file: Path) -> str:
-    """Return a file's SHA-256, computed again where the file may have changed: its clock may not tell changes of the last moment apart."""
+def _hashes_of(file: Path, *, parts: bool) -> list[str]:
+    """Return a file's SHA-256, or those of its parts, known or computed.
+
+    Computed again where the file may have changed: its clock may not tell changes of the last moment apart.
+    """
     stat, now = file.stat(), time.time()
-    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, parts)
     if key in known_hashes:
         return known_hashes[key]
-    digest = sha256_file(file)
+    large = stat.st_size > PART_BYTES
+    digests = sha256_parts(file) if parts else [_sha256_mapped(file) if large else sha256_file(file)]
     if now - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
-        known_hashes[key] = digest
-    return digest
+        known_hashes[key] = digests
+    return digests
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -191,7 +191,7 @@ def registry_of(
         raise ConfigError(f"--models {folder} is not a folder.", fix="Name a folder with models in it.")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
-        found = {name: find_model(path, progress=progress), **classifiers_of_build(name, path)}
+        found = {name: find_model(path, progress=progress, hashes=False), **classifiers_of_build(name, path)}
         _add(named, found)
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):

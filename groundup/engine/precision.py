@@ -83,7 +83,7 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
 
 def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, progress: Progress) -> OpenModel:
     """Open a model in 8 or 4 bits: packed weights of its folder, or where it has none quantised in memory."""
-    path = find_model(name_or_path, progress=progress)
+    path = find_model(name_or_path, progress=progress, hashes=False)
 
     def read() -> OpenModel:
         return open_model(path, compute, progress=progress)
@@ -108,7 +108,7 @@ def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, prog
 
 def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:
     """Open a model in the fastest precision, from the stored result or measured now."""
-    path = find_model(name_or_path, progress=progress)
+    path = find_model(name_or_path, progress=progress, hashes=False)
     summary = read_model_summary(str(path))
     record = cache_folder("precision") / f"{fingerprint(summary.config)}.json"
     has_choice = compute.is_cpu and compute.has_bf16 and summary.kind == "language"

@@ -62,7 +62,7 @@ _OPENING = threading.Lock()
 
 def local_server(model: str | Path, options: LocalOptions = LocalOptions()) -> "LocalServer":
     """Return the server of a model, by its name or path; the weights are loaded by the first request. Raises ConfigError, FormatError, ModelError."""
-    path = find_model(model).resolve()
+    path = find_model(model, hashes=False).resolve()
     with _OPENING:
         found = _OPEN.get((path, options))
         if found is None:

@@ -150,6 +150,8 @@ BYTE_TO_CHARACTER = _byte_alphabet()
 CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
 # The same for `str.translate`: a byte's character becomes the Latin-1 one; others become U+FFFF, which Latin-1 cannot encode.
 _TO_LATIN_1 = dict.fromkeys(range(256), 65535) | {ord(each): byte for each, byte in CHARACTER_TO_BYTE.items()}
+# The bytes that are not written as the Latin-1 character of their number.
+_HIDDEN = {byte: character for byte, character in BYTE_TO_CHARACTER.items() if byte != ord(character)}
 # Bytes in the order of their characters: the ids 0 to 255 of GPT-2 and of ours.
 BYTE_ORDER = sorted(range(256), key=lambda byte: BYTE_TO_CHARACTER[byte])
 
@@ -183,8 +185,14 @@ class ByteLevel:
 
     def bytes_of_all(self, tokens: Sequence[str]) -> list[bytes] | None:
         """Return the bytes of many tokens, none of them added, at once: a character is a byte; None where one is not in the byte alphabet."""
-        joined = self.bytes_of("".join(tokens), added=False)
-        if joined is None:
+        text = "".join(tokens)
+        if any(chr(byte) in text for byte in _HIDDEN):  # is written as another character
+            return None
+        for byte, character in _HIDDEN.items():  # several times as fast as `translate`
+            text = text.replace(character, chr(byte))
+        try:
+            joined = text.encode("latin-1")
+        except UnicodeEncodeError:
             return None
         ends = list(accumulate(map(len, tokens)))
         return [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -237,8 +237,10 @@ def check_table(table: TokenizerTable, source: object) -> None:
     if not table.vocabulary or len(texts) > MAX_IDS or min(lengths) == 0 or max(lengths) > MAX_TOKEN_CHARACTERS:
         reason = f"there are none, over {MAX_IDS}, or one is empty or over {MAX_TOKEN_CHARACTERS} characters long"
         raise FormatError(source, "tokens", reason)
-    if _SURROGATE.search(" ".join([*texts.values(), *table.vocabulary])):
-        raise FormatError(source, "tokens", "one has a lone surrogate")
+    try:
+        "".join(chain(table.vocabulary, (each.text for each in table.added.values()))).encode()
+    except UnicodeEncodeError:
+        raise FormatError(source, "tokens", "one has a lone surrogate") from None
     if len(ids) != len(table.vocabulary):
         raise FormatError(source, "tokens", f"{len(table.vocabulary)} tokens share {len(ids)} ids")
     _check_added(table, source)

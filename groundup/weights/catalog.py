@@ -79,6 +79,17 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
     return folder
 
 
+def pulled(name: str) -> Path | None:
+    """Return the folder of a named model in the cache, if its files are there in full size; None else. Opening it checks their hashes."""
+    folder = cache_folder("models") / name
+    hold(folder)
+    try:
+        verify_folder(folder, hashes=False)
+    except FormatError:
+        return None
+    return folder
+
+
 def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> bool:
     """Is this model there and whole? A damaged one is fetched again; a folder with anything else in it is left alone. Raises ModelError."""
     if is_free(folder):

@@ -1,8 +1,8 @@
 """The only way between models and disk for the other rooms: `open_model`, `save_model`, and `read_model_summary` for a shape without its weights.
 
 open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf, a folder with one .gguf, or a build folder (its
-chat model, or what `prefer` says). Where a manifest of ours covers it, every byte is checked before the model is returned: hashing costs half a
-second a gigabyte, in a thread beside the reading. save_model writes a folder that transformers, vLLM and Ollama open as it is.
+chat model, or what `prefer` says). Where a manifest of ours covers it, every byte is checked before the model is returned: hashing costs 0.7 seconds
+of processor time a gigabyte, on all cores, beside the reading. save_model writes a folder that transformers, vLLM and Ollama open as it is.
 
 read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It takes, in this order: a .toml with the
 fields of ModelConfig, a .gguf, a folder (Hugging Face, run, build; also a run that has not come to its end, whose run.json has the shape), a
@@ -29,7 +29,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import base_name, is_adapter
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
 from groundup.weights.card import CARD_FILE, ModelCard
-from groundup.weights.catalog import pull
+from groundup.weights.catalog import pull, pulled
 from groundup.weights.decision import Decision
 from groundup.weights.formats import file_suffixes, reader_of
 from groundup.weights.hf import write_hf
@@ -55,15 +55,29 @@ def open_model(
 
     Raises ModelError (unknown name, no model there), FormatError (damaged or not understood), NetworkError (can't be pulled).
     """
-    path = find_model(name_or_path, prefer=prefer, progress=progress)
-    with verified_meanwhile(path):
-        opened = require_fitting(reader_of(path).open(path, compute.dtype))
+    path = find_model(name_or_path, prefer=prefer, progress=progress, hashes=False)
+    try:
+        opened = _read(path, compute)
+    except FormatError:
+        if path.parent != cache_folder("models") or path.name not in CATALOG:
+            raise
+        opened = _read(pull(path.name, None, progress), compute)  # fetched again where it is damaged
     opened.model.to(device=compute.device, dtype=compute.dtype)
     return opened
 
 
-def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Progress | None = None) -> Path:
-    """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError."""
+def _read(path: Path, compute: Compute) -> OpenModel:
+    with verified_meanwhile(path):
+        return require_fitting(reader_of(path).open(path, compute.dtype))
+
+
+def find_model(
+    name_or_path: str | Path, *, prefer: str = "chat", progress: Progress | None = None, hashes: bool = True
+) -> Path:
+    """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError.
+
+    `hashes`: whether those of a named model are checked now; False for one that is going to be opened, which checks them.
+    """
     path = Path(name_or_path)
     # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
     if os.path.isfile(path):
@@ -73,7 +87,8 @@ def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Prog
             hold(path)
         return _with_base(_inner_model(path, prefer), progress)
     if str(name_or_path) in CATALOG:
-        return pull(str(name_or_path), None, progress)
+        there = None if hashes else pulled(str(name_or_path))
+        return there or pull(str(name_or_path), None, progress)
     known = did_you_mean(str(name_or_path), CATALOG)
     raise ModelError(f"There is no model {str(name_or_path)!r}: no such folder or file, and no such name.", fix=known)
 

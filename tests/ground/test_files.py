@@ -2,7 +2,9 @@
 
 import errno
 import fcntl
+import hashlib
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -10,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from groundup import files
 from groundup.errors import ConfigError, DiskError, FormatError
 from groundup.files import (
+    MANIFEST,
+    PARTS,
     atomic_folder,
     inside,
     read_json,
@@ -22,6 +27,7 @@ from groundup.files import (
     temporary_folder,
     verify_folder,
     write_json,
+    write_manifest,
 )
 from groundup.locks import only_one
 
@@ -34,6 +40,44 @@ def test_no_name_in_a_manifest_leaves_the_folder_or_raises_anything_else(tmp_pat
     (tmp_path / "circle").symlink_to("circle")
     (tmp_path / "manifest.json").write_text(json.dumps({"files": {name: {"bytes": 1, "sha256": ""}}}))
     with pytest.raises(FormatError):
+        verify_folder(tmp_path)
+
+
+def test_a_text_has_newlines_only(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes("é\r\na\rb\n".encode())
+    assert files.read_text(tmp_path / "text", max_bytes=100) == "é\na\nb\n"
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_every_byte_of_a_large_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool) -> None:
+    """By the hashes of its parts; of an older manifest by its one hash, in larger windows."""
+    part = mmap.ALLOCATIONGRANULARITY
+    monkeypatch.setattr(files, "PART_BYTES", part)
+    data, file = bytes(range(256)) * (part // 50), tmp_path / "weights"
+    file.write_bytes(data)
+    (tmp_path / "small").write_bytes(b"small")
+    write_manifest(tmp_path)
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    hashes = [hashlib.sha256(data[at : at + part]).hexdigest() for at in range(0, len(data), part)]
+    assert content["files"]["weights"][PARTS] == hashes and len(hashes) == 6 and PARTS not in content["files"]["small"]
+    if older:
+        del content["files"]["weights"][PARTS], content["sha256"]
+        write_json(tmp_path / MANIFEST, content)
+    verify_folder(tmp_path)
+    for place in (0, part - 1, part, 4 * part - 1, 4 * part, len(data) - 1):
+        file.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(FormatError, match="differs from the manifest"):
+            verify_folder(tmp_path)
+
+
+@pytest.mark.parametrize("parts", [[], ["0"], "0", None, {}])
+def test_a_manifest_with_other_parts_is_refused(tmp_path: Path, parts: object) -> None:
+    (tmp_path / "file").write_bytes(b"text")
+    entry = {"bytes": 4, "sha256": hashlib.sha256(b"text").hexdigest()}
+    write_json(tmp_path / MANIFEST, {"files": {"file": entry}})
+    verify_folder(tmp_path)
+    write_json(tmp_path / MANIFEST, {"files": {"file": entry | {PARTS: parts}}})
+    with pytest.raises(FormatError, match="differs from the manifest"):
         verify_folder(tmp_path)
 
 

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
 from groundup.tokenizer.bytelevel import (
+    BYTE_TO_CHARACTER,
     GPT2_SPLIT,
     LLAMA3_SPLIT,
     SPLITS,
+    ByteLevel,
     pre_tokenizer_spec,
     recognise_split,
     split_text,
@@ -58,3 +60,15 @@ def test_any_other_split_is_not_recognised(foreign: object) -> None:
 
 def test_a_space_before_the_text_is_not_recognised_as_gpt2() -> None:
     assert recognise_split({**pre_tokenizer_spec("gpt-2"), "add_prefix_space": True}) is None
+
+
+@given(tokens=st.lists(st.text(alphabet=sorted(BYTE_TO_CHARACTER.values()), max_size=5)))
+def test_the_bytes_of_many_tokens_are_those_of_each(tokens: list[str]) -> None:
+    style = ByteLevel("gpt-2")
+    assert style.bytes_of_all(tokens) == [style.bytes_of(token, added=False) for token in tokens]
+
+
+@pytest.mark.parametrize("character", [" ", "\n", "\x7f", "\xa0", "\xad", "\u0144", "\ud800", "\uffff", "😀"])
+def test_a_character_outside_the_byte_alphabet_has_no_bytes(character: str) -> None:
+    style = ByteLevel("gpt-2")
+    assert style.bytes_of_all(["a", character]) is None and style.bytes_of(character, added=False) is None

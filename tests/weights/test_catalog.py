@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from local_hub import local_hub
 from tiny_encoder import save_encoder
 from tiny_weights import CPU, make_config, make_model
 
+from groundup import files
 from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.fetch import cached_package
-from groundup.files import sha256_file, verify_folder
+from groundup.files import read_manifest, sha256_file, verify_folder
 from groundup.model.presets import PRESETS, preset
 from groundup.model.sizes import parameter_count
 from groundup.progress import Silent
@@ -25,7 +27,7 @@ from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.catalog import extract_files, pull
 from groundup.weights.gguf import read_gguf, write_gguf
-from groundup.weights.model_io import open_model, save_model
+from groundup.weights.model_io import find_model, open_model, save_model
 from groundup.weights.named import CATALOG, Archive, Entry
 
 MODEL = "smollm2-135m-instruct"
@@ -111,6 +113,29 @@ def test_a_damaged_model_is_fetched_again(archived: str, tmp_path: Path) -> None
         open_model(folder, CPU)
     pull(archived, folder)
     assert (folder / "model.safetensors").read_bytes() == whole
+
+
+def test_a_damaged_model_of_the_cache_is_fetched_again_when_it_is_opened(archived: str) -> None:
+    weights = open_model(archived, CPU).path / "model.safetensors"
+    whole = weights.read_bytes()
+    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-1]):
+        weights.write_bytes(damaged)
+        open_model(archived, CPU)
+        assert weights.read_bytes() == whole
+
+
+def test_a_model_is_hashed_once_while_it_is_opened(archived: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, threads, real = pull(archived), list[str](), files.sha256_file
+
+    def seen(path: Path) -> str:
+        threads.append(threading.current_thread().name)
+        return real(path)
+
+    files.known_hashes.clear()
+    monkeypatch.setattr(files, "sha256_file", seen)
+    assert find_model(archived, hashes=False) == folder and not threads
+    open_model(archived, CPU)
+    assert len(threads) == len(read_manifest(folder)["files"]) and all("verify" in name for name in threads)
 
 
 def test_a_folder_with_something_else_is_left_alone(archived: str, tmp_path: Path) -> None:
