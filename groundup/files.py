@@ -10,7 +10,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import mmap
 import os
 import re
 import shutil
@@ -194,35 +193,39 @@ def sha256_file(path: Path) -> str:
 
 def sha256_parts(path: Path) -> list[str]:
     """Return the hex SHA-256 of each PART_BYTES of a file, computed by all cores."""
-    with path.open("rb") as handle, ThreadPoolExecutor(os.cpu_count() or 1, "hash") as pool:
-        windows = _windows(path, PART_BYTES)
-        return list(pool.map(lambda at: _add_window(hashlib.sha256(), handle.fileno(), at).hexdigest(), windows))
+    count, cores = -(-path.stat().st_size // PART_BYTES), os.cpu_count() or 1
+    digests = [""] * count
+
+    def compute(first: int) -> None:
+        for number, part in zip(range(first, count, cores), _parts(path, first, cores), strict=True):
+            digests[number] = hashlib.sha256(part).hexdigest()
+
+    with ThreadPoolExecutor(cores, "hash") as pool:
+        list(pool.map(compute, range(min(cores, count))))
+    return digests
 
 
-def _sha256_mapped(path: Path) -> str:
+def _sha256_by_parts(path: Path) -> str:
     """`sha256_file` for a large file, without waiting for Python's lock after every 256 KB while another thread works."""
     digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        for window in _windows(path, 4 * PART_BYTES):
-            _add_window(digest, handle.fileno(), window)
+    for part in _parts(path):
+        digest.update(part)
     return digest.hexdigest()
 
 
-def _windows(path: Path, window_bytes: int) -> list[tuple[int, int]]:
-    """Return the (begin, size) of each `window_bytes` of a file."""
-    size = path.stat().st_size
-    return [(begin, min(window_bytes, size - begin)) for begin in range(0, size, window_bytes)]
-
-
-def _add_window(digest: "hashlib._Hash", descriptor: int, window: tuple[int, int]) -> "hashlib._Hash":
-    """Add a mapped window of a file to a hash, and return it; memory holds no more of the file than that."""
-    begin, size = window
-    try:
-        with mmap.mmap(descriptor, size, offset=begin, access=mmap.ACCESS_READ) as data:
-            digest.update(data)
-    except ValueError as error:
-        raise OSError(errno.EIO, "it became shorter while it was read") from error
-    return digest
+def _parts(path: Path, first: int = 0, step: int = 1) -> Iterator[memoryview]:
+    """Yield every `step`-th PART_BYTES of a file from the `first` on, each valid until the next. Raises OSError."""
+    size, room = path.stat().st_size, memoryview(bytearray(PART_BYTES))
+    with path.open("rb", buffering=0) as handle:
+        for begin in range(first * PART_BYTES, size, step * PART_BYTES):
+            handle.seek(begin)
+            wanted, found = min(PART_BYTES, size - begin), 0
+            while found < wanted:
+                more = handle.readinto(room[found:wanted])
+                if not more:
+                    raise OSError(errno.EIO, "it became shorter while it was read")
+                found += more
+            yield room[:wanted]
 
 
 def sha256_text(text: str) -> str:
@@ -358,7 +361,7 @@ def _hashes_of(file: Path, *, parts: bool) -> list[str]:
     if key in known_hashes:
         return known_hashes[key]
     large = stat.st_size > PART_BYTES
-    digests = sha256_parts(file) if parts else [_sha256_mapped(file) if large else sha256_file(file)]
+    digests = sha256_parts(file) if parts else [_sha256_by_parts(file) if large else sha256_file(file)]
     if now - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
         known_hashes[key] = digests
     return digests
