@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -447,6 +447,18 @@ def test_a_damaged_file_of_code_is_compiled_again(without_code: Path) -> None:
     without_code.rmdir()
     without_code.touch()  # nothing can be kept
     assert unpacked_by(new())
+
+
+def test_code_is_kept_by_processor_and_in_the_users_cache_where_the_package_can_not_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder: Callable[[], Path] = machine_code.code_folder.__wrapped__
+    own = folder()
+    monkeypatch.setenv("NUMBA_CPU_NAME", "nehalem")
+    assert folder() != own and folder().parent == own.parent
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *given: False)
+    assert folder().parent == tmp_path / "compiled-step"
 
 
 OF_NUMBA = """
