@@ -102,7 +102,10 @@ class IndexWriter:
         self._added = _Added([], [], [])
         for table in self._next:
             row = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-            self._next[table] = max(self._next[table], int(row[0]) + 1 if row else 1)
+            last = (
+                row[0] if row and isinstance(row[0], int) else 0
+            )  # where it is damaged, SQLite refuses an id that is taken
+            self._next[table] = max(self._next[table], last + 1)
         self._committed_s = time.monotonic()
 
     def commit_now_and_then(self) -> None:
@@ -150,7 +153,10 @@ class IndexWriter:
         """Return the id of a source, which is added if it is new."""
         query = "INSERT INTO source (spec, follow_links) VALUES (?, ?) ON CONFLICT (spec) DO UPDATE SET follow_links = excluded.follow_links"
         self._database.execute(query, (spec, follow_links))
-        return int(self._database.execute("SELECT id FROM source WHERE spec = ?", (spec,)).fetchone()[0])
+        found = self._database.execute("SELECT id FROM source WHERE spec = ?", (spec,)).fetchone()
+        if found is None or not isinstance(found[0], int):
+            raise sqlite3.DatabaseError("its list of sources is damaged")
+        return found[0]
 
     def files(self) -> dict[str, KnownFile]:
         """Return the files of the index by their place."""

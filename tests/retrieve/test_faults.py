@@ -373,6 +373,22 @@ def test_a_damaged_index_ends_with_one_sentence_or_still_answers(
     assert said > damages / 4  # run() gives 2 for an error of ours and raises the others
 
 
+def test_sources_without_ids_are_a_damaged_index(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As random damage of the table's definition can leave them."""
+    folder, words = tmp_path / "index", ["index", str(many), "--out", str(tmp_path / "index")]
+    update_index(folder, [Source(str(many))], progress=Silent())
+    with contextlib.closing(sqlite3.connect(folder / INDEX_FILE)) as database, database:
+        database.execute("DELETE FROM source")
+        database.execute("PRAGMA writable_schema = ON")
+        changed = database.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'id INTEGER PRIMARY KEY', 'id INTEGER PRIMARY_KEY') WHERE name = 'source'"
+        )
+        assert changed.rowcount == 1
+    assert run(words) == 2 and "list of sources is damaged" in capsys.readouterr().err
+
+
 def test_a_file_that_changes_while_an_answer_is_written_is_named(docs: Path, index: Index) -> None:
     parts = ask(index, QUESTION)
     first = next(parts)
