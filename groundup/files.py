@@ -186,9 +186,11 @@ def sync_folder(path: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    """Return the hex SHA-256 of a file's bytes; `hashlib.file_digest` waits for Python's lock after every 256 KB while another thread works."""
+    digest = hashlib.sha256()
+    for part in _parts(path):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def sha256_parts(path: Path) -> list[str]:
@@ -205,17 +207,10 @@ def sha256_parts(path: Path) -> list[str]:
     return digests
 
 
-def _sha256_by_parts(path: Path) -> str:
-    """`sha256_file` for a large file, without waiting for Python's lock after every 256 KB while another thread works."""
-    digest = hashlib.sha256()
-    for part in _parts(path):
-        digest.update(part)
-    return digest.hexdigest()
-
-
 def _parts(path: Path, first: int = 0, step: int = 1) -> Iterator[memoryview]:
     """Yield every `step`-th PART_BYTES of a file from the `first` on, each valid until the next. Raises OSError."""
-    size, room = path.stat().st_size, memoryview(bytearray(PART_BYTES))
+    size = path.stat().st_size
+    room = memoryview(bytearray(min(size, PART_BYTES)))
     with path.open("rb", buffering=0) as handle:
         for begin in range(first * PART_BYTES, size, step * PART_BYTES):
             handle.seek(begin)
@@ -360,8 +355,7 @@ def _hashes_of(file: Path, *, parts: bool) -> list[str]:
     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, parts)
     if key in known_hashes:
         return known_hashes[key]
-    large = stat.st_size > PART_BYTES
-    digests = sha256_parts(file) if parts else [_sha256_by_parts(file) if large else sha256_file(file)]
+    digests = sha256_parts(file) if parts else [sha256_file(file)]
     if now - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
         known_hashes[key] = digests
     return digests
