@@ -329,7 +329,7 @@ class OutputOptions:
             raise ConfigError(f"{given[0]} and {given[1]} can't be combined.", fix="Give one of them.")
         if self.format is not None:
             named = self.format
-            return ANY_OBJECT if named == "json" else OutputConstraint("JSON schema", _text(Path(named), "--format"))
+            return ANY_OBJECT if named == "json" else OutputConstraint.schema_in(_text(Path(named), "--format"))
         if self.grammar is not None:
             return OutputConstraint.grammar(_text(self.grammar, "--grammar"))
         return None if self.regex is None else OutputConstraint.regex(self.regex)

@@ -4,13 +4,14 @@ Types are strict (`"5"` is not a number), the rest is lenient: unknown fields ar
 The bodies of each dialect are pydantic models derived from `Body`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
-from groundup.engine.sampling import RULES, Sampling
+from groundup.engine.sampling import RULES, Sampling, SamplingRule
 from groundup.serve.requests import RequestError
 
 
@@ -40,12 +41,24 @@ M = TypeVar("M", bound=BaseModel)
 def with_sampling_rules(
     base: type[M], *, names: Mapping[str, str] = {}, limits: Mapping[str, Mapping[str, Any]] = {}
 ) -> type[M]:
-    """Return `base` with an optional field for each rule of `Sampling`: by its name in `names` or its own, within its `limits` if it has any."""
+    """Return `base` with an optional field for each rule of `Sampling`: by its name in `names` or its own, within its `limits` in place of the rule's
+    where it has any (a dialect's values that mean something else, such as -1)."""
     definitions: dict[str, Any] = {}
-    for name in RULES:
+    for name, rule in RULES.items():
         kind: Any = Whole if isinstance(getattr(Sampling, name), int) else Number
+        if name not in limits:
+            kind = Annotated[kind, AfterValidator(_within(rule))]
         definitions[names.get(name, name)] = (kind | None, Field(None, **limits.get(name, {})))
     return create_model(f"{base.__name__}WithRules", __base__=base, **definitions)
+
+
+def _within(rule: SamplingRule) -> Callable[[float], float]:
+    def within(value: float) -> float:
+        if not rule.is_valid(value):
+            raise PydanticCustomError("sampling", "expected {bounds}", {"bounds": rule.expected})
+        return value
+
+    return within
 
 
 def read_fields(body_type: type[B], value: dict[str, Any]) -> B:

@@ -6,7 +6,7 @@ false it is refused.
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -52,6 +52,7 @@ def prepare(
     """
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
     marks = () if (calls := format_of_calls(request, tokenizer)) is None else (calls.opening, calls.closing)
+    _require_ids([id for id, _ in options.logit_bias or ()], "logit_bias", tokenizer)
     shown_ids = frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
     prepared = []
     for prompt in request.prompts:
@@ -163,6 +164,13 @@ def _with_alias_messages(alias: ModelAlias, prompt: Prompt) -> Prompt:
     return replace(prompt, messages=messages)
 
 
+def _require_ids(ids: Sequence[int], param: str, tokenizer: Tokenizer) -> None:
+    """Raise RequestError for a token id that the model has not."""
+    most = tokenizer.vocab_size - 1
+    if beyond := [id for id in ids if not 0 <= id <= most]:
+        raise RequestError(f"{param}: this model's token ids are 0 to {most}, not {beyond[0]}", param=param)
+
+
 def sampling_of(options: Options, room_tokens: int) -> Sampling:
     """Return the options as the engine's Sampling; None becomes its default. Raises ConfigError for a value out of range."""
     values: dict[str, Any] = {name: value for name, value in asdict(options).items() if value is not None}
@@ -219,9 +227,7 @@ class _PromptFitter:
     def _ids_of(self, prompt: TextPrompt | TokenPrompt | ContinuedPrompt) -> list[int]:
         if not isinstance(prompt, TextPrompt):
             name = "prompt" if isinstance(prompt, TokenPrompt) else "context"
-            most = self.tokenizer.vocab_size - 1
-            if beyond := [id for id in prompt.ids if not 0 <= id <= most]:
-                raise RequestError(f"{name}: this model's token ids are 0 to {most}, not {beyond[0]}", param=name)
+            _require_ids(prompt.ids, name, self.tokenizer)
             return list(prompt.ids) if isinstance(prompt, TokenPrompt) else continued_ids(prompt, self.tokenizer)
         ids = self.tokenizer.encode_control(prompt.text) if prompt.rendered else self.tokenizer.encode(prompt.text)
         return self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]

@@ -41,7 +41,11 @@ KeepAlive = float | str
 OPTION_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "num_predict", "context_tokens": "num_ctx"}
 
 
-class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES)):  # type: ignore[misc]
+# Of these any value means something: top_k of 0 or less is all tokens, top_p above 1 is 1, and of 0 or less the best token.
+FREE: dict[str, dict[str, Any]] = {"top_k": {}, "top_p": {}}
+
+
+class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES, limits=FREE)):  # type: ignore[misc]
     """The supported `options`; all others are ignored."""
 
     repeat_last_n: Whole | None = None
@@ -52,7 +56,9 @@ class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES)):  # type: ignor
 
     def options(self) -> Options:
         """Return them as Options, with Ollama's special values (-1, 0) translated."""
-        values = {each.name: getattr(self, OPTION_NAMES.get(each.name, each.name)) for each in fields(Options)}
+        values: dict[str, Any] = {
+            each.name: getattr(self, OPTION_NAMES.get(each.name, each.name), None) for each in fields(Options)
+        }
         special = {
             "top_k": None if self.top_k is None else max(self.top_k, 0),
             "top_p": None if self.top_p is None else min(self.top_p, 1.0),

@@ -10,12 +10,15 @@ The official client sends them with `extra_body`. A request with two constraints
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
+from groundup.engine.sampling import BIAS_EXPECTED, MAX_LOGIT_BIAS
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.fields import Body, Texts, Whole, with_sampling_rules
 from groundup.serve.requests import Options, RequestError
@@ -93,13 +96,24 @@ def _constraints(fields: Body) -> Iterator[NamedConstraint]:
 # OpenAI's defaults.
 DEFAULTS = Options(temperature=1.0, top_p=1.0, top_k=0)
 # top_k (-1: all), min_p and repetition_penalty are not in OpenAI's API, but in other servers of it (vLLM); the page sends them.
-LIMITS = {
-    "temperature": {"ge": 0, "le": 100},
-    "top_k": {"ge": -1},
-    "top_p": {"ge": 0, "le": 1},
-    "min_p": {"ge": 0, "le": 1},
-    "repetition_penalty": {"gt": 0, "le": 10},
-}
+LIMITS = {"top_k": {"ge": -1}, "top_p": {"ge": 0, "le": 1}}
+
+
+# A ban of every form of a few hundred words.
+MAX_BIASES = 1024
+_ID = re.compile(r"[0-9]{1,9}")
+
+
+def _biases(value: Any) -> tuple[tuple[int, float], ...]:
+    """Return {"id": bias} as pairs."""
+    if not isinstance(value, dict) or len(value) > MAX_BIASES:
+        raise PydanticCustomError(
+            "ids", "expected an object of at most {most} token ids with biases", {"most": MAX_BIASES}
+        )
+    for id, bias in value.items():
+        if not _ID.fullmatch(id) or type(bias) not in (int, float) or not -MAX_LOGIT_BIAS <= bias <= MAX_LOGIT_BIAS:
+            raise PydanticCustomError("bias", "expected token ids, each with {bounds}", {"bounds": BIAS_EXPECTED})
+    return tuple((int(id), float(bias)) for id, bias in value.items())
 
 
 class StreamOptions(Body):
@@ -117,6 +131,7 @@ class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  #
     max_tokens: Whole | None = Field(None, ge=0)
     seed: Whole | None = None
     stop: Texts | None = None
+    logit_bias: Annotated[Any, PlainValidator(_biases)] = None
     n: Whole = Field(1, ge=1)
 
     def options(self, max_tokens: int | None) -> Options:
