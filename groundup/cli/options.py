@@ -304,9 +304,9 @@ class ListenOptions:
 
     host: Annotated[str, Option("--host", help="Address to listen on; other machines need a key.")] = "127.0.0.1"
     api_key: Annotated[
-        str,
+        str | None,
         Option("--api-key", envvar="GROUNDUP_API_KEY", help="Key that clients must send (Bearer, or as a password)."),
-    ] = ""
+    ] = None
     is_open: Annotated[bool, Option("--open", help="Accept every client that reaches --host, without a key.")] = False
 
 
