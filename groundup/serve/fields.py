@@ -4,7 +4,7 @@ Types are strict (`"5"` is not a number), the rest is lenient: unknown fields ar
 The bodies of each dialect are pydantic models derived from `Body`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import pydantic
@@ -34,6 +34,7 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 # One text or several.
 Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+_ABSENT = object()
 B = TypeVar("B", bound=Body)
 M = TypeVar("M", bound=BaseModel)
 
@@ -61,12 +62,31 @@ def _within(rule: SamplingRule) -> Callable[[float], float]:
     return within
 
 
+def _public(location: Sequence[int | str], value: Any, *, is_missing: bool) -> str:
+    """Return a place in a body as the client wrote it. Pydantic's also names the members of unions that it tried."""
+    names = []
+    for part in location:
+        inner = _inner(value, part)
+        if inner is not _ABSENT:
+            names.append(str(part))
+            value = inner
+    if is_missing:
+        names.append(str(location[-1]))
+    return ".".join(names)[:200]
+
+
+def _inner(value: Any, part: int | str) -> Any:
+    if isinstance(value, dict):
+        return value.get(part, _ABSENT)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else _ABSENT
+
+
 def read_fields(body_type: type[B], value: dict[str, Any]) -> B:
     """Return the JSON object as a `body_type`. Raises RequestError (400) that names the field and never repeats the value sent."""
     try:
         return body_type.model_validate(value, strict=True)
     except pydantic.ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    param = ".".join(map(str, found["loc"]))
+    param = _public(found["loc"], value, is_missing=found["type"] == "missing")
     problem = "is missing" if found["type"] == "missing" else found["msg"][:1].lower() + found["msg"][1:]
     raise RequestError(f"{param}: {problem}"[:400], param=param)

@@ -21,6 +21,7 @@ from groundup.engine.padded_batch import batches_by_length, embed, embed_in_chun
 from groundup.engine.request import Constraint, Request
 from groundup.engine.structured_output import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
+from groundup.errors import ConfigError
 from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
@@ -31,7 +32,14 @@ from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
 from groundup.serve.model_registry import ModelAlias, ModelInfo, ModelRegistry
-from groundup.serve.request_preparation import format_of_calls, prepare, require_able, require_within, with_name
+from groundup.serve.request_preparation import (
+    format_of_calls,
+    prepare,
+    require_able,
+    require_ids,
+    require_within,
+    with_name,
+)
 from groundup.serve.requests import (
     ClassifyRequest,
     Embeddings,
@@ -231,7 +239,11 @@ def _engine_requests(
         )
 
     def constraint() -> Constraint | None:
-        return None if output is None else loaded.grammars.constraint(output)
+        try:
+            return None if output is None else loaded.grammars.constraint(output)
+        except ConfigError as error:
+            param = request.public("response_format" if calls is None or request.constraint else "tools")
+            raise RequestError(error.message, param=param) from error
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
 
@@ -246,11 +258,15 @@ def _require_template_of(info: ModelInfo, template: str, limits: Limits) -> None
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
     """Return the ids of each text, truncated to the context or `most_tokens`. Raises RequestError where truncation is not allowed."""
     engine, context = loaded.engine, min(loaded.info.config.context_tokens, most_tokens)
+    for ids in request.texts:
+        if not isinstance(ids, str):
+            require_ids(ids, "input", engine.tokenizer)
     rows = [engine.embedding_ids(text) for text in request.texts]
     longest = max(map(len, rows), default=0)
     if longest > context and not request.truncate:
         raise RequestError(
             f"the input of {longest} tokens exceeds the context length of {context} for embeddings",
             code="context_length_exceeded",
+            param="input",
         )
     return [engine.cut(row, context) for row in rows]

@@ -61,8 +61,7 @@ class ConstraintFields(Body):
 
     def constraint(self, own: OutputConstraint | None = None) -> OutputConstraint | None:
         """Return the constraint of these fields or of `response_format` (`own`). Raises RequestError when there are two."""
-        found = [] if own is None else [("response_format", own)]
-        found += _constraints(self)
+        found = [*([] if own is None else [("response_format", own)]), *_constraints(self)]
         if self.structured_outputs is not None:
             nested = [(f"structured_outputs.{name}", each) for name, each in _constraints(self.structured_outputs)]
             if not nested:
@@ -73,6 +72,12 @@ class ConstraintFields(Body):
             (first, _), (second, _) = found[:2]
             raise RequestError(f"{first} and {second} can't be combined: give one constraint", param=second)
         return found[0][1] if found else None
+
+    def names(self) -> dict[str, str]:
+        """Return the client's name of the constraint (`GenerateRequest.names`), where it is not `response_format`."""
+        nested = () if self.structured_outputs is None else _constraints(self.structured_outputs)
+        given = [*(name for name, _ in _constraints(self)), *(f"structured_outputs.{name}" for name, _ in nested)]
+        return {"response_format": given[0]} if given else {}
 
 
 # Each field's constructor of a constraint. (`wanted` is `json`.)
@@ -122,6 +127,17 @@ class StreamOptions(Body):
     include_usage: bool = False
 
 
+def _unsupported(instead: str, *harmless: Any) -> PlainValidator:
+    """Return the validator of a field that is refused by its name, but for values that ask for nothing."""
+
+    def check(value: Any) -> Any:
+        if value not in harmless:
+            raise PydanticCustomError("unsupported", "is not supported{instead}", {"instead": instead})
+        return value
+
+    return PlainValidator(check)
+
+
 class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  # type: ignore[misc]
     """Sampling, streaming and constraints of answers."""
 
@@ -132,6 +148,10 @@ class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  #
     seed: Whole | None = None
     stop: Texts | None = None
     logit_bias: Annotated[Any, PlainValidator(_biases)] = None
+    functions: Annotated[Any, _unsupported("; send tools", [])] = None
+    function_call: Annotated[Any, _unsupported("; send tool_choice", "none")] = None
+    modalities: Annotated[Any, _unsupported(", other than text", ["text"], [])] = None
+    audio: Annotated[Any, _unsupported("; answers are text")] = None
     n: Whole = Field(1, ge=1)
 
     def options(self, max_tokens: int | None) -> Options:
@@ -143,6 +163,11 @@ class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  #
         if self.stop is not None:
             values["stop"] = tuple(filter(None, self.stop))
         return Options(**values)
+
+
+def are_ids(value: Any) -> bool:
+    """Whether a value is the token ids of a text."""
+    return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
 
 
 def error_body(message: str, status: int, *, param: str | None = None, code: str | None = None) -> JSON:

@@ -215,7 +215,7 @@ def test_embeddings_have_unit_length_and_their_own_order(client: ollama.Client) 
     together = client.embed("tiny", texts)
     assert together.prompt_eval_count > 3
     for text, vector in zip(texts, together.embeddings, strict=True):
-        alone = client.embed("tiny", text).embeddings[0]
+        alone = client.embed("tiny", [text]).embeddings[0]
         assert vector == pytest.approx(alone, abs=1e-4)
         assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-4)
     short = client.embed("tiny", "to be", dimensions=8).embeddings[0]
