@@ -52,7 +52,7 @@ from groundup.serve.requests import (
     unsupported,
 )
 from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, respond
-from groundup.serve.templates import require_template
+from groundup.serve.templates import usable_template
 from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.decision import decide
@@ -122,13 +122,14 @@ class Server:
         require_able(request, info)
         loaded = await resources.enter_async_context(self.loaded_models.lease(alias.base, info, request.keep_alive_s))
         timer.loaded()
-        tokenizer = loaded.tokenizer(alias.template)
+        template = alias.template
         lock: contextlib.AbstractAsyncContextManager[None] = (
             self._costly_lock if request.constraint or alias.template else contextlib.nullcontext()
         )
         async with lock:
             if request.template:
-                await asyncio.to_thread(require_template, request.template, tokenizer, self.limits)
+                template = await asyncio.to_thread(usable_template, template, loaded.tokenizer(), self.limits)
+            tokenizer = loaded.tokenizer(template)
             prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded, tokenizer)
         assert loaded.session is not None  # a language model has one
         answers = await loaded.session.open(prepared)
@@ -145,7 +146,8 @@ class Server:
         if changes.get("template"):
             _, info = await self.find(source, "completion")
             async with self._costly_lock:
-                await asyncio.to_thread(_require_template_of, info, changes["template"], self.limits)
+                template = await asyncio.to_thread(_template_for, info, changes["template"], self.limits)
+            changes = {**changes, "template": template}
         await asyncio.to_thread(self.registry.create, name, source, changes)
 
     async def load(self, request: LoadRequest) -> str:
@@ -248,11 +250,12 @@ def _engine_requests(
     return prepare(request, options, tokenizer, context_tokens, constraint)
 
 
-def _require_template_of(info: ModelInfo, template: str, limits: Limits) -> None:
+def _template_for(info: ModelInfo, template: str, limits: Limits) -> str:
+    """Return a client's template in jinja. Raises RequestError."""
     tokenizer = reader_of(info.path).tokenizer(info.path)
     if tokenizer is None:
         raise RequestError("template: this model has no tokenizer", param="template")
-    require_template(template, tokenizer, limits)
+    return usable_template(template, tokenizer, limits)
 
 
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
