@@ -22,7 +22,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "'": "'"}
 _OPERATORS = {"eq": " == ", "ne": " != ", "and": " and ", "or": " or "}
 _EMPTY = ("Tools", "ToolCalls", "Thinking", "Suffix", "Images", "Think", "IsThinkSet")
 _OF_TURNS = {"System": "system", "Prompt": "prompt", "Response": "response"}
-_OF_MESSAGES = {"System": "system", "Prompt": '""', "Response": '""'}
+_OF_MESSAGES = {"System": "system", "Prompt": '""', "Response": '""', "Messages": "messages"}
 _OF_MESSAGE = {"Role": "message.role", "Content": "message.content"}
 KNOWN = ".System, .Prompt, .Response, .Messages, .Role, .Content, if, else, range, eq, ne, and, or, not"
 
@@ -201,6 +201,8 @@ def _jinja(nodes: Sequence[_Text | _Value | _Branches | _Messages], scope: _Scop
         if isinstance(node, _Text):
             yield f"{{{{ {_literal(node.text)} }}}}" if node.text else ""
         elif isinstance(node, _Value):
+            if ".Messages" in node.source:  # a condition only
+                raise UnknownAction(node.source)
             yield f"{{{{ {_expression(node.source, scope)} }}}}"
         elif isinstance(node, _Branches):
             for place, (condition, body) in enumerate(node.parts):
