@@ -29,8 +29,6 @@ MAX_JSON_BYTES = 64 * 2**20
 # Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all cores can check it at once.
 PART_BYTES = 16 * 2**20
 PARTS = "sha256_per_16_mib"
-# For tests of interrupted saves: seconds slept before each file is synced.
-SLOW_DISK_VARIABLE = "GROUNDUP_SLOW_DISK_S"
 
 
 def cache_folder(*parts: str) -> Path:
@@ -169,9 +167,6 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def sync_file(path: Path) -> None:
     """Force a file's bytes to the disk."""
-    delay = os.environ.get(SLOW_DISK_VARIABLE)
-    if delay:
-        time.sleep(float(delay))
     with path.open("rb+") as handle:
         os.fsync(handle.fileno())
 

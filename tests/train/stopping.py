@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup import files
 from groundup.runs import RunFolder, read_lines
 
 Moment = Callable[[Path], bool]
@@ -49,6 +51,20 @@ def after_steps(steps: int) -> Moment:
 def steps_logged(folder: Path) -> int:
     """Steps in a run's log."""
     return sum("event" not in line for line in read_lines(RunFolder(folder).metrics_file))
+
+
+def hold_in_save(at_file: int) -> None:
+    """From now on this process waits for a signal before the file of that number (from 1) of a checkpoint is synced."""
+    sync_file, synced = files.sync_file, 0
+
+    def held(path: Path) -> None:
+        nonlocal synced
+        synced += ".tmp-step-" in str(path)
+        if synced == at_file:
+            signal.pause()
+        sync_file(path)
+
+    files.sync_file = held
 
 
 def inside_a_save(after: int) -> Moment:
