@@ -18,7 +18,7 @@ from groundup.weights.model_io import save_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
-from stopping import TIMES, Starter, after_steps, half_written, inside_a_save, last_step, said, steps_logged
+from stopping import TIMES, Starter, after_steps, half_written, is_held, last_step, said, steps_logged
 
 KINDS = ("chat", "preference", "head", "lora", "last-block")
 # Weights of a whole model or of an adapter.
@@ -77,7 +77,7 @@ def test_killed_and_started_again_equals_never_stopped(starter: Starter, root: P
     assert steps > 16
     for moment, at_file in (
         (after_steps(2), 0),
-        (inside_a_save(0), 2),
+        (is_held, 2),
         (lambda each: last_step(each) > 0, 0),
         (lambda each: last_step(each) > 0 and steps_logged(each) > last_step(each) + 2, 0),
         (after_steps(steps - 1), 0),

@@ -74,9 +74,9 @@ def classifier(base: Path, run: RunFolder, progress: Said, train: str) -> None:
 
 def child(request: dict[str, Any]) -> None:
     """One run."""
-    if at_file := int(request.get("hold_in_save", 0)):
-        hold_in_save(at_file)
     folder, kind = Path(request["folder"]), request["kind"]
+    if at_file := int(request.get("hold_in_save", 0)):
+        hold_in_save(folder, at_file)
     base, run, progress = folder.parent / "base", RunFolder(folder), Said(folder.with_suffix(".said"))
     if kind == "chat":
         chat(base, run, progress)

@@ -12,7 +12,7 @@ from stopping import (
     after_steps,
     facts,
     half_written,
-    inside_a_save,
+    is_held,
     last_step,
     said,
     steps_logged,
@@ -34,7 +34,7 @@ def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
     inside = killed = 0
     while killed < KILLS:
         if killed % 2:
-            moment, at_file = inside_a_save(last_step(folder)), 1 + inside % 3
+            moment, at_file = is_held, 1 + inside % 3
         else:
             moment, at_file = after_seconds(dice.uniform(0.02, 0.25)), 0
         held = {"sleep_s": 0.004, "hold_in_save": at_file}
