@@ -205,7 +205,8 @@ def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
         return {file.relative_to(out).as_posix(): sha256_file(file) for file in files}
     entries = verify_folder(root, hashes=False)["files"]
     names = [file.relative_to(root).as_posix() for file in files]
-    return {f"{stage.name}/{name}": entries[name]["sha256"] for name in names}
+    hashes = {name: entries[name]["sha256"] if name in entries else sha256_file(root / name) for name in names}
+    return {f"{stage.name}/{name}": value for name, value in hashes.items()}
 
 
 def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:

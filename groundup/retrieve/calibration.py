@@ -14,6 +14,7 @@ from groundup.files import read_json, write_json
 from groundup.progress import Progress
 from groundup.retrieve.evidence import BOTH, WORDS, evidence
 from groundup.retrieve.index import Index
+from groundup.retrieve.index_manifest import begin_change, end_change
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.search import find
 
@@ -45,7 +46,9 @@ def calibrate(
                 values.append(evidence(index, best, question, used).best)
             advance()
     least = {by: lowest(values) for by, values in found.items()}
+    begin_change(index.folder)
     write_json(index.folder / EVIDENCE_FILE, {"least": least, "questions": len(questions), "refused": MAX_REFUSED})
+    end_change(index.folder)
     return least
 
 
@@ -66,4 +69,4 @@ def least_evidence(folder: Path, by: str, usual: float) -> float:
     match read_json(file):
         case {"least": dict(least)} if isinstance(least.get(by, usual), float) and 0 <= least.get(by, usual) <= 1:
             return float(least.get(by, usual))
-    raise FormatError(file, f"least.{by}", "is no number from 0 to 1", fix="Delete it, to use the usual value.")
+    raise FormatError(file, f"least.{by}", "is no number from 0 to 1", fix="Make the index again.")

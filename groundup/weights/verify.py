@@ -31,7 +31,12 @@ MODEL_FILES = (
     *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, STACKED_FILE),
 )
 # What lies only in folders that are written whole, manifest and all.
-TABLES = {"shards.json": "shard set", "data.json": "data folder"}
+TABLES = {
+    "shards.json": "shard set",
+    "data.json": "data folder",
+    "index.sqlite": "index",
+    "vectors.json": "folder of vectors",
+}
 STEPS = {"checkpoints": "checkpoint", "snapshots": "snapshot"}
 # Weight files -> the check of their header.
 HEADERS: dict[str, Callable[[Path], object]] = {".gguf": read_gguf_header, ".safetensors": read_header}
@@ -79,7 +84,7 @@ def _require_manifests(files: Sequence[Path]) -> None:
     found = [(folder, kind) for folder in folders if (kind := _always_listed(folder))]
     found += [(stage, "finished stage") for folder in folders for stage in _finished_stages(folder)]
     for folder, kind in found:
-        if not (folder / MANIFEST).is_file():
+        if not (folder / MANIFEST).is_file() and covered(folder) is None:
             reason = f"is missing, which every {kind} has: it was removed, or what wrote the folder did not end"
             fix = "Put it back, or run the command that made the folder again."
             raise FormatError(folder / MANIFEST, "file", reason, fix=fix)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.errors import FormatError, ModelError, NetworkError
-from groundup.files import write_manifest
 from groundup.packs.pack import pack_rows
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
@@ -20,8 +19,6 @@ from groundup.retrieve.stop_words import UNKNOWN
 from groundup.retrieve.update import update_index
 from groundup.retrieve.vectors import embed_with, make_vectors
 
-# SQLite makes these whenever the index is read.
-OF_READERS = (f"{INDEX_FILE}-wal", f"{INDEX_FILE}-shm")
 # Of the budget, for all indexes of a build together.
 SHARE = 0.02
 # On which the evidence is chosen.
@@ -36,7 +33,6 @@ def run(context: StageContext) -> StageResult:
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
         least = calibrated(index, table, context) if table.questions else {}
-    write_manifest(context.folder, skip=OF_READERS)
     by = f"words and vectors ({table.vectors})" if table.vectors and not lack else "words"
     line = f"{counts.documents:,} documents, {counts.passages:,} passages, searched by {by}; read in {report.elapsed_s:.1f} s"
     facts = {"documents": counts.documents, "passages": counts.passages, "languages": languages, "by": by}
