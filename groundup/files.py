@@ -321,8 +321,24 @@ def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: S
             entries[inner.as_posix()] = _entry(file)
     for inner in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
         sync_folder(inner)
-    content = {**(extra or {}), "files": entries}
-    write_json(folder / MANIFEST, {**content, "sha256": _content_hash(content)})
+    write_hashed_json(folder / MANIFEST, {**(extra or {}), "files": entries})
+
+
+def write_hashed_json(path: Path, content: dict[str, Any]) -> None:
+    """Write an object with the hash of what it says, `sha256`. Raises DiskError."""
+    content = {name: value for name, value in content.items() if name != "sha256"}
+    write_json(path, {**content, "sha256": _content_hash(content)})
+
+
+def own_hash_fault(content: dict[str, Any]) -> str:
+    """Return what is wrong with the hash of an object that `write_hashed_json` wrote, "" where it is right, or an older version wrote none."""
+    bare = {name: value for name, value in content.items() if name != "sha256"}
+    if "sha256" in content:
+        return "" if content["sha256"] == _content_hash(bare) else "is not the hash of the content"
+    for name in content:  # its name may be what is damaged
+        if content[name] == _content_hash({each: value for each, value in content.items() if each != name}):
+            return "is missing"
+    return ""
 
 
 def _entry(file: Path) -> dict[str, Any]:
@@ -350,8 +366,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         for entry in files.values()
     ):
         raise FormatError(file, "files", _damaged("is not a table of names with bytes and sha256"))
-    if manifest.pop("sha256", None) not in (None, _content_hash(manifest)):
-        raise FormatError(file, "sha256", _damaged("is not the hash of the manifest's content"))
+    if wrong := own_hash_fault(manifest):
+        raise FormatError(file, "sha256", _damaged(wrong))
+    manifest.pop("sha256", None)
     return manifest
 
 

@@ -114,7 +114,7 @@ def code_folder() -> CodeFolder:
     made_of = [path.read_bytes() for path in sorted(own.glob("*.py"))]
     made_of += [version(name).encode() for name in ("numba", "llvmlite")]
     name = f"{PREFIX}{_digest(made_of)}-{_digest([each.encode() for each in _processor()])}"
-    refusals = []
+    refusals: list[str] = []
     for parent in _parents(own / "__pycache__"):
         reason = written_by_others(parent / name)
         if not reason:
