@@ -10,8 +10,10 @@ import pytest
 from groundup.cli.main import run
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.packs.check import check_pack
+from groundup.packs.known import known_of
 from groundup.packs.new import new_pack
-from groundup.packs.pack import pack_folder, packaged_packs
+from groundup.packs.pack import pack_folder, packaged_packs, read_pack
+from groundup.packs.quantities import quantities
 from groundup.packs.repeats import Text, repeats
 
 Row = dict[str, Any]
@@ -50,9 +52,37 @@ def test_a_new_pack_is_whole_and_passes_its_check(pack: Path) -> None:
 
 
 @pytest.mark.parametrize("name", packaged_packs())
-def test_a_packaged_pack_can_be_built(name: str) -> None:
+def test_a_packaged_pack_has_no_objection(name: str) -> None:
     checked = check_pack(packaged_packs()[name])
-    assert not checked.blocking and checked.pack.head.name == name
+    assert [str(each) for each in checked.objections] == [] and checked.pack.head.name == name
+
+
+@pytest.mark.parametrize("wrong", ["£99", "£57"])
+def test_a_wrong_amount_in_any_text_of_a_packaged_pack_is_found(wrong: str) -> None:
+    """In a summary, its text, an instruction, a question: wherever there is a number, or at the end."""
+    pack, _ = read_pack(packaged_packs()["writing"])
+    known = known_of(pack)
+    fields = [(row, field) for rows in pack.parts.values() for row in rows for field in ("summary", "text", "output")]
+    texts = [row.values[field] for row, field in fields if row.values.get(field)]
+    assert len(texts) > 100
+    for text in texts:
+        amounts = [each.written for each in quantities(text)]
+        for changed in (text.replace(amounts[0], wrong, 1) if amounts else text, f"{text} It costs {wrong}."):
+            assert wrong not in changed or [each for each in known.objections(changed) if wrong in each], changed
+
+
+def test_a_summary_that_says_another_number_than_its_text_is_found(pack: Path) -> None:
+    """Also where it is the number of another fact: £9 for £16."""
+    facts = {"document": None, "key_facts": ["repair"]}
+    add(pack, "summaries", text="A repair costs £16 in two parts.", summary="A repair: £16, two parts.", **facts)
+    add(
+        pack,
+        "summaries",
+        text="One repair is £16, by 5 working days.",
+        summary="A repair is £9 now, two parts.",
+        **facts,
+    )
+    assert objections(pack) == ["summaries.jsonl:2: the summary says '£9', which its text does not"]
 
 
 @pytest.mark.parametrize(
