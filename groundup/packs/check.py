@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.packs.known import Known, known_of
-from groundup.packs.pack import DOCUMENTS, Objection, Pack, read_pack
+from groundup.packs.pack import DOCUMENTS, MIN_QUESTIONS, Objection, Pack, document_questions, read_pack
 from groundup.packs.quantities import quantities
 from groundup.packs.repeats import Text, normalised, repeats
 
@@ -67,6 +67,12 @@ def check_pack(folder: Path) -> CheckedPack:
     if pack.head.language != NUMBERS_AND_NAMES_OF:
         language = pack.head.language
         notes.append(f"The texts' language is {language!r}: numbers in words and names were looked for as in English.")
+    few = len(document_questions(pack.parts["instructions"]))
+    if few < MIN_QUESTIONS:
+        notes.append(
+            f"{few} instructions without input are questions that a document answers. With at least {MIN_QUESTIONS} the evidence that an answer "
+            "needs is chosen on them; with fewer it is that of the packaged packs (docs/packs.md)."
+        )
     return CheckedPack(pack, tuple(found), tuple(notes))
 
 

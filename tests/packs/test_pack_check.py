@@ -35,6 +35,12 @@ def add(pack: Path, part: str, **values: Any) -> None:
         file.write(json.dumps(values) + "\n")
 
 
+def add_questions(pack: Path, count: int) -> None:
+    for number in range(count):
+        words = " ".join(f"w{number}x{place}" for place in range(9))
+        add(pack, "instructions", instruction=f"Is it {words}?", input="", output="No.", document="hire.md")
+
+
 def replace(pack: Path, file: str, old: str, new: str) -> None:
     text = (pack / file).read_text()
     assert old in text
@@ -43,7 +49,11 @@ def replace(pack: Path, file: str, old: str, new: str) -> None:
 
 def test_a_new_pack_is_whole_and_passes_its_check(pack: Path) -> None:
     checked = check_pack(pack)
-    assert (checked.objections, checked.notes, checked.pack.head.name) == ((), (), "mine")
+    assert (checked.objections, checked.pack.head.name) == ((), "mine")
+    [note] = checked.notes
+    assert "With at least 20 the evidence that an answer needs is chosen" in note, "a few lines are no test"
+    add_questions(pack, 20)
+    assert check_pack(pack).notes == ()
     assert checked.pack.counts == {"documents": 4, "instructions": 12, "messages": 30, "questions": 9}
     with pytest.raises(ConfigError, match="exists already"):
         new_pack("mine", pack)
