@@ -19,6 +19,7 @@ import pytest
 from groundup.cli.main import run
 from groundup.data.reading.source_files import Source
 from groundup.errors import DiskError, GroundupError
+from groundup.files import MANIFEST
 from groundup.progress import Silent
 from groundup.retrieve import terms, vectors, writer
 from groundup.retrieve.answer import Answer, ask
@@ -385,6 +386,7 @@ def test_sources_without_ids_are_a_damaged_index(
             "UPDATE sqlite_master SET sql = replace(sql, 'id INTEGER PRIMARY KEY', 'id INTEGER PRIMARY_KEY') WHERE name = 'source'"
         )
         assert changed.rowcount == 1
+    (folder / MANIFEST).unlink()
     assert run(words) == 2 and "list of sources is damaged" in capsys.readouterr().err
 
 
