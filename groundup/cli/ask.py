@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.generate import terminal_safe
+from groundup.cli.plain import terminal_safe
 from groundup.cli.search import ByOption, say_note, say_outdated
 from groundup.errors import ConfigError, require_extra
 

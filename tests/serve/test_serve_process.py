@@ -111,6 +111,15 @@ def test_web_sockets_are_refused(port: int) -> None:
         assert parsed(until_closed(connection))[0] == 400
 
 
+def test_a_request_with_two_lengths_is_refused_and_what_follows_on_the_connection_is_not_read(port: int) -> None:
+    second = b"GET /length HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    both = REQUEST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second
+    with connect(port) as connection:
+        connection.sendall(both)
+        answer = until_closed(connection)
+    assert parsed(answer)[0] == 400 and answer.count(b"HTTP/1.1") == 1
+
+
 def test_a_declared_body_that_is_too_large_is_refused_before_it_is_sent(port: int) -> None:
     assert exchange(port, REQUEST + b"Content-Length: 100001\r\nConnection: close\r\n\r\n")[0] == 413
 

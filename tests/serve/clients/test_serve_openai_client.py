@@ -133,8 +133,10 @@ def test_embeddings_are_the_same_as_floats_and_as_base64(client: openai.OpenAI) 
         assert one.embedding == pytest.approx(other.embedding, abs=1e-6)
     assert packed.usage.prompt_tokens == plain.usage.total_tokens > 1
     assert len(client.embeddings.create(model="tiny", input="x", dimensions=4).data[0].embedding) == 4
-    with pytest.raises(openai.BadRequestError, match="input"):
-        client.embeddings.create(model="tiny", input=[1, 2, 3])
+    ids = client.embeddings.create(model="tiny", input=[[1, 2], [3]])  # ids of its own tokenizer
+    assert [len(each.embedding) for each in ids.data] == [32, 32] and ids.usage.prompt_tokens == 3
+    with pytest.raises(openai.BadRequestError, match="input: this model's token ids are 0 to"):
+        client.embeddings.create(model="tiny", input=[[100_256]])  # of OpenAI's
     with pytest.raises(openai.BadRequestError, match="dimensions"):
         client.embeddings.create(model="tiny", input="x", dimensions=4000)
 
