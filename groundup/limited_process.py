@@ -27,6 +27,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+# How long a process may write nothing while an answer is awaited: for one that sleeps, or that gets little of a busy processor.
+SILENT_SECONDS, SILENT_SECONDS_PER_CPU_SECOND = 60, 20
 # The environment variables of the process; it gets no secrets of the user.
 _PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; import importlib; importlib.import_module(sys.argv[1]).main()"
@@ -48,8 +50,6 @@ class ProcessLimits:
     memory_bytes: int
     answer_bytes: int
     """Of one answer, as JSON."""
-    silent_seconds: int = 60
-    """How long it may write nothing while an answer is awaited: only for a process that sleeps, or a machine that stalls."""
 
 
 class LimitedProcess:
@@ -105,14 +105,15 @@ class LimitedProcess:
         """Return some of its output; nothing at the end. A stopped terminal (Ctrl-Z) is not counted as silence."""
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
-            if not any(selector.select(1.0) for _ in range(self.limits.silent_seconds)):
-                self._end(f"did not answer for {self.limits.silent_seconds} s")
+            seconds = int(SILENT_SECONDS + SILENT_SECONDS_PER_CPU_SECOND * self._cpu_seconds)
+            if not any(selector.select(1.0) for _ in range(seconds)):
+                self._end(f"did not answer for {seconds} s")
             return os.read(pipe, _PIPE_BYTES)
 
     def _why_ended(self) -> str:
         assert self.process is not None
         with suppress(subprocess.TimeoutExpired):  # its output may end before it does
-            self.process.wait(self.limits.silent_seconds)
+            self.process.wait(SILENT_SECONDS)
         code = self.process.returncode
         if code == -signal.SIGPROF:
             return f"took over {self._cpu_seconds:,.0f} s of processor time"

@@ -33,9 +33,14 @@ MAX_FILE_BYTES = 256 * 2**20
 MAX_EXPANDED_BYTES = 2**30
 # Of an HTML page or a part of a .docx; each takes a few hundred bytes of memory. A book of 1,000 pages has some 300,000.
 MAX_TAGS = 2_000_000
+# Of one tag of an HTML page.
+MAX_ATTRIBUTES = 1000
 # Of one header of an e-mail. RFC 5322 allows lines of 998, of which the longest headers in use have a few.
 MAX_HEADER_CHARACTERS = 8192
 DOCUMENTS_EXTRA = "documents"
+
+_LONG_TAG = re.compile(rb"<[A-Za-z][^<>]{4000,}")
+_QUOTED = re.compile(rb"\"[^\"]*\"|'[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +75,18 @@ class Extractor:
 
 def html_text(data: bytes | str, headings: bool = False) -> str:
     """Return the text of an HTML page: its article, or all of its text where no article is found."""
-    _require_few_tags(data.count("<") if isinstance(data, str) else data.count(b"<"))
+    _require_plain_tags(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data)
     trafilatura = _trafilatura()
     article = _with_headings if headings else trafilatura.extract
     return article(data, include_comments=False, favor_recall=True) or trafilatura.html2txt(data) or ""
+
+
+def _require_plain_tags(data: bytes) -> None:
+    """Raise ValueError for a page with too many tags or attributes: the time that the parser takes grows with the square of a tag's attributes."""
+    _require_few_tags(data.count(b"<"))
+    for tag in _LONG_TAG.finditer(data):
+        if len(_QUOTED.sub(b"", tag[0]).split()) > MAX_ATTRIBUTES:
+            raise ValueError(f"a tag has more than {MAX_ATTRIBUTES:,} attributes")
 
 
 def _with_headings(data: bytes | str, **options: bool) -> str:
@@ -131,7 +144,7 @@ def _docx(path: Path, headings: bool) -> Iterator[Extracted]:
         if member.name.endswith(".xml"):
             _require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
     document = docx.Document(str(path))
-    blocks = []
+    blocks: list[str] = []
     for block in document.iter_inner_content():
         if isinstance(block, Table):
             blocks += _table_rows(block)
@@ -207,26 +220,26 @@ class _BoundedHeaders(email.policy.EmailPolicy):
         return super().header_fetch_parse(name, value[:MAX_HEADER_CHARACTERS])
 
 
-_MAIL_POLICY = _BoundedHeaders()
+_MAIL_POLICY: Any = _BoundedHeaders()
 
 
 def _eml(path: Path, headings: bool) -> Iterator[Extracted]:
-    yield _message(email.message_from_bytes(path.read_bytes(), policy=_MAIL_POLICY), "", headings)
+    yield _message(path.read_bytes(), "", headings)
 
 
 def _mbox(path: Path, headings: bool) -> Iterator[Extracted]:
     box = mailbox.mbox(path, create=False)
     try:
         for number, key in enumerate(box.iterkeys(), start=1):
-            message = email.message_from_bytes(box.get_bytes(key), policy=_MAIL_POLICY)
-            yield _message(message, f"message {number}", headings)
+            yield _message(box.get_bytes(key), f"message {number}", headings)
     finally:
         box.close()
 
 
-def _message(message: EmailMessage, part: str, headings: bool) -> Extracted:
+def _message(data: bytes, part: str, headings: bool) -> Extracted:
     """Return the subject and the text of an e-mail; its HTML only where it has no plain text."""
     try:
+        message: EmailMessage = email.message_from_bytes(data, policy=_MAIL_POLICY)
         body = message.get_body(("plain", "html"))
         text = str(body.get_content()) if body else ""
         if body and body.get_content_type() == "text/html":

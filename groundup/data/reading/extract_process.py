@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.data.reading.extract import EXTRACTORS, MAX_FILE_BYTES, Extracted
+from groundup.errors import FormatError
 from groundup.fetch import expansion_limit
 from groundup.limited_process import (
     LimitedProcess,
@@ -135,6 +136,8 @@ def _answers(limits: ExtractionLimits, request: Mapping[str, Any]) -> Iterator[d
             yield {"kind": _DOCUMENT, "document": asdict(found)}
     except OverLimit as error:
         fault = str(error)
+    except FormatError as error:  # of the zip that it is
+        fault = f"can't be read ({error.place} {error.reason})"
     except MemoryError:
         fault, is_kept = over_memory(limits.memory_bytes), False
     except Exception as error:  # a parsing library raises anything; the file costs itself only

@@ -26,7 +26,7 @@ from groundup.data.reading.roles import text_at
 from groundup.data.reading.sniff import sniff
 from groundup.data.reading.source_files import LINKS, ROW_SUFFIXES, Source, nothing_to_read, printable, source_files
 from groundup.data.reading.source_report import LineTally, SourceReport
-from groundup.errors import ConfigError, GroundupError, did_you_mean
+from groundup.errors import ConfigError, ExpansionError, GroundupError, did_you_mean
 from groundup.progress import Progress
 
 T = TypeVar("T")
@@ -142,7 +142,10 @@ def read_each(
     passed: int = 0,
     after_file: Callable[[int], None] | None = None,
 ) -> Iterator[T]:
-    """Yield the results of `read` for each file; binary files are counted as skipped, and their errors added to `refused`."""
+    """Yield the results of `read` for each file; binary files are counted as skipped, those that expand too much as bad.
+
+    Their errors are added to `refused`.
+    """
     report.muted = passed > 0
     for number, file in enumerate(files, start=1):
         if number <= passed:
@@ -153,6 +156,9 @@ def read_each(
             report.files += 1
         except NotTextError as error:  # raised before the first result of the file
             report.skip(error.reason, file.name)
+            refused.append(error)
+        except ExpansionError as error:
+            report.bad_file(file.name, f"{error.place} {error.reason}")
             refused.append(error)
         if after_file:
             after_file(number)
@@ -175,7 +181,7 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
     Raises DataError where one is in doubt or nothing is left, and what fetching a package raises.
     """
     kinds: dict[str, Description] = {}
-    report, refused = SourceReport(), []
+    report, refused = SourceReport(), list[GroundupError]()
     for number, file in enumerate(source_files(source, report, progress)):
         known = "text" if file.suffix in TEXT_SUFFIXES else next(iter(kinds), "")
         if known in kinds and (
@@ -187,6 +193,9 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
             found = options.describe(file)
         except NotTextError as error:
             report.skip(error.reason, file.name)
+            refused.append(error)
+            continue
+        except ExpansionError as error:  # counted when it is read
             refused.append(error)
             continue
         key = "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
