@@ -122,6 +122,52 @@ def test_another_encoding_must_be_named(texts: Texts, text: str, encoding: str) 
     assert read(root, SourceOptions(encoding=encoding))[0].text == "ASCII first. " + text * 20
 
 
+GERMAN = "Der Müller aß Brot."
+
+
+@pytest.mark.parametrize("ascii_bytes", [0, 3 * 2**20], ids=["at once", "after 3 MiB of ASCII"])
+def test_valid_utf8_is_not_read_in_the_encoding_that_is_named_and_that_is_said(texts: Texts, ascii_bytes: int) -> None:
+    russian = "Обычный русский текст."
+    root = texts(a_txt="a text.\n" * (ascii_bytes // 8) + GERMAN, b_txt=russian.encode("cp1251"), c_txt="ASCII only")
+    report = SourceReport()
+    found = [document.text[-len(russian) :] for document in read(root, SourceOptions(encoding="cp1251"), report)]
+    assert found[0].endswith(GERMAN) and found[1:] == [russian, "ASCII only"]
+    said = report.decoded_lines()
+    assert said[0] == "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (a.txt)"
+    assert said[1] == "2 files read as cp1251 (b.txt, c.txt)"
+
+
+def test_an_encoding_named_for_a_file_holds_whatever_its_bytes_are(texts: Texts) -> None:
+    root = texts(a_txt=GERMAN, b_txt=GERMAN)
+    wrong = GERMAN.encode().decode("cp1251")
+    report = SourceReport()
+    found = read(root, SourceOptions(encoding="a.txt=cp1251"), report)
+    assert [document.text for document in found] == [wrong, GERMAN]
+    assert report.decoded_lines() == ["1 files read as cp1251 (a.txt)"]
+    assert [each.text for each in read(root, SourceOptions(encoding="cp1253, *.txt=cp1251"))] == [wrong, wrong]
+    with pytest.raises(ConfigError, match="'cp9999' is unknown"):
+        SourceOptions(encoding="a.txt=cp9999")
+    assert check_encoding("UTF8, old/*.txt=Latin1") == "utf-8,old/*.txt=iso8859-1"
+
+
+def test_a_multibyte_text_in_another_encoding_stays_in_it(texts: Texts) -> None:
+    japanese = "これは日本語の文章です。" * 3
+    for encoding in ("cp932", "utf-16-le", "iso2022_jp", "gb18030"):
+        root = texts(folder=encoding, a_txt=japanese.encode(encoding))
+        assert read(root, SourceOptions(encoding=encoding))[0].text == japanese, encoding
+
+
+def test_a_short_text_with_many_characters_of_windows_1252_is_not_binary(texts: Texts) -> None:
+    text = "\x93No\x94, he\x92d say\x85"
+    assert read(texts(a_txt=text))[0].text == text
+    assert read(texts(folder="b", a_txt=text.encode("latin-1")), SourceOptions(encoding="latin-1"))[0].text == text
+
+
+def test_line_ends_of_ebcdic_are_line_ends(texts: Texts) -> None:
+    root = texts(a_txt="one\x85two".encode("cp500"))
+    assert read(root, SourceOptions(encoding="cp500"))[0].text == "one\ntwo"
+
+
 def test_more_than_one_percent_invalid_bytes_is_an_error_with_file_and_byte(texts: Texts) -> None:
     text = "Größe ".encode() * 50 + b"x\xff" * 20
     with pytest.raises(DataError, match=r"a\.txt: 20 of its .* can't be decoded, the first at byte 401\."):
