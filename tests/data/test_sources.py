@@ -15,9 +15,10 @@ from pyarrow import parquet
 from groundup.data.documents import Document
 from groundup.data.reading.decoding import MAX_LINE_CHARACTERS, check_encoding, numbered_lines, text_pieces
 from groundup.data.reading.folders import OUTSIDE
+from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, parts_of, read_source
+from groundup.data.reading.sources import SourceOptions, describe_source, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 
 Texts = Callable[..., Path]
@@ -251,6 +252,24 @@ def test_more_than_one_percent_bad_lines_is_an_error(texts: Texts) -> None:
 def test_each_kind_of_bad_line_says_what_is_wrong(texts: Texts, bad: str, reason: str) -> None:
     with pytest.raises(DataError, match=f"line 2: {reason}"):
         read(texts(a_jsonl=jsonl(bad_at=2, lines=3, bad=bad)))
+
+
+@pytest.mark.parametrize("depth", [150, 500, 960])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"content":', "}")])
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+@pytest.mark.parametrize("bad_at", [1, 101])
+def test_one_row_that_is_nested_deep_is_one_bad_line(
+    texts: Texts, depth: int, opening: str, closing: str, suffix: str, bad_at: int
+) -> None:
+    deep = f'{{"text": {opening * depth}1{closing * depth}}}'
+    lines = jsonl(bad_at=bad_at, lines=200, bad=deep)
+    file = {f"a_{suffix}": lines if suffix == "jsonl" else f"[{','.join(lines.splitlines())}]"}
+    report = SourceReport()
+    source, options = Source(str(texts(**file))), SourceOptions(wanted=LAYOUTS)
+    assert describe_source(source, options)[0].layout == "text"
+    assert len(list(read_source(source, options, report))) == 199
+    assert report.bad_lines.count == 1
+    assert report.bad_lines.examples[0].endswith(f" {bad_at}: is nested too deep (at most 100 levels)")
 
 
 def test_a_line_over_the_limit_is_one_bad_line(monkeypatch: pytest.MonkeyPatch) -> None:
