@@ -29,6 +29,8 @@ MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
 OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its replacement is renamed
 MAX_JSON_BYTES = 64 * 2**20
+# Lists and objects within one another, in JSON of others: what reads or shows a value recursively needs a few of Python's 1,000 frames a level.
+MAX_JSON_DEPTH = 100
 # Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all cores can check it at once.
 PART_BYTES = 16 * 2**20
 PARTS = "sha256_per_16_mib"
@@ -196,6 +198,20 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise FormatError(path, "nesting", "is nested too deep") from error
     except ValueError as error:  # a number with more digits than Python converts
         raise FormatError(path, "number", f"can't be parsed ({error})") from error
+
+
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects in `value` are nested deeper than `depth`.
+
+    >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [1]}, 1)
+    (False, True)
+    """
+    level = [value] if isinstance(value, dict | list) else []
+    while level and depth:
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        depth -= 1
+    return bool(level)
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

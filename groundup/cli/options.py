@@ -147,7 +147,11 @@ LayoutOption = Annotated[
     ),
 ]
 EncodingOption = Annotated[
-    str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
+    str,
+    Option(
+        "--encoding",
+        help="Encoding of text files that are not UTF-8: auto, or a name such as cp1251 or shift_jis; FILE=NAME forces it.",
+    ),
 ]
 EngineOption = Annotated[
     str,
