@@ -126,6 +126,14 @@ DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda or mps.")
 PrecisionOption = Annotated[
     str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
 ]
+WritingPrecisionOption = Annotated[
+    str | None,
+    Option(
+        "--precision",
+        help="float32, bf16, int8, int4, or auto (the fastest, measured once).",
+        show_default="int8 with bf16 in the processor, numba and a folder that keeps packed weights, else float32",
+    ),
+]
 SpeculateOption = Annotated[
     bool,
     Option("--speculate", help="Draft tokens from the prompt, verified: faster where an answer repeats it, same text."),
