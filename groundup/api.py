@@ -246,7 +246,8 @@ def pretrain(
     `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those of `groundup pretrain`, by name
     (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law,
     settings, seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links), processed (process, rules, languages,
-    decontaminate), by whom (engine), mixed (mixture={"letters": 2, "books": 1}, max_epochs_per_source), and cut into rows (packing, stride). The
+    decontaminate), by whom (engine), mixed (mixture={"letters": 2, "books": 1}, max_epochs_per_source), and cut into rows (packing, stride); with
+    `fixed_choices` precision, threads and compilation follow rules, nothing is measured. The
     results have the bits per byte of validation, by which the weights were chosen, under "test" those of the test split, and under "sources" what
     was read of each. `group`: the processes that train together.
 
@@ -266,10 +267,11 @@ def pretrain(
     from groundup.train.time_budget import StepControl
     from groundup.weights.card import ModelCard
 
-    compute, run = select_compute(device), RunFolder(Path(out))
+    run = RunFolder(Path(out))
     if (init_from := options.get("init_from")) is not None and run.path.resolve() == Path(init_from).resolve():
         raise ConfigError(f"{out} is the model that the training starts from.", fix="Choose another folder with --out.")
     asked = pretrain_options(data, **options)
+    compute = select_compute(device, fixed_choices=asked.fixed_choices)
     if general is not None and asked.start is None:
         raise ConfigError(
             "There is nothing to forget from random weights.", fix="Leave --general out, or name a model with --from."
@@ -610,13 +612,15 @@ def build(
     redo: Sequence[str] | None = None,
     dry_run: bool = False,
     device: str = "auto",
+    fixed_choices: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Carry out a recipe (a name, a .toml file, a folder of texts, or a domain pack) into `out`, by default runs/NAME. Return what build.json holds.
 
     `budget`: the wall time of the whole build, as "30m". `teach`: the public model reads the texts before it learns to chat.
-    `redo` names stages that are done again. `dry_run`: give the plan and do nothing.
+    `redo` names stages that are done again. `dry_run`: give the plan and do nothing. `fixed_choices`: precision, threads and compilation follow
+    rules instead of measurements; how much is done in the time is still measured.
 
     >>> plan = groundup.build("my-texts", budget="3m", dry_run=True)
     >>> [stage["stage"] for stage in plan["stages"]][:3]
@@ -633,6 +637,6 @@ def build(
     if loaded.pack and progress:
         progress.say(f"{recipe} is a domain pack (docs/packs.md), not a folder of texts: {loaded.description}")
     folder = RUNS / loaded.name if out is None else Path(out)
-    compute, stages = select_compute(device), stages_of(loaded)
+    compute, stages = select_compute(device, fixed_choices=fixed_choices), stages_of(loaded)
     forget(folder, redo or (), stages)
     return build(loaded, folder, stages, compute=compute, progress=progress or Silent(), fresh=fresh)
