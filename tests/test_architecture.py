@@ -24,7 +24,7 @@ ORDER = [
     {"config", "device", "fetch", "timing"},
     {"cache"},
     {"locks"},
-    {"progress", "files", "markup", "threads", "palette"},
+    {"progress", "files", "markup", "threads", "palette", "limited_process"},
     {"errors"},
 ]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}

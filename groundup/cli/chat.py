@@ -15,7 +15,14 @@ from typer import Option
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
 from groundup.cli.generate import SamplingOptions
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, SpeculateOption, grouped
+from groundup.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    SpeculateOption,
+    WritingPrecisionOption,
+    grouped,
+)
 from groundup.cli.plain import json_safe, terminal_safe
 from groundup.engine.sampling import CHAT_SAMPLING
 from groundup.errors import ModelError
@@ -39,7 +46,7 @@ def command(
     system: Annotated[str, Option("--system", help="System prompt: how the model should behave.")] = "",
     sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "float32",
+    precision: WritingPrecisionOption = None,
     speculate: SpeculateOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -123,8 +123,23 @@ def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., N
 
 SeedOption = Annotated[int, Option("--seed", help="Random seed.", min=0)]
 DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda or mps.")]
+FixedChoicesOption = Annotated[
+    bool,
+    Option(
+        "--fixed-choices",
+        help="Precision, threads and torch.compile by fixed rules, not by measuring: a busy machine changes no weights.",
+    ),
+]
 PrecisionOption = Annotated[
     str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
+]
+WritingPrecisionOption = Annotated[
+    str | None,
+    Option(
+        "--precision",
+        help="float32, bf16, int8, int4, or auto (the fastest, measured once).",
+        show_default="int8 with bf16 in the processor, numba and a folder that keeps packed weights, else float32",
+    ),
 ]
 SpeculateOption = Annotated[
     bool,
@@ -147,7 +162,11 @@ LayoutOption = Annotated[
     ),
 ]
 EncodingOption = Annotated[
-    str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
+    str,
+    Option(
+        "--encoding",
+        help="Encoding of text files that are not UTF-8: auto, or a name such as cp1251 or shift_jis; FILE=NAME forces it.",
+    ),
 ]
 EngineOption = Annotated[
     str,

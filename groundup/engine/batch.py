@@ -8,7 +8,8 @@
 
 In a step all scheduled tokens, of answers and of prompts, go through the model as one ragged batch (model/paged.py): its weights are read once.
 Requests join and leave between steps. Each has its own random numbers and pages, and attends to its own tokens only, so in float32 its text is
-the same alone and among others (`generate_ids` is the simple version that tests this one).
+the same alone and among others (`generate_ids` is the simple version that tests this one). In int8 all tokens go through the compiled step, up to
+32 at a time: a token's numbers are the same, bit for bit, in whatever company it is computed.
 
 Not thread-safe: one thread submits, cancels and steps.
 """
@@ -35,7 +36,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
 from groundup.engine.stream import Answer, TextStream
 from groundup.errors import ConfigError, GroundupError, ModelError
-from groundup.model.heads import LanguageModel
+from groundup.model.heads import DecodeStep, LanguageModel
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore, TokenSpan, page_bytes
 from groundup.model.quantised import add_torch_order
@@ -267,8 +268,8 @@ class BatchEngine:
         """Run the rows through the model as one ragged batch; return the logits at `positions` in it."""
         tokens = [token for chunk in chunks for token in chunk]
         step = None if self.settings.reproducible else self.model.decode_step
-        if step is not None and len(tokens) <= step.max_rows:
-            return step.after_spans(tokens, self._store, spans, positions)
+        if step is not None and (step.takes_prompts or len(tokens) <= step.max_rows):
+            return self._by_step(step, spans, tokens, positions)
         if all(span.count == 1 for span in spans):
             self._add_torch_order()
         ids = torch.tensor([tokens], device=self.compute.device)
@@ -279,6 +280,18 @@ class BatchEngine:
             if not positions:  # only chunks of unfinished prompts: nothing is chosen
                 return torch.empty(0, self.model.config.vocab_size)
             return self.model.logits(hidden[positions]).float().cpu()
+
+    def _by_step(
+        self, step: DecodeStep, spans: list[TokenSpan], tokens: list[int], positions: list[int]
+    ) -> Float[Tensor, "M V"]:
+        """Run the rows through the compiled step, as many tokens at a time as it takes."""
+        found, begin = [], 0
+        for part in parts_of(spans, step.max_rows):
+            end = begin + sum(span.count for span in part)
+            chosen = [position - begin for position in positions if begin <= position < end]
+            found.append(step.after_spans(tokens[begin:end], self._store, part, chosen))
+            begin = end
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _add_torch_order(self) -> None:
         """Have 4-bit weights as torch's kernel reads them, from the first step that decodes through torch."""
@@ -313,6 +326,27 @@ class BatchEngine:
             return error
         log.error("an answer failed, the others go on", exc_info=error)
         return AnswerFailed("internal error: this answer could not be continued; the log has the details")
+
+
+def parts_of(spans: Sequence[TokenSpan], most: int) -> Iterator[list[TokenSpan]]:
+    """Yield the spans in order in parts of `most` new tokens, the last of fewer; a span that is longer than what is left of a part is divided.
+
+    >>> [[(span.start, span.count) for span in part] for part in parts_of([TokenSpan([0], 9, 1), TokenSpan([1], 0, 5)], 3)]
+    [[(9, 1), (0, 2)], [(2, 3)]]
+    """
+    part: list[TokenSpan] = []
+    room = most
+    for span in spans:
+        start = span.start
+        while start < span.stop:
+            count = min(room, span.stop - start)
+            part.append(TokenSpan(span.pages, start, count))
+            start, room = start + count, room - count
+            if room == 0:
+                yield part
+                part, room = [], most
+    if part:
+        yield part
 
 
 def _span(work: ScheduledChunk) -> TokenSpan:

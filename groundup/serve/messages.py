@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from groundup.http.json_body import is_deeper
+from groundup.files import is_deeper
 from groundup.http.limits import Limits
 from groundup.serve.fields import Body
 from groundup.serve.requests import RequestError
