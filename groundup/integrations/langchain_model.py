@@ -80,4 +80,5 @@ class _Fields(BaseModel):
         return replace(request, defaults=Options(**chat_sampling(local.path)), truncate=self.truncate)
 
 
-ModelFields = with_sampling_rules(_Fields)
+# Without the limits of numbers: these are refused with the request, in one sentence.
+ModelFields = with_sampling_rules(_Fields, limits={name: {} for name in RULES})

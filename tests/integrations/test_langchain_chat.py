@@ -230,7 +230,7 @@ def test_bad_input_is_one_sentence(chat: Callable[..., ChatGroundup], models: Pa
         "There is no model .*nowhere": lambda: ChatGroundup(model="nowhere").invoke("Hi"),
         "does not support completion": lambda: chat("sorter").invoke("Hi"),
         "has no option 'temprature'.* Did you mean 'temperature'": lambda: chat().invoke("Hi", temprature=1),
-        "temperature: input should be less than or equal to 100": lambda: chat(temperature=1e3).invoke("Hi"),
+        r"temperature: expected 0 .greedy. to 100": lambda: chat(temperature=1e3).invoke("Hi"),
         "'image_url' can't be read here, only text": lambda: chat().invoke(
             [HumanMessage([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}])]
         ),
