@@ -101,6 +101,7 @@ class _Update:
             fix = "Leave these options out, or make a new index with another --out."
             raise ConfigError(f"{self._folder} was made with other options: {options}.", fix=fix)
         with self._writer.transaction():
+            self._writer.upgrade()
             if not self._writer.words_are_current():
                 self._progress.say("The words of this index were made by another version; they are made again.")
                 self._writer.make_words()

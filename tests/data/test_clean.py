@@ -1,13 +1,13 @@
 """Cleaning: uniform text, every change counted, nothing left to change."""
 
 import re
-import time
 import unicodedata
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processor_time import at_most_cpu_s
 
 from groundup.data.documents import Document
 from groundup.data.processing.clean import clean
@@ -71,9 +71,8 @@ def test_cleaning_twice_is_cleaning_once_and_gives_utf8(text: str) -> None:
 
 
 def test_a_million_spaces_take_no_time() -> None:
-    started = time.monotonic()
-    assert clean("a" + " " * 1_000_000 + "b").text.endswith(" b")
-    assert time.monotonic() - started < 2
+    with at_most_cpu_s(5):
+        assert clean("a" + " " * 1_000_000 + "b").text.endswith(" b")
 
 
 def test_white_space_is_empty() -> None:

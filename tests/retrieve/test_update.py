@@ -224,6 +224,8 @@ def test_a_killed_update_leaves_whole_files_and_the_next_one_goes_on(
 FULL = """
 import resource, sys
 from groundup.cli.main import run
+from groundup.retrieve import writer
+writer.COMMIT_EVERY_S = float("inf")  # however slow the machine is, all of it in one commit
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 sys.exit(run(["index", sys.argv[2], "--out", sys.argv[1]]))
 """
