@@ -229,6 +229,9 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
     from groundup.weights.model_io import open_model
 
     folder = Path(adapter)
+    if not adapter or not os.path.isdir(folder):
+        fix = "Name the folder that `finetune` made, or one in PEFT's format: NAME=DIR."
+        raise ConfigError(f"--adapter {adapter[:200]!r} is no folder.", fix=fix)
     if not is_adapter(folder):
         raise ConfigError(
             f"--adapter {adapter} is not the folder of an adapter.", fix="Serve it as a model: NAME=PATH."

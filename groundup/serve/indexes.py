@@ -134,6 +134,8 @@ class ServedIndexes:
             identity = found.st_dev, found.st_ino
             if name not in self._opened or self._opened[name][0] != identity:
                 self._opened[name] = identity, Index(path)
+                if note := self._opened[name][1].note:
+                    log.warning("%s", note)
             return self._opened[name][1]
 
 
