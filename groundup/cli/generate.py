@@ -15,8 +15,8 @@ from groundup.cli.options import (
     JsonOption,
     ModelArgument,
     OutputOptions,
+    PrecisionOption,
     SpeculateOption,
-    WritingPrecisionOption,
     grouped,
 )
 from groundup.engine.sampling import CHAT_MAX_TOKENS, RULES, Sampling
@@ -70,7 +70,7 @@ def command(
     sampling: SamplingOptions = SamplingOptions.defaults(),
     output: OutputOptions = OutputOptions(),
     device: DeviceOption = "auto",
-    precision: WritingPrecisionOption = None,
+    precision: PrecisionOption = None,
     speculate: SpeculateOption = False,
     stats: Annotated[
         bool, typer.Option("--stats", help="Afterwards: tokens per second, and what decoded them (on stderr).")

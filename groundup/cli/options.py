@@ -131,9 +131,6 @@ FixedChoicesOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
-]
-WritingPrecisionOption = Annotated[
     str | None,
     Option(
         "--precision",
