@@ -291,6 +291,7 @@ class FinetuneOptions:
     settings: SetOption = None
     seed: SeedOption = 0
     device: DeviceOption = "auto"
+    fixed_choices: FixedChoicesOption = False
     fresh: FreshOption = False
 
 

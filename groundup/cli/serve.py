@@ -101,7 +101,7 @@ def command(
     Examples:
         groundup serve runs/quickstart
         groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
-        groundup serve smollm2-135m-instruct --precision int8
+        groundup serve smollm2-135m-instruct --precision float32
         groundup serve smollm2-135m-instruct --adapter brief=runs/brief --adapter polite=runs/polite
         groundup serve smollm2-135m-instruct --index manuals.index
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
