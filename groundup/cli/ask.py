@@ -8,8 +8,8 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.generate import terminal_safe
-from groundup.cli.search import ByOption, say_outdated
+from groundup.cli.plain import terminal_safe
+from groundup.cli.search import ByOption, say_note, say_outdated
 from groundup.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def command(
     place, asked = _place_and_question(index, question, retriever)
     config = AskConfig(count, min_evidence, max_tokens=max_tokens)
     with _opened(place, retriever) as opened:
+        say_note(getattr(opened, "note", ""))
         vectors = None if retriever else vectors_for(by, Path(place), device, console_progress())
         engine = _engine(model, device, precision)
         for part in ask(opened, asked, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors):

@@ -159,7 +159,11 @@ LayoutOption = Annotated[
     ),
 ]
 EncodingOption = Annotated[
-    str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
+    str,
+    Option(
+        "--encoding",
+        help="Encoding of text files that are not UTF-8: auto, or a name such as cp1251 or shift_jis; FILE=NAME forces it.",
+    ),
 ]
 EngineOption = Annotated[
     str,
@@ -317,9 +321,9 @@ class ListenOptions:
 
     host: Annotated[str, Option("--host", help="Address to listen on; other machines need a key.")] = "127.0.0.1"
     api_key: Annotated[
-        str,
+        str | None,
         Option("--api-key", envvar="GROUNDUP_API_KEY", help="Key that clients must send (Bearer, or as a password)."),
-    ] = ""
+    ] = None
     is_open: Annotated[bool, Option("--open", help="Accept every client that reaches --host, without a key.")] = False
 
 
@@ -342,7 +346,7 @@ class OutputOptions:
             raise ConfigError(f"{given[0]} and {given[1]} can't be combined.", fix="Give one of them.")
         if self.format is not None:
             named = self.format
-            return ANY_OBJECT if named == "json" else OutputConstraint("JSON schema", _text(Path(named), "--format"))
+            return ANY_OBJECT if named == "json" else OutputConstraint.schema_in(_text(Path(named), "--format"))
         if self.grammar is not None:
             return OutputConstraint.grammar(_text(self.grammar, "--grammar"))
         return None if self.regex is None else OutputConstraint.regex(self.regex)
