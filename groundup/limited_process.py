@@ -116,7 +116,7 @@ class LimitedProcess:
             self.process.wait(SILENT_SECONDS)
         code = self.process.returncode
         if code == -signal.SIGPROF:
-            return f"took over {self._cpu_seconds:,.0f} s of processor time"
+            return f"took over {round(self._cpu_seconds, 1):,g} s of processor time"
         if code == _OVER_MEMORY:
             return over_memory(self.limits.memory_bytes)
         return f"ended its process by signal {-code}" if code and code < 0 else f"ended its process with code {code}"
