@@ -22,6 +22,7 @@ from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.errors import ExpansionError
 
 STORY = "The traveller came to the inn at dusk, asked for bread and water, and told a long story."
+PAGE = f"<html><body><p>{STORY}</p></body></html>"
 # What a reading may take of a processor beside the limit of its document: the start of the process, and its parent.
 BESIDE_S = 60.0
 
@@ -42,7 +43,7 @@ def reason_of(folder: Path, name: str) -> str:
     """Why a document is bad, read between two good texts."""
     write(folder, name)
     (folder / "0.txt").write_text(STORY)
-    (folder / "z.html").write_text(f"<p>{STORY}</p>")
+    (folder / "z.html").write_text(PAGE)
     texts, report = read(folder)
     assert (texts["0.txt"], texts["z.html"]) == (STORY, STORY)
     assert report.bad_files.count == 1
@@ -51,6 +52,7 @@ def reason_of(folder: Path, name: str) -> str:
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    extract_process.close_processes()
     yield monkeypatch
     extract_process.close_processes()
 
@@ -71,7 +73,7 @@ def test_a_hostile_file_costs_itself_only_and_stays_within_the_limits(tmp_path: 
     write(tmp_path, name)
     size_bytes = (tmp_path / name).stat().st_size
     (tmp_path / "0.txt").write_text(STORY)
-    (tmp_path / "z.html").write_text(f"<p>{STORY}</p>")
+    (tmp_path / "z.html").write_text(PAGE)
     tracemalloc.start()
     texts, report = read(tmp_path)
     _, peak_bytes = tracemalloc.get_traced_memory()
@@ -119,7 +121,7 @@ def test_hostile_files_cost_themselves_only(tmp_path: Path) -> None:
         (tmp_path / name).write_text(STORY)
     texts, report = read(tmp_path)
     assert texts["0.txt"] == texts["z.txt"] == STORY
-    skipped = sum(tally.count for tally in report.skipped.values())
+    skipped = report.skipped["compressed by another method than deflate"].count
     assert report.bad_files.count + skipped + len(texts) - 2 == len(QUICK)
 
 
@@ -130,7 +132,7 @@ def test_the_memory_of_a_subject_does_not_grow_with_the_square_of_its_length(tmp
     (found,) = EXTRACTORS[".eml"].read(path, False)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found.subject.startswith("word word") and found.text.endswith("text")
+    assert set(found.subject.split()) == {"word"} and found.text.endswith("text")
     assert peak_bytes < 50 * 2**20
 
 
@@ -180,6 +182,7 @@ def test_a_chapter_that_the_spine_repeats_is_read_once(tmp_path: Path) -> None:
         ("long-line.pdf", "holds more text than a file of its size may"),
         ("members.zip", "members has more than 200000"),
         ("global-headers.tar", "global headers of more than 1000 fields"),
+        ("size-of-header.tar", "asks for 8589934592 bytes at once"),
         ("number-in-header.tar", "has a header that is no valid one"),
     ],
 )
@@ -190,7 +193,7 @@ def test_the_reason_is_named_and_the_reading_goes_on(tmp_path: Path, name: str, 
 def test_a_page_with_a_long_tag_of_few_attributes_is_read(tmp_path: Path) -> None:
     image = f'<img src="data:image/png;base64,{"A" * 100_000}" alt="x">'
     drawing = f'<svg><path d="{"M 1 2 " * 10_000}"/></svg>'
-    (tmp_path / "a.html").write_text(f"<p>{STORY}</p>{image}{drawing}")
+    (tmp_path / "a.html").write_text(f"<html><body><p>{STORY}</p>{image}{drawing}</body></html>")
     assert STORY in read(tmp_path)[0]["a.html"]
 
 
@@ -212,8 +215,8 @@ def test_an_archive_over_its_limit_that_is_alone_is_an_error(tmp_path: Path) -> 
 
 
 def test_a_document_that_takes_too_long_is_stopped_with_its_reason(tmp_path: Path, limits: pytest.MonkeyPatch) -> None:
-    change_limits(limits, cpu_seconds=1.5, cpu_seconds_per_mib=0.0)
-    assert reason_of(tmp_path, "page-tree.pdf") == "took over 1.5 s of processor time"
+    change_limits(limits, cpu_seconds=2.0, cpu_seconds_per_mib=0.0)
+    assert reason_of(tmp_path, "paragraphs.html") == "took over 2 s of processor time"
 
 
 def test_a_document_that_takes_too_much_memory_is_stopped_with_its_reason(
@@ -221,7 +224,7 @@ def test_a_document_that_takes_too_much_memory_is_stopped_with_its_reason(
 ) -> None:
     change_limits(limits, memory_bytes=300 * 2**20)
     (tmp_path / "a.eml").write_bytes(b"Subject: s\n\n" + b"x" * 90 * 2**20)
-    (tmp_path / "b.html").write_text(f"<p>{STORY}</p>")
+    (tmp_path / "b.html").write_text(PAGE)
     texts, report = read(tmp_path)
     assert report.bad_files.examples == ["a.eml takes more than 300 MiB of memory"]
     assert texts == {"b.html": STORY}
@@ -234,7 +237,7 @@ def process_ids() -> list[int]:
 def test_one_process_reads_many_files_and_one_that_is_gone_is_replaced(tmp_path: Path) -> None:
     extract_process.close_processes()
     for number in range(5):
-        (tmp_path / f"{number}.html").write_text(f"<p>{STORY}</p>")
+        (tmp_path / f"{number}.html").write_text(PAGE)
     assert len(read(tmp_path)[0]) == 5
     (first,) = process_ids()
     assert len(read(tmp_path)[0]) == 5 and process_ids() == [first]
@@ -245,20 +248,20 @@ def test_one_process_reads_many_files_and_one_that_is_gone_is_replaced(tmp_path:
 
 def test_a_process_that_needed_much_memory_is_not_kept(tmp_path: Path, limits: pytest.MonkeyPatch) -> None:
     change_limits(limits, kept_bytes=1)
-    (tmp_path / "a.html").write_text(f"<p>{STORY}</p>")
+    (tmp_path / "a.html").write_text(PAGE)
     assert len(read(tmp_path)[0]) == 1 and not process_ids()
 
 
 def test_two_mailboxes_are_read_in_turns_and_one_that_is_left_costs_nothing(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / f"{name}.mbox").write_text("".join(f"From x\n\n{name}{n}\n\n" for n in range(50)))
+        (tmp_path / f"{name}.mbox").write_text("".join(f"From x\nFrom: x\n\n{name}{n}\n\n" for n in range(50)))
     both = [read_source(Source(str(tmp_path / f"{n}.mbox")), SourceOptions(), SourceReport()) for n in "ab"]
     turns = [(a.text, b.text) for a, b in zip(*both, strict=True)]
     assert turns == [(f"a{n}", f"b{n}") for n in range(50)]
     left = read_source(Source(str(tmp_path / "a.mbox")), SourceOptions(), SourceReport())
     assert next(left).text == "a0"
     left.close()
-    assert [text for text in read(tmp_path / "b.mbox")[0].values()][:2] == ["b0", "b1"]
+    assert list(read(tmp_path / "b.mbox")[0].values())[:2] == ["b0", "b1"]
 
 
 def test_an_index_and_langchains_loader_read_documents_in_the_process_too(
@@ -274,7 +277,7 @@ def test_an_index_and_langchains_loader_read_documents_in_the_process_too(
     for suffix, extractor in list(EXTRACTORS.items()):
         monkeypatch.setitem(EXTRACTORS, suffix, Extractor(refuse, extractor.module))
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "a.html").write_text(f"<p>{STORY}</p>")
+    (tmp_path / "docs" / "a.html").write_text(PAGE)
     (found,) = GroundupLoader(str(tmp_path / "docs")).load()
     assert found.page_content == STORY
     report = update_index(tmp_path / "index", [Source(str(tmp_path / "docs"))], progress=Silent())

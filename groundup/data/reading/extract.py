@@ -217,7 +217,9 @@ class _BoundedHeaders(email.policy.EmailPolicy):
     """Parses the first MAX_HEADER_CHARACTERS of a header: the memory of the standard library's parser grows with the square of its length."""
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
-        return super().header_fetch_parse(name, value[:MAX_HEADER_CHARACTERS])
+        if len(value) > MAX_HEADER_CHARACTERS:
+            value = value[:MAX_HEADER_CHARACTERS].rpartition(" ")[0]  # no half of an encoded word
+        return super().header_fetch_parse(name, value)
 
 
 _MAIL_POLICY: Any = _BoundedHeaders()
