@@ -85,7 +85,7 @@ _add("empty-messages.mbox", lambda: b"From a\n\n" * 20_000)
 _add("subjects.mbox", lambda: (b"From a\nSubject: " + (ENCODED_WORD + b" ") * 1000 + b"\n\nx\n\n") * 20)
 _add(
     "bad-among-good.mbox",
-    lambda: b"From a\nX: y\n\none\n\nFrom b\n" + _nested_parts(600) + b"\n\nFrom c\nX: y\n\nthree\n",
+    lambda: b"From a\nX: y\n\none\n\nFrom b\n" + _nested_parts(1200) + b"\n\nFrom c\nX: y\n\nthree\n",
 )
 
 
