@@ -132,9 +132,6 @@ FixedChoicesOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
-]
-WritingPrecisionOption = Annotated[
     str | None,
     Option(
         "--precision",
@@ -313,6 +310,7 @@ class FinetuneOptions:
     settings: SetOption = None
     seed: SeedOption = 0
     device: DeviceOption = "auto"
+    fixed_choices: FixedChoicesOption = False
     fresh: FreshOption = False
 
 

@@ -146,7 +146,7 @@ def _docx(path: Path, headings: bool) -> Iterator[Extracted]:
     from docx.table import Table
 
     for member in _parts(path):  # bounds what the zip expands to
-        if member.name.endswith(".xml"):
+        if member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS:  # the shortest tags have 3 bytes
             _require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
     document = docx.Document(str(path))
     blocks: list[str] = []
@@ -222,7 +222,9 @@ class _BoundedHeaders(email.policy.EmailPolicy):
     """Parses the first MAX_HEADER_CHARACTERS of a header: the memory of the standard library's parser grows with the square of its length."""
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
-        return super().header_fetch_parse(name, value[:MAX_HEADER_CHARACTERS])
+        if len(value) > MAX_HEADER_CHARACTERS:
+            value = value[:MAX_HEADER_CHARACTERS].rpartition(" ")[0]  # no half of an encoded word
+        return super().header_fetch_parse(name, value)
 
 
 _MAIL_POLICY: Any = _BoundedHeaders()
