@@ -29,11 +29,11 @@ MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
 OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its replacement is renamed
 MAX_JSON_BYTES = 64 * 2**20
+# Lists and objects within one another, in JSON of others: what reads or shows a value recursively needs a few of Python's 1,000 frames a level.
+MAX_JSON_DEPTH = 100
 # Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all cores can check it at once.
 PART_BYTES = 16 * 2**20
 PARTS = "sha256_per_16_mib"
-# For tests of interrupted saves: seconds slept before each file is synced.
-SLOW_DISK_VARIABLE = "GROUNDUP_SLOW_DISK_S"
 
 
 def cache_folder(*parts: str) -> Path:
@@ -200,6 +200,20 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise FormatError(path, "number", f"can't be parsed ({error})") from error
 
 
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects in `value` are nested deeper than `depth`.
+
+    >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [1]}, 1)
+    (False, True)
+    """
+    level = [value] if isinstance(value, dict | list) else []
+    while level and depth:
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        depth -= 1
+    return bool(level)
+
+
 def read_json_object(path: Path) -> dict[str, Any]:
     """`read_json` of an object. Raises FormatError for another value, too."""
     value = read_json(path)
@@ -210,9 +224,6 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def sync_file(path: Path) -> None:
     """Force a file's bytes to the disk."""
-    delay = os.environ.get(SLOW_DISK_VARIABLE)
-    if delay:
-        time.sleep(float(delay))
     with path.open("rb+") as handle:
         os.fsync(handle.fileno())
 

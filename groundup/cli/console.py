@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from groundup.cli.plain import json_safe, terminal_safe
 from groundup.files import json_bytes
 from groundup.progress import Advance
 
@@ -79,7 +80,7 @@ class TerminalProgress:
         self._panel = None
 
     def say(self, text: str) -> None:
-        stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
+        stderr_console().print(terminal_safe(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, parts: Sequence[tuple[str, str]]) -> None:
         stderr_console().print(Text.assemble(*((text, style) for style, text in parts)), soft_wrap=True)
@@ -110,7 +111,7 @@ class PlainProgress:
     """Plain lines for logs: messages, and for work in progress a line every 15 seconds."""
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(terminal_safe(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
@@ -133,10 +134,10 @@ class PlainProgress:
 def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
     """Print `lines` for people, or `value` as JSON."""
     if as_json:
-        print(json_bytes(value, indent=2).decode())  # lone surrogates as \udXXX, which JSON can read
+        print(json_safe(json_bytes(value, indent=2).decode()))  # lone surrogates as \udXXX, which JSON can read
         return
     for line in lines:
-        print(line)
+        print(terminal_safe(line))
 
 
 def table(headers: list[str], rows: list[list[str]]) -> list[str]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, stderr_console
-from groundup.cli.generate import terminal_safe
 from groundup.cli.options import DeviceOption, JsonOption
+from groundup.cli.plain import terminal_safe
 
 if TYPE_CHECKING:
     from groundup.retrieve.passages import Passage

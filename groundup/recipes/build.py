@@ -126,6 +126,7 @@ class _Build:
     def run_or_skip(self, stage: Stage, planned_s: float) -> str:
         """Run a stage unless it is done under the same key; returns its line."""
         parts = key_parts(stage, self.recipe, self.record)
+        parts |= {"choices": "fixed"} if self.compute.fixed_choices else {}
         key = digest(parts)
         entry = self.record["stages"].get(stage.name, {})
         if entry.get("key") == key and entry.get("status") == "done":
@@ -186,8 +187,9 @@ def changed_parts(before: dict[str, Any], now: dict[str, Any]) -> str:
         "budget": "the budget",
         "outside": "what it reads",
         "inputs": "the stage before it",
+        "choices": "--fixed-choices",
     }
-    return " and ".join(words[name] for name in now if before.get(name) != now[name])
+    return " and ".join(words[name] for name in words if before.get(name) != now.get(name))
 
 
 def digest(value: Any) -> str:

@@ -97,6 +97,15 @@ def unpacked_note(path: Path, precision: str) -> str:
     return f"{path} holds {bits} weights, which are unpacked for {precision}; --precision {bits} uses them as they are."
 
 
+def keeps_packed(path: Path, bits: Bits) -> bool:
+    """Whether a model is a language model's folder that has packed weights, or can be given them. Raises FormatError."""
+    if not path.is_dir() or packed_bits(path) not in (None, bits):
+        return False
+    if covered(path) is None or not _is_language_model(path):
+        return False
+    return packed_folder(path, bits).is_dir() or os.access(path, os.W_OK)
+
+
 def open_packed(
     path: Path, bits: Bits, read: Callable[[], OpenModel], progress: Progress
 ) -> tuple[OpenModel, Quantised] | None:

@@ -1,11 +1,11 @@
 """`groundup pack`: the pack that `new` writes passes, and each thing that can be wrong with one is said with its line."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processor_time import at_most_cpu_s
 
 from groundup.cli.main import run
 from groundup.errors import ConfigError, DataError, FormatError
@@ -267,12 +267,9 @@ def test_runs_that_stand_everywhere_cost_nothing_and_near_repeats_are_found_amon
     greeting = "Dear all of you at the bank I hope that this finds you well and that you have a moment for me today"
     texts = [Text(f"m:{n}", f"{greeting} {' '.join(f'word{n}x{i}' for i in range(30))}") for n in range(3000)]
     near = Text("m:near", texts[7].text.replace("word7x29", "other"))
-    started = time.monotonic()
-    assert [(text.place, other.place) for text, other, _ in repeats([*texts, near, texts[9]])] == [
-        ("m:near", "m:7"),
-        ("m:9", "m:9"),
-    ]
-    assert time.monotonic() - started < 5, "every text with every other one takes longer"
+    with at_most_cpu_s(10):  # every text with every other one takes longer
+        found = [(text.place, other.place) for text, other, _ in repeats([*texts, near, texts[9]])]
+    assert found == [("m:near", "m:7"), ("m:9", "m:9")]
 
 
 def test_dates_and_times_of_toml_are_facts(pack: Path) -> None:
