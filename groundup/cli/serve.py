@@ -62,6 +62,12 @@ class ServerOptions:
     reproducible: Annotated[
         bool, Option("--reproducible", help="Same text alone and in a batch, in every precision; slower.")
     ] = False
+    own_words: Annotated[
+        bool,
+        Option(
+            "--own-words", help="Answers from documents: also the model's sentences, checked; else quotations only."
+        ),
+    ] = False
 
 
 @grouped()
@@ -121,6 +127,7 @@ def command(
     registry = registry_of(
         models or [], folder, progress, adapters or [], tools=options.tools, needs_model=not served.names
     )
+    served.own_words = options.own_words
     server = server_of(registry, options, limits, served)
     served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
