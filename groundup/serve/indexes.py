@@ -41,6 +41,8 @@ class ServedIndexes:
 
         Raises FormatError for what is no index, or is damaged.
         """
+        self.own_words = False
+        """Whether an answer also has a model's own sentences where the request does not say; else quotations only."""
         self._paths = dict(paths)
         self._of_models = dict(of_models or {})
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}

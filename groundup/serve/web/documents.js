@@ -51,7 +51,7 @@ export class Documents {
     const [chosen, isFirst] = [this.model.value, !this.model.options.length];
     offer(this.model, found, "completion", chosen);
     this.model.append(node("option", { value: "" }, "none: quotations only"));
-    if (!isFirst) this.model.value = chosen;
+    this.model.value = isFirst ? "" : chosen;
   }
 
   #describe() {

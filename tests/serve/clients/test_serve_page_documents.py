@@ -50,6 +50,16 @@ def test_a_number_opens_what_is_cited_in_its_document(view: Callable[..., Any], 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_page_asks_no_model_unless_one_is_chosen(view: Callable[..., Any]) -> None:
+    page = view()
+    assert page.locator("#documents-model").input_value() == ""
+    page.locator("#documents-question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.asked:last-child:not([aria-busy])')")
+    answer = page.locator(".asked").last
+    assert answer.locator("blockquote").count() and not answer.locator(".cited > p").count()
+
+
 def test_the_models_sentences_stand_below_with_what_was_left_out(view: Callable[..., Any]) -> None:
     page = view()
     answer = ask(page, QUESTION, model="reader")
