@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from groundup.cli.bar import duration
 from groundup.cli.plain import plain
 from groundup.progress import Advance
 
@@ -218,16 +219,6 @@ def _evaluation(view: TrainingView) -> str:
     best = [] if view.best_loss is None else [f"best {view.best_loss:.3f}"]
     first, others = ", ".join([*shown[:2], *best]), "".join(f"; {each}" for each in shown[2:])
     return f"{first} (step {view.evaluation['step']:,}){others}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as minutes and seconds, or hours and minutes.
-
-    >>> duration(83), duration(7_380)
-    ('1:23', '2:03 h')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"
 
 
 def flops(per_second: float) -> str:

@@ -22,6 +22,7 @@ from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.search import is_current
 from groundup.retrieve.vectors import Vectors
+from groundup.serve.example_questions import example_questions
 from groundup.serve.requests import RequestError
 from groundup.serve.worker import Worker
 
@@ -39,6 +40,7 @@ class ServedIndexes:
     def __init__(self, paths: Mapping[str, Path]) -> None:
         """Raises FormatError for what is no index, or is damaged."""
         self._paths = dict(paths)
+        self._questions = {name: example_questions(path.parent) for name, path in self._paths.items()}
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
         self._vectors: dict[str, tuple[tuple[int, int] | None, Vectors | None]] = {}
         self._open_vectors: Callable[[Path], Vectors | None] | None = None
@@ -99,7 +101,7 @@ class ServedIndexes:
         found = []
         for name in self.names:
             with contextlib.suppress(RequestError):
-                found.append(await self.use(name, partial(entry, name)))
+                found.append(await self.use(name, partial(entry, name, self._questions[name])))
         return found
 
     def _current_vectors(self, name: str) -> "Vectors | None":
@@ -136,8 +138,8 @@ def _stat(file: Path) -> os.stat_result | None:
         return None
 
 
-def entry(name: str, index: Index) -> dict[str, Any]:
-    """Return what an index holds; of files that could not be read, how many."""
+def entry(name: str, questions: Sequence[str], index: Index) -> dict[str, Any]:
+    """Return what an index holds; of files that could not be read, how many. `questions`: some to begin with."""
     held = index.counts()
     return {
         "name": name,
@@ -146,6 +148,7 @@ def entry(name: str, index: Index) -> dict[str, Any]:
         "files": held.files,
         "languages": held.languages,
         "unread": len(held.faults),
+        "questions": list(questions),
     }
 
 
