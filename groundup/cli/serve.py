@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,6 +105,8 @@ def command(
         groundup serve smollm2-135m-instruct --index manuals.index
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
+    progress = console_progress()
+    progress.say(f"Loading {', '.join(models or indexes or ['the pulled models'])} ...")  # torch alone takes seconds
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.engine.compiled_step.probe import expected_note
     from groundup.engine.precision import emulation_note
@@ -117,7 +119,7 @@ def command(
     from groundup.weights.packed import unpacked_note
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
-    limits, progress = Limits(), console_progress()
+    limits = Limits()
     served = indexes_of([*(indexes or []), *indexes_of_builds(models or [])])
     registry = registry_of(
         models or [], folder, progress, adapters or [], tools=options.tools, needs_model=not served.names
@@ -125,11 +127,9 @@ def command(
     server = server_of(registry, options, limits, served)
     served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
-    progress.say(loaded.determinism_note)
     packed = (unpacked_note(path, loaded.precision) for path in registry.paths())
-    for note in (expected_note(loaded.precision), emulation_note(loaded.precision, loaded.compute), *packed):
-        if note:
-            progress.say(note)
+    notes = (expected_note(loaded.precision), emulation_note(loaded.precision, loaded.compute), *packed)
+    progress.say(precision_line(loaded.precision, notes, reproducible=options.reproducible))
     app, log = app_of(server), partial(print, file=sys.stderr, flush=True)
     run_server(
         Guard(app, access, limits, error_body=error_body),
@@ -141,6 +141,18 @@ def command(
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
+
+
+def precision_line(precision: str, notes: Iterable[str], *, reproducible: bool) -> str:
+    """Return what the start of a server says of its precision, in one line; /api/show has the whole promise (`determinism_note`).
+
+    >>> precision_line("float32", [], reproducible=False)
+    'Precision float32: an answer is the same alone and among others.'
+    """
+    promise = "an answer is the same alone and among others."
+    if precision != "float32" and not reproducible:
+        promise = "an answer may differ while others are written; with --reproducible it does not."
+    return " ".join([f"Precision {precision}: {promise}", *filter(None, notes)])
 
 
 def indexes_of_builds(models: Sequence[str]) -> list[str]:
