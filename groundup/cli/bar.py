@@ -12,6 +12,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 BAR_COLUMNS, LEAST_BAR_COLUMNS = 24, 8
+# Room for two echoes of ^C behind the line: one that wraps would leave it behind.
+ECHO_COLUMNS = 4
 # Totals below are counted with a decimal, where they are no whole numbers.
 FEW = 10
 
@@ -91,7 +93,8 @@ class BarLine:
         self.bar: Bar | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        text = Text(self.text(options.max_width, ascii_only=options.ascii_only), no_wrap=True, overflow="crop")
+        width = max(1, options.max_width - ECHO_COLUMNS)
+        text = Text(self.text(width, ascii_only=options.ascii_only), no_wrap=True, overflow="crop")
         text.highlight_regex("━+", "green")
         text.highlight_regex("─+", "dim")
         yield text

@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from groundup.cli.bar import duration
+from groundup.cli.bar import ECHO_COLUMNS, duration
 from groundup.cli.plain import plain
 from groundup.progress import Advance
 
@@ -38,8 +38,6 @@ FRAMED_HEIGHT, FREE_LINES = 16, 2
 TWO_LINE_HEIGHT = 14
 SAMPLE_LINES = 3
 WIDEST = 110
-# Room for two echoes of ^C behind the panel: one that wraps would leave a line of the panel behind.
-ECHO_COLUMNS = 4
 BARS, ASCII_BARS = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
 MAX_POINTS = 512
 
