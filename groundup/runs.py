@@ -32,11 +32,20 @@ from typing import Any
 
 from groundup import __version__
 from groundup.errors import FormatError
-from groundup.files import MANIFEST, disk_errors, json_bytes, read_json_object, verify_folder, write_json
+from groundup.files import (
+    MANIFEST,
+    disk_errors,
+    json_bytes,
+    read_json_object,
+    sha256_file,
+    verify_folder,
+    write_hashed_json,
+    write_json,
+)
 
 MAX_LINE_BYTES = 2**20
 TRAINED_ON_FILE = "trained_on.json"
-BUILD_FILE = "build.json"
+BUILD_FILE, RECIPE_FILE = "build.json", "recipe.toml"
 # The stages of builds that did not record what each makes.
 OLDER_KINDS = {
     "data": "data",
@@ -148,6 +157,17 @@ def kinds_of_stages(record: Any) -> dict[str, str]:
     if not isinstance(kinds, dict):
         return OLDER_KINDS
     return {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
+
+
+def record_page(build: Path, page: Path) -> None:
+    """Note the hash of a page that was written again into a build, by which `verify` knows it; nothing where `build` is none. Raises FormatError."""
+    file = build / BUILD_FILE
+    record = read_json_object(file) if file.is_file() else {}
+    stages = record.get("stages")
+    for entry in stages.values() if isinstance(stages, dict) else ():
+        if isinstance(entry, dict) and page.name in (entry.get("outputs_sha256") or {}):
+            entry["outputs_sha256"] = {page.name: sha256_file(page)}
+            write_hashed_json(file, record)
 
 
 def step_folders(folder: Path) -> list[tuple[int, Path]]:

@@ -542,7 +542,7 @@ def test_ctrl_c_saves_and_ends_with_130(home: Path, tmp_path: Path) -> None:
             if line.startswith("step 2 of"):
                 break
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (130, "")
     assert "saved: the same command resumes from there." in err and "Traceback" not in err
     assert list((tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"))

@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.text import Text
 
 from groundup.cli.bar import Bar, BarLine
+from groundup.cli.plain import json_safe, terminal_safe
 from groundup.files import json_bytes
 from groundup.progress import Advance, Silent
 
@@ -85,7 +86,7 @@ class TerminalProgress:
         self._panel = None
 
     def say(self, text: str) -> None:
-        stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
+        stderr_console().print(terminal_safe(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, parts: Sequence[tuple[str, str]]) -> None:
         stderr_console().print(Text.assemble(*((text, style) for style, text in parts)), soft_wrap=True)
@@ -115,7 +116,7 @@ class TerminalProgress:
         with _live(stage.line):
             yield stage
         if stage.result is not None:
-            line = Text(f"{title}  {stage.result}", no_wrap=True, overflow="ellipsis")
+            line = Text(terminal_safe(f"{title}  {stage.result}"), no_wrap=True, overflow="ellipsis")
             stderr_console().print(line, no_wrap=True, overflow="ellipsis", crop=True)
 
 
@@ -159,14 +160,14 @@ class PlainStage(Silent):
         self._title = title
 
     def end(self, result: str) -> None:
-        print(f"{self._title}  {result}", file=sys.stderr, flush=True)
+        print(terminal_safe(f"{self._title}  {result}"), file=sys.stderr, flush=True)
 
 
 class PlainProgress:
     """Plain lines for logs: messages, a line for each stage, and for work in progress a line every 15 seconds."""
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(terminal_safe(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(self, title: str) -> Iterator[PlainStage]:
@@ -192,10 +193,10 @@ class PlainProgress:
 def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
     """Print `lines` for people, or `value` as JSON."""
     if as_json:
-        print(json_bytes(value, indent=2).decode())  # lone surrogates as \udXXX, which JSON can read
+        print(json_safe(json_bytes(value, indent=2).decode()))  # lone surrogates as \udXXX, which JSON can read
         return
     for line in lines:
-        print(line)
+        print(terminal_safe(line))
 
 
 def terminal_columns() -> int | None:

@@ -26,7 +26,7 @@ from groundup.files import (
     remove_temporaries,
     sha256_file,
     verify_folder,
-    write_json,
+    write_hashed_json,
     write_text,
 )
 from groundup.locks import only_one
@@ -34,9 +34,7 @@ from groundup.progress import Progress
 from groundup.recipes.build_log import LOG_FILE, logged_stage
 from groundup.recipes.recipe import Recipe, write_recipe
 from groundup.recipes.stage import Stage, StageContext
-from groundup.runs import BUILD_FILE, provenance
-
-RECIPE_FILE = "recipe.toml"
+from groundup.runs import BUILD_FILE, RECIPE_FILE, provenance
 
 
 def build(
@@ -56,6 +54,7 @@ def build(
         names = max(len(stage.name) for stage in stages)
         running = _Build(recipe, out, record, compute, progress, names)
         write_text(out / RECIPE_FILE, write_recipe(recipe))
+        record["recipe_sha256"] = sha256_file(out / RECIPE_FILE)
         started = time.monotonic()
         for number, stage in enumerate(stages, start=1):
             before, left = stages[: number - 1], sum(each.share for each in stages[number - 1 :])
@@ -125,7 +124,7 @@ class _Build:
     name_columns: int = 0
 
     def save(self) -> None:
-        write_json(self.out / BUILD_FILE, self.record)
+        write_hashed_json(self.out / BUILD_FILE, self.record)
 
     def show(self, stage: Stage, number: int, of: int, planned_s: float, spare_s: float) -> None:
         """Run a stage unless it is done, shown as one line. Where it is stopped, that is said, and how it goes on."""
@@ -144,6 +143,7 @@ class _Build:
     def run_or_skip(self, stage: Stage, shown: Progress, planned_s: float, spare_s: float) -> str:
         """Run a stage unless it is done under the same key; returns its line."""
         parts = key_parts(stage, self.recipe, self.record)
+        parts |= {"choices": "fixed"} if self.compute.fixed_choices else {}
         key = digest(parts)
         entry = self.record["stages"].get(stage.name, {})
         if entry.get("key") == key and entry.get("status") == "done":
@@ -204,8 +204,9 @@ def changed_parts(before: dict[str, Any], now: dict[str, Any]) -> str:
         "budget": "the budget",
         "outside": "what it reads",
         "inputs": "the stage before it",
+        "choices": "--fixed-choices",
     }
-    return " and ".join(words[name] for name in now if before.get(name) != now[name])
+    return " and ".join(words[name] for name in words if before.get(name) != now.get(name))
 
 
 def digest(value: Any) -> str:
@@ -222,7 +223,8 @@ def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
         return {file.relative_to(out).as_posix(): sha256_file(file) for file in files}
     entries = verify_folder(root, hashes=False)["files"]
     names = [file.relative_to(root).as_posix() for file in files]
-    return {f"{stage.name}/{name}": entries[name]["sha256"] for name in names}
+    hashes = {name: entries[name]["sha256"] if name in entries else sha256_file(root / name) for name in names}
+    return {f"{stage.name}/{name}": value for name, value in hashes.items()}
 
 
 def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:
@@ -248,4 +250,4 @@ def forget(out: Path, names: Sequence[str], stages: Sequence[Stage]) -> None:
     if isinstance(record, dict) and isinstance(stages_before := record.get("stages"), dict):  # else `build` refuses it
         kept = {name: entry for name, entry in stages_before.items() if name in known and name not in names}
         if kept != stages_before:
-            write_json(out / BUILD_FILE, {**record, "stages": kept})
+            write_hashed_json(out / BUILD_FILE, {**record, "stages": kept})

@@ -136,6 +136,13 @@ def test_host_is_judged_before_origin_before_key_before_body() -> None:
     assert "(Host)" in json.loads(ask(guard, headers={"host": "evil.example", "origin": ABROAD}).body)["error"]
 
 
+def test_a_body_of_two_lengths_is_refused_and_the_connection_closed() -> None:
+    both = {"content-length": "3", "Transfer-Encoding": "chunked"}
+    answer = ask(Guard(echo, LOOPBACK), headers=both, parts=[b"abc"])
+    assert (answer.status, answer.headers["connection"]) == (400, "close")
+    assert "can't be combined" in json.loads(answer.body)["error"]
+
+
 def test_key_is_asked_for_in_a_way_that_a_browser_understands() -> None:
     answer = ask(Guard(echo, access_for("127.0.0.1", api_key="k")), method="GET")
     assert answer.status == 401
