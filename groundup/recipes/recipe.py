@@ -342,6 +342,7 @@ def is_named(name: str, value: Any) -> bool:
     if name == "named" or not kind_of(name, value):
         close = did_you_mean(name, [*Recipe.model_fields, *NAMED])
         meant = f"{close} " if close.startswith("Did") else ""
+        meant = f"--with {name} adds that stage. " if name in stages_to_add() else meant
         kinds = ", ".join(f'"{kind}"' for kind in NAMED)
         fix = f"{meant}A stage with a name of its own says its kind: {name}.kind = one of {kinds}."
         raise ConfigError(f"Unknown field '{name}'.", fix=fix)
