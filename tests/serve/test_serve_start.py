@@ -1,11 +1,10 @@
-"""What `groundup serve` says while it starts: at once that it loads, one line on precision; and which questions a pack's page opens with."""
+"""What `groundup serve` says while it starts: at once that it loads; and which questions a pack's page opens with."""
 
 from pathlib import Path
 
 import pytest
 
 from groundup.cli.main import run
-from groundup.cli.serve import precision_line
 from groundup.files import write_json
 from groundup.serve.example_questions import example_questions
 
@@ -14,16 +13,6 @@ def test_loading_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture
     assert run(["serve", "no-such-model"]) == 2
     first, *others = capsys.readouterr().err.splitlines()
     assert first == "Loading no-such-model ..." and others[0].startswith("error: ")
-
-
-@pytest.mark.parametrize(
-    ("precision", "reproducible", "promise"),
-    [("float32", False, "is the same alone"), ("int8", False, "may differ while"), ("int8", True, "is the same alone")],
-)
-def test_precision_is_one_line(precision: str, reproducible: bool, promise: str) -> None:
-    line = precision_line(precision, ["", "Decoded by the compiled step.", ""], reproducible=reproducible)
-    assert line.startswith(f"Precision {precision}: an answer {promise}") and "\n" not in line
-    assert line.endswith("Decoded by the compiled step.")
 
 
 def item(question: object, answer: object, quoted: object) -> dict[str, object]:
