@@ -614,6 +614,7 @@ def build(
     seed: int | None = None,
     follow_links: bool = False,
     teach: bool = False,
+    added: Sequence[str] = (),
     settings: Settings | None = None,
     redo: Sequence[str] | None = None,
     dry_run: bool = False,
@@ -624,6 +625,7 @@ def build(
 ) -> dict[str, Any]:
     """Carry out a recipe (a name, a .toml file, a folder of texts, or a domain pack) into `out`, by default runs/NAME. Return what build.json holds.
 
+    A folder of texts makes a model of these texts alone; `added`: "spam", "chat", what quickstart makes of a public model besides.
     `budget`: the wall time of the whole build, as "30m". `teach`: the public model reads the texts before it learns to chat.
     `redo` names stages that are done again. `dry_run`: give the plan and do nothing. `fixed_choices`: precision, threads and compilation follow
     rules instead of measurements; how much is done in the time is still measured.
@@ -637,7 +639,9 @@ def build(
     from groundup.recipes.pipeline import plan_build, stages_of
     from groundup.recipes.recipe import load_recipe
 
-    loaded = load_recipe(str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links, teach=teach)
+    loaded = load_recipe(
+        str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links, teach=teach, added=added
+    )
     if dry_run:
         return plan_build(loaded)
     if loaded.pack and progress:

@@ -8,6 +8,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -61,9 +62,17 @@ def command(
     """
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
+    _require_chat_model(Path(model))
     opened = open_model(model, device, precision, speculate=speculate, progress=console_progress())
     opened.engine.language_model()  # another kind is refused before the first question
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
+
+
+def _require_chat_model(path: Path) -> None:
+    """Refuse a build without a chat model, since its own model only continues texts. Raises ModelError, which names the switch."""
+    from groundup.weights.model_io import require_stage
+
+    require_stage(path, "chat")
 
 
 class Chat:

@@ -42,6 +42,11 @@ from groundup.weights.verify import verified_meanwhile
 
 INSTRUCT = "-instruct"
 MODEL_TABLE = "model"
+# What the kinds of a build's models are called, and what `groundup build --with` calls those that a folder of texts has not by itself.
+BUILD_WORDS = {"pretrain": "own model", "chat": "chat model", "classifier": "classifier"}
+SWITCHES = {"chat": "chat", "classifier": "spam"}
+# What is opened of a build that does not make the preferred kind.
+IN_PLACE = {"chat": "pretrain", "pretrain": "chat"}
 
 
 def open_model(
@@ -85,7 +90,10 @@ def find_model(
     if os.path.isdir(path):
         if path.parent == cache_folder("models"):
             hold(path)
-        return _with_base(_inner_model(path, prefer), progress)
+        found = _inner_model(path, prefer)
+        if progress and found.parent == path and (path / BUILD_FILE).exists():
+            progress.say(opened_line(path, found, prefer))
+        return _with_base(found, progress)
     if str(name_or_path) in CATALOG:
         there = None if hashes else pulled(str(name_or_path))
         return there or pull(str(name_or_path), None, progress)
@@ -105,13 +113,14 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     if (folder / CONFIG_FILE).exists() or is_adapter(folder):
         return folder
     if (folder / BUILD_FILE).exists():
-        found = stages_with_model(folder, prefer)
+        kind = _kind_of(folder, prefer)
+        found = stages_with_model(folder, kind)
         if not found:
             fix = "Run the same build again: it resumes."
-            raise ModelError(f"The build {folder} has no finished {prefer} stage.", fix=fix)
+            raise ModelError(f"The build {folder} has no finished {kind} stage.", fix=fix)
         if len(found) > 1:
             fix = f"Name the folder of one: {', '.join(map(str, found))}."
-            raise ModelError(f"The build {folder} has {len(found)} finished {prefer} stages.", fix=fix)
+            raise ModelError(f"The build {folder} has {len(found)} finished {kind} stages.", fix=fix)
         return found[0]
     suffixes = file_suffixes()
     files = sorted(file for suffix in suffixes for file in folder.glob("*" + suffix))
@@ -121,6 +130,35 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     reason = many if files else f"no {CONFIG_FILE}, so it is not a model folder, or is incomplete"
     fix = f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}."
     raise ModelError(f"{folder} can't be opened as a model: it has {reason}.", fix=fix)
+
+
+def _kind_of(build: Path, prefer: str) -> str:
+    """Return the kind of stage that is opened: the preferred one, or what the build has in its place. Raises ModelError, FormatError."""
+    kinds = kinds_of_stages(read_json(build / BUILD_FILE)).values()
+    instead = IN_PLACE.get(prefer, "")
+    if prefer not in kinds and instead in kinds:
+        return instead
+    require_stage(build, prefer)
+    return prefer
+
+
+def require_stage(build: Path, kind: str) -> None:
+    """Check that a build makes a stage of a kind; anything that is not a build passes. Raises ModelError, which names the switch; FormatError."""
+    if not (build / BUILD_FILE).is_file() or kind in kinds_of_stages(read_json(build / BUILD_FILE)).values():
+        return
+    name = BUILD_WORDS.get(kind, kind)
+    added = SWITCHES.get(kind)
+    fix = f"The same build command with --with {added} adds one; what is done stays." if added else ""
+    raise ModelError(f"The build {build} has no {name}.", fix=fix)
+
+
+def opened_line(build: Path, found: Path, prefer: str) -> str:
+    """Return which model of a build is opened, and the switch where it has not the one that was meant."""
+    kind = kinds_of_stages(read_json(build / BUILD_FILE)).get(found.name, "")
+    line = f"{build}: its {BUILD_WORDS.get(kind, kind)} is opened ({found})"
+    if kind == prefer or prefer not in SWITCHES:
+        return f"{line}."
+    return f"{line}; it has no {BUILD_WORDS[prefer]}, which the same build with --with {SWITCHES[prefer]} adds."
 
 
 def stages_with_model(build: Path, kind: str) -> list[Path]:

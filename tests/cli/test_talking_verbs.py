@@ -21,6 +21,7 @@ import pytest
 import torch
 
 from groundup.cli.main import run
+from groundup.cli.plain import terminal_safe
 from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.model.config import ModelConfig
@@ -75,7 +76,7 @@ def test_generate_prints_what_is_new_and_the_same_again(folder: Path, capsys: py
     text = capsys.readouterr().out
     assert run([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["text"] + "\n" == text
+    assert terminal_safe(told["text"]) + "\n" == text
     assert (told["finish_reason"], told["completion_tokens"]) == ("length", 12)
 
 
