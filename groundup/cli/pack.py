@@ -7,9 +7,10 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import print_result
+from groundup.cli.usage import VerbApp
 from groundup.errors import DataError
 
-app = options.verb_group("Domain packs: the texts from which `groundup build PACK` makes an assistant (docs/packs.md).")
+app = VerbApp("Domain packs: the texts from which `groundup build PACK` makes an assistant (docs/packs.md).")
 
 
 @app.command("new")
