@@ -32,7 +32,7 @@ from typing import Any
 
 from groundup import __version__
 from groundup.errors import FormatError
-from groundup.files import MANIFEST, disk_errors, json_bytes, read_json_object, verify_folder, write_json
+from groundup.files import MANIFEST, disk_errors, json_bytes, make_folder, read_json_object, verify_folder, write_json
 
 MAX_LINE_BYTES = 2**20
 TRAINED_ON_FILE = "trained_on.json"
@@ -86,8 +86,7 @@ class RunFolder:
 
     def create(self, kind: str, config: dict[str, Any], inputs: dict[str, Any]) -> None:
         """Make the folder and write `run.json` (kind, config, inputs with their hashes, provenance) before the first step."""
-        with disk_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_json(self.run_file, {"kind": kind, "config": config, "inputs": inputs, **provenance()})
 
     def clear(self) -> None:
@@ -161,8 +160,8 @@ class LineLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        make_folder(path.parent)
         with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = path.open("ab")
 
     def append(self, record: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ conversation), /bye or Ctrl-D exits. When stdin is not a terminal there is no pr
 """
 
 import contextlib
-import json
 import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from typer import Option
 
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
+from groundup.cli.encoding import json_text
 from groundup.cli.generate import SamplingOptions, terminal_safe
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, SpeculateOption, grouped
 from groundup.engine.sampling import CHAT_SAMPLING
@@ -164,7 +164,7 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
     counts = ("finish_reason", "prompt_tokens", "completion_tokens", "dropped_messages")
     record = {"question": question, "answer": "".join(event.text for event in events)}
     record |= {name: getattr(last, name) for name in counts}
-    print(json.dumps(record, ensure_ascii=False), flush=True)
+    print(json_text(record), flush=True)
     return last
 
 

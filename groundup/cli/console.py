@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from groundup.files import json_bytes
+from groundup.cli.encoding import json_text
 from groundup.progress import Advance
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class PlainProgress:
 def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
     """Print `lines` for people, or `value` as JSON."""
     if as_json:
-        print(json_bytes(value, indent=2).decode())  # lone surrogates as \udXXX, which JSON can read
+        print(json_text(value, indent=2))
         return
     for line in lines:
         print(line)

@@ -14,6 +14,7 @@ from typer import Option
 
 from groundup import __version__
 from groundup.cli.distributed_launch import require_alone
+from groundup.cli.encoding import start_in_utf8, tolerate_any_text
 from groundup.cli.usage import USAGE_ERROR, Verb, VerbApp, VerbGroup, unknown_verb, usage_message
 from groundup.errors import GroundupError
 from groundup.threads import prepare
@@ -127,6 +128,9 @@ def root(
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its code. The number of OpenMP threads is chosen first, before torch is imported."""
+    if args is None:
+        start_in_utf8()
+    tolerate_any_text()
     prepare()
     sys.exit(run(sys.argv[1:] if args is None else args))
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from groundup.data.reading.source_files import PIN, Source, readable_suffixes
 from groundup.data.reading.source_report import SourceReport
 from groundup.errors import ConfigError, DataError, GroundupError
-from groundup.files import disk_errors
 from groundup.locks import only_one
 from groundup.progress import Progress, Silent
 from groundup.retrieve.doc_files import DocFile, doc_files, read_documents
@@ -67,8 +66,6 @@ def update_index(
 
 def make_index(folder: Path, config: IndexConfig) -> None:
     """Make an index without documents. Raises DiskError, FormatError, ConfigError for one that is there and has another config."""
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
         _Update(writer, folder.absolute(), Silent()).prepare(config)
 
@@ -130,7 +127,7 @@ class _Update:
         with self._writer.transaction(), self._progress.track("indexing", len(listed), "files") as advance:
             source_id = self._writer.source_id(source.spec, source.follow_links)
             for file in listed:
-                self._update_file(file, source_id, known.get(file.place))
+                self._update_file(file, source_id, known.get(file.shown_place))
                 self._writer.commit_now_and_then()
                 advance(1, note=f"{self.report.read_bytes / 1e6:.1f} MB")
             present = {file.shown_place for file in listed}

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from groundup.errors import FormatError, ModelError
-from groundup.files import atomic_file, cache_folder, read_json_object, write_json
+from groundup.files import atomic_file, cache_path, read_json_object, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import LoRAWeights, attach_lora, merge_lora
@@ -105,7 +105,7 @@ def base_name(folder: Path) -> str:
 def base_path(folder: Path) -> Path:
     """Return where an adapter's base lies; one of the catalog in the folder into which it is pulled. Raises ModelError, FormatError."""
     name = base_name(folder)
-    path = cache_folder("models") / name if name in CATALOG and not Path(name).exists() else Path(name)
+    path = cache_path("models") / name if name in CATALOG and not Path(name).exists() else Path(name)
     if not path.exists():
         raise ModelError(f"The base of the adapter {folder} is not there: {name[:200]}.", fix=_BASE_FIX)
     return path
@@ -156,7 +156,6 @@ def write_adapter(adapter: Adapter, config: ModelConfig, folder: Path, tokenizer
     for name, update in updates.items():
         for letter, tensor in (("A", update.a), ("B", update.b)):
             tensors[f"{PREFIX}{name}.lora_{letter}.weight"] = require_finite(tensor.contiguous(), name, folder)
-    folder.mkdir(parents=True, exist_ok=True)
     with atomic_file(
         folder / ADAPTER_WEIGHTS, needed_bytes=sum(tensor.nbytes for tensor in tensors.values())
     ) as temporary:

@@ -18,7 +18,7 @@ import torch
 from groundup.config import build_config, read_toml
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
-from groundup.files import cache_folder, read_json, write_text
+from groundup.files import cache_path, is_cached, read_json, write_text
 from groundup.locks import hold
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
@@ -59,7 +59,7 @@ def open_model(
     try:
         opened = _read(path, compute)
     except FormatError:
-        if path.parent != cache_folder("models") or path.name not in CATALOG:
+        if not is_cached(path) or path.name not in CATALOG:
             raise
         opened = _read(pull(path.name, None, progress), compute)  # fetched again where it is damaged
     opened.model.to(device=compute.device, dtype=compute.dtype)
@@ -83,7 +83,7 @@ def find_model(
     if os.path.isfile(path):
         return path
     if os.path.isdir(path):
-        if path.parent == cache_folder("models"):
+        if is_cached(path):
             hold(path)
         return _with_base(_inner_model(path, prefer), progress)
     if str(name_or_path) in CATALOG:
@@ -213,7 +213,7 @@ def _of_unfinished(run: RunFolder) -> ModelSummary:
 
 def _of_catalog(name: str) -> ModelSummary:
     """From the folder it was pulled into, else from the preset of its shape. Raises ModelError."""
-    folder = cache_folder("models") / name
+    folder = cache_path("models") / name
     if (folder / CONFIG_FILE).exists():
         return reader_of(folder).summary(folder)
     base = name.removesuffix(INSTRUCT)  # training on instructions changes no shape
