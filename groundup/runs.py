@@ -27,16 +27,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from groundup import __version__
-from groundup.errors import FormatError
+from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import MANIFEST, disk_errors, json_bytes, make_folder, read_json_object, verify_folder, write_json
 
 MAX_LINE_BYTES = 2**20
 TRAINED_ON_FILE = "trained_on.json"
 BUILD_FILE = "build.json"
+# A file of a folder -> what the folder is.
+PLACES = {BUILD_FILE: "build", "run.json": "run", "index.sqlite": "index", "config.json": "model"}
+MAX_NAMES = 200
 # The stages of builds that did not record what each makes.
 OLDER_KINDS = {
     "data": "data",
@@ -147,6 +151,29 @@ def kinds_of_stages(record: Any) -> dict[str, str]:
     if not isinstance(kinds, dict):
         return OLDER_KINDS
     return {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
+
+
+def kind_of_place(path: Path) -> str:
+    """Return what a path is, by the files in it: build, run, index, model, file or folder; "" where there is nothing."""
+    if not os.path.exists(path):
+        return ""
+    if os.path.isfile(path):
+        return "file"
+    return next((kind for name, kind in PLACES.items() if (path / name).is_file()), "folder")
+
+
+def nearest_names(path: Path, *kinds: str) -> str:
+    """Return a sentence with those of these kinds whose names are like a path's: beside it, here and in runs/; "" where there are none."""
+    beside = {path.parent, Path(), Path("runs")}
+    folders = (each for folder in beside if os.path.isdir(folder) for each in islice(folder.iterdir(), MAX_NAMES))
+    found = [str(each) for each in folders if kind_of_place(each) in kinds]
+    return did_you_mean(str(path), found) if found else ""
+
+
+def require_place(path: Path, fix: str) -> None:
+    """Raise ConfigError where there is nothing at a path; the nearest name of a build or run is said, else `fix`."""
+    if not kind_of_place(path):
+        raise ConfigError(f"{path} does not exist.", fix=nearest_names(path, "build", "run") or fix)
 
 
 def step_folders(folder: Path) -> list[tuple[int, Path]]:

@@ -7,6 +7,7 @@ conversation), /bye or Ctrl-D exits. When stdin is not a terminal there is no pr
 import contextlib
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -29,6 +30,10 @@ HELP = """/help           show this help
 /reset          forget the conversation, keep the system prompt
 /system TEXT    how the model should behave; without TEXT: show it
 /bye            leave (also /quit, /exit and Ctrl-D); Ctrl-C stops an answer"""
+BASE_MODEL = (
+    "note: {name} is a base model, which continues texts and never learned to answer. Let it write: groundup generate {name} TEXT;"
+    " or make a chat model of it: groundup finetune chat {name} starter --out RUN"
+)
 LEAVING = ("/bye", "/quit", "/exit")
 
 
@@ -55,7 +60,16 @@ def command(
     sampling_of(given)  # refused before the model is opened
     opened = open_model(model, device, precision, speculate=speculate, progress=console_progress())
     opened.engine.language_model()  # another kind is refused before the first question
+    if not chats(opened.engine.opened.path):
+        say(BASE_MODEL.format(name=model))
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
+
+
+def chats(path: Path) -> bool:
+    """Whether a model was tuned to answer."""
+    from groundup.weights.formats import reader_of
+
+    return reader_of(path).texts(path).chats
 
 
 class Chat:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from groundup.errors import FormatError
 from groundup.retrieve.database import connect, reading, require_index
 from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.no_index import INDEX_FILE, no_index
 from groundup.retrieve.passages import Passage
 
-INDEX_FILE = "index.sqlite"
 # Where an index has vectors (see `vectors.py`).
 VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
 _PASSAGES = """
@@ -54,8 +53,7 @@ class Index:
         self._seen_version = -1
         self._remembered: dict[Any, Any] = {}
         if not self.file.is_file():
-            fix = f"Make one with: groundup index DOCS --out {self.folder}"
-            raise FormatError(self.folder, INDEX_FILE, "is missing, so this is no index", fix=fix)
+            raise no_index(self.folder)
         with reading(self.file):
             self._database = connect(self.file, read_only=True)
             require_index(self._database, self.file)
