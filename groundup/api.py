@@ -272,7 +272,7 @@ def pretrain(
         )
     group, progress = group or SINGLE_PROCESS, progress or Silent()
     forgetting = suites(general, progress) if asked.start else ()
-    group.first(lambda: claim_folder(run, fresh=fresh, also=PREPARED))
+    group.first(lambda: claim_folder(run, kind="pretrain", fresh=fresh, also=PREPARED))
     made = prepare_on_all_ranks(asked, run, compute, progress, group)
     if made.fit.parallel == "fsdp" and group.patient is None:
         progress.say("note: fit.parallel=fsdp shares a model among processes; this is a single one (docs/large.md).")
@@ -353,7 +353,6 @@ def finetune_classifier(
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
-    require_model(model)
     source = Source(str(data), sha256, follow_links=follow_links)
     if sha256 and source.is_local:
         raise ConfigError(
@@ -368,12 +367,13 @@ def finetune_classifier(
     )
     named = (("validation", validation), ("test", test))
     given = {name: Source(str(each), follow_links=follow_links) for name, each in named if each is not None}
+    require_model(model)
     splits = read_splits(
         source, options, messages=messages, min_per_class=min_per_class, given=given, seed=seed, progress=progress
     )
     if require_label_sets(splits):
         require_asked_of_each(question, few_shot)
-    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER))
+    claim_folder(run, kind="classifier", fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
@@ -431,11 +431,11 @@ def finetune_chat(
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     named = {"seed": seed, "tokens": tokens, "epochs": epochs, "train": train, "rank": rank, "merge": merge}
     config = build_config(ChatConfig, apply_sets({**named, "targets": tuple(targets)}, settings))
-    require_model(model)
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
+    require_model(model)
     examples = read_chat(source, options, progress=progress)
-    claim_folder(run, fresh=fresh)
+    claim_folder(run, kind="chat", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
     told: dict[str, Any] = {"compute": compute, "progress": progress, "card": card}
@@ -487,10 +487,10 @@ def finetune_preference(
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     named = {"seed": seed, "tokens": tokens, "epochs": epochs, "beta": beta, "train": train, "rank": rank}
     config = build_config(PreferenceConfig, apply_sets({**named, "merge": merge, "targets": tuple(targets)}, settings))
-    require_model(model)
     options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
+    require_model(model)
     examples = read_preferences(Source(str(data), follow_links=follow_links), options, progress=progress)
-    claim_folder(run, fresh=fresh)
+    claim_folder(run, kind="preference", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Prefers the answers that were chosen.", data, model, opened.license)
     told: dict[str, Any] = {"compute": compute, "progress": progress, "card": card}

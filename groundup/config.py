@@ -26,6 +26,7 @@ P = ParamSpec("P")
 Settings = Mapping[str, Any] | Sequence[str]
 """Fields to override: {"a.b": 2} in Python, ["a.b=2"] from `--set`."""
 MAX_TOML_BYTES = 2**20
+_PYDANTIC = re.compile(r"^: Input should be (a )?(valid )?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -39,7 +40,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}.") from error
+        raise ConfigError(f"{path} is not TOML: {error}.", fix="Correct that line.") from error
 
 
 def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
@@ -54,7 +55,8 @@ def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -
         first = error.errors()[0]
         field = where + ".".join(str(part) for part in first["loc"])
         got = "" if isinstance(first.get("input"), dict) else f" (got {first.get('input')!r})"
-        raise ConfigError(f"{field or kind.__name__}: {first['msg']}{got}.") from error
+        says = _PYDANTIC.sub(r" must be \1", f": {first['msg'].partition(', unable')[0]}")
+        raise ConfigError(f"{field or kind.__name__}{says}{got}.") from error
 
 
 def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:

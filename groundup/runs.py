@@ -26,13 +26,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from groundup import __version__
-from groundup.errors import ConfigError, FormatError, did_you_mean
+from groundup.errors import ConfigError, FormatError
 from groundup.files import MANIFEST, disk_errors, json_bytes, make_folder, read_json_object, verify_folder, write_json
 
 MAX_LINE_BYTES = 2**20
@@ -40,7 +41,7 @@ TRAINED_ON_FILE = "trained_on.json"
 BUILD_FILE = "build.json"
 # A file of a folder -> what the folder is.
 PLACES = {BUILD_FILE: "build", "run.json": "run", "index.sqlite": "index", "config.json": "model"}
-MAX_NAMES = 200
+MAX_NAMES, SHOWN_NAMES = 200, 12
 # The stages of builds that did not record what each makes.
 OLDER_KINDS = {
     "data": "data",
@@ -166,8 +167,15 @@ def nearest_names(path: Path, *kinds: str) -> str:
     """Return a sentence with those of these kinds whose names are like a path's: beside it, here and in runs/; "" where there are none."""
     beside = {path.parent, Path(), Path("runs")}
     folders = (each for folder in beside if os.path.isdir(folder) for each in islice(folder.iterdir(), MAX_NAMES))
-    found = [str(each) for each in folders if kind_of_place(each) in kinds]
-    return did_you_mean(str(path), found) if found else ""
+    found = {each.name: str(each) for each in folders if kind_of_place(each) in kinds}
+    if not found:
+        return ""
+    near = [repr(found[name]) for name in get_close_matches(path.name, found, cutoff=0.6)]
+    return (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else f"There are: {', '.join(sorted(found.values())[:SHOWN_NAMES])}."
+    )
 
 
 def require_place(path: Path, fix: str) -> None:

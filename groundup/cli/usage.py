@@ -80,7 +80,8 @@ def usage_message(error: Any, words: list[str]) -> tuple[str, str]:
     if kind == "BadParameter" and error.param is not None:
         return _wrong_value(error), see
     if context and (extra := _EXTRA.search(error.message)):
-        fix = f"Put a text with spaces in quotes. {_form(context)}"
+        takes_any = any(param.param_type_name == "argument" for param in context.command.params)
+        fix = f"{'Put a text with spaces in quotes. ' if takes_any else ''}{_form(context)}"
         return f"{command} takes no further argument (got '{extra[1]}').", fix
     return error.format_message(), see
 

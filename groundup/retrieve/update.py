@@ -23,6 +23,7 @@ from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import split
 from groundup.retrieve.terms import analysis, language_of_text
 from groundup.retrieve.writer import IndexWriter, KnownFile, writing
+from groundup.runs import kind_of_place
 from groundup.tokenizer.spec import well_formed
 
 # Files of the index's own that are read as its documents (`integrations.langchain_vector_store`); all others in its folder are not.
@@ -53,6 +54,10 @@ def update_index(
     given = [_absolute(source) for source in sources]
     if not given and not (folder / INDEX_FILE).exists():
         raise ConfigError(f"{folder} is no index yet.", fix=f"Name documents: groundup index DOCS --out {folder}")
+    kind = kind_of_place(folder)
+    if kind in ("build", "run", "model") and not (folder / INDEX_FILE).exists():
+        fix = "Name a new folder with --out, such as docs.index."
+        raise ConfigError(f"{folder} is a {kind}, expected an index or a new folder.", fix=fix)
     for source in given:
         list(doc_files(source, SourceReport()))  # refused before anything is written
     with only_one(folder), writing(folder / INDEX_FILE) as writer:

@@ -136,6 +136,14 @@ def test_host_is_judged_before_origin_before_key_before_body() -> None:
     assert "(Host)" in json.loads(ask(guard, headers={"host": "evil.example", "origin": ABROAD}).body)["error"]
 
 
+def test_a_wrong_key_is_called_wrong_and_no_key_required() -> None:
+    guard = Guard(echo, access_for("127.0.0.1", api_key="k"))
+    assert b"key is required" in ask(guard, method="GET").body
+    for given in ("Bearer x", "Basic eDp4", "k"):
+        refused = ask(guard, method="GET", headers={"authorization": given})
+        assert refused.status == 401 and b"The API key is wrong" in refused.body and b"required" not in refused.body
+
+
 def test_key_is_asked_for_in_a_way_that_a_browser_understands() -> None:
     answer = ask(Guard(echo, access_for("127.0.0.1", api_key="k")), method="GET")
     assert answer.status == 401
