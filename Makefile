@@ -28,9 +28,10 @@ demo: $(VENV)/demo.done
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest $(PARALLEL) worksteal
 
-# What is marked slow; then, alone, what measures time.
+# What is marked slow; property tests on other examples than those of `make test`; then, alone, what measures time.
 test-slow: $(VENV)/dev.done
 	@$(BIN)/python -m pytest -m slow $(PARALLEL) loadfile
+	@$(BIN)/python -m pytest -m "hypothesis and not network" --hypothesis-profile=at-large $(PARALLEL) worksteal
 	@$(BIN)/python -m pytest -m timing
 
 # Other programs against a real server; wants node 20 or newer.

@@ -2,8 +2,10 @@
 
 Order of the rooms (imports point right, never left; `tests/test_architecture.py` checks it):
 
-    cli > api, course > recipes > report, planning, finetune, integrations > serve, train > lab, retrieve, evaluate > engine > data, weights
-        > tokenizer, runs > http, model > config, device, fetch, timing > progress, files, markup, threads, palette > errors
+    cli > api, course > recipes > report, planning, finetune, integrations > serve, train > lab,
+        retrieve, evaluate > engine > data, weights > tokenizer, runs, packs > http, model > config,
+        device, fetch, timing > cache > locks > progress, files, markup, threads, palette,
+        limited_process > errors
 
 Importing the package does nothing. The names in `__all__` are those of `groundup/api.py`, which is imported when one of them is first used.
 """

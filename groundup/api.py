@@ -9,7 +9,8 @@ GroundupErrors, with a message and what to do. Functions import what they need w
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,7 +44,7 @@ PREFERENCE_EPOCHS, PREFERENCE_BETA = 1.0, 0.1
 def open_model(
     path_or_name: AnyPath,
     device: str = "auto",
-    precision: str = "float32",
+    precision: str | None = None,
     *,
     prefer: Literal["chat", "classifier", "pretrain"] = "chat",
     speculate: bool = False,
@@ -51,8 +52,10 @@ def open_model(
 ) -> "Model":
     """Open a model: a name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file, or a build (its `prefer`).
 
-    `precision`: float32, bf16, int8, int4, or auto (the fastest, measured once). `speculate`: answers that repeat their prompt come faster, by draft
-    tokens from it (engine/prompt_lookup.py). Raises ConfigError, ModelError, FormatError, NetworkError.
+    `precision`: float32, bf16, int8, int4, or auto (the fastest, measured once). None: `generate`, `stream` and `chat` write in int8 where this
+    processor has bf16, numba is installed and the model's folder keeps packed weights; all else, `score`, `embed` and `save`, is in float32, for
+    which the model is opened a second time when it is first asked for. `speculate`: answers that repeat their prompt come faster, by draft tokens
+    from it (engine/prompt_lookup.py). Raises ConfigError, ModelError, FormatError, NetworkError.
 
     >>> model = groundup.open_model("runs/mine")
     >>> model.tokenizer.decode(model.tokenizer.encode("to be"))
@@ -60,14 +63,21 @@ def open_model(
     """
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
-    from groundup.engine.precision import as_precision_choice, open_in
+    from groundup.engine.precision import as_precision_choice, open_in, open_to_write
     from groundup.engine.prompt_lookup import DRAFT_TOKENS
     from groundup.weights.model_io import find_model
 
-    choice, compute = as_precision_choice(precision), select_compute(device)
+    choice = None if precision is None else as_precision_choice(precision)
+    compute = select_compute(device)
     path = find_model(path_or_name, prefer=prefer, progress=progress, hashes=False)
-    opened, compute = open_in(choice, path, compute, progress=progress)
-    return Model(Engine(opened, compute, draft_tokens=DRAFT_TOKENS if speculate else 0))
+    draft_tokens = DRAFT_TOKENS if speculate else 0
+    if choice:
+        return Model(Engine(*open_in(choice, path, compute, progress=progress), draft_tokens=draft_tokens))
+    opened, used = open_to_write(path, compute, progress=progress)
+    writer = Engine(opened, used, draft_tokens=draft_tokens)
+    if used == compute:
+        return Model(writer)
+    return Model(writer, exact=lambda: Engine(*open_in("float32", path, compute)))
 
 
 class Model:
@@ -77,8 +87,15 @@ class Model:
     min_p, repetition_penalty, stop, seed and the rest. Raises ModelError where the model is of the other kind, or a text does not fit.
     """
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: "Engine", *, exact: "Callable[[], Engine] | None" = None) -> None:
+        """`engine` writes texts; `exact` opens the one that measures and is saved, where it is another."""
         self.engine = engine
+        self._open_exact = exact
+
+    @cached_property
+    def exact(self) -> "Engine":
+        """What scores, embeds and is saved: in float32 where no precision was asked for."""
+        return self._open_exact() if self._open_exact else self.engine
 
     @property
     def tokenizer(self) -> "Tokenizer":
@@ -150,9 +167,10 @@ class Model:
         """
         from groundup.engine.score import score
 
-        before = self.engine.prompt_ids(context)
+        engine = self.exact
+        before = engine.prompt_ids(context)
         after = self.tokenizer.encode(continuation, starts=self.tokenizer.starts_after(before))
-        return score(self.engine.language_model(), [(before, after)], compute=self.engine.compute)[0]
+        return score(engine.language_model(), [(before, after)], compute=engine.compute)[0]
 
     @checked_arguments
     def embed(self, texts: str | Sequence[str], *, progress: Progress | None = None) -> "Tensor":
@@ -161,7 +179,7 @@ class Model:
         >>> model = groundup.open_model("runs/mine")
         >>> near = model.embed(["to be", "to be or not"]) @ model.embed("to be").T
         """
-        return self.engine.embed([texts] if isinstance(texts, str) else texts, progress=progress)
+        return self.exact.embed([texts] if isinstance(texts, str) else texts, progress=progress)
 
     @checked_arguments
     def save(self, path: AnyPath, format: str = "hf", *, encoding: str | None = None) -> Path:
@@ -176,7 +194,7 @@ class Model:
         from groundup.model.quantised import Int4Linear, Int8Linear
         from groundup.weights.formats import export
 
-        opened = self.engine.opened
+        opened = self.exact.opened
         if any(isinstance(part, Int4Linear | Int8Linear) for part in opened.model.modules()):
             raise ModelError("A model in int8 or int4 can't be saved.", fix="Open it with precision='float32'.")
         return export(opened, format, Path(path), encoding=encoding)
@@ -241,7 +259,8 @@ def pretrain(
     `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those of `groundup pretrain`, by name
     (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law,
     settings, seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links), processed (process, rules, languages,
-    decontaminate), by whom (engine), mixed (mixture={"letters": 2, "books": 1}, max_epochs_per_source), and cut into rows (packing, stride). The
+    decontaminate), by whom (engine), mixed (mixture={"letters": 2, "books": 1}, max_epochs_per_source), and cut into rows (packing, stride); with
+    `fixed_choices` precision, threads and compilation follow rules, nothing is measured. The
     results have the bits per byte of validation, by which the weights were chosen, under "test" those of the test split, and under "sources" what
     was read of each. `group`: the processes that train together.
 
@@ -262,10 +281,11 @@ def pretrain(
     from groundup.weights.card import ModelCard
 
     require_names("pretrain", options, inspect.signature(pretrain_options).parameters)
-    compute, run = select_compute(device), RunFolder(Path(out))
+    run = RunFolder(Path(out))
     if (init_from := options.get("init_from")) is not None and run.path.resolve() == Path(init_from).resolve():
         raise ConfigError(f"{out} is the model that the training starts from.", fix="Choose another folder with --out.")
     asked = pretrain_options(data, **options)
+    compute = select_compute(device, fixed_choices=asked.fixed_choices)
     if general is not None and asked.start is None:
         raise ConfigError(
             "There is nothing to forget from random weights.", fix="Leave --general out, or name a model with --from."
@@ -615,13 +635,15 @@ def build(
     redo: Sequence[str] | None = None,
     dry_run: bool = False,
     device: str = "auto",
+    fixed_choices: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Carry out a recipe (a name, a .toml file, a folder of texts, or a domain pack) into `out`, by default runs/NAME. Return what build.json holds.
 
     `budget`: the wall time of the whole build, as "30m". `teach`: the public model reads the texts before it learns to chat.
-    `redo` names stages that are done again. `dry_run`: give the plan and do nothing.
+    `redo` names stages that are done again. `dry_run`: give the plan and do nothing. `fixed_choices`: precision, threads and compilation follow
+    rules instead of measurements; how much is done in the time is still measured.
 
     >>> plan = groundup.build("my-texts", budget="3m", dry_run=True)
     >>> [stage["stage"] for stage in plan["stages"]][:3]
@@ -638,6 +660,6 @@ def build(
     if loaded.pack and progress:
         progress.say(f"{recipe} is a domain pack (docs/packs.md), not a folder of texts: {loaded.description}")
     folder = RUNS / loaded.name if out is None else Path(out)
-    compute, stages = select_compute(device), stages_of(loaded)
+    compute, stages = select_compute(device, fixed_choices=fixed_choices), stages_of(loaded)
     forget(folder, redo or (), stages)
     return build(loaded, folder, stages, compute=compute, progress=progress or Silent(), fresh=fresh)

@@ -38,6 +38,8 @@ class Compute:
     """Whether the device has bf16 arithmetic; None: detect. For tests."""
     thread_counts: tuple[int, ...] = ()
     """Numbers of OpenMP threads that may be tried, the largest first; (): the number stays as it is."""
+    fixed_choices: bool = False
+    """Choose precision, threads and compilation by fixed rules: nothing by measuring, which a busy machine may change."""
 
     @property
     def is_cpu(self) -> bool:
@@ -53,7 +55,7 @@ class Compute:
         return cpu_has_bf16() if self.is_cpu else True
 
 
-def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> Compute:
+def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32, *, fixed_choices: bool = False) -> Compute:
     """Return the named device, or for "auto" the first available of cuda, mps and cpu. Raises ConfigError."""
     if device not in DEVICES:
         raise ConfigError(f"--device {device!r} is not one of {', '.join(DEVICES)}.")
@@ -63,8 +65,9 @@ def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> 
     if not available[device]:
         raise ConfigError(f"--device {device}: this machine has none.", fix="Use --device auto or --device cpu.")
     choice = chosen()
-    counts = thread_counts(most_threads()) if device == "cpu" and choice is not None and choice.tuned else ()
-    return Compute(torch.device(device), dtype, thread_counts=counts)
+    tuned = device == "cpu" and choice is not None and choice.tuned and not fixed_choices
+    counts = thread_counts(most_threads()) if tuned else ()
+    return Compute(torch.device(device), dtype, thread_counts=counts, fixed_choices=fixed_choices)
 
 
 @functools.cache

@@ -62,6 +62,10 @@ class FormatError(GroundupError):
         self.reason = reason
 
 
+class ExpansionError(FormatError):
+    """An archive or compressed file that holds, or expands to, more than is allowed."""
+
+
 class ModelError(GroundupError):
     """A model that is unknown, has no tokenizer where one is needed, or does not fit the request."""
 

@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
-from groundup.errors import ConfigError, FormatError, NetworkError
+from groundup.errors import ConfigError, ExpansionError, FormatError, NetworkError
 from groundup.files import cache_folder, disk_errors, no_room, sha256_file, sync_file, sync_folder, temporary_folder
 from groundup.locks import hold
 from groundup.progress import Progress, Silent
@@ -41,8 +41,18 @@ MAX_RATIO = 200
 MIN_LIMIT_BYTES = 2**20
 MAX_MEMBERS = 200_000
 PIECE_BYTES = 2**20
-# tarfile reads an extended header at once; far above that of any valid archive.
-MAX_HEADER_BYTES = 16 * 2**20
+# Of a zip, read whole by zipfile: some 300 bytes for each member.
+MAX_DIRECTORY_BYTES = 64 * 2**20
+# No read of a tar is larger.
+MAX_READ_BYTES = 16 * 2**20
+# Headers of one member of a tar, read at once by tarfile, and what is above 4 KiB of each together; far above those of any valid archive.
+MAX_HEADER_BYTES, USUAL_HEADER_BYTES, MAX_LARGE_HEADERS_BYTES = 2**20, 2**12, 64 * 2**20
+# tarfile's search for "hdrcharset" takes the square of this for each byte (CVE-2024-6232).
+_LONG_NUMBER = re.compile(rb"[0-9]{256}")
+# Fields of global headers, which tarfile copies to every member.
+MAX_GLOBAL_FIELDS = 1000
+# zipfile expands other methods without a bound on what one read gives: 300 bytes of bzip2 may be 256 MiB.
+BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 FORMAT_OPTIONS = {"wheel": "--only-binary", "sdist": "--no-binary"}
 # Enough for 93 MB at 50 kB/s; pip itself times out on a silent connection much sooner.
 PIP_TIMEOUT_S = 3600
@@ -53,6 +63,8 @@ DAMAGE: tuple[type[Exception], ...] = (
     *(EOFError, RuntimeError, ValueError, OverflowError, LookupError),
 )
 
+# Between the directory of a zip and its end record, where it is a large one.
+_ZIP64_END_BYTES = 56 + 20
 _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9._+!-]*)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -216,6 +228,7 @@ def _matches(name: str, glob: str) -> bool:
 def _zip_members(archive: Path, glob: str, limit_bytes: int, skip: Skip) -> Iterator[Member]:
     total = 0
     with _archive_errors(archive, "directory"):
+        _require_few_members(archive)
         opened = zipfile.ZipFile(archive)
     with opened:
         infos = [info for info in opened.infolist() if not info.is_dir() and _matches(info.filename, glob)]
@@ -226,8 +239,30 @@ def _zip_members(archive: Path, glob: str, limit_bytes: int, skip: Skip) -> Iter
                 skip("a link or device, not a file", info.filename)
             elif info.flag_bits & 1:
                 skip("encrypted", info.filename)
+            elif info.compress_type not in BOUNDED_METHODS:
+                skip("compressed by another method than deflate", info.filename)
             else:
                 yield Member(info.filename, info.file_size, archive, partial(opened.open, info))
+
+
+def _require_few_members(archive: Path) -> None:
+    """Raise FormatError for a zip with more than MAX_MEMBERS: zipfile reads its whole directory when it opens it.
+
+    The directory is found as zipfile finds it; each of its entries begins with the same four bytes.
+    """
+    with archive.open("rb") as handle:
+        found = zipfile._EndRecData(handle)  # type: ignore[attr-defined]
+        if not found:
+            return  # zipfile says what is wrong
+        size_bytes, end = found[zipfile._ECD_SIZE], found[zipfile._ECD_LOCATION]  # type: ignore[attr-defined]
+        if size_bytes > MAX_DIRECTORY_BYTES:
+            raise ExpansionError(
+                archive, "directory", f"has {size_bytes} bytes, at most {MAX_DIRECTORY_BYTES} are allowed"
+            )
+        start = max(0, end - size_bytes - _ZIP64_END_BYTES)
+        handle.seek(start)
+        if handle.read(end - start).count(b"PK\x01\x02") > MAX_MEMBERS:
+            raise ExpansionError(archive, "members", f"has more than {MAX_MEMBERS}")
 
 
 def _tar_members(archive: Path, glob: str, limit_bytes: int, skip: Skip, *, compressed: bool) -> Iterator[Member]:
@@ -238,11 +273,13 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, skip: Skip, *, comp
         with _archive_errors(archive, "first header"):
             opened = tarfile.TarFile(fileobj=bounded, mode="r")  # type: ignore[arg-type]
         for _ in range(MAX_MEMBERS):
-            with _archive_errors(archive, "header"):
+            with _archive_errors(archive, "header"), bounded.headers():
                 info = opened.next()
             if info is None:
                 return
             opened.members = []  # type: ignore[attr-defined]  # tarfile keeps every header: memory would grow
+            if len(opened.pax_headers) > MAX_GLOBAL_FIELDS:
+                raise ExpansionError(archive, info.name, f"has global headers of more than {MAX_GLOBAL_FIELDS} fields")
             _refuse_over(archive, info.name, info.offset_data + info.size, limit_bytes)
             if info.isdir() or not _matches(info.name, glob):
                 continue
@@ -250,7 +287,7 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, skip: Skip, *, comp
                 skip("a link, a device or sparse, not a plain file", info.name)
             else:
                 yield Member(info.name, info.size, archive, partial(_extract, opened, info))
-        raise FormatError(archive, "members", f"has more than {MAX_MEMBERS}")
+        raise ExpansionError(archive, "members", f"has more than {MAX_MEMBERS}")
 
 
 def _extract(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
@@ -262,23 +299,45 @@ def _extract(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 def _refuse_over(archive: Path, name: str, total_bytes: int, limit_bytes: int) -> None:
     if total_bytes > limit_bytes:
         reason = f"would expand to {total_bytes} bytes, at most {limit_bytes} are allowed for an archive of this size"
-        raise FormatError(archive, name, reason)
+        raise ExpansionError(archive, name, reason)
 
 
 class _Bounded:
-    """A seekable stream that refuses to expand past `limit_bytes` or to be read in one huge piece (a false header)."""
+    """A seekable stream that refuses to expand past `limit_bytes`, to be read in one huge piece (a false header), and large headers."""
 
     def __init__(self, archive: Path, stream: IO[bytes] | gzip.GzipFile, limit_bytes: int) -> None:
         self.archive, self.stream, self.limit_bytes = archive, stream, limit_bytes
+        self.header_bytes: int | None = None  # while headers are read: so many
+        self.large_headers_bytes = 0
+
+    @contextmanager
+    def headers(self) -> Iterator[None]:
+        """Read the headers of one member. Raises FormatError for more than valid archives have."""
+        self.header_bytes = 0
+        yield
+        self.large_headers_bytes += max(0, self.header_bytes - USUAL_HEADER_BYTES)
+        self.header_bytes = None
+        if self.large_headers_bytes > MAX_LARGE_HEADERS_BYTES:
+            raise ExpansionError(self.archive, f"byte {self.tell()}", "has too many large headers")
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MAX_HEADER_BYTES:
-            raise FormatError(self.archive, f"byte {self.tell()}", f"asks for {size} bytes at once")
-        _refuse_over(self.archive, f"byte {self.tell()}", self.tell() + size, self.limit_bytes + MAX_HEADER_BYTES)
-        return self.stream.read(size)
+        if not 0 <= size <= MAX_READ_BYTES:
+            raise ExpansionError(self.archive, f"byte {self.tell()}", f"asks for {size} bytes at once")
+        _refuse_over(self.archive, f"byte {self.tell()}", self.tell() + size, self.limit_bytes + MAX_READ_BYTES)
+        if self.header_bytes is None:
+            return self.stream.read(size)
+        self.header_bytes += size
+        if self.header_bytes > MAX_HEADER_BYTES:
+            raise ExpansionError(
+                self.archive, f"byte {self.tell()}", f"has a header of more than {MAX_HEADER_BYTES} bytes"
+            )
+        read = self.stream.read(size)
+        if _LONG_NUMBER.search(read):
+            raise ExpansionError(self.archive, f"byte {self.tell()}", "has a header that is no valid one")
+        return read
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        _refuse_over(self.archive, f"byte {self.tell()}", offset, self.limit_bytes + MAX_HEADER_BYTES)
+        _refuse_over(self.archive, f"byte {self.tell()}", offset, self.limit_bytes + MAX_READ_BYTES)
         return self.stream.seek(offset, whence)
 
     def tell(self) -> int:

@@ -8,9 +8,11 @@ Untrusted names:        safe_name(name), inside(root, name)         (the only tw
 
 import contextlib
 import errno
+import grp
 import hashlib
 import json
 import os
+import pwd
 import re
 import shutil
 import tempfile
@@ -18,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from stat import S_ISLNK, S_ISVTX, S_IWGRP, S_IWOTH
 from typing import Any
 
 from groundup.errors import DiskError, FormatError
@@ -26,11 +29,11 @@ MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
 OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its replacement is renamed
 MAX_JSON_BYTES = 64 * 2**20
+# Lists and objects within one another, in JSON of others: what reads or shows a value recursively needs a few of Python's 1,000 frames a level.
+MAX_JSON_DEPTH = 100
 # Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all cores can check it at once.
 PART_BYTES = 16 * 2**20
 PARTS = "sha256_per_16_mib"
-# For tests of interrupted saves: seconds slept before each file is synced.
-SLOW_DISK_VARIABLE = "GROUNDUP_SLOW_DISK_S"
 CACHE_FIX = "Set the environment variable GROUNDUP_CACHE to a folder of your own that can be written to."
 
 
@@ -107,22 +110,60 @@ def require_free_bytes(path: Path, needed_bytes: int) -> None:
         raise no_room(path, needed_bytes)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part. Raises DiskError."""
-    with atomic_file(path, needed_bytes=len(data)) as temporary:
+def written_by_others(path: Path) -> str:
+    """Return why another user may have written what stands at `path`, or is to be made there; "" where only this user and root can have.
+
+    Looked at are the file or folder, the folders above it, and where links lead. A folder above may be one like /tmp, that all may write and whose
+    entries only their owners replace. A group counts as another user unless it is the user's own (of the same name and without other members).
+    """
+    path = path.absolute()
+    real = Path(os.path.realpath(path))
+    for each in dict.fromkeys([path, *path.parents, real, *real.parents]):
+        try:
+            stat = each.lstat()
+        except OSError:  # it is to be made
+            continue
+        if stat.st_uid not in (0, os.geteuid()):
+            return f"{each} belongs to another user"
+        is_shared_folder = each not in (path, real) and bool(stat.st_mode & S_ISVTX)
+        if S_ISLNK(stat.st_mode) or is_shared_folder:
+            continue
+        if stat.st_mode & S_IWOTH or (stat.st_mode & S_IWGRP and not _is_own_group(stat.st_gid)):
+            return f"{each} can be written by other users"
+    return ""
+
+
+def _is_own_group(gid: int) -> bool:
+    """Whether a group is this user's, or root's, alone."""
+    try:
+        group, names = grp.getgrgid(gid), {pwd.getpwuid(uid).pw_name for uid in (0, os.geteuid())}
+    except KeyError:
+        return False
+    return group.gr_name in names and set(group.gr_mem) <= names
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part. Raises DiskError.
+
+    `mode`: the permissions, from which those are taken that the user's umask denies.
+    """
+    with atomic_file(path, needed_bytes=len(data), mode=mode) as temporary:
         temporary.write_bytes(data)
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, *, needed_bytes: int = 0) -> Iterator[Path]:
+def atomic_file(path: Path, *, needed_bytes: int = 0, mode: int = 0o666) -> Iterator[Path]:
     """`write_bytes` for a file too large for memory: yields a temporary file to write, which then replaces `path`.
 
+    The temporary file is a new one, never what stands under its name, as a link.
     On any error the temporary file is removed and `path` is unchanged. Raises DiskError.
     """
     make_folder(path.parent)
     require_free_bytes(path, needed_bytes)
     temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
     with disk_errors(path, needed_bytes):
+        temporary.unlink(missing_ok=True)  # of an earlier process with this number
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
         try:
             yield temporary
             sync_file(temporary)
@@ -187,6 +228,20 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise FormatError(path, "number", f"can't be parsed ({error})") from error
 
 
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects in `value` are nested deeper than `depth`.
+
+    >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [1]}, 1)
+    (False, True)
+    """
+    level = [value] if isinstance(value, dict | list) else []
+    while level and depth:
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        depth -= 1
+    return bool(level)
+
+
 def read_json_object(path: Path) -> dict[str, Any]:
     """`read_json` of an object. Raises FormatError for another value, too."""
     value = read_json(path)
@@ -197,9 +252,6 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def sync_file(path: Path) -> None:
     """Force a file's bytes to the disk."""
-    delay = os.environ.get(SLOW_DISK_VARIABLE)
-    if delay:
-        time.sleep(float(delay))
     with path.open("rb+") as handle:
         os.fsync(handle.fileno())
 
@@ -309,8 +361,24 @@ def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: S
             entries[inner.as_posix()] = _entry(file)
     for inner in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
         sync_folder(inner)
-    content = {**(extra or {}), "files": entries}
-    write_json(folder / MANIFEST, {**content, "sha256": _content_hash(content)})
+    write_hashed_json(folder / MANIFEST, {**(extra or {}), "files": entries})
+
+
+def write_hashed_json(path: Path, content: dict[str, Any]) -> None:
+    """Write an object with the hash of what it says, `sha256`. Raises DiskError."""
+    content = {name: value for name, value in content.items() if name != "sha256"}
+    write_json(path, {**content, "sha256": _content_hash(content)})
+
+
+def own_hash_fault(content: dict[str, Any]) -> str:
+    """Return what is wrong with the hash of an object that `write_hashed_json` wrote, "" where it is right, or an older version wrote none."""
+    bare = {name: value for name, value in content.items() if name != "sha256"}
+    if "sha256" in content:
+        return "" if content["sha256"] == _content_hash(bare) else "is not the hash of the content"
+    for name in content:  # its name may be what is damaged
+        if content[name] == _content_hash({each: value for each, value in content.items() if each != name}):
+            return "is missing"
+    return ""
 
 
 def _entry(file: Path) -> dict[str, Any]:
@@ -338,8 +406,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         for entry in files.values()
     ):
         raise FormatError(file, "files", _damaged("is not a table of names with bytes and sha256"))
-    if manifest.pop("sha256", None) not in (None, _content_hash(manifest)):
-        raise FormatError(file, "sha256", _damaged("is not the hash of the manifest's content"))
+    if wrong := own_hash_fault(manifest):
+        raise FormatError(file, "sha256", _damaged(wrong))
+    manifest.pop("sha256", None)
     return manifest
 
 

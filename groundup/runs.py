@@ -34,11 +34,21 @@ from typing import Any
 
 from groundup import __version__
 from groundup.errors import ConfigError, FormatError
-from groundup.files import MANIFEST, disk_errors, json_bytes, make_folder, read_json_object, verify_folder, write_json
+from groundup.files import (
+    MANIFEST,
+    disk_errors,
+    json_bytes,
+    make_folder,
+    read_json_object,
+    sha256_file,
+    verify_folder,
+    write_hashed_json,
+    write_json,
+)
 
 MAX_LINE_BYTES = 2**20
 TRAINED_ON_FILE = "trained_on.json"
-BUILD_FILE = "build.json"
+BUILD_FILE, RECIPE_FILE = "build.json", "recipe.toml"
 # A file of a folder -> what the folder is.
 PLACES = {BUILD_FILE: "build", "run.json": "run", "index.sqlite": "index", "config.json": "model"}
 MAX_NAMES, SHOWN_NAMES = 200, 12
@@ -182,6 +192,17 @@ def require_place(path: Path, fix: str) -> None:
     """Raise ConfigError where there is nothing at a path; the nearest name of a build or run is said, else `fix`."""
     if not kind_of_place(path):
         raise ConfigError(f"{path} does not exist.", fix=nearest_names(path, "build", "run") or fix)
+
+
+def record_page(build: Path, page: Path) -> None:
+    """Note the hash of a page that was written again into a build, by which `verify` knows it; nothing where `build` is none. Raises FormatError."""
+    file = build / BUILD_FILE
+    record = read_json_object(file) if file.is_file() else {}
+    stages = record.get("stages")
+    for entry in stages.values() if isinstance(stages, dict) else ():
+        if isinstance(entry, dict) and page.name in (entry.get("outputs_sha256") or {}):
+            entry["outputs_sha256"] = {page.name: sha256_file(page)}
+            write_hashed_json(file, record)
 
 
 def step_folders(folder: Path) -> list[tuple[int, Path]]:

@@ -7,10 +7,11 @@ What is the same: the same words, and numbers that differ by at most 0.1 % or on
 more than arithmetic says so by a tag of its own:
 
     tolerance=0.2     numbers within 20 %: results of training, which depend on the order of sums, so on processor and threads
-    varies            nothing is compared: generated text, seconds, memory
+    numbers-vary      the words are compared, the numbers are not: seconds, memory, scores of a model of a few steps
+    varies            nothing is compared: generated text
 
-In a small run the cells that depend on `here.small` print something else, so they are not compared: each that reads it, and each that reads a
-name which such a cell has set.
+In a small run the cells that depend on `here.small` print something else: each that reads it, and each that reads a name which such a cell has
+set. What they print then is kept in their metadata (SMALL) by `run.py --write` and `--write-small`, and compared with the small run.
 """
 
 import ast
@@ -18,6 +19,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import re
 from itertools import zip_longest
 
@@ -25,7 +27,8 @@ from nbformat import NotebookNode
 from PIL import Image
 
 TOLERANCE = 1e-3
-VARIES, TOLERANCE_TAG = "varies", "tolerance="
+VARIES, NUMBERS_VARY, TOLERANCE_TAG = "varies", "numbers-vary", "tolerance="
+SMALL = "small"  # a cell's metadata: {"printed": text, "pictures": number} of a small run
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 SHOWN_CHARACTERS = 100
 COLOURS = 128  # of a committed picture: a third of the bytes, and nothing that can be seen is lost
@@ -51,6 +54,8 @@ def tolerance_of(cell: NotebookNode) -> float | None:
     """The relative difference that its numbers may have; None: its output is not compared."""
     if VARIES in tags(cell):
         return None
+    if NUMBERS_VARY in tags(cell):
+        return math.inf
     return next((float(tag.removeprefix(TOLERANCE_TAG)) for tag in tags(cell) if tag.startswith(TOLERANCE_TAG)), TOLERANCE)
 
 
@@ -85,17 +90,37 @@ def in_few_colours(png: str) -> str:
 
 def differences(committed: NotebookNode, executed: NotebookNode, *, small: bool) -> list[str]:
     """What was printed otherwise than is committed, a line for each cell."""
-    left_out = affected_by_small(code_cells(committed)) if small else set()
+    affected = affected_by_small(code_cells(committed)) if small else set()
     found = []
     for old, new in zip(code_cells(committed), code_cells(executed), strict=True):
         tolerance = tolerance_of(old)
-        if tolerance is None or old["id"] in left_out:
+        if tolerance is None:
             continue
-        if pictures(old) != pictures(new):
-            found.append(f"cell {old['id']}: {pictures(old)} pictures are committed, {pictures(new)} were drawn")
-        if said := first_difference(printed(old), printed(new), tolerance):
-            found.append(f"cell {old['id']}: {said}")
+        expected = old["metadata"].get(SMALL) if old["id"] in affected else shown(old)
+        if expected is None:
+            found.append(f"cell {old['id']}: its small output is not written (run.py --write-small)")
+            continue
+        if expected["pictures"] != pictures(new):
+            drawn = f"{expected['pictures']} pictures are committed, {pictures(new)} were drawn"
+            found.append(f"cell {old['id']}: {drawn}")
+        difference = first_difference(expected["printed"], printed(new), tolerance)
+        if difference:
+            found.append(f"cell {old['id']}: {difference}")
     return found
+
+
+def shown(cell: NotebookNode) -> dict[str, str | int]:
+    """What is compared of a cell: its printed text and its number of pictures."""
+    return {"printed": printed(cell), "pictures": pictures(cell)}
+
+
+def keep_small_outputs(committed: NotebookNode, executed: NotebookNode) -> None:
+    """Keep what a small run printed in the metadata of the cells that print something else then."""
+    affected = affected_by_small(code_cells(committed))
+    for old, new in zip(code_cells(committed), code_cells(executed), strict=True):
+        old["metadata"].pop(SMALL, None)
+        if old["id"] in affected and tolerance_of(old) is not None:
+            old["metadata"][SMALL] = shown(new)
 
 
 def first_difference(old: str, new: str, tolerance: float) -> str:
@@ -117,6 +142,8 @@ def _same_line(old: str, new: str, tolerance: float) -> bool:
 
 
 def _same_number(old: str, new: str, tolerance: float) -> bool:
+    if math.isinf(tolerance):
+        return True
     one, other = (float(text.replace(",", "")) for text in (old, new))
     mantissa, _, exponent = old.partition("e")
     last_digit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))

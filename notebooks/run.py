@@ -3,7 +3,8 @@
     python notebooks/run.py                       all of them, small: fewer steps, under a minute each
     python notebooks/run.py --full                as a reader runs them
     python notebooks/run.py --check [--full]      and compare what is printed with the outputs that are committed (outputs.py says how)
-    python notebooks/run.py --write 03            with all steps, and write the outputs into the notebook
+    python notebooks/run.py --write 03            with all steps, and write the outputs into the notebook; then small, as below
+    python notebooks/run.py --write-small 03      small, and write what then differs into the metadata of its cells
     python notebooks/run.py 03 FILE.ipynb         only these, by number or file
 
 Prints a line for each with its seconds; a notebook that fails is named with the cell and the error, and the exit code is 1.
@@ -22,7 +23,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from outputs import clean_outputs, code_cells, differences, source_hash
+from outputs import clean_outputs, code_cells, differences, keep_small_outputs, source_hash
 
 from groundup.files import write_text
 
@@ -40,11 +41,18 @@ def main() -> int:
     parser.add_argument("notebooks", nargs="*", help="numbers or files; default: all of the course")
     parser.add_argument("--full", action="store_true", help="with all steps, as a reader runs them")
     parser.add_argument("--check", action="store_true", help="compare with the outputs that are committed")
-    parser.add_argument("--write", action="store_true", help="write the outputs into the notebook (with --full)")
+    parser.add_argument("--write", action="store_true", help="write the outputs of a full and of a small run into the notebook")
+    parser.add_argument("--write-small", action="store_true", help="write only what a small run prints otherwise")
     arguments = parser.parse_args()
     files = [file for name in arguments.notebooks or ["*"] for file in files_named(name)]
-    small = not (arguments.full or arguments.write)
-    faults = [run(file, small=small, check=arguments.check, write=arguments.write) for file in files]
+    faults = []
+    for file in files:
+        if arguments.write:
+            faults.append(run(file, small=False, write=True))
+        if arguments.write or arguments.write_small:
+            faults.append(run(file, small=True, write=True))
+        else:
+            faults.append(run(file, small=not arguments.full, check=arguments.check))
     return 1 if any(faults) or not files else 0
 
 
@@ -67,6 +75,8 @@ def run(file: Path, *, small: bool, check: bool = False, write: bool = False) ->
     print(f"{'FAILED' if fault else 'ok':6} {file.name}  {elapsed_s:.0f} s", flush=True)
     if fault:
         print(fault, file=sys.stderr, flush=True)
+    elif write and small:
+        write_small_outputs(notebook, file)
     elif write:
         write_outputs(notebook, file, elapsed_s)
     return fault
@@ -103,6 +113,14 @@ def write_outputs(notebook: NotebookNode, file: Path, elapsed_s: float) -> None:
     own.update(run_s=round(elapsed_s), outputs_of=source_hash(notebook))
     notebook["metadata"]["language_info"] = {"name": "python"}
     write_text(file, nbformat.writes(notebook) + "\n")
+
+
+def write_small_outputs(executed: NotebookNode, file: Path) -> None:
+    """Write what a small run printed otherwise into the metadata of a notebook's cells."""
+    committed = nbformat.read(file, as_version=4)
+    keep_small_outputs(committed, executed)
+    committed["metadata"].setdefault("groundup", {})["small_outputs_of"] = source_hash(committed)
+    write_text(file, nbformat.writes(committed) + "\n")
 
 
 def described(notebook: NotebookNode, error: Exception) -> str:

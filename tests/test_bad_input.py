@@ -245,13 +245,13 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
         (["generate", "texts", "Hello"], ("texts can't be opened as a model", "no config.json", "a .gguf file")),
         (["trian"], ("no verb 'trian'", "groundup --help")),
         (["chatt", "model"], ("no verb 'chatt'", "Did you mean 'chat'?")),
-        (["data", "inspct"], ("'inspct'", "groundup data --help")),
+        (["data", "inspct"], ("no verb 'data inspct'", "Did you mean 'inspect'?", "groundup data --help")),
         (["data", "inspect", "texts", "--colour"], ("--colour", "groundup data inspect --help")),
         (["--verbose"], ("--verbose", "groundup --help")),
         (["pretrain", "texts"], ("needs --out: the folder to write", "groundup pretrain --help")),
         (["pretrain", "texts", "--out", "out", "--steps", "0"], ("--steps must be a whole number from 1", "groundup pretrain --help")),
         (["pretrain", "texts", "--out", "out", "--steps", "1", "--minutes", "1"], ("must be given once", "Give one of")),
-        (["generate", "run", "Hello", "--temperature", "-1"], ("-1", "0 (greedy) or more")),
+        (["generate", "run", "Hello", "--temperature", "-1"], ("-1", "0 (greedy) to 100")),
         (["generate", "run", "mill " * 500], ("context of 32", "Shorten the prompt")),
         (["generate", "spam", "Hello"], ("spam is a classifier", "groundup classify")),
         (["generate", "encoder", "Hello"], ("encoder is an encoder and generates no text", "/v1/embeddings")),
@@ -275,12 +275,12 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
         (["evaluate", "run", "--data", "nowhere.jsonl"], ("nowhere.jsonl does not exist", "a folder, a file")),
         (["evaluate", "run", "--as", "lables"], ("'lables'", "'labels'")),
         (["evaluate", "run", "--out", "texts"], ("texts is a folder, expected a file",)),
-        (["report", "nowhere"], ("nowhere", "does not exist", "the folder of a build")),
+        (["report", "nowhere"], ("nowhere does not exist", "There are: run, spam")),
         (["report", "texts"], ("neither build.json nor run.json", "the folder of a build")),
         (["report", "run", "--out", "texts"], ("texts is a folder, expected a file",)),
         (["report", "run", "--out", "asked.jsonl/page.html"], ("asked.jsonl/page.html can't be written", "--out")),
         (["evaluate", "run", "--out", "x" * 300], ("xxx... can't be written", "Use a shorter path")),
-        (["verify", "nowhere"], ("nowhere", "does not exist", "Give")),
+        (["verify", "nowhere"], ("nowhere does not exist", "There are: run, spam")),
         (["verify", "texts"], ("nothing to check against", "Give")),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
@@ -542,7 +542,7 @@ def test_ctrl_c_saves_and_ends_with_130(home: Path, tmp_path: Path) -> None:
             if line.startswith("step 2 of"):
                 break
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (130, "")
     assert "saved: the same command resumes from there." in err and "Traceback" not in err
     assert list((tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"))

@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import json
+import math
 import re
 import subprocess
 import sys
@@ -111,8 +112,16 @@ def test_notebook_is_valid_and_small(file: Path) -> None:
 def test_outputs_are_those_of_the_code(file: Path) -> None:
     notebook = nbformat.read(file, as_version=4)
     written = f"write them again: python notebooks/run.py --write {file.name[:2]}"
-    assert notebook["metadata"]["groundup"]["outputs_of"] == outputs.source_hash(notebook), written
+    own = notebook["metadata"]["groundup"]
+    assert own["outputs_of"] == own["small_outputs_of"] == outputs.source_hash(notebook), written
     assert [cell["execution_count"] for cell in code_cells(file)] == list(range(1, len(code_cells(file)) + 1)), written
+
+
+def test_nine_in_ten_cells_that_print_are_compared_in_a_small_run_too() -> None:
+    compared = [
+        outputs.tolerance_of(cell) is not None for file in FILES for cell in code_cells(file) if outputs.printed(cell)
+    ]
+    assert sum(compared) >= 0.9 * len(compared), (sum(compared), len(compared))
 
 
 @each_notebook
@@ -279,7 +288,7 @@ def test_written_outputs_are_checked_and_a_drifted_number_is_named(tmp_path: Pat
     written = nbformat.read(file, as_version=4)
     assert [outputs.printed(cell) for cell in outputs.code_cells(written)] == ["loss 2.5\n", "42"]
     assert written["metadata"]["groundup"]["outputs_of"] == outputs.source_hash(written)
-    assert run("--check", file).returncode == 0
+    assert run("--check", file).returncode == 0 and run("--check", "--full", file).returncode == 0
     file.write_text(file.read_text().replace("loss 2.5\\n", "loss 2.9\\n"))
     done = run("--check", file)
     assert done.returncode == 1 and done.stdout.startswith("FAILED")
@@ -297,6 +306,8 @@ def test_written_outputs_are_checked_and_a_drifted_number_is_named(tmp_path: Pat
         ("-0.01 and 3", "0.00 and 3", 1e-3, True),
         ("a 3 b", "a 3 c", 0.5, False),
         ("a 3", "a 3\nmore", 0.5, False),
+        ("a 3 b", "a 500 b", math.inf, True),
+        ("a 3 b", "a 500 c", math.inf, False),
     ],
 )
 def test_printed_numbers_are_the_same_within_the_stated_tolerance(
@@ -317,4 +328,22 @@ def test_cells_that_depend_on_small_are_found_through_the_names_they_set() -> No
     assert outputs.affected_by_small(found) == {"c0", "c2", "c3"}
     varies = new_code_cell("", id="v", metadata={"tags": ["varies"]})
     near = new_code_cell("", id="n", metadata={"tags": ["tolerance=0.2"]})
-    assert [outputs.tolerance_of(cell) for cell in (varies, near, found[0])] == [None, 0.2, 1e-3]
+    words = new_code_cell("", id="w", metadata={"tags": ["numbers-vary"]})
+    assert [outputs.tolerance_of(cell) for cell in (varies, near, words, found[0])] == [None, 0.2, math.inf, 1e-3]
+
+
+def test_what_a_small_run_prints_otherwise_is_compared_with_what_an_earlier_one_printed(tmp_path: Path) -> None:
+    file = tmp_path / "a.ipynb"
+    steps = (
+        "import os\nclass here: small = os.environ['GROUNDUP_NOTEBOOK_SMALL'] == '1'\nsteps = 4 if here.small else 40"
+    )
+    write_notebook(file, steps, "print(steps, 'steps')", "q = 'the same'\nprint(q)")
+    assert run("--write", file).returncode == 0
+    written = nbformat.read(file, as_version=4)
+    kept = [cell["metadata"].get("small") for cell in outputs.code_cells(written)]
+    assert kept[-2:] == [{"printed": "4 steps\n", "pictures": 0}, None]
+    assert outputs.printed(outputs.code_cells(written)[-2]) == "40 steps\n"
+    assert run("--check", file).returncode == 0
+    file.write_text(file.read_text().replace('"4 steps', '"5 steps'))
+    done = run("--check", file)
+    assert done.returncode == 1 and "committed '5 steps', now '4 steps'" in done.stderr

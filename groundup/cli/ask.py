@@ -8,8 +8,8 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.generate import terminal_safe
-from groundup.cli.search import ByOption, say_outdated
+from groundup.cli.plain import terminal_safe
+from groundup.cli.search import ByOption, say_note, say_outdated
 from groundup.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def command(
         Option("--out", metavar="ANSWER", callback=options.file_to_write, help="Save the answer, to verify it later."),
     ] = None,
     device: options.DeviceOption = "auto",
-    precision: options.PrecisionOption = "float32",
+    precision: options.WritingPrecisionOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Answer from documents: their best sentences word for word, then the model's own as far as a passage supports them.
@@ -71,6 +71,7 @@ def command(
     place, asked = _place_and_question(index, question, retriever)
     config = AskConfig(count, min_evidence, max_tokens=max_tokens)
     with _opened(place, retriever) as opened:
+        say_note(getattr(opened, "note", ""))
         vectors = None if retriever else vectors_for(by, Path(place), device, console_progress())
         engine = _engine(model, device, precision)
         for part in ask(opened, asked, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors):
@@ -112,7 +113,7 @@ def _opened(place: str, retriever: str | None) -> "AbstractContextManager[Index 
     return nullcontext(passages_from(place))
 
 
-def _engine(model: str | None, device: str, precision: str):  # type: ignore[no-untyped-def]
+def _engine(model: str | None, device: str, precision: str | None):  # type: ignore[no-untyped-def]
     """Return the model's engine, or None without one."""
     if model is None:
         return None

@@ -32,6 +32,7 @@ def command(
     sets: options.SetOption = None,
     seed: Annotated[int | None, Option("--seed", min=0, help="Random seed; by default the recipe's.")] = None,
     device: options.DeviceOption = "auto",
+    fixed_choices: options.FixedChoicesOption = False,
     redo: Annotated[list[str] | None, Option("--redo", help="Repeat this stage (again for more).")] = None,
     fresh: options.FreshOption = False,
     dry_run: options.DryRunOption = False,
@@ -40,6 +41,8 @@ def command(
     """Run every stage of a recipe: data, tokenizer, pretraining, a pulled model, classifiers, chat models, evaluation, export, report.
 
     The same command again resumes where it stopped and repeats only what changed.
+
+    --fixed-choices: what fits the time is still measured, and recorded in build.json; give the numbers of steps by --set for the same weights.
 
     --teach: the public model, which has never seen your texts, reads them before it learns to chat, with a little general text beside them
     (--set teach.replay_share=0.1, teach.replay.spec=FILE); the page says what it gained and what it forgot.
@@ -54,7 +57,7 @@ def command(
     """
     record = build(
         recipe, out, budget=budget, seed=seed, follow_links=follow_links, teach=teach, settings=sets, redo=redo, dry_run=dry_run,
-        device=device, fresh=fresh, progress=console_progress(),
+        device=device, fixed_choices=fixed_choices, fresh=fresh, progress=console_progress(),
     )  # fmt: skip
     print_result(_plan_lines(record) if dry_run else _summary(record, out or RUNS / record["recipe"]), record, as_json)
 

@@ -15,8 +15,16 @@ from typer import Option
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
 from groundup.cli.encoding import json_text
-from groundup.cli.generate import SamplingOptions, terminal_safe
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, SpeculateOption, grouped
+from groundup.cli.generate import SamplingOptions
+from groundup.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    SpeculateOption,
+    WritingPrecisionOption,
+    grouped,
+)
+from groundup.cli.plain import json_safe, terminal_safe
 from groundup.engine.sampling import CHAT_SAMPLING
 from groundup.errors import ModelError
 
@@ -43,7 +51,7 @@ def command(
     system: Annotated[str, Option("--system", help="System prompt: how the model should behave.")] = "",
     sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "float32",
+    precision: WritingPrecisionOption = None,
     speculate: SpeculateOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -178,7 +186,7 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
     counts = ("finish_reason", "prompt_tokens", "completion_tokens", "dropped_messages")
     record = {"question": question, "answer": "".join(event.text for event in events)}
     record |= {name: getattr(last, name) for name in counts}
-    print(json_text(record), flush=True)
+    print(json_safe(json_text(record)), flush=True)
     return last
 
 

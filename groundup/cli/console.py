@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.text import Text
 
 from groundup.cli.encoding import json_text
+from groundup.cli.plain import json_safe, terminal_safe
 from groundup.progress import Advance
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class TerminalProgress:
         self._panel = None
 
     def say(self, text: str) -> None:
-        stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
+        stderr_console().print(terminal_safe(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, parts: Sequence[tuple[str, str]]) -> None:
         stderr_console().print(Text.assemble(*((text, style) for style, text in parts)), soft_wrap=True)
@@ -110,7 +111,7 @@ class PlainProgress:
     """Plain lines for logs: messages, and for work in progress a line every 15 seconds."""
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(terminal_safe(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
@@ -133,10 +134,10 @@ class PlainProgress:
 def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
     """Print `lines` for people, or `value` as JSON."""
     if as_json:
-        print(json_text(value, indent=2))
+        print(json_safe(json_text(value, indent=2)))
         return
     for line in lines:
-        print(line)
+        print(terminal_safe(line))
 
 
 def table(headers: list[str], rows: list[list[str]]) -> list[str]:

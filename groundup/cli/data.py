@@ -204,6 +204,7 @@ def describe(found: "Inspection") -> list[str]:
     from groundup.data.data_card import CHANGE_LABELS
     from groundup.data.pipeline import REPEAT
     from groundup.data.processing.filters import EMPTY
+    from groundup.data.reading.source_report import read_as
 
     card, read = found.card, found.card.read
     average = f"{found.characters / found.documents:,.0f} on average" if found.documents else ""
@@ -225,10 +226,7 @@ def describe(found: "Inspection") -> list[str]:
         *([CHANGE_LABELS.get(name, name), f"{number:,}", "by a build"] for name, number in card.changed.items()),
         ["bad lines", f"{read.bad_lines.count:,}", _noted(f"of {read.lines:,}", read.bad_lines)],
         ["bad files", f"{read.bad_files.count:,}", read.bad_files.shown()],
-        *(
-            ["not UTF-8", f"{files.count:,}", f"read as {name}: {files.shown()}"]
-            for name, files in read.encodings.items()
-        ),
+        *([read_as(name), f"{files.count:,}", files.shown()] for name, files in read.encodings.items()),
         ["invalid bytes", f"{read.invalid_bytes:,}", read.invalid_files.shown()],
     ]
     lines = [*(each["line"] for each in card.understood), ""]

@@ -1,7 +1,5 @@
-"""`groundup generate`: a model continues a text. Also: the sampling options, which `chat` shares, and text made safe for a terminal."""
+"""`groundup generate`: a model continues a text. Also: the sampling options, which `chat` shares."""
 
-import re
-import sys
 import time
 from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,18 +13,15 @@ from groundup.cli.options import (
     JsonOption,
     ModelArgument,
     OutputOptions,
-    PrecisionOption,
     SpeculateOption,
+    WritingPrecisionOption,
     grouped,
 )
+from groundup.cli.plain import terminal_safe
 from groundup.engine.sampling import CHAT_MAX_TOKENS, RULES, Sampling
 
 if TYPE_CHECKING:
     from groundup.api import Model
-
-# What could move the cursor or give the terminal an order: control characters but for newline and tab.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
 
 # For each rule of sampling with a help text, an option of its name; None: not given.
 _RULE_OPTIONS = [
@@ -70,7 +65,7 @@ def command(
     sampling: SamplingOptions = SamplingOptions.defaults(),
     output: OutputOptions = OutputOptions(),
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "float32",
+    precision: WritingPrecisionOption = None,
     speculate: SpeculateOption = False,
     stats: Annotated[
         bool, typer.Option("--stats", help="Afterwards: tokens per second, and what decoded them (on stderr).")
@@ -123,8 +118,3 @@ def speed_of(opened: "Model", started_s: float, first_s: float, first_tokens: in
         "decodes_with": decodes_with(opened.engine.language_model()),
         "threads": torch.get_num_threads(),
     }
-
-
-def terminal_safe(text: str) -> str:
-    """A model's text for stdout: on a terminal, control characters are made harmless; a pipe gets every character."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text) if sys.stdout.isatty() else text

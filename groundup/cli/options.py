@@ -115,8 +115,23 @@ def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., N
 
 SeedOption = Annotated[int, Option("--seed", help="Random seed.", min=0)]
 DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda or mps.")]
+FixedChoicesOption = Annotated[
+    bool,
+    Option(
+        "--fixed-choices",
+        help="Precision, threads and torch.compile by fixed rules, not by measuring: a busy machine changes no weights.",
+    ),
+]
 PrecisionOption = Annotated[
     str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
+]
+WritingPrecisionOption = Annotated[
+    str | None,
+    Option(
+        "--precision",
+        help="float32, bf16, int8, int4, or auto (the fastest, measured once).",
+        show_default="int8 with bf16 in the processor, numba and a folder that keeps packed weights, else float32",
+    ),
 ]
 SpeculateOption = Annotated[
     bool,
@@ -139,7 +154,11 @@ LayoutOption = Annotated[
     ),
 ]
 EncodingOption = Annotated[
-    str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
+    str,
+    Option(
+        "--encoding",
+        help="Encoding of text files that are not UTF-8: auto, or a name such as cp1251 or shift_jis; FILE=NAME forces it.",
+    ),
 ]
 EngineOption = Annotated[
     str,
@@ -296,9 +315,9 @@ class ListenOptions:
 
     host: Annotated[str, Option("--host", help="Address to listen on; other machines need a key.")] = "127.0.0.1"
     api_key: Annotated[
-        str,
+        str | None,
         Option("--api-key", envvar="GROUNDUP_API_KEY", help="Key that clients must send (Bearer, or as a password)."),
-    ] = ""
+    ] = None
     is_open: Annotated[bool, Option("--open", help="Accept every client that reaches --host, without a key.")] = False
 
 
@@ -321,7 +340,7 @@ class OutputOptions:
             raise ConfigError(f"{given[0]} and {given[1]} can't be combined.", fix="Give one of them.")
         if self.format is not None:
             named = self.format
-            return ANY_OBJECT if named == "json" else OutputConstraint("JSON schema", _text(Path(named), "--format"))
+            return ANY_OBJECT if named == "json" else OutputConstraint.schema_in(_text(Path(named), "--format"))
         if self.grammar is not None:
             return OutputConstraint.grammar(_text(self.grammar, "--grammar"))
         return None if self.regex is None else OutputConstraint.regex(self.regex)

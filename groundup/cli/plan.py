@@ -88,7 +88,8 @@ def planned(options: "PretrainOptions", device: str) -> tuple[list[str], dict[st
     from groundup.runs import RunFolder
 
     with tempfile.TemporaryDirectory() as folder:
-        made = prepare_run(options, RunFolder(Path(folder)), select_compute(device), console_progress(), measured=True)
+        compute = select_compute(device, fixed_choices=options.fixed_choices)
+        made = prepare_run(options, RunFolder(Path(folder)), compute, console_progress(), measured=True)
     plan = made.plan
     assert plan is not None
     value = {**dataclasses.asdict(plan), "minutes": plan.minutes, "tokens_per_s": plan.tokens_per_s}

@@ -34,6 +34,7 @@ def command(
     monitor: options.MonitorOptions = options.MonitorOptions(),
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
+    fixed_choices: options.FixedChoicesOption = False,
     fresh: options.FreshOption = False,
     dry_run: options.DryRunOption = False,
     as_json: options.JsonOption = False,
@@ -45,6 +46,9 @@ def command(
 
     --from continues the training of a run or a public model on your texts, with its tokenizer and shape, at a tenth of the learning rate for
     random weights; --replay reads general text as well, so that less is forgotten. Without a length it is 3 minutes, too.
+
+    The faster of float32 and bf16 is measured and written into the plan before the run begins: where another program keeps the machine busy, the
+    same command may choose otherwise, and give other weights. With --fixed-choices (and --steps, --tokens or --epochs) it can't.
 
     The same command again resumes where it stopped. --set sets fields of the training (fit.learning_rate, fit.batch_size,
     fit.accumulation, fit.precision, fit.snapshots, ...), of the shape (model.width, model.num_layers, model.vocab_size, ...) and of the
@@ -66,9 +70,12 @@ def command(
     from groundup.train.monitor.config import MonitorConfig
 
     given = {**vars(length), **vars(texts), **start.given(), "keep_dropped": keep_dropped, "seed": seed}
+    given["fixed_choices"] = fixed_choices
     if again is not None:
         groups = (length, texts, start, monitor)
-        if any((data, dry_run, keep_dropped, seed, general)) or groups != tuple(type(group)() for group in groups):
+        if any((data, dry_run, keep_dropped, seed, general, fixed_choices)) or groups != tuple(
+            type(group)() for group in groups
+        ):
             raise ConfigError("--again takes all options from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)

@@ -26,9 +26,12 @@ def command(
         groundup report runs/quickstart/pretrain --out pretrain.html
     """
     from groundup.report.page import write_page
+    from groundup.runs import record_page
 
     require_place(run, "Give the folder of a build (runs/NAME) or of one of its training stages.")
     page = write_page(run, out)
+    if out is None:
+        record_page(run, page)
     size_bytes = page.stat().st_size
     value = {"page": str(page), "bytes": size_bytes}
     print_result([f"{page} ({size_bytes / 1000:,.0f} kB): open it in a browser."], value, as_json)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, stderr_console
-from groundup.cli.generate import terminal_safe
 from groundup.cli.options import DeviceOption, JsonOption
+from groundup.cli.plain import terminal_safe
 
 if TYPE_CHECKING:
     from groundup.retrieve.passages import Passage
@@ -47,6 +47,7 @@ def command(
     from groundup.retrieve.search import find
 
     with Index(index) as opened:
+        say_note(opened.note)
         found = find(opened, words, count, ranking_of(by, vectors_for(by, index, device, console_progress())))
     say_outdated(found.outdated)
     lines = [line for number, passage in enumerate(found.passages, 1) for line in passage_lines(number, passage)]
@@ -61,6 +62,12 @@ def passage_lines(number: int, passage: "Passage") -> list[str]:
     text = textwrap.shorten(passage.text, SHOWN_CHARACTERS, placeholder=" ...")
     indented = [f"    {line}" for line in textwrap.wrap(text, WIDTH)]
     return [terminal_safe(line) for line in (f"[{number}] {passage.score:.2f}{title}", f"    {place}", *indented, "")]
+
+
+def say_note(note: str) -> None:
+    """Say on stderr what is to be known of an index."""
+    if note:
+        console_progress().say(terminal_safe(f"note: {note}"))
 
 
 def say_outdated(files: "tuple[str, ...]") -> None:

@@ -118,7 +118,8 @@ def command(
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
-    served = indexes_of([*(indexes or []), *indexes_of_builds(models or [])])
+    own = indexes_of_builds(models or [])
+    served = indexes_of([*(indexes or []), *own], assistants_of(models or [], own))
     registry = registry_of(
         models or [], folder, progress, adapters or [], tools=options.tools, needs_model=not served.names
     )
@@ -160,14 +161,26 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
     return found
 
 
-def indexes_of(given: Sequence[str]) -> "ServedIndexes":
+def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, str]:
+    """Return the name of the (first) index of each build, by the name of its chat model; `indexes`: those of the builds, as NAME=PATH."""
+    from groundup.serve.model_registry import full_name
+
+    found: dict[str, str] = {}
+    for name, path in map(name_and_path, models):
+        own = [index for index, folder in map(name_and_path, indexes) if Path(folder).parent == Path(path)]
+        if own:
+            found[full_name(name)] = own[0]
+    return found
+
+
+def indexes_of(given: Sequence[str], assistants: dict[str, str] | None = None) -> "ServedIndexes":
     """Return the named indexes, opened; a path's name is that of its folder without ".index". Raises ConfigError, FormatError."""
     from groundup.serve.indexes import SUFFIX, ServedIndexes
 
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, given):
         _add(named, {name.removesuffix(SUFFIX): Path(path)}, "indexes")
-    return ServedIndexes(named)
+    return ServedIndexes(named, assistants)
 
 
 def registry_of(
@@ -216,6 +229,9 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
     from groundup.weights.model_io import open_model
 
     folder = Path(adapter)
+    if not adapter or not os.path.isdir(folder):
+        fix = "Name the folder that `finetune` made, or one in PEFT's format: NAME=DIR."
+        raise ConfigError(f"--adapter {adapter[:200]!r} is no folder.", fix=fix)
     if not is_adapter(folder):
         raise ConfigError(
             f"--adapter {adapter} is not the folder of an adapter.", fix="Serve it as a model: NAME=PATH."

@@ -80,7 +80,7 @@ def watch_app(watched: "Watched") -> "Starlette":
     from starlette.routing import Route
 
     from groundup.http.page import INDEX, page_files
-    from groundup.http.responses import JsonResponse, RefusedError, error_handlers
+    from groundup.http.responses import JsonResponse, RefusedError, error_handlers, path_number
 
     files = page_files("groundup.report.live")
 
@@ -95,12 +95,12 @@ def watch_app(watched: "Watched") -> "Starlette":
         return JsonResponse({"runs": watched.summaries()})
 
     def one(request: Request) -> Response:
-        detail = watched.detail(request.path_params["number"])
+        detail = watched.detail(path_number(request.path_params["number"]))
         if detail is None:
             raise RefusedError(404, "There is no run of that number.")
         return JsonResponse(detail)
 
-    addresses = {"/": page, "/runs.json": rows, "/runs/{number:int}.json": one, "/{name:str}": page}
+    addresses = {"/": page, "/runs.json": rows, "/runs/{number}.json": one, "/{name:str}": page}
     routes = [Route(path, endpoint) for path, endpoint in addresses.items()]
     app = Starlette(routes=routes, exception_handlers=error_handlers())
     app.router.redirect_slashes = False

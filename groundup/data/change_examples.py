@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.data.processing.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, clean
+from groundup.data.processing.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, WINDOWS_1252, clean
 
 CONTEXT_CHARACTERS = 50
 MAX_CHANGED_CHARACTERS = 100
@@ -126,6 +126,7 @@ def _composed(raw: str) -> Place | None:
 
 
 _PLACES: dict[str, Callable[[str], Place | None]] = {
+    "windows_1252": _first(WINDOWS_1252),
     "newlines": _first(LINE_ENDS),
     "control_characters": _first(CONTROL),
     "lone_surrogates": _first(SURROGATES),

@@ -21,6 +21,7 @@ from groundup.data.split import Counts, Cut
 DROP_EXAMPLES, DROPPED_CHARACTERS = 2, 200
 # What is counted as changed, in words: by cleaning (`clean`), `repair` and `repeated_lines`; other steps count in words.
 CHANGE_LABELS = {
+    "windows_1252": "control characters read as Windows-1252 (U+0092 as ’)",
     "newlines": "line ends normalised",
     "control_characters": "control characters removed",
     "lone_surrogates": "lone surrogates replaced",

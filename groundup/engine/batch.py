@@ -8,12 +8,14 @@
 
 In a step all scheduled tokens, of answers and of prompts, go through the model as one ragged batch (model/paged.py): its weights are read once.
 Requests join and leave between steps. Each has its own random numbers and pages, and attends to its own tokens only, so in float32 its text is
-the same alone and among others (`generate_ids` is the simple version that tests this one).
+the same alone and among others (`generate_ids` is the simple version that tests this one). In int8 all tokens go through the compiled step, up to
+32 at a time: a token's numbers are the same, bit for bit, in whatever company it is computed.
 
 Not thread-safe: one thread submits, cancels and steps.
 """
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.device import Compute, set_threads
-from groundup.engine.events import ChatEvent, RankedToken, StepOutput, TokenLogprob
+from groundup.engine.events import AnswerFailed, ChatEvent, RankedToken, StepOutput, TokenLogprob
 from groundup.engine.generate import require_room
 from groundup.engine.next_token import NOT_FINITE, NOT_FINITE_FIX, choose, greedy, seeded_generator
 from groundup.engine.pages import Pages, pages_within
@@ -34,7 +36,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
 from groundup.engine.stream import Answer, TextStream
 from groundup.errors import ConfigError, GroundupError, ModelError
-from groundup.model.heads import LanguageModel
+from groundup.model.heads import DecodeStep, LanguageModel
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore, TokenSpan, page_bytes
 from groundup.model.quantised import add_torch_order
@@ -45,6 +47,7 @@ from groundup.tokenizer.fast import Tokenizer
 MAX_DRAFTING_ROWS = 2
 # Rows of a pass when results must not depend on their number (BatchSettings.reproducible).
 EXACT_ROWS = 8
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class _Running:
     def choose(self, logits: Float[Tensor, " V"], best: int, best_logit: float) -> int:
         """Return the next token; `best` is the argmax of `logits`. Raises ModelError."""
         sampling, constraint = self.request.sampling, self.request.constraint
-        if sampling.temperature != 0 or sampling.penalties or constraint is not None:
+        if not sampling.takes_best or constraint is not None:
             allowed = None if constraint is None else constraint.mask()
             return choose(logits, self.scheduled.ids, sampling, self.random, allowed)
         if not math.isfinite(best_logit):
@@ -175,7 +178,7 @@ class BatchEngine:
     def step(self) -> list[tuple[str, StepOutput]]:
         """Run one step and choose a token for each request that is ready. Returns events, and errors that ended a request."""
         outputs, self._empty = self._empty, []
-        self._propose_drafts()
+        outputs += self._propose_drafts()
         # Answers before prompts, the longest first: attention groups neighbours of similar length.
         work = sorted(
             self.scheduler.plan(), key=lambda each: (each.count > 1, -each.request.stored, each.request.order)
@@ -206,19 +209,28 @@ class BatchEngine:
             self._tuner.told(time.perf_counter() - started, kind=len(work))
         return logits
 
-    def _propose_drafts(self) -> None:
-        """Propose draft tokens for the requests in decoding, if few enough run: as many as the compiled step takes, where the model has it."""
+    def _propose_drafts(self) -> list[tuple[str, StepOutput]]:
+        """Propose draft tokens for the requests in decoding, if few enough run: as many as the compiled step takes, where the model has it.
+
+        Returns errors that ended a request.
+        """
         running, most = self.scheduler.running, self.settings.draft_tokens
         if not most or not 0 < len(running) <= MAX_DRAFTING_ROWS:
-            return
+            return []
         if self.model.decode_step is not None:
             most = min(most, self.model.decode_step.max_rows // len(running) - 1)
-        for scheduled in running:
+        failed: list[tuple[str, StepOutput]] = []
+        for scheduled in list(running):
             lookup = self._running[scheduled.id].lookup
-            if lookup is not None and scheduled.pending == 1:
-                scheduled.drafts = lookup.drafts(scheduled.ids)[
-                    : min(most, scheduled.max_tokens - len(scheduled.ids) - 1)
-                ]
+            if lookup is None or scheduled.pending != 1:
+                continue
+            try:
+                found = lookup.drafts(scheduled.ids)
+            except Exception as error:  # a bug that ends this row alone
+                failed.append((scheduled.id, self._failed(scheduled, error)))
+            else:
+                scheduled.drafts = found[: min(most, scheduled.max_tokens - len(scheduled.ids) - 1)]
+        return failed
 
     def _clear_fresh(self, work: list[ScheduledChunk]) -> None:
         tables = [each.request.table for each in work]
@@ -256,8 +268,8 @@ class BatchEngine:
         """Run the rows through the model as one ragged batch; return the logits at `positions` in it."""
         tokens = [token for chunk in chunks for token in chunk]
         step = None if self.settings.reproducible else self.model.decode_step
-        if step is not None and len(tokens) <= step.max_rows:
-            return step.after_spans(tokens, self._store, spans, positions)
+        if step is not None and (step.takes_prompts or len(tokens) <= step.max_rows):
+            return self._by_step(step, spans, tokens, positions)
         if all(span.count == 1 for span in spans):
             self._add_torch_order()
         ids = torch.tensor([tokens], device=self.compute.device)
@@ -268,6 +280,18 @@ class BatchEngine:
             if not positions:  # only chunks of unfinished prompts: nothing is chosen
                 return torch.empty(0, self.model.config.vocab_size)
             return self.model.logits(hidden[positions]).float().cpu()
+
+    def _by_step(
+        self, step: DecodeStep, spans: list[TokenSpan], tokens: list[int], positions: list[int]
+    ) -> Float[Tensor, "M V"]:
+        """Run the rows through the compiled step, as many tokens at a time as it takes."""
+        found, begin = [], 0
+        for part in parts_of(spans, step.max_rows):
+            end = begin + sum(span.count for span in part)
+            chosen = [position - begin for position in positions if begin <= position < end]
+            found.append(step.after_spans(tokens[begin:end], self._store, part, chosen))
+            begin = end
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _add_torch_order(self) -> None:
         """Have 4-bit weights as torch's kernel reads them, from the first step that decodes through torch."""
@@ -286,15 +310,43 @@ class BatchEngine:
                 if running.answer.reason is not None or position == len(drafts) or drafts[position] != token_id:
                     break
                 accepted += 1
-        except GroundupError as error:
-            yield error
-            self.cancel(scheduled.id)
+            if running.lookup is not None:
+                running.lookup.report_accepted(len(drafts), accepted)
+        except Exception as error:  # a bug in its sampler, constraint or text that ends this row alone
+            yield self._failed(scheduled, error)
             return
         self.scheduler.mark_stored(scheduled, len(scheduled.ids) - 1)
-        if running.lookup is not None:
-            running.lookup.report_accepted(len(drafts), accepted)
         if running.answer.reason is not None:
             self.cancel(scheduled.id)
+
+    def _failed(self, scheduled: ScheduledRequest, error: Exception) -> GroundupError:
+        """End a request; return the error for its client, of a bug one without details, which go to the log."""
+        self.cancel(scheduled.id)
+        if isinstance(error, GroundupError):
+            return error
+        log.error("an answer failed, the others go on", exc_info=error)
+        return AnswerFailed("internal error: this answer could not be continued; the log has the details")
+
+
+def parts_of(spans: Sequence[TokenSpan], most: int) -> Iterator[list[TokenSpan]]:
+    """Yield the spans in order in parts of `most` new tokens, the last of fewer; a span that is longer than what is left of a part is divided.
+
+    >>> [[(span.start, span.count) for span in part] for part in parts_of([TokenSpan([0], 9, 1), TokenSpan([1], 0, 5)], 3)]
+    [[(9, 1), (0, 2)], [(2, 3)]]
+    """
+    part: list[TokenSpan] = []
+    room = most
+    for span in spans:
+        start = span.start
+        while start < span.stop:
+            count = min(room, span.stop - start)
+            part.append(TokenSpan(span.pages, start, count))
+            start, room = start + count, room - count
+            if room == 0:
+                yield part
+                part, room = [], most
+    if part:
+        yield part
 
 
 def _span(work: ScheduledChunk) -> TokenSpan:

@@ -143,9 +143,10 @@ class Engine:
             raise ModelError(f"{self.opened.path} is a classifier and embeds no text.", fix=USES["classifier"])
         return self.opened.model
 
-    def embedding_ids(self, text: str) -> list[int]:
-        """Return all ids of a text to be embedded, of an encoder with the tokens that mark its start and end."""
-        return [*self.prompt_ids(text), *self.tokenizer.end_ids]
+    def embedding_ids(self, text: str | Sequence[int]) -> list[int]:
+        """Return all ids of a text to be embedded, given by itself or by its ids, of an encoder with the tokens that mark its start and end."""
+        ids = self.prompt_ids(text) if isinstance(text, str) else self.tokenizer.with_bos(list(text))
+        return [*ids, *self.tokenizer.end_ids]
 
     def cut(self, ids: list[int], max_tokens: int) -> list[int]:
         """Return the first `max_tokens` ids; the token that marks the end of a text stays last."""

@@ -51,5 +51,9 @@ class ChatEvent:
     """The ids of the prompt and the answer's text, in the last event, where requested of `groundup serve`."""
 
 
+class AnswerFailed(GroundupError):
+    """A bug that ended one answer of a batch; the log has it. The other answers go on."""
+
+
 StepOutput = ChatEvent | GroundupError
 """What a step of an engine returns for a request: an event, or the error that ended it."""

@@ -41,12 +41,14 @@ def choose(
     best, best_logit = greedy(logits)
     if not math.isfinite(best_logit):
         raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
-    if sampling.temperature == 0 and allowed is None and not sampling.penalties:
+    if sampling.takes_best and allowed is None:
         return best
     if allowed is not None:
-        if not bool(allowed.any()):
-            raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
         logits = logits.masked_fill(~allowed, -torch.inf)
+        if not math.isfinite(greedy(logits)[1]):
+            raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
+    if sampling.logit_bias:
+        logits = biased(logits, sampling)
     if sampling.penalties:
         logits = penalise(logits, sampling.seen(history), sampling)
     if sampling.temperature == 0:
@@ -72,12 +74,17 @@ def draw(scores: Float[Tensor, " N"], generator: torch.Generator, ids: np.ndarra
 
     `ids`: those that the scores are of; None: all. Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice
     only where the two best sums are as near to one another as that rounding. (A place on the sum moves with the rounding of all others.)
+
+    Any scores give an id: NaN counts as -inf; of several +inf one is drawn evenly, and where all are -inf one of all.
     """
     key = int(torch.randint(2**63 - 1, (1,), generator=generator))
     values = scores.numpy()
-    kept = np.flatnonzero(values > -np.inf)
+    kept = np.flatnonzero(values > -np.inf)  # NaN is not
+    even = np.flatnonzero(values == np.inf) if len(kept) else np.arange(len(values))
+    kept = even if len(even) else kept
     sums = gumbel_noise(key, kept if ids is None else ids[kept])
-    sums += values[kept]
+    if not len(even):
+        sums += values[kept]
     best = int(kept[sums.argmax()])
     return best if ids is None else int(ids[best])
 
@@ -107,6 +114,14 @@ def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor
         logits = keep(logits, value)
     # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead of overflowing to inf - inf.
     return (logits - logits.max()).double() / sampling.temperature
+
+
+def biased(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
+    """Return the logits with the bias of each id added to them. Raises ModelError for an id that the model has not."""
+    ids = torch.tensor([token_id for token_id, _ in sampling.logit_bias], dtype=torch.long)
+    if int(ids.max()) >= len(logits):
+        raise ModelError(f"logit_bias: the model's token ids are 0 to {len(logits) - 1}, not {int(ids.max())}.")
+    return logits.index_add(0, ids, torch.tensor([bias for _, bias in sampling.logit_bias], dtype=logits.dtype))
 
 
 def penalise(logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling) -> Float[Tensor, " V"]:

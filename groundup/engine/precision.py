@@ -1,13 +1,14 @@
 """Inference precision: float32, bf16, or weights in 8 or 4 bits (model/quantised.py) with bf16 activations. Or "auto": the fastest, measured.
 
     opened, compute = open_in("auto", "smollm2-135m-instruct", select_compute())
+    opened, compute = open_to_write("smollm2-135m-instruct", select_compute())      # what `chat`, `ask` and `generate` do unless told otherwise
 
-float32 is the default, and the only one in which an answer is the same alone and among others without `BatchSettings.reproducible`. "auto" times
-single-stream decoding in float32, bf16 and int8 once and stores the result in the cache folder, for models of this shape on this machine. It never
-takes int4, whose loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32 and the other choices give a
-warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower. Weights in int8 and int4 are mapped from the model's folder
-(weights/packed.py), where they are written once. In both, up to 32 tokens at a time go through the compiled step (engine/compiled_step) where
-numba is installed.
+What measures, trains, exports or serves opens a model in float32 unless told otherwise; what writes an answer for one person in int8, where this
+machine and model have the fast path for it (`default_precision`). "auto" times single-stream decoding in float32, bf16 and int8 once and stores the
+result in the cache folder, for models of this shape on this machine. It never takes int4, whose loss of quality depends on the model (docs/log.md).
+On a processor without bf16, "auto" is float32 and the other choices give a warning: they compute in emulated bf16, which makes prefill 2 to 6 times
+slower. Weights in int8 and int4 are read from the model's folder (weights/packed.py), where they are written once. In both, up to 32 tokens at a
+time go through the compiled step (engine/compiled_step) where numba is installed.
 """
 
 import platform
@@ -20,6 +21,7 @@ import torch
 
 from groundup.device import Compute, release_memory
 from groundup.engine.compiled_step.probe import has_compiler, use_compiled_step
+from groundup.engine.compiled_step.step_weights import unsupported_part
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, FormatError, did_you_mean
@@ -27,10 +29,10 @@ from groundup.files import cache_folder, json_bytes, read_json, sha256_text, wri
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import MOST_SIDE, product_times, steady_s
-from groundup.model.quantised import Bits, add_torch_order, quantise
+from groundup.model.quantised import MULTIPLE, Bits, add_torch_order, quantise
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import OpenModel, find_model, open_model, read_model_summary
-from groundup.weights.packed import open_packed, unpacked_note
+from groundup.weights.packed import keeps_packed, open_packed, packed_bits, unpacked_note
 
 Precision = Literal["float32", "bf16", "int8", "int4"]
 PrecisionChoice = Literal["float32", "bf16", "int8", "int4", "auto"]
@@ -63,11 +65,55 @@ def open_in(
         raise ConfigError(f"--precision {choice} works on a CPU only.", fix="Use bf16, or --device cpu.")
     compute = replace(compute, dtype=torch.float32 if choice == "float32" else torch.bfloat16)
     if choice in ("int8", "int4"):
-        return _open_quantised(choice, name_or_path, compute, progress), compute
+        opened, decoder = _open_quantised(choice, name_or_path, compute, progress)
+        if decoder:
+            progress.say(decoder)
+        return opened, compute
     opened = open_model(name_or_path, compute, progress=progress)
     if note := unpacked_note(opened.path, choice):
         progress.say(note)
     return opened, compute
+
+
+def open_to_write(
+    name_or_path: str | Path, compute: Compute, *, progress: Progress | None = None
+) -> tuple[OpenModel, Compute]:
+    """Return a model in the default precision of what writes answers, which is said where it is not float32, and the Compute to use it with.
+
+    Raises what `open_model` raises.
+    """
+    progress = progress or Silent()
+    path = find_model(name_or_path, progress=progress, hashes=False)
+    bits = default_precision(path, compute)
+    if bits == "float32":
+        return open_in(bits, path, compute, progress=progress)
+    used = replace(compute, dtype=torch.bfloat16)
+    opened, decoder = _open_quantised(bits, path, used, progress)
+    if getattr(opened.model, "decode_step", None) is None:  # the step can't be compiled here, or is wrong
+        progress.say(decoder)
+        return open_in("float32", path, compute, progress=progress)
+    progress.say(f"Answers are written in {bits}, the default on this machine; precision float32 is exact.")
+    return opened, used
+
+
+def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8", "int4"]:
+    """Return in what answers are written unless said otherwise: float32, or int8 where its weights are kept and the compiled step decodes them.
+
+    A folder of packed weights alone is used as it is. Raises FormatError.
+    """
+    if not (compute.is_cpu and compute.has_bf16 and has_compiler()) or not path.is_dir():
+        return "float32"
+    bits = packed_bits(path) or "int8"
+    if not keeps_packed(path, bits) or not _is_decoded(read_model_summary(str(path)).config):
+        return "float32"
+    return bits
+
+
+def _is_decoded(config: ModelConfig) -> bool:
+    """Whether the compiled step knows the architecture, and every matrix is of a size that is packed."""
+    heads = (config.num_heads * config.head_width, config.num_kv_heads * config.head_width)
+    sizes = (config.width, config.feedforward_width, config.vocab_size, *heads)
+    return not unsupported_part(config) and all(size % MULTIPLE["int8"] == 0 for size in sizes)
 
 
 def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
@@ -81,8 +127,10 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
     return f"--precision {choice}: {figure}, so prompts take several times as long; use --precision float32."
 
 
-def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, progress: Progress) -> OpenModel:
-    """Open a model in 8 or 4 bits: packed weights of its folder, or where it has none quantised in memory."""
+def _open_quantised(
+    bits: Bits, name_or_path: str | Path, compute: Compute, progress: Progress
+) -> tuple[OpenModel, str]:
+    """Open a model in 8 or 4 bits: packed weights of its folder, or where it has none quantised in memory. And a sentence on what decodes it."""
     path = find_model(name_or_path, progress=progress, hashes=False)
 
     def read() -> OpenModel:
@@ -98,12 +146,11 @@ def _open_quantised(bits: Bits, name_or_path: str | Path, compute: Compute, prog
         progress.say(
             f"{bits}: {len(made.left)} of {total} matrices stay in bf16, such as {made.left[0]}: the kernels do not support their size."
         )
-    if isinstance(opened.model, LanguageModel):
-        progress.say(use_compiled_step(opened.model, progress))
+    decoder = use_compiled_step(opened.model, progress) if isinstance(opened.model, LanguageModel) else ""
     if not isinstance(opened.model, LanguageModel) or opened.model.decode_step is None:
         add_torch_order(opened.model)
     release_memory()
-    return opened
+    return opened, decoder
 
 
 def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:

@@ -28,6 +28,12 @@ else:
     Tensor = Any
 
 Number = float | int
+# Bounds of a client's numbers. OpenAI allows penalties of -2 to 2, and biases as here; beyond these a logit leaves float32 instead of a choice.
+MAX_TEMPERATURE = 100
+MAX_PENALTY = 100
+MIN_REPETITION, MAX_REPETITION = 0.01, 100
+MAX_LOGIT_BIAS = 100
+BIAS_EXPECTED = f"-{MAX_LOGIT_BIAS} to {MAX_LOGIT_BIAS}"
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
@@ -83,8 +89,8 @@ class Sampling:
     temperature: Annotated[
         Number,
         SamplingRule(
-            lambda value: 0 <= value < math.inf,
-            "0 (greedy) or more",
+            lambda value: 0 <= value <= MAX_TEMPERATURE,
+            f"0 (greedy) to {MAX_TEMPERATURE}",
             help="0: always the most probable token.",
             chat=0.7,
         ),
@@ -123,8 +129,8 @@ class Sampling:
     repetition_penalty: Annotated[
         Number,
         SamplingRule(
-            lambda value: 0 < value < math.inf,
-            "above 0; 1 does nothing",
+            lambda value: MIN_REPETITION <= value <= MAX_REPETITION,
+            f"{MIN_REPETITION} to {MAX_REPETITION}; 1 does nothing",
             penalise=lambda logits, counts, factor: (logits / factor).where(logits > 0, logits * factor),
             help="Above 1: tokens of the last 64 become less probable.",
             chat=1.0,
@@ -136,14 +142,18 @@ class Sampling:
     presence_penalty: Annotated[
         Number,
         SamplingRule(
-            math.isfinite, "finite; 0 does nothing", penalise=lambda logits, counts, penalty: logits - penalty
+            lambda value: -MAX_PENALTY <= value <= MAX_PENALTY,
+            f"-{MAX_PENALTY} to {MAX_PENALTY}; 0 does nothing",
+            penalise=lambda logits, counts, penalty: logits - penalty,
         ),
     ] = 0.0
     """Subtracted from the logit of every token that was seen; below 0 it makes them more probable."""
     frequency_penalty: Annotated[
         Number,
         SamplingRule(
-            math.isfinite, "finite; 0 does nothing", penalise=lambda logits, counts, penalty: logits - penalty * counts
+            lambda value: -MAX_PENALTY <= value <= MAX_PENALTY,
+            f"-{MAX_PENALTY} to {MAX_PENALTY}; 0 does nothing",
+            penalise=lambda logits, counts, penalty: logits - penalty * counts,
         ),
     ] = 0.0
     """Subtracted once for each time that a token was seen."""
@@ -153,6 +163,8 @@ class Sampling:
     """The longest answer, in tokens."""
     stop: tuple[str, ...] = ()
     """The answer ends before the earliest of these strings."""
+    logit_bias: tuple[tuple[int, Number], ...] = ()
+    """Ids, and what is added to the logit of each before anything else: -100 bans a token, 100 makes it the only one."""
 
     def __post_init__(self) -> None:
         for name, rule in RULES.items():
@@ -160,6 +172,9 @@ class Sampling:
         require(self.repeat_last_n >= -1, "repeat_last_n", self.repeat_last_n, "at least 0, or -1 for everything")
         require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "at least 0")
         require(all(self.stop), "stop", self.stop, "strings of at least one character")
+        for token_id, bias in self.logit_bias:
+            require(token_id >= 0, "logit_bias", token_id, "by token ids of at least 0")
+            require(-MAX_LOGIT_BIAS <= bias <= MAX_LOGIT_BIAS, "logit_bias", bias, BIAS_EXPECTED)
 
     @cached_property
     def filters(self) -> list[tuple[Callable[[Tensor, Any], Tensor], Number]]:
@@ -171,6 +186,11 @@ class Sampling:
         """The penalties that do something, in order, each with its value."""
         active = [(rule.penalise, value) for rule, value in self._active if rule.penalise is not None]
         return active if self.repeat_last_n != 0 else []
+
+    @property
+    def takes_best(self) -> bool:
+        """Whether the next token is the one with the largest logit."""
+        return self.temperature == 0 and not self.penalties and not self.logit_bias
 
     @property
     def _active(self) -> list[tuple[SamplingRule, Number]]:

@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from groundup.engine.closed_schema import closed
 from groundup.tokenizer.tools import CallFormat, Tool
 
 # The separators of JSON in llguidance's terms, as Python writes them (grammar.py says why).
@@ -37,8 +38,16 @@ class OutputConstraint:
 
     @classmethod
     def schema(cls, schema: Mapping[str, Any]) -> "OutputConstraint":
-        """Return the constraint to JSON that fits `schema`."""
-        return cls("JSON schema", json.dumps(schema))
+        """Return the constraint to JSON that fits `schema`, with its objects closed (closed_schema.py)."""
+        return cls("JSON schema", json.dumps(closed(schema)))
+
+    @classmethod
+    def schema_in(cls, text: str) -> "OutputConstraint":
+        """Return the same for a schema in a file; one that is not JSON is refused with its place when it is compiled."""
+        try:
+            return cls.schema(json.loads(text))
+        except (ValueError, TypeError, RecursionError):
+            return cls("JSON schema", text)
 
     @classmethod
     def regex(cls, pattern: str) -> "OutputConstraint":
@@ -98,9 +107,8 @@ def _calls(calls: CallFormat, functions: Sequence[Mapping[str, Any]]) -> list[st
     for index, function in enumerate(functions):
         before, after = map(json.dumps, calls.around(function["name"]))
         schema = function.get("parameters", {})
-        # An object, without additional properties unless the schema allows them.
-        closed = {"additionalProperties": False} if not schema or "properties" in schema else {}
-        arguments = _json(f"arguments_{index}", {"type": "object", **closed, **schema}, lenient=True)
+        known = {"type": "object", **closed(schema)} if schema else {"type": "object", "additionalProperties": False}
+        arguments = _json(f"arguments_{index}", known, lenient=True)
         rules += [f"call_{index}: {before} arguments_{index} {after}", arguments]
     return rules
 

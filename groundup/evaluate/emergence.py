@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
+from groundup.evaluate.items import CONTROL_BITS
 from groundup.evaluate.run import changes, measured
 from groundup.evaluate.task import Task, TaskResult
 from groundup.files import read_json_object
@@ -134,13 +135,17 @@ def place(over: Over, task: str, point: CurvePoint) -> tuple[str, float]:
 
 
 def curves(rows: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]], over: Over) -> list[dict[str, Any]]:
-    """Return of each task and curve the first metric over x, and the bits per byte, which move before an accuracy does."""
+    """Return of each task and curve the first metric over x, and the bits per byte, which move before an accuracy does.
+
+    Bits per byte of an answer also fall where the model only learns which words are frequent: their control is the same
+    answer after another item's prompt.
+    """
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     firsts: dict[str, str] = {}
     change = {(row["task"], row["metric"], row["curve"]): row for row in changes}
     for row in rows:
         key = (row["task"], row["metric"], row["curve"])
-        if row["metric"] not in (firsts.setdefault(row["task"], row["metric"]), BITS):
+        if row["metric"] not in (firsts.setdefault(row["task"], row["metric"]), BITS, CONTROL_BITS):
             continue
         head = {name: row[name] for name in ("task", "metric", "better", "chance")} | {
             "model": row["curve"],

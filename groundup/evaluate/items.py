@@ -9,6 +9,7 @@ An item gives `requests(shots)` and counts the responses to them: a (total, coun
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +27,10 @@ from groundup.evaluate.requests import (
 
 Count = tuple[float, float]
 ANSWER_END = "\n"
+# Tokens of a completion that is generated: an answer has at most one token a byte, and one more shows that it ended.
+COMPLETION_TOKENS = (8, 16, 32, 64)
+CONTROL_BITS = "bits_per_byte_control"
+_GOES_ON = re.compile(r"\w|[.,:']\w")
 
 
 class Item(Protocol):
@@ -157,6 +162,10 @@ class Completion:
     prompt: str
     answer: str
     """Begins with a space."""
+    options: tuple[str, ...] = ()
+    """The answers that the prompt itself leaves open ("bigger, 3 or 8?"), for the chance level; (): nobody guesses it."""
+    control: str = ""
+    """The prompt of another item with another answer: how probable is the answer after a text that does not ask for it? "": not measured."""
 
     @property
     def shot(self) -> Shot:
@@ -164,31 +173,41 @@ class Completion:
         return Shot(self.prompt, self.answer)
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
-        """The continuation."""
-        return (Continuation(Prompt(self.prompt, shots), self.answer),)
+        """The continuation, what greedy decoding writes, and the continuation after another item's prompt."""
+        prompt = Prompt(self.prompt, shots)
+        longest = next(each for each in COMPLETION_TOKENS if len(self.answer.encode()) + 2 <= each)
+        asked = (Continuation(prompt, self.answer), Generation(prompt, (ANSWER_END,), longest))
+        return (*asked, Continuation(Prompt(self.control, shots), self.answer)) if self.control else asked
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
-        """Right where greedy decoding writes the answer; and the nats per byte of it."""
-        (scored,) = responses
-        assert isinstance(scored, Scored)
+        """Right where greedy decoding writes the answer and ends it there; by prefix: where the answer's tokens are
+        the most probable ones, whatever follows (lm-eval's acc). Bits per byte of the answer after both prompts."""
+        scored = [each for each in responses if isinstance(each, Scored)]
+        size = len(self.answer.encode())
+        bits = [(-each.logprob / math.log(2), size) for each in scored]
         return {
-            "accuracy": (scored.is_greedy, 1),
-            "bits_per_byte": (-scored.logprob / math.log(2), len(self.answer.encode())),
+            "accuracy": (self.is_right(responses), 1),
+            "accuracy_by_prefix": (scored[0].is_greedy, 1),
+            **dict(zip(("bits_per_byte", CONTROL_BITS), bits, strict=False)),
         }
 
+    def is_right(self, responses: Sequence[Response]) -> bool:
+        """Return whether greedy decoding writes the answer and ends it there."""
+        return any(begins_with_answer(each, self.answer) for each in responses if isinstance(each, str))
+
     def guessed(self) -> dict[str, Count]:
-        """Nobody guesses it."""
-        return {"accuracy": (0, 1)}
+        """One of the options; without options nobody guesses it."""
+        share = 1 / len(self.options) if self.options else 0
+        return dict.fromkeys(("accuracy", "accuracy_by_prefix"), (share, 1))
 
     def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
-        """The text, its continuation, and whether the model would write it."""
-        (scored,) = responses
-        assert isinstance(scored, Scored)
+        """The text, its continuation, and what the model writes."""
+        (written,) = (each for each in responses if isinstance(each, str))
         return {
             "asked": self.prompt,
             "expected": self.answer.strip(),
-            "answer": f"probability {math.exp(scored.logprob):.1%}",
-            "right": scored.is_greedy,
+            "answer": written.strip(),
+            "right": self.is_right(responses),
         }
 
 
@@ -229,6 +248,16 @@ class Written:
     def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
         """The instruction, the reference and the answer."""
         return {"asked": self.prompt, "expected": self.reference, "answer": answer_in(responses)}
+
+
+def begins_with_answer(text: str, answer: str) -> bool:
+    """Return whether a text begins with an answer and the answer's last word or number ends there.
+
+    >>> begins_with_answer(" 20 and", " 2"), begins_with_answer(" 2, then", " 2"), begins_with_answer(" 2.5", " 2")
+    (False, True, False)
+    """
+    text, answer = text.strip(), answer.strip()
+    return text.startswith(answer) and not _GOES_ON.match(text, len(answer))
 
 
 def log_probabilities(responses: Sequence[Response]) -> list[float]:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
-from groundup.evaluate.items import Choices, Count, Item, Written
+from groundup.evaluate.items import CONTROL_BITS, Choices, Count, Item, Written
 from groundup.evaluate.metrics import majority_share, ratio_interval, wilson_interval
 from groundup.evaluate.requests import Response, Shot, Template, bos_of, request_tokens, respond
 from groundup.evaluate.task import SHARES, Measure, PerItem, Task, TaskResult, as_measure, language_model
@@ -29,7 +29,7 @@ from groundup.weights.model_io import OpenModel
 
 # Of the items, what a page shows.
 SHOWN_ITEMS = 8
-LOWER_IS_BETTER = ("bits_per_byte",)
+LOWER_IS_BETTER = ("bits_per_byte", CONTROL_BITS)
 
 
 @dataclass(frozen=True)

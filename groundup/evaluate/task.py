@@ -30,7 +30,7 @@ Item = TypeVar("Item", bound=AnyExample | str)
 Better = Literal["higher", "lower"]
 AT_CHANCE = "not distinguishable from chance"
 # Metrics that are shown in percent.
-SHARES = ("accuracy", "accuracy_by_sum", "f1", "macro_f1", "exact_match", "micro_f1")
+SHARES = ("accuracy", "accuracy_by_sum", "accuracy_by_prefix", "f1", "macro_f1", "exact_match", "micro_f1")
 
 
 @dataclass(frozen=True)

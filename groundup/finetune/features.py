@@ -187,7 +187,7 @@ def keep_features(
 
 def precision_of(frozen: FrozenBlocks, rows: Sequence[Sequence[int]], precision: TrainPrecision) -> TrainPrecision:
     """Return the precision: with "auto" the one that the cache has features in, else the faster one, measured on the longest batch."""
-    if precision == "auto":
+    if precision == "auto" and not frozen.compute.fixed_choices:
         for kept in ("float32", "bf16"):
             if FeatureStore.exists(frozen.key, kept):
                 return kept

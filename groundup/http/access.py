@@ -78,27 +78,41 @@ class Access:
 def access_for(
     host: str,
     *,
-    api_key: str = "",
+    api_key: str | None = None,
     is_open: bool = False,
     hosts: Iterable[str] = (),
     origins: Iterable[str] = (),
     local_pages: bool = False,
 ) -> Access:
-    """Return the access rules of a server bound to `host`. Raises ConfigError beyond loopback without a key, unless `is_open`."""
+    """Return the access rules of a server bound to `host`; `api_key` None: without a key.
+
+    Raises ConfigError beyond loopback without a key, unless `is_open`, and for a key or an origin that no client could send.
+    """
     loopback = is_loopback(host)
+    if api_key is not None and (not api_key.strip() or api_key != api_key.strip() or not api_key.isprintable()):
+        what = "begins or ends with a blank, or has a control character" if api_key.strip() else "is blank"
+        raise ConfigError(f"The API key {what}: no client can send it.", fix="Give a key of letters, digits and signs.")
     if not loopback and not api_key and not is_open:
         raise ConfigError(
             f"--host {host} lets other machines connect, and no key was given.",
             fix="Add --api-key KEY (or GROUNDUP_API_KEY in the environment), or --open to accept every client.",
         )
     for origin in origins:
-        if not _LISTED.fullmatch(origin):
-            fix = "Write it as browsers do: https://example.org, or a scheme: app://"
-            raise ConfigError(f"{origin!r} is not an origin.", fix=fix)
+        _require_origin(origin)
     machine = socket.gethostname().lower()
     own = () if loopback else (host.lower(), machine, f"{machine}.local")
     names = frozenset(name.lower() for name in (*hosts, *own))
-    return Access(loopback, api_key, names, frozenset(origins), local_pages)
+    return Access(loopback, api_key or "", names, frozenset(origins), local_pages)
+
+
+def _require_origin(origin: str) -> None:
+    """Raise ConfigError for what no browser sends as an origin."""
+    fix = "Write it as browsers do: https://example.org, or a scheme: app://"
+    if "*" in origin:
+        raise ConfigError(f"{origin!r} has a *: origins are compared whole.", fix="List each: --cors https://a.example")
+    web = _ORIGIN.fullmatch(origin)
+    if not _LISTED.fullmatch(origin) or (web and host_name(web[2]) is None):
+        raise ConfigError(f"{origin!r} is not an origin.", fix=fix)
 
 
 def host_name(authority: str) -> str | None:

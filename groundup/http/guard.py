@@ -25,6 +25,7 @@ POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 NO_KEY = "An API key is required: Authorization: Bearer KEY."
 WRONG_KEY = "The API key is wrong: it is not the one that the server was started with (--api-key, or GROUNDUP_API_KEY)."
 CHALLENGE = {"www-authenticate": 'Basic realm="groundup", charset="UTF-8"'}
+CLOSING = {"connection": "close"}
 AGAIN_SOON = {"retry-after": "1"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -97,11 +98,15 @@ class Guard:
             await response(scope, receive, visit.send)
 
     def _read_headers(self, scope: Scope) -> Headers:
-        """Return the headers. Raises RefusedError when there are too many or they are too long."""
+        """Return the headers. Raises RefusedError when they are too many or too long, or give the body two lengths."""
         raw = [(name.lower(), value) for name, value in scope["headers"]]
         count, total = self.limits.headers, self.limits.header_bytes
         if len(raw) > count or sum(len(name) + len(value) for name, value in raw) > total:
             raise RefusedError(431, f"At most {count} headers of {total} bytes together are allowed.")
+        if {b"content-length", b"transfer-encoding"} <= {
+            name for name, _ in raw
+        }:  # RFC 9112, 6.1: how smuggling begins
+            raise RefusedError(400, "Content-Length and Transfer-Encoding can't be combined.", CLOSING)
         return Headers(raw=raw)
 
     def _admit(self, method: str, headers: Headers) -> str:

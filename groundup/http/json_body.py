@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from groundup.files import is_deeper
 from groundup.http.limits import Limits
 from groundup.http.responses import RefusedError
 
@@ -21,20 +22,6 @@ def read_object(body: bytes, limits: Limits) -> dict[str, Any]:
     if is_deeper(value, limits.json_depth):
         raise RefusedError(400, too_deep)
     return value
-
-
-def is_deeper(value: Any, depth: int) -> bool:
-    """Whether lists and objects in `value` are nested deeper than `depth`.
-
-    >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [1]}, 1)
-    (False, True)
-    """
-    level = [value] if isinstance(value, dict | list) else []
-    while level and depth:
-        inner = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [child for children in inner for child in children if isinstance(child, dict | list)]
-        depth -= 1
-    return bool(level)
 
 
 def _refuse_constant(name: str) -> None:

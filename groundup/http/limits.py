@@ -45,6 +45,10 @@ class Limits:
     """400. All tools of one request, which are in every prompt; a hundred with a page of description each have about 200,000."""
     template_characters: int = 32 * 2**10
     """400. A client's chat template; the longest of known models have about 20,000."""
+    kept_responses: int = 512
+    """Forgotten, the oldest first. Responses of /v1/responses that a request may follow; each client follows its latest one."""
+    kept_characters: int = 4 * 2**20
+    """Forgotten, the oldest first. All kept responses with their conversations, as JSON: some 20 MB of objects."""
     texts: int = 2048
     """400. Texts to embed or classify in one request; OpenAI's limit."""
     embed_tokens: int = 2048

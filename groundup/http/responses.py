@@ -9,12 +9,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+# Of 2^63 - 1. Python itself refuses to read 4,300 digits.
+MAX_DIGITS = 19
 ErrorBody: TypeAlias = Callable[[int, str, str], bytes]
 """(status, message, path of the request) -> the JSON body of an error in the API dialect of that path."""
 
 
 class RefusedError(HTTPException):
     """A refused request, with status, message (`detail`) and further headers of the response."""
+
+
+def path_number(text: str) -> int:
+    """Return the number in a path. Raises HTTPException (404): one of more digits than any number of ours is another path, as is no number."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
+        raise HTTPException(404)
+    return int(text)
 
 
 class JsonResponse(JSONResponse):

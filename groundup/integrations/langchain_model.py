@@ -30,8 +30,8 @@ class _Fields(BaseModel):
     model: str
     """A name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file, or a build."""
     device: str = "auto"
-    precision: str = "float32"
-    """float32, bf16, int8, int4, or auto (the fastest, measured once)."""
+    precision: str | None = None
+    """float32, bf16, int8, int4, or auto (the fastest, measured once); None: int8 where the model has a fast path here, else float32."""
     tools: ToolSetting = "any"
     """Which models get tools: any, template (those whose chat template has them), forced (the others where a call is forced), off."""
     truncate: bool = False

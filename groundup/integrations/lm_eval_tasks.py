@@ -2,7 +2,7 @@
 
     Choices       output_type multiple_choice   acc (our accuracy_by_sum), acc_bytes (our accuracy, where it is per byte)
     MinimalPair   output_type multiple_choice   acc (our accuracy); both sentences without a prompt, as its BLiMP
-    Completion    output_type loglikelihood     acc (our accuracy), as its LAMBADA
+    Completion    output_type loglikelihood     acc (our accuracy_by_prefix), as its LAMBADA
     Written       output_type generate_until    our own metrics, computed here: such a task needs groundup installed
 
 Items and worked examples are those of `groundup evaluate` with the same options. The accuracy of choices relative to those without a question

@@ -22,7 +22,9 @@ class DecodeStep(Protocol):
     """Another computation of the logits after a few new tokens: engine/compiled_step."""
 
     max_rows: int
-    """More tokens at once are left to the model."""
+    """The most tokens at once; more are left to the model."""
+    takes_prompts: bool
+    """Whether a `BatchEngine` gives it prompts of any length, in parts."""
 
     def after_cache(
         self, ids: Int[Tensor, "B T"], cache: KVCache, positions: Sequence[int] | None = None

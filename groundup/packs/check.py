@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from groundup.packs.known import Known, known_of
-from groundup.packs.pack import DOCUMENTS, Objection, Pack, read_pack
+from groundup.packs.pack import DOCUMENTS, MIN_QUESTIONS, Objection, Pack, document_questions, read_pack
+from groundup.packs.quantities import quantities
 from groundup.packs.repeats import Text, normalised, repeats
 
 # Of an intent: with fewer messages nothing can be trained, tested and shown.
@@ -66,6 +67,12 @@ def check_pack(folder: Path) -> CheckedPack:
     if pack.head.language != NUMBERS_AND_NAMES_OF:
         language = pack.head.language
         notes.append(f"The texts' language is {language!r}: numbers in words and names were looked for as in English.")
+    few = len(document_questions(pack.parts["instructions"]))
+    if few < MIN_QUESTIONS:
+        notes.append(
+            f"{few} instructions without input are questions that a document answers. With at least {MIN_QUESTIONS} the evidence that an answer "
+            "needs is chosen on them; with fewer it is that of the packaged packs (docs/packs.md)."
+        )
     return CheckedPack(pack, tuple(found), tuple(notes))
 
 
@@ -109,7 +116,7 @@ def missing_documents(pack: Pack) -> Iterator[Objection]:
 
 
 def answers_elsewhere(pack: Pack) -> Iterator[Objection]:
-    """Yield questions whose document does not contain the answer, and summaries whose key facts their text or they themselves lack."""
+    """Yield questions whose document does not contain the answer, and summaries that lack a key fact or say a number that their text lacks."""
     for row in pack.parts["questions"]:
         answer, document = row["answer"], row["document"]
         if (answer is None) != (document is None):
@@ -127,6 +134,10 @@ def answers_elsewhere(pack: Pack) -> Iterator[Objection]:
             lacking = [name for name in ("text", "summary") if normalised(fact) not in normalised(row[name])]
             if lacking:
                 yield Objection(row.place, f"the {' and the '.join(lacking)} does not contain the key fact {fact!r}")
+        there = {found.value for found in quantities(row["text"])}
+        for found in quantities(row["summary"]):
+            if found.value not in there and not found.written.isalpha():  # "two" may be counted
+                yield Objection(row.place, f"the summary says {found.written!r}, which its text does not")
 
 
 def labels(pack: Pack) -> Iterator[Objection]:

@@ -6,7 +6,7 @@ pack, objections = read_pack(Path("my-firm"))
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ PACKAGED = Path(__file__).parent
 SKELETON = "skeleton"
 PACK_FILE, FACTS_FILE, DOCUMENTS = "pack.toml", "facts.toml", "documents"
 MAX_BYTES = 64 * 2**20
+# With fewer questions that documents answer nothing is chosen on them: a tenth is one or two.
+MIN_QUESTIONS = 20
 # The fields of each part's lines, in order, with the types of their values.
 TEXT, MAYBE, TEXTS = (str,), (str, type(None)), (list,)
 FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
@@ -195,6 +197,11 @@ def rows_of(folder: Path, part: str, found: list[Objection]) -> Iterator[Row]:
             found.append(Objection(place, fault, blocks=True))
         else:
             yield Row(place, value)
+
+
+def document_questions(rows: Iterable[Row]) -> list[str]:
+    """Return the different questions among instructions that a document answers: on them the evidence that an answer needs is chosen."""
+    return list(dict.fromkeys(row["instruction"] for row in rows if row["document"] and not row["input"]))
 
 
 def pack_rows(file: Path) -> list[Row]:

@@ -27,7 +27,15 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.validation import MAX_TOKENS
-from groundup.train.precision import MEASURED_S, PROBE_SHARE, StepClock, measure_steps, open_kinds
+from groundup.train.parallel.strategies import precision_probe_config
+from groundup.train.precision import (
+    MEASURED_S,
+    PROBE_SHARE,
+    StepClock,
+    decide_precision,
+    measure_steps,
+    open_kinds,
+)
 from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, train_windows
 
 # Seconds of real steps, in each precision that is open, for one of several candidates.
@@ -122,6 +130,15 @@ class Benchmark:
             evaluation.sampler.write(model)
             evaluation_s = time.perf_counter() - started
         return Measured(step_s, evaluation_s, program_bytes, busy)
+
+    def with_precision(self, candidate: Candidate) -> tuple[Candidate, dict[str, float]]:
+        """Return the candidate with the precisions that its config leaves open, and the seconds of a step in each that was measured for it."""
+        share = self.process_share(candidate)
+        _, clock, _ = self._clock(replace(share, fit=precision_probe_config(share.fit, self.compute)))
+        run_s = None if math.isinf(self.run_s) else self.run_s
+        decision = decide_precision(clock, progress=self.progress, run_s=run_s)
+        fit = clock.muon.closed(replace(candidate.fit, precision=decision.precision))
+        return replace(candidate, fit=fit), decision.step_s
 
     def trial(self, candidate: Candidate) -> Measured:
         """A short measurement, to compare candidates."""

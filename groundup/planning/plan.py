@@ -7,7 +7,7 @@ much harder or easier the user's text is than the one that the law was fitted on
 
 import math
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,8 @@ class Plan:
     """Tokens of one step."""
     learning_rate: float = 0.0
     optimizer: OptimizerName = "adamw"
+    precision_step_s: dict[str, float] = field(default_factory=dict)
+    """Seconds of a step in each precision, where they were measured to choose one."""
     typical_document_tokens: int = 0
     """0: unknown."""
     expected: Expected | None = None
@@ -132,6 +134,7 @@ class Plan:
             "tokens_per_s": self.tokens_per_s,
             "bits_per_byte": expected and expected.bits_per_byte,
             "bits_per_byte_range": [expected.low, expected.high] if expected else None,
+            "precision_step_s": self.precision_step_s,
         }
 
 

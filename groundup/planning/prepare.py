@@ -2,7 +2,8 @@
 
     PretrainOptions -> corpus: shards and tokenizer -> choose_model: shape, batch -> choose_optimizer -> with_steps: FitConfig -> make_plan: Plan
 
-What was measured and chosen is written to RUN/plan.json once, so that the same command, resuming, trains the same model for as many steps.
+What was measured and chosen is written to RUN/plan.json once, so that the same command, resuming, trains the same model for as many steps, in the
+same precision.
 """
 
 from dataclasses import dataclass, replace
@@ -140,9 +141,10 @@ def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) 
     if measured or options.length.seconds is not None:
         times = replace(benchmark.measure(candidate), program_bytes=program_bytes)
     candidate = with_steps(options, candidate, times, benchmark.shards, benchmark.progress)
+    candidate, step_s = benchmark.with_precision(candidate)
     steps = candidate.fit.steps
     made = make_plan(benchmark.shards, candidate, times, device=benchmark.compute.device.type)
-    made = replace(made, typical_document_tokens=text.typical_document_tokens)
+    made = replace(made, typical_document_tokens=text.typical_document_tokens, precision_step_s=step_s)
     if options.start is not None:  # the law is of random weights
         return candidate, replace(made, start=options.start.name)
     probed_for = probe_steps(candidate, steps, times, text, law) if times else 0

@@ -86,8 +86,15 @@ class PretrainOptions:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     engine: Engine = "auto"
     """Who reads and processes the texts; the result does not depend on it, so it is in no key."""
+    fixed_choices: bool = False
+    """Whether nothing is chosen by measuring (`Compute.fixed_choices`)."""
 
     def __post_init__(self) -> None:
+        if self.fixed_choices and self.length.seconds is not None:
+            raise ConfigError(
+                "--fixed-choices chooses nothing by measuring, and how many steps a time has room for is measured.",
+                fix="Give --steps, --tokens or --epochs.",
+            )
         given = [f"--{name}" for name in ("preset", "size", "depth") if getattr(self, name) is not None]
         if len(given) > 1:
             fix = "Give one of --preset, --size, --depth."
@@ -167,7 +174,8 @@ class PretrainOptions:
         fit = {name: value for name, value in self.tables["fit"].items() if name not in FREE_FIELDS}
         shape = {name: getattr(self, name) for name in ("preset", "size", "depth") if getattr(self, name) is not None}
         key = {"length": to_plain(self.length), **shape, "fit": fit, "model": self.tables["model"]}
-        return {**key, "law": str(self.law or ""), "seed": self.seed}
+        fixed = {"fixed_choices": True} if self.fixed_choices else {}
+        return {**key, **fixed, "law": str(self.law or ""), "seed": self.seed}
 
 
 def pretrain_options(
@@ -202,6 +210,7 @@ def pretrain_options(
     seed: int = 0,
     monitor: MonitorConfig = MonitorConfig(),
     engine: str = "auto",
+    fixed_choices: bool = False,
     default_minutes: float = DEFAULT_MINUTES,
 ) -> PretrainOptions:
     """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError.
@@ -234,7 +243,10 @@ def pretrain_options(
     start = None if init_from is None else starting_model(init_from)
     found["fit"] = (start_fields(start, found["fit"]) if start else {}) | found["fit"]
     who = check_engine(engine)
-    return PretrainOptions(specs, length, preset, size, depth, start, folders[0], seed, found, folders[1], monitor, who)
+    return PretrainOptions(
+        *(specs, length, preset, size, depth, start, folders[0], seed, found, folders[1], monitor, who),
+        fixed_choices=fixed_choices,
+    )
 
 
 def with_steps(data: Mapping[str, Any], processing: Mapping[str, Any]) -> dict[str, Any]:

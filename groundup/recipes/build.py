@@ -26,16 +26,14 @@ from groundup.files import (
     remove_temporaries,
     sha256_file,
     verify_folder,
-    write_json,
+    write_hashed_json,
     write_text,
 )
 from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.recipes.recipe import Recipe, write_recipe
 from groundup.recipes.stage import Stage, StageContext
-from groundup.runs import BUILD_FILE, provenance
-
-RECIPE_FILE = "recipe.toml"
+from groundup.runs import BUILD_FILE, RECIPE_FILE, provenance
 
 
 def build(
@@ -54,6 +52,7 @@ def build(
         record = open_record(out, recipe) | {"kinds": {stage.name: stage.kind or stage.name for stage in stages}}
         running = _Build(recipe, out, record, compute, progress)
         write_text(out / RECIPE_FILE, write_recipe(recipe))
+        record["recipe_sha256"] = sha256_file(out / RECIPE_FILE)
         started = time.monotonic()
         for number, stage in enumerate(stages, start=1):
             progress.say(f"[{number}/{len(stages)}] {stage.name}")
@@ -122,11 +121,12 @@ class _Build:
     progress: Progress
 
     def save(self) -> None:
-        write_json(self.out / BUILD_FILE, self.record)
+        write_hashed_json(self.out / BUILD_FILE, self.record)
 
     def run_or_skip(self, stage: Stage, planned_s: float) -> str:
         """Run a stage unless it is done under the same key; returns its line."""
         parts = key_parts(stage, self.recipe, self.record)
+        parts |= {"choices": "fixed"} if self.compute.fixed_choices else {}
         key = digest(parts)
         entry = self.record["stages"].get(stage.name, {})
         if entry.get("key") == key and entry.get("status") == "done":
@@ -187,8 +187,9 @@ def changed_parts(before: dict[str, Any], now: dict[str, Any]) -> str:
         "budget": "the budget",
         "outside": "what it reads",
         "inputs": "the stage before it",
+        "choices": "--fixed-choices",
     }
-    return " and ".join(words[name] for name in now if before.get(name) != now[name])
+    return " and ".join(words[name] for name in words if before.get(name) != now.get(name))
 
 
 def digest(value: Any) -> str:
@@ -205,7 +206,8 @@ def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
         return {file.relative_to(out).as_posix(): sha256_file(file) for file in files}
     entries = verify_folder(root, hashes=False)["files"]
     names = [file.relative_to(root).as_posix() for file in files]
-    return {f"{stage.name}/{name}": entries[name]["sha256"] for name in names}
+    hashes = {name: entries[name]["sha256"] if name in entries else sha256_file(root / name) for name in names}
+    return {f"{stage.name}/{name}": value for name, value in hashes.items()}
 
 
 def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:
@@ -231,4 +233,4 @@ def forget(out: Path, names: Sequence[str], stages: Sequence[Stage]) -> None:
     if isinstance(record, dict) and isinstance(stages_before := record.get("stages"), dict):  # else `build` refuses it
         kept = {name: entry for name, entry in stages_before.items() if name in known and name not in names}
         if kept != stages_before:
-            write_json(out / BUILD_FILE, {**record, "stages": kept})
+            write_hashed_json(out / BUILD_FILE, {**record, "stages": kept})

@@ -45,6 +45,8 @@ class RunRecord:
     evaluations: list[JsonObject] = field(default_factory=list)
     samples: list[JsonObject] = field(default_factory=list)
     last_step: JsonObject = field(default_factory=dict)
+    choices: JsonObject = field(default_factory=dict)
+    """fit.json: precision and compilation, with the seconds a step that decided them."""
 
 
 class ReportData:
@@ -125,10 +127,10 @@ class ReportData:
                 last = record
         for record in read_lines(run.samples_file):
             samples.add(record)
-        provenance, results = (
-            self._table(f"{name}/{file.name}", read_json) for file in (run.run_file, run.results_file)
+        provenance, results, choices = (
+            self._table(f"{name}/{file.name}", read_json) for file in (run.run_file, run.results_file, run.fit_file)
         )
-        return RunRecord(provenance, results, curve.points(), evaluations.records(), samples.records(), last)
+        return RunRecord(provenance, results, curve.points(), evaluations.records(), samples.records(), last, choices)
 
     def _table(self, name: str, read: Callable[[Path], Any]) -> JsonObject:
         """Return the table of a file; an empty one where it is missing or damaged."""

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from groundup.data.data_card import CHANGE_LABELS
 from groundup.data.processing.language_names import language_name
+from groundup.data.reading.source_report import read_as
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note
 from groundup.report.differences import before_and_after
@@ -216,7 +217,7 @@ def _whole_list(reason: str, names: Sequence[str]) -> list[Child]:
 def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
     noted = [(f"file passed over: {reason}", entry) for reason, entry in table(read, "skipped").items()]
     noted += [("invalid line", table(read, "bad_lines")), ("file without text", table(read, "bad_files"))]
-    noted += [(f"file read as {name}", entry) for name, entry in table(read, "encodings").items()]
+    noted += [(read_as(name), entry) for name, entry in table(read, "encodings").items()]
     noted += [("file with invalid bytes", table(read, "invalid_files"))]
     return [(reason, entry) for reason, entry in noted if isinstance(entry, dict)]
 

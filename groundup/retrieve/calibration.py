@@ -1,6 +1,7 @@
 """Calibration: how much evidence an answer from an index needs, chosen on questions that its documents answer, and kept with it.
 
     questions -> the evidence for the best passage of each -> the value that at most MAX_REFUSED of them are below -> FOLDER/evidence.json
+    fewer than MIN_QUESTIONS                        -> OF_SMALL, what was chosen for packaged packs   -> FOLDER/evidence.json
 
 The usual values (`evidence.py`) are of questions in the words of their passage. Customers ask in other words, and most of theirs have less.
 """
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from groundup.errors import FormatError
 from groundup.files import read_json, write_json
+from groundup.packs.pack import MIN_QUESTIONS
 from groundup.progress import Progress
 from groundup.retrieve.evidence import BOTH, WORDS, evidence
 from groundup.retrieve.index import Index
+from groundup.retrieve.index_manifest import begin_change, end_change
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.search import find
 
@@ -23,20 +26,49 @@ if TYPE_CHECKING:
 EVIDENCE_FILE = "evidence.json"
 # Of the questions that documents answer, as for the usual values.
 MAX_REFUSED = 0.1
-# With fewer the tenth is one or two questions.
-MIN_QUESTIONS = 20
+# Of an index with too few questions: what `groundup build bank` chose (docs/log.md, 2026-11-26).
+OF_SMALL = {WORDS: 0.238, BOTH: 0.057}
 
 
 def calibrate(
     index: Index, questions: Sequence[str], passages: int, vectors: "Vectors | None", *, progress: Progress
 ) -> dict[str, float]:
-    """Choose the least evidence by words, and with `vectors` by both, and keep it with the index; nothing of fewer than MIN_QUESTIONS questions.
+    """Choose the least evidence by words, and with `vectors` by both, and keep it with the index; OF_SMALL for fewer than MIN_QUESTIONS questions.
 
     `passages`: how many are read for an answer. Raises FormatError, DiskError.
     """
-    if len(questions) < MIN_QUESTIONS:
-        return {}
     found: dict[str, list[float]] = {WORDS: [], **({BOTH: []} if vectors else {})}
+    if len(questions) < MIN_QUESTIONS:
+        least = {by: OF_SMALL[by] for by in found}
+    else:
+        least = _chosen(found, index, questions, passages, vectors, progress)
+    begin_change(index.folder)
+    kept = {"least": least, "questions": len(questions), "refused": MAX_REFUSED}
+    write_json(index.folder / EVIDENCE_FILE, kept | {"chosen": len(questions) >= MIN_QUESTIONS})
+    end_change(index.folder)
+    return least
+
+
+def few_note(count: int) -> str:
+    """Return what is to be said of an index with so many questions; "" where they are enough."""
+    if count >= MIN_QUESTIONS:
+        return ""
+    values = f"{OF_SMALL[BOTH]} with vectors, {OF_SMALL[WORDS]} by words"
+    return (
+        f"Only {count} instructions are questions that a document answers, fewer than {MIN_QUESTIONS}: the evidence that an answer needs is "
+        f"not chosen on them, but that of the packaged packs ({values}), and may refuse too much or too little."
+    )
+
+
+def _chosen(
+    found: dict[str, list[float]],
+    index: Index,
+    questions: Sequence[str],
+    passages: int,
+    vectors: "Vectors | None",
+    progress: Progress,
+) -> dict[str, float]:
+    """Return the least evidence of each kind in `found`, which is filled."""
     with progress.track("evidence", len(questions), "questions") as advance:
         for question in questions:
             for by, values in found.items():
@@ -44,9 +76,7 @@ def calibrate(
                 best = find(index, question, passages, ranking_of(AUTO, used)).passages
                 values.append(evidence(index, best, question, used).best)
             advance()
-    least = {by: lowest(values) for by, values in found.items()}
-    write_json(index.folder / EVIDENCE_FILE, {"least": least, "questions": len(questions), "refused": MAX_REFUSED})
-    return least
+    return {by: lowest(values) for by, values in found.items()}
 
 
 def lowest(values: Sequence[float]) -> float:
@@ -66,4 +96,4 @@ def least_evidence(folder: Path, by: str, usual: float) -> float:
     match read_json(file):
         case {"least": dict(least)} if isinstance(least.get(by, usual), float) and 0 <= least.get(by, usual) <= 1:
             return float(least.get(by, usual))
-    raise FormatError(file, f"least.{by}", "is no number from 0 to 1", fix="Delete it, to use the usual value.")
+    raise FormatError(file, f"least.{by}", "is no number from 0 to 1", fix="Make the index again.")

@@ -1,18 +1,20 @@
 """The database of an index: its tables, and how its file is opened, checked and read. (`index.py` reads it, `writer.py` writes it.)
 
 A foreign file is checked before it is used: SQLite's own checks, the mark of an index, its version. Reading needs no lock: a reader sees the state of
-the last commit (write-ahead log).
+the last commit (write-ahead log). What is quoted has a hash of its own, in another table than its text.
 """
 
+import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from groundup.errors import FormatError
 
-# "grup" and the version of the tables below.
-APPLICATION_ID, VERSION = 0x67727570, 2
+# "grup", the version of the tables below, and the oldest that a writer brings up to it: 2 had no hashes.
+APPLICATION_ID, VERSION, OLDEST = 0x67727570, 3, 2
 BUSY_TIMEOUT_S = 30.0
 # SQLite's names of errors of a reader that can't make the files of the log.
 NO_LOG = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR_SHM")
@@ -36,6 +38,11 @@ CREATE TABLE language (code TEXT PRIMARY KEY, passages INTEGER NOT NULL, terms I
 """
 # Terms with spaces between are its words; "+" and "#" are of C++ and C#.
 WORDS = """CREATE VIRTUAL TABLE words USING fts5 (text, title, content='', tokenize="ascii tokenchars '+#'")"""
+# What is shown of a passage: all that its hash is of.
+SHOWN = """passage.id, passage.text, passage.title, document.name, document.address, file.place, file.sha256, passage.start,
+    document.language, document.id"""
+SHOWN_FROM = "FROM passage JOIN document ON document.id = passage.document_id JOIN file ON file.id = document.file_id"
+HASHES = "CREATE TABLE passage_hash (id INTEGER PRIMARY KEY, hash BLOB NOT NULL)"
 VOCABULARY = "CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row)"
 
 
@@ -67,16 +74,23 @@ def create(database: sqlite3.Connection) -> None:
     """Make the tables of an empty file."""
     database.execute("PRAGMA journal_mode = WAL")
     marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-    database.executescript(f"BEGIN IMMEDIATE; {TABLES} {WORDS}; {VOCABULARY}; {marks} COMMIT;")
+    database.executescript(f"BEGIN IMMEDIATE; {TABLES} {HASHES}; {WORDS}; {VOCABULARY}; {marks} COMMIT;")
 
 
-def require_index(database: sqlite3.Connection, file: Path) -> None:
-    """Raise FormatError unless the file is an index of this version."""
+def hash_of(shown: Sequence[Any]) -> bytes:
+    """Return the hash of a passage, given its values of SHOWN: 16 bytes of a SHA-256."""
+    return hashlib.sha256(ascii(tuple(shown)).encode()).digest()[:16]
+
+
+def require_index(database: sqlite3.Connection, file: Path, *, oldest: int = VERSION) -> None:
+    """Raise FormatError unless the file is an index of this version, or one from `oldest` on."""
     mark, version = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
     if mark != APPLICATION_ID:
         raise FormatError(file, "application_id", "is not that of an index of groundup")
-    if version != VERSION:
+    if not oldest <= version <= VERSION:
         fix = "Make the index again with this version: groundup index DOCS --out NEW."
+        if version == OLDEST:
+            fix = f"Bring it up to this version: groundup index --out {file.parent}"
         raise FormatError(file, "user_version", f"is {version}, this version of groundup reads {VERSION}", fix=fix)
 
 

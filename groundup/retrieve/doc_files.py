@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.data.processing.clean import with_windows_1252
 from groundup.data.reading.containers import archive_suffix, suffixes
 from groundup.data.reading.records import SourceFile
 from groundup.data.reading.source_files import (
@@ -81,11 +82,14 @@ def doc_files(source: Source, report: SourceReport) -> Iterator[DocFile]:
 
 
 def read_documents(file: DocFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, stem of the file's name, text) of each document, decoded and not cleaned. Raises GroundupError."""
+    """Yield (name, stem of the file's name, text) of each document, decoded and not cleaned. Raises GroundupError.
+
+    Control characters that were characters of Windows-1252 are these again: a character each, so that places stay.
+    """
     for each in file.files(report):
         stem = Path(each.name.rpartition("!")[2]).stem
         for name, text in read_texts(each, options, report):
-            yield name, stem, text
+            yield name, stem, with_windows_1252(text)[0]
 
 
 def state_of(path: Path) -> str:

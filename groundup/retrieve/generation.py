@@ -55,6 +55,8 @@ class Prompted:
     """Of `ids`, those that the passages take."""
     max_tokens: int
     """The longest text that has room."""
+    instructions: str = ""
+    """What the model is told besides."""
 
     def constraint(self) -> QuoteConstraint:
         """Return the constraint of one answer."""
@@ -100,34 +102,46 @@ def prompted(
     about: Sequence[Passage],
     quotes: Sequence[Quote],
     max_tokens: int,
+    instructions: str = "",
 ) -> Prompted | Omitted:
-    """Return the prompt of the sources that are `about` the question, as many as fit the model's context, the first ones first.
-
-    Where not even the first one fits, as much of its beginning is read as does. Raises ModelError for a model that writes no answers.
-    """
+    """Return the prompt of the sources that are `about` the question, as many as fit the model's context. Raises ModelError for a model that writes
+    no answers."""
     vocab_size, context_tokens = engine.language_model().config.vocab_size, engine.opened.config.context_tokens
-    room = context_tokens - min(max_tokens, int(context_tokens * ANSWER_SHARE))
-    given = list(about)
-    numbers = [sources.index(passage) + 1 for passage in given]
-    while len(ids := prompt_ids(engine, question, given)) > room:
-        if len(given) > 1:
-            given.pop()
-        elif len(given[0].text) > MIN_CHARACTERS:
-            text = given[0].text[: len(given[0].text) * 2 // 3]
-            given = [replace(given[0], text=text.rpartition(" ")[0] or text)]
-        else:
-            return Omitted("", f"no passage fits the model's context of {context_tokens:,} tokens")
+    given = fitting(engine, question, about, max_tokens, instructions)
+    if not given:
+        return Omitted("", f"no passage fits the model's context of {context_tokens:,} tokens")
+    ids = prompt_ids(engine, question, given, instructions)
     quotable = Quotable([passage.text for passage in given], engine.tokenizer, vocab_size)
     return Prompted(
         question,
         tuple(given),
         one_line(quotes[0].text) if quotes else "",
-        tuple(numbers[: len(given)]),
+        tuple(sources.index(passage) + 1 for passage in about[: len(given)]),
         tuple(ids),
         quotable,
-        len(ids) - len(prompt_ids(engine, question, [])),
+        len(ids) - len(prompt_ids(engine, question, [], instructions)),
         min(max_tokens, context_tokens - len(ids)),
+        instructions,
     )
+
+
+def fitting(
+    engine: Engine, question: str, about: Sequence[Passage], max_tokens: int, instructions: str = ""
+) -> list[Passage]:
+    """Return as many of the passages as fit the model's context, the first ones first.
+
+    Where not even the first one fits, as much of its beginning is read as does; where too little of it fits, none is.
+    """
+    context_tokens = engine.opened.config.context_tokens
+    room = context_tokens - min(max_tokens, int(context_tokens * ANSWER_SHARE))
+    given = list(about)
+    while given and len(prompt_ids(engine, question, given, instructions)) > room:
+        if len(given) > 1 or len(given[0].text) <= MIN_CHARACTERS:
+            given.pop()
+        else:
+            text = given[0].text[: len(given[0].text) * 2 // 3]
+            given = [replace(given[0], text=text.rpartition(" ")[0] or text)]
+    return given
 
 
 def checked(engine: Engine, given: Prompted, draft: Draft, min_support: float) -> Sentence | Omitted:
@@ -136,9 +150,8 @@ def checked(engine: Engine, given: Prompted, draft: Draft, min_support: float) -
     if isinstance(allowed, Omitted):
         return allowed
     passages = [given.passages[place] for place in allowed]
-    return judged(
-        given, draft, allowed, supports(engine, given.question, draft.before, draft.text, passages), min_support
-    )
+    found = supports(engine, given.question, draft.before, draft.text, passages, given.instructions)
+    return judged(given, draft, allowed, found, min_support)
 
 
 def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:

@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from groundup.retrieve.database import connect, reading, require_index
+from groundup.errors import FormatError
+from groundup.retrieve.database import SHOWN, SHOWN_FROM, connect, hash_of, reading, require_index
 from groundup.retrieve.index_config import IndexConfig
-from groundup.retrieve.no_index import INDEX_FILE, no_index
+from groundup.retrieve.index_manifest import INDEX_FILE, require_undamaged, without_manifest
+from groundup.retrieve.no_index import no_index
 from groundup.retrieve.passages import Passage
 
 # Where an index has vectors (see `vectors.py`).
 VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
-_PASSAGES = """
-SELECT passage.id, passage.text, passage.title, document.name, document.address, file.place, file.sha256, passage.start,
-    document.language, document.id
-FROM passage JOIN document ON document.id = passage.document_id JOIN file ON file.id = document.file_id
-"""
+_PASSAGES = f"SELECT {SHOWN}, passage_hash.hash {SHOWN_FROM} LEFT JOIN passage_hash ON passage_hash.id = passage.id"
+_TEXT, _START = 1, 7
 _FAULTS = "SELECT place, fault FROM file WHERE fault != '' ORDER BY place"
 
 
@@ -44,7 +43,10 @@ class IndexCounts:
 
 
 class Index:
-    """An open index, to be searched; threads may share it. Raises FormatError for what is none."""
+    """An open index, to be searched; threads may share it. Raises FormatError for what is none, or is damaged.
+
+    When it is opened its files are compared with their manifest, and each passage that is read with its hash.
+    """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -54,6 +56,7 @@ class Index:
         self._remembered: dict[Any, Any] = {}
         if not self.file.is_file():
             raise no_index(self.folder)
+        self.note = "" if require_undamaged(self.folder) else without_manifest(self.folder)
         with reading(self.file):
             self._database = connect(self.file, read_only=True)
             require_index(self._database, self.file)
@@ -128,25 +131,39 @@ class Index:
     def passages(self, ids: Sequence[int]) -> list[Passage]:
         """Return passages in the order of their ids here, without those that are gone; outer spaces are not part of them."""
         places = ",".join("?" * len(ids))
-        found = {row[0]: passage_of(row) for row in self.rows(f"{_PASSAGES} WHERE passage.id IN ({places})", ids)}
+        found = {row[0]: passage_of(row) for row in self._shown(f"WHERE passage.id IN ({places})", ids)}
         return [found[id] for id in ids if id in found]
 
     def all_passages(self, after: int = 0, limit: int = 1000) -> list[Passage]:
         """Return the passages with the lowest ids above `after`: what vectors are made of."""
-        rows = self.rows(f"{_PASSAGES} WHERE passage.id > ? ORDER BY passage.id LIMIT ?", (after, limit))
-        return [passage_of(row) for row in rows]
+        return [
+            passage_of(row) for row in self._shown("WHERE passage.id > ? ORDER BY passage.id LIMIT ?", (after, limit))
+        ]
+
+    def _shown(self, where: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the values of SHOWN of passages. Raises FormatError for one that is not as it was written."""
+        found = []
+        for *shown, kept in self.rows(f"{_PASSAGES} {where}", values):
+            if hash_of(shown) != kept:
+                fix = f"Delete {self.folder} and make it again: groundup index DOCS --out {self.folder}"
+                raise FormatError(
+                    self.file, f"passage {shown[0]}", "differs from its hash: the index is damaged", fix=fix
+                )
+            found.append(tuple(shown))
+        return found
 
     def document_text(self, document_id: int) -> str:
         """Return a document's whole text, in which the spans of its passages stand; "" for one that is gone."""
-        rows = self.rows("SELECT text FROM passage WHERE document_id = ? ORDER BY start", (document_id,))
-        return "".join(row[0] for row in rows)
+        rows = self._shown("WHERE passage.document_id = ? ORDER BY passage.start", (document_id,))
+        return "".join(row[_TEXT] for row in rows)
 
     def document_window(self, document_id: int, start: int, end: int) -> tuple[int, str]:
         """Return the text of the passages of a document that touch a span, and its place in the document's text."""
         before = "SELECT max(start) FROM passage WHERE document_id = ? AND start <= ?"
-        query = f"SELECT start, text FROM passage WHERE document_id = ? AND start >= coalesce(({before}), 0) AND start < ? ORDER BY start"
-        rows = self.rows(query, (document_id, document_id, start, end))
-        return (rows[0][0], "".join(row[1] for row in rows)) if rows else (0, "")
+        inside = f"passage.start >= coalesce(({before}), 0) AND passage.start < ?"
+        where = f"WHERE passage.document_id = ? AND {inside} ORDER BY passage.start"
+        rows = self._shown(where, (document_id, document_id, start, end))
+        return (rows[0][_START], "".join(row[_TEXT] for row in rows)) if rows else (0, "")
 
     def neighbours(self, passage: Passage) -> tuple[int | None, int | None]:
         """Return the ids of the passages before and after one in its document; None where there is none."""
@@ -170,7 +187,7 @@ class Index:
 
 
 def passage_of(row: tuple[Any, ...]) -> Passage:
-    """Return the passage of a row of `_PASSAGES`."""
+    """Return the passage of a row of SHOWN."""
     id, text, title, name, address, place, sha256, start, language, document = row
     inner = text.strip()
     start += len(text) - len(text.lstrip())

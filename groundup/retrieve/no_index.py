@@ -4,9 +4,9 @@ from pathlib import Path
 
 from groundup.errors import FormatError
 from groundup.files import read_json
+from groundup.retrieve.index_manifest import INDEX_FILE
 from groundup.runs import BUILD_FILE, kind_of_place, kinds_of_stages, nearest_names
 
-INDEX_FILE = "index.sqlite"
 MAKE = "Make one of documents: groundup index DOCS --out"
 
 

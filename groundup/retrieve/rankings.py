@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from groundup.errors import ConfigError, GroundupError, did_you_mean
 from groundup.progress import Progress
 from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER
+from groundup.retrieve.index_manifest import without_manifest
 from groundup.retrieve.search import Ranking
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vect
     from groundup.retrieve.vectors import open_vectors
 
     try:
+        if note := without_manifest(folder / VECTORS_FOLDER):
+            progress.say(f"note: {note}")
         return open_vectors(folder, select_compute(device), progress)
     except GroundupError as error:
         if by != AUTO:

@@ -25,29 +25,38 @@ _GAP = r"[\W_]{0,8}"
 _MARK = re.compile(f"[<＜﹤‹](?={_GAP}{_GAP.join('source')})", re.IGNORECASE)
 
 
-def asked(question: str, passages: Sequence[Passage]) -> Conversation:
-    """Return a conversation that asks the question with these passages. They have no marks around a source: the "<" of one is a "(" for the model."""
+def asked(question: str, passages: Sequence[Passage], instructions: str = "") -> Conversation:
+    """Return a conversation that asks the question with these passages. They have no marks around a source: the "<" of one is a "(" for the model.
+
+    `instructions`: what the system message says besides.
+    """
     texts = (_MARK.sub("(", f"{passage.title}\n{passage.text}") for passage in passages)
     sources = [f"<source>\n{text}\n</source>" for text in texts]
     content = "\n\n".join([*sources, f"Question: {question}"])
-    return Conversation((Message("system", SYSTEM), Message("user", content)))
+    system = f"{SYSTEM}\n\n{instructions}" if instructions else SYSTEM
+    return Conversation((Message("system", system), Message("user", content)))
 
 
-def prompt_ids(engine: Engine, question: str, passages: Sequence[Passage]) -> list[int]:
+def prompt_ids(engine: Engine, question: str, passages: Sequence[Passage], instructions: str = "") -> list[int]:
     """Return the ids of that conversation. Nothing in it becomes a control token."""
-    return render(asked(question, passages), engine.tokenizer, add_generation_prompt=True).ids
+    return render(asked(question, passages, instructions), engine.tokenizer, add_generation_prompt=True).ids
 
 
-def supports(engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage]) -> list[float]:
+def supports(
+    engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage], instructions: str = ""
+) -> list[float]:
     """Return the support of each passage for a sentence that follows the answer `before`, in nats a token."""
-    pairs = support_pairs(engine, question, before, sentence, passages)
+    pairs = support_pairs(engine, question, before, sentence, passages, instructions)
     scored = score(engine.language_model(), pairs, compute=engine.compute) if passages else []
     return differences(pairs, [each.logprob for each in scored])
 
 
-def support_pairs(engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage]) -> list[Pair]:
+def support_pairs(
+    engine: Engine, question: str, before: str, sentence: str, passages: Sequence[Passage], instructions: str = ""
+) -> list[Pair]:
     """Return what is scored: (context, sentence) without a passage, and with each of them."""
-    contexts = [prompt_ids(engine, question, given) for given in ([], *([passage] for passage in passages))]
+    read = ([], *([passage] for passage in passages))
+    contexts = [prompt_ids(engine, question, given, instructions) for given in read]
     answer = engine.tokenizer.encode(before, starts=False) if before else []
     written = engine.tokenizer.encode(f" {sentence}" if before else sentence, starts=False)
     return [([*context, *answer], written) for context in contexts]

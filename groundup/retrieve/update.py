@@ -90,6 +90,8 @@ class _Update:
         self._writer, self._folder, self._progress = writer, folder, progress
         self._config = IndexConfig()
         self._retries = False
+        self._decoded = SourceReport()
+        """Which files were read in another encoding than UTF-8."""
         self.report = UpdateReport()
 
     def prepare(self, config: IndexConfig | None) -> None:
@@ -101,6 +103,7 @@ class _Update:
             fix = "Leave these options out, or make a new index with another --out."
             raise ConfigError(f"{self._folder} was made with other options: {options}.", fix=fix)
         with self._writer.transaction():
+            self._writer.upgrade()
             if not self._writer.words_are_current():
                 self._progress.say("The words of this index were made by another version; they are made again.")
                 self._writer.make_words()
@@ -141,6 +144,8 @@ class _Update:
                     self._writer.remove_file(each.id)
                     self.report.files_removed += 1
                     self._writer.commit_now_and_then()
+        for line in self._decoded.taken().decoded_lines():
+            self._progress.say(f"{source.spec}: {line}.")
 
     def _is_own(self, file: DocFile, source: Source) -> bool:
         """Whether a file is of the index itself, which may be in the folder of the documents."""
@@ -195,6 +200,7 @@ class _Update:
                     *(language_of_text(text), text, pieces),
                 )
         self.report.read_bytes += report.read_bytes
+        self._decoded.add(SourceReport(encodings=report.encodings))
         if file.entry and state and file.state() != state:
             raise DataError(CHANGED_WHILE_READ)
         self._writer.change_file(id, state=state, fault=_shown(_faults(report)))

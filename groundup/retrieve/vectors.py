@@ -33,6 +33,7 @@ from groundup.files import atomic_file, disk_errors, read_json, write_bytes, wri
 from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER, Index
+from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import CANDIDATES, Ranking, bm25, question_terms, score, term_weights
 from groundup.weights.hf_families import KIND_NAMES
@@ -120,12 +121,14 @@ def make_vectors(folder: Path, embed: Embed, model: str, *, progress: Progress) 
     """Make the vectors of all passages that have none, by an encoder called `model`; return how many. Raises ModelError, DiskError, FormatError."""
     probe = embed([PROBE])[0]
     with Index(folder) as index, only_one(folder / VECTORS_FOLDER):
+        require_undamaged(folder / VECTORS_FOLDER)
         known = about(folder)
         if known is None:
             address = str(Path(model).resolve()) if os.path.exists(model) else model
             known = About(folder / VECTORS_FOLDER, address, tuple(map(float, probe)))
             known.write()
         require_same(known, probe, model)
+        begin_change(known.place)
         live = np.array([row[0] for row in index.rows("SELECT id FROM passage ORDER BY id")], dtype=np.int64)
         known, made = _without_gone(known, live), 0
         with (
@@ -136,6 +139,7 @@ def make_vectors(folder: Path, embed: Embed, model: str, *, progress: Progress) 
                 append([each.id for each in passages], embed([text_of(each) for each in passages]))
                 last, made = passages[-1].id, made + len(passages)
                 advance(len(passages))
+        end_change(known.place)
     return made
 
 
@@ -202,7 +206,8 @@ class Vectors:
     """The vectors of an index, open to be searched."""
 
     def __init__(self, known: About, embed: Embed) -> None:
-        """Raises ModelError where `embed` is of another encoder."""
+        """Raises ModelError where `embed` is of another encoder, FormatError for damaged files."""
+        require_undamaged(known.place)
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed = known, embed
         self.rows, self.ids = known.mapped()

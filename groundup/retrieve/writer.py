@@ -15,7 +15,20 @@ from typing import Any, NamedTuple
 
 from groundup.errors import DiskError, FormatError
 from groundup.files import disk_errors, no_room
-from groundup.retrieve.database import WORDS, connect, create, reading, require_index
+from groundup.retrieve.database import (
+    HASHES,
+    OLDEST,
+    SHOWN,
+    SHOWN_FROM,
+    VERSION,
+    WORDS,
+    connect,
+    create,
+    hash_of,
+    reading,
+    require_index,
+)
+from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.passages import Piece
 from groundup.retrieve.terms import analysis, terms_of_each
 
@@ -43,6 +56,7 @@ class KnownFile:
 @contextmanager
 def writing(file: Path) -> Iterator["IndexWriter"]:
     """Open an index's file to write, made if missing. Raises DiskError for no space or permission, FormatError for a foreign or damaged file."""
+    require_undamaged(file.parent)
     try:
         with reading(file):
             with disk_errors(file):
@@ -51,9 +65,9 @@ def writing(file: Path) -> Iterator["IndexWriter"]:
             try:
                 if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
                     create(database)
-                require_index(database, file)
+                require_index(database, file, oldest=OLDEST)
                 database.execute("PRAGMA synchronous = NORMAL")
-                yield IndexWriter(database)
+                yield IndexWriter(database, file.parent)
                 database.execute("PRAGMA wal_checkpoint (TRUNCATE)")
             finally:
                 database.close()
@@ -65,6 +79,7 @@ def writing(file: Path) -> Iterator["IndexWriter"]:
             fix = "Choose another folder with --out, or change its permissions."
             raise DiskError(f"{file} can't be written: {error.__cause__}.", fix=fix) from error
         raise
+    end_change(file.parent)
 
 
 class _Added(NamedTuple):
@@ -79,8 +94,9 @@ class _Added(NamedTuple):
 class IndexWriter:
     """The writer of an index; one at a time."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
+    def __init__(self, database: sqlite3.Connection, folder: Path) -> None:
+        self._database, self._folder = database, folder
+        database.create_function("hash_of", -1, lambda *shown: hash_of(shown))
         self._committed_s = time.monotonic()
         self._next = dict.fromkeys(("document", "passage"), 1)
         self._added = _Added([], [], [])
@@ -98,6 +114,7 @@ class IndexWriter:
             raise
 
     def _begin(self) -> None:
+        begin_change(self._folder)
         self._database.execute("BEGIN IMMEDIATE")
         self._added = _Added([], [], [])
         for table in self._next:
@@ -134,6 +151,18 @@ class IndexWriter:
         finally:
             with suppress(sqlite3.Error):
                 self._database.execute("RELEASE part")
+
+    def upgrade(self) -> None:
+        """Bring an index of an older version up to this one: its passages get their hashes."""
+        if self._database.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+            self._database.execute(HASHES)
+            self._add_hashes(1)
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _add_hashes(self, first: int) -> None:
+        """Add the hashes of the passages from an id on."""
+        query = f"INSERT INTO passage_hash (id, hash) SELECT passage.id, hash_of({SHOWN}) {SHOWN_FROM} WHERE passage.id >= ?"
+        self._database.execute(query, (first,))
 
     def setting(self, name: str) -> Any:
         """Return a JSON value that is kept with the index, or None."""
@@ -194,6 +223,8 @@ class IndexWriter:
         self._database.executemany(query, added.documents)
         query = "INSERT INTO passage (id, document_id, start, title, text) VALUES (?, ?, ?, ?, ?)"
         self._database.executemany(query, added.passages)
+        if added.passages:
+            self._add_hashes(added.passages[0][0])
         by_language: dict[str, list[tuple[int, str, str]]] = {}
         for language, rows in added.words:
             by_language.setdefault(language, []).extend(rows)
@@ -204,6 +235,8 @@ class IndexWriter:
         """Take a file and its documents out."""
         for document, language, rows in self._documents("WHERE file_id = ?", (id,)):
             self._change_words(rows, language, -1)
+            of_document = "DELETE FROM passage_hash WHERE id IN (SELECT id FROM passage WHERE document_id = ?)"
+            self._database.execute(of_document, (document,))
             self._database.execute("DELETE FROM passage WHERE document_id = ?", (document,))
         self._database.execute("DELETE FROM document WHERE file_id = ?", (id,))
         self._database.execute("DELETE FROM file WHERE id = ?", (id,))

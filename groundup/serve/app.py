@@ -1,6 +1,6 @@
 """The server as one ASGI app: the routes of every API dialect, and errors in the JSON shape of the dialect at a path.
 
-All dialects share one port and no path belongs to two: Ollama has /api, OpenAI has /v1, Perplexity /chat/completions, /search and /v1/responses.
+All dialects share one port and no path belongs to two: Ollama has /api, OpenAI has /v1, Perplexity /chat/completions and /search, both /v1/responses.
 Outside of any dialect are / (a text that Ollama's clients look for; a browser, which accepts text/html, gets the page), /page and /groundup (used by
 the page), /healthz and /metrics. To add a dialect: a folder with a translator and its routes, and a line here. Errors of /api have Ollama's shape,
 all others OpenAI's, which is Perplexity's, too.
@@ -29,6 +29,7 @@ from groundup.serve.openai import routes as openai
 from groundup.serve.openai.fields import error_body as openai_error
 from groundup.serve.perplexity import routes as perplexity
 from groundup.serve.requests import RequestError
+from groundup.serve.responses import routes as responses
 from groundup.serve.server import Server
 
 # Paths that clients use: the known ones, and the known path that an unknown one most likely stands for.
@@ -73,6 +74,7 @@ def app_of(server: Server) -> Starlette:
             *ollama.routes(server),
             *openai.routes(server),
             *perplexity.routes(server),
+            *responses.routes(server),
         ],
         exception_handlers={**error_handlers(error_body, unknown_path), GroundupError: _refused},
         lifespan=_lifespan(server),

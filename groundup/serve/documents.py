@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from groundup.errors import GroundupError
-from groundup.http.responses import JsonResponse
+from groundup.http.responses import JsonResponse, path_number
 from groundup.retrieve.answer import PASSAGES, Answer, AskConfig
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
@@ -62,7 +62,7 @@ def routes(server: Server) -> list[Route]:
 
     async def passage(request: Request) -> Response:
         name = server.indexes.find(request.path_params["index"])
-        id = min(request.path_params["id"], MAX_ID)
+        id = min(path_number(request.path_params["id"]), MAX_ID)
         if "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(f"/#documents/{name}/{id}", 303, headers={"Vary": "Accept"})
         page = await server.indexes.use(name, lambda index: passage_page(name, index, id))
@@ -71,7 +71,7 @@ def routes(server: Server) -> list[Route]:
     return [
         Route("/groundup/indexes", indexes),
         Route("/groundup/ask", ask, methods=["POST"]),
-        Route("/groundup/passages/{index}/{id:int}", passage),
+        Route("/groundup/passages/{index}/{id}", passage),
     ]
 
 

@@ -4,13 +4,14 @@ Types are strict (`"5"` is not a number), the rest is lenient: unknown fields ar
 The bodies of each dialect are pydantic models derived from `Body`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
-from groundup.engine.sampling import RULES, Sampling
+from groundup.engine.sampling import RULES, Sampling, SamplingRule
 from groundup.serve.requests import RequestError
 
 
@@ -33,6 +34,7 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 # One text or several.
 Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+_ABSENT = object()
 B = TypeVar("B", bound=Body)
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,12 +42,43 @@ M = TypeVar("M", bound=BaseModel)
 def with_sampling_rules(
     base: type[M], *, names: Mapping[str, str] = {}, limits: Mapping[str, Mapping[str, Any]] = {}
 ) -> type[M]:
-    """Return `base` with an optional field for each rule of `Sampling`: by its name in `names` or its own, within its `limits` if it has any."""
+    """Return `base` with an optional field for each rule of `Sampling`: by its name in `names` or its own, within its `limits` in place of the rule's
+    where it has any (a dialect's values that mean something else, such as -1)."""
     definitions: dict[str, Any] = {}
-    for name in RULES:
+    for name, rule in RULES.items():
         kind: Any = Whole if isinstance(getattr(Sampling, name), int) else Number
+        if name not in limits:
+            kind = Annotated[kind, AfterValidator(_within(rule))]
         definitions[names.get(name, name)] = (kind | None, Field(None, **limits.get(name, {})))
     return create_model(f"{base.__name__}WithRules", __base__=base, **definitions)
+
+
+def _within(rule: SamplingRule) -> Callable[[float], float]:
+    def within(value: float) -> float:
+        if not rule.is_valid(value):
+            raise PydanticCustomError("sampling", "expected {bounds}", {"bounds": rule.expected})
+        return value
+
+    return within
+
+
+def _public(location: Sequence[int | str], value: Any, *, is_missing: bool) -> str:
+    """Return a place in a body as the client wrote it. Pydantic's also names the members of unions that it tried."""
+    names = []
+    for part in location:
+        inner = _inner(value, part)
+        if inner is not _ABSENT:
+            names.append(str(part))
+            value = inner
+    if is_missing:
+        names.append(str(location[-1]))
+    return ".".join(names)[:200]
+
+
+def _inner(value: Any, part: int | str) -> Any:
+    if isinstance(value, dict):
+        return value.get(part, _ABSENT)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else _ABSENT
 
 
 def read_fields(body_type: type[B], value: dict[str, Any]) -> B:
@@ -54,6 +87,6 @@ def read_fields(body_type: type[B], value: dict[str, Any]) -> B:
         return body_type.model_validate(value, strict=True)
     except pydantic.ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    param = ".".join(map(str, found["loc"]))
+    param = _public(found["loc"], value, is_missing=found["type"] == "missing")
     problem = "is missing" if found["type"] == "missing" else found["msg"][:1].lower() + found["msg"][1:]
     raise RequestError(f"{param}: {problem}"[:400], param=param)

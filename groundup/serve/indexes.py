@@ -37,9 +37,13 @@ log = logging.getLogger(__name__)
 class ServedIndexes:
     """The table of names, in the order in which they were given; the first one is the default."""
 
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        """Raises FormatError for what is no index, or is damaged."""
+    def __init__(self, paths: Mapping[str, Path], of_models: Mapping[str, str] | None = None) -> None:
+        """`of_models`: the index of each model that is an assistant, by the model's name with its tag.
+
+        Raises FormatError for what is no index, or is damaged.
+        """
         self._paths = dict(paths)
+        self._of_models = dict(of_models or {})
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
         self._vectors: dict[str, tuple[tuple[int, int] | None, Vectors | None]] = {}
         self._open_vectors: Callable[[Path], Vectors | None] | None = None
@@ -66,6 +70,10 @@ class ServedIndexes:
     def names(self) -> list[str]:
         """The names of all indexes."""
         return list(self._paths)
+
+    def index_of(self, model: str) -> str | None:
+        """Return the index that a model answers from, always; None: the model is no assistant. `model`: its own name with its tag."""
+        return self._of_models.get(model)
 
     def find(self, name: str | None) -> str:
         """Return the name of an index; None: the first one. Raises RequestError (404)."""
@@ -126,6 +134,8 @@ class ServedIndexes:
             identity = found.st_dev, found.st_ino
             if name not in self._opened or self._opened[name][0] != identity:
                 self._opened[name] = identity, Index(path)
+                if note := self._opened[name][1].note:
+                    log.warning("%s", note)
             return self._opened[name][1]
 
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from groundup.device import machine_memory_bytes, select_compute
 from groundup.engine.batch import BatchSettings
 from groundup.engine.events import ChatEvent
-from groundup.engine.precision import as_precision_choice
+from groundup.engine.precision import as_precision_choice, default_precision
 from groundup.errors import GroundupError
 from groundup.http.access_log import Metrics
 from groundup.http.limits import Limits
@@ -50,8 +50,8 @@ class LocalOptions:
     """How a model is opened."""
 
     device: str = "auto"
-    precision: str = "float32"
-    """float32, bf16, int8, int4, or auto."""
+    precision: str | None = "float32"
+    """float32, bf16, int8, int4, or auto; None: the default of what writes answers (`engine.precision.default_precision`)."""
     tools: ToolSetting = "any"
     """Which models get tools (see `general_tools.py`)."""
 
@@ -77,9 +77,11 @@ class LocalServer:
         """Raises ConfigError, FormatError, ModelError."""
         settings, self.path, self.limits = BatchSettings(), path, Limits()
         registry = ModelRegistry({NAME: path}, tools=options.tools)
-        worker = Worker(TOGETHER)
+        worker, compute = Worker(TOGETHER), select_compute(options.device)
+        given = options.precision
+        precision = default_precision(path, compute) if given is None else as_precision_choice(given)
         loaded = LoadedModels(
-            *(worker, select_compute(options.device), as_precision_choice(options.precision)),
+            *(worker, compute, precision),
             keep_alive_s=FOREVER_S, memory_bytes=machine_memory_bytes(), settings=settings,
         )  # fmt: skip
         self.server = Server(registry, loaded, worker, self.limits, Metrics())

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from groundup.http.json_body import is_deeper
+from groundup.files import is_deeper
 from groundup.http.limits import Limits
 from groundup.serve.fields import Body
 from groundup.serve.requests import RequestError
@@ -170,8 +170,11 @@ class ToolChoice(Body):
 Choice = Literal["none", "auto", "required"] | ToolChoice
 
 
-def read_tools(tools: Sequence[ToolBody], choice: Choice, *, parallel: bool = True) -> dict[str, Any]:
-    """Return fields of a GenerateRequest. Raises RequestError for a choice that names no given tool."""
+def read_tools(tools: Sequence[ToolBody], choice: Choice, *, parallel: bool | None = None) -> dict[str, Any]:
+    """Return fields of a GenerateRequest; where a call is forced there is one, unless `parallel` calls are asked for.
+
+    Raises RequestError for a choice that names no given tool.
+    """
     names = tuple(each.function.name for each in tools)
     named = (choice.function.name,) if isinstance(choice, ToolChoice) else ()
     if not set(named) <= set(names) or (choice == "required" and not names):
@@ -179,5 +182,5 @@ def read_tools(tools: Sequence[ToolBody], choice: Choice, *, parallel: bool = Tr
     return {
         "tools": () if choice == "none" else tuple(each.tool() for each in tools),
         "must_call": names if choice == "required" else named,
-        "one_call": bool(named) or not parallel,
+        "one_call": bool(named) or parallel is False or (choice == "required" and parallel is None),
     }

@@ -52,7 +52,7 @@ class ModelInfo:
     size_bytes: int
     modified: datetime
     digest: str
-    """64 hexadecimal digits that change when the model does."""
+    """64 hexadecimal digits that change when the model does, or how it calls tools."""
     parameters: int
     license: str
     tools: ToolSupport
@@ -90,6 +90,7 @@ def read_model_info(name_or_path: str | Path, base: Path | None = None, tools: T
     summary = reader.summary(path) if adapts else read_model_summary(str(path))
     texts = reader.texts(path)
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    support = tool_support(tools, has_template=call_format(texts.chat_template) is not None, chats=texts.chats)
     return ModelInfo(
         path=path,
         config=summary.config,
@@ -99,10 +100,10 @@ def read_model_info(name_or_path: str | Path, base: Path | None = None, tools: T
         stored_as=max(summary.stored, key=lambda kind: summary.stored[kind], default=""),
         size_bytes=sum(summary.stored.values()),
         modified=datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC),
-        digest=_digest(path, files),
+        digest=_digest_with(_digest(path, files), support),
         parameters=parameter_count(summary.config, num_labels=len(summary.labels)).total,
         license=texts.license,
-        tools=tool_support(tools, has_template=call_format(texts.chat_template) is not None, chats=texts.chats),
+        tools=support,
         chats=texts.chats,
         base=base if adapts else None,
     )
@@ -114,6 +115,11 @@ def _digest(path: Path, files: list[Path]) -> str:
         return sha256_file(path / MANIFEST)
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr(stats).encode()).hexdigest()
+
+
+def _digest_with(digest: str, abilities: str) -> str:
+    """Return a digest that changes with the abilities too: clients keep what a model can do by its digest."""
+    return hashlib.sha256(f"{digest} {abilities}".encode()).hexdigest()
 
 
 def template_and_stops(path: Path) -> tuple[str, list[str]]:
@@ -253,7 +259,8 @@ class ModelRegistry:
         if not alias.template or info.kind != "language":
             return info
         has_tools = call_format(alias.template) is not None
-        return replace(info, chats=True, tools=tool_support(self.tools, has_template=has_tools, chats=True))
+        support = tool_support(self.tools, has_template=has_tools, chats=True)
+        return replace(info, chats=True, tools=support, digest=_digest_with(info.digest, support + alias.template))
 
     def copy(self, source: str, destination: str) -> None:
         """Add an alias. Raises RequestError: 404 for an unknown source, 400 for an invalid name."""
@@ -280,7 +287,7 @@ class ModelRegistry:
         if (known := self._as_known(alias.name)) != alias.name:
             alias = replace(alias, name=known)
         if alias.name in self._info:
-            raise RequestError("this is the name of a model; choose another one", param="destination")
+            raise RequestError("this is the name of a model; choose another one", param="model")
         if len(self._aliases) >= MAX_NAMES and alias.name not in self._aliases:
             raise RequestError(f"clients have made {MAX_NAMES} names already; delete one first")
         self._aliases[alias.name] = alias

@@ -6,7 +6,7 @@ false it is refused.
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -52,6 +52,7 @@ def prepare(
     """
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
     marks = () if (calls := format_of_calls(request, tokenizer)) is None else (calls.opening, calls.closing)
+    require_ids([id for id, _ in options.logit_bias or ()], "logit_bias", tokenizer)
     shown_ids = frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
     prepared = []
     for prompt in request.prompts:
@@ -61,9 +62,8 @@ def prepare(
                 prompt = with_general_tools(prompt, request.tools)
             else:
                 prompt = replace(with_call_format(prompt, own), tools=request.tools)
-        ids, dropped = _PromptFitter(tokenizer, context_tokens, options.max_tokens).ids(
-            prompt, truncate=request.truncate
-        )
+        fitter = _PromptFitter(tokenizer, context_tokens, options.max_tokens, request.public("messages"))
+        ids, dropped = fitter.ids(prompt, truncate=request.truncate)
         sampling = sampling_of(options, context_tokens - len(ids))
         for choice in range(request.choices):
             seed = None if sampling.seed is None else sampling.seed + choice  # the choices of one seed differ
@@ -85,9 +85,9 @@ def format_of_calls(request: GenerateRequest, tokenizer: Tokenizer) -> CallForma
 def require_within(request: GenerateRequest, options: Options, limits: Limits) -> None:
     """Raise RequestError when a request exceeds a limit of the server."""
     stops = options.stop or ()
-    for value, limit, param, what in (
+    for value, limit, name, what in (
         (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
-        (sum(map(_characters, request.prompts)), limits.prompt_characters, "prompt", "characters of prompts"),
+        (sum(map(_characters, request.prompts)), limits.prompt_characters, "messages", "characters of prompts"),
         (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives per token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
         (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
@@ -96,6 +96,7 @@ def require_within(request: GenerateRequest, options: Options, limits: Limits) -
         (sum(map(len, _expressions(list(request.tools)))), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
     ):
         if value > limit:
+            param = request.public(name)
             raise RequestError(f"{param}: at most {limit} {what} are allowed, this request has {value}", param=param)
 
 
@@ -104,10 +105,10 @@ def _constraint_limits(constraint: OutputConstraint | None, limits: Limits) -> l
         return []
     by_kind = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
     limit = by_kind.get(constraint.kind, limits.schema_characters)
-    rows = [(len(constraint.text), limit, "format", f"characters of a {constraint.kind}")]
+    rows = [(len(constraint.text), limit, "response_format", f"characters of a {constraint.kind}")]
     if constraint.kind == "JSON schema":
         in_schema = sum(map(len, _expressions(json.loads(constraint.text))))
-        rows.append((in_schema, limits.regex_characters, "format", IN_SCHEMA))
+        rows.append((in_schema, limits.regex_characters, "response_format", IN_SCHEMA))
     return rows
 
 
@@ -163,6 +164,13 @@ def _with_alias_messages(alias: ModelAlias, prompt: Prompt) -> Prompt:
     return replace(prompt, messages=messages)
 
 
+def require_ids(ids: Sequence[int], param: str, tokenizer: Tokenizer) -> None:
+    """Raise RequestError for a token id that the model has not."""
+    most = tokenizer.vocab_size - 1
+    if beyond := [id for id in ids if not 0 <= id <= most]:
+        raise RequestError(f"{param}: this model's token ids are 0 to {most}, not {beyond[0]}", param=param)
+
+
 def sampling_of(options: Options, room_tokens: int) -> Sampling:
     """Return the options as the engine's Sampling; None becomes its default. Raises ConfigError for a value out of range."""
     values: dict[str, Any] = {name: value for name, value in asdict(options).items() if value is not None}
@@ -176,8 +184,11 @@ def sampling_of(options: Options, room_tokens: int) -> Sampling:
 class _PromptFitter:
     """Prompts -> ids that fit into one context."""
 
-    def __init__(self, tokenizer: Tokenizer, context_tokens: int, max_tokens: int | None) -> None:
-        self.tokenizer = tokenizer
+    def __init__(
+        self, tokenizer: Tokenizer, context_tokens: int, max_tokens: int | None, param: str = "messages"
+    ) -> None:
+        """`param`: what the client calls the prompt."""
+        self.tokenizer, self.param = tokenizer, param
         self.context_tokens = context_tokens
         share = int(context_tokens * ANSWER_SHARE)
         # A truncated prompt leaves this much room for the answer, at least one token.
@@ -209,7 +220,8 @@ class _PromptFitter:
         given = prompt if isinstance(prompt, Conversation) else prompt.conversation
         if len(given.messages) != 1:
             raise RequestError(
-                "this model has no chat template: it continues a single text, and can't hold a conversation"
+                "this model has no chat template: it continues a single text, and can't hold a conversation",
+                param=self.param,
             )
         text = given.messages[0].content
         if isinstance(prompt, Conversation):
@@ -219,9 +231,7 @@ class _PromptFitter:
     def _ids_of(self, prompt: TextPrompt | TokenPrompt | ContinuedPrompt) -> list[int]:
         if not isinstance(prompt, TextPrompt):
             name = "prompt" if isinstance(prompt, TokenPrompt) else "context"
-            most = self.tokenizer.vocab_size - 1
-            if beyond := [id for id in prompt.ids if not 0 <= id <= most]:
-                raise RequestError(f"{name}: this model's token ids are 0 to {most}, not {beyond[0]}", param=name)
+            require_ids(prompt.ids, name, self.tokenizer)
             return list(prompt.ids) if isinstance(prompt, TokenPrompt) else continued_ids(prompt, self.tokenizer)
         ids = self.tokenizer.encode_control(prompt.text) if prompt.rendered else self.tokenizer.encode(prompt.text)
         return self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
@@ -262,4 +272,5 @@ class _PromptFitter:
         return RequestError(
             f"the prompt of {tokens} tokens exceeds the context length of {self.context_tokens}",
             code="context_length_exceeded",
+            param=self.param,
         )

@@ -7,7 +7,7 @@ An option that is None is taken from the first of these that sets it: the reques
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, make_dataclass, replace
 from typing import get_type_hints
 
@@ -42,9 +42,11 @@ def no_such_model(name: str, known: Sequence[str]) -> RequestError:
 
 def unsupported(name: str, capability: str) -> RequestError:
     """Return the error for a capability that the model lacks: `"tiny" does not support tools`."""
-    return RequestError(f'"{name[:120]}" does not support {capability}', param=capability)
+    return RequestError(f'"{name[:120]}" does not support {capability}', param=_ASKED_BY.get(capability, "model"))
 
 
+# The field of a request that asks for a capability; the others are asked for by the path, and it is the model that is wrong.
+_ASKED_BY = {"tools": "tools", "insert": "suffix", "vision": "images", "thinking": "think"}
 # The fields of `Sampling`, None where not set.
 _SamplingOptions = make_dataclass(
     "_SamplingOptions", [(name, kind | None, None) for name, kind in get_type_hints(Sampling).items()], frozen=True
@@ -125,6 +127,12 @@ class GenerateRequest:
     """Whether a stream ends with token counts, where its dialect makes that optional."""
     keep_alive_s: float | None = None
     """How long the model stays loaded afterwards; None: the server's default."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The client's names of fields, where they differ from those of OpenAI's chat completions."""
+
+    def public(self, name: str) -> str:
+        """Return what the client calls a field of OpenAI's chat completions."""
+        return self.names.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,8 @@ class EmbedRequest:
     """A request for the embedding of each text."""
 
     model: str
-    texts: tuple[str, ...]
+    texts: tuple[str | tuple[int, ...], ...]
+    """Texts, or the token ids of texts."""
     dimensions: int | None = None
     """Keep only the first d components, normalised again."""
     truncate: bool = True

@@ -21,6 +21,7 @@ from groundup.engine.padded_batch import batches_by_length, embed, embed_in_chun
 from groundup.engine.request import Constraint, Request
 from groundup.engine.structured_output import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
+from groundup.errors import ConfigError
 from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
@@ -31,7 +32,14 @@ from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
 from groundup.serve.model_registry import ModelAlias, ModelInfo, ModelRegistry
-from groundup.serve.request_preparation import format_of_calls, prepare, require_able, require_within, with_name
+from groundup.serve.request_preparation import (
+    format_of_calls,
+    prepare,
+    require_able,
+    require_ids,
+    require_within,
+    with_name,
+)
 from groundup.serve.requests import (
     ClassifyRequest,
     Embeddings,
@@ -44,7 +52,7 @@ from groundup.serve.requests import (
     unsupported,
 )
 from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, respond
-from groundup.serve.templates import require_template
+from groundup.serve.templates import usable_template
 from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.decision import decide
@@ -114,13 +122,14 @@ class Server:
         require_able(request, info)
         loaded = await resources.enter_async_context(self.loaded_models.lease(alias.base, info, request.keep_alive_s))
         timer.loaded()
-        tokenizer = loaded.tokenizer(alias.template)
+        template = alias.template
         lock: contextlib.AbstractAsyncContextManager[None] = (
             self._costly_lock if request.constraint or alias.template else contextlib.nullcontext()
         )
         async with lock:
             if request.template:
-                await asyncio.to_thread(require_template, request.template, tokenizer, self.limits)
+                template = await asyncio.to_thread(usable_template, template, loaded.tokenizer(), self.limits)
+            tokenizer = loaded.tokenizer(template)
             prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded, tokenizer)
         assert loaded.session is not None  # a language model has one
         answers = await loaded.session.open(prepared)
@@ -137,7 +146,8 @@ class Server:
         if changes.get("template"):
             _, info = await self.find(source, "completion")
             async with self._costly_lock:
-                await asyncio.to_thread(_require_template_of, info, changes["template"], self.limits)
+                template = await asyncio.to_thread(_template_for, info, changes["template"], self.limits)
+            changes = {**changes, "template": template}
         await asyncio.to_thread(self.registry.create, name, source, changes)
 
     async def load(self, request: LoadRequest) -> str:
@@ -231,26 +241,35 @@ def _engine_requests(
         )
 
     def constraint() -> Constraint | None:
-        return None if output is None else loaded.grammars.constraint(output)
+        try:
+            return None if output is None else loaded.grammars.constraint(output)
+        except ConfigError as error:
+            param = request.public("response_format" if calls is None or request.constraint else "tools")
+            raise RequestError(error.message, param=param) from error
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
 
 
-def _require_template_of(info: ModelInfo, template: str, limits: Limits) -> None:
+def _template_for(info: ModelInfo, template: str, limits: Limits) -> str:
+    """Return a client's template in jinja. Raises RequestError."""
     tokenizer = reader_of(info.path).tokenizer(info.path)
     if tokenizer is None:
         raise RequestError("template: this model has no tokenizer", param="template")
-    require_template(template, tokenizer, limits)
+    return usable_template(template, tokenizer, limits)
 
 
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
     """Return the ids of each text, truncated to the context or `most_tokens`. Raises RequestError where truncation is not allowed."""
     engine, context = loaded.engine, min(loaded.info.config.context_tokens, most_tokens)
+    for ids in request.texts:
+        if not isinstance(ids, str):
+            require_ids(ids, "input", engine.tokenizer)
     rows = [engine.embedding_ids(text) for text in request.texts]
     longest = max(map(len, rows), default=0)
     if longest > context and not request.truncate:
         raise RequestError(
             f"the input of {longest} tokens exceeds the context length of {context} for embeddings",
             code="context_length_exceeded",
+            param="input",
         )
     return [engine.cut(row, context) for row in rows]

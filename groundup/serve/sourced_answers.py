@@ -19,18 +19,19 @@ from groundup.engine.request import Request
 from groundup.engine.score import Pair
 from groundup.engine.stream import earliest, longest_beginning
 from groundup.retrieve.answer import Answer, AskConfig, Part, Reading, changed_since, part_text, read
-from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, citable, judged, prompted
+from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, citable, fitting, judged, prompted
 from groundup.retrieve.index import Index
+from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.search import Keep, every
-from groundup.retrieve.support import differences, support_pairs
+from groundup.retrieve.support import asked, differences, prompt_ids, support_pairs
 from groundup.retrieve.vectors import Vectors
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.request_preparation import sampling_of
-from groundup.serve.requests import Options, RequestError
+from groundup.serve.requests import GenerateRequest, Options, RequestError
 from groundup.serve.server import Server
-from groundup.serve.streaming import RequestTimer
+from groundup.serve.streaming import AnswerStream, RequestTimer
 
 # A model's own words from a source are the most probable ones, unless a client wants others.
 DEFAULTS = Options(temperature=0.0)
@@ -52,6 +53,8 @@ class AskRequest:
     options: Options = field(default_factory=Options)
     keep: Keep = every
     """Which passages are searched."""
+    instructions: str = ""
+    """What the model is told besides, by system messages."""
 
 
 async def sourced_answer(server: Server, request: AskRequest, resources: contextlib.AsyncExitStack) -> "SourcedAnswer":
@@ -87,7 +90,7 @@ class SourcedAnswer:
         """Of the model's text."""
         self.source_tokens = 0
         """Of its prompt, those of the sources."""
-        self._server, self._resources = server, resources
+        self.server, self._resources = server, resources
 
     async def __aiter__(self) -> AsyncIterator[Part]:
         for quote in self.reading.quotes:
@@ -98,14 +101,15 @@ class SourcedAnswer:
                 made.append(part)
                 yield part
         answer = self.reading.answer(made)
-        self.answer = await self._server.indexes.use(self.request.index, lambda index: changed_since(index, answer))
+        self.answer = await self.server.indexes.use(self.request.index, lambda index: changed_since(index, answer))
         yield self.answer
 
     async def _written(self, alias: ModelAlias, info: ModelInfo) -> AsyncIterator[Sentence | Omitted]:
         """Yield the sentences of the model, each checked. Raises RequestError, ModelError."""
-        lease = self._server.loaded_models.lease(alias.base, info, None)
+        lease = self.server.loaded_models.lease(alias.base, info, None)
         loaded = await self._resources.enter_async_context(lease)
-        given = await asyncio.to_thread(_prompted, loaded.engine, self.reading, self.request.config.max_tokens)
+        told = self.request.instructions or alias.system
+        given = await asyncio.to_thread(_prompted, loaded.engine, self.reading, self.request.config.max_tokens, told)
         if isinstance(given, Omitted):
             yield given
             return
@@ -127,8 +131,8 @@ class SourcedAnswer:
         async for _, event in answers:
             if event.finish_reason is not None:
                 self.last_event = event
-                self._server.metrics.tokens.labels("prompt").inc(event.prompt_tokens)
-                self._server.metrics.tokens.labels("answer").inc(event.completion_tokens)
+                self.server.metrics.tokens.labels("prompt").inc(event.prompt_tokens)
+                self.server.metrics.tokens.labels("answer").inc(event.completion_tokens)
             yield event
 
     async def _checked(self, given: Prompted, draft: Draft, loaded: LoadedModel) -> Sentence | Omitted:
@@ -138,7 +142,7 @@ class SourcedAnswer:
             return allowed
         passages = [given.passages[place] for place in allowed]
         pairs = await asyncio.to_thread(
-            support_pairs, loaded.engine, given.question, draft.before, draft.text, passages
+            support_pairs, loaded.engine, given.question, draft.before, draft.text, passages, given.instructions
         )
         found = differences(pairs, await self._logprobs(pairs, loaded))
         return judged(given, draft, allowed, found, self.request.config.min_support)
@@ -151,7 +155,7 @@ class SourcedAnswer:
         ]
         logprobs = [0.0] * len(pairs)
         assert loaded.session is not None  # a language model has one
-        async with self._server.checks:
+        async with self.server.checks:
             answers = await loaded.session.open(requests, admitted=True)
             with contextlib.closing(answers):
                 async for index, event in answers:
@@ -159,9 +163,33 @@ class SourcedAnswer:
         return logprobs
 
 
-def _prompted(engine: Engine, reading: Reading, max_tokens: int) -> Prompted | Omitted:
+async def formatted_answer(
+    answer: SourcedAnswer, plain: GenerateRequest, resources: contextlib.AsyncExitStack
+) -> AnswerStream:
+    """Return the events of the model's own text in the format of `plain`, written with the sources that fit its context. It is not checked.
+
+    Raises what `Server.answer` does.
+    """
+    assert answer.request.writer is not None
+    (alias, info), server, reading = answer.request.writer, answer.server, answer.reading
+    loaded = await resources.enter_async_context(server.loaded_models.lease(alias.base, info, None))
+    told = answer.request.instructions or alias.system
+    max_tokens = plain.options.max_tokens or info.config.context_tokens
+
+    def read_sources() -> tuple[list[Passage], int]:
+        engine, question = loaded.engine, reading.question
+        read = fitting(engine, question, reading.about, max_tokens, told)
+        with_them, without = (prompt_ids(engine, question, given, told) for given in (read, []))
+        return read, len(with_them) - len(without)
+
+    read, answer.source_tokens = await asyncio.to_thread(read_sources)
+    prompt = asked(reading.question, read, told)
+    return await server.stream(replace(plain, prompts=(prompt,), defaults=DEFAULTS, truncate=True), resources)
+
+
+def _prompted(engine: Engine, reading: Reading, max_tokens: int, instructions: str) -> Prompted | Omitted:
     """Return the prompt, with the masks of its constraint that take long, which the engine's steps would else wait for. Raises ModelError."""
-    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, max_tokens)
+    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, max_tokens, instructions)
     if isinstance(given, Prompted):
         given.quotable.prepare()
     return given

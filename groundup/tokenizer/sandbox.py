@@ -1,24 +1,21 @@
-"""Rendering of chat templates in jinja2's sandbox; a template from a model file runs in a process of its own (this file as a script).
+"""Rendering of chat templates in jinja2's sandbox; a template from a model file runs in a process of its own, whose main function is here.
 
 The sandbox keeps a template from reaching Python objects. It does not limit the cost: two nested loops, `'x' * 10**9` or `9**9**9` are plain
-jinja, and a running multiplication can't be interrupted from Python. So the operating system limits the process: CPU seconds per request
-(SIGPROF, which ends the process even inside C code), memory, no file writes. The length of the output is checked while it is produced.
+jinja. So the process is limited (see `limited_process`); the length of the output is checked while it is produced.
 
-Protocol, one JSON value per line: first {"template", "cpu_seconds", "memory_bytes", "max_characters"}, then requests {"variants": [variables, ...]},
-each answered by {"texts": [...]} or {"error": "..."}. Nothing of groundup is imported, so that it starts in a tenth of a second.
+The process starts with {"template", "max_characters"}; a request {"variants": [variables, ...]} is answered by {"texts": [...]} or {"error": "..."}.
+It imports nothing else of groundup, so that it starts in a tenth of a second.
 """
 
-import contextlib
 import datetime
 import json
-import resource
-import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from groundup.limited_process import Handler, serve_requests
 
 Variables = Mapping[str, Any]
 # Exceptions of errors in a template; any other ends the process, which the parent reports too.
@@ -78,24 +75,19 @@ def _to_json(
 
 def main() -> None:
     """Answer requests until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    start = json.loads(sys.stdin.readline())
-    # macOS does not support every limit; the CPU seconds hold everywhere.
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (start["memory_bytes"], start["memory_bytes"]))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    serve_requests(_begin)
+
+
+def _begin(start: Mapping[str, Any]) -> Handler:
     render = None
-    for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_PROF, start["cpu_seconds"])
+
+    def answers(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        nonlocal render
         try:
             render = render or renderer(start["template"], start["max_characters"])
-            answer = json.dumps({"texts": render(json.loads(line)["variants"])})
+            yield {"texts": render(request["variants"])}
         except FAILURES as error:
             words = "it exceeds its memory limit" if isinstance(error, MemoryError) else str(error)[:500]
-            answer = json.dumps({"error": words or type(error).__name__})
-        print(answer, flush=True)
-        signal.setitimer(signal.ITIMER_PROF, 0)
+            yield {"error": words or type(error).__name__}
 
-
-if __name__ == "__main__":
-    main()
+    return answers

@@ -5,32 +5,24 @@ Each template has a lock of its own, so that one that takes its time holds up it
 """
 
 import atexit
-import contextlib
 import functools
-import json
 import os
-import selectors
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from groundup.errors import ModelError
+from groundup.limited_process import LimitedProcess, ProcessEnded, ProcessLimits
 from groundup.tokenizer.sandbox import Variables, renderer
 from groundup.tokenizer.special import CHATML_TEMPLATE
 
 CPU_SECONDS = 5.0
-WALL_SECONDS = 60.0  # only for a process that sleeps or a machine that stalls; and for who waits behind others
+WAIT_SECONDS = 60.0  # of who waits behind others
 MEMORY_BYTES = 2**30
 MAX_TEMPLATE_CHARACTERS = 200_000  # the longest of known models have some 20,000
 MAX_TEXT_CHARACTERS = 4_000_000
 MAX_ANSWER_BYTES = 2 * 12 * MAX_TEXT_CHARACTERS  # two variants; JSON writes a character in up to 12 bytes
 KEPT_PROCESSES = 4
-# The environment variables of the process; it gets no secrets of the user.
-_PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 _FIX = "Use another chat template: edit chat_template in the model's tokenizer_config.json, or delete it where the model knows ChatML."
 _cached_renderer = functools.cache(renderer)
@@ -63,60 +55,25 @@ class TemplateProcess:
     """One template in a process of its own, which is started for the first request and after it was stopped."""
 
     def __init__(self, template: str) -> None:
-        self.template = template
-        self.process: subprocess.Popen[bytes] | None = None
+        limits = ProcessLimits(MEMORY_BYTES, MAX_ANSWER_BYTES)
+        start = {"template": template, "max_characters": MAX_TEXT_CHARACTERS}
+        self.limited = LimitedProcess("groundup.tokenizer.sandbox", limits, start)
         self.lock = threading.Lock()
         """Held by who asks: one question at a time."""
         self.users = 0  # who ask or wait
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """Return the answer to `request`, or None when the process ended, stalled or wrote too much; it is then stopped."""
-        messages = [request]
-        if self.process is None:
-            self.process = self._started()
-            limits = {"cpu_seconds": CPU_SECONDS, "memory_bytes": MEMORY_BYTES, "max_characters": MAX_TEXT_CHARACTERS}
-            messages.insert(0, {"template": self.template, **limits})
-        assert self.process.stdin is not None and self.process.stdout is not None
-        line = None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.writelines(json.dumps(message).encode() + b"\n" for message in messages)
-            self.process.stdin.flush()
-            line = _read_line(self.process.stdout.fileno(), time.monotonic() + WALL_SECONDS)
-        if line is None:
-            self.close()
+        try:
+            self.limited.send(request, cpu_seconds=CPU_SECONDS)
+            answer: dict[str, Any] = self.limited.receive()
+            return answer
+        except ProcessEnded:
             return None
-        return json.loads(line)
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("sandbox.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-        )
 
     def close(self) -> None:
         """End the process, if there is one."""
-        process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            process.communicate()  # waits, and closes the pipes
-
-
-def _read_line(pipe: int, deadline: float) -> bytes | None:
-    """Return one line of output; None at the end of the pipe, at the deadline, or when it is too long."""
-    received = bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
-        while not received.endswith(b"\n"):
-            if len(received) > MAX_ANSWER_BYTES or not selector.select(max(0.0, deadline - time.monotonic())):
-                return None
-            part = os.read(pipe, 2**20)
-            if not part:
-                return None
-            received += part
-    return bytes(received)
+        self.limited.close()
 
 
 # The processes of this process (a fork starts its own), by template, the one used last at the end. `_lock` is held to look at them, never to wait.
@@ -138,8 +95,8 @@ def _ask(template: str, request: dict[str, Any]) -> dict[str, Any] | None:
         while len(idle) >= KEPT_PROCESSES:
             _processes.pop(idle.pop(0)).close()
     try:
-        if not process.lock.acquire(timeout=WALL_SECONDS):
-            message = f"The model's chat template is busy: {WALL_SECONDS:.0f} s were waited for it."
+        if not process.lock.acquire(timeout=WAIT_SECONDS):
+            message = f"The model's chat template is busy: {WAIT_SECONDS:.0f} s were waited for it."
             raise ModelError(message, fix="Try again later.")
         try:
             return process.ask(request)

@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 from jinja2 import nodes
 
+from groundup.files import MAX_JSON_DEPTH, is_deeper
 from groundup.tokenizer.sandbox import FAILURES
 from groundup.tokenizer.template import MAX_TEMPLATE_CHARACTERS
 
@@ -109,6 +110,8 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
         value = json.loads(text, strict=False)
         json.dumps(value, allow_nan=False)  # raises ValueError for NaN and infinities, 1e999 among them
     except (ValueError, RecursionError):
+        return None
+    if is_deeper(value, MAX_JSON_DEPTH):
         return None
     calls = [_call(each) for each in (value if isinstance(value, list) else [value])]
     whole = tuple(call for call in calls if call is not None)

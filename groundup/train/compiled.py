@@ -72,7 +72,8 @@ def decide_compile(decision: Decision, clock: StepClock, *, progress: Progress, 
     if compile == "off":
         return decision
     trial = _Trial(decision, clock)
-    if compile == "auto" and device.type != "cuda" and (shared or not trial.may_pay()):
+    by_measuring = compile == "auto" and device.type != "cuda"
+    if by_measuring and (clock.compute.fixed_choices or shared or not trial.may_pay()):
         return decision
     obstacle = compile_obstacle(device, shared=shared)
     if obstacle:

@@ -2,7 +2,8 @@
 
 bf16 halves the work of large matrix products where the processor has it; at small widths the casts cost more than they save, and where it is
 emulated a step may take minutes. So it is measured, and never tried where the processor has no bf16 or one small product shows that it is slow.
-A measurement takes a twentieth of the run at most.
+A measurement takes a twentieth of the run at most. Another program may change its outcome: with `Compute.fixed_choices` nothing is measured, and
+training is in float32 on a CPU and in bf16 on a GPU that has it.
 """
 
 import math
@@ -108,7 +109,7 @@ def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> Muo
         return MuonDecision(None)
     if config.muon_precision != "auto":
         return MuonDecision(config.muon_precision)
-    if not compute.is_cpu:
+    if not compute.is_cpu or compute.fixed_choices:
         return MuonDecision("bf16" if compute.has_bf16 else "float32")
     times = product_times(*_largest_matrix(model), compute.device)
     return MuonDecision("bf16" if compute.has_bf16 and times.slowdown < EMULATED else "float32", times)
@@ -125,8 +126,15 @@ def open_kinds(precision: TrainPrecision, width: int, *, compute: Compute) -> tu
     """Which of float32 (False) and bf16 (True) are worth a measured step: bf16 only where the device has it and a product is not slow."""
     if precision != "auto":
         return (precision == "bf16",)
+    if compute.fixed_choices:
+        return (fixed_precision(compute) == "bf16",)
     emulated = compute.is_cpu and compute.has_bf16 and product_times(width, width, compute.device).slowdown >= EMULATED
     return (False, True) if compute.has_bf16 and not emulated else (False,)
+
+
+def fixed_precision(compute: Compute) -> Chosen:
+    """Return the precision of training where nothing is measured: bf16 on a GPU that has it, else float32."""
+    return "bf16" if not compute.is_cpu and compute.has_bf16 else "float32"
 
 
 def decide_precision(clock: StepClock, *, progress: Progress, run_s: float | None = None) -> Decision:
@@ -134,6 +142,8 @@ def decide_precision(clock: StepClock, *, progress: Progress, run_s: float | Non
     config, compute = clock.config, clock.compute
     if config.precision != "auto":
         return Decision(config.precision)
+    if compute.fixed_choices:
+        return Decision(fixed_precision(compute))
     width = max(_largest_matrix(clock.model))
     if open_kinds("auto", width, compute=compute) == (False,):
         progress.say(f"There is no bf16 in this {'processor' if compute.is_cpu else 'device'}: training in float32.")

@@ -11,6 +11,7 @@ Left out, and refused where a foreign folder has it: DoRA, trained biases, adapt
 
 import hashlib
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,8 @@ from groundup.weights.safetensors_header import read_header
 from groundup.weights.verify import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE, verify_covered
 
 PREFIX = "base_model.model."
+# Bounds of a foreign folder: Linux's longest path, larger alphas than any that is used, adapters of adapters.
+MAX_BASE_CHARACTERS, MAX_ALPHA, MAX_ADAPTERS = 4096, 1_000_000, 8
 HASHED_ROWS = 4
 _TENSOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
 _BASE_FIX = f"Put it back, or name it in {ADAPTER_CONFIG} (base_model_name_or_path)."
@@ -94,20 +97,66 @@ def is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
 
 
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What an adapter_config.json says, checked."""
+
+    base: str
+    """A name of the catalog, or a path."""
+    alpha: float
+    alphas: Mapping[str, float]
+    """Of modules whose names are these, or end with these after a point; the first that fits is taken."""
+    divides_by_root: bool
+    """By the root of the rank (rsLoRA), not by the rank."""
+
+    def alpha_of(self, name: str) -> float:
+        """Return the alpha of a module."""
+        parts = name.split(".")
+        fitting = {".".join(parts[start:]) for start in range(len(parts))} & self.alphas.keys()
+        if len(fitting) > 1:
+            return next(alpha for key, alpha in self.alphas.items() if key in fitting)
+        return self.alphas[fitting.pop()] if fitting else self.alpha
+
+
+def read_adapter_config(folder: Path) -> AdapterConfig:
+    """Read what an adapter is. Raises FormatError, also for one that is more or other than LoRA."""
+    file = folder / ADAPTER_CONFIG
+    config = read_json_object(file)
+    _require_plain(config, file)
+    base, alphas = config.get("base_model_name_or_path"), config.get("alpha_pattern") or {}
+    if not isinstance(base, str) or not 0 < len(base) <= MAX_BASE_CHARACTERS or not base.isprintable():
+        raise FormatError(file, "base_model_name_or_path", "names no base model", fix=_BASE_FIX)
+    if not isinstance(alphas, dict):
+        raise FormatError(file, "alpha_pattern", "is no table of names and numbers")
+    alpha = _alpha(config.get("lora_alpha", 8), "lora_alpha", file)
+    by_name = {name: _alpha(value, f"alpha_pattern {name[:80]!r}", file) for name, value in alphas.items()}
+    return AdapterConfig(base, alpha, by_name, bool(config.get("use_rslora")))
+
+
+def _alpha(value: object, place: str, file: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_ALPHA <= value <= MAX_ALPHA:
+        raise FormatError(file, place, f"is no number from {-MAX_ALPHA:,} to {MAX_ALPHA:,}")
+    return float(value)
+
+
 def base_name(folder: Path) -> str:
     """Return the name or path of an adapter's base. Raises FormatError."""
-    name = read_json_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    if not isinstance(name, str) or not name:
-        raise FormatError(folder / ADAPTER_CONFIG, "base_model_name_or_path", "names no base model", fix=_BASE_FIX)
-    return name
+    return read_adapter_config(folder).base
 
 
-def base_path(folder: Path) -> Path:
-    """Return where an adapter's base lies; one of the catalog in the folder into which it is pulled. Raises ModelError, FormatError."""
+def base_path(folder: Path, depth: int = 0) -> Path:
+    """Return where an adapter's base lies; one of the catalog in the folder into which it is pulled. Raises ModelError, FormatError.
+
+    `depth`: adapters that it is the base of.
+    """
     name = base_name(folder)
-    path = cache_path("models") / name if name in CATALOG and not Path(name).exists() else Path(name)
-    if not path.exists():
+    path = cache_path("models") / name if name in CATALOG and not os.path.exists(name) else Path(name)
+    if not os.path.exists(path):
         raise ModelError(f"The base of the adapter {folder} is not there: {name[:200]}.", fix=_BASE_FIX)
+    if is_adapter(path):
+        if depth == MAX_ADAPTERS:
+            raise ModelError(f"{folder} is an adapter whose base is an adapter, and so on without end.", fix=_BASE_FIX)
+        base_path(path, depth + 1)
     return path
 
 
@@ -204,8 +253,7 @@ def _targets(adapted: Sequence[str], modules: Sequence[str]) -> list[str]:
 
 def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
     """Return the adapter of a folder for `model`. Raises FormatError for one that is damaged, of another kind or of other shapes."""
-    config, file = read_json_object(folder / ADAPTER_CONFIG), folder / ADAPTER_WEIGHTS
-    _require_plain(config, folder / ADAPTER_CONFIG)
+    config, file = read_adapter_config(folder), folder / ADAPTER_WEIGHTS
     if not file.is_file():
         raise FormatError(folder, ADAPTER_WEIGHTS, "is missing, so this is not a complete adapter")
     bindings = module_bindings(model.config)
@@ -217,7 +265,11 @@ def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
             raise FormatError(
                 file, f"adapter of {name[:80]!r}", what, fix="Use it with the base that it was trained on."
             )
-        weights |= _split(bindings[name], pair["A"], pair["B"], _scale(config, name, pair["A"], folder), file)
+        rank = len(pair["A"])
+        if not rank:
+            raise FormatError(file, f"adapter of {name[:80]!r}", "has rank 0")
+        scale = config.alpha_of(name) / (math.sqrt(rank) if config.divides_by_root else rank)
+        weights |= _split(bindings[name], pair["A"], pair["B"], scale, file)
     if not weights:
         raise FormatError(file, "tensors", "hold no LoRA adapter")
     record = read_json_object(folder / BASE_FILE) if (folder / BASE_FILE).is_file() else {}
@@ -225,7 +277,7 @@ def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
     known = (
         {name: value for name, value in hashes.items() if isinstance(value, str)} if isinstance(hashes, dict) else {}
     )
-    return Adapter(weights, base_name(folder), known)
+    return Adapter(weights, config.base, known)
 
 
 def _require_plain(config: Mapping[str, Any], file: Path) -> None:
@@ -251,16 +303,6 @@ def _pairs(file: Path) -> dict[str, dict[str, Tensor]]:
     except SafetensorError as error:
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
     return pairs
-
-
-def _scale(config: Mapping[str, Any], name: str, a: Tensor, folder: Path) -> float:
-    """Return what B A is multiplied by: alpha over the rank, or over its root (rsLoRA). Raises FormatError."""
-    patterns = config.get("alpha_pattern") or {}
-    found = next((value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?{re.escape(key)}", name)), None)
-    alpha, rank = config.get("lora_alpha", 8) if found is None else found, len(a)
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha) or rank < 1:
-        raise FormatError(folder / ADAPTER_CONFIG, "lora_alpha", "is no number")
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _split(binding: Binding, a: Tensor, b: Tensor, scale: float, file: Path) -> dict[str, LoRAWeights]:

@@ -35,6 +35,7 @@ from groundup.files import (
     sha256_text,
     verify_folder,
     write_json,
+    written_by_others,
 )
 from groundup.locks import only_one
 from groundup.model.heads import LanguageModel
@@ -96,6 +97,15 @@ def unpacked_note(path: Path, precision: str) -> str:
     return f"{path} holds {bits} weights, which are unpacked for {precision}; --precision {bits} uses them as they are."
 
 
+def keeps_packed(path: Path, bits: Bits) -> bool:
+    """Whether a model is a language model's folder that has packed weights, or can be given them. Raises FormatError."""
+    if not path.is_dir() or packed_bits(path) not in (None, bits):
+        return False
+    if covered(path) is None or not _is_language_model(path):
+        return False
+    return packed_folder(path, bits).is_dir() or os.access(path, os.W_OK)
+
+
 def open_packed(
     path: Path, bits: Bits, read: Callable[[], OpenModel], progress: Progress
 ) -> tuple[OpenModel, Quantised] | None:
@@ -110,14 +120,23 @@ def open_packed(
     if packed_bits(path) == bits:
         verify_covered(path, by_size=[f"{folder.relative_to(path).as_posix()}/{WEIGHTS_FILE}"])  # read_packed hashes it
         return _open(path, bits, _source(found))
-    if folder.exists() and (kept := _open_kept(path, bits, found, progress)):
+    refusal = _refusal(folder)
+    if refusal:
+        progress.say(f"note: {refusal}, so packed weights are not kept there: the model is packed in memory.")
+    elif folder.exists() and (kept := _open_kept(path, bits, found, progress)):
         return kept
     opened = read()
     made = quantise(opened.model, bits)
-    if not _write_kept(opened.model, path, bits, _source(found)):
+    if refusal or not _write_kept(opened.model, path, bits, _source(found)):
         return opened, made
     del opened  # before the same numbers are read
     return _open(path, bits, _source(found))
+
+
+def _refusal(folder: Path) -> str:
+    """Return why packed weights in a folder, or in where it would be made, may be another user's; else ""."""
+    reasons = map(written_by_others, (folder, folder / MANIFEST, folder / WEIGHTS_FILE))
+    return next(filter(None, reasons), "")
 
 
 def _is_language_model(folder: Path) -> bool:

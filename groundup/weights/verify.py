@@ -13,8 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import FormatError
-from groundup.files import MANIFEST, TMP_PREFIX, inside, read_json, read_manifest, verify_entry, verify_folder
-from groundup.runs import BUILD_FILE, RunFolder
+from groundup.files import (
+    MANIFEST,
+    TMP_PREFIX,
+    inside,
+    own_hash_fault,
+    read_errors,
+    read_json,
+    read_manifest,
+    sha256_file,
+    verify_entry,
+    verify_folder,
+)
+from groundup.runs import BUILD_FILE, RECIPE_FILE, RunFolder
 from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from groundup.tokenizer.fast import TEMPLATE_FILE, TOKENIZER_FILE
 from groundup.weights.gguf_header import read_gguf_header
@@ -31,7 +42,13 @@ MODEL_FILES = (
     *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, STACKED_FILE),
 )
 # What lies only in folders that are written whole, manifest and all.
-TABLES = {"shards.json": "shard set", "data.json": "data folder"}
+TABLES = {
+    "shards.json": "shard set",
+    "data.json": "data folder",
+    "index.sqlite": "index",
+    "vectors.json": "folder of vectors",
+}
+_REDO = "Put it back, or run the same build again: what is as it was made is kept."
 STEPS = {"checkpoints": "checkpoint", "snapshots": "snapshot"}
 # Weight files -> the check of their header.
 HEADERS: dict[str, Callable[[Path], object]] = {".gguf": read_gguf_header, ".safetensors": read_header}
@@ -52,7 +69,10 @@ class Verified:
 
 
 def verify_path(path: Path) -> Verified:
-    """Check everything below `path` (a folder, a .gguf or a .safetensors). Raises FormatError naming the first bad file."""
+    """Check everything below `path` (a folder, a .gguf or a .safetensors). Raises FormatError naming the first bad file.
+
+    A build's own files are checked against build.json, which has its own hash.
+    """
     if not path.exists():
         raise FormatError(path, "path", "does not exist", fix="Give an existing folder or file.")
     files = [path] if path.is_file() else sorted(_files_below(path))
@@ -62,6 +82,9 @@ def verify_path(path: Path) -> Verified:
     manifests = [file for file in files if file.name == MANIFEST]
     for folder in (manifest.parent for manifest in manifests):
         listed |= {inside(folder, name) for name in verify_folder(folder)["files"]}
+    for file in files:
+        if path.is_dir() and file.name in (BUILD_FILE, RECIPE_FILE):
+            listed |= _verify_build(file.parent)
     others = [file for file in files if file not in listed and file.name != MANIFEST]
     tables = [file for file in others if file.suffix in HEADERS]
     for file in tables:
@@ -79,7 +102,7 @@ def _require_manifests(files: Sequence[Path]) -> None:
     found = [(folder, kind) for folder in folders if (kind := _always_listed(folder))]
     found += [(stage, "finished stage") for folder in folders for stage in _finished_stages(folder)]
     for folder, kind in found:
-        if not (folder / MANIFEST).is_file():
+        if not (folder / MANIFEST).is_file() and covered(folder) is None:
             reason = f"is missing, which every {kind} has: it was removed, or what wrote the folder did not end"
             fix = "Put it back, or run the command that made the folder again."
             raise FormatError(folder / MANIFEST, "file", reason, fix=fix)
@@ -97,14 +120,40 @@ def _always_listed(folder: Path) -> str:
 
 def _finished_stages(folder: Path) -> list[Path]:
     """The folders of a build's finished stages."""
-    file = folder / BUILD_FILE
-    content = read_json(file) if file.is_file() else None
+    found = [(inside(folder, name), files) for name, files in _outputs(folder / BUILD_FILE).items()]
+    return [stage for stage, files in found if stage.is_dir() or any("/" in name for name in files)]
+
+
+def _outputs(build_file: Path) -> dict[str, dict[str, Any]]:
+    """Return the finished stages of a build: name -> name of a file in the build -> SHA-256, of those that later stages read."""
+    content = read_json(build_file) if build_file.is_file() else None
     stages = content.get("stages") if isinstance(content, dict) else None
     entries = stages.items() if isinstance(stages, dict) else ()
-    done = [
-        inside(folder, name) for name, entry in entries if isinstance(entry, dict) and entry.get("status") == "done"
-    ]
-    return [stage for stage in done if stage.is_dir()]
+    found = {name: entry for name, entry in entries if isinstance(entry, dict) and entry.get("status") == "done"}
+    outputs = {name: entry.get("outputs_sha256") for name, entry in found.items()}
+    return {name: files if isinstance(files, dict) else {} for name, files in outputs.items()}
+
+
+def _verify_build(folder: Path) -> set[Path]:
+    """Check build.json, and the files beside the stages' folders against it; return those that were. Raises FormatError."""
+    file = folder / BUILD_FILE
+    if not file.is_file():
+        if not any((each / MANIFEST).is_file() for each in folder.iterdir()):
+            return set()  # a recipe that someone wrote
+        raise FormatError(file, "file", "is missing, which every build has", fix="Put it back, or build again.")
+    content = read_json(file)
+    wrong = own_hash_fault(content) if isinstance(content, dict) else "is not a JSON object"
+    if wrong:
+        raise FormatError(file, "sha256", f"{wrong}: build.json was altered or damaged", fix=_REDO)
+    hashes = {name: value for files in _outputs(file).values() for name, value in files.items() if "/" not in name}
+    if isinstance(content.get("recipe_sha256"), str):
+        hashes[RECIPE_FILE] = content["recipe_sha256"]
+    for name, expected in hashes.items():
+        beside = inside(folder, name)
+        with read_errors(beside):
+            if sha256_file(beside) != expected:
+                raise FormatError(beside, "sha256", "differs from build.json: it was altered or damaged", fix=_REDO)
+    return {file, *(folder / name for name in hashes)}
 
 
 def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:

@@ -115,10 +115,13 @@ def test_generate_refuses_what_is_out_of_range(folder: Path, capsys: pytest.Capt
 def test_generate_keeps_to_a_form(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     schema, grammar = tmp_path / "schema.json", tmp_path / "moves.gbnf"
     schema.write_text('{"enum": ["a", 5]}')
+    table = tmp_path / "object.json"
+    table.write_text('{"type": "object", "properties": {"a": {"const": "x"}}, "required": ["a"]}')
     grammar.write_text('root ::= "to " ("be" | "go")')
     for options, expected in (
         (["--regex", "[a-c]{2}[.]"], r"[a-c]{2}\."),
         (["--format", str(schema)], '"a"|5'),
+        (["--format", str(table)], r'\{"a": "x"\}'),
         (["--format", "json", "--max-tokens", "3"], r"\{.*"),
         (["--grammar", str(grammar)], "to (be|go)"),
     ):

@@ -79,6 +79,7 @@ def test_every_address_is_guarded_and_wears_the_policy(address: str, path: str) 
         "web/watch.js",
         "%2e%2e/%2e%2e/etc/passwd",
         "runs/x.json",
+        f"runs/{'9' * 5000}.json",
         "runs/1.json/",
     ],
 )

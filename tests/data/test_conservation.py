@@ -1,16 +1,13 @@
 """Nothing is lost uncounted: read = kept + dropped + bad, for each source, in documents and in characters, in every format of rows."""
 
-import csv
-import io
 import json
 import tempfile
 from pathlib import Path
 
-import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
+from written_rows import SUFFIXES, write_rows
 
 from groundup.data.config import DataConfig
 from groundup.data.data_card import DataCard
@@ -29,32 +26,13 @@ TEXTS = st.lists(
 LONG = "A long text keeps both splits filled. " * 40
 
 
-def write(folder: Path, suffix: str, rows: list[str]) -> None:
-    if suffix == ".txt":
-        for number, text in enumerate(rows):
-            (folder / f"{number:03}.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
-        return
-    file = folder / f"a{suffix}"
-    if suffix == ".parquet":
-        parquet.write_table(pyarrow.table({"text": rows}), file)
-    elif suffix == ".json":
-        file.write_text(json.dumps([{"text": text} for text in rows]))
-    elif suffix == ".jsonl":
-        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
-    else:
-        made = io.StringIO()
-        writer = csv.writer(made, delimiter="\t" if suffix == ".tsv" else ",", quoting=csv.QUOTE_ALL)
-        writer.writerows([["text", "other"], *([text, "x"] for text in rows)])
-        file.write_bytes(made.getvalue().encode())
-
-
 def prepared(folder: Path, *, strict: bool = False) -> tuple[DataCard, Path]:
     out = folder.parent / "out"
     config = DataConfig(validation_fraction=0.3, keep_dropped=True, strict=strict)
     return prepare([Source(str(folder))], out, config, progress=Silent()), out
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @FEW
 @given(rows=TEXTS)
 def test_every_document_and_character_read_is_kept_or_dropped(suffix: str, rows: list[str]) -> None:
@@ -64,7 +42,7 @@ def test_every_document_and_character_read_is_kept_or_dropped(suffix: str, rows:
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "texts"
         folder.mkdir()
-        write(folder, suffix, rows)
+        write_rows(folder, suffix, rows)
         card, out = prepared(folder)
         (source,) = card.sources
         assert source.read.documents == len(rows) and source.read.bad_documents == 0

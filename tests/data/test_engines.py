@@ -245,7 +245,7 @@ def end_of(process: subprocess.Popen[str]) -> tuple[int, str, set[int]]:
 
 
 def wait_until_ended(processes: set[int]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while any(map(is_running, processes)):
         assert time.monotonic() < deadline, "processes were left running"
         time.sleep(0.05)

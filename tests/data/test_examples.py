@@ -200,6 +200,23 @@ def test_instructions_are_read_with_what_may_be_left_out(texts: Texts) -> None:
     ]
 
 
+@pytest.mark.parametrize("depth", [150, 500])
+def test_arguments_and_tools_nested_deep_in_a_text_are_one_bad_line(texts: Texts, depth: int) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    called = [{"function": {"name": "f", "arguments": deep}}]
+    bad = [
+        {"messages": [turns[0], {"role": "assistant", "content": "", "tool_calls": called}]},
+        {"messages": turns, "tools": f'[{{"name": "f", "parameters": {deep}}}]'},
+    ]
+    rows = [{"messages": turns, "tools": '[{"name": "f"}]'} for _ in range(300)]
+    report = SourceReport()
+    root = texts(a_jsonl="\n".join(map(json.dumps, [*rows, *bad])))
+    assert len(read_chat(Source(str(root)), report=report)) == 300
+    assert report.bad_lines.count == 2
+    assert "arguments in JSON" in report.bad_lines.examples[0] and "nested too deep" in report.bad_lines.examples[1]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -19,6 +19,7 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from groundup.data.documents import Document
 from groundup.data.reading.decoding import MAX_LINE_CHARACTERS
+from groundup.data.reading.extract import EXTRACTORS
 from groundup.data.reading.source_files import Source, content_hash, disk_bytes
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions, read_source
@@ -162,16 +163,17 @@ def test_a_book_is_read_in_the_order_of_its_spine(tmp_path: Path) -> None:
     assert texts_of(tmp_path) == ["First chapter.\n\nSecond chapter."]
 
 
-def test_a_document_that_expands_to_too_much_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suffix", [".docx", ".epub"])
+def test_a_document_that_expands_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
     made = docx.Document()
     made.add_paragraph(STORY)
     made.save(str(tmp_path / "a.docx"))
-    write_epub(tmp_path / "b.epub", "word " * 10_000)
-    (tmp_path / "c.txt").write_text(STORY)
+    write_epub(tmp_path / "a.epub", "word " * 10_000)
     monkeypatch.setattr("groundup.data.reading.extract.MAX_EXPANDED_BYTES", 2**14)
-    report = SourceReport()
-    assert texts_of(tmp_path, report) == [STORY] and report.bad_files.count == 2
-    assert all("it expands to more than 0 MiB" in each for each in report.bad_files.examples)
+    with pytest.raises(ValueError, match="it expands to more than 0 MiB"):
+        list(EXTRACTORS[suffix].read(tmp_path / f"a{suffix}", False))
 
 
 def test_an_email_is_its_subject_and_text_and_its_attachments_are_counted(tmp_path: Path) -> None:

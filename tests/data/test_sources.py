@@ -15,9 +15,10 @@ from pyarrow import parquet
 from groundup.data.documents import Document
 from groundup.data.reading.decoding import MAX_LINE_CHARACTERS, check_encoding, numbered_lines, text_pieces
 from groundup.data.reading.folders import OUTSIDE
+from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, parts_of, read_source
+from groundup.data.reading.sources import SourceOptions, describe_source, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 
 Texts = Callable[..., Path]
@@ -122,6 +123,52 @@ def test_another_encoding_must_be_named(texts: Texts, text: str, encoding: str) 
     assert read(root, SourceOptions(encoding=encoding))[0].text == "ASCII first. " + text * 20
 
 
+GERMAN = "Der Müller aß Brot."
+
+
+@pytest.mark.parametrize("ascii_bytes", [0, 3 * 2**20], ids=["at once", "after 3 MiB of ASCII"])
+def test_valid_utf8_is_not_read_in_the_encoding_that_is_named_and_that_is_said(texts: Texts, ascii_bytes: int) -> None:
+    russian = "Обычный русский текст."
+    root = texts(a_txt="a text.\n" * (ascii_bytes // 8) + GERMAN, b_txt=russian.encode("cp1251"), c_txt="ASCII only")
+    report = SourceReport()
+    found = [document.text[-len(russian) :] for document in read(root, SourceOptions(encoding="cp1251"), report)]
+    assert found[0].endswith(GERMAN) and found[1:] == [russian, "ASCII only"]
+    said = report.decoded_lines()
+    assert said[0] == "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (a.txt)"
+    assert said[1] == "2 files read as cp1251 (b.txt, c.txt)"
+
+
+def test_an_encoding_named_for_a_file_holds_whatever_its_bytes_are(texts: Texts) -> None:
+    root = texts(a_txt=GERMAN, b_txt=GERMAN)
+    wrong = GERMAN.encode().decode("cp1251")
+    report = SourceReport()
+    found = read(root, SourceOptions(encoding="a.txt=cp1251"), report)
+    assert [document.text for document in found] == [wrong, GERMAN]
+    assert report.decoded_lines() == ["1 files read as cp1251 (a.txt)"]
+    assert [each.text for each in read(root, SourceOptions(encoding="cp1253, *.txt=cp1251"))] == [wrong, wrong]
+    with pytest.raises(ConfigError, match="'cp9999' is unknown"):
+        SourceOptions(encoding="a.txt=cp9999")
+    assert check_encoding("UTF8, old/*.txt=Latin1") == "utf-8,old/*.txt=iso8859-1"
+
+
+def test_a_multibyte_text_in_another_encoding_stays_in_it(texts: Texts) -> None:
+    japanese = "これは日本語の文章です。" * 3
+    for encoding in ("cp932", "utf-16-le", "iso2022_jp", "gb18030"):
+        root = texts(folder=encoding, a_txt=japanese.encode(encoding))
+        assert read(root, SourceOptions(encoding=encoding))[0].text == japanese, encoding
+
+
+def test_a_short_text_with_many_characters_of_windows_1252_is_not_binary(texts: Texts) -> None:
+    text = "\x93No\x94, he\x92d say\x85"
+    assert read(texts(a_txt=text))[0].text == text
+    assert read(texts(folder="b", a_txt=text.encode("latin-1")), SourceOptions(encoding="latin-1"))[0].text == text
+
+
+def test_line_ends_of_ebcdic_are_line_ends(texts: Texts) -> None:
+    root = texts(a_txt="one\x85two".encode("cp500"))
+    assert read(root, SourceOptions(encoding="cp500"))[0].text == "one\ntwo"
+
+
 def test_more_than_one_percent_invalid_bytes_is_an_error_with_file_and_byte(texts: Texts) -> None:
     text = "Größe ".encode() * 50 + b"x\xff" * 20
     with pytest.raises(DataError, match=r"a\.txt: 20 of its .* can't be decoded, the first at byte 401\."):
@@ -205,6 +252,24 @@ def test_more_than_one_percent_bad_lines_is_an_error(texts: Texts) -> None:
 def test_each_kind_of_bad_line_says_what_is_wrong(texts: Texts, bad: str, reason: str) -> None:
     with pytest.raises(DataError, match=f"line 2: {reason}"):
         read(texts(a_jsonl=jsonl(bad_at=2, lines=3, bad=bad)))
+
+
+@pytest.mark.parametrize("depth", [150, 500, 960])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"content":', "}")])
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+@pytest.mark.parametrize("bad_at", [1, 101])
+def test_one_row_that_is_nested_deep_is_one_bad_line(
+    texts: Texts, depth: int, opening: str, closing: str, suffix: str, bad_at: int
+) -> None:
+    deep = f'{{"text": {opening * depth}1{closing * depth}}}'
+    lines = jsonl(bad_at=bad_at, lines=200, bad=deep)
+    file = {f"a_{suffix}": lines if suffix == "jsonl" else f"[{','.join(lines.splitlines())}]"}
+    report = SourceReport()
+    source, options = Source(str(texts(**file))), SourceOptions(wanted=LAYOUTS)
+    assert describe_source(source, options)[0].layout == "text"
+    assert len(list(read_source(source, options, report))) == 199
+    assert report.bad_lines.count == 1
+    assert report.bad_lines.examples[0].endswith(f" {bad_at}: is nested too deep (at most 100 levels)")
 
 
 def test_a_line_over_the_limit_is_one_bad_line(monkeypatch: pytest.MonkeyPatch) -> None:

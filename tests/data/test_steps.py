@@ -1,5 +1,6 @@
 """Steps over documents: each is counted, dropped documents have their reason, and what the card says adds up."""
 
+import dataclasses
 import json
 import sys
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from written_rows import SUFFIXES, write_rows
 
 from groundup.config import build_config
 from groundup.data.config import DataConfig
@@ -32,6 +34,35 @@ TALE = " ".join(
     f"In year {number} of the long drought the {number * 7 % 50} wells of the valley were counted again."
     for number in range(60)
 )
+HARBOUR = (
+    "The harbour of the small town lies between two hills.\n"
+    "And for most of the year its water is quiet.\n"
+    "Fishing boats leave before the sun comes up and return in the afternoon with whatever the sea gave.\n"
+    "On the quay there is a market where people buy fresh fish, bread and vegetables from the farms behind the hills.\n"
+    "In winter the storms are so strong that the boats stay at home.\n"
+    "And the men and women who own them mend their nets by the stove.\n"
+    "An old teacher has written down the names of all the boats that have ever sailed "
+    "from this harbour, together with the families they belonged to.\n"
+    "Her list begins in the year of the great flood and has more than nine hundred names.\n"
+    "Children of the school learn some of them by heart.\n"
+    "That is because each name has a story that their grandparents can still tell.\n"
+    "When a new boat is built, the whole town comes to see it go into the water for the first time.\n"
+)
+BICYCLE = (
+    "A bicycle is easier to look after than most people think, if a few small things are done every month.\n"
+    "The chain should be cleaned with a cloth and then given a little oil, "
+    "which keeps it from making noise and from wearing out the wheels that it turns.\n"
+    "Tyres lose some of their air even when nobody rides.\n"
+    "So it is wise to check them before a longer journey with a simple pump that shows the pressure.\n"
+    "Brakes deserve the most attention.\n"
+    "For they decide whether a rider can stop in time when a car or a dog comes out of a side street.\n"
+    "If they make a sharp sound, or if the lever has to be pulled all the way, the pads are old and must be replaced.\n"
+    "Lights are checked in the evening.\n"
+    "That is because what seems bright in a kitchen may be weak on a dark road.\n"
+    "Anyone who keeps to this short list will ride safely for many years.\n"
+    "And will seldom need the help of a workshop.\n"
+)
+MAILS, CLAUSES = "Write to a@b.org.\n" * 12, "1. a;\n2. b;\n" * 9
 QUESTION = "Which of the seven old bridges over the river was built of oak by the monks of the northern abbey?"
 
 
@@ -98,34 +129,47 @@ def test_each_step_does_its_work_and_is_counted(tmp_path: Path) -> None:
         ProcessConfig(steps=("repair", "repeated-lines", "personal-data")),
         ProcessConfig(rules=("web", "books", "code")),
         ProcessConfig(steps=("near-duplicates",), languages=("en", "fr")),
+        ProcessConfig(decontaminate=("items.jsonl",)),
+        ProcessConfig(
+            ("repair", "repeated-lines", "personal-data", "near-duplicates"),
+            rules=("web",),
+            languages=("en",),
+            decontaminate=("items.jsonl",),
+        ),
     ],
     ids=lambda each: "+".join(each.names),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
+    suffix=st.sampled_from(SUFFIXES),
     rows=st.lists(
         st.one_of(
             st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=80),
-            st.sampled_from([ENGLISH, GERMAN, TALE, f"{TALE} Amen.", "Write to a@b.org.\n" * 12, "1. a;\n2. b;\n" * 9]),
+            st.sampled_from([ENGLISH, GERMAN, TALE, f"{TALE} Amen.", f"{TALE} {QUESTION}", MAILS, CLAUSES]),
         ),
         max_size=12,
-    )
+    ),
 )
-def test_read_is_kept_and_dropped_with_every_step(process: ProcessConfig, rows: list[str]) -> None:
-    rows = [*rows, ENGLISH, " ".join(f"{ENGLISH} {number}." for number in range(20))]
+def test_read_is_kept_and_dropped_with_every_step(process: ProcessConfig, suffix: str, rows: list[str]) -> None:
+    if suffix == ".txt":  # a short file of control characters is binary
+        rows = ["".join(c for c in text if c.isprintable() or c in "\n\t") for text in rows]
+    rows = [*rows, HARBOUR, BICYCLE]  # which no step drops, so that both splits have a text
     with tempfile.TemporaryDirectory() as root:
-        file = Path(root) / "a.jsonl"
-        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
+        folder = Path(root) / "texts"
+        folder.mkdir()
+        write_rows(folder, suffix, rows)
+        items = Path(root) / "items.jsonl"
+        items.write_text(json.dumps({"text": QUESTION}) + "\n")
         allowed = build_config(ProcessConfig, {"near_duplicates": {"max_dropped_share": 1.0}}).near_duplicates
-        process = ProcessConfig(process.steps, process.rules, process.languages, near_duplicates=allowed)
-        source = Source(str(file))
-        made = DataConfig(keep_dropped=True, process=process)
-        try:
-            card = prepare([source], Path(root) / "out", made, progress=Silent())
-        except Exception as error:  # rules may leave nothing
-            assert "is left" in str(error) or "can't be split" in str(error)
-            return
+        decontaminate = (str(items),) if process.decontaminate else ()
+        process = dataclasses.replace(process, decontaminate=decontaminate, near_duplicates=allowed)
+        source = Source(str(folder))
+        made = DataConfig(keep_dropped=True, validation_fraction=0.3, process=process)
+        card = prepare([source], Path(root) / "out", made, progress=Silent())
         (one,) = card.sources
+        contaminated = sum(QUESTION in text for text in rows)
+        if process.names == ("decontaminate",) and contaminated:
+            assert sum(tally.count for reason, tally in one.dropped.items() if "evaluation item" in reason) > 0
         assert (
             one.read.characters
             == sum(map(len, rows))

@@ -11,7 +11,7 @@ import torch
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
-from groundup.engine.events import ChatEvent
+from groundup.engine.events import AnswerFailed, ChatEvent
 from groundup.engine.generate import generate_ids
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
@@ -320,6 +320,61 @@ def test_an_error_ends_its_own_request_only(
     assert isinstance(got["bad"][-1], ModelError)
     assert got[good.id] == alone(good, model, tokenizer, compute)
     assert engine.pages.owned == 0
+
+
+class Failing:
+    """A constraint that allows everything and breaks at its third token, in one of its methods."""
+
+    def __init__(self, where: str) -> None:
+        self.where, self.tokens = where, 0
+
+    @property
+    def finished(self) -> bool:
+        return self._broken("finished") or False
+
+    def mask(self) -> None:
+        self._broken("mask")
+
+    def accept(self, token_id: int) -> None:
+        self.tokens += 1
+        self._broken("accept")
+
+    def _broken(self, where: str) -> None:
+        if where == self.where and self.tokens == 2:
+            raise ZeroDivisionError("/a/path/of/this/machine")
+
+
+@pytest.mark.parametrize("where", ["sampler", "mask", "accept", "finished", "text", "draft"])
+def test_whatever_fails_in_one_of_eight_rows_ends_that_row_alone(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    engine_of: Callable[..., BatchEngine],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+) -> None:
+    """The sampler, the grammar, the text and the proposed tokens of one request; the other seven are given as each is alone."""
+    others = [
+        replace(each, id=f"other {each.id}", sampling=replace(each.sampling, max_tokens=10))
+        for each in requests_of(1 if where == "draft" else 7, tokenizer)
+    ]
+    expected = {each.id: alone(each, model, tokenizer, compute) for each in others}
+    sampling = Sampling(temperature=1, seed=1, max_tokens=30)
+    bad = Request("bad", (1, 2, 3), sampling, constraint=None if where in ("text", "draft") else Failing(where))
+    engine = engine_of(draft_tokens=2 if where == "draft" else 0)
+    for each in (*others[:3], bad, *others[3:]):
+        engine.submit(each)
+    running = engine._running["bad"]
+    breaking = {"sampler": (running, "choose"), "text": (running.answer, "push"), "draft": (running.lookup, "drafts")}
+    if where in breaking:
+        monkeypatch.setattr(*breaking[where], lambda *given: 1 // 0)
+    got = finished(engine)
+    [*_, error] = got.pop("bad")
+    assert isinstance(error, AnswerFailed) and "path" not in error.message
+    assert "ZeroDivisionError" in caplog.text
+    assert got == expected
+    assert engine.pages.owned == 0 and not engine.busy
 
 
 def test_logits_that_are_no_numbers_end_a_request_with_a_sentence(

@@ -1,4 +1,4 @@
-"""A real small model: 32 conversations at once say word for word what each says alone, in float32."""
+"""A real small model: 32 conversations at once say word for word what each says alone, in float32 and in int8."""
 
 import random
 from dataclasses import replace
@@ -10,6 +10,7 @@ from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
+from groundup.engine.precision import open_in
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.model.heads import LanguageModel
@@ -73,6 +74,28 @@ def test_reproducible_conversations_in_bf16_equal_each_alone_to_the_last_bit() -
     def answered(*some: Request) -> dict[str, list[object]]:
         settings = BatchSettings(cache_bytes=2**27, page_tokens=64, reproducible=True)
         batch = BatchEngine(model, engine.tokenizer, in_bf16, settings)
+        got: dict[str, list[object]] = {request.id: [] for request in some}
+        for request in some:
+            batch.submit(request)
+        while batch.busy:
+            for name, outcome in batch.step():
+                got[name].append(outcome)
+        return got
+
+    together = answered(*requests)
+    for request in requests:
+        assert together[request.id] == answered(request)[request.id], request.id
+
+
+def test_32_conversations_together_in_int8_equal_each_alone_to_the_last_bit() -> None:
+    pytest.importorskip("numba")
+    opened, in_int8 = open_in("int8", "smollm2-135m-instruct", Compute(torch.device("cpu")))
+    engine = Engine(opened, in_int8)
+    model = engine.language_model()
+    requests = [replace(request, logprobs=3) for request in requests_of(engine, 32)]
+
+    def answered(*some: Request) -> dict[str, list[object]]:
+        batch = BatchEngine(model, engine.tokenizer, in_int8, BatchSettings(cache_bytes=2**27))
         got: dict[str, list[object]] = {request.id: [] for request in some}
         for request in some:
             batch.submit(request)

@@ -34,7 +34,14 @@ import numba
 
 from groundup.engine.compiled_step import decode_step, int4_products, kernels, machine_code, products, readable_step
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
-from groundup.engine.compiled_step.machine_code import MachineCode, UnknownCode
+from groundup.engine.compiled_step.machine_code import (
+    CodeFolder,
+    MachineCode,
+    UnknownCode,
+    code_folder,
+    keep_code,
+    read_code,
+)
 from groundup.engine.compiled_step.probe import MAX_ERROR, probe_error, use_compiled_step
 from groundup.engine.compiled_step.step_memory import room
 from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
@@ -403,7 +410,7 @@ def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: st
 @pytest.fixture
 def without_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """As on a machine where nothing was compiled; gives the folder of the code."""
-    monkeypatch.setattr(machine_code, "code_folder", lambda: tmp_path / "code")
+    monkeypatch.setattr(machine_code, "code_folder", lambda: CodeFolder(tmp_path / "code"))
     monkeypatch.setattr(decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name))
     return tmp_path / "code"
 
@@ -452,13 +459,78 @@ def test_a_damaged_file_of_code_is_compiled_again(without_code: Path) -> None:
 def test_code_is_kept_by_processor_and_in_the_users_cache_where_the_package_can_not_be_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    folder: Callable[[], Path] = machine_code.code_folder.__wrapped__
-    own = folder()
+    own = code_place()
     monkeypatch.setenv("NUMBA_CPU_NAME", "nehalem")
-    assert folder() != own and folder().parent == own.parent
+    assert own and (other := code_place()) and other != own and other.parent == own.parent
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
     monkeypatch.setattr(os, "access", lambda *given: False)
-    assert folder().parent == tmp_path / "compiled-step"
+    assert (kept := code_place()) and kept.parent == tmp_path / "compiled-step"
+
+
+def code_place() -> Path | None:
+    made: Callable[[], CodeFolder] = code_folder.__wrapped__
+    return made().path
+
+
+def test_code_that_another_user_could_have_written_is_not_run(
+    without_code: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever could write a shared cache ran code as others: the hash stands in the same file."""
+    new = partial(MachineCode, UNPACK_INT8.module, UNPACK_INT8.name)
+    assert unpacked_by(new())
+    (file,) = without_code.iterdir()
+    code = read_code(file)
+    assert code and file.stat().st_mode & 0o022 == 0
+    for place in (file, without_code):
+        mode = place.stat().st_mode
+        place.chmod(0o777)
+        assert read_code(file) is None and unpacked_by(new())
+        place.chmod(mode)
+        file.chmod(0o644)
+    file.rename(tmp_path / "elsewhere.o")
+    file.symlink_to(tmp_path / "elsewhere.o")
+    assert read_code(file) is None
+    keep_code(file, code)
+    assert read_code(file) == code and not file.is_symlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: 4242)  # nor what belongs to another one
+        assert (read_code(file) is None) == (os.getuid() != 0)
+
+
+def test_a_shared_cache_keeps_no_code_and_this_is_said_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shared, heard = tmp_path / "shared", Heard()
+    shared.mkdir()
+    shared.chmod(0o777)
+    monkeypatch.setenv("GROUNDUP_CACHE", str(shared))
+    monkeypatch.setattr(os, "access", lambda *given: False)
+    found = code_folder.__wrapped__()
+    assert found.path is None and f"{shared} can be written by other users" in found.note
+    monkeypatch.setattr(machine_code, "code_folder", lambda: found)
+    monkeypatch.setattr(decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name))
+    for _ in range(2):
+        assert "compiled step" in use_compiled_step(model_of(LLAMA), heard)
+    assert sum(found.note in line for line in heard.lines) == 1
+    assert [each.name for each in shared.rglob("*.o")] == []
+
+
+def test_code_of_older_files_is_removed_and_that_of_another_processor_stays(tmp_path: Path) -> None:
+    beside = tmp_path / "__pycache__"
+    for old in ("compiled-0123456789abcdef", "compiled-old-this", "compiled-new-other"):
+        keep_code(beside / old / "step.o", b"code")
+    (beside / "step.cpython-311.pyc").touch()
+    keep_code(beside / "compiled-new-this" / "step.o", b"code")
+    left = sorted(each.name for each in beside.iterdir())
+    assert left == ["compiled-new-other", "compiled-new-this", "step.cpython-311.pyc"]
+
+
+class Heard(Silent):
+    """What is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 OF_NUMBA = """

@@ -20,7 +20,7 @@ PROMPT = [3, 141, 59, 26, 5, 35]
 class SeenStep:
     """Stands for the compiled step."""
 
-    max_rows = 32
+    max_rows, takes_prompts = 32, True
 
     def after_cache(self, ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
         return torch.zeros(ids.numel(), 1)

@@ -183,6 +183,7 @@ def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch
 
     class Counted:
         max_rows = step.max_rows
+        takes_prompts = False  # otherwise prompts are computed by it, too
 
         def after_cache(
             self, ids: torch.Tensor, cache: KVCache, positions: Sequence[int] | None = None

@@ -142,11 +142,18 @@ def test_only_what_is_allowed_is_chosen() -> None:
         {"temperature": -1.0},
         {"temperature": math.nan},
         {"temperature": math.inf},
+        {"temperature": 101},
         {"top_k": -1},
         {"top_p": 0.0},
         {"top_p": 1.1},
         {"min_p": 1.5},
         {"repetition_penalty": 0.0},
+        {"repetition_penalty": 1e-308},
+        {"repetition_penalty": 1e308},
+        {"presence_penalty": -1e308},
+        {"frequency_penalty": -1e308},
+        {"logit_bias": ((5, 101),)},
+        {"logit_bias": ((-1, 1.0),)},
         {"presence_penalty": math.nan},
         {"frequency_penalty": math.inf},
         {"repeat_last_n": -2},
@@ -163,6 +170,53 @@ def test_a_value_out_of_range_is_refused_by_name(change: dict[str, object]) -> N
 def test_logits_that_are_no_numbers_are_refused(bad: float) -> None:
     with pytest.raises(ModelError, match="not finite"):
         choose(torch.tensor([0.0, bad]), [], Sampling(), seeded_generator(0))
+
+
+@pytest.mark.parametrize(
+    ("scores", "drawn"),
+    [
+        ([0.0, math.inf, math.nan, math.inf], {1, 3}),
+        ([math.nan, 0.0, -math.inf, 0.0], {1, 3}),
+        ([math.nan, -math.inf, math.nan, -math.inf], {0, 1, 2, 3}),
+        ([math.nan] * 4, {0, 1, 2, 3}),
+    ],
+    ids=str,
+)
+def test_any_scores_give_a_token_and_nan_is_never_preferred(scores: list[float], drawn: set[int]) -> None:
+    for dtype in (torch.float32, torch.float64):
+        found = [draw(torch.tensor(scores, dtype=dtype), seeded_generator(seed)) for seed in range(100)]
+        assert set(found) == drawn
+        of_others = draw(torch.tensor(scores, dtype=dtype), seeded_generator(0), np.array([10, 20, 30, 40]))
+        assert of_others // 10 - 1 in drawn
+
+
+def test_every_bound_of_a_penalty_together_still_gives_a_token() -> None:
+    logits, allowed = torch.tensor([3e38, -3e38, 1.0, 0.0]), torch.tensor([True, True, False, True])
+    for least in (-100, 100):
+        for repetition in (0.01, 100):
+            for temperature in (0, 1e-38, 1, 100):
+                extreme = Sampling(
+                    temperature=temperature,
+                    repetition_penalty=repetition,
+                    presence_penalty=least,
+                    frequency_penalty=least,
+                    min_p=1,
+                    top_p=1e-9,
+                    logit_bias=((0, 100), (1, -100)),
+                )
+                assert 0 <= choose(logits, [0, 1, 3] * 30, extreme, seeded_generator(1), allowed) < 4
+
+
+def test_a_bias_is_added_before_everything_else() -> None:
+    assert choose(LOGITS, [], Sampling(temperature=0, logit_bias=((2, 100),)), seeded_generator(0)) == 2
+    banned = Sampling(temperature=1, logit_bias=((1, -100), (3, -100)))
+    generator = seeded_generator(1)
+    assert {choose(LOGITS, [], banned, generator) for _ in range(200)} == {0, 2}
+    # e ** ln 3 times as probable as before: 0.25 becomes 0.75 of 1.5.
+    shares = counts(Sampling(temperature=1, seed=3, logit_bias=((3, math.log(3)),)), 4000)
+    assert torch.allclose(shares, torch.tensor([0.1, 0.5 / 1.5, 0.1 / 1.5, 0.5]), atol=0.03)
+    with pytest.raises(ModelError, match="0 to 3, not 4"):
+        choose(LOGITS, [], Sampling(logit_bias=((4, 1.0),)), generator)
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.9, 0.99, 0.9999])

@@ -52,10 +52,11 @@ def test_a_curve_over_steps_has_each_snapshot_in_order_and_the_paired_change(
     assert run([*args, "--plot", str(tmp_path / "out.png"), "--out", str(tmp_path / "out.json")]) == 0
     shown = capsys.readouterr().out
     results = json.loads((tmp_path / "out.json").read_text())
-    grammar, copying, bits, text = results["curves"]
-    assert [(c["task"], c["metric"]) for c in (copying, bits)] == [
+    grammar, *copying, text = results["curves"]
+    assert [(c["task"], c["metric"]) for c in copying] == [
         ("copying", "accuracy"),
         ("copying", "bits_per_byte"),
+        ("copying", "bits_per_byte_control"),
     ]
     assert [point["x"] for point in grammar["points"]] == [0, 20, 100] and grammar["chance"] == 0.5
     assert text["change"]["from"] == "step 0" and text["change"]["to"] == "step 100"

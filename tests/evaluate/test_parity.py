@@ -334,7 +334,7 @@ with llama_server(Path({str(f16)!r}), context_tokens=128) as llama:
         port = int(parent.stdout.readline().rsplit(":", 1)[1])
         assert listens(port)
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while listens(port) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not listens(port)

@@ -16,8 +16,18 @@ from groundup.cli.evaluate import command
 from groundup.cli.main import run
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError, DataError, ModelError
-from groundup.evaluate.items import Choices, Completion, Item, MinimalPair, Written
-from groundup.evaluate.requests import Continuation, Prompt, Scored, Shot, WholeText, prompt_ids, respond, scored_ids
+from groundup.evaluate.items import CONTROL_BITS, Choices, Completion, Item, MinimalPair, Written
+from groundup.evaluate.requests import (
+    Continuation,
+    Generation,
+    Prompt,
+    Scored,
+    Shot,
+    WholeText,
+    prompt_ids,
+    respond,
+    scored_ids,
+)
 from groundup.evaluate.run import evaluate
 from groundup.evaluate.suite import (
     Suite,
@@ -269,3 +279,37 @@ def test_bleu_and_chrf_are_those_of_the_library() -> None:
         scores.translation(items[0], answers[0])["chrf"][0],
         library.sentence_chrf(answers[0], [items[0].reference]).score / 100,
     )
+
+
+COMPARISON = Completion("c", "", "Which is bigger, 3 or 20? It is", " 20", ("3", "20"), "The moon is")
+
+
+def test_a_completion_is_right_only_where_the_answer_ends_and_its_control_is_another_prompt() -> None:
+    own, written, other = COMPARISON.requests(())
+    assert isinstance(own, Continuation) and isinstance(written, Generation) and isinstance(other, Continuation)
+    assert (own.text, other.prompt.text) == (" 20", "The moon is")
+    scores_of = [Scored(math.log(1 / 8), True, ()), "20 of them", Scored(math.log(1 / 64), False, ())]
+    found = COMPARISON.counts([scores_of[0], scores_of[1], scores_of[2]])
+    assert found["accuracy"] == (True, 1) and found["accuracy_by_prefix"] == (True, 1)
+    assert found["bits_per_byte"] == (pytest.approx(3), 3) and found[CONTROL_BITS] == (pytest.approx(6), 3)
+    longer = COMPARISON.counts([scores_of[0], "200 of them", scores_of[2]])
+    assert longer["accuracy"] == (False, 1) and longer["accuracy_by_prefix"] == (True, 1)
+    assert COMPARISON.shown([scores_of[0], "200", scores_of[2]])["answer"] == "200"
+
+
+def test_the_chance_of_completions_counts_those_that_offer_their_answers() -> None:
+    open_ended = Completion("o", "", "2 + 2 =", " 4")
+    assert chance_levels([COMPARISON, open_ended])["accuracy"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("name", ["copying", "arithmetic"])
+def test_every_packaged_completion_has_a_control_with_another_answer(name: str) -> None:
+    items = SUITES[name].read(Silent())
+    answers = {item.prompt: item.answer for item in items if isinstance(item, Completion)}
+    assert len(answers) == len(items)
+    assert all(answers[item.control] != item.answer for item in items if isinstance(item, Completion))
+    if name == "arithmetic":
+        offered = [item for item in items if isinstance(item, Completion) and item.options]
+        assert len(offered) == 15 and {item.group for item in offered} == {"comparison"}
+        assert all(item.answer.strip() in item.options for item in offered)
+        assert 0.05 < chance_levels(items)["accuracy"] < 0.09

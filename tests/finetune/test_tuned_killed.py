@@ -18,7 +18,7 @@ from groundup.weights.model_io import save_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
-from stopping import TIMES, Starter, after_steps, half_written, inside_a_save, last_step, said, steps_logged
+from stopping import TIMES, Starter, after_steps, half_written, is_held, last_step, said, steps_logged
 
 KINDS = ("chat", "preference", "head", "lora", "last-block")
 # Weights of a whole model or of an adapter.
@@ -75,16 +75,16 @@ def test_killed_and_started_again_equals_never_stopped(starter: Starter, root: P
     assert starter.run(whole, kind=kind) == 0
     steps = steps_logged(whole)
     assert steps > 16
-    for moment, slow_disk_s in (
-        (after_steps(2), 0.0),
-        (inside_a_save(0), 0.05),
-        (lambda each: last_step(each) > 0, 0.0),
-        (lambda each: last_step(each) > 0 and steps_logged(each) > last_step(each) + 2, 0.0),
-        (after_steps(steps - 1), 0.0),
+    for moment, at_file in (
+        (after_steps(2), 0),
+        (is_held, 2),
+        (lambda each: last_step(each) > 0, 0),
+        (lambda each: last_step(each) > 0 and steps_logged(each) > last_step(each) + 2, 0),
+        (after_steps(steps - 1), 0),
     ):
-        status = starter.run(folder, signal=signal.SIGKILL, moment=moment, kind=kind, slow_disk_s=slow_disk_s)
+        status = starter.run(folder, signal=signal.SIGKILL, moment=moment, kind=kind, hold_in_save=at_file)
         assert status in (-signal.SIGKILL, 0)
-        if slow_disk_s:
+        if at_file:
             assert status == -signal.SIGKILL and half_written(folder), "inside a checkpoint"
     assert starter.run(folder, kind=kind) == 0
     assert "Resuming after step" in said(folder)

@@ -22,6 +22,10 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Message
 from groundup.weights.model_io import open_model
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+
+from stopping import hold_in_save
+
 CPU = Compute(torch.device("cpu"))
 SENTENCE = "see you at the station call me when it is over we can meet later today what is left of right up down"
 WORDS = SENTENCE.split()
@@ -70,8 +74,9 @@ def classifier(base: Path, run: RunFolder, progress: Said, train: str) -> None:
 
 def child(request: dict[str, Any]) -> None:
     """One run."""
-    os.environ["GROUNDUP_SLOW_DISK_S"] = str(request.get("slow_disk_s", 0.0))
     folder, kind = Path(request["folder"]), request["kind"]
+    if at_file := int(request.get("hold_in_save", 0)):
+        hold_in_save(folder, at_file)
     base, run, progress = folder.parent / "base", RunFolder(folder), Said(folder.with_suffix(".said"))
     if kind == "chat":
         chat(base, run, progress)

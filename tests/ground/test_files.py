@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import grp
 import hashlib
 import json
 import mmap
@@ -30,8 +31,10 @@ from groundup.files import (
     safe_name,
     temporary_folder,
     verify_folder,
+    write_bytes,
     write_json,
     write_manifest,
+    written_by_others,
 )
 from groundup.locks import only_one
 
@@ -215,3 +218,54 @@ def test_a_disk_without_locks_is_refused_in_words(tmp_path: Path, monkeypatch: p
     with pytest.raises(DiskError, match="has no locks") as refused, only_one(tmp_path):
         pass
     assert str(tmp_path) in refused.value.message and "--out" in refused.value.fix
+
+
+def test_a_temporary_file_is_new_and_never_what_stands_under_its_name(tmp_path: Path) -> None:
+    """Its name can be known before: in a shared folder a link there would have another file written over."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / f"{files.TMP_PREFIX}data-{os.getpid()}").symlink_to(victim)
+    write_bytes(tmp_path / "data", b"new", mode=0o600)
+    assert victim.read_text() == "mine" and (tmp_path / "data").read_bytes() == b"new"
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o600 and not (tmp_path / "data").is_symlink()
+
+
+def test_what_others_can_write_or_own_or_link_to_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    file = folder / "file"
+    file.write_text("x")
+    for path in (tmp_path, tmp_path / "a", folder, file):
+        path.chmod(0o755)
+    assert written_by_others(file) == written_by_others(folder / "not" / "made") == ""
+    for path in (file, folder, tmp_path / "a"):
+        path.chmod(0o757)
+        assert written_by_others(file) == f"{path} can be written by other users"
+        path.chmod(0o755)
+    (tmp_path / "a").chmod(0o1777)  # as /tmp
+    assert written_by_others(file) == "" and written_by_others(tmp_path / "a")
+    (tmp_path / "link").symlink_to(folder)
+    assert written_by_others(tmp_path / "link" / "file") == ""
+    folder.chmod(0o777)
+    assert written_by_others(tmp_path / "link" / "file") == f"{folder} can be written by other users"
+    folder.chmod(0o775)
+    monkeypatch.setattr(files, "_is_own_group", lambda gid: True)
+    assert written_by_others(file) == ""
+    if os.geteuid() == 0:
+        os.chown(folder, 4242, -1)
+        assert written_by_others(file) == f"{folder} belongs to another user"
+    else:
+        monkeypatch.setattr(files.os, "geteuid", lambda: 4242)
+        assert "belongs to another user" in written_by_others(file)
+
+
+def test_a_group_is_ones_own_only_without_other_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    for name, members, expected in (
+        (user, [], True),
+        (user, [user], True),
+        (user, ["eve"], False),
+        ("staff", [], False),
+    ):
+        monkeypatch.setattr(files.grp, "getgrgid", lambda gid, n=name, m=members: grp.struct_group((n, "x", gid, m)))
+        assert files._is_own_group(7) is expected

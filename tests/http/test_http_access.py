@@ -102,3 +102,29 @@ def test_an_origin_that_no_browser_would_send_is_refused_at_the_start() -> None:
     with pytest.raises(ConfigError, match=r"'example\.org' is not an origin"):
         access_for("127.0.0.1", origins=["example.org"])
     assert access_for("127.0.0.1", origins=["https://a.example"]).admits_origin("https://a.example", "localhost")
+
+
+@pytest.mark.parametrize("origin", ["https://*.example", "https://*", "*", "app://*", "http://a.*:80"])
+def test_an_origin_with_a_star_is_refused_as_it_would_match_none(origin: str) -> None:
+    with pytest.raises(ConfigError, match=r"has a \*: origins are compared whole.*List each"):
+        access_for("127.0.0.1", origins=[origin])
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://a b", "https://é.example", "https://a.example:x", "https://", "https://a/"]
+)
+def test_an_origin_of_no_host_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigError, match="is not an origin"):
+        access_for("127.0.0.1", origins=[origin])
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [("", "is blank"), (" ", "is blank"), ("\t\n", "is blank"), (" k", "begins or ends"), ("k\n", "begins or ends"),
+     ("a\0b", "control character")],
+    ids=repr,
+)  # fmt: skip
+def test_a_key_that_no_client_could_send_is_refused(key: str, what: str) -> None:
+    for host in ("127.0.0.1", "0.0.0.0"):
+        with pytest.raises(ConfigError, match=f"API key.*{what}"):
+            access_for(host, api_key=key)

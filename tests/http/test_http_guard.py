@@ -144,6 +144,13 @@ def test_a_wrong_key_is_called_wrong_and_no_key_required() -> None:
         assert refused.status == 401 and b"The API key is wrong" in refused.body and b"required" not in refused.body
 
 
+def test_a_body_of_two_lengths_is_refused_and_the_connection_closed() -> None:
+    both = {"content-length": "3", "Transfer-Encoding": "chunked"}
+    answer = ask(Guard(echo, LOOPBACK), headers=both, parts=[b"abc"])
+    assert (answer.status, answer.headers["connection"]) == (400, "close")
+    assert "can't be combined" in json.loads(answer.body)["error"]
+
+
 def test_key_is_asked_for_in_a_way_that_a_browser_understands() -> None:
     answer = ask(Guard(echo, access_for("127.0.0.1", api_key="k")), method="GET")
     assert answer.status == 401

@@ -1,17 +1,19 @@
 """`groundup pack`: the pack that `new` writes passes, and each thing that can be wrong with one is said with its line."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processor_time import at_most_cpu_s
 
 from groundup.cli.main import run
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.packs.check import check_pack
+from groundup.packs.known import known_of
 from groundup.packs.new import new_pack
-from groundup.packs.pack import pack_folder, packaged_packs
+from groundup.packs.pack import pack_folder, packaged_packs, read_pack
+from groundup.packs.quantities import quantities
 from groundup.packs.repeats import Text, repeats
 
 Row = dict[str, Any]
@@ -33,6 +35,12 @@ def add(pack: Path, part: str, **values: Any) -> None:
         file.write(json.dumps(values) + "\n")
 
 
+def add_questions(pack: Path, count: int) -> None:
+    for number in range(count):
+        words = " ".join(f"w{number}x{place}" for place in range(9))
+        add(pack, "instructions", instruction=f"Is it {words}?", input="", output="No.", document="hire.md")
+
+
 def replace(pack: Path, file: str, old: str, new: str) -> None:
     text = (pack / file).read_text()
     assert old in text
@@ -41,7 +49,11 @@ def replace(pack: Path, file: str, old: str, new: str) -> None:
 
 def test_a_new_pack_is_whole_and_passes_its_check(pack: Path) -> None:
     checked = check_pack(pack)
-    assert (checked.objections, checked.notes, checked.pack.head.name) == ((), (), "mine")
+    assert (checked.objections, checked.pack.head.name) == ((), "mine")
+    [note] = checked.notes
+    assert "With at least 20 the evidence that an answer needs is chosen" in note, "a few lines are no test"
+    add_questions(pack, 20)
+    assert check_pack(pack).notes == ()
     assert checked.pack.counts == {"documents": 4, "instructions": 12, "messages": 30, "questions": 9}
     with pytest.raises(ConfigError, match="exists already"):
         new_pack("mine", pack)
@@ -50,9 +62,37 @@ def test_a_new_pack_is_whole_and_passes_its_check(pack: Path) -> None:
 
 
 @pytest.mark.parametrize("name", packaged_packs())
-def test_a_packaged_pack_can_be_built(name: str) -> None:
+def test_a_packaged_pack_has_no_objection(name: str) -> None:
     checked = check_pack(packaged_packs()[name])
-    assert not checked.blocking and checked.pack.head.name == name
+    assert [str(each) for each in checked.objections] == [] and checked.pack.head.name == name
+
+
+@pytest.mark.parametrize("wrong", ["£99", "£57"])
+def test_a_wrong_amount_in_any_text_of_a_packaged_pack_is_found(wrong: str) -> None:
+    """In a summary, its text, an instruction, a question: wherever there is a number, or at the end."""
+    pack, _ = read_pack(packaged_packs()["writing"])
+    known = known_of(pack)
+    fields = [(row, field) for rows in pack.parts.values() for row in rows for field in ("summary", "text", "output")]
+    texts = [row.values[field] for row, field in fields if row.values.get(field)]
+    assert len(texts) > 100
+    for text in texts:
+        amounts = [each.written for each in quantities(text)]
+        for changed in (text.replace(amounts[0], wrong, 1) if amounts else text, f"{text} It costs {wrong}."):
+            assert wrong not in changed or [each for each in known.objections(changed) if wrong in each], changed
+
+
+def test_a_summary_that_says_another_number_than_its_text_is_found(pack: Path) -> None:
+    """Also where it is the number of another fact: £9 for £16."""
+    facts = {"document": None, "key_facts": ["repair"]}
+    add(pack, "summaries", text="A repair costs £16 in two parts.", summary="A repair: £16, two parts.", **facts)
+    add(
+        pack,
+        "summaries",
+        text="One repair is £16, by 5 working days.",
+        summary="A repair is £9 now, two parts.",
+        **facts,
+    )
+    assert objections(pack) == ["summaries.jsonl:2: the summary says '£9', which its text does not"]
 
 
 @pytest.mark.parametrize(
@@ -227,12 +267,9 @@ def test_runs_that_stand_everywhere_cost_nothing_and_near_repeats_are_found_amon
     greeting = "Dear all of you at the bank I hope that this finds you well and that you have a moment for me today"
     texts = [Text(f"m:{n}", f"{greeting} {' '.join(f'word{n}x{i}' for i in range(30))}") for n in range(3000)]
     near = Text("m:near", texts[7].text.replace("word7x29", "other"))
-    started = time.monotonic()
-    assert [(text.place, other.place) for text, other, _ in repeats([*texts, near, texts[9]])] == [
-        ("m:near", "m:7"),
-        ("m:9", "m:9"),
-    ]
-    assert time.monotonic() - started < 5, "every text with every other one takes longer"
+    with at_most_cpu_s(10):  # every text with every other one takes longer
+        found = [(text.place, other.place) for text, other, _ in repeats([*texts, near, texts[9]])]
+    assert found == [("m:near", "m:7"), ("m:9", "m:9")]
 
 
 def test_dates_and_times_of_toml_are_facts(pack: Path) -> None:

@@ -1,11 +1,13 @@
 """The build's promises, kept with small real stages: nothing is done twice, nothing altered is built on, a kill loses nothing."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from groundup.cli.main import run
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import atomic_folder, read_json, write_json
@@ -13,6 +15,7 @@ from groundup.progress import Silent
 from groundup.recipes.build import build, forget, stage_seconds
 from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.weights.verify import verify_path
 
 CPU = Compute(torch.device("cpu"))
 
@@ -186,3 +189,68 @@ def test_what_quick_stages_leave_over_goes_to_later_ones_and_one_that_goes_on_ke
 def test_a_stage_after_slow_ones_has_half_its_share_at_least() -> None:
     assert stage_seconds(0.25, 0.75, 150.0, 600.0) == 150.0, "on its way"
     assert stage_seconds(0.25, 0.75, 400.0, 600.0) == 75.0
+
+
+def page_stage(context: StageContext) -> StageResult:
+    (context.build / "report.html").write_text("<p>What was made.</p>")
+    return StageResult("a page")
+
+
+def fails(folder: Path) -> bool:
+    try:
+        verify_path(folder)
+    except FormatError:
+        return True
+    return False
+
+
+def silent(folder: Path, places: int) -> list[tuple[str, int]]:
+    """Of each file below a folder, removed or with a wrong byte at some places: what `verify` does not notice."""
+    missed = []
+    for file in sorted(each for each in folder.rglob("*") if each.is_file() and each.stat().st_size):
+        whole = file.read_bytes()
+        file.unlink()
+        missed += [] if fails(folder) else [(file.name, -1)]
+        for number in range(places):
+            place = number * len(whole) // places
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            missed += [] if fails(folder) else [(file.name, place)]
+        file.write_bytes(whole)
+    return missed
+
+
+def test_no_file_of_a_build_is_gone_or_damaged_in_silence(pipeline: FakePipeline, tmp_path: Path) -> None:
+    page = Stage("report", 1, page_stage, 0.1, outputs=("report.html",), has_folder=False)
+    build(recipe(), tmp_path / "b", [*pipeline.stages(), page], compute=CPU, progress=Silent())
+    assert verify_path(tmp_path / "b").unlisted == 0
+    assert silent(tmp_path / "b", 60) == []
+    verify_path(tmp_path / "b")
+    shutil.rmtree(tmp_path / "b" / "tokenizer")
+    assert fails(tmp_path / "b")
+
+
+@pytest.mark.parametrize("changed", ['"status": "done"', '"sha256"', '"planned_s"', '"recipe_sha256"'])
+def test_a_changed_record_of_a_build_is_named(pipeline: FakePipeline, tmp_path: Path, changed: str) -> None:
+    """Each a record that can be read."""
+    pipeline.build(tmp_path / "b", recipe())
+    file = tmp_path / "b" / "build.json"
+    content = file.read_text()
+    at = content.rindex(changed) + len(changed) - 2
+    file.write_text(f"{content[:at]}x{content[at + 1 :]}")
+    with pytest.raises(FormatError, match=r"build\.json: sha256"):
+        verify_path(tmp_path / "b")
+
+
+def test_a_page_that_is_written_again_is_known_to_verify(pipeline: FakePipeline, tmp_path: Path) -> None:
+    page = Stage("report", 1, page_stage, 0.1, outputs=("report.html",), has_folder=False)
+    build(recipe(), tmp_path / "b", [*pipeline.stages(), page], compute=CPU, progress=Silent())
+    assert run(["report", str(tmp_path / "b")]) == 0
+    assert "What was made." not in (tmp_path / "b" / "report.html").read_text()
+    verify_path(tmp_path / "b")
+
+
+def test_a_recipe_alone_is_no_build(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("")
+    (tmp_path / "model.gguf").touch()
+    with pytest.raises(FormatError, match="gguf"):
+        verify_path(tmp_path)

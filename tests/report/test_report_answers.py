@@ -18,7 +18,10 @@ def share(value: float, n: int, **more: object) -> dict[str, object]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     kinds = {"base": "base", "docs": "index", "chat": "chat", "answers": "answers", "summaries": "summaries"}
-    stages = {name: {"status": "done", "line": f"{name} is done", "elapsed_s": 2.0} for name in kinds}
+    stages: dict[str, dict[str, object]] = {
+        name: {"status": "done", "line": f"{name} is done", "elapsed_s": 2.0} for name in kinds
+    }
+    stages["docs"]["thin"] = ["Only 7 instructions are questions."]
     write_json(tmp_path / "build.json", {"recipe": "bank", "kinds": kinds, "stages": stages})
     figures = {
         "contains": share(0.5, 40, change=CHANGE),
@@ -57,6 +60,7 @@ def test_each_figure_of_the_answers_is_shown_with_its_interval_and_number(folder
     page = render_page(read_report_data(folder)).replace("\u202f", " ").replace("\xa0", " ")
     for said in (
         "40 % to 60 %, n 40",
+        "Only 7 instructions are questions.",
         "+25.0 (+10.0 to +40.0)",
         "80 % to 100 %, n 10",
         "the right document is cited in 80 % (70 % to 90 %) of 30 answers; 12 of 50 sentences failed a check",

@@ -7,7 +7,7 @@ import pytest
 from groundup.errors import FormatError
 from groundup.progress import Silent
 from groundup.retrieve.answer import NOT_FOUND, AskConfig, read
-from groundup.retrieve.calibration import EVIDENCE_FILE, MIN_QUESTIONS, calibrate, least_evidence
+from groundup.retrieve.calibration import EVIDENCE_FILE, MIN_QUESTIONS, OF_SMALL, calibrate, few_note, least_evidence
 from groundup.retrieve.evidence import MIN_BY_WORDS, WORDS
 from groundup.retrieve.index import Index
 
@@ -30,12 +30,12 @@ def test_one_in_ten_may_be_refused(index: Index) -> None:
     assert least[WORDS] == read(index, questions[0], AskConfig()).evidence > read(index, ASKED, AskConfig()).evidence
 
 
-def test_too_few_questions_change_nothing(index: Index) -> None:
-    assert calibrate(index, [ASKED] * (MIN_QUESTIONS - 1), 5, None, progress=Silent()) == {}
-    assert (
-        least_evidence(index.folder, WORDS, MIN_BY_WORDS) == MIN_BY_WORDS
-        and not (index.folder / EVIDENCE_FILE).exists()
-    )
+def test_with_too_few_questions_it_is_that_of_the_packaged_packs_and_this_is_said(index: Index) -> None:
+    assert calibrate(index, [ASKED] * (MIN_QUESTIONS - 1), 5, None, progress=Silent()) == {WORDS: OF_SMALL[WORDS]}
+    assert least_evidence(index.folder, WORDS, MIN_BY_WORDS) == OF_SMALL[WORDS] < MIN_BY_WORDS
+    assert "19 instructions" in few_note(MIN_QUESTIONS - 1) and few_note(MIN_QUESTIONS) == ""
+    documented = Path(__file__).parents[2].joinpath("docs", "packs.md").read_text()
+    assert all(str(value) in documented for value in OF_SMALL.values())
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"least": {"words": 2.0}}', '{"least": {"words": "x"}}'])

@@ -19,6 +19,7 @@ import pytest
 from groundup.cli.main import run
 from groundup.data.reading.source_files import Source
 from groundup.errors import DiskError, GroundupError
+from groundup.files import MANIFEST
 from groundup.progress import Silent
 from groundup.retrieve import terms, vectors, writer
 from groundup.retrieve.answer import Answer, ask
@@ -217,20 +218,19 @@ def test_readers_and_a_writer_never_find_the_file_locked(
     monkeypatch.setattr(writer, "COMMIT_EVERY_S", 0.0)
     folder = tmp_path / "index"
     update_index(folder, [Source(str(many))], progress=Silent())
-    until = time.monotonic() + 2.0
+    written = tmp_path / "written"
 
     def reading() -> None:
-        while time.monotonic() < until:
+        while not written.exists():
             with Index(folder) as index:
                 assert search(index, "warranty", 3)
 
     children = [in_a_process(reading) for _ in range(4)]
-    number = 0
-    while time.monotonic() < until:
-        (many / f"{number % 60}.txt").write_text(f"Walruses {number}.\n\n" * 30)
+    for number in range(8):
+        (many / f"{number}.txt").write_text(f"Walruses {number}.\n\n" * 30)
         update_index(folder, [Source(str(many))], progress=Silent())
-        number += 1
-    assert [ended(child) for child in children] == [0] * 4 and number > 2
+    written.touch()
+    assert [ended(child) for child in children] == [0] * 4
     assert require_whole(folder) == 62
 
 
@@ -386,6 +386,7 @@ def test_sources_without_ids_are_a_damaged_index(
             "UPDATE sqlite_master SET sql = replace(sql, 'id INTEGER PRIMARY KEY', 'id INTEGER PRIMARY_KEY') WHERE name = 'source'"
         )
         assert changed.rowcount == 1
+    (folder / MANIFEST).unlink()
     assert run(words) == 2 and "list of sources is damaged" in capsys.readouterr().err
 
 

@@ -51,6 +51,25 @@ def test_unchanged_files_are_not_opened(docs: Path, update: Update, monkeypatch:
     assert (report.files_read, report.files_unchanged, report.files_removed) == (0, 2, 0)
 
 
+def test_passages_have_the_characters_of_windows_1252_at_the_places_of_the_file(
+    docs: Path, tmp_path: Path, update: Update
+) -> None:
+    text = "It is 5 o\x92clock at the lighthouse.\n"
+    (docs / "latin.txt").write_text(text, "utf-8")
+    update()
+    with Index(tmp_path / "index") as index:
+        (passage,) = [each for each in search(index, "lighthouse") if each.document == "latin.txt"]
+    assert passage.text == text.replace("\x92", "’").strip() and (passage.start, passage.end) == (0, len(text) - 1)
+
+
+def test_an_update_says_which_files_are_utf8_though_another_encoding_is_named(
+    docs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["index", str(docs), "--out", str(tmp_path / "index"), "--encoding", "cp1251"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (hostel.txt)" in said
+
+
 def test_a_touched_file_is_hashed_and_not_read(docs: Path, update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
     update()
     os.utime(docs / "boiler.md", (1, 1))
@@ -213,6 +232,8 @@ def test_a_killed_update_leaves_whole_files_and_the_next_one_goes_on(
 FULL = """
 import resource, sys
 from groundup.cli.main import run
+from groundup.retrieve import writer
+writer.COMMIT_EVERY_S = float("inf")  # however slow the machine is, all of it in one commit
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 sys.exit(run(["index", sys.argv[2], "--out", sys.argv[1]]))
 """

@@ -109,7 +109,7 @@ def test_rows_of_passages_that_are_gone_are_never_found_and_left_out_when_they_a
     found = opened(folder)
     assert found.ids.tolist() == [each.id for each in index.all_passages()]
     assert np.allclose(found.rows, letters([text_of(each) for each in index.all_passages()]))
-    assert len(list((folder / "vectors").iterdir())) == 3
+    assert len(list((folder / "vectors").iterdir())) == 4
     (docs / "new.txt").write_text("Penguins live in the south.")
     update()
     assert make_vectors(folder, letters, "letters", progress=Silent()) == 1

@@ -54,5 +54,5 @@ APP = Starlette(routes=ROUTES, exception_handlers=error_handlers())
 
 if __name__ == "__main__":
     port, host, key, limits = sys.argv[1:]
-    guard = Guard(APP, access_for(host, api_key=key), Limits(**json.loads(limits)))
+    guard = Guard(APP, access_for(host, api_key=key or None), Limits(**json.loads(limits)))
     run_server(guard, host, int(port), announce=lambda address: print(address, flush=True))

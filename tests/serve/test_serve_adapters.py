@@ -1,6 +1,7 @@
 """Several adapters on one base: each answers as its merged model does, the weights are in memory once, another base is refused."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from groundup.engine.batch import BatchSettings
 from groundup.engine.precision import PrecisionChoice
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
-from groundup.errors import ConfigError, ModelError
+from groundup.errors import ConfigError, FormatError, ModelError
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import add_lora, lora_parameters, lora_weights
 from groundup.progress import Silent
@@ -122,3 +123,22 @@ def test_an_adapter_of_another_base_is_refused_before_the_server_starts(
         registry_of([str(moved)], None, Silent(), [f"x={other}"])
     with pytest.raises(ConfigError, match="Two models have the name"):
         registry_of([f"one={moved}"], None, Silent(), adapters)
+
+
+@pytest.mark.parametrize(
+    "change", [{"lora_alpha": 10**400}, {"alpha_pattern": [1]}, {"base_model_name_or_path": "b" * 5000}]
+)
+def test_a_damaged_adapter_is_refused_before_the_server_starts(
+    base: Path, adapters: list[str], change: dict[str, object]
+) -> None:
+    """It started, and the first request got 500."""
+    file = Path(adapters[0].partition("=")[2]) / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(FormatError, match=next(iter(change))):
+        registry_of([str(base)], None, Silent(), adapters)
+
+
+@pytest.mark.parametrize("given", ["x=NOFOLDER", "NOFOLDER", "x=", "x=" + "b" * 5000])
+def test_an_adapter_that_is_not_there_is_one_sentence(base: Path, given: str) -> None:
+    with pytest.raises(ConfigError, match="is no folder"):
+        registry_of([str(base)], None, Silent(), [given])

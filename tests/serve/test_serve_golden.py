@@ -12,23 +12,29 @@ from typing import Any
 import pytest
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
+from groundup.http.limits import Limits
 from groundup.serve.ollama.answers import OllamaAnswer
 from groundup.serve.ollama.generation import read_chat, read_generate
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
 from groundup.serve.perplexity.chat import SonarAnswer
 from groundup.serve.perplexity.filters import SearchFilters
-from groundup.serve.perplexity.responses import ResponsesAnswer
-from groundup.serve.perplexity.search_request import SearchRequest, read_responses
+from groundup.serve.perplexity.search_request import SearchRequest
 from groundup.serve.perplexity.search_request import read_chat as read_sonar
 from groundup.serve.requests import GenerateRequest, Options, TextPrompt, Timing
+from groundup.serve.responses.answer import ResponsesAnswer, Searched
+from groundup.serve.responses.kept import KeptResponses
+from groundup.serve.responses.request import ResponsesRequest, read_responses
 from groundup.serve.streaming import Translator
-from groundup.tokenizer.chat import Conversation
 from groundup.tokenizer.tools import ToolCall
 
 FOLDER = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 24, 23, 0, tzinfo=UTC)
 TIMING = Timing(1000, 10, 90, 900)
+
+
+def read_response(body: dict[str, Any]) -> ResponsesRequest:
+    return read_responses(body, KeptResponses(Limits()), Limits())
 
 
 def fixed(request: Any, golden: dict[str, Any]) -> Translator:
@@ -37,9 +43,12 @@ def fixed(request: Any, golden: dict[str, Any]) -> Translator:
     if isinstance(request, SearchRequest):
         same: Any = {"id": "id-1", "created": 1_795_560_000}
         if endpoint == "v1/responses":
-            return ResponsesAnswer(request.model, "To be?", golden["results"], **same)
+            found = golden["results"]
+            asked = read_response(golden["body"])
+            searched = None if found is None else Searched("To be?", found, asked.is_perplexitys)
+            return ResponsesAnswer(request.plain.model, asked.echo, searched, **same)
         concise = golden["body"].get("stream_mode") == "concise"
-        return SonarAnswer(request.model, request.size, golden["results"], concise=concise, **same)
+        return SonarAnswer(request.plain.model, request.size, golden["results"], concise=concise, **same)
     if endpoint.startswith("api/"):
         return OllamaAnswer(request.model, chat=endpoint == "api/chat", now=lambda: NOW)
     kind = ChatCompletion if endpoint == "v1/chat/completions" else TextCompletion
@@ -52,7 +61,7 @@ READERS = {
     "v1/chat/completions": read_chat_completion,
     "v1/completions": read_completion,
     "chat/completions": lambda body: read_sonar(body)[0],
-    "v1/responses": read_responses,
+    "v1/responses": lambda body: read_response(body).search,
 }
 
 
@@ -82,7 +91,7 @@ def token_of(value: dict[str, Any]) -> RankedToken:
 def plain(request: Any) -> dict[str, Any]:
     """What a request says beyond the defaults."""
     values = {each.name: getattr(request, each.name) for each in dataclasses.fields(request)}
-    default = SearchRequest("", Conversation(())) if isinstance(request, SearchRequest) else GenerateRequest("", ())
+    default = SearchRequest(GenerateRequest("", ())) if isinstance(request, SearchRequest) else GenerateRequest("", ())
     said = {name: value for name, value in values.items() if value != getattr(default, name)}
     return json.loads(json.dumps(said, default=_plain_part))
 

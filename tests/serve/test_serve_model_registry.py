@@ -156,6 +156,25 @@ def test_the_digest_changes_when_the_model_does(tmp_path: Path) -> None:
     assert after.info(after.find("one")).digest != digest
 
 
+def test_the_digest_changes_when_the_abilities_of_its_tools_do(tmp_path: Path) -> None:
+    """Clients keep what a model can do by its digest (the program `llm`)."""
+    save_language(tmp_path / "one", template=TOOL_TEMPLATES["tagged"])
+    save_language(tmp_path / "two")
+    digests: dict[str, set[str]] = {"one": set(), "two": set()}
+    for setting in ("forced", "any", "template", "off"):
+        registry = ModelRegistry({}, tmp_path, tools=setting)  # type: ignore[arg-type]
+        again = ModelRegistry({}, tmp_path, tools=setting)  # type: ignore[arg-type]
+        for name, found in digests.items():
+            found.add(registry.info(registry.find(name)).digest)
+            assert again.info(again.find(name)).digest in found
+    assert len(digests["one"]) == 2  # by its own template, or not at all
+    assert len(digests["two"]) == 3  # where a call is forced, always, or not at all
+    registry.create("calls", "two", {"template": TOOL_TEMPLATES["tagged"]})
+    registry.copy("two", "same")
+    assert registry.info(registry.find("same")).digest == registry.info(registry.find("two")).digest
+    assert registry.info(registry.find("calls")).digest != registry.info(registry.find("two")).digest
+
+
 def test_usual_names_can_stand_in_a_request() -> None:
     for path in ("runs/my model.gguf", "models/Qwen2.5-0.5B", "x/ü", "a/..hidden"):
         assert full_name(default_name(Path(path)))

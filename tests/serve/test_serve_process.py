@@ -23,6 +23,7 @@ SHORT = json.dumps(
         "connections": 12,
     }
 )
+HANG_S = 120  # what has not happened by then will not happen: the server's own limits are below two seconds
 REQUEST = b"POST /length HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -37,8 +38,8 @@ def port_of(address: str) -> int:
 
 
 def connect(port: int) -> socket.socket:
-    made = socket.create_connection(("127.0.0.1", port), timeout=10)
-    made.settimeout(10)
+    made = socket.create_connection(("127.0.0.1", port), timeout=HANG_S)
+    made.settimeout(HANG_S)
     return made
 
 
@@ -110,6 +111,15 @@ def test_web_sockets_are_refused(port: int) -> None:
         assert parsed(until_closed(connection))[0] == 400
 
 
+def test_a_request_with_two_lengths_is_refused_and_what_follows_on_the_connection_is_not_read(port: int) -> None:
+    second = b"GET /length HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    both = REQUEST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second
+    with connect(port) as connection:
+        connection.sendall(both)
+        answer = until_closed(connection)
+    assert parsed(answer)[0] == 400 and answer.count(b"HTTP/1.1") == 1
+
+
 def test_a_declared_body_that_is_too_large_is_refused_before_it_is_sent(port: int) -> None:
     assert exchange(port, REQUEST + b"Content-Length: 100001\r\nConnection: close\r\n\r\n")[0] == 413
 
@@ -120,23 +130,23 @@ def test_a_streamed_body_that_is_too_large_is_refused_while_it_comes(port: int) 
         connection.sendall(REQUEST + b"Transfer-Encoding: chunked\r\n\r\n")
         connection.sendall(chunk * 11)
         assert parsed(connection.recv(65536))[0] == 413
-        assert stays_open_s(connection, chunk) < 3
+        assert is_closed(connection, chunk)
 
 
-def stays_open_s(connection: socket.socket, trickle: bytes) -> float:
-    """Seconds until the other side closes, while a little is sent again and again."""
-    started = time.monotonic()
+def is_closed(connection: socket.socket, trickle: bytes) -> bool:
+    """Whether the other side closes while a little is sent again and again."""
+    ends_s = time.monotonic() + HANG_S
     connection.settimeout(0.05)
-    while time.monotonic() - started < 10:
+    while time.monotonic() < ends_s:
         try:
             connection.sendall(trickle)
             if connection.recv(65536) == b"":
-                break
+                return True
         except TimeoutError:
             continue
-        except (ConnectionError, BrokenPipeError):
-            break
-    return time.monotonic() - started
+        except ConnectionError:
+            return True
+    return False
 
 
 def test_a_body_shorter_than_it_says_is_not_waited_for(port: int) -> None:
@@ -161,20 +171,18 @@ def test_a_body_longer_than_it_says_is_cut_there_and_the_rest_is_no_request(port
 def test_headers_that_never_end_close_the_connection(port: int) -> None:
     with connect(port) as connection:
         connection.sendall(b"GET /length HTTP/1.1\r\nHost: localhost\r\n")
-        assert stays_open_s(connection, b"X-Slow: 1\r\n") < 3
+        assert is_closed(connection, b"X-Slow: 1\r\n")
 
 
 def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
     with connect(port) as connection:
-        started = time.monotonic()
         assert until_closed(connection) == b""
-        assert time.monotonic() - started < 3
 
 
 def test_a_body_that_trickles_is_answered_and_closed(port: int) -> None:
     with connect(port) as connection:
         connection.sendall(REQUEST + b"Content-Length: 90000\r\n\r\n")
-        assert stays_open_s(connection, b"x") < 4
+        assert is_closed(connection, b"x")
 
 
 def test_a_connection_can_be_used_again_and_is_closed_when_idle(port: int) -> None:
@@ -183,8 +191,9 @@ def test_a_connection_can_be_used_again_and_is_closed_when_idle(port: int) -> No
             connection.sendall(REQUEST + b"Content-Length: 2\r\n\r\nab")
             answer = b""
             while not answer.endswith(b'{"length":2}'):
-                answer += connection.recv(65536)
-            time.sleep(0.3)
+                part = connection.recv(65536)
+                assert part, "closed in the middle of an answer"
+                answer += part
         assert until_closed(connection) == b""
 
 
@@ -222,8 +231,15 @@ def test_connections_beyond_the_limit_are_closed_and_room_comes_back(port: int) 
         assert until_closed(one_more) == b""
     for connection in held:
         connection.close()
-    time.sleep(0.1)
-    assert get(port, "/length")[0] == 200
+    ends_s = time.monotonic() + HANG_S
+    while not is_answered(port):
+        assert time.monotonic() < ends_s
+
+
+def is_answered(port: int) -> bool:
+    with connect(port) as connection:
+        connection.sendall(b"GET /length HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return until_closed(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_deep_json_is_a_sentence(port: int) -> None:
@@ -244,7 +260,7 @@ def test_without_its_key_a_server_shows_nothing(start_server: Start) -> None:
 def test_a_port_that_is_taken_is_named_with_its_holder(start_server: Start) -> None:
     address, holder = start_server()
     _, second = start_server(port=port_of(address))
-    assert second.wait(30) == 1  # this process has no command line around it that would make it 2
+    assert second.wait(HANG_S) == 1  # this process has no command line around it that would make it 2
     assert second.stderr is not None
     said = second.stderr.read().splitlines()[-1]
     assert f"Port {port_of(address)} of 127.0.0.1 is taken by" in said
@@ -258,7 +274,7 @@ def test_sigterm_ends_it_in_time_though_a_thread_is_at_work(start_server: Start)
         connection.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
         time.sleep(0.3)
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(HANG_S) == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
@@ -269,7 +285,7 @@ def test_a_signal_ends_it_cleanly_though_a_request_hangs(start_server: Start, nu
         time.sleep(0.2)
         os.kill(process.pid, number)
         assert (
-            process.wait(8) == code
+            process.wait(HANG_S) == code
         )  # Python itself ends by the signal after KeyboardInterrupt; the command line makes it 130
 
 

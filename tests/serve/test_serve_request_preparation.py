@@ -150,7 +150,7 @@ def test_more_than_the_server_gives_is_refused() -> None:
         stop_strings=2,
         stop_characters=8,
         logprobs=5,
-        schema_characters=100,
+        schema_characters=115,
         tools_characters=99,
         prompt_characters=99,
         regex_characters=9,

@@ -156,7 +156,7 @@ def test_tools_are_told_to_models_as_they_have_seen_them() -> None:
     ("choice", "must_call", "one_call"),
     [
         ("auto", (), False),
-        ("required", ("f", "g"), False),
+        ("required", ("f", "g"), True),
         ({"type": "function", "function": {"name": "g"}}, ("g",), True),
     ],
     ids=str,
@@ -167,6 +167,7 @@ def test_a_choice_says_what_must_be_called(choice: Any, must_call: tuple[str, ..
     asked = read_chat_completion(body)
     assert (asked.must_call, asked.one_call) == (must_call, one_call)
     assert read_chat_completion({**body, "parallel_tool_calls": False}).one_call
+    assert read_chat_completion({**body, "parallel_tool_calls": True}).one_call is isinstance(choice, dict)
 
 
 SCHEMA = {"type": "boolean"}
@@ -236,9 +237,13 @@ def test_what_a_request_leaves_open_comes_from_the_name_and_then_from_the_dialec
 
 
 @pytest.mark.parametrize("value", [5, [5], [[1, 2]], {"a": "b"}], ids=str)
-def test_only_texts_are_embedded_and_classified(value: Any) -> None:
-    for read in (read_embed, read_embedding, read_classify):
+def test_only_texts_are_embedded_and_classified_and_with_openai_ids(value: Any) -> None:
+    for read in (read_embed, read_classify):
         assert "input" in refusal(read, {"model": "m", "input": value}).message
+    if isinstance(value, list):
+        assert read_embedding({"model": "m", "input": value})[0].texts in (((5,),), ((1, 2),))
+    else:
+        assert "input" in refusal(read_embedding, {"model": "m", "input": value}).message
 
 
 def test_older_clients_name_models_by_name() -> None:

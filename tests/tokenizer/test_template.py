@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from groundup.errors import ModelError
+from groundup.limited_process import child_command
 from groundup.tokenizer import sandbox, template
 from groundup.tokenizer.special import CHATML_TEMPLATE
 from groundup.tokenizer.template import render_template
@@ -84,7 +84,7 @@ def test_a_template_that_is_too_long_is_not_run() -> None:
 def test_a_process_that_was_killed_is_told_and_then_replaced() -> None:
     text = "{{ messages[0].content }}!"
     assert rendered(text) == "Hi!"
-    os.kill(template._processes[(os.getpid(), text)].process.pid, signal.SIGKILL)
+    os.kill(template._processes[(os.getpid(), text)].limited.process.pid, signal.SIGKILL)
     with pytest.raises(ModelError, match="was stopped"):
         rendered(text)
     assert rendered(text) == "Hi!"
@@ -116,7 +116,7 @@ def test_a_slow_template_holds_up_no_other_one_and_its_own_waiters_get_a_new_pro
 def test_few_processes_are_kept_and_none_is_left() -> None:
     for number in range(template.KEPT_PROCESSES + 3):
         assert rendered(f"{number}") == str(number)
-    kept = [kept.process for kept in template._processes.values()]
+    kept = [kept.limited.process for kept in template._processes.values()]
     assert len(kept) == template.KEPT_PROCESSES
     template.close_templates()
     assert all(process.poll() is not None for process in kept)
@@ -134,14 +134,15 @@ def test_the_process_gets_no_keys_of_the_user(monkeypatch: pytest.MonkeyPatch) -
     template.close_templates()
     rendered("x")
     (process,) = template._processes.values()
-    environment = Path(f"/proc/{process.process.pid}/environ")
+    environment = Path(f"/proc/{process.limited.process.pid}/environ")
     if not environment.exists():
         pytest.skip("this system has no /proc")
     assert b"SOME_API_KEY" not in environment.read_bytes()
 
 
 def test_the_process_ends_when_its_parent_is_gone() -> None:
-    process = subprocess.Popen([sys.executable, "-P", sandbox.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    limits = {"cpu_seconds": 5, "memory_bytes": 2**30, "max_characters": 100}
-    out, _ = process.communicate(json.dumps({"template": "x", **limits}).encode() + b"\n", timeout=30)
+    command = child_command(sandbox.__name__)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    first = {"memory_bytes": 2**30, "start": {"template": "x", "max_characters": 100}}
+    out, _ = process.communicate(json.dumps(first).encode() + b"\n", timeout=30)
     assert (process.returncode, out) == (0, b"")

@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup import files
 from groundup.runs import RunFolder, read_lines
 
 Moment = Callable[[Path], bool]
@@ -24,6 +26,7 @@ class Starter:
     def run(self, folder: Path, *, signal: int = 0, moment: Moment | None = None, **request: object) -> int:
         """One run, sent `signal` when `moment(folder)` holds. Returns its exit status (negative: killed by that signal)."""
         assert self.process.stdin and self.process.stdout
+        _held_file(folder).unlink(missing_ok=True)
         self.process.stdin.write(json.dumps({"folder": str(folder), **request}) + "\n")
         self.process.stdin.flush()
         pid = int(self.process.stdout.readline())
@@ -51,9 +54,28 @@ def steps_logged(folder: Path) -> int:
     return sum("event" not in line for line in read_lines(RunFolder(folder).metrics_file))
 
 
-def inside_a_save(after: int) -> Moment:
-    """The moment when a checkpoint later than step `after` is half written."""
-    return lambda folder: any(step > after for step in half_written(folder))
+def hold_in_save(folder: Path, at_file: int) -> None:
+    """From now on this process waits for a signal before it syncs the file of that number (from 1) of its next checkpoint."""
+    sync_file, synced = files.sync_file, 0
+
+    def held(path: Path) -> None:
+        nonlocal synced
+        synced += "/checkpoints/.tmp-step-" in str(path)
+        if synced == at_file:
+            _held_file(folder).touch()
+            signal.pause()
+        sync_file(path)
+
+    files.sync_file = held
+
+
+def is_held(folder: Path) -> bool:
+    """The moment when a run waits inside a save (`hold_in_save`)."""
+    return _held_file(folder).exists()
+
+
+def _held_file(folder: Path) -> Path:
+    return folder.with_suffix(".held")
 
 
 def half_written(folder: Path) -> list[int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 import torch._dynamo  # an optimizer imports it, for a second and more: once, before forking
 import torch.nn.functional as F
+from stopping import hold_in_save
 from torch import Tensor, nn
 
 from groundup.device import Compute
@@ -181,12 +182,12 @@ def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) 
 
 def child(request: dict[str, object]) -> int:
     """One run, with the exit codes of the command line."""
-    if "slow_disk_s" in request:
-        os.environ["GROUNDUP_SLOW_DISK_S"] = str(request["slow_disk_s"])
     if "file_limit_bytes" in request:
         limit = int(str(request["file_limit_bytes"]))
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     folder = Path(str(request["folder"]))
+    if at_file := int(str(request.get("hold_in_save", 0))):
+        hold_in_save(folder, at_file)
     try:
         config = CONFIGS[str(request.get("kind", "adamw"))]
         tiny_fit(folder, config=config, sleep_s=float(str(request.get("sleep_s", 0))))

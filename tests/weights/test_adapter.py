@@ -18,7 +18,7 @@ from groundup.model.heads import LanguageModel
 from groundup.model.lora import add_lora, attach_lora, lora_parameters, lora_weights, merge_lora, shared_copy
 from groundup.model.quantised import quantise
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.adapter import Adapter, base_hashes, require_base, write_adapter
+from groundup.weights.adapter import Adapter, AdapterConfig, base_hashes, require_base, write_adapter
 from groundup.weights.formats import export
 from groundup.weights.gguf import write_gguf
 from groundup.weights.model_io import open_model, read_model_summary, save_model
@@ -214,7 +214,15 @@ def test_the_base_is_known_in_bf16_and_where_its_matrices_are_quantised(tokenize
         (lambda config: config.update(modules_to_save=["lm_head"]), "modules_to_save"),
         (lambda config: config.update(bias="all"), "bias"),
         (lambda config: config.update(lora_alpha="much"), "lora_alpha"),
+        (lambda config: config.update(lora_alpha=10**400), "lora_alpha"),
+        (lambda config: config.update(lora_alpha=float("nan")), "lora_alpha"),
+        (lambda config: config.update(alpha_pattern=["q_proj"]), "alpha_pattern"),
+        (lambda config: config.update(alpha_pattern=5), "alpha_pattern"),
+        (lambda config: config.update(alpha_pattern={"q_proj": 10**400}), "alpha_pattern"),
+        (lambda config: config.update(alpha_pattern={"q_proj": "1"}), "alpha_pattern"),
         (lambda config: config.pop("base_model_name_or_path"), "base_model_name_or_path"),
+        (lambda config: config.update(base_model_name_or_path="b" * 5000), "base_model_name_or_path"),
+        (lambda config: config.update(base_model_name_or_path="\ud800"), "base_model_name_or_path"),
     ],
 )
 def test_what_is_no_plain_lora_is_refused(change: ChangeConfig, why: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -225,6 +233,40 @@ def test_what_is_no_plain_lora_is_refused(change: ChangeConfig, why: str, tokeni
     file.write_text(json.dumps(config))
     with pytest.raises(FormatError, match=why):
         open_model(tmp_path / "adapter", CPU)
+
+
+def change_config(adapter: Path, **changes: object) -> None:
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_a_base_with_too_long_a_name_or_that_is_the_adapter_itself_is_one_sentence(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    written(tmp_path, make_model(make_config("llama", tokenizer.vocab_size)), tokenizer)
+    for base in ("b" * 300, str(tmp_path / "adapter")):
+        change_config(tmp_path / "adapter", base_model_name_or_path=base)
+        with pytest.raises(ModelError, match="not there|without end"):
+            open_model(tmp_path / "adapter", CPU)
+
+
+def test_a_table_of_two_hundred_thousand_alphas_is_looked_up_and_never_searched(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took over 30 s: an expression for each key and matrix."""
+    both = written(tmp_path, make_model(make_config("llama", tokenizer.vocab_size)), tokenizer)
+    many = {f"model.layers.{n}.no_such_proj": 1 for n in range(200_000)}
+    change_config(tmp_path / "adapter", alpha_pattern=many)
+    monkeypatch.setattr("re.escape", None)  # it would be called
+    opened = open_model(tmp_path / "adapter", CPU).model
+    assert torch.allclose(logits(opened), logits(both), atol=1e-4)
+
+
+@pytest.mark.parametrize("pattern", [{"q_proj": 2, "self_attn.q_proj": 3}, {"self_attn.q_proj": 3, "q_proj": 2}])
+def test_the_first_alpha_whose_name_ends_a_modules_is_taken(pattern: dict[str, float]) -> None:
+    config = AdapterConfig("base", 8.0, pattern, divides_by_root=False)
+    assert config.alpha_of("model.layers.0.self_attn.q_proj") == next(iter(pattern.values()))
+    assert config.alpha_of("q_proj") == 2 and config.alpha_of("model.layers.0.self_attn.vq_proj") == 8
 
 
 def test_damaged_weights_of_an_adapter_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -101,6 +101,21 @@ def test_the_models_own_weights_are_not_read_again(folder: Path, monkeypatch: py
     assert torch.equal(logits("int8", folder), expected)
 
 
+@pytest.mark.parametrize("shared", ["", "packed", "packed/int8-v1", "packed/int8-v1/model.safetensors"])
+def test_packed_weights_that_another_user_could_have_written_are_not_used(folder: Path, shared: str) -> None:
+    """Nor written where others could replace them: the model is packed in memory, and that is said."""
+    expected = logits("int8", folder)
+    weights, heard = packed_folder(folder, "int8") / "model.safetensors", Heard()
+    before = weights.stat().st_mtime_ns
+    (folder / shared).chmod(0o777)
+    assert torch.equal(logits("int8", folder, heard), expected)
+    said = [line for line in heard.lines if "can be written by other users" in line]
+    assert len(said) == 1 and str(folder / shared) in said[0] and weights.stat().st_mtime_ns == before
+    shutil.rmtree(folder / "packed")
+    folder.chmod(0o777)
+    assert torch.equal(logits("int8", folder, heard), expected) and not (folder / "packed").exists()
+
+
 def test_weights_that_changed_later_are_hashed_and_others_are_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

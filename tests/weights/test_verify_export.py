@@ -25,7 +25,7 @@ from groundup.weights.verify import verify_path
 
 @pytest.fixture
 def build(tokenizer: Tokenizer, tmp_path: Path) -> Path:
-    """Two stages with manifests, a checkpoint with its own, and a note that nobody listed."""
+    """Two stages with manifests, a checkpoint with its own, and the record of the build."""
     model = make_model(make_config("llama", tokenizer.vocab_size))
     for stage in ("pretrain", "chat"):
         save_model(model, tmp_path / "build" / stage, tokenizer, card=ModelCard("My model", license="mit"))
@@ -38,7 +38,7 @@ def build(tokenizer: Tokenizer, tmp_path: Path) -> Path:
 
 def test_everything_below_is_checked(build: Path) -> None:
     found = verify_path(build)
-    assert (found.manifests, found.files, found.tables, found.unlisted) == (3, 15, 0, 1)
+    assert (found.manifests, found.files, found.tables, found.unlisted) == (3, 16, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_nothing_to_check_is_said(tmp_path: Path) -> None:
 
 def test_verify_speaks_json(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["verify", str(build), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["files"] == 15
+    assert json.loads(capsys.readouterr().out)["files"] == 16
 
 
 def converted(build: Path, out: Path, *options: str) -> int:

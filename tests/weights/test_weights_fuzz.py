@@ -22,7 +22,7 @@ from groundup.weights.model_io import open_model, save_model
 from groundup.weights.names import gguf_bindings
 
 each_number = pytest.mark.parametrize("number", [400, pytest.param(2000, marks=pytest.mark.slow)])
-SLOWEST_S = 5.0
+SLOWEST_CPU_S = 5.0
 MORE_MEMORY_BYTES = 300e6
 
 
@@ -31,21 +31,21 @@ class Outcome:
 
     def __init__(self) -> None:
         self.refused = 0
-        self.slowest_s = 0.0
+        self.slowest_cpu_s = 0.0
         self.memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def open(self, path: Path) -> None:
-        started = time.monotonic()
+        started_s = time.process_time()
         try:
             open_model(path, CPU)
         except FormatError:
             self.refused += 1
-        self.slowest_s = max(self.slowest_s, time.monotonic() - started)
+        self.slowest_cpu_s = max(self.slowest_cpu_s, time.process_time() - started_s)
 
     def check(self, at_least: int) -> None:
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.memory_before) * 1024
         assert self.refused >= at_least
-        assert self.slowest_s < SLOWEST_S
+        assert self.slowest_cpu_s < SLOWEST_CPU_S
         assert grown < MORE_MEMORY_BYTES
 
 

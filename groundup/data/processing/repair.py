@@ -4,7 +4,7 @@
 
 ftfy reads some 0.5 MB/s where text isn't ASCII. A line can have been UTF-8, decoded as something else, only if a lead byte of UTF-8 as that encoding
 shows it is followed by as many continuation bytes as it announces: a search for these pairs passes over ASCII and nearly all lines of real languages.
-Whether a suspicious line is repaired is ftfy's decision. It must see the characters U+0080 to U+009F, which `clean` removes: repair goes first.
+Whether a suspicious line is repaired is ftfy's decision. It must see the characters U+0080 to U+009F, which `clean` changes: repair goes first.
 
 Not changed: quotation marks, full-width characters (punctuation of Chinese and Japanese), anything in a line that ftfy finds well-formed.
 """

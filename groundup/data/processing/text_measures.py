@@ -107,15 +107,20 @@ class TextMeasures:
         return {groups.n: groups for groups in _repeated_ngrams(self.word_ids)}
 
     def top_ngram(self, n: int) -> float:
-        """Return the share of the characters in the commonest n-gram; of equally common ones the longest; 0 if none occurs twice."""
+        """Return the share of the characters in the commonest n-gram; 0 if none occurs twice.
+
+        Of equally common ones it is the longest, of equally long ones the first.
+        """
         if (groups := self._occurrences.get(n)) is None:
             return 0.0
         counts = np.bincount(groups.ids)
         most = np.flatnonzero(counts == counts.max())
         ends = np.concatenate(([0], self.word_lengths.cumsum()))
         firsts = groups.starts[np.unique(groups.ids, return_index=True)[1]][most]
-        longest = most[(ends[firsts + n] - ends[firsts]).argmax()]
-        return self._share_within(groups.starts[groups.ids == longest], n)
+        lengths = ends[firsts + n] - ends[firsts]
+        longest = np.flatnonzero(lengths == lengths.max())
+        chosen = most[longest[firsts[longest].argmin()]]
+        return self._share_within(groups.starts[groups.ids == chosen], n)
 
     def repeated_ngrams(self, n: int) -> float:
         """Return the share of the characters in n-grams that occurred before."""

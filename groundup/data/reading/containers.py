@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from groundup.errors import FormatError, MissingExtra
+from groundup.errors import ExpansionError, FormatError, MissingExtra
 from groundup.fetch import DAMAGE, Member, expansion_limit, members
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
@@ -63,7 +63,10 @@ def stream_of(pieces: Iterator[bytes]) -> io.BufferedReader:
 
 
 def decompressed(raw: IO[bytes], suffix: str, name: str, size_bytes: int) -> io.BufferedReader:
-    """Return the decompressed stream of a .gz or .zst file of `size_bytes`. Reading raises FormatError when it is damaged or expands too much."""
+    """Return the decompressed stream of a .gz or .zst file of `size_bytes`.
+
+    Reading raises FormatError when it is damaged, ExpansionError when it expands too much.
+    """
     pieces = (_gzip_pieces if suffix == ".gz" else _zstd_pieces)(raw, name)
     return io.BufferedReader(_Pieces(_bounded(pieces, name, expansion_limit(size_bytes)), raw), buffer_size=2**16)
 
@@ -102,7 +105,7 @@ def _bounded(pieces: Iterator[bytes], name: str, limit_bytes: int) -> Iterator[b
     for piece in pieces:
         total += len(piece)
         if total > limit_bytes:
-            raise FormatError(
+            raise ExpansionError(
                 name, "content", f"expands to more than {limit_bytes} bytes, the limit for a file of its size"
             )
         yield piece

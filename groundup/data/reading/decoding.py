@@ -4,11 +4,15 @@ The encoding is that of the byte order mark; else UTF-8, if the first bytes that
 bytes; else Windows-1252 (which includes Latin-1), if `charset-normalizer` finds such a text plausible. Any other encoding must be named: the detector
 tells Cyrillic, Greek, Polish and Japanese from Windows-1252, but not Croatian, Hungarian, Romanian or Turkish in their one-byte encodings.
 
+    "cp1251"                       for files that are not UTF-8: text in another encoding is hardly ever valid UTF-8 by chance
+    "cp1251,old/*.txt=koi8-r"      FILE=NAME: those files have this encoding, whatever their bytes are
+
 An invalid byte never affects the rest of the file: Python's "surrogateescape" maps each one to a code point (U+DC80 to U+DCFF) that no valid UTF-8
 decodes to; these are then replaced by U+FFFD or dropped. A larger share of them than MAX_INVALID_SHARE is an error.
 """
 
 import codecs
+import fnmatch
 import io
 import re
 from collections.abc import Iterator
@@ -20,6 +24,8 @@ from groundup.errors import ConfigError, DataError
 
 EncodingErrors = Literal["replace", "drop"]
 AUTO, UTF8, WESTERN = "auto", "utf-8", "cp1252"
+# Encodings with units of several bytes, which say nothing of UTF-8.
+WIDE = ("utf-16", "utf-32")
 
 PIECE_BYTES = 2**20
 # The longest line of a .jsonl or .csv; a longer one counts as bad. 16 Mi characters are some 3,000 pages.
@@ -44,7 +50,8 @@ _MARKS = (
 )
 _INVALID = re.compile("[\udc80-\udcff]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-_UNREADABLE = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\udc80-\udcff]")
+# Without the control characters that cleaning reads as Windows-1252.
+_UNREADABLE = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\x81\x8d\x8f\x90\x9d\udc80-\udcff]")
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
 _REPLACED = re.compile("\ufffd")
 
@@ -56,14 +63,32 @@ class NotTextError(DataError):
 
 
 def check_encoding(encoding: str) -> str:
-    """Return "auto", or Python's name of an encoding of texts ("UTF8" is "utf-8"). Raises ConfigError."""
+    """Return what was asked with Python's names of encodings of texts: "auto", "utf-8" for "UTF8", "*.txt=cp1251". Raises ConfigError."""
+    return ",".join(f"{file}={name}" if file else name for file, name in _asked(encoding))
+
+
+def _asked(encoding: str) -> list[tuple[str, str]]:
+    """Return (pattern of files or "" for all, encoding) of each part of what was asked. Raises ConfigError."""
+    parts = [part.strip().rpartition("=") for part in encoding.split(",")]
+    return [(file.strip(), _known_encoding(name.strip())) for file, _, name in parts]
+
+
+def _asked_for(name: str, encoding: str) -> tuple[str, bool]:
+    """Return the encoding asked for a file, "" for "auto", and whether it is forced, being that of this file by its name."""
+    asked = _asked(encoding)
+    forced = next((each for file, each in asked if file and fnmatch.fnmatchcase(name, file)), "")
+    found = forced or next((each for file, each in asked if not file), AUTO)
+    return "" if found == AUTO else found, bool(forced)
+
+
+def _known_encoding(encoding: str) -> str:
     if encoding == AUTO:
         return AUTO
     try:
         "a".encode(encoding)  # refuses codecs that are not of texts, such as hex
         return codecs.lookup(encoding).name
     except (LookupError, ValueError) as error:
-        fix = "Use auto, or a name such as utf-8, cp1252, cp1251, shift_jis, gb18030."
+        fix = "Use auto, or a name such as utf-8, cp1252, cp1251, shift_jis, gb18030; for single files FILE=NAME."
         raise ConfigError(f"The encoding {encoding!r} is unknown.", fix=fix) from error
 
 
@@ -75,19 +100,25 @@ def text_pieces(
     Raises NotTextError before the first piece when the stream looks binary, DataError when its encoding must be named or too many bytes are invalid.
     """
     piece = stream.read(PIECE_BYTES)
-    asked = "" if encoding == AUTO else check_encoding(encoding)
-    mark, chosen = next(((m, e) for m, e in _MARKS if piece.startswith(m)), (b"", asked))
-    piece, invalid, decoder = piece[len(mark) :], _Invalid(name, errors), _decoder(chosen)
+    asked, is_forced = _asked_for(name, encoding)
+    mark, chosen = next(((m, e) for m, e in _MARKS if piece.startswith(m)), (b"", ""))
+    if not chosen and (is_forced or asked.startswith(WIDE)):
+        chosen = asked
+    piece, invalid, decoder = piece[len(mark) :], _Invalid(name, errors), _decoder(chosen or asked)
     offset = len(mark)  # bytes of the file before this piece
     while True:
         if not chosen and not piece.isascii():
-            piece += stream.read(SAMPLE_CHARACTERS)  # so that the choice does not hang on a few bytes
-            chosen = _detect(piece, name, offset)
-            decoder = _decoder(chosen)
+            more = stream.read(SAMPLE_CHARACTERS)  # so that the choice does not hang on a few bytes
+            piece += more
+            ends = len(more) < SAMPLE_CHARACTERS
+            chosen = _of_named(piece, asked, ends) if asked else _detect(piece, name, offset)
+            decoder = decoder if chosen == asked else _decoder(chosen)
         text = decoder.decode(piece, final=not piece)
+        if is_ebcdic(chosen or asked):
+            text = text.replace("\x85", "\n")
         if offset == len(mark):
             _refuse_binary(text[:SAMPLE_CHARACTERS], name)
-        text = invalid.repair(text, chosen or UTF8, offset)
+        text = invalid.repair(text, chosen or asked or UTF8, offset)
         offset += len(piece)
         report.read_bytes += len(piece)
         if text:
@@ -97,8 +128,26 @@ def text_pieces(
         piece = stream.read(PIECE_BYTES)
     report.read_bytes += len(mark)
     invalid.close(report)
-    if chosen not in ("", UTF8):
-        report.encodings.setdefault(chosen, Tally()).note(name)
+    used = chosen or asked
+    is_passed_over = chosen == UTF8 and bool(asked) and not mark and not asked.startswith(UTF8)
+    if used not in ("", UTF8) or is_passed_over:
+        report.encodings.setdefault(used, Tally()).note(name)
+
+
+def _of_named(piece: bytes, asked: str, ends: bool) -> str:
+    """Return UTF-8 where the first bytes that are not all ASCII are valid, else the encoding that was asked. `ends`: the file ends with them."""
+    if asked.startswith(UTF8):
+        return asked
+    try:
+        codecs.getincrementaldecoder(UTF8)().decode(piece, final=ends)
+    except UnicodeDecodeError:
+        return asked
+    return UTF8
+
+
+def is_ebcdic(encoding: str) -> bool:
+    """Return whether it is one of IBM's encodings, whose line end becomes U+0085."""
+    return encoding.startswith("cp") and b"\x15".decode(encoding, "replace") == "\x85"
 
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:

@@ -31,7 +31,16 @@ from groundup.fetch import Member, members
 MAX_FILE_BYTES = 256 * 2**20
 # What a .docx or .epub, both of which are zips, may expand to, pictures included: its parser has it in memory.
 MAX_EXPANDED_BYTES = 2**30
+# Of an HTML page or a part of a .docx; each takes a few hundred bytes of memory. A book of 1,000 pages has some 300,000.
+MAX_TAGS = 2_000_000
+# Of one tag of an HTML page.
+MAX_ATTRIBUTES = 1000
+# Of one header of an e-mail. RFC 5322 allows lines of 998, of which the longest headers in use have a few.
+MAX_HEADER_CHARACTERS = 8192
 DOCUMENTS_EXTRA = "documents"
+
+_LONG_TAG = re.compile(rb"<[A-Za-z][^<>]{4000,}")
+_QUOTED = re.compile(rb"\"[^\"]*\"|'[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +75,18 @@ class Extractor:
 
 def html_text(data: bytes | str, headings: bool = False) -> str:
     """Return the text of an HTML page: its article, or all of its text where no article is found."""
+    _require_plain_tags(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data)
     trafilatura = _trafilatura()
     article = _with_headings if headings else trafilatura.extract
     return article(data, include_comments=False, favor_recall=True) or trafilatura.html2txt(data) or ""
+
+
+def _require_plain_tags(data: bytes) -> None:
+    """Raise ValueError for a page with too many tags or attributes: the time that the parser takes grows with the square of a tag's attributes."""
+    _require_few_tags(data.count(b"<"))
+    for tag in _LONG_TAG.finditer(data):
+        if len(_QUOTED.sub(b"", tag[0]).split()) > MAX_ATTRIBUTES:
+            raise ValueError(f"a tag has more than {MAX_ATTRIBUTES:,} attributes")
 
 
 def _with_headings(data: bytes | str, **options: bool) -> str:
@@ -105,29 +123,58 @@ def _pdf(path: Path, _: bool) -> Iterator[Extracted]:
         if reader.is_encrypted and not reader.decrypt(""):
             yield Extracted("", fault="is encrypted")
             return
-        pages = [page.extract_text() for page in reader.pages]
+        read: dict[str, str] = {}
+        pages = [_page_text(page, read) for page in reader.pages]
     yield _whole("\n\n".join(page for page in pages if page.strip()), "holds no text: scanned pages need OCR first")
+
+
+def _page_text(page: Any, read: dict[str, str]) -> str:
+    """Return the text of a page; of several that share contents and fonts it is read once."""
+    shared = repr([dict.get(page, key) for key in ("/Contents", "/Resources")])  # references, not what they stand for
+    if shared not in read:
+        read[shared] = page.extract_text()
+    return read[shared]
 
 
 def _docx(path: Path, headings: bool) -> Iterator[Extracted]:
     import docx
     from docx.table import Table
 
-    for _ in _parts(path):  # bounds what the zip expands to
-        pass
-    blocks = []
-    for block in docx.Document(str(path)).iter_inner_content():
+    for member in _parts(path):  # bounds what the zip expands to
+        if member.name.endswith(".xml"):
+            _require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
+    document = docx.Document(str(path))
+    blocks: list[str] = []
+    for block in document.iter_inner_content():
         if isinstance(block, Table):
-            blocks += ["\t".join(cell.text for cell in row.cells) for row in block.rows]
-        else:
-            blocks.append((_mark(block) if headings else "") + block.text)
+            blocks += _table_rows(block)
+        elif len(block._p) and (text := block.text).strip():
+            blocks.append((_mark(block) if headings else "") + text)
     yield _whole("\n\n".join(block for block in blocks if block.strip()), "holds no text")
+
+
+def _table_rows(table: Any) -> Iterator[str]:
+    """Yield the text of each row: a cell over several columns once, one over several rows in each.
+
+    python-docx's `row.cells` repeats a cell for every column of its span, and looks one over several rows up anew in each.
+    """
+    from docx.table import _Cell
+
+    above: dict[int, str] = {}  # by the first column
+    for row in table._tbl.tr_lst:
+        texts, column = [], 0
+        for cell in row.tc_lst:
+            if cell.vMerge != "continue":
+                above[column] = _Cell(cell, table).text
+            texts.append(above.get(column, ""))
+            column += cell.grid_span
+        yield "\t".join(texts)
 
 
 def _mark(paragraph: Any) -> str:
     """Return "## " for a heading of level 2 of a Word file, "" for other paragraphs."""
     found = re.fullmatch(r"Heading ([1-6])|(Title)", paragraph.style.name or "")
-    return f"{'#' * int(found[1] or 1)} " if found and paragraph.text.strip() else ""
+    return f"{'#' * int(found[1] or 1)} " if found else ""
 
 
 def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
@@ -142,7 +189,8 @@ def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
     pages = {item.attrib["id"]: item.attrib["href"] for item in book.iterfind(".//{*}manifest/{*}item")}
     spine = [item.attrib["idref"] for item in book.iterfind(".//{*}spine/{*}itemref")]
     names = [posixpath.normpath(posixpath.join(posixpath.dirname(opf), unquote(pages[idref]))) for idref in spine]
-    chapters = [html_text(files[name], headings) for name in names if name in files]
+    # Each once: the spine must not name an item twice (EPUB 3.3, section 5.7.2).
+    chapters = [html_text(files[name], headings) for name in dict.fromkeys(names) if name in files]
     yield _whole("\n\n".join(text for text in chapters if text.strip()), "holds no text")
 
 
@@ -159,23 +207,39 @@ def _parts(path: Path) -> Iterator[Member]:
         yield member
 
 
+def _require_few_tags(tags: int) -> None:
+    """Raise ValueError above MAX_TAGS, since a parser's tree takes far more memory than the text."""
+    if tags > MAX_TAGS:
+        raise ValueError(f"it has more than {MAX_TAGS:,} tags")
+
+
+class _BoundedHeaders(email.policy.EmailPolicy):
+    """Parses the first MAX_HEADER_CHARACTERS of a header: the memory of the standard library's parser grows with the square of its length."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return super().header_fetch_parse(name, value[:MAX_HEADER_CHARACTERS])
+
+
+_MAIL_POLICY: Any = _BoundedHeaders()
+
+
 def _eml(path: Path, headings: bool) -> Iterator[Extracted]:
-    yield _message(email.message_from_bytes(path.read_bytes(), policy=email.policy.default), "", headings)
+    yield _message(path.read_bytes(), "", headings)
 
 
 def _mbox(path: Path, headings: bool) -> Iterator[Extracted]:
     box = mailbox.mbox(path, create=False)
     try:
         for number, key in enumerate(box.iterkeys(), start=1):
-            message = email.message_from_bytes(box.get_bytes(key), policy=email.policy.default)
-            yield _message(message, f"message {number}", headings)
+            yield _message(box.get_bytes(key), f"message {number}", headings)
     finally:
         box.close()
 
 
-def _message(message: EmailMessage, part: str, headings: bool) -> Extracted:
+def _message(data: bytes, part: str, headings: bool) -> Extracted:
     """Return the subject and the text of an e-mail; its HTML only where it has no plain text."""
     try:
+        message: EmailMessage = email.message_from_bytes(data, policy=_MAIL_POLICY)
         body = message.get_body(("plain", "html"))
         text = str(body.get_content()) if body else ""
         if body and body.get_content_type() == "text/html":
@@ -184,7 +248,13 @@ def _message(message: EmailMessage, part: str, headings: bool) -> Extracted:
             text = html_text(text, headings)
         subject = str(message["subject"] or "")
         attached = tuple(item.get_filename() or item.get_content_type() for item in message.iter_attachments())
-    except (LookupError, ValueError, TypeError, AttributeError) as error:  # observed on damaged headers and bodies
+    except (
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # observed on damaged headers and bodies
         return Extracted("", part, f"can't be parsed ({str(error)[:80]})")
     whole = "\n\n".join(piece for piece in (subject, text.strip()) if piece)
     return Extracted(whole, part, "" if whole else "holds no text", attached, subject)

@@ -20,6 +20,7 @@ from typing import IO, Any, Literal, TypeVar
 from groundup.data.reading.decoding import AUTO, MAX_LINE_CHARACTERS, EncodingErrors, numbered_lines, text_pieces
 from groundup.data.reading.source_report import LineTally, SourceReport
 from groundup.errors import DataError, FormatError, MissingExtra
+from groundup.files import MAX_JSON_DEPTH, is_deeper
 
 T = TypeVar("T")
 Kind = Literal["text", "jsonl", "json", "csv", "parquet"]
@@ -27,6 +28,9 @@ Kind = Literal["text", "jsonl", "json", "csv", "parquet"]
 DELIMITERS = (",", "\t", ";")
 # Cells of a batch are in memory together, and one may have 16 Mi characters.
 PARQUET_BATCH_ROWS = 64
+TOO_DEEP = f"is nested too deep (at most {MAX_JSON_DEPTH} levels)"
+# Strings, whose brackets are text, and brackets.
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
 _SPACE = re.compile(r"\s*")
 _ARRAY_MARKS = {
     ("start", "["): "first item",
@@ -146,11 +150,12 @@ def _parse(line: str | None) -> tuple[Any, str]:
     if line is None:
         return None, f"is longer than {MAX_LINE_CHARACTERS} characters"
     try:
-        return json.loads(line), ""
+        value = json.loads(line)
     except RecursionError:
-        return None, "is nested too deep"
+        return None, TOO_DEEP
     except ValueError as error:
         return None, f"is not JSON ({str(error)[:80]})"
+    return (None, TOO_DEEP) if is_deeper(value, MAX_JSON_DEPTH) else (value, "")
 
 
 def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any, int]]:
@@ -168,19 +173,42 @@ def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, A
                 continue
             if state in ("start", "after an item", "end"):
                 raise _array_fault(tally, number, f"is followed by {mark!r}")
-            try:
-                value, end = decoder.raw_decode(text, at)
-            except RecursionError as error:
-                raise _array_fault(tally, number + 1, "is nested too deep") from error
-            except ValueError as error:
-                fault = f"is cut, or not JSON ({str(error)[:80]})"
+            value, end, wrong = _item(decoder, text, at)
+            if end < 0:
+                fault = wrong
                 if len(text) - at > MAX_LINE_CHARACTERS:
-                    raise _array_fault(tally, number + 1, fault) from error
+                    raise _array_fault(tally, number + 1, fault)
                 break  # the rest of it may be in the next piece
             size, at, number, state = end - at, end, number + 1, "after an item"
-            yield number, value, size
+            if wrong:
+                tally.bad_line(number, wrong, characters=size)
+            else:
+                yield number, value, size
     if state != "end":
         raise _array_fault(tally, number + 1, fault)
+
+
+def _item(decoder: json.JSONDecoder, text: str, at: int) -> tuple[Any, int, str]:
+    """Return the item of an array that begins at `at`, its end, and what is wrong with it; the end is -1 where none is found."""
+    try:
+        value, end = decoder.raw_decode(text, at)
+    except RecursionError:
+        return None, _end_of_brackets(text, at), TOO_DEEP
+    except ValueError as error:
+        return None, -1, f"is cut, or not JSON ({str(error)[:80]})"
+    return value, end, TOO_DEEP if is_deeper(value, MAX_JSON_DEPTH) else ""
+
+
+def _end_of_brackets(text: str, at: int) -> int:
+    """Return the place behind the bracket that closes the one at `at`, or -1."""
+    depth = 0
+    for found in _BRACKETS.finditer(text, at):
+        if found[0][0] == '"':
+            continue
+        depth += 1 if found[0] in "[{" else -1
+        if depth == 0:
+            return found.end()
+    return -1
 
 
 def _end_of_space(text: str, at: int) -> int:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from groundup.data.reading.records import BadRow, Row, Unusable
+from groundup.data.reading.records import TOO_DEEP, BadRow, Row, Unusable
+from groundup.files import MAX_JSON_DEPTH, is_deeper
 from groundup.tokenizer.chat import Message, Role
 from groundup.tokenizer.tools import Tool, ToolCall, calls_of
 
@@ -187,6 +188,8 @@ def tools_at(row: Row, column: str) -> tuple[Tool, ...]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             raise BadRow(f"'{column}' is not JSON") from None
+        if is_deeper(value, MAX_JSON_DEPTH):
+            raise BadRow(f"'{column}' {TOO_DEEP}")
     listed = value if isinstance(value, list) else [value]
     tools = [
         tool if isinstance(tool, dict) and "function" in tool else {"type": "function", "function": tool}

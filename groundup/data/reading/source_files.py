@@ -37,7 +37,7 @@ from groundup.data.reading.folders import LINKED_FOLDER, OUTSIDE, folder_files, 
 from groundup.data.reading.records import SourceFile, on_disk
 from groundup.data.reading.remote import HUB, StoredFile, hub_files, hub_fingerprint, is_store, parse_hub, store_files
 from groundup.data.reading.source_report import SourceReport
-from groundup.errors import ConfigError, DataError, require
+from groundup.errors import ConfigError, DataError, ExpansionError, require
 from groundup.fetch import fetch_package, members
 from groundup.files import sha256_text
 from groundup.progress import Progress
@@ -211,9 +211,17 @@ def _disk_files(path: Path, name: str, report: SourceReport) -> Iterator[SourceF
     def skip(reason: str, member: str) -> None:
         report.skip(reason, f"{name}!{printable(member)}")
 
-    for member in archive_members(path, skip):
-        shown = f"{name}!{printable(member.name)}"
-        yield from _reopenable(_file(shown, partial(member_stream, member), member.size_bytes))
+    try:
+        for member in archive_members(path, skip):
+            shown = f"{name}!{printable(member.name)}"
+            yield from _reopenable(_file(shown, partial(member_stream, member), member.size_bytes))
+    except ExpansionError as error:
+        yield SourceFile(name, ".txt", partial(_refuse, error))
+
+
+def _refuse(error: ExpansionError) -> IO[bytes]:
+    """Stand for a file that is opened: whoever reads the files of a source counts this one as bad and goes on."""
+    raise error
 
 
 def _reopenable(member: SourceFile) -> Iterator[SourceFile]:

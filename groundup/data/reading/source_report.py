@@ -51,7 +51,7 @@ class SourceReport:
     """Bytes that are not UTF-8 (replaced or dropped)."""
     invalid_files: Tally = field(default_factory=Tally)
     encodings: dict[str, Tally] = field(default_factory=dict)
-    """Files in another encoding than UTF-8, by encoding."""
+    """Files in another encoding than UTF-8, by encoding; "utf-8": those that are UTF-8 though another one was named."""
     bad_documents: int = 0
     """Rows, files and e-mails without readable text (reasons: `bad_lines`, `bad_files`); `documents` does not count them."""
     bad_characters: int = 0
@@ -98,7 +98,7 @@ class SourceReport:
 
     def decoded_lines(self) -> list[str]:
         """Return what is to be said of encodings: files in another than UTF-8, invalid bytes."""
-        lines = [f"{tally.count:,} files read as {name} ({tally.shown()})" for name, tally in self.encodings.items()]
+        lines = [f"{tally.count:,} {read_as(name)} ({tally.shown()})" for name, tally in self.encodings.items()]
         if self.invalid_bytes:
             lines.append(f"{self.invalid_bytes:,} invalid bytes in {self.invalid_files.count} files")
         return lines
@@ -115,6 +115,12 @@ class SourceReport:
         tally = self.skipped.setdefault(reason, Tally())
         tally.count += 1
         tally.examples.append(name)
+
+
+def read_as(encoding: str) -> str:
+    """Return what is said of files in an encoding (see `SourceReport.encodings`)."""
+    said = " (valid UTF-8, so the encoding named is not used)" if encoding == "utf-8" else ""
+    return f"files read as {encoding}{said}"
 
 
 class LineTally:

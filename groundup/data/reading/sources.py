@@ -18,14 +18,15 @@ from typing import TypeVar
 from groundup.data.documents import Document
 from groundup.data.reading.decoding import AUTO, EncodingErrors, NotTextError, check_encoding, text_pieces
 from groundup.data.reading.description import TEXT_SUFFIXES, Asked, Description
-from groundup.data.reading.extract import EXTRACTORS, MAX_FILE_BYTES
+from groundup.data.reading.extract import EXTRACTORS
+from groundup.data.reading.extract_process import extracted
 from groundup.data.reading.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
 from groundup.data.reading.records import Row, SourceFile, made_rows, on_disk, rows
 from groundup.data.reading.roles import text_at
 from groundup.data.reading.sniff import sniff
 from groundup.data.reading.source_files import LINKS, ROW_SUFFIXES, Source, nothing_to_read, printable, source_files
 from groundup.data.reading.source_report import LineTally, SourceReport
-from groundup.errors import ConfigError, GroundupError, MissingExtra, did_you_mean
+from groundup.errors import ConfigError, ExpansionError, GroundupError, did_you_mean
 from groundup.progress import Progress
 
 T = TypeVar("T")
@@ -141,7 +142,10 @@ def read_each(
     passed: int = 0,
     after_file: Callable[[int], None] | None = None,
 ) -> Iterator[T]:
-    """Yield the results of `read` for each file; binary files are counted as skipped, and their errors added to `refused`."""
+    """Yield the results of `read` for each file; binary files are counted as skipped, those that expand too much as bad.
+
+    Their errors are added to `refused`.
+    """
     report.muted = passed > 0
     for number, file in enumerate(files, start=1):
         if number <= passed:
@@ -152,6 +156,9 @@ def read_each(
             report.files += 1
         except NotTextError as error:  # raised before the first result of the file
             report.skip(error.reason, file.name)
+            refused.append(error)
+        except ExpansionError as error:
+            report.bad_file(file.name, f"{error.place} {error.reason}")
             refused.append(error)
         if after_file:
             after_file(number)
@@ -174,7 +181,7 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
     Raises DataError where one is in doubt or nothing is left, and what fetching a package raises.
     """
     kinds: dict[str, Description] = {}
-    report, refused = SourceReport(), []
+    report, refused = SourceReport(), list[GroundupError]()
     for number, file in enumerate(source_files(source, report, progress)):
         known = "text" if file.suffix in TEXT_SUFFIXES else next(iter(kinds), "")
         if known in kinds and (
@@ -186,6 +193,9 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
             found = options.describe(file)
         except NotTextError as error:
             report.skip(error.reason, file.name)
+            refused.append(error)
+            continue
+        except ExpansionError as error:  # counted when it is read
             refused.append(error)
             continue
         key = "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
@@ -231,24 +241,16 @@ def _extracted(file: SourceFile, options: SourceOptions, report: SourceReport) -
     """Yield (name, text) of each document that an extractor finds in a file; count those without text as bad."""
     with on_disk(file) as path:
         report.read_bytes += path.stat().st_size
-        try:
-            if path.stat().st_size > MAX_FILE_BYTES and file.suffix != ".mbox":
-                raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
-            for found in EXTRACTORS[file.suffix].read(path, options.headings):
-                name = f"{file.name}:{found.part}" if found.part else file.name
-                for attachment in found.attachments:
-                    report.skip("an attachment of an e-mail", f"{name}: {printable(attachment)}")
-                if found.fault:
-                    report.bad_file(name, found.fault)
-                else:
-                    yield (
-                        f'{name} "{printable(found.subject)}"' if options.subjects and found.subject else name,
-                        found.text,
-                    )
-        except Exception as error:  # a parsing library raises anything; the file costs itself only
-            if isinstance(error, MissingExtra | OSError):
-                raise
-            report.bad_file(file.name, f"can't be read ({type(error).__name__}: {str(error)[:100]})")
+        for found in extracted(path, file.suffix, options.headings):
+            name = f"{file.name}:{found.part}" if found.part else file.name
+            for attachment in found.attachments:
+                report.skip("an attachment of an e-mail", f"{name}: {printable(attachment)}")
+            if found.fault:
+                report.bad_file(name, found.fault)
+            elif options.subjects and found.subject:
+                yield f'{name} "{printable(found.subject)}"', found.text
+            else:
+                yield name, found.text
 
 
 def read_texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:

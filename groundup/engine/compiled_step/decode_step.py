@@ -41,6 +41,8 @@ class CompiledStep:
 
     def __init__(self, described: StepModel, model: LanguageModel) -> None:
         self.described = described
+        # in 8 bits, about as fast as torch and the same bits in any company; in 4 bits torch is twice as fast
+        self.takes_prompts = not any(map(len, described.pairs))
         self._embedding, self._scaled = model.transformer.embedding.weight.detach(), model.config.scaled_embedding
         self._fixed = Fixed(described.shape), Fixed(described.weights)
         self._kept = threading.local()  # the buffers of a Python thread's last step

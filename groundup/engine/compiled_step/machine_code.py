@@ -4,7 +4,8 @@
     STEP(0, 1, Fixed(weights), x)           # numbers, numpy arrays, named tuples of them; what does not change is taken apart once
 
 At the first call of a function on a machine numba compiles it, and the object file is kept with its hash beside Python's own files (`__pycache__`),
-or in the user's cache where that can't be written. llvmlite links it, and it is called through ctypes, without Python's lock, as numba's functions
+or in the user's cache where that can't be written. A file or folder that another user could have written is not used: where both are such, each
+process compiles for itself. llvmlite links it, and it is called through ctypes, without Python's lock, as numba's functions
 call one another (numba's developer documentation, "Numba architecture", and `numba/core/callconv.py`): two pointers for the result and an error, then
 the numbers that the arguments consist of; an array is two pointers to its owner (none), its size, item size, address, lengths and strides.
 """
@@ -15,19 +16,25 @@ import functools
 import hashlib
 import importlib
 import os
+import shutil
 import sys
 import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 
 from groundup.errors import DiskError, GroundupError
-from groundup.files import cache_folder, write_bytes
+from groundup.files import cache_folder, write_bytes, written_by_others
 
 HASH_BYTES = 32
+# Of folders: the digest of the files here, then that of the processor.
+PREFIX = "compiled-"
 BLAS = "scipy.linalg.cython_blas"
 # The beginnings of names that only numba has.
 OF_NUMBA = ("NRT_", "numba_", "Py")
@@ -73,11 +80,12 @@ class MachineCode:
         assert status == 0, (self.name, status)
 
     def _load(self, signature: str, numbers: list[Any], arguments: tuple[Any, ...]) -> Any:
-        file = code_folder() / f"{self.name}-{hashlib.sha256(signature.encode()).hexdigest()[:16]}.o"
-        code = read_code(file)
+        folder, file = code_folder().path, f"{self.name}-{hashlib.sha256(signature.encode()).hexdigest()[:16]}.o"
+        code = read_code(folder / file) if folder else None
         if code is None:
             code = _compile(self.module, self.name, numbers, arguments)
-            keep_code(file, code)
+            if folder:
+                keep_code(folder / file, code)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
@@ -89,30 +97,68 @@ class MachineCode:
         return function
 
 
+@dataclass(frozen=True)
+class CodeFolder:
+    """Where machine code is kept."""
+
+    path: Path | None
+    """None: nowhere."""
+    note: str = ""
+    """Why not where it would be, for people."""
+
+
 @functools.cache
-def code_folder() -> Path:
+def code_folder() -> CodeFolder:
     """Return the folder of the machine code of the present files of this room, for this processor (or the one that numba is told of)."""
     own = Path(__file__).parent
     made_of = [path.read_bytes() for path in sorted(own.glob("*.py"))]
-    made_of += [each.encode() for each in (version("numba"), version("llvmlite"), *_processor())]
-    digest = hashlib.sha256(b"\0".join(made_of)).hexdigest()[:16]
-    beside = own / "__pycache__"
-    writable = os.access(beside if beside.exists() else own, os.W_OK)
-    return beside / f"compiled-{digest}" if writable else cache_folder("compiled-step", digest)
+    made_of += [version(name).encode() for name in ("numba", "llvmlite")]
+    name = f"{PREFIX}{_digest(made_of)}-{_digest([each.encode() for each in _processor()])}"
+    refusals: list[str] = []
+    for parent in _parents(own / "__pycache__"):
+        reason = written_by_others(parent / name)
+        if not reason:
+            return CodeFolder(parent / name, " ".join(refusals))
+        refusals.append(f"{reason}, so machine code is not kept in {parent}.")
+    return CodeFolder(None, " ".join([*refusals, "Each process compiles it anew."]))
+
+
+def _parents(beside: Path) -> Iterator[Path]:
+    """Yield the folders in which machine code may be kept, the first choice first."""
+    if os.access(beside if beside.exists() else beside.parent, os.W_OK):
+        yield beside
+    with contextlib.suppress(DiskError):
+        yield cache_folder("compiled-step")
+
+
+def _digest(parts: Sequence[bytes]) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def read_code(file: Path) -> bytes | None:
-    """Return the object file, None where there is none or it is damaged."""
-    found = file.read_bytes() if file.is_file() else b""
+    """Return the object file, None where there is none, it is damaged, or another user could have written it."""
+    try:
+        handle = os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except OSError:
+        return None
+    with handle:
+        if not S_ISREG(os.fstat(handle.fileno()).st_mode) or written_by_others(file):
+            return None
+        found = handle.read()
     code = found[HASH_BYTES:]
     return code if code and hashlib.sha256(code).digest() == found[:HASH_BYTES] else None
 
 
 def keep_code(file: Path, code: bytes) -> None:
-    """Write an object file with its hash; where that fails it is compiled again next time."""
+    """Write an object file with its hash, and remove the code of older files of this room; where that fails it is compiled again next time."""
     with contextlib.suppress(DiskError, OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, hashlib.sha256(code).digest() + code)
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_bytes(file, hashlib.sha256(code).digest() + code, mode=0o644)
+        if file.parent.parent.name == "__pycache__":
+            ours = file.parent.name.rpartition("-")[0]
+            for old in file.parent.parent.glob(f"{PREFIX}*"):
+                if not old.name.startswith(ours):
+                    shutil.rmtree(old, ignore_errors=True)
 
 
 def _take_apart(value: Any, types: list[str], numbers: list[Any]) -> None:

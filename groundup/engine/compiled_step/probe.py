@@ -20,6 +20,8 @@ COMPILING = "Compiling the decoding step, once for this machine (about 10 second
 MAX_ERROR = 1e-2
 # So many tokens are multiplied by four, two and one at a time.
 PROBE_TOKENS = 7
+# Notes of this process on where code is kept.
+_said: set[str] = set()
 
 
 def has_compiler() -> bool:
@@ -52,7 +54,11 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
         from groundup.engine.compiled_step.machine_code import UnknownCode, code_folder
         from groundup.engine.compiled_step.unpack import let_unpack
 
-        if not code_folder().exists():
+        kept = code_folder()
+        if kept.note and kept.note not in _said:
+            _said.add(kept.note)
+            progress.say(f"note: {kept.note}")
+        if kept.path is None or not kept.path.exists():
             progress.say(COMPILING)
         error_share = probe_error("int4" if any(map(len, described.pairs)) else "int8")
     except ImportError as error:  # numba refuses a numpy that is newer than itself

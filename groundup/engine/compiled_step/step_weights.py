@@ -119,9 +119,8 @@ class StepModel:
         return np.cos(angles) * factors, np.sin(angles) * factors
 
 
-def require_supported(model: LanguageModel) -> None:
-    """Raise UnsupportedModel for a model that the step does not know."""
-    config = model.config
+def unsupported_part(config: ModelConfig) -> str:
+    """Return the first part of an architecture that the step does not know, in words; "" where it knows all."""
     wrong = {
         f"norm {config.norm}": config.norm != "rms",
         f"{config.block} blocks": config.block not in ("pre", "output", "sandwich"),
@@ -130,11 +129,16 @@ def require_supported(model: LanguageModel) -> None:
         "experts": config.num_experts > 0,
         "an embedding norm": config.embedding_norm,
     }
-    found = [name for name, holds in wrong.items() if holds]
+    return next((name for name, holds in wrong.items() if holds), "")
+
+
+def require_supported(model: LanguageModel) -> None:
+    """Raise UnsupportedModel for a model that the step does not know."""
+    found = unsupported_part(model.config)
     if not found and not all(_is_packed(each) for each in linears(model)):
-        found = ["a matrix that is not in 8 or 4 bits"]
+        found = "a matrix that is not in 8 or 4 bits"
     if found:
-        raise UnsupportedModel(f"The compiled step does not know {found[0]}.")
+        raise UnsupportedModel(f"The compiled step does not know {found}.")
 
 
 def linears(model: LanguageModel) -> Iterator[Any]:

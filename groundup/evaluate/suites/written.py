@@ -53,8 +53,20 @@ def _pair(row: dict[str, Any]) -> Item:
     return MinimalPair(row["id"], row["phenomenon"], row["good"], row["bad"])
 
 
-def _completion(row: dict[str, Any]) -> Item:
-    return Completion(row["id"], row["kind"], row["prompt"], row["answer"])
+def _completions(name: str) -> Callable[[Progress], Sequence[Item]]:
+    """Return the function that reads a suite of completions, each with the next item's prompt as its control."""
+
+    def read(progress: Progress) -> Sequence[Item]:
+        rows = rows_of(name)
+        return [_completion(row, rows[place + 1 :] + rows[:place]) for place, row in enumerate(rows)]
+
+    return read
+
+
+def _completion(row: dict[str, Any], others: Sequence[dict[str, Any]]) -> Item:
+    control = next(other["prompt"] for other in others if other["answer"] != row["answer"])
+    options = tuple(row.get("options", ()))
+    return Completion(row["id"], row["kind"], row["prompt"], row["answer"], options, control)
 
 
 def _summary(row: dict[str, Any]) -> Item:
@@ -82,8 +94,8 @@ WRITTEN = (
     Suite("multiple_choice", "Multiple choice", packaged("multiple_choice", _question)),
     Suite("emotions", "Emotions", packaged("emotions", _emotion)),
     Suite("grammar", "Grammatical minimal pairs", packaged("minimal_pairs", _pair)),
-    Suite("copying", "Copying and recall", packaged("copying", _completion)),
-    Suite("arithmetic", "Arithmetic", packaged("arithmetic", _completion)),
+    Suite("copying", "Copying and recall", _completions("copying")),
+    Suite("arithmetic", "Arithmetic", _completions("arithmetic")),
     Suite("format", "Following a format", packaged("format", _format), template="chat"),
     Suite("summaries", "Summaries", packaged("summaries", _summary), template="chat"),
     Suite(

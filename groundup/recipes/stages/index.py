@@ -1,17 +1,16 @@
 """An index: the documents are made searchable, as by `groundup index`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.errors import FormatError, ModelError, NetworkError
-from groundup.files import write_manifest
-from groundup.packs.pack import pack_rows
+from groundup.packs.pack import document_questions, pack_rows
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
 from groundup.retrieve.answer import PASSAGES
-from groundup.retrieve.calibration import EVIDENCE_FILE, calibrate
+from groundup.retrieve.calibration import EVIDENCE_FILE, calibrate, few_note
 from groundup.retrieve.database import VERSION
 from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.index_config import IndexConfig
@@ -20,8 +19,6 @@ from groundup.retrieve.stop_words import UNKNOWN
 from groundup.retrieve.update import update_index
 from groundup.retrieve.vectors import embed_with, make_vectors
 
-# SQLite makes these whenever the index is read.
-OF_READERS = (f"{INDEX_FILE}-wal", f"{INDEX_FILE}-shm")
 # Of the budget, for all indexes of a build together.
 SHARE = 0.02
 # On which the evidence is chosen.
@@ -35,22 +32,27 @@ def run(context: StageContext) -> StageResult:
     lack = missing_vectors(context, table.vectors) if table.vectors else ""
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
-        least = calibrated(index, table, context) if table.questions else {}
-    write_manifest(context.folder, skip=OF_READERS)
+        asked = questions_of(table) if table.questions else []
+        least = calibrated(index, asked, context) if table.questions else {}
     by = f"words and vectors ({table.vectors})" if table.vectors and not lack else "words"
     line = f"{counts.documents:,} documents, {counts.passages:,} passages, searched by {by}; read in {report.elapsed_s:.1f} s"
     facts = {"documents": counts.documents, "passages": counts.passages, "languages": languages, "by": by}
     facts["least_evidence"] = least
-    notes = [*([lack] if lack else []), *other_languages(languages, table.language)]
+    few = few_note(len(asked)) if table.questions else ""
+    notes = [*([lack] if lack else []), *([few] if few else []), *other_languages(languages, table.language)]
     return StageResult(line, facts, tuple(notes))
 
 
-def calibrated(index: Index, table: IndexStage, context: StageContext) -> dict[str, float]:
-    """Choose the evidence that an answer needs on the questions among the instructions that a document answers."""
-    rows = [row for row in pack_rows(Path(table.questions)) if row["document"] and not row["input"]]
-    chosen = [rows[place * len(rows) // QUESTIONS]["instruction"] for place in range(QUESTIONS)] if rows else []
+def questions_of(table: IndexStage) -> list[str]:
+    """Return up to QUESTIONS of the instructions that a document answers, spread over all."""
+    asked = document_questions(pack_rows(Path(table.questions)))
+    return list(dict.fromkeys(asked[place * len(asked) // QUESTIONS] for place in range(QUESTIONS))) if asked else []
+
+
+def calibrated(index: Index, questions: Sequence[str], context: StageContext) -> dict[str, float]:
+    """Choose the evidence that an answer needs."""
     vectors = vectors_for(AUTO, context.folder, context.compute.device.type, context.progress)
-    return calibrate(index, list(dict.fromkeys(chosen)), PASSAGES, vectors, progress=context.progress)
+    return calibrate(index, questions, PASSAGES, vectors, progress=context.progress)
 
 
 def missing_vectors(context: StageContext, encoder: str) -> str:

@@ -11,6 +11,7 @@ from groundup.report.chapter import (
     facts,
     figure,
     more,
+    notes_of,
     paired_points,
     whisker_table,
 )
@@ -30,7 +31,9 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     arms = [arm for arm in tables(found, "arms") if measured(arm, "contains")]
     if not arms:
         return "no questions have been answered"
-    return [_counts(found), _right(arms), _figures(arms), _refusals(arms), _checks(arms), _items(found, arms)]
+    said = [sentence for name in report.of_kind("index") if (made := report.stage(name)) for sentence in made.thin]
+    shown = [_counts(found), _right(arms), _figures(arms), _refusals(arms), _checks(arms)]
+    return [*shown, *notes_of(said), _items(found, arms)]
 
 
 def _counts(found: JsonObject) -> Node | None:

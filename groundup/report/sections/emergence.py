@@ -6,7 +6,7 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, figure, more, note, paired_points
 from groundup.report.formatting import count, first_letters, percent
 from groundup.report.report_data import ReportData
-from groundup.report.sections.emergence_charts import MODELS, SuiteRows, curve_chart, suites_chart
+from groundup.report.sections.emergence_charts import MODELS, UNITS, SuiteRows, curve_chart, suites_chart
 from groundup.report.values import JsonObject, number, table, tables, text
 
 AT_CHANCE = "not distinguishable from chance"
@@ -81,7 +81,7 @@ def _change(curve: JsonObject, title: str) -> str:
     meaning = text(change, "verdict").replace("unclear", "no clear difference")
     if text(curve, "metric") == "accuracy":
         return f"{title.lower()} {paired_points(change)} points, {meaning}"
-    return f"{title.lower()} {value:+.2f} ({low:+.2f} to {high:+.2f}) bits per byte, {meaning}"
+    return f"{title.lower()} {value:+.2f} ({low:+.2f} to {high:+.2f}) {UNITS[text(curve, 'metric')]}, {meaning}"
 
 
 def _figures(suites: Mapping[str, SuiteRows]) -> Node:

@@ -112,6 +112,13 @@ def _legend(shown: Sequence[str]) -> Node:
     return node("ul", items, class_="legend")
 
 
+UNITS = {
+    "accuracy": "accuracy",
+    "bits_per_byte": "bits per byte",
+    "bits_per_byte_control": "bits per byte after another item's prompt",
+}
+
+
 def curve_chart(curve: JsonObject, title: str) -> Node | None:
     """Return a small chart of a curve over training steps with its 95 % band and the line of chance; None without two points."""
     points = [point for point in tables(curve, "points") if _place(point) is not None]
@@ -126,7 +133,7 @@ def curve_chart(curve: JsonObject, title: str) -> Node | None:
     box = Frame(SMALL, (0.0, math.sqrt(last) * 1.03), (max(low - margin, -0.005), high + margin))
     marks = [(math.sqrt(step), count(step)) for step in _steps(last)]
     y_marks = [(v, percent(v, int(high - low < 0.04))) for v in ticks(box.y.low, box.y.high)] if share else None
-    unit = "accuracy" if share else "bits per byte"
+    unit = UNITS[text(curve, "metric")]
     parts = [
         axes(box, f"{title}: {unit}", x_marks=marks, y_marks=y_marks),
         _band_of(box, points),

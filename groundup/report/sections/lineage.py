@@ -7,6 +7,7 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, figure, more
 from groundup.report.formatting import MISSING, count
 from groundup.report.report_data import CONTINUED, RUN_KINDS, ReportData, StageRecord
+from groundup.report.sections.measured_choices import measured_choices
 from groundup.report.values import JsonObject, flat, table, text, texts
 
 SHOWN_OUTPUTS = 4
@@ -87,7 +88,7 @@ def reproduction(report: ReportData) -> Sequence[Child]:
     rows += [(name, text(version)) for name, version in table(made_by, "packages").items()]
     rows = [(name, value) for name, value in rows if value] + flat(table(made_by, "machine"))
     recipe = more("The resolved recipe", settings(flat(report.recipe))) if report.recipe else None
-    return [_commands(report, made_by), settings(rows), recipe]
+    return [_commands(report, made_by), settings(rows), *measured_choices(report), recipe]
 
 
 def provenance(report: ReportData) -> JsonObject:

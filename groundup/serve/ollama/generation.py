@@ -5,9 +5,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.fields import Body, Texts, Whole, read_fields, with_sampling_rules
@@ -41,7 +41,13 @@ KeepAlive = float | str
 OPTION_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "num_predict", "context_tokens": "num_ctx"}
 
 
-class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES)):  # type: ignore[misc]
+# What OpenAI's names of fields are here.
+NAMES = {"response_format": "format", "stop": "options.stop"}
+# Of these any value means something: top_k of 0 or less is all tokens, top_p above 1 is 1, and of 0 or less the best token.
+FREE: dict[str, dict[str, Any]] = {"top_k": {}, "top_p": {}}
+
+
+class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES, limits=FREE)):  # type: ignore[misc]
     """The supported `options`; all others are ignored."""
 
     repeat_last_n: Whole | None = None
@@ -52,7 +58,9 @@ class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES)):  # type: ignor
 
     def options(self) -> Options:
         """Return them as Options, with Ollama's special values (-1, 0) translated."""
-        values = {each.name: getattr(self, OPTION_NAMES.get(each.name, each.name)) for each in fields(Options)}
+        values: dict[str, Any] = {
+            each.name: getattr(self, OPTION_NAMES.get(each.name, each.name), None) for each in fields(Options)
+        }
         special = {
             "top_k": None if self.top_k is None else max(self.top_k, 0),
             "top_p": None if self.top_p is None else min(self.top_p, 1.0),
@@ -92,6 +100,7 @@ class _Generation(Body):
             **read_tools(tools, "auto"),
             truncate=self.truncate,
             keep_alive_s=keep_alive_s(self.keep_alive),
+            names=NAMES,
         )
 
     def load(self) -> LoadRequest:
@@ -129,11 +138,15 @@ def read_generate(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
     if not body.prompt:
         return body.load()
     if body.raw:
-        return body.request(TextPrompt(body.prompt, rendered=True))
+        return _of_prompt(body.request(TextPrompt(body.prompt, rendered=True)))
     system = (Message("system", body.system),) if body.system else ()
     asked = Conversation((*system, Message("user", body.prompt)))
     prompt = ContinuedPrompt(tuple(body.context), asked) if body.context else asked
-    return replace(body.request(prompt), returns_context=True, template=body.template)
+    return replace(_of_prompt(body.request(prompt)), returns_context=True, template=body.template)
+
+
+def _of_prompt(request: GenerateRequest) -> GenerateRequest:
+    return replace(request, names={**NAMES, "messages": "prompt"})
 
 
 def read_chat(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
@@ -181,11 +194,16 @@ def _duration_s(text: str) -> float | None:
     return sign * sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(unsigned))
 
 
+def _texts(value: Any) -> Any:
+    """Return the texts; "" is none, and [""] one without characters (server/routes.go, EmbedHandler)."""
+    return ([value] if value else []) if isinstance(value, str) else value
+
+
 class EmbedBody(Body):
     """The body of /api/embed."""
 
     model: str = Field(min_length=1)
-    input: Texts = []
+    input: Annotated[list[str], BeforeValidator(_texts)] = []
     truncate: bool = True
     dimensions: Whole | None = Field(None, ge=1)
     keep_alive: KeepAlive | None = None

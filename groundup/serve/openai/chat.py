@@ -41,7 +41,7 @@ class ChatCompletionBody(CompletionFields):
     top_logprobs: Whole = Field(0, ge=0, le=20)
     tools: list[ToolBody] = []
     tool_choice: Choice = "auto"
-    parallel_tool_calls: bool = True
+    parallel_tool_calls: bool | None = None
 
 
 def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
@@ -62,6 +62,7 @@ def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
         constraint=body.constraint(constraint_of_format(body.response_format)),
         **read_tools(body.tools, body.tool_choice, parallel=body.parallel_tool_calls),
         truncate=False,
+        names=body.names(),
         usage_in_stream=body.stream_options.include_usage,
     )
 

@@ -9,21 +9,17 @@ from pydantic_core import PydanticCustomError
 from groundup.engine.events import ChatEvent, TokenLogprob
 from groundup.serve.fields import Whole, read_fields
 from groundup.serve.openai.chat import CompletionTranslator, shown
-from groundup.serve.openai.fields import DEFAULTS, JSON, CompletionFields, sse
+from groundup.serve.openai.fields import DEFAULTS, JSON, CompletionFields, are_ids, sse
 from groundup.serve.requests import GenerateRequest, RequestError, TextPrompt, TokenPrompt
 
 MAX_TOKENS = 16  # OpenAI's default
 
 
 def _prompts(value: Any) -> tuple[TextPrompt | TokenPrompt, ...]:
-    several = value if isinstance(value, list) and not _are_ids(value) else [value]
-    if not several or not all(isinstance(each, str) or _are_ids(each) for each in several):
+    several = value if isinstance(value, list) and not are_ids(value) else [value]
+    if not several or not all(isinstance(each, str) or are_ids(each) for each in several):
         raise PydanticCustomError("prompt", "expected a text, a list of token ids, or a list of these")
     return tuple(TextPrompt(each) if isinstance(each, str) else TokenPrompt(tuple(each)) for each in several)
-
-
-def _are_ids(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
 
 
 class CompletionBody(CompletionFields):
@@ -53,6 +49,7 @@ def read_completion(value: dict[str, Any]) -> GenerateRequest:
         echo=body.echo,
         constraint=body.constraint(),
         truncate=False,
+        names=body.names() | {"messages": "prompt", "top_logprobs": "logprobs"},
         usage_in_stream=body.stream_options.include_usage,
     )
 

@@ -10,12 +10,15 @@ The official client sends them with `extra_body`. A request with two constraints
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
+from groundup.engine.sampling import BIAS_EXPECTED, MAX_LOGIT_BIAS
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.fields import Body, Texts, Whole, with_sampling_rules
 from groundup.serve.requests import Options, RequestError
@@ -58,8 +61,7 @@ class ConstraintFields(Body):
 
     def constraint(self, own: OutputConstraint | None = None) -> OutputConstraint | None:
         """Return the constraint of these fields or of `response_format` (`own`). Raises RequestError when there are two."""
-        found = [] if own is None else [("response_format", own)]
-        found += _constraints(self)
+        found = [*([] if own is None else [("response_format", own)]), *_constraints(self)]
         if self.structured_outputs is not None:
             nested = [(f"structured_outputs.{name}", each) for name, each in _constraints(self.structured_outputs)]
             if not nested:
@@ -70,6 +72,12 @@ class ConstraintFields(Body):
             (first, _), (second, _) = found[:2]
             raise RequestError(f"{first} and {second} can't be combined: give one constraint", param=second)
         return found[0][1] if found else None
+
+    def names(self) -> dict[str, str]:
+        """Return the client's name of the constraint (`GenerateRequest.names`), where it is not `response_format`."""
+        nested = () if self.structured_outputs is None else _constraints(self.structured_outputs)
+        given = [*(name for name, _ in _constraints(self)), *(f"structured_outputs.{name}" for name, _ in nested)]
+        return {"response_format": given[0]} if given else {}
 
 
 # Each field's constructor of a constraint. (`wanted` is `json`.)
@@ -93,19 +101,41 @@ def _constraints(fields: Body) -> Iterator[NamedConstraint]:
 # OpenAI's defaults.
 DEFAULTS = Options(temperature=1.0, top_p=1.0, top_k=0)
 # top_k (-1: all), min_p and repetition_penalty are not in OpenAI's API, but in other servers of it (vLLM); the page sends them.
-LIMITS = {
-    "temperature": {"ge": 0, "le": 100},
-    "top_k": {"ge": -1},
-    "top_p": {"ge": 0, "le": 1},
-    "min_p": {"ge": 0, "le": 1},
-    "repetition_penalty": {"gt": 0, "le": 10},
-}
+LIMITS = {"top_k": {"ge": -1}, "top_p": {"ge": 0, "le": 1}}
+
+
+# A ban of every form of a few hundred words.
+MAX_BIASES = 1024
+_ID = re.compile(r"[0-9]{1,9}")
+
+
+def _biases(value: Any) -> tuple[tuple[int, float], ...]:
+    """Return {"id": bias} as pairs."""
+    if not isinstance(value, dict) or len(value) > MAX_BIASES:
+        raise PydanticCustomError(
+            "ids", "expected an object of at most {most} token ids with biases", {"most": MAX_BIASES}
+        )
+    for id, bias in value.items():
+        if not _ID.fullmatch(id) or type(bias) not in (int, float) or not -MAX_LOGIT_BIAS <= bias <= MAX_LOGIT_BIAS:
+            raise PydanticCustomError("bias", "expected token ids, each with {bounds}", {"bounds": BIAS_EXPECTED})
+    return tuple((int(id), float(bias)) for id, bias in value.items())
 
 
 class StreamOptions(Body):
     """Options of a stream."""
 
     include_usage: bool = False
+
+
+def _unsupported(instead: str, *harmless: Any) -> PlainValidator:
+    """Return the validator of a field that is refused by its name, but for values that ask for nothing."""
+
+    def check(value: Any) -> Any:
+        if value not in harmless:
+            raise PydanticCustomError("unsupported", "is not supported{instead}", {"instead": instead})
+        return value
+
+    return PlainValidator(check)
 
 
 class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  # type: ignore[misc]
@@ -117,6 +147,11 @@ class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  #
     max_tokens: Whole | None = Field(None, ge=0)
     seed: Whole | None = None
     stop: Texts | None = None
+    logit_bias: Annotated[Any, PlainValidator(_biases)] = None
+    functions: Annotated[Any, _unsupported("; send tools", [])] = None
+    function_call: Annotated[Any, _unsupported("; send tool_choice", "none")] = None
+    modalities: Annotated[Any, _unsupported(", other than text", ["text"], [])] = None
+    audio: Annotated[Any, _unsupported("; answers are text")] = None
     n: Whole = Field(1, ge=1)
 
     def options(self, max_tokens: int | None) -> Options:
@@ -128,6 +163,11 @@ class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  #
         if self.stop is not None:
             values["stop"] = tuple(filter(None, self.stop))
         return Options(**values)
+
+
+def are_ids(value: Any) -> bool:
+    """Whether a value is the token ids of a text."""
+    return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
 
 
 def error_body(message: str, status: int, *, param: str | None = None, code: str | None = None) -> JSON:

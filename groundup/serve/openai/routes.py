@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,7 +19,7 @@ from groundup.serve.fields import Body, Texts, Whole, read_fields
 from groundup.serve.model_registry import ModelInfo
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
-from groundup.serve.openai.fields import JSON
+from groundup.serve.openai.fields import JSON, are_ids
 from groundup.serve.requests import ClassifyRequest, Embeddings, EmbedRequest, RequestError
 from groundup.serve.server import Server
 
@@ -98,21 +99,28 @@ def classify_answer(model: str, found: Sequence[dict[str, Any]]) -> JSON:
     return {"object": "list", "model": model, "data": data}
 
 
+def _inputs(value: Any) -> tuple[str | tuple[int, ...], ...]:
+    several = value if isinstance(value, list) and not are_ids(value) else [value]
+    if not several or not all(isinstance(each, str) or each == [] or are_ids(each) for each in several):
+        raise PydanticCustomError("input", "expected a text, a list of token ids, or a list of these")
+    return tuple(each if isinstance(each, str) else tuple(each) for each in several)
+
+
 class EmbeddingsBody(Body):
     """The body of /v1/embeddings."""
 
     model: str = Field(min_length=1)
-    input: Annotated[Texts, Field(min_length=1)]
+    input: Annotated[Any, PlainValidator(_inputs)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Whole | None = Field(None, ge=1)
 
 
 def read_embedding(value: dict[str, Any]) -> tuple[EmbedRequest, bool]:
-    """Return the request of a body and whether to encode as base64. Raises RequestError; token ids as input are refused."""
+    """Return the request of a body and whether to encode as base64. Raises RequestError."""
     body = read_fields(EmbeddingsBody, value)
     if not all(body.input):
         raise RequestError("input: a text is empty; there is nothing to embed", param="input")
-    request = EmbedRequest(body.model, tuple(body.input), body.dimensions)
+    request = EmbedRequest(body.model, body.input, body.dimensions)
     return request, body.encoding_format == "base64"
 
 

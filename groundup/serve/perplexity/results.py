@@ -1,4 +1,7 @@
-"""Search results as clients see them: of each document the passage that fits best, word for word, with the address that opens it in its document."""
+"""Search results as clients see them: of each document the passage that fits best, word for word, with the address that opens it in its document.
+
+Their `source` is "web", the one value that Perplexity's types have; what it is here, a document of an index, stands in `origin`.
+"""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +30,8 @@ def _result(index: str, passage: Passage, base_url: str) -> JSON:
         "snippet": passage.text,
         "date": None,
         "last_updated": changed.date().isoformat() if changed else None,
-        "source": "attachment",
+        "source": "web",
+        "origin": "document",
     }
 
 

@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from groundup.engine.structured_output import OutputConstraint
-from groundup.serve.fields import Body, Number, Whole, read_fields
-from groundup.serve.messages import ClientMessage, Part, conversation
-from groundup.serve.openai.chat import JsonSchema, ResponseFormat, constraint_of_format
-from groundup.serve.openai.fields import CompletionFields
+from groundup.serve.fields import Body, Whole, read_fields
+from groundup.serve.messages import ClientMessage, conversation
+from groundup.serve.openai.chat import ResponseFormat, constraint_of_format
+from groundup.serve.openai.fields import DEFAULTS, CompletionFields
 from groundup.serve.perplexity.filters import SearchFilters
-from groundup.serve.requests import Options, RequestError
+from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.tokenizer.chat import Conversation
 
 DEFAULT_MODEL = "sonar"
@@ -25,29 +24,39 @@ PROVIDER = "perplexity/"
 Size = Literal["low", "medium", "high"]
 PASSAGES: dict[Size, int] = {"low": 3, "medium": 5, "high": 10}
 MAX_PASSAGES = 50
-TEXT_PARTS = ("input_text", "output_text", "text")
-SEARCH_TOOLS = ("web_search", "web_search_preview", "file_search")
+Searches = Literal["always", "assistant", "never"]
 
 
 @dataclass(frozen=True)
 class SearchRequest:
     """A conversation whose last turn is answered, from documents or not."""
 
-    model: str
-    """As the client wrote it."""
-    conversation: Conversation
-    searches: bool = True
-    """Whether documents are searched, where an index is served."""
+    plain: GenerateRequest
+    """The conversation, and how a model answers it that reads no documents; `model` is as the client wrote it."""
+    searches: Searches = "always"
+    """When documents are searched, where an index is served: "assistant" is for a model that has one of its own."""
     index: str | None = None
-    """The index; None: the first one."""
+    """The index; None: that of the model, else the first one."""
     filters: SearchFilters = field(default_factory=SearchFilters)
     size: Size = "medium"
     passages: int | None = None
     """How many documents are read; None: by `size`."""
-    options: Options = field(default_factory=Options)
-    stream: bool = False
-    constraint: OutputConstraint | None = None
-    """Of a plain answer; an answer from documents can't have one."""
+    format_param: str = "response_format"
+    """The field that has the constraint, for errors."""
+    system_param: str = "messages"
+    """The field that has the system messages."""
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation."""
+        [prompt] = self.plain.prompts
+        assert isinstance(prompt, Conversation)
+        return prompt
+
+    @property
+    def instructions(self) -> str:
+        """The system messages, joined."""
+        return "\n\n".join(each.content for each in self.conversation.messages if each.role == "system")
 
     @property
     def num_passages(self) -> int:
@@ -82,17 +91,21 @@ def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
     _refuse("tools", bool(body.tools), "an answer with tools")
     _refuse("n", body.n != 1, "more than one answer")
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    request = SearchRequest(
+    plain = GenerateRequest(
         body.model,
-        _asked(body.messages, "messages"),
-        not body.disable_search,
+        (_asked(body.messages, "messages"),),
+        body.options(limit),
+        DEFAULTS,
+        stream=body.stream,
+        constraint=body.constraint(constraint_of_format(body.response_format)),
+    )
+    request = SearchRequest(
+        plain,
+        "never" if body.disable_search else "always",
         body.index,
         SearchFilters.model_construct(**{name: getattr(body, name) for name in SearchFilters.model_fields}),
         body.web_search_options.search_context_size,
         body.num_search_results,
-        body.options(limit),
-        body.stream,
-        body.constraint(constraint_of_format(body.response_format)),
     )
     return request, body.stream_mode == "concise"
 
@@ -112,100 +125,6 @@ def _asked(messages: Sequence[ClientMessage], param: str) -> Conversation:
     if not any(message.role == "user" for message in found.messages):
         raise RequestError(f"{param}: no message of a user is among them", param=param)
     return found
-
-
-class InputItem(Body):
-    """One item of the input of /v1/responses."""
-
-    type: Literal["message"] = "message"
-    role: Literal["system", "developer", "user", "assistant"] = "user"
-    content: str | list[Part] | None = None
-
-    def message(self) -> ClientMessage:
-        """Return it as a message; parts of other kinds than text are refused when it is read."""
-        if not isinstance(self.content, list):
-            return ClientMessage(role=self.role, content=self.content)
-        parts = [Part(type="text" if each.type in TEXT_PARTS else each.type, text=each.text) for each in self.content]
-        return ClientMessage(role=self.role, content=parts)
-
-
-class Tool(Body):
-    """A tool of the server; the only one is the search."""
-
-    type: str
-    filters: SearchFilters = SearchFilters()
-    search_context_size: Size = "medium"
-
-
-class TextFormat(Body):
-    """The format of the text; its schema is not nested, other than in chats."""
-
-    type: Literal["text", "json_object", "json_schema"] = "text"
-    wanted: dict[str, Any] | None = Field(default=None, alias="schema")
-
-    def nested(self) -> ResponseFormat:
-        """Return it as chats have it."""
-        return ResponseFormat(
-            type=self.type, json_schema=None if self.wanted is None else JsonSchema(schema=self.wanted)
-        )
-
-
-class TextOptions(Body):
-    """Options of the text."""
-
-    format: TextFormat = Field(default_factory=lambda: TextFormat.model_validate({}))
-
-
-class ResponsesBody(Body):
-    """The body of /v1/responses. `disable_search` and `index` are ours."""
-
-    model: str = Field(DEFAULT_MODEL, min_length=1)
-    models: list[str] = []
-    preset: str = ""
-    input: str | list[InputItem]
-    instructions: str = ""
-    stream: bool = False
-    max_output_tokens: Whole | None = Field(None, ge=1)
-    temperature: Number | None = Field(None, ge=0, le=100)
-    top_p: Number | None = Field(None, ge=0, le=1)
-    tools: list[Tool] = []
-    tool_choice: str | dict[str, Any] = "auto"
-    text: TextOptions = TextOptions()
-    response_format: ResponseFormat = ResponseFormat(type="text")
-    previous_response_id: str = ""
-    background: bool = False
-    disable_search: bool = False
-    index: str | None = None
-
-
-def read_responses(value: dict[str, Any]) -> SearchRequest:
-    """Return the request of a body. Raises RequestError."""
-    body = read_fields(ResponsesBody, value)
-    given = body.response_format if body.text.format.type == "text" else body.text.format.nested()
-    for name in ("previous_response_id", "background"):
-        if getattr(body, name):
-            raise RequestError(f"{name}: responses are not kept here; send the whole conversation", param=name)
-    others = [tool.type for tool in body.tools if tool.type not in SEARCH_TOOLS]
-    if others:
-        message = (
-            f"tools: {others[0][:40]!r} is not one of {', '.join(SEARCH_TOOLS)}; /v1/chat/completions has functions"
-        )
-        raise RequestError(message, param="tools")
-    tool = body.tools[0] if body.tools else Tool(type=SEARCH_TOOLS[0])
-    items = [InputItem(content=body.input)] if isinstance(body.input, str) else body.input
-    system = [ClientMessage(role="system", content=body.instructions)] if body.instructions else []
-    return SearchRequest(
-        DEFAULT_MODEL if body.preset else body.models[0] if body.models else body.model,
-        _asked([*system, *(item.message() for item in items)], "input"),
-        not body.disable_search and body.tool_choice != "none",
-        body.index,
-        tool.filters,
-        tool.search_context_size,
-        None,
-        Options(temperature=body.temperature, top_p=body.top_p, max_tokens=body.max_output_tokens),
-        body.stream,
-        constraint_of_format(given),
-    )
 
 
 def is_own_name(model: str) -> bool:

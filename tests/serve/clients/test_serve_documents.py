@@ -170,7 +170,18 @@ def test_what_cannot_be_asked_is_refused_in_words(documents: Documents, body: An
 
 
 @pytest.mark.parametrize(
-    "path", ["manuals/999999", f"manuals/{10**30}", "nobody/1", "..%2fmanuals/1", "manuals/x", "manuals/-1"]
+    "path",
+    [
+        "manuals/999999",
+        f"manuals/{10**30}",
+        "x/" + "9" * 5000,
+        "manuals/" + "9" * 5000,
+        "manuals/\u0661",
+        "nobody/1",
+        "..%2fmanuals/1",
+        "manuals/x",
+        "manuals/-1",
+    ],
 )
 def test_no_path_reaches_anything_but_passages(documents: Documents, path: str) -> None:
     assert documents.server.get(f"/groundup/passages/{path}").status_code == 404

@@ -38,8 +38,9 @@ WRONG: dict[str, list[Any]] = {
         5,
         [],
         {},
-        "{{ .Prompt }}",
+        "{{ .Unknown }}{{ .Prompt }}",
         "{{ range .Messages }}{{ end }}",
+        "{{ if .Prompt }}",
         "{% if",
         "Hello",
         "{{ 1 // 0 }}",
@@ -51,6 +52,9 @@ WRONG: dict[str, list[Any]] = {
     "name": ["nobody", "../tiny", "/etc/passwd", "tiny:../x", "a" * 3000, "", "tiny\0", "\ud800", 5, [], {}, None],
 }
 WRONG["own name"] = [name for name in WRONG["name"] if name is not None]  # none is the default model
+WRONG["penalty"] = [*WRONG["number"], 1e308, -1e308, 1e-308]  # the least that a repetition penalty can't be
+WRONG["biases"] = [5, "x", [1], {"x": 1}, {"-1": 1}, {"5": "1"}, {"5": 1e308}, {"5": float("nan")}, {"9" * 400: 1}]
+WRONG["unsupported"] = [5, "x", {"name": "f"}, [{"name": "f"}], ["audio"], True]
 WRONG["words"] = ["x", 5, True, [5], [{}], {}]
 WRONG["day"] = ["2020-01-31", "13/01/2020", "x", "", 5, [], {}]
 WRONG["items"] = [5, True, {}, [], [5], ["x"], [{}], [{"type": "function_call"}], [{"role": "wizard", "content": "a"}]]
@@ -61,13 +65,15 @@ OPTIONS = {
     "options.top_k": "whole",
     "options.seed": "whole",
 }
-OPTIONS |= {"options.num_predict": "whole", "options.stop": "stop", "options.repeat_penalty": "number"}
+OPTIONS |= {"options.num_predict": "whole", "options.stop": "stop", "options.repeat_penalty": "penalty"}
 OLLAMA = {"model": "name", "stream": "flag", "options": "table", "top_logprobs": "whole", "logprobs": "flag", **OPTIONS}
 TURNS = {"messages": "tables", "messages.0.role": "role", "messages.0.content": "content"}
 OPENAI = {"model": "name", "stream": "flag", "max_tokens": "whole", "temperature": "number", "top_p": "number"}
 OPENAI |= {"structured_outputs": "form", "guided_regex": "expression"}
 TOOLS = {"tools": "tables", "tool_choice": "chosen", "parallel_tool_calls": "flag"}
 OPENAI |= {"seed": "whole", "stop": "stop", "n": "whole", "presence_penalty": "number", "stream_options": "table"}
+OPENAI |= {"repetition_penalty": "penalty", "logit_bias": "biases"}
+OPENAI |= dict.fromkeys(("functions", "function_call", "modalities", "audio"), "unsupported")
 FILTERS = {"search_domain_filter": "words", "search_after_date_filter": "day", "search_recency_filter": "role"}
 SONAR = {**OPENAI, **TURNS, **FILTERS, "model": "own name", "tools": "tables", "disable_search": "flag"}
 SONAR |= {
@@ -106,7 +112,7 @@ ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "/v1/completions": ({"model": "tiny", "prompt": "To be"}, {**OPENAI, "prompt": "prompts", "logprobs": "whole"}),
     "/v1/embeddings": (
         {"model": "tiny", "input": "To be"},
-        {"model": "name", "input": "texts", "encoding_format": "role"},
+        {"model": "name", "input": "prompts", "encoding_format": "role"},
     ),
     "/chat/completions": ({"model": "tiny", "messages": [TURN]}, SONAR),
     "/v1/sonar": ({"model": "tiny", "messages": [TURN]}, SONAR),

@@ -88,6 +88,23 @@ def test_a_chat_template_of_the_client_is_used_in_one_request_or_by_a_name(clien
     client.delete("loud")
 
 
+def test_a_chat_template_in_gos_language_says_the_same(client: ollama.Client) -> None:
+    raw = client.generate("tiny", "SYSTEM: Be brief.\nUSER: To be\nANSWER:", raw=True, options=DRAW)
+    turns = "{{ if .System }}SYSTEM: {{ .System }}\n{{ end }}USER: {{ .Prompt }}\nANSWER:{{ .Response }}"
+    each = (
+        "{{ range .Messages }}{{ if eq .Role `user` }}USER{{ else }}SYSTEM{{ end }}: {{ .Content }}\n{{ end }}ANSWER:"
+    )
+    for template in (turns, each):
+        once = client.generate("tiny", "To be", system="Be brief.", template=template, options=DRAW)
+        assert (once.response, once.prompt_eval_count) == (raw.response, raw.prompt_eval_count)
+        client.create("gopher", from_="tiny", template=template, system="Be brief.")
+        assert client.chat("gopher", HI, options=DRAW).message.content == raw.response
+        client.delete("gopher")
+    first = client.generate("tiny", "To be", template=turns, options=DRAW)
+    onwards = client.generate("tiny", "And?", context=first.context, template=turns, options=DRAW)
+    assert onwards.prompt_eval_count is not None and onwards.response
+
+
 def test_a_chat_template_in_jinja_may_have_the_words_of_gos_actions(client: ollama.Client) -> None:
     template = "{% set end = '!' %}{{ range(3) | join }}{{- range (2) | last }}{{ messages[-1].content }}{{ end }}"
     raw = client.generate("tiny", "0121To be!", raw=True, options=DRAW)
@@ -97,8 +114,12 @@ def test_a_chat_template_in_jinja_may_have_the_words_of_gos_actions(client: olla
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        ("{{ if .System }}{{ .System }}{{ end }}{{ .Prompt }}", "Go's template language"),
-        ("{{ block }}{{ end }}", "Go's template language"),
+        (
+            "{{ if .System }}{{ .System }}{{ end }}{{ .Unknown }}{{ .Prompt }}",
+            "Go's template language.*not {{ .Unknown }}",
+        ),
+        ("{{ block }}{{ end }}", "Go's template language.*not {{ block }}"),
+        ("{{ .System }}", "leaves out the user's message"),
         ("{% for each in messages %}", "raised an error"),
         ("{{ range(3) }}{% for each in messages %}", "raised an error"),
         ("Hello.", "leaves out the user's message"),
@@ -215,7 +236,7 @@ def test_embeddings_have_unit_length_and_their_own_order(client: ollama.Client) 
     together = client.embed("tiny", texts)
     assert together.prompt_eval_count > 3
     for text, vector in zip(texts, together.embeddings, strict=True):
-        alone = client.embed("tiny", text).embeddings[0]
+        alone = client.embed("tiny", [text]).embeddings[0]
         assert vector == pytest.approx(alone, abs=1e-4)
         assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-4)
     short = client.embed("tiny", "to be", dimensions=8).embeddings[0]

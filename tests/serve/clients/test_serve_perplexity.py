@@ -54,9 +54,8 @@ def test_an_answer_has_its_sources(client: perplexity.Perplexity, documents: Doc
     assert answer.model == model and answer.object == "chat.completion"
     assert answer.citations == [each.url for each in answer.search_results]
     first = answer.search_results[0]
-    assert (
-        first.title == "Boiler PX-20 > Warranty (px20.md)" and first.snippet in BOILER and first.source == "attachment"
-    )
+    assert first.title == "Boiler PX-20 > Warranty (px20.md)" and first.snippet in BOILER and first.source == "web"
+    assert first.origin == "document", "what it is here stands beside Perplexity's own value"
     assert first.last_updated == datetime.now(UTC).date().isoformat() and first.date is None
     used = answer.usage
     assert used.total_tokens == used.prompt_tokens + used.completion_tokens and used.completion_tokens > 5
@@ -121,8 +120,60 @@ def test_a_plain_answer_may_have_a_format(client: perplexity.Perplexity, plain_c
     form: Any = {"type": "json_schema", "json_schema": {"schema": schema}}
     answer = chat(plain_client, model="tiny", response_format=form)
     assert json.loads(answer.choices[0].message.content)["a"] in ("x", "y")
-    with pytest.raises(perplexity.BadRequestError, match="response_format"):
-        chat(client, response_format=form)
+
+
+FORM: Any = {
+    "type": "json_schema",
+    "json_schema": {
+        "schema": {
+            "type": "object",
+            "properties": {"months": {"enum": [24, 36]}},
+            "required": ["months"],
+            "additionalProperties": False,
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_answer_from_documents_may_have_a_format(client: perplexity.Perplexity, stream: bool) -> None:
+    answer = chat(client, model="reader", response_format=FORM, stream=stream)
+    last = list(answer)[-1] if stream else answer
+    assert json.loads(last.choices[0].message.content)["months"] in (24, 36)
+    assert last.citations == [each.url for each in last.search_results] != []
+    assert last.choices[0].finish_reason == "stop"
+    assert 0 < last.usage.citation_tokens < last.usage.prompt_tokens
+
+
+def test_a_format_holds_also_where_nothing_is_found(client: perplexity.Perplexity) -> None:
+    answer = chat(client, "Who is the president of Peru?", model="reader", response_format=FORM)
+    assert json.loads(answer.choices[0].message.content)["months"] in (24, 36)
+    assert answer.citations == answer.search_results == [] and answer.usage.citation_tokens == 0
+
+
+def test_the_model_reads_system_messages_with_the_documents(client: perplexity.Perplexity) -> None:
+    alone = chat(client, model="reader").usage
+    system: Any = [{"role": "system", "content": "Say it in one short sentence, please."}, TURN]
+    told = client.chat.completions.create(model="reader", messages=system)
+    assert told.usage.prompt_tokens > alone.prompt_tokens + 4
+    assert told.usage.citation_tokens == alone.citation_tokens
+    assert str(told.choices[0].message.content).startswith(QUOTED)
+
+
+def test_quotations_alone_follow_no_system_message_and_have_no_format(documents: Documents, serve: Any) -> None:
+    nobody = serve("--models", str(documents.index.parent / "empty"), "--index", str(documents.index))
+    system = {"role": "system", "content": "Be kind."}
+    assert nobody.post("/chat/completions", {"messages": [TURN]}).json()["choices"][0]["message"]["content"] == QUOTED
+    for path, body, param in (
+        ("/chat/completions", {"messages": [system, TURN]}, "messages"),
+        ("/chat/completions", {"messages": [TURN], "response_format": FORM}, "response_format"),
+        ("/v1/responses", {"input": QUESTION, "instructions": "Be kind."}, "instructions"),
+        ("/v1/responses", {"input": [system, TURN]}, "input"),
+        ("/v1/responses", {"input": QUESTION, "text": {"format": {"type": "json_object"}}}, "text.format"),
+        ("/v1/responses", {"input": QUESTION, "response_format": FORM}, "response_format"),
+    ):
+        answer = nobody.post(path, body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), (path, answer.text)
 
 
 def test_a_follow_up_is_searched_in_its_context(client: perplexity.Perplexity) -> None:
@@ -178,7 +229,7 @@ def test_a_search_has_each_document_once_and_its_words(client: perplexity.Perple
 def test_what_it_does_not_have_is_refused_in_words(documents: Documents, client: perplexity.Perplexity) -> None:
     for path, fields, param in (
         ("/chat/completions", {"tools": [{"type": "function"}]}, "tools"),
-        ("/chat/completions", {"response_format": {"type": "json_object"}}, "response_format"),
+        ("/chat/completions", {"response_format": {"type": "json_object"}, "max_tokens": 0}, "response_format"),
         ("/chat/completions", {"n": 2}, "n"),
         ("/chat/completions", {"search_after_date_filter": "2020-01-01"}, "search_after_date_filter"),
         ("/chat/completions", {"messages": [{"role": "system", "content": "Be kind."}]}, "messages"),
@@ -188,7 +239,11 @@ def test_what_it_does_not_have_is_refused_in_words(documents: Documents, client:
         ("/search", {"query": "  "}, "query"),
         ("/search", {"query": "a", "max_results": 0}, "max_results"),
         ("/search", {}, "query"),
-        ("/v1/responses", {"input": "a", "tools": [{"type": "function", "name": "f"}]}, "tools"),
+        (
+            "/v1/responses",
+            {"input": "a", "tools": [{"type": "function", "name": "f"}, {"type": "web_search"}]},
+            "tools",
+        ),
         ("/v1/responses", {"input": "a", "previous_response_id": "resp_1"}, "previous_response_id"),
         ("/v1/responses", {"input": [{"type": "function_call_output"}]}, None),
         ("/v1/responses", {}, "input"),
@@ -212,7 +267,7 @@ def test_a_client_that_hangs_up_frees_everything(documents: Documents, client: p
     body = {"model": "sonar", "messages": [TURN], "stream": True}
     with httpx.stream("POST", f"{documents.server.address}/chat/completions", json=body) as stream:
         next(stream.iter_bytes())
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while "groundup_answers_in_hand 0.0" not in documents.server.get("/metrics").text:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -1,6 +1,10 @@
-"""/v1/responses with the two clients that have it, OpenAI's and Perplexity's: the text, its citations as annotations, and the events of a stream."""
+"""/v1/responses with the two clients that have it, OpenAI's and Perplexity's: when documents are searched, citations as annotations, events.
+
+Functions: `test_serve_responses_tools.py`.
+"""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,14 +104,70 @@ def test_a_stream_has_the_events_of_a_response(client: Any) -> None:
     assert events[-1].response.usage == whole.usage and events[0].response.status == "in_progress"
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Pydantic serializer warnings"
-)  # of the item `search_results`, which it does not know
+SEARCH: Any = {"type": "web_search"}
+
+
 def test_openais_helper_for_streams_gathers_the_same(openai_client: openai.OpenAI) -> None:
-    with openai_client.responses.stream(model="reader", input=QUESTION) as stream:
+    with openai_client.responses.stream(model="reader", input=QUESTION, tools=[SEARCH]) as stream:
         for _ in stream:
             pass
         assert stream.get_final_response().output_text == TEXT
+
+
+@pytest.mark.parametrize("choice", ["auto", "required", {"type": "web_search_preview"}], ids=str)
+def test_a_model_searches_by_the_tool_and_says_so_in_openais_form(openai_client: openai.OpenAI, choice: Any) -> None:
+    fields: Any = {"model": "reader", "input": QUESTION, "tools": [SEARCH], "tool_choice": choice}
+    answer = openai_client.responses.create(**fields)
+    search, message = answer.output
+    assert (search.type, search.status, search.action.query) == ("web_search_call", "completed", QUESTION)
+    assert answer.output_text == TEXT and len(message.content[0].annotations) == 2
+    assert httpx.get(search.action.sources[0].url).json()["text"] == BOILER
+    events = list(openai_client.responses.create(**fields, stream=True))
+    assert [event.type for event in events[2:7]] == [
+        "response.output_item.added",
+        "response.web_search_call.in_progress",
+        "response.web_search_call.searching",
+        "response.web_search_call.completed",
+        "response.output_item.done",
+    ]
+    assert events[2].item.status == "in_progress" and events[6].item.action == search.action
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+
+
+def test_without_the_tool_a_model_searches_only_if_it_is_an_assistant(
+    openai_client: openai.OpenAI, documents: Documents, assistant: Any
+) -> None:
+    plain = openai_client.responses.create(model="reader", input=QUESTION, max_output_tokens=8)
+    assert [item.type for item in plain.output] == ["message"] and '" [1]' not in plain.output_text
+    with openai_of(assistant) as client:
+        by_model = {
+            model: client.responses.create(model=model, input=QUESTION, max_output_tokens=60)
+            for model in ("firm", "reader")
+        }
+        assert by_model["firm"].output_text == TEXT and by_model["firm"].output[0].type == "web_search_call"
+        assert [item.type for item in by_model["reader"].output] == ["message"]
+        none = client.responses.create(model="firm", input=QUESTION, tool_choice="none", max_output_tokens=4)
+        assert [item.type for item in none.output] == ["message"]
+
+
+def test_an_assistant_answers_from_its_own_documents(assistant: Any, openai_client: openai.OpenAI) -> None:
+    """Also where another index is the first one; one that is named takes precedence."""
+    with openai_of(assistant) as client:
+        for fields in ({}, {"tools": [SEARCH]}):
+            assert client.responses.create(model="firm", input=QUESTION, **fields).output_text == TEXT
+        other = client.responses.create(model="firm", input=QUESTION, extra_body={"index": "none"}, max_output_tokens=4)
+        assert [item.type for item in other.output] == ["message"]
+
+
+@pytest.fixture(scope="module")
+def assistant(documents: Documents, serve: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server of a build with an index, "firm", of a model alone, "reader", and of an empty index that comes first."""
+    build = tmp_path_factory.mktemp("builds") / "firm"
+    shutil.copytree(documents.index, build / "index")
+    shutil.copytree(documents.model, build / "chat")
+    (build / "build.json").write_text(json.dumps({"kinds": {"chat": "chat", "index": "index"}}))
+    empty = f"none={documents.index.parent / 'empty.index'}"
+    return serve(str(build), str(documents.model), "--index", empty)
 
 
 def test_openais_parts_of_an_earlier_answer_are_read(openai_client: openai.OpenAI) -> None:
@@ -143,6 +203,18 @@ def test_a_plain_answer_may_have_a_format(plain_client: openai.OpenAI) -> None:
     form: Any = {"format": {"type": "json_schema", "name": "choice", "schema": schema}}
     answer = plain_client.responses.create(model="tiny", input="To be", text=form)
     assert json.loads(answer.output_text)["a"] in ("x", "y")
+
+
+def test_instructions_and_formats_reach_the_model_that_reads_documents(openai_client: openai.OpenAI) -> None:
+    plain: Any = {"model": "reader", "input": QUESTION, "tools": [SEARCH]}
+    counted = openai_client.responses.create(**plain).usage
+    told = openai_client.responses.create(**plain, instructions="Say it in one short sentence, please.")
+    assert told.usage is not None and counted is not None and told.usage.input_tokens > counted.input_tokens + 4
+    schema = {"properties": {"months": {"enum": [24, 36]}}, "required": ["months"], "additionalProperties": False}
+    form: Any = {"format": {"type": "json_schema", "name": "months", "schema": {"type": "object", **schema}}}
+    answer = openai_client.responses.create(**plain, text=form)
+    assert json.loads(answer.output_text)["months"] in (24, 36)
+    assert answer.output[0].type == "web_search_call" and answer.output[0].action.sources
 
 
 def test_the_tool_that_searches_takes_filters(documents: Documents) -> None:

@@ -147,13 +147,14 @@ def test_a_call_that_must_be_made_is_made_and_its_arguments_fit(client: openai.O
         [call] = choice.message.tool_calls
         assert call.function.name == "weather" and json.loads(call.function.arguments)["city"] in ("Ulm", "Paris")
         assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
-    some = ask(tool_choice="required", n=4, seed=2, **asked).choices
+    some = ask(tool_choice="required", parallel_tool_calls=True, n=4, seed=2, **asked).choices
     assert all(choice.message.tool_calls and choice.message.content is None for choice in some)
     assert {call.function.name for choice in some for call in choice.message.tool_calls} == {"weather", "now"}
     ids = [call.id for choice in some for call in choice.message.tool_calls]
     assert len(set(ids)) == len(ids)
-    one = ask(tool_choice="required", parallel_tool_calls=False, n=4, seed=2, **asked).choices
-    assert [len(choice.message.tool_calls) for choice in one] == [1, 1, 1, 1]
+    for once in ({}, {"parallel_tool_calls": False}):
+        one = ask(tool_choice="required", n=4, seed=2, **once, **asked).choices
+        assert [len(choice.message.tool_calls) for choice in one] == [1, 1, 1, 1]
 
 
 def test_langchain_makes_objects_by_calls(server: Any) -> None:
@@ -193,7 +194,7 @@ def test_what_is_no_call_is_said_as_it_is(theirs: ollama.Client) -> None:
         ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools"),
         ({"tools": {"name": "f"}}, "tools"),
         ({"tools": [NOW] * 20_000}, "tools"),
-        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "no"}}}]}, None),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "no"}}}]}, "tools"),
     ],
     ids=lambda value: str(value)[:60],
 )

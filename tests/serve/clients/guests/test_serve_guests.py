@@ -23,7 +23,6 @@ HERE = Path(__file__).parent
 ENVIRONMENT = Path(__file__).parents[4] / ".venv-guests"
 PYTHON = sorted(file.name for file in (HERE / "python").glob("*.py"))
 NODE = sorted(file.name for file in (HERE / "node").glob("*.mjs"))
-OWN_ENVIRONMENT = ("llama_index", "pydantic_ai")
 LIMIT_S = 240
 
 pytestmark = [
@@ -56,7 +55,8 @@ def run_guest(command: list[str], server: Any, folder: Path) -> None:
 @pytest.mark.parametrize("name", PYTHON)
 def test_a_guest_in_python_works(guested: Any, tmp_path: Path, name: str) -> None:
     own = name.removesuffix("_guest.py")
-    python = str(ENVIRONMENT / (own if own in OWN_ENVIRONMENT else "python") / "bin" / "python")
+    environment = own if (HERE / f"{own}.txt").is_file() else "python"
+    python = str(ENVIRONMENT / environment / "bin" / "python")
     options = [
         "-q",
         "-p",

@@ -1,4 +1,4 @@
-"""`instructor`: objects of a pydantic class, by JSON and by a forced call of a tool."""
+"""`instructor`: objects of a pydantic class, by JSON and by a forced call of a tool, in chat completions and in responses."""
 
 import os
 from typing import Literal
@@ -33,6 +33,20 @@ def client(mode: instructor.Mode):
 def test_json_mode_gives_what_the_model_says() -> None:
     found = client(instructor.Mode.JSON).create(model="clerk", messages=ASKED, response_model=Weather, temperature=0)
     assert (found.city, found.degrees) == ("Ulm", 21)
+
+
+def test_the_object_of_a_call_in_a_response() -> None:
+    for _ in range(3):
+        found = client(instructor.Mode.RESPONSES_TOOLS).create(
+            model="chatty", messages=ASKED, response_model=Mood, max_retries=0
+        )
+        assert found.mood in ("sad", "glad") and isinstance(found.sure, bool)
+
+
+def test_the_object_of_a_call_in_a_streamed_response() -> None:
+    asked = {"model": "chatty", "messages": ASKED, "response_model": Mood}
+    parts = list(client(instructor.Mode.RESPONSES_TOOLS).create_partial(**asked))
+    assert parts[-1].mood in ("sad", "glad") and isinstance(parts[-1].sure, bool)
 
 
 @pytest.mark.parametrize("mode", [instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA])

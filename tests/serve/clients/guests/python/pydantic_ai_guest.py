@@ -1,4 +1,4 @@
-"""`pydantic-ai`: text, its default structured output (a forced call), native output, an agent with a tool."""
+"""`pydantic-ai`: text, its default structured output (a forced call), native output, an agent with a tool; by chat completions and by responses."""
 
 import asyncio
 import os
@@ -8,12 +8,13 @@ import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, NativeOutput
 from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models import Model
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.ollama import OllamaProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
 ADDRESS = os.environ["GROUNDUP_ADDRESS"]
-PROVIDERS = {"ollama": OllamaProvider, "openai": OpenAIProvider}
+PROVIDERS = {"ollama": OllamaProvider, "openai": OpenAIProvider, "responses": OpenAIProvider}
 
 
 class Mood(BaseModel):
@@ -23,8 +24,9 @@ class Mood(BaseModel):
     sure: bool
 
 
-def model(name: str, provider: str = "openai") -> OpenAIChatModel:
-    return OpenAIChatModel(name, provider=PROVIDERS[provider](base_url=f"{ADDRESS}/v1", api_key="any"))
+def model(name: str, provider: str = "openai") -> Model:
+    kind = OpenAIResponsesModel if provider == "responses" else OpenAIChatModel
+    return kind(name, provider=PROVIDERS[provider](base_url=f"{ADDRESS}/v1", api_key="any"))
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -33,9 +35,10 @@ def test_text(provider: str) -> None:
     assert said.output == "Good day to you." and said.usage.output_tokens > 2
 
 
-def test_text_streamed() -> None:
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_text_streamed(provider: str) -> None:
     async def read() -> str:
-        async with Agent(model("greeter")).run_stream("Hello") as answer:
+        async with Agent(model("greeter", provider)).run_stream("Hello") as answer:
             return [part async for part in answer.stream_text(delta=False)][-1]
 
     assert asyncio.run(read()) == "Good day to you."
@@ -47,13 +50,15 @@ def test_the_default_output_is_a_forced_call(provider: str) -> None:
     assert found.output.mood in ("sad", "glad")
 
 
-def test_native_output_is_a_schema() -> None:
-    found = Agent(model("chatty"), output_type=NativeOutput(Mood), retries=0).run_sync("How are you?")
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_native_output_is_a_schema(provider: str) -> None:
+    found = Agent(model("chatty", provider), output_type=NativeOutput(Mood), retries=0).run_sync("How are you?")
     assert found.output.mood in ("sad", "glad")
 
 
-def test_an_agent_calls_its_tool_and_says_the_result() -> None:
-    agent = Agent(model("helper"), model_settings={"temperature": 0})
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_agent_calls_its_tool_and_says_the_result(provider: str) -> None:
+    agent = Agent(model("helper", provider), model_settings={"temperature": 0})
     called = []
 
     @agent.tool_plain
@@ -66,6 +71,20 @@ def test_an_agent_calls_its_tool_and_says_the_result() -> None:
     assert called == ["Ulm"]
 
 
-def test_an_unknown_model_is_said() -> None:
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_conversation_goes_on(provider: str) -> None:
+    agent = Agent(model("helper", provider), model_settings={"temperature": 0})
+    agent.tool_plain(weather)
+    first = agent.run_sync("How is the weather?")
+    assert agent.run_sync("And now?", message_history=first.all_messages()).output
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"sunny in {city}"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_unknown_model_is_said(provider: str) -> None:
     with pytest.raises(ModelHTTPError, match="not found"):
-        Agent(model("nobody")).run_sync("Hello")
+        Agent(model("nobody", provider)).run_sync("Hello")

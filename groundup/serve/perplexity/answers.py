@@ -1,0 +1,116 @@
+"""Answers to a SearchRequest: from documents, or of the model alone where nothing is to be searched or nothing is indexed.
+
+From documents a client gets quotations and the model's own sentences, checked; with a format (a JSON schema, ...) the model's own text alone, which
+is not checked. System messages are read by the model that writes. Where there is none, both are refused.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from groundup.retrieve.answer import MAX_TOKENS, AskConfig
+from groundup.retrieve.follow_up import question_in_context
+from groundup.serve.model_registry import ModelAlias, ModelInfo
+from groundup.serve.perplexity.results import JSON, search_results
+from groundup.serve.perplexity.search_request import SearchRequest, is_own_name
+from groundup.serve.request_preparation import require_within
+from groundup.serve.requests import RequestError, no_such_model
+from groundup.serve.server import Server
+from groundup.serve.sourced_answers import (
+    MAX_QUESTION_CHARACTERS,
+    AskRequest,
+    SourcedAnswer,
+    SourcedText,
+    formatted_answer,
+    sourced_answer,
+)
+from groundup.serve.streaming import EventStream, Translator, respond
+
+Writer = tuple[ModelAlias, ModelInfo]
+Translate = Callable[[list[JSON] | None, SourcedAnswer | None], Translator]
+"""A function of the results and the answer from them (None: nothing is searched) that returns the answer's translator."""
+
+
+async def answer(server: Server, asked: SearchRequest, translate: Translate, client: Request) -> Response:
+    """Return the response. Raises RequestError."""
+    writer = await _writer(server, asked.plain.model)
+    plain = asked.plain if writer is None else replace(asked.plain, model=writer[0].name)
+    require_within(plain, plain.options, server.limits)
+    name = await _index(server, asked, writer)
+    if name is None:
+        if writer is None:
+            raise no_such_model(plain.model, [])
+        return await server.answer(plain, translate(None, None), client)
+    async with contextlib.AsyncExitStack() as stack:
+        found = await sourced_answer(server, _question(asked, name, writer), stack)
+        read, base_url = found.reading.sources if found.reading.about else (), base_url_of(client)
+        results = await server.indexes.use(name, lambda _: search_results(name, read, base_url))
+        stream: EventStream = SourcedText(found)
+        if plain.constraint is not None:
+            stream = await formatted_answer(found, plain, stack)
+        return await respond(stream, translate(results, found), client, stack, in_pieces=plain.stream)
+    raise AssertionError("unreachable")  # the stack swallows no exception
+
+
+def base_url_of(client: Request) -> str:
+    """Return the address of this server as the client wrote it; the guard has checked its host."""
+    return str(client.base_url).rstrip("/")
+
+
+async def _writer(server: Server, model: str) -> Writer | None:
+    """Return the model of a name; None where Perplexity's own name is given and no chat model is served. Raises RequestError."""
+    try:
+        return await server.find(model, "completion")
+    except RequestError as error:
+        if error.status != 404 or not is_own_name(model):
+            raise
+    alias = await asyncio.to_thread(server.registry.default)
+    return None if alias is None else await server.find(alias.name, "completion")
+
+
+async def _index(server: Server, asked: SearchRequest, writer: Writer | None) -> str | None:
+    """Return the name of the index to be searched, or None. Raises RequestError for one that does not exist."""
+    indexes = server.indexes
+    own = None if writer is None else indexes.index_of(writer[0].base)
+    if asked.searches == "never" or (asked.searches == "assistant" and own is None):
+        return None
+    if asked.index is None and not indexes.names:
+        return None
+    name = indexes.find(asked.index or own)
+    return name if await indexes.use(name, lambda index: index.passage_count) else None
+
+
+def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequest:
+    """Return what is asked of an index. Raises RequestError for what only a model that writes can do."""
+    turns = [message.content for message in asked.conversation.messages if message.role == "user"]
+    if not turns:
+        raise RequestError("input: no message of a user is among them, so nothing can be searched", param="input")
+    options = asked.plain.options
+    wanted = options.max_tokens
+    if wanted == 0:
+        writer = None
+    if writer is None:
+        _require(asked.plain.constraint is None, asked.format_param)
+        _require(not asked.instructions, asked.system_param)
+    return AskRequest(
+        name,
+        question_in_context([turn[:MAX_QUESTION_CHARACTERS] for turn in turns]),
+        writer,
+        AskConfig(asked.num_passages, max_tokens=MAX_TOKENS if wanted is None else max(1, wanted)),
+        options,
+        asked.filters.keep(),
+        asked.instructions,
+    )
+
+
+def _require(holds: Any, param: str) -> None:
+    if not holds:
+        message = (
+            f"{param}: this answer is of quotations alone, which can't follow it; ask for a chat model's own answer"
+        )
+        raise RequestError(message, param=param)

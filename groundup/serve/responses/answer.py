@@ -1,0 +1,223 @@
+"""ResponsesAnswer: events -> a response, or the events of its stream, as OpenAI's and Perplexity's clients read them.
+
+    response.created, response.in_progress -> an item of what was searched -> items of the answer, each from response.output_item.added to .done
+    -> response.completed | response.incomplete | response.failed
+
+A message's text comes in deltas, and each number of a source in it is an annotation. A call of a function is complete when the model has written it,
+so its arguments come in one delta. What was searched is an item `web_search_call` for OpenAI's clients, `search_results` for Perplexity's.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from groundup.engine.events import ChatEvent
+from groundup.serve.openai.fields import JSON, MEDIA_TYPE, error_body
+from groundup.serve.perplexity.results import citation_marks
+from groundup.serve.requests import Timing
+from groundup.tokenizer.tools import ToolCall
+
+COST = {"currency": "USD", "input_cost": 0.0, "output_cost": 0.0, "total_cost": 0.0}
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What was searched, and found."""
+
+    question: str
+    results: Sequence[JSON]
+    is_perplexitys: bool = False
+    """Whether the client reads it in Perplexity's form."""
+
+    def item(self, id: str) -> JSON:
+        """Return it as an item of the output; `id`: of the response."""
+        if self.is_perplexitys:
+            results = [{"id": number, **each} for number, each in enumerate(self.results, start=1)]
+            return {"type": "search_results", "id": f"search_{id}", "queries": [self.question], "results": results}
+        sources = [{"type": "url", "url": each["url"]} for each in self.results]
+        action = {"type": "search", "query": self.question, "queries": [self.question], "sources": sources}
+        return {"type": "web_search_call", "id": f"ws_{id}", "status": "completed", "action": action}
+
+
+class ResponsesAnswer:
+    """The translator of one answer."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self,
+        model: str,
+        echo: JSON,
+        searched: Searched | None = None,
+        *,
+        keep: Callable[[JSON], None] = lambda response: None,
+        id: str = "",
+        created: int = 0,
+    ) -> None:
+        """`echo`: fields that repeat the request's; `searched` None: an answer without a search; `keep` is called with the whole response."""
+        self.model, self.echo, self.searched, self.keep = model, echo, searched, keep
+        self.id = id or uuid.uuid4().hex
+        self.created = created or int(time.time())
+        self._output: list[JSON] = []
+        self._message: JSON | None = None  # the message that is being written, without its text
+        self._pieces: list[str] = []
+        self._sequence = 0
+
+    def begin(self) -> bytes:
+        """Return the events before the answer."""
+        started = self._response("in_progress", None)
+        events = self._event("response.created", response=started)
+        events += self._event("response.in_progress", response=started)
+        return events if self.searched is None else events + self._found(self.searched)
+
+    def chunk(self, index: int, event: ChatEvent) -> bytes:
+        """Return the events of a piece: of its text, then of its calls."""
+        events = self._said(event.text) if event.text else b""
+        for call in event.calls:
+            events += self._closed("completed") + self._called(call)
+        return events
+
+    def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
+        """Return the events after the answer."""
+        events, response = self._ended(last_events[-1])
+        return events + self._event(f"response.{response['status']}", response=response)
+
+    def error(self, message: str, status: int) -> bytes:
+        """Return the failure of a response that has begun."""
+        error = error_body(message, status)["error"]
+        failed = {**self._response("failed", None), "error": {"code": "server_error", "message": message}}
+        return self._event("response.failed", error=error, response=failed)
+
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
+        """Return the complete response: the last one of its stream."""
+        [events] = answers
+        self.begin()
+        for event in events:
+            self.chunk(0, event)
+        return self._ended(events[-1])[1]
+
+    def _found(self, searched: Searched) -> bytes:
+        """Return the events of the item of what was found."""
+        item = searched.item(self.id)
+        place = self._add(item)
+        if searched.is_perplexitys:
+            events = self._event("response.reasoning.search_results", results=item["results"])
+            events += self._event("response.output_item.added", output_index=place, item=item)
+        else:
+            begun = {**item, "status": "in_progress", "action": {**item["action"], "sources": []}}
+            events = self._event("response.output_item.added", output_index=place, item=begun)
+            for step in ("in_progress", "searching", "completed"):
+                events += self._event(f"response.web_search_call.{step}", output_index=place, item_id=item["id"])
+        return events + self._event("response.output_item.done", output_index=place, item=item)
+
+    def _said(self, text: str) -> bytes:
+        """Return the events of a piece of text, which opens a message where none is."""
+        events = b"" if self._message is not None else self._opened()
+        self._pieces.append(text)
+        return events + self._event("response.output_text.delta", **self._at(), delta=text, logprobs=[])
+
+    def _opened(self) -> bytes:
+        """Return the events that open a message."""
+        id = f"msg_{self.id}_{len(self._output)}"
+        item: JSON = {"type": "message", "id": id, "role": "assistant", "status": "in_progress", "content": []}
+        events = self._event("response.output_item.added", output_index=len(self._output), item=item)
+        self._message, self._pieces = item, []
+        return events + self._event("response.content_part.added", **self._at(), part=_part("", []))
+
+    def _closed(self, status: str) -> bytes:
+        """Return the events that end the message, where one is open."""
+        if self._message is None:
+            return b""
+        text, at, name = "".join(self._pieces), self._at(), "response.output_text"
+        annotations = self._annotations(text)
+        part = _part(text, annotations)
+        message = {**self._message, "status": status, "content": [part]}
+        events = b""
+        for number, each in enumerate(annotations):
+            events += self._event(f"{name}.annotation.added", **at, annotation_index=number, annotation=each)
+        events += self._event(f"{name}.done", **at, text=text, logprobs=[])
+        events += self._event("response.content_part.done", **at, part=part)
+        self._message = None
+        return events + self._event("response.output_item.done", output_index=self._add(message), item=message)
+
+    def _called(self, call: ToolCall) -> bytes:
+        """Return the events of a call."""
+        place, arguments = len(self._output), json.dumps(call.arguments, ensure_ascii=False)
+        id, call_id = f"fc_{self.id}_{place}", f"call_{self.id[:24]}_{place}"
+        item = {"type": "function_call", "id": id, "call_id": call_id, "name": call.name, "arguments": arguments}
+        done = {**item, "status": "completed"}
+        at, name = {"item_id": id, "output_index": place}, "response.function_call_arguments"
+        begun = {**item, "arguments": "", "status": "in_progress"}
+        self._add(done)
+        return b"".join(
+            (
+                self._event("response.output_item.added", output_index=place, item=begun),
+                self._event(f"{name}.delta", **at, delta=arguments),
+                self._event(f"{name}.done", **at, name=call.name, arguments=arguments),
+                self._event("response.output_item.done", output_index=place, item=done),
+            )
+        )
+
+    def _ended(self, last: ChatEvent) -> tuple[bytes, JSON]:
+        """Return the events that end the last message, an empty one where the model said nothing, and the whole response."""
+        status = "incomplete" if last.finish_reason == "length" else "completed"
+        events = b"" if len(self._output) > (self.searched is not None) or self._message else self._opened()
+        events += self._closed(status)
+        response = self._response(status, last)
+        self.keep(response)
+        return events, response
+
+    def _at(self) -> JSON:
+        """Return the place of the open message's text."""
+        assert self._message is not None
+        return {"item_id": self._message["id"], "output_index": len(self._output), "content_index": 0}
+
+    def _add(self, item: JSON) -> int:
+        """Add an item to the output; return its place."""
+        self._output.append(item)
+        return len(self._output) - 1
+
+    def _annotations(self, text: str) -> list[JSON]:
+        results = [] if self.searched is None else self.searched.results
+        return [
+            {"type": "url_citation", "start_index": start, "end_index": end, "url": each["url"], "title": each["title"]}
+            for start, end, each in citation_marks(text, results)
+        ]
+
+    def _response(self, status: str, last: ChatEvent | None) -> JSON:
+        return {
+            "id": f"resp_{self.id}",
+            "object": "response",
+            "created_at": self.created,
+            "status": status,
+            "model": self.model,
+            "output": list(self._output),
+            "error": None,
+            "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+            **self.echo,
+            "usage": None if last is None else _usage(last, searches=self.searched is not None),
+        }
+
+    def _event(self, kind: str, **fields: object) -> bytes:
+        """Return one event of the stream, numbered."""
+        data = {"type": kind, "sequence_number": self._sequence, **fields}
+        self._sequence += 1
+        return f"event: {kind}\ndata: ".encode() + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
+
+
+def _part(text: str, annotations: Sequence[JSON]) -> JSON:
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
+
+
+def _usage(last: ChatEvent, *, searches: bool) -> JSON:
+    return {
+        "input_tokens": last.prompt_tokens,
+        "output_tokens": last.completion_tokens,
+        "total_tokens": last.prompt_tokens + last.completion_tokens,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "tool_calls_details": {"web_search": {"invocation": 1}} if searches else {},
+        "cost": COST,
+    }

@@ -1,0 +1,54 @@
+"""/v1/responses, and the responses that are kept: /v1/responses/{id}, to be read and deleted."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from groundup.http.responses import JsonResponse
+from groundup.serve.openai.fields import JSON
+from groundup.serve.perplexity.answers import answer
+from groundup.serve.responses.answer import ResponsesAnswer, Searched
+from groundup.serve.responses.kept import KeptResponses
+from groundup.serve.responses.request import read_responses
+from groundup.serve.server import Server
+from groundup.serve.sourced_answers import SourcedAnswer
+from groundup.serve.streaming import Translator
+
+
+def routes(server: Server) -> list[Route]:
+    """Return the routes."""
+    api = _Api(server)
+    return [
+        Route("/v1/responses", api.create, methods=["POST"]),
+        Route("/v1/responses/{id}", api.read, methods=["GET"]),
+        Route("/v1/responses/{id}", api.delete, methods=["DELETE"]),
+    ]
+
+
+class _Api:
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.kept = KeptResponses(server.limits)
+
+    async def create(self, client: Request) -> Response:
+        asked = read_responses(await self.server.read_body(client), self.kept, self.server.limits)
+
+        def keep(response: JSON) -> None:
+            if asked.keeps:
+                self.kept.keep(response, asked.items)
+
+        def translate(results: list[JSON] | None, found: SourcedAnswer | None) -> Translator:
+            searched = None
+            if results is not None and found is not None:
+                searched = Searched(found.request.question, results, asked.is_perplexitys)
+            return ResponsesAnswer(asked.search.plain.model, asked.echo, searched, keep=keep)
+
+        return await answer(self.server, asked.search, translate, client)
+
+    async def read(self, client: Request) -> Response:
+        return JsonResponse(self.kept.find(client.path_params["id"]).response)
+
+    async def delete(self, client: Request) -> Response:
+        id = client.path_params["id"]
+        self.kept.remove(id)
+        return JsonResponse({"id": id, "object": "response", "deleted": True})
