@@ -117,7 +117,7 @@ def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Pa
     packed = groundup.open_model("runs/mine", precision="int8")
     for error, word, call in (
         (ConfigError, "max_token", lambda: model.generate("to be", max_token=3)),
-        (ConfigError, "temperature must be 0 .greedy. or more .got -1.", lambda: model.stream("to be", temperature=-1)),
+        (ConfigError, "temperature must be 0 .greedy. to 100 .got -1.", lambda: model.stream("to be", temperature=-1)),
         (ConfigError, "rolle", lambda: model.chat([{"rolle": "user", "content": "to be"}])),
         (DataError, "no message", lambda: model.chat([])),
         (ModelError, "has no classes", lambda: model.classify("to be")),
