@@ -270,7 +270,7 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, skip: Skip, *, comp
     with archive.open("rb") as raw:
         stream = gzip.GzipFile(fileobj=raw) if compressed else raw
         bounded = _Bounded(archive, stream, limit_bytes)
-        with _archive_errors(archive, "first header"):
+        with _archive_errors(archive, "first header"), bounded.headers():
             opened = tarfile.TarFile(fileobj=bounded, mode="r")  # type: ignore[arg-type]
         for _ in range(MAX_MEMBERS):
             with _archive_errors(archive, "header"), bounded.headers():

@@ -116,7 +116,7 @@ class LimitedProcess:
             self.process.wait(SILENT_SECONDS)
         code = self.process.returncode
         if code == -signal.SIGPROF:
-            return f"took over {self._cpu_seconds:,.0f} s of processor time"
+            return f"took over {round(self._cpu_seconds, 1):,g} s of processor time"
         if code == _OVER_MEMORY:
             return over_memory(self.limits.memory_bytes)
         return f"ended its process by signal {-code}" if code and code < 0 else f"ended its process with code {code}"
@@ -145,7 +145,12 @@ def over_memory(memory_bytes: int) -> str:
 
 
 def peak_memory_bytes() -> int:
-    """Return the largest amount of memory that this process had at any time."""
+    """Return the largest amount of memory that this process had at any time.
+
+    Linux's `getrusage` counts what its parent had when it started it; /proc does not. Elsewhere there is no /proc.
+    """
+    with suppress(OSError), open("/proc/self/status", "rb") as status:
+        return next(int(line.split()[1]) * 2**10 for line in status if line.startswith(b"VmHWM:"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 2**10
 

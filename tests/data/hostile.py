@@ -1,6 +1,6 @@
-"""100 documents and archives that ask for time, memory or depth, each made anew from a few lines: HOSTILE[name](path) writes the file.
+"""100 documents and archives that ask for time, memory or depth, each made anew from a few lines: `HOSTILE[name]()` returns the bytes.
 
-    python -m tests.data.hostile FOLDER      writes all of them
+    python tests/data/hostile.py FOLDER      writes all of them
 
 Names end with the suffix by which they are read. None is larger than a few MiB; what they would take without limits is far more.
 """
@@ -58,7 +58,6 @@ def _attachments(count: int, name: bytes) -> bytes:
 
 _add("subject-of-encoded-words.eml", lambda: _mail(b"Subject: " + (ENCODED_WORD + b" ") * 4000))
 _add("subject-of-folded-words.eml", lambda: _mail(b"Subject:" + (b" " + ENCODED_WORD + b"\n") * 4000 + b"X: y"))
-_add("subject-in-one-word.eml", lambda: _mail(b"Subject: =?utf-8?q?" + b"=41" * 200_000 + b"?="))
 _add("subject-of-parentheses.eml", lambda: _mail(b"Subject: " + b"(" * 100_000))
 _add("type-of-parentheses.eml", lambda: _mail(b"Content-Type: text/plain " + b"(" * 50_000))
 _add("type-with-parameters.eml", lambda: _mail(b"Content-Type: text/plain" + b"; a=b" * 50_000))
@@ -81,11 +80,13 @@ _add(
     "torn-base64.eml",
     lambda: _mail(b"Content-Type: text/plain\nContent-Transfer-Encoding: base64", b"A" * 1_000_001),
 )
-_add("utf-7.eml", lambda: _mail(b"Content-Type: text/plain; charset=utf-7", b"+AAA" * 200_000))
 _add("html-attributes.eml", lambda: _mail(b"Content-Type: text/html", _attributes(40_000)))
 _add("empty-messages.mbox", lambda: b"From a\n\n" * 20_000)
 _add("subjects.mbox", lambda: (b"From a\nSubject: " + (ENCODED_WORD + b" ") * 1000 + b"\n\nx\n\n") * 20)
-_add("bad-among-good.mbox", lambda: b"From a\n\none\n\nFrom b\n" + _nested_parts(1500) + b"\n\nFrom c\n\nthree\n")
+_add(
+    "bad-among-good.mbox",
+    lambda: b"From a\nX: y\n\none\n\nFrom b\n" + _nested_parts(1200) + b"\n\nFrom c\nX: y\n\nthree\n",
+)
 
 
 # Word.
@@ -224,14 +225,12 @@ def _page(body: bytes) -> bytes:
 
 
 _add("attributes.html", lambda: _attributes(60_000))
-_add("more-attributes.html", lambda: _attributes(400_000))
-_add("paragraphs.html", lambda: _page(b"<p>x" * 300_000))
+_add("paragraphs.html", lambda: _page(b"<p>x" * 600_000))
 _add("tags.html", lambda: _page(b"<b>" * 2_500_000))
 _add("brackets.html", lambda: _page(b"<" * 1_500_000))
 _add("nested-blocks.html", lambda: _page(b"<div>" * 100_000 + b"x"))
 _add("nested-lists.html", lambda: _page(b"<ul><li>x" * 5000))
 _add("nested-tables.html", lambda: _page(b"<table><tr><td>" * 3000 + b"x"))
-_add("nested-inline.html", lambda: _page(b"<p><b><i>" * 3000 + b"x"))
 _add("entities.html", lambda: _page(b"&amp;" * 1_000_000))
 _add("open-comment.html", lambda: _page(b"<!--" * 300_000))
 _add("open-quotes.html", lambda: _page(b'<a href="' * 100_000))
@@ -356,10 +355,10 @@ def _tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     return made.getvalue()
 
 
-def _extended(kind: bytes, data: bytes) -> bytes:
-    """An extended header of a tar with this content, and an empty file."""
+def _extended(kind: bytes, data: bytes, size_bytes: int = 0) -> bytes:
+    """An extended header of a tar with this content, which may say that it has another size, and an empty file."""
     info = tarfile.TarInfo("header")
-    info.type, info.size = kind, len(data)
+    info.type, info.size = kind, size_bytes or len(data)
     padding = b"\0" * (-len(data) % 512)
     return info.tobuf(tarfile.USTAR_FORMAT) + data + padding + tarfile.TarInfo("a.txt").tobuf(tarfile.USTAR_FORMAT)
 
@@ -383,7 +382,7 @@ def _false_size(method: int, compressed: bytes) -> bytes:
 
 _add("members.zip", lambda: _directory(250_000))
 _add("zeros.zip", lambda: _zip({"a.txt": b"\0" * 2**26}))
-_add("false-size-bzip2.zip", lambda: _false_size(12, bz2.compress(b"\0" * 2**27)))
+_add("false-size-bzip2.zip", lambda: _false_size(12, bz2.compress(b"\0" * 2**23)))
 _add("documents.zip", lambda: _zip({f"{n}.docx": _word(_span("1000000000")) for n in range(20)}))
 _add("zeros.tar.gz", lambda: gzip.compress(_tar((tarfile.TarInfo("a.txt"), b"\0" * 2**26))))
 _add("members.tar.gz", lambda: gzip.compress(tarfile.TarInfo("a.txt").tobuf() * 210_000))
@@ -392,7 +391,7 @@ _add(
     lambda: _extended(tarfile.XGLTYPE, b"".join(b"13 k%06d=v\n" % n for n in range(70_000))) * 2,
 )
 _add("number-in-header.tar", lambda: _extended(tarfile.XHDTYPE, b"1" * 900_000))
-_add("size-of-header.tar", lambda: _extended(tarfile.XHDTYPE, b"").replace(b"00000000000\0", b"77777777777\0", 1))
+_add("size-of-header.tar", lambda: _extended(tarfile.XHDTYPE, b"", size_bytes=8**11 - 1))
 _add("zeros.txt.gz", lambda: gzip.compress(b"\0" * 2**26))
 _add("letters.txt.gz", lambda: gzip.compress(b"a" * 2**26))
 

@@ -95,6 +95,7 @@ def _taken() -> LimitedProcess:
                 _idle.remove(entry)
                 if entry[1].is_running:
                     return entry[1]
+                entry[1].close()
     # JSON writes a character in up to 6 bytes.
     limits = ProcessLimits(LIMITS.memory_bytes, answer_bytes=6 * LIMITS.document_characters + 2**20)
     return LimitedProcess(_MODULE, limits, asdict(LIMITS))
