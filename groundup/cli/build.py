@@ -16,7 +16,11 @@ from groundup.runs import kinds_of_stages
 
 def command(
     recipe: Annotated[
-        str, Argument(help="quickstart, a domain pack (name or folder), a recipe.toml, or a folder of your own texts.")
+        str,
+        Argument(
+            metavar="RECIPE|PACK|FOLDER",
+            help="quickstart, a domain pack (name or folder), a recipe.toml, or a folder of your own texts.",
+        ),
     ] = "quickstart",
     out: Annotated[
         Path | None, Option("--out", callback=options.folder_to_write, help="The build's folder; default: runs/NAME.")

@@ -5,7 +5,6 @@ conversation), /bye or Ctrl-D exits. When stdin is not a terminal there is no pr
 """
 
 import contextlib
-import json
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typer import Option
 
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
+from groundup.cli.encoding import json_text
 from groundup.cli.generate import SamplingOptions
 from groundup.cli.options import (
     DeviceOption,
@@ -38,6 +38,10 @@ HELP = """/help           show this help
 /reset          forget the conversation, keep the system prompt
 /system TEXT    how the model should behave; without TEXT: show it
 /bye            leave (also /quit, /exit and Ctrl-D); Ctrl-C stops an answer"""
+BASE_MODEL = (
+    "note: {name} is a base model, which continues texts and never learned to answer. Let it write: groundup generate {name} TEXT;"
+    " or make a chat model of it: groundup finetune chat {name} starter --out RUN"
+)
 LEAVING = ("/bye", "/quit", "/exit")
 
 
@@ -65,6 +69,8 @@ def command(
     _require_chat_model(Path(model))
     opened = open_model(model, device, precision, speculate=speculate, progress=console_progress())
     opened.engine.language_model()  # another kind is refused before the first question
+    if not chats(opened.engine.opened.path):
+        say(BASE_MODEL.format(name=model))
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
 
 
@@ -73,6 +79,13 @@ def _require_chat_model(path: Path) -> None:
     from groundup.weights.model_io import require_stage
 
     require_stage(path, "chat")
+
+
+def chats(path: Path) -> bool:
+    """Whether a model was tuned to answer."""
+    from groundup.weights.formats import reader_of
+
+    return reader_of(path).texts(path).chats
 
 
 class Chat:
@@ -181,7 +194,7 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
     counts = ("finish_reason", "prompt_tokens", "completion_tokens", "dropped_messages")
     record = {"question": question, "answer": "".join(event.text for event in events)}
     record |= {name: getattr(last, name) for name in counts}
-    print(json_safe(json.dumps(record, ensure_ascii=False)), flush=True)
+    print(json_safe(json_text(record)), flush=True)
     return last
 
 

@@ -22,8 +22,8 @@ from rich.live import Live
 from rich.text import Text
 
 from groundup.cli.bar import Bar, BarLine
+from groundup.cli.encoding import json_text
 from groundup.cli.plain import json_safe, terminal_safe
-from groundup.files import json_bytes
 from groundup.progress import Advance, Silent
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class PlainProgress:
 def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
     """Print `lines` for people, or `value` as JSON."""
     if as_json:
-        print(json_safe(json_bytes(value, indent=2).decode()))  # lone surrogates as \udXXX, which JSON can read
+        print(json_safe(json_text(value, indent=2)))
         return
     for line in lines:
         print(terminal_safe(line))

@@ -384,5 +384,6 @@ def parse_duration(text: str) -> float:
     total = duration_s(text)
     if total < MIN_BUDGET_S:
         problem = f"A budget of {total:g} s is too short to do every stage."
-        raise ConfigError(problem, fix=f"Give at least {MIN_BUDGET_S:g}s.")
+        meant = f"Did you mean {text.strip()}m? " if text.strip().isdigit() else ""
+        raise ConfigError(problem, fix=f"{meant}Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m.")
     return total

@@ -18,13 +18,13 @@ import torch
 from groundup.config import build_config, read_toml
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
-from groundup.files import cache_folder, read_json, write_text
+from groundup.files import cache_path, is_cached, read_errors, read_json, write_text
 from groundup.locks import hold
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
 from groundup.model.presets import PRESETS
 from groundup.progress import Progress
-from groundup.runs import BUILD_FILE, RunFolder, kinds_of_stages
+from groundup.runs import BUILD_FILE, RunFolder, kinds_of_stages, nearest_names
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import base_name, is_adapter
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
@@ -32,10 +32,11 @@ from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.catalog import pull, pulled
 from groundup.weights.decision import Decision
 from groundup.weights.formats import file_suffixes, reader_of
+from groundup.weights.gguf_header import MAGIC
 from groundup.weights.hf import write_hf
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
 from groundup.weights.model_format import ModelSummary, OpenModel, require_fitting
-from groundup.weights.named import CATALOG
+from groundup.weights.named import CATALOG, nearest_models
 from groundup.weights.names import hf_bindings
 from groundup.weights.stacked import Stacked, remove_stacked
 from groundup.weights.verify import verified_meanwhile
@@ -64,7 +65,7 @@ def open_model(
     try:
         opened = _read(path, compute)
     except FormatError:
-        if path.parent != cache_folder("models") or path.name not in CATALOG:
+        if not is_cached(path) or path.name not in CATALOG:
             raise
         opened = _read(pull(path.name, None, progress), compute)  # fetched again where it is damaged
     opened.model.to(device=compute.device, dtype=compute.dtype)
@@ -84,21 +85,37 @@ def find_model(
     `hashes`: whether those of a named model are checked now; False for one that is going to be opened, which checks them.
     """
     path = Path(name_or_path)
-    # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
+    require_model(path)
     if os.path.isfile(path):
         return path
     if os.path.isdir(path):
-        if path.parent == cache_folder("models"):
+        if is_cached(path):
             hold(path)
         found = _inner_model(path, prefer)
         if progress and found.parent == path and (path / BUILD_FILE).exists():
             progress.say(opened_line(path, found, prefer))
         return _with_base(found, progress)
-    if str(name_or_path) in CATALOG:
-        there = None if hashes else pulled(str(name_or_path))
-        return there or pull(str(name_or_path), None, progress)
-    known = did_you_mean(str(name_or_path), CATALOG)
-    raise ModelError(f"There is no model {str(name_or_path)!r}: no such folder or file, and no such name.", fix=known)
+    there = None if hashes else pulled(str(name_or_path))
+    return there or pull(str(name_or_path), None, progress)
+
+
+def require_model(name_or_path: str | Path) -> None:
+    """Raise ModelError where a name or path can't be a model. Nothing is fetched or opened; of a file the first bytes are read."""
+    path = Path(name_or_path)
+    # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
+    if os.path.isfile(path):
+        if path.suffix not in file_suffixes() and not _begins_as_gguf(path):
+            fix = "Give a model's folder, a .gguf file or a name; texts and data come after the model."
+            raise ModelError(f"{path} is a file that is no model.", fix=fix)
+    elif not os.path.isdir(path) and str(path) not in CATALOG:
+        near = nearest_names(path, "build", "run", "model")
+        fix = near if near.startswith("Did") else nearest_models(str(path))
+        raise ModelError(f"There is no model {str(path)!r}: no such folder or file, and no such name.", fix=fix)
+
+
+def _begins_as_gguf(file: Path) -> bool:
+    with read_errors(file), file.open("rb") as handle:
+        return handle.read(len(MAGIC)) == MAGIC
 
 
 def _with_base(path: Path, progress: Progress | None) -> Path:
@@ -251,7 +268,7 @@ def _of_unfinished(run: RunFolder) -> ModelSummary:
 
 def _of_catalog(name: str) -> ModelSummary:
     """From the folder it was pulled into, else from the preset of its shape. Raises ModelError."""
-    folder = cache_folder("models") / name
+    folder = cache_path("models") / name
     if (folder / CONFIG_FILE).exists():
         return reader_of(folder).summary(folder)
     base = name.removesuffix(INSTRUCT)  # training on instructions changes no shape
