@@ -112,6 +112,8 @@ def command(
         groundup serve smollm2-135m-instruct --index manuals.index
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
+    progress = console_progress()
+    progress.say(f"Loading {', '.join(models or indexes or ['the pulled models'])} ...")  # torch alone takes seconds
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
@@ -121,7 +123,7 @@ def command(
     from groundup.serve.app import app_of, error_body, paths_of
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
-    limits, progress = Limits(), console_progress()
+    limits = Limits()
     own = indexes_of_builds(models or [])
     served = indexes_of([*(indexes or []), *own], assistants_of(models or [], own))
     registry = registry_of(
