@@ -101,6 +101,12 @@ $(GUESTS)/guests.done: $(wildcard $(GUEST_FILES)/*.txt) $(GUEST_FILES)/package.j
 	@npm install --prefix $(GUESTS)/node --no-audit --no-fund --silent
 	@touch $@
 
+# A guest that is too large for all to install: make .venv-guests/open_webui, then make test-guests.
+$(GUESTS)/open_webui:
+	@$(PYTHON) -m venv $@
+	@$@/bin/python -m pip install -q --disable-pip-version-check uv
+	@$@/bin/uv pip install -q --python $@/bin/python -r $(GUEST_FILES)/large/open_webui.txt
+
 $(TRL)/bench.done:
 	@echo "Installing TRL and PEFT into $(TRL), to compare with (once) ..."
 	@$(PYTHON) -m venv $(TRL)
