@@ -324,6 +324,7 @@ def finetune_classifier(
     settings: Settings | None = None,
     seed: int = 0,
     device: str = "auto",
+    fixed_choices: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -356,7 +357,8 @@ def finetune_classifier(
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
-    compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
+    compute = select_compute(device, fixed_choices=fixed_choices)
+    progress, run = progress or Silent(), RunFolder(Path(out))
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
     source = Source(str(data), sha256, follow_links=follow_links)
     if sha256 and source.is_local:
@@ -408,6 +410,7 @@ def finetune_chat(
     settings: Settings | None = None,
     seed: int = 0,
     device: str = "auto",
+    fixed_choices: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -431,7 +434,8 @@ def finetune_chat(
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
-    compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
+    compute = select_compute(device, fixed_choices=fixed_choices)
+    progress, run = progress or Silent(), RunFolder(Path(out))
     named = {"seed": seed, "tokens": tokens, "epochs": epochs, "train": train, "rank": rank, "merge": merge}
     config = build_config(ChatConfig, apply_sets({**named, "targets": tuple(targets)}, settings))
     source = Source(instructions_source(str(data)), follow_links=follow_links)
@@ -464,6 +468,7 @@ def finetune_preference(
     settings: Settings | None = None,
     seed: int = 0,
     device: str = "auto",
+    fixed_choices: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -485,7 +490,8 @@ def finetune_preference(
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
-    compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
+    compute = select_compute(device, fixed_choices=fixed_choices)
+    progress, run = progress or Silent(), RunFolder(Path(out))
     named = {"seed": seed, "tokens": tokens, "epochs": epochs, "beta": beta, "train": train, "rank": rank}
     config = build_config(PreferenceConfig, apply_sets({**named, "merge": merge, "targets": tuple(targets)}, settings))
     options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)

@@ -50,7 +50,7 @@ def command(
         Option("--out", metavar="ANSWER", callback=options.file_to_write, help="Save the answer, to verify it later."),
     ] = None,
     device: options.DeviceOption = "auto",
-    precision: options.WritingPrecisionOption = None,
+    precision: options.PrecisionOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Answer from documents: their best sentences word for word, then the model's own as far as a passage supports them.

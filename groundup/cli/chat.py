@@ -19,8 +19,8 @@ from groundup.cli.options import (
     DeviceOption,
     JsonOption,
     ModelArgument,
+    PrecisionOption,
     SpeculateOption,
-    WritingPrecisionOption,
     grouped,
 )
 from groundup.cli.plain import json_safe, terminal_safe
@@ -46,7 +46,7 @@ def command(
     system: Annotated[str, Option("--system", help="System prompt: how the model should behave.")] = "",
     sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
-    precision: WritingPrecisionOption = None,
+    precision: PrecisionOption = None,
     speculate: SpeculateOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -83,7 +83,7 @@ class TerminalProgress:
         stderr_console().print(terminal_safe(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, parts: Sequence[tuple[str, str]]) -> None:
-        stderr_console().print(Text.assemble(*((text, style) for style, text in parts)), soft_wrap=True)
+        stderr_console().print(Text.assemble(*((terminal_safe(text), style) for style, text in parts)), soft_wrap=True)
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:

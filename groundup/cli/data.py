@@ -90,9 +90,10 @@ def inspect(
     process = _process(processing, settings)
     found = inspect_sources(named, reading, process, show=show, seed=seed, progress=progress)
     plain = [each.to_plain() for each in found]
+    page = _page(plain, out) if out else ""  # before anything is printed: a pipe that is closed ends the command
     print_result(_lines(found), plain[0] if len(plain) == 1 else {"sources": plain}, as_json)
-    if out:
-        progress.say(_page(plain, out))
+    if page:
+        progress.say(page)
 
 
 @app.command("windows")
@@ -128,11 +129,14 @@ def windows(
     opened = Tokenizer.load(tokenizer or tokenizer_near(shards))
     sizes: dict[str, Any] = {"context_tokens": context, "stride": stride, "split": split}
     view = window_view(open_shards(shards), opened, **sizes, progress=progress)
-    print_result(_window_lines(view), view, as_json)
-    if out:
+    page = ""
+    if out:  # before anything is printed, as above
         from groundup.report.windows_page import write_windows_page
 
-        progress.say(_written(write_windows_page(view, out)))
+        page = _written(write_windows_page(view, out))
+    print_result(_window_lines(view), view, as_json)
+    if page:
+        progress.say(page)
 
 
 def _window_lines(view: dict[str, Any]) -> list[str]:

@@ -13,8 +13,8 @@ from groundup.cli.options import (
     JsonOption,
     ModelArgument,
     OutputOptions,
+    PrecisionOption,
     SpeculateOption,
-    WritingPrecisionOption,
     grouped,
 )
 from groundup.cli.plain import terminal_safe
@@ -65,7 +65,7 @@ def command(
     sampling: SamplingOptions = SamplingOptions.defaults(),
     output: OutputOptions = OutputOptions(),
     device: DeviceOption = "auto",
-    precision: WritingPrecisionOption = None,
+    precision: PrecisionOption = None,
     speculate: SpeculateOption = False,
     stats: Annotated[
         bool, typer.Option("--stats", help="Afterwards: tokens per second, and what decoded them (on stderr).")

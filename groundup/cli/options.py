@@ -8,6 +8,7 @@ verb_group                                                                      
 import copy
 import functools
 import inspect
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -131,9 +132,6 @@ FixedChoicesOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
-]
-WritingPrecisionOption = Annotated[
     str | None,
     Option(
         "--precision",
@@ -221,6 +219,15 @@ class TrainingLength:
     preset: Annotated[str | None, Option("--preset", help="Or a preset shape, by name.")] = None
 
 
+def items_to_keep_out(given: list[str] | None) -> list[str] | None:
+    """Return files of evaluation items; the name of a packaged suite stands for its file."""
+    if not given or all(os.path.exists(each) for each in given):
+        return given
+    from groundup.evaluate.suites.written import suite_file
+
+    return [each if os.path.exists(each) else str(suite_file(each) or each) for each in given]
+
+
 @dataclass(frozen=True)
 class ProcessOptions:
     """Steps over documents (docs/processing.md)."""
@@ -239,7 +246,12 @@ class ProcessOptions:
     ] = ""
     decontaminate: Annotated[
         list[str] | None,
-        Option("--decontaminate", metavar="FILE", help="Drop what holds items of this test file (again for more)."),
+        Option(
+            "--decontaminate",
+            metavar="FILE",
+            callback=items_to_keep_out,
+            help="Drop what holds items of this test file, or of a suite: arithmetic, grammar ... (again for more).",
+        ),
     ] = None
 
 
@@ -298,6 +310,7 @@ class FinetuneOptions:
     settings: SetOption = None
     seed: SeedOption = 0
     device: DeviceOption = "auto"
+    fixed_choices: FixedChoicesOption = False
     fresh: FreshOption = False
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from groundup.http.limits import Limits
     from groundup.serve.general_tools import ToolSetting
     from groundup.serve.indexes import ServedIndexes
+    from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.model_registry import ModelRegistry
     from groundup.serve.server import Server
 
@@ -49,7 +50,7 @@ class ServerOptions:
         float | None, Option("--memory-gb", min=0.1, help="Memory for all models; default: 70 % of the machine's.")
     ] = None
     device: DeviceOption = "auto"
-    precision: PrecisionOption = "float32"
+    precision: PrecisionOption = None
     speculate: SpeculateOption = False
     tools: Annotated[
         Literal["forced", "any", "template", "off"],
@@ -100,21 +101,18 @@ def command(
     Examples:
         groundup serve runs/quickstart
         groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
-        groundup serve smollm2-135m-instruct --precision int8
+        groundup serve smollm2-135m-instruct --precision float32
         groundup serve smollm2-135m-instruct --adapter brief=runs/brief --adapter polite=runs/polite
         groundup serve smollm2-135m-instruct --index manuals.index
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
-    from groundup.engine.compiled_step.probe import expected_note
-    from groundup.engine.precision import emulation_note
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
     from groundup.http.guard import Guard
     from groundup.http.limits import Limits
     from groundup.http.run_server import run_server
     from groundup.serve.app import app_of, error_body, paths_of
-    from groundup.weights.packed import unpacked_note
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
@@ -126,11 +124,8 @@ def command(
     server = server_of(registry, options, limits, served)
     served.open_vectors(server.worker, progress)
     loaded = server.loaded_models
-    progress.say(loaded.determinism_note)
-    packed = (unpacked_note(path, loaded.precision) for path in registry.paths())
-    for note in (expected_note(loaded.precision), emulation_note(loaded.precision, loaded.compute), *packed):
-        if note:
-            progress.say(note)
+    for note in precision_notes(loaded, registry):
+        progress.say(note)
     app, log = app_of(server), partial(print, file=sys.stderr, flush=True)
     run_server(
         Guard(app, access, limits, error_body=error_body),
@@ -142,6 +137,27 @@ def command(
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
+
+
+def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[str]:
+    """Return what is said at the start about the precision of the models: in one line by default, with warnings where one was asked for."""
+    from groundup.engine.compiled_step.probe import expected_note
+    from groundup.engine.precision import default_precision, emulation_note
+    from groundup.serve.model_registry import determinism_note
+    from groundup.weights.packed import unpacked_note
+
+    reproducible, asked = loaded.settings.reproducible, loaded.precision
+    if asked is not None:
+        notes = [determinism_note(asked, reproducible=reproducible), expected_note(asked)]
+        notes += [emulation_note(asked, loaded.compute), *(unpacked_note(path, asked) for path in registry.paths())]
+        return [note for note in notes if note]
+    found = {"float32"} if reproducible else {default_precision(path, loaded.compute) for path in registry.paths()}
+    if "int8" not in found:
+        return [determinism_note("float32", reproducible=reproducible)]
+    return [
+        "Answers are written in int8 where the compiled step decodes the model, else in float32 (--precision float32: all): with a seed, or at "
+        "temperature 0, each is the same alone and among others."
+    ]
 
 
 def indexes_of_builds(models: Sequence[str]) -> list[str]:
@@ -302,7 +318,7 @@ def server_of(
     assert keep_s is not None
     worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = 1e9 * options.memory_gb if options.memory_gb else MEMORY_SHARE * machine_memory_bytes()
-    precision = as_precision_choice(options.precision)
+    precision = None if options.precision is None else as_precision_choice(options.precision)
     loaded = LoadedModels(
         worker, compute, precision, keep_alive_s=keep_s, memory_bytes=int(memory_bytes), settings=settings
     )

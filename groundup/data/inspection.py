@@ -23,6 +23,7 @@ from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions, describe_source
 from groundup.data.split import SplitWriter
+from groundup.errors import DataError
 from groundup.progress import Progress
 
 FIRST_LINES, RULE_EXAMPLES = 3, 3
@@ -119,6 +120,15 @@ def _cleaned(raw: Document) -> Document:
     return replace(raw, text=clean(raw.text).text)
 
 
+def _require_readable(cards: Sequence[SourceCard]) -> None:
+    """Raise DataError where no document of any source could be read, and files or rows could not."""
+    faults = [(card, card.read.bad_files if card.read.bad_files.count else card.read.bad_lines) for card in cards]
+    if any(card.read.documents for card in cards) or not any(tally.count for _, tally in faults):
+        return
+    said = "; ".join(f"{card.source.title}: {tally.shown()}" for card, tally in faults if tally.count)
+    raise DataError(f"Nothing could be read. {said}.", fix="Name other files, or correct these.")
+
+
 def inspect_sources(
     sources: Sequence[Source],
     options: SourceOptions,
@@ -164,6 +174,7 @@ def inspect_sources(
             return found
 
         inspections = [one(card) for card in cards]
+        _require_readable(cards)
         writer.flush()
         if process.file_steps:
             shown_all = replace(process, near_duplicates=near_duplicates)

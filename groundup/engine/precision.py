@@ -24,7 +24,7 @@ from groundup.engine.compiled_step.probe import has_compiler, use_compiled_step
 from groundup.engine.compiled_step.step_weights import unsupported_part
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
-from groundup.errors import ConfigError, FormatError, did_you_mean
+from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
 from groundup.files import cache_folder, json_bytes, read_json, sha256_text, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
@@ -99,14 +99,16 @@ def open_to_write(
 def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8", "int4"]:
     """Return in what answers are written unless said otherwise: float32, or int8 where its weights are kept and the compiled step decodes them.
 
-    A folder of packed weights alone is used as it is. Raises FormatError.
+    A folder of packed weights alone is used as it is; what is wrong with a damaged one, whoever opens it says.
     """
     if not (compute.is_cpu and compute.has_bf16 and has_compiler()) or not path.is_dir():
         return "float32"
-    bits = packed_bits(path) or "int8"
-    if not keeps_packed(path, bits) or not _is_decoded(read_model_summary(str(path)).config):
+    try:
+        bits = packed_bits(path) or "int8"
+        fits = keeps_packed(path, bits) and _is_decoded(read_model_summary(str(path)).config)
+    except (FormatError, ModelError):
         return "float32"
-    return bits
+    return bits if fits else "float32"
 
 
 def _is_decoded(config: ModelConfig) -> bool:

@@ -77,7 +77,7 @@ def doc_files(source: Source, report: SourceReport) -> Iterator[DocFile]:
     if not source.is_local:
         yield DocFile(source, source.address, None)
         return
-    for entry in entries(source, report, None):
+    for entry in entries(source, report, None, readmes=True):
         yield DocFile(source, os.path.abspath(entry.place), entry)
 
 

@@ -1,7 +1,9 @@
 """Sentences of a text, as spans: by punctuation and by structure, with the usual abbreviations.
 
-A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list. A row of
-a table is one, and so is a short line before a line that begins like a sentence (a heading in the text of a PDF, a line of an address).
+A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list. A word in
+lower case begins one where it is a name in code (`copy2()`, key_function), or follows the full stop of a word of at least four letters that is no
+abbreviation ("... on termination. atexit runs ..."). A row of a table is one, and so is a short line before a line that begins like a sentence (a
+heading in the text of a PDF, a line of an address).
 """
 
 import re
@@ -10,7 +12,8 @@ from collections.abc import Iterator
 TextSpan = tuple[int, int]
 
 _END = re.compile(
-    r"""(?<![.!?…])[.!?…]++['"”’»)\]]*+(?=\s+["'“‘«(\[¿¡]*[^\W_a-zà-ÿ])"""  # before a capital letter, a digit, a script without case
+    r"""(?<![.!?…])[.!?…]++['"”’»)\]]*+(?=\s+["'“‘«(\[¿¡`*]*[^\W_a-zà-ÿ])"""  # before a capital letter, a digit, a script without case
+    r"""|(?<=[\w)\]`"'”’])\.(?=\s+[`*]*[a-z_à-ÿ])"""  # before a small letter, if `_begins_a_sentence`
     r"""|[。！？｡]++[」』”’）]*+"""
     r"""|(?<=[^\s])(?=[ \t\r]*\n[ \t\r]*\n)"""  # a blank line
     r"""|(?<=[^\s])(?=\s*\n[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])"""  # an item of a list
@@ -21,9 +24,13 @@ _ABBREVIATED = """
 mr mrs ms dr prof st sr jr vs etc nos vol pp fig figs sec chap ca approx dept est inc ltd co corp gen col capt lt sgt rev hon
 gov sen rep e.g i.e a.m p.m u.s u.k u.n jan feb mar apr jun jul aug sep sept oct nov dec cf al ed eds bzw z.b d.h u.a usw nr str
 ggf evtl inkl abs mme mlle env
+incl excl resp misc equiv orig transl temp avg univ prov assn assoc dist edit exec govt intl maint mfg natl pres publ tech
+einschl ausschl zuzügl abzügl zzgl abzgl sog sogen versch urspr bspw bezw vgl
 """
 _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 _SHORT_LINE = re.compile(r"([A-ZÀ-ÞΑ-ΩА-Я\d][^\n|]{0,48}[^\s,;:\-|])[ \t\r]*\n[ \t]*(?=[A-ZÀ-ÞΑ-ΩА-Я\d])")
+_SMALL = re.compile(r"\s+([`*]*)(\w[\w.]*)(\(?)")
+_FULL_WORD = re.compile(r"(?<![\w.])[^\W\d_]{4,}\Z|[)\]]\Z")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]+\Z")
 
 
@@ -37,8 +44,9 @@ def sentence_spans(text: str) -> Iterator[TextSpan]:
     for found in _END.finditer(text):
         if found[0] and has_rows and _is_in_row(text, found.start()):
             continue
-        if found[0].startswith(".") and _is_abbreviation(
-            text[max(start, found.start() - 20) : found.start()], found[0]
+        before = text[max(start, found.start() - 40) : found.start()]
+        if found[0].startswith(".") and (
+            _is_abbreviation(before[-20:], found[0]) or not _begins_a_sentence(before, text, found.end())
         ):
             continue
         yield from _trimmed(text, start, found.end())
@@ -60,6 +68,17 @@ def _is_abbreviation(before: str, mark: str) -> bool:
     is_initial = len(word) == 1 and word.isupper()
     is_number = word.isdigit() and len(word) <= 2 and not before[: found.start()].strip()
     return is_initial or is_number or word.lower() in _ABBREVIATIONS
+
+
+def _begins_a_sentence(before: str, text: str, place: int) -> bool:
+    """Whether what follows a full stop can begin a sentence: no word in small letters, a name in code, or any word behind a whole one."""
+    found = _SMALL.match(text, place)
+    if not found or not (found[2][0].islower() or found[2][0] == "_"):
+        return True
+    name = found[2].rstrip(".")
+    is_code = bool(found[1] or found[3]) or not name.isalpha() or not name.islower()
+    is_number = before[-1:].isdigit()
+    return not is_number and (is_code or _FULL_WORD.search(before) is not None)
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[TextSpan]:

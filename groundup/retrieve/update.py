@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.data.reading.source_files import PIN, Source, readable_suffixes
+from groundup.data.reading.source_files import NOT_READ, PIN, Source, nothing_to_read, readable_suffixes
 from groundup.data.reading.source_report import SourceReport
 from groundup.errors import ConfigError, DataError, GroundupError
 from groundup.files import disk_errors
@@ -54,8 +54,7 @@ def update_index(
     given = [_absolute(source) for source in sources]
     if not given and not (folder / INDEX_FILE).exists():
         raise ConfigError(f"{folder} is no index yet.", fix=f"Name documents: groundup index DOCS --out {folder}")
-    for source in given:
-        list(doc_files(source, SourceReport()))  # refused before anything is written
+    _require_files(given, is_new=not (folder / INDEX_FILE).exists())  # before anything is written
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
         update = _Update(writer, folder.absolute(), progress)
         update.prepare(config)
@@ -63,6 +62,19 @@ def update_index(
             update.bring_up_to_date(source)
     update.report.elapsed_s = time.monotonic() - started
     return update.report
+
+
+def _require_files(sources: Sequence[Source], *, is_new: bool) -> None:
+    """Raise DataError for a source that does not exist, and where a new index would have no file to read."""
+    reports = {source: SourceReport() for source in sources}
+    has_files = False
+    for source, report in reports.items():
+        for file in doc_files(source, report):
+            has_files |= file.may_have_text
+            if not file.may_have_text:
+                report.skip(NOT_READ, file.shown_place)
+    if is_new and sources and not has_files:
+        raise nothing_to_read(*next(iter(reports.items())))
 
 
 def make_index(folder: Path, config: IndexConfig) -> None:

@@ -22,7 +22,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "'": "'"}
 _OPERATORS = {"eq": " == ", "ne": " != ", "and": " and ", "or": " or "}
 _EMPTY = ("Tools", "ToolCalls", "Thinking", "Suffix", "Images", "Think", "IsThinkSet")
 _OF_TURNS = {"System": "system", "Prompt": "prompt", "Response": "response"}
-_OF_MESSAGES = {"System": "system", "Prompt": '""', "Response": '""'}
+_OF_MESSAGES = {"System": "system", "Prompt": '""', "Response": '""', "Messages": "messages"}
 _OF_MESSAGE = {"Role": "message.role", "Content": "message.content"}
 KNOWN = ".System, .Prompt, .Response, .Messages, .Role, .Content, if, else, range, eq, ne, and, or, not"
 
@@ -71,33 +71,43 @@ def jinja_of(template: str) -> str:
         return _SYSTEM_OF_MESSAGES + body
     if not any(_is_response(node) for node in _all(nodes)):
         nodes.append(_Value(".Response"))
-    whole, (cut, _) = "".join(_jinja(nodes, _Scope(_OF_TURNS))), _up_to_response(nodes)
-    return _TURNS.format(whole=whole, last="".join(_jinja(cut, _Scope(_OF_TURNS))))
+    whole, (cut, _) = _jinja(nodes, _Scope(_OF_TURNS)), _up_to_response(nodes)
+    last = _jinja(cut, _Scope(_OF_TURNS))
+    return "".join([_macro("turn", whole), _macro("last", last), _EACH_TURN])
 
 
-# Consecutive messages of a role are joined, and a turn ends where the next begins.
-_SYSTEM_OF_MESSAGES = (
-    '{%- set ns = namespace(system="") -%}{%- for message in messages if message.role == "system" -%}'
-    '{%- set ns.system = ns.system ~ ("\\n\\n" if ns.system else "") ~ message.content -%}{%- endfor -%}{%- set system = ns.system -%}'
-)
-_TURN = '{{{{ turn(ns.system, ns.prompt, ns.response) }}}}{{%- set ns.system = "" -%}}{{%- set ns.prompt = "" -%}}{{%- set ns.response = "" -%}}'
-_JOINED = '{{%- set ns.{0} = ns.{0} ~ ("\\n\\n" if ns.{0} else "") ~ message.content -%}}'
-_TURNS = (
-    "{{%- macro turn(system, prompt, response) -%}}{whole}{{%- endmacro -%}}"
-    "{{%- macro last(system, prompt, response) -%}}{last}{{%- endmacro -%}}"
-    '{{%- set ns = namespace(system="", prompt="", response="") -%}}{{%- for message in messages -%}}'
-    '{{%- if message.role == "system" -%}}{{%- if ns.prompt or ns.response -%}}'
-    + _TURN
-    + "{{%- endif -%}}"
-    + _JOINED.replace("{0}", "system")
-    + '{{%- elif message.role == "assistant" -%}}'
-    + _JOINED.replace("{0}", "response")
-    + "{{%- else -%}}{{%- if ns.response -%}}"
-    + _TURN
-    + "{{%- endif -%}}"
-    + _JOINED.replace("{0}", "prompt")
-    + "{{%- endif -%}}{{%- endfor -%}}{{{{ last(ns.system, ns.prompt, ns.response) }}}}"
-)
+def _macro(name: str, body: Iterator[str]) -> str:
+    return "{%- macro " + name + "(system, prompt, response) -%}" + "".join(body) + "{%- endmacro -%}"
+
+
+_SYSTEM_OF_MESSAGES = """
+{%- set ns = namespace(system="") -%}
+{%- for message in messages if message.role == "system" -%}
+    {%- set ns.system = ns.system ~ ("\\n\\n" if ns.system else "") ~ message.content -%}
+{%- endfor -%}
+{%- set system = ns.system -%}
+""".strip()
+# Consecutive messages of a role are joined, and a turn ends where the next begins. What is no system message and no answer is a prompt.
+_EACH_TURN = """
+{%- set ns = namespace(system="", prompt="", response="") -%}
+{%- for message in messages -%}
+    {%- set is_system, is_response = message.role == "system", message.role == "assistant" -%}
+    {%- if (ns.response and not is_response) or (ns.prompt and is_system) -%}
+        {{ turn(ns.system, ns.prompt, ns.response) }}
+        {%- set ns.system = "" -%}
+        {%- set ns.prompt = "" -%}
+        {%- set ns.response = "" -%}
+    {%- endif -%}
+    {%- if is_system -%}
+        {%- set ns.system = ns.system ~ ("\\n\\n" if ns.system else "") ~ message.content -%}
+    {%- elif is_response -%}
+        {%- set ns.response = ns.response ~ ("\\n\\n" if ns.response else "") ~ message.content -%}
+    {%- else -%}
+        {%- set ns.prompt = ns.prompt ~ ("\\n\\n" if ns.prompt else "") ~ message.content -%}
+    {%- endif -%}
+{%- endfor -%}
+{{ last(ns.system, ns.prompt, ns.response) }}
+""".strip()
 
 
 class _Parser:
@@ -201,6 +211,8 @@ def _jinja(nodes: Sequence[_Text | _Value | _Branches | _Messages], scope: _Scop
         if isinstance(node, _Text):
             yield f"{{{{ {_literal(node.text)} }}}}" if node.text else ""
         elif isinstance(node, _Value):
+            if ".Messages" in node.source:  # a condition only
+                raise UnknownAction(node.source)
             yield f"{{{{ {_expression(node.source, scope)} }}}}"
         elif isinstance(node, _Branches):
             for place, (condition, body) in enumerate(node.parts):

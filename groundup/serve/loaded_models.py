@@ -21,7 +21,7 @@ from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.compiled_step.probe import decodes_with
 from groundup.engine.engine import Engine
 from groundup.engine.grammar import Grammars
-from groundup.engine.precision import WEIGHT_BYTES, PrecisionChoice, open_in
+from groundup.engine.precision import WEIGHT_BYTES, PrecisionChoice, default_precision, open_in, open_to_write
 from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
@@ -91,26 +91,34 @@ class LoadedModels:
         self,
         worker: Worker,
         compute: Compute,
-        precision: PrecisionChoice,
+        precision: PrecisionChoice | None,
         *,
         keep_alive_s: float,
         memory_bytes: int,
         settings: BatchSettings,
     ) -> None:
-        """`keep_alive_s`: the default for requests; `memory_bytes`: the limit of all weights and caches together."""
+        """`precision`: None: of each model the default (`precision_of`). `keep_alive_s`: the default for requests; `memory_bytes`: the limit of all
+        weights and caches together.
+        """
         self.worker = worker
         self.compute, self.precision = compute, precision
         self.keep_alive_s = keep_alive_s
         self.memory_bytes = memory_bytes
         self.settings = settings
         self._loaded: dict[str, LoadedModel] = {}
-        self._bases: weakref.WeakValueDictionary[Path, OpenBase] = weakref.WeakValueDictionary()
+        self._bases: weakref.WeakValueDictionary[tuple[Path, PrecisionChoice], OpenBase] = weakref.WeakValueDictionary()
         self._loading = asyncio.Lock()
 
-    @property
-    def determinism_note(self) -> str:
-        """Whether answers depend on concurrent requests, in one sentence."""
-        return determinism_note(self.precision, reproducible=self.settings.reproducible)
+    def precision_of(self, info: ModelInfo) -> PrecisionChoice:
+        """Return the precision of a model: what was asked for, else int8 where that is the default; around adapters float32."""
+        if self.precision is not None:
+            return self.precision
+        by_torch = info.base is not None or self.settings.reproducible
+        return "int8" if not by_torch and default_precision(info.path, self.compute) == "int8" else "float32"
+
+    def determinism_note(self, info: ModelInfo) -> str:
+        """Whether a model's answers depend on concurrent requests, in one sentence."""
+        return determinism_note(self.precision_of(info), reproducible=self.settings.reproducible)
 
     def decodes_with(self, base: str) -> str | None:
         """Return what computes a model's tokens when few answers run, "compiled step" or "torch"; None: it is not in memory, or writes no text."""
@@ -161,7 +169,8 @@ class LoadedModels:
             self.unload_expired()
 
     async def _load(self, base: str, info: ModelInfo) -> LoadedModel:
-        base_bytes = int(WEIGHT_BYTES[self.precision] * info.parameters)
+        precision = self.precision_of(info)
+        base_bytes = int(WEIGHT_BYTES[precision] * info.parameters)
         size_bytes = base_bytes
         if info.base is not None:
             size_bytes += (info.path / ADAPTER_WEIGHTS).stat().st_size
@@ -169,7 +178,7 @@ class LoadedModels:
             rows = 2 * self.settings.max_running
             full = cache_bytes(info.config, batch=rows, capacity=info.config.context_tokens)
             size_bytes += min(self.settings.cache_bytes, full)
-        self._make_room(size_bytes - (base_bytes if weights_path(info) in self._bases else 0))
+        self._make_room(size_bytes - (base_bytes if (weights_path(info), precision) in self._bases else 0))
         try:
             opened, weights, batch_engine = await in_own_thread(functools.partial(self._open_model, info))
         except (GroundupError, OSError, MemoryError) as error:
@@ -186,10 +195,12 @@ class LoadedModels:
 
         Raises GroundupError, OSError.
         """
-        path = weights_path(info)
-        base = self._bases.get(path)
+        path, precision = weights_path(info), self.precision_of(info)
+        base = self._bases.get((path, precision))
         if base is None:
-            base = self._bases[path] = OpenBase(*open_in(self.precision, path, self.compute))
+            by_default = self.precision is None and precision != "float32"
+            found = open_to_write(path, self.compute) if by_default else open_in(precision, path, self.compute)
+            base = self._bases[path, precision] = OpenBase(*found)
         opened = base.opened
         if info.base is not None:
             verify_covered(info.path)

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from groundup.device import machine_memory_bytes, select_compute
 from groundup.engine.batch import BatchSettings
 from groundup.engine.events import ChatEvent
-from groundup.engine.precision import as_precision_choice, default_precision
+from groundup.engine.precision import as_precision_choice
 from groundup.errors import GroundupError
 from groundup.http.access_log import Metrics
 from groundup.http.limits import Limits
@@ -51,7 +51,7 @@ class LocalOptions:
 
     device: str = "auto"
     precision: str | None = "float32"
-    """float32, bf16, int8, int4, or auto; None: the default of what writes answers (`engine.precision.default_precision`)."""
+    """float32, bf16, int8, int4, or auto; None: the default of what writes answers (`LoadedModels.precision_of`)."""
     tools: ToolSetting = "any"
     """Which models get tools (see `general_tools.py`)."""
 
@@ -78,8 +78,7 @@ class LocalServer:
         settings, self.path, self.limits = BatchSettings(), path, Limits()
         registry = ModelRegistry({NAME: path}, tools=options.tools)
         worker, compute = Worker(TOGETHER), select_compute(options.device)
-        given = options.precision
-        precision = default_precision(path, compute) if given is None else as_precision_choice(given)
+        precision = None if options.precision is None else as_precision_choice(options.precision)
         loaded = LoadedModels(
             *(worker, compute, precision),
             keep_alive_s=FOREVER_S, memory_bytes=machine_memory_bytes(), settings=settings,

@@ -134,8 +134,8 @@ def template_and_stops(path: Path) -> tuple[str, list[str]]:
 def determinism_note(precision: PrecisionChoice, *, reproducible: bool) -> str:
     """Return one sentence, for the log and /api/show, on whether an answer depends on concurrent requests.
 
-    >>> determinism_note("int8", reproducible=False)
-    'Precision int8: an answer may differ with concurrent requests; --reproducible makes it the same.'
+    >>> determinism_note("bf16", reproducible=False)
+    'Precision bf16: an answer may differ with concurrent requests; --reproducible makes it the same.'
     """
     if reproducible:
         return f"Precision {precision}, reproducible: with a seed, or at temperature 0, an answer is the same alone and among others."
@@ -144,6 +144,11 @@ def determinism_note(precision: PrecisionChoice, *, reproducible: bool) -> str:
         return (
             "Precision float32: with a seed, or at temperature 0, an answer is the same alone and among others, except where two tokens "
             "differ by no more than float32 rounding (in 51,200 measured draws: none); --reproducible excludes that, too."
+        )
+    if precision == "int8":
+        return (
+            "Precision int8: with a seed, or at temperature 0, an answer by the compiled step is the same alone and among others, to the last bit; "
+            "one by torch (adapters, other architectures, without numba) may differ, and --reproducible makes it the same."
         )
     return f"Precision {precision}: an answer may differ with concurrent requests; --reproducible makes it the same."
 

@@ -1,6 +1,9 @@
 """`groundup data inspect`: figures for people and for scripts, one sentence where it can't go on."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,30 @@ def test_what_cant_be_read_is_one_sentence_and_exit_code_2(
     assert run(["data", "inspect", *(argument.format(texts=texts) for argument in arguments)]) == 2
     err = capsys.readouterr().err
     assert message in err.replace("\n", " ") and "Traceback" not in err
+
+
+def test_a_source_of_which_nothing_can_be_read_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.docx").write_bytes(b"PK no word file")
+    assert run(["data", "inspect", str(tmp_path / "broken.docx")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Nothing could be read." in said and "broken.docx can't be read" in said
+    assert "FormatError" not in said and "Traceback" not in said
+    (tmp_path / "a.txt").write_text("A text beside it.")
+    assert run(["data", "inspect", str(tmp_path)]) == 0
+
+
+def test_the_page_is_written_though_nobody_reads_the_lines(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"text{number}.txt").write_text(f"Text number {number} of all of them.\n" * 300)
+    out = tmp_path / "page.html"
+    command = [sys.executable, "-m", "groundup", "data", "inspect", str(tmp_path), "--show", "100", "--out", str(out)]
+    reader, writer = os.pipe()
+    os.close(reader)  # as `| head` does
+    with os.fdopen(writer, "wb") as closed:
+        subprocess.run(command, stdout=closed, stderr=subprocess.DEVNULL, check=False)
+    assert out.read_text("utf-8").rstrip().endswith("</html>")
 
 
 def test_the_column_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

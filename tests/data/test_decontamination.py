@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from groundup.cli.main import run
 from groundup.data.documents import Document
 from groundup.data.processing.decontamination import (
     Contamination,
@@ -23,6 +24,7 @@ from groundup.data.processing.word_ngrams import ngrams, words
 from groundup.data.reading.source_files import Source
 from groundup.data.split import SplitWriter
 from groundup.errors import ConfigError, DataError, FormatError
+from groundup.evaluate.suites.written import WRITTEN, suite_file
 from groundup.progress import Silent
 
 QUESTION = (
@@ -60,6 +62,28 @@ def find(tmp_path: Path) -> Find:
 
 def record(tmp_path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("suite", [suite.name for suite in WRITTEN])
+def test_the_items_of_every_packaged_suite_are_looked_for(suite: str) -> None:
+    file = suite_file(suite)
+    assert file is not None
+    found = list(evaluation_items(Source(str(file)), progress=Silent()))
+    row = json.loads(file.read_text("utf-8").splitlines()[0])
+    (said,) = [row[key] for key in ("prompt", "text", "instruction", "good", "question", "source") if key in row][:1]
+    assert any(said in text for _, text in found)
+    assert len(found) >= len(file.read_text("utf-8").splitlines())
+
+
+def test_the_name_of_a_suite_stands_for_its_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = suite_file("grammar")
+    assert file is not None
+    rows = map(json.loads, file.read_text("utf-8").splitlines())
+    row = next(each for each in rows if len(each["good"].split()) >= 8)
+    (tmp_path / "a.txt").write_text(f"A page of the web. {row['good']} And so on.")
+    (tmp_path / "b.txt").write_text("Another page of the web, without any item in it.")
+    assert run(["data", "inspect", str(tmp_path), "--decontaminate", "grammar", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dropped"]["evaluation item in it"]["examples"] == ["a.txt"]
 
 
 def test_thirteen_words_in_any_case_and_punctuation_are_enough_and_twelve_are_not(find: Find, tmp_path: Path) -> None:

@@ -93,11 +93,34 @@ def test_every_label_has_its_share_in_each_split_and_rare_ones_are_learned(seed:
     assert iterative_split(examples[::-1], sizes, seed) == splits
 
 
-def test_a_label_that_no_training_text_has_is_refused() -> None:
-    examples = of(300, rare=1)
-    with pytest.raises(DataError, match="'rare' is too rare: 1 distinct texts") as caught:
-        iterative_split(examples, {"train": 20, "validation": 10, "test": 20}, 0)
-    assert "--min-per-class 2" in str(caught.value.fix)
+class Said(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def test_a_label_that_no_training_text_has_is_left_out_with_its_name(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.jsonl", [{"text": e.text, "labels": list(e.labels)} for e in of(60)])
+    rows = [{"text": f"other {i}", "labels": ["a", "strange"]} for i in range(20)]
+    said = Said()
+    given = {"test": lines(tmp_path / "b.jsonl", rows)}
+    splits = read_splits(source, SourceOptions(), messages=60, given=given, seed=0, progress=said)
+    assert label_counts(splits["test"]) == {"a": 20}
+    assert "Left out, since no training text has them: 'strange' (test)." in said.lines
+
+
+def test_a_class_that_no_training_text_has_is_left_out_with_its_texts(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.jsonl", [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(60)])
+    rows = [{"text": f"other {i}", "label": "abc"[i % 3]} for i in range(30)]
+    said = Said()
+    given = {"validation": lines(tmp_path / "b.jsonl", rows)}
+    splits = read_splits(source, SourceOptions(), messages=60, given=given, seed=0, progress=said)
+    assert label_counts(splits["validation"]) == {"a": 10, "b": 10}
+    assert "Left out, since no training text has them: 'c' (validation)." in said.lines
 
 
 def test_rare_labels_are_left_out_and_their_texts_stay(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import codecs
 import glob
+import gzip
 import io
 import json
 import tracemalloc
@@ -16,7 +17,7 @@ from groundup.data.documents import Document
 from groundup.data.reading.decoding import MAX_LINE_CHARACTERS, check_encoding, numbered_lines, text_pieces
 from groundup.data.reading.folders import OUTSIDE
 from groundup.data.reading.layouts import LAYOUTS
-from groundup.data.reading.source_files import Source, content_hash
+from groundup.data.reading.source_files import README_OF_ROWS, Source, content_hash
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions, describe_source, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
@@ -42,6 +43,21 @@ def test_a_folder_is_read_in_the_order_of_its_paths_without_hidden_files(texts: 
         ("sub/d.txt", "dee"),
     ]
     assert report.files == 3 and [noted.examples for noted in report.skipped.values()] == [["c.png"]]
+
+
+@pytest.mark.parametrize("rows", ["a_jsonl", "a_csv", "a_jsonl_gz"])
+def test_a_readme_beside_rows_is_no_text_and_is_named(texts: Texts, rows: str) -> None:
+    content = "text\nA row of words\n" if rows == "a_csv" else '{"text": "A row of words"}\n'
+    root = texts(README_md="# What the rows are", **{rows.replace("_gz", ""): content})
+    if rows.endswith("gz"):
+        (root / "a.jsonl.gz").write_bytes(gzip.compress((root / "a.jsonl").read_bytes()))
+        (root / "a.jsonl").unlink()
+    report = SourceReport()
+    assert [document.text for document in read(root, report=report)] == ["A row of words"]
+    assert report.skipped[README_OF_ROWS].examples == ["README.md"]
+    assert read(root / "README.md")[0].text == "# What the rows are"
+    beside = texts(folder="beside", README_md="# Notes", a_txt="one")
+    assert [document.text for document in read(beside)] == ["# Notes", "one"]
 
 
 def test_a_build_inside_the_folder_is_not_read_as_text(texts: Texts) -> None:

@@ -1,5 +1,6 @@
 """Answers are written in int8 by default where machine and model have the fast path for it, said once; what measures stays in float32."""
 
+import asyncio
 import importlib.util
 import re
 from dataclasses import replace
@@ -11,16 +12,22 @@ import torch
 import groundup
 import groundup.device
 from groundup.cli.main import run
+from groundup.cli.serve import ServerOptions, precision_notes, registry_of, server_of
 from groundup.device import Compute
 from groundup.engine import precision
+from groundup.engine.batch import BatchSettings
 from groundup.engine.precision import default_precision, open_to_write
 from groundup.files import atomic_folder
+from groundup.http.limits import Limits
 from groundup.integrations.langchain_embeddings import GroundupEmbeddings
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.model.quantised import Int4Linear, Int8Linear
 from groundup.progress import Silent
+from groundup.serve.loaded_models import LoadedModels
 from groundup.serve.local_server import LocalOptions, local_server
+from groundup.serve.model_registry import read_model_info
+from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights import packed
 from groundup.weights.formats import export
@@ -142,10 +149,41 @@ def test_langchains_models_write_in_int8_by_default_and_its_vectors_are_exact(tm
 
     path = saved(tmp_path / "model")
     model = GroundupLLM(model=str(path), device="cpu")
-    assert model.local.server.loaded_models.precision == "int8"
-    assert GroundupLLM(model=str(path), precision="float32").local.server.loaded_models.precision == "float32"
+    info = read_model_info(path)
+    assert model.local.server.loaded_models.precision_of(info) == "int8"
+    assert GroundupLLM(model=str(path), precision="float32").local.server.loaded_models.precision_of(info) == "float32"
     assert GroundupEmbeddings(model=str(path)).local.server.loaded_models.precision == "float32"
     assert local_server(path, LocalOptions("cpu")).server.loaded_models.precision == "float32"
+
+
+@pytest.mark.usefixtures("native")
+def test_serve_says_in_one_line_that_answers_are_in_int8_and_holds_adapters_and_reproducible_ones_in_float32(
+    tmp_path: Path,
+) -> None:
+    limits, plain, odd = Limits(), saved(tmp_path / "plain"), saved(tmp_path / "odd", replace(SHAPE, norm="layer"))
+
+    def notes(path: Path, **options: object) -> tuple[list[str], str]:
+        registry = registry_of([str(path)], None, Silent())
+        loaded = server_of(registry, ServerOptions(device="cpu", **options), limits).loaded_models
+        return precision_notes(loaded, registry), loaded.precision_of(read_model_info(path))
+
+    (said,), chosen = notes(plain)
+    assert chosen == "int8" and "int8" in said and "--precision float32" in said and "the same alone and among" in said
+    for path, options in ((odd, {}), (plain, {"precision": "float32"}), (plain, {"reproducible": True})):
+        (said,), chosen = notes(path, **options)
+        assert chosen == "float32" and said.startswith("Precision float32"), options
+    info = read_model_info(plain)
+    loaded = LoadedModels(
+        *(Worker(8), NATIVE, None), keep_alive_s=9.0, memory_bytes=2**40, settings=BatchSettings(),
+    )  # fmt: skip
+    assert loaded.precision_of(replace(info, base=plain)) == "float32"
+    assert "the same alone and among others, to the last bit" in loaded.determinism_note(info)
+
+    async def opened() -> str | None:
+        async with loaded.lease("plain", info, None):
+            return loaded.decodes_with("plain")
+
+    assert asyncio.run(opened()) == "compiled step"
 
 
 def test_only_what_writes_answers_for_people_has_another_default_than_float32() -> None:
@@ -155,8 +193,10 @@ def test_only_what_writes_answers_for_people_has_another_default_than_float32() 
     def users(pattern: str) -> set[str]:
         return {path.relative_to(PACKAGE).as_posix() for path, text in sources.items() if re.search(pattern, text)}
 
-    assert users("open_to_write") == {"api.py", "engine/precision.py"}
-    assert users("default_precision") == {"engine/precision.py", "serve/local_server.py"}
+    assert users("open_to_write") == {"api.py", "engine/precision.py", "serve/loaded_models.py"}
+    assert users("default_precision") == {
+        *("engine/precision.py", "serve/loaded_models.py", "cli/serve.py"),
+    }
     assert users("from groundup.api import .*open_model") == {
         *("cli/ask.py", "cli/chat.py", "cli/classify.py", "cli/generate.py"),
     }

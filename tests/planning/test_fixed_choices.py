@@ -12,14 +12,16 @@ from groundup.cli.main import run
 from groundup.device import Compute, choose_threads, select_compute
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
-from groundup.model.heads import LanguageModel
+from groundup.model.heads import LanguageModel, initialise
 from groundup.recipes.build import changed_parts
 from groundup.runs import RunFolder
+from groundup.tokenizer.fast import train_tokenizer
 from groundup.train import precision
 from groundup.train.compiled import decide_compile
 from groundup.train.config import FitConfig
 from groundup.train.losses import next_token_loss
 from groundup.train.precision import Decision, StepClock, decide_muon, decide_precision, open_kinds
+from groundup.weights.model_io import save_model
 
 SMALL = [
     *("model.width=16", "model.num_layers=1", "model.num_heads=2", "model.num_kv_heads=1", "model.context_tokens=16"),
@@ -134,3 +136,22 @@ def test_a_plan_that_was_measured_does_not_hold_for_fixed_choices(
 def test_a_build_runs_a_stage_again_when_its_choices_become_fixed() -> None:
     before, now = {"version": 1, "seed": 0}, {"version": 1, "seed": 0, "choices": "fixed"}
     assert changed_parts(before, now) == changed_parts(now, before) == "--fixed-choices"
+
+
+def test_fine_tuning_with_fixed_choices_gives_the_same_weights_whatever_is_measured(
+    tmp_path: Path, fastest: list[str]
+) -> None:
+    tokenizer = train_tokenizer(["say the fox and the hen user assistant system " * 3], 320)
+    model = LanguageModel(ModelConfig(tokenizer.vocab_size, 96, 32, 2, 2, 64))
+    initialise(model, torch.Generator().manual_seed(0))
+    save_model(model, tmp_path / "base", tokenizer)
+    rows = [{"instruction": f"say {n}", "output": f"fox {n}", "held_out": n < 2} for n in range(12)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    weights = []
+    for name in ("bf16", "float32"):
+        fastest[0] = name
+        out = tmp_path / name
+        results = groundup.finetune_chat(tmp_path / "base", tmp_path / "rows.jsonl", out, epochs=1, fixed_choices=True)
+        assert results["precision"] == "float32"
+        weights.append((out / "adapter_model.safetensors").read_bytes())
+    assert weights[0] == weights[1]

@@ -1,5 +1,6 @@
 """Passages and sentences: nothing of a text is lost, and structure decides where it is cut."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,23 @@ def test_sentences_end_at_full_stops_but_not_at_abbreviations_or_initials() -> N
         *("Dr. A. Lee paid 3.50 euros (approx. 4 dollars).", "Why?", "“No.”", "She left.", "A title"),
         *("- one", "- two\n東京です。", "はい。"),
     ]
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ("It runs on normal termination.", "atexit runs these functions in reverse order."),
+        ("It copies the mode.", "copystat() never fails.", "os.chmod may.", "key_function is called.", "iOS has it."),
+        ("See the list.", "`key` is a function (for example str.lower).", "key, if given, is called."),
+        ("It is 5 euros incl. tax, resp. six, i.e. more, on 3. maj at example.com.", "Then it ends."),
+        ("He said no. and left, e.g. at six p.m. on foot.", "“Stop!” he said."),
+    ],
+)
+def test_a_small_letter_begins_a_sentence_where_it_is_a_name_in_code_or_follows_a_whole_word(
+    sentences: tuple[str, ...],
+) -> None:
+    text = " ".join(sentences)
+    assert [text[start:end] for start, end in sentence_spans(text)] == list(sentences)
 
 
 def test_each_row_of_a_table_is_a_sentence() -> None:

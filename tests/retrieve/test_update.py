@@ -70,6 +70,22 @@ def test_an_update_says_which_files_are_utf8_though_another_encoding_is_named(
     assert "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (hostel.txt)" in said
 
 
+def test_a_new_index_of_nothing_to_read_is_refused_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "folder", tmp_path / "new.index"
+    folder.mkdir()
+    assert run(["index", str(folder), "--out", str(out)]) == 2
+    assert "has no file to read" in " ".join(capsys.readouterr().err.split()) and not out.exists()
+    (folder / "a.png").write_bytes(b"x")
+    assert run(["index", str(folder), "--out", str(out)]) == 2
+    assert "a.png" in capsys.readouterr().err and not out.exists()
+    (folder / "a.txt").write_text("A text of some words.")
+    assert run(["index", str(folder), "--out", str(out)]) == 0
+    (folder / "a.txt").unlink()
+    assert run(["index", str(folder), "--out", str(out)]) == 0  # what is gone is taken out
+
+
 def test_a_touched_file_is_hashed_and_not_read(docs: Path, update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
     update()
     os.utime(docs / "boiler.md", (1, 1))

@@ -23,7 +23,7 @@ GREETING = "Good day to you."
 OBJECT = {"city": "Ulm", "degrees": 21}
 CALL = ToolCall("weather", {"city": "Ulm"})
 RESULT, SAID = "sunny in Ulm", "It is sunny in Ulm."
-ROWS, STEPS, CONTEXT_TOKENS = 64, 400, 4096
+ROWS, STEPS, CONTEXT_TOKENS = 64, 400, 8192
 TEXT = """The name, the description and the parameters of a function, as a JSON object with properties that are required: type, string, title, enum.
 Hello! What is the weather in Ulm or in Paris? How do you call it, with which arguments must I answer? { "type": "object" } [] , : # - on for a to"""
 WORDS = re.findall(r"\w+|[^\w\s]+", TEXT)

@@ -6,6 +6,7 @@ import pytest
 
 from groundup.serve.go_templates import UnknownAction, jinja_of
 from groundup.tokenizer.sandbox import renderer
+from groundup.weights.modelfile import GO_TEMPLATE
 
 CHATML = """{{ if .System }}<|im_start|>system
 {{ .System }}<|im_end|>
@@ -43,6 +44,7 @@ def rendered(template: str, turns: Sequence[tuple[str, str]] = SAID) -> str:
     [
         (CHATML, SAID, WHOLE + OPEN),
         (MESSAGES, SAID, WHOLE + OPEN),
+        (GO_TEMPLATE, SAID, WHOLE + OPEN),  # of the Modelfiles that are exported here
         (CHATML, SAID[1:], WHOLE.removeprefix(TURN.format("system", "S")) + OPEN),
         (CHATML, (("user", "a"), ("user", "b")), TURN.format("user", "a\n\nb") + OPEN),
         (CHATML, (("user", "a"), ("tool", "5")), TURN.format("user", "a\n\n5") + OPEN),
@@ -56,7 +58,7 @@ def rendered(template: str, turns: Sequence[tuple[str, str]] = SAID) -> str:
         ("{{ if or .System .Prompt }}{{ if ne .Prompt `x` }}n{{ else }}e{{ end }}{{ end }}{{ .Prompt }}", (("user", "x"),), "ex"),
         ('{{ if .Tools }}T{{ end }}{{ .Suffix }}{{ .Prompt }}{{ "\\n\\"" }}', (("user", "x"),), 'x\n"'),
     ],
-    ids=range(13),
+    ids=range(14),
 )  # fmt: skip
 def test_a_template_says_what_it_says_in_ollama(template: str, turns: Sequence[tuple[str, str]], expected: str) -> None:
     assert rendered(template, turns) == expected
@@ -91,6 +93,7 @@ def test_literal_text_and_contents_stay_what_they_are(text: str) -> None:
         ("{{ range .Messages }}{{ range .Messages }}{{ end }}{{ end }}", "range"),
         ("{{ range .Messages }}{{ .Prompt }}{{ end }}", r"\.Prompt"),
         ("{{ .Role }}", r"\.Role"),
+        ("{{ range .Messages }}{{ end }}{{ .Messages }}", r"\.Messages"),
         ("{{ eq .System }}", "eq"),
         ("{{ __class__ }}", "__class__"),
         ("{{ .System.__class__ }}", "__class__"),

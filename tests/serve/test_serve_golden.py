@@ -31,6 +31,8 @@ from groundup.tokenizer.tools import ToolCall
 FOLDER = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 24, 23, 0, tzinfo=UTC)
 TIMING = Timing(1000, 10, 90, 900)
+# Of a request's fields, those that are for errors alone: see test_serve_public_names.py.
+OF_ERRORS = ("names", "format_param", "system_param")
 
 
 def read_response(body: dict[str, Any]) -> ResponsesRequest:
@@ -92,7 +94,7 @@ def plain(request: Any) -> dict[str, Any]:
     """What a request says beyond the defaults."""
     values = {each.name: getattr(request, each.name) for each in dataclasses.fields(request)}
     default = SearchRequest(GenerateRequest("", ())) if isinstance(request, SearchRequest) else GenerateRequest("", ())
-    said = {name: value for name, value in values.items() if value != getattr(default, name)}
+    said = {name: value for name, value in values.items() if value != getattr(default, name) and name not in OF_ERRORS}
     return json.loads(json.dumps(said, default=_plain_part))
 
 
@@ -103,9 +105,8 @@ def _plain_part(value: Any) -> Any:
         return value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, TextPrompt):
         return {"text": value.text, "rendered": value.rendered}
-    return {
-        each.name: said for each in dataclasses.fields(value) if (said := getattr(value, each.name)) != each.default
-    }
+    parts = {each.name: (getattr(value, each.name), each.default) for each in dataclasses.fields(value)}
+    return {name: said for name, (said, default) in parts.items() if said != default and name not in OF_ERRORS}
 
 
 def outcome(golden: dict[str, Any]) -> dict[str, Any]:

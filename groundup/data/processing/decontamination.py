@@ -1,7 +1,7 @@
 """Decontamination: documents that hold a part of an evaluation item are found, by common word n-grams, so that they are not trained on.
 
     find_contaminated(FILE, items, config, record=RECORD, progress=...) -> Contamination     which lines of FILE to drop
-    evaluation_items(source, options, progress=...)      items of any file or folder: texts, labelled texts, chats, preferences
+    evaluation_items(source, options, progress=...)      items of any file or folder: texts, labels, chats, preferences, else each text of a row
     RECORD (.jsonl)                          a line for each document and item: common n-grams, their share of the item, the passage
 
 `items` are (name, text) pairs. Case and punctuation do not count (`word_ngrams`). A document is dropped for an item when it holds
@@ -37,9 +37,11 @@ from groundup.data.processing.word_ngrams import distinct, hash_words, shared_pa
 from groundup.data.reading.example_rows import AnyExample
 from groundup.data.reading.examples import read_examples
 from groundup.data.reading.layouts import LAYOUTS, TEXT, Layout
-from groundup.data.reading.source_files import Source
-from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, describe_source, read_source
+from groundup.data.reading.records import SourceFile, rows
+from groundup.data.reading.sniff import sniff
+from groundup.data.reading.source_files import ROW_SUFFIXES, Source, source_files
+from groundup.data.reading.source_report import LineTally, SourceReport
+from groundup.data.reading.sources import SourceOptions, describe_source, read_source, read_texts
 from groundup.errors import DataError, require
 from groundup.files import atomic_file, json_bytes
 from groundup.progress import Progress
@@ -201,9 +203,40 @@ def _overlap(number: int, document: Document, index: ItemIndex, item: int, keys:
 def describe_items(
     source: Source, options: SourceOptions | None = None, *, progress: Progress | None = None
 ) -> set[Layout | None]:
-    """Return the layouts of a source of items. Raises DataError (nothing there, rows in doubt)."""
+    """Return the layouts of a source of items; none where a file has rows that are not recognised. Raises DataError (nothing there)."""
     options = dataclasses.replace(options or SourceOptions(), wanted=LAYOUTS)
-    return {each.layout for each in describe_source(source, options, progress=progress)}
+    try:
+        return {each.layout for each in describe_source(source, options, progress=progress)}
+    except DataError as fault:
+        if not any(_is_unclear(file, options) for file in source_files(source, SourceReport(), None)):
+            raise
+        if progress:
+            progress.say(f"{fault.message} So each text in its rows is an evaluation item.")
+        return set()
+
+
+def _is_unclear(file: SourceFile, options: SourceOptions) -> bool:
+    return file.suffix in ROW_SUFFIXES and bool((found := sniff(file, options.asked)).doubt and found.form.columns)
+
+
+def _every_text(source: Source, options: SourceOptions) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each text in the rows of a source, whatever they mean, and of its documents."""
+    report = SourceReport()
+    for file in source_files(source, report, None):
+        if file.suffix not in ROW_SUFFIXES:
+            yield from read_texts(file, options, report)
+            continue
+        for row in rows(file, sniff(file, options.asked).form, LineTally(file.name, report)):
+            for column, value in row.values.items():
+                yield from ((f"{file.name}:{row.line} ({column})", text) for text in _texts_in(value))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(each)
 
 
 def evaluation_items(
@@ -214,7 +247,11 @@ def evaluation_items(
     Of a file in which examples are marked `held_out` these are taken only. Raises DataError.
     """
     options = options or SourceOptions()
-    found = describe_items(source, options, progress=progress) - {None, "text"}
+    described = describe_items(source, options, progress=progress)
+    if not described:
+        yield from _every_text(source, dataclasses.replace(options, wanted=LAYOUTS))
+        return
+    found = described - {None, "text"}
     if not found:
         texts = dataclasses.replace(options, wanted=TEXT)
         for document in read_source(source, texts, SourceReport(), progress=progress):

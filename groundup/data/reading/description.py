@@ -22,12 +22,13 @@ from groundup.data.reading.layouts import (
     flat,
     listed,
 )
+from groundup.data.reading.markup_text.formats import MARKUP_READERS
 from groundup.data.reading.records import RowFormat
 from groundup.data.reading.source_report import Tally
 from groundup.errors import ConfigError, DataError
 
 SHOWN_CHARACTERS = 60
-TEXT_SUFFIXES = (".txt", ".md")
+TEXT_SUFFIXES = (".txt", ".md", *MARKUP_READERS)
 # In a folder of data these may be something else (a README, a config): they are passed over where they have no rows of the wanted layout.
 LOOSE_SUFFIXES = (*TEXT_SUFFIXES, ".json", *EXTRACTORS)
 FLAGS: Mapping[Layout, str] = {

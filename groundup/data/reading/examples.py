@@ -24,6 +24,7 @@ from groundup.data.reading.multi_label import (
     require_label_sets,
     with_label_column,
     without_rare_labels,
+    without_unlearned,
 )
 from groundup.data.reading.named_labels import read_by_names, recognised
 from groundup.data.reading.records import BadRow, Row, SourceFile
@@ -202,7 +203,7 @@ def read_splits(
     kept = common(examples["train"], min_per_class, source.spec, progress)
     used = min(messages, len(kept))
     sizes = _sizes(used, own)
-    splits = {**split(kept, sizes, seed), **{name: examples[name] for name in own}}
+    splits = without_unlearned({**split(kept, sizes, seed), **{name: examples[name] for name in own}}, progress)
     progress.say("Used: " + ", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + ".")
     return {name: splits[name] for name in SPLITS}
 

@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from groundup.data.reading.html_tree import parted, prepared
 from groundup.fetch import Member, members
 
 # The largest file that is parsed whole. A book of 1,000 pages has some 10 MB as PDF.
@@ -77,8 +78,12 @@ def html_text(data: bytes | str, headings: bool = False) -> str:
     """Return the text of an HTML page: its article, or all of its text where no article is found."""
     _require_plain_tags(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data)
     trafilatura = _trafilatura()
+    tree = trafilatura.load_html(data)
+    if tree is None:
+        return trafilatura.html2txt(data) or ""
     article = _with_headings if headings else trafilatura.extract
-    return article(data, include_comments=False, favor_recall=True) or trafilatura.html2txt(data) or ""
+    found = article(prepared(tree, headings), include_comments=False, favor_recall=True)
+    return found or trafilatura.html2txt(data) or ""
 
 
 def _require_plain_tags(data: bytes) -> None:
@@ -89,18 +94,18 @@ def _require_plain_tags(data: bytes) -> None:
             raise ValueError(f"a tag has more than {MAX_ATTRIBUTES:,} attributes")
 
 
-def _with_headings(data: bytes | str, **options: bool) -> str:
+def _with_headings(page: Any, **options: bool) -> str:
     """What `trafilatura.extract` returns, with # before each heading that has a line of its own."""
     from trafilatura.xml import xmltotxt
 
-    found = _trafilatura().bare_extraction(data, **options)
+    found = _trafilatura().bare_extraction(page, **options)
     if found is None or found.body is None:
         return ""
     for heading in found.body.iter("head"):
         level = heading.get("rend", "")[1:]
         if next(heading.iterancestors("cell", "item"), None) is None and "".join(heading.itertext()).strip():
             heading.text = f"{'#' * (int(level) if level in tuple('123456') else 2)} {(heading.text or '').lstrip()}"
-    return unicodedata.normalize("NFC", xmltotxt(found.body, include_formatting=False))
+    return unicodedata.normalize("NFC", parted(xmltotxt(found.body, include_formatting=False)))
 
 
 @cache

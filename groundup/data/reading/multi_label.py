@@ -121,11 +121,32 @@ def without_rare_labels(examples: Sequence[Example], fewest: int, where: str, pr
     ]
 
 
+def without_unlearned(splits: Mapping[str, Sequence[Example]], progress: Progress) -> dict[str, list[Example]]:
+    """Return the splits without the labels that no training text has, and say which.
+
+    Texts with one label go with it; texts with several stay, without it.
+    """
+    known = set(label_counts(splits["train"]))
+    lacking = {name: set(label_counts(examples)) - known for name, examples in splits.items()}
+    places = [f"{label!r} ({name})" for name, labels in lacking.items() for label in sorted(labels)]
+    if not places:
+        return {name: list(examples) for name, examples in splits.items()}
+    progress.say(f"Left out, since no training text has them: {', '.join(places)[:500]}.")
+    kept: dict[str, list[Example]] = {}
+    for name, examples in splits.items():
+        kept[name] = [each for each in examples if isinstance(each, MultiLabelExample) or each.label in known]
+        kept[name] = [
+            MultiLabelExample.of(each.text, known.intersection(each.labels)) if isinstance(each, MultiLabelExample) else each
+            for each in kept[name]
+        ]
+    return kept
+
+
 def iterative_split(examples: Sequence[Example], sizes: Mapping[str, int], seed: int) -> dict[str, list[Example]]:
     """Return disjoint splits of exactly these sizes in which every label has about its overall share; repeats are removed before.
 
     The rarest label first: each text with it goes where most of that label is missing. The order depends on texts and seed, not on the file. Raises
-    DataError for too few examples, or a label that no training text has.
+    DataError for too few examples.
     """
     examples, wanted = without_repeats(examples).examples, sum(sizes.values())
     if len(examples) < wanted:
@@ -152,22 +173,7 @@ def iterative_split(examples: Sequence[Example], sizes: Mapping[str, int], seed:
                 missing[label][part] -= 1
         done = set(map(id, now))
         waiting = [each for each in waiting if id(each) not in done]
-    _require_in_train(splits, label_counts(examples))
     return {name: sorted(splits[name], key=lambda each: _order_key(each, seed)) for name in sizes}
-
-
-def _require_in_train(splits: Mapping[str, Sequence[Example]], counts: Mapping[str, int]) -> None:
-    """Raise DataError for a label that no training text has."""
-    known = label_counts(splits.get("train", ()))
-    lacking = [label for label in counts if label not in known] if "train" in splits else []
-    if lacking:
-        label = min(lacking, key=lambda each: (counts[each], each))
-        enough = max(counts[each] for each in lacking) + 1
-        raise DataError(
-            f"The label {label!r}{f' (and {len(lacking) - 1} more)' if len(lacking) > 1 else ''} is too rare: "
-            f"{counts[label]} distinct texts, none of them among the training texts.",
-            fix=f"Add examples of it, use more texts (--messages), or leave out rarer labels: --min-per-class {enough}",
-        )
 
 
 def _order_key(example: Example, seed: int) -> str:

@@ -84,7 +84,7 @@ def _sniff_text(file: SourceFile, asked: Asked) -> Description:
         lines = [line or "" for _, line, _ in itertools.islice(_lines(stream, file, asked), SAMPLE_ROWS)]
     first = next((line for line in lines if line.strip()), "")
     plain = Description(file.name, RowFormat("text"), "text", first={"text": first})
-    if "labelled" not in asked.wanted or file.suffix == ".md":
+    if "labelled" not in asked.wanted or file.suffix != ".txt":
         return plain if "text" in asked.wanted else refused(plain, *other_layout("text", asked.wanted))
     tabbed = _headerless(file, _tabbed_form(lines), replace(asked, wanted=LABELLED)) if _is_tabbed(lines) else None
     if tabbed and not tabbed.doubt:

@@ -43,9 +43,12 @@ from groundup.files import sha256_text
 from groundup.progress import Progress
 
 ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+# A .json may be a config.
+CERTAIN_ROW_SUFFIXES = tuple(suffix for suffix in ROW_SUFFIXES if suffix != ".json")
 SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES, *EXTRACTORS)
 READ = f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, and in {' '.join(ARCHIVES)}"
 NOT_READ = "a format that is not read"
+README_OF_ROWS = "a README beside rows"
 PACKAGE_PREFIX = "pypi:"
 PIN, MEMORY = "#sha256=", "memory:"
 PINNED = (PACKAGE_PREFIX, HTTPS)
@@ -130,14 +133,27 @@ def is_divisible(source: Source) -> bool:
     return not source.spec.startswith((*PINNED, HUB, MEMORY))
 
 
-def entries(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[Entry]:
-    """Yield the entries of a source, in the order in which they are read; what is not entered is reported before the first one."""
+def entries(
+    source: Source, report: SourceReport, progress: Progress | None, *, readmes: bool = False
+) -> Iterator[Entry]:
+    """Yield the entries of a source, in the order in which they are read; what is not entered is reported before the first one.
+
+    A README beside files with rows says what they are, and is one of their texts only with `readmes`.
+    """
     if is_store(source.spec):
         for stored in store_files(source.spec, partial(_skip, report)):
             yield Entry(stored.name, stored.address, stored.size_bytes, is_stored=True)
         return
-    for path, name in _disk_paths(source, report, progress):
-        yield Entry(name, str(path), path.stat().st_size)
+    paths = list(_disk_paths(source, report, progress))
+    of_rows = {path.parent for path, name in paths if suffixes(name)[0] in CERTAIN_ROW_SUFFIXES}
+    passed_over = set()
+    for path, name in paths:
+        if not readmes and path.name.lower().startswith("readme") and path.parent in of_rows:
+            _skip(report, README_OF_ROWS, name)
+            passed_over.add(path)
+    for path, name in paths:
+        if path not in passed_over:
+            yield Entry(name, str(path), path.stat().st_size)
 
 
 def _readable(files: Iterator[SourceFile], report: SourceReport) -> Iterator[SourceFile]:

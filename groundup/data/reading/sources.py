@@ -3,6 +3,7 @@
     address -> files     wherever they are (see `source_files`)
 
     .txt .md                             one document, or several if it is over 8 Mi characters
+    .rst .adoc .tex .org                 the same, as plain text (see `markup_text`)
     .jsonl .json .csv .tsv .parquet      a document for each line, element or row (see `records`)
     .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (see `extract`; extra `documents`)
     .zip .tar .tar.gz, and .gz or .zst behind any of them but archives: what they hold (see `containers`)
@@ -21,6 +22,7 @@ from groundup.data.reading.description import TEXT_SUFFIXES, Asked, Description
 from groundup.data.reading.extract import EXTRACTORS
 from groundup.data.reading.extract_process import extracted
 from groundup.data.reading.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
+from groundup.data.reading.markup_text.formats import MARKUP_READERS, plain_text
 from groundup.data.reading.records import Row, SourceFile, made_rows, on_disk, rows
 from groundup.data.reading.roles import text_at
 from groundup.data.reading.sniff import sniff
@@ -278,7 +280,10 @@ def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> It
             yield from _parts(name, iter((text,)))
         return
     with file.open() as stream:
-        yield from _parts(file.name, text_pieces(stream, file.name, options.encoding_errors, report, options.encoding))
+        pieces = text_pieces(stream, file.name, options.encoding_errors, report, options.encoding)
+        for name, text in _parts(file.name, pieces):
+            is_markup = file.suffix in MARKUP_READERS
+            yield name, plain_text(text, file.suffix, headings=options.headings) if is_markup else text
 
 
 def _parts(name: str, pieces: Iterator[str]) -> Iterator[tuple[str, str]]:

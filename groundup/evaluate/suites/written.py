@@ -15,6 +15,8 @@ from groundup.evaluate.suites import scores
 from groundup.progress import Progress
 
 FOLDER = Path(__file__).parent
+FILES = {"grammar": "minimal_pairs"}
+"""Suite -> its file, where that has another name."""
 LANGUAGES = {"fr": "French", "de": "German", "es": "Spanish"}
 SUMMARY_TOKENS, TRANSLATION_TOKENS, FORMAT_TOKENS = 80, 64, 80
 
@@ -23,6 +25,15 @@ def rows_of(name: str) -> list[dict[str, Any]]:
     """Return the lines of a packaged suite."""
     lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def suite_file(name: str) -> Path | None:
+    """Return the file with the items of a packaged suite, None for another name.
+
+    >>> suite_file("grammar").name
+    'minimal_pairs.jsonl'
+    """
+    return FOLDER / f"{FILES.get(name, name)}.jsonl" if name in {suite.name for suite in WRITTEN} else None
 
 
 def packaged(name: str, item: Callable[[dict[str, Any]], Item]) -> Callable[[Progress], Sequence[Item]]:
@@ -93,7 +104,7 @@ def _format(row: dict[str, Any]) -> Item:
 WRITTEN = (
     Suite("multiple_choice", "Multiple choice", packaged("multiple_choice", _question)),
     Suite("emotions", "Emotions", packaged("emotions", _emotion)),
-    Suite("grammar", "Grammatical minimal pairs", packaged("minimal_pairs", _pair)),
+    Suite("grammar", "Grammatical minimal pairs", packaged(FILES["grammar"], _pair)),
     Suite("copying", "Copying and recall", _completions("copying")),
     Suite("arithmetic", "Arithmetic", _completions("arithmetic")),
     Suite("format", "Following a format", packaged("format", _format), template="chat"),

@@ -66,7 +66,7 @@ class _Api:
         info = self.server.registry.info(alias)
         template, stops = await asyncio.to_thread(template_and_stops, info.path)
         models = self.server.loaded_models
-        shown = naming.show(alias, info, template, stops, models.determinism_note)
+        shown = naming.show(alias, info, template, stops, models.determinism_note(info))
         return JsonResponse(shown | {"decodes_with": models.decodes_with(alias.base)})
 
     async def generate(self, request: Request) -> Response:

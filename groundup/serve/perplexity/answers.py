@@ -95,7 +95,7 @@ def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequ
     if wanted == 0:
         writer = None
     if writer is None:
-        _require(asked.plain.constraint is None, asked.format_param)
+        _require(asked.plain.constraint is None, asked.plain.public("response_format"))
         _require(not asked.instructions, asked.system_param)
     return AskRequest(
         name,

@@ -41,8 +41,6 @@ class SearchRequest:
     size: Size = "medium"
     passages: int | None = None
     """How many documents are read; None: by `size`."""
-    format_param: str = "response_format"
-    """The field that has the constraint, for errors."""
     system_param: str = "messages"
     """The field that has the system messages."""
 
@@ -98,6 +96,7 @@ def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
         DEFAULTS,
         stream=body.stream,
         constraint=body.constraint(constraint_of_format(body.response_format)),
+        names=body.names(),
     )
     request = SearchRequest(
         plain,

@@ -147,7 +147,6 @@ def read_responses(value: JSON, kept: KeptResponses, limits: Limits) -> Response
         body.index,
         (used.search or SearchTool()).filters.search_filters(),
         (used.search or SearchTool()).search_context_size,
-        format_param="text.format" if body.response_format.type == "text" else "response_format",
         system_param="instructions" if body.instructions else "input",
     )
     return ResponsesRequest(request, _echo(body, value), tuple(items), body.store, own_name)
@@ -179,6 +178,7 @@ def _plain(body: ResponsesBody, used: ToolUse, items: Sequence[JSON]) -> Generat
         constraint=body.text.format.constraint() or own,
         **read_tools(used.functions, used.choice, parallel=used.choice != "required" if parallel is None else parallel),
         truncate=body.truncation == "auto",
+        names={"messages": "input"} | ({"response_format": "text.format"} if own is None else {}),
     )
 
 

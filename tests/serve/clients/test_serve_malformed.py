@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -204,6 +205,10 @@ def check(path: str, answer: httpx.Response) -> None:
     else:
         assert error.keys() == {"message", "type", "param", "code"}
         assert error["message"] and error["type"]
+        if error["param"] is not None:  # a field as the client writes it, never a name of ours
+            good, kinds = ENDPOINTS[path]
+            assert re.fullmatch(r"[a-z_]+(\.[a-z_0-9]+)*", error["param"]), error
+            assert error["param"].split(".")[0] in good.keys() | {name.split(".")[0] for name in kinds}, error
     for word in ("Traceback", "site-packages", ".py", "groundup/", "/tmp", "/home"):
         assert word not in answer.text
 

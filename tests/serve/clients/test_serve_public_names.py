@@ -47,7 +47,12 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (CHAT, {"messages": TURNS, "response_format": {"type": "json_schema", "json_schema": {"schema": BAD_SCHEMA}}},
      "response_format"),
     (COMPLETIONS, {"prompt": "x", "guided_grammar": "x"}, "guided_grammar"),
-    (SONAR, {"messages": TURNS, "guided_regex": "(", "disable_search": True}, "response_format"),
+    (SONAR, {"messages": TURNS, "guided_regex": "(", "disable_search": True}, "guided_regex"),
+    ("/v1/responses", {"input": "x", "text": {"format": {"type": "json_schema", "name": "x", "schema": BAD_SCHEMA}}},
+     "text.format"),
+    ("/v1/responses", {"input": LONG}, "input"),
+    ("/v1/responses", {"input": [{"role": "user", "content": 5}]}, "input.0.content"),
+    ("/v1/responses", {"input": "x", "temperature": 1e308}, "temperature"),
     # what a model does not support
     (CHAT, {"model": "sorter", "messages": TURNS}, "model"),
     (EMBEDDINGS, {"model": "sorter", "input": "x"}, "model"),

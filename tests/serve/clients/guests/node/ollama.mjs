@@ -66,6 +66,6 @@ test("a stream is left in its middle", async () => {
 
 test("refusals are sentences", async () => {
   await assert.rejects(client.chat({ model: "nobody", messages: HELLO }), /not found/);
-  await assert.rejects(client.generate({ model: "greeter", prompt: "Hi", template: "{{ .Prompt }}" }), /Go's template language/);
+  await assert.rejects(client.generate({ model: "greeter", prompt: "Hi", template: '{{ template "x" . }}' }), /Go's template language/);
   await assert.rejects(client.generate({ model: "greeter", prompt: "Hi", images: ["aGk="] }), /does not support vision/);
 });

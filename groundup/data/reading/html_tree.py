@@ -1,0 +1,165 @@
+"""An HTML page made ready for the extraction of its text: definition lists, permalinks and code, which trafilatura takes apart.
+
+    prepared(tree, headings) changes the tree in place:
+
+    <dt>term</dt><dd>what it is</dd>       one paragraph, "term: what it is", so that a sentence has both
+    signatures (<dt> of an API, Sphinx's)  with `headings` below a heading of its name: all that is said of it stands under it
+    permalinks (¶), links to the source    are left out
+    white space outside of <pre>           is one space, as browsers show it
+    <pre>                                  with `headings` a code block between fences: its # are no headings
+
+Without `headings`, for training, code and signatures have no marks. Blank lines within code are lost in trafilatura.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+PERMALINKS = frozenset({"¶", "#", "§", "🔗", "\uf0c1"})
+LINKS_LEFT_OUT = frozenset({"headerlink", "viewcode-link", "viewcode-back"})
+NAME_CLASSES = frozenset({"descclassname", "descname"})
+HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+VERBATIM = ("pre", "textarea")
+# What may stand in the paragraph of a term, before its definition's first other block.
+INLINE = frozenset(
+    {*("a", "abbr", "b", "bdi", "cite", "code", "del", "dfn", "em", "i", "img", "ins", "kbd", "mark", "q", "s", "samp")}
+    | {*("small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr")}
+)
+FENCE = "```"
+# Lists within lists; deeper ones are left as they are.
+MAX_NESTED_LISTS = 20
+_SPACE = re.compile(r"[ \t\r\n\f]+")
+_ROW = re.compile(r"\s*(?:[-*•|]|\d{1,3}[.)])(?:\s|\||-)")
+
+
+def prepared(tree: Any, headings: bool) -> Any:
+    """Return the tree of a page, changed as said above."""
+    for link in list(tree.iter("a")):
+        if _is_left_out(link):
+            link.drop_tree()
+    _join_spaces(tree)
+    if headings:
+        for code in list(tree.iter("pre")):
+            _fence(code)
+    for terms, level in list(_definition_lists(tree)):
+        _define(terms, level if headings else 0)
+    return tree
+
+
+def parted(text: str) -> str:
+    """Return a page's text with a blank line between its paragraphs, of which each is a line; items, rows and code stay together."""
+    lines, is_code = text.split("\n"), False
+    made = lines[:1]
+    for before, line in pairwise(lines):
+        is_code ^= before.startswith(FENCE)
+        together = is_code or not before.strip() or not line.strip() or (_ROW.match(before) and _ROW.match(line))
+        made += [line] if together else ["", line]
+    return "\n".join(made)
+
+
+def _is_left_out(link: Any) -> bool:
+    classes = " ".join(each.get("class") or "" for each in link.iter() if isinstance(each.tag, str)).split()
+    is_permalink = "".join(link.itertext()).strip() in PERMALINKS and (link.get("href") or "").startswith("#")
+    return is_permalink or not LINKS_LEFT_OUT.isdisjoint(classes)
+
+
+def _join_spaces(tree: Any) -> None:
+    waiting = [tree]
+    while waiting:
+        element = waiting.pop()
+        if element.tag in VERBATIM:
+            continue
+        element.text = element.text and _SPACE.sub(" ", element.text)
+        for child in element:
+            child.tail = child.tail and _SPACE.sub(" ", child.tail)
+            if isinstance(child.tag, str):  # no comment
+                waiting.append(child)
+
+
+def _fence(code: Any) -> None:
+    text = "".join(code.itertext()).strip("\n")
+    for child in list(code):
+        code.remove(child)
+    code.text = f"{FENCE}\n{text}\n{FENCE}" if text.strip() and FENCE not in text else text
+
+
+def _definition_lists(tree: Any) -> Iterator[tuple[Any, int]]:
+    """Yield each definition list and the level of a heading in it."""
+    level = 1
+    for element in tree.iter(*HEADINGS, "dl"):
+        nested = sum(1 for _ in element.iterancestors("dl"))
+        if element.tag != "dl":
+            level = int(element.tag[1]) if not nested else level
+        elif nested <= MAX_NESTED_LISTS and element.getparent() is not None:
+            yield element, min(level + 1 + nested, len(HEADINGS))
+
+
+def _define(terms: Any, level: int) -> None:
+    """Make a definition list paragraphs; `level` 0: without headings."""
+    groups = [each for child in terms for each in (child if child.tag == "div" else [child])]
+    waiting: list[Any] = []
+    made = _loose(terms, terms.text)
+    for each in groups:
+        if each.tag == "dt":
+            waiting.append(each)
+        elif each.tag == "dd":
+            made += _defined(waiting, each, level)
+            waiting = []
+    if waiting:
+        made += _defined(waiting, None, level)
+    for each in [*made, *_loose(terms, terms.tail)]:
+        each.tail = None
+        terms.addprevious(each)
+    terms.getparent().remove(terms)
+
+
+def _defined(terms: list[Any], definition: Any, level: int) -> Iterator[Any]:
+    """Yield a heading for the name of a signature, a paragraph of the terms and the definition's beginning, and the rest of that."""
+    said = "; ".join(filter(None, (_text(term) for term in terms)))
+    name = next(filter(None, map(_signature_name, terms)), "")
+    maker = definition if definition is not None else terms[0]
+    if name and level:
+        heading = maker.makeelement(HEADINGS[level - 1])
+        heading.text = name
+        yield heading
+    paragraph = maker.makeelement("p")
+    paragraph.text = said
+    if definition is None:
+        yield paragraph
+        return
+    joint = "" if not said else " " if said.endswith((":", "?", "!")) else ": "
+    is_paragraph = len(definition) and definition[0].tag == "p" and not (definition.text or "").strip()
+    begins = definition[0] if is_paragraph else definition
+    paragraph.text = f"{said}{joint}{(begins.text or '').lstrip()}"
+    begins.text = None
+    for child in list(begins):
+        if child.tag not in INLINE:
+            break
+        paragraph.append(child)  # with the text behind it
+    if begins is not definition and not len(begins):
+        definition.remove(begins)
+    paragraph.tail = " "
+    yield paragraph
+    if len(definition):
+        definition.tag = "div"
+        yield definition
+
+
+def _loose(element: Any, text: str | None) -> list[Any]:
+    """Return a paragraph of text that stands within a list or behind it."""
+    if not text or not text.strip():
+        return []
+    paragraph = element.makeelement("p")
+    paragraph.text = text
+    return [paragraph]
+
+
+def _text(element: Any) -> str:
+    return _SPACE.sub(" ", "".join(element.itertext())).strip()
+
+
+def _signature_name(term: Any) -> str:
+    """Return the name in a signature as Sphinx writes it, "" where there is none: "atexit.register" of "atexit.register(func)"."""
+    parts = [each for each in term.iter() if NAME_CLASSES & set((each.get("class") or "").split())]
+    return "".join(_text(part) for part in parts)

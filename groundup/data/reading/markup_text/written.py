@@ -1,0 +1,46 @@
+"""Written: the plain text that a reader of markup writes, with the marks of Markdown or without."""
+
+import re
+from collections.abc import Iterable
+from textwrap import dedent
+
+FENCE = "```"
+MAX_LEVEL = 6
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+class Written:
+    """Lines of text. `marked`: headings begin with #, code stands between fences, so that its own # are no headings."""
+
+    def __init__(self, marked: bool) -> None:
+        self.marked = marked
+        self.lines: list[str] = []
+        self.level = 0
+        """The level of the last heading."""
+
+    def line(self, text: str) -> None:
+        """Write a line."""
+        self.lines.append(text.rstrip())
+
+    def heading(self, level: int, text: str) -> None:
+        """Write a heading of a level from 1."""
+        self.level = min(max(level, 1), MAX_LEVEL)
+        mark = f"{'#' * self.level} " if self.marked else ""
+        self.lines += ["", f"{mark}{text.strip()}", ""]
+
+    def code(self, lines: Iterable[str]) -> None:
+        """Write a block of code."""
+        text = dedent("\n".join(lines)).strip("\n")
+        if not text.strip():
+            return
+        fence = [FENCE] if self.marked and FENCE not in text else []
+        self.lines += ["", *fence, *text.split("\n"), *fence, ""]
+
+    def text(self) -> str:
+        """Return all of it."""
+        return _BLANK_LINES.sub("\n\n", "\n".join(self.lines)).strip("\n") + "\n" if any(self.lines) else ""
+
+
+def until(lines: list[str], start: int, end: re.Pattern[str]) -> int:
+    """Return the place of the next line that `end` matches, from `start` on; that behind the last line where none does."""
+    return next((at for at in range(start, len(lines)) if end.match(lines[at])), len(lines))
