@@ -8,12 +8,13 @@ same call again resumes a stopped run. `settings` are the fields that `--set` of
 GroundupErrors, with a message and what to do. Functions import what they need when they are called: this module comes without torch.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from groundup.config import Settings, apply_sets, build_config
+from groundup.config import Settings, apply_sets, build_config, checked_arguments, require_names
 from groundup.errors import ConfigError, DataError, ModelError
 from groundup.progress import Progress, Silent
 from groundup.recipes.packaged import RUNS, STARTER, instructions_source, licence_of
@@ -39,6 +40,7 @@ CHAT_EPOCHS, LORA_RANK = 3.0, 8
 PREFERENCE_EPOCHS, PREFERENCE_BETA = 1.0, 0.1
 
 
+@checked_arguments
 def open_model(
     path_or_name: AnyPath,
     device: str = "auto",
@@ -100,6 +102,7 @@ class Model:
         """The model's tokenizer: text <-> ids."""
         return self.engine.tokenizer
 
+    @checked_arguments
     def generate(self, prompt: str, *, output: "OutputConstraint | None" = None, **sampling: Any) -> str:
         """The text that continues `prompt`; `output` says what form it must have.
 
@@ -109,6 +112,7 @@ class Model:
         """
         return "".join(self.stream(prompt, output=output, **sampling))
 
+    @checked_arguments
     def stream(self, prompt: str, *, output: "OutputConstraint | None" = None, **sampling: Any) -> Iterator[str]:
         """The continuation of `prompt` in pieces, as it is written; joined they are what `generate` gives.
 
@@ -128,6 +132,7 @@ class Model:
         events = self.engine.chat(conversation_of(messages), self.chat_sampling(sampling))
         return "".join(event.text for event in events)
 
+    @checked_arguments
     def classify(self, texts: str | Sequence[str]) -> Any:
         """The probability of each label, most probable first: a dict for a text, a list of them for several.
 
@@ -137,6 +142,7 @@ class Model:
         """
         return self.engine.classify([texts])[0] if isinstance(texts, str) else self.engine.classify(texts)
 
+    @checked_arguments
     def words_for(self, text: str, label: str | None = None) -> dict[str, float]:
         """The words of a text by how strongly they speak for a label (None: the most probable one): the fall of its log-odds without each.
 
@@ -151,6 +157,7 @@ class Model:
         found = word_effects(self.engine, text, label or next(iter(self.classify(text))))
         return {each.word: each.effect for each in found.effects}
 
+    @checked_arguments
     def score(self, context: str, continuation: str) -> "ScoredContinuation":
         """How probable `continuation` is after `context`: `logprob` (natural logarithm), `token_logprobs`, `is_greedy`. Each is encoded by itself.
 
@@ -165,6 +172,7 @@ class Model:
         after = self.tokenizer.encode(continuation, starts=self.tokenizer.starts_after(before))
         return score(engine.language_model(), [(before, after)], compute=engine.compute)[0]
 
+    @checked_arguments
     def embed(self, texts: str | Sequence[str], *, progress: Progress | None = None) -> "Tensor":
         """A vector of length 1 for each text, cut to the context: [texts, width], on the CPU; best by an encoder ("all-minilm-l6-v2").
 
@@ -173,6 +181,7 @@ class Model:
         """
         return self.exact.embed([texts] if isinstance(texts, str) else texts, progress=progress)
 
+    @checked_arguments
     def save(self, path: AnyPath, format: str = "hf", *, encoding: str | None = None) -> Path:
         """Write the model as a Hugging Face folder ("hf"), a GGUF file ("gguf") or a folder for Ollama ("ollama"). Return the path.
 
@@ -220,13 +229,17 @@ def conversation_of(messages: "str | Sequence[Message | Mapping[str, Any]]") -> 
     """A text as one message of a user, messages as they are. Raises ConfigError, DataError."""
     from groundup.tokenizer.chat import Conversation, Message
 
-    messages = [Message("user", messages)] if isinstance(messages, str) else messages
-    made = tuple(each if isinstance(each, Message) else build_config(Message, each) for each in messages)
+    given: Any = [Message("user", messages)] if isinstance(messages, str) else messages
+    if not isinstance(given, Sequence) or not all(isinstance(each, Message | Mapping) for each in given):
+        fix = 'Write a message as {"role": "user", "content": "Hello"}.'
+        raise ConfigError(f"chat: messages must be a text or a list of messages (got {messages!r:.80}).", fix=fix)
+    made = tuple(each if isinstance(each, Message) else build_config(Message, each) for each in given)
     if not made:
         raise DataError("There is no message to answer.", fix="Give a text, or a list with at least one message.")
     return Conversation(made)
 
 
+@checked_arguments
 def pretrain(
     data: AnyPath | Sequence[AnyPath],
     out: AnyPath,
@@ -267,6 +280,7 @@ def pretrain(
     from groundup.train.time_budget import StepControl
     from groundup.weights.card import ModelCard
 
+    require_names("pretrain", options, inspect.signature(pretrain_options).parameters)
     run = RunFolder(Path(out))
     if (init_from := options.get("init_from")) is not None and run.path.resolve() == Path(init_from).resolve():
         raise ConfigError(f"{out} is the model that the training starts from.", fix="Choose another folder with --out.")
@@ -278,7 +292,7 @@ def pretrain(
         )
     group, progress = group or SINGLE_PROCESS, progress or Silent()
     forgetting = suites(general, progress) if asked.start else ()
-    group.first(lambda: claim_folder(run, fresh=fresh, also=PREPARED))
+    group.first(lambda: claim_folder(run, kind="pretrain", fresh=fresh, also=PREPARED))
     made = prepare_on_all_ranks(asked, run, compute, progress, group)
     if made.fit.parallel == "fsdp" and group.patient is None:
         progress.say("note: fit.parallel=fsdp shares a model among processes; this is a single one (docs/large.md).")
@@ -303,6 +317,7 @@ def pretrain(
     )
 
 
+@checked_arguments
 def finetune_classifier(
     model: AnyPath,
     data: AnyPath,
@@ -355,7 +370,7 @@ def finetune_classifier(
     from groundup.finetune.multi_label_baselines import add_set_baselines, require_asked_of_each
     from groundup.finetune.wrong_labels import FOLDS_FOLDER
     from groundup.train.run_lifecycle import claim_folder
-    from groundup.weights.model_io import open_model
+    from groundup.weights.model_io import open_model, require_model
 
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run = progress or Silent(), RunFolder(Path(out))
@@ -374,12 +389,13 @@ def finetune_classifier(
     )
     named = (("validation", validation), ("test", test))
     given = {name: Source(str(each), follow_links=follow_links) for name, each in named if each is not None}
+    require_model(model)
     splits = read_splits(
         source, options, messages=messages, min_per_class=min_per_class, given=given, seed=seed, progress=progress
     )
     if require_label_sets(splits):
         require_asked_of_each(question, few_shot)
-    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER))
+    claim_folder(run, kind="classifier", fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
@@ -391,6 +407,7 @@ def finetune_classifier(
     return results
 
 
+@checked_arguments
 def finetune_chat(
     model: AnyPath,
     data: AnyPath,
@@ -432,7 +449,7 @@ def finetune_chat(
     from groundup.device import select_compute
     from groundup.finetune.instruct import ChatConfig, fit_chat
     from groundup.train.run_lifecycle import claim_folder
-    from groundup.weights.model_io import open_model
+    from groundup.weights.model_io import open_model, require_model
 
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run = progress or Silent(), RunFolder(Path(out))
@@ -440,14 +457,16 @@ def finetune_chat(
     config = build_config(ChatConfig, apply_sets({**named, "targets": tuple(targets)}, settings))
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
+    require_model(model)
     examples = read_chat(source, options, progress=progress)
-    claim_folder(run, fresh=fresh)
+    claim_folder(run, kind="chat", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
     told: dict[str, Any] = {"compute": compute, "progress": progress, "card": card}
     return fit_chat(opened, examples, run, config, **told, general=general)
 
 
+@checked_arguments
 def finetune_preference(
     model: AnyPath,
     data: AnyPath,
@@ -488,15 +507,16 @@ def finetune_preference(
     from groundup.device import select_compute
     from groundup.finetune.preference import PreferenceConfig, fit_preference
     from groundup.train.run_lifecycle import claim_folder
-    from groundup.weights.model_io import open_model
+    from groundup.weights.model_io import open_model, require_model
 
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run = progress or Silent(), RunFolder(Path(out))
     named = {"seed": seed, "tokens": tokens, "epochs": epochs, "beta": beta, "train": train, "rank": rank}
     config = build_config(PreferenceConfig, apply_sets({**named, "merge": merge, "targets": tuple(targets)}, settings))
     options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
+    require_model(model)
     examples = read_preferences(Source(str(data), follow_links=follow_links), options, progress=progress)
-    claim_folder(run, fresh=fresh)
+    claim_folder(run, kind="preference", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Prefers the answers that were chosen.", data, model, opened.license)
     told: dict[str, Any] = {"compute": compute, "progress": progress, "card": card}
@@ -511,6 +531,7 @@ def card_of(run: RunFolder, summary: str, data: AnyPath, model: AnyPath, license
     return ModelCard(run.path.resolve().name, summary, data=sources, base=str(model), license=license_id)
 
 
+@checked_arguments
 def run_evaluation(
     models: AnyPath | Sequence[AnyPath],
     data: AnyPath = STARTER,
@@ -566,6 +587,7 @@ def run_evaluation(
     return evaluate_on(measured, held_out, opened, compute=compute, progress=progress)
 
 
+@checked_arguments
 def run_suites(
     models: AnyPath | Sequence[AnyPath],
     tasks: str | Sequence[str] = "written",
@@ -606,6 +628,7 @@ def distinct_names(models: AnyPath | Sequence[AnyPath]) -> list[str]:
     return names
 
 
+@checked_arguments
 def build(
     recipe: AnyPath = "quickstart",
     out: AnyPath | None = None,
@@ -614,6 +637,7 @@ def build(
     seed: int | None = None,
     follow_links: bool = False,
     teach: bool = False,
+    added: Sequence[str] = (),
     settings: Settings | None = None,
     redo: Sequence[str] | None = None,
     dry_run: bool = False,
@@ -624,6 +648,7 @@ def build(
 ) -> dict[str, Any]:
     """Carry out a recipe (a name, a .toml file, a folder of texts, or a domain pack) into `out`, by default runs/NAME. Return what build.json holds.
 
+    A folder of texts makes a model of these texts alone; `added`: "spam", "chat", what quickstart makes of a public model besides.
     `budget`: the wall time of the whole build, as "30m". `teach`: the public model reads the texts before it learns to chat.
     `redo` names stages that are done again. `dry_run`: give the plan and do nothing. `fixed_choices`: precision, threads and compilation follow
     rules instead of measurements; how much is done in the time is still measured.
@@ -637,7 +662,9 @@ def build(
     from groundup.recipes.pipeline import plan_build, stages_of
     from groundup.recipes.recipe import load_recipe
 
-    loaded = load_recipe(str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links, teach=teach)
+    loaded = load_recipe(
+        str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links, teach=teach, added=added
+    )
     if dry_run:
         return plan_build(loaded)
     if loaded.pack and progress:

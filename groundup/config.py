@@ -1,4 +1,4 @@
-"""Configurations: dataclass or pydantic model <-> JSON/TOML, and `--set a.b=c`.
+"""Configurations: dataclass or pydantic model <-> JSON/TOML, and `--set a.b=c`; arguments of the Python surface.
 
 A config is a frozen dataclass or pydantic model; pydantic checks types (for dataclasses too), this file turns its first error into one
 sentence and adds "did you mean" to an unknown field.
@@ -6,20 +6,27 @@ sentence and adds "did you mean" to an unknown field.
 
 import copy
 import dataclasses
+import functools
+import inspect
+import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 import pydantic
 
 from groundup.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Settings = Mapping[str, Any] | Sequence[str]
 """Fields to override: {"a.b": 2} in Python, ["a.b=2"] from `--set`."""
 MAX_TOML_BYTES = 2**20
+_PYDANTIC = re.compile(r"^: Input should be (a )?(valid )?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -33,7 +40,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}.") from error
+        raise ConfigError(f"{path} is not TOML: {error}.", fix="Correct that line.") from error
 
 
 def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
@@ -48,7 +55,8 @@ def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -
         first = error.errors()[0]
         field = where + ".".join(str(part) for part in first["loc"])
         got = "" if isinstance(first.get("input"), dict) else f" (got {first.get('input')!r})"
-        raise ConfigError(f"{field or kind.__name__}: {first['msg']}{got}.") from error
+        says = _PYDANTIC.sub(r" must be \1", f": {first['msg'].partition(', unable')[0]}")
+        raise ConfigError(f"{field or kind.__name__}{says}{got}.") from error
 
 
 def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
@@ -96,6 +104,69 @@ def _parsed(text: str) -> tuple[str, Any]:
         return name.strip(), tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         return name.strip(), raw
+
+
+def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
+    """A decorator: wrong arguments are a ConfigError that says what was expected, instead of Python's TypeError or a failure later.
+
+    Types are checked as far as annotations are plain: texts, paths, numbers, flags, choices, lists of them; nothing is converted.
+    """
+    signature, name = inspect.signature(function), function.__name__
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            kinds = {each.kind for each in signature.parameters.values()}
+            known = [each for each in signature.parameters if each not in ("self", "options", "sampling")]
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                require_names(name, kwargs, known)
+            raise ConfigError(f"{name}: {error}.", fix=f"Its arguments: {', '.join(known)}.") from error
+        for each, value in bound.arguments.items():
+            kind = signature.parameters[each].annotation
+            plain = signature.parameters[each].kind is not inspect.Parameter.VAR_KEYWORD
+            if plain and not _fits(value, kind):
+                raise ConfigError(f"{name}: {each} must be {_words(kind)} (got {value!r:.80}).")
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def require_names(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ConfigError, with the nearest name, for an argument that a function does not have."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"{function} has no argument '{name}'.", fix=did_you_mean(name, known))
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of an annotated type; True for a type that is not plain."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, each) for each in args)
+    if origin is Literal:
+        return value in args
+    if origin is Sequence:
+        listed = isinstance(value, Iterable) and isinstance(value, Sized) and not isinstance(value, str | bytes)
+        return listed and all(_fits(each, args[0]) for each in value)
+    plain = {str: str, Path: os.PathLike, bool: bool, int: Integral, float: Real, type(None): type(None)}.get(kind)
+    is_flag = isinstance(value, bool) and kind is not bool
+    return plain is None or (isinstance(value, plain) and not is_flag)
+
+
+def _words(kind: Any) -> str:
+    """A plain type in words."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(_words(each) for each in args)
+    if origin is Literal:
+        return " or ".join(map(repr, args))
+    if origin is Sequence:
+        return f"a list of which each is {_words(args[0])}"
+    words = {str: "a text", Path: "a path", bool: "True or False", int: "a whole number", float: "a number"}
+    return words.get(kind, "None" if kind is type(None) else getattr(kind, "__name__", str(kind)))
 
 
 def duration_s(text: str) -> float:

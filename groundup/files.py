@@ -34,15 +34,34 @@ MAX_JSON_DEPTH = 100
 # Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all cores can check it at once.
 PART_BYTES = 16 * 2**20
 PARTS = "sha256_per_16_mib"
+CACHE_FIX = "Set the environment variable GROUNDUP_CACHE to a folder of your own that can be written to."
+
+
+def cache_path(*parts: str) -> Path:
+    """Return where the user's cache is: $GROUNDUP_CACHE, else $XDG_CACHE_HOME/groundup, else ~/.cache/groundup. Raises DiskError: no home folder."""
+    if root := os.environ.get("GROUNDUP_CACHE"):
+        return Path(root, *parts)
+    try:
+        above = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise DiskError(
+            "There is no place for the cache: HOME is not set, and this user has no home folder.", fix=CACHE_FIX
+        ) from error
+    return Path(above, "groundup", *parts)
 
 
 def cache_folder(*parts: str) -> Path:
-    """Return the user's cache, made if missing: $GROUNDUP_CACHE, else $XDG_CACHE_HOME/groundup, else ~/.cache/groundup."""
-    root = os.environ.get("GROUNDUP_CACHE")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundup"
-    folder = base.joinpath(*parts)
+    """Return the user's cache (`cache_path`), made if missing. Raises DiskError."""
+    return make_folder(cache_path(*parts))
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder, and those above it, where they are missing. Raises DiskError."""
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # of a file system that is not on a disk, such as /proc
+            raise OSError(errno.EACCES, "No folder can be made there") from error
     return folder
 
 
@@ -59,7 +78,16 @@ def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
             fix = "Choose another folder with --out, or change its permissions."
         elif error.errno not in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
             raise
+        fix = CACHE_FIX if is_cached(path) else fix
         raise DiskError(f"{path} can't be written: {error.strerror}.", fix=fix) from error
+
+
+def is_cached(path: Path) -> bool:
+    """Whether a path is in the user's cache."""
+    try:
+        return path.is_relative_to(cache_path())
+    except DiskError:
+        return False
 
 
 def no_room(path: Path, needed_bytes: int | None = None) -> DiskError:
@@ -130,10 +158,10 @@ def atomic_file(path: Path, *, needed_bytes: int = 0, mode: int = 0o666) -> Iter
     The temporary file is a new one, never what stands under its name, as a link.
     On any error the temporary file is removed and `path` is unchanged. Raises DiskError.
     """
+    make_folder(path.parent)
     require_free_bytes(path, needed_bytes)
     temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
     with disk_errors(path, needed_bytes):
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)  # of an earlier process with this number
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
         try:
@@ -288,11 +316,12 @@ def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | 
     `extra`) is written, and the folder is renamed to `path`, replacing one that exists. On any error the temporary folder is removed and
     `path` is unchanged.
     """
+    make_folder(path.parent)
     require_free_bytes(path, needed_bytes)
     temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
     with disk_errors(path, needed_bytes or None):
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        temporary.mkdir()
         try:
             yield temporary
             write_manifest(temporary, extra=extra)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from groundup.errors import ConfigError, DiskError
-from groundup.files import disk_errors
+from groundup.files import disk_errors, make_folder
 
 # The locks that are held, where Linux has the list. To try a lock would acquire it, and a run that starts at that moment would fail.
 LOCKS = Path("/proc/locks")
@@ -21,8 +21,7 @@ _held: dict[Path, int] = {}
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Hold the lock of `folder`, made if missing: two processes never write one run or build. Raises ConfigError if taken, DiskError."""
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(make_folder(folder)):
         descriptor = os.open(folder, os.O_RDONLY)
     try:  # the system releases the lock when the process ends, in any way
         try:

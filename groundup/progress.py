@@ -39,6 +39,42 @@ def show_parts(progress: Progress, parts: Sequence[tuple[str, str, bool]]) -> No
         progress.say("".join(f"[[{text}]]" if marked else text for _, text, marked in parts))
 
 
+@runtime_checkable
+class StageProgress(Progress, Protocol):
+    """The Progress of one stage of a longer work; `end` is told what came of it."""
+
+    def end(self, result: str) -> None: ...
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A Progress that shows each stage of a longer work as one line: a bar while it works, then its result."""
+
+    def stage(self, title: str) -> AbstractContextManager[StageProgress]: ...
+
+
+@contextmanager
+def stage_of(progress: Progress, title: str) -> Iterator[StageProgress]:
+    """Show one stage; a Progress that has no lines for stages is told all that the stage says."""
+    if isinstance(progress, Staged):
+        with progress.stage(title) as shown:
+            yield shown
+    else:
+        progress.say(title)
+        yield SaidStage(progress)
+
+
+class SaidStage:
+    """A stage whose messages are said as they come."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.say, self.track = progress.say, progress.track
+
+    def end(self, result: str) -> None:
+        self._progress.say(f"      {result}")
+
+
 class Silent:
     """A Progress that shows nothing."""
 

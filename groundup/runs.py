@@ -26,16 +26,19 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from groundup import __version__
-from groundup.errors import FormatError
+from groundup.errors import ConfigError, FormatError
 from groundup.files import (
     MANIFEST,
     disk_errors,
     json_bytes,
+    make_folder,
     read_json_object,
     sha256_file,
     verify_folder,
@@ -46,6 +49,9 @@ from groundup.files import (
 MAX_LINE_BYTES = 2**20
 TRAINED_ON_FILE = "trained_on.json"
 BUILD_FILE, RECIPE_FILE = "build.json", "recipe.toml"
+# A file of a folder -> what the folder is.
+PLACES = {BUILD_FILE: "build", "run.json": "run", "index.sqlite": "index", "config.json": "model"}
+MAX_NAMES, SHOWN_NAMES = 200, 12
 # The stages of builds that did not record what each makes.
 OLDER_KINDS = {
     "data": "data",
@@ -95,8 +101,7 @@ class RunFolder:
 
     def create(self, kind: str, config: dict[str, Any], inputs: dict[str, Any]) -> None:
         """Make the folder and write `run.json` (kind, config, inputs with their hashes, provenance) before the first step."""
-        with disk_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_json(self.run_file, {"kind": kind, "config": config, "inputs": inputs, **provenance()})
 
     def clear(self) -> None:
@@ -159,6 +164,36 @@ def kinds_of_stages(record: Any) -> dict[str, str]:
     return {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
 
 
+def kind_of_place(path: Path) -> str:
+    """Return what a path is, by the files in it: build, run, index, model, file or folder; "" where there is nothing."""
+    if not os.path.exists(path):
+        return ""
+    if os.path.isfile(path):
+        return "file"
+    return next((kind for name, kind in PLACES.items() if (path / name).is_file()), "folder")
+
+
+def nearest_names(path: Path, *kinds: str) -> str:
+    """Return a sentence with those of these kinds whose names are like a path's: beside it, here and in runs/; "" where there are none."""
+    beside = {path.parent, Path(), Path("runs")}
+    folders = (each for folder in beside if os.path.isdir(folder) for each in islice(folder.iterdir(), MAX_NAMES))
+    found = {each.name: str(each) for each in folders if kind_of_place(each) in kinds}
+    if not found:
+        return ""
+    near = [repr(found[name]) for name in get_close_matches(path.name, found, cutoff=0.6)]
+    return (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else f"There are: {', '.join(sorted(found.values())[:SHOWN_NAMES])}."
+    )
+
+
+def require_place(path: Path, fix: str) -> None:
+    """Raise ConfigError where there is nothing at a path; the nearest name of a build or run is said, else `fix`."""
+    if not kind_of_place(path):
+        raise ConfigError(f"{path} does not exist.", fix=nearest_names(path, "build", "run") or fix)
+
+
 def record_page(build: Path, page: Path) -> None:
     """Note the hash of a page that was written again into a build, by which `verify` knows it; nothing where `build` is none. Raises FormatError."""
     file = build / BUILD_FILE
@@ -181,8 +216,8 @@ class LineLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        make_folder(path.parent)
         with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = path.open("ab")
 
     def append(self, record: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from rich.text import Text
 
-from groundup.cli.main import VERBS, load_verb
+from groundup.cli.main import CONTENTS, VERBS, load_verb
 
 # What an option takes, where it has no word of its own for it.
 KINDS: dict[Any, str] = {int: "N", float: "NUMBER", Path: "PATH"}
@@ -25,9 +25,14 @@ can be given several times are marked with `...`."""
 
 def page() -> str:
     """Return the whole page as Markdown."""
-    contents = [f"- [`{name}`](#{name}): {summary}" for name, (_, summary) in VERBS.items()]
+    contents = [part for heading, verbs in CONTENTS.items() for part in (f"**{heading}**", contents_of(verbs))]
     sections = [section for name in VERBS for section in verb_sections(name)]
-    return "\n\n".join([INTRODUCTION, "\n".join(contents), *sections]) + "\n"
+    return "\n\n".join([INTRODUCTION, *contents, *sections]) + "\n"
+
+
+def contents_of(verbs: dict[str, tuple[str, str]]) -> str:
+    """Return the verbs under a heading of `groundup --help`, each with a link to its section."""
+    return "\n".join(f"- [`{name}`](#{name}): {summary}" for name, (_, summary) in verbs.items())
 
 
 def verb_sections(name: str) -> Iterator[str]:

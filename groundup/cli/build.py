@@ -1,7 +1,7 @@
 """`groundup build`: every stage of a model from one command."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,18 +9,29 @@ from typer import Argument, Option
 
 from groundup.api import RUNS, build
 from groundup.cli import options
-from groundup.cli.console import console_progress, print_result, program, table
+from groundup.cli.console import console_progress, print_result, program, table, terminal_columns, wrapped
+from groundup.recipes.build_log import LOG_FILE
 from groundup.runs import kinds_of_stages
 
 
 def command(
     recipe: Annotated[
-        str, Argument(help="quickstart, a domain pack (name or folder), a recipe.toml, or a folder of your own texts.")
+        str,
+        Argument(
+            metavar="RECIPE|PACK|FOLDER",
+            help="quickstart, a domain pack (name or folder), a recipe.toml, or a folder of your own texts.",
+        ),
     ] = "quickstart",
     out: Annotated[
         Path | None, Option("--out", callback=options.folder_to_write, help="The build's folder; default: runs/NAME.")
     ] = None,
     budget: Annotated[str | None, Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
+    added: Annotated[
+        list[str] | None,
+        Option(
+            "--with", metavar="STAGES", help="Of a public model besides: spam (a filter of SMS), chat, or spam,chat."
+        ),
+    ] = None,
     teach: Annotated[
         bool, Option("--teach", help="Continue the training of the public model on the texts before it learns to chat.")
     ] = False,
@@ -36,6 +47,7 @@ def command(
 ) -> None:
     """Run every stage of a recipe: data, tokenizer, pretraining, a pulled model, classifiers, chat models, evaluation, export, report.
 
+    A folder of texts makes a model of these texts alone; --with spam,chat adds what quickstart makes of a public model besides.
     The same command again resumes where it stopped and repeats only what changed.
 
     --fixed-choices: what fits the time is still measured, and recorded in build.json; give the numbers of steps by --set for the same weights.
@@ -46,14 +58,16 @@ def command(
     Examples:
         groundup build quickstart
         groundup build my-texts/ --budget 30m
+        groundup build my-texts/ --with spam,chat --budget 30m
         groundup build my-texts/ --teach --budget 1h
         groundup build my-firm/ --budget 15m
         groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
         groundup build quickstart --dry-run
     """
     record = build(
-        recipe, out, budget=budget, seed=seed, follow_links=follow_links, teach=teach, settings=sets, redo=redo, dry_run=dry_run,
-        device=device, fixed_choices=fixed_choices, fresh=fresh, progress=console_progress(),
+        recipe, out, budget=budget, seed=seed, follow_links=follow_links, teach=teach, added=stages_in(added or ()),
+        settings=sets, redo=redo, dry_run=dry_run, device=device, fixed_choices=fixed_choices, fresh=fresh,
+        progress=console_progress(),
     )  # fmt: skip
     print_result(_plan_lines(record) if dry_run else _summary(record, out or RUNS / record["recipe"]), record, as_json)
 
@@ -61,7 +75,8 @@ def command(
 def _summary(record: dict[str, Any], folder: Path) -> list[str]:
     stages = record["stages"]
     rows = [[name, f"{e['planned_s']:.0f}", f"{e['elapsed_s']:.0f}", e["line"]] for name, e in stages.items()]
-    thin = [f"thin: {name}: {text}" for name, entry in stages.items() for text in entry["thin"]]
+    noted = (f"thin: {name}: {text}" for name, entry in stages.items() for text in entry["thin"])
+    thin = [line for note in noted for line in wrapped(note, terminal_columns(), "      ")]
     typed, named = program(), shlex.quote(str(folder))
     kinds = kinds_of_stages(record)
     chats, classifiers, indexes = (
@@ -73,6 +88,8 @@ def _summary(record: dict[str, Any], folder: Path) -> list[str]:
         *thin,
         "",
         f"Look at it:       {folder / 'report.html'}",
+        f"All that it said: {folder / LOG_FILE}",
+        *own_lines(stages, kinds, typed, named),
         *(f"Ask documents:    {typed} ask {named}/{name} 'QUESTION'" for name in indexes),
         *(f"Talk to it:       {typed} chat {named}{place(chats, name)}" for name in chats),
         *(
@@ -80,6 +97,26 @@ def _summary(record: dict[str, Any], folder: Path) -> list[str]:
             f"{shlex.quote(stages[name]['facts'].get('example', 'TEXT'))}"
             for name in classifiers
         ),
+    ]
+
+
+def stages_in(given: Sequence[str]) -> list[str]:
+    """Return the names of `--with`, which may be given several times or with commas.
+
+    >>> stages_in(["spam,chat"])
+    ['spam', 'chat']
+    """
+    return [name.strip() for each in given for name in each.split(",") if name.strip()]
+
+
+def own_lines(stages: Mapping[str, Any], kinds: Mapping[str, str], typed: str, named: str) -> list[str]:
+    """Return how to try the model of the user's own texts, with words of these texts, where the build makes no other."""
+    if "pretrain" not in kinds or {"chat", "classifier"} & set(kinds.values()):
+        return []
+    words = shlex.quote(stages.get("evaluate", {}).get("facts", {}).get("example") or "Once upon a time")
+    return [
+        f"Let it write:     {typed} generate {named} {words}",
+        f"Look inside:      {typed} lab {named} --text {words}",
     ]
 
 

@@ -5,15 +5,16 @@ conversation), /bye or Ctrl-D exits. When stdin is not a terminal there is no pr
 """
 
 import contextlib
-import json
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
+from groundup.cli.encoding import json_text
 from groundup.cli.generate import SamplingOptions
 from groundup.cli.options import (
     DeviceOption,
@@ -37,6 +38,10 @@ HELP = """/help           show this help
 /reset          forget the conversation, keep the system prompt
 /system TEXT    how the model should behave; without TEXT: show it
 /bye            leave (also /quit, /exit and Ctrl-D); Ctrl-C stops an answer"""
+BASE_MODEL = (
+    "note: {name} is a base model, which continues texts and never learned to answer. Let it write: groundup generate {name} TEXT;"
+    " or make a chat model of it: groundup finetune chat {name} starter --out RUN"
+)
 LEAVING = ("/bye", "/quit", "/exit")
 
 
@@ -61,9 +66,26 @@ def command(
     """
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
+    _require_chat_model(Path(model))
     opened = open_model(model, device, precision, speculate=speculate, progress=console_progress())
     opened.engine.language_model()  # another kind is refused before the first question
+    if not chats(opened.engine.opened.path):
+        say(BASE_MODEL.format(name=model))
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
+
+
+def _require_chat_model(path: Path) -> None:
+    """Refuse a build without a chat model, since its own model only continues texts. Raises ModelError, which names the switch."""
+    from groundup.weights.model_io import require_stage
+
+    require_stage(path, "chat")
+
+
+def chats(path: Path) -> bool:
+    """Whether a model was tuned to answer."""
+    from groundup.weights.formats import reader_of
+
+    return reader_of(path).texts(path).chats
 
 
 class Chat:
@@ -172,7 +194,7 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
     counts = ("finish_reason", "prompt_tokens", "completion_tokens", "dropped_messages")
     record = {"question": question, "answer": "".join(event.text for event in events)}
     record |= {name: getattr(last, name) for name in counts}
-    print(json_safe(json.dumps(record, ensure_ascii=False)), flush=True)
+    print(json_safe(json_text(record)), flush=True)
     return last
 
 

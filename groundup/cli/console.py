@@ -1,33 +1,38 @@
 """Output: results to stdout, progress and messages to stderr.
 
-On a terminal `track` draws a bar with the time left, and during training the panel (`panel.py`); elsewhere it prints a plain line now
-and then. `print_result` prints lines for people or one JSON value for scripts.
+On a terminal `track` draws a bar with the time left (`bar.py`), and during training the panel (`panel.py`); elsewhere it prints a plain line now
+and then. A `stage` is one line: its bar while it works, then its result. `print_result` prints lines for people or one JSON value for scripts.
 """
 
 import re
 import shlex
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.live import Live
 from rich.text import Text
 
+from groundup.cli.bar import Bar, BarLine
+from groundup.cli.encoding import json_text
 from groundup.cli.plain import json_safe, terminal_safe
-from groundup.files import json_bytes
-from groundup.progress import Advance
+from groundup.progress import Advance, Silent
 
 if TYPE_CHECKING:
     from groundup.cli.panel import LivePanel
     from groundup.train.monitor.callbacks import Line, RunFacts
 
 PLAIN_LINE_EVERY_S = 15.0
+# Columns of a text in a table that is too wide for its terminal, at least.
+NARROWEST_TEXT = 16
 NAME = "groundup"
 _NUMBER = re.compile(r"[-+~]*[\d,]*\.?\d[\d,]*[% ]*")
 
@@ -66,6 +71,7 @@ class TerminalProgress:
 
     def __init__(self) -> None:
         self._panel: "LivePanel | None" = None
+        self._is_drawing = False
 
     def begin(self, facts: "RunFacts") -> None:
         from groundup.cli.panel import LivePanel
@@ -91,42 +97,95 @@ class TerminalProgress:
             with self._panel.shown() as advance:
                 yield advance
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} " + unit),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
-        )
-        with Progress(*columns, console=stderr_console(), transient=True) as bars:
-            task = bars.add_task(what, total=total, note="")
-            yield lambda amount=1, note="", total=None: bars.update(
-                task, advance=amount, total=total, **({"note": note} if note else {})
-            )
+        if self._is_drawing:  # within work that has a bar
+            yield _nothing
+            return
+        shown = BarLine("", time.monotonic)
+        shown.bar = Bar(what, total, unit, time.monotonic())
+        self._is_drawing = True
+        try:
+            with _live(shown):
+                yield shown.bar.advance
+        finally:
+            self._is_drawing = False
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator["TerminalStage"]:
+        """Show a stage as one line: its bar while it works, then its result, cut to the terminal's width."""
+        stage = TerminalStage(BarLine(title, time.monotonic))
+        with _live(stage.line):
+            yield stage
+        if stage.result is not None:
+            line = Text(terminal_safe(f"{title}  {stage.result}"), no_wrap=True, overflow="ellipsis")
+            stderr_console().print(line, no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def _live(shown: BarLine) -> Live:
+    return Live(get_renderable=lambda: shown, console=stderr_console(), transient=True, refresh_per_second=4)
+
+
+def _nothing(amount: float = 1, note: str = "", total: float | None = None) -> None:
+    pass
+
+
+class TerminalStage:
+    """A stage on a terminal. What it says is not shown; the outermost work that it tracks has the bar."""
+
+    def __init__(self, line: BarLine) -> None:
+        self.line = line
+        self.result: str | None = None
+
+    def say(self, text: str) -> None:
+        pass
+
+    @contextmanager
+    def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
+        if self.line.bar is not None:
+            yield _nothing
+            return
+        self.line.bar = Bar(what, total, unit, time.monotonic())
+        try:
+            yield self.line.bar.advance
+        finally:
+            self.line.bar = None
+
+    def end(self, result: str) -> None:
+        self.result = result
+
+
+class PlainStage(Silent):
+    """A stage in a log: one line at its end."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+
+    def end(self, result: str) -> None:
+        print(terminal_safe(f"{self._title}  {result}"), file=sys.stderr, flush=True)
 
 
 class PlainProgress:
-    """Plain lines for logs: messages, and for work in progress a line every 15 seconds."""
+    """Plain lines for logs: messages, a line for each stage, and for work in progress a line every 15 seconds."""
 
     def say(self, text: str) -> None:
         print(terminal_safe(text), file=sys.stderr, flush=True)
 
     @contextmanager
+    def stage(self, title: str) -> Iterator[PlainStage]:
+        yield PlainStage(title)
+
+    @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
-        started = last = time.monotonic()
-        done, whole = 0.0, total
+        last = time.monotonic()
+        bar = Bar(what, total, unit, last)
 
         def advance(amount: float = 1, note: str = "", total: float | None = None) -> None:
-            nonlocal done, last, whole
-            done, whole = done + amount, whole if total is None else total
+            nonlocal last
+            bar.advance(amount, note, total)
             now = time.monotonic()
             if now - last >= PLAIN_LINE_EVERY_S:
                 last = now
-                left = (now - started) / done * (whole - done) if done else 0.0
-                counted = f"{done:.0f}/{whole:.0f} {unit}".rstrip()
-                self.say(f"{what}: {counted}, {left:.0f} s left{', ' + note if note else ''}")
+                left = bar.left_s(now) or 0.0
+                self.say(f"{what}: {bar.counted}, {left:.0f} s left{', ' + note if note else ''}")
 
         yield advance
 
@@ -134,19 +193,52 @@ class PlainProgress:
 def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
     """Print `lines` for people, or `value` as JSON."""
     if as_json:
-        print(json_safe(json_bytes(value, indent=2).decode()))  # lone surrogates as \udXXX, which JSON can read
+        print(json_safe(json_text(value, indent=2)))
         return
     for line in lines:
         print(terminal_safe(line))
 
 
-def table(headers: list[str], rows: list[list[str]]) -> list[str]:
-    """Return the rows as aligned plain lines under their headers, columns of numbers right-aligned."""
-    widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
-    numeric = [bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows) for i in range(len(headers))]
+def terminal_columns() -> int | None:
+    """Return the width of the terminal that results are printed to; None where they go elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
-    def line(row: list[str]) -> str:
+
+def table(headers: list[str], rows: list[list[str]], *, columns: int | None = None) -> list[str]:
+    """Return the rows as aligned plain lines under their headers, columns of numbers right-aligned.
+
+    On a terminal (or within `columns`) long texts are continued on lines of their own, in their column.
+    """
+    columns = columns or terminal_columns()
+    numeric = [bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows) for i in range(len(headers))]
+    widths = _fitting_widths([headers, *rows], numeric, columns)
+
+    def line(row: Sequence[str]) -> str:
         cells = (cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, numeric, strict=True))
         return "  ".join(cells).rstrip()
 
-    return [line(headers), "  ".join("-" * width for width in widths), *(line(row) for row in rows)]
+    def lines(row: list[str]) -> list[str]:
+        parts = [wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+        return [line(each) for each in zip_longest(*parts, fillvalue="")]
+
+    whole = [line(row) for row in rows] if columns is None else [each for row in rows for each in lines(row)]
+    return [line(headers), "  ".join("-" * width for width in widths), *whole]
+
+
+def wrapped(text: str, columns: int | None, indent: str = "") -> list[str]:
+    """Return a text as lines of at most so many columns; None: as one line. `indent` begins all but the first."""
+    if columns is None or len(text) <= columns:
+        return [text]
+    return textwrap.wrap(text, columns, subsequent_indent=indent)
+
+
+def _fitting_widths(rows: Sequence[Sequence[str]], numeric: Sequence[bool], columns: int | None) -> list[int]:
+    """Return the width of each column: that of its widest cell; within `columns` the widest texts are narrower, down to a few words."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(numeric))]
+    least = [max(NARROWEST_TEXT, len(header)) for header in rows[0]]
+    while columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns:
+        texts = [i for i, is_number in enumerate(numeric) if not is_number and widths[i] > least[i]]
+        if not texts:
+            break
+        widths[max(texts, key=lambda i: widths[i])] -= 1
+    return widths

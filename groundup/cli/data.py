@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.usage import VerbApp
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import Tally
 
-app = options.verb_group("Inspect texts before training on them.")
+app = VerbApp("Inspect texts before training on them.")
 ERRORS = ("replace", "drop")
 LANGUAGES_SHOWN = 6
 

@@ -8,6 +8,7 @@ import sys
 
 from groundup.cli.console import print_result, table
 from groundup.cli.options import JsonOption
+from groundup.errors import DiskError
 from groundup.files import cache_folder
 from groundup.runs import package_version
 from groundup.threads import allowed_cores, decide, seen_cores
@@ -102,7 +103,10 @@ def _memory() -> tuple[str, str]:
 
 
 def _disk() -> tuple[str, str]:
-    free = min(shutil.disk_usage(".").free, shutil.disk_usage(cache_folder()).free)
+    try:
+        free = min(shutil.disk_usage(folder).free for folder in (".", cache_folder()))
+    except DiskError as error:
+        return "no cache", str(error)
     meaning = "enough for quickstart" if free > ENOUGH_DISK_BYTES else "quickstart needs about 3 GB: free some"
     return f"{free / 1e9:.1f} GB free", meaning
 

@@ -18,11 +18,12 @@ from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.label_sets import multi_label_lines
 from groundup.cli.plain import beginning
+from groundup.cli.usage import VerbApp
 from groundup.config import apply_sets
 
 SHOWN_SUSPECTS = 10
 
-app = options.verb_group(
+app = VerbApp(
     "Fine-tune a pretrained model: as a classifier of texts, to follow instructions, to prefer the better of two answers."
 )
 

@@ -20,10 +20,8 @@ FILMED = tuple(name.removesuffix("_forming") for name, view in VIEWS.items() if 
 
 def command(
     model: ModelArgument,
-    text: Annotated[str, Option("--text", help="The text that the model reads.")] = DEFAULT_TEXT,
-    file: Annotated[
-        Path | None, Option("--file", help="Read the text from this file instead.", exists=True, dir_okay=False)
-    ] = None,
+    text: Annotated[str | None, Option("--text", help="The text that the model reads.")] = None,
+    file: Annotated[Path | None, Option("--file", help="Read the text from this file instead.")] = None,
     out: Annotated[
         Path | None, Option("--out", callback=file_to_write, help="The page to write; default: lab.html here.")
     ] = None,
@@ -74,13 +72,17 @@ def command(
         pyplot()
         if film is None:
             plotly_script()
+    if text is None and file is None and out is None and not (film or as_json):
+        fix = 'Give one: --text "The cat sat on the mat." or --file FILE; or name the page, --out PAGE, which then shows a text of ours.'
+        raise ConfigError("groundup lab needs a text that the model reads.", fix=fix)
+    text = _text(text, file)
     progress = console_progress()
     opened = open_model(model, select_compute(device), prefer="pretrain", progress=progress)
     if film is not None:
-        _film(opened, _text(text, file), film, of, form, progress=progress, as_json=as_json)
+        _film(opened, text, film, of, form, progress=progress, as_json=as_json)
         return
     name = "" if Path(model).exists() else model  # a pulled model is in a folder of another name
-    inside = look_inside(opened, _text(text, file), name=name, only=only or (), progress=progress)
+    inside = look_inside(opened, text, name=name, only=only or (), progress=progress)
     if as_json:
         print_result([], inside, as_json)
         return
@@ -122,12 +124,12 @@ def _film(
     print_result(lines, shown, as_json)
 
 
-def _text(text: str, file: Path | None) -> str:
+def _text(text: str | None, file: Path | None) -> str:
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import SourceReport
     from groundup.data.reading.sources import SourceOptions, read_source
 
     if file is None:
-        return text
+        return DEFAULT_TEXT if text is None else text
     documents = read_source(Source(str(file)), SourceOptions(), SourceReport())
     return "\n\n".join(document.text for document in documents)

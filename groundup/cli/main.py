@@ -11,61 +11,78 @@ from typing import Any
 
 import typer
 from typer import Option
-from typer.core import TyperCommand, TyperGroup
 
 from groundup import __version__
 from groundup.cli.distributed_launch import require_alone
-from groundup.errors import GroundupError, did_you_mean
+from groundup.cli.encoding import start_in_utf8, tolerate_any_text
+from groundup.cli.usage import USAGE_ERROR, Verb, VerbApp, VerbGroup, unknown_verb, usage_message
+from groundup.errors import GroundupError
 from groundup.threads import prepare
 
-# name -> (module with `app` or `command`, one line for the table of contents), in the order of the stages of a model.
-VERBS: dict[str, tuple[str, str]] = {
-    "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
-    "pack": ("groundup.cli.pack", "An assistant's texts, begun and checked: pack new|check."),
-    "learn": ("groundup.cli.learn", "The course in notebooks: learn [NUMBER]."),
-    "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
-    "tokenizer": ("groundup.cli.tokenizer", "Train, import, compare and show tokenizers: tokenizer train."),
-    "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
-    "plan": ("groundup.cli.plan", "What a training run costs, and its expected loss: plan DATA."),
-    "pretrain": ("groundup.cli.pretrain", "Train a model, new or --from one: pretrain DATA --out RUN."),
-    "sweep": ("groundup.cli.sweep", "Fit a scaling law to your own texts: sweep DATA --out DIR."),
-    "watch": ("groundup.cli.watch", "Follow runs during training: watch RUN..."),
-    "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
-    "finetune": ("groundup.cli.finetune", "Fine-tune a model: finetune classifier|chat MODEL DATA."),
-    "evaluate": ("groundup.cli.evaluate", "Measure models on the same held-out data: evaluate MODEL..."),
-    "lab": ("groundup.cli.lab", "Look inside a model: lab MODEL --text TEXT --out PAGE."),
-    "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
-    "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
-    "classify": ("groundup.cli.classify", "Classify a text or lines of a file: classify MODEL TEXT|FILE."),
-    "serve": ("groundup.cli.serve", "Serve models to clients of Ollama and OpenAI: serve MODEL..."),
-    "connect": ("groundup.cli.connect", "Let another program use the server: connect PROGRAM."),
-    "index": ("groundup.cli.index", "Make documents searchable: index DOCS... --out INDEX."),
-    "search": ("groundup.cli.search", "Passages that fit some words: search INDEX WORDS."),
-    "ask": ("groundup.cli.ask", "Answer from your documents: ask INDEX QUESTION."),
-    "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
-    "report": ("groundup.cli.report", "Write the page of a build or run again: report RUN."),
-    "verify": ("groundup.cli.verify", "Check the hashes and sizes of files below a path: verify PATH."),
-    "cache": ("groundup.cli.cache", "What is kept for later, and its removal: cache --limit 5GB."),
-    "doctor": ("groundup.cli.doctor", "What this machine has, and what that means."),
+# Heading of the table of contents -> name of a verb -> (module with `app` or `command`, one line), in the order of the stages of a model.
+CONTENTS: dict[str, dict[str, tuple[str, str]]] = {
+    "Begin": {
+        "build": ("groundup.cli.build", "Every stage, data to report: build RECIPE|PACK|FOLDER."),
+        "pack": ("groundup.cli.pack", "An assistant's texts, begun and checked: pack new|check."),
+        "learn": ("groundup.cli.learn", "The course in notebooks: learn [NUMBER]."),
+    },
+    "Data": {
+        "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
+        "tokenizer": ("groundup.cli.tokenizer", "Train, import, compare and show tokenizers: tokenizer train."),
+    },
+    "Train": {
+        "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
+        "plan": ("groundup.cli.plan", "What a training run costs, and its expected loss: plan DATA."),
+        "pretrain": ("groundup.cli.pretrain", "Train a model, new or --from one: pretrain DATA --out RUN."),
+        "sweep": ("groundup.cli.sweep", "Fit a scaling law to your own texts: sweep DATA --out DIR."),
+        "watch": ("groundup.cli.watch", "Follow runs during training: watch RUN..."),
+        "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
+        "finetune": ("groundup.cli.finetune", "Fine-tune a model: finetune classifier|chat MODEL DATA."),
+    },
+    "Look": {
+        "evaluate": ("groundup.cli.evaluate", "Measure models on the same held-out data: evaluate MODEL..."),
+        "lab": ("groundup.cli.lab", "Look inside a model: lab MODEL --text TEXT --out PAGE."),
+        "report": ("groundup.cli.report", "Write the page of a build or run again: report RUN."),
+    },
+    "Use": {
+        "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
+        "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
+        "classify": ("groundup.cli.classify", "Classify a text or lines of a file: classify MODEL TEXT|FILE."),
+        "index": ("groundup.cli.index", "Make documents searchable: index DOCS... --out INDEX."),
+        "search": ("groundup.cli.search", "Passages that fit some words: search INDEX WORDS."),
+        "ask": ("groundup.cli.ask", "Answer from your documents: ask INDEX QUESTION."),
+    },
+    "Serve": {
+        "serve": ("groundup.cli.serve", "Serve models to clients of Ollama and OpenAI: serve MODEL..."),
+        "connect": ("groundup.cli.connect", "Let another program use the server: connect PROGRAM."),
+    },
+    "Keep": {
+        "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
+        "verify": ("groundup.cli.verify", "Check the hashes and sizes of files below a path: verify PATH."),
+        "cache": ("groundup.cli.cache", "What is kept for later, and its removal: cache --limit 5GB."),
+        "doctor": ("groundup.cli.doctor", "What this machine has, and what that means."),
+    },
 }
+VERBS = {name: verb for verbs in CONTENTS.values() for name, verb in verbs.items()}
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 STOPPED = 130
 
 
-class LazyVerbs(TyperGroup):
+class LazyVerbs(VerbGroup):
     """A group that has names and one-line helps of its verbs without importing them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a placeholder with the one-line help; `resolve_command` loads the verb."""
-        return TyperCommand(cmd_name, help=VERBS[cmd_name][1]) if cmd_name in VERBS else None
+        """Return a placeholder with the one-line help under its heading; `resolve_command` loads the verb."""
+        heading = next((heading for heading, verbs in CONTENTS.items() if cmd_name in verbs), None)
+        return Verb(cmd_name, help=VERBS[cmd_name][1], rich_help_panel=heading) if heading else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name not in VERBS:
-            raise GroundupError(f"There is no verb '{name}'.", fix=f"{did_you_mean(name, VERBS)} See groundup --help.")
+            raise unknown_verb(name, VERBS)
         require_alone(name)
         return name, load_verb(name), args[1:]
 
@@ -75,7 +92,7 @@ def load_verb(name: str) -> Any:
     module = importlib.import_module(VERBS[name][0])
     app = getattr(module, "app", None)
     if app is None:
-        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app = VerbApp()
         app.command(name)(module.command)
     command = typer.main.get_command(app)
     command.name = name
@@ -111,6 +128,9 @@ def root(
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its code. The number of OpenMP threads is chosen first, before torch is imported."""
+    if args is None:
+        start_in_utf8()
+    tolerate_any_text()
     prepare()
     sys.exit(run(sys.argv[1:] if args is None else args))
 
@@ -142,11 +162,7 @@ def run(args: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except USAGE_ERROR as error:
-        return _usage(error)
-
-
-# typer keeps click's error class to itself; every usage error descends from the one that BadParameter descends from.
-USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
+        return _usage(error, args)
 
 
 def _reader_left() -> int:
@@ -155,13 +171,12 @@ def _reader_left() -> int:
     return 0
 
 
-def _usage(error: Any) -> int:
+def _usage(error: Any, args: list[str]) -> int:
     """Report an invalid command line. Without any argument, the help is shown instead."""
-    message, context = error.format_message(), getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        print(message, end="")
+        print(error.format_message(), end="")
         return 2
-    return _complain(message, f"See {context.command_path if context else 'groundup'} --help.")
+    return _complain(*usage_message(error, args))
 
 
 def _complain(message: str, fix: str) -> int:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from groundup.cli.console import print_result, table
-from groundup.cli.options import JsonOption, file_to_write, verb_group
+from groundup.cli.options import JsonOption, file_to_write
+from groundup.cli.usage import VerbApp
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from groundup.lab.architecture import Architecture
     from groundup.weights.model_format import ModelSummary
 
-app = verb_group("Show a model's architecture without opening its weights.")
+app = VerbApp("Show a model's architecture without opening its weights.")
 PICTURES = (".svg", ".png", ".html")
 HEADERS = ["part", "parameters", "share", "FLOPs/token", "float32", "bf16", "q8_0"]
 

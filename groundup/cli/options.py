@@ -2,7 +2,6 @@
 
 TrainingLength, TrainingTexts, StartOptions, MonitorOptions, FinetuneOptions, ListenOptions, OutputOptions    options that verbs take together
 grouped                                                                                         makes their fields options
-verb_group                                                                                      a verb with several commands
 """
 
 import copy
@@ -29,13 +28,6 @@ if TYPE_CHECKING:
 # A run has nine evaluations, so tasks are measured on few items; `groundup evaluate` takes all.
 ITEMS = 50
 MAX_PROMPT_FILE_BYTES = 2**20
-
-
-def verb_group(summary: str) -> typer.Typer:
-    """A verb with several commands; `summary` is its help."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-    app.callback(help=summary)(lambda: None)
-    return app
 
 
 def folder_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:

@@ -7,9 +7,10 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import print_result
-from groundup.errors import DataError
+from groundup.cli.usage import VerbApp
+from groundup.errors import ConfigError, DataError
 
-app = options.verb_group("Domain packs: the texts from which `groundup build PACK` makes an assistant (docs/packs.md).")
+app = VerbApp("Domain packs: the texts from which `groundup build PACK` makes an assistant (docs/packs.md).")
 
 
 @app.command("new")
@@ -29,6 +30,11 @@ def new(
     """
     from groundup.packs.new import new_pack
 
+    if out is None and len(Path(name).parts) > 1:
+        folder = Path(name).resolve()
+        raise ConfigError(
+            f"'{name}' is a path, expected a name.", fix=f"Write: groundup pack new {folder.name} --out {name}"
+        )
     folder = out or Path(name)
     files = new_pack(name, folder)
     lines = [f"{folder}: {len(files)} files", "Write facts.toml first, then replace the texts; after each change:"]

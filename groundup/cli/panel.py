@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from groundup.cli.bar import ECHO_COLUMNS, duration
 from groundup.cli.plain import plain
 from groundup.progress import Advance
 
@@ -37,8 +38,6 @@ FRAMED_HEIGHT, FREE_LINES = 16, 2
 TWO_LINE_HEIGHT = 14
 SAMPLE_LINES = 3
 WIDEST = 110
-# Room for two echoes of ^C behind the panel: one that wraps would leave a line of the panel behind.
-ECHO_COLUMNS = 4
 BARS, ASCII_BARS = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
 MAX_POINTS = 512
 
@@ -218,16 +217,6 @@ def _evaluation(view: TrainingView) -> str:
     best = [] if view.best_loss is None else [f"best {view.best_loss:.3f}"]
     first, others = ", ".join([*shown[:2], *best]), "".join(f"; {each}" for each in shown[2:])
     return f"{first} (step {view.evaluation['step']:,}){others}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as minutes and seconds, or hours and minutes.
-
-    >>> duration(83), duration(7_380)
-    ('1:23', '2:03 h')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"
 
 
 def flops(per_second: float) -> str:

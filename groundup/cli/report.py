@@ -7,6 +7,7 @@ from typer import Argument, Option
 
 from groundup.cli.console import print_result
 from groundup.cli.options import JsonOption, file_to_write
+from groundup.runs import require_place
 
 
 def command(
@@ -27,6 +28,7 @@ def command(
     from groundup.report.page import write_page
     from groundup.runs import record_page
 
+    require_place(run, "Give the folder of a build (runs/NAME) or of one of its training stages.")
     page = write_page(run, out)
     if out is None:
         record_page(run, page)

@@ -62,6 +62,12 @@ class ServerOptions:
     reproducible: Annotated[
         bool, Option("--reproducible", help="Same text alone and in a batch, in every precision; slower.")
     ] = False
+    own_words: Annotated[
+        bool,
+        Option(
+            "--own-words", help="Answers from documents: also the model's sentences, checked; else quotations only."
+        ),
+    ] = False
 
 
 @grouped()
@@ -106,6 +112,8 @@ def command(
         groundup serve smollm2-135m-instruct --index manuals.index
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
+    progress = console_progress()
+    progress.say(f"Loading {', '.join(models or indexes or ['the pulled models'])} ...")  # torch alone takes seconds
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
@@ -115,12 +123,13 @@ def command(
     from groundup.serve.app import app_of, error_body, paths_of
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
-    limits, progress = Limits(), console_progress()
+    limits = Limits()
     own = indexes_of_builds(models or [])
     served = indexes_of([*(indexes or []), *own], assistants_of(models or [], own))
     registry = registry_of(
         models or [], folder, progress, adapters or [], tools=options.tools, needs_model=not served.names
     )
+    served.own_words = options.own_words
     server = server_of(registry, options, limits, served)
     served.open_vectors(server.worker, progress)
     loaded = server.loaded_models

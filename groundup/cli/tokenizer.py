@@ -15,8 +15,8 @@ from groundup.cli.options import (
     StrictOption,
     TextColumnOption,
     file_to_write,
-    verb_group,
 )
+from groundup.cli.usage import VerbApp
 from groundup.config import size_bytes
 from groundup.errors import ConfigError, require
 from groundup.files import MANIFEST, atomic_folder, read_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from groundup.data.reading.source_report import SourceReport
     from groundup.tokenizer.fast import Tokenizer
 
-app = verb_group("Train a tokenizer on texts, import one, compare some, or show how one splits a text.")
+app = VerbApp("Train a tokenizer on texts, import one, compare some, or show how one splits a text.")
 MAX_SHOWN_BYTES = 10_000_000
 
 

@@ -8,6 +8,7 @@ from typer import Argument
 from groundup.cli.console import print_result
 from groundup.cli.options import JsonOption
 from groundup.errors import DataError
+from groundup.runs import require_place
 
 
 def command(
@@ -35,6 +36,7 @@ def command(
     from groundup.retrieve.saved import is_saved_answer
     from groundup.weights.verify import verify_path
 
+    require_place(path, "Give an existing folder or file.")
     if is_saved_answer(path):
         _verify_answer(path, as_json)
         return

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import JsonOption, ListenOptions, PortOption, grouped
 from groundup.errors import ConfigError, require_extra
+from groundup.runs import nearest_names
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -19,11 +20,10 @@ PORT = 8765
 
 @grouped()
 def command(
-    runs: Annotated[
-        list[Path], Argument(metavar="RUN", help="Run folders, builds, or a folder of them, existing or not.")
-    ],
+    runs: Annotated[list[Path], Argument(metavar="RUN", help="Run folders, builds, or a folder of them.")],
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
+    wait: Annotated[bool, Option("--wait", help="Wait for runs that do not exist yet.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Follow runs during training: loss, bits per byte, learning rate, gradient norm, speed, samples, and advice.
@@ -34,16 +34,19 @@ def command(
     Examples:
         groundup watch runs/quickstart
         groundup watch runs/a runs/b --port 9000
+        groundup watch runs/tonight --wait
         groundup watch runs/quickstart --json
     """
     from groundup.report.live.watched import Watched
 
     watched = Watched(runs)
     missing = [run for run in runs if not run.exists()]
+    for run in missing if as_json or not wait else ():
+        fix = (
+            f"{nearest_names(run, 'build', 'run')} If it is going to be made, wait for it with --wait (without --json)."
+        )
+        raise ConfigError(f"{run} does not exist.", fix=fix.strip())
     if as_json:
-        if missing:
-            fix = "Name a folder of runs; without --json this verb waits for it."
-            raise ConfigError(f"{missing[0]} does not exist.", fix=fix)
         details = [{**row, **(watched.detail(row["id"]) or {})} for row in watched.summaries()]
         print_result([], {"runs": details}, as_json)
         return

@@ -22,6 +22,8 @@ from groundup.http.limits import Limits
 from groundup.http.responses import ErrorBody, RefusedError, plain_error
 
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
+NO_KEY = "An API key is required: Authorization: Bearer KEY."
+WRONG_KEY = "The API key is wrong: it is not the one that the server was started with (--api-key, or GROUNDUP_API_KEY)."
 CHALLENGE = {"www-authenticate": 'Basic realm="groundup", charset="UTF-8"'}
 CLOSING = {"connection": "close"}
 AGAIN_SOON = {"retry-after": "1"}
@@ -74,8 +76,9 @@ class Guard:
                 asked = only(headers, "access-control-request-headers")
                 await Response(status_code=204, headers=preflight(asked))(scope, receive, visit.send)
                 return
-            if not self.access.admits_key(only(headers, "authorization")):
-                raise RefusedError(401, "An API key is required: Authorization: Bearer KEY.", CHALLENGE)
+            authorization = only(headers, "authorization")
+            if not self.access.admits_key(authorization):
+                raise RefusedError(401, WRONG_KEY if authorization else NO_KEY, CHALLENGE)
             if self._requests > self.limits.requests:
                 raise RefusedError(503, "Too many requests at once.", AGAIN_SOON)
             await self._pass_on(scope, receive, visit, headers)

@@ -41,6 +41,8 @@ _LISTENING = "0A"  # the state column of /proc/net/tcp
 # The guard's deadline for the body is earlier by this, so that a slow client gets its response.
 AFTER_THE_GUARD_S = 1.0
 WIDE_OPEN = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+# Addresses of documentation (RFC 5737, RFC 3849): asking for the way there sends nothing.
+_ELSEWHERE = {"0.0.0.0": (socket.AF_INET, "192.0.2.1"), "::": (socket.AF_INET6, "2001:db8::1")}
 
 
 def run_server(
@@ -143,9 +145,20 @@ class _BoundedProtocol(H11Protocol):
 
 
 def address_of(listening: socket.socket, host: str) -> str:
-    """Return the URL of the server: "http://127.0.0.1:8765"."""
-    name = WIDE_OPEN.get(host, host)
+    """Return a URL of the server that can be opened: "http://127.0.0.1:8765"; of one for all networks that of this machine in its network."""
+    name = network_address(host) if host in WIDE_OPEN else host
     return f"http://{f'[{name}]' if is_address(name) and ':' in name else name}:{listening.getsockname()[1]}"
+
+
+def network_address(host: str) -> str:
+    """Return the address of this machine by which others reach it; where it is in no network, that for itself."""
+    family, elsewhere = _ELSEWHERE[host]
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return WIDE_OPEN[host]
 
 
 @contextlib.contextmanager

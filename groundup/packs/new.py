@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from groundup.errors import ConfigError
-from groundup.files import disk_errors, safe_name, write_text
+from groundup.files import safe_name, write_text
 from groundup.packs.pack import FIELDS, PACK_FILE, PACKAGED, SKELETON
 
 FILES = (PACK_FILE, "facts.toml", "documents/*.md", *(f"{part}.jsonl" for part in FIELDS))
@@ -22,7 +22,5 @@ def new_pack(name: str, folder: Path) -> list[str]:
         text = file.read_text(encoding="utf-8")
         if place == PACK_FILE:
             text = re.sub(r'(?m)^name = ".*"$', f'name = "{name}"', text, count=1)
-        with disk_errors(folder):
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
         write_text(folder / place, text)
     return names

@@ -48,8 +48,9 @@ class Length:
     def __post_init__(self) -> None:
         given = {name: value for name, value in vars(self).items() if value is not None}
         if len(given) != 1:
+            named = " and ".join(given).replace("seconds", "a time")
             raise ConfigError(
-                f"The length of the training must be given once (got {' and '.join(given) or 'none'}).",
+                f"The length of the training must be given once (got {named or 'none'}).",
                 fix="Give one of --minutes (or --budget), --steps, --tokens, --epochs.",
             )
         name, value = next(iter(given.items()))

@@ -4,7 +4,7 @@ A stage's key is the hash of its version, its part of the recipe, the seed, the 
 from outside, and the content of what it reads from other stages. A stage that is done under the same key is left alone,
 after every hash of its manifest was checked. A stage with a changed key is run again, and those that read changed outputs.
 
-    OUT/recipe.toml  build.json  data/  tokenizer/  pretrain/  base/  spam/  chat/  evaluate/  export/  report.html
+    OUT/recipe.toml  build.json  build.log  data/  tokenizer/  pretrain/  base/  spam/  chat/  evaluate/  export/  report.html
 
 build.json has "kinds" (the stages and what each makes, in order) and "stages" (those that have begun).
 """
@@ -31,6 +31,7 @@ from groundup.files import (
 )
 from groundup.locks import only_one
 from groundup.progress import Progress
+from groundup.recipes.build_log import LOG_FILE, logged_stage
 from groundup.recipes.recipe import Recipe, write_recipe
 from groundup.recipes.stage import Stage, StageContext
 from groundup.runs import BUILD_FILE, RECIPE_FILE, provenance
@@ -50,18 +51,19 @@ def build(
             (out / BUILD_FILE).unlink()
         remove_temporaries(out)
         record = open_record(out, recipe) | {"kinds": {stage.name: stage.kind or stage.name for stage in stages}}
-        running = _Build(recipe, out, record, compute, progress)
+        names = max(len(stage.name) for stage in stages)
+        running = _Build(recipe, out, record, compute, progress, names)
         write_text(out / RECIPE_FILE, write_recipe(recipe))
         record["recipe_sha256"] = sha256_file(out / RECIPE_FILE)
         started = time.monotonic()
         for number, stage in enumerate(stages, start=1):
-            progress.say(f"[{number}/{len(stages)}] {stage.name}")
             before, left = stages[: number - 1], sum(each.share for each in stages[number - 1 :])
             spent_s = sum(record["stages"][each.name]["elapsed_s"] for each in before)
+            spare_s = recipe.budget_s - spent_s - MIN_SHARE * (left - stage.share) * recipe.budget_s
             planned_s = stage.share * recipe.budget_s
             if stage.sized_by_budget:
                 planned_s = stage_seconds(stage.share, left, spent_s, recipe.budget_s)
-            progress.say(f"      {running.run_or_skip(stage, planned_s)}")
+            running.show(stage, number, len(stages), planned_s, spare_s)
         record["total_s"] = round(time.monotonic() - started, 1)
         running.save()
         return record
@@ -84,7 +86,7 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
     """Return the contents of build.json, or a new record. Raises ConfigError where `out` holds something else."""
     file = out / BUILD_FILE
     if not file.exists():
-        if any(entry.name != RECIPE_FILE and not entry.name.startswith(".") for entry in out.iterdir()):
+        if any(entry.name not in (RECIPE_FILE, LOG_FILE) and not entry.name.startswith(".") for entry in out.iterdir()):
             raise ConfigError(f"{out} has files in it but is not a build.", fix="Choose another folder with --out.")
         record: dict[str, Any] = {"stages": {}}
     else:
@@ -119,11 +121,26 @@ class _Build:
     record: dict[str, Any]
     compute: Compute
     progress: Progress
+    name_columns: int = 0
 
     def save(self) -> None:
         write_hashed_json(self.out / BUILD_FILE, self.record)
 
-    def run_or_skip(self, stage: Stage, planned_s: float) -> str:
+    def show(self, stage: Stage, number: int, of: int, planned_s: float, spare_s: float) -> None:
+        """Run a stage unless it is done, shown as one line. Where it is stopped, that is said, and how it goes on."""
+        title = f"[{number}/{of}] {stage.name.ljust(self.name_columns)}"
+        try:
+            with logged_stage(self.progress, self.out, title) as shown:
+                line = self.run_or_skip(stage, shown, planned_s, spare_s)
+                spent = f"{self.record['stages'][stage.name]['elapsed_s']:.0f}"
+                shown.end(f"{spent.rjust(4)} s  {line}")
+        except (KeyboardInterrupt, SystemExit):
+            after = f" {shown.stopped_after}" if shown.stopped_after else ""
+            kept = "what is done is kept, and the same command goes on from there"
+            self.progress.say(f"Stopped in {stage.name} (stage {number} of {of}){after}: {kept}.")
+            raise
+
+    def run_or_skip(self, stage: Stage, shown: Progress, planned_s: float, spare_s: float) -> str:
         """Run a stage unless it is done under the same key; returns its line."""
         parts = key_parts(stage, self.recipe, self.record)
         parts |= {"choices": "fixed"} if self.compute.fixed_choices else {}
@@ -134,12 +151,12 @@ class _Build:
             return f"{entry['line']} (as before)"
         if entry.get("key") != key:
             if entry:
-                self.progress.say(f"      run again: {changed_parts(entry.get('key_parts', {}), parts)} changed")
+                shown.say(f"      run again: {changed_parts(entry.get('key_parts', {}), parts)} changed")
             shutil.rmtree(self.out / stage.name, ignore_errors=True)
             entry = {"key": key, "key_parts": parts, "sizes": {}, "elapsed_s": 0.0, "planned_s": round(planned_s, 1)}
-        return self._run(stage, entry)
+        return self._run(stage, entry, shown, spare_s)
 
-    def _run(self, stage: Stage, entry: dict[str, Any]) -> str:
+    def _run(self, stage: Stage, entry: dict[str, Any], shown: Progress, spare_s: float) -> str:
         self.record["stages"][stage.name] = entry
         # A stage that is continued keeps its planned time.
         planned_s = entry.setdefault("planned_s", round(stage.share * self.recipe.budget_s, 1))
@@ -147,7 +164,7 @@ class _Build:
         choose_threads(self.compute)
         self.save()
         place = (self.out / stage.name, self.out, self.recipe)
-        context = StageContext(*place, planned_s, self.compute, self.progress, entry["sizes"], self.save)
+        context = StageContext(*place, planned_s, self.compute, shown, entry["sizes"], self.save, spare_s)
         before_s, started = entry["elapsed_s"], time.monotonic()
         try:
             result = stage.run(context)
@@ -157,8 +174,8 @@ class _Build:
             raise
         else:
             hashes = output_hashes(stage, self.out)
-            shown = {"line": result.line, "facts": result.facts, "thin": list(result.thin)}
-            entry.update(status="done", **shown, outputs_sha256=hashes)
+            told = {"line": result.line, "facts": result.facts, "thin": list(result.thin)}
+            entry.update(status="done", **told, outputs_sha256=hashes)
         finally:
             entry["elapsed_s"] = round(before_s + time.monotonic() - started, 1)
             entry["peak_memory_bytes"] = peak_memory_bytes()

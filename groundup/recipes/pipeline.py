@@ -31,6 +31,8 @@ OF_TEXTS = (
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
 PROGRAM_BYTES = 1.0e9
 DEFAULT_DOWNLOAD_BYTES = 100e6
+# Of the shares of a build that makes a model of texts alone: its other stages take seconds.
+PRETRAIN_ALONE = 0.90
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
@@ -39,8 +41,8 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     chats, answered, summed = recipe.of_kind(ChatStage), recipe.of_kind(AnswersStage), recipe.of_kind(SummariesStage)
     exports = recipe.export.encodings and (recipe.data.sources or chats)
     chosen = [
-        *(OF_TEXTS if recipe.data.sources else ()),
-        BASE,
+        *(of_texts(recipe) if recipe.data.sources else ()),
+        *((BASE,) if recipe.uses_public_model else ()),
         *(index.stage(name, index.SHARE / len(indexes)) for name in indexes),
         *(classifier.stage(name, classifier.SHARE / len(classifiers)) for name in classifiers),
         *((TEACH,) if recipe.teach else ()),
@@ -62,6 +64,13 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     )
 
 
+def of_texts(recipe: Recipe) -> tuple[Stage, ...]:
+    """Return the stages of a model of one's own; where the build makes no other, pretraining has most of the time."""
+    if recipe.uses_public_model:
+        return OF_TEXTS
+    return tuple(replace(stage, share=PRETRAIN_ALONE) if stage is PRETRAIN else stage for stage in OF_TEXTS)
+
+
 def plan_build(recipe: Recipe) -> dict[str, Any]:
     """Return planned seconds of each stage, parameters, memory, disk and downloads. Raises ConfigError."""
     base, stages = base_shape(recipe), stages_of(recipe)
@@ -72,7 +81,7 @@ def plan_build(recipe: Recipe) -> dict[str, Any]:
         "base_parameters": parameter_count(base).total if base else None,
         "memory_bytes": PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in stages),
         "disk_bytes": sum(stage.disk_bytes(recipe) for stage in stages),
-        "download_bytes": DEFAULT_DOWNLOAD_BYTES,
+        "download_bytes": DEFAULT_DOWNLOAD_BYTES if recipe.uses_public_model else 0.0,
         "stages": [
             {"stage": stage.name, "planned_s": stage.share * recipe.budget_s, "what": stage.describe(recipe)}
             for stage in stages

@@ -8,7 +8,7 @@ kind = "classifier". A table that is named like its kind (`[chat]`) need not say
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -240,6 +240,11 @@ class Recipe(StageConfig):
         return {name: stage for name, stage in self.named.items() if isinstance(stage, kind)}
 
     @property
+    def uses_public_model(self) -> bool:
+        """Whether a stage fine-tunes the pulled model, or goes on with it."""
+        return bool(self.named) or self.teach is not None
+
+    @property
     def mixture(self) -> MixtureConfig:
         """What pretraining reads of each source. Raises ConfigError."""
         table = self.pretrain
@@ -258,12 +263,14 @@ def load_recipe(
     seed: int | None = None,
     follow_links: bool = False,
     teach: bool = False,
+    added: Sequence[str] = (),
 ) -> Recipe:
-    """Read and check a recipe, `sets`, then the other options applied. A folder is quickstart with that folder's texts, or the recipe of a pack.
+    """Read and check a recipe, `sets`, then the other options applied. A folder is that of a pack, or of texts: a model of these texts alone.
 
     Raises ConfigError, DataError of a pack that can't be built.
 
-    `teach`: whether it has the stage of that name, with its defaults where the recipe says nothing of it.
+    `added`: stages of quickstart that it has too ("spam", "chat"). `teach`: whether it has the stage of that name, with its
+    defaults where the recipe says nothing of it; in a folder of texts a chat model follows.
     """
     packaged, packs = packaged_recipes(), packaged_packs()
     if name_or_path in packs or is_pack(Path(name_or_path)):
@@ -272,13 +279,14 @@ def load_recipe(
         values = read_toml(packaged[name_or_path])
     elif Path(name_or_path).is_dir():
         values = with_texts(read_toml(packaged["quickstart"]), Path(name_or_path))
+        added = (*added, "chat") if teach else added
     elif name_or_path.endswith(".toml"):
         values = read_toml(Path(name_or_path))
     else:
         fix = f"{did_you_mean(name_or_path, [*packaged, *packs])} Or give a folder of texts, a pack's folder, or a .toml file."
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
     given = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
-    values = apply_sets(values, sets)
+    values = apply_sets(with_stages(values, added), sets)
     recipe = check({"teach": {}, **values} if teach else values, given)
     if not follow_links:
         return recipe
@@ -334,6 +342,7 @@ def is_named(name: str, value: Any) -> bool:
     if name == "named" or not kind_of(name, value):
         close = did_you_mean(name, [*Recipe.model_fields, *NAMED])
         meant = f"{close} " if close.startswith("Did") else ""
+        meant = f"--with {name} adds that stage. " if name in stages_to_add() else meant
         kinds = ", ".join(f'"{kind}"' for kind in NAMED)
         fix = f"{meant}A stage with a name of its own says its kind: {name}.kind = one of {kinds}."
         raise ConfigError(f"Unknown field '{name}'.", fix=fix)
@@ -341,9 +350,27 @@ def is_named(name: str, value: Any) -> bool:
 
 
 def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a recipe's values with the user's own texts; other stages are unchanged."""
-    data = {**values.get("data", {}), "sources": [{"spec": str(folder.resolve()), "licence": "the user's own"}]}
-    return {**values, "name": folder.resolve().name or "build", "description": f"Texts of {folder}", "data": data}
+    """Return a recipe's values for the user's own texts, without stages that learn from anything else."""
+    own = {name: value for name, value in values.items() if not is_named(name, value)}
+    data = {**own.get("data", {}), "sources": [{"spec": str(folder.resolve()), "licence": "the user's own"}]}
+    head = {"name": folder.resolve().name or "build", "description": f"Texts of {folder}", "data": data}
+    return {**own, **head, "evaluate": {**own.get("evaluate", {}), "suites": []}}
+
+
+def with_stages(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return a recipe's values with stages of quickstart (`build --with spam,chat`); those that it has stay. Raises ConfigError."""
+    offered = stages_to_add()
+    for name in names:
+        if name not in offered:
+            fix = f"{did_you_mean(name, offered)} Stages that can be added: {', '.join(offered)}."
+            raise ConfigError(f"--with {name}: there is no such stage.", fix=fix)
+    return {**{name: offered[name] for name in names}, **values}
+
+
+def stages_to_add() -> dict[str, Any]:
+    """Return the stages of quickstart that any build can have, by name, with their tables."""
+    values = read_toml(packaged_recipes()["quickstart"])
+    return {name: value for name, value in values.items() if is_named(name, value)}
 
 
 def write_recipe(recipe: Recipe) -> str:
@@ -357,5 +384,6 @@ def parse_duration(text: str) -> float:
     total = duration_s(text)
     if total < MIN_BUDGET_S:
         problem = f"A budget of {total:g} s is too short to do every stage."
-        raise ConfigError(problem, fix=f"Give at least {MIN_BUDGET_S:g}s.")
+        meant = f"Did you mean {text.strip()}m? " if text.strip().isdigit() else ""
+        raise ConfigError(problem, fix=f"{meant}Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m.")
     return total

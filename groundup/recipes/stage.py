@@ -45,7 +45,10 @@ class StageResult:
 
 @dataclass(frozen=True)
 class StageContext:
-    """The input of a stage. `seconds` is its share of the budget, `folder` its own folder inside the folder `build`."""
+    """The input of a stage. `seconds` is its share of the budget, `folder` its own folder inside the folder `build`.
+
+    `spare_s` is what was left of the whole build's time at its start, but for the least that later stages have.
+    """
 
     folder: Path
     build: Path
@@ -55,6 +58,7 @@ class StageContext:
     progress: Progress
     sizes: dict[str, int]
     record: Callable[[], None]
+    spare_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -77,11 +81,11 @@ class StageContext:
         return self.sizes[name]
 
     def lack_of_time(self, name: str, needed_s: float, started: float) -> str:
-        """Return why something more is not measured, "" where there is time: as much is left of the stage's, or it takes a tenth of it at most.
+        """Return why something more is not measured, "" where there is time: as much is left of the build's, or it takes a tenth of the stage's.
 
         `started`: of the stage, by `time.monotonic`. Decided once, by `name`.
         """
-        left_s = self.seconds - (time.monotonic() - started)
+        left_s = max(self.seconds, self.spare_s) - (time.monotonic() - started)
         if self.fix(name, lambda: 2 if needed_s <= max(left_s, EXTRA_SHARE * self.seconds) else 1) == 2:
             return ""
         return f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"

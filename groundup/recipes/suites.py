@@ -46,7 +46,9 @@ def measure_suites(context: StageContext, models: Mapping[str, OpenModel], texts
         context.progress.say(f"      suites are not measured: {error.message}")
         return {}
     whole = [task for task in asked if isinstance(task, SuiteTask)]
-    tasks = [first_part(task, affordable_items(task, len(whole), models[BASE], context)) for task in whole]
+    tasks = [
+        first_part(task, affordable_items(task, len(whole), next(iter(models.values())), context)) for task in whole
+    ]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     values = {task.suite.name: page_values(task, found, context) for task in tasks}
     curve_tasks: list[Task] = [first_part(task, CURVE_ITEMS) for task in whole if task.suite.name in CURVE_SUITES]

@@ -5,7 +5,6 @@ A file in `sections/` ends with its `Chapter`, which names the stages that it sh
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from groundup.markup import Child, Node, node
 from groundup.report.drawing import scale_cell, whisker
@@ -13,20 +12,20 @@ from groundup.report.formatting import percent
 from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, MeasuredFraction, number, table, text
 
+# A longer value is a sentence, or a figure with its interval.
+FIGURE_CHARACTERS = 16
+
 
 @dataclass(frozen=True)
 class StageCard:
-    """The card of a stage at the head of the page, a link to the chapter that shows the stage.
+    """A stage at the head of the page, with a link to the chapter that shows it.
 
-    `stage` is its name in build.json; `what`, what it does, is shown until it has a result. `lane` is the row of the card:
-    the model pretrained here, the models from a public one, or both. `icon`, in a square of 40 x 40, is a path or a function.
+    `stage` is its name in build.json; `what`, what it does, is shown until it has a result.
     """
 
     stage: str
     title: str
     what: str
-    lane: Literal["own", "public", "both"]
-    icon: str | Callable[[], list[Node]]
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,27 @@ def section(key: str, kicker: str, title: Child, see: str, parts: Sequence[Child
     return node("section", *head, *parts, id=key, aria_labelledby=f"{key}-title")
 
 
+def fold(chapter: Node, *, is_open: bool) -> Node:
+    """Return a section as details, whose summary is its head. A link to the section opens it, without a script; on paper it is open."""
+    kicker, title = chapter[0], chapter[1]
+    chapter.remove(kicker)
+    chapter.remove(title)
+    kicker.tag = "span"
+    head = node("summary", kicker, title)
+    return node("details", head, chapter, class_="chapter", open="" if is_open else None)
+
+
 def facts(*pairs: tuple[str, str]) -> Node | None:
-    """A row of (figure, label) pairs; missing figures are left out."""
-    items = [node("div", node("dt", name), node("dd", value)) for value, name in pairs if value and value != "–"]
-    return node("dl", items, class_="facts") if items else None
+    """(figure, label) pairs: short figures as a row of large numbers, longer ones as lines below; missing ones are left out."""
+    shown = [(value, name) for value, name in pairs if value and value != "–"]
+    figures = [pair for pair in shown if len(pair[0]) <= FIGURE_CHARACTERS]
+    sentences = [pair for pair in shown if len(pair[0]) > FIGURE_CHARACTERS]
+    lists = [_pairs(pairs, class_) for pairs, class_ in ((figures, "facts"), (sentences, "findings")) if pairs]
+    return node("div", lists) if len(lists) > 1 else lists[0] if lists else None
+
+
+def _pairs(pairs: Sequence[tuple[str, str]], class_: str) -> Node:
+    return node("dl", [node("div", node("dt", name), node("dd", value)) for value, name in pairs], class_=class_)
 
 
 def data_table(

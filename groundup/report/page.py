@@ -7,7 +7,7 @@ from pathlib import Path
 
 from groundup.files import write_text
 from groundup.markup import node
-from groundup.report.chapter import Chapter
+from groundup.report.chapter import Chapter, fold
 from groundup.report.html_page import html_page
 from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.answers import answers_chapter
@@ -45,7 +45,7 @@ OF_TEXTS: tuple[Chapter, ...] = (
 def chapters_of(report: ReportData) -> list[Chapter]:
     """Return the chapters of a build or run, in order."""
     chapters = [
-        *OF_TEXTS,
+        *(chapter for chapter in OF_TEXTS if chapter is not READERS or report.of_kind("base")),
         *map(classifier_chapter, report.of_kind("classifier")),
         TEACH,
         *(chat_chapter(stage, report) for stage in report.of_kind("chat")),
@@ -75,4 +75,5 @@ def render_page(report: ReportData) -> str:
     head = opening(report, contents, shown)
     explain([head, *chapters])
     skip = node("a", "Skip to the chapters", href="#main", class_="skip")
-    return html_page(report.name, skip, head, node("main", chapters, id="main"))
+    folded = [fold(chapter, is_open=number == 0) for number, chapter in enumerate(chapters)]
+    return html_page(report.name, skip, head, node("main", folded, id="main"))

@@ -17,6 +17,7 @@ from groundup.errors import FormatError
 from groundup.retrieve.database import SHOWN, SHOWN_FROM, connect, hash_of, reading, require_index
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.index_manifest import INDEX_FILE, require_undamaged, without_manifest
+from groundup.retrieve.no_index import no_index
 from groundup.retrieve.passages import Passage
 
 # Where an index has vectors (see `vectors.py`).
@@ -54,8 +55,7 @@ class Index:
         self._seen_version = -1
         self._remembered: dict[Any, Any] = {}
         if not self.file.is_file():
-            fix = f"Make one with: groundup index DOCS --out {self.folder}"
-            raise FormatError(self.folder, INDEX_FILE, "is missing, so this is no index", fix=fix)
+            raise no_index(self.folder)
         self.note = "" if require_undamaged(self.folder) else without_manifest(self.folder)
         with reading(self.file):
             self._database = connect(self.file, read_only=True)

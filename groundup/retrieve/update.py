@@ -15,7 +15,6 @@ from pathlib import Path
 from groundup.data.reading.source_files import NOT_READ, PIN, Source, nothing_to_read, readable_suffixes
 from groundup.data.reading.source_report import SourceReport
 from groundup.errors import ConfigError, DataError, GroundupError
-from groundup.files import disk_errors
 from groundup.locks import only_one
 from groundup.progress import Progress, Silent
 from groundup.retrieve.doc_files import DocFile, doc_files, read_documents
@@ -24,6 +23,7 @@ from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import split
 from groundup.retrieve.terms import analysis, language_of_text
 from groundup.retrieve.writer import IndexWriter, KnownFile, writing
+from groundup.runs import kind_of_place
 from groundup.tokenizer.spec import well_formed
 
 # Files of the index's own that are read as its documents (`integrations.langchain_vector_store`); all others in its folder are not.
@@ -54,6 +54,10 @@ def update_index(
     given = [_absolute(source) for source in sources]
     if not given and not (folder / INDEX_FILE).exists():
         raise ConfigError(f"{folder} is no index yet.", fix=f"Name documents: groundup index DOCS --out {folder}")
+    kind = kind_of_place(folder)
+    if kind in ("build", "run", "model") and not (folder / INDEX_FILE).exists():
+        fix = "Name a new folder with --out, such as docs.index."
+        raise ConfigError(f"{folder} is a {kind}, expected an index or a new folder.", fix=fix)
     _require_files(given, is_new=not (folder / INDEX_FILE).exists())  # before anything is written
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
         update = _Update(writer, folder.absolute(), progress)
@@ -79,8 +83,6 @@ def _require_files(sources: Sequence[Source], *, is_new: bool) -> None:
 
 def make_index(folder: Path, config: IndexConfig) -> None:
     """Make an index without documents. Raises DiskError, FormatError, ConfigError for one that is there and has another config."""
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
         _Update(writer, folder.absolute(), Silent()).prepare(config)
 
@@ -145,7 +147,7 @@ class _Update:
         with self._writer.transaction(), self._progress.track("indexing", len(listed), "files") as advance:
             source_id = self._writer.source_id(source.spec, source.follow_links)
             for file in listed:
-                self._update_file(file, source_id, known.get(file.place))
+                self._update_file(file, source_id, known.get(file.shown_place))
                 self._writer.commit_now_and_then()
                 advance(1, note=f"{self.report.read_bytes / 1e6:.1f} MB")
             present = {file.shown_place for file in listed}

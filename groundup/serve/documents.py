@@ -1,6 +1,6 @@
 """/groundup/...: the routes by which the page asks one's own documents, outside of any API dialect; without `--index` there are none to ask.
 
-GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents", "files", "languages", "unread"}]}
+GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents", "files", "languages", "unread", "questions"}]}
 POST /groundup/ask                    {"index", "question", "model": name or null (quotations only), "k": 5, "history": [messages before]}
      a stream of JSON lines:          {"sources": [...]}, then {"quote": {...}}, {"sentence": {...}}, {"omitted": {...}} as they are made, last
                                       {"done": true, "found", "answer", "cited", "question" (in its context), ...}; or {"error": {...}}

@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 from groundup.errors import FormatError
 from groundup.progress import Progress
 from groundup.retrieve.index import INDEX_FILE, VECTORS_FILE, VECTORS_FOLDER, Index
+from groundup.retrieve.no_index import no_index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.search import is_current
 from groundup.retrieve.vectors import Vectors
+from groundup.serve.example_questions import example_questions
 from groundup.serve.requests import RequestError
 from groundup.serve.worker import Worker
 
@@ -41,7 +43,10 @@ class ServedIndexes:
 
         Raises FormatError for what is no index, or is damaged.
         """
+        self.own_words = False
+        """Whether an answer also has a model's own sentences where the request does not say; else quotations only."""
         self._paths = dict(paths)
+        self._questions = {name: example_questions(path.parent) for name, path in self._paths.items()}
         self._of_models = dict(of_models or {})
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
         self._vectors: dict[str, tuple[tuple[int, int] | None, Vectors | None]] = {}
@@ -107,7 +112,7 @@ class ServedIndexes:
         found = []
         for name in self.names:
             with contextlib.suppress(RequestError):
-                found.append(await self.use(name, partial(entry, name)))
+                found.append(await self.use(name, partial(entry, name, self._questions[name])))
         return found
 
     def _current_vectors(self, name: str) -> "Vectors | None":
@@ -129,8 +134,7 @@ class ServedIndexes:
         with self._lock:
             found = _stat(path / INDEX_FILE)
             if found is None:
-                fix = f"Make one with: groundup index DOCS --out {path}"
-                raise FormatError(path, INDEX_FILE, "is missing, so this is no index", fix=fix)
+                raise no_index(path)
             identity = found.st_dev, found.st_ino
             if name not in self._opened or self._opened[name][0] != identity:
                 self._opened[name] = identity, Index(path)
@@ -146,8 +150,8 @@ def _stat(file: Path) -> os.stat_result | None:
         return None
 
 
-def entry(name: str, index: Index) -> dict[str, Any]:
-    """Return what an index holds; of files that could not be read, how many."""
+def entry(name: str, questions: Sequence[str], index: Index) -> dict[str, Any]:
+    """Return what an index holds; of files that could not be read, how many. `questions`: some to begin with."""
     held = index.counts()
     return {
         "name": name,
@@ -156,6 +160,7 @@ def entry(name: str, index: Index) -> dict[str, Any]:
         "files": held.files,
         "languages": held.languages,
         "unread": len(held.faults),
+        "questions": list(questions),
     }
 
 

@@ -29,13 +29,19 @@ from groundup.weights.stacked import Stacked
 APART = ("checkpoints", "data", LOGS, "packed", "prepared.json", "shards", "snapshots", "tokenizer")
 
 
-def claim_folder(run: RunFolder, *, fresh: bool = False, also: Sequence[str] = ()) -> None:
+def claim_folder(run: RunFolder, *, kind: str = "", fresh: bool = False, also: Sequence[str] = ()) -> None:
     """Check that the run folder may be written to; with `fresh` (--fresh) remove what an earlier run left in it.
 
-    `also` names what may lie in it before run.json is written, and is removed too. Raises ConfigError where the folder has other files and no run.
+    `also` names what may lie in it before run.json is written, and is removed too. Raises ConfigError where the folder has other files and no run,
+    or without `fresh` a run of another `kind`.
     """
+    if kind and not fresh and run.run_file.exists() and (found := run.read_run().get("kind")) not in (None, kind):
+        fix = "Choose another folder with --out, or --fresh to start again in this one."
+        raise ConfigError(f"{run.path} holds a run of the kind {found}, expected {kind}.", fix=fix)
     if run.path.exists() and not run.run_file.exists():
-        others = [p.name for p in run.path.iterdir() if p.name not in also and not p.name.startswith(TMP_PREFIX)]
+        others = [
+            p.name for p in sorted(run.path.iterdir()) if p.name not in also and not p.name.startswith(TMP_PREFIX)
+        ]
         if others:
             raise ConfigError(
                 f"{run.path} has files in it ('{others[0]}') but is not a run.", fix="Choose another folder with --out."

@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from groundup.errors import FormatError, ModelError
-from groundup.files import atomic_file, cache_folder, read_json_object, write_json
+from groundup.files import atomic_file, cache_path, read_json_object, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import LoRAWeights, attach_lora, merge_lora
@@ -150,7 +150,7 @@ def base_path(folder: Path, depth: int = 0) -> Path:
     `depth`: adapters that it is the base of.
     """
     name = base_name(folder)
-    path = cache_folder("models") / name if name in CATALOG and not os.path.exists(name) else Path(name)
+    path = cache_path("models") / name if name in CATALOG and not os.path.exists(name) else Path(name)
     if not os.path.exists(path):
         raise ModelError(f"The base of the adapter {folder} is not there: {name[:200]}.", fix=_BASE_FIX)
     if is_adapter(path):
@@ -205,7 +205,6 @@ def write_adapter(adapter: Adapter, config: ModelConfig, folder: Path, tokenizer
     for name, update in updates.items():
         for letter, tensor in (("A", update.a), ("B", update.b)):
             tensors[f"{PREFIX}{name}.lora_{letter}.weight"] = require_finite(tensor.contiguous(), name, folder)
-    folder.mkdir(parents=True, exist_ok=True)
     with atomic_file(
         folder / ADAPTER_WEIGHTS, needed_bytes=sum(tensor.nbytes for tensor in tensors.values())
     ) as temporary:

@@ -26,7 +26,7 @@ from gguf import GGMLQuantizationType as Kind
 from torch import Tensor
 
 from groundup.errors import FormatError, ModelError
-from groundup.files import atomic_file, disk_errors, no_room, temporary_folder
+from groundup.files import atomic_file, disk_errors, make_folder, no_room, temporary_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
@@ -271,9 +271,7 @@ def _texts(path: Path) -> ModelTexts:
 
 def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     """Write a GGUF file in a folder beside its place, where it is put once the check of the options has passed."""
-    with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(out.parent) as folder:
+    with temporary_folder(make_folder(out.parent)) as folder:
         file = folder / out.name
         write_gguf(
             opened.model,

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from groundup.errors import ModelError
-from groundup.files import atomic_file, disk_errors, temporary_folder
+from groundup.files import atomic_file, disk_errors, make_folder, temporary_folder
 from groundup.weights.adapter import Adapter, joined
 from groundup.weights.assemble import parameter_shapes, require_finite
 from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES, gguf_reason
@@ -73,9 +73,7 @@ def _pairs(opened: OpenModel) -> Iterator[tuple[str, Tensor, Tensor, float]]:
 
 def export_gguf_adapter(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     """Write the file in a folder beside its place, where it is put once the check of the options has passed."""
-    with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(out.parent) as folder:
+    with temporary_folder(make_folder(out.parent)) as folder:
         file = folder / out.name
         write_gguf_adapter(opened, file, encoding=options.encoding, name=model_name(opened))
         if options.check is not None:

@@ -18,13 +18,13 @@ import torch
 from groundup.config import build_config, read_toml
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
-from groundup.files import cache_folder, read_json, write_text
+from groundup.files import cache_path, is_cached, read_errors, read_json, write_text
 from groundup.locks import hold
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
 from groundup.model.presets import PRESETS
 from groundup.progress import Progress
-from groundup.runs import BUILD_FILE, RunFolder, kinds_of_stages
+from groundup.runs import BUILD_FILE, RunFolder, kinds_of_stages, nearest_names
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import base_name, is_adapter
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
@@ -32,16 +32,22 @@ from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.catalog import pull, pulled
 from groundup.weights.decision import Decision
 from groundup.weights.formats import file_suffixes, reader_of
+from groundup.weights.gguf_header import MAGIC
 from groundup.weights.hf import write_hf
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
 from groundup.weights.model_format import ModelSummary, OpenModel, require_fitting
-from groundup.weights.named import CATALOG
+from groundup.weights.named import CATALOG, nearest_models
 from groundup.weights.names import hf_bindings
 from groundup.weights.stacked import Stacked, remove_stacked
 from groundup.weights.verify import verified_meanwhile
 
 INSTRUCT = "-instruct"
 MODEL_TABLE = "model"
+# What the kinds of a build's models are called, and what `groundup build --with` calls those that a folder of texts has not by itself.
+BUILD_WORDS = {"pretrain": "own model", "chat": "chat model", "classifier": "classifier"}
+SWITCHES = {"chat": "chat", "classifier": "spam"}
+# What is opened of a build that does not make the preferred kind.
+IN_PLACE = {"chat": "pretrain", "pretrain": "chat"}
 
 
 def open_model(
@@ -59,7 +65,7 @@ def open_model(
     try:
         opened = _read(path, compute)
     except FormatError:
-        if path.parent != cache_folder("models") or path.name not in CATALOG:
+        if not is_cached(path) or path.name not in CATALOG:
             raise
         opened = _read(pull(path.name, None, progress), compute)  # fetched again where it is damaged
     opened.model.to(device=compute.device, dtype=compute.dtype)
@@ -79,18 +85,37 @@ def find_model(
     `hashes`: whether those of a named model are checked now; False for one that is going to be opened, which checks them.
     """
     path = Path(name_or_path)
-    # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
+    require_model(path)
     if os.path.isfile(path):
         return path
     if os.path.isdir(path):
-        if path.parent == cache_folder("models"):
+        if is_cached(path):
             hold(path)
-        return _with_base(_inner_model(path, prefer), progress)
-    if str(name_or_path) in CATALOG:
-        there = None if hashes else pulled(str(name_or_path))
-        return there or pull(str(name_or_path), None, progress)
-    known = did_you_mean(str(name_or_path), CATALOG)
-    raise ModelError(f"There is no model {str(name_or_path)!r}: no such folder or file, and no such name.", fix=known)
+        found = _inner_model(path, prefer)
+        if progress and found.parent == path and (path / BUILD_FILE).exists():
+            progress.say(opened_line(path, found, prefer))
+        return _with_base(found, progress)
+    there = None if hashes else pulled(str(name_or_path))
+    return there or pull(str(name_or_path), None, progress)
+
+
+def require_model(name_or_path: str | Path) -> None:
+    """Raise ModelError where a name or path can't be a model. Nothing is fetched or opened; of a file the first bytes are read."""
+    path = Path(name_or_path)
+    # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
+    if os.path.isfile(path):
+        if path.suffix not in file_suffixes() and not _begins_as_gguf(path):
+            fix = "Give a model's folder, a .gguf file or a name; texts and data come after the model."
+            raise ModelError(f"{path} is a file that is no model.", fix=fix)
+    elif not os.path.isdir(path) and str(path) not in CATALOG:
+        near = nearest_names(path, "build", "run", "model")
+        fix = near if near.startswith("Did") else nearest_models(str(path))
+        raise ModelError(f"There is no model {str(path)!r}: no such folder or file, and no such name.", fix=fix)
+
+
+def _begins_as_gguf(file: Path) -> bool:
+    with read_errors(file), file.open("rb") as handle:
+        return handle.read(len(MAGIC)) == MAGIC
 
 
 def _with_base(path: Path, progress: Progress | None) -> Path:
@@ -105,13 +130,14 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     if (folder / CONFIG_FILE).exists() or is_adapter(folder):
         return folder
     if (folder / BUILD_FILE).exists():
-        found = stages_with_model(folder, prefer)
+        kind = _kind_of(folder, prefer)
+        found = stages_with_model(folder, kind)
         if not found:
             fix = "Run the same build again: it resumes."
-            raise ModelError(f"The build {folder} has no finished {prefer} stage.", fix=fix)
+            raise ModelError(f"The build {folder} has no finished {kind} stage.", fix=fix)
         if len(found) > 1:
             fix = f"Name the folder of one: {', '.join(map(str, found))}."
-            raise ModelError(f"The build {folder} has {len(found)} finished {prefer} stages.", fix=fix)
+            raise ModelError(f"The build {folder} has {len(found)} finished {kind} stages.", fix=fix)
         return found[0]
     suffixes = file_suffixes()
     files = sorted(file for suffix in suffixes for file in folder.glob("*" + suffix))
@@ -121,6 +147,35 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     reason = many if files else f"no {CONFIG_FILE}, so it is not a model folder, or is incomplete"
     fix = f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}."
     raise ModelError(f"{folder} can't be opened as a model: it has {reason}.", fix=fix)
+
+
+def _kind_of(build: Path, prefer: str) -> str:
+    """Return the kind of stage that is opened: the preferred one, or what the build has in its place. Raises ModelError, FormatError."""
+    kinds = kinds_of_stages(read_json(build / BUILD_FILE)).values()
+    instead = IN_PLACE.get(prefer, "")
+    if prefer not in kinds and instead in kinds:
+        return instead
+    require_stage(build, prefer)
+    return prefer
+
+
+def require_stage(build: Path, kind: str) -> None:
+    """Check that a build makes a stage of a kind; anything that is not a build passes. Raises ModelError, which names the switch; FormatError."""
+    if not (build / BUILD_FILE).is_file() or kind in kinds_of_stages(read_json(build / BUILD_FILE)).values():
+        return
+    name = BUILD_WORDS.get(kind, kind)
+    added = SWITCHES.get(kind)
+    fix = f"The same build command with --with {added} adds one; what is done stays." if added else ""
+    raise ModelError(f"The build {build} has no {name}.", fix=fix)
+
+
+def opened_line(build: Path, found: Path, prefer: str) -> str:
+    """Return which model of a build is opened, and the switch where it has not the one that was meant."""
+    kind = kinds_of_stages(read_json(build / BUILD_FILE)).get(found.name, "")
+    line = f"{build}: its {BUILD_WORDS.get(kind, kind)} is opened ({found})"
+    if kind == prefer or prefer not in SWITCHES:
+        return f"{line}."
+    return f"{line}; it has no {BUILD_WORDS[prefer]}, which the same build with --with {SWITCHES[prefer]} adds."
 
 
 def stages_with_model(build: Path, kind: str) -> list[Path]:
@@ -213,7 +268,7 @@ def _of_unfinished(run: RunFolder) -> ModelSummary:
 
 def _of_catalog(name: str) -> ModelSummary:
     """From the folder it was pulled into, else from the preset of its shape. Raises ModelError."""
-    folder = cache_folder("models") / name
+    folder = cache_path("models") / name
     if (folder / CONFIG_FILE).exists():
         return reader_of(folder).summary(folder)
     base = name.removesuffix(INSTRUCT)  # training on instructions changes no shape

@@ -1,9 +1,11 @@
 """Named models: where each is published, and under which licence. A table alone, without torch: it is listed at once. `catalog.py` fetches them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from groundup.errors import ModelError, did_you_mean
+from groundup.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -106,5 +108,17 @@ CATALOG: dict[str, Entry] = {
 def find_entry(name: str) -> Entry:
     """The entry of a name. Raises ModelError with the names that are known."""
     if name not in CATALOG:
-        raise ModelError(f"There is no model named {name!r}.", fix=did_you_mean(name, CATALOG))
+        raise ModelError(f"There is no model named {name!r}.", fix=nearest_models(name))
     return CATALOG[name]
+
+
+def nearest_models(name: str) -> str:
+    """Return the nearest names of the same family of models, and all names, as sentences."""
+    alike = [known for known in CATALOG if get_close_matches(_family(name), [_family(known)], cutoff=0.7)]
+    near = [repr(known) for known in get_close_matches(name.lower(), alike, cutoff=0.4)]
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    return f"{meant}There are: {', '.join(CATALOG)}."
+
+
+def _family(name: str) -> str:
+    return re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]

@@ -229,9 +229,11 @@ def _refuse_unlisted(path: Path, listed: set[Path]) -> None:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Return all files but those left by interrupted writes."""
+    """Return all files but those left by interrupted writes, and those that SQLite makes anew whenever an index is read."""
     return [
         file
         for file in folder.rglob("*")
-        if file.is_file() and not any(part.startswith(TMP_PREFIX) for part in file.relative_to(folder).parts)
+        if file.is_file()
+        and not any(part.startswith(TMP_PREFIX) for part in file.relative_to(folder).parts)
+        and not (file.name.endswith("-shm") or (file.name.endswith("-wal") and not file.stat().st_size))
     ]

@@ -12,10 +12,15 @@ from groundup.cli import main
 from groundup.cli.main import DEBUG_VARIABLE, VERBS, console_escape, run
 from groundup.errors import ConfigError, FormatError, did_you_mean
 
-LIFE = (
-    "build pack learn data tokenizer model plan pretrain sweep watch pull finetune evaluate lab generate chat classify serve connect"
-    " index search ask convert report verify cache doctor"
-)
+CONTENTS = {
+    "Begin": "build pack learn",
+    "Data": "data tokenizer",
+    "Train": "model plan pretrain sweep watch pull finetune",
+    "Look": "evaluate lab report",
+    "Use": "generate chat classify index search ask",
+    "Serve": "serve connect",
+    "Keep": "convert verify cache doctor",
+}
 PROGRAM = (sys.executable, "-m", "groundup")
 
 
@@ -46,10 +51,12 @@ def typer_command(verb: "type[Verb]") -> object:
 def test_the_table_of_contents_lists_the_verbs_in_the_order_of_a_models_life(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert list(VERBS) == LIFE.split()
+    assert {heading: " ".join(verbs) for heading, verbs in main.CONTENTS.items()} == CONTENTS
     assert run(["--help"]) == 0
     out = capsys.readouterr().out
-    places = [re.search(rf"^\W+{name}  ", out, re.MULTILINE) for name in VERBS]
+    titles = [rf"^\W+{title} \W+$" for title in CONTENTS]
+    headed = [part for title, verbs in zip(titles, CONTENTS.values(), strict=True) for part in (title, *verbs.split())]
+    places = [re.search(part if part.startswith("^") else rf"^\W+{part}  ", out, re.MULTILINE) for part in headed]
     assert all(places) and [found.start() for found in places if found] == sorted(f.start() for f in places if f)
     assert all(line in out for _, line in VERBS.values())  # on one line of 80 characters each
 
@@ -59,6 +66,19 @@ def test_without_arguments_the_help_is_shown_and_no_error_said(capsys: pytest.Ca
         assert run(words) == 2
         shown = capsys.readouterr()
         assert shown.err == "" and "Usage: groundup" in shown.out
+
+
+def test_an_option_without_a_value_has_no_type_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["build"], ["finetune"], ["finetune", "chat"], ["serve"]):
+        assert run([*words, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert "--help" in shown and "bool" not in shown.lower()
+
+
+def test_help_of_build_says_that_it_takes_a_pack(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "PACK" in VERBS["build"][1]
+    assert run(["build", "--help"]) == 0
+    assert "RECIPE|PACK|FOLDER" in capsys.readouterr().out.partition("Arguments")[0]
 
 
 def test_the_version_is_one_word(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +163,33 @@ def test_usage_errors_name_the_help_of_the_verb_itself(capsys: pytest.CaptureFix
     ):
         assert run(words) == 2
         assert f"See {named}." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("serve x --port 80x", "--port must be a whole number from 0 to 65535 (got '80x')."),
+        ("generate x y --temperature hot", "--temperature must be a number (got 'hot')."),
+        ("pretrain x --out y --tokens 0", "--tokens must be a whole number from 1 to 1,000,000,000,000,000 (got '0')."),
+        ("learn two", "NUMBER must be a whole number (got 'two')."),
+        ("generate x y z", "groundup generate takes no further argument (got 'z')."),
+        ("generate x", "groundup generate needs PROMPT: the text to continue."),
+        ("generate x y --tmperature 1", "groundup generate has no option --tmperature."),
+        ("evaluate x --data", "--data needs a value."),
+        ("build --fresh=3", "--fresh takes no value."),
+        ("finetune classifer x", "There is no verb 'finetune classifer'.\n       Did you mean 'classifier'?"),
+    ],
+)
+def test_usage_errors_are_sentences_of_ours(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.startswith(f"error: {told}")
+    assert f"See groundup {words.split()[0]}" in shown.err
+
+
+def test_an_option_of_the_program_after_the_verb_is_told_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", "x", "y", "--debug"]) == 2
+    assert "It stands before the verb: groundup --debug generate ..." in capsys.readouterr().err
 
 
 def test_unknown_verbs_are_answered_with_the_nearest_or_with_all(capsys: pytest.CaptureFixture[str]) -> None:

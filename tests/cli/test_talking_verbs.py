@@ -16,16 +16,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from groundup.cli.main import run
+from groundup.cli.plain import terminal_safe
 from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.card import ModelCard
 from groundup.weights.model_io import save_model
 
 GREEDY = ("--temperature", "0")
@@ -75,7 +78,7 @@ def test_generate_prints_what_is_new_and_the_same_again(folder: Path, capsys: py
     text = capsys.readouterr().out
     assert run([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["text"] + "\n" == text
+    assert terminal_safe(told["text"]) + "\n" == text
     assert (told["finish_reason"], told["completion_tokens"]) == ("length", 12)
 
 
@@ -167,6 +170,19 @@ def test_a_piped_conversation_prints_answers_only_and_obeys_orders(piped: Callab
     for words in ("Ctrl-C stops an answer", "System prompt: You are brief.", "There is no command /what."):
         assert words in done.err
     assert done.err.count("System prompt: You are brief.") == 2
+
+
+def test_a_chat_with_a_base_model_begins_with_what_it_is_and_what_to_do(
+    piped: Callable[..., Done], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    assert "base model" not in piped(b"").err
+    base = shutil.copytree(folder, tmp_path / "base")
+    (base / "README.md").write_text(ModelCard("base", "Trained from random weights.").markdown())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b""), encoding="utf-8"))
+    assert run(["chat", str(base)]) == 0
+    told = capsys.readouterr()
+    assert told.out == "" and f"{base} is a base model, which continues texts and never learned to answer" in told.err
+    assert f"groundup generate {base} TEXT" in told.err and f"groundup finetune chat {base} starter" in told.err
 
 
 @pytest.mark.parametrize("word", ["/bye", "/quit", "/exit"])

@@ -113,10 +113,12 @@ def test_json_prints_what_is_known_and_ends(folder: Path, capsys: pytest.Capture
     ("words", "said"),
     [
         (["nowhere", "--json"], "nowhere does not exist"),
+        (["nowhere"], "nowhere does not exist"),
+        (["nowhere"], "wait for it with --wait"),
         (["{file}"], "is a file, expected a folder of runs"),
         (["{folder}", "--host", "0.0.0.0"], "lets other machines connect, and no key was given"),
         (["{folder}", "--host", "no.such.host.invalid", "--open"], "is not a name or address of this machine"),
-        (["{folder}", "--port", "70000"], "less than or equal to 65535"),
+        (["{folder}", "--port", "70000"], "from 0 to 65535"),
     ],
 )
 def test_what_can_be_mended_is_one_sentence(

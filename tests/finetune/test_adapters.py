@@ -111,7 +111,7 @@ def test_the_verbs_open_an_adapter(
     results = json.loads(capsys.readouterr().out)
     assert results["lora"]["rank"] == 2 and results["epochs"] == 1.0
     assert run([*train, "--train", "some"]) == 2
-    assert "train: Input should be 'lora' or 'all'" in " ".join(capsys.readouterr().err.split())
+    assert "train must be 'lora' or 'all'" in " ".join(capsys.readouterr().err.split())
     for command in (
         ["generate", folder, "see you", "--max-tokens", "3"],
         ["model", "show", folder],

@@ -20,7 +20,10 @@ from groundup.files import (
     MANIFEST,
     PARTS,
     atomic_folder,
+    cache_folder,
     inside,
+    is_cached,
+    make_folder,
     read_json,
     remove_temporaries,
     replace_folder,
@@ -110,6 +113,42 @@ def test_a_path_that_cant_be_is_a_disk_error(tmp_path: Path) -> None:
         require_free_bytes(tmp_path / TOO_LONG, 1)
     with pytest.raises(DiskError):
         write_json(tmp_path / TOO_LONG, {})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_path_where_no_one_can_make_a_folder_is_a_disk_error() -> None:
+    for write in (make_folder, lambda path: write_json(path / "a.json", {})):
+        with pytest.raises(DiskError, match=r"^/proc/nothing can't be written: No folder can be made there. Choose"):
+            write(Path("/proc/nothing"))
+    with pytest.raises(DiskError, match="/proc/nothing"), atomic_folder(Path("/proc/nothing/run")):
+        pass
+
+
+def test_a_cache_that_cant_be_written_is_answered_with_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(DiskError) as refused:
+        cache_folder("models")
+    assert "GROUNDUP_CACHE" in refused.value.fix and "--out" not in refused.value.fix
+
+
+def test_without_a_home_folder_only_what_needs_the_cache_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "GROUNDUP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert not is_cached(tmp_path)
+    with pytest.raises(DiskError, match=r"no home folder. Set the environment variable GROUNDUP_CACHE"):
+        cache_folder()
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
+    assert cache_folder("models") == tmp_path / "models" and is_cached(tmp_path / "models" / "gpt2")
 
 
 def test_a_file_name_that_is_not_utf8_is_written_and_read_back(tmp_path: Path) -> None:

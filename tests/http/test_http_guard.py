@@ -136,6 +136,14 @@ def test_host_is_judged_before_origin_before_key_before_body() -> None:
     assert "(Host)" in json.loads(ask(guard, headers={"host": "evil.example", "origin": ABROAD}).body)["error"]
 
 
+def test_a_wrong_key_is_called_wrong_and_no_key_required() -> None:
+    guard = Guard(echo, access_for("127.0.0.1", api_key="k"))
+    assert b"key is required" in ask(guard, method="GET").body
+    for given in ("Bearer x", "Basic eDp4", "k"):
+        refused = ask(guard, method="GET", headers={"authorization": given})
+        assert refused.status == 401 and b"The API key is wrong" in refused.body and b"required" not in refused.body
+
+
 def test_a_body_of_two_lengths_is_refused_and_the_connection_closed() -> None:
     both = {"content-length": "3", "Transfer-Encoding": "chunked"}
     answer = ask(Guard(echo, LOOPBACK), headers=both, parts=[b"abc"])

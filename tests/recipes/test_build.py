@@ -1,18 +1,22 @@
 """The build's promises, kept with small real stages: nothing is done twice, nothing altered is built on, a kill loses nothing."""
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
+from groundup.cli.console import PlainStage
 from groundup.cli.main import run
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import atomic_folder, read_json, write_json
 from groundup.progress import Silent
 from groundup.recipes.build import build, forget, stage_seconds
+from groundup.recipes.build_log import LOG_FILE
 from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.verify import verify_path
@@ -186,6 +190,84 @@ def test_what_quick_stages_leave_over_goes_to_later_ones_and_one_that_goes_on_ke
     assert read_json(out / "build.json")["stages"]["tokenizer"]["planned_s"] == planned["tokenizer"]
 
 
+class Recorded:
+    """A Progress that shows stages as lines, and keeps them."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    track = Silent().track
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[PlainStage]:
+        said = self.said
+
+        class Line(PlainStage):
+            def end(self, result: str) -> None:
+                said.append(f"{title}  {result}")
+
+        yield Line(title)
+
+
+def test_a_build_says_one_line_a_stage_and_its_log_has_the_rest(tmp_path: Path) -> None:
+    def talkative(context: StageContext) -> StageResult:
+        for step in range(84):
+            context.progress.say(f"step {step} of 84")
+        with atomic_folder(context.folder) as folder:
+            (folder / "out.txt").write_text("x")
+        return StageResult("all done")
+
+    progress = Recorded()
+    build(recipe(), tmp_path / "b", [Stage("data", 1, talkative, 0.1)], compute=CPU, progress=progress)
+    assert len(progress.said) == 1 and progress.said[0].startswith("[1/1] data ")
+    assert progress.said[0].endswith("all done")
+    log = (tmp_path / "b" / LOG_FILE).read_text()
+    assert "step 83 of 84" in log and "all done" in log and log.count("step ") == 84
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [("Stopped after step 3 of 50, saved: the same command resumes.", " after step 3 of 50: "), ("busy", ": ")],
+)
+def test_a_stopped_build_says_where_and_that_the_same_command_goes_on(tmp_path: Path, said: str, where: str) -> None:
+    def stopped(context: StageContext) -> StageResult:
+        context.progress.say(said)
+        raise KeyboardInterrupt
+
+    progress = Recorded()
+    with pytest.raises(KeyboardInterrupt):
+        build(recipe(), tmp_path / "b", [Stage("data", 1, stopped, 0.1)], compute=CPU, progress=progress)
+    goes_on = "what is done is kept, and the same command goes on from there."
+    assert progress.said == [f"Stopped in data (stage 1 of 1){where}{goes_on}"]
+
+
+def test_a_log_without_a_build_keeps_no_build_from_beginning(pipeline: FakePipeline, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / LOG_FILE).write_text("stopped before its first stage")
+    pipeline.build(tmp_path / "b", recipe())
+    assert pipeline.ran == ["data", "tokenizer"]
+
+
+def test_more_is_measured_while_any_of_the_builds_time_is_left(tmp_path: Path) -> None:
+    reasons: list[str] = []
+
+    def measuring(context: StageContext) -> StageResult:
+        reasons.append(context.lack_of_time("worth", 60.0, time.monotonic()))
+        reasons.append(context.lack_of_time("more", 90.0, time.monotonic()))
+        with atomic_folder(context.folder) as folder:
+            (folder / "out.txt").write_text("x")
+        return StageResult("")
+
+    later = Stage("tokenizer", 1, FakePipeline().writer("tokenizer", lambda c: "x"), 0.4)
+    stages = [Stage("data", 1, measuring, 0.1), later]
+    build(recipe("budget=100s"), tmp_path / "b", stages, compute=CPU, progress=Silent())
+    assert reasons[0] == "", "the stage's own share is 10 s, but the later one needs 20 s at least, so 80 s are left"
+    assert "about 90 s, and " in reasons[1]
+
+
 def test_a_stage_after_slow_ones_has_half_its_share_at_least() -> None:
     assert stage_seconds(0.25, 0.75, 150.0, 600.0) == 150.0, "on its way"
     assert stage_seconds(0.25, 0.75, 400.0, 600.0) == 75.0
@@ -222,6 +304,7 @@ def silent(folder: Path, places: int) -> list[tuple[str, int]]:
 def test_no_file_of_a_build_is_gone_or_damaged_in_silence(pipeline: FakePipeline, tmp_path: Path) -> None:
     page = Stage("report", 1, page_stage, 0.1, outputs=("report.html",), has_folder=False)
     build(recipe(), tmp_path / "b", [*pipeline.stages(), page], compute=CPU, progress=Silent())
+    (tmp_path / "b" / LOG_FILE).unlink()  # which nothing reads
     assert verify_path(tmp_path / "b").unlisted == 0
     assert silent(tmp_path / "b", 60) == []
     verify_path(tmp_path / "b")

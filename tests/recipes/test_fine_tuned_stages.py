@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from groundup.data.config import DataConfig
+from groundup.data.documents import Example
 from groundup.data.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
@@ -21,6 +22,7 @@ from groundup.progress import Silent
 from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import base, chat, classifier, evaluate
+from groundup.recipes.stages.classifier import readable_example
 from groundup.recipes.suites import MIN_ITEMS, evenly_spread
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard, read_license
@@ -158,3 +160,18 @@ def test_a_base_that_is_a_gguf_file_keeps_its_licence(published: Path, tmp_path:
     file = export(open_model(published / "model", CPU), "gguf", tmp_path / "tiny.gguf", encoding="f32")
     stage(base.run, "base", published, tmp_path, file)
     assert read_license(tmp_path / "base") == "mit"
+
+
+def test_the_message_to_try_a_classifier_with_can_be_read() -> None:
+    texts = {
+        "RCT' THNQ Adrian for U text. Rgds Vatian": "spam",
+        "FROM 88066 LOST 12POUND HELP OR STOP NOW": "spam",
+        "You have won a week in the sun, call now to have it!": "spam",
+        "Call me now, I have a week in the sun.": "ham",
+        "You have to call now to have a prize of the week in the sun, " * 4: "spam",
+    }
+    messages = [Example(text, label) for text, label in texts.items()]
+    assert readable_example(messages, "spam") == "You have won a week in the sun, call now to have it!"
+    assert readable_example(messages, "ham") == "Call me now, I have a week in the sun."
+    assert readable_example(messages, None) in texts, "several classes: one of any"
+    assert readable_example([Example("OK", "ham")], "spam") == "OK", "nothing better"

@@ -31,6 +31,9 @@ from groundup.retrieve.rankings import vectors_for
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard
 from groundup.weights.model_io import open_model, save_model
+from groundup.weights.verify import verify_path
+
+from .test_build import silent
 
 CPU = Compute(torch.device("cpu"))
 
@@ -88,6 +91,14 @@ def test_a_pack_is_built_without_a_model_of_ones_own(root: Path, built: Path) ->
     assert {name: entry["elapsed_s"] for name, entry in again["stages"].items() if name != "report"} == {
         name: entry["elapsed_s"] for name, entry in record["stages"].items() if name != "report"
     }, "nothing is done twice"
+
+
+@pytest.mark.slow
+def test_no_file_of_a_built_pack_is_gone_or_damaged_in_silence(built: Path, tmp_path: Path) -> None:
+    """`test_build.py` has a quick one of small stages."""
+    folder = Path(shutil.copytree(built, tmp_path / "out", ignore=shutil.ignore_patterns("*-shm", "*-wal")))
+    assert verify_path(folder).unlisted == 0
+    assert silent(folder, 3) == []
 
 
 def test_each_way_to_answer_is_measured_on_the_same_questions(built: Path) -> None:

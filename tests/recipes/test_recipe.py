@@ -125,10 +125,31 @@ def test_unknown_recipe_names_the_known_ones() -> None:
         load_recipe("quikstart")
 
 
-def test_folder_becomes_quickstart_with_its_texts(tmp_path: Path) -> None:
+def test_a_folder_of_texts_makes_a_model_of_these_texts_alone(tmp_path: Path) -> None:
     recipe = load_recipe(str(tmp_path))
-    assert [source.spec for source in recipe.data.sources] == [str(tmp_path)]
+    assert [source.spec for source in recipe.data.sources] == [str(tmp_path)] and not recipe.named
+    stages = {stage.name: stage for stage in stages_of(recipe)}
+    assert list(stages) == ["data", "tokenizer", "pretrain", "evaluate", "export", "report"]
+    assert stages["pretrain"].share > 0.75 and sum(stage.share for stage in stages.values()) == pytest.approx(1)
+    plan = plan_build(recipe)
+    assert plan["base_parameters"] is None and plan["download_bytes"] == 0 and plan["disk_bytes"] < 50e6
+    assert plan["stages"][3]["what"] == "bits per byte of test text, and samples"
+
+
+def test_with_adds_the_stages_of_quickstart_to_a_folder(tmp_path: Path) -> None:
+    recipe = load_recipe(str(tmp_path), added=("spam", "chat"))
     assert recipe.named == load_recipe("quickstart").named and list(recipe.named) == ["spam", "chat"]
+    assert list(load_recipe(str(tmp_path), added=("chat",)).named) == ["chat"]
+    assert list(load_recipe(str(tmp_path), teach=True).named) == ["chat"], "taught before it learns to chat"
+    assert load_recipe("quickstart", added=("spam",)) == load_recipe("quickstart"), "which has it"
+    shorter = load_recipe(str(tmp_path), ["chat.tokens=9"], added=("chat",))
+    assert shorter.table("chat").tokens == 9  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="--with spm: there is no such stage") as caught:
+        load_recipe(str(tmp_path), added=("spm",))
+    assert "'spam'" in caught.value.fix
+    with pytest.raises(ConfigError, match="Unknown field 'spam'") as caught:
+        load_recipe(str(tmp_path), ["spam.train=9"])
+    assert caught.value.fix.startswith("--with spam adds that stage.")
 
 
 def test_a_recipe_has_any_number_of_classifiers_and_chat_models_by_name() -> None:

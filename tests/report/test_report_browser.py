@@ -24,25 +24,54 @@ def test_page_opens_without_complaint_and_fits(
     page.goto(write_page(build_folder).as_uri())
     assert complaints == []
     assert len(requests) == 1  # the page itself
-    assert page.locator("section h2").count() == 13
-    for heading in page.locator("section h2").all():
+    assert page.locator("main summary h2").count() == 13
+    for heading in page.locator("main summary h2").all():
         assert heading.is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_classifier_and_chat_model_are_both_drawn_as_made_from_the_pulled_model(
-    browser: Any, build_folder: Path, width: int
-) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900})
+def unfold(page: Any) -> None:
+    """Open every chapter, as a reader would."""
+    for summary in page.locator("main > details.chapter:not([open]) > summary").all():
+        summary.click()
+
+
+def test_the_overview_fits_one_screen_and_chapters_are_folded(browser: Any, build_folder: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(write_page(build_folder).as_uri())
-    base, spam, chat = (card.bounding_box() for card in page.locator(".fork .stage").all())
-    arrows = page.locator(".fork .stage").evaluate_all("all => all.map(c => getComputedStyle(c, '::before').content)")
-    assert spam["x"] == chat["x"] > base["x"]
-    assert chat["y"] >= spam["y"] + spam["height"]
-    assert arrows[0] == "none"
-    assert arrows[1] == arrows[2] != "none"
+    for part in (".overview", ".stages", ".contents"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 800, part
+    folded = page.locator("main > details.chapter")
+    assert folded.count() == 13
+    assert folded.evaluate_all("all => all.map(each => each.open)") == [True] + [False] * 12
+    assert page.evaluate("document.documentElement.scrollHeight") < 5000
+    page.close()
+
+
+def test_a_link_opens_its_chapter_without_a_script(browser: Any, build_folder: Path) -> None:
+    address = write_page(build_folder).as_uri()
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, java_script_enabled=False)
+    page.goto(address)
+    assert not page.locator("#chat .see").is_visible()
+    page.locator('.contents a[href="#chat"]').click()
+    page.locator("#chat .see").wait_for()
+    page.goto("about:blank")
+    page.goto(f"{address}#lineage")
+    page.locator("#lineage .see").wait_for()
+    page.close()
+
+
+def test_on_paper_every_chapter_is_there(browser: Any, build_folder: Path) -> None:
+    page = browser.new_page()
+    page.goto(write_page(build_folder).as_uri())
+    screen = page.evaluate("document.documentElement.scrollHeight")
+    page.emulate_media(media="print")
+    assert page.locator("#pretrain .see").is_visible() and page.locator("#repeat .see").is_visible()
+    assert page.evaluate("document.documentElement.scrollHeight") > 2 * screen
     page.close()
 
 
@@ -51,6 +80,7 @@ def test_style_sheet_is_accepted_and_one_drawing_of_each_chart_is_shown(browser:
     for width, shown, hidden in ((1280, "wide", "narrow"), (390, "narrow", "wide")):
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.goto(address)
+        unfold(page)
         assert page.evaluate("getComputedStyle(document.body).display") == "block"
         assert page.locator(f"#pretrain .{shown}-drawing").first.is_visible()
         assert not page.locator(f"#pretrain .{hidden}-drawing").first.is_visible()

@@ -23,7 +23,7 @@ def watch() -> Iterator[Watch]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*folders: Path) -> str:
-        command = [sys.executable, "-m", "groundup", "watch", *map(str, folders), "--port", "0"]
+        command = [sys.executable, "-m", "groundup", "watch", "--wait", *map(str, folders), "--port", "0"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
         started.append(process)
         assert process.stdout is not None

@@ -19,6 +19,7 @@ import pytest
 from processor_time import at_most_cpu_s
 
 from groundup.cli.main import run as groundup
+from groundup.report.chapter import facts
 from groundup.report.page import render_page, write_page
 from groundup.report.report_data import read_report_data
 from groundup.report.terms import PATTERNS, TERMS
@@ -60,8 +61,11 @@ class Checked(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         assert len(values) == len(attrs), f"{tag} has an attribute twice"
         self.tags.append((tag, values))
+        if tag == "details" and values.get("class") == "chapter":
+            self.section = "summary"
         if tag in ("section", "header"):
             self.section = values.get("id", "")
+            self.text[self.section] = self.text.pop("summary", "")
         if tag not in VOID:
             self.open.append(tag)
 
@@ -717,6 +721,49 @@ def test_report_of_a_folder_without_a_run_is_one_sentence(tmp_path: Path, capsys
 def test_page_replaces_an_older_one(build_folder: Path) -> None:
     (build_folder / "report.html").write_text("old")
     assert "old" not in write_page(build_folder).read_text(encoding="utf-8")[:3]
+
+
+def test_headline_numbers_are_short_and_sentences_are_lines() -> None:
+    made = facts(("2.41", "loss before"), ("-0.11 (-0.18 to -0.06), better", "change, paired"), ("–", "missing"))
+    assert made is not None
+    large, lines = made.find("dl[@class='facts']"), made.find("dl[@class='findings']")
+    assert large is not None and [each.text for each in large.iter("dd")] == ["2.41"]
+    assert lines is not None and [each.text for each in lines.iter("dd")] == ["-0.11 (-0.18 to -0.06), better"]
+    only = facts(("2.41", "loss"))
+    assert only is not None and only.get("class") == "facts"
+    assert facts(("–", "missing"), ("", "empty")) is None
+
+
+def test_no_large_number_of_the_page_is_a_sentence(build_folder: Path) -> None:
+    page = render_page(read_report_data(build_folder))
+    large = re.findall(r'<dl class="facts">.*?</dl>', page, re.DOTALL)
+    values = [html.unescape(value) for each in large for value in re.findall(r"<dd>([^<]*)</dd>", each)]
+    values += [html.unescape(value) for value in re.findall(r'<p class="headline">([^<]*)</p>', page)]
+    assert len(values) > 10 and max(map(len, values)) <= 16, max(values, key=len)
+
+
+def test_the_overview_shows_what_the_models_write_and_a_figure_for_each_stage(build_folder: Path) -> None:
+    top = page_of(build_folder).text["top"]
+    for said in ("The own model goes on from", "step 160", "The chat model is asked", "bits per byte", "of 20 right"):
+        assert said in top, said
+    assert "groundup chat" in top and "groundup serve" in top
+
+
+def test_a_build_of_texts_alone_speaks_of_no_public_model(build_folder: Path, rewrite: Rewrite) -> None:
+    own = {"data": "data", "tokenizer": "tokenizer", "pretrain": "pretrain", "evaluate": "evaluate"}
+
+    def alone(build: Any) -> None:
+        build["kinds"] = own
+        build["stages"] = {name: build["stages"][name] for name in own}
+
+    rewrite("build.json", alone)
+    samples = [{"prompt": "Now is the winter", "text": " of our discontent"}]
+    page = page_of(rewrite("evaluate/results.json", lambda results: results.update(samples=samples)))
+    assert (
+        "readers" not in page.text and "chat" not in page.text and "From texts to a model of them" in page.text["top"]
+    )
+    assert "groundup generate" in page.text["top"] and "Chat model" not in page.text["top"]
+    assert "Now is the winter of our discontent" in page.text["samples"] and "at the end" in page.text["samples"]
 
 
 def test_the_page_says_which_choices_were_measured(build_folder: Path, rewrite: Rewrite) -> None:

@@ -126,7 +126,7 @@ def test_verify_checks_an_index_and_says_where_a_manifest_is_gone(
 ) -> None:
     assert run(["verify", str(folder), "--json"]) == 0
     checked = json.loads(capsys.readouterr().out)
-    assert checked["manifests"] == 2 and checked["files"] == 5
+    assert checked["manifests"] == 2 and checked["files"] == 5 and checked["unlisted"] == 0
     for file in [each for each in folder.rglob("*") if each.is_file() and not each.name.endswith(("-wal", "-shm"))]:
         content = file.read_bytes()
         file.unlink()

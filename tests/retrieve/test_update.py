@@ -140,6 +140,14 @@ def test_bad_files_are_listed_with_the_reason_and_the_rest_is_read(
     assert "noise.txt looks binary" in capsys.readouterr().out
 
 
+def test_a_file_whose_name_is_not_utf_8_can_be_met_again(docs: Path, update: Update, index: Index) -> None:
+    (docs / os.fsdecode(b"caf\xe9.txt")).write_text("The walrus.")
+    update()
+    update()
+    ((place, reason),) = index.counts().faults
+    assert "caf" in place and reason == "its name is not UTF-8"
+
+
 def test_rows_and_members_of_archives_have_their_address(docs: Path, update: Update, index: Index) -> None:
     with zipfile.ZipFile(docs / "a.zip", "w") as archive:
         archive.writestr("deep/rows.jsonl", '{"text": "walrus one"}\n{"text": "walrus two"}\n')

@@ -90,8 +90,8 @@ def test_a_model_learns_and_its_folder_opens_to_the_same_model(
     assert again == {name: results[name] for name in again}
     check_test_figures(shards, opened.tokenizer, opened.model, run, results)
     samples = list(read_lines(run.samples_file))
-    assert [s["step"] for s in samples] == [*range(0, 57, 8), 60]
-    assert all(s["prompt"].startswith("The") and s["text"] for s in samples)
+    assert sorted({s["step"] for s in samples}) == [*range(0, 57, 8), 60]
+    assert all(s["prompt"].startswith(("The ", "So they")) and s["text"] for s in samples), "sentences begin so"
     assert "bits per byte" in said.path.read_text()
     check_called_again(shards, tokenizer, run, results)
 

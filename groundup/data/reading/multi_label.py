@@ -136,7 +136,9 @@ def without_unlearned(splits: Mapping[str, Sequence[Example]], progress: Progres
     for name, examples in splits.items():
         kept[name] = [each for each in examples if isinstance(each, MultiLabelExample) or each.label in known]
         kept[name] = [
-            MultiLabelExample.of(each.text, known.intersection(each.labels)) if isinstance(each, MultiLabelExample) else each
+            MultiLabelExample.of(each.text, known.intersection(each.labels))
+            if isinstance(each, MultiLabelExample)
+            else each
             for each in kept[name]
         ]
     return kept

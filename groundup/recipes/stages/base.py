@@ -51,7 +51,9 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 
 
 def base_shape(recipe: Recipe) -> ModelConfig | None:
-    """Return the config of the pulled model; None where no preset has it."""
+    """Return the config of the pulled model; None where no preset has it, or the build has none."""
+    if not recipe.uses_public_model:
+        return None
     return PRESETS.get(recipe.base.model.removesuffix("-instruct"))
 
 

@@ -4,7 +4,9 @@ NAME/results.json    models: the classifier, TF-IDF baselines, the majority clas
 """
 
 import dataclasses
+import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from timeit import timeit
 from typing import Any
@@ -20,6 +22,7 @@ from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
 from groundup.finetune.classifier_config import ClassifierConfig
+from groundup.finetune.classifier_results import OURS
 from groundup.finetune.pretraining_worth import add_pretraining_worth, without_pretraining_worth, worth_config
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.named_stages import ClassifierStage
@@ -37,7 +40,8 @@ BESIDE_S = 30.0
 # Tokens of a zero-shot prompt beside its message: the question and control tokens.
 PROMPT_TOKENS_AROUND = 30
 MIN_PERCENT = 5
-MOST_SHOWN = 90
+FEWEST_SHOWN, MOST_SHOWN = 30, 110
+_PLAIN_WORD = re.compile(r"['\"(]*([^\W\d_](?:[^\W\d_A-Z]|['’-])*)[.,;:!?'\")]*")
 # Forward passes over the training tokens that two models take to learn them: the backward pass is two, evaluations and the optimizer another two.
 WORTH_FACTOR = 2 * 5
 
@@ -81,7 +85,11 @@ def run(context: StageContext) -> StageResult:
     results = add_baselines(results, opened, splits, runs, **asked, compute=compute, progress=progress)
     if context.recipe.data.sources:
         results = with_pretraining_worth(results, splits, runs, config, context, started)
-    result = described(results, context.name, sizes, percent, shown_example(splits["test"]))
+    tried = [
+        each for each, said in zip(splits["test"], results["predictions"][OURS], strict=True) if each.label == said
+    ]
+    example = readable_example(tried or splits["test"], results["positive"])
+    result = described(results, context.name, sizes, percent, example)
     return dataclasses.replace(result, thin=(*result.thin, lack)) if lack else result
 
 
@@ -171,9 +179,26 @@ def table_of(recipe: Recipe, name: str) -> ClassifierStage:
     return recipe.of_kind(ClassifierStage)[name]
 
 
-def shown_example(messages: Sequence[Example]) -> str:
-    """Return a message to try the classifier with: the first short one."""
-    return min(messages, key=lambda each: (len(each.text) > MOST_SHOWN, "\n" in each.text)).text[:MOST_SHOWN]
+def readable_example(messages: Sequence[Example], label: str | None) -> str:
+    """Return a message to try the classifier with: of the label where there is one, short, in small letters and words that others use too."""
+    used = Counter(word for each in messages for word in set(plain_words(each.text)))
+    usual = [each for each in messages if FEWEST_SHOWN <= len(each.text) <= MOST_SHOWN and "\n" not in each.text]
+    wanted = [each for each in usual if each.label == label] or usual or messages
+
+    def readable(example: Example) -> float:
+        known = sum(used[word] > 1 for word in plain_words(example.text))
+        return known / max(1, len(example.text.split()))
+
+    return max(wanted, key=readable).text[:MOST_SHOWN]
+
+
+def plain_words(text: str) -> list[str]:
+    """Return the words of a text that are not shouted and have no figures in them.
+
+    >>> plain_words("WIN a Prize, call 09061 now!")
+    ['a', 'prize', 'call', 'now']
+    """
+    return [match[1].lower() for word in text.split() if (match := _PLAIN_WORD.fullmatch(word))]
 
 
 def described(

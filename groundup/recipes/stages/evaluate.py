@@ -2,7 +2,8 @@
 
 evaluate/suites.json     the models on suites of items that none of them was trained for (`recipes.suites`)
 evaluate/results.json    of the first chat model loss, checked answers, answers side by side; of the others the same under "chats", by name;
-                         of the own model bits per byte on test; "table" is all of it as rows
+                         of the own model bits per byte on test, and "samples": what it writes after beginnings of test sentences;
+                         "table" is all of it as rows
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,21 +13,27 @@ from typing import Any
 
 from groundup.data.documents import ChatExample
 from groundup.data.split import read_split, splits_in
+from groundup.engine.generate import generate_ids
+from groundup.engine.sampling import Sampling
 from groundup.evaluate.run import evaluate
-from groundup.evaluate.task import Task
+from groundup.evaluate.task import Task, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, evenly
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, example_sentence
 from groundup.progress import Silent
 from groundup.recipes.named_stages import ChatStage
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.chat import held_out_instructions, table_of
 from groundup.recipes.stages.chat import outside as instructions_outside
 from groundup.recipes.suites import BASE, CHAT, OWN, SNAPSHOTS_SHARE, SUITES_SHARE, above_chance, measure_suites
+from groundup.train.monitor.prompts import prompts_of
+from groundup.train.monitor.samples import SAMPLE_TOKENS
 from groundup.weights.model_io import OpenModel, open_model
 
 BEFORE, AFTER = "before", "after"
+SAMPLES, SAMPLE_TEMPERATURE = 3, 0.8
 # Seconds for opening three models and the cheap figures.
 BESIDE_S = 5.0
 MIN_PERCENT = 20
@@ -34,11 +41,15 @@ MIN_PERCENT = 20
 
 def run(context: StageContext) -> StageResult:
     """Evaluate before and after on the same items, as many as the time allows."""
-    base, chats = open_model(context.build / "base", context.compute), context.recipe.of_kind(ChatStage)
-    held_out = {name: held_out_instructions(context, name) for name in chats}
-    percent = context.fix("percent", lambda: affordable_percent(base, held_out, context)) if chats else 100
     results: dict[str, Any] = {"table": []}
-    models = {BASE: base}
+    models: dict[str, OpenModel] = {}
+    if context.recipe.uses_public_model:
+        models[BASE] = open_model(context.build / "base", context.compute)
+    held_out = {name: held_out_instructions(context, name) for name in context.recipe.of_kind(ChatStage)}
+    percent = 100
+    if held_out:
+        base = models[BASE]
+        percent = context.fix("percent", lambda: affordable_percent(base, held_out, context))
     for name, items in held_out.items():
         chat = open_model(context.build / name, context.compute)
         found = answers_of({BEFORE: base, AFTER: chat}, part_tasks(items, percent, name, context), context)
@@ -48,9 +59,10 @@ def run(context: StageContext) -> StageResult:
         else:
             models[CHAT], results = chat, {**found, **results}
     own = own_model(context)
-    results["table"] += [own.text] if own else []
-    results |= {"text": own.text} if own else {}
-    models |= {OWN: own.opened} if own else {}
+    if own:
+        results["table"].append(own.text)
+        results |= {"text": own.text, "samples": samples_of(own, context)}
+        models[OWN] = own.opened
     texts = own.texts if own else ()
     suites = measure_suites(context, models, texts) if context.recipe.evaluate.suites else {}
     with atomic_folder(context.folder) as folder:
@@ -81,6 +93,18 @@ def own_model(context: StageContext) -> OwnModel | None:
     texts = sample_texts((document.text for document in read_split(data, split)), seed=context.seed)
     found = evaluate({OWN: own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
     return OwnModel(own, texts, {**found["rows"][0], "split": split})
+
+
+def samples_of(own: OwnModel, context: StageContext) -> list[dict[str, str]]:
+    """Return what the finished model writes after the first words of held-out sentences."""
+    tokenizer, model = own.opened.require_tokenizer(), language_model(own.opened)[0]
+    sampling = Sampling(temperature=SAMPLE_TEMPERATURE, max_tokens=SAMPLE_TOKENS, seed=context.seed)
+    samples = []
+    for prompt in prompts_of(own.texts, SAMPLES):
+        given = tokenizer.encode(prompt)[: own.opened.config.context_tokens // 2]
+        ids = list(generate_ids(model, given, sampling, tokenizer.special.stop_ids, compute=context.compute))
+        samples.append({"prompt": prompt, "text": tokenizer.decode(ids, skip_control=True, starts=False)})
+    return samples
 
 
 def part_tasks(held_out: Sequence[ChatExample], percent: int, name: str, context: StageContext) -> list[Task]:
@@ -156,6 +180,7 @@ def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
 def described(results: Mapping[str, Any], percent: int, suites: Mapping[str, Any]) -> StageResult:
     """Return before and after in one line, and in how many suites the models are above chance."""
     loss, checked = results.get("loss", {}), results.get("checked", {})
+    own = {"example": example} if (example := example_of(results)) else {}
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
     said = [f"checked answers {right[BEFORE]} → {right[AFTER]}"] if right else []
     said += [f"loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}"] if loss else []
@@ -166,21 +191,33 @@ def described(results: Mapping[str, Any], percent: int, suites: Mapping[str, Any
         said.append(f"above chance in {' and '.join(counts)} of {len(suites)} suites")
     thin = [f"The chat model was evaluated on {percent} % of the held-out instructions."] if percent < 100 else []
     if not loss:
-        return StageResult("; ".join(said))
+        return StageResult("; ".join(said), own)
     if not checked:
         thin.append("No held-out instruction has an answer that code can check.")
     elif checked[AFTER]["thin"]:
         thin.append(f"Only {checked[AFTER]['n']} checked answers: the intervals are wide.")
-    facts = {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}
+    facts = {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}, **own}
     return StageResult("; ".join(said), facts, tuple(thin))
+
+
+def example_of(results: Mapping[str, Any]) -> str:
+    """Return the first words of a held-out sentence, to try the own model with; "" where there is none."""
+    return next((sample["prompt"] for sample in results.get("samples", ())), "")
+
+
+def describe(recipe: Recipe) -> str:
+    """Return what is measured."""
+    if recipe.of_kind(ChatStage):
+        return f"up to {recipe.evaluate.answers} checked answers before and after"
+    return "bits per byte of test text, and samples" if recipe.data.sources else ""
 
 
 STAGE = Stage(
     "evaluate",
-    3,
+    4,
     run,
     share=0.08,
-    describe=lambda recipe: f"up to {recipe.evaluate.answers} checked answers before and after",
+    describe=describe,
     needs=("data", "pretrain", "base"),  # and the chat models
     outputs=("*.json",),
     sized_by_budget=True,

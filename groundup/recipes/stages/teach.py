@@ -44,6 +44,7 @@ from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.runs import RunFolder
 from groundup.train.config import FitConfig, pretraining_config
 from groundup.train.monitor.config import MonitorConfig
+from groundup.train.monitor.prompts import prompts_of
 from groundup.train.monitor.samples import SAMPLE_TOKENS
 from groundup.train.precision import open_kinds
 from groundup.train.pretrain import pretrain
@@ -151,8 +152,11 @@ def measured_characters(seconds: float) -> float:
 
 
 def opening(context: StageContext) -> str:
-    """Return the first words of the held-out text: what the model continues at each evaluation."""
-    words = held_out(context, VALIDATION)[0][:PROMPT_CHARACTERS].split()
+    """Return the first words of a sentence of the held-out text, else of the text: what the model continues at each evaluation."""
+    texts = held_out(context, VALIDATION)
+    if found := prompts_of(texts, 1):
+        return found[0]
+    words = texts[0][:PROMPT_CHARACTERS].split()
     return " ".join(words[: max(1, len(words) - 1)])  # the last may be cut
 
 

@@ -21,8 +21,6 @@ from groundup.report.values import JsonObject, measured, number, table, tables, 
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ITEMS_SHOWN, ANSWER_CHARACTERS = 60, 300
-SHEETS = "M10 6H24L30 12V34H10Z M24 6V12H30 M14 18H26 M14 23H26 M14 28H22"
-QUESTION = "M20 33V33.1 M20 27C20 22 27 21 27 14C27 9 24 6 20 6C16 6 13 9 13 14"
 
 
 def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
@@ -146,10 +144,7 @@ def answers_chapter(stage: str, report: ReportData) -> Chapter:
         partial(parts, stage),
         stages=[stage],
         cards=[
-            *(
-                StageCard(name, f"Documents: {name}", "makes the documents searchable", "public", SHEETS)
-                for name in indexes
-            ),
-            StageCard(stage, "Answers", "answers held-out questions, with and without documents", "public", QUESTION),
+            *(StageCard(name, f"Documents: {name}", "makes the documents searchable") for name in indexes),
+            StageCard(stage, "Answers", "answers held-out questions, with and without documents"),
         ],
     )

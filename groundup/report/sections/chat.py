@@ -27,9 +27,7 @@ from groundup.report.values import JsonObject, measured, number, table, tables, 
 CARDS_SHOWN = 6
 MAX_CARDS = 24
 ANSWER_CHARACTERS = 700
-BUBBLES = "M5 7H27V20H14L9 25V20H5Z M31 15H35V28H32V33L26 28H16V25"
-SCALES = "M6 33H34 M10 12V24 M7 12H13 M7 24H13 M20 7V19 M17 7H23 M17 19H23 M30 15V28 M27 15H33 M27 28H33"
-EVALUATION = StageCard("evaluate", "Evaluation", "measures before and after, on the same data", "both", SCALES)
+EVALUATION = StageCard("evaluate", "Evaluation", "measures before and after, on the same data")
 MASK_KINDS, MASKS_SHOWN = ("trained", "read only", "template"), 3
 PERCENT_TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
@@ -183,7 +181,7 @@ def chat_chapter(stage: str, report: ReportData) -> Chapter:
         "Read the answers first, then the figures: a few checked answers prove little. Answers are cut off after some dozens of tokens.",
         partial(parts, stage),
         cards=[
-            StageCard(stage, title, "fine-tunes the pulled model to follow instructions", "public", BUBBLES),
+            StageCard(stage, title, "fine-tunes the pulled model to follow instructions"),
             *([EVALUATION] if is_first else []),
         ],
         runs=["chat"],

@@ -262,12 +262,6 @@ def _wrong_labels(results: JsonObject) -> Node | None:
     )
 
 
-def icon() -> list[Node]:
-    """Return the icon of the stage: a confusion matrix."""
-    cells = ((7, 7, "full"), (21, 7, "faint"), (7, 21, "faint"), (21, 21, "full"))
-    return [node("rect", x=x, y=y, width=12, height=12, class_=class_) for x, y, class_ in cells]
-
-
 def classifier_chapter(stage: str) -> Chapter:
     """Return the chapter of a classifier."""
     title = f"{stage.capitalize()} classifier" if stage != "classifier" else "Classifier"
@@ -279,6 +273,6 @@ def classifier_chapter(stage: str) -> Chapter:
         "Dots are measurements, lines are 95 % intervals. Two methods are compared message by message: "
         "one is better only where the interval of that difference excludes 0.",
         partial(parts, stage),
-        cards=[StageCard(stage, title, "fine-tunes the pulled model to classify", "public", icon)],
+        cards=[StageCard(stage, title, "fine-tunes the pulled model to classify")],
         runs=["classifier"],
     )

@@ -62,5 +62,5 @@ DATA = Chapter(
     "The text, and what was dropped",
     "Everything a language model knows comes from its training text: where it is from, what was dropped, and why.",
     parts,
-    cards=[StageCard("data", "Text", "cleans raw files into documents", "own", "M6 10H34 M6 17H30 M6 24H33 M6 31H22")],
+    cards=[StageCard("data", "Text", "cleans raw files into documents")],
 )

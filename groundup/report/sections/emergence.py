@@ -81,7 +81,7 @@ def _change(curve: JsonObject, title: str) -> str:
     meaning = text(change, "verdict").replace("unclear", "no clear difference")
     if text(curve, "metric") == "accuracy":
         return f"{title.lower()} {paired_points(change)} points, {meaning}"
-    return f"{title.lower()} {value:+.2f} ({low:+.2f} to {high:+.2f}) {UNITS[text(curve, 'metric')]}, {meaning}"
+    return f"{title.lower()} {value:+.2f} ({low:+.2f} to {high:+.2f}) {UNITS.get(text(curve, 'metric'), '')}, {meaning}"
 
 
 def _figures(suites: Mapping[str, SuiteRows]) -> Node:

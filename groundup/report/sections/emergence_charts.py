@@ -133,7 +133,7 @@ def curve_chart(curve: JsonObject, title: str) -> Node | None:
     box = Frame(SMALL, (0.0, math.sqrt(last) * 1.03), (max(low - margin, -0.005), high + margin))
     marks = [(math.sqrt(step), count(step)) for step in _steps(last)]
     y_marks = [(v, percent(v, int(high - low < 0.04))) for v in ticks(box.y.low, box.y.high)] if share else None
-    unit = UNITS[text(curve, "metric")]
+    unit = UNITS.get(text(curve, "metric"), "")
     parts = [
         axes(box, f"{title}: {unit}", x_marks=marks, y_marks=y_marks),
         _band_of(box, points),

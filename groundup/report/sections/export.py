@@ -9,7 +9,6 @@ from groundup.report.report_data import ReportData
 from groundup.report.sections.lineage import folded
 from groundup.report.values import JsonObject, number, table, tables, text
 
-BOX = "M6 13L20 6L34 13V28L20 35L6 28Z M6 13L20 20L34 13 M20 20V35"
 # Column titles of the parity checks (evaluate/parity.py).
 CHECKS = {
     "load": "loads",
@@ -114,5 +113,5 @@ EXPORT = Chapter(
     "So every file was loaded in real llama.cpp and compared with the original model: "
     "token ids, rendered conversations, stop tokens, and the probability of each token.",
     parts,
-    cards=[StageCard("export", "Export", "writes files for other programs", "both", BOX)],
+    cards=[StageCard("export", "Export", "writes files for other programs")],
 )

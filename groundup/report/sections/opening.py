@@ -1,33 +1,36 @@
-"""The head of the page: what was built in one sentence, and each stage with its result."""
+"""The head of the page: what was built in one sentence, what it writes, and each stage with its figure."""
 
 from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, note, notes_of
 from groundup.report.formatting import count, duration, parameters
-from groundup.report.report_data import CONTINUED, ReportData, StageRecord
+from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
 from groundup.report.sections.data import DATA_CARD
 from groundup.report.sections.export import exported
-from groundup.report.sections.readers import BASE_CARD
+from groundup.report.sections.headlines import headline
+from groundup.report.sections.shown_texts import shown_texts
 from groundup.report.sections.tokens import TOKENIZER_REPORT
 from groundup.report.source_parts import kept
 from groundup.report.values import number, tables
 
-# The cards of the stages, in rows: title, and the class that draws the row.
-LANES = {
-    "own": ("From scratch, on {texts}", "chain"),
-    "public": ("From a public model", "fork"),
-    "both": ("Both", "both"),
-}
-
 
 def opening(report: ReportData, contents: Node, chapters: Sequence[Chapter]) -> Node:
-    """Name, sentence, contents, the stages that `chapters` show, warnings."""
-    title = node("h1", "From raw text to a model that answers" if report.is_build else "One training run")
+    """The overview, within one screen: what was built, what it writes, each stage with its figure, the contents; then warnings."""
     name = node("p", "groundup · ", "build " if report.is_build else "run ", foreign(report.name), class_="kicker")
-    lead = node("p", _sentence(report), class_="lead")
-    path = _path(report, chapters) if report.is_build else None
-    return node("header", name, title, lead, contents, path, _warnings(report), id="top")
+    told = [name, node("h1", _title(report)), node("p", _sentence(report), class_="lead")]
+    told += _commands(report) if report.is_build else []
+    overview = node("div", node("div", told), shown_texts(report), class_="overview")
+    stages = _stages(report, chapters) if report.is_build else None
+    return node("header", overview, stages, contents, _warnings(report), id="top")
+
+
+def _title(report: ReportData) -> str:
+    if not report.is_build:
+        return "One training run"
+    if report.of_kind("index"):
+        return "An assistant that answers from documents"
+    return "From raw text to a model that answers" if report.of_kind("chat") else "From texts to a model of them"
 
 
 def _sentence(report: ReportData) -> Child:
@@ -78,39 +81,36 @@ def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + (" and " if parts else "") + "".join(parts[-1:])
 
 
-def _path(report: ReportData, chapters: Sequence[Chapter]) -> Node:
-    cards = [(card, chapter.key) for chapter in chapters for card in chapter.cards if card.stage in report.kinds]
-    known = {card.stage for card, _ in cards}
-    others = [stage.name for stage in report.stages if stage.name not in known]
-    cards = [*((_plain_card(name), "lineage") for name in others if name == BASE_CARD.stage), *cards]
-    cards += [(_plain_card(name), "lineage") for name in others if name != BASE_CARD.stage]
-    rows = []
-    for lane, (title, shape) in LANES.items():
-        shown = [_card(report, card, target) for card, target in cards if card.lane == lane]
-        if not shown:
-            continue
-        rows.append(node("h2", title.format(texts=report.texts), class_="lane-title"))
-        rows.append(node("ol", shown, class_=f"lane {shape}"))
-    return node("nav", rows, aria_label="The stages of the build and their results")
+def _stages(report: ReportData, chapters: Sequence[Chapter]) -> Node:
+    """Every stage with its one figure, its time, and a link to its chapter; the evaluation's figures are those of the models."""
+    cards = {card.stage: (card, chapter.key) for chapter in chapters for card in chapter.cards}
+    names = list(dict.fromkeys([*report.kinds, *(stage.name for stage in report.stages)]))
+    shown = [cards.get(name, (StageCard(name, name, ""), "lineage")) for name in names if name != OWN_STAGE]
+    return node("ol", [_stage(report, card, target) for card, target in shown], class_="stages")
 
 
-def _plain_card(stage: str) -> StageCard:
-    """The card of a stage that no chapter shows; the pulled model comes before those that are made from it."""
-    return BASE_CARD if stage == BASE_CARD.stage else StageCard(stage, stage, "", "both", "")
-
-
-def _card(report: ReportData, card: StageCard, target: str) -> Node:
+def _stage(report: ReportData, card: StageCard, target: str) -> Node | None:
     stage = report.stage(card.stage) or StageRecord(card.stage, {})
     state = {"done": duration(stage.elapsed_s), "failed": f"failed after {duration(stage.elapsed_s)}"}.get(
         stage.status, "not reached" if not stage.record else stage.status
     )
-    ring = node("circle", cx=20, cy=20, r=12)  # of a stage that no chapter shows
-    shapes = card.icon() if callable(card.icon) else node("path", d=card.icon) if card.icon else ring
-    icon = node("svg", shapes, viewBox="0 0 40 40", class_="icon", aria_hidden="true")
-    head = node("h3", node("a", foreign(card.title), href=f"#{target}"))
-    result = foreign(stage.line, "p", "result") if stage.line else node("p", card.what, class_="result")
+    figure, what = headline(report, card.stage) or ("", "")
+    if stage.status == "done" and card.stage == "evaluate":
+        return None
+    link = node("a", foreign(card.title), href=f"#{target}")
+    counted = node("p", figure, class_="headline") if figure else None
+    told = node("p", foreign(what or card.what), class_="what") if what or card.what else None
     class_ = f"stage {stage.status if stage.status in ('done', 'failed') else 'open'}"
-    return node("li", icon, head, result, node("p", state, class_="time"), class_=class_)
+    return node("li", node("h3", link), counted, told, node("p", state, class_="time"), class_=class_)
+
+
+def _commands(report: ReportData) -> list[Node]:
+    """What to type next, for the folder as it lies below where builds are written."""
+    whole = report.folder.resolve()
+    folder = f"{whole.parent.name}/{whole.name}"
+    verbs = [f"groundup generate {folder}"] if report.of_kind("pretrain") and not report.of_kind("chat") else []
+    verbs += [f"groundup chat {folder}"] if report.of_kind("chat") else []
+    return [node("pre", node("code", line), class_="typed") for line in [*verbs, f"groundup serve {folder}"]]
 
 
 def _warnings(report: ReportData) -> list[Node]:

@@ -10,9 +10,8 @@ from groundup.report.formatting import count, duration, first_letters, fixed, pa
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.lineage import settings
 from groundup.report.sections.mixture import mixture
-from groundup.report.values import JsonObject, flat, measured, number, table, text
+from groundup.report.values import JsonObject, flat, measured, number, table, tables, text
 
-CURVE = "M6 6V34H35 M8 9C12 26 18 29 34 30"
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
 SHOWN = 5
 SAMPLE_CHARACTERS = 420
@@ -134,14 +133,18 @@ PRETRAIN = Chapter(
     "The loss is the cross-entropy of the next token: lower is better. While both lines fall together, the model generalises; "
     "where only the training line falls, it memorises the text.",
     parts,
-    cards=[StageCard("pretrain", "Pretrained model", "learns to predict the next token", "own", CURVE)],
+    cards=[StageCard("pretrain", "Pretrained model", "learns to predict the next token")],
     runs=["pretrain"],
 )
 
 
 def samples(report: ReportData) -> Sequence[Child] | str:
-    """Samples of some evaluations, and all of them."""
-    return sample_parts(report.run("pretrain")) or "no samples were written"
+    """Samples of some evaluations, and all of them; what the finished model writes after beginnings of test sentences."""
+    parts = sample_parts(report.run("pretrain"))
+    finished = tables(report.json("evaluate/results.json"), "samples")
+    if finished:
+        parts += [node("h3", "The finished model, on beginnings of sentences of the test text"), _listed(finished)]
+    return parts or "no samples were written"
 
 
 def sample_parts(run: RunRecord) -> list[Child]:
@@ -166,7 +169,8 @@ def _listed(written: list[JsonObject]) -> Node:
     for sample in written:
         words = node("b", text(sample, "prompt")), first_letters(text(sample, "text"), SAMPLE_CHARACTERS)
         quote = node("blockquote", *words, class_="document", dir="auto")
-        items.append(node("li", node("p", f"step {count(number(sample, 'step'))}", class_="step"), quote))
+        step = f"step {count(number(sample, 'step'))}" if "step" in sample else "at the end"
+        items.append(node("li", node("p", step, class_="step"), quote))
     return node("ol", items, class_="samples")
 
 

@@ -9,8 +9,7 @@ from groundup.report.report_data import CONTINUED, ReportData
 from groundup.report.sections.classifier import split_count
 from groundup.report.values import number, table
 
-TRAY = "M20 5V25 M12 18L20 26L28 18 M7 27V34H33V27"
-BASE_CARD = StageCard("base", "Pulled model", "fetches a public model", "public", TRAY)
+BASE_CARD = StageCard("base", "Pulled model", "fetches a public model")
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:

@@ -11,7 +11,6 @@ from groundup.report.values import JsonObject, measured, number, table, tables, 
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEXT_CHARACTERS = 900
-LINES = "M8 8H32 M8 14H32 M8 20H24 M12 30H28"
 
 
 def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
@@ -71,5 +70,5 @@ def summaries_chapter(stage: str) -> Chapter:
         "Summaries",
         "The first three sentences of a text are a summary that costs nothing. A model is worth its cost where it is better than they are.",
         partial(parts, stage),
-        cards=[StageCard(stage, "Summaries", "summarises held-out texts", "public", LINES)],
+        cards=[StageCard(stage, "Summaries", "summarises held-out texts")],
     )

@@ -9,8 +9,6 @@ from groundup.report.report_data import CONTINUED, ReportData
 from groundup.report.sections.pretrain import sample_parts, training_parts
 from groundup.report.values import JsonObject, number, table, text
 
-BOOK = "M20 11C16 7 10 7 6 9V31C10 29 16 29 20 33C24 29 30 29 34 31V9C30 7 24 7 20 11V33 M24 15H30 M24 20H30"
-
 
 def parts(report: ReportData) -> Sequence[Child] | str:
     """What was gained and forgotten, the curves, and what the model writes."""
@@ -80,6 +78,6 @@ TEACH = Chapter(
     "The training of a model that knows general language is continued on the texts, with a little general text beside them. "
     "A difference is one only where its interval, of the same pieces of text before and after, excludes 0.",
     parts,
-    cards=[StageCard(CONTINUED, "Taught model", "the public model reads the texts", "public", BOOK)],
+    cards=[StageCard(CONTINUED, "Taught model", "the public model reads the texts")],
     runs=[CONTINUED],
 )

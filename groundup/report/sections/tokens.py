@@ -60,20 +60,11 @@ def _vocabulary(record: JsonObject) -> Node | None:
     return more("The vocabulary: its first merges and its longest tokens", parts) if parts else None
 
 
-def icon() -> list[Node]:
-    """Return the icon of the stage: a text cut into tokens."""
-    boxes = ((5, 8, 9), (16, 8, 13), (31, 8, 5), (5, 17, 15), (22, 17, 8), (5, 26, 6), (13, 26, 10), (25, 26, 11))
-    return [
-        node("rect", x=x, y=y, width=width, height=6, class_=f"piece-{index % COLOURS}")
-        for index, (x, y, width) in enumerate(boxes)
-    ]
-
-
 TOKENS = Chapter(
     "tokens",
     "",
     "Text becomes numbers",
     "A model does not read letters, it reads token ids. A common word is one token; a rare one is several. A raised dot is a space.",
     parts,
-    cards=[StageCard("tokenizer", "Tokens", "turns text into token ids", "own", icon)],
+    cards=[StageCard("tokenizer", "Tokens", "turns text into token ids")],
 )

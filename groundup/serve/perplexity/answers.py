@@ -1,7 +1,7 @@
 """Answers to a SearchRequest: from documents, or of the model alone where nothing is to be searched or nothing is indexed.
 
-From documents a client gets quotations and the model's own sentences, checked; with a format (a JSON schema, ...) the model's own text alone, which
-is not checked. System messages are read by the model that writes. Where there is none, both are refused.
+From documents a client gets quotations, and the model's own sentences, checked, only where it asks for them (`own_words`, or `serve --own-words`);
+then with a format (a JSON schema, ...) the model's own text alone, which is not checked, and system messages are read. Else both are refused.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def answer(server: Server, asked: SearchRequest, translate: Translate, cli
             raise no_such_model(plain.model, [])
         return await server.answer(plain, translate(None, None), client)
     async with contextlib.AsyncExitStack() as stack:
-        found = await sourced_answer(server, _question(asked, name, writer), stack)
+        found = await sourced_answer(server, _question(asked, name, _own_words(server, asked, writer)), stack)
         read, base_url = found.reading.sources if found.reading.about else (), base_url_of(client)
         results = await server.indexes.use(name, lambda _: search_results(name, read, base_url))
         stream: EventStream = SourcedText(found)
@@ -85,6 +85,14 @@ async def _index(server: Server, asked: SearchRequest, writer: Writer | None) ->
     return name if await indexes.use(name, lambda index: index.passage_count) else None
 
 
+def _own_words(server: Server, asked: SearchRequest, writer: Writer | None) -> Writer | None:
+    """Return the model that also writes; None: quotations only, as where nobody asked for a model's own words. Raises RequestError."""
+    if asked.own_words and writer is None:
+        raise RequestError("own_words: no chat model is served that could write", param="own_words")
+    wanted = server.indexes.own_words if asked.own_words is None else asked.own_words
+    return writer if wanted else None
+
+
 def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequest:
     """Return what is asked of an index. Raises RequestError for what only a model that writes can do."""
     turns = [message.content for message in asked.conversation.messages if message.role == "user"]
@@ -111,6 +119,7 @@ def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequ
 def _require(holds: Any, param: str) -> None:
     if not holds:
         message = (
-            f"{param}: this answer is of quotations alone, which can't follow it; ask for a chat model's own answer"
+            f"{param}: this answer is of quotations alone, which can't follow it; ask for a chat model's own words, too "
+            '("own_words": true)'
         )
         raise RequestError(message, param=param)

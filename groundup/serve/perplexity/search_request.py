@@ -41,6 +41,8 @@ class SearchRequest:
     size: Size = "medium"
     passages: int | None = None
     """How many documents are read; None: by `size`."""
+    own_words: bool | None = None
+    """Whether an answer from documents also has the model's own sentences; None: as the server has it."""
     system_param: str = "messages"
     """The field that has the system messages."""
 
@@ -69,7 +71,7 @@ class WebSearchOptions(Body):
 
 
 class ChatBody(SearchFilters, CompletionFields):
-    """The body of /chat/completions. `index` is ours."""
+    """The body of /chat/completions. `index` and `own_words` are ours."""
 
     model: str = Field(DEFAULT_MODEL, min_length=1)
     messages: list[ClientMessage] = Field(min_length=1)
@@ -81,6 +83,7 @@ class ChatBody(SearchFilters, CompletionFields):
     web_search_options: WebSearchOptions = WebSearchOptions()
     stream_mode: Literal["full", "concise"] = "full"
     index: str | None = None
+    own_words: bool | None = None
 
 
 def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
@@ -105,6 +108,7 @@ def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
         SearchFilters.model_construct(**{name: getattr(body, name) for name in SearchFilters.model_fields}),
         body.web_search_options.search_context_size,
         body.num_search_results,
+        body.own_words,
     )
     return request, body.stream_mode == "concise"
 

@@ -78,7 +78,7 @@ class TextOptions(Body):
 
 
 class ResponsesBody(Body):
-    """The body of /v1/responses. `disable_search` and `index` are ours; `models`, `preset` and `response_format` are Perplexity's."""
+    """The body of /v1/responses. `disable_search`, `index` and `own_words` are ours; `models`, `preset` and `response_format` are Perplexity's."""
 
     model: str = Field(DEFAULT_MODEL, min_length=1)
     models: list[str] = []
@@ -101,6 +101,7 @@ class ResponsesBody(Body):
     background: bool = False
     disable_search: bool = False
     index: str | None = None
+    own_words: bool | None = None
 
     @property
     def asked_model(self) -> str:
@@ -147,6 +148,7 @@ def read_responses(value: JSON, kept: KeptResponses, limits: Limits) -> Response
         body.index,
         (used.search or SearchTool()).filters.search_filters(),
         (used.search or SearchTool()).search_context_size,
+        own_words=body.own_words,
         system_param="instructions" if body.instructions else "input",
     )
     return ResponsesRequest(request, _echo(body, value), tuple(items), body.store, own_name)

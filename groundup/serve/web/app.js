@@ -1,5 +1,6 @@
 // The page: which of its views is shown, by the part of the address behind "#": #documents, or #documents/INDEX/ID for a place in it.
 
+import { exampleQuestions, models } from "./catalog.js";
 import { Chat } from "./chat.js";
 import { Classify } from "./classify.js";
 import { Compare } from "./compare.js";
@@ -21,9 +22,19 @@ const views = {
   models: new Models(),
 };
 
+/** The view that the page opens on: the documents where some come with questions, as those of a pack, or nothing else is served. */
+async function first() {
+  try {
+    const [questions, found] = await Promise.all([exampleQuestions(), models()]);
+    return questions.length || !found.some(({ capabilities }) => capabilities.includes("completion")) ? "documents" : "chat";
+  } catch {
+    return "chat"; // which says what is wrong
+  }
+}
+
 async function show() {
   const [asked, ...place] = location.hash.slice(1).split("/");
-  const name = asked in views ? asked : "chat";
+  const name = asked in views ? asked : await first();
   for (const each of Object.keys(views)) {
     get(each).hidden = each !== name;
     const link = document.querySelector(`nav a[href="#${each}"]`);

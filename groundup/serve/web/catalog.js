@@ -12,6 +12,12 @@ export async function models() {
   return listed.map((each) => ({ ...each, name: short(each.name) }));
 }
 
+/** Questions to begin with, that the documents of a pack answer; [] where none is served. Throws Refusal. */
+export async function exampleQuestions() {
+  const { indexes } = await ask("/groundup/indexes");
+  return indexes.flatMap(({ questions }) => questions);
+}
+
 /** The same with all that files tell: {..., size, details, model_info, ...}. Throws Refusal. */
 export async function described() {
   const { models: listed } = await ask("/api/tags");

@@ -1,6 +1,6 @@
 // The chat: one conversation at a time, its messages, and what is asked next.
 
-import { models, offer } from "./catalog.js";
+import { exampleQuestions, models, offer } from "./catalog.js";
 import { announce, button, get, node, refill } from "./dom.js";
 import { asJson, asMarkdown, fileName, saveFile } from "./leaving.js";
 import { Question, Reply } from "./message.js";
@@ -23,6 +23,7 @@ export class Chat {
     this.system = get("system");
     this.running = null; // AbortController of the answer that is being written
     this.found = []; // the models, once they are known
+    this.questions = []; // that the documents of a pack answer
     this.settings = new Settings(get("options"), "option", (set) => this.#changed({ options: { ...this.conversation.options, ...set } }));
     this.#listen();
     this.fresh();
@@ -31,7 +32,7 @@ export class Chat {
   /** Ask for the models again; keeps the choice. Throws Refusal. */
   async refresh() {
     const wanted = this.conversation.model || this.model.value || store.settings().model;
-    this.found = await models();
+    [this.found, this.questions] = await Promise.all([models(), exampleQuestions()]);
     const isAny = offer(this.model, this.found, "completion", wanted);
     get("no-chat").hidden = isAny;
     get("composer").hidden = !isAny;
@@ -139,11 +140,14 @@ export class Chat {
     return node("div", { class: "welcome" }, node("h2", {}, "Talk to your model"), node("p", { class: "quiet" }, what), this.#begin());
   }
 
-  /** Three questions to begin with; a base model answers none, and until the models are known that is said. */
+  /** Three questions to begin with, or the way to the documents that are served; a base model answers none, and until the models are known that is said. */
   #begin() {
     if (!this.found.length) return node("p", { class: "waiting", role: "status" }, "Loading the list of models");
     if (this.#served?.kind !== "chat") return null;
-    return node("div", { class: "ideas", role: "group", "aria-label": "Questions to start with" }, QUESTIONS.map((question) => button(question, () => this.#send(question), { class: "idea" })));
+    const ideas = this.questions.length
+      ? [button("Ask the documents, with sources", () => (location.hash = "documents"), { class: "idea" })]
+      : QUESTIONS.map((question) => button(question, () => this.#send(question), { class: "idea" }));
+    return node("div", { class: "ideas", role: "group", "aria-label": "Questions to start with" }, ideas);
   }
 
   #question(message, index) {

@@ -16,6 +16,7 @@ export class Documents {
     this.model = get("documents-model");
     this.question = get("documents-question");
     this.thread = get("documents-asked");
+    this.ideas = get("documents-ideas");
     this.history = [];
     this.running = null; // AbortController of the answer that is being written
     get("documents-form").addEventListener("submit", (event) => {
@@ -51,13 +52,15 @@ export class Documents {
     const [chosen, isFirst] = [this.model.value, !this.model.options.length];
     offer(this.model, found, "completion", chosen);
     this.model.append(node("option", { value: "" }, "none: quotations only"));
-    if (!isFirst) this.model.value = chosen;
+    this.model.value = isFirst ? "" : chosen;
   }
 
   #describe() {
     const found = this.indexes.find(({ name }) => name === this.index.value);
     if (!found) return;
-    const { documents, passages } = found;
+    const { documents, passages, questions } = found;
+    if (!this.thread.children.length) refill(this.ideas, questions.map((question) => button(question, () => this.#ask(question), { class: "idea" })));
+    this.ideas.hidden = this.thread.children.length > 0 || !questions.length;
     get("documents-note").textContent = `${count.format(documents)} ${documents === 1 ? "document" : "documents"}, ${count.format(passages)} ${passages === 1 ? "passage" : "passages"}. Questions and answers are kept until you leave this page.`;
   }
 
@@ -73,6 +76,7 @@ export class Documents {
   async #ask(question) {
     if (!question || this.running) return;
     this.question.value = "";
+    this.ideas.hidden = true;
     const answer = new DocumentAnswer(question, this.model.value);
     this.thread.append(answer.element);
     answer.element.scrollIntoView({ block: "start" });

@@ -23,7 +23,7 @@ class MonitorConfig:
     """What the user monitors besides the losses of a run."""
 
     prompts: Sequence[str] = ()
-    """The prompts of samples; empty: beginnings of the validation text."""
+    """The prompts of samples; empty: first words of sentences of the validation text."""
     tasks: Sequence[Task] = ()
     """Measured at each evaluation."""
     callbacks: Sequence[Callback] = ()

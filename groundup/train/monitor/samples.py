@@ -1,4 +1,4 @@
-"""Samples of a model at each evaluation, always from the same prompts, so that they can be compared over time.
+"""Samples of a model at each evaluation, always from the same prompts (`prompts.py`), so that they can be compared over time.
 
 A sample is a line of samples.jsonl: prompt, text, and two figures about it that need the training text or the tokens,
 
@@ -30,8 +30,11 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, DataError
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.monitor.prompts import prompts_of
 
-PROMPT_TOKENS = 8
+PROMPTS, PROMPT_TOKENS = 4, 8
+# Prompts are looked for in so many tokens at each of four places of the validation text.
+PROMPT_SEARCH_TOKENS = 4096
 SAMPLE_TOKENS = 64
 # The beginnings of so many documents of the validation text, beside its first words.
 OPENINGS = 3
@@ -63,8 +66,7 @@ class Sampler:
         self.searched_share = searched_share(len(self.text))
         given = [tokenizer.encode(prompt) for prompt in prompts]
         require_room_for(given, prompts, context_tokens)
-        tokens, end = shards.tokens(VALIDATION), tokenizer.special.document_end_id
-        self.prompts = given or openings(tokens, end, min(PROMPT_TOKENS, context_tokens // 2))
+        self.prompts = given or own_prompts(shards.tokens(VALIDATION), tokenizer, context_tokens)
 
     def write(self, model: LanguageModel) -> list[dict[str, Any]]:
         """Return one record a prompt."""
@@ -98,6 +100,18 @@ def require_room_for(prompts: Sequence[Sequence[int]], texts: Sequence[str], con
                 f"The prompt {text[:40]!r} has {len(ids)} tokens, the model's context {context_tokens}: no room to continue.",
                 fix="Shorten it.",
             )
+
+
+def own_prompts(tokens: np.ndarray, tokenizer: Tokenizer, context_tokens: int) -> list[list[int]]:
+    """Return the first words of up to four sentences of a text, evenly spread; of a text without sentences the beginnings of documents."""
+    places = (len(tokens) * number // PROMPTS for number in range(PROMPTS))
+    parts = [
+        tokenizer.decode([int(id) for id in tokens[at : at + PROMPT_SEARCH_TOKENS]], skip_control=True) for at in places
+    ]
+    found = (tokenizer.encode(prompt) for prompt in prompts_of(parts, PROMPTS))
+    fitting = [ids for ids in found if len(ids) <= context_tokens // 2]
+    length = min(PROMPT_TOKENS, context_tokens // 2)
+    return fitting or openings(tokens, tokenizer.special.document_end_id, length)
 
 
 def openings(tokens: np.ndarray, end_id: int, length: int) -> list[list[int]]:

@@ -45,7 +45,8 @@ class Documents:
         with Index(self.index) as opened:
             [passage] = search(opened, "warranty", 1)
         self.model = save_reader(folder / "reader", QUESTION, passage, ANSWER)
-        self.server = serve(str(self.model), "--index", str(self.index), "--index", f"none={folder / 'empty.index'}")
+        indexes = ("--index", str(self.index), "--index", f"none={folder / 'empty.index'}")
+        self.server = serve(str(self.model), *indexes, "--own-words")
 
     def update(self) -> None:
         update_index(self.index, [Source(str(self.docs))], progress=Silent())

@@ -28,7 +28,15 @@ def test_the_indexes_are_listed_with_what_they_hold(documents: Documents) -> Non
     manuals, none = documents.server.get("/groundup/indexes").json()["indexes"]
     assert manuals["name"] == "manuals" and manuals["documents"] == manuals["files"] == 2 and manuals["passages"] >= 3
     assert manuals["languages"] == {"en": manuals["passages"]} and manuals["unread"] == 0
-    assert none == {"name": "none", "passages": 0, "documents": 0, "files": 0, "languages": {}, "unread": 0}
+    assert none == {
+        "name": "none",
+        "passages": 0,
+        "documents": 0,
+        "files": 0,
+        "languages": {},
+        "unread": 0,
+        "questions": [],
+    }
 
 
 def test_quotations_come_first_and_without_a_model_are_the_answer(documents: Documents) -> None:

@@ -1,10 +1,14 @@
 """The page's Documents view in a real Chromium: an answer with its sources beside it, and a passage within its document."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from served_documents import BOILER, QUESTION, Documents
+
+from groundup.files import write_json
 
 pytestmark = pytest.mark.browser
 
@@ -48,6 +52,16 @@ def test_a_number_opens_what_is_cited_in_its_document(view: Callable[..., Any], 
     assert not page.locator("#passage").is_visible()
     assert page.locator("nav").bounding_box()["y"] >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_asks_no_model_unless_one_is_chosen(view: Callable[..., Any]) -> None:
+    page = view()
+    assert page.locator("#documents-model").input_value() == ""
+    page.locator("#documents-question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.asked:last-child:not([aria-busy])')")
+    answer = page.locator(".asked").last
+    assert answer.locator("blockquote").count() and not answer.locator(".cited > p").count()
 
 
 def test_the_models_sentences_stand_below_with_what_was_left_out(view: Callable[..., Any]) -> None:
@@ -120,3 +134,25 @@ def test_a_new_conversation_forgets_the_old_one(view: Callable[..., Any]) -> Non
     ask(page, QUESTION)
     page.get_by_role("button", name="New conversation").last.click()
     assert page.locator(".asked").count() == 0
+
+
+def test_a_pack_opens_on_its_documents_with_questions_that_they_answer(
+    opened: Callable[..., Any], serve: Callable[..., Any], documents: Documents, tmp_path: Path
+) -> None:
+    shutil.copytree(documents.index, tmp_path / "index")
+    answers = {"quotations": {"text": "The warranty lasts 24 months.", "cited": []}}
+    write_json(tmp_path / "build.json", {"kinds": {"index": "index", "asked": "answers"}, "stages": {}})
+    (tmp_path / "asked").mkdir()
+    items = [{"question": QUESTION, "answer": "24 months", "answers": answers}]
+    write_json(tmp_path / "asked" / "results.json", {"items": items})
+    server = serve(str(documents.model), "--index", f"pack={tmp_path / 'index'}")
+    page = opened(server.address)
+    idea = page.locator("#documents-ideas .idea")
+    idea.wait_for()
+    assert idea.inner_text() == QUESTION and not page.locator("#chat").is_visible()
+    idea.click()
+    page.wait_for_function("() => document.querySelector('.asked:last-child:not([aria-busy])')")
+    assert "24 months" in page.locator(".asked blockquote").first.inner_text() and not idea.is_visible()
+    page.goto(f"{server.address}/#chat")
+    page.locator(".welcome .idea").wait_for()
+    assert "France" not in page.locator("#chat").inner_text()

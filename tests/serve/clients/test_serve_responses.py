@@ -167,7 +167,7 @@ def assistant(documents: Documents, serve: Any, tmp_path_factory: pytest.TempPat
     shutil.copytree(documents.model, build / "chat")
     (build / "build.json").write_text(json.dumps({"kinds": {"chat": "chat", "index": "index"}}))
     empty = f"none={documents.index.parent / 'empty.index'}"
-    return serve(str(build), str(documents.model), "--index", empty)
+    return serve(str(build), str(documents.model), "--index", empty, "--own-words")
 
 
 def test_openais_parts_of_an_earlier_answer_are_read(openai_client: openai.OpenAI) -> None:

@@ -1,0 +1,146 @@
+"""Commands of the command line, and what is said about an invalid one in the form of our other errors: a sentence, and what to do.
+
+typer (from 0.26 on with click inside) has no public class but BadParameter for these errors, so they are told apart by the names of their classes.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from groundup.errors import GroundupError, did_you_mean
+
+# Every usage error descends from the one that BadParameter descends from.
+USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
+NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
+BEFORE_THE_VERB = ("--debug", "--version")
+_EXTRA = re.compile(r"extra argument\S* \((.*)\)", re.DOTALL)
+
+
+class WithoutFlagTypes:
+    """A command whose help shows no type for an option that takes no value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class Verb(WithoutFlagTypes, TyperCommand):
+    """A verb, or a command of a verb."""
+
+
+class VerbGroup(WithoutFlagTypes, TyperGroup):
+    """A verb with several commands."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0].startswith("-") or args[0] in self.list_commands(ctx):
+            return super().resolve_command(ctx, args)
+        raise unknown_verb(args[0], self.list_commands(ctx), ctx.info_name)
+
+
+class VerbApp(typer.Typer):
+    """The commands of a verb, each a `Verb`; `summary` is the help of all."""
+
+    def __init__(self, summary: str = "") -> None:
+        super().__init__(cls=VerbGroup, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+        if summary:
+            self.callback(help=summary)(lambda: None)
+
+    def command(self, name: str | None = None, **options: Any) -> Any:
+        return super().command(name, cls=Verb, **options)
+
+
+def unknown_verb(name: str, known: Iterable[str], verb: str = "") -> GroundupError:
+    """The error for a verb that there is not, or a command that `verb` has not."""
+    before = f"{verb} " if verb else ""
+    fix = f"{did_you_mean(name, known)} See groundup {before}--help."
+    return GroundupError(f"There is no verb '{before}{name}'.", fix=fix)
+
+
+def usage_message(error: Any, words: list[str]) -> tuple[str, str]:
+    """Return what is wrong with the command line `words`, and what to do."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else " ".join(["groundup", *words[:1]])
+    see = f"See {command} --help."
+    kind = type(error).__name__
+    if kind == "MissingParameter" and error.param is not None:
+        help_text = (getattr(error.param, "help", "") or "").rstrip(".")
+        about = f": {help_text[:1].lower()}{help_text[1:]}" if help_text else ""
+        return f"{command} needs {_name(error.param)}{about}.", _form(context)
+    if kind == "NoSuchOption":
+        return _no_option(error, command, see)
+    if kind == "BadOptionUsage":
+        takes = "takes no value" if "not take" in error.message else "needs a value"
+        return f"{error.option_name} {takes}.", see
+    if kind == "BadParameter" and error.param is not None:
+        return _wrong_value(error), see
+    if context and (extra := _EXTRA.search(error.message)):
+        takes_any = any(param.param_type_name == "argument" for param in context.command.params)
+        fix = f"{'Put a text with spaces in quotes. ' if takes_any else ''}{_form(context)}"
+        return f"{command} takes no further argument (got '{extra[1]}').", fix
+    return error.format_message(), see
+
+
+def _no_option(error: Any, command: str, see: str) -> tuple[str, str]:
+    name, near = error.option_name, sorted(error.possibilities or ())
+    message = f"{command} has no option {name}."
+    if name in BEFORE_THE_VERB:
+        verb = command.removeprefix("groundup ")
+        return message, f"It stands before the verb: groundup {name} {verb} ..."
+    return message, f"{did_you_mean(name, near)} {see}" if near else see
+
+
+def _wrong_value(error: Any) -> str:
+    """The sentence about a value of the wrong type or out of range; typer's own where it does not come from pydantic."""
+    name, first = _name(error.param), _first_fault(error.__cause__)
+    if first is None:
+        return f"{name}: {error.message}"
+    number = NUMBERS.get(getattr(getattr(error.param, "type_descriptor", None), "annotation", None))
+    expected = f"{number}{_bounds(error.param)}" if number else first["msg"]
+    return f"{name} must be {expected} (got {first['input']!r})."
+
+
+def _first_fault(cause: Any) -> dict[str, Any] | None:
+    """The first fault of a pydantic error; None for another."""
+    faults: list[dict[str, Any]] = getattr(cause, "errors", list)()
+    return faults[0] if faults else None
+
+
+def _bounds(param: Any) -> str:
+    low, high = (_figure(getattr(param, name, None)) for name in ("min", "max"))
+    if low is None:
+        return "" if high is None else f" of at most {high}"
+    return f" of at least {low}" if high is None else f" from {low} to {high}"
+
+
+def _figure(number: float | None) -> str | None:
+    """A number as it may be typed; a large one with commas, to be read."""
+    if number is None:
+        return None
+    return f"{number:,}" if number >= 1_000_000 else str(number)
+
+
+def _name(param: Any) -> str:
+    """An option with its dashes, an argument in capitals."""
+    if param.param_type_name == "option":
+        return str(max(param.opts, key=len))
+    return str(param.metavar or param.name.upper())
+
+
+def _form(context: Any) -> str:
+    """What to write: the command with its arguments and the options that it can't do without."""
+    parts = [context.command_path]
+    for param in context.command.get_params(context):
+        name = _name(param)
+        if param.param_type_name == "option":
+            parts += [f"{name} {param.metavar or param.name.upper()}"] if param.required else []
+        else:
+            name += "" if param.nargs == 1 or name.endswith("...") else "..."
+            parts.append(name if param.required else f"[{name}]")
+    form = " ".join(parts)
+    return f"Write: {form}{'' if form.endswith('.') else '.'} See {context.command_path} --help."

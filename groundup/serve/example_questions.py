@@ -1,0 +1,48 @@
+"""Questions that the documents of a build answer, for its page to open with: those of its pack whose answer stands in what was quoted.
+
+example_questions(build) -> ["When is the restaurant open on Sundays?", ...]      [] for anything but a build that asked its questions
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import FormatError
+from groundup.evaluate.answer_match import contains
+from groundup.files import read_json
+from groundup.runs import BUILD_FILE, kinds_of_stages
+
+QUESTIONS, MAX_CHARACTERS = 3, 90
+# The stage that asked them, and its answers without a model (recipes/stages/answers.py).
+KIND, QUOTATIONS = "answers", "quotations"
+
+
+def example_questions(build: Path) -> list[str]:
+    """Return a few short questions that quotations answered. A damaged file of the build is no reason not to serve it: then none."""
+    try:
+        found = [question for items in _asked(build) for question in _answered(items)]
+    except FormatError:
+        return []
+    return found[:QUESTIONS]
+
+
+def _asked(build: Path) -> Iterator[list[Any]]:
+    if not (build / BUILD_FILE).is_file():
+        return
+    for stage, kind in kinds_of_stages(read_json(build / BUILD_FILE)).items():
+        file = build / stage / "results.json"
+        results = read_json(file) if kind == KIND and file.is_file() else None
+        items = results.get("items") if isinstance(results, dict) else None
+        if isinstance(items, list):
+            yield items
+
+
+def _answered(items: list[Any]) -> Iterator[str]:
+    for item in items:
+        try:
+            question, answer, quoted = item["question"], item["answer"], item["answers"][QUOTATIONS]["text"]
+        except (KeyError, TypeError):
+            continue
+        texts = isinstance(question, str) and isinstance(answer, str) and isinstance(quoted, str)
+        if texts and len(question) <= MAX_CHARACTERS and contains(quoted, answer):
+            yield question

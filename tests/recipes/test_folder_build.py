@@ -1,0 +1,98 @@
+"""A build of a folder of texts, whole but for its export: its stages, its closing lines, and which of its models the verbs open."""
+
+from pathlib import Path
+
+import pytest
+
+from groundup import api
+from groundup.cli.build import _summary, stages_in
+from groundup.cli.chat import command as chat
+from groundup.cli.main import run
+from groundup.errors import ModelError
+from groundup.files import read_json, write_json
+from groundup.weights.model_io import find_model, require_stage
+
+TALE = "Then the fox and the hen went down to the sea and sang. The wind was cold, but nobody wanted to go home. "
+SETS = [
+    "pretrain.steps=2",
+    "pretrain.batch_windows=1",
+    "pretrain.snapshots=0",
+    "tokenizer.vocab_size=300",
+    "export.encodings=[]",
+]
+
+
+class Said:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def track(self, *_: object) -> object:
+        raise AssertionError("opening a folder is no long work")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("own")
+    (root / "texts").mkdir()
+    for number in range(24):
+        (root / "texts" / f"{number}.txt").write_text(f"TALE {number}\n\n" + TALE * 12)
+    api.build(root / "texts", root / "build", settings=SETS)
+    return root / "build"
+
+
+def test_it_makes_the_model_and_tries_it_with_words_of_the_texts(own: Path) -> None:
+    record, results = read_json(own / "build.json"), read_json(own / "evaluate" / "results.json")
+    assert list(record["stages"]) == ["data", "tokenizer", "pretrain", "evaluate", "report"]
+    assert results["text"]["split"] == "test" and results["text"]["value"] > 0 and "loss" not in results
+    prompts = [sample["prompt"] for sample in results["samples"]]
+    assert prompts and set(prompts) <= {"Then the fox and", "The wind was cold"}, "no heading, no word cut"
+    assert all(sample["text"] for sample in results["samples"])
+    closing = "\n".join(_summary(record, own))
+    words = record["stages"]["evaluate"]["facts"]["example"]
+    assert f"generate {own} '{words}'" in closing and f"lab {own} --text '{words}'" in closing
+    assert "classify" not in closing and "chat" not in closing and "Look at it" in closing
+
+
+def test_generate_and_lab_open_its_own_model_and_one_line_says_so(own: Path) -> None:
+    said = Said()
+    assert find_model(own, prefer="pretrain", progress=said) == own / "pretrain"  # type: ignore[arg-type]
+    assert said.lines == [f"{own}: its own model is opened ({own / 'pretrain'})."]
+    assert api.open_model(own).engine.opened.path == own / "pretrain"
+
+
+def test_what_it_does_not_make_is_one_sentence_with_the_switch(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in (["chat", str(own)], ["classify", str(own), "Win a prize"]):
+        assert run(verb) == 2
+        shown = capsys.readouterr().err
+        added = "chat" if verb[0] == "chat" else "spam"
+        assert f"has no {'chat model' if added == 'chat' else 'classifier'}." in shown
+        assert f"--with {added} adds one" in " ".join(shown.split())
+    assert chat is not None
+    served = Said()
+    assert find_model(own, progress=served) == own / "pretrain"  # type: ignore[arg-type]
+    assert "it has no chat model, which the same build with --with chat adds." in served.lines[0]
+
+
+def test_a_build_whose_chat_stage_is_not_done_is_told_to_go_on(own: Path, tmp_path: Path) -> None:
+    record = read_json(own / "build.json")
+    write_json(tmp_path / "build.json", {**record, "kinds": {**record["kinds"], "chat": "chat"}})
+    with pytest.raises(ModelError, match="has no finished chat stage"):
+        find_model(tmp_path)
+    require_stage(tmp_path, "chat")
+    require_stage(tmp_path / "no-build", "chat")
+
+
+def test_generate_of_a_pack_opens_its_chat_model(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "talk").mkdir()
+    (tmp_path / "talk" / "config.json").write_text("{}")
+    write_json(tmp_path / "build.json", {"kinds": {"index": "index", "talk": "chat"}, "stages": {}})
+    assert find_model(tmp_path, prefer="pretrain") == tmp_path / "talk"
+
+
+def test_stages_to_add_are_given_with_commas_or_one_by_one() -> None:
+    assert stages_in(["spam,chat"]) == ["spam", "chat"] == stages_in(["spam", " chat,"])

@@ -1,0 +1,40 @@
+"""What `groundup serve` says while it starts: at once that it loads; and which questions a pack's page opens with."""
+
+from pathlib import Path
+
+import pytest
+
+from groundup.cli.main import run
+from groundup.files import write_json
+from groundup.serve.example_questions import example_questions
+
+
+def test_loading_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "no-such-model"]) == 2
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == "Loading no-such-model ..." and others[0].startswith("error: ")
+
+
+def item(question: object, answer: object, quoted: object) -> dict[str, object]:
+    return {"question": question, "answer": answer, "answers": {"quotations": {"text": quoted, "cited": []}}}
+
+
+def test_the_questions_of_a_pack_are_those_that_its_quotations_answer(tmp_path: Path) -> None:
+    items: list[object] = [
+        item("What does a pizza cost?", "£7.50", "A pizza costs £9.00."),  # a wrong one
+        item("When do you open?", "at 11 am", "We open at 11 am."),
+        item("Who owns the moon?", None, ""),
+        item("w" * 200, "at 11 am", "We open at 11 am."),
+        item("Where are you?", "Mill Lane", "You find us in Mill Lane 4."),
+        {"question": "Damaged?"},
+        "damaged",
+        item(1, 2, 3),
+    ]
+    write_json(tmp_path / "build.json", {"kinds": {"index": "index", "asked": "answers"}, "stages": {}})
+    assert example_questions(tmp_path) == [], "the questions are not asked yet"
+    (tmp_path / "asked").mkdir()
+    write_json(tmp_path / "asked" / "results.json", {"items": items})
+    assert example_questions(tmp_path) == ["When do you open?", "Where are you?"]
+    (tmp_path / "asked" / "results.json").write_text("{")
+    assert example_questions(tmp_path) == [], "damaged: the server starts all the same"
+    assert example_questions(tmp_path / "elsewhere") == []
