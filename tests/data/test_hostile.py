@@ -8,6 +8,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docx
 import pypdf
@@ -57,7 +58,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     extract_process.close_processes()
 
 
-def change_limits(monkeypatch: pytest.MonkeyPatch, **changed: float) -> None:
+def change_limits(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
     monkeypatch.setattr(extract_process, "LIMITS", dataclasses.replace(extract_process.LIMITS, **changed))
 
 
@@ -162,7 +163,12 @@ def test_a_cell_over_several_rows_is_in_each_of_them(tmp_path: Path) -> None:
 def test_pages_that_share_their_contents_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "pages-of-one-stream.pdf") / "pages-of-one-stream.pdf"
     calls = []
-    monkeypatch.setattr(pypdf.PageObject, "extract_text", lambda page: calls.append(page) or "A page.")
+
+    def extract_text(page: pypdf.PageObject) -> str:
+        calls.append(page)
+        return "A page."
+
+    monkeypatch.setattr(pypdf.PageObject, "extract_text", extract_text)
     (found,) = EXTRACTORS[".pdf"].read(path, False)
     assert len(calls) == 1 and found.text == "\n\n".join(["A page."] * 300)
 
@@ -241,8 +247,10 @@ def test_one_process_reads_many_files_and_one_that_is_gone_is_replaced(tmp_path:
     assert len(read(tmp_path)[0]) == 5
     (first,) = process_ids()
     assert len(read(tmp_path)[0]) == 5 and process_ids() == [first]
+    process = extract_process._idle[0][1].process
+    assert process
     os.kill(first, signal.SIGKILL)
-    extract_process._idle[0][1].process.wait()
+    process.wait()
     assert len(read(tmp_path)[0]) == 5 and process_ids() != [first]
 
 
@@ -260,7 +268,7 @@ def test_two_mailboxes_are_read_in_turns_and_one_that_is_left_costs_nothing(tmp_
     assert turns == [(f"a{n}", f"b{n}") for n in range(50)]
     left = read_source(Source(str(tmp_path / "a.mbox")), SourceOptions(), SourceReport())
     assert next(left).text == "a0"
-    left.close()
+    del left  # closes it
     assert list(read(tmp_path / "b.mbox")[0].values())[:2] == ["b0", "b1"]
 
 
@@ -271,7 +279,7 @@ def test_an_index_and_langchains_loader_read_documents_in_the_process_too(
     from groundup.progress import Silent
     from groundup.retrieve.update import update_index
 
-    def refuse(*_: object) -> Iterator[None]:
+    def refuse(path: Path, headings: bool) -> Iterator[Any]:
         pytest.fail("read in this process")
 
     for suffix, extractor in list(EXTRACTORS.items()):
