@@ -132,13 +132,14 @@ class Benchmark:
         return Measured(step_s, evaluation_s, program_bytes, busy)
 
     def with_precision(self, candidate: Candidate) -> tuple[Candidate, dict[str, float]]:
-        """Return the candidate with the precisions that its config leaves open, and the seconds of a step in each that was measured for it."""
+        """Return the candidate with the precision where its config leaves it open, and the seconds of a step in each that was measured for it."""
+        if candidate.fit.precision != "auto":
+            return candidate, {}
         share = self.process_share(candidate)
         _, clock, _ = self._clock(replace(share, fit=precision_probe_config(share.fit, self.compute)))
         run_s = None if math.isinf(self.run_s) else self.run_s
         decision = decide_precision(clock, progress=self.progress, run_s=run_s)
-        fit = clock.muon.closed(replace(candidate.fit, precision=decision.precision))
-        return replace(candidate, fit=fit), decision.step_s
+        return replace(candidate, fit=replace(candidate.fit, precision=decision.precision)), decision.step_s
 
     def trial(self, candidate: Candidate) -> Measured:
         """A short measurement, to compare candidates."""

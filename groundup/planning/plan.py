@@ -134,7 +134,7 @@ class Plan:
             "tokens_per_s": self.tokens_per_s,
             "bits_per_byte": expected and expected.bits_per_byte,
             "bits_per_byte_range": [expected.low, expected.high] if expected else None,
-            "precision_step_s": self.precision_step_s,
+            **({"precision_step_s": self.precision_step_s} if self.precision_step_s else {}),
         }
 
 
