@@ -41,6 +41,7 @@ class Documents:
         (self.docs / "hostel.txt").write_text(HOSTEL)
         self.update()
         (folder / "empty").mkdir()
+        (folder / "empty" / "blank.txt").write_text("\n")
         update_index(folder / "empty.index", [Source(str(folder / "empty"))], progress=Silent())
         with Index(self.index) as opened:
             [passage] = search(opened, "warranty", 1)
