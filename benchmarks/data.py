@@ -20,16 +20,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="true", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
+os.environ.update(
+    HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="true", HF_DATASETS_DISABLE_PROGRESS_BARS="1"
+)
 
 from measure import Contender, Row, command, compare, costs, machine, table
 from spine import describe
 from texts import read_texts
 
 from groundup.data.batches.shards import write_shards
-from groundup.data.config import DataConfig
-from groundup.data.pipeline import prepare
-from groundup.data.processing.clean import clean
+from groundup.data.clean import clean
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
@@ -88,7 +90,9 @@ def reading(quick: bool, folder: Path) -> list[Row]:
         ]
         if suffix == ".txt":
             contenders.append(Contender("open().read()", lambda p=place: plain_loop(p), megabytes))
-        contenders.append(Contender("datasets.load_dataset", lambda p=place, s=suffix: load(p, s), megabytes))
+        contenders.append(
+            Contender("datasets.load_dataset", lambda p=place, s=suffix: load(p, s), megabytes)
+        )
         rows += compare(f"reading {suffix}", "MB/s", contenders, rounds=2 if quick else 5)
     return rows
 
@@ -103,7 +107,9 @@ def consume(source: Source, use: Callable[[str], Any]) -> int:
 
 def plain_loop(folder: Path) -> int:
     """Read every file with open()."""
-    return sum(len(open(folder / name, encoding="utf-8").read()) for name in sorted(os.listdir(folder)))
+    return sum(
+        len(open(folder / name, encoding="utf-8").read()) for name in sorted(os.listdir(folder))
+    )
 
 
 def load(place: Path, suffix: str) -> int:
@@ -114,7 +120,9 @@ def load(place: Path, suffix: str) -> int:
     files = str(place / "*.txt") if suffix == ".txt" else str(place)
     more = {"sample_by": "document"} if suffix == ".txt" else {}
     with tempfile.TemporaryDirectory() as cache:
-        loaded = datasets.load_dataset(kind, data_files=files, split="train", cache_dir=cache, **more)
+        loaded = datasets.load_dataset(
+            kind, data_files=files, split="train", cache_dir=cache, **more
+        )
         return sum(len(text) for batch in loaded.iter(batch_size=64) for text in batch["text"])
 
 
@@ -131,7 +139,9 @@ def tokenizing(quick: bool, folder: Path) -> list[Row]:
     contenders = [
         Contender("groundup encode_batch", lambda: ours.encode_batch(texts), megabytes),
         Contender(
-            "tiktoken, its own threads", lambda: encoding.encode_ordinary_batch(texts, num_threads=cores), megabytes
+            "tiktoken, its own threads",
+            lambda: encoding.encode_ordinary_batch(texts, num_threads=cores),
+            megabytes,
         ),
         Contender("datasets.map", lambda: mapped(texts, folder / "tokenizer", cores), megabytes),
     ]
@@ -146,7 +156,12 @@ def mapped(texts: list[str], folder: Path, cores: int) -> int:
     library = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER_FILE))
 
     def encode(batch: dict[str, list[str]]) -> dict[str, Any]:
-        return {"ids": [each.ids for each in library.encode_batch_fast(batch["text"], add_special_tokens=False)]}
+        return {
+            "ids": [
+                each.ids
+                for each in library.encode_batch_fast(batch["text"], add_special_tokens=False)
+            ]
+        }
 
     made = datasets.Dataset.from_dict({"text": texts})
     return len(made.map(encode, batched=True, remove_columns=["text"], num_proc=cores))
@@ -158,8 +173,14 @@ def preparing(quick: bool, folder: Path) -> list[Row]:
     file = write_texts(folder, ".jsonl", megabytes, quick)
     train_tokenizer(list(documents(2, quick)), VOCABULARY).save(folder / "tokenizer")
     contenders = [
-        Contender("groundup", lambda: prepared(file, folder / "tokenizer", folder / "ours"), megabytes),
-        Contender("datasets, load, map, save", lambda: saved(file, folder / "tokenizer", folder / "theirs"), megabytes),
+        Contender(
+            "groundup", lambda: prepared(file, folder / "tokenizer", folder / "ours"), megabytes
+        ),
+        Contender(
+            "datasets, load, map, save",
+            lambda: saved(file, folder / "tokenizer", folder / "theirs"),
+            megabytes,
+        ),
     ]
     return compare("preparing .jsonl", "MB/s", contenders, rounds=2 if quick else 3)
 
@@ -179,10 +200,17 @@ def saved(file: Path, tokenizer: Path, out: Path) -> None:
     library = tokenizers.Tokenizer.from_file(str(tokenizer / TOKENIZER_FILE))
 
     def encode(batch: dict[str, list[str]]) -> dict[str, Any]:
-        return {"ids": [each.ids for each in library.encode_batch_fast(batch["text"], add_special_tokens=False)]}
+        return {
+            "ids": [
+                each.ids
+                for each in library.encode_batch_fast(batch["text"], add_special_tokens=False)
+            ]
+        }
 
     shutil.rmtree(out, ignore_errors=True)
-    loaded = datasets.load_dataset("json", data_files=str(file), split="train", cache_dir=str(out / "cache"))
+    loaded = datasets.load_dataset(
+        "json", data_files=str(file), split="train", cache_dir=str(out / "cache")
+    )
     mapped = loaded.map(encode, batched=True, remove_columns=["text"], num_proc=os.cpu_count())
     mapped.save_to_disk(str(out / "saved"))
 
@@ -193,7 +221,9 @@ def memory(quick: bool, folder: Path) -> list[Row]:
     peaks = {}
     for megabytes in (2, 4) if quick else (100, 1000, 2000):
         file = write_texts(folder, ".jsonl", megabytes, quick)
-        peaks[f"groundup, {megabytes:,} MB"] = float(command(sys.executable, __file__, "--peak", file, folder)) * 1e-3
+        peaks[f"groundup, {megabytes:,} MB"] = (
+            float(command(sys.executable, __file__, "--peak", file, folder)) * 1e-3
+        )
         shutil.rmtree(folder / "ours")
     return costs("peak memory of preparing", "MB", peaks)
 
@@ -212,15 +242,30 @@ def engines(quick: bool, folder: Path) -> list[Row]:
     if find_spec("ray"):
         import ray
 
-        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            num_cpus=os.cpu_count(),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
         names.append("ray")
-    for what, process, megabytes in (("cleaning", ProcessConfig(), 100), ("repair, rules, personal data", STEPS, 12)):
+    for what, process, megabytes in (
+        ("cleaning", ProcessConfig(), 100),
+        ("repair, rules, personal data", STEPS, 12),
+    ):
         megabytes = 1 if quick else megabytes
         place = folder / what.partition(",")[0]
         place.mkdir()
-        source, config = Source(str(write_texts(place, ".txt", megabytes, quick))), DataConfig(process=process)
+        source, config = (
+            Source(str(write_texts(place, ".txt", megabytes, quick))),
+            DataConfig(process=process),
+        )
         contenders = [
-            Contender(f"engine {name}", lambda n=name, s=source, c=config: made(s, c, n, folder / "ours"), megabytes)
+            Contender(
+                f"engine {name}",
+                lambda n=name, s=source, c=config: made(s, c, n, folder / "ours"),
+                megabytes,
+            )
             for name in names
         ]
         rows += compare(what, "MB/s", contenders, rounds=2 if quick else 3)
@@ -235,7 +280,9 @@ def made(source: Source, config: DataConfig, engine: str, out: Path) -> None:
 
 def main() -> None:
     """Measure, print, and write the JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds")
     parser.add_argument("--only", choices=TABLES, help="one table")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")

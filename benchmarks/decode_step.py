@@ -55,12 +55,18 @@ def quality(step: DecodeStep, exact: LanguageModel, ids: Sequence[int]) -> dict[
     expected = exact(torch.tensor([list(ids)]))[0].log_softmax(-1)
     divergence = (expected.exp() * (expected - found)).sum(-1)
     same = (found.argmax(-1) == expected.argmax(-1)).float().mean()
-    return {"mean_kl": float(divergence.mean()), "max_kl": float(divergence.max()), "same_first": float(same)}
+    return {
+        "mean_kl": float(divergence.mean()),
+        "max_kl": float(divergence.max()),
+        "same_first": float(same),
+    }
 
 
 def main() -> None:
     """Measure, print, and write the JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
@@ -77,7 +83,9 @@ def main() -> None:
         model = packed.model
         assert isinstance(model, LanguageModel) and isinstance(exact.model, LanguageModel)
         step = model.decode_step
-        assert step is not None, "the compiled step does not work here: `groundup generate --precision int8` says why"
+        assert step is not None, (
+            "the compiled step does not work here: `groundup generate --precision int8` says why"
+        )
         results[bits] = quality(step, exact.model, ids)
         print(bits, results[bits], flush=True)
         with tempfile.TemporaryDirectory() as made:

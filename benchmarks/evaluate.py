@@ -51,7 +51,9 @@ Score = Callable[[], float]
 class Bench:
     """The models in memory and the tasks on disk, for every table."""
 
-    def __init__(self, folder: Path, files: Path, batches: tuple[int, ...], items: int, rounds: int) -> None:
+    def __init__(
+        self, folder: Path, files: Path, batches: tuple[int, ...], items: int, rounds: int
+    ) -> None:
         """Raises Skipped without lm-eval."""
         try:
             from lm_eval.models.huggingface import HFLM
@@ -65,7 +67,9 @@ class Bench:
         self.manager = TaskManager(include_path=str(files), include_defaults=False)
         self.opened = open_model(folder, CPU)
         prefix = language_model(self.opened)[1].special.document_end_id
-        theirs = HFLM(str(folder), device="cpu", dtype="float32", prefix_token_id=prefix, batch_size=1)
+        theirs = HFLM(
+            str(folder), device="cpu", dtype="float32", prefix_token_id=prefix, batch_size=1
+        )
         self.models = {"groundup in lm-eval": (GroundupLM(str(folder), device="cpu"), None)}
         self.models |= {f"lm-eval hf {batch}": (theirs, batch) for batch in batches}
 
@@ -86,7 +90,11 @@ class Bench:
                 model.batch_size_per_gpu = batch
             with open(os.devnull, "w") as nothing, contextlib.redirect_stderr(nothing):
                 found = simple_evaluate(
-                    model, tasks=[f"groundup_{suite}"], task_manager=self.manager, bootstrap_iters=0, log_samples=False
+                    model,
+                    tasks=[f"groundup_{suite}"],
+                    task_manager=self.manager,
+                    bootstrap_iters=0,
+                    log_samples=False,
                 )
             return float(found["results"][f"groundup_{suite}"][f"{METRICS[suite][0]},none"])
 
@@ -109,7 +117,12 @@ class Bench:
 def main() -> None:
     """Measure, print, and write the JSON where it is asked for."""
     options = parse()
-    results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "tables": {}, "skipped": {}}
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "quick": options.quick,
+        "tables": {},
+        "skipped": {},
+    }
     print(describe(results["machine"]))
     try:
         measure(options, results)
@@ -136,12 +149,18 @@ def measure(options: argparse.Namespace, results: dict[str, Any]) -> None:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few items, one round")
     parser.add_argument("--only", choices=[*METRICS], help="one suite")
-    parser.add_argument("--items", type=int, help=f"at most this many items of each [default: {ITEMS}]")
+    parser.add_argument(
+        "--items", type=int, help=f"at most this many items of each [default: {ITEMS}]"
+    )
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--batches", default=",".join(map(str, BATCHES)), help="batch sizes of lm-eval's backend")
+    parser.add_argument(
+        "--batches", default=",".join(map(str, BATCHES)), help="batch sizes of lm-eval's backend"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)

@@ -26,7 +26,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false")
+os.environ.update(
+    HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false"
+)
 
 import torch
 from measure import Row, Skipped, command, machine, rows_of, table
@@ -45,7 +47,7 @@ from groundup.progress import Silent
 from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.packaged import instructions_source
 from groundup.recipes.recipe import load_recipe
-from groundup.train.precision import open_kinds
+from groundup.train.steps.precision import open_kinds
 from groundup.weights.model_io import open_model
 
 HERE = Path(__file__).parent
@@ -125,7 +127,10 @@ def chat_rows(model: Path, precisions: Sequence[str], rounds: int, quick: bool) 
                 started[name] = Trainer(name, model, file, precision, folder)
                 stack.callback(started[name].close)
                 started[name].answer()
-            losses = {name: [each.step()["loss"] for _ in range(warm_up)] for name, each in started.items()}
+            losses = {
+                name: [each.step()["loss"] for _ in range(warm_up)]
+                for name, each in started.items()
+            }
             print(f"{precision}, losses of the first steps: {losses}", flush=True)
             first = [losses[name][0] for name in SAME_BATCHES]
             assert max(first) - min(first) < SAME_LOSS[precision], losses
@@ -146,12 +151,16 @@ def chat_data(model: Path) -> dict[str, Any]:
     rows = [
         {
             "input_ids": list(each.ids),
-            "labels": [id if counts else IGNORED_LABEL for id, counts in zip(each.ids, each.mask, strict=True)],
+            "labels": [
+                id if counts else IGNORED_LABEL
+                for id, counts in zip(each.ids, each.mask, strict=True)
+            ],
         }
         for each in data.train
     ]
     print(
-        f"{sum(lengths):,} tokens, {data.supervised_share:.1%} supervised, batches of {config.batch_size}", flush=True
+        f"{sum(lengths):,} tokens, {data.supervised_share:.1%} supervised, batches of {config.batch_size}",
+        flush=True,
     )
     return {"source": "starter", "rows": rows, "batches": batches}
 
@@ -189,8 +198,19 @@ def spam_rows(model: Path, precisions: Sequence[str], rounds: int, quick: bool) 
         for seed in range(rounds):
             for name, kind, precision, cache in contenders(precisions, Path(temporary), seed):
                 os.environ["GROUNDUP_CACHE"] = str(cache)
-                words = [kind, model, splits, Path(temporary) / f"run {seed} {name}", precision, seed, target, most]
-                found = json.loads(command(sys.executable, HERE / "finetune_spam_worker.py", *words))
+                words = [
+                    kind,
+                    model,
+                    splits,
+                    Path(temporary) / f"run {seed} {name}",
+                    precision,
+                    seed,
+                    target,
+                    most,
+                ]
+                found = json.loads(
+                    command(sys.executable, HERE / "finetune_spam_worker.py", *words)
+                )
                 print(f"{name}, seed {seed}: {found}", flush=True)
                 if "seconds" not in found:
                     raise Skipped(f"{name} did not reach {target:.0%} with seed {seed}")
@@ -205,10 +225,15 @@ def spam_rows(model: Path, precisions: Sequence[str], rounds: int, quick: bool) 
     yield from rows_of("spam, memory", "MB", memory)
 
 
-def contenders(precisions: Sequence[str], folder: Path, seed: int) -> Iterator[tuple[str, str, str, Path]]:
+def contenders(
+    precisions: Sequence[str], folder: Path, seed: int
+) -> Iterator[tuple[str, str, str, Path]]:
     """Name, kind, precision and cache of each, the order by the seed."""
     cache = folder / f"cache {seed}"
-    ours = [("groundup", "groundup", "auto", cache), ("groundup, features cached", "groundup", "auto", cache)]
+    ours = [
+        ("groundup", "groundup", "auto", cache),
+        ("groundup, features cached", "groundup", "auto", cache),
+    ]
     theirs = [(f"plain loop, {precision}", "plain", precision, cache) for precision in precisions]
     yield from [*ours, *theirs] if seed % 2 == 0 else [*theirs, *ours]
 
@@ -226,9 +251,16 @@ def spam_splits() -> dict[str, list[tuple[str, str]]]:
 def main() -> None:
     """Measure, print, and write the JSON where it is asked for."""
     options = parse()
-    results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "tables": {}, "skipped": {}}
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "quick": options.quick,
+        "tables": {},
+        "skipped": {},
+    }
     print(describe(results["machine"]))
-    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # of all contenders, not tuned
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", str(torch.get_num_threads())
+    )  # of all contenders, not tuned
     for name in TABLES if options.only is None else (options.only,):
         print(f"\n{name}\n", flush=True)
         try:
@@ -255,10 +287,14 @@ def measured(name: str, options: argparse.Namespace) -> Iterator[Row]:
 def parse() -> argparse.Namespace:
     """The command line."""
     kinds = ["bf16" if bf16 else "float32" for bf16 in open_kinds("auto", 576, compute=CPU)]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few steps, one round")
     parser.add_argument("--only", choices=TABLES, help="one table")
-    parser.add_argument("--precisions", type=lambda text: text.split(","), default=kinds, metavar="P,P")
+    parser.add_argument(
+        "--precisions", type=lambda text: text.split(","), default=kinds, metavar="P,P"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()

@@ -16,7 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false")
+os.environ.update(
+    HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false"
+)
 
 RANK, ALPHA, LEARNING_RATE, CLIP_NORM, EPOCHS = 8, 16, 5e-4, 1.0, 3
 
@@ -77,7 +79,11 @@ class Watcher:
             assert line["step"] == 0, "an evaluation within the steps that are timed"
             self.turns.next()
         elif "loss" in line:
-            self.turns.loss, self.turns.tokens, self.read = line["loss"], line["tokens"] - self.read, line["tokens"]
+            self.turns.loss, self.turns.tokens, self.read = (
+                line["loss"],
+                line["tokens"] - self.read,
+                line["tokens"],
+            )
             self.turns.next()
 
     def close(self) -> None:
@@ -85,7 +91,13 @@ class Watcher:
 
 
 def ours(
-    turns: Turns, model: str, data: dict[str, Any], precision: str, folder: str, *, recompute: bool = False
+    turns: Turns,
+    model: str,
+    data: dict[str, Any],
+    precision: str,
+    folder: str,
+    *,
+    recompute: bool = False,
 ) -> None:
     """What `groundup finetune chat` calls, on the same instructions, which it renders itself."""
     from groundup.api import finetune_chat
@@ -123,7 +135,9 @@ def trl(
             if not our_batches:
                 return super().get_train_dataloader()
             return DataLoader(
-                self.train_dataset.with_format(None), batch_sampler=data["batches"], collate_fn=self.data_collator
+                self.train_dataset.with_format(None),
+                batch_sampler=data["batches"],
+                collate_fn=self.data_collator,
             )
 
         def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -157,7 +171,9 @@ def trl(
     )
     lora = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
     rows = Dataset.from_list(data["rows"])
-    SameBatches(model=model, args=arguments, train_dataset=rows, peft_config=lora, callbacks=[OneStep()]).train()
+    SameBatches(
+        model=model, args=arguments, train_dataset=rows, peft_config=lora, callbacks=[OneStep()]
+    ).train()
 
 
 CONTENDERS = {

@@ -14,7 +14,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false")
+os.environ.update(
+    HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false"
+)
 
 import torch
 from torch import Tensor
@@ -29,7 +31,12 @@ class Reached:
     """The target was reached: what this process has to tell."""
 
     def __init__(self, steps: int, accuracy: float, clock: "Clock") -> None:
-        self.found = {"steps": steps, "accuracy": accuracy, "seconds": clock.seconds(), "cpu_s": clock.cpu_s()}
+        self.found = {
+            "steps": steps,
+            "accuracy": accuracy,
+            "seconds": clock.seconds(),
+            "cpu_s": clock.cpu_s(),
+        }
 
 
 class Clock:
@@ -84,7 +91,9 @@ class Watcher:
         pass
 
 
-def ours(model: str, splits: Splits, folder: Path, precision: str, seed: int, target: float, steps: int) -> Any:
+def ours(
+    model: str, splits: Splits, folder: Path, precision: str, seed: int, target: float, steps: int
+) -> Any:
     """What `groundup finetune classifier` calls, to its end: three learning rates, then the best one again, the test, the folder."""
     from groundup.data.documents import Example
     from groundup.device import select_compute
@@ -94,28 +103,39 @@ def ours(model: str, splits: Splits, folder: Path, precision: str, seed: int, ta
 
     compute = select_compute("cpu")
     opened = open_model(model, compute)
-    examples = {name: [Example(text, label) for text, label in rows] for name, rows in splits.items()}
+    examples = {
+        name: [Example(text, label) for text, label in rows] for name, rows in splits.items()
+    }
     config = ClassifierConfig(max_tokens=MAX_TOKENS, seed=seed, precision=precision)
     watcher = Watcher(target)
-    results = fit_classifier(opened, examples, RunFolder(folder / "run"), config, compute=compute, progress=watcher)
+    results = fit_classifier(
+        opened, examples, RunFolder(folder / "run"), config, compute=compute, progress=watcher
+    )
     whole_s = watcher.clock.seconds()
     found = watcher.reached.found if watcher.reached else {}
     return {**found, "whole_s": whole_s, "features_s": results["features"]["elapsed_s"]}
 
 
-def plain(model: str, splits: Splits, folder: Path, precision: str, seed: int, target: float, steps: int) -> Any:
+def plain(
+    model: str, splits: Splits, folder: Path, precision: str, seed: int, target: float, steps: int
+) -> Any:
     """transformers' model with all frozen but its last block, final norm and score head; each step runs all of it on texts padded to one length."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(model)
-    classifier = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2, dtype=torch.float32)
+    classifier = AutoModelForSequenceClassification.from_pretrained(
+        model, num_labels=2, dtype=torch.float32
+    )
     classifier.config.pad_token_id = tokenizer.pad_token_id
     classifier.requires_grad_(False)
     for part in (classifier.model.layers[-1], classifier.model.norm, classifier.score):
         part.requires_grad_(True)
     clock = Clock()
-    longest = min(MAX_TOKENS, max(len(ids) for ids in tokenizer([text for text, _ in splits["train"]])["input_ids"]))
+    longest = min(
+        MAX_TOKENS,
+        max(len(ids) for ids in tokenizer([text for text, _ in splits["train"]])["input_ids"]),
+    )
     names = sorted({label for _, label in splits["train"]})
 
     def tensors(rows: list[tuple[str, str]]) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,7 +147,11 @@ def plain(model: str, splits: Splits, folder: Path, precision: str, seed: int, t
             padding_side="right",
             return_tensors="pt",
         )
-        return made["input_ids"], made["attention_mask"], torch.tensor([names.index(label) for _, label in rows])
+        return (
+            made["input_ids"],
+            made["attention_mask"],
+            torch.tensor([names.index(label) for _, label in rows]),
+        )
 
     def autocast() -> AbstractContextManager[Any]:
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
@@ -177,8 +201,20 @@ def main(contender: str, model: str, splits: str, folder: str, *options: str) ->
     os.dup2(2, 1)  # what libraries print is log
     precision, (seed, target, steps) = options[0], map(float, options[1:])
     run = {"groundup": ours, "plain": plain}[contender]
-    found = run(model, json.loads(Path(splits).read_text()), Path(folder), precision, int(seed), target, int(steps))
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    found = run(
+        model,
+        json.loads(Path(splits).read_text()),
+        Path(folder),
+        precision,
+        int(seed),
+        target,
+        int(steps),
+    )
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     print(json.dumps({**found, "mb": int(line.split()[1]) / 1000}), file=answers, flush=True)
 
 

@@ -68,14 +68,20 @@ def step_rate(seconds: float, tuned: bool) -> float:
     from groundup.data.batches.loader import Batch
     from groundup.device import Compute, set_threads
     from groundup.model.presets import preset
-    from groundup.train.config import pretraining_config
-    from groundup.train.precision import StepClock
     from groundup.train.pretrain import new_model, pretraining_loss
+    from groundup.train.steps.config import pretraining_config
+    from groundup.train.steps.precision import StepClock
 
     cpu, shape = Compute(torch.device("cpu")), preset("quickstart")
     config = pretraining_config(1, {"batch_size": ROWS, "optimizer": "adamw"})
     ids = torch.randint(0, shape.vocab_size, (ROWS, CONTEXT_TOKENS))
-    clock = StepClock(new_model(shape, 1, cpu), [Batch(ids, ids)], pretraining_loss(shape, config), config, compute=cpu)
+    clock = StepClock(
+        new_model(shape, 1, cpu),
+        [Batch(ids, ids)],
+        pretraining_loss(shape, config),
+        config,
+        compute=cpu,
+    )
     clock.step_s(bf16=False)
     print("ready", flush=True)
     most = torch.get_num_threads()
@@ -98,7 +104,9 @@ def answer_rate(seconds: float, tuned: bool) -> float:
     from groundup.engine.sampling import Sampling
     from groundup.weights.model_io import open_model
 
-    compute = Compute(torch.device("cpu"), thread_counts=thread_counts(torch.get_num_threads()) if tuned else ())
+    compute = Compute(
+        torch.device("cpu"), thread_counts=thread_counts(torch.get_num_threads()) if tuned else ()
+    )
     opened = open_model(MODEL, compute)
     engine = BatchEngine(opened.model, opened.require_tokenizer(), compute)
     print("ready", flush=True)
@@ -106,7 +114,12 @@ def answer_rate(seconds: float, tuned: bool) -> float:
     while time.perf_counter() - started < seconds:
         for number in range(ANSWERS):
             engine.submit(
-                Request(str(number), (1, 2, 3), Sampling(temperature=0, max_tokens=ANSWER_TOKENS), frozenset())
+                Request(
+                    str(number),
+                    (1, 2, 3),
+                    Sampling(temperature=0, max_tokens=ANSWER_TOKENS),
+                    frozenset(),
+                )
             )
         while engine.busy:
             engine.step()
@@ -135,7 +148,9 @@ def beside(name: str) -> Iterator[dict[str, str]]:
         yield {**clean, **variables}
 
 
-def rates(kind: str, condition: str, settings: Sequence[str], seconds: float, rounds: int) -> dict[str, list[float]]:
+def rates(
+    kind: str, condition: str, settings: Sequence[str], seconds: float, rounds: int
+) -> dict[str, list[float]]:
     """Tokens per second of each setting, alternately."""
     found: dict[str, list[float]] = {name: [] for name in settings}
     with beside(condition) as environ:
@@ -144,7 +159,11 @@ def rates(kind: str, condition: str, settings: Sequence[str], seconds: float, ro
                 command = [sys.executable, str(HERE), "--worker", kind, "--seconds", str(seconds)]
                 command += ["--tuned"] if name == TUNED else []
                 done = subprocess.run(
-                    command, env={**environ, **SETTINGS[name]}, check=True, stdout=subprocess.PIPE, text=True
+                    command,
+                    env={**environ, **SETTINGS[name]},
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    text=True,
                 )
                 found[name].append(float(done.stdout.splitlines()[-1]))
     return found
@@ -154,9 +173,20 @@ def built(condition: str, budget: str | None, until: str) -> dict[str, Any]:
     """One build in a fresh folder; its figures."""
     names = STAGES[: STAGES.index(until) + 1]
     with tempfile.TemporaryDirectory() as folder, beside(condition) as environ:
-        command = [sys.executable, str(HERE), "--worker", "build", "--until", until, "--out", folder]
+        command = [
+            sys.executable,
+            str(HERE),
+            "--worker",
+            "build",
+            "--until",
+            until,
+            "--out",
+            folder,
+        ]
         started = time.monotonic()
-        subprocess.run([*command, *(["--budget", budget] if budget else [])], env=environ, check=True)
+        subprocess.run(
+            [*command, *(["--budget", budget] if budget else [])], env=environ, check=True
+        )
         elapsed_s = time.monotonic() - started
         stages = json.loads((Path(folder) / "build.json").read_text())["stages"]
     return {"minutes": elapsed_s / 60, "stages": {name: stages[name] for name in names}}
@@ -169,8 +199,8 @@ def build_until(out: str, until: str, budget: str | None) -> None:
     prepare()
     from groundup.cli.console import console_progress
     from groundup.device import select_compute
-    from groundup.recipes.build import build
-    from groundup.recipes.pipeline import stages_of
+    from groundup.recipes.builds.build import build
+    from groundup.recipes.builds.pipeline import stages_of
     from groundup.recipes.recipe import load_recipe
 
     recipe = load_recipe("quickstart", [f'budget="{budget}"'] if budget else [])
@@ -194,14 +224,27 @@ def build_cells(condition: str, found: Mapping[str, Any], first: Mapping[str, An
     ]
 
 
-BUILD_HEADER = ["beside", "minutes", "own steps", "bits per byte of test", "spam", "chat tokens", "before and after"]
+BUILD_HEADER = [
+    "beside",
+    "minutes",
+    "own steps",
+    "bits per byte of test",
+    "spam",
+    "chat tokens",
+    "before and after",
+]
 
 
 def printed(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A Markdown table."""
     cells = [header, ["-" * len(name) for name in header], *rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    print("\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells))
+    print(
+        "\n".join(
+            "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+            for row in cells
+        )
+    )
 
 
 def main() -> None:
@@ -214,7 +257,13 @@ def main() -> None:
         print(WORKERS[options.worker](options.seconds, options.tuned))
         return
     results: dict[str, Any] = {"cores": os.cpu_count(), "tables": {}}
-    kinds = ["steps"] if options.quick else [options.only] if options.only else ["builds", "steps", "answers"]
+    kinds = (
+        ["steps"]
+        if options.quick
+        else [options.only]
+        if options.only
+        else ["builds", "steps", "answers"]
+    )
     for kind in kinds:
         print(f"\n{kind}\n", flush=True)
         results["tables"][kind] = builds(options) if kind == "builds" else speeds(kind, options)
@@ -237,20 +286,31 @@ def speeds(kind: str, options: argparse.Namespace) -> dict[str, dict[str, list[f
     settings = [TUNED, "one thread"] if options.quick else list(SETTINGS)
     measured = (settings, options.seconds, options.rounds)
     found = {condition: rates(kind, condition, *measured) for condition in options.beside}
-    rows = [[name, *(f"{median(found[each][name]):,.0f}" for each in options.beside)] for name in settings]
+    rows = [
+        [name, *(f"{median(found[each][name]):,.0f}" for each in options.beside)]
+        for name in settings
+    ]
     printed(["tokens/s", *options.beside], rows)
     return found
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", choices=("builds", "steps", "answers"), help="one table")
-    parser.add_argument("--beside", action="append", choices=BESIDE, help="one condition (again for more)")
-    parser.add_argument("--until", choices=STAGES[2:], default=STAGES[-1], help="the last stage of the builds")
+    parser.add_argument(
+        "--beside", action="append", choices=BESIDE, help="one condition (again for more)"
+    )
+    parser.add_argument(
+        "--until", choices=STAGES[2:], default=STAGES[-1], help="the last stage of the builds"
+    )
     parser.add_argument("--budget", help="of the builds; by default the recipe's")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement of a speed")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="of each measurement of a speed"
+    )
     parser.add_argument("--quick", action="store_true", help="a moment of the steps alone")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     for name in ("--worker", "--out"):

@@ -38,9 +38,15 @@ class StreamingClient:
 
     def _run(self) -> None:
         question = [{"role": "user", "content": "Write a very long story about the sea."}]
-        body = {"model": self._server.model, "messages": question, "options": {"num_predict": 2000, "seed": 1}}
+        body = {
+            "model": self._server.model,
+            "messages": question,
+            "options": {"num_predict": 2000, "seed": 1},
+        }
         while not self._stop:
-            with httpx.stream("POST", self._server.address + "/api/chat", json=body, timeout=TIMEOUT_S) as answer:
+            with httpx.stream(
+                "POST", self._server.address + "/api/chat", json=body, timeout=TIMEOUT_S
+            ) as answer:
                 for _ in answer.iter_lines():
                     self.times.append(time.monotonic())
                     if self._stop:
@@ -69,7 +75,9 @@ def requests(server: Served) -> dict[str, Callable[[], int]]:
     """What is sent, by name; each gives the HTTP status."""
 
     def post(path: str, **body: Any) -> int:
-        return httpx.post(server.address + path, json={"model": server.model, **body}, timeout=TIMEOUT_S).status_code
+        return httpx.post(
+            server.address + path, json={"model": server.model, **body}, timeout=TIMEOUT_S
+        ).status_code
 
     def short_context(messages: int) -> int:
         options = {"num_predict": 2, "num_ctx": 256}
@@ -85,7 +93,9 @@ def requests(server: Served) -> dict[str, Callable[[], int]]:
         "499 messages, context 256": lambda: short_context(499),
         "4,095 messages, context 256": lambda: short_context(4095),
         "16 x 4,095 messages at once": sixteen,
-        "embed, twice the context": lambda: post("/api/embed", input="The sea is deep and blue. " * 2340),
+        "embed, twice the context": lambda: post(
+            "/api/embed", input="The sea is deep and blue. " * 2340
+        ),
     }
 
 
@@ -97,8 +107,17 @@ def measure(server: Served) -> list[dict[str, Any]]:
     def measured(name: str, work: Callable[[], int]) -> None:
         found: dict[str, Any] = {"request": name}
         began = time.monotonic()
-        typical, longest = client.gaps_ms(lambda: found.update(status=work(), seconds=time.monotonic() - began))
-        rows.append({**found, "other_median_ms": typical, "other_longest_ms": longest, "memory_mb": server.memory_mb()})
+        typical, longest = client.gaps_ms(
+            lambda: found.update(status=work(), seconds=time.monotonic() - began)
+        )
+        rows.append(
+            {
+                **found,
+                "other_median_ms": typical,
+                "other_longest_ms": longest,
+                "memory_mb": server.memory_mb(),
+            }
+        )
         print("{request:30} {status}  {seconds:6.2f} s  other client {other_median_ms:5.0f} / {other_longest_ms:5.0f} ms"
               "  memory {memory_mb:5.0f} MB".format(**rows[-1]), flush=True)  # fmt: skip
 
@@ -124,7 +143,9 @@ def end(server: Served) -> tuple[int, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -135,7 +156,9 @@ def main() -> None:
         code, seconds = end(server)
     print(f"SIGTERM with eight in hand: exit {code} after {seconds:.1f} s")
     if asked.json:
-        asked.json.write_text(json.dumps({"machine": machine(), "rows": rows, "end": [code, seconds]}, indent=1))
+        asked.json.write_text(
+            json.dumps({"machine": machine(), "rows": rows, "end": [code, seconds]}, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -82,7 +82,9 @@ def rows_of(what: str, unit: str, costs: Mapping[str, Sequence[float]]) -> list[
 def _row(what: str, name: str, unit: str, costs: Sequence[float], first: Sequence[float]) -> Row:
     ratios = [cost / ours for cost, ours in zip(costs, first, strict=True)]
     middle = median(costs) * COSTS[unit] if unit in COSTS else 1 / median(costs)
-    return Row(what, name, middle, unit, median(ratios), min(ratios), max(ratios), max(costs) / min(costs))
+    return Row(
+        what, name, middle, unit, median(ratios), min(ratios), max(ratios), max(costs) / min(costs)
+    )
 
 
 def costs(what: str, unit: str, measured: dict[str, float]) -> list[Row]:
@@ -99,14 +101,19 @@ def seconds(work: Callable[[], object]) -> float:
 
 def command(*arguments: object) -> str:
     """Run a contender that needs a process of its own; what it printed. Raises CalledProcessError when it fails."""
-    return subprocess.run([str(a) for a in arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(
+        [str(a) for a in arguments], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows in columns (a Markdown table too), and under them which figures were noisy."""
     cells = [HEADER, tuple("-" * len(name) for name in HEADER), *map(_cells, rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in cells]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
     noisy = sum(row.noise > NOISY for row in rows)
     note = f"Noisy: {noisy} of {len(rows)} contenders took over {NOISY} times as long in one round as in another."
     return "\n".join([*lines, *([note] if noisy else [])])
@@ -128,7 +135,11 @@ def _cells(row: Row) -> tuple[str, ...]:
 def machine() -> dict[str, Any]:
     """What the figures were taken on, and how busy it was when they began."""
     info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.open() if "model name" in line] if info.exists() else []
+    names = (
+        [line.partition(":")[2].strip() for line in info.open() if "model name" in line]
+        if info.exists()
+        else []
+    )
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

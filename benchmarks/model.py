@@ -41,7 +41,12 @@ from groundup.weights.model_io import save_model
 
 HERE = Path(__file__).parent
 LITGPT_PYTHON = HERE.parent / ".venv-litgpt" / "bin" / "python"
-OURS, THEIRS, THEIRS_FAST, LITGPT = "groundup", "transformers", "transformers, our settings", "litgpt"
+OURS, THEIRS, THEIRS_FAST, LITGPT = (
+    "groundup",
+    "transformers",
+    "transformers, our settings",
+    "litgpt",
+)
 SHAPES: dict[str, ModelConfig] = {
     "llama": ModelConfig(
         vocab_size=4_096,
@@ -81,7 +86,9 @@ class Worker:
         python = LITGPT_PYTHON if name == LITGPT else sys.executable
         command = [python, HERE / "model_worker.py", name, folder, rows, context, precision]
         arguments = [str(part) for part in command]
-        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def tell(self, what: str) -> dict[str, float]:
         """Have it done; what it answers."""
@@ -104,7 +111,9 @@ def model_rows(
     """Every context in every precision."""
     config = SHAPES[family]
     if quick:
-        config = replace(config, width=64, num_layers=1, head_width=16, feedforward_width=64, vocab_size=128)
+        config = replace(
+            config, width=64, num_layers=1, head_width=16, feedforward_width=64, vocab_size=128
+        )
     with tempfile.TemporaryDirectory() as temporary:
         model = LanguageModel(config)
         initialise(model, generator(0, "weights"))
@@ -126,15 +135,20 @@ def point(family: str, folder: Path, context: int, precision: str, rounds: int) 
         assert max(losses.values()) - min(losses.values()) < SAME_LOSS[precision], losses
         for what in ("forward", "step"):
             contenders = [
-                Contender(name, partial(worker.tell, what), batch * context) for name, worker in started.items()
+                Contender(name, partial(worker.tell, what), batch * context)
+                for name, worker in started.items()
             ]
-            found += compare(f"{what}, {precision}, {context:,}", "tokens/s", contenders, rounds=rounds)
+            found += compare(
+                f"{what}, {precision}, {context:,}", "tokens/s", contenders, rounds=rounds
+            )
         memory = {name: worker.tell("memory")["mb"] for name, worker in started.items()}
     return [*found, *costs(f"memory, {precision}, {context:,}", "MB", memory)]
 
 
 @contextmanager
-def workers(names: Sequence[str], folder: Path, rows: int, context: int, precision: str) -> Iterator[dict[str, Worker]]:
+def workers(
+    names: Sequence[str], folder: Path, rows: int, context: int, precision: str
+) -> Iterator[dict[str, Worker]]:
     """One a name, ended at the end."""
     with ExitStack() as stack:
         started = {name: Worker(name, folder, rows, context, precision) for name in names}
@@ -149,7 +163,10 @@ def attention_rows(contexts: Sequence[int], rounds: int) -> Iterator[Row]:
     for context in contexts:
         batch = max(1, BATCH_TOKENS // context)
         draw = generator(0, "attention")
-        given = [torch.randn(batch, heads, context, 64, generator=draw).requires_grad_() for heads in (4, 2, 2)]
+        given = [
+            torch.randn(batch, heads, context, 64, generator=draw).requires_grad_()
+            for heads in (4, 2, 2)
+        ]
         ways = {
             "groundup": lambda *qkv: causal_attention(*qkv, 64**-0.5),
             "SDPA": lambda *qkv: torch.nn.functional.scaled_dot_product_attention(
@@ -158,7 +175,11 @@ def attention_rows(contexts: Sequence[int], rounds: int) -> Iterator[Row]:
             "naive": naive_attention,
         }
         contenders = [
-            Contender(name, partial(forward_backward, way, given, fast=name == "groundup"), batch * context)
+            Contender(
+                name,
+                partial(forward_backward, way, given, fast=name == "groundup"),
+                batch * context,
+            )
             for name, way in ways.items()
         ]
         yield from compare(f"attention, {context:,}", "tokens/s", contenders, rounds=rounds)
@@ -182,7 +203,11 @@ def main() -> None:
         if name == "attention":
             found = list(attention_rows(options.contexts, options.rounds))
         else:
-            found = list(model_rows(name, options.contexts, options.precisions, options.rounds, options.quick))
+            found = list(
+                model_rows(
+                    name, options.contexts, options.precisions, options.rounds, options.quick
+                )
+            )
         results["tables"][name] = [asdict(row) for row in found]
         print(table(found), flush=True)
     if options.json is not None:
@@ -191,11 +216,17 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="tiny models, one round")
     parser.add_argument("--only", choices=TABLES, help="one table")
-    parser.add_argument("--contexts", type=lambda text: [int(part) for part in text.split(",")], metavar="N,N")
-    parser.add_argument("--precisions", type=lambda text: text.split(","), default=PRECISIONS, metavar="P,P")
+    parser.add_argument(
+        "--contexts", type=lambda text: [int(part) for part in text.split(",")], metavar="N,N"
+    )
+    parser.add_argument(
+        "--precisions", type=lambda text: text.split(","), default=PRECISIONS, metavar="P,P"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()

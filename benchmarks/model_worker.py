@@ -48,17 +48,22 @@ def main(contender: str, folder: str, rows: str, context: str, precision: str) -
 
 
 def ours(
-    folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str = "adamw", compile: bool = False
+    folder: Path,
+    rows: int,
+    context: int,
+    bf16: bool,
+    optimizer_name: str = "adamw",
+    compile: bool = False,
 ) -> tuple[Work, Work]:
     """The parts that fit() puts together for a step, and those of its evaluation; compiled as in long runs."""
     from groundup.data.batches.loader import Batch
     from groundup.device import Compute, keep_freed_memory
     from groundup.model.matmul_precision import fast_matmul
-    from groundup.train.compiled import compiled, repeatable
-    from groundup.train.config import pretraining_config
-    from groundup.train.losses import next_token_loss
-    from groundup.train.optimizers import build_optimizer
-    from groundup.train.step import autocast, average_and_clip, sum_gradients
+    from groundup.train.steps.compiled import compiled, repeatable
+    from groundup.train.steps.config import pretraining_config
+    from groundup.train.steps.losses import next_token_loss
+    from groundup.train.steps.optimizers import build_optimizer
+    from groundup.train.steps.step import autocast, average_and_clip, sum_gradients
     from groundup.weights.model_io import open_model
 
     device = torch.device("cpu")
@@ -90,7 +95,9 @@ def transformers_(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Wo
     from peers import load_transformers
 
     model = load_transformers(folder, torch.float32)
-    return plain(model, lambda ids: model(input_ids=ids, use_cache=False).logits, folder, rows, context, bf16)
+    return plain(
+        model, lambda ids: model(input_ids=ids, use_cache=False).logits, folder, rows, context, bf16
+    )
 
 
 def transformers_fast(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]:
@@ -111,7 +118,9 @@ def transformers_fast(folder: Path, rows: int, context: int, bf16: bool) -> tupl
     return inside(forward), inside(step)
 
 
-def plain_pytorch(folder: Path, rows: int, context: int, bf16: bool, compile: bool = False) -> tuple[Work, Work]:
+def plain_pytorch(
+    folder: Path, rows: int, context: int, bf16: bool, compile: bool = False
+) -> tuple[Work, Work]:
     """A model of torch's own parts in the same loop; compiled, with its loss in the same graph."""
     from plain_llama import PlainLlama
 
@@ -159,7 +168,9 @@ def trainer(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Wo
     data = [{"input_ids": row, "labels": row} for row in ids]
     training = Trainer(model=model, args=arguments, train_dataset=data, callbacks=[OneStep()])
     threading.Thread(target=training.train, daemon=True).start()
-    forward, _ = plain(model, lambda ids: model(input_ids=ids, use_cache=False).logits, folder, rows, context, bf16)
+    forward, _ = plain(
+        model, lambda ids: model(input_ids=ids, use_cache=False).logits, folder, rows, context, bf16
+    )
 
     def step() -> float:
         turn.give()
@@ -266,19 +277,25 @@ def vocabulary(folder: Path) -> int:
 
 def ids_and_labels(rows: int, context: int, vocab_size: int) -> tuple[Tensor, Tensor]:
     """The same random ids for all."""
-    ids = torch.randint(vocab_size, (rows, context + 1), generator=torch.Generator().manual_seed(SEED))
+    ids = torch.randint(
+        vocab_size, (rows, context + 1), generator=torch.Generator().manual_seed(SEED)
+    )
     return ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
 
 def peak_mb() -> float:
     """The most memory this process has had."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) / 1000
 
 
 def import_ours() -> None:
     """What is imported before memory is counted from."""
-    import groundup.train.losses
+    import groundup.train.steps.losses
     import groundup.weights.model_io  # noqa: F401
 
 

@@ -23,10 +23,16 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first_norm, self.second_norm = nn.LayerNorm(WIDTH, bias=False), nn.LayerNorm(WIDTH, bias=False)
+        self.first_norm, self.second_norm = (
+            nn.LayerNorm(WIDTH, bias=False),
+            nn.LayerNorm(WIDTH, bias=False),
+        )
         self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
         self.output = nn.Linear(WIDTH, WIDTH, bias=False)
-        self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH, bias=False), nn.Linear(4 * WIDTH, WIDTH, bias=False)
+        self.up, self.down = (
+            nn.Linear(WIDTH, 4 * WIDTH, bias=False),
+            nn.Linear(4 * WIDTH, WIDTH, bias=False),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         rows, tokens, _ = x.shape
@@ -48,13 +54,17 @@ class NanoGPT(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 into_the_stream = name.endswith(("output.weight", "down.weight"))
-                nn.init.normal_(parameter, 0, 0.02 / math.sqrt(2 * LAYERS) if into_the_stream else 0.02)
+                nn.init.normal_(
+                    parameter, 0, 0.02 / math.sqrt(2 * LAYERS) if into_the_stream else 0.02
+                )
 
     def forward(self, ids: Tensor, labels: Tensor) -> Tensor:
         x = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
         for block in self.blocks:
             x = block(x)
-        return F.cross_entropy(F.linear(self.norm(x), self.tokens.weight).flatten(0, 1), labels.flatten())
+        return F.cross_entropy(
+            F.linear(self.norm(x), self.tokens.weight).flatten(0, 1), labels.flatten()
+        )
 
 
 @dataclass(frozen=True)
@@ -67,12 +77,20 @@ class Ended:
     """Mean loss a character of the validation text."""
 
 
-def run(train: Tensor, validation: Tensor, vocab_size: int, *, steps: int = STEPS, seed: int = 1337) -> Ended:
+def run(
+    train: Tensor, validation: Tensor, vocab_size: int, *, steps: int = STEPS, seed: int = 1337
+) -> Ended:
     """The recipe from its first to its last step, on ids of characters."""
     torch.manual_seed(seed)
     model = NanoGPT(vocab_size)
-    kinds = [[p for p in model.parameters() if p.ndim >= 2], [p for p in model.parameters() if p.ndim < 2]]
-    groups = [{"params": part, "weight_decay": decay} for part, decay in zip(kinds, (0.1, 0.0), strict=True)]
+    kinds = [
+        [p for p in model.parameters() if p.ndim >= 2],
+        [p for p in model.parameters() if p.ndim < 2],
+    ]
+    groups = [
+        {"params": part, "weight_decay": decay}
+        for part, decay in zip(kinds, (0.1, 0.0), strict=True)
+    ]
     optimizer = torch.optim.AdamW(groups, lr=HIGHEST, betas=(0.9, 0.99))
     started = time.perf_counter()
     for step in range(steps):

@@ -30,7 +30,11 @@ from spine import describe
 from texts import read_texts
 
 from groundup.data.documents import Document
-from groundup.data.processing.near_duplicates import NO_ONE, NearDuplicateConfig, find_near_duplicates
+from groundup.data.processing.near_duplicates import (
+    NO_ONE,
+    NearDuplicateConfig,
+    find_near_duplicates,
+)
 from groundup.data.split import SplitWriter
 from groundup.progress import Silent
 
@@ -59,7 +63,10 @@ def made(quick: bool) -> Texts:
     source, count = "\n".join(read_texts(quick)), 60 if quick else 2500
     pairs = planted(source, count, seed=1, levels=LEVELS)
     prose = Prose(source, random.Random(2))
-    others = [prose.write(max(60, round(prose.rng.lognormvariate(0, 0.7) * 300))) for _ in range(count * 7)]
+    others = [
+        prose.write(max(60, round(prose.rng.lognormvariate(0, 0.7) * 300)))
+        for _ in range(count * 7)
+    ]
     texts = [text for pair in pairs for text in (pair.text, pair.copy)] + others
     return Texts(pairs, texts, random.Random(3).sample(range(len(texts)), len(texts)))
 
@@ -95,24 +102,41 @@ def run_ours(made: Texts, folder: Path) -> tuple[float, set[int]]:
     file, found = write(made, folder), []
     config = NearDuplicateConfig(max_dropped_share=1)
     taken = seconds(
-        lambda: found.append(find_near_duplicates(file, config, record=folder / "record.jsonl", progress=Silent()))
+        lambda: found.append(
+            find_near_duplicates(file, config, record=folder / "record.jsonl", progress=Silent())
+        )
     )
-    return taken, {made.order[number] for number, other in enumerate(found[0].kept_of.tolist()) if other != NO_ONE}
+    return taken, {
+        made.order[number]
+        for number, other in enumerate(found[0].kept_of.tolist())
+        if other != NO_ONE
+    }
 
 
-def run_datatrove(made: Texts, folder: Path, python: Path, tokenizer: str) -> tuple[float, set[int]]:
+def run_datatrove(
+    made: Texts, folder: Path, python: Path, tokenizer: str
+) -> tuple[float, set[int]]:
     """Return seconds, and the places of the dropped texts."""
     write(made, folder)
-    said = json.loads(command(python, HERE / "near_duplicates_datatrove.py", folder, tokenizer).splitlines()[-1])
+    said = json.loads(
+        command(python, HERE / "near_duplicates_datatrove.py", folder, tokenizer).splitlines()[-1]
+    )
     return sum(said["seconds"].values()), set(map(int, said["removed"]))
 
 
-def measured(made: Texts, python: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:
+def measured(
+    made: Texts, python: Path, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:
     """Return seconds for each MB of every round and the quality of each contender, which run in turn."""
     contenders = {"groundup": run_ours}
     if python.is_file():
-        for name, tokenizer in (("datatrove, spaCy's words (its default)", "spacy"), ("datatrove, str.split", "split")):
-            contenders[name] = lambda texts, folder, t=tokenizer: run_datatrove(texts, folder, python, t)
+        for name, tokenizer in (
+            ("datatrove, spaCy's words (its default)", "spacy"),
+            ("datatrove, str.split", "split"),
+        ):
+            contenders[name] = lambda texts, folder, t=tokenizer: run_datatrove(
+                texts, folder, python, t
+            )
     else:
         print(f"datatrove is left out: {python} is not there.")
     costs: dict[str, list[float]] = {name: [] for name in contenders}
@@ -141,22 +165,33 @@ def quality_table(found: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure, print, and write the JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes, one round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--datatrove", type=Path, default=DATATROVE, metavar="PYTHON", help="the python that has it")
+    parser.add_argument(
+        "--datatrove", type=Path, default=DATATROVE, metavar="PYTHON", help="the python that has it"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
     about = machine()
     print(describe(about))
     texts = made(options.quick)
-    print(f"{len(texts.texts):,} texts, {texts.megabytes:.1f} MB, {len(texts.pairs):,} planted pairs")
+    print(
+        f"{len(texts.texts):,} texts, {texts.megabytes:.1f} MB, {len(texts.pairs):,} planted pairs"
+    )
     costs, found = measured(texts, options.datatrove, 1 if options.quick else options.rounds)
     rows = rows_of("near-duplicates", "MB/s", costs)
     print(f"\nspeed\n\n{table(rows)}\n\nquality\n\n{quality_table(found)}", flush=True)
     if options.json is not None:
         tables = {"speed": [asdict(row) for row in rows], "quality": found}
-        results = {"machine": about, "quick": options.quick, "megabytes": texts.megabytes, "tables": tables}
+        results = {
+            "machine": about,
+            "quick": options.quick,
+            "megabytes": texts.megabytes,
+            "tables": tables,
+        }
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -11,7 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
+from datatrove.pipeline.dedup import (
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    MinhashDedupSignature,
+)
 from datatrove.pipeline.dedup.minhash import MinhashConfig
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
@@ -31,7 +36,10 @@ def main() -> None:
     logger.remove()
     folder, tokenizer = Path(sys.argv[1]), sys.argv[2]
     buckets = MinhashConfig().num_buckets
-    places = {name: str(folder / name) for name in ("in", "signatures", "buckets", "removed", "out", "excluded")}
+    places = {
+        name: str(folder / name)
+        for name in ("in", "signatures", "buckets", "removed", "out", "excluded")
+    }
     signature = MinhashDedupSignature(places["signatures"])
     if tokenizer == "split":
         signature.word_tokenizer = Split()
@@ -56,10 +64,22 @@ def main() -> None:
             out.write(document, 0)
     excluded.close()
     clock.append(time.perf_counter())
-    removed = [json.loads(line)["id"] for file in Path(places["excluded"]).rglob("*.jsonl") for line in file.open()]
+    removed = [
+        json.loads(line)["id"]
+        for file in Path(places["excluded"]).rglob("*.jsonl")
+        for line in file.open()
+    ]
     names = ("signatures", "buckets", "clusters", "filter")
     steps = {name: end - start for name, start, end in zip(names, clock, clock[1:], strict=False)}
-    print(json.dumps({"seconds": steps, "tokenizer": type(signature.word_tokenizer).__name__, "removed": removed}))
+    print(
+        json.dumps(
+            {
+                "seconds": steps,
+                "tokenizer": type(signature.word_tokenizer).__name__,
+                "removed": removed,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

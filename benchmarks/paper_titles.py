@@ -38,22 +38,31 @@ CPU = Compute(torch.device("cpu"))
 INSTRUCTION = "Suggest a title for the paper with this abstract."
 MAX_TOKENS, SHOWN = 32, 5
 BASE = "base"
-SCORES: dict[str, Callable[[str, str], float]] = {"ROUGE-L": rouge_l, "ROUGE-1": partial(rouge_n, n=1)}
+SCORES: dict[str, Callable[[str, str], float]] = {
+    "ROUGE-L": rouge_l,
+    "ROUGE-1": partial(rouge_n, n=1),
+}
 
 
 def papers(count: int) -> dict[str, str]:
     """The abstracts of the first `count` papers, by their titles."""
-    found = {row["title"].strip(): " ".join(row["abstract"].split()) for row in requests(PAPERS_FILE)}
+    found = {
+        row["title"].strip(): " ".join(row["abstract"].split()) for row in requests(PAPERS_FILE)
+    }
     return dict(list(found.items())[:count])
 
 
 def titles(model: Path, abstracts: Sequence[str]) -> list[str]:
     """A model's titles."""
     examples = [
-        ConversationExample((*asked(f"{INSTRUCTION}\n\n{each}", []).messages, Message("assistant", "")), str(number))
+        ConversationExample(
+            (*asked(f"{INSTRUCTION}\n\n{each}", []).messages, Message("assistant", "")), str(number)
+        )
         for number, each in enumerate(abstracts)
     ]
-    answers = write_answers(open_model(model, CPU), examples, MAX_TOKENS, compute=CPU, progress=Silent())
+    answers = write_answers(
+        open_model(model, CPU), examples, MAX_TOKENS, compute=CPU, progress=Silent()
+    )
     return [answer.partition("\n")[0].strip(' "*') for answer in answers]
 
 
@@ -68,9 +77,15 @@ def figures(arms: Mapping[str, Sequence[str]], wanted: Sequence[str]) -> dict[st
     found: dict[str, dict[str, Any]] = {}
     for name, made in arms.items():
         for metric, score in SCORES.items():
-            own, base = ([score(w, t) for w, t in zip(wanted, texts, strict=True)] for texts in (made, arms[BASE]))
+            own, base = (
+                [score(w, t) for w, t in zip(wanted, texts, strict=True)]
+                for texts in (made, arms[BASE])
+            )
             change = ratio_difference(base, own, ones).plain("higher")
-            found.setdefault(name, {})[metric] = {**vars(ratio_interval(own, ones)), "less the base": change}
+            found.setdefault(name, {})[metric] = {
+                **vars(ratio_interval(own, ones)),
+                "less the base": change,
+            }
     return found
 
 
@@ -83,7 +98,9 @@ def with_interval(found: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Measure, print it, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("build", type=Path, help="a build of the writing pack, or of another one")
     parser.add_argument("--papers", type=int, default=100)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
@@ -107,12 +124,18 @@ def main() -> None:
     print(f"{len(wanted)} papers")
     for name, each in found.items():
         for metric, value in each.items():
-            print(f"{name}: {metric} {with_interval(value)}; less the base {with_interval(value['less the base'])}")
+            print(
+                f"{name}: {metric} {with_interval(value)}; less the base {with_interval(value['less the base'])}"
+            )
     for place in range(min(SHOWN, len(wanted))):
-        print(f"\n{wanted[place]}\n  base: {arms[BASE][place]}\n  fine-tuned: {arms['fine-tuned'][place]}")
+        print(
+            f"\n{wanted[place]}\n  base: {arms[BASE][place]}\n  fine-tuned: {arms['fine-tuned'][place]}"
+        )
     if options.json is not None:
         made = {name: list(texts) for name, texts in arms.items()}
-        options.json.write_text(json.dumps({"wanted": wanted, "titles": made, "figures": found}, indent=1) + "\n")
+        options.json.write_text(
+            json.dumps({"wanted": wanted, "titles": made, "figures": found}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ disable_progress_bar()
 
 def load_transformers(folder: Path, dtype: torch.dtype) -> Any:
     """Its own class for the model in `folder`, with its fused attention, set to evaluation."""
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").eval()
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="sdpa"
+    ).eval()
 
 
 def pulled_model() -> Path | None:

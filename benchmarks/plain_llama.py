@@ -22,10 +22,14 @@ class Block(nn.Module):
             config["num_key_value_heads"],
             config["head_dim"],
         )
-        self.input_layernorm, self.post_attention_layernorm = (nn.RMSNorm(width, config["rms_norm_eps"]) for _ in "ab")
+        self.input_layernorm, self.post_attention_layernorm = (
+            nn.RMSNorm(width, config["rms_norm_eps"]) for _ in "ab"
+        )
         self.self_attn, self.mlp = nn.Module(), nn.Module()
         for name, rows in (("q", self.heads), ("k", self.kv_heads), ("v", self.kv_heads)):
-            self.self_attn.add_module(f"{name}_proj", nn.Linear(width, rows * self.head, bias=False))
+            self.self_attn.add_module(
+                f"{name}_proj", nn.Linear(width, rows * self.head, bias=False)
+            )
         self.self_attn.o_proj = nn.Linear(self.heads * self.head, width, bias=False)
         self.mlp.gate_proj, self.mlp.up_proj = (nn.Linear(width, hidden, bias=False) for _ in "ab")
         self.mlp.down_proj = nn.Linear(hidden, width, bias=False)
@@ -34,9 +38,13 @@ class Block(nn.Module):
         rows, tokens, _ = x.shape
         normed, attention, mlp = self.input_layernorm(x), self.self_attn, self.mlp
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        q, k, v = (part(normed).view(rows, tokens, -1, self.head).transpose(1, 2) for part in projections)
+        q, k, v = (
+            part(normed).view(rows, tokens, -1, self.head).transpose(1, 2) for part in projections
+        )
         q, k = rotated(q, cos, sin), rotated(k, cos, sin)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.heads != self.kv_heads)
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, enable_gqa=self.heads != self.kv_heads
+        )
         x = x + attention.o_proj(mixed.transpose(1, 2).reshape(rows, tokens, -1))
         normed = self.post_attention_layernorm(x)
         return x + mlp.down_proj(F.silu(mlp.gate_proj(normed)) * mlp.up_proj(normed))
@@ -54,11 +62,16 @@ class PlainLlama(nn.Module):
         self.lm_head = nn.Linear(config["hidden_size"], config["vocab_size"], bias=False)
         if config["tie_word_embeddings"]:
             self.lm_head.weight = self.embed_tokens.weight
-        weights = {name.removeprefix(PREFIX): value for name, value in load_file(folder / "model.safetensors").items()}
+        weights = {
+            name.removeprefix(PREFIX): value
+            for name, value in load_file(folder / "model.safetensors").items()
+        }
         self.load_state_dict({"lm_head.weight": weights["embed_tokens.weight"], **weights})
         theta = config.get("rope_theta") or config["rope_parameters"]["rope_theta"]
         powers = torch.arange(0, config["head_dim"], 2) / config["head_dim"]
-        angles = torch.arange(config["max_position_embeddings"])[:, None] * theta**-powers  # [T, D/2]
+        angles = (
+            torch.arange(config["max_position_embeddings"])[:, None] * theta**-powers
+        )  # [T, D/2]
         self.register_buffer("angles", torch.cat([angles, angles], dim=1))
 
     def forward(self, ids: Tensor) -> Tensor:

@@ -70,28 +70,46 @@ QUICK_STEPS = 10
 
 def step_rows(rounds: int, quick: bool, precisions: Sequence[str], compiled: bool) -> Iterator[Row]:
     """Each size in each precision."""
-    names = [OURS, *PEERS, *(COMPILED if compiled else ()), *([LITGPT] if LITGPT_PYTHON.exists() else [])]
+    names = [
+        OURS,
+        *PEERS,
+        *(COMPILED if compiled else ()),
+        *([LITGPT] if LITGPT_PYTHON.exists() else []),
+    ]
     for name, size in SIZES.items():
         if quick:
             tiny = replace(
-                size.config, width=64, num_layers=1, num_heads=2, num_kv_heads=2, head_width=32, vocab_size=128
+                size.config,
+                width=64,
+                num_layers=1,
+                num_heads=2,
+                num_kv_heads=2,
+                head_width=32,
+                vocab_size=128,
             )
             size = Size(tiny, 2, 32)
         with tempfile.TemporaryDirectory() as folder:
             save_model(new_model(size.config), Path(folder))
             for precision in precisions:
-                yield from steps_of(f"{name}, {precision}", names, size, Path(folder), precision, rounds)
+                yield from steps_of(
+                    f"{name}, {precision}", names, size, Path(folder), precision, rounds
+                )
         if quick:
             return
 
 
-def steps_of(what: str, names: Sequence[str], size: Size, folder: Path, precision: str, rounds: int) -> list[Row]:
+def steps_of(
+    what: str, names: Sequence[str], size: Size, folder: Path, precision: str, rounds: int
+) -> list[Row]:
     """Steps and memory of one size; the first losses are compared."""
     with workers(names, folder, size.rows, size.context, precision) as started:
         losses = {name: worker.tell("forward")["loss"] for name, worker in started.items()}
         assert max(losses.values()) - min(losses.values()) < SAME_LOSS[precision], losses
         tokens = size.rows * size.context
-        contenders = [Contender(name, partial(worker.tell, "step"), tokens) for name, worker in started.items()]
+        contenders = [
+            Contender(name, partial(worker.tell, "step"), tokens)
+            for name, worker in started.items()
+        ]
         found = compare(f"step, {what}", "tokens/s", contenders, rounds=rounds)
         memory = {name: worker.tell("memory")["mb"] for name, worker in started.items()}
     return [*found, bound(found[0], size, precision), *costs(f"memory, {what}", "MB", memory)]
@@ -102,7 +120,14 @@ def bound(ours: Row, size: Size, precision: str) -> Row:
     flops = flops_per_token(size.config, context_tokens=size.context).training
     per_second = peak_flops(torch.device("cpu"), DTYPES[precision]) / flops
     ratio = ours.median / per_second
-    return replace(ours, contender="products alone", median=per_second, ratio=ratio, lowest=ratio, highest=ratio)
+    return replace(
+        ours,
+        contender="products alone",
+        median=per_second,
+        ratio=ratio,
+        lowest=ratio,
+        highest=ratio,
+    )
 
 
 def loss_rows(rounds: int, quick: bool, text: Path | None) -> Iterator[Row]:
@@ -118,21 +143,39 @@ def loss_rows(rounds: int, quick: bool, text: Path | None) -> Iterator[Row]:
             target = 9.0 if quick else recipe["bits_per_byte"]
             ours = json.loads(worker(kind, steps, "--target", target, *on_text))
             if not ours["reached"]:
-                raise Skipped(f"ours on {kind} ended at {ours['bits_per_byte']:.3f} bits per byte, above the recipe")
+                raise Skipped(
+                    f"ours on {kind} ended at {ours['bits_per_byte']:.3f} bits per byte, above the recipe"
+                )
             taken[kind].append(ours["seconds"])
-    names = {"bytes": "groundup on bytes, same size", "tokens": "groundup as it comes", "nanogpt": "nanoGPT's recipe"}
+    names = {
+        "bytes": "groundup on bytes, same size",
+        "tokens": "groundup as it comes",
+        "nanogpt": "nanoGPT's recipe",
+    }
     for kind, seconds in taken.items():
         ratios = [theirs / ours for theirs, ours in zip(seconds, taken["bytes"], strict=True)]
         noise = max(seconds) / min(seconds)
         yield Row(
-            "time to its loss", names[kind], median(seconds), "s", median(ratios), min(ratios), max(ratios), noise
+            "time to its loss",
+            names[kind],
+            median(seconds),
+            "s",
+            median(ratios),
+            min(ratios),
+            max(ratios),
+            noise,
         )
 
 
 def main() -> None:
     """Measure, print, and write the JSON where it is asked for."""
     options = parse()
-    results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "tables": {}, "skipped": {}}
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "quick": options.quick,
+        "tables": {},
+        "skipped": {},
+    }
     print(describe(results["machine"]))
     steps = partial(step_rows, precisions=options.precisions, compiled=options.compiled)
     on_text = partial(loss_rows, text=options.text)
@@ -153,17 +196,23 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--only", choices=TABLES, help="one table")
-    parser.add_argument("--precisions", type=lambda text: text.split(","), default=PRECISIONS, metavar="P,P")
+    parser.add_argument(
+        "--precisions", type=lambda text: text.split(","), default=PRECISIONS, metavar="P,P"
+    )
     parser.add_argument("--compiled", action="store_true", help="steps by torch.compile, too")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--text", type=Path, metavar="FILE", help="the loss is that of this text")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
     if options.text is not None and not options.text.is_file():
-        parser.error(f"--text {options.text} is no file; name one with some 1.1 million characters or more")
+        parser.error(
+            f"--text {options.text} is no file; name one with some 1.1 million characters or more"
+        )
     options.rounds = options.rounds or (1 if options.quick else 3)
     return options
 

@@ -16,10 +16,10 @@ from spine_training import new_model
 from groundup.data.batches.loader import Batch
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
-from groundup.train.config import pretraining_config
-from groundup.train.losses import next_token_loss
-from groundup.train.optimizers import build_optimizer, trainable
-from groundup.train.step import average_and_clip, sum_gradients
+from groundup.train.steps.config import pretraining_config
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.optimizers import build_optimizer, trainable
+from groundup.train.steps.step import average_and_clip, sum_gradients
 from groundup.weights.model_io import save_model
 
 SIZES = {
@@ -42,9 +42,14 @@ def gpu_rows(rounds: int, quick: bool) -> Iterator[Row]:
                 Contender("groundup", ours(config, batch), batch.ids.numel()),
                 Contender("plain PyTorch, compiled", plain(Path(folder), batch), batch.ids.numel()),
             ]
-            flops = 6 * parameter_count(config).total  # a token, forward and backward, attention left out
+            flops = (
+                6 * parameter_count(config).total
+            )  # a token, forward and backward, attention left out
             yield from compare(
-                f"step, {name}, bf16, {flops / 1e9:.1f} GFLOP a token", "tokens/s", contenders, rounds=rounds
+                f"step, {name}, bf16, {flops / 1e9:.1f} GFLOP a token",
+                "tokens/s",
+                contenders,
+                rounds=rounds,
             )
 
 
@@ -57,7 +62,9 @@ def ours(config: ModelConfig, batch: Batch) -> Callable[[], object]:
 
     def step() -> None:
         optimizer.zero_grad()
-        summed = sum_gradients(compiled, [batch], next_token_loss, device=batch.ids.device, bf16=True)
+        summed = sum_gradients(
+            compiled, [batch], next_token_loss, device=batch.ids.device, bf16=True
+        )
         average_and_clip(parameters, summed.count, fitting.clip_norm)
         optimizer.step()
         torch.cuda.synchronize()

@@ -22,10 +22,10 @@ from groundup.progress import Silent
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.train.checkpoint.state import Retention, TrainState, save_checkpoint
 from groundup.train.checkpoint.tensors import optimizer_tensors, random_states, weight_tensors
-from groundup.train.config import pretraining_config
-from groundup.train.losses import next_token_loss
-from groundup.train.optimizers import build_optimizer, trainable
-from groundup.train.step import average_and_clip, sum_gradients
+from groundup.train.steps.config import pretraining_config
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.optimizers import build_optimizer, trainable
+from groundup.train.steps.step import average_and_clip, sum_gradients
 
 CPU = torch.device("cpu")
 BASE = SHAPES["quickstart"]
@@ -35,7 +35,13 @@ WORDS = 40_000
 def sized(width: int, layers: int) -> ModelConfig:
     """Quickstart's shape, its numbers scaled."""
     heads = width // 32
-    shape = {"width": width, "num_layers": layers, "num_heads": heads, "num_kv_heads": heads // 2, "head_width": 32}
+    shape = {
+        "width": width,
+        "num_layers": layers,
+        "num_heads": heads,
+        "num_kv_heads": heads // 2,
+        "head_width": 32,
+    }
     return replace(BASE, **shape, feedforward_width=3 * width)
 
 
@@ -70,7 +76,13 @@ class Training:
     def save(self, folder: Path) -> None:
         """A checkpoint: written, synced, hashed, read back."""
         tensors = {**optimizer_tensors(self.model, self.optimizer), **random_states(CPU)}
-        save_checkpoint(folder, TrainState("benchmark", step=1), weight_tensors(self.model), tensors, Retention(1))
+        save_checkpoint(
+            folder,
+            TrainState("benchmark", step=1),
+            weight_tensors(self.model),
+            tensors,
+            Retention(1),
+        )
 
 
 def growth_rows(rounds: int, quick: bool) -> Iterator[Row]:
@@ -84,7 +96,9 @@ def growth_rows(rounds: int, quick: bool) -> Iterator[Row]:
             batch = windows.batch(1)
             contenders = [
                 Contender("step", partial(training.step, batch)),
-                Contender("its batch from the loader", lambda w=windows, p=positions: w.batch(next(p))),
+                Contender(
+                    "its batch from the loader", lambda w=windows, p=positions: w.batch(next(p))
+                ),
                 Contender("checkpoint", partial(training.save, folder / "checkpoints")),
             ]
             planned = training_memory(config, batch_size=rows, context_tokens=context).total
@@ -99,5 +113,7 @@ def loader(folder: Path, context: int, rows: int) -> Windows:
     with SplitWriter(folder, SPLITS) as writer:
         for split in SPLITS:
             writer.write(split, Document(text, "numbers", split))
-    shards = write_shards(folder, train_tokenizer([text], 512), folder / "shards", progress=Silent())
+    shards = write_shards(
+        folder, train_tokenizer([text], 512), folder / "shards", progress=Silent()
+    )
     return Windows(shards, SPLITS[0], context, rows, seed=0)

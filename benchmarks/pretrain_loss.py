@@ -38,12 +38,12 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
-from groundup.train.config import pretraining_config
 from groundup.train.loop import fit
-from groundup.train.losses import next_token_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.validation import token_byte_counts
 from groundup.train.pretrain import new_model
+from groundup.train.steps.config import pretraining_config
+from groundup.train.steps.losses import next_token_loss
 
 CHARACTERS = 1_115_394
 VALIDATION_SHARE = 0.1
@@ -130,13 +130,23 @@ def trained(kind: str, folder: Path, steps: int, target: float) -> dict[str, flo
         return {"bits_per_byte": bits}
 
     with contextlib.suppress(Reached):
-        fit(model, windows, next_token_loss, config, RunFolder(folder / "run"), compute=CPU, hooks=Hooks(evaluate))
+        fit(
+            model,
+            windows,
+            next_token_loss,
+            config,
+            RunFolder(folder / "run"),
+            compute=CPU,
+            hooks=Hooks(evaluate),
+        )
     return found
 
 
 def tokens_of(folder: Path, vocab_size: int) -> tuple[Tokenizer, ShardSet]:
     """A tokenizer learned from the training text, and both texts in its ids."""
-    tokenizer = train_tokenizer([json.loads((folder / "train.jsonl").read_text())["text"]], vocab_size)
+    tokenizer = train_tokenizer(
+        [json.loads((folder / "train.jsonl").read_text())["text"]], vocab_size
+    )
     return tokenizer, write_shards(folder, tokenizer, folder / "shards", progress=Silent())
 
 
@@ -160,17 +170,25 @@ class Judge:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("kind", choices=("nanogpt", "bytes", "tokens"))
     parser.add_argument("steps", type=int)
-    parser.add_argument("--target", type=float, default=0.0, metavar="BITS", help="bits per byte to stop at")
-    parser.add_argument("--text", type=Path, metavar="FILE", help="learn this text instead of Shakespeare")
+    parser.add_argument(
+        "--target", type=float, default=0.0, metavar="BITS", help="bits per byte to stop at"
+    )
+    parser.add_argument(
+        "--text", type=Path, metavar="FILE", help="learn this text instead of Shakespeare"
+    )
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     said = parse()
     found = (
-        recipe(said.steps, said.text) if said.kind == "nanogpt" else ours(said.kind, said.steps, said.target, said.text)
+        recipe(said.steps, said.text)
+        if said.kind == "nanogpt"
+        else ours(said.kind, said.steps, said.target, said.text)
     )
     print(json.dumps(found))

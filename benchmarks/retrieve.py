@@ -51,7 +51,10 @@ def indexed(texts: Sequence[str], folder: Path) -> tuple[Index, float]:
     docs = folder / "docs"
     docs.mkdir(parents=True)
     for start in range(0, len(texts), ROWS_PER_FILE):
-        rows = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts[start : start + ROWS_PER_FILE])
+        rows = (
+            json.dumps({"text": text}, ensure_ascii=False) + "\n"
+            for text in texts[start : start + ROWS_PER_FILE]
+        )
         (docs / f"{start // ROWS_PER_FILE:05}.jsonl").write_text("".join(rows), encoding="utf-8")
     report = update_index(folder / "index", [Source(str(docs))], progress=Silent())
     return Index(folder / "index"), report.elapsed_s
@@ -85,15 +88,30 @@ def quality(peer: Path | None, quick: bool) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         index, _ = indexed(passages, Path(folder))
         with index:
-            ranks = [rank_in(ranked(index, question, DEPTH), wanted) for question, wanted in questions]
-    halves = {"groundup, even questions": figures(ranks[::2]), "groundup, odd questions": figures(ranks[1::2])}
+            ranks = [
+                rank_in(ranked(index, question, DEPTH), wanted) for question, wanted in questions
+            ]
+    halves = {
+        "groundup, even questions": figures(ranks[::2]),
+        "groundup, odd questions": figures(ranks[1::2]),
+    }
     found = {"groundup": figures(ranks), **halves}
     if peer:
-        given = json.dumps({"passages": passages, "questions": [question for question, _ in questions], "depth": DEPTH})
+        given = json.dumps(
+            {
+                "passages": passages,
+                "questions": [question for question, _ in questions],
+                "depth": DEPTH,
+            }
+        )
         script = Path(__file__).with_name("retrieve_bm25s.py")
-        done = subprocess.run([peer, script], input=given, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [peer, script], input=given, capture_output=True, text=True, check=True
+        )
         theirs = json.loads(done.stdout)
-        found["bm25s"] = figures([rank_in(row, wanted) for row, (_, wanted) in zip(theirs, questions, strict=True)])
+        found["bm25s"] = figures(
+            [rank_in(row, wanted) for row, (_, wanted) in zip(theirs, questions, strict=True)]
+        )
     return found
 
 
@@ -114,7 +132,9 @@ def speed(sizes: Sequence[int], seed: int) -> dict[str, dict[str, float]]:
         with tempfile.TemporaryDirectory() as folder:
             index, taken_s = indexed(passages, Path(folder))
             with index:
-                times = sorted(times_of(index, random.Random(seed + 1).choices(sentences, k=QUERIES + WARM_UP)))
+                times = sorted(
+                    times_of(index, random.Random(seed + 1).choices(sentences, k=QUERIES + WARM_UP))
+                )
                 disk = sum(file.stat().st_size for file in index.folder.iterdir()) / 1e6
                 update = update_index(index.folder, [], progress=Silent())
         found[f"{size:,}"] = {
@@ -143,21 +163,29 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     """Rows of figures in Markdown."""
     columns = list(next(iter(found.values())))
     rows = [[name, *(shown(each[column]) for column in columns)] for name, each in found.items()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [["", *columns], ["---"] * (len(columns) + 1), *rows])
+    return "\n".join(
+        f"| {' | '.join(row)} |" for row in [["", *columns], ["---"] * (len(columns) + 1), *rows]
+    )
 
 
 def shown(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    )
 
 
 def main() -> None:
     """Measure what is asked for, print it, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="100 questions, 1,000 passages")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bm25s", type=Path, metavar="PYTHON", help="the python that has bm25s and PyStemmer")
+    parser.add_argument(
+        "--bm25s", type=Path, metavar="PYTHON", help="the python that has bm25s and PyStemmer"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
     about = machine()
@@ -171,7 +199,8 @@ def main() -> None:
         print(f"\n{name}\n\n{table(found)}", flush=True)
     if options.json is not None:
         options.json.write_text(
-            json.dumps({"machine": about, "quick": options.quick, "tables": tables}, indent=1) + "\n"
+            json.dumps({"machine": about, "quick": options.quick, "tables": tables}, indent=1)
+            + "\n"
         )
 
 

@@ -92,7 +92,10 @@ def written(index: Index, engine: Engine, asked: Asked, vectors: Vectors) -> Wri
     best = find(index, asked.question, 1, vectors.mixture()).passages
     *_, answer = ask(index, asked.question, engine, ALL, rank_by=vectors.mixture(), vectors=vectors)
     assert isinstance(answer, Answer)
-    alone, given = said(engine, asked.question), said(engine, asked.question, best[0].text if best else "")
+    alone, given = (
+        said(engine, asked.question),
+        said(engine, asked.question, best[0].text if best else ""),
+    )
     return Written(asked, alone, given, answer)
 
 
@@ -104,7 +107,9 @@ def short_answers(rows: Sequence[Written]) -> dict[str, dict[str, float]]:
         ("with passage", [row.given for row in rows]),
     ):
         pairs = [(text, row.asked.answers) for text, row in zip(texts, rows, strict=True)]
-        exact = [any(normalised(text) == normalised(each) for each in answers) for text, answers in pairs]
+        exact = [
+            any(normalised(text) == normalised(each) for each in answers) for text, answers in pairs
+        ]
         shares = (exact, [f1(*pair) for pair in pairs], [has_answer(*pair) for pair in pairs])
         found[name] = dict(zip(("exact", "F1", "has the answer"), map(mean, shares), strict=True))
     return found
@@ -114,7 +119,10 @@ def shown(rows: Sequence[Written], min_support: float) -> dict[str, dict[str, fl
     """What `ask` shows, and how often it has an accepted answer."""
     found = [row for row in rows if row.answer.found]
     quotes = [" ".join(each.text for each in row.answer.quotes) for row in rows]
-    own = [" ".join(each.text for each in row.answer.sentences if each.support >= min_support) for row in rows]
+    own = [
+        " ".join(each.text for each in row.answer.sentences if each.support >= min_support)
+        for row in rows
+    ]
     has = {
         name: [has_answer(text, row.asked.answers) for text, row in zip(texts, rows, strict=True)]
         for name, texts in (
@@ -138,9 +146,15 @@ def holds(rows: Sequence[Written], min_support: float) -> list[bool]:
         sources = row.answer.sources
         for quote in row.answer.quotes:
             source = sources[quote.source - 1]
-            found.append(source.text[quote.start - source.start : quote.end - source.start] == quote.text)
+            found.append(
+                source.text[quote.start - source.start : quote.end - source.start] == quote.text
+            )
         for each in row.answer.sentences:
-            found += [not missing_facts(each.text, sources[each.source - 1])] if each.support >= min_support else []
+            found += (
+                [not missing_facts(each.text, sources[each.source - 1])]
+                if each.support >= min_support
+                else []
+            )
     return found
 
 
@@ -149,7 +163,9 @@ def support(rows: Sequence[Written]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name, half in (("even", rows[::2]), ("odd", rows[1::2])):
         pairs = [
-            (each.support, has_answer(each.text, row.asked.answers)) for row in half for each in row.answer.sentences
+            (each.support, has_answer(each.text, row.asked.answers))
+            for row in half
+            for each in row.answer.sentences
         ]
         for at in THRESHOLDS:
             for kind, wanted in (("with the answer", True), ("others", False)):
@@ -164,7 +180,9 @@ def mean(values: Sequence[float]) -> float:
 
 def main() -> None:
     """Measure, print it, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
@@ -198,11 +216,21 @@ def main() -> None:
         print(f"\n{name}\n\n{table(found)}", flush=True)
     if options.json is not None:
         plain = [
-            {"question": row.asked.question, "answers": row.asked.answers, "alone": row.alone, "given": row.given}
+            {
+                "question": row.asked.question,
+                "answers": row.asked.answers,
+                "alone": row.alone,
+                "given": row.given,
+            }
             | {"answer": row.answer.to_plain()}
             for row in rows
         ]
-        written_down = {"machine": about_machine, "model": options.model, "tables": tables, "rows": plain}
+        written_down = {
+            "machine": about_machine,
+            "model": options.model,
+            "tables": tables,
+            "rows": plain,
+        }
         options.json.write_text(json.dumps(written_down, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -19,7 +19,9 @@ def ranked(given: dict[str, Any], stemmer: Any) -> list[list[int]]:
     retriever = bm25s.BM25()
     corpus = bm25s.tokenize(given["passages"], stopwords="en", stemmer=stemmer, show_progress=False)
     retriever.index(corpus, show_progress=False)
-    questions = bm25s.tokenize(given["questions"], stopwords="en", stemmer=stemmer, show_progress=False)
+    questions = bm25s.tokenize(
+        given["questions"], stopwords="en", stemmer=stemmer, show_progress=False
+    )
     depth = min(given["depth"], len(given["passages"]))
     found, _ = retriever.retrieve(questions, k=depth, show_progress=False)
     return [[int(number) for number in row] for row in found]

@@ -34,7 +34,9 @@ LEAST = (None, 0.06)
 
 def main() -> None:
     """Ask, print, and write the JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options, results = parser.parse_args(), {"machine": machine()}
@@ -51,23 +53,40 @@ def main() -> None:
         with Index(folder) as index:
             for domain in ("airline", "retail"):
                 vectors, reasons = Vectors(known, embed), customers(domain)
-                results[domain] = {str(least): asked(index, vectors, policy, reasons, least) for least in LEAST}
+                results[domain] = {
+                    str(least): asked(index, vectors, policy, reasons, least) for least in LEAST
+                }
                 print(domain, results[domain])
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def asked(index: Index, vectors: Vectors, policy: str, reasons: list[str], least: float | None) -> dict[str, Any]:
+def asked(
+    index: Index, vectors: Vectors, policy: str, reasons: list[str], least: float | None
+) -> dict[str, Any]:
     """How many reasons are answered, with a 95 % interval, and how many quotations there are, none of which may be false."""
     answers = []
     for reason in reasons:
-        *_, answer = ask(index, reason, None, AskConfig(min_evidence=least), rank_by=vectors.mixture(), vectors=vectors)
+        *_, answer = ask(
+            index,
+            reason,
+            None,
+            AskConfig(min_evidence=least),
+            rank_by=vectors.mixture(),
+            vectors=vectors,
+        )
         assert isinstance(answer, Answer)
         answers.append(answer)
     quotes = [quote for answer in answers for quote in answer.quotes]
     assert all(part.strip() in policy for quote in quotes for part in quote.text.split("…"))
     found = wilson_interval(sum(answer.found for answer in answers), len(answers))
-    return {"n": len(answers), "answered": found.value, "low": found.low, "high": found.high, "quotations": len(quotes)}
+    return {
+        "n": len(answers),
+        "answered": found.value,
+        "low": found.low,
+        "high": found.high,
+        "quotations": len(quotes),
+    }
 
 
 if __name__ == "__main__":

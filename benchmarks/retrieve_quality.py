@@ -57,7 +57,11 @@ def ranked(sets: Sequence[Texts], embed: Embed, encoder: str) -> dict[str, Ranks
             assert known is not None
             with index:
                 vectors = Vectors(known, embed)
-                rankings: dict[str, Ranking] = {"words": bm25, "vectors": vectors.ranking, "both": vectors.mixture()}
+                rankings: dict[str, Ranking] = {
+                    "words": bm25,
+                    "vectors": vectors.ranking,
+                    "both": vectors.mixture(),
+                }
                 for name, ranking in rankings.items():
                     found[name] += [numbers(index, asked.question, ranking) for asked in each.asked]
     return found
@@ -65,12 +69,17 @@ def ranked(sets: Sequence[Texts], embed: Embed, encoder: str) -> dict[str, Ranks
 
 def numbers(index: Index, question: str, ranking: Ranking) -> list[int]:
     """The numbers of the texts whose passages are found, best first."""
-    return list(dict.fromkeys(map(text_number, find(index, question, 3 * DEPTH, ranking).passages)))[:DEPTH]
+    return list(
+        dict.fromkeys(map(text_number, find(index, question, 3 * DEPTH, ranking).passages))
+    )[:DEPTH]
 
 
 def peer(sets: Sequence[Texts], python: Path) -> Ranks:
     """The ranks of bm25s."""
-    rows = ({"passages": each.texts, "questions": [asked.question for asked in each.asked]} for each in sets)
+    rows = (
+        {"passages": each.texts, "questions": [asked.question for asked in each.asked]}
+        for each in sets
+    )
     given = "".join(json.dumps({**row, "depth": DEPTH}) + "\n" for row in rows)
     script = Path(__file__).with_name("retrieve_bm25s.py")
     done = subprocess.run([python, script], input=given, capture_output=True, text=True, check=True)
@@ -89,17 +98,25 @@ def mean_scores(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def differences(first: Sequence[dict[str, float]], second: Sequence[dict[str, float]]) -> dict[str, str]:
+def differences(
+    first: Sequence[dict[str, float]], second: Sequence[dict[str, float]]
+) -> dict[str, str]:
     """Second minus first on the same questions, in points, with the 95 % interval."""
     found = {}
     for name in first[0]:
-        each = ratio_difference([row[name] for row in first], [row[name] for row in second], [1.0] * len(first))
+        each = ratio_difference(
+            [row[name] for row in first], [row[name] for row in second], [1.0] * len(first)
+        )
         assert each.low is not None and each.high is not None
-        found[name] = f"{100 * each.value:+.1f} ({100 * each.low:+.1f} to {100 * each.high:+.1f}) {each.verdict()}"
+        found[name] = (
+            f"{100 * each.value:+.1f} ({100 * each.low:+.1f} to {100 * each.high:+.1f}) {each.verdict()}"
+        )
     return found
 
 
-def compared(name: str, embed: Embed, encoder: str, python: Path | None, quick: bool) -> dict[str, Any]:
+def compared(
+    name: str, embed: Embed, encoder: str, python: Path | None, quick: bool
+) -> dict[str, Any]:
     """The figures of each contender on a set, and of the mixture less each other one."""
     sets = texts_of(name, quick)
     asked = [each for one in sets for each in one.asked]
@@ -109,7 +126,9 @@ def compared(name: str, embed: Embed, encoder: str, python: Path | None, quick: 
     rows = {contender: list(scores(each, asked)) for contender, each in ranks.items()}
     about_set = {"texts": sum(len(one.texts) for one in sets), "questions": len(asked)}
     figures = {contender: mean_scores(each) for contender, each in rows.items()}
-    less = {f"both - {each}": differences(rows[each], rows["both"]) for each in rows if each != "both"}
+    less = {
+        f"both - {each}": differences(rows[each], rows["both"]) for each in rows if each != "both"
+    }
     if python:
         less["words - bm25s"] = differences(rows["bm25s"], rows["words"])
     return {**about_set, "figures": figures, "differences": less}
@@ -117,11 +136,15 @@ def compared(name: str, embed: Embed, encoder: str, python: Path | None, quick: 
 
 def main() -> None:
     """Measure what is asked for, print it, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="20 questions, 3 papers")
     parser.add_argument("--only", choices=SETS, nargs="+", default=SETS)
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
-    parser.add_argument("--bm25s", type=Path, metavar="PYTHON", help="the python that has bm25s and PyStemmer")
+    parser.add_argument(
+        "--bm25s", type=Path, metavar="PYTHON", help="the python that has bm25s and PyStemmer"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
     about_machine = machine()
@@ -129,7 +152,10 @@ def main() -> None:
     embed, found = embed_with(options.encoder, CPU, Silent()), {}
     for name in options.only:
         found[name] = compared(name, embed, options.encoder, options.bm25s, options.quick)
-        print(f"\n{name}: {found[name]['questions']} questions on {found[name]['texts']:,} texts", flush=True)
+        print(
+            f"\n{name}: {found[name]['questions']} questions on {found[name]['texts']:,} texts",
+            flush=True,
+        )
         print(f"\n{table(found[name]['figures'])}", flush=True)
         for names, each in found[name]["differences"].items():
             print(f"{names}: {each}", flush=True)

@@ -71,18 +71,26 @@ def remembering(embed: Embed) -> Embed:
     return remembered
 
 
-def measured(index: Index, vectors: Vectors, questions: Sequence[str], left_out: Sequence[set[int]]) -> Measured:
+def measured(
+    index: Index, vectors: Vectors, questions: Sequence[str], left_out: Sequence[set[int]]
+) -> Measured:
     """Ask each question of an index without some texts."""
     words, features = [], []
     for question, out in zip(questions, left_out, strict=True):
         by_words, by_both = (
             [passage for passage in found if text_number(passage) not in out][:PASSAGES]
-            for found in (search(index, question, ranking, len(out)) for ranking in (None, vectors.mixture()))
+            for found in (
+                search(index, question, ranking, len(out)) for ranking in (None, vectors.mixture())
+            )
         )
         words.append(evidence(index, by_words, question).best)
         asked = asked_of(index, question)
         near = nearness(vectors, asked, by_both, question)
-        features.append([(max(each.near, default=0.0), each.ahead) for each in near] if by_both else [(0.0, 0.0)])
+        features.append(
+            [(max(each.near, default=0.0), each.ahead) for each in near]
+            if by_both
+            else [(0.0, 0.0)]
+        )
     return Measured(words, features)
 
 
@@ -90,7 +98,9 @@ def search(index: Index, question: str, ranking: Ranking | None, more: int) -> S
     return find(index, question, 2 * PASSAGES + more, ranking).passages
 
 
-def of_set(texts: Texts, embed: Embed, encoder: str, others: Sequence[str] = ()) -> dict[str, Measured]:
+def of_set(
+    texts: Texts, embed: Embed, encoder: str, others: Sequence[str] = ()
+) -> dict[str, Measured]:
     """The questions of a set with and without their texts, and other ones."""
     questions, grams = [each.question for each in texts.asked], word_grams(texts.texts)
     with tempfile.TemporaryDirectory() as folder:
@@ -102,18 +112,25 @@ def of_set(texts: Texts, embed: Embed, encoder: str, others: Sequence[str] = ())
             vectors = Vectors(known, embed)
             found = {
                 "answerable": measured(index, vectors, questions, [set() for _ in questions]),
-                "taken out": measured(index, vectors, questions, [like(grams, each.gold) for each in texts.asked]),
+                "taken out": measured(
+                    index, vectors, questions, [like(grams, each.gold) for each in texts.asked]
+                ),
             }
             if others:
                 found["other corpus"] = measured(index, vectors, others, [set() for _ in others])
     return found
 
 
-def fitted(answerable: Sequence[Features], without: Sequence[Features]) -> tuple[float, float, float]:
+def fitted(
+    answerable: Sequence[Features], without: Sequence[Features]
+) -> tuple[float, float, float]:
     """BIAS, SENTENCE and AHEAD of the regression."""
     bias, sentence, ahead = 0.0, 1.0, 0.0
     for _ in range(ROUNDS):
-        best = [max(each, key=lambda f: sentence * f[0] + ahead * f[1]) for each in (*answerable, *without)]
+        best = [
+            max(each, key=lambda f: sentence * f[0] + ahead * f[1])
+            for each in (*answerable, *without)
+        ]
         scaled = StandardScaler().fit(best)
         model = LogisticRegression(C=1 / PENALTY).fit(
             scaled.transform(best), [1] * len(answerable) + [0] * len(without)
@@ -139,15 +156,22 @@ def refused(found: Sequence[float], threshold: float) -> list[bool]:
     return [value < threshold for value in found]
 
 
-def curve(sets: dict[str, Measured], by: str, thresholds: Sequence[float]) -> dict[str, dict[str, float]]:
+def curve(
+    sets: dict[str, Measured], by: str, thresholds: Sequence[float]
+) -> dict[str, dict[str, float]]:
     """The share of each set that is refused, by threshold."""
     kept = {name: values(each, by) for name, each in sets.items()}
-    return {f"{at:.3f}": {name: sum(refused(each, at)) / len(each) for name, each in kept.items()} for at in thresholds}
+    return {
+        f"{at:.3f}": {name: sum(refused(each, at)) / len(each) for name, each in kept.items()}
+        for at in thresholds
+    }
 
 
 def main() -> None:
     """Measure, print it, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="40 questions of SQuAD, no BoolQ")
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
@@ -158,7 +182,9 @@ def main() -> None:
     [texts] = squad()
     texts = Texts(texts.texts, texts.asked[:40]) if options.quick else texts
     found = of_set(texts, embed, options.encoder, customers())
-    even, odd = ({name: found[name].half(n) for name in ("answerable", "taken out")} for n in (0, 1))
+    even, odd = (
+        {name: found[name].half(n) for name in ("answerable", "taken out")} for n in (0, 1)
+    )
     sets = {**odd, "other corpus": found["other corpus"]}
     if not options.quick:
         [queries] = boolq(QUERIES)
@@ -180,8 +206,15 @@ def main() -> None:
     difference = share_difference(*pairs).plain()
     print(f"refused of the taken out, both less words: {json.dumps(difference)}")
     if options.json is not None:
-        written = {"machine": about_machine, "quick": options.quick, "tables": tables, "fitted": constants}
-        options.json.write_text(json.dumps({**written, "chosen": at, "difference": difference}, indent=1) + "\n")
+        written = {
+            "machine": about_machine,
+            "quick": options.quick,
+            "tables": tables,
+            "fitted": constants,
+        }
+        options.json.write_text(
+            json.dumps({**written, "chosen": at, "difference": difference}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

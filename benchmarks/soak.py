@@ -88,7 +88,11 @@ class Client:
         return {"model": self.choose.choice(MODELS), "messages": turns}
 
     def whole(self) -> str:
-        body = {**self.asked(), "stream": False, "options": {"num_predict": self.choose.randrange(1, 40)}}
+        body = {
+            **self.asked(),
+            "stream": False,
+            "options": {"num_predict": self.choose.randrange(1, 40)},
+        }
         return unlike(200, self.http.post("/api/chat", json=body))
 
     def streamed(self) -> str:
@@ -102,7 +106,9 @@ class Client:
         return "" if said["done"] else "the stream broke off"
 
     def formed(self) -> str:
-        form = self.choose.choice(({"regex": "[a-z ]{1,20}"}, {"choice": ["yes", "no"]}, {"json_object": True}))
+        form = self.choose.choice(
+            ({"regex": "[a-z ]{1,20}"}, {"choice": ["yes", "no"]}, {"json_object": True})
+        )
         body = {**self.asked(), "max_tokens": 30, "structured_outputs": form}
         return unlike(200, self.http.post("/v1/chat/completions", json=body))
 
@@ -132,7 +138,8 @@ def soak(server: Served, seconds: float) -> tuple[list[tuple[float, float]], Don
         minute, mb = (time.monotonic() - began) / 60, server.memory_mb()
         memory.append((minute, mb))
         print(
-            f"{minute:6.1f} min {mb:8.1f} MB {done.requests.total():9,} requests {len(done.errors)} errors", flush=True
+            f"{minute:6.1f} min {mb:8.1f} MB {done.requests.total():9,} requests {len(done.errors)} errors",
+            flush=True,
         )
     for thread in threads:
         thread.join()
@@ -144,13 +151,17 @@ def growth(memory: list[tuple[float, float]]) -> float:
     warm_minute = min(memory[-1][0] / 4, WARM_S / 60)
     first = next(i for i, (minute, _) in enumerate(memory) if minute >= warm_minute)
     few = LOOKS // 6
-    return median(mb for _, mb in memory[-few:]) / median(mb for _, mb in memory[first : first + few])
+    return median(mb for _, mb in memory[-few:]) / median(
+        mb for _, mb in memory[first : first + few]
+    )
 
 
 def in_hand(address: str) -> float:
     """Answers that the server still works at; those of clients that left are given up after the step at work, so it is asked for a while."""
     for _ in range(50):
-        lines = httpx.get(f"{address}/metrics", timeout=PATIENCE_S, trust_env=False).text.splitlines()
+        lines = httpx.get(
+            f"{address}/metrics", timeout=PATIENCE_S, trust_env=False
+        ).text.splitlines()
         left = next(float(line.removeprefix(IN_HAND)) for line in lines if line.startswith(IN_HAND))
         if left == 0:
             break
@@ -164,26 +175,58 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for seed, name in enumerate(MODELS):
             save_small(Path(folder) / name, seed)
-        command = [sys.executable, "-m", "groundup", "serve", "--models", folder, "--json", "--port", 0]
+        command = [
+            sys.executable,
+            "-m",
+            "groundup",
+            "serve",
+            "--models",
+            folder,
+            "--json",
+            "--port",
+            0,
+        ]
         with serving(command, MODELS[0]) as server:
             memory, done = soak(server, 60 * options.minutes)
             left = in_hand(server.address)
     grown = growth(memory)
-    print(f"Memory at the end: {grown:.3f} times what it was when warm; at most {options.slack} is allowed.")
-    print(f"Requests: {', '.join(f'{count:,} {kind}' for kind, count in sorted(done.requests.items()))}.")
-    print(f"Errors: {len(done.errors)}; answers left in hand: {left:.0f}.", *done.errors[:10], sep="\n")
+    print(
+        f"Memory at the end: {grown:.3f} times what it was when warm; at most {options.slack} is allowed."
+    )
+    print(
+        f"Requests: {', '.join(f'{count:,} {kind}' for kind, count in sorted(done.requests.items()))}."
+    )
+    print(
+        f"Errors: {len(done.errors)}; answers left in hand: {left:.0f}.",
+        *done.errors[:10],
+        sep="\n",
+    )
     if options.json is not None:
-        told = {"machine": machine(), "minutes": options.minutes, "slack": options.slack, "growth": grown}
-        told |= {"memory": memory, "requests": done.requests, "errors": done.errors[:100], "left_in_hand": left}
+        told = {
+            "machine": machine(),
+            "minutes": options.minutes,
+            "slack": options.slack,
+            "growth": grown,
+        }
+        told |= {
+            "memory": memory,
+            "requests": done.requests,
+            "errors": done.errors[:100],
+            "left_in_hand": left,
+        }
         options.json.write_text(json.dumps(told, indent=1) + "\n")
     return int(grown > options.slack or bool(done.errors) or left > 0)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--slack", type=float, default=1.1, help="how many times its memory it may have at the end")
+    parser.add_argument(
+        "--slack", type=float, default=1.1, help="how many times its memory it may have at the end"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
     if not options.minutes > 0:

@@ -37,7 +37,9 @@ VALIDATION, TEST = 300, 500
 
 def main() -> None:
     """Measure every seed and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--train", type=int, default=1600)
     parser.add_argument("--epochs", type=int, default=ClassifierConfig().epochs)
@@ -55,13 +57,19 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             opened = open_model(recipe.base.model, compute, progress=Silent())
             run = RunFolder(Path(folder) / "run")
-            results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress)
+            results = fit_classifier(
+                opened, splits, run, config, compute=compute, progress=progress
+            )
         rows.append(errors_of(seed, results, splits))
         print(json.dumps(rows[-1]), flush=True)
-    print(f"\n{machine()}; {asked.train:,} messages to learn from, errors of {TEST} test messages\n")
+    print(
+        f"\n{machine()}; {asked.train:,} messages to learn from, errors of {TEST} test messages\n"
+    )
     print(summary(rows))
     if asked.json:
-        asked.json.write_text(json.dumps({"machine": machine(), "train": asked.train, "rows": rows}, indent=1))
+        asked.json.write_text(
+            json.dumps({"machine": machine(), "train": asked.train, "rows": rows}, indent=1)
+        )
 
 
 def errors_of(seed: int, results: dict[str, Any], splits: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +79,10 @@ def errors_of(seed: int, results: dict[str, Any], splits: dict[str, Any]) -> dic
     predicted = {OURS: results["predictions"][OURS]} | {each.name: each.predicted for each in found}
     return {
         "seed": seed,
-        "errors": {name: sum(a != b for a, b in zip(each, test, strict=True)) for name, each in predicted.items()},
+        "errors": {
+            name: sum(a != b for a, b in zip(each, test, strict=True))
+            for name, each in predicted.items()
+        },
         "learning_rate": results["learning_rate"],
         "best_step": results["best_step"],
         "steps": results["steps"],
@@ -88,7 +99,13 @@ def summary(rows: list[dict[str, Any]]) -> str:
         errors = [row["errors"][name] for row in rows]
         spread = f"{stdev(errors):.1f}" if len(errors) > 1 else ""
         body.append(
-            [name, *map(str, errors), f"{mean(errors):.1f}", spread, f"{100 - 100 * mean(errors) / TEST:.2f} %"]
+            [
+                name,
+                *map(str, errors),
+                f"{mean(errors):.1f}",
+                spread,
+                f"{100 - 100 * mean(errors) / TEST:.2f} %",
+            ]
         )
     return "\n".join(table(head, body))
 

@@ -24,12 +24,19 @@ TABLES = ("tokenizer", "training", "generation", "streams", "additions")
 
 def main() -> None:
     """Measure, print, and write the JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds")
     parser.add_argument("--only", choices=TABLES, help="one table")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
-    results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "tables": {}, "skipped": {}}
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "quick": options.quick,
+        "tables": {},
+        "skipped": {},
+    }
     print(describe(results["machine"]))
     for name in TABLES if options.only is None else (options.only,):
         measure(name, options.quick, results)
@@ -53,8 +60,12 @@ def measure(name: str, quick: bool, results: dict[str, Any]) -> None:
 
 def describe(found: dict[str, Any]) -> str:
     """The machine in one line."""
-    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version)
-    where = f"{found['cores']} cores of {found['processor']}, {found['torch_threads']} torch threads"
+    packages = ", ".join(
+        f"{name} {version}" for name, version in found["packages"].items() if version
+    )
+    where = (
+        f"{found['cores']} cores of {found['processor']}, {found['torch_threads']} torch threads"
+    )
     return f"{found['date']}, {where}, load {found['load']}; {packages}"
 
 

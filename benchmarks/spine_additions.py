@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from groundup.data.batches.loader import Windows
 from groundup.data.batches.shards import write_shards
-from groundup.data.pipeline import prepare
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import TRAIN
 from groundup.device import Compute
@@ -28,10 +28,10 @@ from groundup.runs import LineLog, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
 from groundup.train.checkpoint.state import Retention, TrainState, save_checkpoint
 from groundup.train.checkpoint.tensors import optimizer_tensors, random_states, weight_tensors
-from groundup.train.config import FitConfig
 from groundup.train.loop import fit
-from groundup.train.losses import next_token_loss
-from groundup.train.optimizers import build_optimizer
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.optimizers import build_optimizer
 from groundup.weights.model_io import open_model, save_model
 
 TITLE = "what fit() and open_model() add; quickstart's text and shape, float32"
@@ -49,7 +49,10 @@ def rows(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         windows, tokenizer = prepared(read_texts(quick), folder)
-        found = [*training(windows, folder, 5 if quick else 80, rounds), *parts(windows, folder, rounds)]
+        found = [
+            *training(windows, folder, 5 if quick else 80, rounds),
+            *parts(windows, folder, rounds),
+        ]
         save_model(new_model(SHAPES["10M"]), folder / "model", tokenizer)
         write_manifest(folder / "model")
         found += opening("10M", folder / "model", rounds)
@@ -83,7 +86,12 @@ def fit_once(windows: Windows, folder: Path, steps: int) -> Callable[[], object]
     config = FitConfig(steps, batch_size=BATCH_SIZE, precision="float32", evaluate_every=steps)
     model, numbers = new_model(CONFIG), itertools.count()
     return lambda: fit(
-        model, windows, next_token_loss, config, RunFolder(folder / f"run-{next(numbers)}"), compute=COMPUTE
+        model,
+        windows,
+        next_token_loss,
+        config,
+        RunFolder(folder / f"run-{next(numbers)}"),
+        compute=COMPUTE,
     )
 
 
@@ -97,7 +105,9 @@ def bare_loop(windows: Windows, steps: int) -> Callable[[], object]:
 
     model = new_model(CONFIG)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    every = [plain_step(model, partial(model, batch.ids), batch.labels, optimizer) for batch in batches]
+    every = [
+        plain_step(model, partial(model, batch.ids), batch.labels, optimizer) for batch in batches
+    ]
     return run
 
 
@@ -107,8 +117,14 @@ def parts(windows: Windows, folder: Path, rounds: int) -> list[Row]:
     log, positions = LineLog(folder / "metrics.jsonl"), itertools.count()
     contenders = [
         Contender("training step", partial(repeat, step, 5), 5),
-        Contender("one batch from the loader", partial(repeat, lambda: windows.batch(next(positions)), CALLS), CALLS),
-        Contender("one line of metrics.jsonl", partial(repeat, lambda: log.append(LOG_LINE), CALLS), CALLS),
+        Contender(
+            "one batch from the loader",
+            partial(repeat, lambda: windows.batch(next(positions)), CALLS),
+            CALLS,
+        ),
+        Contender(
+            "one line of metrics.jsonl", partial(repeat, lambda: log.append(LOG_LINE), CALLS), CALLS
+        ),
         Contender("one checkpoint, read back", checkpoint(folder / "checkpoints")),
     ]
     found = compare("parts of fit()", "ms", contenders, rounds=rounds)
@@ -125,7 +141,9 @@ def checkpoint(folder: Path) -> Callable[[], object]:
     optimizer.step()
     tensors = {**optimizer_tensors(model, optimizer), **random_states(COMPUTE.device)}
     numbers = itertools.count()
-    return lambda: save_checkpoint(folder, TrainState("", next(numbers)), weight_tensors(model), tensors, Retention(2))
+    return lambda: save_checkpoint(
+        folder, TrainState("", next(numbers)), weight_tensors(model), tensors, Retention(2)
+    )
 
 
 def opening(name: str, folder: Path, rounds: int) -> list[Row]:

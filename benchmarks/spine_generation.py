@@ -46,26 +46,41 @@ def float32(folder: Path, sizes: tuple[int, int], rounds: int) -> list[Row]:
     opened = open_model(folder, Compute(CPU))
     contenders = {"groundup": ours(opened), "transformers": theirs(folder, torch.float32)}
     prompt, opening = prompts(opened, sizes[0])
-    assert contenders["groundup"](opening, sizes[1]) == contenders["transformers"](opening, sizes[1])
+    assert contenders["groundup"](opening, sizes[1]) == contenders["transformers"](
+        opening, sizes[1]
+    )
     return measured("float32", contenders, prompt, opening, sizes[1], rounds)
 
 
 def bits16(folder: Path, sizes: tuple[int, int], rounds: int) -> list[Row]:
     """bfloat16; llama.cpp in f16, which has the same width, and in q8_0, which has half."""
     opened = open_model(folder, Compute(CPU, torch.bfloat16))
-    contenders = {"groundup bf16": ours(opened), "transformers bf16": theirs(folder, torch.bfloat16)}
+    contenders = {
+        "groundup bf16": ours(opened),
+        "transformers bf16": theirs(folder, torch.bfloat16),
+    }
     prompt, opening = prompts(opened, sizes[0])
     with contextlib.ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for encoding in ("f16", "q8_0"):
-            file = export(open_model(folder, Compute(CPU)), "gguf", temporary / f"{encoding}.gguf", encoding=encoding)
+            file = export(
+                open_model(folder, Compute(CPU)),
+                "gguf",
+                temporary / f"{encoding}.gguf",
+                encoding=encoding,
+            )
             server = stack.enter_context(llama_server(file, context_tokens=2 * PROMPT_TOKENS))
             contenders[f"llama.cpp {encoding}"] = of_llama(server)
         return measured("16 bits", contenders, prompt, opening, sizes[1], rounds)
 
 
 def measured(
-    name: str, contenders: dict[str, Generate], prompt: list[int], opening: list[int], new_tokens: int, rounds: int
+    name: str,
+    contenders: dict[str, Generate],
+    prompt: list[int],
+    opening: list[int],
+    new_tokens: int,
+    rounds: int,
 ) -> list[Row]:
     """Prompt (one token is written after it), decoding (after the few tokens of the opening), and a whole answer to the prompt."""
 
@@ -76,13 +91,26 @@ def measured(
         return run
 
     def in_turn(ids: list[int], tokens: int, amount: int) -> list[Contender]:
-        return [Contender(name, work(generate, ids, tokens), amount) for name, generate in contenders.items()]
+        return [
+            Contender(name, work(generate, ids, tokens), amount)
+            for name, generate in contenders.items()
+        ]
 
     read, written = len(prompt), new_tokens
     return [
         *compare(f"prompt of {read}, {name}", "tokens/s", in_turn(prompt, 1, read), rounds=rounds),
-        *compare(f"{written} new tokens, {name}", "tokens/s", in_turn(opening, written, written), rounds=rounds),
-        *compare(f"{read} read, {written} written, {name}", "s", in_turn(prompt, written, 1), rounds=rounds),
+        *compare(
+            f"{written} new tokens, {name}",
+            "tokens/s",
+            in_turn(opening, written, written),
+            rounds=rounds,
+        ),
+        *compare(
+            f"{read} read, {written} written, {name}",
+            "s",
+            in_turn(prompt, written, 1),
+            rounds=rounds,
+        ),
     ]
 
 
@@ -98,7 +126,11 @@ def ours(opened: OpenModel) -> Generate:
     model: Any = opened.model
 
     def generate(ids: Sequence[int], new_tokens: int) -> list[int]:
-        return list(generate_ids(model, ids, Sampling(temperature=0, max_tokens=new_tokens), (), compute=compute))
+        return list(
+            generate_ids(
+                model, ids, Sampling(temperature=0, max_tokens=new_tokens), (), compute=compute
+            )
+        )
 
     return generate
 

@@ -30,14 +30,18 @@ def rows(quick: bool) -> list[Row]:
     if folder is None:
         raise Skipped(f"{PULLED} is not in the cache (groundup pull {PULLED}).")
     opened = open_model(folder, COMPUTE)
-    streams, tokens, rounds = (QUICK_STREAMS, QUICK_TOKENS, QUICK_ROUNDS) if quick else (STREAMS, NEW_TOKENS, ROUNDS)
+    streams, tokens, rounds = (
+        (QUICK_STREAMS, QUICK_TOKENS, QUICK_ROUNDS) if quick else (STREAMS, NEW_TOKENS, ROUNDS)
+    )
     return [row for count in streams for row in measured(opened, count, tokens, rounds)]
 
 
 def measured(opened: OpenModel, count: int, tokens: int, rounds: int) -> list[Row]:
     """`count` streams together, against one of them alone, by the tokens that each writes."""
     prompts = [opened.require_tokenizer().encode(f"{number}. {TEXT}") for number in range(count)]
-    assert together(opened, prompts, tokens)() == [alone(opened, prompt, tokens)() for prompt in prompts]
+    assert together(opened, prompts, tokens)() == [
+        alone(opened, prompt, tokens)() for prompt in prompts
+    ]
     contenders = [
         Contender("groundup together", together(opened, prompts, tokens), count * tokens),
         Contender("groundup one by one", alone(opened, prompts[0], tokens), tokens),
@@ -45,7 +49,9 @@ def measured(opened: OpenModel, count: int, tokens: int, rounds: int) -> list[Ro
     return compare(f"{count} streams", "tokens/s", contenders, rounds=rounds)
 
 
-def together(opened: OpenModel, prompts: Sequence[Sequence[int]], tokens: int) -> Callable[[], list[str]]:
+def together(
+    opened: OpenModel, prompts: Sequence[Sequence[int]], tokens: int
+) -> Callable[[], list[str]]:
     """All prompts in one engine; a new one each time, so that nothing is in its pages."""
     model, tokenizer = opened.model, opened.require_tokenizer()
     assert isinstance(model, LanguageModel)
@@ -58,4 +64,6 @@ def alone(opened: OpenModel, prompt: Sequence[int], tokens: int) -> Callable[[],
     model, tokenizer = opened.model, opened.require_tokenizer()
     assert isinstance(model, LanguageModel)
     sampling = Sampling(temperature=0, max_tokens=tokens)
-    return lambda: tokenizer.decode(list(generate_ids(model, prompt, sampling, (), compute=COMPUTE)), skip_control=True)
+    return lambda: tokenizer.decode(
+        list(generate_ids(model, prompt, sampling, (), compute=COMPUTE)), skip_control=True
+    )

@@ -28,7 +28,11 @@ def rows(quick: bool) -> list[Row]:
     """Training, encoding, and both on a small part against the readable version."""
     texts, rounds = read_texts(quick), 2 if quick else 7
     size = 1024 if quick else VOCABULARY
-    return [*training(texts, size, rounds), *encoding(texts, size, rounds), *readable(texts, 2 if quick else 5)]
+    return [
+        *training(texts, size, rounds),
+        *encoding(texts, size, rounds),
+        *readable(texts, 2 if quick else 5),
+    ]
 
 
 def training(texts: Sequence[str], size: int, rounds: int) -> list[Row]:
@@ -68,7 +72,11 @@ def encoding(texts: list[str], size: int, rounds: int) -> list[Row]:
     contenders = [
         Contender("groundup encode_batch", lambda: ours.encode_batch(texts), megabytes(texts)),
         Contender("tokenizers encode_batch", lambda: library.encode_batch(texts), megabytes(texts)),
-        Contender("tokenizers encode_batch_fast", lambda: library.encode_batch_fast(texts), megabytes(texts)),
+        Contender(
+            "tokenizers encode_batch_fast",
+            lambda: library.encode_batch_fast(texts),
+            megabytes(texts),
+        ),
         Contender("transformers AutoTokenizer", lambda: theirs(texts), megabytes(texts)),
     ]
     return compare("encoding", "MB/s", contenders, rounds=rounds)
@@ -78,7 +86,10 @@ def readable(texts: list[str], rounds: int) -> list[Row]:
     """The fast trainer and encoder against the ones that are there to be read."""
     part = [texts[0][:READABLE_CHARACTERS]]
     size, amount = READABLE_VOCABULARY, megabytes(part)
-    slow, fast = train_bpe(part, size, "llama-bpe"), train_tokenizer(part, size + len(CONTROL_TOKENS))
+    slow, fast = (
+        train_bpe(part, size, "llama-bpe"),
+        train_tokenizer(part, size + len(CONTROL_TOKENS)),
+    )
     assert slow.encode(part[0]) == fast.encode(part[0])
     trained = [
         Contender("groundup", lambda: train_tokenizer(part, size), amount),

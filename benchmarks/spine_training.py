@@ -22,10 +22,10 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.presets import preset
 from groundup.model.sizes import parameter_count
-from groundup.train.config import FitConfig
-from groundup.train.losses import next_token_loss
-from groundup.train.optimizers import build_optimizer
-from groundup.train.step import average_and_clip, sum_gradients
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.optimizers import build_optimizer
+from groundup.train.steps.step import average_and_clip, sum_gradients
 from groundup.weights.model_io import save_model
 
 TITLE = "one training step on a batch of 8 x 128 tokens, float32"
@@ -35,10 +35,20 @@ QUICKSTART = preset("quickstart")
 SHAPES: dict[str, ModelConfig] = {
     "quickstart": QUICKSTART,
     "10M": replace(
-        QUICKSTART, width=320, num_layers=7, num_heads=5, num_kv_heads=5, head_width=64, feedforward_width=864
+        QUICKSTART,
+        width=320,
+        num_layers=7,
+        num_heads=5,
+        num_kv_heads=5,
+        head_width=64,
+        feedforward_width=864,
     ),
 }
-OURS, PLAIN, FUSED = "groundup", "transformers, AdamW as it comes", "transformers, AdamW(fused=True)"
+OURS, PLAIN, FUSED = (
+    "groundup",
+    "transformers, AdamW as it comes",
+    "transformers, AdamW(fused=True)",
+)
 CONTENDERS = (OURS, PLAIN, FUSED)
 STEPS = {"quickstart": 10, "10M": 2}
 # Cross-entropy of the first step, ours against theirs: equal, or other work is measured.
@@ -63,7 +73,9 @@ def speed(shape: str, rounds: int) -> list[Row]:
     losses = [step() for step in made.values()]
     assert max(losses) - min(losses) < SAME_LOSS, losses
     tokens = steps * batch.ids.numel()
-    contenders = [Contender(name, partial(repeat, step, steps), tokens) for name, step in made.items()]
+    contenders = [
+        Contender(name, partial(repeat, step, steps), tokens) for name, step in made.items()
+    ]
     return compare(what(shape), "tokens/s", contenders, rounds=rounds)
 
 
@@ -92,8 +104,12 @@ def make_step(contender: str, config: ModelConfig, batch: Batch) -> Step:
         return our_step(model, batch)
     peer = as_transformers(model)
     del model
-    optimizer = torch.optim.AdamW(peer.parameters(), lr=CONFIG.learning_rate, fused=contender == FUSED or None)
-    return plain_step(peer, lambda: peer(input_ids=batch.ids, use_cache=False).logits, batch.labels, optimizer)
+    optimizer = torch.optim.AdamW(
+        peer.parameters(), lr=CONFIG.learning_rate, fused=contender == FUSED or None
+    )
+    return plain_step(
+        peer, lambda: peer(input_ids=batch.ids, use_cache=False).logits, batch.labels, optimizer
+    )
 
 
 def new_model(config: ModelConfig) -> LanguageModel:
@@ -109,7 +125,9 @@ def our_step(model: LanguageModel, batch: Batch) -> Step:
 
     def step() -> float:
         optimizer.zero_grad()
-        summed = sum_gradients(model, [batch], next_token_loss, device=torch.device("cpu"), bf16=False)
+        summed = sum_gradients(
+            model, [batch], next_token_loss, device=torch.device("cpu"), bf16=False
+        )
         average_and_clip(parameters, summed.count, CONFIG.clip_norm)
         optimizer.step()
         return summed.mean

@@ -20,7 +20,9 @@ QUICK_PARTS = 10
 def read_texts(quick: bool) -> list[str]:
     """The documents. Raises Skipped when they can't be fetched."""
     if quick:
-        text = "".join(file.read_text() for file in sorted(PACKAGE.glob("model/*.py")))[:QUICK_CHARACTERS]
+        text = "".join(file.read_text() for file in sorted(PACKAGE.glob("model/*.py")))[
+            :QUICK_CHARACTERS
+        ]
         size = len(text) // QUICK_PARTS
         return [text[start : start + size] for start in range(0, len(text), size)]
     recipe = tomllib.loads((PACKAGE / "recipes" / "quickstart.toml").read_text())
@@ -28,7 +30,9 @@ def read_texts(quick: bool) -> list[str]:
     try:
         return [document.text for document in read_source(source, SourceOptions(), SourceReport())]
     except NetworkError as error:
-        raise Skipped(f"quickstart's text is neither in the cache nor to be had: {error}") from error
+        raise Skipped(
+            f"quickstart's text is neither in the cache nor to be had: {error}"
+        ) from error
 
 
 def megabytes(texts: Sequence[str]) -> float:

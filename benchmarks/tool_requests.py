@@ -25,11 +25,16 @@ class Asked:
 def tool(name: str, description: str, /, **properties: dict[str, Any]) -> dict[str, Any]:
     """Return a tool whose arguments are all required."""
     parameters = {"type": "object", "properties": properties, "required": list(properties)}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": parameters},
+    }
 
 
 # Two tools; then (request, index of the right tool, its arguments).
-PAIRS: tuple[tuple[tuple[dict[str, Any], dict[str, Any]], tuple[tuple[str, int, Arguments], ...]], ...] = (
+PAIRS: tuple[
+    tuple[tuple[dict[str, Any], dict[str, Any]], tuple[tuple[str, int, Arguments], ...]], ...
+] = (
     (
         (
             tool("get_weather", "Get the weather in a city.", city=TEXT),
@@ -60,16 +65,48 @@ PAIRS: tuple[tuple[tuple[dict[str, Any], dict[str, Any]], tuple[tuple[str, int, 
     ),
     (
         (
-            tool("convert_currency", "Convert an amount of money.", amount=NUMBER, source=TEXT, target=TEXT),
-            tool("convert_length", "Convert a length to another unit.", value=NUMBER, source=TEXT, target=TEXT),
+            tool(
+                "convert_currency",
+                "Convert an amount of money.",
+                amount=NUMBER,
+                source=TEXT,
+                target=TEXT,
+            ),
+            tool(
+                "convert_length",
+                "Convert a length to another unit.",
+                value=NUMBER,
+                source=TEXT,
+                target=TEXT,
+            ),
         ),
         (
-            ("How many euros are 50 dollars?", 0, {"amount": 50, "source": "dollars", "target": "euros"}),
+            (
+                "How many euros are 50 dollars?",
+                0,
+                {"amount": 50, "source": "dollars", "target": "euros"},
+            ),
             ("Convert 200 yen to pounds.", 0, {"amount": 200, "source": "yen", "target": "pounds"}),
-            ("Change 75 francs into dollars.", 0, {"amount": 75, "source": "francs", "target": "dollars"}),
-            ("How many metres are 12 feet?", 1, {"value": 12, "source": "feet", "target": "metres"}),
-            ("Convert 30 miles to kilometres.", 1, {"value": 30, "source": "miles", "target": "kilometres"}),
-            ("What are 8 inches in centimetres?", 1, {"value": 8, "source": "inches", "target": "centimetres"}),
+            (
+                "Change 75 francs into dollars.",
+                0,
+                {"amount": 75, "source": "francs", "target": "dollars"},
+            ),
+            (
+                "How many metres are 12 feet?",
+                1,
+                {"value": 12, "source": "feet", "target": "metres"},
+            ),
+            (
+                "Convert 30 miles to kilometres.",
+                1,
+                {"value": 30, "source": "miles", "target": "kilometres"},
+            ),
+            (
+                "What are 8 inches in centimetres?",
+                1,
+                {"value": 8, "source": "inches", "target": "centimetres"},
+            ),
         ),
     ),
     (
@@ -94,7 +131,11 @@ PAIRS: tuple[tuple[tuple[dict[str, Any], dict[str, Any]], tuple[tuple[str, int, 
         (
             ("Write an email to Anna about the budget.", 0, {"to": "Anna", "subject": "budget"}),
             ("Mail Peter, the subject is holidays.", 0, {"to": "Peter", "subject": "holidays"}),
-            ("Send Maria an email with the subject invoice.", 0, {"to": "Maria", "subject": "invoice"}),
+            (
+                "Send Maria an email with the subject invoice.",
+                0,
+                {"to": "Maria", "subject": "invoice"},
+            ),
             ("Call Thomas.", 1, {"name": "Thomas"}),
             ("Ring Julia, please.", 1, {"name": "Julia"}),
             ("I want to talk to Ben on the phone.", 1, {"name": "Ben"}),
@@ -102,8 +143,18 @@ PAIRS: tuple[tuple[tuple[dict[str, Any], dict[str, Any]], tuple[tuple[str, int, 
     ),
     (
         (
-            tool("switch_light", "Switch the light in a room on or off.", room=TEXT, state={"enum": ["on", "off"]}),
-            tool("set_heating", "Set the temperature of a room in degrees.", room=TEXT, degrees=NUMBER),
+            tool(
+                "switch_light",
+                "Switch the light in a room on or off.",
+                room=TEXT,
+                state={"enum": ["on", "off"]},
+            ),
+            tool(
+                "set_heating",
+                "Set the temperature of a room in degrees.",
+                room=TEXT,
+                degrees=NUMBER,
+            ),
         ),
         (
             ("Turn on the light in the kitchen.", 0, {"room": "kitchen", "state": "on"}),
@@ -116,13 +167,19 @@ PAIRS: tuple[tuple[tuple[dict[str, Any], dict[str, Any]], tuple[tuple[str, int, 
     ),
     (
         (
-            tool("search_flights", "Find flights between two cities.", origin=TEXT, destination=TEXT),
+            tool(
+                "search_flights", "Find flights between two cities.", origin=TEXT, destination=TEXT
+            ),
             tool("search_hotels", "Find hotels in a city.", city=TEXT, nights=NUMBER),
         ),
         (
             ("Find a flight from Berlin to Rome.", 0, {"origin": "Berlin", "destination": "Rome"}),
             ("How can I fly from Oslo to Lisbon?", 0, {"origin": "Oslo", "destination": "Lisbon"}),
-            ("I need a plane from Vienna to Dublin.", 0, {"origin": "Vienna", "destination": "Dublin"}),
+            (
+                "I need a plane from Vienna to Dublin.",
+                0,
+                {"origin": "Vienna", "destination": "Dublin"},
+            ),
             ("Find a hotel in Prague for 3 nights.", 1, {"city": "Prague", "nights": 3}),
             ("I need a room in Athens for 5 nights.", 1, {"city": "Athens", "nights": 5}),
             ("Where can I stay in Warsaw for 2 nights?", 1, {"city": "Warsaw", "nights": 2}),
@@ -134,7 +191,11 @@ PAIRS: tuple[tuple[tuple[dict[str, Any], dict[str, Any]], tuple[tuple[str, int, 
             tool("define_word", "Look up the meaning of a word in the dictionary.", word=TEXT),
         ),
         (
-            ("Translate good morning into French.", 0, {"text": "good morning", "language": "French"}),
+            (
+                "Translate good morning into French.",
+                0,
+                {"text": "good morning", "language": "French"},
+            ),
             ("How do I say thank you in Spanish?", 0, {"text": "thank you", "language": "Spanish"}),
             ("What is goodbye in Italian?", 0, {"text": "goodbye", "language": "Italian"}),
             ("What does serendipity mean?", 1, {"word": "serendipity"}),
@@ -144,7 +205,9 @@ PAIRS: tuple[tuple[tuple[dict[str, Any], dict[str, Any]], tuple[tuple[str, int, 
     ),
     (
         (
-            tool("add_to_cart", "Put articles into the shopping cart.", article=TEXT, quantity=NUMBER),
+            tool(
+                "add_to_cart", "Put articles into the shopping cart.", article=TEXT, quantity=NUMBER
+            ),
             tool("track_order", "Find out where an order is.", number=NUMBER),
         ),
         (

@@ -32,7 +32,18 @@ EVERY = 6  # one of each pair, with --quick
 @contextmanager
 def served(model: str) -> Iterator[str]:
     """The address of a server for the time of the block."""
-    command = [sys.executable, "-m", "groundup", "serve", model, "--tools", "any", "--port", "0", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "groundup",
+        "serve",
+        model,
+        "--tools",
+        "any",
+        "--port",
+        "0",
+        "--json",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -57,7 +68,11 @@ def called(address: str, model: str, asked: Asked, choice: str) -> tuple[str, An
     request = urllib.request.Request(f"{address}/v1/chat/completions", json.dumps(body).encode())
     with urllib.request.urlopen(request) as response:
         calls = json.load(response)["choices"][0]["message"].get("tool_calls") or []
-    return (calls[0]["function"]["name"], json.loads(calls[0]["function"]["arguments"])) if calls else None
+    return (
+        (calls[0]["function"]["name"], json.loads(calls[0]["function"]["arguments"]))
+        if calls
+        else None
+    )
 
 
 def outcome(asked: Asked, call: tuple[str, Any] | None) -> dict[str, bool]:
@@ -83,14 +98,21 @@ def measured(address: str, model: str, chosen: Sequence[Asked]) -> list[dict[str
         for name in OUTCOMES:
             hits = sum(each[name] for each in found)
             rows.append(
-                {"tool_choice": choice, "outcome": name, "hits": hits, **asdict(wilson_interval(hits, len(found)))}
+                {
+                    "tool_choice": choice,
+                    "outcome": name,
+                    "hits": hits,
+                    **asdict(wilson_interval(hits, len(found))),
+                }
             )
     return rows
 
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="smollm2-135m-instruct", help="a name or folder")
     parser.add_argument("--quick", action="store_true", help="one request of each pair")
     parser.add_argument("--json", type=Path, help="also write the figures there")
@@ -104,9 +126,13 @@ def main() -> None:
     print(f"{given.model}, {len(chosen)} requests")
     for row in rows:
         interval = f"{row['low']:.1%} to {row['high']:.1%}"
-        print(f"{row['tool_choice']:<10}{row['outcome']:<17}{row['hits']:>3}  {row['value']:>6.1%}  {interval}")
+        print(
+            f"{row['tool_choice']:<10}{row['outcome']:<17}{row['hits']:>3}  {row['value']:>6.1%}  {interval}"
+        )
     if given.json:
-        given.json.write_text(json.dumps({"machine": about, "model": given.model, "rows": rows}, indent=1))
+        given.json.write_text(
+            json.dumps({"machine": about, "model": given.model, "rows": rows}, indent=1)
+        )
 
 
 if __name__ == "__main__":

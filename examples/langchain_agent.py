@@ -45,7 +45,9 @@ def main() -> None:
     for question in questions:
         state = compiled.invoke({"messages": [("user", question)]}, {"recursion_limit": 10})
         for message in state["messages"]:
-            calls = [f"{call['name']}({call['args']})" for call in getattr(message, "tool_calls", [])]
+            calls = [
+                f"{call['name']}({call['args']})" for call in getattr(message, "tool_calls", [])
+            ]
             print(f"{message.type}: {message.content} {' '.join(calls)}".rstrip())
 
 

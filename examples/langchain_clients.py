@@ -26,14 +26,30 @@ def main() -> None:
 
     os.environ["PERPLEXITY_BASE_URL"] = given.address  # the only way to tell its client
     models: list[BaseChatModel] = [
-        ChatOllama(base_url=given.address, model=given.name, temperature=0, num_predict=20, repeat_penalty=1.0),
-        ChatOpenAI(base_url=f"{given.address}/v1", api_key="any", model=given.name, temperature=0, max_tokens=20),
+        ChatOllama(
+            base_url=given.address,
+            model=given.name,
+            temperature=0,
+            num_predict=20,
+            repeat_penalty=1.0,
+        ),
+        ChatOpenAI(
+            base_url=f"{given.address}/v1",
+            api_key="any",
+            model=given.name,
+            temperature=0,
+            max_tokens=20,
+        ),
         ChatPerplexity(pplx_api_key="any", model=given.name, temperature=0, max_tokens=20),
     ]
     if given.path:
         models.append(ChatGroundup(model=given.path, temperature=0, max_tokens=20, tools="forced"))
     for model in models:
-        chain = ChatPromptTemplate.from_template("Say something about {topic}.") | model | StrOutputParser()
+        chain = (
+            ChatPromptTemplate.from_template("Say something about {topic}.")
+            | model
+            | StrOutputParser()
+        )
         print(f"{type(model).__name__}: {chain.invoke({'topic': 'the sea'})!r}")
 
 

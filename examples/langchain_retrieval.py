@@ -14,11 +14,15 @@ from langchain_core.runnables import RunnablePassthrough
 
 from groundup.integrations.langchain import ChatGroundup, GroundupRetriever
 
-PROMPT = ChatPromptTemplate.from_template("Answer from these sources:\n\n{sources}\n\nQuestion: {question}")
+PROMPT = ChatPromptTemplate.from_template(
+    "Answer from these sources:\n\n{sources}\n\nQuestion: {question}"
+)
 
 
 def numbered(documents: list[Document]) -> str:
-    return "\n\n".join(f"[{number}] {each.page_content}" for number, each in enumerate(documents, 1))
+    return "\n\n".join(
+        f"[{number}] {each.page_content}" for number, each in enumerate(documents, 1)
+    )
 
 
 def main() -> None:
@@ -40,7 +44,9 @@ def main() -> None:
     print(found["answer"])
     for number, document in enumerate(found["documents"], 1):
         place = document.metadata
-        print(f"[{number}] {place['source']}, from character {place['start_index']}: {document.page_content[:60]!r}")
+        print(
+            f"[{number}] {place['source']}, from character {place['start_index']}: {document.page_content[:60]!r}"
+        )
 
 
 if __name__ == "__main__":

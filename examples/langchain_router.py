@@ -18,7 +18,9 @@ def main() -> None:
     classifier = groundup.open_model(classifier_path)
     model = ChatGroundup(model=chat_path, max_tokens=40, temperature=0)
     label = RunnableLambda(lambda given: next(iter(classifier.classify(given["text"]))))
-    warn = RunnableLambda(lambda given: f"Not answered: {given['text']!r} looks like {given['label']}.")
+    warn = RunnableLambda(
+        lambda given: f"Not answered: {given['text']!r} looks like {given['label']}."
+    )
     answer = ChatPromptTemplate.from_template("{text}") | model | StrOutputParser()
     is_spam = RunnableLambda(lambda given: given["label"] == "spam")
     chain = RunnablePassthrough.assign(label=label) | RunnableBranch((is_spam, warn), answer)

@@ -34,7 +34,9 @@ def main() -> None:
     print(person)
 
     # The same by a forced call of a tool, with the model's message beside it.
-    answer = model.with_structured_output(Person, method="function_calling", include_raw=True).invoke(text)
+    answer = model.with_structured_output(
+        Person, method="function_calling", include_raw=True
+    ).invoke(text)
     print(answer["parsed"], answer["raw"].usage_metadata)
 
 

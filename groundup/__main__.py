@@ -1,7 +1,9 @@
-"""The start of the `groundup` command and of `python -m groundup`, and what Ctrl-C does while modules are imported.
+"""The start of the `groundup` command and of `python -m groundup`, and what Ctrl-C does while
+modules are imported.
 
-Before a verb begins nothing is to be saved: the process ends at once, with one word. Later an import (torch's takes seconds) is never interrupted,
-since libraries catch what is raised in the middle of theirs and break afterwards: KeyboardInterrupt follows when the import is done.
+Before a verb begins nothing is to be saved: the process ends at once, with one word. Later an
+import (torch's takes seconds) is never interrupted, since libraries catch what is raised in the
+middle of theirs and break afterwards: KeyboardInterrupt follows when the import is done.
 """
 
 import os

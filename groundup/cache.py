@@ -1,10 +1,13 @@
 """What is kept to be used again, its sizes and last use, and its removal down to a limit.
 
-    CACHE/packages/ downloads/ models/ precision/ packing/ features/ ...     an entry a file or folder in each of them (`files.cache_folder`)
-    RUN/data/ .partial-*/ features.safetensors (of an older version) of runs that are named: they are made again when they are needed
+    CACHE/packages/ downloads/ models/ precision/ packing/ features/ ...     an entry a file or
+        folder in each of them (`files.cache_folder`)
+    RUN/data/ .partial-*/ features.safetensors (of an older version) of runs that are named: they
+    are made again when they are needed
 
-What a command uses is never removed: it holds a shared lock on an entry of the cache (`locks.hold`) until it ends, and the lock of its run
-(`locks.only_one`). The time of an entry is that of its last use.
+What a command uses is never removed: it holds a shared lock on an entry of the cache (`locks.hold`)
+until it ends, and the lock of its run (`locks.only_one`). The time of an entry is that of its last
+use.
 """
 
 import os
@@ -38,11 +41,13 @@ RUN_PARTS = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """Something that is kept."""
 
     kind: str
-    """download, model, measurement, packing plan, prepared data, features, or the name of its folder in the cache."""
+    """download, model, measurement, packing plan, prepared data, features, or the name of its
+    folder in the cache.
+    """
     name: str
     path: Path
     num_bytes: int
@@ -61,12 +66,20 @@ class Entry:
         return {**asdict(self), "path": str(self.path), "last_used": used}
 
 
-def entries(runs: Sequence[Path] = ()) -> list[Entry]:
-    """Return what the cache and the runs in these folders keep, the longest unused first. Raises ConfigError for a folder that does not exist."""
-    found = [(KINDS.get(each.parent.name, each.parent.name), each.name, each) for each in cache_folder().glob("*/*")]
+def entries(runs: Sequence[Path] = ()) -> list[CacheEntry]:
+    """Return what the cache and the runs in these folders keep, the longest unused first.
+
+    Raises ConfigError for a folder that does not exist.
+    """
+    found = [
+        (KINDS.get(each.parent.name, each.parent.name), each.name, each)
+        for each in cache_folder().glob("*/*")
+    ]
     for folder in runs:
         if not folder.is_dir():
-            raise ConfigError(f"{folder} is not a folder.", fix="Name a run, or a folder with runs in it.")
+            raise ConfigError(
+                f"{folder} is not a folder.", fix="Name a run, or a folder with runs in it."
+            )
         for record in sorted(folder.rglob(RUN_FILE)):
             parts = ((kind, path) for glob, kind in RUN_PARTS for path in record.parent.glob(glob))
             found += [(kind, str(path), path) for kind, path in parts]
@@ -74,14 +87,16 @@ def entries(runs: Sequence[Path] = ()) -> list[Entry]:
     return sorted(listed, key=lambda entry: entry.last_used)
 
 
-def _entry(kind: str, name: str, path: Path) -> Entry:
+def _entry(kind: str, name: str, path: Path) -> CacheEntry:
     size = folder_bytes(path) if path.is_dir() else path.stat().st_size
-    entry = Entry(kind, name, path, size, path.stat().st_mtime, in_use=False)
+    entry = CacheEntry(kind, name, path, size, path.stat().st_mtime, in_use=False)
     return replace(entry, in_use=bool(is_locked(entry.lock)))
 
 
-def to_remove(found: Sequence[Entry], limit_bytes: int) -> list[Entry]:
-    """Return the entries whose removal leaves at most `limit_bytes`, or as few as can be: the longest unused first, none in use."""
+def to_remove(found: Sequence[CacheEntry], limit_bytes: int) -> list[CacheEntry]:
+    """Return the entries whose removal leaves at most `limit_bytes`, or as few as can be: the
+    longest unused first, none in use.
+    """
     left, chosen = sum(entry.num_bytes for entry in found), []
     for entry in found:
         if left <= limit_bytes:
@@ -92,14 +107,16 @@ def to_remove(found: Sequence[Entry], limit_bytes: int) -> list[Entry]:
     return chosen
 
 
-def remove(chosen: Sequence[Entry]) -> list[Entry]:
-    """Remove entries, each as a whole; return those that were: one that came into use meanwhile stays."""
+def remove(chosen: Sequence[CacheEntry]) -> list[CacheEntry]:
+    """Remove entries, each as a whole; return those that were: one that came into use meanwhile
+    stays.
+    """
     for folder in {entry.path.parent for entry in chosen}:
         remove_temporaries(folder)
     return [entry for entry in chosen if _remove(entry)]
 
 
-def _remove(entry: Entry) -> bool:
+def _remove(entry: CacheEntry) -> bool:
     aside = entry.path.with_name(f"{TMP_PREFIX}{entry.path.name}-{os.getpid()}")
     with suppress(FileNotFoundError), unused(entry.lock) as free:
         if free:

@@ -1,7 +1,8 @@
-"""Configurations: dataclass or pydantic model <-> JSON/TOML, and `--set a.b=c`; arguments of the Python surface.
+"""Configurations: dataclass or pydantic model <-> JSON/TOML, and `--set a.b=c`; arguments of the
+Python surface.
 
-A config is a frozen dataclass or pydantic model; pydantic checks types (for dataclasses too), this file turns its first error into one
-sentence and adds "did you mean" to an unknown field.
+A config is a frozen dataclass or pydantic model; pydantic checks types (for dataclasses too), this
+file turns its first error into one sentence and adds "did you mean" to an unknown field.
 """
 
 import copy
@@ -32,7 +33,10 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file. Raises ConfigError with the line when it is missing, too large or not TOML."""
+    """Parse a TOML file.
+
+    Raises ConfigError with the line when it is missing, too large or not TOML.
+    """
     try:
         if path.stat().st_size > MAX_TOML_BYTES:
             raise ConfigError(f"{path} is over {MAX_TOML_BYTES} bytes: not a recipe.")
@@ -44,7 +48,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
-    """Return a `kind` (dataclass or pydantic model) from plain values, strictly: unknown fields and wrong types are refused.
+    """Return a `kind` (dataclass or pydantic model) from plain values, strictly: unknown fields and
+    wrong types are refused.
 
     `where` prefixes field names in messages ("pretrain."). Raises ConfigError.
     """
@@ -78,7 +83,8 @@ def field_types(kind: Any) -> dict[str, Any]:
 
 
 def apply_sets(values: Mapping[str, Any], sets: Settings | None) -> dict[str, Any]:
-    """Return a copy of `values` with each field of `sets` applied; the c of "a.b=c" is read as TOML (numbers, true, lists, "text"), else as text.
+    """Return a copy of `values` with each field of `sets` applied; the c of "a.b=c" is read as TOML
+    (numbers, true, lists, "text"), else as text.
 
     >>> apply_sets({"a": {"b": 1}}, ["a.b=2"]), apply_sets({}, {"a.b": 2})
     ({'a': {'b': 2}}, {'a': {'b': 2}})
@@ -107,9 +113,11 @@ def _parsed(text: str) -> tuple[str, Any]:
 
 
 def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
-    """A decorator: wrong arguments are a ConfigError that says what was expected, instead of Python's TypeError or a failure later.
+    """A decorator: wrong arguments are a ConfigError that says what was expected, instead of
+    Python's TypeError or a failure later.
 
-    Types are checked as far as annotations are plain: texts, paths, numbers, flags, choices, lists of them; nothing is converted.
+    Types are checked as far as annotations are plain: texts, paths, numbers, flags, choices, lists
+    of them; nothing is converted.
     """
     signature, name = inspect.signature(function), function.__name__
 
@@ -119,10 +127,14 @@ def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             kinds = {each.kind for each in signature.parameters.values()}
-            known = [each for each in signature.parameters if each not in ("self", "options", "sampling")]
+            known = [
+                each for each in signature.parameters if each not in ("self", "options", "sampling")
+            ]
             if inspect.Parameter.VAR_KEYWORD not in kinds:
                 require_names(name, kwargs, known)
-            raise ConfigError(f"{name}: {error}.", fix=f"Its arguments: {', '.join(known)}.") from error
+            raise ConfigError(
+                f"{name}: {error}.", fix=f"Its arguments: {', '.join(known)}."
+            ) from error
         for each, value in bound.arguments.items():
             kind = signature.parameters[each].annotation
             plain = signature.parameters[each].kind is not inspect.Parameter.VAR_KEYWORD
@@ -138,7 +150,9 @@ def require_names(function: str, given: Iterable[str], known: Iterable[str]) -> 
     known = list(known)
     for name in given:
         if name not in known:
-            raise ConfigError(f"{function} has no argument '{name}'.", fix=did_you_mean(name, known))
+            raise ConfigError(
+                f"{function} has no argument '{name}'.", fix=did_you_mean(name, known)
+            )
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -149,9 +163,20 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is Literal:
         return value in args
     if origin is Sequence:
-        listed = isinstance(value, Iterable) and isinstance(value, Sized) and not isinstance(value, str | bytes)
+        listed = (
+            isinstance(value, Iterable)
+            and isinstance(value, Sized)
+            and not isinstance(value, str | bytes)
+        )
         return listed and all(_fits(each, args[0]) for each in value)
-    plain = {str: str, Path: os.PathLike, bool: bool, int: Integral, float: Real, type(None): type(None)}.get(kind)
+    plain = {
+        str: str,
+        Path: os.PathLike,
+        bool: bool,
+        int: Integral,
+        float: Real,
+        type(None): type(None),
+    }.get(kind)
     is_flag = isinstance(value, bool) and kind is not bool
     return plain is None or (isinstance(value, plain) and not is_flag)
 
@@ -165,7 +190,13 @@ def _words(kind: Any) -> str:
         return " or ".join(map(repr, args))
     if origin is Sequence:
         return f"a list of which each is {_words(args[0])}"
-    words = {str: "a text", Path: "a path", bool: "True or False", int: "a whole number", float: "a number"}
+    words = {
+        str: "a text",
+        Path: "a path",
+        bool: "True or False",
+        int: "a whole number",
+        float: "a number",
+    }
     return words.get(kind, "None" if kind is type(None) else getattr(kind, "__name__", str(kind)))
 
 
@@ -196,7 +227,11 @@ def size_bytes(text: str) -> int:
 
 def to_plain(config: Any) -> dict[str, Any]:
     """Return a config as plain JSON values without None fields (TOML has no null)."""
-    plain = config.model_dump(mode="json") if isinstance(config, pydantic.BaseModel) else dataclasses.asdict(config)
+    plain = (
+        config.model_dump(mode="json")
+        if isinstance(config, pydantic.BaseModel)
+        else dataclasses.asdict(config)
+    )
     return _without_none(plain)
 
 

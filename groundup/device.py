@@ -1,7 +1,7 @@
 """Device and dtype (`Compute`), random generators, memory of this machine.
 
-One Compute is made in `cli/` and passed on. Random numbers come from generators seeded by (run seed, purpose, rank), so that two
-purposes never share a stream.
+One Compute is made in `cli/` and passed on. Random numbers come from generators seeded by (run
+seed, purpose, rank), so that two purposes never share a stream.
 """
 
 import ctypes
@@ -37,9 +37,13 @@ class Compute:
     native_bf16: bool | None = None
     """Whether the device has bf16 arithmetic; None: detect. For tests."""
     thread_counts: tuple[int, ...] = ()
-    """Numbers of OpenMP threads that may be tried, the largest first; (): the number stays as it is."""
+    """Numbers of OpenMP threads that may be tried, the largest first; (): the number stays as it
+    is.
+    """
     fixed_choices: bool = False
-    """Choose precision, threads and compilation by fixed rules: nothing by measuring, which a busy machine may change."""
+    """Choose precision, threads and compilation by fixed rules: nothing by measuring, which a busy
+    machine may change.
+    """
 
     @property
     def is_cpu(self) -> bool:
@@ -47,7 +51,9 @@ class Compute:
 
     @property
     def has_bf16(self) -> bool:
-        """Whether bf16 is worth measuring here; a device without it emulates it, several times slower than float32."""
+        """Whether bf16 is worth measuring here; a device without it emulates it, several times
+        slower than float32.
+        """
         if self.native_bf16 is not None:
             return self.native_bf16
         if self.device.type == "cuda":
@@ -55,15 +61,26 @@ class Compute:
         return cpu_has_bf16() if self.is_cpu else True
 
 
-def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32, *, fixed_choices: bool = False) -> Compute:
-    """Return the named device, or for "auto" the first available of cuda, mps and cpu. Raises ConfigError."""
+def select_compute(
+    device: str = "auto", dtype: torch.dtype = torch.float32, *, fixed_choices: bool = False
+) -> Compute:
+    """Return the named device, or for "auto" the first available of cuda, mps and cpu.
+
+    Raises ConfigError.
+    """
     if device not in DEVICES:
         raise ConfigError(f"--device {device!r} is not one of {', '.join(DEVICES)}.")
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if device == "auto":
         device = next(name for name in available if available[name])
     if not available[device]:
-        raise ConfigError(f"--device {device}: this machine has none.", fix="Use --device auto or --device cpu.")
+        raise ConfigError(
+            f"--device {device}: this machine has none.", fix="Use --device auto or --device cpu."
+        )
     choice = chosen()
     tuned = device == "cpu" and choice is not None and choice.tuned and not fixed_choices
     counts = thread_counts(most_threads()) if tuned else ()
@@ -77,9 +94,11 @@ def most_threads() -> int:
 
 
 def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) -> None:
-    """Set the number of threads that is fastest for a piece of work; `take_s` does it and returns its seconds, with each number alternately.
+    """Set the number of threads that is fastest for a piece of work; `take_s` does it and returns
+    its seconds, with each number alternately.
 
-    The default work is matrix products as in a small model's step: the machine's other programs matter more than the work.
+    The default work is matrix products as in a small model's step: the machine's other programs
+    matter more than the work.
     """
     if len(compute.thread_counts) < 2:
         return
@@ -92,7 +111,9 @@ def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) 
 
 
 def _products_s() -> float:
-    """Return the seconds of two matrix products with an activation between them, 1,024 tokens at width 256."""
+    """Return the seconds of two matrix products with an activation between them, 1,024 tokens at
+    width 256.
+    """
     started = time.perf_counter()
     hidden = torch.nn.functional.silu(torch.ones(1024, 256) @ torch.ones(256, 1024))
     hidden @ torch.ones(1024, 256)
@@ -107,15 +128,21 @@ def set_threads(count: int) -> None:
 
 @functools.cache
 def cpu_has_bf16() -> bool:
-    """Whether this CPU has bf16 instructions (AVX-512 bf16, AMX, Arm's bf16) and torch's kernels use them.
+    """Whether this CPU has bf16 instructions (AVX-512 bf16, AMX, Arm's bf16) and torch's kernels
+    use them.
 
-    False with ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 set before torch is imported: a newer CPU
-    is then used as one with AVX2 only.
+    False with ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 set
+    before torch is imported: a newer CPU is then used as one with AVX2 only.
     """
-    kernels = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    kernels = torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_is_mkldnn_bf16_supported"
+    )
     if not kernels or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False  # true also for AVX-512 without bf16, where they are emulated: so the CPU's flags are checked too
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()) or "bf16" in _cpu_flags()
+    return (
+        bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+        or "bf16" in _cpu_flags()
+    )
 
 
 def _cpu_flags() -> str:
@@ -128,24 +155,31 @@ def _cpu_flags() -> str:
 
 
 def keep_freed_memory() -> bool:
-    """Make malloc keep freed memory for reuse instead of returning it to the system; return whether that is supported (glibc).
+    """Make malloc keep freed memory for reuse instead of returning it to the system; return whether
+    that is supported (glibc).
 
-    A training step frees its activations and allocates the same again in the next; getting zeroed pages from the system for them took a
-    tenth of a small model's step. The peak does not change.
+    A training step frees its activations and allocates the same again in the next; getting zeroed
+    pages from the system for them took a tenth of a small model's step. The peak does not change.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)) and bool(mallopt(M_MMAP_THRESHOLD, KEPT_BYTES))
+    return bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)) and bool(
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    )
 
 
 def seed_for(run_seed: int, purpose: str, rank: int = 0) -> int:
-    """Return a 63-bit seed for one purpose of one process; different purposes give unrelated streams."""
+    """Return a 63-bit seed for one purpose of one process; different purposes give unrelated
+    streams.
+    """
     digest = hashlib.blake2b(f"{run_seed}/{purpose}/{rank}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
-def generator(run_seed: int, purpose: str, rank: int = 0, *, device: str = "cpu") -> torch.Generator:
+def generator(
+    run_seed: int, purpose: str, rank: int = 0, *, device: str = "cpu"
+) -> torch.Generator:
     """Return a torch generator seeded by `seed_for`."""
     return torch.Generator(device=device).manual_seed(seed_for(run_seed, purpose, rank))
 
@@ -156,7 +190,9 @@ def machine_memory_bytes() -> int:
 
 
 def memory_bytes() -> int | None:
-    """Return the resident set size of this process in bytes; None where the system does not report it."""
+    """Return the resident set size of this process in bytes; None where the system does not report
+    it.
+    """
     return _proc_bytes("self/status", "VmRSS")
 
 
@@ -171,7 +207,9 @@ def device_memory_bytes(compute: Compute) -> tuple[int, int] | None:
     """Return the bytes allocated on a CUDA device now and at the peak; None for other devices."""
     if compute.device.type != "cuda":
         return None
-    return torch.cuda.memory_allocated(compute.device), torch.cuda.max_memory_allocated(compute.device)
+    return torch.cuda.memory_allocated(compute.device), torch.cuda.max_memory_allocated(
+        compute.device
+    )
 
 
 def peak_memory_bytes() -> int:
@@ -184,7 +222,9 @@ def peak_memory_bytes() -> int:
 
 
 def free_memory_bytes(compute: Compute) -> float:
-    """Return the bytes still available on the device; infinite where the system does not report it."""
+    """Return the bytes still available on the device; infinite where the system does not report
+    it.
+    """
     if compute.device.type == "cuda":
         return float(torch.cuda.mem_get_info(compute.device)[0])
     known = _proc_bytes("meminfo", "MemAvailable")
@@ -192,7 +232,9 @@ def free_memory_bytes(compute: Compute) -> float:
 
 
 def release_memory() -> None:
-    """Return memory that is no longer used to the system, where the C library has a call for it (glibc, which keeps much otherwise)."""
+    """Return memory that is no longer used to the system, where the C library has a call for it
+    (glibc, which keeps much otherwise).
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)

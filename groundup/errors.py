@@ -1,7 +1,8 @@
-"""Errors for users: each has a message (what failed, what was expected, what was found) and a `fix` (what to do).
+"""Errors for users: each has a message (what failed, what was expected, what was found) and a `fix`
+(what to do).
 
-The command line prints `message` and `fix` without a traceback and exits with 2; any other exception is a bug,
-keeps its traceback and exits with 1.
+The command line prints `message` and `fix` without a traceback and exits with 2; any other
+exception is a bug, keeps its traceback and exits with 1.
 """
 
 import dataclasses
@@ -11,7 +12,9 @@ from typing import Any, Literal, get_args, get_origin
 
 
 class GroundupError(Exception):
-    """An error that the user can fix. `message` is one sentence; `fix` says how ("" where unknown)."""
+    """An error that the user can fix. `message` is one sentence; `fix` says how ("" where
+    unknown).
+    """
 
     def __init__(self, message: str, *, fix: str = "") -> None:
         super().__init__(message)
@@ -51,7 +54,8 @@ class DataError(GroundupError):
 class FormatError(GroundupError):
     """An invalid file: missing, truncated, altered, with wrong sizes, or not supported.
 
-    Every reader of foreign files raises only this class. `place` is where in `file`, `reason` what is wrong.
+    Every reader of foreign files raises only this class. `place` is where in `file`, `reason` what
+    is wrong.
     """
 
     def __init__(self, file: object, place: str, reason: str, *, fix: str = "") -> None:
@@ -67,7 +71,9 @@ class ExpansionError(FormatError):
 
 
 class ModelError(GroundupError):
-    """A model that is unknown, has no tokenizer where one is needed, or does not fit the request."""
+    """A model that is unknown, has no tokenizer where one is needed, or does not fit the
+    request.
+    """
 
 
 class DiskError(GroundupError):
@@ -115,7 +121,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:
-    """Refuse a field's value unless `holds`: every config checks itself with this. Raises ConfigError.
+    """Refuse a field's value unless `holds`: every config checks itself with this. Raises
+    ConfigError.
 
     >>> require(0 < 2.0 <= 1, "top_p", 2.0, "above 0 and at most 1")
     Traceback (most recent call last):

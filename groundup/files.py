@@ -1,9 +1,14 @@
-"""Reading and writing files so that nothing is lost: atomic writes, manifests with hashes, safe names, the cache folder.
+"""Reading and writing files so that nothing is lost: atomic writes, manifests with hashes, safe
+names, the cache folder.
 
-A file:                 write_text / write_json / write_bytes      (temporary name, fsync, rename, fsync of the folder)
-A folder:               with atomic_folder(path) as tmp: ...        (the same for a folder, with manifest.json)
-Verification:           verify_folder(path)                         (every size and SHA-256 of the manifest)
-Untrusted names:        safe_name(name), inside(root, name)         (the only two ways in which one becomes a path)
+A file:                 write_text / write_json / write_bytes      (temporary name, fsync, rename,
+                        fsync of the folder)
+A folder:               with atomic_folder(path) as tmp: ...        (the same for a folder, with
+                        manifest.json)
+Verification:           verify_folder(path)                         (every size and SHA-256 of the
+                        manifest)
+Untrusted names:        safe_name(name), inside(root, name)         (the only two ways in which one
+                        becomes a path)
 """
 
 import contextlib
@@ -29,23 +34,30 @@ MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
 OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its replacement is renamed
 MAX_JSON_BYTES = 64 * 2**20
-# Lists and objects within one another, in JSON of others: what reads or shows a value recursively needs a few of Python's 1,000 frames a level.
+# Lists and objects within one another, in JSON of others: what reads or shows a value recursively
+# needs a few of Python's 1,000 frames a level.
 MAX_JSON_DEPTH = 100
-# Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all cores can check it at once.
+# Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all
+# cores can check it at once.
 PART_BYTES = 16 * 2**20
 PARTS = "sha256_per_16_mib"
-CACHE_FIX = "Set the environment variable GROUNDUP_CACHE to a folder of your own that can be written to."
+CACHE_FIX = (
+    "Set the environment variable GROUNDUP_CACHE to a folder of your own that can be written to."
+)
 
 
 def cache_path(*parts: str) -> Path:
-    """Return where the user's cache is: $GROUNDUP_CACHE, else $XDG_CACHE_HOME/groundup, else ~/.cache/groundup. Raises DiskError: no home folder."""
+    """Return where the user's cache is: $GROUNDUP_CACHE, else $XDG_CACHE_HOME/groundup, else
+    ~/.cache/groundup. Raises DiskError: no home folder.
+    """
     if root := os.environ.get("GROUNDUP_CACHE"):
         return Path(root, *parts)
     try:
         above = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError as error:
         raise DiskError(
-            "There is no place for the cache: HOME is not set, and this user has no home folder.", fix=CACHE_FIX
+            "There is no place for the cache: HOME is not set, and this user has no home folder.",
+            fix=CACHE_FIX,
         ) from error
     return Path(above, "groundup", *parts)
 
@@ -67,7 +79,9 @@ def make_folder(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
-    """Turn a full disk, a file-size limit, a missing permission or an invalid name into a `DiskError` that names `path`."""
+    """Turn a full disk, a file-size limit, a missing permission or an invalid name into a
+    `DiskError` that names `path`.
+    """
     try:
         yield
     except OSError as error:
@@ -111,10 +125,12 @@ def require_free_bytes(path: Path, needed_bytes: int) -> None:
 
 
 def written_by_others(path: Path) -> str:
-    """Return why another user may have written what stands at `path`, or is to be made there; "" where only this user and root can have.
+    """Return why another user may have written what stands at `path`, or is to be made there; ""
+    where only this user and root can have.
 
-    Looked at are the file or folder, the folders above it, and where links lead. A folder above may be one like /tmp, that all may write and whose
-    entries only their owners replace. A group counts as another user unless it is the user's own (of the same name and without other members).
+    Looked at are the file or folder, the folders above it, and where links lead. A folder above may
+    be one like /tmp, that all may write and whose entries only their owners replace. A group counts
+    as another user unless it is the user's own (of the same name and without other members).
     """
     path = path.absolute()
     real = Path(os.path.realpath(path))
@@ -143,7 +159,8 @@ def _is_own_group(gid: int) -> bool:
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part. Raises DiskError.
+    """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part.
+    Raises DiskError.
 
     `mode`: the permissions, from which those are taken that the user's umask denies.
     """
@@ -153,7 +170,8 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, needed_bytes: int = 0, mode: int = 0o666) -> Iterator[Path]:
-    """`write_bytes` for a file too large for memory: yields a temporary file to write, which then replaces `path`.
+    """`write_bytes` for a file too large for memory: yields a temporary file to write, which then
+    replaces `path`.
 
     The temporary file is a new one, never what stands under its name, as a link.
     On any error the temporary file is removed and `path` is unchanged. Raises DiskError.
@@ -184,13 +202,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
-    """Return JSON in UTF-8; lone surrogates (Python's form of file names that are not UTF-8) are escaped, so that they can be read back."""
+    """Return JSON in UTF-8; lone surrogates (Python's form of file names that are not UTF-8) are
+    escaped, so that they can be read back.
+    """
     return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager
 def read_errors(path: Path) -> Iterator[None]:
-    """Turn a missing file or permission, a folder in place of a file or an invalid name into a FormatError that names `path`."""
+    """Turn a missing file or permission, a folder in place of a file or an invalid name into a
+    FormatError that names `path`.
+    """
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -200,7 +222,10 @@ def read_errors(path: Path) -> Iterator[None]:
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
-    """Read a UTF-8 file; every line end becomes a newline. Raises FormatError when it can't be read, is over `max_bytes` or not UTF-8."""
+    """Read a UTF-8 file; every line end becomes a newline.
+
+    Raises FormatError when it can't be read, is over `max_bytes` or not UTF-8.
+    """
     text = _read_utf8(path, max_bytes)
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
@@ -217,7 +242,11 @@ def _read_utf8(path: Path, max_bytes: int) -> str:
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Parse a JSON file. Raises FormatError when it can't be read, is over `max_bytes`, not UTF-8, not JSON or nested too deeply."""
+    """Parse a JSON file.
+
+    Raises FormatError when it can't be read, is over `max_bytes`, not UTF-8, not JSON or nested too
+    deeply.
+    """
     try:
         return json.loads(read_text(path, max_bytes=max_bytes))
     except json.JSONDecodeError as error:
@@ -237,7 +266,9 @@ def is_deeper(value: Any, depth: int) -> bool:
     level = [value] if isinstance(value, dict | list) else []
     while level and depth:
         inner = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        level = [
+            child for children in inner for child in children if isinstance(child, dict | list)
+        ]
         depth -= 1
     return bool(level)
 
@@ -266,7 +297,9 @@ def sync_folder(path: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes; `hashlib.file_digest` waits for Python's lock after every 256 KB while another thread works."""
+    """Return the hex SHA-256 of a file's bytes; `hashlib.file_digest` waits for Python's lock after
+    every 256 KB while another thread works.
+    """
     digest = hashlib.sha256()
     for part in _parts(path):
         digest.update(part)
@@ -279,7 +312,9 @@ def sha256_parts(path: Path) -> list[str]:
     digests = [""] * count
 
     def compute(first: int) -> None:
-        for number, part in zip(range(first, count, cores), _parts(path, first, cores), strict=True):
+        for number, part in zip(
+            range(first, count, cores), _parts(path, first, cores), strict=True
+        ):
             digests[number] = hashlib.sha256(part).hexdigest()
 
     with ThreadPoolExecutor(cores, "hash") as pool:
@@ -288,7 +323,10 @@ def sha256_parts(path: Path) -> list[str]:
 
 
 def _parts(path: Path, first: int = 0, step: int = 1) -> Iterator[memoryview]:
-    """Yield every `step`-th PART_BYTES of a file from the `first` on, each valid until the next. Raises OSError."""
+    """Yield every `step`-th PART_BYTES of a file from the `first` on, each valid until the next.
+
+    Raises OSError.
+    """
     size = path.stat().st_size
     room = memoryview(bytearray(min(size, PART_BYTES)))
     with path.open("rb", buffering=0) as handle:
@@ -309,12 +347,14 @@ def sha256_text(text: str) -> str:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | None = None) -> Iterator[Path]:
+def atomic_folder(
+    path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | None = None
+) -> Iterator[Path]:
     """Write a folder completely or not at all.
 
-    Yields a temporary folder to write into. On success every file is synced, `manifest.json` (size and SHA-256 of every file, and
-    `extra`) is written, and the folder is renamed to `path`, replacing one that exists. On any error the temporary folder is removed and
-    `path` is unchanged.
+    Yields a temporary folder to write into. On success every file is synced, `manifest.json` (size
+    and SHA-256 of every file, and `extra`) is written, and the folder is renamed to `path`,
+    replacing one that exists. On any error the temporary folder is removed and `path` is unchanged.
     """
     make_folder(path.parent)
     require_free_bytes(path, needed_bytes)
@@ -331,7 +371,9 @@ def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | 
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Rename `new` to `path`; a folder that exists there is moved aside first and then removed, or restored on an error."""
+    """Rename `new` to `path`; a folder that exists there is moved aside first and then removed, or
+    restored on an error.
+    """
     aside = path.with_name(f"{OLD_PREFIX}{path.name}-{os.getpid()}")
     if path.exists():
         shutil.rmtree(aside, ignore_errors=True)
@@ -346,10 +388,14 @@ def replace_folder(new: Path, path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: Sequence[str] = ()) -> None:
-    """Sync every file below `folder` and write its manifest: {"files": {name: {"bytes", "sha256", PARTS}}, **extra, "sha256": of all this}.
+def write_manifest(
+    folder: Path, *, extra: dict[str, Any] | None = None, skip: Sequence[str] = ()
+) -> None:
+    """Sync every file below `folder` and write its manifest: {"files": {name: {"bytes", "sha256",
+    PARTS}}, **extra, "sha256": of all this}.
 
-    `skip` names top-level entries that are not part of it (a run's "checkpoints", which have manifests of their own).
+    `skip` names top-level entries that are not part of it (a run's "checkpoints", which have
+    manifests of their own).
     """
     entries = {}
     for file in sorted(folder.rglob("*")):
@@ -371,12 +417,16 @@ def write_hashed_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def own_hash_fault(content: dict[str, Any]) -> str:
-    """Return what is wrong with the hash of an object that `write_hashed_json` wrote, "" where it is right, or an older version wrote none."""
+    """Return what is wrong with the hash of an object that `write_hashed_json` wrote, "" where it
+    is right, or an older version wrote none.
+    """
     bare = {name: value for name, value in content.items() if name != "sha256"}
     if "sha256" in content:
         return "" if content["sha256"] == _content_hash(bare) else "is not the hash of the content"
     for name in content:  # its name may be what is damaged
-        if content[name] == _content_hash({each: value for each, value in content.items() if each != name}):
+        if content[name] == _content_hash(
+            {each: value for each, value in content.items() if each != name}
+        ):
             return "is missing"
     return ""
 
@@ -394,15 +444,21 @@ def _content_hash(content: dict[str, Any]) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a folder, its structure and its own hash (older ones have none) checked. Raises FormatError."""
+    """Return the manifest of a folder, its structure and its own hash (older ones have none)
+    checked. Raises FormatError.
+    """
     file = folder / MANIFEST
     try:
         manifest = read_json(file)
     except FormatError as error:
-        raise FormatError(file, error.place, error.reason if not file.is_file() else _damaged(error.reason)) from error
+        raise FormatError(
+            file, error.place, error.reason if not file.is_file() else _damaged(error.reason)
+        ) from error
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or not all(
-        isinstance(entry, dict) and isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)
+        isinstance(entry, dict)
+        and isinstance(entry.get("bytes"), int)
+        and isinstance(entry.get("sha256"), str)
         for entry in files.values()
     ):
         raise FormatError(file, "files", _damaged("is not a table of names with bytes and sha256"))
@@ -417,7 +473,8 @@ def _damaged(reason: str) -> str:
 
 
 def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, Any]:
-    """Check that every file of a folder's manifest exists and has the recorded size and (with `hashes`) SHA-256.
+    """Check that every file of a folder's manifest exists and has the recorded size and (with
+    `hashes`) SHA-256.
 
     Returns the manifest. Raises FormatError naming the first bad file.
     """
@@ -434,12 +491,17 @@ def verify_entry(folder: Path, name: str, entry: dict[str, Any], *, hashes: bool
         if not file.is_file():
             raise FormatError(file, "file", "is in the manifest but missing")
         if file.stat().st_size != entry["bytes"]:
-            raise FormatError(file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
+            raise FormatError(
+                file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}"
+            )
         if hashes and _hashes_of(file, parts=PARTS in entry) != entry.get(PARTS, [entry["sha256"]]):
-            raise FormatError(file, "sha256", "differs from the manifest: the file was altered or damaged")
+            raise FormatError(
+                file, "sha256", "differs from the manifest: the file was altered or damaged"
+            )
 
 
-# Hashes of files by device, inode, size and times, for this process: a model that was verified by name is not read once more when it is opened.
+# Hashes of files by device, inode, size and times, for this process: a model that was verified by
+# name is not read once more when it is opened.
 known_hashes: dict[tuple[int, ...], list[str]] = {}
 SETTLED_S = 2.0
 
@@ -447,7 +509,8 @@ SETTLED_S = 2.0
 def _hashes_of(file: Path, *, parts: bool) -> list[str]:
     """Return a file's SHA-256, or those of its parts, known or computed.
 
-    Computed again where the file may have changed: its clock may not tell changes of the last moment apart.
+    Computed again where the file may have changed: its clock may not tell changes of the last
+    moment apart.
     """
     stat, now = file.stat(), time.time()
     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, parts)
@@ -460,7 +523,8 @@ def _hashes_of(file: Path, *, parts: bool) -> list[str]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove the leftovers of interrupted writes in `folder`; a folder that was moved aside and not replaced is restored.
+    """Remove the leftovers of interrupted writes in `folder`; a folder that was moved aside and not
+    replaced is restored.
 
     Files that another running process is writing (its id ends the name) are kept. Raises DiskError.
     """
@@ -480,7 +544,9 @@ def remove_temporaries(folder: Path) -> None:
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Yield a folder in `parent` that is removed afterwards; leftovers of killed processes are removed now. Raises DiskError."""
+    """Yield a folder in `parent` that is removed afterwards; leftovers of killed processes are
+    removed now. Raises DiskError.
+    """
     remove_temporaries(parent)
     with disk_errors(parent):
         made = tempfile.TemporaryDirectory(prefix=TMP_PREFIX, suffix=f"-{os.getpid()}", dir=parent)
@@ -508,17 +574,26 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 def safe_name(name: str) -> str:
     """Return `name` if it is a single safe path component. Raises FormatError."""
     if not _SAFE_NAME.fullmatch(name) or name.endswith("."):
-        reason = "may have letters, digits, '.', '_' and '-' only, and begins with a letter or digit"
+        reason = (
+            "may have letters, digits, '.', '_' and '-' only, and begins with a letter or digit"
+        )
         raise FormatError(repr(name[:80]), "name", reason)
     return name
 
 
 def inside(root: Path, name: str) -> Path:
-    """Return `root/name`, refused if it is outside `root` (absolute, '..', or through a link). Raises FormatError."""
+    """Return `root/name`, refused if it is outside `root` (absolute, '..', or through a link).
+
+    Raises FormatError.
+    """
     path = root / name
     try:
         stays = not Path(name).is_absolute() and path.resolve().is_relative_to(root.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # too long; NUL or surrogates; a loop of links
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # too long; NUL or surrogates; a loop of links
         raise FormatError(repr(name[:80]), "path", f"is not valid in the folder {root}") from error
     if not stays:
         raise FormatError(repr(name[:80]), "path", f"would leave the folder {root}")
@@ -526,7 +601,10 @@ def inside(root: Path, name: str) -> Path:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make a hard link, or a copy where the disk has none. Since our writes replace files and never modify one, the two are independent."""
+    """Make a hard link, or a copy where the disk has none.
+
+    Since our writes replace files and never modify one, the two are independent.
+    """
     try:
         os.link(source, target)
     except OSError:

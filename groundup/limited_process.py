@@ -1,16 +1,22 @@
-"""A child process with limits on processor time, memory and output, for work on untrusted input. It is kept for many requests.
+"""A child process with limits on processor time, memory and output, for work on untrusted input. It
+is kept for many requests.
 
-    process = LimitedProcess("groundup.tokenizer.sandbox", ProcessLimits(memory_bytes=2**30, ...), start={...})
+    process = LimitedProcess("groundup.tokenizer.sandbox", ProcessLimits(memory_bytes=2**30, ...),
+    start={...})
     process.send({...}, cpu_seconds=5)           # starts it
     answer = process.receive()                   # raises ProcessEnded, with the reason
 
-    serve_requests(begin)                        # in the child: `begin(start)` returns a function from a request to its answers
+    serve_requests(begin)                        # in the child: `begin(start)` returns a function
+                                                 from a request to its answers
 
-Python can't interrupt a multiplication or a C library, so the operating system limits the process: the processor time of a request (SIGPROF, which
-ends the process even inside C code), its address space, no file writes. Where the system keeps no limit on the address space (macOS), a thread
-measures the memory ten times a second. A thread also ends the process when its parent is gone, so that none is left behind. Ctrl-C is for the parent.
+Python can't interrupt a multiplication or a C library, so the operating system limits the process:
+the processor time of a request (SIGPROF, which ends the process even inside C code), its address
+space, no file writes. Where the system keeps no limit on the address space (macOS), a thread
+measures the memory ten times a second. A thread also ends the process when its parent is gone, so
+that none is left behind. Ctrl-C is for the parent.
 
-Protocol: one JSON value per line. First {"memory_bytes", "start"}, then requests {"cpu_seconds", "request"} with one answer or several each.
+Protocol: one JSON value per line. First {"memory_bytes", "start"}, then requests {"cpu_seconds",
+"request"} with one answer or several each.
 """
 
 import json
@@ -27,7 +33,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-# How long a process may write nothing while an answer is awaited: for one that sleeps, or that gets little of a busy processor.
+# How long a process may write nothing while an answer is awaited: for one that sleeps, or that gets
+# little of a busy processor.
 SILENT_SECONDS, SILENT_SECONDS_PER_CPU_SECOND = 60, 20
 # The environment variables of the process; it gets no secrets of the user.
 _PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
@@ -40,7 +47,9 @@ Handler = Callable[[Any], Iterable[Any]]
 
 
 class ProcessEnded(Exception):
-    """The process was stopped before it had answered; the message says why ("took over 5 s of processor time")."""
+    """The process was stopped before it had answered; the message says why ("took over 5 s of
+    processor time").
+    """
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,10 @@ class ProcessLimits:
 
 
 class LimitedProcess:
-    """One process that answers requests; started for the first one, and anew after it was closed. For one thread at a time."""
+    """One process that answers requests; started for the first one, and anew after it was closed.
+
+    For one thread at a time.
+    """
 
     def __init__(self, module: str, limits: ProcessLimits, start: Any = None) -> None:
         self.module, self.limits, self.start = module, limits, start
@@ -68,7 +80,9 @@ class LimitedProcess:
         return self.process is not None and self.process.poll() is None
 
     def send(self, request: Any, *, cpu_seconds: float) -> None:
-        """Send a request, which may take so much processor time; to a new process where there is none."""
+        """Send a request, which may take so much processor time; to a new process where there is
+        none.
+        """
         self._cpu_seconds = cpu_seconds
         messages = [{"cpu_seconds": cpu_seconds, "request": request}]
         if self.process is None:
@@ -82,11 +96,16 @@ class LimitedProcess:
             messages.insert(0, {"memory_bytes": self.limits.memory_bytes, "start": self.start})
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # `receive` says why
-            self.process.stdin.writelines(json.dumps(message).encode() + b"\n" for message in messages)
+            self.process.stdin.writelines(
+                json.dumps(message).encode() + b"\n" for message in messages
+            )
             self.process.stdin.flush()
 
     def receive(self) -> Any:
-        """Return the next answer. Raises ProcessEnded when it exceeds a limit or ended; it is then closed."""
+        """Return the next answer.
+
+        Raises ProcessEnded when it exceeds a limit or ended; it is then closed.
+        """
         assert self.process is not None and self.process.stdout is not None
         searched = 0
         while (end := self._received.find(b"\n", searched)) < 0:
@@ -102,7 +121,10 @@ class LimitedProcess:
         return json.loads(line.decode("utf-8", "surrogatepass"))
 
     def _part(self, pipe: int) -> bytes:
-        """Return some of its output; nothing at the end. A stopped terminal (Ctrl-Z) is not counted as silence."""
+        """Return some of its output; nothing at the end.
+
+        A stopped terminal (Ctrl-Z) is not counted as silence.
+        """
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             seconds = int(SILENT_SECONDS + SILENT_SECONDS_PER_CPU_SECOND * self._cpu_seconds)
@@ -119,7 +141,11 @@ class LimitedProcess:
             return f"took over {round(self._cpu_seconds, 1):,g} s of processor time"
         if code == _OVER_MEMORY:
             return over_memory(self.limits.memory_bytes)
-        return f"ended its process by signal {-code}" if code and code < 0 else f"ended its process with code {code}"
+        return (
+            f"ended its process by signal {-code}"
+            if code and code < 0
+            else f"ended its process with code {code}"
+        )
 
     def _end(self, why: str) -> NoReturn:
         self.close()
@@ -135,7 +161,9 @@ class LimitedProcess:
 
 
 def child_command(module: str) -> list[str]:
-    """Return the command of a process that runs `main` of a module, found where this process finds it."""
+    """Return the command of a process that runs `main` of a module, found where this process finds
+    it.
+    """
     return [sys.executable, "-c", _PROGRAM, module, *sys.path]
 
 
@@ -147,7 +175,8 @@ def over_memory(memory_bytes: int) -> str:
 def peak_memory_bytes() -> int:
     """Return the largest amount of memory that this process had at any time.
 
-    Linux's `getrusage` counts what its parent had when it started it; /proc does not. Elsewhere there is no /proc.
+    Linux's `getrusage` counts what its parent had when it started it; /proc does not. Elsewhere
+    there is no /proc.
     """
     with suppress(OSError), open("/proc/self/status", "rb") as status:
         return next(int(line.split()[1]) * 2**10 for line in status if line.startswith(b"VmHWM:"))
@@ -156,7 +185,9 @@ def peak_memory_bytes() -> int:
 
 
 def serve_requests(begin: Callable[[Any], Handler]) -> None:
-    """Answer requests until the parent closes the pipe; for the main function of a child process."""
+    """Answer requests until the parent closes the pipe; for the main function of a child
+    process.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no answer
@@ -170,7 +201,9 @@ def serve_requests(begin: Callable[[Any], Handler]) -> None:
         asked = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, asked["cpu_seconds"])
         for answer in handle(asked["request"]):
-            answers.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+            answers.write(
+                json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+            )
             answers.flush()
         signal.setitimer(signal.ITIMER_PROF, 0)
 

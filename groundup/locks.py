@@ -1,7 +1,7 @@
 """Locks between processes, which the system releases when a process ends, in any way.
 
-A command that writes a run or a build has its folder alone (`only_one`); what is read from the cache is held until the process ends (`hold`), so that
-it is not removed meanwhile (`cache`).
+A command that writes a run or a build has its folder alone (`only_one`); what is read from the
+cache is held until the process ends (`hold`), so that it is not removed meanwhile (`cache`).
 """
 
 import fcntl
@@ -13,14 +13,18 @@ from pathlib import Path
 from groundup.errors import ConfigError, DiskError
 from groundup.files import disk_errors, make_folder
 
-# The locks that are held, where Linux has the list. To try a lock would acquire it, and a run that starts at that moment would fail.
+# The locks that are held, where Linux has the list. To try a lock would acquire it, and a run that
+# starts at that moment would fail.
 LOCKS = Path("/proc/locks")
 _held: dict[Path, int] = {}
 
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`, made if missing: two processes never write one run or build. Raises ConfigError if taken, DiskError."""
+    """Hold the lock of `folder`, made if missing: two processes never write one run or build.
+
+    Raises ConfigError if taken, DiskError.
+    """
     with disk_errors(make_folder(folder)):
         descriptor = os.open(folder, os.O_RDONLY)
     try:  # the system releases the lock when the process ends, in any way
@@ -30,7 +34,9 @@ def only_one(folder: Path) -> Iterator[None]:
             fix = "Wait for it, or choose another folder with --out."
             raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
         except OSError as error:  # ENOLCK, ENOSYS, EOPNOTSUPP: some network disks
-            message = f"{folder} has no locks ({error.strerror}): two processes could write it at once."
+            message = (
+                f"{folder} has no locks ({error.strerror}): two processes could write it at once."
+            )
             raise DiskError(message, fix="Choose a folder on another disk with --out.") from error
         yield
     finally:
@@ -38,7 +44,9 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def hold(path: Path) -> bool:
-    """Keep an entry of the cache from being removed until this process ends, and note its use; return whether it is there."""
+    """Keep an entry of the cache from being removed until this process ends, and note its use;
+    return whether it is there.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -81,9 +89,11 @@ def is_locked(folder: Path) -> bool | None:
 
 
 def held(locks: str, device: int, inode: int) -> bool | None:
-    """Whether /proc/locks lists a lock on a file; None where only a file of this inode on another device is locked.
+    """Whether /proc/locks lists a lock on a file; None where only a file of this inode on another
+    device is locked.
 
-    That may be the same file: btrfs has a device for each subvolume and lists the lock under the device of the whole disk.
+    That may be the same file: btrfs has a device for each subvolume and lists the lock under the
+    device of the whole disk.
     """
     expected = f"{os.major(device):02x}:{os.minor(device):02x}"
     devices = set()

@@ -1,7 +1,9 @@
-"""The colours of all pages and pictures, by what they are for; style sheets get them as CSS custom properties (`var(--ink)`).
+"""The colours of all pages and pictures, by what they are for; style sheets get them as CSS custom
+properties (`var(--ink)`).
 
-Text colours have a contrast of at least 4.5 with the paper. The series and the pieces follow one another in lists of data; they are told
-apart by more than their colour where a picture may be printed in grey.
+Text colours have a contrast of at least 4.5 with the paper. The series and the pieces follow one
+another in lists of data; they are told apart by more than their colour where a picture may be
+printed in grey.
 """
 
 from collections.abc import Mapping
@@ -65,12 +67,18 @@ PALE_TWO, PALE_LINE = "#e3b08d", "#b9bec6"
 
 
 def custom_properties(
-    light: Mapping[str, str] = LIGHT, dark: Mapping[str, str] = DARK, printed: Mapping[str, str] | None = None
+    light: Mapping[str, str] = LIGHT,
+    dark: Mapping[str, str] = DARK,
+    printed: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the colours as CSS: `light`, and where there are others those of a reader's dark setting and of print."""
+    """Return the colours as CSS: `light`, and where there are others those of a reader's dark
+    setting and of print.
+    """
 
     def root(colours: Mapping[str, str]) -> str:
         return f":root {{ {''.join(f'--{name}: {colour}; ' for name, colour in colours.items())}}}"
 
     media = {"(prefers-color-scheme: dark)": dark, "print": printed}
-    return f"{root(light)}\n" + "".join(f"@media {name} {{ {root(own)} }}\n" for name, own in media.items() if own)
+    return f"{root(light)}\n" + "".join(
+        f"@media {name} {{ {root(own)} }}\n" for name, own in media.items() if own
+    )

@@ -1,6 +1,7 @@
 """Progress reporting without printing: long work is given a `Progress` and calls it.
 
-The command line passes one that draws bars with the time left (`cli/console.py`); tests and notebooks pass `Silent()`.
+The command line passes one that draws bars with the time left (`cli/console.py`); tests and
+notebooks pass `Silent()`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,9 @@ class Styled(Protocol):
 
 
 def show_parts(progress: Progress, parts: Sequence[tuple[str, str, bool]]) -> None:
-    """Print a paragraph of (style, text, whether it is marked); marks stand where there are no colours: [[text]]."""
+    """Print a paragraph of (style, text, whether it is marked); marks stand where there are no
+    colours: [[text]].
+    """
     if isinstance(progress, Styled):
         progress.show([(style, text) for style, text, _ in parts])
     else:
@@ -48,7 +51,9 @@ class StageProgress(Progress, Protocol):
 
 @runtime_checkable
 class Staged(Protocol):
-    """A Progress that shows each stage of a longer work as one line: a bar while it works, then its result."""
+    """A Progress that shows each stage of a longer work as one line: a bar while it works, then its
+    result.
+    """
 
     def stage(self, title: str) -> AbstractContextManager[StageProgress]: ...
 

@@ -1,18 +1,29 @@
 """The run folder: names and formats of its files. No torch.
 
-    RUN/run.json               provenance: kind, resolved config, inputs with hashes, versions, argv, time (before the first step)
-    RUN/plan.json              of planned pretraining: what was asked, model and fit chosen, the figures planned (before run.json)
-    RUN/fit.json               the run's identity, and what was measured before the first step (train.checkpoint.identity)
-    RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s, elapsed_s; evaluations have "event": "evaluation"
-                               (others: "skipped", "rolled back", "re-aimed" with the new number of steps, "threads" with that of threads)
-    RUN/samples.jsonl          samples of each evaluation: step, prompt, text, repetition, longest_copy, copied_text
-    RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.loggers), if enabled
+    RUN/run.json               provenance: kind, resolved config, inputs with hashes, versions,
+                               argv, time (before the first step)
+    RUN/plan.json              of planned pretraining: what was asked, model and fit chosen, the
+                               figures planned (before run.json)
+    RUN/fit.json               the run's identity, and what was measured before the first step
+                               (train.checkpoint.identity)
+    RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s,
+                               elapsed_s; evaluations have "event": "evaluation"
+                               (others: "skipped", "rolled back", "re-aimed" with the new number of
+                               steps, "threads" with that of threads)
+    RUN/samples.jsonl          samples of each evaluation: step, prompt, text, repetition,
+                               longest_copy, copied_text
+    RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.loggers), if
+                               enabled
     RUN/results.json           the final figures
-    RUN/trained_on.json        hashes of training examples: of fine-tuning, of pretraining whose data were removed (data.reading)
+    RUN/trained_on.json        hashes of training examples: of fine-tuning, of pretraining whose
+                               data were removed (data.reading)
     RUN/checkpoints/step-N/    for resuming (train.checkpoint.state)
-    RUN/snapshots/step-N/      the weights after step N as a Hugging Face folder, for pictures of the training (lab.film)
-    RUN/model.safetensors, config.json, tokenizer.json, ...   the model, as a Hugging Face folder (weights.model_io)
-    RUN/manifest.json          size and SHA-256 of the finished run's files (not of checkpoints and snapshots, which have their own)
+    RUN/snapshots/step-N/      the weights after step N as a Hugging Face folder, for pictures of
+                               the training (lab.training_animation)
+    RUN/model.safetensors, config.json, tokenizer.json, ...   the model, as a Hugging Face folder
+                                                              (weights.model_io)
+    RUN/manifest.json          size and SHA-256 of the finished run's files (not of checkpoints and
+                               snapshots, which have their own)
 
 Every training stage of a build, pretraining or fine-tuning, is a run folder.
 """
@@ -82,7 +93,9 @@ class _PathInRun:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths and records of one run. Only methods that write touch the disk; `create()` makes the folder."""
+    """Paths and records of one run. Only methods that write touch the disk; `create()` makes the
+    folder.
+    """
 
     path: Path
 
@@ -96,24 +109,42 @@ class RunFolder:
     snapshots = _PathInRun("snapshots")
 
     def snapshot(self, step: int) -> Path:
-        """Return the folder of the snapshot of `step`, zero-padded so that listings are in order."""
+        """Return the folder of the snapshot of `step`, zero-padded so that listings are in
+        order.
+        """
         return self.snapshots / f"step-{step:06d}"
 
     def create(self, kind: str, config: dict[str, Any], inputs: dict[str, Any]) -> None:
-        """Make the folder and write `run.json` (kind, config, inputs with their hashes, provenance) before the first step."""
+        """Make the folder and write `run.json` (kind, config, inputs with their hashes, provenance)
+        before the first step.
+        """
         make_folder(self.path)
-        write_json(self.run_file, {"kind": kind, "config": config, "inputs": inputs, **provenance()})
+        write_json(
+            self.run_file, {"kind": kind, "config": config, "inputs": inputs, **provenance()}
+        )
 
     def clear(self) -> None:
-        """Remove the records of an earlier run, its checkpoints last. Its model files will be overwritten."""
-        records = (self.results_file, self.samples_file, self.metrics_file, self.fit_file, self.run_file)
+        """Remove the records of an earlier run, its checkpoints last.
+
+        Its model files will be overwritten.
+        """
+        records = (
+            self.results_file,
+            self.samples_file,
+            self.metrics_file,
+            self.fit_file,
+            self.run_file,
+        )
         for file in (self.path / MANIFEST, self.path / TRAINED_ON_FILE, *records):
             file.unlink(missing_ok=True)
         for folder in (self.path / LOGS, self.snapshots, self.checkpoints):
             shutil.rmtree(folder, ignore_errors=True)
 
     def require_whole(self) -> None:
-        """Check every file of a finished run against its manifest. Raises FormatError; its fix is to resume from the last checkpoint."""
+        """Check every file of a finished run against its manifest.
+
+        Raises FormatError; its fix is to resume from the last checkpoint.
+        """
         try:
             verify_folder(self.path)
         except FormatError as error:
@@ -124,9 +155,16 @@ class RunFolder:
             raise FormatError(error.file, error.place, error.reason, fix=fix) from error
 
     def write_plan(
-        self, asked: dict[str, Any], *, model: dict[str, Any], fit: dict[str, Any], planned: dict[str, Any]
+        self,
+        asked: dict[str, Any],
+        *,
+        model: dict[str, Any],
+        fit: dict[str, Any],
+        planned: dict[str, Any],
     ) -> None:
-        """Write `plan.json`: the command's settings, the configs of model and training, and planned time and loss."""
+        """Write `plan.json`: the command's settings, the configs of model and training, and planned
+        time and loss.
+        """
         write_json(self.plan_file, {"asked": asked, "model": model, "fit": fit, "planned": planned})
 
     def read_plan(self) -> dict[str, dict[str, Any]] | None:
@@ -153,7 +191,8 @@ class RunFolder:
 
 
 def kinds_of_stages(record: Any) -> dict[str, str]:
-    """Return the stages of a build, in order, and what each makes, by the content of its build.json.
+    """Return the stages of a build, in order, and what each makes, by the content of its
+    build.json.
 
     >>> kinds_of_stages({"kinds": {"base": "base", "intents": "classifier"}})
     {'base': 'base', 'intents': 'classifier'}
@@ -165,7 +204,9 @@ def kinds_of_stages(record: Any) -> dict[str, str]:
 
 
 def kind_of_place(path: Path) -> str:
-    """Return what a path is, by the files in it: build, run, index, model, file or folder; "" where there is nothing."""
+    """Return what a path is, by the files in it: build, run, index, model, file or folder; "" where
+    there is nothing.
+    """
     if not os.path.exists(path):
         return ""
     if os.path.isfile(path):
@@ -174,9 +215,16 @@ def kind_of_place(path: Path) -> str:
 
 
 def nearest_names(path: Path, *kinds: str) -> str:
-    """Return a sentence with those of these kinds whose names are like a path's: beside it, here and in runs/; "" where there are none."""
+    """Return a sentence with those of these kinds whose names are like a path's: beside it, here
+    and in runs/; "" where there are none.
+    """
     beside = {path.parent, Path(), Path("runs")}
-    folders = (each for folder in beside if os.path.isdir(folder) for each in islice(folder.iterdir(), MAX_NAMES))
+    folders = (
+        each
+        for folder in beside
+        if os.path.isdir(folder)
+        for each in islice(folder.iterdir(), MAX_NAMES)
+    )
     found = {each.name: str(each) for each in folders if kind_of_place(each) in kinds}
     if not found:
         return ""
@@ -189,13 +237,17 @@ def nearest_names(path: Path, *kinds: str) -> str:
 
 
 def require_place(path: Path, fix: str) -> None:
-    """Raise ConfigError where there is nothing at a path; the nearest name of a build or run is said, else `fix`."""
+    """Raise ConfigError where there is nothing at a path; the nearest name of a build or run is
+    said, else `fix`.
+    """
     if not kind_of_place(path):
         raise ConfigError(f"{path} does not exist.", fix=nearest_names(path, "build", "run") or fix)
 
 
 def record_page(build: Path, page: Path) -> None:
-    """Note the hash of a page that was written again into a build, by which `verify` knows it; nothing where `build` is none. Raises FormatError."""
+    """Note the hash of a page that was written again into a build, by which `verify` knows it;
+    nothing where `build` is none. Raises FormatError.
+    """
     file = build / BUILD_FILE
     record = read_json_object(file) if file.is_file() else {}
     stages = record.get("stages")
@@ -207,12 +259,16 @@ def record_page(build: Path, page: Path) -> None:
 
 def step_folders(folder: Path) -> list[tuple[int, Path]]:
     """Return the checkpoints or snapshots in a folder by step, oldest first."""
-    found = ((_STEP_FOLDER.fullmatch(path.name), path) for path in folder.glob("step-*") if path.is_dir())
+    found = (
+        (_STEP_FOLDER.fullmatch(path.name), path) for path in folder.glob("step-*") if path.is_dir()
+    )
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
 class LineLog:
-    """An append-only JSON-lines file that can be truncated to a recorded length (a resumed run repeats no line)."""
+    """An append-only JSON-lines file that can be truncated to a recorded length (a resumed run
+    repeats no line).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -242,7 +298,9 @@ class LineLog:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a JSON-lines file of ours, without a half-written last line; none if there is no file."""
+    """Yield the records of a JSON-lines file of ours, without a half-written last line; none if
+    there is no file.
+    """
     if not path.exists():
         return
     with path.open("rb") as handle:
@@ -270,7 +328,11 @@ def provenance() -> dict[str, Any]:
         "groundup": __version__,
         "python": platform.python_version(),
         "packages": {name: version for name in names if (version := package_version(name))},
-        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
         "argv": sys.argv,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -20,10 +20,12 @@ def shortest(
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[Kind, float]:
-    """Return the shortest of the seconds that each of `takes` returns, called for about `seconds` each; up to three times as long if disturbed.
+    """Return the shortest of the seconds that each of `takes` returns, called for about `seconds`
+    each; up to three times as long if disturbed.
 
-    The shortest, since other programs only add time. The kinds alternate, so that a busy moment affects all; the first call of each is a warm-up.
-    Disturbed: the two shortest times of a kind differ by a factor of more than 1.5, or there is only one.
+    The shortest, since other programs only add time. The kinds alternate, so that a busy moment
+    affects all; the first call of each is a warm-up. Disturbed: the two shortest times of a kind
+    differ by a factor of more than 1.5, or there is only one.
     """
     started, whole_s = clock(), seconds * len(takes)
     with (progress or Silent()).track("measuring a step", whole_s, "s") as advance:
@@ -33,7 +35,9 @@ def shortest(
                 times[kind].append(take())
                 advance(times[kind][-1])
             spent_s = clock() - started
-            if spent_s >= MAX_TIMES * whole_s or (spent_s >= whole_s and all(agrees(t[1:]) for t in times.values())):
+            if spent_s >= MAX_TIMES * whole_s or (
+                spent_s >= whole_s and all(agrees(t[1:]) for t in times.values())
+            ):
                 return {kind: min(taken[1:] or taken) for kind, taken in times.items()}
 
 

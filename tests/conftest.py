@@ -23,7 +23,9 @@ hypothesis.settings.register_profile("at-large", deadline=None, derandomize=Fals
 hypothesis.settings.load_profile("groundup")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, for the programs that tests start, too
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch is imported, for the programs that tests start, too
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A suite that runs in the background of a shell ignores Ctrl-C, and so would every process it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -64,7 +66,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Path]:
+def own_cache(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Path]:
     """The suite never reads or writes the user's cache; tests marked `network` share one that survives (GROUNDUP_TEST_CACHE)."""
     before = os.environ.get("GROUNDUP_CACHE")
     folder = Path(os.environ.get("GROUNDUP_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
@@ -86,10 +90,12 @@ def one_thread() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def short_measurements() -> Iterator[None]:
     """A choice by measured times takes a few steps instead of seconds: no test depends on which choice is the faster one on this machine."""
-    import groundup.train.precision
+    import groundup.train.steps.precision
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(groundup.train.precision, "MEASURED_S", 0.02)  # what is imported from now on takes it from there
+        patch.setattr(
+            groundup.train.steps.precision, "MEASURED_S", 0.02
+        )  # what is imported from now on takes it from there
         for name in [name for name in sys.modules if name.startswith("groundup.")]:
             for seconds in ("MEASURED_S", "TRIAL_S"):
                 if hasattr(sys.modules[name], seconds):
@@ -110,7 +116,9 @@ def browser() -> Iterator[Any]:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     with sync_playwright() as player:
         try:
-            opened = player.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+            opened = player.chromium.launch(
+                executable_path=found, args=["--no-sandbox", "--disable-gpu"]
+            )
         except Error:
             pytest.skip("needs Chromium: playwright install chromium")
         yield opened

@@ -26,7 +26,16 @@ EXAMPLES = [
     *(getattr(api, name) for name in groundup.__all__ if name != "Model"),
     *(
         getattr(api.Model, name)
-        for name in ("generate", "stream", "chat", "classify", "words_for", "score", "embed", "save")
+        for name in (
+            "generate",
+            "stream",
+            "chat",
+            "classify",
+            "words_for",
+            "score",
+            "embed",
+            "save",
+        )
     ),
 ]
 
@@ -47,11 +56,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw = random.Random(1)
     for number in range(8):
         (folder / "my-texts" / f"{number}.txt").write_text(" ".join(draw.choices(words, k=600)))
-    rows = [f"{' '.join(draw.choices(words, k=6))} {number},{('ham', 'spam')[number % 2]}" for number in range(60)]
+    rows = [
+        f"{' '.join(draw.choices(words, k=6))} {number},{('ham', 'spam')[number % 2]}"
+        for number in range(60)
+    ]
     (folder / "messages.csv").write_text("\n".join(["text,label", *rows]))
-    tasks = [{"instruction": f"say {word}", "output": word, "held_out": word < "c"} for word in sorted(set(words))]
+    tasks = [
+        {"instruction": f"say {word}", "output": word, "held_out": word < "c"}
+        for word in sorted(set(words))
+    ]
     (folder / "instructions.jsonl").write_text("\n".join(map(json.dumps, tasks)))
-    pairs = [{"prompt": f"say {word}", "chosen": word, "rejected": "is"} for word in sorted({*words} - {"is"})]
+    pairs = [
+        {"prompt": f"say {word}", "chosen": word, "rejected": "is"}
+        for word in sorted({*words} - {"is"})
+    ]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
     return folder
 
@@ -82,7 +100,11 @@ def test_the_example_in_each_docstring_runs(part: object) -> None:
 
 
 def test_every_public_function_of_a_model_has_an_example() -> None:
-    public = {name for name, _ in inspect.getmembers(api.Model, inspect.isfunction) if not name.startswith("_")}
+    public = {
+        name
+        for name, _ in inspect.getmembers(api.Model, inspect.isfunction)
+        if not name.startswith("_")
+    }
     assert public - {part.__name__ for part in EXAMPLES} == {"events", "chat_sampling"}
 
 
@@ -109,7 +131,9 @@ def test_what_is_saved_is_opened_again(tmp_path: Path, format: str) -> None:
     model, out = groundup.open_model("runs/mine"), tmp_path / "saved.gguf"
     assert model.save(str(out), format, encoding="f32") == out
     again = groundup.open_model(out)
-    assert again.generate("to be", temperature=0, max_tokens=8) == model.generate("to be", temperature=0, max_tokens=8)
+    assert again.generate("to be", temperature=0, max_tokens=8) == model.generate(
+        "to be", temperature=0, max_tokens=8
+    )
 
 
 def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The order stands here alone. `python tests/test_architecture.py` writes it into 
 import ast
 import re
 import textwrap
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -29,9 +30,10 @@ ORDER = [
     ("config", "device", "fetch", "timing"),
     ("cache",),
     ("locks",),
-    ("progress", "files", "markup", "threads", "palette", "limited_process"),
+    ("progress", "files", "html_nodes", "threads", "palette", "limited_process"),
     ("errors",),
 ]
+MAX_LONG_LINES, MAX_CONDITIONAL = 10, 22  # per 1,000 lines
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}
 MODEL_MAY_IMPORT = {"torch", "jaxtyping", "groundup.errors", "groundup.model"}
 STANDARD_LIBRARY = set(__import__("sys").stdlib_module_names)
@@ -45,7 +47,9 @@ SHOWN_ORDER = re.compile(r"^    cli > (?:.*\n)+?.*> errors$", re.MULTILINE)
 def shown_order() -> str:
     """The order as the pages show it: two lines and more, each indented by four."""
     text = " > ".join(", ".join(row) for row in ORDER)
-    lines = textwrap.wrap(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
+    lines = textwrap.wrap(
+        text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False
+    )
     return "\n".join(lines)
 
 
@@ -63,18 +67,28 @@ def imports_of(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names.add(node.module or "")
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "groundup" else set()
+            names |= (
+                {f"{node.module}.{alias.name}" for alias in node.names}
+                if node.module == "groundup"
+                else set()
+            )
     return names
 
 
 def names_of(path: Path) -> set[str]:
     """Every module that an import statement may name: `from a import b` may mean the file a/b.py."""
-    froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-    return imports_of(path) | {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
+    froms = [
+        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
+    ]
+    return imports_of(path) | {
+        f"{node.module}.{alias.name}" for node in froms for alias in node.names
+    }
 
 
 def own_rooms(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imports_of(path) if name.startswith("groundup.")} - {"__version__"}
+    return {name.split(".")[1] for name in imports_of(path) if name.startswith("groundup.")} - {
+        "__version__"
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -98,16 +112,53 @@ def test_pages_show_the_order_that_is_checked(page: Path) -> None:
     assert shown == [shown_order()], "write it: python tests/test_architecture.py"
 
 
+def test_no_circle_between_folders_of_a_room() -> None:
+    files = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in FILES}
+    graph: dict[Path, set[Path]] = {}
+    for path in FILES:
+        imported = {files[name].parent for name in names_of(path) & files.keys()}
+        graph.setdefault(path.parent, set()).update(imported - {path.parent, ROOT})
+    del graph[ROOT]  # its files are rooms of their own
+    TopologicalSorter(graph).prepare()
+
+
+def test_no_class_name_stands_twice() -> None:
+    names = [
+        node.name
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+def test_lines_stay_calm() -> None:
+    """What was reached: lines above 100 characters, and conditional expressions, per 1,000 lines."""
+    texts = [path.read_text() for path in FILES]
+    lines = [line for text in texts for line in text.splitlines()]
+    conditional = sum(
+        isinstance(node, ast.IfExp) for text in texts for node in ast.walk(ast.parse(text))
+    )
+    assert sum(len(line) > 100 for line in lines) * 1000 <= MAX_LONG_LINES * len(lines)
+    assert conditional * 1000 <= MAX_CONDITIONAL * len(lines)
+
+
 def test_every_room_has_a_place_in_the_order() -> None:
     rooms = {room_of(path) for path in FILES} - {"__init__", "__main__"}
     assert rooms <= set(RANK), f"not in the order: {rooms - set(RANK)}"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) == "model"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if room_of(path) == "model"], ids=lambda path: path.name
+)
 def test_model_knows_tensors_only(path: Path) -> None:
     for name in imports_of(path):
         top = name.split(".")[0]
-        known = top in STANDARD_LIBRARY or top in MODEL_MAY_IMPORT or any(name.startswith(m) for m in MODEL_MAY_IMPORT)
+        known = (
+            top in STANDARD_LIBRARY
+            or top in MODEL_MAY_IMPORT
+            or any(name.startswith(m) for m in MODEL_MAY_IMPORT)
+        )
         assert known, f"model imports {name}"
 
 
@@ -125,7 +176,9 @@ def test_only_cli_and_recipes_know_the_report() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in FILES if path.name == "__init__.py"], ids=lambda path: path.parent.name
+    "path",
+    [path for path in FILES if path.name == "__init__.py"],
+    ids=lambda path: path.parent.name,
 )
 def test_init_files_hold_a_docstring_only(path: Path) -> None:
     tree = ast.parse(path.read_text())
@@ -144,8 +197,17 @@ def test_init_files_hold_a_docstring_only(path: Path) -> None:
 def test_no_pickle_and_no_catch_all(path: Path) -> None:
     # The two ways round: a line that says which library raises nothing more precise than Exception, or that a bug ends one row of a batch only.
     excused = ("library raises", "ends this row alone")
-    text = "\n".join(line for line in path.read_text().splitlines() if not any(word in line for word in excused))
-    for word in ("import pickle", "torch.load(", "torch.save(", "except Exception", "except:", "eval("):
+    text = "\n".join(
+        line for line in path.read_text().splitlines() if not any(word in line for word in excused)
+    )
+    for word in (
+        "import pickle",
+        "torch.load(",
+        "torch.save(",
+        "except Exception",
+        "except:",
+        "eval(",
+    ):
         assert word not in text.replace(".eval(", ""), f"{path}: {word}"
 
 

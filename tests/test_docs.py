@@ -33,7 +33,9 @@ def script(file: str) -> ModuleType:
 
 
 def without_code(text: str) -> str:
-    return re.sub(r"^```.*?^```$|^(?: {4}|>>> ).*$|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(
+        r"^```.*?^```$|^(?: {4}|>>> ).*$|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE
+    )
 
 
 def anchors(page: Path) -> set[str]:
@@ -57,7 +59,9 @@ def test_links_lead_to_files_and_anchors(page: Path) -> None:
 def commands(page: Path) -> list[str]:
     """What a page's blocks of code tell the reader to type."""
     blocks = re.findall(r"^```(?:sh|text)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    return [line.split(" #")[0] for line in "".join(blocks).splitlines() if line.startswith("groundup ")]
+    return [
+        line.split(" #")[0] for line in "".join(blocks).splitlines() if line.startswith("groundup ")
+    ]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
@@ -67,12 +71,16 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         assert words[0] in VERBS, command
         verb = load_verb(words[0])
         verb = getattr(verb, "commands", {}).get(words[1] if len(words) > 1 else "", verb)
-        options = {option for each in verb.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
+        options = {
+            option for each in verb.params for option in (*each.opts, *each.secondary_opts)
+        } | {"--help"}
         assert {word.split("=")[0] for word in words if word.startswith("-")} <= options, command
 
 
 def test_readme_and_every_guide_have_commands_to_type() -> None:
-    pages = {ROOT / "README.md", *(ROOT / "docs" / "howto").glob("*.md")} - {ROOT / "docs/howto/README.md"}
+    pages = {ROOT / "README.md", *(ROOT / "docs" / "howto").glob("*.md")} - {
+        ROOT / "docs/howto/README.md"
+    }
     assert not [name(page) for page in pages if not commands(page)]
 
 
@@ -84,15 +92,17 @@ def test_page_of_verbs_is_what_the_parser_says() -> None:
 def test_every_page_is_in_the_navigation_of_the_site() -> None:
     configuration = (ROOT / "docs/site/zensical.toml").read_text()
     listed = set(re.findall(r'"([\w/-]+\.md)"', configuration)) | {"concepts/course.md"}
-    assert {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")} == listed
+    assert {
+        page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")
+    } == listed
 
 
-def test_a_dead_link_a_missing_anchor_and_a_foreign_script_of_the_site_are_found(tmp_path: Path) -> None:
+def test_a_dead_link_a_missing_anchor_and_a_foreign_script_of_the_site_are_found(
+    tmp_path: Path,
+) -> None:
     links = script("links")
     (tmp_path / "b.html").write_text('<h2 id="here">b</h2>')
-    good = (
-        '<a href="b.html#here">b</a> <a href="https://example.org">elsewhere</a> <img src="data:image/png;base64,AA">'
-    )
+    good = '<a href="b.html#here">b</a> <a href="https://example.org">elsewhere</a> <img src="data:image/png;base64,AA">'
     (tmp_path / "a.html").write_text(good)
     assert links.faults_of_site(tmp_path) == []
     bad = '<a href="c.html">c</a> <a href="b.html#there">b</a> <script src="https://example.org/x.js"></script>'

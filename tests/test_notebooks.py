@@ -71,7 +71,9 @@ def own_imports(module: ast.Module) -> list[tuple[str, str]]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "groundup":
             found += [(node.module or "", alias.asname or alias.name) for alias in node.names]
         if isinstance(node, ast.Import):
-            found += [(alias.name, "") for alias in node.names if alias.name.split(".")[0] == "groundup"]
+            found += [
+                (alias.name, "") for alias in node.names if alias.name.split(".")[0] == "groundup"
+            ]
     return found
 
 
@@ -84,7 +86,9 @@ def made_by_groundup(found: list[NotebookNode]) -> set[str]:
     names = {name for _, name in own_imports(tree(found))}
     for cell in found:
         if names_read(cell) & names and BY_HAND not in outputs.tags(cell):
-            stored = [node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name)]
+            stored = [
+                node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name)
+            ]
             names |= {node.id for node in stored if isinstance(node.ctx, ast.Store)}
     return names
 
@@ -114,12 +118,17 @@ def test_outputs_are_those_of_the_code(file: Path) -> None:
     written = f"write them again: python notebooks/run.py --write {file.name[:2]}"
     own = notebook["metadata"]["groundup"]
     assert own["outputs_of"] == own["small_outputs_of"] == outputs.source_hash(notebook), written
-    assert [cell["execution_count"] for cell in code_cells(file)] == list(range(1, len(code_cells(file)) + 1)), written
+    assert [cell["execution_count"] for cell in code_cells(file)] == list(
+        range(1, len(code_cells(file)) + 1)
+    ), written
 
 
 def test_nine_in_ten_cells_that_print_are_compared_in_a_small_run_too() -> None:
     compared = [
-        outputs.tolerance_of(cell) is not None for file in FILES for cell in code_cells(file) if outputs.printed(cell)
+        outputs.tolerance_of(cell) is not None
+        for file in FILES
+        for cell in code_cells(file)
+        if outputs.printed(cell)
     ]
     assert sum(compared) >= 0.9 * len(compared), (sum(compared), len(compared))
 
@@ -129,7 +138,9 @@ def test_outputs_have_a_picture_no_error_and_no_path_of_this_machine(file: Path)
     for cell in code_cells(file):
         for output in cell["outputs"]:
             assert output["output_type"] != "error" and output.get("name") != "stderr", cell["id"]
-        assert not re.search(r"(?<![\w.])/(tmp|home|root|work|Users)/", outputs.printed(cell)), cell["id"]
+        assert not re.search(r"(?<![\w.])/(tmp|home|root|work|Users)/", outputs.printed(cell)), (
+            cell["id"]
+        )
     assert sum(map(outputs.pictures, code_cells(file)))
 
 
@@ -144,8 +155,12 @@ def test_cell_ids_are_words_that_stay(file: Path) -> None:
 def test_first_section_imports_few_names(file: Path) -> None:
     heads = [place for place, cell in enumerate(cells(file)) if cell["source"].startswith("## ")]
     first = [cell for cell in cells(file)[: heads[1]] if cell["cell_type"] == "code"]
-    imported = [node for node in ast.walk(tree(first)) if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert len(names := [alias.name for node in imported for alias in node.names]) <= MAX_FIRST_NAMES, names
+    imported = [
+        node for node in ast.walk(tree(first)) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert (
+        len(names := [alias.name for node in imported for alias in node.names]) <= MAX_FIRST_NAMES
+    ), names
 
 
 @each_notebook
@@ -155,11 +170,15 @@ def test_every_section_has_code_and_something_to_do_and_the_last_has_papers(file
         found = "**Try it.**" in section or "**Exercise" in section
         assert "[code]" in section and found, section.splitlines()[0]
     assert last.startswith("Read")
-    assert len(IDENTIFIER.findall(last)) >= MIN_SOURCES, "papers with year and identifier: arXiv:2005.14165"
+    assert len(IDENTIFIER.findall(last)) >= MIN_SOURCES, (
+        "papers with year and identifier: arXiv:2005.14165"
+    )
 
 
 @each_notebook
-def test_by_hand_cells_use_nothing_of_groundup_and_the_next_cell_asserts_that_it_gives_the_same(file: Path) -> None:
+def test_by_hand_cells_use_nothing_of_groundup_and_the_next_cell_asserts_that_it_gives_the_same(
+    file: Path,
+) -> None:
     found = cells(file)
     own = {name for _, name in own_imports(tree(code_cells(file)))}
     made = made_by_groundup(code_cells(file))
@@ -170,13 +189,19 @@ def test_by_hand_cells_use_nothing_of_groundup_and_the_next_cell_asserts_that_it
         assert not names_read(found[place]) & own, found[place]["id"]
         following = found[place + 1]
         assert following["cell_type"] == "code", following["id"]
-        asserts = [node for node in ast.walk(ast.parse(following["source"])) if isinstance(node, ast.Assert)]
+        asserts = [
+            node
+            for node in ast.walk(ast.parse(following["source"]))
+            if isinstance(node, ast.Assert)
+        ]
         assert asserts and names_read(following) & made, following["id"]
 
 
 @each_notebook
 def test_notebook_makes_no_module_and_no_loop_of_its_own_but_by_hand(file: Path) -> None:
-    for node in ast.walk(tree([cell for cell in code_cells(file) if BY_HAND not in outputs.tags(cell)])):
+    for node in ast.walk(
+        tree([cell for cell in code_cells(file) if BY_HAND not in outputs.tags(cell)])
+    ):
         if isinstance(node, ast.ClassDef):
             assert not any(ast.unparse(base).endswith("Module") for base in node.bases), node.name
         if isinstance(node, ast.Attribute):
@@ -187,13 +212,20 @@ def test_notebook_makes_no_module_and_no_loop_of_its_own_but_by_hand(file: Path)
 def test_notebook_imports_public_names_of_public_rooms(file: Path) -> None:
     for cell in code_cells(file):
         for node in ast.walk(ast.parse(cell["source"])):
-            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("groundup."):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(
+                "groundup."
+            ):
                 continue
             room = (node.module or "").split(".")[1]
             assert room not in NOT_FOR_NOTEBOOKS, node.module
             for name in (alias.name for alias in node.names):
-                assert not any(part.startswith("_") for part in [*(node.module or "").split("."), name])
-                assert hasattr(importlib.import_module(node.module or ""), name), (node.module, name)
+                assert not any(
+                    part.startswith("_") for part in [*(node.module or "").split("."), name]
+                )
+                assert hasattr(importlib.import_module(node.module or ""), name), (
+                    node.module,
+                    name,
+                )
 
 
 @each_notebook
@@ -203,14 +235,17 @@ def test_each_exercise_is_asked_checked_and_has_a_solution(file: Path) -> None:
     assert known == [f"{number}.{place}" for place in range(1, len(known) + 1)]
     assert len(known) >= MIN_EXERCISES
     asked = re.findall(
-        r"\*\*Exercise (\d+\.\d+)\.\*\*", "\n".join(c["source"] for c in cells(file) if c["cell_type"] == "markdown")
+        r"\*\*Exercise (\d+\.\d+)\.\*\*",
+        "\n".join(c["source"] for c in cells(file) if c["cell_type"] == "markdown"),
     )
     checked = [re.findall(r'check\("([\d.]+)"', cell["source"]) for cell in tagged(file, EXERCISE)]
     assert asked == known and checked == [[each] for each in known]
     for cell in tagged(file, EXERCISE):
         assert "..." in cell["source"], f"{cell['id']} has no place for an answer"
         assert "no answer yet" in outputs.printed(cell), cell["id"]
-    assert "check(" not in "".join(c["source"] for c in code_cells(file) if EXERCISE not in outputs.tags(c))
+    assert "check(" not in "".join(
+        c["source"] for c in code_cells(file) if EXERCISE not in outputs.tags(c)
+    )
 
 
 ALL_EXERCISES = [
@@ -221,7 +256,9 @@ ALL_EXERCISES = [
 
 
 @pytest.mark.parametrize(("number", "exercise"), ALL_EXERCISES)
-def test_hidden_solution_is_right_and_each_typical_mistake_gets_its_hint(number: str, exercise: Exercise) -> None:
+def test_hidden_solution_is_right_and_each_typical_mistake_gets_its_hint(
+    number: str, exercise: Exercise
+) -> None:
     assert verdict(exercise, exercise.solution) == RIGHT
     assert exercise.mistakes
     for mistake, hint in exercise.mistakes:
@@ -233,7 +270,11 @@ def test_hidden_solution_is_right_and_each_typical_mistake_gets_its_hint(number:
 
 def test_the_plan_of_the_course_agrees_with_the_notebooks() -> None:
     plan = (ROOT / "docs/concepts/course.md").read_text()
-    rows = {int(row[0]): row for line in plan.splitlines() if (row := cells_of_row(line)) and row[0].isdigit()}
+    rows = {
+        int(row[0]): row
+        for line in plan.splitlines()
+        if (row := cells_of_row(line)) and row[0].isdigit()
+    }
     for each in notebooks():
         row = rows[each.number]
         assert row[1] == f"[{each.title}](../../groundup/course/notebooks/{each.file.name})"
@@ -257,7 +298,10 @@ def test_notebook_names_files_that_exist(file: Path) -> None:
 def write_notebook(file: Path, *sources: str, tags: tuple[str, ...] = ()) -> None:
     found = [
         new_markdown_cell("# Words", id="words"),
-        *(new_code_cell(text, id=f"cell-{text[:1]}", metadata={"tags": list(tags)}) for text in sources),
+        *(
+            new_code_cell(text, id=f"cell-{text[:1]}", metadata={"tags": list(tags)})
+            for text in sources
+        ),
     ]
     nbformat.write(new_notebook(cells=found), file)
 
@@ -277,7 +321,10 @@ def test_runner_names_the_cell_and_the_error_and_writes_nothing(tmp_path: Path) 
     good, bad = done.stdout.splitlines()
     assert good.startswith("ok") and "a-good.ipynb" in good and good.endswith(" s")
     assert bad.startswith("FAILED") and "b-bad.ipynb" in bad
-    assert "cell 3 (cell-b): b = a / 0" in done.stderr and "ZeroDivisionError: division by zero" in done.stderr
+    assert (
+        "cell 3 (cell-b): b = a / 0" in done.stderr
+        and "ZeroDivisionError: division by zero" in done.stderr
+    )
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
@@ -329,14 +376,19 @@ def test_cells_that_depend_on_small_are_found_through_the_names_they_set() -> No
     varies = new_code_cell("", id="v", metadata={"tags": ["varies"]})
     near = new_code_cell("", id="n", metadata={"tags": ["tolerance=0.2"]})
     words = new_code_cell("", id="w", metadata={"tags": ["numbers-vary"]})
-    assert [outputs.tolerance_of(cell) for cell in (varies, near, words, found[0])] == [None, 0.2, math.inf, 1e-3]
+    assert [outputs.tolerance_of(cell) for cell in (varies, near, words, found[0])] == [
+        None,
+        0.2,
+        math.inf,
+        1e-3,
+    ]
 
 
-def test_what_a_small_run_prints_otherwise_is_compared_with_what_an_earlier_one_printed(tmp_path: Path) -> None:
+def test_what_a_small_run_prints_otherwise_is_compared_with_what_an_earlier_one_printed(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "a.ipynb"
-    steps = (
-        "import os\nclass here: small = os.environ['GROUNDUP_NOTEBOOK_SMALL'] == '1'\nsteps = 4 if here.small else 40"
-    )
+    steps = "import os\nclass here: small = os.environ['GROUNDUP_NOTEBOOK_SMALL'] == '1'\nsteps = 4 if here.small else 40"
     write_notebook(file, steps, "print(steps, 'steps')", "q = 'the same'\nprint(q)")
     assert run("--write", file).returncode == 0
     written = nbformat.read(file, as_version=4)

@@ -81,7 +81,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     texts = tmp_path / "texts"
     texts.mkdir()
     for name in ("spring.txt", "summer.txt", "autumn.md"):
-        (texts / name).write_text("\n\n".join(" ".join(draw.sample(SENTENCES, 6)) for _ in range(14)), encoding="utf-8")
+        (texts / name).write_text(
+            "\n\n".join(" ".join(draw.sample(SENTENCES, 6)) for _ in range(14)), encoding="utf-8"
+        )
     notes = [{"text": f"Day {day}. " + " ".join(draw.sample(SENTENCES, 3))} for day in range(60)]
     write_lines(texts / "diary.jsonl", notes)
     messages = [("ham", HAM), ("ham", HAM), ("spam", SPAM)]
@@ -92,13 +94,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     write_lines(tmp_path / "messages.jsonl", labelled)
     asked = [{"instruction": q, "input": "", "output": a} for q, a in ANSWERS.items()]
-    held_out = [{**each, "instruction": f"Tell me: {each['instruction']}", "held_out": True} for each in asked[::3]]
+    held_out = [
+        {**each, "instruction": f"Tell me: {each['instruction']}", "held_out": True}
+        for each in asked[::3]
+    ]
     write_lines(tmp_path / "instructions.jsonl", [*asked, *held_out])
     return tmp_path
 
 
 def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records),
+        encoding="utf-8",
+    )
 
 
 @pytest.fixture
@@ -106,17 +114,25 @@ def tell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     """Run a verb with --json; what it says on stdout, which is JSON and nothing else (`lines`: one value a line)."""
 
     def told(command: str, *more: str, stdin: str = "", lines: bool = False) -> Any:
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+        monkeypatch.setattr(
+            "sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8")
+        )
         code = run([*command.split(), *more, "--json"])
         printed = capsys.readouterr()
         assert code == 0, printed.err
         assert "Traceback" not in printed.err
-        return [json.loads(line) for line in printed.out.splitlines()] if lines else json.loads(printed.out)
+        return (
+            [json.loads(line) for line in printed.out.splitlines()]
+            if lines
+            else json.loads(printed.out)
+        )
 
     return told
 
 
-def test_from_texts_to_a_model_that_writes_chats_classifies_and_runs_in_llama_cpp(place: Path, tell: Tell) -> None:
+def test_from_texts_to_a_model_that_writes_chats_classifies_and_runs_in_llama_cpp(
+    place: Path, tell: Tell
+) -> None:
     it_learns_to_write(tell)
     it_runs_in_llama_cpp(place, tell)
     it_learns_to_classify(tell)
@@ -132,7 +148,10 @@ def it_learns_to_write(tell: Tell) -> None:
     tokenizer = tell("tokenizer train texts --out tokenizer --vocab-size 512")
     assert tokenizer["vocab_size"] == 512
     shown = tell("tokenizer show tokenizer", "The café <|im_end|>")
-    assert b"".join(bytes(token["bytes"]) for token in shown["tokens"]).decode() == "The café <|im_end|>"
+    assert (
+        b"".join(bytes(token["bytes"]) for token in shown["tokens"]).decode()
+        == "The café <|im_end|>"
+    )
 
     sets = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
     own = tell("pretrain texts --out own --steps 120 --tokenizer tokenizer", *sets)
@@ -155,7 +174,8 @@ def it_runs_in_llama_cpp(place: Path, tell: Tell) -> None:
     assert "FROM ./" in (Path(ollama["path"]) / "Modelfile").read_text()
     tell("convert own-f16.gguf --to hf --out back")
     ours, back = (
-        tell(f"generate {model} --temperature 0 --max-tokens 8", "A boat")["text"] for model in ("own", "back")
+        tell(f"generate {model} --temperature 0 --max-tokens 8", "A boat")["text"]
+        for model in ("own", "back")
     )
     assert ours == back
 
@@ -168,7 +188,9 @@ def it_learns_to_classify(tell: Tell) -> None:
     rows = {row["name"]: row["accuracy"]["value"] for row in spam["models"]}
     assert rows["fine-tuned classifier"] > rows["always the commonest label"]
     assert tell("classify spam", "WIN 77 coins now, call free!!!")["label"] == "spam"
-    Path("inbox.txt").write_text("See you at the mill at 99 o'clock.\n\nFREE coins, text 77 to win!!!\n")
+    Path("inbox.txt").write_text(
+        "See you at the mill at 99 o'clock.\n\nFREE coins, text 77 to win!!!\n"
+    )
     assert [found["label"] for found in tell("classify spam inbox.txt")] == ["ham", "spam"]
 
 
@@ -184,7 +206,11 @@ def it_learns_to_answer(tell: Tell) -> None:
         stdin="Who sings at night?\nWhat colour is the sail?\n",
         lines=True,
     )
-    assert (first["question"], first["answer"], first["finish_reason"]) == ("Who sings at night?", "The frogs.", "stop")
+    assert (first["question"], first["answer"], first["finish_reason"]) == (
+        "Who sings at night?",
+        "The frogs.",
+        "stop",
+    )
     assert second["prompt_tokens"] > first["prompt_tokens"]  # the first turn is part of it
 
     answers = tell("evaluate own chat --data instructions.jsonl --out answers.json")
@@ -206,7 +232,11 @@ def everything_can_be_seen_and_checked(place: Path, tell: Tell) -> None:
     """Each run has its page, every byte is as its manifest says, and an altered one is found."""
     for name in ("own", "spam", "chat"):
         page = Path(tell(f"report {name}")["page"]).read_text(encoding="utf-8")
-        assert page.startswith("<!DOCTYPE html>") and "://" not in page.split("</head>")[0] and "src=" not in page
+        assert (
+            page.startswith("<!DOCTYPE html>")
+            and "://" not in page.split("</head>")[0]
+            and "src=" not in page
+        )
         tell(f"verify {name}")
     assert tell("verify .")["manifests"] > 8
     assert any(row["what"] == "memory" for row in tell("doctor"))

@@ -216,7 +216,11 @@ NPZ = ModelFormat("npz", ".npz", ("f32",), "f32", _export, READER)
         ),
     ),
     inserted=(
-        ("weights/formats.py", "from groundup.weights.modelfile", "from groundup.weights.npz import NPZ\n"),
+        (
+            "weights/formats.py",
+            "from groundup.weights.modelfile",
+            "from groundup.weights.npz import NPZ\n",
+        ),
         ("weights/formats.py", '    "ollama": OLLAMA,', '    "npz": NPZ,\n'),
     ),
     use="""
@@ -241,7 +245,7 @@ LOSS = Change(
     "add a fine-tuning loss",
     inserted=(
         (
-            "train/losses.py",
+            "train/steps/losses.py",
             "@dataclass(frozen=True)\nclass FinetuneLoss:",
             '''def smoothed_loss(model: nn.Module, batch: Batch) -> LossSum:
     """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7): a tenth of each label is spread over the vocabulary."""
@@ -253,7 +257,11 @@ LOSS = Change(
 
 ''',
         ),
-        ("train/losses.py", '    "class": FinetuneLoss(', '    "smoothed": FinetuneLoss("chat", smoothed_loss),\n'),
+        (
+            "train/steps/losses.py",
+            '    "class": FinetuneLoss(',
+            '    "smoothed": FinetuneLoss("chat", smoothed_loss),\n',
+        ),
     ),
     use="""
 import json
@@ -308,7 +316,7 @@ STAGE = Stage("count", 1, run, 0.01, lambda recipe: "words of the texts", needs=
 
 from collections.abc import Sequence
 
-from groundup.markup import Child
+from groundup.html_nodes import Child
 from groundup.report.chapter import Chapter, StageCard, facts
 from groundup.report.report_data import ReportData
 from groundup.report.formatting import count
@@ -332,23 +340,31 @@ COUNT = Chapter(
         ),
     ),
     inserted=(
-        ("recipes/recipe.py", "class Recipe(", "class CountStage(StageConfig):\n    times: Count = 1\n\n\n"),
+        (
+            "recipes/recipe.py",
+            "class Recipe(",
+            "class CountStage(StageConfig):\n    times: Count = 1\n\n\n",
+        ),
         ("recipes/recipe.py", "    report: ReportStage", "    count: CountStage = CountStage()\n"),
         (
-            "recipes/pipeline.py",
+            "recipes/builds/pipeline.py",
             "from groundup.recipes.stages.data",
             "from groundup.recipes.stages.count import STAGE as COUNT\n",
         ),
-        ("recipes/pipeline.py", "    TOKENIZER,\n", "    COUNT,\n"),
-        ("report/page.py", "from groundup.report.sections.data", "from groundup.report.sections.count import COUNT\n"),
-        ("report/page.py", "    TOKENS,\n", "    COUNT,\n"),
+        ("recipes/builds/pipeline.py", "    TOKENIZER,\n", "    COUNT,\n"),
+        (
+            "report/pages/build_page.py",
+            "from groundup.report.sections.data",
+            "from groundup.report.sections.count import COUNT\n",
+        ),
+        ("report/pages/build_page.py", "    TOKENS,\n", "    COUNT,\n"),
     ),
     use="""
 from groundup.progress import Silent
-from groundup.recipes.build import build
-from groundup.recipes.pipeline import plan_build, stages_of
+from groundup.recipes.builds.build import build
+from groundup.recipes.builds.pipeline import plan_build, stages_of
 from groundup.recipes.recipe import load_recipe
-from groundup.report.page import write_page
+from groundup.report.pages.build_page import write_page
 
 (tmp / "texts").mkdir()
 for number in range(40):
@@ -461,8 +477,12 @@ PAIRS = TaskKind("pairs", _tasks, field="wrong")
         ),
     ),
     inserted=(
-        ("evaluate/run.py", "from groundup.evaluate.tasks.text", "from groundup.evaluate.tasks.pairs import PAIRS\n"),
-        ("evaluate/run.py", "LABELS, TEXT)", "PAIRS, "),
+        (
+            "evaluate/comparison/run.py",
+            "from groundup.evaluate.tasks.text",
+            "from groundup.evaluate.tasks.pairs import PAIRS\n",
+        ),
+        ("evaluate/comparison/run.py", "LABELS, TEXT)", "PAIRS, "),
     ),
     use="""
 import groundup, json
@@ -542,7 +562,11 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     uses = json.dumps({change.row: change.use for change in CHANGES})
     command = [sys.executable, "-c", RUN_ALL, BEFORE_USE, uses]
     done = subprocess.run(
-        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
@@ -550,15 +574,23 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.row)
-def test_an_addition_works_with_the_files_that_the_tour_names(change: Change, outcomes: dict[str, str]) -> None:
+def test_an_addition_works_with_the_files_that_the_tour_names(
+    change: Change, outcomes: dict[str, str]
+) -> None:
     assert outcomes[change.row] == ""
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.row)
 def test_the_tour_names_exactly_the_files_of_an_addition(change: Change) -> None:
-    row = re.search(rf"^\| {re.escape(change.row)} \| (.*) \|$", TOUR.read_text(encoding="utf-8"), re.MULTILINE)
+    row = re.search(
+        rf"^\| {re.escape(change.row)} \| (.*) \|$", TOUR.read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert row, f"docs/tour.md has no row {change.row!r}"
-    named = {path for path in re.findall(r"`([\w/]+(?:/|\.py))`", row[1]) if not path.startswith("tests/")}
+    named = {
+        path
+        for path in re.findall(r"`([\w/]+(?:/|\.py))`", row[1])
+        if not path.startswith("tests/")
+    }
     folders = {path for path in named if path.endswith("/")}
     assert {f"{Path(file).parent.as_posix()}/" for file, _ in change.new_files} == folders
     assert {file for file, *_ in change.inserted} == named - folders

@@ -19,13 +19,22 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 def request(address: str, body: dict[str, Any] | None = None) -> bytes:
     data = json.dumps(body).encode() if body else None
-    headers = {"Content-Type": "application/json", "Accept": "*/*" if body else "text/html"}  # the page is for browsers
-    with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=120) as answer:
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "*/*" if body else "text/html",
+    }  # the page is for browsers
+    with urllib.request.urlopen(
+        urllib.request.Request(address, data, headers), timeout=120
+    ) as answer:
         return bytes(answer.read())
 
 
 def test_an_installed_wheel_teaches_builds_and_serves_without_the_clone(tmp_path: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "OMP_NUM_THREADS")}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONPATH", "OMP_NUM_THREADS")
+    }
 
     def done(*command: object) -> str:
         finished = subprocess.run(
@@ -43,7 +52,9 @@ def test_an_installed_wheel_teaches_builds_and_serves_without_the_clone(tmp_path
     assert Path(found.strip()).is_relative_to(tmp_path / "env")
 
     done(groundup, "learn", 1, "--copy-only")
-    assert list(tmp_path.glob("groundup-course/01-*.ipynb")) and list(tmp_path.glob("groundup-course/texts/dream/*"))
+    assert list(tmp_path.glob("groundup-course/01-*.ipynb")) and list(
+        tmp_path.glob("groundup-course/texts/dream/*")
+    )
     done(groundup, "build", "quickstart", "--budget", "3m")
     done(groundup, "build", "bank", "--budget", "5m")
     for build in ("quickstart", "bank"):
@@ -51,15 +62,21 @@ def test_an_installed_wheel_teaches_builds_and_serves_without_the_clone(tmp_path
         done(groundup, "verify", tmp_path / "runs" / build)
 
     command = [str(groundup), "serve", "runs/bank", "--port", "0"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
         try:
             assert server.stdout is not None
             said = next(line for line in server.stdout if "http://" in line)
             address = said[said.index("http://") :].split()[0].rstrip("/.,")
             assert b"</html>" in request(address + "/")
-            assert "bank:latest" in [model["id"] for model in json.loads(request(address + "/v1/models"))["data"]]
+            assert "bank:latest" in [
+                model["id"] for model in json.loads(request(address + "/v1/models"))["data"]
+            ]
             messages = [{"role": "user", "content": "What is the fee for a replacement card?"}]
-            answer = json.loads(request(address + "/v1/chat/completions", {"model": "bank", "messages": messages}))
+            answer = json.loads(
+                request(address + "/v1/chat/completions", {"model": "bank", "messages": messages})
+            )
             assert answer["choices"][0]["message"]["content"]
         finally:
             server.terminate()

@@ -14,7 +14,11 @@ from groundup.cli.main import VERBS, load_verb, run
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONCEPTS = sorted((ROOT / "docs" / "concepts").glob("*.md"))
-PAGES = ["README.md", "CHANGELOG.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))]
+PAGES = [
+    "README.md",
+    "CHANGELOG.md",
+    *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))),
+]
 
 
 def options_of(words: list[str]) -> set[str]:
@@ -35,25 +39,35 @@ def test_paths_in_the_commands_of_the_readme_exist_or_were_made_by_a_command_bef
         for word in words:
             if re.fullmatch(r"[\w.-]+(/[\w.-]+)+", word) and word != out:
                 assert (ROOT / word).exists() or word.startswith(tuple(made)), line
-        made += [out] * bool(out) + [f"runs/{Path(words[1]).name}"] * (words[0] == "build" and not out)
+        made += [out] * bool(out) + [f"runs/{Path(words[1]).name}"] * (
+            words[0] == "build" and not out
+        )
 
 
 def test_groundup_is_made_a_command_before_it_is_typed(tmp_path: Path) -> None:
     """What `make demo` says last, and README's first command, is the line without which the others are not found."""
-    said = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    echoed = [shlex.split(line)[1].strip() for line in said.splitlines() if line.startswith('echo "    ')]
+    said = subprocess.run(
+        ["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    echoed = [
+        shlex.split(line)[1].strip() for line in said.splitlines() if line.startswith('echo "    ')
+    ]
     assert echoed[0] == "source .venv/bin/activate"
     for line in echoed[1:]:
         words = shlex.split(line)[1:]
         assert words[0] in VERBS
         assert {word for word in words if word.startswith("--")} <= options_of(words)
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    typed = [line for block in blocks for line in block.splitlines() if not line.startswith("make ")]
+    typed = [
+        line for block in blocks for line in block.splitlines() if not line.startswith("make ")
+    ]
     assert typed[0] == "source .venv/bin/activate"
 
 
 def test_readme_names_nothing_that_is_not_built() -> None:
-    rooms = re.findall(r"[a-z_]+", README.split("## The rooms of the code")[1].split("Imports point right")[0])
+    rooms = re.findall(
+        r"[a-z_]+", README.split("## The rooms of the code")[1].split("Imports point right")[0]
+    )
     assert not [
         room
         for room in rooms
@@ -100,7 +114,9 @@ def test_the_path_picture_draws_classifier_and_chatbot_as_made_from_the_pulled_m
     for x, y, way in re.findall(r"M(\d+) ([\d.]+)((?: [hv]-?\d+)+)", drawing):
         moved = {axis: sum(map(int, re.findall(rf"{axis}(-?\d+)", way))) for axis in "hv"}
         ends = ((int(x) - 5, float(y)), (int(x) + moved["h"] + 5, float(y) + moved["v"]))
-        arrows.add(tuple(next((name for name, b in boxes.items() if touches(b, end)), "") for end in ends))
+        arrows.add(
+            tuple(next((name for name, b in boxes.items() if touches(b, end)), "") for end in ends)
+        )
     assert {start for start, end in arrows if end == "chatbot"} == {"pull"}
     assert {start for start, end in arrows if end == "spam classifier"} == {"pull"}
 

@@ -13,7 +13,23 @@ from groundup.weights.model_io import save_model
 
 CONTROL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-WORDS = ("the", "cat", "sat", "on", "mat", "to", "be", "or", "not", "that", "is", "question", "##ing", "##ed", "##s")
+WORDS = (
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "mat",
+    "to",
+    "be",
+    "or",
+    "not",
+    "that",
+    "is",
+    "question",
+    "##ing",
+    "##ed",
+    "##s",
+)
 
 
 def wordpiece(style: WordPiece | None = None) -> Tokenizer:
@@ -23,7 +39,9 @@ def wordpiece(style: WordPiece | None = None) -> Tokenizer:
     added = {id: AddedToken(text, True) for id, text in enumerate(CONTROL)}
     vocabulary = {text: id for id, text in enumerate(tokens)}
     config = {"pad_token": "[PAD]", "unk_token": "[UNK]"}
-    return Tokenizer(TokenizerTable(vocabulary, [], style or WordPiece(), added, "[CLS]", "[SEP]"), config)
+    return Tokenizer(
+        TokenizerTable(vocabulary, [], style or WordPiece(), added, "[CLS]", "[SEP]"), config
+    )
 
 
 def encoder_config(vocab_size: int, context_tokens: int = 24) -> ModelConfig:
@@ -45,7 +63,10 @@ def encoder_config(vocab_size: int, context_tokens: int = 24) -> ModelConfig:
 
 def tiny_encoder(vocab_size: int, context_tokens: int = 24) -> Encoder:
     """Random weights, the biases too."""
-    model, generator = Encoder(encoder_config(vocab_size, context_tokens)).eval(), torch.Generator().manual_seed(4)
+    model, generator = (
+        Encoder(encoder_config(vocab_size, context_tokens)).eval(),
+        torch.Generator().manual_seed(4),
+    )
     initialise(model, generator, deviation=0.2)
     with torch.no_grad():
         for parameter in model.parameters():

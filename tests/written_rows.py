@@ -26,6 +26,8 @@ def write_rows(folder: Path, suffix: str, rows: list[str]) -> None:
         file.write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
     else:
         made = io.StringIO()
-        writer = csv.writer(made, delimiter="\t" if suffix == ".tsv" else ",", quoting=csv.QUOTE_ALL)
+        writer = csv.writer(
+            made, delimiter="\t" if suffix == ".tsv" else ",", quoting=csv.QUOTE_ALL
+        )
         writer.writerows([["text", "other"], *([text, "x"] for text in rows)])
         file.write_bytes(made.getvalue().encode())

@@ -47,7 +47,9 @@ def main() -> None:
     best = inside["views"]["heads"]["kinds"][0]["best"][0]
     steps = head_steps(model, tokenizer, SHORT, block=best["block"], head=best["head"])
     save(draw_head_steps(steps), "attention-steps")
-    some = attention_picture(model, tokenizer, SHORT + ", and the cat sat on the mat", blocks=range(16, 23))
+    some = attention_picture(
+        model, tokenizer, SHORT + ", and the cat sat on the mat", blocks=range(16, 23)
+    )
     save(draw_maps(some), "attention-maps")
     schemes = [position_picture(scheme) for scheme in ("none", "sinusoidal", "rope", "alibi")]
     save(draw_schemes(schemes), "positions")

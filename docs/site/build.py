@@ -37,10 +37,26 @@ CODE = ROOT / "groundup"
 # MathJax 3.2.2 (Apache-2.0) as a wheel, of which one script and the fonts are taken.
 MATHJAX = "django-static-mathjax==3.2.2.1"
 MATHJAX_SHA256 = "05ad109fd9e5d9d380c76389689b7f523e9ccb7f7a85c1eb962c7564eac7601d"
-MATHJAX_FILES = ("es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2/*.woff", "static/mathjax/LICENSE")
+MATHJAX_FILES = (
+    "es5/tex-chtml.js",
+    "es5/output/chtml/fonts/woff-v2/*.woff",
+    "static/mathjax/LICENSE",
+)
 # Rooms with a page in the reference, in the order of a text's way through them; the others serve commands and pages.
 ROOMS = (
-    *("api", "data", "tokenizer", "model", "train", "planning", "finetune", "engine", "evaluate", "lab", "retrieve"),
+    *(
+        "api",
+        "data",
+        "tokenizer",
+        "model",
+        "train",
+        "planning",
+        "finetune",
+        "engine",
+        "evaluate",
+        "lab",
+        "retrieve",
+    ),
     *("weights", "integrations", "course", "runs", "config", "device", "fetch", "errors"),
 )
 NOTEBOOK_LINK = re.compile(r"\]\((?:\.\./)+groundup/course/notebooks/([\w.-]+)\.ipynb\)")
@@ -57,7 +73,9 @@ def main() -> int:
     zensical = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [*zensical, "--config-file", str(OUT / "zensical.toml")], cwd=OUT, env={**os.environ, "PYTHONPATH": paths}
+        [*zensical, "--config-file", str(OUT / "zensical.toml")],
+        cwd=OUT,
+        env={**os.environ, "PYTHONPATH": paths},
     )
     if done.returncode:
         return done.returncode
@@ -73,13 +91,20 @@ def copy_pages() -> None:
     """Copy docs/ without its scripts; links to notebooks become links to their pages."""
     for path in sorted(DOCS.rglob("*")):
         place = path.relative_to(DOCS)
-        if path.is_dir() or place.parts[0] == "site" or path.suffix == ".py" or "__pycache__" in place.parts:
+        if (
+            path.is_dir()
+            or place.parts[0] == "site"
+            or path.suffix == ".py"
+            or "__pycache__" in place.parts
+        ):
             continue
         target = PAGES / place
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
             up = "../" * (len(place.parts) - 1)
-            target.write_text(fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", path.read_text())))
+            target.write_text(
+                fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", path.read_text()))
+            )
         else:
             shutil.copyfile(path, target)
 
@@ -108,14 +133,21 @@ def write_reference() -> list[Any]:
     """Write a page for each room of ROOMS; return their entries of the navigation."""
     folder = PAGES / "reference"
     folder.mkdir(parents=True)
-    lines, entries = ["# The code, room by room", "", "| room | holds |", "|---|---|"], ["reference/README.md"]
+    lines, entries = (
+        ["# The code, room by room", "", "| room | holds |", "|---|---|"],
+        ["reference/README.md"],
+    )
     for room in ROOMS:
-        files = sorted((CODE / room).rglob("*.py")) if (CODE / room).is_dir() else [CODE / f"{room}.py"]
+        files = (
+            sorted((CODE / room).rglob("*.py")) if (CODE / room).is_dir() else [CODE / f"{room}.py"]
+        )
         names = [module_name(path) for path in files]
         summary = (ast.get_docstring(ast.parse(files[0].read_text())) or "").split("\n\n")[0]
         lines.append(f"| [`{room}`]({room}.md) | {plain_brackets(' '.join(summary.split()))} |")
         first, *others = [f"::: {name}" for name in names]
-        alone = "    options:\n      show_root_heading: false" + ("\n      members: false" if others else "")
+        alone = "    options:\n      show_root_heading: false" + (
+            "\n      members: false" if others else ""
+        )
         body = "\n\n".join([f"{first}\n{alone}", *others])
         (folder / f"{room}.md").write_text(f"# groundup.{room}\n\n{body}\n")
         entries.append({room: f"reference/{room}.md"})
@@ -137,7 +169,11 @@ def write_assets() -> None:
     archive = fetch_package(MATHJAX, MATHJAX_SHA256, kind="wheel")
     for glob in MATHJAX_FILES:
         for member in members(archive, glob):
-            target = assets / "mathjax" / member.name.partition("static/mathjax/")[2].removeprefix("es5/")
+            target = (
+                assets
+                / "mathjax"
+                / member.name.partition("static/mathjax/")[2].removeprefix("es5/")
+            )
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(member.read())
 

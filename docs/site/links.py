@@ -10,7 +10,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 # Attributes whose address a browser fetches without being asked.
-LOADED = {("script", "src"), ("img", "src"), ("source", "src"), ("iframe", "src"), ("video", "src"), ("link", "href")}
+LOADED = {
+    ("script", "src"),
+    ("img", "src"),
+    ("source", "src"),
+    ("iframe", "src"),
+    ("video", "src"),
+    ("link", "href"),
+}
 
 
 class Page(HTMLParser):
@@ -48,7 +55,9 @@ def faults_of_site(folder: Path) -> list[str]:
     return faults
 
 
-def fault_of(address: str, loaded: bool, path: Path, pages: dict[Path, Page], folder: Path) -> str | None:
+def fault_of(
+    address: str, loaded: bool, path: Path, pages: dict[Path, Page], folder: Path
+) -> str | None:
     """Return what is wrong with a link, or with something that a page loads; None: nothing."""
     parts = urlsplit(address)
     if parts.scheme or parts.netloc:

@@ -49,7 +49,11 @@ def main() -> int:
     """Open every page in both widths and print what is wrong; return the exit code."""
     names = sys.argv[1:]
     pages = [path.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("*.html"))]
-    pages = [page for page in pages if page != "404.html" and (not names or any(name in page for name in names))]
+    pages = [
+        page
+        for page in pages
+        if page != "404.html" and (not names or any(name in page for name in names))
+    ]
     shutil.rmtree(PICTURES, ignore_errors=True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE)))
     Thread(target=server.serve_forever, daemon=True).start()
@@ -61,13 +65,17 @@ def main() -> int:
             context = browser.new_context(viewport={"width": width, "height": height})
             for page in pages:
                 view = context.new_page()
-                found = faults_of(view, f"{address}/{page}", address, PICTURES / name / f"{page}.png")
+                found = faults_of(
+                    view, f"{address}/{page}", address, PICTURES / name / f"{page}.png"
+                )
                 view.close()
                 for fault in found:
                     print(f"{page} ({name}): {fault}", file=sys.stderr)
                 count += len(found)
         browser.close()
-    print(f"{len(pages)} pages looked at, {count} faults; pictures in {PICTURES.relative_to(SITE.parents[2])}")
+    print(
+        f"{len(pages)} pages looked at, {count} faults; pictures in {PICTURES.relative_to(SITE.parents[2])}"
+    )
     return 1 if count else 0
 
 
@@ -77,10 +85,17 @@ def faults_of(view: Page, address: str, site: str, picture: Path) -> list[str]:
     view.on(
         "request",
         lambda request: (
-            None if request.url.startswith((site, "data:", "blob:")) else faults.append(f"asks for {request.url}")
+            None
+            if request.url.startswith((site, "data:", "blob:"))
+            else faults.append(f"asks for {request.url}")
         ),
     )
-    view.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    view.on(
+        "console",
+        lambda message: (
+            faults.append(message.text) if message.type in ("error", "warning") else None
+        ),
+    )
     view.goto(address)
     with suppress(TimeoutError):  # what is not set by then is a fault
         view.wait_for_function(FORMULAS_ARE_SET, timeout=20_000)

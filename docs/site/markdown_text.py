@@ -14,7 +14,10 @@ _FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 def fenced_examples(text: str) -> str:
     """Return the text with each bare `>>>` example as a block of code; Markdown would take it as a quotation."""
     parts = _FENCED.split(re.sub(r" *# doctest: .*$", "", text, flags=re.MULTILINE))
-    parts[::2] = [re.sub(r"^>>> .*(?:\n.+)*", r"```pycon\n\g<0>\n```", part, flags=re.MULTILINE) for part in parts[::2]]
+    parts[::2] = [
+        re.sub(r"^>>> .*(?:\n.+)*", r"```pycon\n\g<0>\n```", part, flags=re.MULTILINE)
+        for part in parts[::2]
+    ]
     return "".join(parts)
 
 
@@ -26,7 +29,11 @@ def plain_brackets(text: str) -> str:
 
 
 def _plain_line(line: str) -> str:
-    return line if line.startswith("    ") else re.sub(r"(`[^`]*`)|\[", lambda found: found[1] or "&#91;", line)
+    return (
+        line
+        if line.startswith("    ")
+        else re.sub(r"(`[^`]*`)|\[", lambda found: found[1] or "&#91;", line)
+    )
 
 
 class Docstrings(griffe.Extension):

@@ -25,7 +25,11 @@ can be given several times are marked with `...`."""
 
 def page() -> str:
     """Return the whole page as Markdown."""
-    contents = [part for heading, verbs in CONTENTS.items() for part in (f"**{heading}**", contents_of(verbs))]
+    contents = [
+        part
+        for heading, verbs in CONTENTS.items()
+        for part in (f"**{heading}**", contents_of(verbs))
+    ]
     sections = [section for name in VERBS for section in verb_sections(name)]
     return "\n\n".join([INTRODUCTION, *contents, *sections]) + "\n"
 
@@ -48,9 +52,15 @@ def section(heading: str, path: str, command: Any, group: bool) -> str:
     """Return one command: its help, usage, examples, arguments and options."""
     paragraphs = [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
     examples = [part for part in paragraphs if part.startswith("groundup ")]
-    words = [plain(part) for part in paragraphs if part not in examples and part not in ("Example:", "Examples:")]
+    words = [
+        plain(part)
+        for part in paragraphs
+        if part not in examples and part not in ("Example:", "Examples:")
+    ]
     arguments = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
+    options = [
+        each for each in command.params if each.param_type_name == "option" and not each.hidden
+    ]
     usage = " ".join(
         [
             path,
@@ -62,9 +72,13 @@ def section(heading: str, path: str, command: Any, group: bool) -> str:
     parts = [heading, *words, fence(usage)]
     if examples:
         parts += ["Examples:", fence("\n".join(examples))]
-    rows = [row(code(metavar(each)), each) for each in arguments] + [row(option_names(each), each) for each in options]
+    rows = [row(code(metavar(each)), each) for each in arguments] + [
+        row(option_names(each), each) for each in options
+    ]
     if rows:
-        parts.append("\n".join(["| argument or option | default | meaning |", "|---|---|---|", *rows]))
+        parts.append(
+            "\n".join(["| argument or option | default | meaning |", "|---|---|---|", *rows])
+        )
     return "\n\n".join(parts)
 
 
@@ -82,7 +96,9 @@ def metavar(parameter: Any) -> str:
 
 
 def usage_of(argument: Any) -> str:
-    shown = metavar(argument) + ("..." if argument.nargs == -1 and not metavar(argument).endswith("...") else "")
+    shown = metavar(argument) + (
+        "..." if argument.nargs == -1 and not metavar(argument).endswith("...") else ""
+    )
     return shown if argument.required else f"[{shown}]"
 
 
@@ -121,7 +137,10 @@ def main() -> int:
         return 0
     if PAGE.read_text() == page():
         return 0
-    print(f"{PAGE.name} is not what the parser says. Run: python docs/site/verbs.py --write", file=sys.stderr)
+    print(
+        f"{PAGE.name} is not what the parser says. Run: python docs/site/verbs.py --write",
+        file=sys.stderr,
+    )
     return 1
 
 

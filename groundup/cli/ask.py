@@ -20,20 +20,30 @@ if TYPE_CHECKING:
 
 def command(
     index: Annotated[
-        str | None, Argument(metavar="INDEX", help="The folder that `groundup index` made; not with --retriever.")
+        str | None,
+        Argument(
+            metavar="INDEX", help="The folder that `groundup index` made; not with --retriever."
+        ),
     ] = None,
     question: Annotated[str | None, Argument(metavar="QUESTION", help="The question.")] = None,
     retriever: Annotated[
         str | None,
         Option(
-            "--retriever", metavar="MODULE:ATTRIBUTE", help="A LangChain retriever or vector store in INDEX's place."
+            "--retriever",
+            metavar="MODULE:ATTRIBUTE",
+            help="A LangChain retriever or vector store in INDEX's place.",
         ),
     ] = None,
     model: Annotated[
-        str | None, Option("--model", help="A model that also answers in its own words; default: quotations only.")
+        str | None,
+        Option(
+            "--model", help="A model that also answers in its own words; default: quotations only."
+        ),
     ] = None,
     by: ByOption = "auto",
-    count: Annotated[int, Option("--count", "-k", min=1, max=50, help="How many passages are read.")] = 5,
+    count: Annotated[
+        int, Option("--count", "-k", min=1, max=50, help="How many passages are read.")
+    ] = 5,
     min_evidence: Annotated[
         float | None,
         Option(
@@ -44,25 +54,34 @@ def command(
             show_default="that of the index, else 0.5 by words, 0.314 with vectors",
         ),
     ] = None,
-    max_tokens: Annotated[int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")] = 128,
+    max_tokens: Annotated[
+        int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")
+    ] = 128,
     out: Annotated[
         Path | None,
-        Option("--out", metavar="ANSWER", callback=options.file_to_write, help="Save the answer, to verify it later."),
+        Option(
+            "--out",
+            metavar="ANSWER",
+            callback=options.file_to_write,
+            help="Save the answer, to verify it later.",
+        ),
     ] = None,
     device: options.DeviceOption = "auto",
     precision: options.PrecisionOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Answer from documents: their best sentences word for word, then the model's own as far as a passage supports them.
+    """Answer from documents: their best sentences word for word, then the model's own as far as a
+    passage supports them.
 
-    What stands between quotation marks is always a passage's own text. Of the model's sentences those are left out whose numbers, dates or names
-    no passage has, or that no passage makes more probable. Where the documents hold no answer, this is said.
+    What stands between quotation marks is always a passage's own text. Of the model's sentences
+    those are left out whose numbers, dates or names no passage has, or that no passage makes more
+    probable. Where the documents hold no answer, this is said.
 
     Examples:
         groundup ask manuals.index "How often is the filter cleaned?"
-        groundup ask manuals.index "How long is the warranty?" --model smollm2-135m-instruct --out answer.json
-        groundup verify answer.json
-        groundup ask --retriever my_documents:retriever "How long is the warranty?"
+        groundup ask manuals.index "How long is the warranty?" --model smollm2-135m-instruct --out
+        answer.json groundup verify answer.json groundup ask --retriever my_documents:retriever "How
+        long is the warranty?"
     """
     from groundup.retrieve.answer import Answer, AskConfig, ask
     from groundup.retrieve.rankings import ranking_of, vectors_for
@@ -74,7 +93,9 @@ def command(
         say_note(getattr(opened, "note", ""))
         vectors = None if retriever else vectors_for(by, Path(place), device, console_progress())
         engine = _engine(model, device, precision)
-        for part in ask(opened, asked, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors):
+        for part in ask(
+            opened, asked, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors
+        ):
             if not as_json:
                 _show(part)
         assert isinstance(part, Answer)
@@ -89,20 +110,29 @@ def command(
         console_progress().say(terminal_safe(message))
 
 
-def _place_and_question(index: str | None, question: str | None, retriever: str | None) -> tuple[str, str]:
-    """Return where passages are found, and the question; with a retriever this is the only argument. Raises ConfigError."""
+def _place_and_question(
+    index: str | None, question: str | None, retriever: str | None
+) -> tuple[str, str]:
+    """Return where passages are found, and the question; with a retriever this is the only
+    argument. Raises ConfigError.
+    """
     if retriever is not None and index is not None and question is None:
         return retriever, index
     if retriever is None and index is not None and question is not None:
         return index, question
     if retriever is None:
-        raise ConfigError("ask needs an index and a question.", fix='Write: groundup ask INDEX "QUESTION".')
+        raise ConfigError(
+            "ask needs an index and a question.", fix='Write: groundup ask INDEX "QUESTION".'
+        )
     fix = f'Write: groundup ask --retriever {retriever} "QUESTION".'
     raise ConfigError("ask needs a question and no index, with --retriever.", fix=fix)
 
 
 def _opened(place: str, retriever: str | None) -> "AbstractContextManager[Index | GivenPassages]":
-    """Open the index, or the retriever in its place. Raises FormatError, ConfigError, MissingExtra."""
+    """Open the index, or the retriever in its place.
+
+    Raises FormatError, ConfigError, MissingExtra.
+    """
     if retriever is None:
         from groundup.retrieve.index import Index
 
@@ -144,7 +174,9 @@ def source_lines(answer: "Answer") -> list[str]:
     for number in answer.cited:
         source = answer.sources[number - 1]
         title = f" ({source.title})" if source.title else ""
-        lines.append(f"[{number}] {source.address}{title}, characters {source.start:,} to {source.end:,}")
+        lines.append(
+            f"[{number}] {source.address}{title}, characters {source.start:,} to {source.end:,}"
+        )
     if answer.omitted:
         reasons = "; ".join(dict.fromkeys(each.reason for each in answer.omitted))
         lines.append(f"Left out of the model's text: {len(answer.omitted)} ({reasons})")

@@ -1,4 +1,5 @@
-"""One line of progress within a width: what is done, a bar, how much of how much, the time left, a note.
+"""One line of progress within a width: what is done, a bar, how much of how much, the time left, a
+note.
 
     measuring a step  ━━━━━━━━━━━━────────────  2.1/4.0 s  0:02 left
 
@@ -60,7 +61,11 @@ class Bar:
         while parts and len("  ".join([self.what, *parts])) + LEAST_BAR_COLUMNS + 2 > width:
             parts.pop()
         room = min(BAR_COLUMNS, width - len("  ".join([self.what, *parts])) - 2)
-        drawn = [drawn_bar(self.share, room, ascii_only=ascii_only)] if room >= LEAST_BAR_COLUMNS else []
+        drawn = (
+            [drawn_bar(self.share, room, ascii_only=ascii_only)]
+            if room >= LEAST_BAR_COLUMNS
+            else []
+        )
         return "  ".join([self.what, *drawn, *parts])[:width]
 
 
@@ -86,7 +91,10 @@ def duration(seconds: float) -> str:
 
 
 class BarLine:
-    """What a terminal shows of work in progress: the line of its bar, or how long it takes already. Drawn by rich, at the time of `now`."""
+    """What a terminal shows of work in progress: the line of its bar, or how long it takes already.
+
+    Drawn by rich, at the time of `now`.
+    """
 
     def __init__(self, title: str, now: Callable[[], float]) -> None:
         self.title, self._now, self._started = title, now, now()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from groundup.cache import PREPARED_DATA, Entry, entries, remove, to_remove
+from groundup.cache import PREPARED_DATA, CacheEntry, entries, remove, to_remove
 from groundup.cli.console import print_result, table
 from groundup.cli.options import JsonOption
 from groundup.config import size_bytes
@@ -16,16 +16,23 @@ from groundup.files import cache_folder
 
 def command(
     runs: Annotated[
-        list[Path] | None, Argument(help="Runs, or folders with runs: their prepared data and features, too.")
+        list[Path] | None,
+        Argument(help="Runs, or folders with runs: their prepared data and features, too."),
     ] = None,
-    limit: Annotated[str, Option("--limit", metavar="SIZE", help="Keep at most this much: 5GB, 300MB, 0.")] = "",
-    prune: Annotated[bool, Option("--prune", help="Remove what is above --limit, the longest unused first.")] = False,
+    limit: Annotated[
+        str, Option("--limit", metavar="SIZE", help="Keep at most this much: 5GB, 300MB, 0.")
+    ] = "",
+    prune: Annotated[
+        bool, Option("--prune", help="Remove what is above --limit, the longest unused first.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is kept to be used again: downloads, models, measurements; of runs their prepared data and features.
+    """List what is kept to be used again: downloads, models, measurements; of runs their prepared
+    data and features.
 
-    With --limit it says what --prune would remove. What a running command uses is never removed; what is removed is fetched or made again when it
-    is needed. The cache is $GROUNDUP_CACHE, by default ~/.cache/groundup.
+    With --limit it says what --prune would remove. What a running command uses is never removed;
+    what is removed is fetched or made again when it is needed. The cache is $GROUNDUP_CACHE, by
+    default ~/.cache/groundup.
 
     Examples:
         groundup cache
@@ -34,7 +41,10 @@ def command(
         groundup cache --limit 0 --prune --json
     """
     if prune and not limit:
-        raise ConfigError("--prune needs a limit.", fix="Give --limit 5GB, or --limit 0 for all that is not in use.")
+        raise ConfigError(
+            "--prune needs a limit.",
+            fix="Give --limit 5GB, or --limit 0 for all that is not in use.",
+        )
     found = entries(runs or ())
     chosen = to_remove(found, size_bytes(limit)) if limit else []
     if prune:
@@ -43,23 +53,37 @@ def command(
     left = sum(entry.num_bytes for entry in found) - sum(entry.num_bytes for entry in removed)
     result = {
         "folder": str(cache_folder()),
-        "entries": [{**entry.to_plain(), "chosen": entry in chosen, "removed": entry in removed} for entry in found],
+        "entries": [
+            {**entry.to_plain(), "chosen": entry in chosen, "removed": entry in removed}
+            for entry in found
+        ],
         "bytes": left,
     }
-    print_result(_lines(found, chosen, removed, size_bytes(limit) if limit else None), result, as_json)
+    print_result(
+        _lines(found, chosen, removed, size_bytes(limit) if limit else None), result, as_json
+    )
 
 
-def _keep_what_runs_were_trained_on(chosen: list[Entry]) -> None:
-    """Write the hashes of the texts of runs whose prepared data are removed: `evaluate` leaves them out."""
-    from groundup.data.reading.trained_on import keep_trained_on
+def _keep_what_runs_were_trained_on(chosen: list[CacheEntry]) -> None:
+    """Write the hashes of the texts of runs whose prepared data are removed: `evaluate` leaves them
+    out.
+    """
+    from groundup.data.preparation.trained_on import keep_trained_on
 
     for entry in chosen:
         if entry.kind == PREPARED_DATA:
             keep_trained_on(entry.path.parent)
 
 
-def _lines(found: list[Entry], chosen: list[Entry], removed: list[Entry], limit_bytes: int | None) -> list[str]:
-    marks = {id(entry): "to remove" for entry in chosen} | {id(entry): "removed" for entry in removed}
+def _lines(
+    found: list[CacheEntry],
+    chosen: list[CacheEntry],
+    removed: list[CacheEntry],
+    limit_bytes: int | None,
+) -> list[str]:
+    marks = {id(entry): "to remove" for entry in chosen} | {
+        id(entry): "removed" for entry in removed
+    }
     rows = [
         [
             *(entry.kind, entry.name, f"{entry.num_bytes / 1e6:,.1f} MB", _ago(entry.last_used)),
@@ -74,10 +98,14 @@ def _lines(found: list[Entry], chosen: list[Entry], removed: list[Entry], limit_
     if removed:
         lines.append(f"Removed {len(removed)} entries, {freed / 1e6:,.1f} MB.")
     elif chosen:
-        lines.append(f"--prune would remove {len(chosen)} of them, {sum(e.num_bytes for e in chosen) / 1e6:,.1f} MB.")
+        lines.append(
+            f"--prune would remove {len(chosen)} of them, {sum(e.num_bytes for e in chosen) / 1e6:,.1f} MB."
+        )
     left = total - (freed or sum(entry.num_bytes for entry in chosen))
     if limit_bytes is not None and left > limit_bytes:
-        lines.append(f"{left / 1e6:,.1f} MB are in use, more than the limit of {limit_bytes / 1e6:,.1f} MB.")
+        lines.append(
+            f"{left / 1e6:,.1f} MB are in use, more than the limit of {limit_bytes / 1e6:,.1f} MB."
+        )
     return lines
 
 

@@ -1,7 +1,8 @@
 """`groundup chat`: talk with a model in the terminal, or pipe questions in, one per line.
 
-The conversation is kept in memory and passed whole to the engine at every turn. Ctrl-C stops the current answer (its text so far stays in the
-conversation), /bye or Ctrl-D exits. When stdin is not a terminal there is no prompt, and only answers go to stdout.
+The conversation is kept in memory and passed whole to the engine at every turn. Ctrl-C stops the
+current answer (its text so far stays in the conversation), /bye or Ctrl-D exits. When stdin is not
+a terminal there is no prompt, and only answers go to stdout.
 """
 
 import contextlib
@@ -48,21 +49,26 @@ LEAVING = ("/bye", "/quit", "/exit")
 @grouped({name: f"the model's own, else {value:g}" for name, value in CHAT_SAMPLING.items()})
 def command(
     model: ModelArgument,
-    system: Annotated[str, Option("--system", help="System prompt: how the model should behave.")] = "",
+    system: Annotated[
+        str, Option("--system", help="System prompt: how the model should behave.")
+    ] = "",
     sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = None,
     speculate: SpeculateOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Talk with a model. In the terminal, /help lists the commands; /bye or Ctrl-D exits. Questions can also be piped in, one per line.
+    """Talk with a model. In the terminal, /help lists the commands; /bye or Ctrl-D exits. Questions
+    can also be piped in, one per line.
 
-    Sampling options that are not given come from the model's generation_config.json, else from the defaults below.
+    Sampling options that are not given come from the model's generation_config.json, else from the
+    defaults below.
 
     Examples:
         groundup chat runs/quickstart
         groundup chat smollm2-135m-instruct --system "You answer in one sentence." --temperature 0
-        printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart --json
+        printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart
+        --json
     """
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
@@ -75,7 +81,10 @@ def command(
 
 
 def _require_chat_model(path: Path) -> None:
-    """Refuse a build without a chat model, since its own model only continues texts. Raises ModelError, which names the switch."""
+    """Refuse a build without a chat model, since its own model only continues texts.
+
+    Raises ModelError, which names the switch.
+    """
     from groundup.weights.model_io import require_stage
 
     require_stage(path, "chat")
@@ -96,13 +105,17 @@ class Chat:
         self.turns: list[tuple[str, str]] = []
 
     def ask(self, question: str) -> Generator["ChatEvent", None, None]:
-        """Yield the answer as it is generated; its text, also of a stopped answer, joins the conversation. Raises ModelError."""
+        """Yield the answer as it is generated; its text, also of a stopped answer, joins the
+        conversation. Raises ModelError.
+        """
         from groundup.tokenizer.chat import Conversation, Message
 
         messages = [Message("system", self.system)] if self.system else []
         for asked, answered in self.turns:
             messages += [Message("user", asked), Message("assistant", answered)]
-        events = self.engine.chat(Conversation((*messages, Message("user", question))), self.sampling)
+        events = self.engine.chat(
+            Conversation((*messages, Message("user", question))), self.sampling
+        )
         answer = ""
         try:
             for event in events:
@@ -119,15 +132,23 @@ class Chat:
             return "The conversation is forgotten."
         if name == "/system":
             self.system = rest.strip() or self.system
-            return f"System prompt: {self.system}" if self.system else "No system prompt; the model's own is used."
+            return (
+                f"System prompt: {self.system}"
+                if self.system
+                else "No system prompt; the model's own is used."
+            )
         return HELP if name == "/help" else f"There is no command {name}.\n{HELP}"
 
 
 def talk(chat: Chat, *, as_json: bool) -> None:
-    """Read questions from stdin and write answers to stdout, until one of `LEAVING` or the end of input."""
+    """Read questions from stdin and write answers to stdout, until one of `LEAVING` or the end of
+    input.
+    """
     interactive = sys.stdin.isatty()
     if interactive:
-        say(f"{chat.engine.opened.path}: write a question; /help lists the commands, /bye or Ctrl-D ends the chat.")
+        say(
+            f"{chat.engine.opened.path}: write a question; /help lists the commands, /bye or Ctrl-D ends the chat."
+        )
     told_dropped = False
     for line in lines(interactive=interactive):
         if line in LEAVING:
@@ -140,9 +161,13 @@ def talk(chat: Chat, *, as_json: bool) -> None:
             if last.dropped_messages and not told_dropped:
                 told_dropped = True
                 context = f"{chat.engine.opened.config.context_tokens:,} tokens"
-                say(f"The conversation exceeds the context of {context}: the model no longer sees its beginning.")
+                say(
+                    f"The conversation exceeds the context of {context}: the model no longer sees its beginning."
+                )
             if interactive and last.finish_reason == "length":
-                say(f"Cut after {last.completion_tokens:,} tokens (--max-tokens, or a full context).")
+                say(
+                    f"Cut after {last.completion_tokens:,} tokens (--max-tokens, or a full context)."
+                )
 
 
 def lines(*, interactive: bool) -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""`groundup classify`: the classes of a text, of every line of a file, or of every document of a source, with probabilities."""
+"""`groundup classify`: the classes of a text, of every line of a file, or of every document of a
+source, with probabilities.
+"""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -10,11 +12,17 @@ from typer import Argument, Option
 from groundup.api import Model, open_model
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.label_sets import NO_LABEL, named
-from groundup.cli.options import DeviceOption, EncodingOption, FollowLinksOption, JsonOption, TextColumnOption
+from groundup.cli.options import (
+    DeviceOption,
+    EncodingOption,
+    FollowLinksOption,
+    JsonOption,
+    TextColumnOption,
+)
 from groundup.cli.plain import plain
 from groundup.errors import DataError
 from groundup.progress import Progress
-from groundup.weights.decision import ABSTAINED, decide
+from groundup.weights.decision_rule import ABSTAINED, decide
 
 AT_ONCE = 512
 SHOWN_CHARACTERS = 90
@@ -29,26 +37,36 @@ Named = tuple[str, str]
 
 
 def command(
-    model: Annotated[str, Argument(help="A classifier's folder, or a build folder (its classifier).")],
-    text: Annotated[str, Argument(help="A text, a file with one text per line, or a source: .csv, .mbox, a folder.")],
+    model: Annotated[
+        str, Argument(help="A classifier's folder, or a build folder (its classifier).")
+    ],
+    text: Annotated[
+        str,
+        Argument(help="A text, a file with one text per line, or a source: .csv, .mbox, a folder."),
+    ],
     text_column: TextColumnOption = "",
     encoding: EncodingOption = "auto",
     follow_links: FollowLinksOption = False,
     why: Annotated[
         bool,
         Option(
-            "--why", help="Show the words that spoke for the label. Cost: a reading more for each word, at most 100."
+            "--why",
+            help="Show the words that spoke for the label. Cost: a reading more for each word, at most 100.",
         ),
     ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Give the class of a text, with probabilities; of many texts one row each: label, probability, name, beginning.
+    """Give the class of a text, with probabilities; of many texts one row each: label, probability,
+    name, beginning.
 
-    A .txt or .md file is read line by line (empty lines are skipped). A folder and files of other formats are read as the texts of `pretrain` are:
-    each row of a .csv or .jsonl, each e-mail of an .mbox (named with its subject), each file of a folder is one document.
-    The label is what the classifier was told to decide (--cost-false-alarm, --abstain of finetune classifier): not always the most probable one,
-    and "unsure" where none is sure enough. A classifier of several labels gives every label that reaches its threshold, or none.
+    A .txt or .md file is read line by line (empty lines are skipped). A folder and files of other
+    formats are read as the texts of `pretrain` are:
+    each row of a .csv or .jsonl, each e-mail of an .mbox (named with its subject), each file of a
+    folder is one document. The label is what the classifier was told to decide (--cost-false-alarm,
+    --abstain of finetune classifier): not always the most probable one, and "unsure" where none is
+    sure enough. A classifier of several labels gives every label that reaches its threshold, or
+    none.
 
     Examples:
         groundup classify runs/quickstart 'WINNER! You have won a free prize, call 09061701461 now'
@@ -63,17 +81,25 @@ def command(
     if not many:
         only = next(answered(opened, iter([("", text)]), why=why, progress=progress))
         width = max(map(len, only["probabilities"]))
-        lines = [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()]
+        lines = [
+            f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()
+        ]
         if "labels" in only:
             lines.append(f"-> {', '.join(map(plain, only['labels'])) or NO_LABEL}")
         elif only["label"] != next(iter(only["probabilities"])):
             lines.append(f"-> {only['label']}")
-        print_result([*lines, *why_lines(only)], {key: value for key, value in only.items() if key != "name"}, as_json)
+        print_result(
+            [*lines, *why_lines(only)],
+            {key: value for key, value in only.items() if key != "name"},
+            as_json,
+        )
         return
     if is_lines(text):
         named = lines_of(Path(text), encoding)
     else:
-        named = documents_of(text, text_column, encoding, follow_links=follow_links, progress=progress)
+        named = documents_of(
+            text, text_column, encoding, follow_links=follow_links, progress=progress
+        )
     found = answered(opened, named, why=why, progress=progress)
     if as_json:
         print_result([], list(found), as_json)
@@ -83,7 +109,9 @@ def command(
 
 
 def is_source(text: str) -> bool:
-    """Whether the argument is the name of a file or folder, or an address of texts (hf:, s3:, gs:; https: and pypi: with their SHA-256)."""
+    """Whether the argument is the name of a file or folder, or an address of texts (hf:, s3:, gs:;
+    https: and pypi: with their SHA-256).
+    """
     try:
         if text and Path(text).exists():
             return True
@@ -94,7 +122,9 @@ def is_source(text: str) -> bool:
 
 
 def is_lines(text: str) -> bool:
-    """Whether the source is a file that is read line by line: .txt, .md, or of a format that nothing else reads."""
+    """Whether the source is a file that is read line by line: .txt, .md, or of a format that
+    nothing else reads.
+    """
     from groundup.data.reading.containers import archive_suffix, suffixes
     from groundup.data.reading.source_files import SUFFIXES
 
@@ -104,14 +134,19 @@ def is_lines(text: str) -> bool:
 
 
 def lines_of(file: Path, encoding: str) -> Iterator[Named]:
-    """Yield (name, text) of the non-empty lines. Raises DataError when there is none, NotTextError for a binary file."""
+    """Yield (name, text) of the non-empty lines.
+
+    Raises DataError when there is none, NotTextError for a binary file.
+    """
     from groundup.data.reading.decoding import check_encoding, numbered_lines, text_pieces
     from groundup.data.reading.source_report import SourceReport
 
     check_encoding(encoding)
     empty = True
     with file.open("rb") as stream:
-        for number, line, _ in numbered_lines(text_pieces(stream, file.name, "replace", SourceReport(), encoding)):
+        for number, line, _ in numbered_lines(
+            text_pieces(stream, file.name, "replace", SourceReport(), encoding)
+        ):
             if line and line.strip():
                 empty = False
                 yield f"{file.name}:{number}", line.strip()
@@ -122,7 +157,10 @@ def lines_of(file: Path, encoding: str) -> Iterator[Named]:
 def documents_of(
     spec: str, text_column: str, encoding: str, *, follow_links: bool, progress: Progress
 ) -> Iterator[Named]:
-    """Yield (name, text) of the documents of a source, and say what was not read. Raises DataError when there is none."""
+    """Yield (name, text) of the documents of a source, and say what was not read.
+
+    Raises DataError when there is none.
+    """
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import SourceReport
     from groundup.data.reading.sources import SourceOptions, read_source
@@ -141,14 +179,27 @@ def documents_of(
 
 
 def classified(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]:
-    """Yield for each text: its name, itself, its label, the probability of each label. Raises ModelError."""
+    """Yield for each text: its name, itself, its label, the probability of each label.
+
+    Raises ModelError.
+    """
     while some := list(islice(named, AT_ONCE)):
-        for (name, text), probabilities in zip(some, model.classify([text for _, text in some]), strict=True):
-            yield {"name": name, "text": text, **decide(model.engine.opened.decision, probabilities)}
+        for (name, text), probabilities in zip(
+            some, model.classify([text for _, text in some]), strict=True
+        ):
+            yield {
+                "name": name,
+                "text": text,
+                **decide(model.engine.opened.decision, probabilities),
+            }
 
 
-def answered(model: Model, named: Iterator[Named], *, why: bool, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Yield what `classified` does, with `why` with the words that spoke for the label (for the likeliest one where it is unsure)."""
+def answered(
+    model: Model, named: Iterator[Named], *, why: bool, progress: Progress
+) -> Iterator[dict[str, Any]]:
+    """Yield what `classified` does, with `why` with the words that spoke for the label (for the
+    likeliest one where it is unsure).
+    """
     if not why:
         yield from classified(model, named)
         return
@@ -156,10 +207,16 @@ def answered(model: Model, named: Iterator[Named], *, why: bool, progress: Progr
 
     found = classified(model, named)
     while some := list(islice(found, BEFORE_WHY)):
-        with progress.track("words left out", sum(readings(each["text"]) for each in some), "readings") as advance:
+        with progress.track(
+            "words left out", sum(readings(each["text"]) for each in some), "readings"
+        ) as advance:
             for each in some:
                 label = each.get("guess", each.get("label")) or next(iter(each["probabilities"]))
-                yield each | {"why": word_effects(model.engine, each["text"], label, advance=advance).to_plain()}
+                yield each | {
+                    "why": word_effects(
+                        model.engine, each["text"], label, advance=advance
+                    ).to_plain()
+                }
 
 
 def why_lines(found: dict[str, Any]) -> list[str]:
@@ -168,20 +225,32 @@ def why_lines(found: dict[str, Any]) -> list[str]:
     if why is None:
         return []
     strongest = sorted(why["words"], key=lambda each: -abs(each["effect"]))[:SHOWN_WORDS]
-    strongest = [each for each in strongest if abs(each["effect"]) >= SHOWN_SHARE * abs(strongest[0]["effect"])]
+    strongest = [
+        each
+        for each in strongest
+        if abs(each["effect"]) >= SHOWN_SHARE * abs(strongest[0]["effect"])
+    ]
     lines = []
     for side, chosen in (
         ("for", [e for e in strongest if e["effect"] > 0]),
         ("against", [e for e in strongest if e["effect"] < 0]),
     ):
-        words = ", ".join(f"{plain(e['word'])} ({100 * e['without']:.1f} % without)" for e in chosen)
+        words = ", ".join(
+            f"{plain(e['word'])} ({100 * e['without']:.1f} % without)" for e in chosen
+        )
         lines += [f"  {side} {why['label']}: {words}"] if words else []
-    untried = f"; the last {why['of'] - why['tried']:,} words were not tried" if why["of"] > why["tried"] else ""
+    untried = (
+        f"; the last {why['of'] - why['tried']:,} words were not tried"
+        if why["of"] > why["tried"]
+        else ""
+    )
     return [*lines, f"  (read {why['tried']:,} times more, each time without one word{untried})"]
 
 
 def one_line(found: dict[str, Any]) -> str:
-    """Return label, probability, name and beginning of one of many texts, without control characters."""
+    """Return label, probability, name and beginning of one of many texts, without control
+    characters.
+    """
     shown = plain(" ".join(found["text"][:SHOWN_CHARACTERS].split()))
     if "labels" in found:
         return f"{named(found)}  {plain(found['name'])}  {shown}"

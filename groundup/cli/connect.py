@@ -1,4 +1,6 @@
-"""`groundup connect`: the lines of configuration with which another program uses a server of ours, from that program's own documentation."""
+"""`groundup connect`: the lines of configuration with which another program uses a server of ours,
+from that program's own documentation.
+"""
 
 import http.client
 import json
@@ -36,14 +38,22 @@ class Program:
 
 def _llm(url: str, model: str) -> list[str]:
     name = shlex.quote(f"ollama/{model}")
-    return ["llm install llm-ollama", f"export OLLAMA_HOST={shlex.quote(url)}", f"llm -m {name} 'Hello'"]
+    return [
+        "llm install llm-ollama",
+        f"export OLLAMA_HOST={shlex.quote(url)}",
+        f"llm -m {name} 'Hello'",
+    ]
 
 
 def _continue(url: str, model: str) -> list[str]:
     """JSON strings are YAML, too; a name such as 1.5 stays a text."""
     return [
         *("name: groundup", "version: 0.0.1", "schema: v1", "models:"),
-        *(f"  - name: {json.dumps(model)}", "    provider: ollama", f"    model: {json.dumps(model)}"),
+        *(
+            f"  - name: {json.dumps(model)}",
+            "    provider: ollama",
+            f"    model: {json.dumps(model)}",
+        ),
         f"    apiBase: {json.dumps(url)}",
     ]
 
@@ -53,7 +63,10 @@ def _open_webui(url: str, model: str) -> list[str]:
 
 
 def _aider(url: str, model: str) -> list[str]:
-    return [f"export OLLAMA_API_BASE={shlex.quote(url)}", f"aider --model {shlex.quote(f'ollama_chat/{model}')}"]
+    return [
+        f"export OLLAMA_API_BASE={shlex.quote(url)}",
+        f"aider --model {shlex.quote(f'ollama_chat/{model}')}",
+    ]
 
 
 PROGRAMS = {
@@ -70,12 +83,15 @@ PROGRAMS = {
 
 def command(
     name: Annotated[str, Argument(metavar="PROGRAM", help=f"One of: {', '.join(PROGRAMS)}.")],
-    url: Annotated[str, Option("--url", help="Address of the running server, as `groundup serve` printed it.")] = URL,
+    url: Annotated[
+        str, Option("--url", help="Address of the running server, as `groundup serve` printed it.")
+    ] = URL,
     as_json: JsonOption = False,
 ) -> None:
     """Print the lines with which another program uses a running `groundup serve`.
 
-    They name the server's first chat model. If no server answers, they have a placeholder instead. Nothing is written.
+    They name the server's first chat model. If no server answers, they have a placeholder instead.
+    Nothing is written.
 
     Examples:
         groundup connect llm
@@ -83,12 +99,16 @@ def command(
         groundup connect aider --url http://127.0.0.1:8080
     """
     if name not in PROGRAMS:
-        raise ConfigError(f"connect knows no program '{name}'.", fix=f"It knows {', '.join(PROGRAMS)}.")
+        raise ConfigError(
+            f"connect knows no program '{name}'.", fix=f"It knows {', '.join(PROGRAMS)}."
+        )
     program, url = PROGRAMS[name], address_of(url)
     model, note = first_chat_model(url)
     lines = program.lines(url, model or PLACEHOLDER)
     result = {"program": name, "url": url, "model": model, "note": note, "file": program.file}
-    print_result(_shown(program, lines, note), {**result, "lines": lines, "source": program.source}, as_json)
+    print_result(
+        _shown(program, lines, note), {**result, "lines": lines, "source": program.source}, as_json
+    )
 
 
 def _shown(program: Program, lines: list[str], note: str) -> Iterator[str]:
@@ -109,16 +129,23 @@ def address_of(url: str) -> str:
     except ValueError:
         valid = False
     if not valid or not url.isprintable() or " " in url:
-        raise ConfigError(f"--url {url[:100]!r} is not the address of a server.", fix=f"Write one such as {URL}.")
+        raise ConfigError(
+            f"--url {url[:100]!r} is not the address of a server.", fix=f"Write one such as {URL}."
+        )
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def first_chat_model(url: str) -> tuple[str, str]:
-    """Return the name of the first chat model that the server lists, without ":latest", and a note; without one "" and why."""
+    """Return the name of the first chat model that the server lists, without ":latest", and a note;
+    without one "" and why.
+    """
     try:
         with urllib.request.urlopen(f"{url}/v1/models", timeout=WAIT_S) as response:
             entries = json.loads(response.read(MAX_BYTES))["data"]
-            names = [(str(each["id"]).removesuffix(":latest"), each.get("kind", "chat")) for each in entries]
+            names = [
+                (str(each["id"]).removesuffix(":latest"), each.get("kind", "chat"))
+                for each in entries
+            ]
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             return (
@@ -128,12 +155,17 @@ def first_chat_model(url: str) -> tuple[str, str]:
         return "", _no_list(url, f"answered {error.code}")
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        return "", _no_list(url, f"can't be reached ({getattr(reason, 'strerror', None) or reason})")
+        return "", _no_list(
+            url, f"can't be reached ({getattr(reason, 'strerror', None) or reason})"
+        )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return "", _no_list(url, "answered something else than a list of models")
     chats = [name for name, kind in names if kind == "chat" and name.isprintable()]
     if not chats:
-        return "", f"The server at {url} has no chat model. Put the name of another one for {PLACEHOLDER}."
+        return (
+            "",
+            f"The server at {url} has no chat model. Put the name of another one for {PLACEHOLDER}.",
+        )
     others = f" Others: {', '.join(chats[1:8])}." if chats[1:] else ""
     return chats[0], f"The server has {chats[0]}.{others}" if others else ""
 

@@ -1,7 +1,8 @@
 """Output: results to stdout, progress and messages to stderr.
 
-On a terminal `track` draws a bar with the time left (`bar.py`), and during training the panel (`panel.py`); elsewhere it prints a plain line now
-and then. A `stage` is one line: its bar while it works, then its result. `print_result` prints lines for people or one JSON value for scripts.
+On a terminal `track` draws a bar with the time left (`bar.py`), and during training the panel
+(`panel.py`); elsewhere it prints a plain line now and then. A `stage` is one line: its bar while it
+works, then its result. `print_result` prints lines for people or one JSON value for scripts.
 """
 
 import re
@@ -38,7 +39,9 @@ _NUMBER = re.compile(r"[-+~]*[\d,]*\.?\d[\d,]*[% ]*")
 
 
 def program() -> str:
-    """Return the command that starts this program: "groundup" where it is in PATH, else its path, quoted for a shell."""
+    """Return the command that starts this program: "groundup" where it is in PATH, else its path,
+    quoted for a shell.
+    """
     started = Path(sys.argv[0])
     found = shutil.which(NAME)
     if found is not None and started.name == NAME and Path(found).resolve() == started.resolve():
@@ -61,13 +64,22 @@ def stderr_console() -> Console:
 
 
 def console_progress() -> "TerminalProgress | PlainProgress":
-    """Return the Progress for stderr: bars and a panel on a terminal, plain lines elsewhere (also on one without cursor movement)."""
+    """Return the Progress for stderr: bars and a panel on a terminal, plain lines elsewhere (also
+    on one without cursor movement).
+    """
     console = stderr_console()
-    return TerminalProgress() if console.is_terminal and not console.is_dumb_terminal else PlainProgress()
+    return (
+        TerminalProgress()
+        if console.is_terminal and not console.is_dumb_terminal
+        else PlainProgress()
+    )
 
 
 class TerminalProgress:
-    """Bars with the time left, and the panel during `fit()`, as whose callback it is called. Messages are printed above them."""
+    """Bars with the time left, and the panel during `fit()`, as whose callback it is called.
+
+    Messages are printed above them.
+    """
 
     def __init__(self) -> None:
         self._panel: "LivePanel | None" = None
@@ -89,11 +101,15 @@ class TerminalProgress:
         stderr_console().print(terminal_safe(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, parts: Sequence[tuple[str, str]]) -> None:
-        stderr_console().print(Text.assemble(*((terminal_safe(text), style) for style, text in parts)), soft_wrap=True)
+        stderr_console().print(
+            Text.assemble(*((terminal_safe(text), style) for style, text in parts)), soft_wrap=True
+        )
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
-        if self._panel is not None:  # the training itself, or work of an evaluation, which is not drawn
+        if (
+            self._panel is not None
+        ):  # the training itself, or work of an evaluation, which is not drawn
             with self._panel.shown() as advance:
                 yield advance
             return
@@ -111,17 +127,23 @@ class TerminalProgress:
 
     @contextmanager
     def stage(self, title: str) -> Iterator["TerminalStage"]:
-        """Show a stage as one line: its bar while it works, then its result, cut to the terminal's width."""
+        """Show a stage as one line: its bar while it works, then its result, cut to the terminal's
+        width.
+        """
         stage = TerminalStage(BarLine(title, time.monotonic))
         with _live(stage.line):
             yield stage
         if stage.result is not None:
-            line = Text(terminal_safe(f"{title}  {stage.result}"), no_wrap=True, overflow="ellipsis")
+            line = Text(
+                terminal_safe(f"{title}  {stage.result}"), no_wrap=True, overflow="ellipsis"
+            )
             stderr_console().print(line, no_wrap=True, overflow="ellipsis", crop=True)
 
 
 def _live(shown: BarLine) -> Live:
-    return Live(get_renderable=lambda: shown, console=stderr_console(), transient=True, refresh_per_second=4)
+    return Live(
+        get_renderable=lambda: shown, console=stderr_console(), transient=True, refresh_per_second=4
+    )
 
 
 def _nothing(amount: float = 1, note: str = "", total: float | None = None) -> None:
@@ -129,7 +151,10 @@ def _nothing(amount: float = 1, note: str = "", total: float | None = None) -> N
 
 
 class TerminalStage:
-    """A stage on a terminal. What it says is not shown; the outermost work that it tracks has the bar."""
+    """A stage on a terminal.
+
+    What it says is not shown; the outermost work that it tracks has the bar.
+    """
 
     def __init__(self, line: BarLine) -> None:
         self.line = line
@@ -164,7 +189,9 @@ class PlainStage(Silent):
 
 
 class PlainProgress:
-    """Plain lines for logs: messages, a line for each stage, and for work in progress a line every 15 seconds."""
+    """Plain lines for logs: messages, a line for each stage, and for work in progress a line every
+    15 seconds.
+    """
 
     def say(self, text: str) -> None:
         print(terminal_safe(text), file=sys.stderr, flush=True)
@@ -200,40 +227,59 @@ def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
 
 
 def terminal_columns() -> int | None:
-    """Return the width of the terminal that results are printed to; None where they go elsewhere."""
+    """Return the width of the terminal that results are printed to; None where they go
+    elsewhere.
+    """
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def table(headers: list[str], rows: list[list[str]], *, columns: int | None = None) -> list[str]:
     """Return the rows as aligned plain lines under their headers, columns of numbers right-aligned.
 
-    On a terminal (or within `columns`) long texts are continued on lines of their own, in their column.
+    On a terminal (or within `columns`) long texts are continued on lines of their own, in their
+    column.
     """
     columns = columns or terminal_columns()
-    numeric = [bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows) for i in range(len(headers))]
+    numeric = [
+        bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows) for i in range(len(headers))
+    ]
     widths = _fitting_widths([headers, *rows], numeric, columns)
 
     def line(row: Sequence[str]) -> str:
-        cells = (cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, numeric, strict=True))
+        cells = (
+            cell.rjust(w) if right else cell.ljust(w)
+            for cell, w, right in zip(row, widths, numeric, strict=True)
+        )
         return "  ".join(cells).rstrip()
 
     def lines(row: list[str]) -> list[str]:
         parts = [wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
         return [line(each) for each in zip_longest(*parts, fillvalue="")]
 
-    whole = [line(row) for row in rows] if columns is None else [each for row in rows for each in lines(row)]
+    whole = (
+        [line(row) for row in rows]
+        if columns is None
+        else [each for row in rows for each in lines(row)]
+    )
     return [line(headers), "  ".join("-" * width for width in widths), *whole]
 
 
 def wrapped(text: str, columns: int | None, indent: str = "") -> list[str]:
-    """Return a text as lines of at most so many columns; None: as one line. `indent` begins all but the first."""
+    """Return a text as lines of at most so many columns; None: as one line.
+
+    `indent` begins all but the first.
+    """
     if columns is None or len(text) <= columns:
         return [text]
     return textwrap.wrap(text, columns, subsequent_indent=indent)
 
 
-def _fitting_widths(rows: Sequence[Sequence[str]], numeric: Sequence[bool], columns: int | None) -> list[int]:
-    """Return the width of each column: that of its widest cell; within `columns` the widest texts are narrower, down to a few words."""
+def _fitting_widths(
+    rows: Sequence[Sequence[str]], numeric: Sequence[bool], columns: int | None
+) -> list[int]:
+    """Return the width of each column: that of its widest cell; within `columns` the widest texts
+    are narrower, down to a few words.
+    """
     widths = [max(len(row[i]) for row in rows) for i in range(len(numeric))]
     least = [max(NARROWEST_TEXT, len(header)) for header in rows[0]]
     while columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns:

@@ -1,4 +1,6 @@
-"""Curves of `groundup evaluate --over` as lines of a terminal: for each task a row a point, its 95 % interval drawn beside it."""
+"""Curves of `groundup evaluate --over` as lines of a terminal: for each task a row a point, its 95
+% interval drawn beside it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,7 +39,12 @@ def _curve(curve: Mapping[str, Any]) -> list[str]:
 
 def limits(curve: Mapping[str, Any]) -> tuple[float, float]:
     """Return the least and the largest value to be drawn."""
-    values = [point[name] for point in curve["points"] for name in ("value", "low", "high") if point[name] is not None]
+    values = [
+        point[name]
+        for point in curve["points"]
+        for name in ("value", "low", "high")
+        if point[name] is not None
+    ]
     values += [curve["chance"]] if curve["chance"] is not None else []
     return min(values), max(values)
 

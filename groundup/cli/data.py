@@ -1,4 +1,6 @@
-"""`groundup data inspect`: figures of the texts before training on them, in the terminal, as JSON, as a page."""
+"""`groundup data inspect`: figures of the texts before training on them, in the terminal, as JSON,
+as a page.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +15,7 @@ from groundup.cli.usage import VerbApp
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
-    from groundup.data.inspection import Inspection
+    from groundup.data.preparation.inspection import Inspection
     from groundup.data.processing.steps import ProcessConfig
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import Tally
@@ -35,7 +37,11 @@ def inspect(
     ],
     out: Annotated[
         Path | None,
-        Option("--out", callback=options.file_to_write, help="Write all of it as a page, too: one HTML file."),
+        Option(
+            "--out",
+            callback=options.file_to_write,
+            help="Write all of it as a page, too: one HTML file.",
+        ),
     ] = None,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
@@ -48,17 +54,24 @@ def inspect(
     settings: options.SetOption = None,
     sha256: options.Sha256Option = "",
     follow_links: options.FollowLinksOption = False,
-    show: Annotated[int, Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown.")] = 3,
-    seed: Annotated[int, Option("--seed", help="Draws the random documents of the page and of JSON.")] = 0,
+    show: Annotated[
+        int,
+        Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown."),
+    ] = 3,
+    seed: Annotated[
+        int, Option("--seed", help="Draws the random documents of the page and of JSON.")
+    ] = 0,
     as_json: options.JsonOption = False,
 ) -> None:
     """Say what the rows are: texts, labelled texts, instructions, conversations, preference pairs.
 
-    Count files, documents, characters and words; find duplicates, bad lines and control characters; show the first lines.
-    --set sets what the steps have no option for: data.process.personal_data=drop, data.process.near_duplicates.threshold=0.9, ...
+    Count files, documents, characters and words; find duplicates, bad lines and control characters;
+    show the first lines. --set sets what the steps have no option for:
+    data.process.personal_data=drop, data.process.near_duplicates.threshold=0.9, ...
 
-    The page and JSON have lengths, languages, what was dropped, cleaned and passed over with examples, and random documents, too.
-    JSON is one object for a source, and {"sources": [...]} for several.
+    The page and JSON have lengths, languages, what was dropped, cleaned and passed over with
+    examples, and random documents, too. JSON is one object for a source, and {"sources": [...]} for
+    several.
 
     Examples:
         groundup data inspect my-texts/
@@ -67,9 +80,10 @@ def inspect(
         groundup data inspect questions.jsonl --columns prompt=question,completion=answer
         groundup data inspect "notes/**/*.md" --json
         groundup data inspect letters.zip --encoding cp1251
-        groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web --languages en --out page.html
+        groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web
+        --languages en --out page.html
     """
-    from groundup.data.inspection import inspect_sources
+    from groundup.data.preparation.inspection import inspect_sources
     from groundup.data.reading.description import parse_columns
     from groundup.data.reading.layouts import LAYOUTS
     from groundup.data.reading.sources import SourceOptions
@@ -91,7 +105,9 @@ def inspect(
     process = _process(processing, settings)
     found = inspect_sources(named, reading, process, show=show, seed=seed, progress=progress)
     plain = [each.to_plain() for each in found]
-    page = _page(plain, out) if out else ""  # before anything is printed: a pipe that is closed ends the command
+    page = (
+        _page(plain, out) if out else ""
+    )  # before anything is printed: a pipe that is closed ends the command
     print_result(_lines(found), plain[0] if len(plain) == 1 else {"sources": plain}, as_json)
     if page:
         progress.say(page)
@@ -99,22 +115,28 @@ def inspect(
 
 @app.command("windows")
 def windows(
-    folder: Annotated[Path, Argument(metavar="DATA", help="A run, a build, or a folder of token shards.")],
+    folder: Annotated[
+        Path, Argument(metavar="DATA", help="A run, a build, or a folder of token shards.")
+    ],
     context: Annotated[int, Option("--context", min=2, max=2**20, help="Tokens of a row.")] = 128,
     stride: options.StrideOption = None,
     split: Annotated[str, Option("--split", help="train, validation or test.")] = "train",
     tokenizer: Annotated[
-        Path | None, Option("--tokenizer", help="The tokenizer's folder; default: beside or above the shards.")
+        Path | None,
+        Option("--tokenizer", help="The tokenizer's folder; default: beside or above the shards."),
     ] = None,
     out: Annotated[
-        Path | None, Option("--out", callback=options.file_to_write, help="Write the pictures, too: one HTML file.")
+        Path | None,
+        Option(
+            "--out", callback=options.file_to_write, help="Write the pictures, too: one HTML file."
+        ),
     ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Show how tokens become batches: windows with a stride, or packed documents.
 
-    Counts windows that hold several documents, documents that are cut, packed rows and their padding. The page draws windows, stride,
-    packing, and which token sees which.
+    Counts windows that hold several documents, documents that are cut, packed rows and their
+    padding. The page draws windows, stride, packing, and which token sees which.
 
     Examples:
         groundup data windows runs/mine
@@ -132,7 +154,7 @@ def windows(
     view = window_view(open_shards(shards), opened, **sizes, progress=progress)
     page = ""
     if out:  # before anything is printed, as above
-        from groundup.report.windows_page import write_windows_page
+        from groundup.report.pages.windows_page import write_windows_page
 
         page = _written(write_windows_page(view, out))
     print_result(_window_lines(view), view, as_json)
@@ -145,7 +167,11 @@ def _window_lines(view: dict[str, Any]) -> list[str]:
     found, packed = view["windows"], view["packing"]
     rows = [
         ["rows an epoch", f"{found['count']:,}", f"{packed['rows']:,}"],
-        ["rows of several documents, where one sees the other", f"{found['of_several_documents']:,}", "0"],
+        [
+            "rows of several documents, where one sees the other",
+            f"{found['of_several_documents']:,}",
+            "0",
+        ],
         ["documents that are cut", f"{found['cut_documents']:,}", f"{packed['cut_documents']:,}"],
         ["labels an epoch", f"{found['labels']:,}", f"{packed['tokens']:,}"],
         ["padding", "0 %", f"{packed['padding_share']:.1%}"],
@@ -153,12 +179,21 @@ def _window_lines(view: dict[str, Any]) -> list[str]:
     stride = f", stride {view['stride']:,}" if view["stride"] != view["context_tokens"] else ""
     head = f"{view['split']}: {view['tokens']:,} tokens in {view['documents']:,} documents, context {view['context_tokens']:,}{stride}"
     if stride:
-        rows.append([f"windows an epoch with stride {view['stride']:,}", f"{view['strided']['count']:,}", ""])
+        rows.append(
+            [
+                f"windows an epoch with stride {view['stride']:,}",
+                f"{view['strided']['count']:,}",
+                "",
+            ]
+        )
     return [head, "", *(line.rstrip() for line in table(["", "windows", "packed"], rows))]
 
 
 def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Source]":
-    """Return the sources. Raises ConfigError where one is named twice, or a hash is given for none or several of them."""
+    """Return the sources.
+
+    Raises ConfigError where one is named twice, or a hash is given for none or several of them.
+    """
     from groundup.data.reading.source_files import PINNED
     from groundup.data.reading.source_list import read_sources
 
@@ -167,9 +202,14 @@ def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Sourc
     pinned = [spec for spec in specs if spec.startswith(PINNED)]
     if sha256 and len(pinned) != 1:
         fix = "Write it behind each: ADDRESS#sha256=HASH." if pinned else "Leave it out."
-        raise ConfigError(f"--sha256 is the hash of one pypi: or https: address; {len(pinned)} are named.", fix=fix)
+        raise ConfigError(
+            f"--sha256 is the hash of one pypi: or https: address; {len(pinned)} are named.",
+            fix=fix,
+        )
     sources = read_sources(specs, follow_links=follow_links)
-    return [replace(each, sha256=sha256) if sha256 and each.spec in pinned else each for each in sources]
+    return [
+        replace(each, sha256=sha256) if sha256 and each.spec in pinned else each for each in sources
+    ]
 
 
 def _process(processing: options.ProcessOptions, settings: Sequence[str] | None) -> "ProcessConfig":
@@ -183,11 +223,13 @@ def _process(processing: options.ProcessOptions, settings: Sequence[str] | None)
     if given or data or not isinstance(fields, dict):
         fix = "Write --set data.process.near_duplicates.threshold=0.9; how texts are read has options of its own."
         raise ConfigError("--set sets fields of data.process here, and no others.", fix=fix)
-    return build_config(ProcessConfig, {**fields, **process_fields(**vars(processing))}, where="data.process.")
+    return build_config(
+        ProcessConfig, {**fields, **process_fields(**vars(processing))}, where="data.process."
+    )
 
 
 def _page(plain: list[dict[str, Any]], out: Path) -> str:
-    from groundup.report.inspection_page import write_inspection_page
+    from groundup.report.pages.inspection_page import write_inspection_page
 
     return _written(write_inspection_page(plain, out))
 
@@ -200,13 +242,15 @@ def _lines(found: "Sequence[Inspection]") -> list[str]:
     """Return the inspections as lines for people, with a heading each where there are several."""
     if len(found) == 1:
         return describe(found[0])
-    return [line for each in found for line in ("", f"== {each.card.source.title}", *describe(each))][1:]
+    return [
+        line for each in found for line in ("", f"== {each.card.source.title}", *describe(each))
+    ][1:]
 
 
 def describe(found: "Inspection") -> list[str]:
     """Return one inspection as lines for people."""
-    from groundup.data.data_card import CHANGE_LABELS
-    from groundup.data.pipeline import REPEAT
+    from groundup.data.preparation.data_card import CHANGE_LABELS
+    from groundup.data.preparation.pipeline import REPEAT
     from groundup.data.processing.filters import EMPTY
     from groundup.data.reading.source_report import read_as
 
@@ -227,10 +271,16 @@ def describe(found: "Inspection") -> list[str]:
             for reason, tally in card.dropped.items()
             if reason not in (EMPTY, REPEAT)
         ),
-        *([CHANGE_LABELS.get(name, name), f"{number:,}", "by a build"] for name, number in card.changed.items()),
+        *(
+            [CHANGE_LABELS.get(name, name), f"{number:,}", "by a build"]
+            for name, number in card.changed.items()
+        ),
         ["bad lines", f"{read.bad_lines.count:,}", _noted(f"of {read.lines:,}", read.bad_lines)],
         ["bad files", f"{read.bad_files.count:,}", read.bad_files.shown()],
-        *([read_as(name), f"{files.count:,}", files.shown()] for name, files in read.encodings.items()),
+        *(
+            [read_as(name), f"{files.count:,}", files.shown()]
+            for name, files in read.encodings.items()
+        ),
         ["invalid bytes", f"{read.invalid_bytes:,}", read.invalid_files.shown()],
     ]
     lines = [*(each["line"] for each in card.understood), ""]
@@ -254,9 +304,18 @@ def _languages(found: "Inspection") -> list[list[str]]:
     if not detected or not detected["documents"]:
         return []
     counts = detected["found"]
-    shown = [f"{count / detected['documents']:.0%} {name}" for name, count in [*counts.items()][:LANGUAGES_SHOWN]]
+    shown = [
+        f"{count / detected['documents']:.0%} {name}"
+        for name, count in [*counts.items()][:LANGUAGES_SHOWN]
+    ]
     more = [f"{len(counts) - len(shown)} more"] if len(counts) > len(shown) else []
-    return [["languages", f"{len(counts):,}", f"{', '.join(shown + more)} of {detected['documents']:,} documents"]]
+    return [
+        [
+            "languages",
+            f"{len(counts):,}",
+            f"{', '.join(shown + more)} of {detected['documents']:,} documents",
+        ]
+    ]
 
 
 def _noted(what: str, noted: "Tally") -> str:

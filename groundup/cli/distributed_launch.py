@@ -1,7 +1,7 @@
 """Verbs started by torchrun: joining the process group, and exiting together.
 
-torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; without them the verb runs in one process. Backends: gloo on CPUs, NCCL
-between GPUs.
+torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; without them the verb runs
+in one process. Backends: gloo on CPUs, NCCL between GPUs.
 """
 
 import contextlib
@@ -17,12 +17,13 @@ from groundup.errors import ConfigError, GroundupError
 if TYPE_CHECKING:
     from groundup.device import Compute
     from groundup.progress import Progress
-    from groundup.train.parallel.process_group import ProcessGroup
+    from groundup.train.steps.process_group import ProcessGroup
 
 SHARED = ("pretrain",)
 """Verbs that can run in several processes."""
 NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# Collectives of a step take seconds; a process that is silent for longer hangs. (One that exited is noticed at once.)
+# Collectives of a step take seconds; a process that is silent for longer hangs. (One that exited is
+# noticed at once.)
 STEP_TIMEOUT = timedelta(minutes=10)
 # Rank 0 may clean and encode texts for days before the first step.
 PATIENCE = timedelta(days=30)
@@ -38,7 +39,7 @@ def joined(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
     An error is printed by one process; all exit with its code.
     """
     from groundup.device import select_compute
-    from groundup.train.parallel.process_group import SINGLE_PROCESS
+    from groundup.train.steps.process_group import SINGLE_PROCESS
 
     compute = select_compute(device)
     if not all(os.environ.get(name) for name in NAMES):
@@ -50,7 +51,9 @@ def joined(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
     try:
         yield group, compute
     except BaseException as error:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends the others; the error is printed first
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # torchrun ends the others; the error is printed first
         _end(group, store, error)
     import torch.distributed as dist
 
@@ -58,8 +61,15 @@ def joined(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
 
 
 def require_alone(verb: str) -> None:
-    """Refuse a verb that can't run in several processes. Raises ConfigError on rank 0; the others exit."""
-    if verb in SHARED or "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+    """Refuse a verb that can't run in several processes.
+
+    Raises ConfigError on rank 0; the others exit.
+    """
+    if (
+        verb in SHARED
+        or "TORCHELASTIC_RUN_ID" not in os.environ
+        or os.environ.get("WORLD_SIZE", "1") == "1"
+    ):
         return
     if os.environ.get("RANK") != "0":
         sys.exit(0)
@@ -79,7 +89,7 @@ def _join(compute: "Compute") -> "tuple[ProcessGroup, Any]":
     import torch
     import torch.distributed as dist
 
-    from groundup.train.parallel.process_group import ProcessGroup
+    from groundup.train.steps.process_group import ProcessGroup
 
     rank, world = (_number(name) for name in ("RANK", "WORLD_SIZE"))
     if compute.device.type == "mps":
@@ -90,12 +100,18 @@ def _join(compute: "Compute") -> "tuple[ProcessGroup, Any]":
         if local >= torch.cuda.device_count():
             fix = "Give torchrun as many processes (--nproc_per_node) as there are GPUs."
             count = torch.cuda.device_count()
-            raise ConfigError(f"This machine has {count} GPUs, too few for local rank {local}.", fix=fix)
+            raise ConfigError(
+                f"This machine has {count} GPUs, too few for local rank {local}.", fix=fix
+            )
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if compute.device.type == "cuda" else "gloo"
     try:
-        store = dist.PrefixStore(f"groundup/{_number(RESTARTS, 0)}", next(dist.rendezvous("env://"))[0])
-        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=STEP_TIMEOUT)
+        store = dist.PrefixStore(
+            f"groundup/{_number(RESTARTS, 0)}", next(dist.rendezvous("env://"))[0]
+        )
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=world, timeout=STEP_TIMEOUT
+        )
         patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -115,8 +131,12 @@ def _number(name: str, default: int | None = None) -> int:
 
 
 def _end(group: "ProcessGroup", store: Any, error: BaseException) -> None:
-    """Raise the error to exit with: a GroundupError on the first process that has one, else a silent exit with the same code."""
-    found: BaseException | None = error  # a GroundupError that torchrun's signal may have interrupted
+    """Raise the error to exit with: a GroundupError on the first process that has one, else a
+    silent exit with the same code.
+    """
+    found: BaseException | None = (
+        error  # a GroundupError that torchrun's signal may have interrupted
+    )
     while found is not None and not isinstance(found, GroundupError):
         found = found.__context__ if isinstance(found, SystemExit) else None
     if found is not None:
@@ -127,7 +147,9 @@ def _end(group: "ProcessGroup", store: Any, error: BaseException) -> None:
 
 
 def _is_first(store: Any) -> bool:
-    """Whether this is the first process with an error; True also where the store is gone: better printed twice than never."""
+    """Whether this is the first process with an error; True also where the store is gone: better
+    printed twice than never.
+    """
     try:
         return int(store.add(TOLD, 1)) == 1
     except RuntimeError:

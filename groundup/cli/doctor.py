@@ -37,13 +37,17 @@ EXTRAS = {
     "wandb": ("wandb",),
 }
 BF16 = ("supported by the processor", "fine-tuning the 135M model runs at about twice the speed")
-NO_BF16 = ("not supported by the processor", "training, Muon and answers in float32: plan half as much more time")
+NO_BF16 = (
+    "not supported by the processor",
+    "training, Muon and answers in float32: plan half as much more time",
+)
 ENOUGH_MEMORY_BYTES = 6e9
 ENOUGH_DISK_BYTES = 5e9
 
 
 def command(as_json: JsonOption = False) -> None:
-    """Report what this machine has (device, bf16, compiler, memory, disk, extras) and what that means.
+    """Report what this machine has (device, bf16, compiler, memory, disk, extras) and what that
+    means.
 
     Examples:
         groundup doctor
@@ -90,7 +94,10 @@ def _device() -> tuple[str, str]:
 
 def _compiler() -> tuple[str, str]:
     found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
-    return found or "none", "long runs may be compiled with it" if found else "long runs are not compiled"
+    return (
+        found or "none",
+        "long runs may be compiled with it" if found else "long runs are not compiled",
+    )
 
 
 def _memory() -> tuple[str, str]:
@@ -107,7 +114,11 @@ def _disk() -> tuple[str, str]:
         free = min(shutil.disk_usage(folder).free for folder in (".", cache_folder()))
     except DiskError as error:
         return "no cache", str(error)
-    meaning = "enough for quickstart" if free > ENOUGH_DISK_BYTES else "quickstart needs about 3 GB: free some"
+    meaning = (
+        "enough for quickstart"
+        if free > ENOUGH_DISK_BYTES
+        else "quickstart needs about 3 GB: free some"
+    )
     return f"{free / 1e9:.1f} GB free", meaning
 
 

@@ -1,4 +1,6 @@
-"""`groundup evaluate`: models on the same held-out data or suites, each figure with its 95 % interval."""
+"""`groundup evaluate`: models on the same held-out data or suites, each figure with its 95 %
+interval.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,10 +18,15 @@ PICTURES = (".png", ".svg")
 
 
 def command(
-    models: Annotated[list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")],
+    models: Annotated[
+        list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")
+    ],
     data: Annotated[
         str | None,
-        Option("--data", help="Instructions, labelled texts or plain texts; default 'starter': packaged ones."),
+        Option(
+            "--data",
+            help="Instructions, labelled texts or plain texts; default 'starter': packaged ones.",
+        ),
     ] = None,
     tasks: Annotated[
         str,
@@ -30,49 +37,75 @@ def command(
         ),
     ] = "",
     shots: Annotated[
-        str, Option("--shots", metavar="N,N,...", help="Numbers of worked examples before each item of --tasks.")
+        str,
+        Option(
+            "--shots",
+            metavar="N,N,...",
+            help="Numbers of worked examples before each item of --tasks.",
+        ),
     ] = "0",
     template: Annotated[
-        Literal["auto", "plain", "chat"], Option("--template", help="How --tasks are asked; auto: as each suite says.")
+        Literal["auto", "plain", "chat"],
+        Option("--template", help="How --tasks are asked; auto: as each suite says."),
     ] = "auto",
     over: Annotated[
         Literal["steps", "sizes", "shots"] | None,
         Option(
-            "--over", help="Curves of --tasks over a run's snapshots, a sweep's (or several models') sizes, or --shots."
+            "--over",
+            help="Curves of --tasks over a run's snapshots, a sweep's (or several models') sizes, or --shots.",
         ),
     ] = None,
     plot: Annotated[
-        Path | None, Option("--plot", callback=options.file_to_write, help="Draw the curves of --over: .png or .svg.")
+        Path | None,
+        Option(
+            "--plot",
+            callback=options.file_to_write,
+            help="Draw the curves of --over: .png or .svg.",
+        ),
     ] = None,
     kind: Annotated[
         str | None, Option("--as", help="Kind of DATA: answers, labels or text; default: detected.")
     ] = None,
     items: Annotated[
         int | None,
-        Option("--items", min=1, help=f"At most this many items for each figure; by default {ITEMS}, of --tasks all."),
+        Option(
+            "--items",
+            min=1,
+            help=f"At most this many items for each figure; by default {ITEMS}, of --tasks all.",
+        ),
     ] = None,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
     label_separator: options.LabelSeparatorOption = "",
     columns: options.ColumnsOption = "",
     layout: options.LayoutOption = "",
-    question: Annotated[str | None, Option("--question", help="The question to language models on labels.")] = None,
+    question: Annotated[
+        str | None, Option("--question", help="The question to language models on labels.")
+    ] = None,
     encoding: options.EncodingOption = "auto",
     follow_links: options.FollowLinksOption = False,
     out: Annotated[
-        Path | None, Option("--out", callback=options.file_to_write, help="Also write the results into this JSON file.")
+        Path | None,
+        Option(
+            "--out",
+            callback=options.file_to_write,
+            help="Also write the results into this JSON file.",
+        ),
     ] = None,
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
 ) -> None:
-    """Measure models on the same held-out data (answers to instructions, labels, bits per byte of text), or on suites by name.
+    """Measure models on the same held-out data (answers to instructions, labels, bits per byte of
+    text), or on suites by name.
 
-    Each figure comes with its 95 % interval, the number of items, and the figure of guessing; of several models also the paired differences
-    from the first. Items of data that one of the models was trained on (run folders record that) are left out and counted.
+    Each figure comes with its 95 % interval, the number of items, and the figure of guessing; of
+    several models also the paired differences from the first. Items of data that one of the models
+    was trained on (run folders record that) are left out and counted.
 
-    Suites, packaged: multiple_choice, emotions, grammar, copying, arithmetic, format, summaries, translation. Fetched once: arc_easy,
-    arc_challenge, openbookqa, sciq, piqa, socialiqa, commonsenseqa, common_knowledge, feelings, tweets, messages.
+    Suites, packaged: multiple_choice, emotions, grammar, copying, arithmetic, format, summaries,
+    translation. Fetched once: arc_easy, arc_challenge, openbookqa, sciq, piqa, socialiqa,
+    commonsenseqa, common_knowledge, feelings, tweets, messages.
 
     Examples:
         groundup evaluate smollm2-135m-instruct runs/quickstart
@@ -88,7 +121,9 @@ def command(
         raise ConfigError("--over is of suites.", fix="Name them: --tasks grammar,copying,text")
     if tasks:
         if data is not None:
-            raise ConfigError("--data and --tasks are two ways to say what is measured.", fix="Give one of them.")
+            raise ConfigError(
+                "--data and --tasks are two ways to say what is measured.", fix="Give one of them."
+            )
         results = run_suites(
             *(models, named(tasks)), shots=numbers(shots), items=items, template=template, over=over, seed=seed,
             device=device, progress=console_progress(),
@@ -109,9 +144,13 @@ def command(
 def require_plot(plot: Path | None, over: str | None) -> None:
     """Raise ConfigError for a picture of no curves or in a format that is not drawn."""
     if plot is not None and over is None:
-        raise ConfigError("--plot draws the curves of --over.", fix="Give --over steps, sizes or shots as well.")
+        raise ConfigError(
+            "--plot draws the curves of --over.", fix="Give --over steps, sizes or shots as well."
+        )
     if plot is not None and plot.suffix not in PICTURES:
-        raise ConfigError(f"--plot {plot} has no picture's suffix.", fix=f"Use {' or '.join(PICTURES)}.")
+        raise ConfigError(
+            f"--plot {plot} has no picture's suffix.", fix=f"Use {' or '.join(PICTURES)}."
+        )
 
 
 def draw(curves: list[dict[str, Any]], file: Path) -> None:
@@ -125,7 +164,9 @@ def draw(curves: list[dict[str, Any]], file: Path) -> None:
 
 
 def over_lines(results: dict[str, Any], plot: Path | None) -> list[str]:
-    """Return the curves, the paired difference of the last point from the first, and which items the training text has."""
+    """Return the curves, the paired difference of the last point from the first, and which items
+    the training text has.
+    """
     from groundup.cli.curve_lines import curve_lines
 
     changes = [change_line(row) for row in results["changes"]]
@@ -138,7 +179,11 @@ def overlap_lines(results: dict[str, Any]) -> list[str]:
     from groundup.evaluate.memorisation import overlap_line
 
     of = results.get("overlap", {})
-    return [overlap_line(name, plain(model), found) for name, models in of.items() for model, found in models.items()]
+    return [
+        overlap_line(name, plain(model), found)
+        for name, models in of.items()
+        for model, found in models.items()
+    ]
 
 
 def named(text: str) -> list[str]:
@@ -150,12 +195,16 @@ def numbers(text: str) -> list[int]:
     """Return the numbers in "0,4". Raises ConfigError."""
     parts = named(text)
     if not parts or not all(part.isdecimal() for part in parts):
-        raise ConfigError(f"--shots {text!r} is not a list of numbers.", fix="Give, for example, --shots 0,4.")
+        raise ConfigError(
+            f"--shots {text!r} is not a list of numbers.", fix="Give, for example, --shots 0,4."
+        )
     return [int(part) for part in parts]
 
 
 def lines(results: dict[str, Any]) -> list[str]:
-    """Return the figures as a table, the differences from the first model on the same items, and the answers shown."""
+    """Return the figures as a table, the differences from the first model on the same items, and
+    the answers shown.
+    """
     headers = ["task", "model", "figure", "value", "95 % interval", "n", "chance"]
     rows = [cells(row) for row in results["rows"]]
     changes = [change_line(row) for row in results["changes"]]
@@ -173,8 +222,14 @@ def settings(rows: list[dict[str, Any]]) -> list[str]:
     """Return how suites were asked, and which figures show nothing."""
     from groundup.evaluate.task import AT_CHANCE
 
-    asked = {f"{row['template']} text, bos {row['bos']}": row["model"] for row in rows if "template" in row}
-    guessed = dict.fromkeys(f"{row['task']} of {row['model']}" for row in rows if row.get("is_chance"))
+    asked = {
+        f"{row['template']} text, bos {row['bos']}": row["model"]
+        for row in rows
+        if "template" in row
+    }
+    guessed = dict.fromkeys(
+        f"{row['task']} of {row['model']}" for row in rows if row.get("is_chance")
+    )
     return [
         *([f"Asked in {'; '.join(asked)}."] if asked else []),
         *([f"{AT_CHANCE.capitalize()}: {', '.join(guessed)}."] if guessed else []),
@@ -197,7 +252,9 @@ def left_out(counts: dict[str, Any] | None) -> list[str]:
     if not counts or not counts["items"]:
         return []
     by = ", ".join(f"{plain(name)} {count:,}" for name, count in counts["models"].items() if count)
-    return [f"{counts['items']:,} of {counts['of']:,} items are left out, as they were trained on ({by})."]
+    return [
+        f"{counts['items']:,} of {counts['of']:,} items are left out, as they were trained on ({by})."
+    ]
 
 
 def cells(row: dict[str, Any]) -> list[str]:
@@ -211,7 +268,15 @@ def cells(row: dict[str, Any]) -> list[str]:
 
     interval = f"{shown(row['low'])} to {shown(row['high'])}" if row["low"] is not None else ""
     count = f"{row['n']:,}{' (thin)' if row['thin'] else ''}"
-    return [row["task"], row["model"], row["metric"], shown(row["value"]), interval, count, shown(row["chance"])]
+    return [
+        row["task"],
+        row["model"],
+        row["metric"],
+        shown(row["value"]),
+        interval,
+        count,
+        shown(row["chance"]),
+    ]
 
 
 def answers(results: dict[str, Any]) -> list[str]:
@@ -220,5 +285,7 @@ def answers(results: dict[str, Any]) -> list[str]:
     models = results["details"].get("shown answers", {})
     for same in zip(*(details["answers"] for details in models.values()), strict=True):
         written += ["", plain(f"{same[0]['instruction']} {same[0]['input']}")]
-        written += [f"    {name}: {plain(each['answer'])}" for name, each in zip(models, same, strict=True)]
+        written += [
+            f"    {name}: {plain(each['answer'])}" for name, each in zip(models, same, strict=True)
+        ]
     return written

@@ -20,13 +20,22 @@ FAULTS_SHOWN = 10
 def command(
     docs: Annotated[
         list[str] | None,
-        Argument(metavar="DOCS", help="Addresses (docs/data.md): folders, files, globs ...; none: those of the index."),
+        Argument(
+            metavar="DOCS",
+            help="Addresses (docs/data.md): folders, files, globs ...; none: those of the index.",
+        ),
     ] = None,
     out: Annotated[
-        Path, Option("--out", metavar="INDEX", callback=options.folder_to_write, help="The index, a folder.")
+        Path,
+        Option(
+            "--out", metavar="INDEX", callback=options.folder_to_write, help="The index, a folder."
+        ),
     ] = Path("index"),
     passage_tokens: Annotated[
-        int | None, Option("--passage-tokens", min=16, max=4096, help="The longest passage.", show_default="256")
+        int | None,
+        Option(
+            "--passage-tokens", min=16, max=4096, help="The longest passage.", show_default="256"
+        ),
     ] = None,
     vectors: Annotated[
         str | None,
@@ -42,10 +51,12 @@ def command(
     follow_links: options.FollowLinksOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Make documents searchable; the same again reads only what is new or changed, and takes out what is gone.
+    """Make documents searchable; the same again reads only what is new or changed, and takes out
+    what is gone.
 
-    Files that can't be read are listed and skipped. The index can be searched while it is written, by words also while --vectors are made; these
-    are added to at each later call that names them, and go on where they were stopped.
+    Files that can't be read are listed and skipped. The index can be searched while it is written,
+    by words also while --vectors are made; these are added to at each later call that names them,
+    and go on where they were stopped.
 
     Examples:
         groundup index manuals/ --out manuals.index
@@ -71,8 +82,15 @@ def command(
     did = f"{report.files_read:,} files read ({report.read_bytes / 1e6:,.1f} MB), {report.files_unchanged:,} unchanged, {report.files_removed:,} gone"
     holds = f"{counts.files:,} files, {counts.documents:,} documents, {counts.passages:,} passages"
     by_vectors = [f"{made:,} vectors made by {vectors}"] if vectors else []
-    lines = [f"{did}: {report.elapsed_s:.1f} s", f"{out}: {holds}", *by_vectors, *fault_lines(counts)]
-    print_result(lines, {"index": str(out), "vectors_made": made, **vars(report), **vars(counts)}, as_json)
+    lines = [
+        f"{did}: {report.elapsed_s:.1f} s",
+        f"{out}: {holds}",
+        *by_vectors,
+        *fault_lines(counts),
+    ]
+    print_result(
+        lines, {"index": str(out), "vectors_made": made, **vars(report), **vars(counts)}, as_json
+    )
 
 
 def encoder_named(name: str, device: str, progress: "Progress") -> "Embed":
@@ -94,9 +112,15 @@ def add_vectors(folder: Path, name: str, embed: "Embed", progress: "Progress") -
 
 
 def fault_lines(counts: "IndexCounts") -> list[str]:
-    """Return what is to be said of files that could not be read: the reasons, and the first few files."""
+    """Return what is to be said of files that could not be read: the reasons, and the first few
+    files.
+    """
     reasons = Counter(fault for _, fault in counts.faults)
     lines = [f"skipped: {count:,} x {fault}" for fault, count in reasons.most_common() if count > 1]
     single = [f"skipped: {place}: {fault}" for place, fault in counts.faults if reasons[fault] == 1]
-    more = [f"skipped: {len(single) - FAULTS_SHOWN:,} others (--json lists all)"] if len(single) > FAULTS_SHOWN else []
+    more = (
+        [f"skipped: {len(single) - FAULTS_SHOWN:,} others (--json lists all)"]
+        if len(single) > FAULTS_SHOWN
+        else []
+    )
     return [*lines, *single[:FAULTS_SHOWN], *more]

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_to_write, folder_to_write
+from groundup.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    file_to_write,
+    folder_to_write,
+)
 from groundup.errors import ConfigError, did_you_mean
 from groundup.lab.views import VIEWS
 
@@ -21,12 +27,16 @@ FILMED = tuple(name.removesuffix("_forming") for name, view in VIEWS.items() if 
 def command(
     model: ModelArgument,
     text: Annotated[str | None, Option("--text", help="The text that the model reads.")] = None,
-    file: Annotated[Path | None, Option("--file", help="Read the text from this file instead.")] = None,
+    file: Annotated[
+        Path | None, Option("--file", help="Read the text from this file instead.")
+    ] = None,
     out: Annotated[
-        Path | None, Option("--out", callback=file_to_write, help="The page to write; default: lab.html here.")
+        Path | None,
+        Option("--out", callback=file_to_write, help="The page to write; default: lab.html here."),
     ] = None,
     pictures: Annotated[
-        Path | None, Option("--pictures", callback=folder_to_write, help="A folder for the pictures as files.")
+        Path | None,
+        Option("--pictures", callback=folder_to_write, help="A folder for the pictures as files."),
     ] = None,
     form: Annotated[str, Option("--form", help="Format of the picture files: png or svg.")] = "png",
     only: Annotated[
@@ -38,24 +48,31 @@ def command(
         ),
     ] = None,
     film: Annotated[
-        Path | None, Option("--film", callback=file_to_write, help="A GIF of the training run instead of the page.")
+        Path | None,
+        Option(
+            "--film", callback=file_to_write, help="A GIF of the training run instead of the page."
+        ),
     ] = None,
-    of: Annotated[str, Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")] = "attention",
+    of: Annotated[
+        str, Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")
+    ] = "attention",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Look inside a model while it reads a text: tokens, embeddings, positions, attention, heads with a known pattern, one head step by step,
-    the prediction after every block, surprise, the loss by context, ablation of heads, attribution of the decision.
+    """Look inside a model while it reads a text: tokens, embeddings, positions, attention, heads
+    with a known pattern, one head step by step, the prediction after every block, surprise, the
+    loss by context, ablation of heads, attribution of the decision.
 
-    One page that opens from disk and makes no requests. --pictures writes each view as a file too; --json prints the numbers.
-    Of a build its own model (pretrain) is opened; for another name its folder, as in runs/quickstart/chat.
-    --film shows the training run, with a still picture beside it, from its snapshots (`groundup build` keeps some; --set fit.snapshots=16).
+    One page that opens from disk and makes no requests. --pictures writes each view as a file too;
+    --json prints the numbers. Of a build its own model (pretrain) is opened; for another name its
+    folder, as in runs/quickstart/chat. --film shows the training run, with a still picture beside
+    it, from its snapshots (`groundup build` keeps some; --set fit.snapshots=16).
 
     Examples:
         groundup lab runs/quickstart --text "To be, or not to be, that is the question."
-        groundup lab smollm2-135m-instruct --file letter.txt --out letter.html --pictures pictures --form svg
-        groundup lab runs/quickstart --only attention --only heads --json
-        groundup lab runs/quickstart --film forming.gif --of embeddings
+        groundup lab smollm2-135m-instruct --file letter.txt --out letter.html --pictures pictures
+        --form svg groundup lab runs/quickstart --only attention --only heads --json groundup lab
+        runs/quickstart --film forming.gif --of embeddings
     """
     from groundup.device import select_compute
     from groundup.lab.gallery import write_pictures
@@ -99,15 +116,26 @@ def command(
 def _check_film(path: Path, of: str, *, page_too: bool) -> None:
     """Check the options of a film before any work. Raises ConfigError."""
     if page_too:
-        raise ConfigError("--film is made instead of the page and its pictures.", fix="Use two commands.")
+        raise ConfigError(
+            "--film is made instead of the page and its pictures.", fix="Use two commands."
+        )
     if path.suffix != ".gif":
-        raise ConfigError(f"--film {path} is not the name of a GIF.", fix=f"Name it {path.stem}.gif.")
+        raise ConfigError(
+            f"--film {path} is not the name of a GIF.", fix=f"Name it {path.stem}.gif."
+        )
     if of not in FILMED:
         raise ConfigError(f"A film can't show --of {of!r}.", fix=did_you_mean(of, FILMED))
 
 
 def _film(
-    opened: "OpenModel", text: str, path: Path, of: str, form: str, *, progress: "Progress", as_json: bool
+    opened: "OpenModel",
+    text: str,
+    path: Path,
+    of: str,
+    form: str,
+    *,
+    progress: "Progress",
+    as_json: bool,
 ) -> None:
     """Write the film of a run, and a still picture beside it."""
     from groundup.lab.gallery import write_film
@@ -119,8 +147,14 @@ def _film(
         print_result([], shown, as_json)
         return
     made = write_film(name, shown, path, form=form, progress=progress)  # type: ignore[arg-type]
-    notes = (f"{len(shown['frames'])} steps of the run, {of} forming.", "some of them side by side, for print.")
-    lines = [f"{file} ({file.stat().st_size / 1e6:,.1f} MB): {note}" for file, note in zip(made, notes, strict=True)]
+    notes = (
+        f"{len(shown['frames'])} steps of the run, {of} forming.",
+        "some of them side by side, for print.",
+    )
+    lines = [
+        f"{file} ({file.stat().st_size / 1e6:,.1f} MB): {note}"
+        for file, note in zip(made, notes, strict=True)
+    ]
     print_result(lines, shown, as_json)
 
 

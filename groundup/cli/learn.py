@@ -19,11 +19,15 @@ KERNEL, DRAWING = "ipykernel", "matplotlib"
 
 
 def command(
-    number: Annotated[int | None, Argument(help="The number of a notebook; without one, they are listed.")] = None,
+    number: Annotated[
+        int | None, Argument(help="The number of a notebook; without one, they are listed.")
+    ] = None,
     out: Annotated[
         Path,
         Option(
-            "--out", callback=folder_to_write, help="The folder that it is copied to, with the texts that it reads."
+            "--out",
+            callback=folder_to_write,
+            help="The folder that it is copied to, with the texts that it reads.",
         ),
     ] = COURSE,
     fresh: Annotated[
@@ -32,10 +36,12 @@ def command(
     copy_only: Annotated[bool, Option("--copy-only", help="Copy it, and open nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the notebooks of the course, or copy one to where you can write, and open it in JupyterLab, if that is installed.
+    """List the notebooks of the course, or copy one to where you can write, and open it in
+    JupyterLab, if that is installed.
 
-    Each notebook explains one stage, computes it by hand, shows the function of groundup that does the same, and has exercises that check
-    themselves. A copy that is there is kept with your changes.
+    Each notebook explains one stage, computes it by hand, shows the function of groundup that does
+    the same, and has exercises that check themselves. A copy that is there is kept with your
+    changes.
 
     Examples:
         groundup learn
@@ -44,14 +50,25 @@ def command(
         groundup learn 3 --fresh
     """
     if number is None:
-        return print_result(_listed(notebooks()), [each.to_plain() for each in notebooks()], as_json)
+        return print_result(
+            _listed(notebooks()), [each.to_plain() for each in notebooks()], as_json
+        )
     notebook = notebook_of(number)
     file, written = copy_notebook(notebook, out, fresh=fresh)
-    lines = [f"{file} {'was written' if written else 'is there already and was kept (--fresh replaces it)'}."]
+    lines = [
+        f"{file} {'was written' if written else 'is there already and was kept (--fresh replaces it)'}."
+    ]
     missing = [name for name in (KERNEL, DRAWING) if importlib.util.find_spec(name) is None]
-    opens = not copy_only and not as_json and not missing and importlib.util.find_spec("jupyterlab") is not None
+    opens = (
+        not copy_only
+        and not as_json
+        and not missing
+        and importlib.util.find_spec("jupyterlab") is not None
+    )
     print_result(
-        [*lines, *([] if opens else _how_to_open(file, missing))], {"file": str(file), "written": written}, as_json
+        [*lines, *([] if opens else _how_to_open(file, missing))],
+        {"file": str(file), "written": written},
+        as_json,
     )
     if opens:
         subprocess.run([sys.executable, "-m", "jupyterlab", str(file)], check=False)
@@ -59,7 +76,10 @@ def command(
 
 
 def _listed(found: list[Notebook]) -> list[str]:
-    rows = [[str(each.number), each.title, str(each.minutes), f"{each.run_s} s", str(each.exercises)] for each in found]
+    rows = [
+        [str(each.number), each.title, str(each.minutes), f"{each.run_s} s", str(each.exercises)]
+        for each in found
+    ]
     head = ["", "notebook", "minutes", "runs in", "exercises"]
     return [*table(head, rows), "", f"Open one: {program()} learn {found[0].number}"]
 

@@ -1,6 +1,7 @@
 """`groundup`: the verbs. A verb's module is imported when it is called, so that help is fast.
 
-Exit codes: 0 done, 1 a bug (with traceback), 2 an error that the user can fix (message and fix), 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 a bug (with traceback), 2 an error that the user can fix (message and fix),
+130 stopped by Ctrl-C.
 """
 
 import importlib
@@ -19,7 +20,8 @@ from groundup.cli.usage import USAGE_ERROR, Verb, VerbApp, VerbGroup, unknown_ve
 from groundup.errors import GroundupError
 from groundup.threads import prepare
 
-# Heading of the table of contents -> name of a verb -> (module with `app` or `command`, one line), in the order of the stages of a model.
+# Heading of the table of contents -> name of a verb -> (module with `app` or `command`, one line),
+# in the order of the stages of a model.
 CONTENTS: dict[str, dict[str, tuple[str, str]]] = {
     "Begin": {
         "build": ("groundup.cli.build", "Every stage, data to report: build RECIPE|PACK|FOLDER."),
@@ -28,38 +30,71 @@ CONTENTS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Data": {
         "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
-        "tokenizer": ("groundup.cli.tokenizer", "Train, import, compare and show tokenizers: tokenizer train."),
+        "tokenizer": (
+            "groundup.cli.tokenizer",
+            "Train, import, compare and show tokenizers: tokenizer train.",
+        ),
     },
     "Train": {
         "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
-        "plan": ("groundup.cli.plan", "What a training run costs, and its expected loss: plan DATA."),
-        "pretrain": ("groundup.cli.pretrain", "Train a model, new or --from one: pretrain DATA --out RUN."),
-        "sweep": ("groundup.cli.sweep", "Fit a scaling law to your own texts: sweep DATA --out DIR."),
+        "plan": (
+            "groundup.cli.plan",
+            "What a training run costs, and its expected loss: plan DATA.",
+        ),
+        "pretrain": (
+            "groundup.cli.pretrain",
+            "Train a model, new or --from one: pretrain DATA --out RUN.",
+        ),
+        "sweep": (
+            "groundup.cli.sweep",
+            "Fit a scaling law to your own texts: sweep DATA --out DIR.",
+        ),
         "watch": ("groundup.cli.watch", "Follow runs during training: watch RUN..."),
         "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
-        "finetune": ("groundup.cli.finetune", "Fine-tune a model: finetune classifier|chat MODEL DATA."),
+        "finetune": (
+            "groundup.cli.finetune",
+            "Fine-tune a model: finetune classifier|chat MODEL DATA.",
+        ),
     },
     "Look": {
-        "evaluate": ("groundup.cli.evaluate", "Measure models on the same held-out data: evaluate MODEL..."),
+        "evaluate": (
+            "groundup.cli.evaluate",
+            "Measure models on the same held-out data: evaluate MODEL...",
+        ),
         "lab": ("groundup.cli.lab", "Look inside a model: lab MODEL --text TEXT --out PAGE."),
         "report": ("groundup.cli.report", "Write the page of a build or run again: report RUN."),
     },
     "Use": {
         "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
         "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
-        "classify": ("groundup.cli.classify", "Classify a text or lines of a file: classify MODEL TEXT|FILE."),
+        "classify": (
+            "groundup.cli.classify",
+            "Classify a text or lines of a file: classify MODEL TEXT|FILE.",
+        ),
         "index": ("groundup.cli.index", "Make documents searchable: index DOCS... --out INDEX."),
         "search": ("groundup.cli.search", "Passages that fit some words: search INDEX WORDS."),
         "ask": ("groundup.cli.ask", "Answer from your documents: ask INDEX QUESTION."),
     },
     "Serve": {
-        "serve": ("groundup.cli.serve", "Serve models to clients of Ollama and OpenAI: serve MODEL..."),
+        "serve": (
+            "groundup.cli.serve",
+            "Serve models to clients of Ollama and OpenAI: serve MODEL...",
+        ),
         "connect": ("groundup.cli.connect", "Let another program use the server: connect PROGRAM."),
     },
     "Keep": {
-        "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
-        "verify": ("groundup.cli.verify", "Check the hashes and sizes of files below a path: verify PATH."),
-        "cache": ("groundup.cli.cache", "What is kept for later, and its removal: cache --limit 5GB."),
+        "convert": (
+            "groundup.cli.convert",
+            "Write a model in another format: convert MODEL --to gguf.",
+        ),
+        "verify": (
+            "groundup.cli.verify",
+            "Check the hashes and sizes of files below a path: verify PATH.",
+        ),
+        "cache": (
+            "groundup.cli.cache",
+            "What is kept for later, and its removal: cache --limit 5GB.",
+        ),
         "doctor": ("groundup.cli.doctor", "What this machine has, and what that means."),
     },
 }
@@ -75,7 +110,9 @@ class LazyVerbs(VerbGroup):
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a placeholder with the one-line help under its heading; `resolve_command` loads the verb."""
+        """Return a placeholder with the one-line help under its heading; `resolve_command` loads
+        the verb.
+        """
         heading = next((heading for heading, verbs in CONTENTS.items() if cmd_name in verbs), None)
         return Verb(cmd_name, help=VERBS[cmd_name][1], rich_help_panel=heading) if heading else None
 
@@ -88,7 +125,9 @@ class LazyVerbs(VerbGroup):
 
 
 def load_verb(name: str) -> Any:
-    """Import a verb's module and return its command, docstrings reflowed so that help wraps at the terminal's width."""
+    """Import a verb's module and return its command, docstrings reflowed so that help wraps at the
+    terminal's width.
+    """
     module = importlib.import_module(VERBS[name][0])
     app = getattr(module, "app", None)
     if app is None:
@@ -103,7 +142,9 @@ def load_verb(name: str) -> Any:
     return command
 
 
-app = typer.Typer(cls=LazyVerbs, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+app = typer.Typer(
+    cls=LazyVerbs, no_args_is_help=True, add_completion=False, rich_markup_mode="rich"
+)
 
 
 def _version(wanted: bool) -> None:
@@ -115,19 +156,25 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     debug: bool = Option(False, "--debug", help="Show the traceback of user errors, too."),
-    version: bool = Option(False, "--version", help="Show the version.", is_eager=True, callback=_version),
+    version: bool = Option(
+        False, "--version", help="Show the version.", is_eager=True, callback=_version
+    ),
 ) -> None:
-    """Build your own language model from the ground up: from raw text to a model that chats, classifies and runs elsewhere.
+    """Build your own language model from the ground up: from raw text to a model that chats,
+    classifies and runs elsewhere.
 
-    Start with [bold]groundup build quickstart[/bold], or [bold]groundup build FOLDER[/bold] with texts of your own.
-    To understand each stage: [bold]groundup learn[/bold].
+    Start with [bold]groundup build quickstart[/bold], or [bold]groundup build FOLDER[/bold] with
+    texts of your own. To understand each stage: [bold]groundup learn[/bold].
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with its code. The number of OpenMP threads is chosen first, before torch is imported."""
+    """Run the command line and exit with its code.
+
+    The number of OpenMP threads is chosen first, before torch is imported.
+    """
     if args is None:
         start_in_utf8()
     tolerate_any_text()

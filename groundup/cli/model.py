@@ -11,8 +11,8 @@ from groundup.cli.usage import VerbApp
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
-    from groundup.lab.anatomy import Anatomy
     from groundup.lab.architecture import Architecture
+    from groundup.lab.model_summary import Anatomy
     from groundup.weights.model_format import ModelSummary
 
 app = VerbApp("Show a model's architecture without opening its weights.")
@@ -23,19 +23,28 @@ HEADERS = ["part", "parameters", "share", "FLOPs/token", "float32", "bf16", "q8_
 @app.command("show")
 def show(
     model: Annotated[
-        str, Argument(help="A preset, named model, run or model folder, .gguf, or .toml with a model config.")
+        str,
+        Argument(
+            help="A preset, named model, run or model folder, .gguf, or .toml with a model config."
+        ),
     ],
     context: Annotated[
         int | None, Option("--context", min=1, help="Tokens of a text; default: the whole context.")
     ] = None,
     batch: Annotated[int, Option("--batch", min=1, help="Texts in a training step.")] = 1,
-    out: Annotated[Path | None, Option("--out", callback=file_to_write, help="Draw it: .svg, .png or .html.")] = None,
-    tensors: Annotated[bool, Option("--tensors", help="List every tensor, with its Hugging Face name.")] = False,
+    out: Annotated[
+        Path | None, Option("--out", callback=file_to_write, help="Draw it: .svg, .png or .html.")
+    ] = None,
+    tensors: Annotated[
+        bool, Option("--tensors", help="List every tensor, with its Hugging Face name.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a model's architecture with tensor shapes, and list each part's parameters, FLOPs and memory.
+    """Draw a model's architecture with tensor shapes, and list each part's parameters, FLOPs and
+    memory.
 
-    Only configs and headers are read. FLOPs count the multiplications and additions of one token, averaged over a text of --context tokens.
+    Only configs and headers are read. FLOPs count the multiplications and additions of one token,
+    averaged over a text of --context tokens.
 
     Examples:
         groundup model show quickstart
@@ -43,8 +52,8 @@ def show(
         groundup model show model.gguf --tensors
         groundup model show mine.toml --out mine.svg
     """
-    from groundup.lab.anatomy import anatomy, to_plain
     from groundup.lab.architecture import architecture
+    from groundup.lab.model_summary import anatomy, to_plain
     from groundup.weights.model_io import read_model_summary, tensor_names
 
     if out is not None and out.suffix not in PICTURES:
@@ -52,9 +61,19 @@ def show(
         raise ConfigError(f"--out {out} is not one of {', '.join(PICTURES)}.", fix=fix)
     outline = read_model_summary(model)
     picture = architecture(outline.config, outline.name, outline.labels)
-    found = anatomy(outline.config, context_tokens=context or 0, batch_size=batch, num_labels=len(outline.labels))
+    found = anatomy(
+        outline.config,
+        context_tokens=context or 0,
+        batch_size=batch,
+        num_labels=len(outline.labels),
+    )
     listed = tensor_names(outline) if tensors else []
-    plain = {"name": outline.name, "source": outline.source, "stored": outline.stored, **to_plain(found, picture)}
+    plain = {
+        "name": outline.name,
+        "source": outline.source,
+        "stored": outline.stored,
+        **to_plain(found, picture),
+    }
     lines = described(picture, outline, found, out)
     if tensors:
         plain["tensors"] = listed
@@ -66,7 +85,9 @@ def show(
     print_result(lines, plain, as_json)
 
 
-def described(picture: "Architecture", outline: "ModelSummary", found: "Anatomy", out: Path | None) -> list[str]:
+def described(
+    picture: "Architecture", outline: "ModelSummary", found: "Anatomy", out: Path | None
+) -> list[str]:
     """Return drawing, table and facts as lines; `out` is the file of the picture, if any."""
     from groundup.lab.drawing.architecture_text import architecture_lines
 
@@ -108,42 +129,69 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
     """Return the facts below the table: (name, value)."""
     from groundup.report.formatting import size
 
-    context, training, cache_bytes = f"{found.context_tokens:,} tokens", found.training, found.cache_bytes
-    forward, whole_step = (flops_text(flops, "FLOP") for flops in (found.flops.forward, found.flops.training))
+    context, training, cache_bytes = (
+        f"{found.context_tokens:,} tokens",
+        found.training,
+        found.cache_bytes,
+    )
+    forward, whole_step = (
+        flops_text(flops, "FLOP") for flops in (found.flops.forward, found.flops.training)
+    )
     cache = f"{size(cache_bytes['float32'])} in float32, {size(cache_bytes['bf16'])} in bf16, for one text of {context}"
     if found.needed_cache_bytes < cache_bytes["float32"]:
         cache += f" (within the windows {size(found.needed_cache_bytes)}; all is kept)"
     parts = ("weights", "gradients", "optimizer", "activations", "logits")
     stored = ", ".join(f"{size(count)} as {kind}" for kind, count in outline.stored.items())
-    gguf, hugging_face = (f"no ({why.rstrip('.')})" if why else "yes" for why in (found.gguf, found.hugging_face))
+    gguf, hugging_face = (
+        f"no ({why.rstrip('.')})" if why else "yes" for why in (found.gguf, found.hugging_face)
+    )
     trains = outline.config.causal  # encoders are used here as they are
     has_experts = found.active_parameters < found.total.parameters
     facts = [
         ("on disk", stored),
         ("classes", ", ".join(outline.labels)),
-        ("active", f"{found.active_parameters:,} parameters per token, of the experts in use" if has_experts else ""),
+        (
+            "active",
+            f"{found.active_parameters:,} parameters per token, of the experts in use"
+            if has_experts
+            else "",
+        ),
         ("a token", f"{forward} forward" + (f", {whole_step} in training" if trains else "")),
         ("cache", cache if trains else ""),
         (
             "training",
-            f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:" if trains else "",
+            f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:"
+            if trains
+            else "",
         ),
-        ("", ", ".join(f"{name} {size(getattr(training, name))}" for name in parts) if trains else ""),
+        (
+            "",
+            ", ".join(f"{name} {size(getattr(training, name))}" for name in parts)
+            if trains
+            else "",
+        ),
         ("attention", found.attention),
         ("exportable", f"GGUF {gguf}; Hugging Face {hugging_face}"),
     ]
     return [(name, value) for name, value in facts if value]
 
 
-def write_picture(out: Path, picture: "Architecture", outline: "ModelSummary", found: "Anatomy") -> None:
-    """Write the drawing in the format of the file's suffix. Raises DiskError, MissingExtra (.png without matplotlib)."""
+def write_picture(
+    out: Path, picture: "Architecture", outline: "ModelSummary", found: "Anatomy"
+) -> None:
+    """Write the drawing in the format of the file's suffix.
+
+    Raises DiskError, MissingExtra (.png without matplotlib).
+    """
     from groundup.files import atomic_file, write_text
     from groundup.lab.drawing.architecture_picture import architecture_page, architecture_svg
 
     if out.suffix == ".svg":
         write_text(out, architecture_svg(picture))
     elif out.suffix == ".html":
-        write_text(out, architecture_page(picture, [HEADERS, *rows_of(found)], facts_of(outline, found)))
+        write_text(
+            out, architecture_page(picture, [HEADERS, *rows_of(found)], facts_of(outline, found))
+        )
     else:
         from groundup.lab.drawing.architecture_picture import draw_architecture
 

@@ -1,7 +1,9 @@
 """The options that verbs share, each defined once.
 
-TrainingLength, TrainingTexts, StartOptions, MonitorOptions, FinetuneOptions, ListenOptions, OutputOptions    options that verbs take together
-grouped                                                                                         makes their fields options
+TrainingLength, TrainingTexts, StartOptions, MonitorOptions, FinetuneOptions, ListenOptions,
+    OutputOptions    options that verbs take together
+grouped
+    makes their fields options
 """
 
 import copy
@@ -21,7 +23,7 @@ from groundup.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from groundup.engine.structured_output import OutputConstraint
-    from groundup.evaluate.task import Task
+    from groundup.evaluate.task import EvaluationTask
     from groundup.progress import Progress
     from groundup.train.monitor.config import MonitorConfig
 
@@ -31,14 +33,20 @@ MAX_PROMPT_FILE_BYTES = 2**20
 
 
 def folder_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:
-    """A callback that refuses a path that can't be a folder: it is a file, or is below one. Raises ConfigError."""
+    """A callback that refuses a path that can't be a folder: it is a file, or is below one.
+
+    Raises ConfigError.
+    """
     if path is not None:
         _require_folder(path, option, path)
     return path
 
 
 def file_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:
-    """A callback that refuses a path that can't be a file: it is a folder, or is below a file. Raises ConfigError."""
+    """A callback that refuses a path that can't be a file: it is a folder, or is below a file.
+
+    Raises ConfigError.
+    """
     if path is None:
         return None
     if _exists(path, option) and path.is_dir():
@@ -48,15 +56,22 @@ def file_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None
 
 
 def name_to_write(option: typer.CallbackParam, path: Path) -> Path:
-    """A callback that refuses a path that can be neither a file nor a folder. Raises ConfigError."""
+    """A callback that refuses a path that can be neither a file nor a folder.
+
+    Raises ConfigError.
+    """
     _exists(path, option)
     _require_folder(path.parent, option, path)
     return path
 
 
 def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> None:
-    """Refuse `path` unless `folder` is a folder or can be made: the nearest existing one of its parents is a folder."""
-    nearest = next((parent for parent in (folder, *folder.parents) if _exists(parent, option)), None)
+    """Refuse `path` unless `folder` is a folder or can be made: the nearest existing one of its
+    parents is a folder.
+    """
+    nearest = next(
+        (parent for parent in (folder, *folder.parents) if _exists(parent, option)), None
+    )
     if nearest is not None and not nearest.is_dir():
         raise ConfigError(
             f"{option.opts[0]} {path} can't be written: {nearest} is a file, expected a folder.",
@@ -76,10 +91,14 @@ def _exists(path: Path, option: typer.CallbackParam) -> bool:
     return True
 
 
-def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator: each parameter of a command whose type is a dataclass is replaced by one option per field.
+def grouped(
+    shown: Mapping[str, str] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator: each parameter of a command whose type is a dataclass is replaced by one option
+    per field.
 
-    Defaults are those of the parameter's default value; `shown` says what help shows instead, by field.
+    Defaults are those of the parameter's default value; `shown` says what help shows instead, by
+    field.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -104,7 +123,9 @@ def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., N
         @functools.wraps(command)
         def run(**values: Any) -> None:
             for name, kind in groups.items():
-                values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+                values[name] = kind(
+                    **{field.name: values.pop(field.name) for field in fields(kind)}
+                )
             command(**values)
 
         run.__annotations__ = {name: each.annotation for name, each in parameters.items()}
@@ -133,22 +154,38 @@ PrecisionOption = Annotated[
 ]
 SpeculateOption = Annotated[
     bool,
-    Option("--speculate", help="Draft tokens from the prompt, verified: faster where an answer repeats it, same text."),
+    Option(
+        "--speculate",
+        help="Draft tokens from the prompt, verified: faster where an answer repeats it, same text.",
+    ),
 ]
-TextColumnOption = Annotated[str, Option("--text-column", help="Field or column with the text; default: recognised.")]
+TextColumnOption = Annotated[
+    str, Option("--text-column", help="Field or column with the text; default: recognised.")
+]
 LabelColumnOption = Annotated[
     str, Option("--label-column", help="Field or column with the label; default: recognised.")
 ]
 LabelSeparatorOption = Annotated[
-    str, Option("--label-separator", metavar="TEXT", help="What divides the labels of a text that has several: ';'.")
+    str,
+    Option(
+        "--label-separator",
+        metavar="TEXT",
+        help="What divides the labels of a text that has several: ';'.",
+    ),
 ]
 ColumnsOption = Annotated[
-    str, Option("--columns", metavar="ROLE=NAME,...", help="Other columns: prompt=question,completion=answer.")
+    str,
+    Option(
+        "--columns",
+        metavar="ROLE=NAME,...",
+        help="Other columns: prompt=question,completion=answer.",
+    ),
 ]
 LayoutOption = Annotated[
     str,
     Option(
-        "--layout", help="text, labelled, multi-labelled, instruction, conversation, prompt-completion or preference."
+        "--layout",
+        help="text, labelled, multi-labelled, instruction, conversation, prompt-completion or preference.",
     ),
 ]
 EncodingOption = Annotated[
@@ -160,34 +197,70 @@ EncodingOption = Annotated[
 ]
 EngineOption = Annotated[
     str,
-    Option("--engine", help="Who reads and processes texts: one, processes, ray, or auto (processes where they pay)."),
+    Option(
+        "--engine",
+        help="Who reads and processes texts: one, processes, ray, or auto (processes where they pay).",
+    ),
 ]
 KeepDroppedOption = Annotated[
-    bool, Option("--keep-dropped", help="Write dropped documents, with the reason, to OUT/data/dropped.jsonl.")
+    bool,
+    Option(
+        "--keep-dropped",
+        help="Write dropped documents, with the reason, to OUT/data/dropped.jsonl.",
+    ),
 ]
 TestFractionOption = Annotated[
     float | None,
-    Option("--test-fraction", help="Share of the documents in the test split, 0 to 0.5; 0: none.", show_default="0.08"),
+    Option(
+        "--test-fraction",
+        help="Share of the documents in the test split, 0 to 0.5; 0: none.",
+        show_default="0.08",
+    ),
 ]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
-Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the file at a pypi: or https: address.")]
-PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
-SetOption = Annotated[list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")]
-TokenizerOption = Annotated[Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")]
+Sha256Option = Annotated[
+    str, Option("--sha256", help="SHA-256 of the file at a pypi: or https: address.")
+]
+PortOption = Annotated[
+    int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")
+]
+SetOption = Annotated[
+    list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")
+]
+TokenizerOption = Annotated[
+    Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")
+]
 PackingOption = Annotated[
-    bool, Option("--packing", help="Pack whole documents into rows; none attends to another. Default: windows.")
+    bool,
+    Option(
+        "--packing",
+        help="Pack whole documents into rows; none attends to another. Default: windows.",
+    ),
 ]
 StrideOption = Annotated[
     int | None,
-    Option("--stride", min=1, max=10**9, help="Tokens from one window to the next.", show_default="the context"),
+    Option(
+        "--stride",
+        min=1,
+        max=10**9,
+        help="Tokens from one window to the next.",
+        show_default="the context",
+    ),
 ]
-FollowLinksOption = Annotated[bool, Option("--follow-links", help="Follow links that leave DATA's folder.")]
-JsonOption = Annotated[bool, Option("--json", help="Print the result as JSON (progress goes to stderr).")]
-FreshOption = Annotated[bool, Option("--fresh", help="Start again from the beginning instead of resuming.")]
+FollowLinksOption = Annotated[
+    bool, Option("--follow-links", help="Follow links that leave DATA's folder.")
+]
+JsonOption = Annotated[
+    bool, Option("--json", help="Print the result as JSON (progress goes to stderr).")
+]
+FreshOption = Annotated[
+    bool, Option("--fresh", help="Start again from the beginning instead of resuming.")
+]
 OutOption = Annotated[Path, Option("--out", callback=folder_to_write, help="The folder to write.")]
 DryRunOption = Annotated[bool, Option("--dry-run", help="Print the plan and do nothing else.")]
 ModelArgument = Annotated[
-    str, Argument(help="A model's name, its folder, a .gguf file, or a build folder (its chat stage).")
+    str,
+    Argument(help="A model's name, its folder, a .gguf file, or a build folder (its chat stage)."),
 ]
 
 
@@ -200,14 +273,23 @@ GeneralOption = Annotated[
 class TrainingLength:
     """Length of a training run and size of the model, for `plan` and `pretrain`."""
 
-    minutes: Annotated[float | None, Option("--minutes", min=0.05, help="Train for this many minutes.")] = None
-    steps: Annotated[int | None, Option("--steps", min=1, max=10**9, help="Or for this number of steps.")] = None
+    minutes: Annotated[
+        float | None, Option("--minutes", min=0.05, help="Train for this many minutes.")
+    ] = None
+    steps: Annotated[
+        int | None, Option("--steps", min=1, max=10**9, help="Or for this number of steps.")
+    ] = None
     tokens: Annotated[
-        int | None, Option("--tokens", min=1, max=10**15, help="Or for this many tokens, repeats counted.")
+        int | None,
+        Option("--tokens", min=1, max=10**15, help="Or for this many tokens, repeats counted."),
     ] = None
     epochs: Annotated[float | None, Option("--epochs", help="Or for this number of epochs.")] = None
-    size: Annotated[str | None, Option("--size", help="Approximate number of parameters: 10M, 1.5B.")] = None
-    depth: Annotated[int | None, Option("--depth", help="Or number of blocks; the rest of the shape follows.")] = None
+    size: Annotated[
+        str | None, Option("--size", help="Approximate number of parameters: 10M, 1.5B.")
+    ] = None
+    depth: Annotated[
+        int | None, Option("--depth", help="Or number of blocks; the rest of the shape follows.")
+    ] = None
     preset: Annotated[str | None, Option("--preset", help="Or a preset shape, by name.")] = None
 
 
@@ -232,9 +314,16 @@ class ProcessOptions:
             help="Steps over documents: repair, repeated-lines, languages, rules, personal-data, near-duplicates, decontaminate.",
         ),
     ] = ""
-    rules: Annotated[str, Option("--rules", metavar="SET,...", help="Quality rules: web, books, code.")] = ""
+    rules: Annotated[
+        str, Option("--rules", metavar="SET,...", help="Quality rules: web, books, code.")
+    ] = ""
     languages: Annotated[
-        str, Option("--languages", metavar="CODE,...", help="Languages to keep, and what is of no known one: en,fr.")
+        str,
+        Option(
+            "--languages",
+            metavar="CODE,...",
+            help="Languages to keep, and what is of no known one: en,fr.",
+        ),
     ] = ""
     decontaminate: Annotated[
         list[str] | None,
@@ -249,9 +338,13 @@ class ProcessOptions:
 
 @dataclass(frozen=True)
 class TrainingTexts(ProcessOptions):
-    """Scaling law, tokenizer, reading, processing, mixture and windows of the texts, for `plan` and `pretrain`."""
+    """Scaling law, tokenizer, reading, processing, mixture and windows of the texts, for `plan` and
+    `pretrain`.
+    """
 
-    law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
+    law: Annotated[
+        Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")
+    ] = None
     tokenizer: TokenizerOption = None
     text_column: TextColumnOption = ""
     encoding: EncodingOption = "auto"
@@ -268,7 +361,10 @@ class TrainingTexts(ProcessOptions):
         ),
     ] = None
     max_epochs_per_source: Annotated[
-        float | None, Option("--max-epochs-per-source", help="Read no source more often; the others share its part.")
+        float | None,
+        Option(
+            "--max-epochs-per-source", help="Read no source more often; the others share its part."
+        ),
     ] = None
     packing: PackingOption = False
     stride: StrideOption = None
@@ -281,11 +377,19 @@ class StartOptions:
 
     init_from: Annotated[
         str | None,
-        Option("--from", metavar="MODEL", help="Continue the training of this model, with its own tokenizer."),
+        Option(
+            "--from",
+            metavar="MODEL",
+            help="Continue the training of this model, with its own tokenizer.",
+        ),
     ] = None
     replay: Annotated[
         list[str] | None,
-        Option("--replay", metavar="SOURCE[=SHARE]", help="With --from: general text to be read, too (0.05)."),
+        Option(
+            "--replay",
+            metavar="SOURCE[=SHARE]",
+            help="With --from: general text to be read, too (0.05).",
+        ),
     ] = None
 
     def given(self) -> dict[str, Any]:
@@ -310,28 +414,48 @@ class FinetuneOptions:
 class AdapterOptions:
     """What is trained of a language model, and what is written."""
 
-    train: Annotated[str, Option("--train", metavar="lora|all", help="LoRA adapters, or all weights.")] = "lora"
+    train: Annotated[
+        str, Option("--train", metavar="lora|all", help="LoRA adapters, or all weights.")
+    ] = "lora"
     rank: Annotated[int, Option("--rank", min=1, help="Rank R of the adapters.")] = 8
     targets: Annotated[
-        str, Option("--targets", metavar="NAME,...", help="Matrices with adapters, as query,value; default: all.")
+        str,
+        Option(
+            "--targets",
+            metavar="NAME,...",
+            help="Matrices with adapters, as query,value; default: all.",
+        ),
     ] = ""
-    merge: Annotated[bool, Option("--merge", help="Write the whole model with the adapters in it.")] = False
+    merge: Annotated[
+        bool, Option("--merge", help="Write the whole model with the adapters in it.")
+    ] = False
 
     def given(self) -> dict[str, Any]:
         """The options as arguments of the Python surface."""
-        return {**vars(self), "targets": tuple(name.strip() for name in self.targets.split(",") if name.strip())}
+        return {
+            **vars(self),
+            "targets": tuple(name.strip() for name in self.targets.split(",") if name.strip()),
+        }
 
 
 @dataclass(frozen=True)
 class ListenOptions:
     """Address of a server, and access to it."""
 
-    host: Annotated[str, Option("--host", help="Address to listen on; other machines need a key.")] = "127.0.0.1"
+    host: Annotated[
+        str, Option("--host", help="Address to listen on; other machines need a key.")
+    ] = "127.0.0.1"
     api_key: Annotated[
         str | None,
-        Option("--api-key", envvar="GROUNDUP_API_KEY", help="Key that clients must send (Bearer, or as a password)."),
+        Option(
+            "--api-key",
+            envvar="GROUNDUP_API_KEY",
+            help="Key that clients must send (Bearer, or as a password).",
+        ),
     ] = None
-    is_open: Annotated[bool, Option("--open", help="Accept every client that reaches --host, without a key.")] = False
+    is_open: Annotated[
+        bool, Option("--open", help="Accept every client that reaches --host, without a key.")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -339,35 +463,54 @@ class OutputOptions:
     """The required form of the output; at most one of them may be given."""
 
     format: Annotated[
-        str | None, Option("--format", metavar="json|FILE", help="json: a JSON object; FILE: a JSON schema.")
+        str | None,
+        Option("--format", metavar="json|FILE", help="json: a JSON object; FILE: a JSON schema."),
     ] = None
-    regex: Annotated[str | None, Option("--regex", metavar="PATTERN", help="Pattern of the whole output.")] = None
-    grammar: Annotated[Path | None, Option("--grammar", metavar="FILE", help="Grammar: Lark or GBNF.")] = None
+    regex: Annotated[
+        str | None, Option("--regex", metavar="PATTERN", help="Pattern of the whole output.")
+    ] = None
+    grammar: Annotated[
+        Path | None, Option("--grammar", metavar="FILE", help="Grammar: Lark or GBNF.")
+    ] = None
 
     def constraint(self) -> "OutputConstraint | None":
-        """The constraint that is asked for. Raises ConfigError for two of them, or for a file that can't be read."""
+        """The constraint that is asked for.
+
+        Raises ConfigError for two of them, or for a file that can't be read.
+        """
         from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 
         given = [f"--{name}" for name, value in vars(self).items() if value is not None]
         if len(given) > 1:
-            raise ConfigError(f"{given[0]} and {given[1]} can't be combined.", fix="Give one of them.")
+            raise ConfigError(
+                f"{given[0]} and {given[1]} can't be combined.", fix="Give one of them."
+            )
         if self.format is not None:
             named = self.format
-            return ANY_OBJECT if named == "json" else OutputConstraint.schema_in(_text(Path(named), "--format"))
+            return (
+                ANY_OBJECT
+                if named == "json"
+                else OutputConstraint.schema_in(_text(Path(named), "--format"))
+            )
         if self.grammar is not None:
             return OutputConstraint.grammar(_text(self.grammar, "--grammar"))
         return None if self.regex is None else OutputConstraint.regex(self.regex)
 
 
 def _text(file: Path, option: str) -> str:
-    """Return the text of a file. Raises ConfigError (it can't be read) and DataError (not UTF-8)."""
+    """Return the text of a file.
+
+    Raises ConfigError (it can't be read) and DataError (not UTF-8).
+    """
     try:
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:
         message = f"{option} {str(file)[:200]} can't be read: {error.strerror}."
         raise ConfigError(message, fix="Name a text file.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{option} {file} is not UTF-8 text (byte {error.start}).", fix="Name a text file.") from error
+        raise DataError(
+            f"{option} {file} is not UTF-8 text (byte {error.start}).", fix="Name a text file."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -376,10 +519,15 @@ class MonitorOptions:
 
     log: Annotated[
         list[str] | None,
-        Option("--log", metavar="NAME", help="Also log to tensorboard or wandb, in OUT/logs (again for more)."),
+        Option(
+            "--log",
+            metavar="NAME",
+            help="Also log to tensorboard or wandb, in OUT/logs (again for more).",
+        ),
     ] = None
     prompts: Annotated[
-        Path | None, Option("--prompts", metavar="FILE", help="Prompts of the samples, one per line.")
+        Path | None,
+        Option("--prompts", metavar="FILE", help="Prompts of the samples, one per line."),
     ] = None
     task: Annotated[
         list[str] | None,
@@ -400,23 +548,33 @@ class MonitorOptions:
         for name, count in Counter(task.name for task in found).items():
             if count > 1:
                 raise ConfigError(f"The task '{name}' is named twice.", fix="Name each task once.")
-        return MonitorConfig(read_prompts(self.prompts) if self.prompts else (), tuple(found), tuple(observers))
+        return MonitorConfig(
+            read_prompts(self.prompts) if self.prompts else (), tuple(found), tuple(observers)
+        )
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:
     """Return the non-empty lines of a file. Raises ConfigError, DataError."""
     if file.is_file() and file.stat().st_size > MAX_PROMPT_FILE_BYTES:
-        raise DataError(f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.", fix="Give a few lines.")
+        raise DataError(
+            f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.",
+            fix="Give a few lines.",
+        )
     lines = tuple(line for line in _text(file, "--prompts").splitlines() if line.strip())
     if not lines:
-        raise DataError(f"--prompts {file} has no line with text.", fix="Write one prompt per line.")
+        raise DataError(
+            f"--prompts {file} has no line with text.", fix="Write one prompt per line."
+        )
     return lines
 
 
-def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
-    """Return the tasks of KIND or KIND=DATA that apply to a base language model. Raises ConfigError, DataError."""
+def tasks_of(name: str, seed: int, progress: "Progress") -> "list[EvaluationTask]":
+    """Return the tasks of KIND or KIND=DATA that apply to a base language model.
+
+    Raises ConfigError, DataError.
+    """
     from groundup.data.reading.source_files import Source
-    from groundup.evaluate.run import task_kind
+    from groundup.evaluate.comparison.run import task_kind
     from groundup.evaluate.task import HeldOut
     from groundup.evaluate.tasks.answers import ShownAnswers
     from groundup.evaluate.tasks.text import BitsPerByte

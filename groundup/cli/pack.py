@@ -1,4 +1,6 @@
-"""`groundup pack new`, `groundup pack check`: the texts from which an assistant of an organisation is built."""
+"""`groundup pack new`, `groundup pack check`: the texts from which an assistant of an organisation
+is built.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,18 +12,22 @@ from groundup.cli.console import print_result
 from groundup.cli.usage import VerbApp
 from groundup.errors import ConfigError, DataError
 
-app = VerbApp("Domain packs: the texts from which `groundup build PACK` makes an assistant (docs/packs.md).")
+app = VerbApp(
+    "Domain packs: the texts from which `groundup build PACK` makes an assistant (docs/packs.md)."
+)
 
 
 @app.command("new")
 def new(
     name: Annotated[str, Argument(help="The name of the pack, and of its folder.")],
     out: Annotated[
-        Path | None, Option("--out", callback=options.folder_to_write, help="Its folder; default: NAME.")
+        Path | None,
+        Option("--out", callback=options.folder_to_write, help="Its folder; default: NAME."),
     ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Begin a pack: a small, complete one about an invented workshop, whose texts you replace by your own.
+    """Begin a pack: a small, complete one about an invented workshop, whose texts you replace by
+    your own.
 
     Examples:
         groundup pack new my-firm
@@ -33,23 +39,35 @@ def new(
     if out is None and len(Path(name).parts) > 1:
         folder = Path(name).resolve()
         raise ConfigError(
-            f"'{name}' is a path, expected a name.", fix=f"Write: groundup pack new {folder.name} --out {name}"
+            f"'{name}' is a path, expected a name.",
+            fix=f"Write: groundup pack new {folder.name} --out {name}",
         )
     folder = out or Path(name)
     files = new_pack(name, folder)
-    lines = [f"{folder}: {len(files)} files", "Write facts.toml first, then replace the texts; after each change:"]
-    print_result([*lines, f"  groundup pack check {folder}"], {"folder": str(folder), "files": files}, as_json)
+    lines = [
+        f"{folder}: {len(files)} files",
+        "Write facts.toml first, then replace the texts; after each change:",
+    ]
+    print_result(
+        [*lines, f"  groundup pack check {folder}"],
+        {"folder": str(folder), "files": files},
+        as_json,
+    )
 
 
 @app.command("check")
 def check(
-    pack: Annotated[str, Argument(metavar="PACK", help="A pack's folder, or the name of a packaged pack.")],
+    pack: Annotated[
+        str, Argument(metavar="PACK", help="A pack's folder, or the name of a packaged pack.")
+    ],
     as_json: options.JsonOption = False,
 ) -> None:
-    """Hold every text of a pack against its facts: file, line and reason of whatever is wrong; the exit code is 2 if anything is.
+    """Hold every text of a pack against its facts: file, line and reason of whatever is wrong; the
+    exit code is 2 if anything is.
 
-    Each number, price, time and name must be in facts.toml or be marked as free in pack.toml. An answer must stand in its document, no text may
-    nearly repeat another, and an intent needs ten messages.
+    Each number, price, time and name must be in facts.toml or be marked as free in pack.toml. An
+    answer must stand in its document, no text may nearly repeat another, and an intent needs ten
+    messages.
 
     Examples:
         groundup pack check bank
@@ -65,4 +83,6 @@ def check(
     if checked.objections:
         count, first = len(checked.objections), checked.objections[0]
         fix = "Mend the text, put the fact into facts.toml, or mark it as free in pack.toml."
-        raise DataError(f"{pack}: {count} objection{'s' if count > 1 else ''}; the first: {first}.", fix=fix)
+        raise DataError(
+            f"{pack}: {count} objection{'s' if count > 1 else ''}; the first: {first}.", fix=fix
+        )

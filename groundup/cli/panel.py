@@ -4,7 +4,8 @@
     rows(view, ...)  the state as lines of text, the most important first, for a width and a height
     LivePanel        both on a terminal; removed when training ends or is stopped
 
-The figures are those of the run's log. Only the peak FLOP/s of this machine is measured, once, for a tenth of a second.
+The figures are those of the run's log. Only the peak FLOP/s of this machine is measured, once, for
+a tenth of a second.
 """
 
 import time
@@ -43,7 +44,9 @@ MAX_POINTS = 512
 
 
 class Sparkline:
-    """A series of values of bounded length: neighbours are averaged when there are more than MAX_POINTS."""
+    """A series of values of bounded length: neighbours are averaged when there are more than
+    MAX_POINTS.
+    """
 
     def __init__(self) -> None:
         self.points: list[float] = []
@@ -69,7 +72,8 @@ class Sparkline:
 
 
 def bars(values: Sequence[float], lines: int = 1, *, ascii_only: bool = False) -> list[str]:
-    """Return the values as `lines` lines of bars; the lowest value is an eighth of a line high, the highest fills all lines.
+    """Return the values as `lines` lines of bars; the lowest value is an eighth of a line high, the
+    highest fills all lines.
 
     >>> bars([3.0, 2.0, 1.0])
     ['█▅▁']
@@ -81,7 +85,8 @@ def bars(values: Sequence[float], lines: int = 1, *, ascii_only: bool = False) -
     eighths = 8 * lines
     heights = [1 + round((value - low) / ((high - low) or 1) * (eighths - 1)) for value in values]
     return [
-        "".join(marks[max(0, min(8, height - 8 * below))] for height in heights) for below in reversed(range(lines))
+        "".join(marks[max(0, min(8, height - 8 * below))] for height in heights)
+        for below in reversed(range(lines))
     ]
 
 
@@ -116,9 +121,13 @@ class TrainingView:
         if event == "evaluation":
             self.evaluation = dict(line)
             loss = line.get("validation_loss")
-            self.best_loss = loss if self.best_loss is None else min(self.best_loss, loss or self.best_loss)
+            self.best_loss = (
+                loss if self.best_loss is None else min(self.best_loss, loss or self.best_loss)
+            )
         elif event == "sample":
-            if self.last_sample_step != line["step"]:  # only the first sample of an evaluation is shown
+            if (
+                self.last_sample_step != line["step"]
+            ):  # only the first sample of an evaluation is shown
                 self.last_sample_step = int(line["step"])
                 self.sample = f"{line.get('prompt', '')}|{line.get('text', '')}"
         else:
@@ -157,7 +166,9 @@ def rows(
     """Return at most `height` lines of at most `width` columns, the most important ones first."""
     loss = "" if "loss" not in view.last else f"{view.last['loss']:.3f}  "
     lines = 2 if height >= TWO_LINE_HEIGHT else 1
-    curve = bars(view.losses.columns(width - LABEL_COLUMNS - len(loss)), lines, ascii_only=ascii_only)
+    curve = bars(
+        view.losses.columns(width - LABEL_COLUMNS - len(loss)), lines, ascii_only=ascii_only
+    )
     named = {
         "loss": [loss + curve[0], *(" " * len(loss) + bar for bar in curve[1:])],
         **{name: [text] for name, text in _figures(view, memory).items()},
@@ -165,7 +176,9 @@ def rows(
     }
     found = [_head(view, now, width, ascii_only)]
     for name, texts in named.items():
-        texts = [text.encode("ascii", "replace").decode() for text in texts] if ascii_only else texts
+        texts = (
+            [text.encode("ascii", "replace").decode() for text in texts] if ascii_only else texts
+        )
         for label, text in zip([name, *[""] * len(texts)], filter(None, texts), strict=False):
             found.append(Text.assemble((label.ljust(LABEL_COLUMNS), "dim"), text, no_wrap=True))
     for each in found:
@@ -181,7 +194,9 @@ def _head(view: TrainingView, now: float, width: int, ascii_only: bool) -> Text:
     done = round(share * max(0, room))
     full, empty = ("#", ".") if ascii_only else ("━", "─")
     bar = ("", "") if room < 8 else (full * done, empty * (room - done))
-    return Text.assemble((counted, "bold"), "  ", (bar[0], "green"), (bar[1], "dim"), "  ", ends, no_wrap=True)
+    return Text.assemble(
+        (counted, "bold"), "  ", (bar[0], "green"), (bar[1], "dim"), "  ", ends, no_wrap=True
+    )
 
 
 def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
@@ -189,7 +204,11 @@ def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
     facts, last, speed = view.facts, view.last, ""
     unit = "tokens" if facts.flops_per_token else "learned"
     if view.speed is not None:
-        speed = f"{view.speed:,.0f} {unit}/s" if facts.flops_per_token else f"{view.speed:,.0f} {unit} per second"
+        speed = (
+            f"{view.speed:,.0f} {unit}/s"
+            if facts.flops_per_token
+            else f"{view.speed:,.0f} {unit} per second"
+        )
         if facts.flops_per_token and view.peak_flops:
             share = view.speed * facts.flops_per_token / view.peak_flops
             speed += f", {100 * share:.0f} % of {flops(view.peak_flops)} ({facts.precision})"
@@ -200,7 +219,9 @@ def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
     return {
         "validation": _evaluation(view),
         "speed": speed,
-        "skipped": f"{view.skipped:,} steps{rolled_back}" if view.skipped or view.rolled_back else "",
+        "skipped": f"{view.skipped:,} steps{rolled_back}"
+        if view.skipped or view.rolled_back
+        else "",
         "memory": f"{now}{memory.peak / 1e9:.2f} GB at the peak{memory.where}",
         "text": f"{epochs}{tokens:,} {unit}" if "tokens" in last else "",
         "rate": f"{last['lr']:.2g}, gradient {last['grad_norm']:.2g}" if last else "",
@@ -208,12 +229,21 @@ def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
 
 
 def _evaluation(view: TrainingView) -> str:
-    """Return the figures of the last evaluation: loss and bits per byte, then those of sources and tasks."""
+    """Return the figures of the last evaluation: loss and bits per byte, then those of sources and
+    tasks.
+    """
     names = {"validation_loss": "nats", "bits_per_byte": "bits per byte"}
-    figures = {k: v for k, v in view.evaluation.items() if k not in ("event", "step", "evaluation_s", "elapsed_s")}
+    figures = {
+        k: v
+        for k, v in view.evaluation.items()
+        if k not in ("event", "step", "evaluation_s", "elapsed_s")
+    }
     if not figures:
         return ""
-    shown = [f"{value:.3f} {names.get(name, plain(name.replace('_', ' ')))}" for name, value in figures.items()]
+    shown = [
+        f"{value:.3f} {names.get(name, plain(name.replace('_', ' ')))}"
+        for name, value in figures.items()
+    ]
     best = [] if view.best_loss is None else [f"best {view.best_loss:.3f}"]
     first, others = ", ".join([*shown[:2], *best]), "".join(f"; {each}" for each in shown[2:])
     return f"{first} (step {view.evaluation['step']:,}){others}"
@@ -221,7 +251,11 @@ def _evaluation(view: TrainingView) -> str:
 
 def flops(per_second: float) -> str:
     """Return floating-point operations per second with a unit."""
-    return f"{per_second / 1e12:.1f} TFLOP/s" if per_second >= 1e12 else f"{per_second / 1e9:.0f} GFLOP/s"
+    return (
+        f"{per_second / 1e12:.1f} TFLOP/s"
+        if per_second >= 1e12
+        else f"{per_second / 1e9:.0f} GFLOP/s"
+    )
 
 
 class LivePanel:
@@ -251,7 +285,9 @@ class LivePanel:
             yield lambda amount=1, note="", total=None: None
             return
         self._view.started = time.monotonic()
-        live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        live = Live(
+            console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop"
+        )
         with live:
             self._live = live
             try:
@@ -277,6 +313,14 @@ class LivePanel:
         room = (width - 4, height - FREE_LINES - 2) if framed else (width, height - FREE_LINES)
         ascii_only = self._console.options.ascii_only
         on_device = device_memory_bytes(self._compute)
-        memory = PanelState(*on_device, " of the GPU") if on_device else PanelState(memory_bytes(), peak_memory_bytes())
+        memory = (
+            PanelState(*on_device, " of the GPU")
+            if on_device
+            else PanelState(memory_bytes(), peak_memory_bytes())
+        )
         found = Group(*rows(self._view, memory, now, *room, ascii_only=ascii_only))
-        return Panel(found, title="training", title_align="left", width=width, border_style="dim") if framed else found
+        return (
+            Panel(found, title="training", title_align="left", width=width, border_style="dim")
+            if framed
+            else found
+        )

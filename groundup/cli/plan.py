@@ -33,21 +33,28 @@ def command(
             help="Token shards, a data folder, or texts: one address or more, or a .toml that lists them. None with --machine."
         ),
     ] = None,
-    budget: Annotated[str | None, Option("--budget", help="Train for this time: 90s, 30m, 2h.")] = None,
+    budget: Annotated[
+        str | None, Option("--budget", help="Train for this time: 90s, 30m, 2h.")
+    ] = None,
     length: TrainingLength = TrainingLength(),
-    machine: Annotated[str | None, Option("--machine", help="Without DATA, with --size: devices, h100x8.")] = None,
+    machine: Annotated[
+        str | None, Option("--machine", help="Without DATA, with --size: devices, h100x8.")
+    ] = None,
     texts: TrainingTexts = TrainingTexts(),
     start: StartOptions = StartOptions(),
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Plan a training run: model, batch and learning rate, with expected loss, time, memory and disk.
+    """Plan a training run: model, batch and learning rate, with expected loss, time, memory and
+    disk.
 
-    Real steps are timed on this machine for some seconds. For a given time, the shape with the lowest expected loss by the scaling law is
-    chosen, unless --size, --depth, --preset or --set model.width=... gives one; any field can be set. No file is kept.
+    Real steps are timed on this machine for some seconds. For a given time, the shape with the
+    lowest expected loss by the scaling law is chosen, unless --size, --depth, --preset or --set
+    model.width=... gives one; any field can be set. No file is kept.
 
-    Without DATA, --size and --machine estimate days and memory per device of large models, from published figures.
+    Without DATA, --size and --machine estimate days and memory per device of large models, from
+    published figures.
 
     Examples:
         groundup plan my-texts/ --budget 30m
@@ -60,7 +67,9 @@ def command(
             raise ConfigError("No data and no model size were given.", fix=fix)
         others = dataclasses.replace(length, size=None, tokens=None)
         if budget or (others, texts, start) != (TrainingLength(), TrainingTexts(), StartOptions()):
-            raise ConfigError("A plan with --machine takes --size and --tokens only.", fix="Leave the others out.")
+            raise ConfigError(
+                "A plan with --machine takes --size and --tokens only.", fix="Leave the others out."
+            )
         _large(length.size, machine, length.tokens, as_json)
         return
     if machine is not None:
@@ -89,11 +98,17 @@ def planned(options: "PretrainOptions", device: str) -> tuple[list[str], dict[st
 
     with tempfile.TemporaryDirectory() as folder:
         compute = select_compute(device, fixed_choices=options.fixed_choices)
-        made = prepare_run(options, RunFolder(Path(folder)), compute, console_progress(), measured=True)
+        made = prepare_run(
+            options, RunFolder(Path(folder)), compute, console_progress(), measured=True
+        )
     plan = made.plan
     assert plan is not None
     value = {**dataclasses.asdict(plan), "minutes": plan.minutes, "tokens_per_s": plan.tokens_per_s}
-    value |= {"warnings": plan_warnings(plan), "model": to_plain(made.shape), "fit": to_plain(made.fit)}
+    value |= {
+        "warnings": plan_warnings(plan),
+        "model": to_plain(made.shape),
+        "fit": to_plain(made.fit),
+    }
     return plan_lines(plan), value
 
 

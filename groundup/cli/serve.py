@@ -1,4 +1,6 @@
-"""`groundup serve`: models and documents over HTTP, for clients of Ollama, OpenAI, Perplexity and LangChain with no change but the address."""
+"""`groundup serve`: models and documents over HTTP, for clients of Ollama, OpenAI, Perplexity and
+LangChain with no change but the address.
+"""
 
 import json
 import os
@@ -26,16 +28,18 @@ from groundup.progress import Progress
 
 if TYPE_CHECKING:
     from groundup.http.limits import Limits
-    from groundup.serve.general_tools import ToolSetting
     from groundup.serve.indexes import ServedIndexes
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.model_registry import ModelRegistry
-    from groundup.serve.server import Server
+    from groundup.serve.server import ModelServer
+    from groundup.serve.tool_prompt import ToolSetting
 
-# Ollama's own port, so that its clients find this server unconfigured. Where Ollama runs too, the error names it and --port.
+# Ollama's own port, so that its clients find this server unconfigured. Where Ollama runs too, the
+# error names it and --port.
 PORT = 11434
 MEMORY_SHARE = 0.7
-# Answers in progress at shutdown get this long; then their streams end with a message. Below Limits.shutdown_s.
+# Answers in progress at shutdown get this long; then their streams end with a message. Below
+# Limits.shutdown_s.
 LAST_WORDS_S = 5.0
 
 
@@ -44,10 +48,14 @@ class ServerOptions:
     """Memory, device and precision of the models that are served."""
 
     keep_alive: Annotated[
-        str, Option("--keep-alive", help='Time an unused model stays in memory: "5m", 0, -1 (forever).')
+        str,
+        Option("--keep-alive", help='Time an unused model stays in memory: "5m", 0, -1 (forever).'),
     ] = "5m"
     memory_gb: Annotated[
-        float | None, Option("--memory-gb", min=0.1, help="Memory for all models; default: 70 % of the machine's.")
+        float | None,
+        Option(
+            "--memory-gb", min=0.1, help="Memory for all models; default: 70 % of the machine's."
+        ),
     ] = None
     device: DeviceOption = "auto"
     precision: PrecisionOption = None
@@ -60,12 +68,16 @@ class ServerOptions:
         ),
     ] = "forced"
     reproducible: Annotated[
-        bool, Option("--reproducible", help="Same text alone and in a batch, in every precision; slower.")
+        bool,
+        Option(
+            "--reproducible", help="Same text alone and in a batch, in every precision; slower."
+        ),
     ] = False
     own_words: Annotated[
         bool,
         Option(
-            "--own-words", help="Answers from documents: also the model's sentences, checked; else quotations only."
+            "--own-words",
+            help="Answers from documents: also the model's sentences, checked; else quotations only.",
         ),
     ] = False
 
@@ -80,29 +92,44 @@ def command(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, Option("--models", help="A folder of models; default without MODEL: the pulled ones.")
+        Path | None,
+        Option("--models", help="A folder of models; default without MODEL: the pulled ones."),
     ] = None,
     adapters: Annotated[
         list[str] | None,
-        Option("--adapter", metavar="NAME=DIR", help="Serve an adapter of MODEL by its name (again for more)."),
+        Option(
+            "--adapter",
+            metavar="NAME=DIR",
+            help="Serve an adapter of MODEL by its name (again for more).",
+        ),
     ] = None,
     indexes: Annotated[
         list[str] | None,
-        Option("--index", metavar="INDEX", help="Answer from an index of documents, or NAME=INDEX (again for more)."),
+        Option(
+            "--index",
+            metavar="INDEX",
+            help="Answer from an index of documents, or NAME=INDEX (again for more).",
+        ),
     ] = None,
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
     cors: Annotated[
         list[str] | None,
-        Option("--cors", metavar="ORIGIN", help="Allow web pages of https://example.org, or app:// (again for more)."),
+        Option(
+            "--cors",
+            metavar="ORIGIN",
+            help="Allow web pages of https://example.org, or app:// (again for more).",
+        ),
     ] = None,
     options: ServerOptions = ServerOptions(),
     as_json: JsonOption = False,
 ) -> None:
-    """Serve models over the Ollama API (/api) and the OpenAI API (/v1) on one port, and with --index answers from documents over Perplexity's.
+    """Serve models over the Ollama API (/api) and the OpenAI API (/v1) on one port, and with
+    --index answers from documents over Perplexity's.
 
-    Only clients on this machine, and web pages of localhost, are served, unless --host and --cors are given. Ctrl-C stops the server. Setup of
-    clients: docs/serving.md. --json prints the address and the model names as one line of JSON once the server listens.
+    Only clients on this machine, and web pages of localhost, are served, unless --host and --cors
+    are given. Ctrl-C stops the server. Setup of clients: docs/serving.md. --json prints the address
+    and the model names as one line of JSON once the server listens.
 
     Examples:
         groundup serve runs/quickstart
@@ -113,21 +140,28 @@ def command(
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     progress = console_progress()
-    progress.say(f"Loading {', '.join(models or indexes or ['the pulled models'])} ...")  # torch alone takes seconds
+    progress.say(
+        f"Loading {', '.join(models or indexes or ['the pulled models'])} ..."
+    )  # torch alone takes seconds
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
     from groundup.http.guard import Guard
     from groundup.http.limits import Limits
     from groundup.http.run_server import run_server
-    from groundup.serve.app import app_of, error_body, paths_of
+    from groundup.serve.app.application import app_of, error_body, paths_of
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits = Limits()
     own = indexes_of_builds(models or [])
     served = indexes_of([*(indexes or []), *own], assistants_of(models or [], own))
     registry = registry_of(
-        models or [], folder, progress, adapters or [], tools=options.tools, needs_model=not served.names
+        models or [],
+        folder,
+        progress,
+        adapters or [],
+        tools=options.tools,
+        needs_model=not served.names,
     )
     served.own_words = options.own_words
     server = server_of(registry, options, limits, served)
@@ -149,7 +183,9 @@ def command(
 
 
 def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[str]:
-    """Return what is said at the start about the precision of the models: in one line by default, with warnings where one was asked for."""
+    """Return what is said at the start about the precision of the models: in one line by default,
+    with warnings where one was asked for.
+    """
     from groundup.engine.compiled_step.probe import expected_note
     from groundup.engine.precision import default_precision, emulation_note
     from groundup.serve.model_registry import determinism_note
@@ -158,9 +194,16 @@ def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[s
     reproducible, asked = loaded.settings.reproducible, loaded.precision
     if asked is not None:
         notes = [determinism_note(asked, reproducible=reproducible), expected_note(asked)]
-        notes += [emulation_note(asked, loaded.compute), *(unpacked_note(path, asked) for path in registry.paths())]
+        notes += [
+            emulation_note(asked, loaded.compute),
+            *(unpacked_note(path, asked) for path in registry.paths()),
+        ]
         return [note for note in notes if note]
-    found = {"float32"} if reproducible else {default_precision(path, loaded.compute) for path in registry.paths()}
+    found = (
+        {"float32"}
+        if reproducible
+        else {default_precision(path, loaded.compute) for path in registry.paths()}
+    )
     if "int8" not in found:
         return [determinism_note("float32", reproducible=reproducible)]
     return [
@@ -170,7 +213,9 @@ def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[s
 
 
 def indexes_of_builds(models: Sequence[str]) -> list[str]:
-    """Return the finished indexes of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises FormatError."""
+    """Return the finished indexes of the builds among the models, as NAME=PATH: a build's only one
+    has the build's name. Raises FormatError.
+    """
     from groundup.files import read_json
     from groundup.retrieve.index import INDEX_FILE
     from groundup.runs import BUILD_FILE, kinds_of_stages
@@ -178,28 +223,44 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name, path in map(name_and_path, models):
         build = Path(path)
-        kinds = kinds_of_stages(read_json(build / BUILD_FILE)) if (build / BUILD_FILE).is_file() else {}
+        kinds = (
+            kinds_of_stages(read_json(build / BUILD_FILE)) if (build / BUILD_FILE).is_file() else {}
+        )
         folders = [
-            build / stage for stage in kinds if kinds[stage] == "index" and (build / stage / INDEX_FILE).is_file()
+            build / stage
+            for stage in kinds
+            if kinds[stage] == "index" and (build / stage / INDEX_FILE).is_file()
         ]
-        found += [f"{name if len(folders) == 1 else f'{name}-{folder.name}'}={folder}" for folder in folders]
+        found += [
+            f"{name if len(folders) == 1 else f'{name}-{folder.name}'}={folder}"
+            for folder in folders
+        ]
     return found
 
 
 def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, str]:
-    """Return the name of the (first) index of each build, by the name of its chat model; `indexes`: those of the builds, as NAME=PATH."""
+    """Return the name of the (first) index of each build, by the name of its chat model; `indexes`:
+    those of the builds, as NAME=PATH.
+    """
     from groundup.serve.model_registry import full_name
 
     found: dict[str, str] = {}
     for name, path in map(name_and_path, models):
-        own = [index for index, folder in map(name_and_path, indexes) if Path(folder).parent == Path(path)]
+        own = [
+            index
+            for index, folder in map(name_and_path, indexes)
+            if Path(folder).parent == Path(path)
+        ]
         if own:
             found[full_name(name)] = own[0]
     return found
 
 
 def indexes_of(given: Sequence[str], assistants: dict[str, str] | None = None) -> "ServedIndexes":
-    """Return the named indexes, opened; a path's name is that of its folder without ".index". Raises ConfigError, FormatError."""
+    """Return the named indexes, opened; a path's name is that of its folder without ".index".
+
+    Raises ConfigError, FormatError.
+    """
     from groundup.serve.indexes import SUFFIX, ServedIndexes
 
     named: dict[str, Path] = {}
@@ -226,29 +287,43 @@ def registry_of(
     from groundup.weights.model_io import find_model
 
     if folder is not None and not folder.is_dir():
-        raise ConfigError(f"--models {folder} is not a folder.", fix="Name a folder with models in it.")
+        raise ConfigError(
+            f"--models {folder} is not a folder.", fix="Name a folder with models in it."
+        )
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
-        found = {name: find_model(path, progress=progress, hashes=False), **classifiers_of_build(name, path)}
+        found = {
+            name: find_model(path, progress=progress, hashes=False),
+            **classifiers_of_build(name, path),
+        }
         _add(named, found)
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):
         _add(named, {name: Path(path)})
-    registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder, bases, tools)
+    registry = ModelRegistry(
+        named, cache_folder("models") if folder is None and not models else folder, bases, tools
+    )
     if needs_model and not registry.listed():
-        raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
+        raise ConfigError(
+            "There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart"
+        )
     return registry
 
 
 def _add(named: dict[str, Path], found: dict[str, Path], what: str = "models") -> None:
     """Add models, or indexes, to the named ones. Raises ConfigError for a name that is taken."""
     for twice in found.keys() & named.keys():
-        raise ConfigError(f"Two {what} have the name {twice!r}.", fix="Name them yourself: NAME=PATH.")
+        raise ConfigError(
+            f"Two {what} have the name {twice!r}.", fix="Name them yourself: NAME=PATH."
+        )
     named |= found
 
 
 def _base_of(adapter: str, named: dict[str, Path]) -> Path:
-    """Return which of the named models is the base of an adapter's folder. Raises ConfigError, ModelError (of another base), FormatError."""
+    """Return which of the named models is the base of an adapter's folder.
+
+    Raises ConfigError, ModelError (of another base), FormatError.
+    """
     from groundup.device import select_compute
     from groundup.weights.adapter import base_name, is_adapter, with_adapter
     from groundup.weights.model_io import open_model
@@ -259,7 +334,8 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
         raise ConfigError(f"--adapter {adapter[:200]!r} is no folder.", fix=fix)
     if not is_adapter(folder):
         raise ConfigError(
-            f"--adapter {adapter} is not the folder of an adapter.", fix="Serve it as a model: NAME=PATH."
+            f"--adapter {adapter} is not the folder of an adapter.",
+            fix="Serve it as a model: NAME=PATH.",
         )
     recorded = base_name(folder)
     same = [path for path in named.values() if recorded in (path.name, str(path.resolve()))]
@@ -275,16 +351,21 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
 
 
 def classifiers_of_build(name: str, path: str) -> dict[str, Path]:
-    """Return the finished classifiers of a build, as NAME-STAGE (NAME is its chat model); {} for anything else. Raises FormatError."""
+    """Return the finished classifiers of a build, as NAME-STAGE (NAME is its chat model); {} for
+    anything else. Raises FormatError.
+    """
     from groundup.runs import BUILD_FILE
     from groundup.weights.model_io import stages_with_model
 
-    found = stages_with_model(Path(path), "classifier") if (Path(path) / BUILD_FILE).is_file() else []
+    found = (
+        stages_with_model(Path(path), "classifier") if (Path(path) / BUILD_FILE).is_file() else []
+    )
     return {f"{name}-{stage.name}": stage for stage in found}
 
 
 def name_and_path(given: str) -> tuple[str, str]:
-    """Return the name and path of NAME=PATH, or of a path (or a catalog's name), whose last part is the name.
+    """Return the name and path of NAME=PATH, or of a path (or a catalog's name), whose last part is
+    the name.
 
     >>> name_and_path("my=runs/x/chat"), name_and_path("runs/x")
     (('my', 'runs/x/chat'), ('x', 'runs/x'))
@@ -299,8 +380,11 @@ def name_and_path(given: str) -> tuple[str, str]:
 
 
 def server_of(
-    registry: "ModelRegistry", options: ServerOptions, limits: "Limits", indexes: "ServedIndexes | None" = None
-) -> "Server":
+    registry: "ModelRegistry",
+    options: ServerOptions,
+    limits: "Limits",
+    indexes: "ServedIndexes | None" = None,
+) -> "ModelServer":
     """Return a server with one worker. Raises ConfigError for options that can't be fulfilled."""
     from groundup.device import choose_threads, machine_memory_bytes, select_compute
     from groundup.engine.batch import BatchSettings
@@ -310,7 +394,7 @@ def server_of(
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.ollama.generation import keep_alive_s
     from groundup.serve.requests import RequestError
-    from groundup.serve.server import Server
+    from groundup.serve.server import ModelServer
     from groundup.serve.worker import Worker
 
     compute = select_compute(options.device)
@@ -318,26 +402,40 @@ def server_of(
     # reproducible prompts are computed page by page, so their pages are larger
     page_tokens = 64 if options.reproducible else BatchSettings.page_tokens
     drafts = DRAFT_TOKENS if options.speculate else 0
-    settings = BatchSettings(page_tokens=page_tokens, draft_tokens=drafts, reproducible=options.reproducible)
+    settings = BatchSettings(
+        page_tokens=page_tokens, draft_tokens=drafts, reproducible=options.reproducible
+    )
     try:
         keep_s = keep_alive_s(options.keep_alive)
     except RequestError as error:
         fix = 'Write seconds, or "5m", or -1.'
-        raise ConfigError(f"--keep-alive {options.keep_alive!r} is not a duration.", fix=fix) from error
+        raise ConfigError(
+            f"--keep-alive {options.keep_alive!r} is not a duration.", fix=fix
+        ) from error
     assert keep_s is not None
     worker = Worker(settings.max_running + limits.waiting_requests)
-    memory_bytes = 1e9 * options.memory_gb if options.memory_gb else MEMORY_SHARE * machine_memory_bytes()
+    memory_bytes = (
+        1e9 * options.memory_gb if options.memory_gb else MEMORY_SHARE * machine_memory_bytes()
+    )
     precision = None if options.precision is None else as_precision_choice(options.precision)
     loaded = LoadedModels(
-        worker, compute, precision, keep_alive_s=keep_s, memory_bytes=int(memory_bytes), settings=settings
+        worker,
+        compute,
+        precision,
+        keep_alive_s=keep_s,
+        memory_bytes=int(memory_bytes),
+        settings=settings,
     )
-    return Server(registry, loaded, worker, limits, Metrics(), indexes)
+    return ModelServer(registry, loaded, worker, limits, Metrics(), indexes)
 
 
 def greet(address: str, names: Sequence[str], indexes: Sequence[str], *, as_json: bool) -> None:
     """Print the address to stdout, unbuffered, since the calling program may be waiting for it."""
     if as_json:
-        print(json.dumps({"address": address, "models": list(names), "indexes": list(indexes)}), flush=True)
+        print(
+            json.dumps({"address": address, "models": list(names), "indexes": list(indexes)}),
+            flush=True,
+        )
         return
     shown = ", ".join(name.removesuffix(":latest") for name in names)
     documents = f"the documents of {', '.join(indexes)}" if indexes else ""

@@ -18,13 +18,20 @@ PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 @options.grouped()
 def command(
     data: Annotated[
-        list[str], Argument(help="A folder of token shards, a data folder, or texts: one address or more.")
+        list[str],
+        Argument(help="A folder of token shards, a data folder, or texts: one address or more."),
     ],
     *,
     out: options.OutOption,
-    sizes: Annotated[int, Option("--sizes", min=2, max=8, help="Number of models, of 2 blocks and more.")] = 3,
-    budget: Annotated[str | None, Option("--budget", help="For all runs: 90s, 10m, 2h; default: 10m.")] = None,
-    steps: Annotated[int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")] = None,
+    sizes: Annotated[
+        int, Option("--sizes", min=2, max=8, help="Number of models, of 2 blocks and more.")
+    ] = 3,
+    budget: Annotated[
+        str | None, Option("--budget", help="For all runs: 90s, 10m, 2h; default: 10m.")
+    ] = None,
+    steps: Annotated[
+        int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")
+    ] = None,
     tokenizer: options.TokenizerOption = None,
     text_column: options.TextColumnOption = "",
     encoding: options.EncodingOption = "auto",
@@ -38,10 +45,12 @@ def command(
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
 ) -> None:
-    """Train some tiny models on your texts, fit a scaling law to them, draw it, and give the best model for longer runs.
+    """Train some tiny models on your texts, fit a scaling law to them, draw it, and give the best
+    model for longer runs.
 
-    Each size is trained three times, for a quarter, half and all of the steps. The same command again skips finished runs.
-    `groundup plan DATA --law OUT` plans with the fitted law. --set sets fields of data. (data.strict, data.process.personal_data, ...).
+    Each size is trained three times, for a quarter, half and all of the steps. The same command
+    again skips finished runs. `groundup plan DATA --law OUT` plans with the fitted law. --set sets
+    fields of data. (data.strict, data.process.personal_data, ...).
 
     Examples:
         groundup sweep my-texts/ --out runs/law
@@ -49,8 +58,8 @@ def command(
     """
     from groundup.config import build_config, duration_s, to_plain
     from groundup.data.batches.mixture_config import source_weights
-    from groundup.data.config import DataConfig
     from groundup.data.engines.engine import check_engine
+    from groundup.data.preparation.config import DataConfig
     from groundup.data.processing.steps import process_fields
     from groundup.data.reading.source_list import read_sources
     from groundup.device import select_compute
@@ -63,23 +72,37 @@ def command(
     from groundup.train.run_lifecycle import claim_folder
 
     if budget is not None and steps is not None:
-        raise ConfigError("--budget and --steps both give the length of the runs.", fix="Give one of them.")
+        raise ConfigError(
+            "--budget and --steps both give the length of the runs.", fix="Give one of them."
+        )
     given = tables(settings)
     if given["fit"] or given["model"]:
         fix = "Leave fit. and model. out: a sweep chooses shapes and settings itself."
         raise ConfigError("--set of a sweep sets fields of data. only.", fix=fix)
     claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
     who = check_engine(engine)
-    asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
+    asked = SweepOptions(
+        sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed
+    )
     compute, progress = select_compute(device), console_progress()
     if source_weights(read_sources(data)):
-        progress.say("note: the weights of the sources are not used: the runs of a sweep read the texts as they come.")
-    fields = given["data"] | reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
+        progress.say(
+            "note: the weights of the sources are not used: the runs of a sweep read the texts as they come."
+        )
+    fields = given["data"] | reading_fields(
+        text_column, encoding, test_fraction, keep_dropped, follow_links
+    )
     if steps_over_documents := process_fields(**vars(processing)):
         fields = with_steps(fields, steps_over_documents)
     reading, vocab_size = build_config(DataConfig, fields), preset(PRESET).vocab_size
     shards, own = corpus(
-        data, RunFolder(out), reading, tokenizer=tokenizer, vocab_size=vocab_size, engine=who, progress=progress
+        data,
+        RunFolder(out),
+        reading,
+        tokenizer=tokenizer,
+        vocab_size=vocab_size,
+        engine=who,
+        progress=progress,
     )
     found = sweep(shards, own, out, asked, compute=compute, progress=progress)
     picture: Path | None = out / PICTURE
@@ -109,7 +132,13 @@ def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
         if run.point
     ]
     best = [
-        [f"{row['minutes']:g}", row["shape"], f"{row['parameters']:,}", f"{row['epochs']:.2g}", row["expected"]]
+        [
+            f"{row['minutes']:g}",
+            row["shape"],
+            f"{row['parameters']:,}",
+            f"{row['epochs']:.2g}",
+            row["expected"],
+        ]
         for row in value["asked"]
     ]
     return [

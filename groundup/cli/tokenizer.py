@@ -1,4 +1,6 @@
-"""`groundup tokenizer train | import | compare | show`: make a tokenizer, compare some, or show how one splits a text."""
+"""`groundup tokenizer train | import | compare | show`: make a tokenizer, compare some, or show how
+one splits a text.
+"""
 
 import os
 from pathlib import Path
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from groundup.data.reading.source_report import SourceReport
     from groundup.tokenizer.fast import Tokenizer
 
-app = VerbApp("Train a tokenizer on texts, import one, compare some, or show how one splits a text.")
+app = VerbApp(
+    "Train a tokenizer on texts, import one, compare some, or show how one splits a text."
+)
 MAX_SHOWN_BYTES = 10_000_000
 
 
@@ -34,16 +38,23 @@ MAX_SHOWN_BYTES = 10_000_000
 def train(
     out: OutOption,
     data: Annotated[
-        list[str] | None, Argument(help="Texts: one address or more (docs/data.md), or a .toml that lists them.")
+        list[str] | None,
+        Argument(help="Texts: one address or more (docs/data.md), or a .toml that lists them."),
     ] = None,
     vocab_size: Annotated[
-        int, Option("--vocab-size", help="Number of ids, control tokens included: 256 to 1,000,000.")
+        int,
+        Option("--vocab-size", help="Number of ids, control tokens included: 256 to 1,000,000."),
     ] = 4096,
     kind: Annotated[
         str, Option("--kind", help="bpe; or for teaching, character or byte (which needs no DATA).")
     ] = "bpe",
     sample_bytes: Annotated[
-        str, Option("--sample-bytes", metavar="SIZE", help="Of more text, train on this much, chosen at random.")
+        str,
+        Option(
+            "--sample-bytes",
+            metavar="SIZE",
+            help="Of more text, train on this much, chosen at random.",
+        ),
     ] = "256MB",
     text_column: TextColumnOption = "",
     encoding: EncodingOption = "auto",
@@ -51,9 +62,11 @@ def train(
     follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a byte-level BPE tokenizer with the Llama 3 split and a ChatML template; transformers opens the folder.
+    """Train a byte-level BPE tokenizer with the Llama 3 split and a ChatML template; transformers
+    opens the folder.
 
-    The sample of a large text is smaller where memory would not hold its distinct words. What is chosen is printed.
+    The sample of a large text is smaller where memory would not hold its distinct words. What is
+    chosen is printed.
 
     Examples:
         groundup tokenizer train my-texts/ --out my-tokenizer
@@ -74,16 +87,24 @@ def train(
     options = SourceOptions(text_column, strict=strict, encoding=encoding)
     chosen = require_kind(kind)
     if not data and chosen != "byte":
-        raise ConfigError(f"A tokenizer of kind {kind} is made from texts, and none are named.", fix="Name DATA.")
+        raise ConfigError(
+            f"A tokenizer of kind {kind} is made from texts, and none are named.", fix="Name DATA."
+        )
     sources = read_sources(data if data and chosen != "byte" else [], follow_links=follow_links)
     for source in sources:
         describe_source(source, options, progress=progress)
-    documents = (each for source in sources for each in read_source(source, options, report, progress=progress))
+    documents = (
+        each
+        for source in sources
+        for each in read_source(source, options, report, progress=progress)
+    )
     texts = (document.text for document in documents)
     tokenizer = make_tokenizer(chosen, texts, vocab_size, sample_bytes=budget, progress=progress)
     with atomic_folder(out) as folder:
         tokenizer.save(folder)
-    print_result(_train_lines(tokenizer, report, out), _train_results(tokenizer, report, out), as_json)
+    print_result(
+        _train_lines(tokenizer, report, out), _train_results(tokenizer, report, out), as_json
+    )
 
 
 def _require_replaceable(out: Path) -> None:
@@ -91,10 +112,19 @@ def _require_replaceable(out: Path) -> None:
     from groundup.tokenizer.fast import CONFIG_FILE, TOKENIZER_FILE
 
     ours = {CONFIG_FILE, TOKENIZER_FILE, MANIFEST}
-    found = [] if not out.exists() else [out.name] if not out.is_dir() else [path.name for path in out.iterdir()]
+    found = (
+        []
+        if not out.exists()
+        else [out.name]
+        if not out.is_dir()
+        else [path.name for path in out.iterdir()]
+    )
     foreign = sorted(set(found) - ours)
     if foreign:
-        raise ConfigError(f"{out} holds {foreign[0]!r}, not part of a tokenizer.", fix="Give a new folder with --out.")
+        raise ConfigError(
+            f"{out} holds {foreign[0]!r}, not part of a tokenizer.",
+            fix="Give a new folder with --out.",
+        )
 
 
 def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> dict[str, Any]:
@@ -114,14 +144,21 @@ def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) ->
 
 
 def _train_lines(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> list[str]:
-    read = f"{report.documents:,} documents, {report.characters:,} characters" if report.documents else "no text"
+    read = (
+        f"{report.documents:,} documents, {report.characters:,} characters"
+        if report.documents
+        else "no text"
+    )
     lines = [
         f"{out}: {tokenizer.vocab_size:,} ids from {read}.",
         f'Look at it: groundup tokenizer show {out} "any text"',
     ]
     if report.bad_lines.count:
         bad = report.bad_lines
-        lines.insert(1, f"{bad.count:,} of {report.lines:,} lines could not be used (first: {bad.examples[0]}).")
+        lines.insert(
+            1,
+            f"{bad.count:,} of {report.lines:,} lines could not be used (first: {bad.examples[0]}).",
+        )
     if report.invalid_bytes:
         lines.insert(1, f"{report.invalid_bytes:,} bytes were invalid and became U+FFFD.")
     for name, files in report.encodings.items():
@@ -139,15 +176,21 @@ def import_(
     ],
     out: OutOption,
     pattern: Annotated[
-        str, Option("--pattern", help="How a .tiktoken file's encoding splits text: cl100k_base, its expression ...")
+        str,
+        Option(
+            "--pattern",
+            help="How a .tiktoken file's encoding splits text: cl100k_base, its expression ...",
+        ),
     ] = "",
-    eos: Annotated[str, Option("--eos", help="The token that ends a text, where a tokenizer.json doesn't say.")] = "",
+    eos: Annotated[
+        str, Option("--eos", help="The token that ends a text, where a tokenizer.json doesn't say.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Make a tokenizer of elsewhere ours, with the same ids.
 
-    The ids of some hundred hard texts are compared with those of the library that it is made for: `tokenizers`, `tiktoken`, llama.cpp. A tokenizer
-    that can't be represented exactly is refused.
+    The ids of some hundred hard texts are compared with those of the library that it is made for:
+    `tokenizers`, `tiktoken`, llama.cpp. A tokenizer that can't be represented exactly is refused.
 
     Examples:
         groundup tokenizer import downloads/tokenizer.json --out theirs
@@ -159,46 +202,70 @@ def import_(
 
     _require_replaceable(out)
     found = import_tokenizer(source, pattern=pattern, eos=eos, progress=console_progress())
-    tokenizer, origin = found.tokenizer, {"source": found.source, "checked_with": found.checked_with}
+    tokenizer, origin = (
+        found.tokenizer,
+        {"source": found.source, "checked_with": found.checked_with},
+    )
     with atomic_folder(out, extra={"imported": origin}) as folder:
         tokenizer.save(folder)
     same = (
-        f"the same ids as {found.checked_with} on {found.checked_texts} texts" if found.checked_with else "not checked"
+        f"the same ids as {found.checked_with} on {found.checked_texts} texts"
+        if found.checked_with
+        else "not checked"
     )
     line = f"{out}: {tokenizer.vocab_size:,} ids, {len(tokenizer.special.tokens)} of them control tokens; {same}."
-    values = {"folder": str(out), **origin, "checked_texts": found.checked_texts, "kind": tokenizer.kind}
+    values = {
+        "folder": str(out),
+        **origin,
+        "checked_texts": found.checked_texts,
+        "kind": tokenizer.kind,
+    }
     values |= {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.table.merges)}
-    values |= {"control_tokens": dict(tokenizer.special.tokens), "fingerprint": tokenizer.fingerprint}
+    values |= {
+        "control_tokens": dict(tokenizer.special.tokens),
+        "fingerprint": tokenizer.fingerprint,
+    }
     print_result([line], values, as_json)
 
 
 @app.command()
 def compare(
     tokenizers: Annotated[
-        list[str], Argument(metavar="TOKENIZER...", help="Folders, files, tiktoken:NAME, hf:OWNER/NAME, or models.")
+        list[str],
+        Argument(
+            metavar="TOKENIZER...", help="Folders, files, tiktoken:NAME, hf:OWNER/NAME, or models."
+        ),
     ],
     text: Annotated[
-        list[str] | None, Option("--text", metavar="SOURCE", help="Texts to encode, any source (again for more).")
+        list[str] | None,
+        Option("--text", metavar="SOURCE", help="Texts to encode, any source (again for more)."),
     ] = None,
     model: Annotated[
         str, Option("--model", help="Shape whose embeddings are counted: a preset or WIDTHxLAYERS.")
     ] = "768x12",
-    sample: Annotated[str, Option("--sample", metavar="SIZE", help="Read so much of each source.")] = "10MB",
+    sample: Annotated[
+        str, Option("--sample", metavar="SIZE", help="Read so much of each source.")
+    ] = "10MB",
     out: Annotated[
-        Path | None, Option("--out", callback=file_to_write, help="Write a page with examples, too: one HTML file.")
+        Path | None,
+        Option(
+            "--out", callback=file_to_write, help="Write a page with examples, too: one HTML file."
+        ),
     ] = None,
     text_column: TextColumnOption = "",
     encoding: EncodingOption = "auto",
     follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare tokenizers on the same texts: bytes per token by source and language, speed, share of the parameters.
+    """Compare tokenizers on the same texts: bytes per token by source and language, speed, share of
+    the parameters.
 
     Speed is that of encoding on one thread. Languages need the extra `languages`.
 
     Examples:
         groundup tokenizer compare mine theirs --text my-texts/ --text letters.jsonl
-        groundup tokenizer compare mine tiktoken:cl100k_base hf:openai-community/gpt2 --text my-texts/ --model 512x8 --out page.html
+        groundup tokenizer compare mine tiktoken:cl100k_base hf:openai-community/gpt2 --text
+        my-texts/ --model 512x8 --out page.html
     """
     from groundup.data.reading.source_list import read_sources
     from groundup.data.reading.sources import SourceOptions
@@ -208,23 +275,31 @@ def compare(
     if twice := next((name for name in tokenizers if tokenizers.count(name) > 1), ""):
         raise ConfigError(f"The tokenizer {twice} is named twice.", fix="Name each once.")
     if not text:
-        raise ConfigError("No texts are named to compare the tokenizers on.", fix="Name some with --text SOURCE.")
+        raise ConfigError(
+            "No texts are named to compare the tokenizers on.", fix="Name some with --text SOURCE."
+        )
     limit, shape = size_bytes(sample), shape_named(model)
     require(limit > 0, "--sample", sample, "above 0")
     options, progress = SourceOptions(text_column, encoding=encoding), console_progress()
     named = _short_names(tokenizers)
     opened = {name: open_tokenizer(address, progress=progress) for name, address in named.items()}
     sources = read_sources(text, follow_links=follow_links)
-    found = compare_tokenizers(opened, sources, shape, options=options, sample_bytes=limit, progress=progress)
-    print_result(_compared_lines(found, model), {"shape": model, "addresses": named, **found}, as_json)
+    found = compare_tokenizers(
+        opened, sources, shape, options=options, sample_bytes=limit, progress=progress
+    )
+    print_result(
+        _compared_lines(found, model), {"shape": model, "addresses": named, **found}, as_json
+    )
     if out:
-        from groundup.report.tokenizer_page import write_comparison_page
+        from groundup.report.pages.tokenizer_page import write_comparison_page
 
         progress.say(f"{write_comparison_page(found, out)}: open it in a browser.")
 
 
 def _short_names(tokenizers: list[str]) -> dict[str, str]:
-    """Return the tokenizers by the last part of their names, or by their whole names where two end alike."""
+    """Return the tokenizers by the last part of their names, or by their whole names where two end
+    alike.
+    """
     short = {Path(name).name or name: name for name in tokenizers}
     return short if len(short) == len(tokenizers) else {name: name for name in tokenizers}
 
@@ -238,14 +313,24 @@ def _compared_lines(found: dict[str, Any], model: str) -> list[str]:
         [
             [
                 *(row["name"], row["kind"], f"{row['vocab_size']:,}", f"{row['tokens']:,}"),
-                *(f"{row['bytes_per_token']:.2f}", f"{row['embedding_share']:.1%}", f"{row['mb_per_s']:.1f}"),
+                *(
+                    f"{row['bytes_per_token']:.2f}",
+                    f"{row['embedding_share']:.1%}",
+                    f"{row['mb_per_s']:.1f}",
+                ),
             ]
             for row in rows
         ],
     )
-    for key, title in (("sources", "bytes/token by source"), ("languages", "bytes/token by language")):
+    for key, title in (
+        ("sources", "bytes/token by source"),
+        ("languages", "bytes/token by language"),
+    ):
         groups = found[key].items()
-        cells = [[name, f"{each['bytes']:,}", *_rates(each["bytes_per_token"], names)] for name, each in groups]
+        cells = [
+            [name, f"{each['bytes']:,}", *_rates(each["bytes_per_token"], names)]
+            for name, each in groups
+        ]
         if cells:
             lines += ["", *table([title, "bytes", *names], cells)]
     return lines
@@ -257,16 +342,24 @@ def _rates(rates: dict[str, float], names: list[str]) -> list[str]:
 
 @app.command()
 def show(
-    model: Annotated[str, Argument(help="A tokenizer's folder or file, tiktoken:NAME, or a model.")],
-    text: Annotated[str, Argument(metavar="TEXT|FILE", help="The text to encode, or a file with it.")],
+    model: Annotated[
+        str, Argument(help="A tokenizer's folder or file, tiktoken:NAME, or a model.")
+    ],
+    text: Annotated[
+        str, Argument(metavar="TEXT|FILE", help="The text to encode, or a file with it.")
+    ],
     out: Annotated[
-        Path | None, Option("--out", callback=file_to_write, help="Write the tokens as a page, too: one HTML file.")
+        Path | None,
+        Option(
+            "--out", callback=file_to_write, help="Write the tokens as a page, too: one HTML file."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the tokens of a text with their ids. No part of the text becomes a control token.
 
-    A space is shown as a dot, a line end as an arrow, and a part of a character as its bytes. The name of an existing file stands for its text.
+    A space is shown as a dot, a line end as an arrow, and a part of a character as its bytes. The
+    name of an existing file stands for its text.
 
     Examples:
         groundup tokenizer show my-tokenizer "It's 12345 o'clock"
@@ -280,31 +373,41 @@ def show(
     shown = read_text(Path(text), max_bytes=MAX_SHOWN_BYTES) if os.path.isfile(text) else text
     pieces = [(id, tokenizer.token_bytes(id)) for id in tokenizer.encode(shown)]
     tokens = [{"id": id, "text": visible(piece), "bytes": list(piece)} for id, piece in pieces]
-    values = {"name": Path(model).name or model, "vocab_size": tokenizer.vocab_size, "tokens": tokens}
+    values = {
+        "name": Path(model).name or model,
+        "vocab_size": tokenizer.vocab_size,
+        "tokens": tokens,
+    }
     if as_json:
         print_result([], values, as_json)
     elif not out:
         _print_coloured(pieces)
     if out:
-        from groundup.report.tokenizer_page import write_tokens_page
+        from groundup.report.pages.tokenizer_page import write_tokens_page
 
         progress.say(f"{write_tokens_page(values, out)}: open it in a browser.")
 
 
 def visible(piece: bytes) -> str:
-    r"""Return a token in visible characters: " a" -> "·a", a line end "⏎", bytes of a split character "\xf0\x9f"."""
+    r"""Return a token in visible characters: " a" -> "·a", a line end "⏎", bytes of a split
+    character "\xf0\x9f".
+    """
     text = piece.decode("utf-8", "backslashreplace").replace(" ", "·").replace("\n", "⏎")
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _print_coloured(pieces: list[tuple[int, bytes]]) -> None:
-    """Print tokens on coloured backgrounds, each followed by its id; without colours, bars separate them."""
+    """Print tokens on coloured backgrounds, each followed by its id; without colours, bars separate
+    them.
+    """
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, emoji=False)
     line = Text("  " if console.is_terminal else " | ").join(
-        Text.assemble((visible(piece), f"{LIGHT['ink']} on {PIECES[rank % len(PIECES)]}"), (f" {id}", "dim"))
+        Text.assemble(
+            (visible(piece), f"{LIGHT['ink']} on {PIECES[rank % len(PIECES)]}"), (f" {id}", "dim")
+        )
         for rank, (id, piece) in enumerate(pieces)
     )
     console.print(line, soft_wrap=not console.is_terminal)

@@ -1,6 +1,8 @@
-"""Commands of the command line, and what is said about an invalid one in the form of our other errors: a sentence, and what to do.
+"""Commands of the command line, and what is said about an invalid one in the form of our other
+errors: a sentence, and what to do.
 
-typer (from 0.26 on with click inside) has no public class but BadParameter for these errors, so they are told apart by the names of their classes.
+typer (from 0.26 on with click inside) has no public class but BadParameter for these errors, so
+they are told apart by the names of their classes.
 """
 
 import re
@@ -47,7 +49,9 @@ class VerbApp(typer.Typer):
     """The commands of a verb, each a `Verb`; `summary` is the help of all."""
 
     def __init__(self, summary: str = "") -> None:
-        super().__init__(cls=VerbGroup, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+        super().__init__(
+            cls=VerbGroup, no_args_is_help=True, add_completion=False, rich_markup_mode="rich"
+        )
         if summary:
             self.callback(help=summary)(lambda: None)
 
@@ -96,7 +100,9 @@ def _no_option(error: Any, command: str, see: str) -> tuple[str, str]:
 
 
 def _wrong_value(error: Any) -> str:
-    """The sentence about a value of the wrong type or out of range; typer's own where it does not come from pydantic."""
+    """The sentence about a value of the wrong type or out of range; typer's own where it does not
+    come from pydantic.
+    """
     name, first = _name(error.param), _first_fault(error.__cause__)
     if first is None:
         return f"{name}: {error.message}"

@@ -1,4 +1,6 @@
-"""`groundup verify`: the hashes and sizes of all files below a path; the citations of a saved answer."""
+"""`groundup verify`: the hashes and sizes of all files below a path; the citations of a saved
+answer.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,12 +22,15 @@ def command(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Check every file below PATH against the lengths and SHA-256 in the manifests there; name the first that differs.
+    """Check every file below PATH against the lengths and SHA-256 in the manifests there; name the
+    first that differs.
 
-    Of weight files without a manifest the tables of tensors are checked: all inside the file, none overlapping.
+    Of weight files without a manifest the tables of tensors are checked: all inside the file, none
+    overlapping.
 
-    Of an answer that `groundup ask --out` saved, each source is "as cited", "changed since", "gone", "not as cited" or "elsewhere" (no file
-    on this disk, so not checked); the exit code is 2 unless all are as cited.
+    Of an answer that `groundup ask --out` saved, each source is "as cited", "changed since",
+    "gone", "not as cited" or "elsewhere" (no file on this disk, so not checked); the exit code is 2
+    unless all are as cited.
 
     Examples:
         groundup verify runs/quickstart
@@ -46,7 +51,9 @@ def command(
         checked = f"{_count(found.files, 'file')}, {found.size_bytes / 1e6:,.1f} MB"
         lines.append(f"{path}: {checked}, as recorded in {_count(found.manifests, 'manifest')}.")
     if found.tables:
-        lines.append(f"{path}: {_count(found.tables, 'weight file')} without a manifest; the tables inside hold.")
+        lines.append(
+            f"{path}: {_count(found.tables, 'weight file')} without a manifest; the tables inside hold."
+        )
     if found.unlisted:
         lines.append(f"{_count(found.unlisted, 'other file')} in no manifest: not checked.")
     print_result(lines, {"path": str(path), **vars(found)}, as_json)
@@ -57,9 +64,14 @@ def _verify_answer(path: Path, as_json: bool) -> None:
     from groundup.retrieve.saved import AS_CITED, verify_answer
 
     checked = verify_answer(path)
-    lines = [f"[{each.number}] {each.state}: {each.address}{each.detail and f' ({each.detail})'}" for each in checked]
+    lines = [
+        f"[{each.number}] {each.state}: {each.address}{each.detail and f' ({each.detail})'}"
+        for each in checked
+    ]
     print_result(
-        lines or [f"{path} cites nothing."], {"path": str(path), "sources": [vars(each) for each in checked]}, as_json
+        lines or [f"{path} cites nothing."],
+        {"path": str(path), "sources": [vars(each) for each in checked]},
+        as_json,
     )
     differing = [each for each in checked if each.state != AS_CITED]
     if differing:

@@ -20,16 +20,20 @@ PORT = 8765
 
 @grouped()
 def command(
-    runs: Annotated[list[Path], Argument(metavar="RUN", help="Run folders, builds, or a folder of them.")],
+    runs: Annotated[
+        list[Path], Argument(metavar="RUN", help="Run folders, builds, or a folder of them.")
+    ],
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
     wait: Annotated[bool, Option("--wait", help="Wait for runs that do not exist yet.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow runs during training: loss, bits per byte, learning rate, gradient norm, speed, samples, and advice.
+    """Follow runs during training: loss, bits per byte, learning rate, gradient norm, speed,
+    samples, and advice.
 
-    A page for your browser, for this machine only unless --host is given. It only reads the run folders, so training is not affected.
-    --json prints the present state and exits. Needs the extra `serve`.
+    A page for your browser, for this machine only unless --host is given. It only reads the run
+    folders, so training is not affected. --json prints the present state and exits. Needs the extra
+    `serve`.
 
     Examples:
         groundup watch runs/quickstart
@@ -42,9 +46,7 @@ def command(
     watched = Watched(runs)
     missing = [run for run in runs if not run.exists()]
     for run in missing if as_json or not wait else ():
-        fix = (
-            f"{nearest_names(run, 'build', 'run')} If it is going to be made, wait for it with --wait (without --json)."
-        )
+        fix = f"{nearest_names(run, 'build', 'run')} If it is going to be made, wait for it with --wait (without --json)."
         raise ConfigError(f"{run} does not exist.", fix=fix.strip())
     if as_json:
         details = [{**row, **(watched.detail(row["id"]) or {})} for row in watched.summaries()]
@@ -57,7 +59,10 @@ def command(
 
 
 def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
-    """Serve the page until a signal. Raises ConfigError: the port is taken, or other machines could connect without a key."""
+    """Serve the page until a signal.
+
+    Raises ConfigError: the port is taken, or other machines could connect without a key.
+    """
     from groundup.http.access import access_for
     from groundup.http.guard import Guard
     from groundup.http.run_server import run_server
@@ -73,7 +78,9 @@ def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
 
 
 def watch_app(watched: "Watched") -> "Starlette":
-    """Return the app: the page, /runs.json (one row per run) and /runs/3.json (everything about one run)."""
+    """Return the app: the page, /runs.json (one row per run) and /runs/3.json (everything about one
+    run).
+    """
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response

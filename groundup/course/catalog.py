@@ -3,7 +3,8 @@
     notebooks()                            all of them, in order
     copy_notebook(notebook_of(5), folder)  the notebook, and `texts/` beside it
 
-Number and title are read off the file's name and its first heading, minutes and seconds are in its metadata under "groundup".
+Number and title are read off the file's name and its first heading, minutes and seconds are in its
+metadata under "groundup".
 """
 
 import re
@@ -29,7 +30,9 @@ class Notebook:
     minutes: int
     """To read it, run it and do its exercises; an estimate by its author."""
     run_s: int
-    """Seconds that all cells took, when their outputs were last written (`notebooks/run.py --write`, two cores)."""
+    """Seconds that all cells took, when their outputs were last written (`notebooks/run.py
+    --write`, two cores).
+    """
     exercises: int
     file: Path
 
@@ -49,14 +52,17 @@ def notebook_of(number: int) -> Notebook:
     found = next((each for each in known if each.number == number), None)
     if found is None:
         numbers = ", ".join(str(each.number) for each in known)
-        raise ConfigError(f"There is no notebook {number}; there are {numbers}.", fix="List them: groundup learn")
+        raise ConfigError(
+            f"There is no notebook {number}; there are {numbers}.", fix="List them: groundup learn"
+        )
     return found
 
 
 def copy_notebook(notebook: Notebook, folder: Path, *, fresh: bool = False) -> tuple[Path, bool]:
     """Write a notebook and the texts into `folder`; return its file and whether it was written.
 
-    What is there already, perhaps with the reader's changes, stays; `fresh` replaces the notebook. Raises DiskError.
+    What is there already, perhaps with the reader's changes, stays; `fresh` replaces the notebook.
+    Raises DiskError.
     """
     file = folder / notebook.file.name
     for text in sorted(TEXTS.rglob("*")):
@@ -73,9 +79,16 @@ def _read(file: Path) -> Notebook:
     named, content = _FILE.fullmatch(file.name), read_json_object(file)
     try:
         assert named
-        own, cells = content["metadata"]["groundup"], ["".join(cell["source"]) for cell in content["cells"]]
+        own, cells = (
+            content["metadata"]["groundup"],
+            ["".join(cell["source"]) for cell in content["cells"]],
+        )
         title = next(line[2:] for line in cells[0].splitlines() if line.startswith("# "))
         exercises = sum(len(_EXERCISE.findall(cell)) for cell in cells)
-        return Notebook(int(named[1]), title, int(own["minutes"]), int(own.get("run_s", 0)), exercises, file)
+        return Notebook(
+            int(named[1]), title, int(own["minutes"]), int(own.get("run_s", 0)), exercises, file
+        )
     except (AssertionError, KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
-        raise FormatError(file, "notebook", "has no title, or no minutes in its metadata") from error
+        raise FormatError(
+            file, "notebook", "has no title, or no minutes in its metadata"
+        ) from error

@@ -1,9 +1,12 @@
-"""Exercises that check themselves: `check("3.2", answer)` says "right", or gives a hint that names the mistake.
+"""Exercises that check themselves: `check("3.2", answer)` says "right", or gives a hint that names
+the mistake.
 
-    solutions/notebook_03.py    EXERCISES = {"3.2": Exercise(solution=..., mistakes=((wrong, "hint"), ...), hint="...")}
+    solutions/notebook_03.py    EXERCISES = {"3.2": Exercise(solution=..., mistakes=((wrong,
+                                "hint"), ...), hint="...")}
 
-An answer is a value (number, text, list, set, dictionary, array), or a function that the reader has written, which is tried on `cases`. The
-tests check that each solution is right and that each typical mistake gets its own hint, so a hint is never a guess.
+An answer is a value (number, text, list, set, dictionary, array), or a function that the reader has
+written, which is tried on `cases`. The tests check that each solution is right and that each
+typical mistake gets its own hint, so a hint is never a guess.
 """
 
 import copy
@@ -41,7 +44,8 @@ class Exercise:
 
 
 def check(number: str, answer: Any) -> None:
-    """Print whether `answer` to the exercise of this number is right, or a hint. Raises ConfigError for an unknown number.
+    """Print whether `answer` to the exercise of this number is right, or a hint. Raises ConfigError
+    for an unknown number.
 
     A function of the reader's that raises keeps its traceback.
     """
@@ -52,7 +56,9 @@ def exercise_of(number: str) -> Exercise:
     """Return an exercise by its number, notebook.exercise. Raises ConfigError."""
     named = _NUMBER.fullmatch(number)
     if not named:
-        raise ConfigError(f"{number!r} is no exercise's number.", fix='A number is notebook.exercise: "3.2".')
+        raise ConfigError(
+            f"{number!r} is no exercise's number.", fix='A number is notebook.exercise: "3.2".'
+        )
     known = exercises_of(int(named[1]))
     if number not in known:
         raise ConfigError(f"There is no exercise {number}.", fix=did_you_mean(number, known))
@@ -74,7 +80,9 @@ def verdict(exercise: Exercise, answer: Any) -> str:
     'not yet. That counts each pair twice.'
     """
     given = _results(exercise, answer)
-    if given is ... or (exercise.cases and isinstance(given, list) and all(each is None for each in given)):
+    if given is ... or (
+        exercise.cases and isinstance(given, list) and all(each is None for each in given)
+    ):
         return UNANSWERED
     wanted = _results(exercise, exercise.solution)
     if same(given, wanted, exercise.tolerance):
@@ -89,11 +97,15 @@ def _results(exercise: Exercise, answer: Any) -> Any:
     """Return what an answer gives: the value itself, or a function's results for all cases."""
     if not exercise.cases or not callable(answer):
         return ... if answer is ... or answer is None else answer
-    return [answer(*copy.deepcopy(case)) for case in exercise.cases]  # an answer may change its arguments
+    return [
+        answer(*copy.deepcopy(case)) for case in exercise.cases
+    ]  # an answer may change its arguments
 
 
 def _first_difference(exercise: Exercise, given: Any, wanted: Any) -> str:
-    """Return for a function the first case that differs, else the difference of kind, spaces or length, if any; never the answer itself."""
+    """Return for a function the first case that differs, else the difference of kind, spaces or
+    length, if any; never the answer itself.
+    """
     if exercise.cases:
         if not isinstance(given, list) or len(given) != len(exercise.cases):
             return " The answer should be a function."
@@ -112,7 +124,8 @@ def _first_difference(exercise: Exercise, given: Any, wanted: Any) -> str:
 
 
 def same(one: Any, other: Any, tolerance: float = 1e-3) -> bool:
-    """Return whether two answers are the same: numbers within the relative tolerance, texts to the last space.
+    """Return whether two answers are the same: numbers within the relative tolerance, texts to the
+    last space.
 
     >>> same([1, 2.0004], (1.0, 2.0)), same("b ", "b"), same({1}, [1])
     (True, False, False)
@@ -127,14 +140,18 @@ def same(one: Any, other: Any, tolerance: float = 1e-3) -> bool:
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other, [tolerance] * len(one)))
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key], tolerance) for key in one)
+        return one.keys() == other.keys() and all(
+            same(one[key], other[key], tolerance) for key in one
+        )
     return bool(one == other)
 
 
 def _plain(value: Any) -> Any:
     """Return arrays and tensors as lists, other sequences as lists, too."""
     value = value.tolist() if hasattr(value, "tolist") else value
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else value
+    return (
+        list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else value
+    )
 
 
 def _kind(value: Any) -> str:
@@ -142,7 +159,9 @@ def _kind(value: Any) -> str:
         *((bool, "True or False"), (int | float, "a number"), (str, "a text"), (list, "a list")),
         *((Mapping, "a dictionary"), (Set, "a set")),
     )
-    return next((name for kind, name in kinds if isinstance(value, kind)), f"a {type(value).__name__}")
+    return next(
+        (name for kind, name in kinds if isinstance(value, kind)), f"a {type(value).__name__}"
+    )
 
 
 def _short(value: Any) -> str:

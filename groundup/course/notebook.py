@@ -16,11 +16,15 @@ class Workplace:
     """Where a notebook reads and writes."""
 
     texts: Path
-    """The course's texts: the folder beside the notebook if it has one, which can be changed, else the package's own."""
+    """The course's texts: the folder beside the notebook if it has one, which can be changed, else
+    the package's own.
+    """
     work: Path
     """An empty temporary folder for everything that the notebook writes."""
     small: bool
-    """A quick pass with fewer steps, to see that every cell works; $GROUNDUP_NOTEBOOK_SMALL is 1."""
+    """A quick pass with fewer steps, to see that every cell works; $GROUNDUP_NOTEBOOK_SMALL is
+    1.
+    """
 
 
 def begin() -> Workplace:
@@ -28,4 +32,6 @@ def begin() -> Workplace:
     prepare()
     beside = Path("texts")
     work = Path(tempfile.mkdtemp(prefix="groundup-notebook-"))
-    return Workplace(beside if beside.is_dir() else TEXTS, work, os.environ.get(SMALL_VARIABLE) == "1")
+    return Workplace(
+        beside if beside.is_dir() else TEXTS, work, os.environ.get(SMALL_VARIABLE) == "1"
+    )

@@ -1,5 +1,6 @@
-"""The records of this package: Document (a text), and examples: Example (text and label), MultiLabelExample, InstructionExample (instruction and
-answer), ConversationExample and PreferenceExample (a better and a worse answer)."""
+"""The records of this package: Document (a text), and examples: Example (text and label),
+MultiLabelExample, InstructionExample (instruction and answer), ConversationExample and
+PreferenceExample (a better and a worse answer)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,7 +61,10 @@ class InstructionExample:
 
 @dataclass(frozen=True, slots=True)
 class ConversationExample:
-    """A conversation that ends with an answer of the assistant. All of the assistant's messages are learned from."""
+    """A conversation that ends with an answer of the assistant.
+
+    All of the assistant's messages are learned from.
+    """
 
     messages: tuple[Message, ...]
     id: str
@@ -68,7 +72,9 @@ class ConversationExample:
     held_out: bool = False
     check: Mapping[str, str] | None = None
     tools: tuple[Tool, ...] = field(default=(), hash=False, repr=False)
-    """The tools that the assistant may call. (Not in the repr, whose hash identifies runs of before.)"""
+    """The tools that the assistant may call. (Not in the repr, whose hash identifies runs of
+    before.)
+    """
 
     @property
     def instruction(self) -> str:
@@ -101,7 +107,8 @@ ChatExample = InstructionExample | ConversationExample
 
 
 def to_conversation(example: ChatExample, *, answer: bool = True) -> Conversation:
-    """Return the example as a conversation, with `answer` with its last answer. An input follows its instruction after a blank line.
+    """Return the example as a conversation, with `answer` with its last answer. An input follows
+    its instruction after a blank line.
 
     >>> to_conversation(InstructionExample("Correct this.", "I is here.", "I am here.", id="1")).messages[0].content
     'Correct this.\\n\\nI is here.'

@@ -1,11 +1,14 @@
 """The split of documents into train, validation and test.
 
-A document belongs to validation or test when the hash of its text and the seed lies in that part of the hash range, independent of other documents:
-adding a document never moves another one, and the same text is always on the same side. Choices (the best checkpoint) are made on validation;
-published figures are those of test. A fraction of 0 for test gives no such split, as in folders of older versions.
+A document belongs to validation or test when the hash of its text and the seed lies in that part of
+the hash range, independent of other documents:
+adding a document never moves another one, and the same text is always on the same side. Choices
+(the best checkpoint) are made on validation; published figures are those of test. A fraction of 0
+for test gives no such split, as in folders of older versions.
 
-With few documents, a part may get almost nothing or almost everything by chance. Then the longest document is cut near its end, if possible between
-paragraphs, and the data card reports it (`Cut`); only this depends on the other documents.
+With few documents, a part may get almost nothing or almost everything by chance. Then the longest
+document is cut near its end, if possible between paragraphs, and the data card reports it (`Cut`);
+only this depends on the other documents.
 """
 
 import hashlib
@@ -21,7 +24,8 @@ from groundup.errors import DataError, FormatError
 from groundup.files import json_bytes, sha256_text
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
-# Minimum of validation and of test text, relative to the requested amount, and of training text, relative to all.
+# Minimum of validation and of test text, relative to the requested amount, and of training text,
+# relative to all.
 MIN_OF_WANTED = 0.25
 MIN_TRAIN_OF_ALL = 0.5
 
@@ -52,7 +56,9 @@ Counts = dict[str, SplitCounts]
 
 
 def split_of(text: str, fractions: Mapping[str, float], seed: int) -> str:
-    """Return the split whose part of the hash range holds the text's hash, independent of other documents; the rest of the range is train."""
+    """Return the split whose part of the hash range holds the text's hash, independent of other
+    documents; the rest of the range is train.
+    """
     digest = hashlib.sha256(f"{seed}/{sha256_text(text)}".encode()).digest()
     place, end = int.from_bytes(digest[:8], "big"), 0.0
     for split, fraction in fractions.items():
@@ -73,7 +79,10 @@ def split_file(folder: Path, split: str) -> Path:
 
 
 def read_split(folder: Path, split: str, *, passed: int = 0) -> Iterator[Document]:
-    """Yield the documents of one split of a data folder, without the first `passed`. Raises FormatError."""
+    """Yield the documents of one split of a data folder, without the first `passed`.
+
+    Raises FormatError.
+    """
     file = split_file(folder, split)
     if not file.is_file():
         raise FormatError(file, "file", "is missing")
@@ -102,7 +111,10 @@ class SplitWriter:
         self.counts = counts or {split: SplitCounts() for split in splits}
         self.files, mode = [split_file(folder, split) for split in splits], "ab" if counts else "wb"
         self._files = ExitStack()
-        self._handles = {split: self._files.enter_context(split_file(folder, split).open(mode)) for split in splits}
+        self._handles = {
+            split: self._files.enter_context(split_file(folder, split).open(mode))
+            for split in splits
+        }
 
     def __enter__(self) -> "SplitWriter":
         return self
@@ -131,9 +143,14 @@ class SplitWriter:
 
 
 def repair_split(
-    folder: Path, counts: Counts, fractions: Mapping[str, float], *, begin: Callable[[], None] = lambda: None
+    folder: Path,
+    counts: Counts,
+    fractions: Mapping[str, float],
+    *,
+    begin: Callable[[], None] = lambda: None,
 ) -> tuple[Counts, list[Cut]]:
-    """Give validation and test the end of the longest document where chance left them too little; the files of `folder` are then rewritten.
+    """Give validation and test the end of the longest document where chance left them too little;
+    the files of `folder` are then rewritten.
 
     `begin` is called before the first file is replaced.
     Raises DataError when there is too little text for all splits.
@@ -148,7 +165,9 @@ def repair_split(
             missing[split] = round(fraction * total - got)
     if not missing:
         return counts, []
-    longest = max((d for split in taken_from for d in read_split(folder, split)), key=lambda d: len(d.text))
+    longest = max(
+        (d for split in taken_from for d in read_split(folder, split)), key=lambda d: len(d.text)
+    )
     ends, rest, cuts = {}, longest.text, []
     for split, characters in missing.items():
         place = cut_place(rest, characters)
@@ -157,7 +176,10 @@ def repair_split(
             return counts, []
         had = f"the hash put {counts[split].characters:,} of {total:,} characters into {split}, {fractions[split] * total:,.0f} are wanted"
         cuts.append(Cut(longest.source, longest.name, place, len(longest.text), had, split))
-        ends[split], rest = _part(longest, rest[place:], "end" if len(missing) == 1 else f"{split} part"), rest[:place]
+        ends[split], rest = (
+            _part(longest, rest[place:], "end" if len(missing) == 1 else f"{split} part"),
+            rest[:place],
+        )
     aside = folder / "repaired"
     aside.mkdir()
     with SplitWriter(aside, tuple(counts)) as writer:
@@ -177,7 +199,9 @@ def repair_split(
 
 def _require_all(counts: Counts) -> None:
     if not all(each.documents for each in counts.values()):
-        documents, characters = (sum(getattr(c, what) for c in counts.values()) for what in ("documents", "characters"))
+        documents, characters = (
+            sum(getattr(c, what) for c in counts.values()) for what in ("documents", "characters")
+        )
         raise DataError(
             f"The data ({documents} document(s), {characters} characters) can't be split into {', '.join(counts)}: "
             "there is no white space to cut at.",
@@ -186,12 +210,18 @@ def _require_all(counts: Counts) -> None:
 
 
 def cut_place(text: str, end_characters: int) -> int | None:
-    """Return where to cut so that about `end_characters`, at most half of the text, follow; None: nowhere.
+    """Return where to cut so that about `end_characters`, at most half of the text, follow; None:
+    nowhere.
 
-    It is the nearest blank line, if the end is at least half as long as requested; else the nearest newline, else the nearest space.
+    It is the nearest blank line, if the end is at least half as long as requested; else the nearest
+    newline, else the nearest space.
     """
     end_characters = max(1, min(end_characters, len(text) // 2))
-    target, first, last = len(text) - end_characters, len(text) // 2, len(text) - end_characters // 2
+    target, first, last = (
+        len(text) - end_characters,
+        len(text) // 2,
+        len(text) - end_characters // 2,
+    )
     for mark in ("\n\n", "\n", " "):
         places = (text.rfind(mark, first, target + len(mark)), text.find(mark, target, last))
         for place in sorted((p for p in places if p >= 0), key=lambda p: abs(p - target)):

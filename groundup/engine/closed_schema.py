@@ -1,14 +1,18 @@
-"""A JSON schema -> the same with closed objects: further properties only where `additionalProperties` allows them.
+"""A JSON schema -> the same with closed objects: further properties only where
+`additionalProperties` allows them.
 
-JSON Schema itself leaves objects open, but an answer of a model that may add properties adds them without end. OpenAI's strict mode and llama.cpp's
-converter close them, too. An object without `properties` stays open, as there `{}` would be the only answer. Also open stay objects that are put
-together from several schemas (`allOf`, or `properties` beside `anyOf`, `oneOf` or `$ref`): each would exclude the properties of the others.
+JSON Schema itself leaves objects open, but an answer of a model that may add properties adds them
+without end. OpenAI's strict mode and llama.cpp's converter close them, too. An object without
+`properties` stays open, as there `{}` would be the only answer. Also open stay objects that are put
+together from several schemas (`allOf`, or `properties` beside `anyOf`, `oneOf` or `$ref`): each
+would exclude the properties of the others.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# What of a schema is again a schema, a list of schemas, or a table of schemas. `not`, `if` and the like are conditions and stay as they are.
+# What of a schema is again a schema, a list of schemas, or a table of schemas. `not`, `if` and the
+# like are conditions and stay as they are.
 _ONE, _SEVERAL = (
     ("items", "additionalItems", "additionalProperties"),
     ("prefixItems", "items", "anyOf", "oneOf", "allOf"),
@@ -29,7 +33,9 @@ def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _closed(schema: Any, joined: frozenset[str], *, is_part: bool, place: str = "#") -> Any:
-    """`joined`: the places that `$ref`s within a joined object name; `is_part`: this schema is a part of one, at `place`."""
+    """`joined`: the places that `$ref`s within a joined object name; `is_part`: this schema is a
+    part of one, at `place`.
+    """
     if not isinstance(schema, Mapping):
         return schema
     found = dict(schema)
@@ -38,7 +44,8 @@ def _closed(schema: Any, joined: frozenset[str], *, is_part: bool, place: str = 
         part = joins and name in ("allOf", "anyOf", "oneOf")
         if name in _TABLES and isinstance(value, Mapping):
             found[name] = {
-                key: _closed(each, joined, is_part=False, place=f"{place}/{name}/{key}") for key, each in value.items()
+                key: _closed(each, joined, is_part=False, place=f"{place}/{name}/{key}")
+                for key, each in value.items()
             }
         elif name in _SEVERAL and isinstance(value, list):
             found[name] = [_closed(each, joined, is_part=part, place="") for each in value]

@@ -4,8 +4,9 @@
     for event in engine.chat(Conversation((Message("user", "Hello"),)), Sampling(temperature=0)):
         print(event.text, end="")
 
-A text is encoded by `Tokenizer.encode` (never to control tokens), a conversation by `render`. Both then run through `generate_ids` ->
-`TextStream` -> `ChatEvent`. Errors that can be known before are raised by the call itself, not with the first event.
+A text is encoded by `Tokenizer.encode` (never to control tokens), a conversation by `render`. Both
+then run through `generate_ids` -> `TextStream` -> `ChatEvent`. Errors that can be known before are
+raised by the call itself, not with the first event.
 """
 
 from bisect import bisect_left
@@ -32,7 +33,8 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.hf_families import KIND_NAMES, ModelKind
 from groundup.weights.model_io import OpenModel, open_model
 
-# Conversations are truncated to leave this share of the context to the answer, or `max_tokens` where that is less.
+# Conversations are truncated to leave this share of the context to the answer, or `max_tokens`
+# where that is less.
 ANSWER_SHARE = 1 / 4
 USES: dict[ModelKind, str] = {
     "classifier": "Use it with: groundup classify MODEL TEXT",
@@ -61,20 +63,31 @@ class Engine:
 
     def prompt_ids(self, text: str) -> list[int]:
         """Return the ids of a text to be continued; the empty text begins a new document."""
-        return self.tokenizer.with_bos(self.tokenizer.encode(text)) or [self.tokenizer.special.document_end_id]
+        return self.tokenizer.with_bos(self.tokenizer.encode(text)) or [
+            self.tokenizer.special.document_end_id
+        ]
 
     def chat(self, conversation: Conversation, sampling: Sampling) -> Iterator[ChatEvent]:
-        """Generate the assistant's next turn. A conversation longer than the context loses its oldest messages, never a system message.
+        """Generate the assistant's next turn. A conversation longer than the context loses its
+        oldest messages, never a system message.
 
-        Each event counts them in `dropped_messages`. Raises ModelError when not even the last message fits.
+        Each event counts them in `dropped_messages`. Raises ModelError when not even the last
+        message fits.
         """
         context_tokens = self.opened.config.context_tokens
         answer_tokens = min(sampling.max_tokens, int(context_tokens * ANSWER_SHARE))
-        rendered, dropped = fit_conversation(conversation, self.tokenizer, context_tokens, answer_tokens)
+        rendered, dropped = fit_conversation(
+            conversation, self.tokenizer, context_tokens, answer_tokens
+        )
         return self._events(rendered.ids, sampling, dropped=dropped)
 
     def _events(
-        self, prompt_ids: list[int], sampling: Sampling, *, dropped: int, constraint: Constraint | None = None
+        self,
+        prompt_ids: list[int],
+        sampling: Sampling,
+        *,
+        dropped: int,
+        constraint: Constraint | None = None,
     ) -> Iterator[ChatEvent]:
         model = self.language_model()
         stop_ids = self.tokenizer.special.stop_ids
@@ -92,16 +105,22 @@ class Engine:
         return self.opened.model
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """Return the probability of each label for each text, most probable first. Raises ModelError."""
+        """Return the probability of each label for each text, most probable first.
+
+        Raises ModelError.
+        """
         if not texts:
             return []
         scores = self.class_scores(texts)
-        probabilities = scores.sigmoid() if self.opened.decision.multi_label else scores.softmax(dim=-1)
+        probabilities = (
+            scores.sigmoid() if self.opened.decision.multi_label else scores.softmax(dim=-1)
+        )
         pairs = [zip(self.opened.labels, row, strict=True) for row in probabilities.tolist()]
         return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
 
     def class_scores(self, texts: Sequence[str]) -> Float[Tensor, "texts N"]:
-        """Return the scores of the labels, divided by the temperature: their softmax (of several labels a text: sigmoid) is the probabilities.
+        """Return the scores of the labels, divided by the temperature: their softmax (of several
+        labels a text: sigmoid) is the probabilities.
 
         Raises ModelError.
         """
@@ -115,37 +134,58 @@ class Engine:
             scores = class_scores(self.opened.model, windows, compute=self.compute)
         else:
             vectors = None if self.encoder is None else self.encoder.embed(texts)
-            scores = stacked_scores(self.opened.model, stacked, texts, windows, vectors=vectors, compute=self.compute)
+            scores = stacked_scores(
+                self.opened.model, stacked, texts, windows, vectors=vectors, compute=self.compute
+            )
         return scores / self.opened.decision.temperature
 
     @cached_property
     def encoder(self) -> "Engine | None":
-        """The encoder of a stacked classifier that has one, opened at its first text. Raises FormatError, ModelError."""
+        """The encoder of a stacked classifier that has one, opened at its first text.
+
+        Raises FormatError, ModelError.
+        """
         folder = self.opened.stacked.encoder if self.opened.stacked else None
         return None if folder is None else Engine(open_model(folder, self.compute), self.compute)
 
     def windows(self, text: str) -> list[list[int]]:
-        """Return what a classifier reads of a text: windows of its context, as many as it was trained with."""
-        return classifier_windows(self.tokenizer, text, self.opened.config.context_tokens, self.opened.decision.windows)
+        """Return what a classifier reads of a text: windows of its context, as many as it was
+        trained with.
+        """
+        return classifier_windows(
+            self.tokenizer, text, self.opened.config.context_tokens, self.opened.decision.windows
+        )
 
-    def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> Float[Tensor, "texts C"]:
-        """Return a vector of length 1 for each text, on the CPU; `progress` is told how many were cut to the context. Raises ModelError."""
+    def embed(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> Float[Tensor, "texts C"]:
+        """Return a vector of length 1 for each text, on the CPU; `progress` is told how many were
+        cut to the context. Raises ModelError.
+        """
         model, context = self.embedding_model(), self.opened.config.context_tokens
         rows = [self.embedding_ids(text) for text in texts]
         long = sum(len(row) > context for row in rows)
         if long:
-            (progress or Silent()).say(f"{long} of {len(rows)} texts were cut to the model's {context} tokens.")
+            (progress or Silent()).say(
+                f"{long} of {len(rows)} texts were cut to the model's {context} tokens."
+            )
         return embed(model, [self.cut(row, context) for row in rows], compute=self.compute)
 
     def embedding_model(self) -> LanguageModel | Encoder:
         """The model, where it makes vectors. Raises ModelError for a classifier."""
         if isinstance(self.opened.model, Classifier):
-            raise ModelError(f"{self.opened.path} is a classifier and embeds no text.", fix=USES["classifier"])
+            raise ModelError(
+                f"{self.opened.path} is a classifier and embeds no text.", fix=USES["classifier"]
+            )
         return self.opened.model
 
     def embedding_ids(self, text: str | Sequence[int]) -> list[int]:
-        """Return all ids of a text to be embedded, given by itself or by its ids, of an encoder with the tokens that mark its start and end."""
-        ids = self.prompt_ids(text) if isinstance(text, str) else self.tokenizer.with_bos(list(text))
+        """Return all ids of a text to be embedded, given by itself or by its ids, of an encoder
+        with the tokens that mark its start and end.
+        """
+        ids = (
+            self.prompt_ids(text) if isinstance(text, str) else self.tokenizer.with_bos(list(text))
+        )
         return [*ids, *self.tokenizer.end_ids]
 
     def cut(self, ids: list[int], max_tokens: int) -> list[int]:
@@ -157,22 +197,28 @@ class Engine:
 def fit_conversation(
     conversation: Conversation, tokenizer: Tokenizer, context_tokens: int, answer_tokens: int
 ) -> tuple[Rendered, int]:
-    """Return the rendered conversation with room for `answer_tokens`, without the oldest messages if necessary, and how many were dropped.
+    """Return the rendered conversation with room for `answer_tokens`, without the oldest messages
+    if necessary, and how many were dropped.
 
-    System messages are kept, and the rest begins with a user message, as templates require. The last user message is always kept,
-    even if the answer then has less room, or none.
+    System messages are kept, and the rest begins with a user message, as templates require. The
+    last user message is always kept, even if the answer then has less room, or none.
     """
     messages = conversation.messages
     starts = [0, *(i for i, message in enumerate(messages) if i > 0 and message.role == "user")]
 
     def kept(start: int) -> Conversation:
         return replace(
-            conversation, messages=tuple(m for i, m in enumerate(messages) if i >= start or m.role == "system")
+            conversation,
+            messages=tuple(m for i, m in enumerate(messages) if i >= start or m.role == "system"),
         )
 
     def fits(start: int) -> bool:
-        return len(render(kept(start), tokenizer, add_generation_prompt=True).ids) + answer_tokens <= context_tokens
+        return (
+            len(render(kept(start), tokenizer, add_generation_prompt=True).ids) + answer_tokens
+            <= context_tokens
+        )
 
-    # Fewer messages have fewer tokens: bisect for the longest variant that fits; the shortest is taken in any case.
+    # Fewer messages have fewer tokens: bisect for the longest variant that fits; the shortest is
+    # taken in any case.
     found = kept(starts[bisect_left(starts[:-1], True, key=fits)])
     return render(found, tokenizer, add_generation_prompt=True), len(messages) - len(found.messages)

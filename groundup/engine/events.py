@@ -17,7 +17,9 @@ class RankedToken:
     text: bytes
     """Its bytes, perhaps an incomplete character; the name of a control token."""
     logprob: float | None
-    """ln P, before temperature, penalties and filters; None: of the first token of a prompt, before which there is nothing."""
+    """ln P, before temperature, penalties and filters; None: of the first token of a prompt, before
+    which there is nothing.
+    """
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,17 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class ChatEvent:
-    """A piece of text and the counters so far. The last event of an answer, and no other, has a finish reason."""
+    """A piece of text and the counters so far.
+
+    The last event of an answer, and no other, has a finish reason.
+    """
 
     text: str
     """The new piece; the joined pieces are the answer's text. Never split inside a character."""
     finish_reason: FinishReason | None
-    """"stop": an end-of-turn token or a stop string; "length": `max_tokens` reached or the context full."""
+    """"stop": an end-of-turn token or a stop string; "length": `max_tokens` reached or the context
+    full.
+    """
     prompt_tokens: int
     """Tokens of the whole prompt."""
     completion_tokens: int
@@ -44,11 +51,15 @@ class ChatEvent:
     dropped_messages: int = 0
     """Oldest messages dropped because the conversation exceeded the context."""
     logprobs: tuple[TokenLogprob, ...] = ()
-    """Logprobs of the tokens since the last event, where requested; the end-of-turn token's only with `Request.logprob_of_end`."""
+    """Logprobs of the tokens since the last event, where requested; the end-of-turn token's only
+    with `Request.logprob_of_end`.
+    """
     calls: tuple[ToolCall, ...] = ()
     """Tool calls, where the request has tools; their source is not part of any event's text."""
     context: tuple[int, ...] = ()
-    """The ids of the prompt and the answer's text, in the last event, where requested of `groundup serve`."""
+    """The ids of the prompt and the answer's text, in the last event, where requested of `groundup
+    serve`.
+    """
 
 
 class AnswerFailed(GroundupError):

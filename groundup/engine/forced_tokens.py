@@ -1,8 +1,11 @@
-"""Scores of given continuations by a `BatchEngine`, beside the answers that it generates: a request whose answer can only be those tokens.
+"""Scores of given continuations by a `BatchEngine`, beside the answers that it generates: a request
+whose answer can only be those tokens.
 
-    scoring_request(context, continuation, ...) -> BatchEngine -> ChatEvents -> sum of their logprobs = ln P(continuation | context)
+    scoring_request(context, continuation, ...) -> BatchEngine -> ChatEvents -> sum of their
+    logprobs = ln P(continuation | context)
 
-`score.score` computes the same in one pass at once; here a step takes one token, as of any other answer, and prompts with a common prefix share it.
+`score.score` computes the same in one pass at once; here a step takes one token, as of any other
+answer, and prompts with a common prefix share it.
 """
 
 import uuid
@@ -44,7 +47,9 @@ class ForcedTokens:
 def scoring_request(
     context: Sequence[int], continuation: Sequence[int], *, vocab_size: int, context_tokens: int
 ) -> Request:
-    """Return a request whose events have the logprobs of a continuation; a context that is too long loses its oldest tokens."""
+    """Return a request whose events have the logprobs of a continuation; a context that is too long
+    loses its oldest tokens.
+    """
     assert context and 0 < len(continuation) < context_tokens
     prompt = tuple(context)[-(context_tokens - len(continuation)) :]
     sampling = Sampling(temperature=0.0, max_tokens=len(continuation))

@@ -1,10 +1,12 @@
-"""Prompt ids -> answer ids: prefill the prompt, then decode token by token with the key/value cache.
+"""Prompt ids -> answer ids: prefill the prompt, then decode token by token with the key/value
+cache.
 
-The prompt is prefilled in chunks, and the head runs on the last hidden state only, so that attention masks and logits of a long prompt stay
-small. Each further token costs one pass over one token. `generate_uncached` is the slow, simple version that tests this one.
+The prompt is prefilled in chunks, and the head runs on the last hidden state only, so that
+attention masks and logits of a long prompt stay small. Each further token costs one pass over one
+token. `generate_uncached` is the slow, simple version that tests this one.
 
-Generation ends at a stop id (which is yielded as the last one), after `max_tokens`, or when prompt and answer fill the context. The last two
-have the finish reason "length".
+Generation ends at a stop id (which is yielded as the last one), after `max_tokens`, or when prompt
+and answer fill the context. The last two have the finish reason "length".
 """
 
 import contextlib
@@ -26,7 +28,8 @@ from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
 from groundup.threads import ThreadTuner
 
-# Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no faster on a CPU.
+# Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no
+# faster on a CPU.
 PREFILL_TOKENS = 512
 # `fast_matmul` is faster from so many rows on (model/matmul_precision.py).
 FAST_TOKENS = 32
@@ -42,9 +45,11 @@ def generate_ids(
     constraint: Constraint | None = None,
     draft_tokens: int = 0,
 ) -> Iterator[int]:
-    """Yield the answer's ids, a stop id included. Raises ModelError at once when the context has no room for an answer.
+    """Yield the answer's ids, a stop id included. Raises ModelError at once when the context has no
+    room for an answer.
 
-    `draft_tokens`: at most so many are proposed from the text and verified in one pass (prompt_lookup.py); the ids are those without.
+    `draft_tokens`: at most so many are proposed from the text and verified in one pass
+    (prompt_lookup.py); the ids are those without.
     """
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
 
@@ -59,7 +64,13 @@ def generate_ids(
         remaining = limit
         while True:
             for row, draft in zip(logits, [*drafts, None], strict=True):
-                chosen = choose(row, history, sampling, random, None if constraint is None else constraint.mask())
+                chosen = choose(
+                    row,
+                    history,
+                    sampling,
+                    random,
+                    None if constraint is None else constraint.mask(),
+                )
                 history.append(chosen)
                 remaining -= 1
                 yield chosen
@@ -75,18 +86,29 @@ def generate_ids(
                 cache.shorten(stored)
             if draft_tokens:
                 drafts = lookup.drafts(history)[: remaining - 1]
-            logits = decode(model, torch.tensor([[chosen, *drafts]], device=compute.device), cache, tuner)
+            logits = decode(
+                model, torch.tensor([[chosen, *drafts]], device=compute.device), cache, tuner
+            )
 
     return answer() if limit else iter(())
 
 
 def most_drafts(model: LanguageModel, draft_tokens: int) -> int:
-    """Return the largest number of drafts of one pass: with a token before them no more than the model's own step takes."""
-    return draft_tokens if model.decode_step is None else min(draft_tokens, model.decode_step.max_rows - 1)
+    """Return the largest number of drafts of one pass: with a token before them no more than the
+    model's own step takes.
+    """
+    return (
+        draft_tokens
+        if model.decode_step is None
+        else min(draft_tokens, model.decode_step.max_rows - 1)
+    )
 
 
 def require_room(prompt_tokens: int, context_tokens: int) -> int:
-    """Return the number of tokens left in the context after the prompt. Raises ModelError when none, or for an empty prompt."""
+    """Return the number of tokens left in the context after the prompt.
+
+    Raises ModelError when none, or for an empty prompt.
+    """
     if prompt_tokens == 0:
         raise ModelError("The prompt has no tokens.", fix="Give at least one token to continue.")
     if prompt_tokens >= context_tokens:
@@ -98,7 +120,9 @@ def require_room(prompt_tokens: int, context_tokens: int) -> int:
 
 
 def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
-    """Run one row of ids [1, T] into the cache, a short one with the model's own step; return the logits after the last of them."""
+    """Run one row of ids [1, T] into the cache, a short one with the model's own step; return the
+    logits after the last of them.
+    """
     if model.decode_step is not None and ids.shape[1] <= model.decode_step.max_rows:
         return model.decode_step.after_cache(ids, cache, [ids.shape[1] - 1])[0]
     for chunk in ids.split(PREFILL_TOKENS, dim=1):
@@ -107,10 +131,13 @@ def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, 
     return model.logits(hidden[0, -1])
 
 
-def decode(model: LanguageModel, new_ids: Tensor, cache: KVCache, tuner: ThreadTuner) -> Float[Tensor, "T V"]:
+def decode(
+    model: LanguageModel, new_ids: Tensor, cache: KVCache, tuner: ThreadTuner
+) -> Float[Tensor, "T V"]:
     """Run a few new ids [1, T] into the cache; return the logits after each.
 
-    The model's own step is used where it has one, on the number of threads measured to be fastest: its results do not depend on it, torch's may.
+    The model's own step is used where it has one, on the number of threads measured to be fastest:
+    its results do not depend on it, torch's may.
     """
     step = model.decode_step
     if step is None:
@@ -127,9 +154,16 @@ def decode(model: LanguageModel, new_ids: Tensor, cache: KVCache, tuner: ThreadT
 
 @torch.inference_mode()
 def generate_uncached(
-    model: LanguageModel, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Collection[int], *, compute: Compute
+    model: LanguageModel,
+    prompt_ids: Sequence[int],
+    sampling: Sampling,
+    stop_ids: Collection[int],
+    *,
+    compute: Compute,
 ) -> list[int]:
-    """Return the same ids without a cache: the whole text runs through the model for every token."""
+    """Return the same ids without a cache: the whole text runs through the model for every
+    token.
+    """
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
     random = seeded_generator(sampling.seed)
     history = list(prompt_ids)

@@ -1,12 +1,16 @@
-"""Constrained decoding (`structured_output.py`): masks of the allowed tokens, computed by the library llguidance.
+"""Constrained decoding (`structured_output.py`): masks of the allowed tokens, computed by the
+library llguidance.
 
     grammars = Grammars(tokenizer, vocab_size)
-    engine.submit(Request("a", ids, sampling, stop_ids, constraint=grammars.constraint(OutputConstraint.regex("[0-9]+"))))
+    engine.submit(Request("a", ids, sampling, stop_ids,
+    constraint=grammars.constraint(OutputConstraint.regex("[0-9]+"))))
 
-The separators of JSON are exactly ", " and ": ", as Python writes them. With free spaces no language would be finite, and a small model might
-generate spaces without end; with fixed ones an answer ends by itself where its constraint allows finitely many texts. Strings of JSON have at most
-MAX_BLANKS blanks in a row, for the same reason. Sampling applies to the allowed tokens. llguidance limits the size of a grammar and the work for each
-token (`_LIMITS`); beyond that a request ends with an error.
+The separators of JSON are exactly ", " and ": ", as Python writes them. With free spaces no
+language would be finite, and a small model might generate spaces without end; with fixed ones an
+answer ends by itself where its constraint allows finitely many texts. Strings of JSON have at most
+MAX_BLANKS blanks in a row, for the same reason. Sampling applies to the allowed tokens. llguidance
+limits the size of a grammar and the work for each token (`_LIMITS`); beyond that a request ends
+with an error.
 """
 
 import re
@@ -21,11 +25,13 @@ from groundup.engine.structured_output import SPACING, OutputConstraint
 from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.tokenizer.fast import Tokenizer
 
-# Limits on the cost of a grammar; measured with 20,000 to 40,000 ids. With llguidance's bounds for a token (2,000 and 50,000) a grammar of one line
-# ("s: s s s | s s | ...") takes half a second a token, with these at most 0.07 s until it is refused. With its own bound for the start (1,000,000),
-# rules that each expand to eight others take 2 s to be refused at depth four, and more than 6 s at depth five; with 20,000 the latter takes
-# 6 ms, the worst found (three rules, depth eight) more than 4 s. A wide class (\w) still fits once, hardly twice.
-# Schemas keep llguidance's own bounds: many optional keys branch as widely, but once.
+# Limits on the cost of a grammar; measured with 20,000 to 40,000 ids. With llguidance's bounds for
+# a token (2,000 and 50,000) a grammar of one line ("s: s s s | s s | ...") takes half a second a
+# token, with these at most 0.07 s until it is refused. With its own bound for the start
+# (1,000,000), rules that each expand to eight others take 2 s to be refused at depth four, and more
+# than 6 s at depth five; with 20,000 the latter takes 6 ms, the worst found (three rules, depth
+# eight) more than 4 s. A wide class (\w) still fits once, hardly twice. Schemas keep llguidance's
+# own bounds: many optional keys branch as widely, but once.
 _LIMITS: dict[str, dict[str, Any]] = {
     "grammar": {"max_items_in_row": 500, "step_max_items": 20_000, "initial_lexer_fuel": 20_000}
 }
@@ -36,10 +42,16 @@ _LARK = re.compile(r"^[ \t]*(%llguidance\b|start[ \t]*(\[|:(?!:)))", re.MULTILIN
 
 
 class Grammars:
-    """Compiles constraints for one model. Construction takes a moment: the library builds a tree of all tokens."""
+    """Compiles constraints for one model.
+
+    Construction takes a moment: the library builds a tree of all tokens.
+    """
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int) -> None:
-        """`vocab_size`: rows of the embedding, of which the tokenizer may have fewer. Raises MissingExtra."""
+        """`vocab_size`: rows of the embedding, of which the tokenizer may have fewer.
+
+        Raises MissingExtra.
+        """
         try:
             import llguidance
         except ImportError as error:
@@ -55,9 +67,16 @@ class Grammars:
         self._may_be_blank = torch.tensor([text[:1] in (b" ", b"\\") for text in self._texts])
 
     def constraint(self, constraint: OutputConstraint) -> "GrammarConstraint":
-        """Return a constraint for one answer. Raises ConfigError when it can't be enforced, or no text satisfies it."""
-        limits = self._library.LLParserLimits(**_LIMITS.get(constraint.kind, {}), verbose_errors=False)
-        matcher = self._library.LLMatcher(self._tokens, self._source(constraint), log_level=0, limits=limits)
+        """Return a constraint for one answer.
+
+        Raises ConfigError when it can't be enforced, or no text satisfies it.
+        """
+        limits = self._library.LLParserLimits(
+            **_LIMITS.get(constraint.kind, {}), verbose_errors=False
+        )
+        matcher = self._library.LLMatcher(
+            self._tokens, self._source(constraint), log_level=0, limits=limits
+        )
         is_json = constraint.kind in ("JSON schema", "call of a tool")
         made = GrammarConstraint(
             matcher, self._vocab_size, _Blanks(self._texts, self._may_be_blank) if is_json else None
@@ -90,7 +109,9 @@ def _lark(text: str) -> str:
     if not re.search(r"^[ \t]*root\b", text, re.MULTILINE):
         raise ValueError("it has neither a rule start: (Lark) nor root ::= (GBNF)")
     if re.search(r"\\[uU]0", text):  # the library drops the zeros and then reads the wrong digits
-        raise ValueError(r"in GBNF, write the character itself instead of \u0 or \U0 and its number")
+        raise ValueError(
+            r"in GBNF, write the character itself instead of \u0 or \U0 and its number"
+        )
     from llguidance.gbnf_to_lark import gbnf_to_lark
 
     try:
@@ -121,7 +142,9 @@ class _Blanks:
         self._end = b""
 
     def without(self, mask: Bool[Tensor, " V"]) -> Bool[Tensor, " V"]:
-        """Return the mask without tokens that may begin with a blank, if the limit is reached and other tokens are allowed."""
+        """Return the mask without tokens that may begin with a blank, if the limit is reached and
+        other tokens are allowed.
+        """
         found = _BLANKS_AT_END.search(self._end)
         if found is None or len(found[0].replace(b"\\", b"")) < MAX_BLANKS:
             return mask
@@ -147,7 +170,10 @@ class GrammarConstraint:
         return bool(self._matcher.is_stopped())
 
     def mask(self) -> Bool[Tensor, " V"]:
-        """Return True for each allowed id. Raises ModelError when the library's limits are exceeded."""
+        """Return True for each allowed id.
+
+        Raises ModelError when the library's limits are exceeded.
+        """
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._require_sound()
         unpacked = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._vocab_size]
@@ -169,7 +195,9 @@ class GrammarConstraint:
 
 
 def _reason(error: object) -> str:
-    """Return the line of the library's message that states the error: the one after "error: ", else the first."""
+    """Return the line of the library's message that states the error: the one after "error: ", else
+    the first.
+    """
     lines = str(error).strip().splitlines() or ["no reason is known"]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines)[0].rstrip(".")[:300]

@@ -1,4 +1,6 @@
-"""The next token: logits of one position -> one token id, as a `Sampling` says, by small pure functions."""
+"""The next token: logits of one position -> one token id, as a `Sampling` says, by small pure
+functions.
+"""
 
 import math
 from collections import Counter
@@ -17,7 +19,9 @@ NOT_FINITE_FIX = "Its weights are damaged, or its training had diverged."
 
 
 def seeded_generator(seed: int | None) -> torch.Generator:
-    """Return the random generator of one request: the same seed gives the same numbers, whatever else runs. Always on the CPU."""
+    """Return the random generator of one request: the same seed gives the same numbers, whatever
+    else runs. Always on the CPU.
+    """
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -33,7 +37,8 @@ def choose(
     generator: torch.Generator,
     allowed: Bool[Tensor, " V"] | None = None,
 ) -> int:
-    """Return the next token id. `history` is prompt and answer so far; `allowed`: which ids may be chosen (None: all).
+    """Return the next token id. `history` is prompt and answer so far; `allowed`: which ids may be
+    chosen (None: all).
 
     Raises ModelError when the logits are non-finite, or nothing is allowed.
     """
@@ -55,27 +60,35 @@ def choose(
         return greedy(logits)[0]
     if not 0 < sampling.top_k < len(logits):
         return draw(next_scores(logits, sampling), generator)
-    ids = logits.topk(sampling.top_k).indices.sort().values  # the first filter; the others then have few to look at
+    ids = (
+        logits.topk(sampling.top_k).indices.sort().values
+    )  # the first filter; the others then have few to look at
     return draw(next_scores(logits[ids], sampling), generator, ids.numpy())
 
 
 def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
     """Return the most probable id, the first of several, and its logit: NaN where any logit is.
 
-    In numpy, on one thread: torch would start its own for so many numbers, which then wait on the cores that the compiled step's threads need.
+    In numpy, on one thread: torch would start its own for so many numbers, which then wait on the
+    cores that the compiled step's threads need.
     """
     values = logits.numpy()
     best = int(values.argmax())
     return best, float(values[best])
 
 
-def draw(scores: Float[Tensor, " N"], generator: torch.Generator, ids: np.ndarray | None = None) -> int:
-    """Return an id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
+def draw(
+    scores: Float[Tensor, " N"], generator: torch.Generator, ids: np.ndarray | None = None
+) -> int:
+    """Return an id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954;
+    Maddison et al. 2014, arXiv:1411.0030).
 
-    `ids`: those that the scores are of; None: all. Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice
-    only where the two best sums are as near to one another as that rounding. (A place on the sum moves with the rounding of all others.)
+    `ids`: those that the scores are of; None: all. Each id has noise of its own, whichever others
+    are kept: rounding in the scores changes the choice only where the two best sums are as near to
+    one another as that rounding. (A place on the sum moves with the rounding of all others.)
 
-    Any scores give an id: NaN counts as -inf; of several +inf one is drawn evenly, and where all are -inf one of all.
+    Any scores give an id: NaN counts as -inf; of several +inf one is drawn evenly, and where all
+    are -inf one of all.
     """
     key = int(torch.randint(2**63 - 1, (1,), generator=generator))
     values = scores.numpy()
@@ -90,12 +103,16 @@ def draw(scores: Float[Tensor, " N"], generator: torch.Generator, ids: np.ndarra
 
 
 def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
-    """Return standard Gumbel noise for each id, in float64: the numbers at places `ids` of the stream that SplitMix64 makes of `key`.
+    """Return standard Gumbel noise for each id, in float64: the numbers at places `ids` of the
+    stream that SplitMix64 makes of `key`.
 
-    SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) gives any place of its stream by itself, so ids that were filtered away cost nothing.
+    SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) gives any place of its stream by itself, so ids
+    that were filtered away cost nothing.
     """
     z = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    z += np.uint64(key)  # in place from here: on fresh arrays the same steps take several times as long
+    z += np.uint64(
+        key
+    )  # in place from here: on fresh arrays the same steps take several times as long
     z ^= z >> np.uint64(30)
     z *= np.uint64(0xBF58476D1CE4E5B9)
     z ^= z >> np.uint64(27)
@@ -109,23 +126,37 @@ def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
 
 
 def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Return the log-probabilities, up to a constant, of the distribution that is drawn from: filters in order, then the temperature (above 0)."""
+    """Return the log-probabilities, up to a constant, of the distribution that is drawn from:
+    filters in order, then the temperature (above 0).
+    """
     for keep, value in sampling.filters:
         logits = keep(logits, value)
-    # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead of overflowing to inf - inf.
+    # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead
+    # of overflowing to inf - inf.
     return (logits - logits.max()).double() / sampling.temperature
 
 
 def biased(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Return the logits with the bias of each id added to them. Raises ModelError for an id that the model has not."""
+    """Return the logits with the bias of each id added to them.
+
+    Raises ModelError for an id that the model has not.
+    """
     ids = torch.tensor([token_id for token_id, _ in sampling.logit_bias], dtype=torch.long)
     if int(ids.max()) >= len(logits):
-        raise ModelError(f"logit_bias: the model's token ids are 0 to {len(logits) - 1}, not {int(ids.max())}.")
-    return logits.index_add(0, ids, torch.tensor([bias for _, bias in sampling.logit_bias], dtype=logits.dtype))
+        raise ModelError(
+            f"logit_bias: the model's token ids are 0 to {len(logits) - 1}, not {int(ids.max())}."
+        )
+    return logits.index_add(
+        0, ids, torch.tensor([bias for _, bias in sampling.logit_bias], dtype=logits.dtype)
+    )
 
 
-def penalise(logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Return the logits with those of `seen` ids changed by each penalty in order: repetition, presence, frequency."""
+def penalise(
+    logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling
+) -> Float[Tensor, " V"]:
+    """Return the logits with those of `seen` ids changed by each penalty in order: repetition,
+    presence, frequency.
+    """
     times = Counter(seen)
     ids = torch.tensor(list(times), dtype=torch.long)
     values, counts = logits[ids], torch.tensor(list(times.values()), dtype=logits.dtype)

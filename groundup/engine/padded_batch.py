@@ -1,10 +1,12 @@
-"""Rows of ids -> class scores of a classifier, or embeddings of an encoder or language model, in right-padded batches with the same result as alone.
+"""Rows of ids -> class scores of a classifier, or embeddings of an encoder or language model, in
+right-padded batches with the same result as alone.
 
-Rows are sorted by length to reduce padding, and batches bounded in tokens. In a causal model no token attends to later ones, so padding on the right
-does not change a row; in an encoder it is masked.
+Rows are sorted by length to reduce padding, and batches bounded in tokens. In a causal model no
+token attends to later ones, so padding on the right does not change a row; in an encoder it is
+masked.
 
-An embedding is the average of the last hidden states, normalised. An encoder was trained for this. A language model was not: similar texts get close
-vectors, but all vectors lie close together.
+An embedding is the average of the last hidden states, normalised. An encoder was trained for this.
+A language model was not: similar texts get close vectors, but all vectors lie close together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,8 +27,11 @@ from groundup.tokenizer.fast import Tokenizer
 BATCH_TOKENS = 4096
 
 
-def batches_by_length(lengths: Sequence[int], batch_tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
-    """Yield batches of row indices: rows x longest is at most `batch_tokens`, but a batch has at least one row.
+def batches_by_length(
+    lengths: Sequence[int], batch_tokens: int = BATCH_TOKENS
+) -> Iterator[list[int]]:
+    """Yield batches of row indices: rows x longest is at most `batch_tokens`, but a batch has at
+    least one row.
 
     The longest rows come first, so that running out of memory happens at once and not at the end.
     """
@@ -40,7 +45,9 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int = BATCH_TOKENS) 
         yield batch
 
 
-def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
+def right_padded(
+    rows: Sequence[Sequence[int]], device: torch.device
+) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
     """Return the rows as one tensor, padded with id 0, and the mask of real tokens."""
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
@@ -49,13 +56,18 @@ def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[I
 
 
 def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int | None = None) -> list[int]:
-    """Return the input ids of a classifier, in training and inference: truncated on the right to `max_tokens` if given, never empty."""
+    """Return the input ids of a classifier, in training and inference: truncated on the right to
+    `max_tokens` if given, never empty.
+    """
     ids = tokenizer.with_bos(tokenizer.encode(text)) or [tokenizer.special.document_end_id]
     return ids[:max_tokens]
 
 
-def classifier_windows(tokenizer: Tokenizer, text: str, max_tokens: int, windows: int) -> list[list[int]]:
-    """Return the input ids of a classifier: a text of over `max_tokens` as up to `windows` windows of about equal length; what is longer is cut.
+def classifier_windows(
+    tokenizer: Tokenizer, text: str, max_tokens: int, windows: int
+) -> list[list[int]]:
+    """Return the input ids of a classifier: a text of over `max_tokens` as up to `windows` windows
+    of about equal length; what is longer is cut.
 
     A short text is one window, the ids of `classifier_ids`.
     """
@@ -69,7 +81,9 @@ def classifier_windows(tokenizer: Tokenizer, text: str, max_tokens: int, windows
 
 
 def pooled(scores: Float[Tensor, "W N"], texts: Int[Tensor, " W"]) -> Float[Tensor, "B N"]:
-    """Return the mean scores of the windows of each text; `texts` is the text of each window, in order."""
+    """Return the mean scores of the windows of each text; `texts` is the text of each window, in
+    order.
+    """
     counts = texts.bincount()
     if len(counts) == len(scores):  # one window each: the same bits as without a mean
         return scores
@@ -79,7 +93,11 @@ def pooled(scores: Float[Tensor, "W N"], texts: Int[Tensor, " W"]) -> Float[Tens
 
 @torch.inference_mode()
 def class_scores(
-    model: Classifier, texts: Sequence[Sequence[Sequence[int]]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+    model: Classifier,
+    texts: Sequence[Sequence[Sequence[int]]],
+    *,
+    compute: Compute,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> Float[Tensor, "texts N"]:
     """Return the class scores of texts, each a list of windows of ids, in order, on the CPU."""
     rows = [window for windows in texts for window in windows]
@@ -93,7 +111,11 @@ def class_scores(
 
 @torch.inference_mode()
 def embed(
-    model: LanguageModel | Encoder, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+    model: LanguageModel | Encoder,
+    rows: Sequence[Sequence[int]],
+    *,
+    compute: Compute,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> Float[Tensor, "rows C"]:
     """Return a vector for each row of ids (at least one each), in order, on the CPU."""
     result = torch.zeros(len(rows), model.config.width)
@@ -108,8 +130,12 @@ def embed(
 
 
 @torch.inference_mode()
-def embed_in_chunks(model: LanguageModel, row: Sequence[int], *, compute: Compute) -> Iterator[Float[Tensor, " C"]]:
-    """Yield the vector of one long row so far after each chunk, so that the caller can do other work in between."""
+def embed_in_chunks(
+    model: LanguageModel, row: Sequence[int], *, compute: Compute
+) -> Iterator[Float[Tensor, " C"]]:
+    """Yield the vector of one long row so far after each chunk, so that the caller can do other
+    work in between.
+    """
     cache = KVCache(model.config, 1, len(row), compute.device, compute.dtype)
     total = torch.zeros(model.config.width, device=compute.device)
     for start in range(0, len(row), PREFILL_TOKENS):

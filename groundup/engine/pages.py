@@ -1,16 +1,19 @@
-"""The paged KV cache: which row owns which page of keys and values. Plain bookkeeping; the tensors are in `model/paged.py`.
+"""The paged KV cache: which row owns which page of keys and values. Plain bookkeeping; the tensors
+are in `model/paged.py`.
 
-A page holds `page_tokens` tokens. A row takes pages as it grows and returns them when it ends. A full page is identified by its content: the
-SHA-256 of its tokens and all before them. A row with the same prefix shares such a page instead of recomputing it (prefix caching). A page without
-an owner is kept for the next turn of its conversation until its memory is needed: the least recently used is evicted first, the end of a text before
-its beginning.
+A page holds `page_tokens` tokens. A row takes pages as it grows and returns them when it ends. A
+full page is identified by its content: the SHA-256 of its tokens and all before them. A row with
+the same prefix shares such a page instead of recomputing it (prefix caching). A page without an
+owner is kept for the next turn of its conversation until its memory is needed: the least recently
+used is evicted first, the end of a text before its beginning.
 
     free      no owner, no useful content
     owned     by one row, or by several with a common prefix
     kept      no owner, known content: can be shared again, or evicted
 
-The hash is cryptographic because a collision would expose one user's text to another (CVE-2025-25183 was Python's `hash` used for this).
-Source: Kwon et al. 2023 (arXiv:2309.06180), section 4.
+The hash is cryptographic because a collision would expose one user's text to another
+(CVE-2025-25183 was Python's `hash` used for this). Source: Kwon et al. 2023 (arXiv:2309.06180),
+section 4.
 """
 
 import hashlib
@@ -68,7 +71,9 @@ class Pages:
         return -(-num_tokens // self.page_tokens)
 
     def open(self, ids: Sequence[int]) -> BlockTable:
-        """Return a table for a row that begins with `ids`, sharing known pages of its prefix; at least one token is left to compute."""
+        """Return a table for a row that begins with `ids`, sharing known pages of its prefix; at
+        least one token is left to compute.
+        """
         table, digest = BlockTable(), b""
         for start in range(0, len(ids) - self.page_tokens, self.page_tokens):
             digest = chained(digest, ids[start : start + self.page_tokens])
@@ -83,7 +88,10 @@ class Pages:
         return table
 
     def reserve(self, table: BlockTable, num_tokens: int) -> bool:
-        """Give the row pages for `num_tokens` tokens in total. Return False, and take none, when there are not enough."""
+        """Give the row pages for `num_tokens` tokens in total.
+
+        Return False, and take none, when there are not enough.
+        """
         missing = self.needed(num_tokens) - len(table.pages)
         if missing > self.available:
             return False
@@ -95,17 +103,26 @@ class Pages:
         return True
 
     def note(self, table: BlockTable, ids: Sequence[int], num_stored: int) -> None:
-        """Register that the row's first `num_stored` tokens are stored and equal `ids`: its full pages can now be shared."""
+        """Register that the row's first `num_stored` tokens are stored and equal `ids`: its full
+        pages can now be shared.
+        """
         for index in range(len(table.digests), num_stored // self.page_tokens):
             start = index * self.page_tokens
-            digest = chained(table.digests[-1] if index else b"", ids[start : start + self.page_tokens])
+            digest = chained(
+                table.digests[-1] if index else b"", ids[start : start + self.page_tokens]
+            )
             table.digests.append(digest)
-            if digest not in self._page_of:  # else another row registered it first: this copy stays private
+            if (
+                digest not in self._page_of
+            ):  # else another row registered it first: this copy stays private
                 self._page_of[digest] = table.pages[index]
                 self._digest_of[table.pages[index]] = digest
 
     def close(self, table: BlockTable) -> None:
-        """Return all pages of the row. Its beginning is evicted last, as it is the most likely to be reused."""
+        """Return all pages of the row.
+
+        Its beginning is evicted last, as it is the most likely to be reused.
+        """
         for page in reversed(table.pages):
             self._owners[page] -= 1
             if self._owners[page] == 0:
@@ -117,9 +134,13 @@ class Pages:
             known.clear()
 
     def _take(self, wanted: int | None) -> int:
-        """Return a free page: `wanted` if free (contiguous pages are read without a copy), else one followed by free pages."""
+        """Return a free page: `wanted` if free (contiguous pages are read without a copy), else one
+        followed by free pages.
+        """
         if not self._free:
-            for kept in list(self._kept)[: max(1, int(self.num_pages * EVICTED_SHARE))]:  # least recently used
+            for kept in list(self._kept)[
+                : max(1, int(self.num_pages * EVICTED_SHARE))
+            ]:  # least recently used
                 del self._kept[kept], self._page_of[self._digest_of.pop(kept)]
                 self._free.add(kept)
         page = wanted if wanted is not None and wanted in self._free else roomiest(self._free)
@@ -133,7 +154,8 @@ def chained(before: bytes, ids: Sequence[int]) -> bytes:
 
 
 def roomiest(free: set[int]) -> int:
-    """Return the first page of a new row: the middle of the longest run of free pages, or page 0 where that run begins there.
+    """Return the first page of a new row: the middle of the longest run of free pages, or page 0
+    where that run begins there.
 
     >>> roomiest({0, 1, 2, 3, 7}), roomiest({4, 5, 6, 7, 9})
     (0, 6)

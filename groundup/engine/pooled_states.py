@@ -1,7 +1,8 @@
 """Mean hidden states of texts after some blocks, and the scores of a stacked classifier from them.
 
-A classifier's plain head reads the last token's state after all blocks. The mean over the tokens of an earlier block's states says more of what
-a text is about: pretraining forms the last state to predict a token.
+A classifier's plain head reads the last token's state after all blocks. The mean over the tokens of
+an earlier block's states says more of what a text is about: pretraining forms the last state to
+predict a token.
 """
 
 from collections.abc import Sequence
@@ -18,13 +19,20 @@ from groundup.weights.stacked import Stacked
 
 
 def mean_states(
-    transformer: Transformer, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"], blocks: Sequence[int]
+    transformer: Transformer,
+    ids: Int[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    blocks: Sequence[int],
 ) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B T C"]]:
-    """Return the mean over the real tokens of the hidden states after each of `blocks` (ascending), and all states after the last of them."""
+    """Return the mean over the real tokens of the hidden states after each of `blocks` (ascending),
+    and all states after the last of them.
+    """
     hidden, done, found = transformer.embed(ids), 0, []
     for block in blocks:
         hidden, done = transformer.run_blocks(hidden, done, block, mask=mask), block
-        found.append(torch.einsum("btc,bt->bc", hidden.float(), mask.float()) / mask.sum(dim=1, keepdim=True))
+        found.append(
+            torch.einsum("btc,bt->bc", hidden.float(), mask.float()) / mask.sum(dim=1, keepdim=True)
+        )
     return torch.stack(found, dim=1), hidden
 
 
@@ -39,13 +47,16 @@ def stacked_scores(
     compute: Compute,
     batch_tokens: int = BATCH_TOKENS,
 ) -> Float[Tensor, "texts N"]:
-    """Return the class scores of texts, each with its windows of ids, in order, on the CPU. Blocks that are not needed are not run.
+    """Return the class scores of texts, each with its windows of ids, in order, on the CPU. Blocks
+    that are not needed are not run.
 
     `vectors`: those of its encoder, where it has one.
     """
     rows = [row for each in windows for row in each]
     states = torch.zeros(len(rows), len(stacked.blocks), model.config.width)
-    for batch in batches_by_length([len(row) for row in rows], batch_tokens) if stacked.blocks else ():
+    for batch in (
+        batches_by_length([len(row) for row in rows], batch_tokens) if stacked.blocks else ()
+    ):
         ids, mask = right_padded([rows[i] for i in batch], compute.device)
         states[batch] = mean_states(model.transformer, ids, mask, stacked.blocks)[0].cpu()
     owners = torch.tensor([index for index, each in enumerate(windows) for _ in each])

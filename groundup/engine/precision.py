@@ -1,14 +1,19 @@
-"""Inference precision: float32, bf16, or weights in 8 or 4 bits (model/quantised.py) with bf16 activations. Or "auto": the fastest, measured.
+"""Inference precision: float32, bf16, or weights in 8 or 4 bits (model/quantised.py) with bf16
+activations. Or "auto": the fastest, measured.
 
     opened, compute = open_in("auto", "smollm2-135m-instruct", select_compute())
-    opened, compute = open_to_write("smollm2-135m-instruct", select_compute())      # what `chat`, `ask` and `generate` do unless told otherwise
+    opened, compute = open_to_write("smollm2-135m-instruct", select_compute())      # what `chat`,
+        `ask` and `generate` do unless told otherwise
 
-What measures, trains, exports or serves opens a model in float32 unless told otherwise; what writes an answer for one person in int8, where this
-machine and model have the fast path for it (`default_precision`). "auto" times single-stream decoding in float32, bf16 and int8 once and stores the
-result in the cache folder, for models of this shape on this machine. It never takes int4, whose loss of quality depends on the model (docs/log.md).
-On a processor without bf16, "auto" is float32 and the other choices give a warning: they compute in emulated bf16, which makes prefill 2 to 6 times
-slower. Weights in int8 and int4 are read from the model's folder (weights/packed.py), where they are written once. In both, up to 32 tokens at a
-time go through the compiled step (engine/compiled_step) where numba is installed.
+What measures, trains, exports or serves opens a model in float32 unless told otherwise; what writes
+an answer for one person in int8, where this machine and model have the fast path for it
+(`default_precision`). "auto" times single-stream decoding in float32, bf16 and int8 once and stores
+the result in the cache folder, for models of this shape on this machine. It never takes int4, whose
+loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32
+and the other choices give a warning: they compute in emulated bf16, which makes prefill 2 to 6
+times slower. Weights in int8 and int4 are read from the model's folder (weights/packed.py), where
+they are written once. In both, up to 32 tokens at a time go through the compiled step
+(engine/compiled_step) where numba is installed.
 """
 
 import platform
@@ -37,7 +42,13 @@ from groundup.weights.packed import keeps_packed, open_packed, packed_bits, unpa
 Precision = Literal["float32", "bf16", "int8", "int4"]
 PrecisionChoice = Literal["float32", "bf16", "int8", "int4", "auto"]
 # Bytes of a weight, scales included: used to estimate the memory of a model.
-WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.25, "auto": 4.0}
+WEIGHT_BYTES: dict[PrecisionChoice, float] = {
+    "float32": 4.0,
+    "bf16": 2.0,
+    "int8": 1.5,
+    "int4": 1.25,
+    "auto": 4.0,
+}
 MEASURED: tuple[Precision, ...] = ("float32", "bf16", "int8")
 MEASURED_TOKENS = 8
 # A lower precision must take at most this share of a higher one's time.
@@ -47,14 +58,23 @@ MAX_TIME_RATIO = 0.9
 def as_precision_choice(text: str) -> PrecisionChoice:
     """Return the text as a PrecisionChoice. Raises ConfigError."""
     if text not in get_args(PrecisionChoice):
-        raise ConfigError(f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice)))
+        raise ConfigError(
+            f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice))
+        )
     return cast(PrecisionChoice, text)
 
 
 def open_in(
-    choice: PrecisionChoice, name_or_path: str | Path, compute: Compute, *, progress: Progress | None = None
+    choice: PrecisionChoice,
+    name_or_path: str | Path,
+    compute: Compute,
+    *,
+    progress: Progress | None = None,
 ) -> tuple[OpenModel, Compute]:
-    """Return a model in the chosen precision, and the Compute to use it with. Raises ConfigError, and what `open_model` raises."""
+    """Return a model in the chosen precision, and the Compute to use it with.
+
+    Raises ConfigError, and what `open_model` raises.
+    """
     progress = progress or Silent()
     note = emulation_note(choice, compute)
     if note:
@@ -62,7 +82,9 @@ def open_in(
     if choice == "auto":
         return _fastest(name_or_path, compute, progress)
     if choice.startswith("int") and not compute.is_cpu:
-        raise ConfigError(f"--precision {choice} works on a CPU only.", fix="Use bf16, or --device cpu.")
+        raise ConfigError(
+            f"--precision {choice} works on a CPU only.", fix="Use bf16, or --device cpu."
+        )
     compute = replace(compute, dtype=torch.float32 if choice == "float32" else torch.bfloat16)
     if choice in ("int8", "int4"):
         opened, decoder = _open_quantised(choice, name_or_path, compute, progress)
@@ -78,7 +100,8 @@ def open_in(
 def open_to_write(
     name_or_path: str | Path, compute: Compute, *, progress: Progress | None = None
 ) -> tuple[OpenModel, Compute]:
-    """Return a model in the default precision of what writes answers, which is said where it is not float32, and the Compute to use it with.
+    """Return a model in the default precision of what writes answers, which is said where it is not
+    float32, and the Compute to use it with.
 
     Raises what `open_model` raises.
     """
@@ -89,17 +112,23 @@ def open_to_write(
         return open_in(bits, path, compute, progress=progress)
     used = replace(compute, dtype=torch.bfloat16)
     opened, decoder = _open_quantised(bits, path, used, progress)
-    if getattr(opened.model, "decode_step", None) is None:  # the step can't be compiled here, or is wrong
+    if (
+        getattr(opened.model, "decode_step", None) is None
+    ):  # the step can't be compiled here, or is wrong
         progress.say(decoder)
         return open_in("float32", path, compute, progress=progress)
-    progress.say(f"Answers are written in {bits}, the default on this machine; precision float32 is exact.")
+    progress.say(
+        f"Answers are written in {bits}, the default on this machine; precision float32 is exact."
+    )
     return opened, used
 
 
 def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8", "int4"]:
-    """Return in what answers are written unless said otherwise: float32, or int8 where its weights are kept and the compiled step decodes them.
+    """Return in what answers are written unless said otherwise: float32, or int8 where its weights
+    are kept and the compiled step decodes them.
 
-    A folder of packed weights alone is used as it is; what is wrong with a damaged one, whoever opens it says.
+    A folder of packed weights alone is used as it is; what is wrong with a damaged one, whoever
+    opens it says.
     """
     if not (compute.is_cpu and compute.has_bf16 and has_compiler()) or not path.is_dir():
         return "float32"
@@ -112,14 +141,18 @@ def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8"
 
 
 def _is_decoded(config: ModelConfig) -> bool:
-    """Whether the compiled step knows the architecture, and every matrix is of a size that is packed."""
+    """Whether the compiled step knows the architecture, and every matrix is of a size that is
+    packed.
+    """
     heads = (config.num_heads * config.head_width, config.num_kv_heads * config.head_width)
     sizes = (config.width, config.feedforward_width, config.vocab_size, *heads)
     return not unsupported_part(config) and all(size % MULTIPLE["int8"] == 0 for size in sizes)
 
 
 def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
-    """Return a warning, with a measured figure, about a precision that this processor only emulates; "" where there is no need."""
+    """Return a warning, with a measured figure, about a precision that this processor only
+    emulates; "" where there is no need.
+    """
     if choice == "float32" or not compute.is_cpu or compute.has_bf16:
         return ""
     times = product_times(MOST_SIDE, MOST_SIDE, compute.device)
@@ -132,7 +165,9 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
 def _open_quantised(
     bits: Bits, name_or_path: str | Path, compute: Compute, progress: Progress
 ) -> tuple[OpenModel, str]:
-    """Open a model in 8 or 4 bits: packed weights of its folder, or where it has none quantised in memory. And a sentence on what decodes it."""
+    """Open a model in 8 or 4 bits: packed weights of its folder, or where it has none quantised in
+    memory. And a sentence on what decodes it.
+    """
     path = find_model(name_or_path, progress=progress, hashes=False)
 
     def read() -> OpenModel:
@@ -148,14 +183,18 @@ def _open_quantised(
         progress.say(
             f"{bits}: {len(made.left)} of {total} matrices stay in bf16, such as {made.left[0]}: the kernels do not support their size."
         )
-    decoder = use_compiled_step(opened.model, progress) if isinstance(opened.model, LanguageModel) else ""
+    decoder = (
+        use_compiled_step(opened.model, progress) if isinstance(opened.model, LanguageModel) else ""
+    )
     if not isinstance(opened.model, LanguageModel) or opened.model.decode_step is None:
         add_torch_order(opened.model)
     release_memory()
     return opened, decoder
 
 
-def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:
+def _fastest(
+    name_or_path: str | Path, compute: Compute, progress: Progress
+) -> tuple[OpenModel, Compute]:
     """Open a model in the fastest precision, from the stored result or measured now."""
     path = find_model(name_or_path, progress=progress, hashes=False)
     summary = read_model_summary(str(path))

@@ -1,19 +1,22 @@
-"""Prompt lookup: draft tokens for speculative decoding, taken from the text itself. Plain Python, no tensors.
+"""Prompt lookup: draft tokens for speculative decoding, taken from the text itself. Plain Python,
+no tensors.
 
-Answers quote names, code and passages of the prompt. Where the last n-gram of a text occurred before, the tokens that followed it are proposed as
-drafts. The model verifies them in one pass (`batch.py`): each position is sampled exactly as without drafts, and the first draft that differs from
-the sample ends the verification, so that the text is the same. Source: Saxena 2023 (prompt lookup decoding); verification in one pass: Leviathan
-et al. 2022 (arXiv:2211.17192).
+Answers quote names, code and passages of the prompt. Where the last n-gram of a text occurred
+before, the tokens that followed it are proposed as drafts. The model verifies them in one pass
+(`batch.py`): each position is sampled exactly as without drafts, and the first draft that differs
+from the sample ends the verification, so that the text is the same. Source: Saxena 2023 (prompt
+lookup decoding); verification in one pass: Leviathan et al. 2022 (arXiv:2211.17192).
 
-A pass with drafts costs more than one without. So a request begins with two, doubles them when all were accepted, and when none was, waits for a
-number of steps that doubles too.
+A pass with drafts costs more than one without. So a request begins with two, doubles them when all
+were accepted, and when none was, waits for a number of steps that doubles too.
 """
 
 from collections.abc import Sequence
 
 # Length of the n-gram that must match; shorter ones match by chance.
 NGRAM_TOKENS = 3
-# The most draft tokens of `--speculate`: a pass of so many costs torch little more than one of a single token.
+# The most draft tokens of `--speculate`: a pass of so many costs torch little more than one of a
+# single token.
 DRAFT_TOKENS = 8
 FIRST_DRAFTS = 2
 MAX_PAUSE = 32
@@ -30,7 +33,10 @@ class PromptLookup:
         self._read = NGRAM_TOKENS - 1  # the number of ids in `_after`, without the last n-gram
 
     def drafts(self, ids: Sequence[int]) -> list[int]:
-        """Return draft tokens after `ids`, which must extend those of the last call. Empty without a match."""
+        """Return draft tokens after `ids`, which must extend those of the last call.
+
+        Empty without a match.
+        """
         for end in range(self._read + 1, len(ids)):  # the last n-gram must not match itself
             self._after[tuple(ids[end - NGRAM_TOKENS : end])] = end
         self._read = max(self._read, len(ids) - 1)

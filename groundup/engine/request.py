@@ -1,4 +1,6 @@
-"""Request: a prompt to be continued by a `BatchEngine`; Constraint: the tokens that its answer may consist of."""
+"""Request: a prompt to be continued by a `BatchEngine`; Constraint: the tokens that its answer may
+consist of.
+"""
 
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -15,11 +17,15 @@ MAX_LOGPROBS = 20
 
 @runtime_checkable
 class Constraint(Protocol):
-    """The allowed next tokens of one answer (JSON schema, grammar, regular expression): `mask`, then `accept` the chosen token."""
+    """The allowed next tokens of one answer (JSON schema, grammar, regular expression): `mask`,
+    then `accept` the chosen token.
+    """
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is complete and nothing may follow; it then ends with the reason "stop"."""
+        """Whether the answer is complete and nothing may follow; it then ends with the reason
+        "stop".
+        """
 
     def mask(self) -> Bool[Tensor, " V"] | None:
         """Return True for each allowed id; None: all are."""
@@ -39,7 +45,9 @@ class Request:
     stop_ids: frozenset[int] = frozenset()
     """Ids that end the answer and are not part of its text."""
     logprobs: int | None = None
-    """Return the logprob of each token and of this many alternatives, 0 to 20; None: no logprobs."""
+    """Return the logprob of each token and of this many alternatives, 0 to 20; None: no
+    logprobs.
+    """
     logprob_of_end: bool = False
     """Return also that of the id that ends the answer."""
     constraint: Constraint | None = None

@@ -1,15 +1,19 @@
-"""How the next token is drawn: `Sampling`, whose fields are the rules of sampling, and the functions of these rules.
+"""How the next token is drawn: `Sampling`, whose fields are the rules of sampling, and the
+functions of these rules.
 
-To add a rule: a function, and a field of `Sampling` annotated with a `SamplingRule`. Its check, its option of `groundup generate` and `chat`, and
-its field in the APIs of `groundup serve` follow from that. `next_token.py` applies the rules. Nothing here imports torch: the help of the command
-line reads it.
+To add a rule: a function, and a field of `Sampling` annotated with a `SamplingRule`. Its check, its
+option of `groundup generate` and `chat`, and its field in the APIs of `groundup serve` follow from
+that. `next_token.py` applies the rules. Nothing here imports torch: the help of the command line
+reads it.
 
-The rules run in llama.cpp's order, so that an exported model behaves there as it does here: penalties, top-k, top-p, min-p, and the temperature
-last. (Hugging Face's `generate` applies the temperature before the filters: with a temperature other than 1, top-p and min-p then keep other
+The rules run in llama.cpp's order, so that an exported model behaves there as it does here:
+penalties, top-k, top-p, min-p, and the temperature last. (Hugging Face's `generate` applies the
+temperature before the filters: with a temperature other than 1, top-p and min-p then keep other
 tokens.) Temperature 0 is greedy, whatever the seed.
 
-Sources: top-p is Holtzman et al. 2019 (arXiv:1904.09751), min-p Nguyen et al. 2024 (arXiv:2407.01082), the repetition
-penalty Keskar et al. 2019 (CTRL, arXiv:1909.05858), presence and frequency penalty OpenAI's API. Left out: typical sampling, beam search.
+Sources: top-p is Holtzman et al. 2019 (arXiv:1904.09751), min-p Nguyen et al. 2024
+(arXiv:2407.01082), the repetition penalty Keskar et al. 2019 (CTRL, arXiv:1909.05858), presence and
+frequency penalty OpenAI's API. Left out: typical sampling, beam search.
 """
 
 import math
@@ -28,7 +32,8 @@ else:
     Tensor = Any
 
 Number = float | int
-# Bounds of a client's numbers. OpenAI allows penalties of -2 to 2, and biases as here; beyond these a logit leaves float32 instead of a choice.
+# Bounds of a client's numbers. OpenAI allows penalties of -2 to 2, and biases as here; beyond these
+# a logit leaves float32 instead of a choice.
 MAX_TEMPERATURE = 100
 MAX_PENALTY = 100
 MIN_REPETITION, MAX_REPETITION = 0.01, 100
@@ -37,7 +42,9 @@ BIAS_EXPECTED = f"-{MAX_LOGIT_BIAS} to {MAX_LOGIT_BIAS}"
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
-    """Return the logits with all but the k largest at -inf; exactly k stay, ties included. 0 keeps all."""
+    """Return the logits with all but the k largest at -inf; exactly k stay, ties included. 0 keeps
+    all.
+    """
     if k == 0 or k >= logits.numel():
         return logits
     kept = logits.topk(k)
@@ -45,11 +52,14 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
 
 
 def keep_top_p(logits: Tensor, p: Number) -> Tensor:  # [V]
-    """Return the logits of the smallest set of most probable tokens whose probability reaches p, the others at -inf. 1 keeps all."""
+    """Return the logits of the smallest set of most probable tokens whose probability reaches p,
+    the others at -inf. 1 keeps all.
+    """
     if p >= 1:
         return logits
     probabilities = logits.softmax(dim=-1)
-    # Tokens below (1 - p) / V hold less than 1 - p together and can't be needed; without them there is little to sort.
+    # Tokens below (1 - p) / V hold less than 1 - p together and can't be needed; without them there
+    # is little to sort.
     likely = (probabilities >= (1 - p) / len(logits)).nonzero()[:, 0]
     ordered, order = probabilities[likely].sort(descending=True)
     before = ordered.cumsum(-1) - ordered  # probability of all better tokens
@@ -67,19 +77,30 @@ def keep_min_p(logits: Tensor, p: Number) -> Tensor:  # [V]
 
 @dataclass(frozen=True)
 class SamplingRule:
-    """One rule: the values that it takes, what it does to the logits, and how users set it. The default of its field does nothing."""
+    """One rule: the values that it takes, what it does to the logits, and how users set it.
+
+    The default of its field does nothing.
+    """
 
     is_valid: Callable[[Number], bool]
     expected: str
     """The valid values, in words."""
     keep: Callable[[Tensor, Any], Tensor] | None = None
-    """Logits [V] and the value -> logits that are -inf for the tokens that can't be drawn. Called in the order of the rules."""
+    """Logits [V] and the value -> logits that are -inf for the tokens that can't be drawn.
+
+    Called in the order of the rules.
+    """
     penalise: Callable[[Tensor, Tensor, Any], Tensor] | None = None
-    """Logits [N] of the tokens that were seen, how often each was [N], and the value -> new logits. Called before all filters."""
+    """Logits [N] of the tokens that were seen, how often each was [N], and the value -> new logits.
+
+    Called before all filters.
+    """
     help: str = ""
     """The help text of its option of `groundup generate` and `chat`; "": it has none."""
     chat: Number | None = None
-    """The default in `groundup chat` and on the page of `groundup serve`; None: that of its field."""
+    """The default in `groundup chat` and on the page of `groundup serve`; None: that of its
+    field.
+    """
 
 
 @dataclass(frozen=True)
@@ -131,14 +152,21 @@ class Sampling:
         SamplingRule(
             lambda value: MIN_REPETITION <= value <= MAX_REPETITION,
             f"{MIN_REPETITION} to {MAX_REPETITION}; 1 does nothing",
-            penalise=lambda logits, counts, factor: (logits / factor).where(logits > 0, logits * factor),
+            penalise=lambda logits, counts, factor: (logits / factor).where(
+                logits > 0, logits * factor
+            ),
             help="Above 1: tokens of the last 64 become less probable.",
             chat=1.0,
         ),
     ] = 1.0
-    """Divides positive logits of tokens that were seen, multiplies negative ones; 1 does nothing."""
+    """Divides positive logits of tokens that were seen, multiplies negative ones; 1 does
+    nothing.
+    """
     repeat_last_n: int = 64
-    """How far back the penalties look, in tokens, prompt included; 0: nowhere, -1: at everything. Default: llama.cpp's."""
+    """How far back the penalties look, in tokens, prompt included; 0: nowhere, -1: at everything.
+
+    Default: llama.cpp's.
+    """
     presence_penalty: Annotated[
         Number,
         SamplingRule(
@@ -147,7 +175,9 @@ class Sampling:
             penalise=lambda logits, counts, penalty: logits - penalty,
         ),
     ] = 0.0
-    """Subtracted from the logit of every token that was seen; below 0 it makes them more probable."""
+    """Subtracted from the logit of every token that was seen; below 0 it makes them more
+    probable.
+    """
     frequency_penalty: Annotated[
         Number,
         SamplingRule(
@@ -164,12 +194,19 @@ class Sampling:
     stop: tuple[str, ...] = ()
     """The answer ends before the earliest of these strings."""
     logit_bias: tuple[tuple[int, Number], ...] = ()
-    """Ids, and what is added to the logit of each before anything else: -100 bans a token, 100 makes it the only one."""
+    """Ids, and what is added to the logit of each before anything else: -100 bans a token, 100
+    makes it the only one.
+    """
 
     def __post_init__(self) -> None:
         for name, rule in RULES.items():
             require(rule.is_valid(getattr(self, name)), name, getattr(self, name), rule.expected)
-        require(self.repeat_last_n >= -1, "repeat_last_n", self.repeat_last_n, "at least 0, or -1 for everything")
+        require(
+            self.repeat_last_n >= -1,
+            "repeat_last_n",
+            self.repeat_last_n,
+            "at least 0, or -1 for everything",
+        )
         require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "at least 0")
         require(all(self.stop), "stop", self.stop, "strings of at least one character")
         for token_id, bias in self.logit_bias:
@@ -184,7 +221,9 @@ class Sampling:
     @cached_property
     def penalties(self) -> list[tuple[Callable[[Tensor, Tensor, Any], Tensor], Number]]:
         """The penalties that do something, in order, each with its value."""
-        active = [(rule.penalise, value) for rule, value in self._active if rule.penalise is not None]
+        active = [
+            (rule.penalise, value) for rule, value in self._active if rule.penalise is not None
+        ]
         return active if self.repeat_last_n != 0 else []
 
     @property
@@ -194,11 +233,19 @@ class Sampling:
 
     @property
     def _active(self) -> list[tuple[SamplingRule, Number]]:
-        return [(RULES[name], value) for name in RULES if (value := getattr(self, name)) != getattr(Sampling, name)]
+        return [
+            (RULES[name], value)
+            for name in RULES
+            if (value := getattr(self, name)) != getattr(Sampling, name)
+        ]
 
     def seen(self, history: Sequence[int]) -> Sequence[int]:
         """Return the part of prompt and answer that the penalties look at."""
-        return history if self.repeat_last_n == -1 else history[max(len(history) - self.repeat_last_n, 0) :]
+        return (
+            history
+            if self.repeat_last_n == -1
+            else history[max(len(history) - self.repeat_last_n, 0) :]
+        )
 
 
 _HINTS = get_type_hints(Sampling, include_extras=True)
@@ -206,11 +253,14 @@ RULES: dict[str, SamplingRule] = {
     name: hint.__metadata__[0] for name, hint in _HINTS.items() if get_origin(hint) is Annotated
 }
 CHAT_MAX_TOKENS = 512
-# Where a person talks with a model, in `groundup chat` and on the page; the APIs have the defaults of their dialects instead. Small models need the
-# narrow choice: drawing from all 49,152 tokens of SmolLM2 at temperature 0.8 soon takes one that no text would have.
+# Where a person talks with a model, in `groundup chat` and on the page; the APIs have the defaults
+# of their dialects instead. Small models need the narrow choice: drawing from all 49,152 tokens of
+# SmolLM2 at temperature 0.8 soon takes one that no text would have.
 CHAT_SAMPLING = {name: rule.chat for name, rule in RULES.items() if rule.chat is not None}
 
 
 def chat_sampling(path: Path) -> dict[str, Any]:
-    """Return fields of `Sampling` for the model at `path`, a folder or a .gguf file: as its generation_config.json says, else CHAT_SAMPLING."""
+    """Return fields of `Sampling` for the model at `path`, a folder or a .gguf file: as its
+    generation_config.json says, else CHAT_SAMPLING.
+    """
     return {**CHAT_SAMPLING, **read_sampling(path)}

@@ -1,15 +1,18 @@
-"""Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities. The result equals that of each pair alone.
+"""Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities. The
+result equals that of each pair alone.
 
-Pairs are scored in ragged batches for `model/paged.py`: rows are concatenated without padding, and a prefix that several share, as the question
-before four choices, is computed once.
+Pairs are scored in ragged batches for `model/paged.py`: rows are concatenated without padding, and
+a prefix that several share, as the question before four choices, is computed once.
 
     (1 2 3 4 5)     in one batch         ids     9 9 1 2 3 4 5 6 7         positions   2 3 4 5 6
     (1 2 3 6 7)     (three shared        spans   (0, 2), (0, 5), (3, 2)                2 3 4 7 8
     (9 9)           tokens)                      (start, count)                        0 1
 
-A page of the store is one token, and its number the token's position in the batch. In every block all keys and values are stored before any query
-attends to them, so a row can read those of its prefix anywhere in the batch, and one call of the model is enough. The head runs only at positions
-that predict a continuation's token, a bounded number at a time, so that memory does not grow with length times vocabulary.
+A page of the store is one token, and its number the token's position in the batch. In every block
+all keys and values are stored before any query attends to them, so a row can read those of its
+prefix anywhere in the batch, and one call of the model is enough. The head runs only at positions
+that predict a continuation's token, a bounded number at a time, so that memory does not grow with
+length times vocabulary.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +32,8 @@ from groundup.model.paged import PagedStore, TokenSpan
 Pair = tuple[Sequence[int], Sequence[int]]
 Row = list[int]
 
-# A shorter prefix is computed again: attention groups rows with equal start positions, and sharing changes the start.
+# A shorter prefix is computed again: attention groups rows with equal start positions, and sharing
+# changes the start.
 MIN_SHARED_TOKENS = 16
 # Logits in memory at once: 2**24 float32 are 64 MB.
 MAX_LOGITS = 2**24
@@ -68,12 +72,16 @@ def score(
     batch_tokens: int = BATCH_TOKENS,
     done: Callable[[int], None] = lambda pairs: None,
 ) -> list[ScoredContinuation]:
-    """Return one result for each pair, in order. A context that doesn't fit before its continuation loses its oldest tokens.
+    """Return one result for each pair, in order. A context that doesn't fit before its continuation
+    loses its oldest tokens.
 
-    An empty continuation has probability 1. `done` is called with the number of pairs of each batch. Raises ModelError for an empty context, or a
-    continuation longer than the model's context.
+    An empty continuation has probability 1. `done` is called with the number of pairs of each
+    batch. Raises ModelError for an empty context, or a continuation longer than the model's
+    context.
     """
-    rows = [_row(context, continuation, model.config.context_tokens) for context, continuation in pairs]
+    rows = [
+        _row(context, continuation, model.config.context_tokens) for context, continuation in pairs
+    ]
     results: list[ScoredContinuation] = [ScoredContinuation(0.0, True, ())] * len(pairs)
     for batch in ragged_batches(rows, batch_tokens):
         scored = _score_batch(model, batch, [pairs[i][1] for i in batch.rows], compute)
@@ -84,7 +92,9 @@ def score(
 
 
 def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: int) -> list[int]:
-    """Return context and continuation without the last token (it predicts nothing), truncated on the left to fit."""
+    """Return context and continuation without the last token (it predicts nothing), truncated on
+    the left to fit.
+    """
     if not context:
         raise ModelError(
             "A continuation can only be scored after at least one token.",
@@ -95,12 +105,17 @@ def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: in
             f"A continuation of {len(continuation):,} tokens can't be scored in a context of {context_tokens:,}.",
             fix="Cut it into shorter pieces.",
         )
-    return [*context, *continuation][: len(context) + max(len(continuation), 1) - 1][-context_tokens:]
+    return [*context, *continuation][: len(context) + max(len(continuation), 1) - 1][
+        -context_tokens:
+    ]
 
 
 @torch.inference_mode()
 def _score_batch(
-    model: LanguageModel, batch: RaggedBatch, continuations: Sequence[Sequence[int]], compute: Compute
+    model: LanguageModel,
+    batch: RaggedBatch,
+    continuations: Sequence[Sequence[int]],
+    compute: Compute,
 ) -> list[ScoredContinuation]:
     ids = torch.tensor([batch.ids], device=compute.device)
     dtype = model.transformer.embedding.weight.dtype
@@ -108,14 +123,21 @@ def _score_batch(
     counts = [len(continuation) for continuation in continuations]
     # The last `count` tokens of a row each predict one token of its continuation.
     predicting = [
-        place for row, count in zip(batch.positions, counts, strict=True) for place in row[len(row) - count :]
+        place
+        for row, count in zip(batch.positions, counts, strict=True)
+        for place in row[len(row) - count :]
     ]
-    targets = torch.tensor([token for each in continuations for token in each], dtype=torch.long, device=compute.device)
+    targets = torch.tensor(
+        [token for each in continuations for token in each], dtype=torch.long, device=compute.device
+    )
     with fast_matmul(compute.device):
         hidden = model.hidden(ids, cache=store.rows(batch.spans))[0]  # [N, C]
         logprobs, greedy = token_logprobs(model, hidden[predicting], targets)
     pieces = zip(logprobs.cpu().split(counts), greedy.cpu().split(counts), strict=True)
-    return [ScoredContinuation(float(each.sum()), bool(best.all()), tuple(each.tolist())) for each, best in pieces]
+    return [
+        ScoredContinuation(float(each.sum()), bool(best.all()), tuple(each.tolist()))
+        for each, best in pieces
+    ]
 
 
 def token_logprobs(
@@ -133,8 +155,9 @@ def token_logprobs(
 
 
 def ragged_batches(rows: Sequence[Row], max_tokens: int = BATCH_TOKENS) -> Iterator[RaggedBatch]:
-    """Yield all rows in batches of at most `max_tokens` (a longer row is alone). The longest rows come first, with those that share their prefix,
-    so that running out of memory happens at once and not at the end.
+    """Yield all rows in batches of at most `max_tokens` (a longer row is alone). The longest rows
+    come first, with those that share their prefix, so that running out of memory happens at once
+    and not at the end.
     """
     members: list[tuple[int, int]] = []
     taken = 0
@@ -150,7 +173,8 @@ def ragged_batches(rows: Sequence[Row], max_tokens: int = BATCH_TOKENS) -> Itera
 
 
 def families(rows: Sequence[Row]) -> list[list[tuple[int, int]]]:
-    """Return groups of rows with a common prefix: each row's index, and how many tokens it shares with the row before it.
+    """Return groups of rows with a common prefix: each row's index, and how many tokens it shares
+    with the row before it.
 
     >>> families([[7], [1] * 20 + [2], [7], [1] * 18])
     [[(3, 0), (1, 18)], [(0, 0), (2, 1)]]
@@ -167,14 +191,22 @@ def families(rows: Sequence[Row]) -> list[list[tuple[int, int]]]:
 
 
 def shared_tokens(previous: Row, row: Row) -> int:
-    """Return the length of the common prefix; 0 where it is not the entire row and too short to share."""
-    differing = (position for position, pair in enumerate(zip(previous, row, strict=False)) if pair[0] != pair[1])
+    """Return the length of the common prefix; 0 where it is not the entire row and too short to
+    share.
+    """
+    differing = (
+        position
+        for position, pair in enumerate(zip(previous, row, strict=False))
+        if pair[0] != pair[1]
+    )
     count = next(differing, min(len(previous), len(row)))
     return count if count >= MIN_SHARED_TOKENS or count == len(row) else 0
 
 
 def _ragged_batch(rows: Sequence[Row], members: Sequence[tuple[int, int]]) -> RaggedBatch:
-    """Return one batch; rows with equal start positions are adjacent, by length, so that attention handles them in one call."""
+    """Return one batch; rows with equal start positions are adjacent, by length, so that attention
+    handles them in one call.
+    """
     counts = [len(rows[index]) - shared for index, shared in members]
     order = sorted(range(len(members)), key=lambda member: (members[member][1], counts[member]))
     ids: list[int] = []
@@ -187,5 +219,9 @@ def _ragged_batch(rows: Sequence[Row], members: Sequence[tuple[int, int]]) -> Ra
     for member, (_, shared) in enumerate(members):
         previous = positions[-1][:shared] if shared else []
         positions.append([*previous, *range(begins[member], begins[member] + counts[member])])
-    spans = [TokenSpan(positions[member], members[member][1], counts[member]) for member in order if counts[member]]
+    spans = [
+        TokenSpan(positions[member], members[member][1], counts[member])
+        for member in order
+        if counts[member]
+    ]
     return RaggedBatch([index for index, _ in members], positions, ids, spans)

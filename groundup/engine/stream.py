@@ -1,8 +1,11 @@
-"""The token ids of one answer -> its text in pieces (`TextStream`), and `ChatEvent`s with stop conditions (`Answer`).
+"""The token ids of one answer -> its text in pieces (`TextStream`), and `ChatEvent`s with stop
+conditions (`StreamedAnswer`).
 
-A piece is never split inside a character and never contains a part of a stop string. A token may hold an incomplete character (byte-level BPE) or a
-part of a stop string, so bytes that don't yet form a character and text that could be the beginning of a stop string are held back. The joined pieces
-are the text up to the earliest stop string. Control tokens have no text, as in llama.cpp's server.
+A piece is never split inside a character and never contains a part of a stop string. A token may
+hold an incomplete character (byte-level BPE) or a part of a stop string, so bytes that don't yet
+form a character and text that could be the beginning of a stop string are held back. The joined
+pieces are the text up to the earliest stop string. Control tokens have no text, as in llama.cpp's
+server.
 """
 
 import codecs
@@ -14,9 +17,14 @@ from groundup.tokenizer.fast import Tokenizer
 
 
 class TextStream:
-    """The text of one answer as it grows: `push` every id, then `finish`. `stopped` is True after a stop string."""
+    """The text of one answer as it grows: `push` every id, then `finish`.
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), shown_ids: Collection[int] = ()) -> None:
+    `stopped` is True after a stop string.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, stop: Sequence[str] = (), shown_ids: Collection[int] = ()
+    ) -> None:
         """`shown_ids`: control tokens that are part of the text."""
         self._tokenizer = tokenizer
         self._control = frozenset(tokenizer.special.tokens.values()) - frozenset(shown_ids)
@@ -27,7 +35,9 @@ class TextStream:
         self.stopped = False
 
     def push(self, token_id: int) -> str:
-        """Return the text that this id completes: "" while it is held back, or after a stop string."""
+        """Return the text that this id completes: "" while it is held back, or after a stop
+        string.
+        """
         if self.stopped or token_id in self._control:
             return ""
         return self._release(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
@@ -60,21 +70,34 @@ def longest_beginning(text: str, stop: Sequence[str]) -> int:
     >>> longest_beginning("so a", ["ab"])
     1
     """
-    return max((n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0)
+    return max(
+        (n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0
+    )
 
 
-class Answer:
-    """The text of one answer as it grows: `push` every id; it has ended once `reason` is set. `start` holds the initial counters."""
+class StreamedAnswer:
+    """The text of one answer as it grows: `push` every id; it has ended once `reason` is set.
+
+    `start` holds the initial counters.
+    """
 
     def __init__(
-        self, stream: TextStream, stop_ids: frozenset[int], start: ChatEvent, *, logprob_of_end: bool = False
+        self,
+        stream: TextStream,
+        stop_ids: frozenset[int],
+        start: ChatEvent,
+        *,
+        logprob_of_end: bool = False,
     ) -> None:
         self._stream, self._stop_ids, self._logprob_of_end = stream, stop_ids, logprob_of_end
         self._event = start  # what was pushed since the last event
         self.reason: FinishReason | None = None
 
     def push(self, token_id: int, logprob: TokenLogprob | None = None) -> ChatEvent | None:
-        """Return the event of this id, or None while its text is held back. A stop id or stop string ends the answer: "stop"."""
+        """Return the event of this id, or None while its text is held back.
+
+        A stop id or stop string ends the answer: "stop".
+        """
         stops = token_id in self._stop_ids
         shown = () if logprob is None or (stops and not self._logprob_of_end) else (logprob,)
         self._event = replace(
@@ -93,7 +116,9 @@ class Answer:
     def end(self, reason: FinishReason) -> ChatEvent:
         """Return the last event, with the text held back."""
         self.reason = reason
-        self._event = replace(self._event, text=self._event.text + self._stream.finish(), finish_reason=reason)
+        self._event = replace(
+            self._event, text=self._event.text + self._stream.finish(), finish_reason=reason
+        )
         return self._event
 
 
@@ -101,7 +126,7 @@ def answer_events(
     ids: Iterator[int], stream: TextStream, stop_ids: frozenset[int], start: ChatEvent
 ) -> Iterator[ChatEvent]:
     """Yield one event for each piece of text, and a last one with the finish reason."""
-    answer = Answer(stream, stop_ids, start)
+    answer = StreamedAnswer(stream, stop_ids, start)
     for token_id in ids:
         event = answer.push(token_id)
         if event is not None:

@@ -1,18 +1,24 @@
-"""OutputConstraint: the answer must be JSON that fits a schema, match a regular expression or a grammar, be one of some texts, or call tools.
+"""OutputConstraint: the answer must be JSON that fits a schema, match a regular expression or a
+grammar, be one of some texts, or call tools.
 
-    OutputConstraint.regex(r"\\d{4}-\\d\\d"), OutputConstraint.choice(["yes", "no"]), OutputConstraint.grammar('root ::= "yes" | "no"')
+    OutputConstraint.regex(r"\\d{4}-\\d\\d"), OutputConstraint.choice(["yes", "no"]),
+    OutputConstraint.grammar('root ::= "yes" | "no"')
 
-Plain values, made by an API translator or the command line; `grammar.py` compiles one to a `Constraint`, or refuses it.
+Plain values, made by an API translator or the command line; `grammar.py` compiles one to a
+`Constraint`, or refuses it.
 
-The constraint on an answer with tools is a grammar in llguidance's Lark that includes the tools' schemas (`constraint_with_calls`):
+The constraint on an answer with tools is a grammar in llguidance's Lark that includes the tools'
+schemas (`constraint_with_calls`):
 
-    tool_choice auto               any text; after an opening mark, a call whose arguments fit the tool's schema
+    tool_choice auto               any text; after an opening mark, a call whose arguments fit the
+                                   tool's schema
     tool_choice required           one or more calls, and nothing else
     with a response schema         calls, or an answer that fits the schema
 
-A tool's schema is enforced as far as the library supports it: unsupported parts (a format, a pattern with look-ahead) are ignored, since tools are
-written for many servers. A call format without marks can't be distinguished from text before it ends, so with tool_choice auto and no response schema
-there is no constraint (None).
+A tool's schema is enforced as far as the library supports it: unsupported parts (a format, a
+pattern with look-ahead) are ignored, since tools are written for many servers. A call format
+without marks can't be distinguished from text before it ends, so with tool_choice auto and no
+response schema there is no constraint (None).
 """
 
 import json
@@ -31,19 +37,26 @@ ConstraintKind = Literal["JSON schema", "regular expression", "grammar", "choice
 
 @dataclass(frozen=True)
 class OutputConstraint:
-    """A constraint: `text` in the language of its kind. For a choice it is a regular expression, for calls a Lark grammar."""
+    """A constraint: `text` in the language of its kind.
+
+    For a choice it is a regular expression, for calls a Lark grammar.
+    """
 
     kind: ConstraintKind
     text: str
 
     @classmethod
     def schema(cls, schema: Mapping[str, Any]) -> "OutputConstraint":
-        """Return the constraint to JSON that fits `schema`, with its objects closed (closed_schema.py)."""
+        """Return the constraint to JSON that fits `schema`, with its objects closed
+        (closed_schema.py).
+        """
         return cls("JSON schema", json.dumps(closed(schema)))
 
     @classmethod
     def schema_in(cls, text: str) -> "OutputConstraint":
-        """Return the same for a schema in a file; one that is not JSON is refused with its place when it is compiled."""
+        """Return the same for a schema in a file; one that is not JSON is refused with its place
+        when it is compiled.
+        """
         try:
             return cls.schema(json.loads(text))
         except (ValueError, TypeError, RecursionError):
@@ -51,12 +64,17 @@ class OutputConstraint:
 
     @classmethod
     def regex(cls, pattern: str) -> "OutputConstraint":
-        """Return the constraint to texts that match as a whole. The syntax is that of Rust's `regex`, without lookaround and backreferences."""
+        """Return the constraint to texts that match as a whole.
+
+        The syntax is that of Rust's `regex`, without lookaround and backreferences.
+        """
         return cls("regular expression", pattern)
 
     @classmethod
     def grammar(cls, text: str) -> "OutputConstraint":
-        """Return the constraint of a grammar in llguidance's Lark (with a rule `start:`) or llama.cpp's GBNF (`root ::=`)."""
+        """Return the constraint of a grammar in llguidance's Lark (with a rule `start:`) or
+        llama.cpp's GBNF (`root ::=`).
+        """
         return cls("grammar", text)
 
     @classmethod
@@ -81,23 +99,35 @@ def constraint_with_calls(
     answer: OutputConstraint | None = None,
     control: Collection[str] = (),
 ) -> OutputConstraint | None:
-    """Return the constraint, or None for any text. `answer`: the JSON schema of an answer without calls; `control`: texts of control tokens."""
-    functions = [tool["function"] for tool in tools if not must_call or tool["function"]["name"] in must_call]
-    marks = [json.dumps(mark) if mark not in control else mark for mark in (calls.opening, calls.closing)]
+    """Return the constraint, or None for any text.
+
+    `answer`: the JSON schema of an answer without calls; `control`: texts of control tokens.
+    """
+    functions = [
+        tool["function"] for tool in tools if not must_call or tool["function"]["name"] in must_call
+    ]
+    marks = [
+        json.dumps(mark) if mark not in control else mark for mark in (calls.opening, calls.closing)
+    ]
     repeat = "" if one_call or not calls.several else "*"
     rules = [*_calls(calls, functions), f"marked: {marks[0]} call {marks[1]}"]
     marked = f'marked ("\\n" marked){repeat}' if repeat else "marked"
     if must_call:
         return _constraint(f"start: {marked}", *rules)
     if answer is not None:
-        return _constraint(f"start: {marked} | answer", *rules, _json("answer", json.loads(answer.text)))
+        return _constraint(
+            f"start: {marked} | answer", *rules, _json("answer", json.loads(answer.text))
+        )
     if not calls.opening:
         return None
     if calls.opening in control:
         text = [f"begun: TEXT {marks[0]}", "TEXT: /(?s:.*)/"]
     else:  # the text ends where the mark occurs, however it is tokenized
         mark = re.escape(calls.opening)
-        text = [f"begun[suffix={marks[0]}]: /(?s:.*)/", f"TEXT: /(?s:.*)/ & ~/(?s:.*){mark}(?s:.*)/"]
+        text = [
+            f"begun[suffix={marks[0]}]: /(?s:.*)/",
+            f"TEXT: /(?s:.*)/ & ~/(?s:.*){mark}(?s:.*)/",
+        ]
     return _constraint(f"start: (begun call {marks[1]}){repeat or '?'} TEXT", *text, *rules[:-1])
 
 
@@ -107,14 +137,20 @@ def _calls(calls: CallFormat, functions: Sequence[Mapping[str, Any]]) -> list[st
     for index, function in enumerate(functions):
         before, after = map(json.dumps, calls.around(function["name"]))
         schema = function.get("parameters", {})
-        known = {"type": "object", **closed(schema)} if schema else {"type": "object", "additionalProperties": False}
+        known = (
+            {"type": "object", **closed(schema)}
+            if schema
+            else {"type": "object", "additionalProperties": False}
+        )
         arguments = _json(f"arguments_{index}", known, lenient=True)
         rules += [f"call_{index}: {before} arguments_{index} {after}", arguments]
     return rules
 
 
 def _json(rule: str, schema: Mapping[str, Any], *, lenient: bool = False) -> str:
-    """Return a rule for JSON of a schema; `lenient`: unsupported parts of the schema are ignored."""
+    """Return a rule for JSON of a schema; `lenient`: unsupported parts of the schema are
+    ignored.
+    """
     settings = {**SPACING, "lenient": lenient}
     return f"{rule}: %json {json.dumps({**schema, 'x-guidance': settings})}"
 

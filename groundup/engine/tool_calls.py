@@ -1,11 +1,14 @@
 """ToolCallParser: the text of an answer as it grows -> the visible text, and the tool calls in it.
 
-The source of a call is never part of the text, however it is split: text that could begin a call is held back. What turns out not to be a call, or is
-incomplete when the answer ends, is returned as text unchanged. Only calls, white space before them and after the last one are removed.
+The source of a call is never part of the text, however it is split: text that could begin a call is
+held back. What turns out not to be a call, or is incomplete when the answer ends, is returned as
+text unchanged. Only calls, white space before them and after the last one are removed.
 
-    text "It rains."    held "\\n<tool_ca"            pushed "ll>\\n{"name": "umbrella", "arguments": {}}\\n</tool_call>"
+    text "It rains."    held "\\n<tool_ca"            pushed "ll>\\n{"name": "umbrella",
+                                                      "arguments": {}}\\n</tool_call>"
 
-The work is linear in the length of the text: no character is read again, except the few held back before a call.
+The work is linear in the length of the text: no character is read again, except the few held back
+before a call.
 """
 
 from collections.abc import Collection
@@ -27,7 +30,10 @@ class ToolCallParser:
     """The parser of one answer: `push` every piece, then `finish`."""
 
     def __init__(self, format: CallFormat, names: Collection[str]) -> None:
-        """`names`: those of the tools. In formats without marks, JSON is a call only if it names one of them."""
+        """`names`: those of the tools.
+
+        In formats without marks, JSON is a call only if it names one of them.
+        """
         self._format, self._names = format, frozenset(names)
         self._between = None if format.opening else _BETWEEN  # an argument of str.strip
         self._held = ""
@@ -66,24 +72,36 @@ class ToolCallParser:
         return text
 
     def _opening(self) -> tuple[int, int | None]:
-        """Return the start of the next call and the end of its opening mark; without a call, where one may begin, and None."""
+        """Return the start of the next call and the end of its opening mark; without a call, where
+        one may begin, and None.
+        """
         text, mark = self._held, self._format.opening
         if mark:
             start = text.find(mark)
-            return (start, start + len(mark)) if start >= 0 else (len(text) - longest_beginning(text, [mark]), None)
+            return (
+                (start, start + len(mark))
+                if start >= 0
+                else (len(text) - longest_beginning(text, [mark]), None)
+            )
         first = len(text) - len(text.lstrip(self._between if self._called else None))
         if self._may_call and first < len(text):
             self._may_call = text[first] in "{["
         return (0, first if first < len(text) else None) if self._may_call else (len(text), None)
 
     def _take_call(self, text_parts: list[str]) -> tuple[ToolCall, ...]:
-        """Remove and return the call at the start of the held text once it is complete; move it to the text if it is not a call."""
+        """Remove and return the call at the start of the held text once it is complete; move it to
+        the text if it is not a call.
+        """
         assert self._call is not None
         end = self._call.end(self._held, self._format.closing)
         if end is None:
             return ()
         calls = read_calls(self._call.json(self._held)) if self._call.whole else None
-        if calls is not None and not self._format.opening and not all(call.name in self._names for call in calls):
+        if (
+            calls is not None
+            and not self._format.opening
+            and not all(call.name in self._names for call in calls)
+        ):
             calls = None
         if calls is None:
             text_parts.append(self._held[:end])
@@ -114,7 +132,9 @@ class _Call:
         return text[slice(*self._json)]
 
     def end(self, text: str, closing: str) -> int | None:
-        """Return the position in `text` where the call ends or proves not to be one; None: more text is needed. `text` only grows."""
+        """Return the position in `text` where the call ends or proves not to be one; None: more
+        text is needed. `text` only grows.
+        """
         if not self._json_read:
             if not self._depth:
                 self._skip_spaces(text)
@@ -137,7 +157,9 @@ class _Call:
             self._place += 1
 
     def _read_json(self, text: str) -> None:
-        """Read up to the bracket that closes the first one; whether it is valid JSON is checked later."""
+        """Read up to the bracket that closes the first one; whether it is valid JSON is checked
+        later.
+        """
         while self._place < len(text) and not self._json_read:
             self._take(text[self._place])
             self._place += 1

@@ -1,4 +1,5 @@
-"""How well an answer matches the expected span: exact match and F1 of words as in SQuAD, whether the span stands in it, whether it declines.
+"""How well an answer matches the expected span: exact match and F1 of words as in SQuAD, whether
+the span stands in it, whether it declines.
 
 (Rajpurkar et al. 2016, section 6.1: lower case, without punctuation and the articles a, an, the.)
 """
@@ -56,7 +57,8 @@ def contains(answer: str, expected: str) -> bool:
 
 
 def declines(answer: str) -> bool:
-    """Return whether an answer says that it has none: empty, or one of the usual sentences. A rule, so it misses unusual ones.
+    """Return whether an answer says that it has none: empty, or one of the usual sentences. A rule,
+    so it misses unusual ones.
 
     >>> declines("Our documents say nothing about that."), declines("I do not know."), declines("You cannot pay in cash.")
     (True, True, False)

@@ -1,9 +1,14 @@
-"""Probabilities that mean what they say, and decisions from them: temperature, calibration error, coverage against accuracy, costs.
+"""Probabilities that mean what they say, and decisions from them: temperature, calibration error,
+coverage against accuracy, costs.
 
-temperature     scores / T, one number fitted on validation texts (Guo et al. 2017, arXiv:1706.04599); it changes no most probable label
-expected calibration error     the mean distance of confidence from accuracy over 15 bins of equal width, weighted by their texts (the same paper)
-coverage        the share of texts that are answered where a classifier abstains below some confidence
-threshold       the probability from which a false alarm is expected to cost less than a miss (Elkan 2001)
+temperature     scores / T, one number fitted on validation texts (Guo et al. 2017,
+                arXiv:1706.04599); it changes no most probable label
+expected calibration error     the mean distance of confidence from accuracy over 15 bins of equal
+                               width, weighted by their texts (the same paper)
+coverage        the share of texts that are answered where a classifier abstains below some
+                confidence
+threshold       the probability from which a false alarm is expected to cost less than a miss (Elkan
+                2001)
 """
 
 import math
@@ -26,8 +31,12 @@ def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def cross_entropy(scores: np.ndarray, classes: Sequence[int], temperature: float = 1.0, unsure: float = 0.0) -> float:
-    """Return the mean of minus the logarithm of the true classes' probabilities; `unsure` of the truth is spread over the other classes."""
+def cross_entropy(
+    scores: np.ndarray, classes: Sequence[int], temperature: float = 1.0, unsure: float = 0.0
+) -> float:
+    """Return the mean of minus the logarithm of the true classes' probabilities; `unsure` of the
+    truth is spread over the other classes.
+    """
     scaled = scores / temperature
     high = scaled.max(axis=1)
     logs = high + np.log(np.exp(scaled - high[:, None]).sum(axis=1))
@@ -39,12 +48,15 @@ def cross_entropy(scores: np.ndarray, classes: Sequence[int], temperature: float
 def fit_temperature(scores: np.ndarray, classes: Sequence[int]) -> float:
     """Return the temperature with the lowest cross-entropy, which is convex in 1 / T.
 
-    The truth counts as 1 - 1 / (n + 2), as in Platt scaling (1999): else n texts that are all right would make every probability 1.
+    The truth counts as 1 - 1 / (n + 2), as in Platt scaling (1999): else n texts that are all right
+    would make every probability 1.
     """
     low, high, unsure = math.log(LOWEST), math.log(HIGHEST), 1 / (len(classes) + 2)
     for _ in range(60):  # ternary search
         third = (high - low) / 3
-        left, right = (cross_entropy(scores, classes, math.exp(t), unsure) for t in (low + third, high - third))
+        left, right = (
+            cross_entropy(scores, classes, math.exp(t), unsure) for t in (low + third, high - third)
+        )
         low, high = (low, high - third) if left < right else (low + third, high)
     return math.exp((low + high) / 2)
 
@@ -69,9 +81,11 @@ def calibration_error(bins: Sequence[dict[str, float]]) -> float:
 
 
 def error_by_chance(confidence: Sequence[float]) -> float:
-    """Return the calibration error that a perfectly calibrated classifier has on the average of CHANCE_DRAWS draws of so many texts.
+    """Return the calibration error that a perfectly calibrated classifier has on the average of
+    CHANCE_DRAWS draws of so many texts.
 
-    Each text is right with the probability of its confidence. Of 500 texts with confidences spread from 0.4 to 1 that alone makes an error of 0.044.
+    Each text is right with the probability of its confidence. Of 500 texts with confidences spread
+    from 0.4 to 1 that alone makes an error of 0.044.
     """
     sure = np.asarray(confidence)
     places = np.minimum(BINS - 1, (sure * BINS).astype(int))
@@ -81,20 +95,33 @@ def error_by_chance(confidence: Sequence[float]) -> float:
 
 
 def coverage_curve(confidence: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:
-    """Return (confidence from which a text is answered, coverage, accuracy of the answered) from all texts down to few, at most MAX_POINTS points."""
+    """Return (confidence from which a text is answered, coverage, accuracy of the answered) from
+    all texts down to few, at most MAX_POINTS points.
+    """
     order = sorted(range(len(confidence)), key=lambda i: confidence[i])
     hits, points = sum(right), []
     for skipped, index in enumerate(order):
-        if skipped == 0 or confidence[index] > confidence[order[skipped - 1]]:  # equal ones are answered together
+        if (
+            skipped == 0 or confidence[index] > confidence[order[skipped - 1]]
+        ):  # equal ones are answered together
             left = len(order) - skipped
-            points.append({"confidence": confidence[index], "coverage": left / len(order), "accuracy": hits / left})
+            points.append(
+                {
+                    "confidence": confidence[index],
+                    "coverage": left / len(order),
+                    "accuracy": hits / left,
+                }
+            )
         hits -= right[index]
     step = -(-len(points) // MAX_POINTS)
     return points[::step]
 
 
-def abstain_below(confidence: Sequence[float], right: Sequence[bool], accuracy: float) -> float | None:
-    """Return the lowest confidence from which on the answered texts have the wanted accuracy; None: no part of them has it.
+def abstain_below(
+    confidence: Sequence[float], right: Sequence[bool], accuracy: float
+) -> float | None:
+    """Return the lowest confidence from which on the answered texts have the wanted accuracy; None:
+    no part of them has it.
 
     >>> abstain_below([0.5, 0.6, 0.9, 0.95], [False, True, True, True], accuracy=0.99)
     0.6
@@ -110,7 +137,8 @@ def abstain_below(confidence: Sequence[float], right: Sequence[bool], accuracy: 
 
 
 def cost_threshold(cost_false_alarm: float, cost_miss: float) -> float:
-    """Return the probability of the positive label from which it is cheaper to say it: p C_miss = (1 - p) C_false_alarm.
+    """Return the probability of the positive label from which it is cheaper to say it: p C_miss =
+    (1 - p) C_false_alarm.
 
     >>> round(cost_threshold(5, 1), 3)
     0.833
@@ -121,7 +149,16 @@ def cost_threshold(cost_false_alarm: float, cost_miss: float) -> float:
 def costs(
     actual: Sequence[str], predicted: Sequence[str], positive: str, false_alarm: float, miss: float
 ) -> dict[str, Any]:
-    """Return how many false alarms and misses of the positive label there are, and what they cost a text."""
+    """Return how many false alarms and misses of the positive label there are, and what they cost a
+    text.
+    """
     pairs = list(zip(actual, predicted, strict=True))
-    alarms, misses = sum(p == positive != a for a, p in pairs), sum(a == positive != p for a, p in pairs)
-    return {"false_alarms": alarms, "misses": misses, "cost": (alarms * false_alarm + misses * miss) / len(pairs)}
+    alarms, misses = (
+        sum(p == positive != a for a, p in pairs),
+        sum(a == positive != p for a, p in pairs),
+    )
+    return {
+        "false_alarms": alarms,
+        "misses": misses,
+        "cost": (alarms * false_alarm + misses * miss) / len(pairs),
+    }

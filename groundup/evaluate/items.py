@@ -1,11 +1,16 @@
 """The four kinds of evaluation items: what each asks a model, and how its responses are counted.
 
-    Choices       a question with several answers: the one with the highest probability counts     accuracy
-    MinimalPair   a good sentence and a bad one: which is more probable                              accuracy
-    Completion    a text that can be continued in one way only: greedy decoding must write it        accuracy
-    Written       an instruction whose answer code can measure: checks, overlap with a reference    a score between 0 and 1
+    Choices       a question with several answers: the one with the highest probability counts
+                  accuracy
+    MinimalPair   a good sentence and a bad one: which is more probable
+                  accuracy
+    Completion    a text that can be continued in one way only: greedy decoding must write it
+                  accuracy
+    Written       an instruction whose answer code can measure: checks, overlap with a reference
+                  a score between 0 and 1
 
-An item gives `requests(shots)` and counts the responses to them: a (total, count) for each of its metrics, whose sums over all items give the metric.
+An item gives `requests(shots)` and counts the responses to them: a (total, count) for each of its
+metrics, whose sums over all items give the metric.
 """
 
 import math
@@ -27,7 +32,8 @@ from groundup.evaluate.requests import (
 
 Count = tuple[float, float]
 ANSWER_END = "\n"
-# Tokens of a completion that is generated: an answer has at most one token a byte, and one more shows that it ended.
+# Tokens of a completion that is generated: an answer has at most one token a byte, and one more
+# shows that it ended.
 COMPLETION_TOKENS = (8, 16, 32, 64)
 CONTROL_BITS = "bits_per_byte_control"
 _GOES_ON = re.compile(r"\w|[.,:']\w")
@@ -77,8 +83,9 @@ class Choices:
     answer: int
     """The index of the right one."""
     without: str = ""
-    """The prompt without what is asked about. Log-probabilities of choices are made comparable by subtracting those after it (domain-conditional PMI,
-    Holtzman et al. 2021, arXiv:2104.08315); "": by dividing by the bytes of the choice (lm-eval's acc_bytes)."""
+    """The prompt without what is asked about. Log-probabilities of choices are made comparable by
+    subtracting those after it (domain-conditional PMI, Holtzman et al. 2021, arXiv:2104.08315); "":
+    by dividing by the bytes of the choice (lm-eval's acc_bytes)."""
 
     @property
     def shot(self) -> Shot:
@@ -95,7 +102,10 @@ class Choices:
         """Accuracy by the normalised log-probability, and by its plain sum (lm-eval's acc)."""
         plain = log_probabilities(responses)[: len(self.choices)]
         chosen, by_sum = self.chosen(responses), plain.index(max(plain))
-        return {"accuracy": (chosen == self.answer, 1), "accuracy_by_sum": (by_sum == self.answer, 1)}
+        return {
+            "accuracy": (chosen == self.answer, 1),
+            "accuracy_by_sum": (by_sum == self.answer, 1),
+        }
 
     def chosen(self, responses: Sequence[Response]) -> int:
         """Return the index of the chosen answer; of equal ones the first."""
@@ -104,7 +114,10 @@ class Choices:
             half = len(self.choices)
             scores = [plain[i] - plain[half + i] for i in range(half)]
         else:
-            scores = [each / max(1, len(text.encode())) for each, text in zip(plain, self.choices, strict=True)]
+            scores = [
+                each / max(1, len(text.encode()))
+                for each, text in zip(plain, self.choices, strict=True)
+            ]
         return scores.index(max(scores))
 
     def guessed(self) -> dict[str, Count]:
@@ -124,7 +137,9 @@ class Choices:
 
 @dataclass(frozen=True)
 class MinimalPair:
-    """Two sentences that differ in one point of grammar (BLiMP, Warstadt et al. 2020, arXiv:1912.00582)."""
+    """Two sentences that differ in one point of grammar (BLiMP, Warstadt et al. 2020,
+    arXiv:1912.00582).
+    """
 
     id: str
     group: str
@@ -150,7 +165,12 @@ class MinimalPair:
         """Both sentences, and the one that the model prefers."""
         good, bad = log_probabilities(responses)
         preferred = self.good if good > bad else self.bad
-        return {"asked": "Which is English?", "expected": self.good, "answer": preferred, "right": good > bad}
+        return {
+            "asked": "Which is English?",
+            "expected": self.good,
+            "answer": preferred,
+            "right": good > bad,
+        }
 
 
 @dataclass(frozen=True)
@@ -163,9 +183,13 @@ class Completion:
     answer: str
     """Begins with a space."""
     options: tuple[str, ...] = ()
-    """The answers that the prompt itself leaves open ("bigger, 3 or 8?"), for the chance level; (): nobody guesses it."""
+    """The answers that the prompt itself leaves open ("bigger, 3 or 8?"), for the chance level; ():
+    nobody guesses it.
+    """
     control: str = ""
-    """The prompt of another item with another answer: how probable is the answer after a text that does not ask for it? "": not measured."""
+    """The prompt of another item with another answer: how probable is the answer after a text that
+    does not ask for it? "": not measured.
+    """
 
     @property
     def shot(self) -> Shot:
@@ -173,15 +197,22 @@ class Completion:
         return Shot(self.prompt, self.answer)
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
-        """The continuation, what greedy decoding writes, and the continuation after another item's prompt."""
+        """The continuation, what greedy decoding writes, and the continuation after another item's
+        prompt.
+        """
         prompt = Prompt(self.prompt, shots)
         longest = next(each for each in COMPLETION_TOKENS if len(self.answer.encode()) + 2 <= each)
         asked = (Continuation(prompt, self.answer), Generation(prompt, (ANSWER_END,), longest))
-        return (*asked, Continuation(Prompt(self.control, shots), self.answer)) if self.control else asked
+        return (
+            (*asked, Continuation(Prompt(self.control, shots), self.answer))
+            if self.control
+            else asked
+        )
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
-        """Right where greedy decoding writes the answer and ends it there; by prefix: where the answer's tokens are
-        the most probable ones, whatever follows (lm-eval's acc). Bits per byte of the answer after both prompts."""
+        """Right where greedy decoding writes the answer and ends it there; by prefix: where the
+        answer's tokens are the most probable ones, whatever follows (lm-eval's acc). Bits per byte
+        of the answer after both prompts."""
         scored = [each for each in responses if isinstance(each, Scored)]
         size = len(self.answer.encode())
         bits = [(-each.logprob / math.log(2), size) for each in scored]
@@ -193,7 +224,9 @@ class Completion:
 
     def is_right(self, responses: Sequence[Response]) -> bool:
         """Return whether greedy decoding writes the answer and ends it there."""
-        return any(begins_with_answer(each, self.answer) for each in responses if isinstance(each, str))
+        return any(
+            begins_with_answer(each, self.answer) for each in responses if isinstance(each, str)
+        )
 
     def guessed(self) -> dict[str, Count]:
         """One of the options; without options nobody guesses it."""

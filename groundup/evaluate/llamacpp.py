@@ -4,8 +4,9 @@
         llama.encode("Hello")                       # its token ids
         llama.continue_greedily(ids, max_tokens=8)  # what it generates, with its log-probabilities
 
-One process for each file (`llamacpp_server.py`), on a free port of the loopback interface with its own key and a bounded number of threads; it is
-stopped when the block is left, and stops by itself when this process dies. Every call has a time limit.
+One process for each file (`llamacpp_server.py`), on a free port of the loopback interface with its
+own key and a bounded number of threads; it is stopped when the block is left, and stops by itself
+when this process dies. Every call has a time limit.
 
 Texts are sent as JSON over HTTP and arrive complete, NUL characters included (tested).
 """
@@ -56,7 +57,9 @@ class Generated:
     ids: tuple[int, ...]
     """The tokens; an end-of-generation token comes last, where there was one."""
     top: tuple[Mapping[int, float], ...]
-    """For each token, the most probable ids at its position with their natural log-probabilities; {} where llama.cpp returns none."""
+    """For each token, the most probable ids at its position with their natural log-probabilities;
+    {} where llama.cpp returns none.
+    """
     ended: bool
     """True: an end-of-generation token; False: the limit."""
 
@@ -71,13 +74,21 @@ class LlamaServer:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def encode(self, text: str, *, control: bool = False, add_bos: bool = False) -> list[int]:
-        """Return token ids. `control`: parse control tokens in the text; `add_bos`: with the bos token, where the model adds one."""
+        """Return token ids. `control`: parse control tokens in the text; `add_bos`: with the bos
+        token, where the model adds one.
+        """
         body = {"content": well_formed(text), "parse_special": control, "add_special": add_bos}
-        return self._ask("/tokenize", body, lambda answer: [int(token) for token in answer["tokens"]])
+        return self._ask(
+            "/tokenize", body, lambda answer: [int(token) for token in answer["tokens"]]
+        )
 
     def render(self, conversation: Conversation) -> str:
         """Return the conversation in the file's chat template, with the assistant's turn opened."""
-        return self._ask("/apply-template", {"messages": _messages(conversation)}, lambda answer: str(answer["prompt"]))
+        return self._ask(
+            "/apply-template",
+            {"messages": _messages(conversation)},
+            lambda answer: str(answer["prompt"]),
+        )
 
     def eos_text(self) -> str:
         """Return the text of the end-of-sequence token."""
@@ -85,10 +96,18 @@ class LlamaServer:
 
     def continue_greedily(self, ids: Sequence[int], *, max_tokens: int) -> Generated:
         """Return the greedy continuation of ids."""
-        body = {**GREEDY, "prompt": list(ids), "n_predict": max_tokens, "n_probs": TOP_TOKENS, "return_tokens": True}
+        body = {
+            **GREEDY,
+            "prompt": list(ids),
+            "n_predict": max_tokens,
+            "n_probs": TOP_TOKENS,
+            "return_tokens": True,
+        }
 
         def read(answer: Any) -> Generated:
-            logprobs = answer.get("completion_probabilities", [])  # absent where no token ends a character
+            logprobs = answer.get(
+                "completion_probabilities", []
+            )  # absent where no token ends a character
             return _generated(answer["tokens"], logprobs, answer["stop_type"] == "eos")
 
         return self._ask("/completion", body, read)
@@ -108,13 +127,21 @@ class LlamaServer:
         answer, is_complete = self._ask("/v1/chat/completions", body, read)
         if is_complete:
             return answer
-        # This route omits tokens that end within a character; the other route returns the same tokens for the same prompt.
+        # This route omits tokens that end within a character; the other route returns the same
+        # tokens for the same prompt.
         ids = self.encode(self.render(conversation), control=True, add_bos=True)
         return replace(self.continue_greedily(ids, max_tokens=max_tokens), ended=answer.ended)
 
     def ends_after(self, token_id: int, prompt_ids: Sequence[int]) -> bool:
-        """Return whether llama.cpp ends a generation at this token, which a bias on its logit makes it generate."""
-        body = {**GREEDY, "prompt": list(prompt_ids), "n_predict": 2, "logit_bias": [[token_id, FORCING_BIAS]]}
+        """Return whether llama.cpp ends a generation at this token, which a bias on its logit makes
+        it generate.
+        """
+        body = {
+            **GREEDY,
+            "prompt": list(prompt_ids),
+            "n_predict": 2,
+            "logit_bias": [[token_id, FORCING_BIAS]],
+        }
         return self._ask("/completion", body, lambda answer: bool(answer["stop_type"] == "eos"))
 
     def _ask(self, route: str, body: dict[str, Any] | None, read: Callable[[Any], T]) -> T:
@@ -125,29 +152,44 @@ class LlamaServer:
             with self._opener.open(request, timeout=CALL_LIMIT_S) as response:
                 return read(json.load(response))
         except urllib.error.HTTPError as error:
-            raise LlamaError(f"llama.cpp refused {route}: {error.read(500).decode('utf-8', 'replace')}") from error
+            raise LlamaError(
+                f"llama.cpp refused {route}: {error.read(500).decode('utf-8', 'replace')}"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise LlamaError(f"llama.cpp gave no answer to {route} ({error!r}).") from error
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise LlamaError(f"llama.cpp's answer to {route} has an unexpected format ({error!r}).") from error
+            raise LlamaError(
+                f"llama.cpp's answer to {route} has an unexpected format ({error!r})."
+            ) from error
 
 
 def _messages(conversation: Conversation) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": well_formed(message.content)} for message in conversation.messages]
+    return [
+        {"role": message.role, "content": well_formed(message.content)}
+        for message in conversation.messages
+    ]
 
 
 def _generated(ids: Sequence[int], logprobs: Sequence[Mapping[str, Any]], ended: bool) -> Generated:
-    """Return the result; `logprobs` lacks tokens that end within a character, since llama.cpp waits for the character's end."""
-    tops = [{int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]} for token in logprobs]
+    """Return the result; `logprobs` lacks tokens that end within a character, since llama.cpp waits
+    for the character's end.
+    """
+    tops = [
+        {int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]}
+        for token in logprobs
+    ]
     top: list[Mapping[int, float]] = [{} for _ in ids]
-    for place, found in zip(places_of([int(token["id"]) for token in logprobs], ids), tops, strict=True):
+    for place, found in zip(
+        places_of([int(token["id"]) for token in logprobs], ids), tops, strict=True
+    ):
         if place is not None:
             top[place] = found
     return Generated(tuple(map(int, ids)), tuple(top), ended)
 
 
 def places_of(some: Sequence[int], ids: Sequence[int]) -> list[int | None]:
-    """Return the positions of the ids in `some` within `ids`, of which it is a subsequence; None where a position is ambiguous.
+    """Return the positions of the ids in `some` within `ids`, of which it is a subsequence; None
+    where a position is ambiguous.
 
     Raises ValueError when it is not a subsequence.
 
@@ -169,7 +211,9 @@ def _first_places(some: Sequence[int], ids: Sequence[int]) -> list[int]:
 
 
 @contextlib.contextmanager
-def llama_server(gguf: Path, *, context_tokens: int, adapter: Path | None = None) -> Iterator[LlamaServer]:
+def llama_server(
+    gguf: Path, *, context_tokens: int, adapter: Path | None = None
+) -> Iterator[LlamaServer]:
     """Start llama.cpp on a file (with a LoRA adapter beside it), with torch's number of threads.
 
     Raises MissingExtra without `xllamacpp`, LlamaError when loading fails.
@@ -177,7 +221,12 @@ def llama_server(gguf: Path, *, context_tokens: int, adapter: Path | None = None
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtra("xllamacpp", "demo")
     key = secrets.token_hex(16)
-    order = {"path": str(gguf), "context_tokens": context_tokens, "threads": torch.get_num_threads(), "key": key}
+    order = {
+        "path": str(gguf),
+        "context_tokens": context_tokens,
+        "threads": torch.get_num_threads(),
+        "key": key,
+    }
     order["adapter"] = "" if adapter is None else str(adapter)
     with tempfile.TemporaryFile("w+", errors="replace") as log, _process(log) as process:
         assert process.stdin is not None
@@ -192,7 +241,9 @@ def _process(log: IO[str]) -> Iterator[subprocess.Popen[str]]:
     """Run the server's process for as long as the block runs."""
     # -P: do not search the program's folder for modules.
     command = [sys.executable, "-P", str(SERVER_PROGRAM)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+    )
     assert process.stdin is not None and process.stdout is not None
     try:
         yield process
@@ -221,7 +272,9 @@ def _address(process: subprocess.Popen[str], log: IO[str], gguf: Path) -> str:
 
 
 def _reason(log: str) -> str:
-    """Return the first error line of llama.cpp's log ("0.00.046.670 E where: what"), the most specific one; else the last line."""
+    """Return the first error line of llama.cpp's log ("0.00.046.670 E where: what"), the most
+    specific one; else the last line.
+    """
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line.split(" E ", 1)[1] for line in lines if " E " in line]
     return (errors or lines[-1:] or ["it ended without a message"])[0]

@@ -1,8 +1,10 @@
 """A real llama.cpp server in its own process: started by `llamacpp.llama_server`, never imported.
 
-A separate process, because llama.cpp aborts its process on some invalid files, and because only a process can be stopped reliably. It imports nothing
-of this package. It reads one JSON line from stdin (`path`, `context_tokens`, `threads`, `key`, and `adapter`, a path or ""), writes one to stdout
-(`address`) once it listens on a free port of the loopback interface, and ends when stdin is closed, also when its parent was killed.
+A separate process, because llama.cpp aborts its process on some invalid files, and because only a
+process can be stopped reliably. It imports nothing of this package. It reads one JSON line from
+stdin (`path`, `context_tokens`, `threads`, `key`, and `adapter`, a path or ""), writes one to
+stdout (`address`) once it listens on a free port of the loopback interface, and ends when stdin is
+closed, also when its parent was killed.
 """
 
 import json
@@ -14,7 +16,9 @@ import xllamacpp
 
 
 def parameters(path: str, context_tokens: int, threads: int, key: str, adapter: str) -> Any:
-    """Return llama.cpp's defaults with: one request at a time, the CPU, no web page, no prompt cache, a key known to the parent only."""
+    """Return llama.cpp's defaults with: one request at a time, the CPU, no web page, no prompt
+    cache, a key known to the parent only.
+    """
     params = xllamacpp.CommonParams()
     params.model.path = path
     if adapter:

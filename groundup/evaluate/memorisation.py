@@ -1,9 +1,12 @@
-"""Memorisation: how many evaluation items stand in the text that a model was trained on, so that a high score may be memory.
+"""Memorisation: how many evaluation items stand in the text that a model was trained on, so that a
+high score may be memory.
 
-    overlaps(items, RUN/data, progress) -> {"items", "long_enough", "overlapping", "ngram_words", "searched_share"}
+    overlaps(items, RUN/data, progress) -> {"items", "long_enough", "overlapping", "ngram_words",
+    "searched_share"}
 
-By the n-grams of decontamination (`data.processing.item_index`): an item overlaps where a training document has 8 words of it in a row; case and
-punctuation do not count. Items of fewer words are ordinary language and are looked for as whole documents only, so they are counted apart.
+By the n-grams of decontamination (`data.processing.item_index`): an item overlaps where a training
+document has 8 words of it in a row; case and punctuation do not count. Items of fewer words are
+ordinary language and are looked for as whole documents only, so they are counted apart.
 """
 
 import os
@@ -26,7 +29,9 @@ MAX_BYTES = 2**28
 
 def overlaps(items: Sequence[Item], data: Path, progress: Progress) -> dict[str, Any]:
     """Return how many items stand in the train split of a data folder. Raises FormatError."""
-    index = ItemIndex(((item.id, text) for item, text in zip(items, item_texts(items), strict=True)), MIN_WORDS)
+    index = ItemIndex(
+        ((item.id, text) for item, text in zip(items, item_texts(items), strict=True)), MIN_WORDS
+    )
     found, read, file = np.zeros(len(index.sizes), bool), 0, split_file(data, TRAIN)
     with DocumentFile(file) as documents:
         for batch in documents.batches("looking for the items in the training text", progress):
@@ -41,12 +46,16 @@ def overlaps(items: Sequence[Item], data: Path, progress: Progress) -> dict[str,
         "long_enough": len(items) - sum(len(words(text)) < MIN_WORDS for text in item_texts(items)),
         "overlapping": int(np.count_nonzero(found)),
         "ngram_words": MIN_WORDS,
-        "searched_share": min(1.0, read / max(1, os.path.getsize(file))) if read > MAX_BYTES else 1.0,
+        "searched_share": min(1.0, read / max(1, os.path.getsize(file)))
+        if read > MAX_BYTES
+        else 1.0,
     }
 
 
 def item_texts(items: Sequence[Item]) -> list[str]:
-    """Return the text of each item, without what all prompts begin and end with (the template's words)."""
+    """Return the text of each item, without what all prompts begin and end with (the template's
+    words).
+    """
     texts = [_text(item) for item in items]
     if len(texts) < 2:
         return texts
@@ -62,7 +71,10 @@ def shared_start(texts: Sequence[str]) -> int:
     12
     """
     first, last = min(texts), max(texts)  # what these two share, all share
-    return next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return next(
+        (at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
+    )
 
 
 def _text(item: Item) -> str:
@@ -79,7 +91,8 @@ def overlap_line(name: str, model: str, found: dict[str, Any]) -> str:
 
     >>> found = {"items": 300, "long_enough": 120, "overlapping": 2, "ngram_words": 8, "searched_share": 1.0}
     >>> overlap_line("grammar", "runs/mine", found)
-    'grammar: 2 of 300 items stand in the training text of runs/mine (8 words in a row; 180 items are shorter)'
+    'grammar: 2 of 300 items stand in the training text of runs/mine (8 words in a row; 180 items
+    are shorter)'
     """
     shorter = found["items"] - found["long_enough"]
     short = f"; {shorter} items are shorter" if shorter else ""

@@ -1,7 +1,8 @@
 """Metrics with confidence intervals: pure functions on plain values.
 
-A proportion (accuracy) has Wilson's interval (Wilson 1927), which stays inside 0..1 and is valid for small n and for 0 or n hits. F1 has the same
-through a transformation (Lam, Gopal & Qian 2023, arXiv:2309.14621, "Wilson indirect"). A loss is a ratio of two sums over texts, so its interval
+A proportion (accuracy) has Wilson's interval (Wilson 1927), which stays inside 0..1 and is valid
+for small n and for 0 or n hits. F1 has the same through a transformation (Lam, Gopal & Qian 2023,
+arXiv:2309.14621, "Wilson indirect"). A loss is a ratio of two sums over texts, so its interval
 comes from the variation between texts, not tokens: the tokens of one text are not independent.
 
 All intervals are 95 %. They cover the choice of texts, not the randomness of training.
@@ -13,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Z95 = 1.959964  # the normal distribution's 97.5 % point
-# Below this many items, an interval of accuracy near one half is wider than 20 points: the result is marked as thin.
+# Below this many items, an interval of accuracy near one half is wider than 20 points: the result
+# is marked as thin.
 THIN_ITEMS = 100
 
 
@@ -45,11 +47,14 @@ def wilson_bounds(hits: int, n: int) -> tuple[float, float]:
     half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
     scale = 1 + Z95**2 / n
     # exactly 0 for 0 of n and 1 for n of n, without rounding error
-    return (0.0 if hits == 0 else (middle - half) / scale), (1.0 if hits == n else (middle + half) / scale)
+    return (0.0 if hits == 0 else (middle - half) / scale), (
+        1.0 if hits == n else (middle + half) / scale
+    )
 
 
 def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval:
-    """Return sum(totals) / sum(counts), each pair from one text, with the delta method's interval over texts (Cochran 1977, section 6.3).
+    """Return sum(totals) / sum(counts), each pair from one text, with the delta method's interval
+    over texts (Cochran 1977, section 6.3).
 
     A single text has no interval.
     """
@@ -59,17 +64,23 @@ def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval
     if n == 1:
         return Interval(ratio)
     # var = n / (n - 1) * sum (total_i - ratio * count_i)^2 / (sum count)^2
-    squares = math.fsum((total - ratio * each) ** 2 for total, each in zip(totals, counts, strict=True))
+    squares = math.fsum(
+        (total - ratio * each) ** 2 for total, each in zip(totals, counts, strict=True)
+    )
     half = Z95 * math.sqrt(n / (n - 1) * squares) / count
     return Interval(ratio, ratio - half, ratio + half)
 
 
 def bits_per_byte(nats: float, num_bytes: float) -> float:
-    """Return bits per UTF-8 byte, which are comparable between tokenizers, unlike a loss per token."""
+    """Return bits per UTF-8 byte, which are comparable between tokenizers, unlike a loss per
+    token.
+    """
     return nats / math.log(2) / num_bytes
 
 
-def confusion_matrix(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+def confusion_matrix(
+    actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
+) -> list[list[int]]:
     """Return counts [actual][predicted], both in the order of `labels`.
 
     >>> confusion_matrix(["ham", "spam"], ["ham", "ham"], ["ham", "spam"])
@@ -86,9 +97,11 @@ def accuracy(confusion: Sequence[Sequence[int]]) -> Interval:
 
 
 def f1(confusion: Sequence[Sequence[int]], positive: int) -> Interval:
-    """Return F1 of the label with index `positive`, the harmonic mean of precision and recall; 0 with interval 0 to 1 when it never occurs.
+    """Return F1 of the label with index `positive`, the harmonic mean of precision and recall; 0
+    with interval 0 to 1 when it never occurs.
 
-    With the proportion s = TP / (TP + FP + FN), F1 = 2 s / (1 + s) increases with s, so Wilson's bounds of s give those of F1.
+    With the proportion s = TP / (TP + FP + FN), F1 = 2 s / (1 + s) increases with s, so Wilson's
+    bounds of s give those of F1.
     """
     true = confusion[positive][positive]
     false_positive = sum(row[positive] for row in confusion) - true
@@ -106,5 +119,7 @@ def macro_f1(confusion: Sequence[Sequence[int]]) -> Interval:
 
 
 def majority_share(actual: Sequence[str]) -> float:
-    """Return the accuracy of always predicting the most frequent label: the chance level of an accuracy."""
+    """Return the accuracy of always predicting the most frequent label: the chance level of an
+    accuracy.
+    """
     return Counter(actual).most_common(1)[0][1] / len(actual)

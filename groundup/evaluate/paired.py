@@ -1,10 +1,14 @@
-"""Paired comparison of two methods on the same items: the difference, its 95 % interval, and whether one is better.
+"""Paired comparison of two methods on the same items: the difference, its 95 % interval, and
+whether one is better.
 
-    shares (accuracy)          exact McNemar test (McNemar 1947) with Newcombe's interval (1998, method 10) of the difference
-    losses and scores (F1)     paired bootstrap over items (Efron & Tibshirani 1993), percentile interval expanded for few items (Hesterberg 2015)
+    shares (accuracy)          exact McNemar test (McNemar 1947) with Newcombe's interval (1998,
+                               method 10) of the difference
+    losses and scores (F1)     paired bootstrap over items (Efron & Tibshirani 1993), percentile
+                               interval expanded for few items (Hesterberg 2015)
 
-Items vary more than two methods on the same item, so that a difference may be significant although the methods' own intervals overlap.
-"Better" is said only where the interval of the difference excludes 0.
+Items vary more than two methods on the same item, so that a difference may be significant although
+the methods' own intervals overlap. "Better" is said only where the interval of the difference
+excludes 0.
 """
 
 import math
@@ -24,7 +28,8 @@ DRAWS = 2000
 DRAWS_AT_ONCE = 100
 # A percentile interval of fewer items is too narrow to be shown.
 MIN_ITEMS = 10
-# If both methods are equally good, six items on which they differ all favour one of them in 3.1 % of cases, five in 6.3 %.
+# If both methods are equally good, six items on which they differ all favour one of them in 3.1 %
+# of cases, five in 6.3 %.
 MIN_DIFFERING = 6
 
 
@@ -42,7 +47,9 @@ class Difference:
     """Of the exact McNemar test; None for a loss or a score."""
 
     def verdict(self, better: Literal["higher", "lower"] = "higher") -> Verdict:
-        """Return whether the second method is better, where `better` is the direction that is good."""
+        """Return whether the second method is better, where `better` is the direction that is
+        good.
+        """
         if self.low is None or self.high is None or self.low <= 0 <= self.high:
             return "unclear"
         return "better" if (self.low > 0) == (better == "higher") else "worse"
@@ -60,16 +67,21 @@ def difference_line(found: Mapping[str, Any]) -> str:
     """
     meaning = NO_DIFFERENCE if found["verdict"] == "unclear" else found["verdict"]
     low, high = 100 * found["low"], 100 * found["high"]
-    return f"{100 * found['value']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}): {meaning}"
+    return (
+        f"{100 * found['value']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}): {meaning}"
+    )
 
 
 def share_difference(first: Sequence[bool], second: Sequence[bool]) -> Difference:
-    """Return the difference of two accuracies; `first` and `second` tell of each item whether a method is right.
+    """Return the difference of two accuracies; `first` and `second` tell of each item whether a
+    method is right.
 
     The interval contains 0 wherever the exact McNemar test does not reject at 5 %.
     """
     pairs = list(zip(first, second, strict=True))
-    only_first, only_second = (sum(pair == each for pair in pairs) for each in ((True, False), (False, True)))
+    only_first, only_second = (
+        sum(pair == each for pair in pairs) for each in ((True, False), (False, True))
+    )
     both, n = sum(pair == (True, True) for pair in pairs), len(pairs)
     p_value = mcnemar_p_value(only_first, only_second)
     low, high = newcombe_bounds(both, only_first, only_second, n)
@@ -79,7 +91,8 @@ def share_difference(first: Sequence[bool], second: Sequence[bool]) -> Differenc
 
 
 def mcnemar_p_value(only_first: int, only_second: int) -> float:
-    """Return the two-sided exact p-value: the items that only one method has right are tosses of a fair coin, if both are equally good.
+    """Return the two-sided exact p-value: the items that only one method has right are tosses of a
+    fair coin, if both are equally good.
 
     >>> mcnemar_p_value(0, 6)
     0.03125
@@ -93,8 +106,14 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
 
 
 def newcombe_bounds(both: int, only_first: int, only_second: int, n: int) -> tuple[float, float]:
-    """Return the bounds of Newcombe's interval (1998, method 10) of second minus first: Wilson's bounds, combined with the correlation."""
-    first, second, neither = both + only_first, both + only_second, n - both - only_first - only_second
+    """Return the bounds of Newcombe's interval (1998, method 10) of second minus first: Wilson's
+    bounds, combined with the correlation.
+    """
+    first, second, neither = (
+        both + only_first,
+        both + only_second,
+        n - both - only_first - only_second,
+    )
     (low_1, high_1), (low_2, high_2) = wilson_bounds(first, n), wilson_bounds(second, n)
     margins = first * (n - first) * second * (n - second)
     product = float(both * neither - only_first * only_second)
@@ -109,8 +128,12 @@ def newcombe_bounds(both: int, only_first: int, only_second: int, n: int) -> tup
     return value - half(down_2, up_1), value + half(up_2, down_1)
 
 
-def ratio_difference(first: Sequence[float], second: Sequence[float], counts: Sequence[float]) -> Difference:
-    """Return the difference of two losses, each sum(totals) / sum(counts) over the same items, by a paired bootstrap."""
+def ratio_difference(
+    first: Sequence[float], second: Sequence[float], counts: Sequence[float]
+) -> Difference:
+    """Return the difference of two losses, each sum(totals) / sum(counts) over the same items, by a
+    paired bootstrap.
+    """
     columns = np.array([first, second, counts], dtype=float).T
     interval = bootstrap(columns, lambda sums: (sums[:, 1] - sums[:, 0]) / sums[:, 2])
     return Difference(interval.value, interval.low, interval.high, len(counts))
@@ -119,11 +142,18 @@ def ratio_difference(first: Sequence[float], second: Sequence[float], counts: Se
 def f1_difference(
     actual: Sequence[str], first: Sequence[str], second: Sequence[str], labels: Sequence[str]
 ) -> Difference:
-    """Return the difference of the mean F1 of `labels` (one: the F1 of that label), by a paired bootstrap."""
+    """Return the difference of the mean F1 of `labels` (one: the F1 of that label), by a paired
+    bootstrap.
+    """
 
     def columns(predicted: Sequence[str]) -> np.ndarray:
-        """Of each label: whether an item is found, and how often it is the truth or the prediction."""
-        each = [[(a == p == label, (a == label) + (p == label)) for label in labels] for a, p in pairs(predicted)]
+        """Of each label: whether an item is found, and how often it is the truth or the
+        prediction.
+        """
+        each = [
+            [(a == p == label, (a == label) + (p == label)) for label in labels]
+            for a, p in pairs(predicted)
+        ]
         return np.array(each, dtype=float).reshape(len(actual), -1)
 
     def pairs(predicted: Sequence[str]) -> list[tuple[str, str]]:
@@ -143,7 +173,9 @@ def f1_difference(
 
 
 def bootstrap(columns: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> Interval:
-    """Return a statistic of the column sums [N, k] -> [N] of the items [n, k], with its interval from DRAWS resamples; the same each time."""
+    """Return a statistic of the column sums [N, k] -> [N] of the items [n, k], with its interval
+    from DRAWS resamples; the same each time.
+    """
     n = len(columns)
     value = float(statistic(columns.sum(axis=0)[None])[0])
     if n < MIN_ITEMS:
@@ -153,13 +185,16 @@ def bootstrap(columns: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
         statistic(draw.multinomial(n, np.full(n, 1 / n), size=DRAWS_AT_ONCE) @ columns)
         for _ in range(0, DRAWS, DRAWS_AT_ONCE)
     ]
-    # a percentile interval is as narrow as if the variance were known; these levels give it the width of Student's t
+    # a percentile interval is as narrow as if the variance were known; these levels give it the
+    # width of Student's t
     level = NormalDist().cdf(-math.sqrt(n / (n - 1)) * t_quantile(n - 1))
     low, high = np.quantile(np.concatenate(found), [level, 1 - level])
     return Interval(value, float(low), float(high))
 
 
 def t_quantile(degrees: int) -> float:
-    """Return the 97.5 % point of Student's t with 9 degrees of freedom or more (Abramowitz & Stegun 26.7.5, within 0.004)."""
+    """Return the 97.5 % point of Student's t with 9 degrees of freedom or more (Abramowitz & Stegun
+    26.7.5, within 0.004).
+    """
     z = Z95
     return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)

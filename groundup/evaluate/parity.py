@@ -6,16 +6,21 @@
 Five checks, each with figures; all run, so that one call shows every fault:
 
     tokens     ids of hard strings and of the user's own lines are equal
-    stops      every stop id of ours ends a generation there, an ordinary id does not, and the eos token is the same
-    template   conversations render to the same text and the same ids (with and without a system turn, two turns)
+    stops      every stop id of ours ends a generation there, an ordinary id does not, and the eos
+               token is the same
+    template   conversations render to the same text and the same ids (with and without a system
+               turn, two turns)
     answers    short answers through `/v1/chat/completions` end where ours end
-    greedy     a greedy continuation of each prompt, scored by one forward pass of ours, matches our own
+    greedy     a greedy continuation of each prompt, scored by one forward pass of ours, matches our
+               own
 
-Our side is the model before the export, in float32. Greedy texts are not compared as texts: llama.cpp also rounds activations, and two correct texts
-diverge at the first near tie. Scoring *its* text tests at every position whether our model agrees.
+Our side is the model before the export, in float32. Greedy texts are not compared as texts:
+llama.cpp also rounds activations, and two correct texts diverge at the first near tie. Scoring
+*its* text tests at every position whether our model agrees.
 
-"Ends where ours ends" is tested the same way: every token of llama.cpp's answer, the last one included, is our argmax, up to the encoding's tolerance
-(`parity_checks.TOLERANCES`). If it stopped, ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
+"Ends where ours ends" is tested the same way: every token of llama.cpp's answer, the last one
+included, is our argmax, up to the encoding's tolerance (`parity_checks.TOLERANCES`). If it stopped,
+ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
 passes, too: the figure `stopped` shows it, and the check "stops" tests its stop ids.
 """
 
@@ -29,7 +34,7 @@ import torch
 from groundup.device import Compute
 from groundup.errors import ConfigError, ModelError, did_you_mean
 from groundup.evaluate.llamacpp import LlamaError, llama_server
-from groundup.evaluate.parity_checks import CHECKS, CONTEXT_TOKENS, TOLERANCES, Check, Sides
+from groundup.evaluate.parity_checks import CHECKS, CONTEXT_TOKENS, TOLERANCES, Check, ParitySides
 from groundup.evaluate.parity_texts import PROMPTS, QUESTIONS
 from groundup.files import temporary_folder
 from groundup.model.heads import LanguageModel
@@ -60,7 +65,9 @@ class ParityReport:
         """Raise ModelError with the first failed check."""
         for check in self.checks:
             if not check.passed:
-                raise ModelError(f"{self.file} differs from our model in llama.cpp: {check.name}: {check.detail}")
+                raise ModelError(
+                    f"{self.file} differs from our model in llama.cpp: {check.name}: {check.detail}"
+                )
 
     def plain(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -77,39 +84,58 @@ def gate(
     prompts: Sequence[str] = PROMPTS,
     progress: Progress | None = None,
 ) -> ParityReport:
-    """Compare `opened` (float32) with `gguf`, exported from it in `encoding`. `user_lines` are encoded, `prompts` continued.
+    """Compare `opened` (float32) with `gguf`, exported from it in `encoding`. `user_lines` are
+    encoded, `prompts` continued.
 
-    `adapter`: of an adapter, which is in the weights of `opened`, the GGUF file; `gguf` is then of its base.
+    `adapter`: of an adapter, which is in the weights of `opened`, the GGUF file; `gguf` is then of
+    its base.
 
-    A difference is a failed check in the report. Raises MissingExtra without xllamacpp, ConfigError for an unknown encoding, ModelError
-    for anything but a float32 language model with a tokenizer.
+    A difference is a failed check in the report. Raises MissingExtra without xllamacpp, ConfigError
+    for an unknown encoding, ModelError for anything but a float32 language model with a tokenizer.
     """
     if encoding not in TOLERANCES:
         raise ConfigError(
-            f"Encoding {encoding!r} has no tolerance in the parity gate.", fix=did_you_mean(encoding, TOLERANCES)
+            f"Encoding {encoding!r} has no tolerance in the parity gate.",
+            fix=did_you_mean(encoding, TOLERANCES),
         )
     if not isinstance(opened.model, LanguageModel):
-        raise ModelError(f"{opened.path} is {KIND_NAMES[opened.kind]}: llama.cpp has nothing to compare it with.")
+        raise ModelError(
+            f"{opened.path} is {KIND_NAMES[opened.kind]}: llama.cpp has nothing to compare it with."
+        )
     if (dtype := opened.model.transformer.embedding.weight.dtype) != torch.float32:
-        raise ModelError(f"The parity gate needs the model in float32; this one is open in {dtype}.")
+        raise ModelError(
+            f"The parity gate needs the model in float32; this one is open in {dtype}."
+        )
     tokenizer, generations = opened.require_tokenizer(), len(QUESTIONS) + len(prompts)
     checks: list[Check] = []
     try:
         with (
             llama_server(
-                gguf, context_tokens=min(CONTEXT_TOKENS, opened.config.context_tokens), adapter=adapter
+                gguf,
+                context_tokens=min(CONTEXT_TOKENS, opened.config.context_tokens),
+                adapter=adapter,
             ) as llama,
-            (progress or Silent()).track(f"parity {(adapter or gguf).name}", generations, "texts") as advance,
+            (progress or Silent()).track(
+                f"parity {(adapter or gguf).name}", generations, "texts"
+            ) as advance,
         ):
-            sides = Sides(opened.model, tokenizer, llama, TOLERANCES[encoding], advance, user_lines, prompts)
+            sides = ParitySides(
+                opened.model, tokenizer, llama, TOLERANCES[encoding], advance, user_lines, prompts
+            )
             checks.extend(_run(name, sides) for name in CHECKS)
     except LlamaError as error:
         checks = [Check("load", False, error.message, {})]
-    return ParityReport((adapter or gguf).name, encoding, f"xllamacpp {package_version('xllamacpp')}", tuple(checks))
+    return ParityReport(
+        (adapter or gguf).name, encoding, f"xllamacpp {package_version('xllamacpp')}", tuple(checks)
+    )
 
 
-def gate_adapter(opened: OpenModel, adapter: Path, *, encoding: str, progress: Progress | None = None) -> ParityReport:
-    """Compare an open adapter's model with `adapter`, its GGUF file, beside its base, which is written as f32 for this. As `gate`."""
+def gate_adapter(
+    opened: OpenModel, adapter: Path, *, encoding: str, progress: Progress | None = None
+) -> ParityReport:
+    """Compare an open adapter's model with `adapter`, its GGUF file, beside its base, which is
+    written as f32 for this. As `gate`.
+    """
     base = open_model(base_path(opened.path), Compute(torch.device("cpu")))
     with temporary_folder(adapter.parent) as folder:
         file = folder / "base.gguf"
@@ -117,7 +143,7 @@ def gate_adapter(opened: OpenModel, adapter: Path, *, encoding: str, progress: P
         return gate(opened, file, encoding=encoding, adapter=adapter, progress=progress)
 
 
-def _run(name: str, sides: Sides) -> Check:
+def _run(name: str, sides: ParitySides) -> Check:
     try:
         return CHECKS[name](sides)
     except LlamaError as error:

@@ -1,6 +1,8 @@
-"""The checks of the parity gate: of text (ids, stop tokens, rendered conversations), and of llama.cpp's answers and greedy continuations.
+"""The checks of the parity gate: of text (ids, stop tokens, rendered conversations), and of
+llama.cpp's answers and greedy continuations.
 
-Generated text is scored by one forward pass of our model, and compared within the tolerances of its encoding.
+Generated text is scored by one forward pass of our model, and compared within the tolerances of its
+encoding.
 """
 
 import statistics
@@ -24,26 +26,31 @@ from groundup.weights.gguf_architectures import as_llamacpp_runs
 CONTEXT_TOKENS = 1024
 # The share of tokens that may lie beyond `Tolerance.near`.
 FAR_SHARE = 0.01
-# The median over fewer tokens is that of one or two short answers: 0.19 of q8_0 where 119 further tokens of the same file had 0.07. A fault is
-# off by several logits.
+# The median over fewer tokens is that of one or two short answers: 0.19 of q8_0 where 119 further
+# tokens of the same file had 0.07. A fault is off by several logits.
 FEW_TOKENS, FEW_FACTOR = 48, 3.0
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Tolerances of llama.cpp against our float32 model, for files of one encoding, in logits or natural log-probabilities."""
+    """Tolerances of llama.cpp against our float32 model, for files of one encoding, in logits or
+    natural log-probabilities.
+    """
 
     near: float
     """99 in 100 of llama.cpp's tokens are at most this far below our argmax at their position."""
     worst: float
     """All of them are at most this far below it."""
     median: float
-    """Bound of the median difference of log-probabilities, over the 5 most probable tokens of every position."""
+    """Bound of the median difference of log-probabilities, over the 5 most probable tokens of every
+    position.
+    """
     largest: float | None
     """Bound of the largest such difference; None: unbounded, as quantised files have outliers."""
 
 
-# Measured: SmolLM2-135M, 60 prompts, about 2,600 tokens a file, a real llama.cpp against our float32 model.
+# Measured: SmolLM2-135M, 60 prompts, about 2,600 tokens a file, a real llama.cpp against our
+# float32 model.
 #
 #          not our argmax largest gap                median   largest
 #   f32    1              0.002                      0.001    0.05     (llama.cpp keeps keys and values in 16 bits)
@@ -52,8 +59,9 @@ class Tolerance:
 #   q8_0   91             0.63, the next 0.26        0.07     1.0
 #   q4_0   587            7.1                        0.6      15
 #
-# So "always our argmax" would refuse correct files at positions where our two best tokens are 0.001 apart. The faults to detect (a wrong tokenizer,
-# keys in the wrong order, a lost scale) are off by several logits, in the median too.
+# So "always our argmax" would refuse correct files at positions where our two best tokens are 0.001
+# apart. The faults to detect (a wrong tokenizer, keys in the wrong order, a lost scale) are off by
+# several logits, in the median too.
 TOLERANCES: dict[str, Tolerance] = {
     "f32": Tolerance(near=0.05, worst=0.05, median=0.01, largest=0.1),
     "f16": Tolerance(near=0.05, worst=0.05, median=0.02, largest=0.1),
@@ -75,7 +83,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Sides:
+class ParitySides:
     """Our model and tokenizer, llama.cpp with the file, and what to compare."""
 
     model: LanguageModel
@@ -88,14 +96,18 @@ class Sides:
     prompts: Sequence[str] = ()
 
     def logits(self, ids: Sequence[int], last: int) -> Tensor:
-        """Return our logits at the positions that predict the `last` last ids: float32 [last, V], by one forward pass."""
+        """Return our logits at the positions that predict the `last` last ids: float32 [last, V],
+        by one forward pass.
+        """
         device = self.model.transformer.embedding.weight.device
         with torch.inference_mode():
             hidden = self.model.hidden(torch.tensor([ids], device=device))
             return self.model.logits(hidden[0, len(ids) - last - 1 : len(ids) - 1]).float().cpu()
 
     def room(self, new_tokens: int) -> tuple[int, int]:
-        """Return the maximum length of a prompt, and of the text after it, in a context that may be short."""
+        """Return the maximum length of a prompt, and of the text after it, in a context that may be
+        short.
+        """
         context = min(CONTEXT_TOKENS, as_llamacpp_runs(self.model.config).context_tokens)
         max_new = min(new_tokens, context // 2)
         return context - max_new, max_new
@@ -107,7 +119,10 @@ class Sides:
 
     def show(self, ids: Sequence[int]) -> str:
         """Return ids with their texts, as part of a sentence."""
-        return ", ".join(f"{token} {self.tokenizer.decode([token])!r}" for token in ids[:4]) or "nothing"
+        return (
+            ", ".join(f"{token} {self.tokenizer.decode([token])!r}" for token in ids[:4])
+            or "nothing"
+        )
 
 
 def first_difference(ours: Sequence[object] | str, theirs: Sequence[object] | str) -> int:
@@ -116,7 +131,10 @@ def first_difference(ours: Sequence[object] | str, theirs: Sequence[object] | st
     >>> first_difference("abc", "abd")
     2
     """
-    return next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    return next(
+        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+        min(len(ours), len(theirs)),
+    )
 
 
 def short(text: str) -> str:
@@ -124,8 +142,10 @@ def short(text: str) -> str:
     return repr(text) if len(text) <= 60 else f"{text[:60]!r}... ({len(text):,} characters)"
 
 
-def check_tokens(sides: Sides) -> Check:
-    """Check that hard strings and the user's lines have the same ids on both sides, and one prompt including bos."""
+def check_tokens(sides: ParitySides) -> Check:
+    """Check that hard strings and the user's lines have the same ids on both sides, and one prompt
+    including bos.
+    """
     hard = [text for texts in HARD_STRINGS.values() for text in texts]
     lines = [line for line in sides.user_lines if is_comparable(line)]
     figures: dict[str, float] = {
@@ -133,68 +153,119 @@ def check_tokens(sides: Sides) -> Check:
         "user_lines": len(lines),
         "user_lines_left_out": len(sides.user_lines) - len(lines),
     }
-    differing = [text for text in [*hard, *lines] if sides.tokenizer.encode(text) != sides.llama.encode(text)]
+    differing = [
+        text for text in [*hard, *lines] if sides.tokenizer.encode(text) != sides.llama.encode(text)
+    ]
     figures["differing"] = len(differing)
     if differing:
         ours, theirs = sides.tokenizer.encode(differing[0]), sides.llama.encode(differing[0])
-        return Check("tokens", False, f"{short(differing[0])} {sides.difference(ours, theirs)}", figures)
-    ours, theirs = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello")), sides.llama.encode("Hello", add_bos=True)
+        return Check(
+            "tokens", False, f"{short(differing[0])} {sides.difference(ours, theirs)}", figures
+        )
+    ours, theirs = (
+        sides.tokenizer.with_bos(sides.tokenizer.encode("Hello")),
+        sides.llama.encode("Hello", add_bos=True),
+    )
     if ours != theirs:
-        return Check("tokens", False, f"the prompt 'Hello' {sides.difference(ours, theirs)}", figures)
+        return Check(
+            "tokens", False, f"the prompt 'Hello' {sides.difference(ours, theirs)}", figures
+        )
     return Check("tokens", True, f"{len(hard) + len(lines)} strings have the same ids", figures)
 
 
 def is_comparable(text: str) -> bool:
-    """Return whether both sides must agree on a text: not with characters newer than Python's Unicode tables or the known exception."""
-    return "'\u017f" not in text and not any(unicodedata.category(character) == "Cn" for character in text)
+    """Return whether both sides must agree on a text: not with characters newer than Python's
+    Unicode tables or the known exception.
+    """
+    return "'\u017f" not in text and not any(
+        unicodedata.category(character) == "Cn" for character in text
+    )
 
 
-def check_stops(sides: Sides) -> Check:
-    """Check that llama.cpp ends a generation at each of our stop ids, not at an ordinary token, and has the same eos token."""
+def check_stops(sides: ParitySides) -> Check:
+    """Check that llama.cpp ends a generation at each of our stop ids, not at an ordinary token, and
+    has the same eos token.
+    """
     special = sides.tokenizer.special
     prompt_ids = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello"))
-    ignored = [token for token in sorted(special.stop_ids) if not sides.llama.ends_after(token, prompt_ids)]
+    ignored = [
+        token for token in sorted(special.stop_ids) if not sides.llama.ends_after(token, prompt_ids)
+    ]
     figures: dict[str, float] = {"stop_ids": len(special.stop_ids), "going_on": len(ignored)}
     if ignored:
-        return Check("stops", False, f"llama.cpp continues after our stop token {sides.show(ignored)}", figures)
+        return Check(
+            "stops",
+            False,
+            f"llama.cpp continues after our stop token {sides.show(ignored)}",
+            figures,
+        )
     if sides.llama.ends_after(prompt_ids[-1], prompt_ids):
-        return Check("stops", False, f"llama.cpp ends at the ordinary token {sides.show(prompt_ids[-1:])}", figures)
+        return Check(
+            "stops",
+            False,
+            f"llama.cpp ends at the ordinary token {sides.show(prompt_ids[-1:])}",
+            figures,
+        )
     ours, theirs = sides.tokenizer.decode([special.eos_id]), sides.llama.eos_text()
     if ours != theirs:
-        return Check("stops", False, f"the eos token is {ours!r} here and {theirs!r} in llama.cpp", figures)
+        return Check(
+            "stops", False, f"the eos token is {ours!r} here and {theirs!r} in llama.cpp", figures
+        )
     stops = sides.show(sorted(special.stop_ids))
-    return Check("stops", True, f"llama.cpp ends a generation at {stops}; eos is {ours!r} on both sides", figures)
+    return Check(
+        "stops",
+        True,
+        f"llama.cpp ends a generation at {stops}; eos is {ours!r} on both sides",
+        figures,
+    )
 
 
-def check_template(sides: Sides) -> Check:
+def check_template(sides: ParitySides) -> Check:
     """Check that conversations of every kind render to the same text and ids."""
     ours = {name: rendered(sides, conversation) for name, conversation in CONVERSATIONS.items()}
     accepted = {name: each for name, each in ours.items() if each is not None}
-    figures: dict[str, float] = {"conversations": len(accepted), "refused": len(ours) - len(accepted)}
+    figures: dict[str, float] = {
+        "conversations": len(accepted),
+        "refused": len(ours) - len(accepted),
+    }
     for name, each in accepted.items():
         difference = _template_difference(sides, each, sides.llama.render(CONVERSATIONS[name]))
         if difference:
             return Check("template", False, f"{name}: {difference}", figures)
     if not accepted:
         return Check("template", True, "not made: this model has no chat template", figures)
-    refused = f"; the template refuses {', '.join(ours.keys() - accepted.keys())}" if len(accepted) < len(ours) else ""
-    return Check("template", True, f"{len(accepted)} conversations have the same text and ids{refused}", figures)
+    refused = (
+        f"; the template refuses {', '.join(ours.keys() - accepted.keys())}"
+        if len(accepted) < len(ours)
+        else ""
+    )
+    return Check(
+        "template",
+        True,
+        f"{len(accepted)} conversations have the same text and ids{refused}",
+        figures,
+    )
 
 
-def rendered(sides: Sides, conversation: Conversation) -> Rendered | None:
-    """Return our rendering with the assistant's turn opened, or None where the template refuses the conversation."""
+def rendered(sides: ParitySides, conversation: Conversation) -> Rendered | None:
+    """Return our rendering with the assistant's turn opened, or None where the template refuses the
+    conversation.
+    """
     try:
         return render(conversation, sides.tokenizer, add_generation_prompt=True)
     except ModelError:
         return None
 
 
-def _template_difference(sides: Sides, ours: Rendered, theirs: str) -> str:
+def _template_difference(sides: ParitySides, ours: Rendered, theirs: str) -> str:
     text = ours.text
     special = sides.tokenizer.special
     if special.adds_bos and special.bos_id is not None:
-        # llama.cpp adds the bos token to every prompt itself, and therefore removes it from the rendered text.
-        text, theirs = (each.removeprefix(sides.tokenizer.decode([special.bos_id])) for each in (text, theirs))
+        # llama.cpp adds the bos token to every prompt itself, and therefore removes it from the
+        # rendered text.
+        text, theirs = (
+            each.removeprefix(sides.tokenizer.decode([special.bos_id])) for each in (text, theirs)
+        )
     if text != theirs:
         place = first_difference(text, theirs)
         return f"differs from character {place} on: ours {text[place : place + 40]!r}; llama.cpp {theirs[place : place + 40]!r}"
@@ -226,7 +297,9 @@ class Comparison:
         return zip(range(len(self.ids)), self.logit_gaps, largest, strict=True)
 
 
-def compare(sides: Sides, prompt: str, prompt_ids: Sequence[int], theirs: Generated) -> Comparison:
+def compare(
+    sides: ParitySides, prompt: str, prompt_ids: Sequence[int], theirs: Generated
+) -> Comparison:
     """Score llama.cpp's text by one forward pass of our model."""
     logits = sides.logits([*prompt_ids, *theirs.ids], len(theirs.ids))  # [T, V]
     chosen = logits.gather(1, torch.tensor(theirs.ids, dtype=torch.long)[:, None])[:, 0]
@@ -239,7 +312,7 @@ def compare(sides: Sides, prompt: str, prompt_ids: Sequence[int], theirs: Genera
     return Comparison(prompt, theirs.ids, gaps, tuple(logits.argmax(dim=1).tolist()), differences)
 
 
-def check_answers(sides: Sides) -> Check:
+def check_answers(sides: ParitySides) -> Check:
     """Check that short answers through llama.cpp's chat route end where ours would."""
     stopped = answers = 0
     longest_prompt, max_tokens = sides.room(ANSWER_TOKENS)
@@ -257,12 +330,17 @@ def check_answers(sides: Sides) -> Check:
             return Check("answers", False, difference, {"answers": answers, "stopped": stopped})
     figures: dict[str, float] = {"answers": answers, "stopped": stopped}
     if not answers:
-        return Check("answers", True, "not made: this model has no chat template, or too short a context", figures)
+        return Check(
+            "answers",
+            True,
+            "not made: this model has no chat template, or too short a context",
+            figures,
+        )
     detail = f"{answers} answers end where ours end: {stopped} stopped, {answers - stopped} reached the limit of {max_tokens} tokens"
     return Check("answers", True, detail, figures)
 
 
-def _answer_difference(sides: Sides, question: str, ours: Rendered, theirs: Generated) -> str:
+def _answer_difference(sides: ParitySides, question: str, ours: Rendered, theirs: Generated) -> str:
     if not theirs.ids:
         return f"{question!r}: llama.cpp gave no token"
     compared = compare(sides, question, ours.ids, theirs)
@@ -275,14 +353,18 @@ def _answer_difference(sides: Sides, question: str, ours: Rendered, theirs: Gene
     return ""
 
 
-def check_greedy(sides: Sides) -> Check:
-    """Check that llama.cpp's greedy continuation of each prompt is ours, up to the encoding's tolerance."""
+def check_greedy(sides: ParitySides) -> Check:
+    """Check that llama.cpp's greedy continuation of each prompt is ours, up to the encoding's
+    tolerance.
+    """
     longest_prompt, max_tokens = sides.room(NEW_TOKENS)
     compared = []
     for prompt in sides.prompts:
         encoded = sides.tokenizer.with_bos(sides.tokenizer.encode(prompt))
         ids = encoded[:longest_prompt] or [sides.tokenizer.special.document_end_id]
-        compared.append(compare(sides, prompt, ids, sides.llama.continue_greedily(ids, max_tokens=max_tokens)))
+        compared.append(
+            compare(sides, prompt, ids, sides.llama.continue_greedily(ids, max_tokens=max_tokens))
+        )
         sides.advance(1)
     figures = greedy_figures(compared, sides.tolerance)
     fault = greedy_fault(sides, compared, figures)
@@ -305,12 +387,16 @@ def greedy_figures(compared: Sequence[Comparison], tolerance: Tolerance) -> dict
     }
 
 
-def greedy_fault(sides: Sides, compared: Sequence[Comparison], figures: dict[str, float]) -> str:
+def greedy_fault(
+    sides: ParitySides, compared: Sequence[Comparison], figures: dict[str, float]
+) -> str:
     """Return the first fault, or ""."""
     tolerance = sides.tolerance
     for each in compared:
         for place, gap, difference in each.positions:
-            if gap > tolerance.worst or (tolerance.largest is not None and difference > tolerance.largest):
+            if gap > tolerance.worst or (
+                tolerance.largest is not None and difference > tolerance.largest
+            ):
                 return _describe_position(sides, each, place)
     if figures["beyond_near"] > FAR_SHARE * figures["tokens"]:
         share = f"{figures['beyond_near']:.0f} of {figures['tokens']:.0f} tokens"
@@ -321,7 +407,7 @@ def greedy_fault(sides: Sides, compared: Sequence[Comparison], figures: dict[str
     return ""
 
 
-def _describe_position(sides: Sides, compared: Comparison, place: int) -> str:
+def _describe_position(sides: ParitySides, compared: Comparison, place: int) -> str:
     largest = max(compared.differences[place], default=0.0)
     return (
         f"after {short(compared.prompt)}, token {place}: llama.cpp {sides.show(compared.ids[place : place + 1])}, "
@@ -330,7 +416,7 @@ def _describe_position(sides: Sides, compared: Comparison, place: int) -> str:
     )
 
 
-CHECKS: dict[str, Callable[[Sides], Check]] = {
+CHECKS: dict[str, Callable[[ParitySides], Check]] = {
     "tokens": check_tokens,
     "stops": check_stops,
     "template": check_template,

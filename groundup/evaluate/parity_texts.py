@@ -1,9 +1,11 @@
-"""Inputs of the parity gate: hard strings to encode, conversations to render, questions to answer, prompts to continue.
+"""Inputs of the parity gate: hard strings to encode, conversations to render, questions to answer,
+prompts to continue.
 
 The strings are grouped by the cases in which tokenizers differ.
 
-Not included, because the difference is known and harmless: an apostrophe followed by U+017F (the long s; the `tokenizers` library matches it
-case-insensitively as `'s`, llama.cpp does not), and letters new in Unicode 16, which only one side's tables have.
+Not included, because the difference is known and harmless: an apostrophe followed by U+017F (the
+long s; the `tokenizers` library matches it case-insensitively as `'s`, llama.cpp does not), and
+letters new in Unicode 16, which only one side's tables have.
 """
 
 from groundup.tokenizer.chat import Conversation, Message
@@ -99,7 +101,8 @@ HARD_STRINGS: dict[str, tuple[str, ...]] = {
     "control-token look-alikes": CONTROL_LOOK_ALIKES,
 }
 
-# Conversations of every kind that a chat program sends, with spaces, newlines and other scripts in their contents.
+# Conversations of every kind that a chat program sends, with spaces, newlines and other scripts in
+# their contents.
 CONVERSATIONS: dict[str, Conversation] = {
     "one turn": Conversation((Message("user", "What is the capital of France?"),)),
     "one turn with a system turn": Conversation(

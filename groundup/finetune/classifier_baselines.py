@@ -1,4 +1,6 @@
-"""The baselines of a fine-tuned classifier, on the same test messages: simple methods, and the base model without training (zero-shot)."""
+"""The baselines of a fine-tuned classifier, on the same test messages: simple methods, and the base
+model without training (zero-shot).
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -37,12 +39,13 @@ def add_baselines(
     compute: Compute,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Return the results of `fit_classifier` with its baselines, and write them to the run folder. `opened` is the base model.
+    """Return the results of `fit_classifier` with its baselines, and write them to the run folder.
+    `opened` is the base model.
 
     `few_shot`: the `shots` of `few_shot.ask_after_examples`.
 
-    Without scikit-learn its two baselines are left out, and so is a base model that can't be asked (no chat template, a
-    context too short for the question); both are reported.
+    Without scikit-learn its two baselines are left out, and so is a base model that can't be asked
+    (no chat template, a context too short for the question); both are reported.
     """
     progress = progress or Silent()
     test = splits["test"]
@@ -56,7 +59,9 @@ def add_baselines(
     except MissingExtra as missing:
         progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
     limit = int(results.get("lengths", {}).get("limit", ZERO_SHOT_MAX_TOKENS))
-    task = ZeroShot(test, labels, positive, question=question, items=zero_shot_items, max_tokens=limit)
+    task = ZeroShot(
+        test, labels, positive, question=question, items=zero_shot_items, max_tokens=limit
+    )
     begun = time.monotonic()
     try:
         details = task.measure(opened, compute=compute, progress=progress).details
@@ -71,7 +76,9 @@ def add_baselines(
         shown := ask_after_examples(few, opened, splits, few_shot, zero_shot_s=zero_shot_s, **told)
     ):
         predictions[SHOWN], whole["few_shot"] = shown
-    rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
+    rows, same_messages = compare(
+        predictions, [example.label for example in test], labels, positive
+    )
     whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
     write_finished(run, whole)
     return whole

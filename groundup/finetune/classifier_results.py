@@ -1,4 +1,6 @@
-"""What a trained classifier is worth: the decision chosen on the validation messages, then the figures of the test messages, judged once."""
+"""What a trained classifier is worth: the decision chosen on the validation messages, then the
+figures of the test messages, judged once.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,14 +28,14 @@ from groundup.evaluate.task import describe
 from groundup.evaluate.tasks.classification import judge, model_row
 from groundup.finetune.messages import Messages
 from groundup.progress import Progress
-from groundup.weights.decision import Decision
+from groundup.weights.decision_rule import DecisionRule
 
 OURS = "fine-tuned classifier"
 SHOWN_EXAMPLES = 12
 
 
 @dataclass(frozen=True)
-class Wish:
+class DecisionTarget:
     """What a decision should be good at."""
 
     false_alarm: float = 1.0
@@ -44,15 +46,17 @@ class Wish:
     """Abstain so that the answered validation messages have this accuracy; None: never abstain."""
 
 
-def choose_decision(scores: torch.Tensor, messages: Messages, wish: Wish, windows: int, progress: Progress) -> Decision:
+def choose_decision(
+    scores: torch.Tensor, messages: Messages, wish: DecisionTarget, windows: int, progress: Progress
+) -> DecisionRule:
     """Return the decision that the validation messages' scores [n, N] and the costs call for."""
     rows, values = messages.rows["validation"], scores.double().numpy()
     classes = messages.classes[rows.start : rows.stop]
     temperature = fit_temperature(values, classes)
-    decision = Decision(windows, temperature)
+    decision = DecisionRule(windows, temperature)
     if wish.false_alarm != wish.miss:
         threshold = cost_threshold(wish.false_alarm, wish.miss)
-        decision = Decision(windows, temperature, messages.positive, threshold)
+        decision = DecisionRule(windows, temperature, messages.positive, threshold)
     if wish.accuracy is not None:
         found = decided(values, messages, "validation", decision)
         limit = abstain_below(found.confidence, found.right, wish.accuracy)
@@ -60,8 +64,12 @@ def choose_decision(scores: torch.Tensor, messages: Messages, wish: Wish, window
             progress.say(
                 f"No part of the validation messages reaches an accuracy of {wish.accuracy:.1%}: it abstains on all but certain ones."
             )
-        decision = Decision(
-            windows, temperature, decision.positive, decision.threshold, 1.0 if limit is None else limit
+        decision = DecisionRule(
+            windows,
+            temperature,
+            decision.positive,
+            decision.threshold,
+            1.0 if limit is None else limit,
         )
     return decision
 
@@ -83,18 +91,32 @@ class Decided:
         return [a == p for a, p in zip(self.actual, self.predicted, strict=True)]
 
 
-def decided(values: Any, messages: Messages, split: str, decision: Decision) -> Decided:
+def decided(values: Any, messages: Messages, split: str, decision: DecisionRule) -> Decided:
     """Return what the decision says, given scores [n, N] as an array."""
-    rows = [dict(zip(messages.labels, row, strict=True)) for row in softmax(values, decision.temperature).tolist()]
+    rows = [
+        dict(zip(messages.labels, row, strict=True))
+        for row in softmax(values, decision.temperature).tolist()
+    ]
     predicted = [decision.label(row) for row in rows]
     said = [row[label] for row, label in zip(rows, predicted, strict=True)]
-    return Decided([e.label for e in messages.of_split(split)], predicted, [max(row.values()) for row in rows], said)
+    return Decided(
+        [e.label for e in messages.of_split(split)],
+        predicted,
+        [max(row.values()) for row in rows],
+        said,
+    )
 
 
 def measure(
-    scores: Mapping[str, torch.Tensor], messages: Messages, decision: Decision, wish: Wish, progress: Progress
+    scores: Mapping[str, torch.Tensor],
+    messages: Messages,
+    decision: DecisionRule,
+    wish: DecisionTarget,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """Return the figures of validation and test messages, as in results.json; `scores` are those of each split."""
+    """Return the figures of validation and test messages, as in results.json; `scores` are those of
+    each split.
+    """
     results: dict[str, Any] = {
         "labels": list(messages.labels),
         "positive": messages.positive,
@@ -109,7 +131,9 @@ def measure(
     # the loop ends with the test messages
     results["models"] = [results["test"]]
     results["majority"] = {"value": majority_share(found.actual)}
-    commonest = Counter(example.label for example in messages.of_split("train")).most_common(1)[0][0]
+    commonest = Counter(example.label for example in messages.of_split("train")).most_common(1)[0][
+        0
+    ]
     by_majority = [commonest == label for label in found.actual]
     results["above_majority"] = share_difference(by_majority, found.right).plain()
     results["predictions"] = {OURS: found.predicted}
@@ -118,16 +142,28 @@ def measure(
 
 
 def put_to_work(
-    scores: torch.Tensor, messages: Messages, found: Decided, decision: Decision, wish: Wish, progress: Progress
+    scores: torch.Tensor,
+    messages: Messages,
+    found: Decided,
+    decision: DecisionRule,
+    wish: DecisionTarget,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Return calibration, costs and coverage on the test messages."""
-    raw = decided(scores.double().numpy(), messages, "test", Decision())
-    calibrated = decided(scores.double().numpy(), messages, "test", Decision(temperature=decision.temperature))
+    raw = decided(scores.double().numpy(), messages, "test", DecisionRule())
+    calibrated = decided(
+        scores.double().numpy(), messages, "test", DecisionRule(temperature=decision.temperature)
+    )
     bins = calibration_bins(calibrated.confidence, calibrated.right)
-    error, before = calibration_error(bins), calibration_error(calibration_bins(raw.confidence, raw.right))
+    error, before = (
+        calibration_error(bins),
+        calibration_error(calibration_bins(raw.confidence, raw.right)),
+    )
     answered = [c >= decision.abstain_below for c in found.confidence]
     right = [r for r, is_answered in zip(found.right, answered, strict=True) if is_answered]
-    progress.say(f"Calibration error on test: {before:.3f}, with temperature {decision.temperature:.2f}: {error:.3f}.")
+    progress.say(
+        f"Calibration error on test: {before:.3f}, with temperature {decision.temperature:.2f}: {error:.3f}."
+    )
     if decision.abstain_below:
         share = f"{sum(right) / len(right):.1%} of these are right" if right else "none"
         progress.say(
@@ -136,7 +172,9 @@ def put_to_work(
     place = messages.labels.index(messages.positive)
     of_positive = softmax(scores.double().numpy(), decision.temperature)[:, place].tolist()
     return {
-        "curves": label_curves(of_positive, [actual == messages.positive for actual in found.actual]),
+        "curves": label_curves(
+            of_positive, [actual == messages.positive for actual in found.actual]
+        ),
         "decision": {
             "temperature": decision.temperature,
             "positive": decision.positive,
@@ -151,7 +189,9 @@ def put_to_work(
             "bins": bins,
             "n": len(found.actual),
         },
-        "costs": costs(found.actual, found.predicted, messages.positive, wish.false_alarm, wish.miss)
+        "costs": costs(
+            found.actual, found.predicted, messages.positive, wish.false_alarm, wish.miss
+        )
         | {"false_alarm": wish.false_alarm, "miss": wish.miss},
         "coverage": {
             "answered": len(right) / len(answered),
@@ -164,10 +204,17 @@ def put_to_work(
 def shown_examples(
     examples: Sequence[Example], predicted: Sequence[str], probabilities: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Return a few test messages for the report: mistakes first, by descending confidence, then right answers."""
+    """Return a few test messages for the report: mistakes first, by descending confidence, then
+    right answers.
+    """
 
     found: list[dict[str, Any]] = [
-        {"text": example.text, "label": example.label, "predicted": label, "probability": round(probability, 4)}
+        {
+            "text": example.text,
+            "label": example.label,
+            "predicted": label,
+            "probability": round(probability, 4),
+        }
         for example, label, probability in zip(examples, predicted, probabilities, strict=True)
     ]
     wrong = [each for each in found if each["label"] != each["predicted"]]
@@ -182,11 +229,17 @@ def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
     plain_head = {}
     if "plain_head" in results:
         value = results["plain_head"]["value"]
-        plain_head = {"test accuracy in other programs, which read the plain head and not `stacked/`": f"{value:.1%}"}
+        plain_head = {
+            "test accuracy in other programs, which read the plain head and not `stacked/`": f"{value:.1%}"
+        }
     return {
         f"test accuracy (n = {n})": f"{measured['accuracy']['value']:.1%}, 95 % interval {low:.1%} to {high:.1%}",
         "accuracy of always predicting the most frequent label": f"{results['majority']['value']:.1%}",
-        f"F1 of '{results['positive']}'" if len(results["labels"]) == 2 else "macro F1": f"{measured['f1']:.3f}",
-        "accuracy above always predicting the most frequent label, paired": difference_line(results["above_majority"]),
+        f"F1 of '{results['positive']}'"
+        if len(results["labels"]) == 2
+        else "macro F1": f"{measured['f1']:.3f}",
+        "accuracy above always predicting the most frequent label, paired": difference_line(
+            results["above_majority"]
+        ),
         **plain_head,
     }

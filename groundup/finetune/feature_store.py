@@ -1,10 +1,13 @@
-"""The features of texts in the cache: hidden states after frozen blocks, found again by the weights and a text's ids, and mapped from disk.
+"""The features of texts in the cache: hidden states after frozen blocks, found again by the weights
+and a text's ids, and mapped from disk.
 
     CACHE/features/KEY/segment-*.safetensors      KEY: weights, number of blocks, precision
-        hidden [tokens, C] float32    starts [rows + 1]    keys [rows, 16]: the first bytes of the SHA-256 of each row's ids
+        hidden [tokens, C] float32    starts [rows + 1]    keys [rows, 16]: the first bytes of the
+                                                           SHA-256 of each row's ids
 
-A row is computed once, whatever run, split, learning rate or learning curve asks for it. The rows of a segment were computed together; a killed run
-loses one segment. A damaged segment is computed anew. `groundup cache` lists the folders and removes the longest unused. Rows that were computed
+A row is computed once, whatever run, split, learning rate or learning curve asks for it. The rows
+of a segment were computed together; a killed run loses one segment. A damaged segment is computed
+anew. `groundup cache` lists the folders and removes the longest unused. Rows that were computed
 beside other rows differ from rows computed alone in the last bits.
 """
 
@@ -34,7 +37,9 @@ def row_key(row: Sequence[int]) -> bytes:
 
 
 def segments_of(rows: Mapping[bytes, Sequence[int]]) -> list[list[bytes]]:
-    """Divide rows into segments, the longest rows first: the same rows give the same segments, and those that a killed run left are its next ones."""
+    """Divide rows into segments, the longest rows first: the same rows give the same segments, and
+    those that a killed run left are its next ones.
+    """
     segments: list[list[bytes]] = []
     tokens = SEGMENT_TOKENS
     for key in sorted(rows, key=lambda each: (-len(rows[each]), each)):
@@ -65,7 +70,9 @@ class FeatureStore:
         return any((cache_folder(FOLDER) / f"{key[:32]}-{precision}").glob("segment-*"))
 
     def read(self, lengths: Mapping[bytes, int], width: int) -> dict[bytes, Float[Tensor, "T C"]]:
-        """Return the features of those rows that are stored with so many tokens, as parts of mapped files."""
+        """Return the features of those rows that are stored with so many tokens, as parts of mapped
+        files.
+        """
         found: dict[bytes, Tensor] = {}
         for file in sorted(self.folder.glob("segment-*.safetensors")):
             for key, hidden in read_segment(file, width).items():
@@ -89,7 +96,9 @@ class FeatureStore:
 
 
 def read_segment(file: Path, width: int) -> dict[bytes, Float[Tensor, "T C"]]:
-    """Return the rows of a segment by key; none where it is damaged, of another width, or removed meanwhile."""
+    """Return the rows of a segment by key; none where it is damaged, of another width, or removed
+    meanwhile.
+    """
     try:
         with safe_open(file, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in ("hidden", "starts", "keys")}
@@ -102,7 +111,10 @@ def read_segment(file: Path, width: int) -> dict[bytes, Float[Tensor, "T C"]]:
         ):
             return {}
         names = (bytes(key) for key in keys.tolist())
-        return {name: hidden[start:end] for name, start, end in zip(names, starts[:-1], starts[1:], strict=True)}
+        return {
+            name: hidden[start:end]
+            for name, start, end in zip(names, starts[:-1], starts[1:], strict=True)
+        }
     except (SafetensorError, OSError, KeyError, ValueError, IndexError):
         return {}
 

@@ -1,14 +1,20 @@
-"""Features, the hidden states of texts after the frozen lower blocks, computed once and kept in the cache; and the last block, trained on them.
+"""Features, the hidden states of texts after the frozen lower blocks, computed once and kept in the
+cache; and the last block, trained on them.
 
-    features = keep_features(FrozenBlocks(transformer, num_blocks, compute), texts, precision="auto", progress=progress)
-    hidden, mask, texts = features.padded([3, 7])   # [W, T, C] as it enters block `num_blocks`, which tokens are real, and of which text each row is
+    features = keep_features(FrozenBlocks(transformer, num_blocks, compute), texts,
+    precision="auto", progress=progress)
+    hidden, mask, texts = features.padded([3, 7])   # [W, T, C] as it enters block `num_blocks`,
+                                                    which tokens are real, and of which text each
+                                                    row is
 
-Rows differ in length and are kept without padding: 2,400 messages of 24 tokens at width 576 are 133 MB in float32. They stay in the cache
-(`feature_store`), so that another run on the same texts, whatever its splits or its learning rate, computes none again.
+Rows differ in length and are kept without padding: 2,400 messages of 24 tokens at width 576 are 133
+MB in float32. They stay in the cache (`feature_store`), so that another run on the same texts,
+whatever its splits or its learning rate, computes none again.
 
-The class is read from the last real token, the only one that attends to the whole message. So in the last block (`LastBlock`) only that token's
-query, feed-forward part and norm are needed, and the keys and values of the others: an epoch costs little. A test compares its scores with those
-of the whole model.
+The class is read from the last real token, the only one that attends to the whole message. So in
+the last block (`LastBlock`) only that token's query, feed-forward part and norm are needed, and the
+keys and values of the others: an epoch costs little. A test compares its scores with those of the
+whole model.
 """
 
 import hashlib
@@ -33,12 +39,13 @@ from groundup.progress import Progress
 from groundup.threads import ThreadTuner
 from groundup.timing import shortest, timed
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import TrainPrecision
-from groundup.train.precision import MEASURED_S, WORTH_IT, open_kinds
-from groundup.train.step import autocast
+from groundup.train.steps.config import TrainPrecision
+from groundup.train.steps.precision import MEASURED_S, WORTH_IT, open_kinds
+from groundup.train.steps.step import autocast
 
 FEATURES_FILE = "features.safetensors"
-# About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded to 60.
+# About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded
+# to 60.
 FEATURE_BATCH_TOKENS = 2048
 
 
@@ -55,7 +62,9 @@ class Features:
     fingerprint: str
     """Of the weights, the ids, the number of blocks and the precision."""
     precision: str
-    """float32 or bf16: the precision of the matrix products they were computed with (they are stored in float32)."""
+    """float32 or bf16: the precision of the matrix products they were computed with (they are
+    stored in float32).
+    """
     elapsed_s: float
     """Seconds it took to compute them."""
     cached: int
@@ -82,8 +91,12 @@ class Features:
             "cached": self.cached,
         }
 
-    def padded(self, chosen: Sequence[int]) -> tuple[Float[Tensor, "W T C"], Bool[Tensor, "W T"], Int[Tensor, " W"]]:
-        """Return the windows of some texts as a batch, padded on the right with zeros, the mask of real tokens, and which text each is of."""
+    def padded(
+        self, chosen: Sequence[int]
+    ) -> tuple[Float[Tensor, "W T C"], Bool[Tensor, "W T"], Int[Tensor, " W"]]:
+        """Return the windows of some texts as a batch, padded on the right with zeros, the mask of
+        real tokens, and which text each is of.
+        """
         windows = [window for text in chosen for window in self.texts[text]]
         hidden = torch.nn.utils.rnn.pad_sequence(windows, batch_first=True)
         lengths = torch.tensor(list(map(len, windows)))
@@ -131,7 +144,9 @@ class FrozenBlocks:
         """Run one padded batch through embedding and blocks; returns float32 on the CPU."""
         ids, mask = right_padded(rows, self.compute.device)
         with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
-            hidden = self.transformer.run_blocks(self.transformer.embed(ids), 0, self.num_blocks, mask=mask)
+            hidden = self.transformer.run_blocks(
+                self.transformer.embed(ids), 0, self.num_blocks, mask=mask
+            )
         if self.last_only:
             hidden = hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1][:, None]
         return hidden.float().cpu()
@@ -141,7 +156,9 @@ class FrozenBlocks:
         return 1 if self.last_only else len(row)
 
     def takes_bf16(self, rows: Sequence[Sequence[int]], precision: TrainPrecision) -> bool:
-        """Whether bf16 is the precision, or with "auto" the faster one: measured on a batch through two blocks, for about a second."""
+        """Whether bf16 is the precision, or with "auto" the faster one: measured on a batch through
+        two blocks, for about a second.
+        """
         if len(open_kinds(precision, self.transformer.config.width, compute=self.compute)) < 2:
             return precision == "bf16"
         few = FrozenBlocks(self.transformer, min(2, self.num_blocks), self.compute)
@@ -161,7 +178,9 @@ def ids_fingerprint(key: str, texts: Sequence[Windows]) -> str:
 def keep_features(
     frozen: FrozenBlocks, texts: Sequence[Windows], *, precision: TrainPrecision, progress: Progress
 ) -> Features:
-    """Return the features of `texts` after the frozen blocks; those that the cache lacks are computed and kept there. Raises DiskError."""
+    """Return the features of `texts` after the frozen blocks; those that the cache lacks are
+    computed and kept there. Raises DiskError.
+    """
     started = time.monotonic()
     keys = [[row_key(row) for row in windows] for windows in texts]
     wanted = {row_key(row): row for windows in texts for row in windows}
@@ -172,12 +191,16 @@ def keep_features(
     missing = {key: row for key, row in wanted.items() if key not in found}
     cached = len(wanted) - len(missing)
     if missing:
-        require_free_bytes(store.folder, FLOAT32_BYTES * width * sum(lengths[key] for key in missing))
+        require_free_bytes(
+            store.folder, FLOAT32_BYTES * width * sum(lengths[key] for key in missing)
+        )
         compute_features(frozen, missing, store, bf16=taken == "bf16", progress=progress)
         found |= store.read({key: lengths[key] for key in missing}, width)
     elapsed_s = time.monotonic() - started if missing else 0.0
     states = tuple(tuple(found[key] for key in each) for each in keys)
-    features = Features(states, sha256_text(f"{frozen.fingerprint(texts)} {taken}"), taken, elapsed_s, cached)
+    features = Features(
+        states, sha256_text(f"{frozen.fingerprint(texts)} {taken}"), taken, elapsed_s, cached
+    )
     said = f"Hidden states of {len(texts):,} texts after {frozen.num_blocks} frozen blocks ({taken}, {features.num_bytes / 1e6:.0f} MB):"
     new = f"{sum(map(len, missing.values())):,} tokens computed once in {elapsed_s:.0f} s and kept in the cache"
     old = f"{cached:,} of {len(wanted):,} windows read from the cache"
@@ -185,8 +208,12 @@ def keep_features(
     return features
 
 
-def precision_of(frozen: FrozenBlocks, rows: Sequence[Sequence[int]], precision: TrainPrecision) -> TrainPrecision:
-    """Return the precision: with "auto" the one that the cache has features in, else the faster one, measured on the longest batch."""
+def precision_of(
+    frozen: FrozenBlocks, rows: Sequence[Sequence[int]], precision: TrainPrecision
+) -> TrainPrecision:
+    """Return the precision: with "auto" the one that the cache has features in, else the faster
+    one, measured on the longest batch.
+    """
     if precision == "auto" and not frozen.compute.fixed_choices:
         for kept in ("float32", "bf16"):
             if FeatureStore.exists(frozen.key, kept):
@@ -196,9 +223,16 @@ def precision_of(frozen: FrozenBlocks, rows: Sequence[Sequence[int]], precision:
 
 
 def compute_features(
-    frozen: FrozenBlocks, rows: Mapping[bytes, Sequence[int]], store: FeatureStore, *, bf16: bool, progress: Progress
+    frozen: FrozenBlocks,
+    rows: Mapping[bytes, Sequence[int]],
+    store: FeatureStore,
+    *,
+    bf16: bool,
+    progress: Progress,
 ) -> None:
-    """Run rows through the frozen blocks, sorted by length, and store each segment as soon as it is complete."""
+    """Run rows through the frozen blocks, sorted by length, and store each segment as soon as it is
+    complete.
+    """
     with progress.track("frozen blocks", sum(map(len, rows.values())), "tokens") as advance:
         tuner = ThreadTuner(frozen.compute.thread_counts, torch.get_num_threads())
         for keys in segments_of(rows):
@@ -210,7 +244,8 @@ def compute_features(
                 tuner.told(time.perf_counter() - begun, stream.shape[0] * stream.shape[1])
                 set_threads(tuner.count)
                 hidden |= {
-                    i: stream[place, : frozen.kept_tokens(rows[keys[i]])].clone() for place, i in enumerate(batch)
+                    i: stream[place, : frozen.kept_tokens(rows[keys[i]])].clone()
+                    for place, i in enumerate(batch)
                 }
                 advance(sum(lengths[i] for i in batch))
             store.write(keys, [hidden[i] for i in range(len(keys))])

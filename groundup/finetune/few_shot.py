@@ -1,4 +1,6 @@
-"""The base model shown examples of each label, beside zero-shot, where that takes little time: what prompts alone can do with the same data."""
+"""The base model shown examples of each label, beside zero-shot, where that takes little time: what
+prompts alone can do with the same data.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -28,14 +30,19 @@ def ask_after_examples(
     compute: Compute,
     progress: Progress,
 ) -> tuple[list[str], dict[str, Any]] | None:
-    """Return the labels of the first `items` test texts and what was chosen; None where it is left out, with the reason said.
+    """Return the labels of the first `items` test texts and what was chosen; None where it is left
+    out, with the reason said.
 
-    `shots`: examples of each label; 0: not asked; None: chosen on validation texts where that takes at most MAX_S, judged by the seconds that
-    zero-shot took on the same texts. Raises ConfigError for fewer.
+    `shots`: examples of each label; 0: not asked; None: chosen on validation texts where that takes
+    at most MAX_S, judged by the seconds that zero-shot took on the same texts. Raises ConfigError
+    for fewer.
     """
     texts = [example.text for example in splits["test"][:items]]
     if shots is not None and shots < 0:
-        raise ConfigError(f"few-shot must be 0 or more (got {shots}).", fix="Give the examples of each label, as 2.")
+        raise ConfigError(
+            f"few-shot must be 0 or more (got {shots}).",
+            fix="Give the examples of each label, as 2.",
+        )
     if shots == 0 or not texts:
         return None
     begun, tried = time.monotonic(), list[dict[str, Any]]()
@@ -48,7 +55,9 @@ def ask_after_examples(
                     f"Left out: {SHOWN}, which would take about {seconds:.0f} s; --few-shot {SHOTS[0]} asks it so."
                 )
                 return None
-            tried = choose_shots(few, opened, splits["validation"], compute=compute, progress=progress)
+            tried = choose_shots(
+                few, opened, splits["validation"], compute=compute, progress=progress
+            )
             shots = tried[0]["shots"]
         if not few.fits(texts, shots, opened):
             raise ModelError(
@@ -60,14 +69,23 @@ def ask_after_examples(
         return None
     asked = {"shots": shots, "tried": tried, "asked": len(texts), "of": len(splits["test"])}
     elapsed_s = round(time.monotonic() - begun, 1)
-    progress.say(f"{SHOWN}: {shots} of each label, {len(texts):,} texts asked about in {elapsed_s:.0f} s.")
+    progress.say(
+        f"{SHOWN}: {shots} of each label, {len(texts):,} texts asked about in {elapsed_s:.0f} s."
+    )
     return predicted, {**asked, "elapsed_s": elapsed_s}
 
 
 def expected_s(
-    few: FewShot, opened: OpenModel, asked: Sequence[str], validation: Sequence[str], zero_shot_s: float
+    few: FewShot,
+    opened: OpenModel,
+    asked: Sequence[str],
+    validation: Sequence[str],
+    zero_shot_s: float,
 ) -> float:
-    """Return about how long choosing and asking take, at the speed of zero-shot. Raises ModelError where no number of examples fits."""
+    """Return about how long choosing and asking take, at the speed of zero-shot.
+
+    Raises ModelError where no number of examples fits.
+    """
     tokenizer = opened.require_tokenizer()
     fitting = [shots for shots in SHOTS if few.fits(validation, shots, opened)]
     if not fitting:

@@ -1,14 +1,19 @@
-"""Instruction tuning: LoRA on all matrices of a language model's blocks (or all weights), trained on answers only.
+"""Instruction tuning: LoRA on all matrices of a language model's blocks (or all weights), trained
+on answers only.
 
-    instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on the LoRA parameters -> folder
+    instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on
+    the LoRA parameters -> folder
 
-The labels of the prompt are masked, which leaves the loss of the answer and its end-of-turn token. Their share is reported, and a data set
-without any is refused. The whole set is read so many epochs; a budget of tokens, prompts included and padding not, is a cap. The held-out loss
-before and after is that of `evaluate.tasks.answers`.
+The labels of the prompt are masked, which leaves the loss of the answer and its end-of-turn token.
+Their share is reported, and a data set without any is refused. The whole set is read so many
+epochs; a budget of tokens, prompts included and padding not, is a cap. The held-out loss before and
+after is that of `evaluate.tasks.answers`.
 
-results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, lengths (what was cut), mask (turns that are
-trained, the first examples), tokens, epochs, steps, lora, precision, elapsed_s, forgetting (general text before and after, `evaluate.forgetting`).
-trained_on.json: the hashes of the training examples (`data.reading.trained_on`).
+results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share,
+examples, lengths (what was cut), mask (turns that are trained, the first examples), tokens, epochs,
+steps, lora, precision, elapsed_s, forgetting (general text before and after,
+`evaluate.comparison.forgetting`). trained_on.json: the hashes of the training examples
+(`data.preparation.trained_on`).
 """
 
 import dataclasses
@@ -18,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.data.documents import ChatExample
-from groundup.data.reading.trained_on import write_trained_on
+from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute
-from groundup.evaluate.forgetting import compared, measure, suites
+from groundup.evaluate.comparison.forgetting import compared, measure, suites
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
@@ -32,30 +37,35 @@ from groundup.model.lora import remove_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig
 from groundup.train.loop import FitResult, fit
-from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.train.run_lifecycle import begin_or_finished, recorded
+from groundup.train.steps.config import FINETUNE_LEARNING_RATE, FitConfig
+from groundup.train.steps.losses import finetune_loss
+from groundup.train.steps.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel
 
-# An evaluation reads all held-out examples, a third of a step's work for each token: so often it takes at most a quarter of the training.
+# An evaluation reads all held-out examples, a third of a step's work for each token: so often it
+# takes at most a quarter of the training.
 EVALUATE_EVERY_TOKENS = 20_000
 EVALUATION_SHARE = 4 / 3
 # Of examples where no limit is given: longer ones are rare, and a few of them decide the memory.
 LONGEST_TOKENS = 1024
 # Of all weights of a pretrained model: at LoRA's rate they would forget what they know.
 ALL_LEARNING_RATE = 2e-5
-# Examples up to which only form and tone are learned, and up to which the kinds of tasks that they show.
+# Examples up to which only form and tone are learned, and up to which the kinds of tasks that they
+# show.
 FORM_EXAMPLES, TASK_EXAMPLES = 1000, 10_000
-# Rows of the steps that measure the speed: as many tokens per second as with 8 (docs/log.md), and several steps in the time of one.
+# Rows of the steps that measure the speed: as many tokens per second as with 8 (docs/log.md), and
+# several steps in the time of one.
 MEASURED_ROWS = 2
 
 
 @dataclass(frozen=True)
 class ChatConfig(ChatTraining):
-    """How a model is trained on instructions: the learning rate is 5e-4 for LoRA and 2e-5 for all weights, examples have at most 1,024 tokens."""
+    """How a model is trained on instructions: the learning rate is 5e-4 for LoRA and 2e-5 for all
+    weights, examples have at most 1,024 tokens.
+    """
 
     epochs: float = 3.0
     """How often the whole set is read."""
@@ -67,7 +77,9 @@ class ChatConfig(ChatTraining):
     @property
     def highest_rate(self) -> float:
         """The highest learning rate."""
-        return self.learning_rate or (FINETUNE_LEARNING_RATE if self.train == "lora" else ALL_LEARNING_RATE)
+        return self.learning_rate or (
+            FINETUNE_LEARNING_RATE if self.train == "lora" else ALL_LEARNING_RATE
+        )
 
     def limit(self, context_tokens: int) -> int:
         """Return the most tokens of an example."""
@@ -85,11 +97,13 @@ def fit_chat(
     card: ModelCard | None = None,
     general: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Train on the examples that are not held out, save the adapters (or the whole model) into the run folder; returns the contents of results.json.
+    """Train on the examples that are not held out, save the adapters (or the whole model) into the
+    run folder; returns the contents of results.json.
 
-    A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for the result. `card` names data and licences.
-    `general`: a file of general text on which what was forgotten is measured, in place of the packaged one.
-    Raises DataError, ModelError, ConfigError, and what `fit` raises.
+    A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for
+    the result. `card` names data and licences. `general`: a file of general text on which what was
+    forgotten is measured, in place of the packaged one. Raises DataError, ModelError, ConfigError,
+    and what `fit` raises.
     """
     progress = progress or Silent()
     model, _ = language_model(opened)
@@ -109,12 +123,19 @@ def fit_chat(
 
     def evaluate() -> dict[str, float]:
         (found,) = task.measure(opened, compute=compute, progress=progress).measures
-        bounds = {"held_out_low": found.low, "held_out_high": found.high, "held_out_answers": found.n}
+        bounds = {
+            "held_out_low": found.low,
+            "held_out_high": found.high,
+            "held_out_answers": found.n,
+        }
         known = {name: float(value) for name, value in bounds.items() if value is not None}
         return {"held_out_loss": found.value, **known}
 
     held_out_tokens = len(data.held_out) * batches.mean_tokens / config.batch_size
-    fit_config, hooks = fit_config_of(batches, config, held_out_tokens), Hooks(evaluate, progress=progress)
+    fit_config, hooks = (
+        fit_config_of(batches, config, held_out_tokens),
+        Hooks(evaluate, progress=progress),
+    )
     loss = finetune_loss("chat", config.loss)
     fitted = fit(model, batches, loss, fit_config, run, compute=compute, hooks=hooks)
     results = described(data, batches, fitted, run, model, config)
@@ -138,10 +159,14 @@ def prepare(
 
 
 def report_data(data: InstructionData, progress: Progress) -> None:
-    """Report how many examples there are and what they can teach, how long they are, and what of them is trained."""
+    """Report how many examples there are and what they can teach, how long they are, and what of
+    them is trained.
+    """
     repeats = f", {data.repeats:,} repeats left out" if data.repeats else ""
     progress.say(data.lengths.line())
-    progress.say(f"{len(data.train):,} examples to learn from, {len(data.held_out):,} held out{repeats}.")
+    progress.say(
+        f"{len(data.train):,} examples to learn from, {len(data.held_out):,} held out{repeats}."
+    )
     data.mask.show(progress)
     progress.say(what_they_teach(len(data.train)))
 
@@ -153,18 +178,22 @@ def what_they_teach(examples: int) -> str:
     '27 examples can teach form and tone, not facts: the loss f'
     """
     many = "an example" if examples == 1 else f"{examples:,} examples"
-    taught = "form and tone" if examples <= FORM_EXAMPLES else "form, tone and the kinds of tasks that they show"
+    taught = (
+        "form and tone"
+        if examples <= FORM_EXAMPLES
+        else "form, tone and the kinds of tasks that they show"
+    )
     if examples > TASK_EXAMPLES:
-        return (
-            f"{many} can teach {taught}; facts are better looked up (retrieval) than trust in what was learned of them."
-        )
+        return f"{many} can teach {taught}; facts are better looked up (retrieval) than trust in what was learned of them."
     return (
         f"{many} can teach {taught}, not facts: the loss falls, and names, prices and dates are made up all the same. "
         "For facts the way is retrieval: put the passage that holds the answer before the question."
     )
 
 
-def fit_config_of(batches: AnswerBatches, config: ChatConfig, held_out_tokens: float = 0.0) -> FitConfig:
+def fit_config_of(
+    batches: AnswerBatches, config: ChatConfig, held_out_tokens: float = 0.0
+) -> FitConfig:
     """Return `fit()`'s config for the epochs and the token budget."""
     steps = batches.steps(config.epochs, config.tokens)
     tokens = batches.mean_tokens * steps
@@ -193,11 +222,15 @@ def described(
 ) -> dict[str, Any]:
     """Return the contents of results.json."""
     found = fitted.state.evaluation
-    interval = Interval(found["held_out_loss"], found.get("held_out_low"), found.get("held_out_high"))
+    interval = Interval(
+        found["held_out_loss"], found.get("held_out_low"), found.get("held_out_high")
+    )
     after = as_measure("loss_nats", interval, int(found["held_out_answers"]), better="lower")
     counts = {"train": len(data.train), "held_out": len(data.held_out)}
     counts |= {"left_out": data.left_out, "repeats": data.repeats}
-    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    parameters = sum(
+        parameter.numel() for parameter in model.parameters() if parameter.requires_grad
+    )
     return {
         "held_out_loss": {"before": loss_before(run), "after": after.value},
         "held_out": after.plain(),
@@ -221,8 +254,12 @@ def described(
 
 
 def loss_before(run: RunFolder) -> float:
-    """Return the held-out loss before the first step from the log (a resumed run did not measure it itself)."""
-    records = (record for record in read_lines(run.metrics_file) if record.get("event") == "evaluation")
+    """Return the held-out loss before the first step from the log (a resumed run did not measure it
+    itself).
+    """
+    records = (
+        record for record in read_lines(run.metrics_file) if record.get("event") == "evaluation"
+    )
     return float(next(record["held_out_loss"] for record in records if record["step"] == 0))
 
 
@@ -244,7 +281,9 @@ def measure_tokens_per_s(
     compute: Compute,
     progress: Progress,
 ) -> float:
-    """Measure the tokens per second of training on this machine, in the precision it would take: real steps for a few seconds, nothing is kept."""
+    """Measure the tokens per second of training on this machine, in the precision it would take:
+    real steps for a few seconds, nothing is kept.
+    """
     model, _ = language_model(opened)
     few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))
     _, batches = prepare(opened, examples, few)

@@ -1,6 +1,8 @@
-"""Instruction data: instructions with answers -> training examples (rendered, truncated, masked, in batches) and held-out ones.
+"""Instruction data: instructions with answers -> training examples (rendered, truncated, masked, in
+batches) and held-out ones.
 
-Only the answers' tokens have labels; prompts and padding have none. The mask comes from the rendering that `groundup chat` uses too.
+Only the answers' tokens have labels; prompts and padding have none. The mask comes from the
+rendering that `groundup chat` uses too.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from groundup.data.reading.distinct import hold_out
 from groundup.errors import DataError, ModelError
 from groundup.files import sha256_text
 from groundup.finetune.lengths import Lengths
-from groundup.finetune.mask_xray import MaskXray
+from groundup.finetune.loss_mask_view import MaskXray
 from groundup.finetune.order import EpochBatches
 from groundup.tokenizer.chat import Conversation, Rendered, can_call_tools, render
 from groundup.tokenizer.fast import Tokenizer
@@ -44,7 +46,9 @@ class InstructionData:
     @property
     def supervised_share(self) -> float:
         """The share of training tokens that have labels."""
-        return sum(sum(each.mask) for each in self.train) / sum(len(each.ids) for each in self.train)
+        return sum(sum(each.mask) for each in self.train) / sum(
+            len(each.ids) for each in self.train
+        )
 
 
 def make_instruction_data(
@@ -52,7 +56,8 @@ def make_instruction_data(
 ) -> InstructionData:
     """Make distinct, separate the held-out examples, render, truncate.
 
-    Raises DataError when nothing is left to train or to measure on, ModelError when the chat template can't write what is in them.
+    Raises DataError when nothing is left to train or to measure on, ModelError when the chat
+    template can't write what is in them.
     """
     sides = hold_out(examples, seed)
     talks = [to_conversation(example) for example in sides.train]
@@ -68,12 +73,18 @@ def make_instruction_data(
             fix="Give examples with answers, or raise max_tokens.",
         )
     learned, train = zip(*kept, strict=True)
-    lengths, mask = Lengths.of_answers(whole, max_tokens), MaskXray.of(talks, whole, max_tokens, tokenizer)
+    lengths, mask = (
+        Lengths.of_answers(whole, max_tokens),
+        MaskXray.of(talks, whole, max_tokens, tokenizer),
+    )
     return InstructionData(train, tuple(sides.held_out), learned, sides.repeats, lengths, mask)
 
 
 def render_to_learn(conversation: Conversation, tokenizer: Tokenizer) -> Rendered:
-    """Return the rendering whose mask has the assistant's answers and tool calls. Raises ModelError where the template can't write the calls."""
+    """Return the rendering whose mask has the assistant's answers and tool calls.
+
+    Raises ModelError where the template can't write the calls.
+    """
     calls = any(message.calls for message in conversation.messages)
     if calls and not can_call_tools(tokenizer):
         raise ModelError(
@@ -89,7 +100,9 @@ class AnswerBatches(EpochBatches):
     def __init__(self, rendered: Sequence[Rendered], *, batch_size: int, seed: int) -> None:
         super().__init__([len(each.ids) for each in rendered], batch_size=batch_size, seed=seed)
         self._rendered = rendered
-        self.fingerprint = sha256_text(f"{[(each.ids, each.mask) for each in rendered]} {batch_size} {seed}")
+        self.fingerprint = sha256_text(
+            f"{[(each.ids, each.mask) for each in rendered]} {batch_size} {seed}"
+        )
 
     @property
     def epoch_tokens(self) -> int:
@@ -97,12 +110,17 @@ class AnswerBatches(EpochBatches):
         return sum(sum(each.mask[1:]) for each in self._rendered)
 
     def batch(self, position: int) -> Batch:
-        """Return batch number `position`. It needs no mask: padding is on the right, where no real token attends, and has no labels."""
+        """Return batch number `position`.
+
+        It needs no mask: padding is on the right, where no real token attends, and has no labels.
+        """
         return Batch(*padded([self._rendered[i] for i in self._order.indices(position)]))
 
 
 def padded(rows: Sequence[Rendered]) -> tuple[Tensor, Tensor]:
-    """Return ids and labels of texts [B, T], those of the answers alone; padding is on the right."""
+    """Return ids and labels of texts [B, T], those of the answers alone; padding is on the
+    right.
+    """
     longest = max(len(row.ids) for row in rows) - 1
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     labels = torch.full((len(rows), longest), IGNORED_LABEL)
@@ -110,5 +128,7 @@ def padded(rows: Sequence[Rendered]) -> tuple[Tensor, Tensor]:
         count = len(row.ids) - 1
         ids[place, :count] = torch.tensor(row.ids[:-1])
         targets = zip(row.ids[1:], row.mask[1:], strict=True)
-        labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in targets])
+        labels[place, :count] = torch.tensor(
+            [id if counts else IGNORED_LABEL for id, counts in targets]
+        )
     return ids, labels

@@ -1,8 +1,11 @@
-"""How many labels are needed: the accuracy on the validation messages after learning from 50, 100, 200, ... messages, and what more would bring.
+"""How many labels are needed: the accuracy on the validation messages after learning from 50, 100,
+200, ... messages, and what more would bring.
 
-Each size is a run of its own at the chosen learning rate, on features that are cached already. The smaller sets are parts of the larger ones and have
-the same shares of labels. The test messages play no part. The error is taken to fall as a power of the number of labels (Cortes et al. 1993):
-log error = a - b log n, fitted to the last points, each with half an error more, so that no error is not taken for perfection.
+Each size is a run of its own at the chosen learning rate, on features that are cached already. The
+smaller sets are parts of the larger ones and have the same shares of labels. The test messages play
+no part. The error is taken to fall as a power of the number of labels (Cortes et al. 1993):
+log error = a - b log n, fitted to the last points, each with half an error more, so that no error
+is not taken for perfection.
 """
 
 import math
@@ -49,7 +52,9 @@ def learning_curve(
     run: RunFolder,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Return the points and the forecast; `measure` trains on some rows and returns the figures of the `measured_on` validation messages."""
+    """Return the points and the forecast; `measure` trains on some rows and returns the figures of
+    the `measured_on` validation messages.
+    """
     order, points = nested_order(rows, classes), []
     for size in sizes_up_to(len(order)):
         if len({classes[row] for row in order[:size]}) < len(set(classes)):
@@ -66,18 +71,27 @@ def learning_curve(
             }
         )
     shutil.rmtree(run.path / CURVE_FOLDER, ignore_errors=True)
-    forecast = {"labels": 2 * len(order), "accuracy": forecast_accuracy(points, measured_on, 2 * len(order))}
+    forecast = {
+        "labels": 2 * len(order),
+        "accuracy": forecast_accuracy(points, measured_on, 2 * len(order)),
+    }
     progress.say(curve_line(points, forecast))
     return {"points": points, "forecast": forecast, "n": measured_on}
 
 
-def forecast_accuracy(points: Sequence[Mapping[str, Any]], measured_on: int, labels: int) -> float | None:
-    """Return the accuracy that so many labels would probably bring; None with fewer than three points."""
+def forecast_accuracy(
+    points: Sequence[Mapping[str, Any]], measured_on: int, labels: int
+) -> float | None:
+    """Return the accuracy that so many labels would probably bring; None with fewer than three
+    points.
+    """
     used = points[-FITTED_POINTS:]
     if len(used) < 3:
         return None
     x = [math.log(each["labels"]) for each in used]
-    y = [math.log(((1 - each["accuracy"]) * measured_on + 0.5) / (measured_on + 1)) for each in used]
+    y = [
+        math.log(((1 - each["accuracy"]) * measured_on + 0.5) / (measured_on + 1)) for each in used
+    ]
     mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
     slope = math.fsum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / math.fsum(
         (a - mean_x) ** 2 for a in x
@@ -91,4 +105,6 @@ def curve_line(points: Sequence[Mapping[str, Any]], forecast: Mapping[str, Any])
     line = f"Accuracy on validation by labels: {shown}"
     if forecast["accuracy"] is None:
         return f"{line}; too few sizes for a forecast."
-    return f"{line}; {forecast['labels']:,} would probably bring {100 * forecast['accuracy']:.1f} %."
+    return (
+        f"{line}; {forecast['labels']:,} would probably bring {100 * forecast['accuracy']:.1f} %."
+    )

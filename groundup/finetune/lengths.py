@@ -1,4 +1,6 @@
-"""The lengths of training examples against the limit in tokens: what is cut is said before the first step, and written into results.json."""
+"""The lengths of training examples against the limit in tokens: what is cut is said before the
+first step, and written into results.json.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,14 +33,30 @@ class Lengths:
     @classmethod
     def of_texts(cls, lengths: Sequence[int], limit: int) -> "Lengths":
         """Of texts with so many tokens each."""
-        return cls(limit, len(lengths), round(median(lengths)), max(lengths), sum(each > limit for each in lengths))
+        return cls(
+            limit,
+            len(lengths),
+            round(median(lengths)),
+            max(lengths),
+            sum(each > limit for each in lengths),
+        )
 
     @classmethod
     def of_windows(cls, lengths: Sequence[int], limit: int, windows: int) -> "Lengths":
-        """Of texts with so many tokens each, of which up to `windows` windows of `limit` tokens are read."""
+        """Of texts with so many tokens each, of which up to `windows` windows of `limit` tokens are
+        read.
+        """
         several = sum(limit < each for each in lengths) if windows > 1 else 0
         cut = sum(each > limit * windows for each in lengths)
-        return cls(limit, len(lengths), round(median(lengths)), max(lengths), cut, windows=windows, several=several)
+        return cls(
+            limit,
+            len(lengths),
+            round(median(lengths)),
+            max(lengths),
+            cut,
+            windows=windows,
+            several=several,
+        )
 
     @classmethod
     def of_answers(cls, rendered: Sequence[Rendered], limit: int) -> "Lengths":
@@ -46,7 +64,9 @@ class Lengths:
         found = cls.of_texts([len(each.ids) for each in rendered], limit)
         left_out = sum(not any(each.mask[1:limit]) for each in rendered)
         ends = sum(any(each.mask[1:limit]) and any(each.mask[limit:]) for each in rendered)
-        return cls(found.limit, found.examples, found.median, found.longest, found.cut, ends, left_out)
+        return cls(
+            found.limit, found.examples, found.median, found.longest, found.cut, ends, left_out
+        )
 
     def plain(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -56,7 +76,8 @@ class Lengths:
         """Return the lengths as one line; `field` is the setting that sets the limit.
 
         >>> Lengths(64, 100, 24, 310, cut=2).line()
-        'Lengths in tokens: median 24, longest 310; 2 of 100 are longer than 64 and are cut (--set max_tokens).'
+        'Lengths in tokens: median 24, longest 310; 2 of 100 are longer than 64 and are cut (--set
+        max_tokens).'
         """
         line = f"Lengths in tokens: median {self.median:,}, longest {self.longest:,}"
         if self.several:
@@ -77,9 +98,13 @@ class Lengths:
 
 
 def shortest_limit(lengths: Sequence[int], limits: Sequence[int], share: float = 0.95) -> int:
-    """Return the first of the ascending limits that this share of the texts does not exceed; else the last.
+    """Return the first of the ascending limits that this share of the texts does not exceed; else
+    the last.
 
     >>> shortest_limit([10] * 99 + [300], (64, 128, 256, 512))
     64
     """
-    return next((each for each in limits if sum(n <= each for n in lengths) >= share * len(lengths)), limits[-1])
+    return next(
+        (each for each in limits if sum(n <= each for n in lengths) >= share * len(lengths)),
+        limits[-1],
+    )

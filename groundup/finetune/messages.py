@@ -1,4 +1,6 @@
-"""The labelled texts of a classifier, all splits in one row, with their classes and the weights of these."""
+"""The labelled texts of a classifier, all splits in one row, with their classes and the weights of
+these.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,18 +34,28 @@ class Messages:
 
     @classmethod
     def of(cls, splits: Splits, positive: str | None) -> "Messages":
-        """Raises DataError for an empty split, a text that occurs twice, one label only, or labels that the training messages lack."""
+        """Raises DataError for an empty split, a text that occurs twice, one label only, or labels
+        that the training messages lack.
+        """
         for split in SPLITS:
             if not splits.get(split):
-                raise DataError(f"There are no {split} messages.", fix=f"Give messages to each of {', '.join(SPLITS)}.")
+                raise DataError(
+                    f"There are no {split} messages.",
+                    fix=f"Give messages to each of {', '.join(SPLITS)}.",
+                )
         labels = labels_of(splits["train"])
-        unknown = sorted({example.label for split in SPLITS for example in splits[split]} - set(labels))
+        unknown = sorted(
+            {example.label for split in SPLITS for example in splits[split]} - set(labels)
+        )
         if unknown:
             raise DataError(
-                f"No training message has the label {unknown[0]!r}, but others do.", fix="Add some, or drop it."
+                f"No training message has the label {unknown[0]!r}, but others do.",
+                fix="Add some, or drop it.",
             )
         if positive is not None and positive not in labels:
-            raise ConfigError(f"positive is {positive!r}, not a label.", fix=f"Labels are {', '.join(labels)}.")
+            raise ConfigError(
+                f"positive is {positive!r}, not a label.", fix=f"Labels are {', '.join(labels)}."
+            )
         examples = tuple(example for split in SPLITS for example in splits[split])
         distinct = without_repeats(examples)
         if distinct.repeats or distinct.conflicts:
@@ -52,7 +64,10 @@ class Messages:
                 fix="Split with data.examples.stratified_split or given_splits, which remove repeats before.",
             )
         ends = list(accumulate(len(splits[split]) for split in SPLITS))
-        rows = {split: range(end - len(splits[split]), end) for split, end in zip(SPLITS, ends, strict=True)}
+        rows = {
+            split: range(end - len(splits[split]), end)
+            for split, end in zip(SPLITS, ends, strict=True)
+        }
         return cls(examples, labels, positive or positive_label(splits["train"]), rows)
 
     @property
@@ -70,10 +85,15 @@ class Messages:
         rows = self.rows["validation"]
         truth = torch.tensor(self.classes)[rows.start : rows.stop]
         right = int((scores.argmax(dim=1) == truth).sum())
-        return {"validation_loss": float(F.cross_entropy(scores, truth)), "validation_accuracy": right / len(rows)}
+        return {
+            "validation_loss": float(F.cross_entropy(scores, truth)),
+            "validation_accuracy": right / len(rows),
+        }
 
     def class_weights(self, *, balanced: bool) -> list[Any]:
-        """Return the weight of each label in the loss: 1, or with `balanced` in inverse proportion to its messages; over these the mean is 1."""
+        """Return the weight of each label in the loss: 1, or with `balanced` in inverse proportion
+        to its messages; over these the mean is 1.
+        """
         counts = Counter(example.label for example in self.of_split("train"))
         n, classes = len(self.rows["train"]), len(self.labels)
         return [n / (classes * counts[label]) if balanced else 1.0 for label in self.labels]
@@ -84,4 +104,7 @@ class Messages:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Split -> label -> how many."""
-        return {split: dict(sorted(Counter(e.label for e in self.of_split(split)).items())) for split in SPLITS}
+        return {
+            split: dict(sorted(Counter(e.label for e in self.of_split(split)).items()))
+            for split in SPLITS
+        }

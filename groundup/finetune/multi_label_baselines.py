@@ -1,4 +1,6 @@
-"""The baselines of a classifier of several labels, on the same test messages: a regression for each label, and the base model asked of each label."""
+"""The baselines of a classifier of several labels, on the same test messages: a regression for each
+label, and the base model asked of each label.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,8 +8,8 @@ from typing import Any
 from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.errors import ConfigError, MissingExtra, ModelError
-from groundup.evaluate.multi_label import LabelSet, compare_sets, set_baselines, sets_of
 from groundup.evaluate.tasks.classification import ZERO_SHOT_ITEMS, ZERO_SHOT_MAX_TOKENS
+from groundup.evaluate.tasks.label_sets import LabelSet, compare_sets, set_baselines, sets_of
 from groundup.evaluate.tasks.multi_label import AskedOfEachLabel, require_place_for_label
 from groundup.finetune.classifier_baselines import ASKED
 from groundup.progress import Progress, Silent
@@ -17,7 +19,9 @@ from groundup.weights.model_io import OpenModel
 
 
 def require_asked_of_each(question: str | None, few_shot: int | None) -> None:
-    """Raise ConfigError for what the base model can't be asked on texts with several labels, before the training."""
+    """Raise ConfigError for what the base model can't be asked on texts with several labels, before
+    the training.
+    """
     require_place_for_label(question)
     if few_shot:
         raise ConfigError(
@@ -37,7 +41,9 @@ def add_set_baselines(
     compute: Compute,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Return the results of `fit_classifier` with its baselines, and write them to the run folder; as `classifier_baselines.add_baselines`."""
+    """Return the results of `fit_classifier` with its baselines, and write them to the run folder;
+    as `classifier_baselines.add_baselines`.
+    """
     progress = progress or Silent()
     test, labels = splits["test"], tuple(results["labels"])
     predictions: dict[str, Sequence[LabelSet]] = {
@@ -63,7 +69,9 @@ def add_set_baselines(
     whole |= {
         "models": compare_sets(predictions, sets_of(test), labels),
         "same_messages": compare_sets(same, sets_of(test)[:shortest], labels),
-        "predictions": {name: list(map(list, predicted)) for name, predicted in predictions.items()},
+        "predictions": {
+            name: list(map(list, predicted)) for name, predicted in predictions.items()
+        },
     }
     write_finished(run, whole)
     return whole

@@ -1,7 +1,9 @@
-"""The order of training examples of different lengths: a pure function of (seed, epoch), with little padding.
+"""The order of training examples of different lengths: a pure function of (seed, epoch), with
+little padding.
 
-They are shuffled, divided into pools of a few batches, sorted by length within each pool, divided into batches, and the batches shuffled: a batch
-has examples of similar length, yet every epoch has other batches in another order.
+They are shuffled, divided into pools of a few batches, sorted by length within each pool, divided
+into batches, and the batches shuffled: a batch has examples of similar length, yet every epoch has
+other batches in another order.
 """
 
 from collections.abc import Sequence
@@ -13,8 +15,12 @@ from groundup.device import generator
 POOL_BATCHES = 8
 
 
-def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """Return all indices once, in batches of at most `batch_size`; their number is the same in every epoch."""
+def epoch_batches(
+    lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int
+) -> list[list[int]]:
+    """Return all indices once, in batches of at most `batch_size`; their number is the same in
+    every epoch.
+    """
     random = generator(seed, f"order of epoch {epoch}")
     order = torch.randperm(len(lengths), generator=random).tolist()
     pool = POOL_BATCHES * batch_size
@@ -26,7 +32,10 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: 
 
 
 class EpochOrder:
-    """Batch position 0, 1, 2, ... -> its indices, epoch after epoch. The last epoch asked for is cached."""
+    """Batch position 0, 1, 2, ... -> its indices, epoch after epoch.
+
+    The last epoch asked for is cached.
+    """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self._lengths, self._batch_size, self._seed = list(lengths), batch_size, seed
@@ -38,13 +47,17 @@ class EpochOrder:
         """Return the examples of batch number `position`."""
         epoch, place = divmod(position, self.batches_per_epoch)
         if epoch != self._epoch:
-            self._batches = epoch_batches(self._lengths, self._batch_size, seed=self._seed, epoch=epoch)
+            self._batches = epoch_batches(
+                self._lengths, self._batch_size, seed=self._seed, epoch=epoch
+            )
             self._epoch = epoch
         return self._batches[place]
 
 
 class EpochBatches:
-    """Batches of examples with so many tokens each, epoch after epoch in the order of (seed, epoch); what they hold is made by a subclass."""
+    """Batches of examples with so many tokens each, epoch after epoch in the order of (seed,
+    epoch); what they hold is made by a subclass.
+    """
 
     def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
         self._lengths = list(lengths)
@@ -65,7 +78,9 @@ class EpochBatches:
         return sum(self._lengths[i] for i in self._order.indices(position))
 
     def steps_for(self, tokens: int) -> int:
-        """Return how many batches from the first on have `tokens` tokens, padding not counted; at least one."""
+        """Return how many batches from the first on have `tokens` tokens, padding not counted; at
+        least one.
+        """
         steps, read = 0, 0
         while read < tokens:
             read += self.num_tokens(steps)

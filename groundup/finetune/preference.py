@@ -1,13 +1,17 @@
-"""Preference tuning (DPO): of two answers to a prompt the chosen one becomes more probable than the rejected one, measured from the base model.
+"""Preference tuning (DPO): of two answers to a prompt the chosen one becomes more probable than the
+rejected one, measured from the base model.
 
-    prompt, chosen, rejected -> two conversations -> render() -> ids and masks -> the base's log-probabilities, once -> fit() -> folder
+    prompt, chosen, rejected -> two conversations -> render() -> ids and masks -> the base's
+    log-probabilities, once -> fit() -> folder
 
-Nothing but the answers counts, as in `instruct`; LoRA or all weights are trained, and the folder is the same kind. The reference is the model as it
-was opened: its log-probabilities are computed before the first step, so that no second model is in memory (Rafailov et al. 2023).
+Nothing but the answers counts, as in `instruct`; LoRA or all weights are trained, and the folder is
+the same kind. The reference is the model as it was opened: its log-probabilities are computed
+before the first step, so that no second model is in memory (Rafailov et al. 2023).
 
-results.json: held_out_loss (before: log 2, after), accuracy (share of held-out pairs whose chosen answer gained more than the rejected one, with
-interval), margins and prefers (`preference_results`: before, after, paired difference), pairs (some held-out ones, to be read), examples, lengths,
-beta, tokens, epochs, steps, forgetting.
+results.json: held_out_loss (before: log 2, after), accuracy (share of held-out pairs whose chosen
+answer gained more than the rejected one, with interval), margins and prefers (`preference_results`:
+before, after, paired difference), pairs (some held-out ones, to be read), examples, lengths, beta,
+tokens, epochs, steps, forgetting.
 """
 
 import math
@@ -19,10 +23,10 @@ from typing import Any
 import torch
 
 from groundup.data.documents import PreferenceExample
-from groundup.data.reading.trained_on import write_trained_on
+from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute
 from groundup.errors import require
-from groundup.evaluate.forgetting import compared, measure, suites
+from groundup.evaluate.comparison.forgetting import compared, measure, suites
 from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.files import sha256_text
@@ -41,11 +45,11 @@ from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
-from groundup.train.losses import answer_logprobs, finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.run_lifecycle import begin_or_finished, recorded
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import answer_logprobs, finetune_loss
 from groundup.weights.model_io import ModelCard, OpenModel
 
 # A pair has two texts, and both are kept for the backward pass.
@@ -56,7 +60,9 @@ EVALUATIONS = 4
 
 @dataclass(frozen=True)
 class PreferenceConfig(ChatTraining):
-    """How a model is trained on preference pairs: the learning rate is 5e-5 for LoRA and 1e-6 for all weights, texts have at most 512 tokens."""
+    """How a model is trained on preference pairs: the learning rate is 5e-5 for LoRA and 1e-6 for
+    all weights, texts have at most 512 tokens.
+    """
 
     beta: float = 0.1
     """How strongly the model is held to the base: the higher, the less it moves."""
@@ -71,7 +77,13 @@ class PreferenceConfig(ChatTraining):
 
 @torch.no_grad()
 def logprobs(
-    model: LanguageModel, pairs: Sequence[Pair], batch_size: int, *, compute: Compute, progress: Progress, what: str
+    model: LanguageModel,
+    pairs: Sequence[Pair],
+    batch_size: int,
+    *,
+    compute: Compute,
+    progress: Progress,
+    what: str,
 ) -> list[tuple[float, float]]:
     """Return the log-probabilities of both answers of each pair."""
     found: list[tuple[float, float]] = [(0.0, 0.0)] * len(pairs)
@@ -80,7 +92,9 @@ def logprobs(
         for start in range(0, len(pairs), batch_size):
             places = order[start : start + batch_size]
             batch = as_batch([pairs[place] for place in places], 0.0)
-            ids, labels = (part.flatten(0, 1).to(compute.device) for part in (batch.ids, batch.labels))
+            ids, labels = (
+                part.flatten(0, 1).to(compute.device) for part in (batch.ids, batch.labels)
+            )
             sums = answer_logprobs(model, ids, labels).view(-1, 2).tolist()
             for place, (chosen, rejected) in zip(places, sums, strict=True):
                 found[place] = chosen, rejected
@@ -99,10 +113,11 @@ def fit_preference(
     card: ModelCard | None = None,
     general: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Train on the pairs that are not held out and save the model or adapter into the run folder; returns the contents of results.json.
+    """Train on the pairs that are not held out and save the model or adapter into the run folder;
+    returns the contents of results.json.
 
-    A stopped run is resumed, a finished one only read. `opened` is changed. `general`: as in `fit_chat`. Raises DataError, ModelError,
-    ConfigError, and what `fit` raises.
+    A stopped run is resumed, a finished one only read. `opened` is changed. `general`: as in
+    `fit_chat`. Raises DataError, ModelError, ConfigError, and what `fit` raises.
     """
     progress = progress or Silent()
     model, tokenizer = language_model(opened)
@@ -110,7 +125,9 @@ def fit_preference(
     max_tokens = min(config.max_tokens or LONGEST_TOKENS, opened.config.context_tokens)
     data = prepare_pairs(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
     held_out = sha256_text(repr([(pair.chosen.ids, pair.rejected.ids) for pair in data.held_out]))
-    plain = PreferenceBatches(data.train, beta=config.beta, batch_size=config.batch_size, seed=config.seed)
+    plain = PreferenceBatches(
+        data.train, beta=config.beta, batch_size=config.batch_size, seed=config.seed
+    )
     inputs = {
         "base": frozen_fingerprint(model.requires_grad_(False)),
         "examples": plain.fingerprint,
@@ -123,25 +140,35 @@ def fit_preference(
     progress.say(plain.line(config.epochs, config.tokens))
 
     def measured(pairs: Sequence[Pair], what: str) -> list[tuple[float, float]]:
-        return logprobs(model, pairs, config.batch_size, compute=compute, progress=progress, what=what)
+        return logprobs(
+            model, pairs, config.batch_size, compute=compute, progress=progress, what=what
+        )
 
-    train, aside = (with_reference(pairs, measured(pairs, "reference")) for pairs in (data.train, data.held_out))
+    train, aside = (
+        with_reference(pairs, measured(pairs, "reference")) for pairs in (data.train, data.held_out)
+    )
     before = measure(tasks, opened, compute, progress)
     trained = begin_training(opened, config)
-    batches = PreferenceBatches(train, beta=config.beta, batch_size=config.batch_size, seed=config.seed)
+    batches = PreferenceBatches(
+        train, beta=config.beta, batch_size=config.batch_size, seed=config.seed
+    )
 
     def evaluate() -> dict[str, float]:
         return held_out_figures(aside, measured(aside, "held-out pairs"), config.beta)
 
     hooks = Hooks(evaluate, progress=progress)
     loss = finetune_loss("preference", config.loss)
-    fitted = fit(model, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks)
+    fitted = fit(
+        model, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks
+    )
     results = described(data, batches, fitted, run, model, config)
     results |= compared_pairs(aside, data.aside, measured(aside, "held-out pairs"), config.beta)
     results["forgetting"] = compared(before, measure(tasks, opened, compute, progress))
     progress.say(f"held-out pairs whose chosen answer gained more: {results['accuracy_line']}")
     write_trained_on(run.path, data.learned, base=opened.path)
-    figures = {f"chosen answers that gained more, of {len(aside)} held-out pairs": results["accuracy_line"]}
+    figures = {
+        f"chosen answers that gained more, of {len(aside)} held-out pairs": results["accuracy_line"]
+    }
     finish_chat(run, opened, trained, results, card, figures, merge=config.merge)
     return results
 
@@ -149,9 +176,13 @@ def fit_preference(
 def report_data(data: PreferenceData, progress: Progress) -> None:
     """Report how many pairs there are and how long they are."""
     repeats = f", {data.repeats:,} repeats left out" if data.repeats else ""
-    same = f", {data.left_out:,} left out that are the same within the limit" if data.left_out else ""
+    same = (
+        f", {data.left_out:,} left out that are the same within the limit" if data.left_out else ""
+    )
     progress.say(data.lengths.line())
-    progress.say(f"{len(data.train):,} pairs to learn from, {len(data.held_out):,} held out{repeats}{same}.")
+    progress.say(
+        f"{len(data.train):,} pairs to learn from, {len(data.held_out):,} held out{repeats}{same}."
+    )
 
 
 def fit_config_of(batches: PreferenceBatches, config: PreferenceConfig) -> FitConfig:
@@ -180,9 +211,18 @@ def described(
 ) -> dict[str, Any]:
     """Return the contents of results.json, but for what `compared_pairs` and `forgetting` say."""
     found, n = fitted.state.evaluation, len(data.held_out)
-    accuracy = as_measure("accuracy", wilson_interval(round(found["accuracy"] * n), n), n, chance=0.5)
-    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    counts = {"train": len(data.train), "held_out": n, "left_out": data.left_out, "repeats": data.repeats}
+    accuracy = as_measure(
+        "accuracy", wilson_interval(round(found["accuracy"] * n), n), n, chance=0.5
+    )
+    parameters = sum(
+        parameter.numel() for parameter in model.parameters() if parameter.requires_grad
+    )
+    counts = {
+        "train": len(data.train),
+        "held_out": n,
+        "left_out": data.left_out,
+        "repeats": data.repeats,
+    }
     return {
         "held_out_loss": {"before": loss_before(run), "after": found["held_out_loss"]},
         "accuracy": accuracy.plain(),

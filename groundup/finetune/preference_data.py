@@ -1,6 +1,7 @@
 """Pairs of answers as batches: rendered, cut, with the log-probabilities of both in the base model.
 
-prompt, chosen, rejected -> two conversations -> render() -> Pair: ids and masks of both -> PreferenceBatch
+prompt, chosen, rejected -> two conversations -> render() -> Pair: ids and masks of both ->
+PreferenceBatch
 """
 
 import dataclasses
@@ -53,7 +54,10 @@ class PreferenceBatches(EpochBatches):
     def __init__(self, pairs: Sequence[Pair], *, beta: float, batch_size: int, seed: int) -> None:
         super().__init__([pair.num_tokens for pair in pairs], batch_size=batch_size, seed=seed)
         self._pairs, self._beta = pairs, beta
-        ids = [(pair.chosen.ids, pair.chosen.mask, pair.rejected.ids, pair.rejected.mask) for pair in pairs]
+        ids = [
+            (pair.chosen.ids, pair.chosen.mask, pair.rejected.ids, pair.rejected.mask)
+            for pair in pairs
+        ]
         self.fingerprint = sha256_text(f"{ids} {beta} {batch_size} {seed}")
 
     def batch(self, position: int) -> PreferenceBatch:
@@ -87,7 +91,10 @@ class PreferenceData:
 def prepare_pairs(
     examples: Sequence[PreferenceExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
 ) -> PreferenceData:
-    """Make distinct, separate the held-out pairs, render, truncate. Raises DataError for equal answers, and where nothing is left."""
+    """Make distinct, separate the held-out pairs, render, truncate.
+
+    Raises DataError for equal answers, and where nothing is left.
+    """
     for example in examples:
         if example.chosen.strip() == example.rejected.strip():
             raise DataError(
@@ -95,7 +102,9 @@ def prepare_pairs(
                 fix="Remove it, or give two answers.",
             )
     sides = hold_out(examples, seed)
-    whole = {id(example): _rendered(example, tokenizer) for example in (*sides.train, *sides.held_out)}
+    whole = {
+        id(example): _rendered(example, tokenizer) for example in (*sides.train, *sides.held_out)
+    }
     train, held_out = (
         [(example, pair) for example in side if (pair := _cut(whole[id(example)], max_tokens))]
         for side in (sides.train, sides.held_out)
@@ -116,7 +125,11 @@ def prepare_pairs(
 def _rendered(example: PreferenceExample, tokenizer: Tokenizer) -> tuple[Rendered, Rendered]:
     """Return both conversations; the loss counts in the last answer alone."""
     chosen, rejected = (
-        _last_only(render_to_learn(Conversation((*example.prompt, Message("assistant", answer))), tokenizer))
+        _last_only(
+            render_to_learn(
+                Conversation((*example.prompt, Message("assistant", answer))), tokenizer
+            )
+        )
         for answer in (example.chosen, example.rejected)
     )
     return chosen, rejected
@@ -125,11 +138,15 @@ def _rendered(example: PreferenceExample, tokenizer: Tokenizer) -> tuple[Rendere
 def _last_only(rendered: Rendered) -> Rendered:
     """Return the rendering with the last turn of the assistant alone in its mask."""
     start = rendered.turns[-1].start if rendered.turns else len(rendered.ids)
-    return dataclasses.replace(rendered, mask=[counts and place >= start for place, counts in enumerate(rendered.mask)])
+    return dataclasses.replace(
+        rendered, mask=[counts and place >= start for place, counts in enumerate(rendered.mask)]
+    )
 
 
 def _cut(texts: tuple[Rendered, Rendered], max_tokens: int) -> Pair | None:
-    """Return a pair within the limit; None where its answers are the same there, or one of them has nothing to learn."""
+    """Return a pair within the limit; None where its answers are the same there, or one of them has
+    nothing to learn.
+    """
     chosen, rejected = (text.cut(max_tokens) for text in texts)
     differs = chosen.ids != rejected.ids and any(chosen.mask[1:]) and any(rejected.mask[1:])
     return Pair(chosen, rejected) if differs else None
@@ -137,4 +154,6 @@ def _cut(texts: tuple[Rendered, Rendered], max_tokens: int) -> Pair | None:
 
 def with_reference(pairs: Sequence[Pair], sums: Sequence[tuple[float, float]]) -> list[Pair]:
     """Return the pairs with the base model's log-probabilities."""
-    return [dataclasses.replace(pair, reference=each) for pair, each in zip(pairs, sums, strict=True)]
+    return [
+        dataclasses.replace(pair, reference=each) for pair, each in zip(pairs, sums, strict=True)
+    ]

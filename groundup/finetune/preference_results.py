@@ -1,7 +1,9 @@
-"""What a preference tuning changed on the held-out pairs: figures at each evaluation, and in the end the paired comparison with the base model.
+"""What a preference tuning changed on the held-out pairs: figures at each evaluation, and in the
+end the paired comparison with the base model.
 
-A pair's margin is how much more its chosen answer gained than its rejected one, times beta: the difference of DPO's rewards, which is 0 before the
-first step. `prefers` asks without a reference: which answer has the higher log-probability per token?
+A pair's margin is how much more its chosen answer gained than its rejected one, times beta: the
+difference of DPO's rewards, which is 0 before the first step. `prefers` asks without a reference:
+which answer has the higher log-probability per token?
 """
 
 import math
@@ -13,12 +15,15 @@ from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.finetune.preference_data import Pair
 
 Sums = Sequence[tuple[float, float]]
-# Of the pairs to be read, how many at each end: those that went wrong most, and those that gained most.
+# Of the pairs to be read, how many at each end: those that went wrong most, and those that gained
+# most.
 READ_AT_EACH_END = 6
 
 
 def margins(pairs: Sequence[Pair], sums: Sums, beta: float) -> list[float]:
-    """Return the margin of each pair, of the log-probabilities of its chosen and its rejected answer."""
+    """Return the margin of each pair, of the log-probabilities of its chosen and its rejected
+    answer.
+    """
     return [
         beta * ((chosen - pair.reference[0]) - (rejected - pair.reference[1]))
         for pair, (chosen, rejected) in zip(pairs, sums, strict=True)
@@ -26,9 +31,13 @@ def margins(pairs: Sequence[Pair], sums: Sums, beta: float) -> list[float]:
 
 
 def held_out_figures(pairs: Sequence[Pair], sums: Sums, beta: float) -> dict[str, float]:
-    """Return loss, accuracy and mean margin of the rewards, and the share of pairs whose chosen answer is the more probable per token."""
+    """Return loss, accuracy and mean margin of the rewards, and the share of pairs whose chosen
+    answer is the more probable per token.
+    """
     found = margins(pairs, sums, beta)
-    losses = [max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in found]  # -log sigmoid(margin)
+    losses = [
+        max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in found
+    ]  # -log sigmoid(margin)
     return {
         "held_out_loss": math.fsum(losses) / len(losses),
         "accuracy": sum(margin > 0 for margin in found) / len(found),
@@ -46,7 +55,9 @@ def leads(pairs: Sequence[Pair], sums: Sums) -> list[float]:
 def compared_pairs(
     pairs: Sequence[Pair], examples: Sequence[PreferenceExample], sums: Sums, beta: float
 ) -> dict[str, Any]:
-    """Return margin and preference before and after with their paired differences, and pairs to read."""
+    """Return margin and preference before and after with their paired differences, and pairs to
+    read.
+    """
     found = margins(pairs, sums, beta)
     before, after = leads(pairs, [pair.reference for pair in pairs]), leads(pairs, sums)
     prefer_before, prefer_after = ([lead > 0 for lead in side] for side in (before, after))
@@ -59,7 +70,12 @@ def compared_pairs(
             "difference": share_difference(prefer_before, prefer_after).plain(),
         },
         "pairs": [
-            {**_shown(examples[place]), "margin": found[place], "before": before[place], "after": after[place]}
+            {
+                **_shown(examples[place]),
+                "margin": found[place],
+                "before": before[place],
+                "after": after[place],
+            }
             for place in _to_read(found)
         ],
     }

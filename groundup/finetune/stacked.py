@@ -1,12 +1,16 @@
-"""Training of a stacked classifier: logistic regressions on hidden states and on TF-IDF of letters, their scores added (`weights.stacked`).
+"""Training of a stacked classifier: logistic regressions on hidden states and on TF-IDF of letters,
+their scores added (`weights.stacked`).
 
     features (mean hidden states after BLOCKS) -> a logistic regression each --mean--+
-    letters of the whole text -> TF-IDF -> a logistic regression ------------------- + share -> scores
+    letters of the whole text -> TF-IDF -> a logistic regression ------------------- + share ->
+    scores
 
-Nothing of the language model learns. Each regression has its optimum for its strength of regularisation; the strengths and the share of the letters
-have the lowest cross-entropy on the validation texts. The mean over several blocks makes their choice unnecessary, and is as good as the best one.
-Where an encoder is named, the regression on its vectors is a third part, whose share is chosen in the same way.
-The plain head, which other programs read, is a regression on the last token's state after all blocks. scikit-learn fits them all.
+Nothing of the language model learns. Each regression has its optimum for its strength of
+regularisation; the strengths and the share of the letters have the lowest cross-entropy on the
+validation texts. The mean over several blocks makes their choice unnecessary, and is as good as the
+best one. Where an encoder is named, the regression on its vectors is a third part, whose share is
+chosen in the same way. The plain head, which other programs read, is a regression on the last
+token's state after all blocks. scikit-learn fits them all.
 """
 
 from collections.abc import Sequence
@@ -29,7 +33,7 @@ from groundup.files import sha256_text
 from groundup.finetune.features import Features, FrozenBlocks
 from groundup.finetune.messages import Messages
 from groundup.model.matmul_precision import fast_matmul
-from groundup.train.step import autocast
+from groundup.train.steps.step import autocast
 from groundup.weights.stacked import Stacked
 from groundup.weights.tfidf import TfIdf
 
@@ -49,7 +53,9 @@ UNSEEN = -30.0
 
 @dataclass(frozen=True)
 class PooledBlocks(FrozenBlocks):
-    """All blocks, frozen: of a row the mean states after some of them, and the last token's state after the final norm."""
+    """All blocks, frozen: of a row the mean states after some of them, and the last token's state
+    after the final norm.
+    """
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -73,14 +79,18 @@ class PooledBlocks(FrozenBlocks):
         ids, mask = right_padded(rows, self.compute.device)
         with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
             means, hidden = mean_states(self.transformer, ids, mask, self.blocks)
-            hidden = self.transformer.run_blocks(hidden, self.blocks[-1], self.num_blocks, mask=mask)
+            hidden = self.transformer.run_blocks(
+                hidden, self.blocks[-1], self.num_blocks, mask=mask
+            )
             last = self.transformer.final_norm(hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1])
         return torch.cat([means, last.float()[:, None]], dim=1).cpu()
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Scores x W + b of one part, with the strength that was chosen and its loss on the validation texts."""
+    """Scores x W + b of one part, with the strength that was chosen and its loss on the validation
+    texts.
+    """
 
     weight: np.ndarray
     bias: np.ndarray
@@ -105,7 +115,9 @@ def fit_linear(
     strengths: Sequence[float],
     **options: Any,
 ) -> Linear:
-    """Return the logistic regression on training rows with the lowest loss on validation rows; `weights`: of each class."""
+    """Return the logistic regression on training rows with the lowest loss on validation rows;
+    `weights`: of each class.
+    """
     from sklearn.linear_model import LogisticRegression
 
     found = []
@@ -119,7 +131,9 @@ def fit_linear(
 
 
 def weights_of(model: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return W [F, N] and b [N] of scikit-learn's model; a class that it has not seen gets the score UNSEEN."""
+    """Return W [F, N] and b [N] of scikit-learn's model; a class that it has not seen gets the
+    score UNSEEN.
+    """
     weight, bias = model.coef_.T, np.broadcast_to(model.intercept_, len(model.coef_))
     if weight.shape[1] == 1:  # of two classes: the score of the second over that of the first
         weight, bias = np.hstack([-weight / 2, weight / 2]), np.hstack([-bias / 2, bias / 2])
@@ -174,26 +188,38 @@ class StackedTraining:
 
     def scores(self, stacked: Stacked, rows: Sequence[int]) -> Float[Tensor, "rows N"]:
         """Return the scores of some texts."""
-        vectors = None if stacked.vectors_weight is None or self.vectors is None else self.vectors[list(rows)]
-        return stacked.scores(self.states[list(rows), : len(stacked.blocks)], self.texts(rows), vectors)
+        vectors = (
+            None
+            if stacked.vectors_weight is None or self.vectors is None
+            else self.vectors[list(rows)]
+        )
+        return stacked.scores(
+            self.states[list(rows), : len(stacked.blocks)], self.texts(rows), vectors
+        )
 
     def head_scores(self, head: np.ndarray, rows: Sequence[int]) -> Float[Tensor, "rows N"]:
         """Return the scores of the plain head of some texts."""
         return self.states[list(rows), -1].double() @ torch.from_numpy(head).T
 
     def fit(self, rows: Sequence[int] | None = None) -> StackedFit:
-        """Learn from some rows (None: all training texts), choose on the validation texts among the others."""
+        """Learn from some rows (None: all training texts), choose on the validation texts among the
+        others.
+        """
         known = list(self.messages.rows["train"] if rows is None else rows)
         validation, learned = self.messages.rows["validation"], set(known)
         judged = [row for row in validation if row not in learned] or list(validation)
         numbers = self.messages.classes
         classes = [numbers[row] for row in known], [numbers[row] for row in judged]
-        parts = [self._of_states(place, (known, judged), classes) for place in range(len(self.blocks))]
+        parts = [
+            self._of_states(place, (known, judged), classes) for place in range(len(self.blocks))
+        ]
         letters = TfIdf.of(self.texts(known))
         sparse = sparse_rows(letters, self.texts(known)), sparse_rows(letters, self.texts(judged))
         of_letters = fit_linear(sparse, classes, self.weights, LETTER_STRENGTHS)
         states = self.states[judged].double().numpy()
-        by_states = np.mean([part.scores(states[:, place]) for place, part in enumerate(parts)], axis=0)
+        by_states = np.mean(
+            [part.scores(states[:, place]) for place, part in enumerate(parts)], axis=0
+        )
         shares = choose_shares(by_states, of_letters.scores(sparse[1]), classes[1])
         stacked, of_vectors = self._stacked(parts, of_letters, letters, shares), dict[str, Any]()
         if self.vectors is not None:
@@ -219,13 +245,21 @@ class StackedTraining:
     def _with_vectors(
         self, stacked: Stacked, rows: tuple[list[int], list[int]], classes: Any
     ) -> tuple[Stacked, dict[str, Any]]:
-        """A stacked classifier with the encoder's vectors as a further part, and what was chosen."""
+        """A stacked classifier with the encoder's vectors as a further part, and what was
+        chosen.
+        """
         assert self.vectors is not None and self.encoder is not None
         known, judged = (self.vectors[part].double().numpy() for part in rows)
         part = fit_linear((known, judged), classes, self.weights, VECTOR_STRENGTHS)
-        mixed = choose_shares(self.scores(stacked, rows[1]).numpy(), part.scores(judged), classes[1])
+        mixed = choose_shares(
+            self.scores(stacked, rows[1]).numpy(), part.scores(judged), classes[1]
+        )
         chosen = {"encoder": self.encoder.name, "strength": part.strength, "share": mixed.share}
-        chosen |= {"loss_without": mixed.losses[0], "loss_alone": mixed.losses[1], "validation_loss": mixed.loss}
+        chosen |= {
+            "loss_without": mixed.losses[0],
+            "loss_alone": mixed.losses[1],
+            "validation_loss": mixed.loss,
+        }
         if not mixed.letters:
             return stacked, {"vectors": chosen}
         bias = mixed.states * stacked.bias + mixed.letters * torch.from_numpy(part.bias)
@@ -252,10 +286,18 @@ class StackedTraining:
         """The plain head has no bias, so states are scaled and not centred."""
         known, judged = (self.states[part, -1].double().numpy() for part in rows)
         scale = known.std(axis=0) + SMALLEST_DEVIATION
-        found = fit_linear((known / scale, judged / scale), classes, self.weights, STATE_STRENGTHS, fit_intercept=False)
+        found = fit_linear(
+            (known / scale, judged / scale),
+            classes,
+            self.weights,
+            STATE_STRENGTHS,
+            fit_intercept=False,
+        )
         return np.asarray(found.weight / scale[:, None]).T
 
-    def _stacked(self, parts: Sequence[Linear], of_letters: Linear, letters: TfIdf, shares: "Shares") -> Stacked:
+    def _stacked(
+        self, parts: Sequence[Linear], of_letters: Linear, letters: TfIdf, shares: "Shares"
+    ) -> Stacked:
         """The parts with their shares; a part whose share is 0 is left out."""
         factor = shares.states / len(parts)
         hidden = np.concatenate([factor * part.weight for part in parts])
@@ -264,7 +306,9 @@ class StackedTraining:
         if not shares.letters:
             letters, weight = TfIdf((), np.zeros(0)), weight[:0]
         blocks, hidden = (self.blocks, hidden) if shares.states else ((), hidden[:0])
-        hidden_weight, letters_weight, biases = (torch.from_numpy(each) for each in (hidden, weight, bias))
+        hidden_weight, letters_weight, biases = (
+            torch.from_numpy(each) for each in (hidden, weight, bias)
+        )
         return Stacked(blocks, hidden_weight, letters, letters_weight, biases)
 
 
@@ -287,7 +331,9 @@ class Shares:
 
 
 def choose_shares(by_states: np.ndarray, by_letters: np.ndarray, classes: Sequence[int]) -> Shares:
-    """Return the mixture of two parts' scores [n, N] with the lowest cross-entropy, each part and the mixture at its best temperature."""
+    """Return the mixture of two parts' scores [n, N] with the lowest cross-entropy, each part and
+    the mixture at its best temperature.
+    """
     temperatures = [fit_temperature(part, classes) for part in (by_states, by_letters)]
     states, letters = by_states / temperatures[0], by_letters / temperatures[1]
     found = []

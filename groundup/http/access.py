@@ -1,7 +1,8 @@
 """Access rules of a server: host names (Host), origins of pages (Origin), API key.
 
-Host: a foreign page can let its own name point to 127.0.0.1 and then read the server as its own origin (DNS rebinding); the Host header still
-has that name, so only the server's own names are accepted. Origin: any page can send a form or a simple POST; browsers send its origin.
+Host: a foreign page can let its own name point to 127.0.0.1 and then read the server as its own
+origin (DNS rebinding); the Host header still has that name, so only the server's own names are
+accepted. Origin: any page can send a form or a simple POST; browsers send its origin.
 """
 
 import base64
@@ -18,10 +19,12 @@ from groundup.errors import ConfigError
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::(\d{1,5}))?")
 _ORIGIN = re.compile(r"(https?)://([^/?#@\s]{1,300})")
-# What `--cors` takes: also every page of a scheme ("app://"), or one of its pages ("vscode-webview://0f3a").
+# What `--cors` takes: also every page of a scheme ("app://"), or one of its pages
+# ("vscode-webview://0f3a").
 _LISTED = re.compile(r"(?!https?://$)[a-z][a-z0-9+.-]{0,30}://[^/?#@\s]{0,300}")
-# Pages that Ollama lets call by default (envconfig/config.go, AllowedOrigins): of this machine, and of programs that are installed here. A page of
-# the web is in none of them: browsers give "file://" as "null", which is refused.
+# Pages that Ollama lets call by default (envconfig/config.go, AllowedOrigins): of this machine, and
+# of programs that are installed here. A page of the web is in none of them: browsers give "file://"
+# as "null", which is refused.
 _LOCAL_PAGE = re.compile(
     r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?|(app|file|tauri|vscode-webview|vscode-file)://[^/?#@\s]{0,300}"
 )
@@ -43,7 +46,9 @@ class Access:
     origins: frozenset[str] = frozenset()
     """Foreign origins that may call, exact ("https://example.org"), or a scheme ("app://")."""
     local_pages: bool = False
-    """Whether pages of this machine and of installed programs may call too, as in Ollama: a server on another port, an editor's view."""
+    """Whether pages of this machine and of installed programs may call too, as in Ollama: a server
+    on another port, an editor's view.
+    """
 
     def admits_host(self, authority: str) -> bool:
         """Whether this Host header is accepted. Any port is: it may be forwarded."""
@@ -64,14 +69,20 @@ class Access:
         return bool(origin) and (origin in self.origins or scheme in self.origins or local)
 
     def admits_site(self, site: str, *, navigation: bool) -> bool:
-        """Whether a request with this Sec-Fetch-Site is accepted; "cross-site" and "same-site" only as a link that a person followed."""
+        """Whether a request with this Sec-Fetch-Site is accepted; "cross-site" and "same-site" only
+        as a link that a person followed.
+        """
         return site in _OWN_SITE or navigation
 
     def admits_key(self, authorization: str) -> bool:
-        """Whether this Authorization header has the key, as Bearer, or as the password of Basic (for which browsers prompt)."""
+        """Whether this Authorization header has the key, as Bearer, or as the password of Basic
+        (for which browsers prompt).
+        """
         if not self.api_key:
             return True
-        digests = (hashlib.sha256(key).digest() for key in (_key_in(authorization), self.api_key.encode()))
+        digests = (
+            hashlib.sha256(key).digest() for key in (_key_in(authorization), self.api_key.encode())
+        )
         return hmac.compare_digest(*digests)  # in constant time, whatever the lengths
 
 
@@ -86,12 +97,22 @@ def access_for(
 ) -> Access:
     """Return the access rules of a server bound to `host`; `api_key` None: without a key.
 
-    Raises ConfigError beyond loopback without a key, unless `is_open`, and for a key or an origin that no client could send.
+    Raises ConfigError beyond loopback without a key, unless `is_open`, and for a key or an origin
+    that no client could send.
     """
     loopback = is_loopback(host)
-    if api_key is not None and (not api_key.strip() or api_key != api_key.strip() or not api_key.isprintable()):
-        what = "begins or ends with a blank, or has a control character" if api_key.strip() else "is blank"
-        raise ConfigError(f"The API key {what}: no client can send it.", fix="Give a key of letters, digits and signs.")
+    if api_key is not None and (
+        not api_key.strip() or api_key != api_key.strip() or not api_key.isprintable()
+    ):
+        what = (
+            "begins or ends with a blank, or has a control character"
+            if api_key.strip()
+            else "is blank"
+        )
+        raise ConfigError(
+            f"The API key {what}: no client can send it.",
+            fix="Give a key of letters, digits and signs.",
+        )
     if not loopback and not api_key and not is_open:
         raise ConfigError(
             f"--host {host} lets other machines connect, and no key was given.",
@@ -109,14 +130,18 @@ def _require_origin(origin: str) -> None:
     """Raise ConfigError for what no browser sends as an origin."""
     fix = "Write it as browsers do: https://example.org, or a scheme: app://"
     if "*" in origin:
-        raise ConfigError(f"{origin!r} has a *: origins are compared whole.", fix="List each: --cors https://a.example")
+        raise ConfigError(
+            f"{origin!r} has a *: origins are compared whole.",
+            fix="List each: --cors https://a.example",
+        )
     web = _ORIGIN.fullmatch(origin)
     if not _LISTED.fullmatch(origin) or (web and host_name(web[2]) is None):
         raise ConfigError(f"{origin!r} is not an origin.", fix=fix)
 
 
 def host_name(authority: str) -> str | None:
-    """Return the name or address in a Host header, in lower case and without the port; None when it is invalid.
+    """Return the name or address in a Host header, in lower case and without the port; None when it
+    is invalid.
 
     >>> host_name("LocalHost:8765"), host_name("[::1]:8765"), host_name("a b")
     ('localhost', '::1', None)
@@ -126,7 +151,9 @@ def host_name(authority: str) -> str | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether this name or address is this machine alone, whatever DNS says (RFC 6761: "localhost" and its subdomains)."""
+    """Whether this name or address is this machine alone, whatever DNS says (RFC 6761: "localhost"
+    and its subdomains).
+    """
     if name.lower() == "localhost" or name.lower().endswith(".localhost"):
         return True
     return is_address(name) and ipaddress.ip_address(name).is_loopback
@@ -142,7 +169,8 @@ def is_address(name: str) -> bool:
 
 
 def is_same_origin(origin: str, authority: str) -> bool:
-    """Whether `origin` has the host and port of this Host header. The scheme's default port may be left out.
+    """Whether `origin` has the host and port of this Host header. The scheme's default port may be
+    left out.
 
     >>> is_same_origin("http://localhost:80", "localhost"), is_same_origin("http://localhost:3000", "localhost:8765")
     (True, False)

@@ -1,4 +1,5 @@
-"""The access log: one line per request, and metrics for Prometheus. It wraps the guard, so that refusals are logged too.
+"""The access log: one line per request, and metrics for Prometheus. It wraps the guard, so that
+refusals are logged too.
 
 No prompts, answers or queries; labels of the metrics are routes, statuses and kinds.
 
@@ -22,10 +23,19 @@ class Metrics:
 
     def __init__(self) -> None:
         to = self.registry = CollectorRegistry()
-        timed, first = "From a request's headers to its last byte.", "From a request to its first piece of text."
-        self.requests = Counter("groundup_requests", "Requests answered.", ["route", "status"], registry=to)
-        self.request_s = Histogram("groundup_request_seconds", timed, ["route"], buckets=SECONDS, registry=to)
-        self.first_token_s = Histogram("groundup_first_token_seconds", first, buckets=SECONDS, registry=to)
+        timed, first = (
+            "From a request's headers to its last byte.",
+            "From a request to its first piece of text.",
+        )
+        self.requests = Counter(
+            "groundup_requests", "Requests answered.", ["route", "status"], registry=to
+        )
+        self.request_s = Histogram(
+            "groundup_request_seconds", timed, ["route"], buckets=SECONDS, registry=to
+        )
+        self.first_token_s = Histogram(
+            "groundup_first_token_seconds", first, buckets=SECONDS, registry=to
+        )
         self.tokens = Counter("groundup_tokens", "Tokens read and written.", ["kind"], registry=to)
         self.jobs = Gauge("groundup_answers_in_hand", "Answers running or waiting.", registry=to)
         self.models = Gauge("groundup_models_loaded", "Models in memory.", registry=to)
@@ -36,9 +46,17 @@ class Metrics:
 
 
 class AccessLog:
-    """An ASGI app around another. `say` gets each line; `known_paths` have their own labels in the metrics, all others share one."""
+    """An ASGI app around another. `say` gets each line; `known_paths` have their own labels in the
+    metrics, all others share one.
+    """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, known_paths: frozenset[str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        known_paths: frozenset[str],
+        say: Callable[[str], None],
+    ) -> None:
         self.app = app
         self.metrics = metrics
         self.known_paths = known_paths
@@ -70,4 +88,6 @@ class AccessLog:
         client = (scope.get("client") or ("-",))[0]
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         shown = path[:MAX_PATH_CHARACTERS].encode("unicode_escape").decode()
-        self.say(f"{now} {client} {scope['method'][:16]} {shown} {status or '-'} {elapsed_s:.3f} s {sent_bytes} bytes")
+        self.say(
+            f"{now} {client} {scope['method'][:16]} {shown} {status or '-'} {elapsed_s:.3f} s {sent_bytes} bytes"
+        )

@@ -1,13 +1,16 @@
-"""The middleware of every server, around every route: checks Host, Origin, key, body and deadline, in that order.
+"""The middleware of every server, around every route: checks Host, Origin, key, body and deadline,
+in that order.
 
     run_server(Guard(app, access), ...)
 
-Pure ASGI. The body is counted while it arrives, refused at the first byte too many, and read completely before the app is called, so that an
-app never waits for a slow client. Errors are JSON in the form of `error_body`; every response has the headers of `SECURITY`.
-Endless headers and too many connections are handled in `run_server.py`.
+Pure ASGI. The body is counted while it arrives, refused at the first byte too many, and read
+completely before the app is called, so that an app never waits for a slow client. Errors are JSON
+in the form of `error_body`; every response has the headers of `SECURITY`. Endless headers and too
+many connections are handled in `run_server.py`.
 
-The content security policy lets the page load its own files and call its own server, and nothing else: no inline script or style, nothing
-from other origins, no form, no embedding in a frame. Source: CSP level 3, and the Fetch standard for CORS.
+The content security policy lets the page load its own files and call its own server, and nothing
+else: no inline script or style, nothing from other origins, no form, no embedding in a frame.
+Source: CSP level 3, and the Fetch standard for CORS.
 """
 
 import asyncio
@@ -44,10 +47,18 @@ PREFLIGHT_S = 600
 
 
 class Guard:
-    """An ASGI app that passes on to another what `access` and `limits` allow. `error_body` makes the bodies of its errors."""
+    """An ASGI app that passes on to another what `access` and `limits` allow.
+
+    `error_body` makes the bodies of its errors.
+    """
 
     def __init__(
-        self, app: ASGIApp, access: Access, limits: Limits | None = None, *, error_body: ErrorBody = plain_error
+        self,
+        app: ASGIApp,
+        access: Access,
+        limits: Limits | None = None,
+        *,
+        error_body: ErrorBody = plain_error,
     ) -> None:
         self.app = app
         self.access = access
@@ -74,7 +85,9 @@ class Guard:
             visit.origin = self._admit(scope["method"], headers)
             if visit.origin and scope["method"] == "OPTIONS":
                 asked = only(headers, "access-control-request-headers")
-                await Response(status_code=204, headers=preflight(asked))(scope, receive, visit.send)
+                await Response(status_code=204, headers=preflight(asked))(
+                    scope, receive, visit.send
+                )
                 return
             authorization = only(headers, "authorization")
             if not self.access.admits_key(authorization):
@@ -85,49 +98,78 @@ class Guard:
         except RefusedError as refused:
             await self._refuse(refused, scope, receive, visit)
         except asyncio.CancelledError:  # only the end of the server cancels a request
-            await self._refuse(RefusedError(503, "The server is shutting down."), scope, receive, visit)
+            await self._refuse(
+                RefusedError(503, "The server is shutting down."), scope, receive, visit
+            )
         finally:
             self._requests -= 1
             self._held_bytes -= visit.held_bytes
 
-    async def _refuse(self, refused: RefusedError, scope: Scope, receive: Receive, visit: "_Visit") -> None:
-        """Answer with an error; a response that has begun is cut off instead, since an error would be read as its end."""
+    async def _refuse(
+        self, refused: RefusedError, scope: Scope, receive: Receive, visit: "_Visit"
+    ) -> None:
+        """Answer with an error; a response that has begun is cut off instead, since an error would
+        be read as its end.
+        """
         if not visit.started:
             body = self.error_body(refused.status_code, refused.detail, scope["path"])
             response = Response(body, refused.status_code, refused.headers, "application/json")
             await response(scope, receive, visit.send)
 
     def _read_headers(self, scope: Scope) -> Headers:
-        """Return the headers. Raises RefusedError when they are too many or too long, or give the body two lengths."""
+        """Return the headers.
+
+        Raises RefusedError when they are too many or too long, or give the body two lengths.
+        """
         raw = [(name.lower(), value) for name, value in scope["headers"]]
         count, total = self.limits.headers, self.limits.header_bytes
         if len(raw) > count or sum(len(name) + len(value) for name, value in raw) > total:
-            raise RefusedError(431, f"At most {count} headers of {total} bytes together are allowed.")
+            raise RefusedError(
+                431, f"At most {count} headers of {total} bytes together are allowed."
+            )
         if {b"content-length", b"transfer-encoding"} <= {
             name for name, _ in raw
         }:  # RFC 9112, 6.1: how smuggling begins
-            raise RefusedError(400, "Content-Length and Transfer-Encoding can't be combined.", CLOSING)
+            raise RefusedError(
+                400, "Content-Length and Transfer-Encoding can't be combined.", CLOSING
+            )
         return Headers(raw=raw)
 
     def _admit(self, method: str, headers: Headers) -> str:
-        """Check Host and Origin. Return the foreign origin that may read the response, or "". Raises RefusedError."""
+        """Check Host and Origin. Return the foreign origin that may read the response, or "".
+
+        Raises RefusedError.
+        """
         authority, origin = only(headers, "host"), only(headers, "origin")
         if not self.access.admits_host(authority):
             raise RefusedError(403, "This server does not have that host name (Host).")
         if only(headers, "upgrade").lower() == "websocket":
             raise RefusedError(400, "WebSockets are not supported.")
         if origin and not self.access.admits_origin(origin, authority):
-            way = " --cors ORIGIN allows one when the server is started." if self.access.local_pages else ""
-            raise RefusedError(403, f"Pages of other origins may not call this server (Origin).{way}")
+            way = (
+                " --cors ORIGIN allows one when the server is started."
+                if self.access.local_pages
+                else ""
+            )
+            raise RefusedError(
+                403, f"Pages of other origins may not call this server (Origin).{way}"
+            )
         if self.access.lists(origin) and not is_same_origin(origin, authority):
             return origin
-        followed = only(headers, "sec-fetch-mode") == "navigate" and only(headers, "sec-fetch-dest") == "document"
+        followed = (
+            only(headers, "sec-fetch-mode") == "navigate"
+            and only(headers, "sec-fetch-dest") == "document"
+        )
         navigation = followed and method in ("GET", "HEAD")
         if not self.access.admits_site(only(headers, "sec-fetch-site"), navigation=navigation):
-            raise RefusedError(403, "Pages of other origins may not call this server (Sec-Fetch-Site).")
+            raise RefusedError(
+                403, "Pages of other origins may not call this server (Sec-Fetch-Site)."
+            )
         return ""
 
-    async def _pass_on(self, scope: Scope, receive: Receive, visit: "_Visit", headers: Headers) -> None:
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, visit: "_Visit", headers: Headers
+    ) -> None:
         """Read the body and call the app, each within its deadline. Raises RefusedError."""
         declared = only(headers, "content-length")
         if declared and (not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes):
@@ -136,7 +178,9 @@ class Guard:
             async with asyncio.timeout(self.limits.body_s):
                 body = await self._read_body(receive, visit)
         except TimeoutError:
-            raise RefusedError(408, f"The body did not arrive within {self.limits.body_s:g} s.") from None
+            raise RefusedError(
+                408, f"The body did not arrive within {self.limits.body_s:g} s."
+            ) from None
         if body is None:  # the client disconnected
             return
         try:
@@ -145,10 +189,15 @@ class Guard:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            raise RefusedError(503, f"The answer took longer than {self.limits.request_s:g} s.") from None
+            raise RefusedError(
+                503, f"The answer took longer than {self.limits.request_s:g} s."
+            ) from None
 
     async def _read_body(self, receive: Receive, visit: "_Visit") -> bytes | None:
-        """Return the body, or None when the client disconnected. Raises RefusedError at the first byte too many."""
+        """Return the body, or None when the client disconnected.
+
+        Raises RefusedError at the first byte too many.
+        """
         parts: list[bytes] = []
         while True:
             message = await receive()
@@ -166,11 +215,15 @@ class Guard:
                 return b"".join(parts)
 
     def _too_large(self) -> RefusedError:
-        return RefusedError(413, f"The body is too large: at most {self.limits.body_bytes:,} bytes are allowed.")
+        return RefusedError(
+            413, f"The body is too large: at most {self.limits.body_bytes:,} bytes are allowed."
+        )
 
 
 class _Visit:
-    """The state of one request: bytes of its body in memory, allowed foreign origin, whether the response has begun."""
+    """The state of one request: bytes of its body in memory, allowed foreign origin, whether the
+    response has begun.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -187,7 +240,9 @@ class _Visit:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that returns the body in one message, and then further messages of the connection."""
+    """Return a `receive` that returns the body in one message, and then further messages of the
+    connection.
+    """
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -197,7 +252,10 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def only(headers: Headers, name: str) -> str:
-    """Return the value of a header that may occur once, "" if missing. Raises RefusedError when it occurs twice."""
+    """Return the value of a header that may occur once, "" if missing.
+
+    Raises RefusedError when it occurs twice.
+    """
     values = headers.getlist(name)
     if len(values) > 1:
         raise RefusedError(400, f"The header {name} occurs more than once.")
@@ -205,9 +263,13 @@ def only(headers: Headers, name: str) -> str:
 
 
 def secured(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tuple[bytes, bytes]]:
-    """Return an app's response headers with ours, which override the app's, and with those for pages of an allowed origin; "" is none."""
+    """Return an app's response headers with ours, which override the app's, and with those for
+    pages of an allowed origin; "" is none.
+    """
     headers = MutableHeaders(raw=[(name.lower(), value) for name, value in raw])
-    headers.setdefault("cache-control", "no-store")  # an app may override it: a file that never changes can be cached
+    headers.setdefault(
+        "cache-control", "no-store"
+    )  # an app may override it: a file that never changes can be cached
     headers.update(SECURITY)
     if allowed_origin:
         headers["access-control-allow-origin"] = allowed_origin
@@ -216,7 +278,9 @@ def secured(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tup
 
 
 def preflight(asked_headers: str) -> dict[str, str]:
-    """Return the headers for a preflight of an allowed origin; the requested headers are granted."""
+    """Return the headers for a preflight of an allowed origin; the requested headers are
+    granted.
+    """
     return {
         "access-control-allow-methods": "GET, HEAD, POST, DELETE",
         "access-control-allow-headers": asked_headers or "content-type",

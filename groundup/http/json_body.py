@@ -1,4 +1,7 @@
-"""The body of a request as a JSON object, for every API dialect. The Content-Type is ignored; errors never quote the body."""
+"""The body of a request as a JSON object, for every API dialect.
+
+The Content-Type is ignored; errors never quote the body.
+"""
 
 import json
 from typing import Any
@@ -9,7 +12,10 @@ from groundup.http.responses import RefusedError
 
 
 def read_object(body: bytes, limits: Limits) -> dict[str, Any]:
-    """Return the object in `body` (UTF-8, with or without a BOM). Raises RefusedError (400): not JSON, not an object, nested too deep, NaN."""
+    """Return the object in `body` (UTF-8, with or without a BOM).
+
+    Raises RefusedError (400): not JSON, not an object, nested too deep, NaN.
+    """
     too_deep = f"The JSON is nested too deep: at most {limits.json_depth} levels are allowed."
     try:
         value = json.loads(body, parse_constant=_refuse_constant)

@@ -1,6 +1,8 @@
-"""The files of a page, read once from a package. Routes look names up among them, so that no request can reach another file.
+"""The files of a page, read once from a package. Routes look names up among them, so that no
+request can reach another file.
 
-/                  the page, for clients that accept text/html; a greeting for others, which Ollama's clients check for
+/                  the page, for clients that accept text/html; a greeting for others, which
+                   Ollama's clients check for
 /page/NAME         its styles and scripts
 """
 
@@ -27,7 +29,9 @@ MEDIA_TYPES = {
 
 
 def page_files(package: str) -> dict[str, tuple[str, bytes]]:
-    """Return the files of a package's folder `web`, and the colours: name -> (media type, bytes)."""
+    """Return the files of a package's folder `web`, and the colours: name -> (media type,
+    bytes).
+    """
     folder = resources.files(package).joinpath("web")
     colours = {COLOURS: (MEDIA_TYPES[".css"], custom_properties().encode())}
     return colours | {

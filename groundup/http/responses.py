@@ -1,4 +1,6 @@
-"""Responses: JSON in ASCII, and errors as a small JSON body in the app's API dialect, without paths, tracebacks or messages of libraries."""
+"""Responses: JSON in ASCII, and errors as a small JSON body in the app's API dialect, without
+paths, tracebacks or messages of libraries.
+"""
 
 import http
 import json
@@ -12,7 +14,9 @@ from starlette.responses import JSONResponse, Response
 # Of 2^63 - 1. Python itself refuses to read 4,300 digits.
 MAX_DIGITS = 19
 ErrorBody: TypeAlias = Callable[[int, str, str], bytes]
-"""(status, message, path of the request) -> the JSON body of an error in the API dialect of that path."""
+"""(status, message, path of the request) -> the JSON body of an error in the API dialect of that
+path.
+"""
 
 
 class RefusedError(HTTPException):
@@ -20,7 +24,11 @@ class RefusedError(HTTPException):
 
 
 def path_number(text: str) -> int:
-    """Return the number in a path. Raises HTTPException (404): one of more digits than any number of ours is another path, as is no number."""
+    """Return the number in a path.
+
+    Raises HTTPException (404): one of more digits than any number of ours is another path, as is no
+    number.
+    """
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
         raise HTTPException(404)
     return int(text)
@@ -40,22 +48,30 @@ def plain_error(status: int, message: str, path: str) -> bytes:
 
 
 def error_handlers(
-    error_body: ErrorBody = plain_error, unknown_path: Callable[[str], str] = lambda path: "Not Found"
+    error_body: ErrorBody = plain_error,
+    unknown_path: Callable[[str], str] = lambda path: "Not Found",
 ) -> dict[Any, Any]:
-    """Return Starlette's `exception_handlers` for unknown routes, refused requests and bugs (500; the traceback goes to the log).
+    """Return Starlette's `exception_handlers` for unknown routes, refused requests and bugs (500;
+    the traceback goes to the log).
 
     `unknown_path`: the message for a path without a route.
     """
 
-    def reply(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-        return Response(error_body(status, message, request.url.path), status, headers, "application/json")
+    def reply(
+        request: Request, status: int, message: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        return Response(
+            error_body(status, message, request.url.path), status, headers, "application/json"
+        )
 
     def refused(request: Request, error: RefusedError) -> Response:
         return reply(request, error.status_code, error.detail, error.headers)
 
     def unrouted(request: Request, error: HTTPException) -> Response:
         missing = error.status_code == http.HTTPStatus.NOT_FOUND
-        message = unknown_path(request.url.path) if missing else http.HTTPStatus(error.status_code).phrase
+        message = (
+            unknown_path(request.url.path) if missing else http.HTTPStatus(error.status_code).phrase
+        )
         return reply(request, error.status_code, message, error.headers)
 
     def bug(request: Request, error: Exception) -> Response:

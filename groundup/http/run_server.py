@@ -1,14 +1,16 @@
 """Run a server with uvicorn: its socket, a deadline for each phase of a request, and exit codes.
 
-Ctrl-C exits with 130 as everywhere in this package, SIGTERM with 0, since a stop by a service manager is not a failure. Running responses
-get `Limits.shutdown_s`; a second later the process ends whatever its threads are doing. If the port is in use, the error names the process
-that has it.
+Ctrl-C exits with 130 as everywhere in this package, SIGTERM with 0, since a stop by a service
+manager is not a failure. Running responses get `Limits.shutdown_s`; a second later the process ends
+whatever its threads are doing. If the port is in use, the error names the process that has it.
 
-uvicorn closes a connection only when it idles after a response: one with endless headers or body would stay open (slowloris). Each phase has
-one deadline from its start, which further bytes do not extend:
+uvicorn closes a connection only when it idles after a response: one with endless headers or body
+would stay open (slowloris). Each phase has one deadline from its start, which further bytes do not
+extend:
 
     headers  from the connection, or from the first byte after a response, to the empty line
-    body     from there to its last byte; the guard answers 408 before, if it has not answered already
+    body     from there to its last byte; the guard answers 408 before, if it has not answered
+             already
     linger   from a response that was sent before the body's end: the rest of the body is discarded
 """
 
@@ -56,9 +58,11 @@ def run_server(
 ) -> None:
     """Serve until a signal. `announce` is called with the address once the socket listens.
 
-    `around` may wrap the guard in an observer (an access log); `stopping` is called in the event loop at the start of the shutdown.
+    `around` may wrap the guard in an observer (an access log); `stopping` is called in the event
+    loop at the start of the shutdown.
 
-    Raises ConfigError (port in use, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0) after SIGTERM.
+    Raises ConfigError (port in use, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0)
+    after SIGTERM.
     """
     limits = guard.limits
     config = uvicorn.Config(
@@ -79,7 +83,7 @@ def run_server(
         if announce is not None:
             announce(address_of(listening, host))
 
-        class Server(uvicorn.Server):
+        class GuardedServer(uvicorn.Server):
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:
                 _end_after(limits.shutdown_s + 1, 0 if sig == signal.SIGTERM else 128 + sig)
                 super().handle_exit(sig, frame)
@@ -88,11 +92,14 @@ def run_server(
                 stopping()
                 await super().shutdown(sockets)
 
-        Server(config).run(sockets=[listening])
+        GuardedServer(config).run(sockets=[listening])
 
 
 class _BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 protocol with deadlines, against slow clients and too many connections. A subclass sets the limits."""
+    """uvicorn's HTTP/1.1 protocol with deadlines, against slow clients and too many connections.
+
+    A subclass sets the limits.
+    """
 
     limits: Limits
 
@@ -115,7 +122,9 @@ class _BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         phase = self._phase_now()
-        self._set_alarm("" if phase == "headers" else phase)  # between requests uvicorn's own timeout applies
+        self._set_alarm(
+            "" if phase == "headers" else phase
+        )  # between requests uvicorn's own timeout applies
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_alarm("")
@@ -140,18 +149,24 @@ class _BoundedProtocol(H11Protocol):
             self._alarm = None
         self._phase = phase
         if phase:
-            seconds = getattr(self.limits, f"{phase}_s") + (AFTER_THE_GUARD_S if phase == "body" else 0)
+            seconds = getattr(self.limits, f"{phase}_s") + (
+                AFTER_THE_GUARD_S if phase == "body" else 0
+            )
             self._alarm = self.loop.call_later(seconds, self.transport.abort)
 
 
 def address_of(listening: socket.socket, host: str) -> str:
-    """Return a URL of the server that can be opened: "http://127.0.0.1:8765"; of one for all networks that of this machine in its network."""
+    """Return a URL of the server that can be opened: "http://127.0.0.1:8765"; of one for all
+    networks that of this machine in its network.
+    """
     name = network_address(host) if host in WIDE_OPEN else host
     return f"http://{f'[{name}]' if is_address(name) and ':' in name else name}:{listening.getsockname()[1]}"
 
 
 def network_address(host: str) -> str:
-    """Return the address of this machine by which others reach it; where it is in no network, that for itself."""
+    """Return the address of this machine by which others reach it; where it is in no network, that
+    for itself.
+    """
     family, elsewhere = _ELSEWHERE[host]
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -163,7 +178,9 @@ def network_address(host: str) -> str:
 
 @contextlib.contextmanager
 def _exit_0_on_sigterm() -> Iterator[None]:
-    """Exit with code 0 on SIGTERM. uvicorn handles the signal while it runs, and raises it again for this handler after its shutdown."""
+    """Exit with code 0 on SIGTERM. uvicorn handles the signal while it runs, and raises it again
+    for this handler after its shutdown.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -175,18 +192,25 @@ def _exit_0_on_sigterm() -> Iterator[None]:
 
 
 def _end_after(seconds: float, code: int) -> None:
-    """End the process then, if it is still there: Python would wait for its threads, and nothing can end a thread at work (a prompt, a load)."""
+    """End the process then, if it is still there: Python would wait for its threads, and nothing
+    can end a thread at work (a prompt, a load).
+    """
     timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
     timer.start()
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 selects a free one. Raises ConfigError: unknown host, port in use, no permission."""
+    """Return a listening socket; port 0 selects a free one.
+
+    Raises ConfigError: unknown host, port in use, no permission.
+    """
     family, address = _resolve(host, port)
     try:
         dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
-        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack)
+        return socket.create_server(
+            address, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack
+        )
     except OSError as error:
         raise _refusal(error, host, port) from error
 
@@ -196,7 +220,9 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"--host {host} is not a name or address of this machine.", fix="Try 127.0.0.1.") from error
+        raise ConfigError(
+            f"--host {host} is not a name or address of this machine.", fix="Try 127.0.0.1."
+        ) from error
     first = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return first[0], (str(first[4][0]), port)
 
@@ -205,15 +231,25 @@ def _refusal(error: OSError, host: str, port: int) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
         holder = holder_of(port)
         by = f" by {holder}" if holder else ""
-        return ConfigError(f"Port {port} of {host} is taken{by}.", fix="Choose another with --port (0: any free one).")
+        return ConfigError(
+            f"Port {port} of {host} is taken{by}.",
+            fix="Choose another with --port (0: any free one).",
+        )
     if error.errno == errno.EACCES:
-        return ConfigError(f"No permission to listen on port {port}.", fix="Choose one of 1024 or more with --port.")
+        return ConfigError(
+            f"No permission to listen on port {port}.",
+            fix="Choose one of 1024 or more with --port.",
+        )
     reason = os.strerror(error.errno or 0)
-    return ConfigError(f"Can't listen on {host}, port {port}: {reason}.", fix="Try --host 127.0.0.1.")
+    return ConfigError(
+        f"Can't listen on {host}, port {port}: {reason}.", fix="Try --host 127.0.0.1."
+    )
 
 
 def holder_of(port: int) -> str:
-    """Return the process that listens on a port, as "python3 (process 123)"; "" if unknown (another user's, or not Linux)."""
+    """Return the process that listens on a port, as "python3 (process 123)"; "" if unknown (another
+    user's, or not Linux).
+    """
     inodes = _listening_inodes(port)
     for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
         try:

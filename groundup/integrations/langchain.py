@@ -1,11 +1,16 @@
-"""LangChain with models and indexes of groundup, in the same process: `from groundup.integrations.langchain import ChatGroundup`.
+"""LangChain with models and indexes of groundup, in the same process: `from
+groundup.integrations.langchain import ChatGroundup`.
 
-    ChatGroundup          a chat model            GroundupRetriever      passages of an index, with their places as metadata
-    GroundupLLM           a text is continued     GroundupVectorStore    an index, to which documents can be added
-    GroundupEmbeddings    vectors of texts        GroundupLoader, GroundupSplitter    documents of the data door, passages of them
+    ChatGroundup          a chat model            GroundupRetriever      passages of an index, with
+                          their places as metadata
+    GroundupLLM           a text is continued     GroundupVectorStore    an index, to which
+                          documents can be added
+    GroundupEmbeddings    vectors of texts        GroundupLoader, GroundupSplitter    documents of
+                          the data door, passages of them
 
-The classes take the place of LangChain's own with no other change; docs/langchain.md has an example of each. They need the extra `langchain`. Models
-run in `serve.local_server`, by the requests of OpenAI's dialect.
+The classes take the place of LangChain's own with no other change; docs/langchain.md has an example
+of each. They need the extra `langchain`. Models run in `serve.local_server`, by the requests of
+OpenAI's dialect.
 """
 
 import importlib
@@ -20,7 +25,9 @@ if TYPE_CHECKING:
     from groundup.integrations.langchain_embeddings import GroundupEmbeddings as GroundupEmbeddings
     from groundup.integrations.langchain_llm import GroundupLLM as GroundupLLM
     from groundup.integrations.langchain_retriever import GroundupRetriever as GroundupRetriever
-    from groundup.integrations.langchain_vector_store import GroundupVectorStore as GroundupVectorStore
+    from groundup.integrations.langchain_vector_store import (
+        GroundupVectorStore as GroundupVectorStore,
+    )
 
 # Where each class is; its file is imported when it is first used.
 CLASSES = {
@@ -32,7 +39,11 @@ CLASSES = {
     "GroundupSplitter": "langchain_documents",
     "GroundupVectorStore": "langchain_vector_store",
 }
-NEEDED = {"langchain_core": "langchain-core", "starlette": "starlette", "prometheus_client": "prometheus-client"}
+NEEDED = {
+    "langchain_core": "langchain-core",
+    "starlette": "starlette",
+    "prometheus_client": "prometheus-client",
+}
 
 
 def __getattr__(name: str) -> Any:

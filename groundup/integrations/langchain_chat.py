@@ -2,9 +2,11 @@
 
     ChatGroundup(model="smollm2-135m-instruct", temperature=0).invoke("Hello")
 
-messages -> the body of /v1/chat/completions -> GenerateRequest -> `serve.local_server` -> ChatEvents -> chunks, of which a whole answer is the sum.
-Inputs of a batch are computed together. Structured output is a constraint on the tokens ("json_schema", "json_mode") or a forced call of a tool
-("function_calling"). Other kinds of content than text are refused; one answer is given to each input.
+messages -> the body of /v1/chat/completions -> GenerateRequest -> `serve.local_server` ->
+ChatEvents -> chunks, of which a whole answer is the sum. Inputs of a batch are computed together.
+Structured output is a constraint on the tokens ("json_schema", "json_mode") or a forced call of a
+tool ("function_calling"). Other kinds of content than text are refused; one answer is given to each
+input.
 """
 
 import asyncio
@@ -47,7 +49,10 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type]
-    """A chat model; its fields are the fields of an answer. The model is opened by the first call. Raises GroundupError."""
+    """A chat model; its fields are the fields of an answer.
+
+    The model is opened by the first call. Raises GroundupError.
+    """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -60,7 +65,10 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
 
     def settings(self) -> dict[str, Any]:
         asked = {"logprobs": self.logprobs, "top_logprobs": self.top_logprobs}
-        return {**super().settings(), **{name: value for name, value in asked.items() if value is not None}}
+        return {
+            **super().settings(),
+            **{name: value for name, value in asked.items() if value is not None},
+        }
 
     @property
     def _llm_type(self) -> str:
@@ -76,13 +84,24 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
     def request(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: Mapping[str, Any]
     ) -> tuple[LocalServer, GenerateRequest]:
-        """Return the request of a call and where it goes: to this model, or the `model` that is given. Raises RequestError, ConfigError."""
-        local, body = self.served(given.get("model", self.model)), self.body(given, stop, ChatCompletionBody)
-        body["messages"] = convert_to_openai_messages([_without_call_blocks(each) for each in messages])
+        """Return the request of a call and where it goes: to this model, or the `model` that is
+        given. Raises RequestError, ConfigError.
+        """
+        local, body = (
+            self.served(given.get("model", self.model)),
+            self.body(given, stop, ChatCompletionBody),
+        )
+        body["messages"] = convert_to_openai_messages(
+            [_without_call_blocks(each) for each in messages]
+        )
         return local, self.prepared(read_chat_completion(body), local)
 
     def _stream(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         local, request = self.request(messages, stop, kwargs)
         chunks = Chunks(str(kwargs.get("model", self.model)))
@@ -91,7 +110,11 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
                 yield chunks.of(event)
 
     async def _astream(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         local, request = await asyncio.to_thread(self.request, messages, stop, kwargs)
         chunks = Chunks(str(kwargs.get("model", self.model)))
@@ -100,24 +123,38 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
                 yield chunks.of(event)
 
     def _generate(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
     ) -> ChatResult:
         return generate_from_stream(self._stream(messages, stop, run_manager, **kwargs))
 
     async def _agenerate(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
     ) -> ChatResult:
         return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
 
-    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """Return how many tokens the prompt has that these messages and tools become, however long (for `trim_messages`)."""
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Return how many tokens the prompt has that these messages and tools become, however long
+        (for `trim_messages`).
+        """
         given = {"tools": [convert_to_openai_tool(tool) for tool in tools]} if tools else {}
         local, request = self.request(messages, None, given)
         (prepared,) = prepare(request, request.options, local.tokenizer, sys.maxsize, lambda: None)
         return len(prepared.prompt_ids)
 
     def batch(self, inputs: list[Any], config: Any = None, **kwargs: Any) -> list[Any]:
-        """Answer all inputs, as many together as the engine takes, unless `max_concurrency` says otherwise."""
+        """Answer all inputs, as many together as the engine takes, unless `max_concurrency` says
+        otherwise.
+        """
         return super().batch(inputs, _together(config), **kwargs)
 
     async def abatch(self, inputs: list[Any], config: Any = None, **kwargs: Any) -> list[Any]:
@@ -125,9 +162,14 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         return await super().abatch(inputs, _together(config), **kwargs)
 
     def bind_tools(
-        self, tools: Sequence[Any], *, tool_choice: dict[str, Any] | str | bool | None = None, **kwargs: Any
+        self,
+        tools: Sequence[Any],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        **kwargs: Any,
     ) -> Runnable[Any, Any]:
-        """Return the model with tools that it may call; `tool_choice`: "auto", "none", "any" (or "required", True), or the name of one.
+        """Return the model with tools that it may call; `tool_choice`: "auto", "none", "any" (or
+        "required", True), or the name of one.
 
         A forced call is one call, as small models repeat it, unless `parallel_tool_calls` is True.
         """
@@ -140,16 +182,25 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **chosen, **kwargs)
 
     def with_structured_output(
-        self, schema: Any = None, *, method: Method = "json_schema", include_raw: bool = False, **kwargs: Any
+        self,
+        schema: Any = None,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        **kwargs: Any,
     ) -> Runnable[Any, Any]:
-        """Return the model with answers that fit `schema`: a pydantic class (then its objects), a TypedDict, a JSON schema or a tool's (then dicts).
+        """Return the model with answers that fit `schema`: a pydantic class (then its objects), a
+        TypedDict, a JSON schema or a tool's (then dicts).
 
-        `method`: "json_schema" allows no other token, "json_mode" any JSON object, "function_calling" forces a call. Raises ConfigError.
+        `method`: "json_schema" allows no other token, "json_mode" any JSON object,
+        "function_calling" forces a call. Raises ConfigError.
         """
         kwargs.pop("strict", None)
         if method == "function_calling":
             return super().with_structured_output(schema, include_raw=include_raw, **kwargs)
-        if method not in ("json_schema", "json_mode") or (schema is None and method == "json_schema"):
+        if method not in ("json_schema", "json_mode") or (
+            schema is None and method == "json_schema"
+        ):
             raise ConfigError(
                 f"Structured output by {method!r} of {schema!r} is not possible.",
                 fix="Give a schema, and as method json_schema, json_mode or function_calling.",
@@ -161,15 +212,21 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         )
         is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
         return _parsed(
-            bound, PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser(), include_raw
+            bound,
+            PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser(),
+            include_raw,
         )
 
 
 def _without_call_blocks(message: BaseMessage) -> BaseMessage:
-    """Return a message without the tool calls among its content's blocks (`output_version` "v1"), which its `tool_calls` have."""
+    """Return a message without the tool calls among its content's blocks (`output_version` "v1"),
+    which its `tool_calls` have.
+    """
     if isinstance(message.content, str) or not getattr(message, "tool_calls", None):
         return message
-    kept = [each for each in message.content if isinstance(each, str) or each.get("type") != "tool_call"]
+    kept = [
+        each for each in message.content if isinstance(each, str) or each.get("type") != "tool_call"
+    ]
     return message.model_copy(update={"content": kept})
 
 
@@ -188,28 +245,44 @@ def _response_format(schema: Any, method: Method) -> dict[str, Any]:
         named = convert_to_json_schema(schema)
     except ValueError as error:
         raise ConfigError(f"The schema can't be read: {str(error).splitlines()[0]}") from error
-    return {"type": "json_schema", "json_schema": {"name": named.get("title", "answer"), "schema": _closed(named)}}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": named.get("title", "answer"), "schema": _closed(named)},
+    }
 
 
 def _closed(schema: Any) -> Any:
-    """Return a schema whose objects have no other properties than it names, unless it says so: a small model would make some up without end."""
+    """Return a schema whose objects have no other properties than it names, unless it says so: a
+    small model would make some up without end.
+    """
     if isinstance(schema, list):
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {name: _closed_each(each) if name in NAMED else _closed(each) for name, each in schema.items()}
+    found = {
+        name: _closed_each(each) if name in NAMED else _closed(each)
+        for name, each in schema.items()
+    }
     return {"additionalProperties": False, **found} if "properties" in found else found
 
 
 def _closed_each(schemas: Any) -> Any:
-    return {name: _closed(each) for name, each in schemas.items()} if isinstance(schemas, dict) else schemas
+    return (
+        {name: _closed(each) for name, each in schemas.items()}
+        if isinstance(schemas, dict)
+        else schemas
+    )
 
 
 def _parsed(model: Runnable[Any, Any], parser: Any, include_raw: bool) -> Runnable[Any, Any]:
-    """Return the model with its answers parsed, with `include_raw` as LangChain's own models do: {"raw", "parsed", "parsing_error"}."""
+    """Return the model with its answers parsed, with `include_raw` as LangChain's own models do:
+    {"raw", "parsed", "parsing_error"}.
+    """
     if not include_raw:
         return model | parser
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+    parsed = RunnablePassthrough.assign(
+        parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
+    )
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
@@ -225,13 +298,24 @@ class Chunks:
     def of(self, event: ChatEvent) -> ChatGenerationChunk:
         """Return the chunk of an event; the last one has the token usage and the finish reason."""
         calls = [self._call(call.name, call.arguments) for call in event.calls]
-        info: dict[str, Any] = {"logprobs": logprobs_content(event.logprobs)} if event.logprobs else {}
+        info: dict[str, Any] = (
+            {"logprobs": logprobs_content(event.logprobs)} if event.logprobs else {}
+        )
         if event.finish_reason is None:
-            return ChatGenerationChunk(message=AIMessageChunk(event.text, tool_call_chunks=calls), generation_info=info)
-        reason = "tool_calls" if self._num_calls and event.finish_reason == "stop" else event.finish_reason
+            return ChatGenerationChunk(
+                message=AIMessageChunk(event.text, tool_call_chunks=calls), generation_info=info
+            )
+        reason = (
+            "tool_calls"
+            if self._num_calls and event.finish_reason == "stop"
+            else event.finish_reason
+        )
         info |= {"finish_reason": reason, "model_name": self.model, "model_provider": PROVIDER}
         message = AIMessageChunk(
-            event.text, tool_call_chunks=calls, usage_metadata=usage_of(event), chunk_position="last"
+            event.text,
+            tool_call_chunks=calls,
+            usage_metadata=usage_of(event),
+            chunk_position="last",
         )
         return ChatGenerationChunk(message=message, generation_info=info)
 

@@ -1,8 +1,10 @@
-"""`GroundupLoader`: the data door's documents as LangChain's. `GroundupSplitter`: passages of documents, as an index has them.
+"""`GroundupLoader`: the data door's documents as LangChain's. `GroundupSplitter`: passages of
+documents, as an index has them.
 
     GroundupSplitter(max_tokens=256).split_documents(GroundupLoader("manuals").load())
 
-Files in every format that `groundup` reads, archives and addresses included; a file that can't be read is passed over and named in `report`.
+Files in every format that `groundup` reads, archives and addresses included; a file that can't be
+read is passed over and named in `report`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,10 +23,15 @@ from groundup.tokenizer.spec import well_formed
 
 
 class GroundupLoader(BaseLoader):
-    """The documents of folders, files, globs, archives and addresses (`pypi:`, `https:`, `hf:`, `s3:`)."""
+    """The documents of folders, files, globs, archives and addresses (`pypi:`, `https:`, `hf:`,
+    `s3:`).
+    """
 
     def __init__(self, *sources: str, text_column: str = "", encoding: str = "auto") -> None:
-        """`text_column`: the field with the text of tables, else it is recognised. Raises ConfigError."""
+        """`text_column`: the field with the text of tables, else it is recognised.
+
+        Raises ConfigError.
+        """
         self.sources = [Source(str(each)) for each in sources]
         self.config = IndexConfig(text_column=text_column, encoding=encoding)
         self.report = SourceReport()
@@ -32,20 +39,28 @@ class GroundupLoader(BaseLoader):
         """(file, reason) of each file that could not be read."""
 
     def lazy_load(self) -> Iterator[Document]:
-        """Yield one document after the other; its metadata has its address as `source`, and its `title`. Raises DataError for a missing source."""
+        """Yield one document after the other; its metadata has its address as `source`, and its
+        `title`. Raises DataError for a missing source.
+        """
         self.report, self.faults = SourceReport(), []
         for source in self.sources:
             for file in doc_files(source, self.report):
                 try:
                     for name, stem, text in read_documents(file, self.config.options, self.report):
-                        metadata = {"source": well_formed(file.address_of(name)), "title": well_formed(stem)}
+                        metadata = {
+                            "source": well_formed(file.address_of(name)),
+                            "title": well_formed(stem),
+                        }
                         yield Document(well_formed(text), metadata=metadata)
                 except (GroundupError, OSError) as error:
                     self.faults.append((file.shown_place, str(error)))
 
 
 class GroundupSplitter(BaseDocumentTransformer):
-    """Documents split by their structure: at headings, paragraphs and sentences. The parts of a document, joined, are the document."""
+    """Documents split by their structure: at headings, paragraphs and sentences.
+
+    The parts of a document, joined, are the document.
+    """
 
     def __init__(self, max_tokens: int = MAX_TOKENS, count: Counter = estimated_tokens) -> None:
         """`count`: how many tokens a text has, by default about, from its bytes."""
@@ -56,7 +71,9 @@ class GroundupSplitter(BaseDocumentTransformer):
         return [text[each.start : each.end] for each in split(text, self.max_tokens, self.count)]
 
     def split_documents(self, documents: Iterable[Document]) -> list[Document]:
-        """Return the parts of documents, each with its document's metadata, its headings as `title` and its place as `start_index`."""
+        """Return the parts of documents, each with its document's metadata, its headings as `title`
+        and its place as `start_index`.
+        """
         return [part for document in documents for part in self._parts(document)]
 
     def create_documents(
@@ -64,9 +81,13 @@ class GroundupSplitter(BaseDocumentTransformer):
     ) -> list[Document]:
         """Return the parts of texts."""
         given = metadatas or [{} for _ in texts]
-        return self.split_documents(Document(text, metadata=each) for text, each in zip(texts, given, strict=True))
+        return self.split_documents(
+            Document(text, metadata=each) for text, each in zip(texts, given, strict=True)
+        )
 
-    def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
+    def transform_documents(
+        self, documents: Sequence[Document], **kwargs: Any
+    ) -> Sequence[Document]:
         """`split_documents`, by the name of LangChain's transformers."""
         return self.split_documents(documents)
 
@@ -75,5 +96,6 @@ class GroundupSplitter(BaseDocumentTransformer):
         for piece in split(text, self.max_tokens, self.count):
             title = {"title": piece.title} if piece.title else {}
             yield Document(
-                text[piece.start : piece.end], metadata={**document.metadata, **title, "start_index": piece.start}
+                text[piece.start : piece.end],
+                metadata={**document.metadata, **title, "start_index": piece.start},
             )

@@ -1,4 +1,6 @@
-"""`GroundupEmbeddings`: vectors of texts by an encoder or a language model of groundup, as LangChain's embeddings."""
+"""`GroundupEmbeddings`: vectors of texts by an encoder or a language model of groundup, as
+LangChain's embeddings.
+"""
 
 from collections.abc import Sequence
 
@@ -34,7 +36,9 @@ class GroundupEmbeddings(BaseModel, Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return the vector of each text."""
-        return [vector for each in self.local.embed(self._requests(texts)) for vector in each.vectors]
+        return [
+            vector for each in self.local.embed(self._requests(texts)) for vector in each.vectors
+        ]
 
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of a text."""
@@ -42,7 +46,11 @@ class GroundupEmbeddings(BaseModel, Embeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """`embed_documents`, in the event loop of the caller."""
-        return [vector for each in await self.local.embed_async(self._requests(texts)) for vector in each.vectors]
+        return [
+            vector
+            for each in await self.local.embed_async(self._requests(texts))
+            for vector in each.vectors
+        ]
 
     async def aembed_query(self, text: str) -> list[float]:
         """`embed_query`, in the event loop of the caller."""

@@ -1,4 +1,6 @@
-"""`GroundupLLM`: a model of groundup as LangChain's LLM, which continues texts: no chat template, as /v1/completions."""
+"""`GroundupLLM`: a model of groundup as LangChain's LLM, which continues texts: no chat template,
+as /v1/completions.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -19,14 +21,19 @@ from groundup.serve.requests import GenerateRequest
 
 
 class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
-    """A language model; its fields are the fields of an answer. The model is opened by the first call. Raises GroundupError."""
+    """A language model; its fields are the fields of an answer.
+
+    The model is opened by the first call. Raises GroundupError.
+    """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     max_tokens: int | None = 256
     """The longest answer, in tokens: many models that only continue texts never end one."""
     logprobs: int | None = None
-    """Return the log-probability of each token, and of this many alternatives, in `generation_info`."""
+    """Return the log-probability of each token, and of this many alternatives, in
+    `generation_info`.
+    """
 
     def settings(self) -> dict[str, Any]:
         asked = {} if self.logprobs is None else {"logprobs": self.logprobs}
@@ -43,9 +50,16 @@ class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
     def requests(
         self, prompts: Sequence[str], stop: list[str] | None, given: Mapping[str, Any]
     ) -> tuple[LocalServer, list[GenerateRequest]]:
-        """Return a request for each prompt and where they go: to this model, or the `model` that is given. Raises RequestError, ConfigError."""
-        local, body = self.served(given.get("model", self.model)), self.body(given, stop, CompletionBody)
-        return local, [self.prepared(read_completion({**body, "prompt": prompt}), local) for prompt in prompts]
+        """Return a request for each prompt and where they go: to this model, or the `model` that is
+        given. Raises RequestError, ConfigError.
+        """
+        local, body = (
+            self.served(given.get("model", self.model)),
+            self.body(given, stop, CompletionBody),
+        )
+        return local, [
+            self.prepared(read_completion({**body, "prompt": prompt}), local) for prompt in prompts
+        ]
 
     def _stream(
         self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
@@ -70,25 +84,42 @@ class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
                 yield chunk
 
     def _generate(
-        self, prompts: list[str], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
     ) -> LLMResult:
         local, requests = self.requests(prompts, stop, kwargs)
         return self._result(local.answers(requests))
 
     async def _agenerate(
-        self, prompts: list[str], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
     ) -> LLMResult:
         local, requests = await asyncio.to_thread(self.requests, prompts, stop, kwargs)
         return self._result(await local.answers_async(requests))
 
     def _result(self, answers: Sequence[Sequence[ChatEvent]]) -> LLMResult:
         found = [
-            [Generation(text="".join(event.text for event in events), generation_info=self._info(events))]
+            [
+                Generation(
+                    text="".join(event.text for event in events), generation_info=self._info(events)
+                )
+            ]
             for events in answers
         ]
         usages = [usage_of(events[-1]) for events in answers]
-        usage = {name: sum(each[name] for each in usages) for name in ("input_tokens", "output_tokens", "total_tokens")}
-        return LLMResult(generations=found, llm_output={"token_usage": usage, "model_name": self.model})
+        usage = {
+            name: sum(each[name] for each in usages)
+            for name in ("input_tokens", "output_tokens", "total_tokens")
+        }
+        return LLMResult(
+            generations=found, llm_output={"token_usage": usage, "model_name": self.model}
+        )
 
     def _info(self, events: Sequence[ChatEvent]) -> dict[str, Any] | None:
         """Return what is known beside the text of these events."""

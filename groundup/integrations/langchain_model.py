@@ -1,7 +1,9 @@
-"""What LangChain's chat model and LLM of groundup have in common: the model, the fields of sampling, and the body of a request.
+"""What LangChain's chat model and LLM of groundup have in common: the model, the fields of
+sampling, and the body of a request.
 
-A request is the body that OpenAI's clients send (`serve/openai`), so that every field means here what it means there, and is refused in the same
-words. What neither the object nor the call sets is as the model's authors recommend (`engine.sampling.chat_sampling`).
+A request is the body that OpenAI's clients send (`serve/openai`), so that every field means here
+what it means there, and is refused in the same words. What neither the object nor the call sets is
+as the model's authors recommend (`engine.sampling.chat_sampling`).
 """
 
 from collections.abc import Mapping
@@ -13,16 +15,17 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from groundup.engine.sampling import RULES, chat_sampling
 from groundup.errors import ConfigError, did_you_mean
 from groundup.serve.fields import Body, with_sampling_rules
-from groundup.serve.general_tools import ToolSetting
 from groundup.serve.local_server import NAME, LocalOptions, LocalServer, local_server
 from groundup.serve.requests import GenerateRequest, Options
+from groundup.serve.tool_prompt import ToolSetting
 
 SETTINGS = (*RULES, "max_tokens", "seed", "stop")
-# What LangChain passes to every model, and what has no effect here: a tool's schema is always followed.
+# What LangChain passes to every model, and what has no effect here: a tool's schema is always
+# followed.
 IGNORED = frozenset({"stream", "strict", "ls_structured_output_format"})
 
 
-class _Fields(BaseModel):
+class _ModelFields(BaseModel):
     """A model and how it answers."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -31,11 +34,17 @@ class _Fields(BaseModel):
     """A name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file, or a build."""
     device: str = "auto"
     precision: str | None = None
-    """float32, bf16, int8, int4, or auto (the fastest, measured once); None: int8 where the model has a fast path here, else float32."""
+    """float32, bf16, int8, int4, or auto (the fastest, measured once); None: int8 where the model
+    has a fast path here, else float32.
+    """
     tools: ToolSetting = "any"
-    """Which models get tools: any, template (those whose chat template has them), forced (the others where a call is forced), off."""
+    """Which models get tools: any, template (those whose chat template has them), forced (the
+    others where a call is forced), off.
+    """
     truncate: bool = False
-    """Leave out the oldest messages, or the beginning of a text, where a prompt is too long; False: refuse it."""
+    """Leave out the oldest messages, or the beginning of a text, where a prompt is too long; False:
+    refuse it.
+    """
     max_tokens: int | None = None
     """The longest answer, in tokens; None: to the end of the context."""
     seed: int | None = None
@@ -52,7 +61,9 @@ class _Fields(BaseModel):
     def served(self, model: str) -> LocalServer:
         """Return the server of this or another model, which stays open as long as this object."""
         if model not in self._opened:
-            self._opened[model] = local_server(model, LocalOptions(self.device, self.precision, self.tools))
+            self._opened[model] = local_server(
+                model, LocalOptions(self.device, self.precision, self.tools)
+            )
         return self._opened[model]
 
     def get_token_ids(self, text: str) -> list[int]:
@@ -64,21 +75,32 @@ class _Fields(BaseModel):
         values = {name: getattr(self, name) for name in SETTINGS}
         return {name: value for name, value in values.items() if value is not None}
 
-    def body(self, given: Mapping[str, Any], stop: list[str] | None, body_type: type[Body]) -> dict[str, Any]:
-        """Return the fields of a request: those of this object, changed by those `given` with a call. Raises ConfigError for unknown ones."""
+    def body(
+        self, given: Mapping[str, Any], stop: list[str] | None, body_type: type[Body]
+    ) -> dict[str, Any]:
+        """Return the fields of a request: those of this object, changed by those `given` with a
+        call. Raises ConfigError for unknown ones.
+        """
         changes = {name: value for name, value in given.items() if name not in IGNORED}
         if unknown := changes.keys() - body_type.model_fields.keys() - {"json_schema"}:
             known = body_type.model_fields.keys() - {"model", "messages", "prompt", "stream", "n"}
-            raise ConfigError(f"The model has no option {min(unknown)!r}.", fix=did_you_mean(min(unknown), known))
+            raise ConfigError(
+                f"The model has no option {min(unknown)!r}.", fix=did_you_mean(min(unknown), known)
+            )
         if changes.get("n", 1) != 1:
-            raise ConfigError("n: one answer is given to each input.", fix="Call batch with the same input n times.")
+            raise ConfigError(
+                "n: one answer is given to each input.",
+                fix="Call batch with the same input n times.",
+            )
         ends = {} if stop is None else {"stop": stop}
         return {**self.settings(), **changes, **ends, "model": NAME}
 
     def prepared(self, request: GenerateRequest, local: LocalServer) -> GenerateRequest:
         """Return the request with the defaults of a model."""
-        return replace(request, defaults=Options(**chat_sampling(local.path)), truncate=self.truncate)
+        return replace(
+            request, defaults=Options(**chat_sampling(local.path)), truncate=self.truncate
+        )
 
 
 # Without the limits of numbers: these are refused with the request, in one sentence.
-ModelFields = with_sampling_rules(_Fields, limits={name: {} for name in RULES})
+ModelFields = with_sampling_rules(_ModelFields, limits={name: {} for name in RULES})

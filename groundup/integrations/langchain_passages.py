@@ -1,7 +1,9 @@
-"""LangChain's retrievers and vector stores in the place of an index: `groundup ask --retriever module:attribute`.
+"""LangChain's retrievers and vector stores in the place of an index: `groundup ask --retriever
+module:attribute`.
 
-The object is found by importing a module of the user's (from the working directory, too), which runs it. Its documents become passages, with the
-`source` of their metadata as address; those of `GroundupRetriever` become the passages that they were, and can be verified.
+The object is found by importing a module of the user's (from the working directory, too), which
+runs it. Its documents become passages, with the `source` of their metadata as address; those of
+`GroundupRetriever` become the passages that they were, and can be verified.
 """
 
 import importlib
@@ -33,9 +35,14 @@ def passages_from(spec: str) -> GivenPassages:
 
 
 def named_object(spec: str) -> Any:
-    """Return the object at "module:attribute". Raises ConfigError; what the module itself raises is not caught."""
+    """Return the object at "module:attribute".
+
+    Raises ConfigError; what the module itself raises is not caught.
+    """
     name, colon, attributes = spec.partition(":")
-    if not (colon and all(part.isidentifier() for part in (*name.split("."), *attributes.split(".")))):
+    if not (
+        colon and all(part.isidentifier() for part in (*name.split("."), *attributes.split(".")))
+    ):
         raise ConfigError(f"--retriever {spec!r} is not MODULE:ATTRIBUTE.", fix=_FIX)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -44,7 +51,9 @@ def named_object(spec: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != name and not name.startswith(f"{error.name}."):
             raise
-        raise ConfigError(f"--retriever {spec}: there is no module {error.name!r}.", fix=_FIX) from error
+        raise ConfigError(
+            f"--retriever {spec}: there is no module {error.name!r}.", fix=_FIX
+        ) from error
     for attribute in attributes.split("."):
         if not hasattr(found, attribute):
             known = [each for each in dir(found) if not each.startswith("_")]
@@ -56,7 +65,11 @@ def named_object(spec: str) -> Any:
 
 def passages_of(documents: list[Document]) -> list[Passage]:
     """Return documents as passages, numbered in their order."""
-    return [_passage(number, each) for number, each in enumerate(documents, 1) if each.page_content.strip()]
+    return [
+        _passage(number, each)
+        for number, each in enumerate(documents, 1)
+        if each.page_content.strip()
+    ]
 
 
 def _passage(number: int, document: Document) -> Passage:

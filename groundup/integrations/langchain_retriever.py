@@ -1,7 +1,9 @@
-"""`GroundupRetriever`: the passages of an index as LangChain's documents, each with its place in its file as metadata.
+"""`GroundupRetriever`: the passages of an index as LangChain's documents, each with its place in
+its file as metadata.
 
-A document's metadata has `source` (the address of the file or of the document in it), `title`, `start_index`, and the other fields of a
-`retrieve.passages.Passage`, so that an answer can cite it and `groundup verify` can check it.
+A document's metadata has `source` (the address of the file or of the document in it), `title`,
+`start_index`, and the other fields of a `retrieve.passages.Passage`, so that an answer can cite it
+and `groundup verify` can check it.
 """
 
 import threading
@@ -31,7 +33,10 @@ _OPENING = threading.Lock()
 
 
 class GroundupRetriever(BaseRetriever):
-    """An index that is searched. It is opened by the first call; threads may share it. Raises GroundupError."""
+    """An index that is searched. It is opened by the first call; threads may share it.
+
+    Raises GroundupError.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -46,9 +51,14 @@ class GroundupRetriever(BaseRetriever):
 
     _opened: tuple[Index, Ranking] | None = PrivateAttr(default=None)
 
-    def _get_relevant_documents(self, query: str, *, run_manager: Any, k: int | None = None) -> list[Document]:
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: Any, k: int | None = None
+    ) -> list[Document]:
         index, ranking = self._open()
-        return [document_of(each) for each in find(index, query, self.k if k is None else k, ranking).passages]
+        return [
+            document_of(each)
+            for each in find(index, query, self.k if k is None else k, ranking).passages
+        ]
 
     def _open(self) -> tuple[Index, Ranking]:
         if self._opened is None:
@@ -68,7 +78,10 @@ class GroundupRetriever(BaseRetriever):
 
 
 def vectors_of(folder: Path, embeddings: Embeddings | None) -> Vectors | None:
-    """Return the vectors of an index; None where it has none. Raises ModelError where another encoder made them, and what opening it raises."""
+    """Return the vectors of an index; None where it has none.
+
+    Raises ModelError where another encoder made them, and what opening it raises.
+    """
     known = about(folder)
     if known is None:
         return None
@@ -80,7 +93,9 @@ def embed_with(embeddings: Embeddings) -> Callable[..., Float[np.ndarray, "N C"]
 
     def embed(texts: Any) -> Float[np.ndarray, "N C"]:
         rows = np.array(embeddings.embed_documents(list(texts)), dtype=np.float32)
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return rows / np.maximum(
+            np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny
+        )
 
     return embed
 
@@ -88,5 +103,10 @@ def embed_with(embeddings: Embeddings) -> Callable[..., Float[np.ndarray, "N C"]
 def document_of(passage: Passage) -> Document:
     """Return a passage as a document."""
     plain = passage.to_plain()
-    metadata = {"source": plain.pop("address"), "start_index": plain.pop("start"), "passage": plain.pop("id"), **plain}
+    metadata = {
+        "source": plain.pop("address"),
+        "start_index": plain.pop("start"),
+        "passage": plain.pop("id"),
+        **plain,
+    }
     return Document(metadata.pop("text"), metadata=metadata, id=str(passage.id))

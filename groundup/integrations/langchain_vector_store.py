@@ -1,11 +1,14 @@
 """`GroundupVectorStore`: an index of groundup, with its vectors, as LangChain's vector store.
 
-    store = GroundupVectorStore("manuals.index")                       made by: groundup index DOCS --out manuals.index --vectors all-minilm-l6-v2
+    store = GroundupVectorStore("manuals.index")                       made by: groundup index DOCS
+        --out manuals.index --vectors all-minilm-l6-v2
     store = GroundupVectorStore.from_texts(texts, embeddings, index="notes.index")
 
-Documents that are added become files of the index's own: INDEX/documents/NAME.txt, which the index reads as it reads all files, and
-INDEX/metadata/NAME.json with id and metadata; NAME is the hash of the id. So they survive, can be searched by words, too, and `groundup index` keeps
-them. Each costs two files: many documents are better indexed by `groundup index`. Only what was added here can be deleted here.
+Documents that are added become files of the index's own: INDEX/documents/NAME.txt, which the index
+reads as it reads all files, and INDEX/metadata/NAME.json with id and metadata; NAME is the hash of
+the id. So they survive, can be searched by words, too, and `groundup index` keeps them. Each costs
+two files: many documents are better indexed by `groundup index`. Only what was added here can be
+deleted here.
 """
 
 import hashlib
@@ -37,7 +40,8 @@ from groundup.retrieve.update import DOCUMENTS, make_index, update_index
 from groundup.retrieve.vectors import Rows, Vector, Vectors, about, make_vectors
 from groundup.tokenizer.spec import well_formed
 
-# A document that was added is found as a whole, unless it is longer than this (and no encoder reads as much).
+# A document that was added is found as a whole, unless it is longer than this (and no encoder reads
+# as much).
 MAX_TOKENS = 4096
 METADATA = "metadata"
 # Where no encoder is given, of a new index.
@@ -73,9 +77,14 @@ class GroundupVectorStore(VectorStore):
         index: str | Path = "",
         **kwargs: Any,
     ) -> Self:
-        """Return the index at `index` with these texts added. Raises ConfigError without a folder."""
+        """Return the index at `index` with these texts added.
+
+        Raises ConfigError without a folder.
+        """
         if not index:
-            raise ConfigError("from_texts needs a folder for the index.", fix='Name one: index="notes.index".')
+            raise ConfigError(
+                "from_texts needs a folder for the index.", fix='Name one: index="notes.index".'
+            )
         store = cls(index, embedding)
         store.add_texts(texts, metadatas, **kwargs)
         return store
@@ -88,13 +97,18 @@ class GroundupVectorStore(VectorStore):
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts, in the place of those with the same id; return their ids. Raises DataError, DiskError, ModelError."""
+        """Add texts, in the place of those with the same id; return their ids.
+
+        Raises DataError, DiskError, ModelError.
+        """
         given = list(texts)
         names = [each or uuid.uuid4().hex for each in ids or [None] * len(given)]
         if metadatas is None:
             metadatas = [{} for _ in given]
         if not len(given) == len(metadatas) == len(names):
-            raise DataError(f"There are {len(given)} texts, {len(metadatas)} metadatas and {len(names)} ids.")
+            raise DataError(
+                f"There are {len(given)} texts, {len(metadatas)} metadatas and {len(names)} ids."
+            )
         entries = [_entry(id, metadata) for id, metadata in zip(names, metadatas, strict=True)]
         with self._writing:
             for place in (DOCUMENTS, METADATA):
@@ -108,7 +122,11 @@ class GroundupVectorStore(VectorStore):
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
         """Delete documents that were added; None: all of them. Unknown ids are passed over."""
-        files = list((self.folder / DOCUMENTS).glob("*.txt")) if ids is None else [self._text_file(id) for id in ids]
+        files = (
+            list((self.folder / DOCUMENTS).glob("*.txt"))
+            if ids is None
+            else [self._text_file(id) for id in ids]
+        )
         with self._writing:
             found = [file for file in files if file.exists()]
             for file in found:
@@ -121,19 +139,29 @@ class GroundupVectorStore(VectorStore):
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the documents that were added with these ids, whole."""
         files = [file for id in dict.fromkeys(ids) if (file := self._text_file(id)).exists()]
-        return [Document(file.read_bytes().decode(), **read_json(self._entry_of(file))) for file in files]
+        return [
+            Document(file.read_bytes().decode(), **read_json(self._entry_of(file)))
+            for file in files
+        ]
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
         """Return the passages nearest to a text."""
         return [document for document, _ in self.similarity_search_with_score(query, k)]
 
-    def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
-        """Return the passages nearest to a text, each with its cosine. Raises ConfigError for an index whose passages have no vectors."""
+    def similarity_search_with_score(
+        self, query: str, k: int = 4, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """Return the passages nearest to a text, each with its cosine.
+
+        Raises ConfigError for an index whose passages have no vectors.
+        """
         vectors = self._open()
         found = self._near(vectors, vectors.embed([query])[0], k) if vectors else []
         return [(self._document(each), each.score) for each in found]
 
-    def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
+    def similarity_search_by_vector(
+        self, embedding: list[float], k: int = 4, **kwargs: Any
+    ) -> list[Document]:
         """Return the passages nearest to a vector."""
         vectors = self._open()
         found = self._near(vectors, unit(embedding), k) if vectors else []
@@ -142,7 +170,9 @@ class GroundupVectorStore(VectorStore):
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
-        """Return passages that are near to a text and far from one another, of the `fetch_k` nearest; `lambda_mult` 1: only near."""
+        """Return passages that are near to a text and far from one another, of the `fetch_k`
+        nearest; `lambda_mult` 1: only near.
+        """
         vectors = self._open()
         found = self._near(vectors, vectors.embed([query])[0], fetch_k) if vectors else []
         if not vectors or not found:
@@ -155,11 +185,20 @@ class GroundupVectorStore(VectorStore):
         return lambda cosine: max(0.0, cosine)
 
     def _near(self, vectors: Vectors, vector: Vector, k: int) -> list[Passage]:
-        """Return the nearest passages with their cosines, without those of files that were changed since."""
-        return list(find(self._index, "", k, lambda index, _, limit: vectors.there(index, vector, limit)).passages)
+        """Return the nearest passages with their cosines, without those of files that were changed
+        since.
+        """
+        return list(
+            find(
+                self._index, "", k, lambda index, _, limit: vectors.there(index, vector, limit)
+            ).passages
+        )
 
     def _open(self) -> Vectors | None:
-        """Return the vectors; None where there are no passages. Raises ConfigError for passages without vectors."""
+        """Return the vectors; None where there are no passages.
+
+        Raises ConfigError for passages without vectors.
+        """
         if self._vectors is None and self._index.passage_count:
             raise no_vectors(self.folder)
         return self._vectors
@@ -192,12 +231,15 @@ class GroundupVectorStore(VectorStore):
 
 
 def _entry(id: str, metadata: dict[str, Any]) -> bytes:
-    """Return what is kept beside a text, as JSON. Raises DataError for metadata that JSON can't hold."""
+    """Return what is kept beside a text, as JSON. Raises DataError for metadata that JSON can't
+    hold.
+    """
     try:
         return json.dumps({"id": id, "metadata": metadata}, indent=2, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
-            f"The metadata of {id!r} can't be written as JSON: {error}.", fix="Leave that field out."
+            f"The metadata of {id!r} can't be written as JSON: {error}.",
+            fix="Leave that field out.",
         ) from error
 
 
@@ -207,8 +249,12 @@ def unit(vector: Sequence[float]) -> Vector:
     return found / max(float(np.linalg.norm(found)), float(np.finfo(np.float32).tiny))
 
 
-def most_relevant(cosines: Float[np.ndarray, " N"], rows: Rows, k: int, lambda_mult: float) -> list[int]:
-    """Return places by maximal marginal relevance (Carbonell and Goldstein 1998): lambda cosine - (1 - lambda) max cosine to a chosen one."""
+def most_relevant(
+    cosines: Float[np.ndarray, " N"], rows: Rows, k: int, lambda_mult: float
+) -> list[int]:
+    """Return places by maximal marginal relevance (Carbonell and Goldstein 1998): lambda cosine -
+    (1 - lambda) max cosine to a chosen one.
+    """
     chosen: list[int] = []
     while len(chosen) < min(k, len(rows)):
         same = (rows @ rows[chosen].T).max(axis=1) if chosen else np.zeros(len(rows))

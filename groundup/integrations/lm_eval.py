@@ -1,11 +1,14 @@
-"""lm-eval (EleutherAI's Language Model Evaluation Harness) with a model of groundup, and groundup's suites in lm-eval.
+"""lm-eval (EleutherAI's Language Model Evaluation Harness) with a model of groundup, and groundup's
+suites in lm-eval.
 
-    python -m groundup.integrations.lm_eval --model groundup --model_args path=runs/mine --tasks arc_easy
-    python -m groundup.integrations.lm_eval export tasks/ --tasks written
-    python -m groundup.integrations.lm_eval --model groundup --model_args path=runs/mine --include_path tasks/ --tasks groundup
+    python -m groundup.integrations.lm_eval --model groundup --model_args path=runs/mine --tasks
+    arc_easy python -m groundup.integrations.lm_eval export tasks/ --tasks written python -m
+    groundup.integrations.lm_eval --model groundup --model_args path=runs/mine --include_path tasks/
+    --tasks groundup
 
-The first line is lm-eval's own command line: its releases find no plug-ins, so this script registers the model and calls it. The second writes our
-suites as its tasks, which any of its models can be asked (`--model hf`). The model's arguments: `lm_eval_model.GroundupLM`.
+The first line is lm-eval's own command line: its releases find no plug-ins, so this script
+registers the model and calls it. The second writes our suites as its tasks, which any of its models
+can be asked (`--model hf`). The model's arguments: `lm_eval_model.GroundupLM`.
 """
 
 import argparse
@@ -23,7 +26,9 @@ EXPORT = "export"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export, or run lm-eval's command line; return the exit code: 2 for an error that the user can fix."""
+    """Export, or run lm-eval's command line; return the exit code: 2 for an error that the user can
+    fix.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given[:1] == [EXPORT]:
@@ -56,10 +61,18 @@ def export_command(arguments: Sequence[str]) -> None:
         epilog=f"Example: python -m groundup.integrations.lm_eval {EXPORT} tasks/ --tasks grammar,copying --shots 4",
     )
     parser.add_argument("folder", type=Path, help="where they are written; it is made if missing")
-    parser.add_argument("--tasks", default="written", help="suites by name, A,B,...; 'written': all packaged ones")
-    parser.add_argument("--shots", type=int, default=0, help="worked examples before each item [default: 0]")
-    parser.add_argument("--items", type=int, help="at most this many items of each suite [default: all]")
-    parser.add_argument("--seed", type=int, default=0, help="which items are examples, and which come first")
+    parser.add_argument(
+        "--tasks", default="written", help="suites by name, A,B,...; 'written': all packaged ones"
+    )
+    parser.add_argument(
+        "--shots", type=int, default=0, help="worked examples before each item [default: 0]"
+    )
+    parser.add_argument(
+        "--items", type=int, help="at most this many items of each suite [default: all]"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="which items are examples, and which come first"
+    )
     asked = parser.parse_args(arguments)
     options = SuiteOptions((asked.shots,), asked.items, seed=asked.seed)
     names = export(suites_named(asked.tasks.split(",")), asked.folder, options, Silent())

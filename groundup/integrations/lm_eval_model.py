@@ -1,9 +1,12 @@
-"""`GroundupLM`: a model of groundup as an lm-eval model. Importing this registers it under the name "groundup".
+"""`GroundupLM`: a model of groundup as an lm-eval model. Importing this registers it under the name
+"groundup".
 
-Its three requests are ours (`evaluate.requests`): the same ids, batches and numbers as `groundup evaluate`, so scores are the same. They are those of
-lm-eval's own backend "hf" too, with two differences in what comes first: "hf" puts the tokenizer's bos token before a text without a prompt, even
-where the model never saw it there (SmolLM2: give it `prefix_token_id`), and in rolling scores twice where the tokenizer adds it by itself. We put it
-where the tokenizer does, and else the token that separates documents. Batches hold a number of tokens, so lm-eval's `batch_size` is ignored.
+Its three requests are ours (`evaluate.requests`): the same ids, batches and numbers as `groundup
+evaluate`, so scores are the same. They are those of lm-eval's own backend "hf" too, with two
+differences in what comes first: "hf" puts the tokenizer's bos token before a text without a prompt,
+even where the model never saw it there (SmolLM2: give it `prefix_token_id`), and in rolling scores
+twice where the tokenizer adds it by itself. We put it where the tokenizer does, and else the token
+that separates documents. Batches hold a number of tokens, so lm-eval's `batch_size` is ignored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,25 +38,33 @@ SAMPLED = ("temperature", "top_p", "top_k", "min_p")
 class GroundupLM(LM):
     """A language model: `--model groundup --model_args path=MODEL,max_gen_toks=256`."""
 
-    def __init__(self, path: str, *, device: str = "auto", max_gen_toks: int = 256, **ignored: Any) -> None:
-        """`path`: what `groundup evaluate` takes; `max_gen_toks`: the most tokens of an answer where a task says nothing.
+    def __init__(
+        self, path: str, *, device: str = "auto", max_gen_toks: int = 256, **ignored: Any
+    ) -> None:
+        """`path`: what `groundup evaluate` takes; `max_gen_toks`: the most tokens of an answer
+        where a task says nothing.
 
         Raises ConfigError for an unknown argument, and what `open_model` raises.
         """
         super().__init__()
         if unknown := ignored.keys() - {"batch_size", "max_batch_size"}:
             raise ConfigError(
-                f"--model_args {min(unknown)} is unknown.", fix="There are path, device and max_gen_toks: path=MODEL."
+                f"--model_args {min(unknown)} is unknown.",
+                fix="There are path, device and max_gen_toks: path=MODEL.",
             )
         # "cuda:0" is lm-eval's default, with and without a GPU.
         self.compute = select_compute("auto" if device.startswith("cuda") else device)
         self.opened = open_model(path, self.compute)
         self.model, self.tokenizer = language_model(self.opened)
         self.max_gen_toks = int(max_gen_toks)
-        self._rendered: dict[str, list[int]] = {}  # text -> ids: what users wrote in it never becomes a control token
+        self._rendered: dict[
+            str, list[int]
+        ] = {}  # text -> ids: what users wrote in it never becomes a control token
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Return (ln P(continuation | context), whether greedy decoding writes it) for each request."""
+        """Return (ln P(continuation | context), whether greedy decoding writes it) for each
+        request.
+        """
         pairs = [self._pair(*request.args) for request in requests]
         found = [(each.logprob, each.is_greedy) for each in self._scores(pairs)]
         for request, result in zip(requests, found, strict=True):
@@ -66,7 +77,9 @@ class GroundupLM(LM):
         return scored_ids(Continuation(Prompt(context), continuation), "plain", self.tokenizer)
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Return ln P(text) for each request; a text longer than the context in windows, each token once."""
+        """Return ln P(text) for each request; a text longer than the context in windows, each token
+        once.
+        """
         windows = [self._windows(*request.args) for request in requests]
         scored = iter(self._scores([pair for pairs in windows for pair in pairs]))
         found = [sum(next(scored).logprob for _ in pairs) for pairs in windows]
@@ -77,7 +90,9 @@ class GroundupLM(LM):
     def _windows(self, text: str) -> list[Pair]:
         first, ids = scored_ids(WholeText(text), "plain", self.tokenizer)
         tokens = self.opened.config.context_tokens
-        windows = get_rolling_token_windows(list(ids), prefix_token=first[-1], max_seq_len=tokens, context_len=1)
+        windows = get_rolling_token_windows(
+            list(ids), prefix_token=first[-1], max_seq_len=tokens, context_len=1
+        )
         return [make_disjoint_window(window) for window in windows]
 
     def _scores(self, pairs: Sequence[Pair]) -> list[ScoredContinuation]:
@@ -92,7 +107,10 @@ class GroundupLM(LM):
         found = [""] * len(requests)
         with tqdm(total=len(requests), desc="answers") as bar:
             for sampling, numbers in asked.items():
-                prompts = [self._prompt(requests[number].args[0], sampling.max_tokens) for number in numbers]
+                prompts = [
+                    self._prompt(requests[number].args[0], sampling.max_tokens)
+                    for number in numbers
+                ]
                 texts = generate_answers(
                     *(prompts, self.model, self.tokenizer, sampling),
                     compute=self.compute,
@@ -105,7 +123,9 @@ class GroundupLM(LM):
         return found
 
     def _prompt(self, context: str, max_tokens: int) -> list[int]:
-        """Return the ids of a prompt, without its oldest ones where it leaves no room for the answer. Raises ConfigError."""
+        """Return the ids of a prompt, without its oldest ones where it leaves no room for the
+        answer. Raises ConfigError.
+        """
         room = self.opened.config.context_tokens - max_tokens
         if room < 1:
             raise ConfigError(
@@ -115,10 +135,17 @@ class GroundupLM(LM):
         ids = self._rendered.get(context) or prompt_ids(Prompt(context), "plain", self.tokenizer)
         return ids[-room:]
 
-    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Return a conversation as text, whose ids are kept. Raises ModelError for a model that has no chat template."""
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """Return a conversation as text, whose ids are kept.
+
+        Raises ModelError for a model that has no chat template.
+        """
         turns = tuple(Message(each["role"], each["content"]) for each in chat_history)  # type: ignore[arg-type]
-        ids = render(Conversation(turns), self.tokenizer, add_generation_prompt=add_generation_prompt).ids
+        ids = render(
+            Conversation(turns), self.tokenizer, add_generation_prompt=add_generation_prompt
+        ).ids
         text = self.tokenizer.decode(ids)
         self._rendered[text] = ids
         return text
@@ -134,7 +161,9 @@ class GroundupLM(LM):
 
 
 def sampling_of(given: Mapping[str, Any], max_tokens: int) -> Sampling:
-    """Return lm-eval's settings of an answer; greedy unless `do_sample` or a temperature says otherwise. Raises ConfigError for unknown ones."""
+    """Return lm-eval's settings of an answer; greedy unless `do_sample` or a temperature says
+    otherwise. Raises ConfigError for unknown ones.
+    """
     values = dict(given)
     limits = [values.pop(name) for name in LIMITS if name in values]
     ends = values.pop("until", ())
@@ -143,8 +172,11 @@ def sampling_of(given: Mapping[str, Any], max_tokens: int) -> Sampling:
     drawn = {name: values.pop(name) for name in SAMPLED if name in values}
     if values:
         raise ConfigError(
-            f"--gen_kwargs {min(values)} is unknown.", fix=f"There are until, {', '.join(LIMITS + SAMPLED)}."
+            f"--gen_kwargs {min(values)} is unknown.",
+            fix=f"There are until, {', '.join(LIMITS + SAMPLED)}.",
         )
     if sampled is False or (sampled is None and not drawn.get("temperature")):
         drawn = {"temperature": 0}
-    return Sampling(**drawn, max_tokens=int(limits[0] if limits else max_tokens), stop=tuple(filter(None, ends)))
+    return Sampling(
+        **drawn, max_tokens=int(limits[0] if limits else max_tokens), stop=tuple(filter(None, ends))
+    )

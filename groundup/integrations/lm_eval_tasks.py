@@ -1,12 +1,18 @@
-"""Suites as lm-eval tasks: groundup_NAME.yaml with the items beside it as JSON lines, all with the tag "groundup".
+"""Suites as lm-eval tasks: groundup_NAME.yaml with the items beside it as JSON lines, all with the
+tag "groundup".
 
-    Choices       output_type multiple_choice   acc (our accuracy_by_sum), acc_bytes (our accuracy, where it is per byte)
-    MinimalPair   output_type multiple_choice   acc (our accuracy); both sentences without a prompt, as its BLiMP
+    Choices       output_type multiple_choice   acc (our accuracy_by_sum), acc_bytes (our accuracy,
+                                                where it is per byte)
+    MinimalPair   output_type multiple_choice   acc (our accuracy); both sentences without a prompt,
+                                                as its BLiMP
     Completion    output_type loglikelihood     acc (our accuracy_by_prefix), as its LAMBADA
-    Written       output_type generate_until    our own metrics, computed here: such a task needs groundup installed
+    Written       output_type generate_until    our own metrics, computed here: such a task needs
+                                                groundup installed
 
-Items and worked examples are those of `groundup evaluate` with the same options. The accuracy of choices relative to those without a question
-(emotions) has no counterpart in lm-eval, whose acc_mutual_info takes the empty text. A task names its files by their full paths, as lm-eval needs it.
+Items and worked examples are those of `groundup evaluate` with the same options. The accuracy of
+choices relative to those without a question (emotions) has no counterpart in lm-eval, whose
+acc_mutual_info takes the empty text. A task names its files by their full paths, as lm-eval needs
+it.
 """
 
 import functools
@@ -32,8 +38,13 @@ class Function(str):
     """The name of a function that lm-eval imports (YAML `!function`)."""
 
 
-def export(suites: Sequence[Suite], folder: Path, options: SuiteOptions, progress: Progress) -> list[str]:
-    """Write suites as tasks; return the tasks' names. Raises ConfigError for more shots than items."""
+def export(
+    suites: Sequence[Suite], folder: Path, options: SuiteOptions, progress: Progress
+) -> list[str]:
+    """Write suites as tasks; return the tasks' names.
+
+    Raises ConfigError for more shots than items.
+    """
     (shots,) = options.shots
     require(shots >= 0, "shots", shots, "0 or more")
     names = []
@@ -53,11 +64,19 @@ def export(suites: Sequence[Suite], folder: Path, options: SuiteOptions, progres
 def _write(suite: Suite, pool: Sequence[Item], items: Sequence[Item], folder: Path) -> str:
     name = f"{TAG}_{suite.name}"
     files = {"test": folder / f"{name}.jsonl"}
-    config: dict[str, Any] = {"task": name, "tag": TAG, "dataset_path": "json", "test_split": "test"}
+    config: dict[str, Any] = {
+        "task": name,
+        "tag": TAG,
+        "dataset_path": "json",
+        "test_split": "test",
+    }
     if pool:
         files["shots"] = folder / f"{name}_shots.jsonl"
         config |= {"fewshot_split": "shots", "fewshot_config": {"sampler": "first_n"}}
-    config |= {"num_fewshot": len(pool), "dataset_kwargs": {"data_files": {key: str(files[key]) for key in files}}}
+    config |= {
+        "num_fewshot": len(pool),
+        "dataset_kwargs": {"data_files": {key: str(files[key]) for key in files}},
+    }
     config |= task_of(suite, items)
     for key, rows in (("test", items), ("shots", pool)):
         if rows:
@@ -72,7 +91,12 @@ def row_of(item: Item, suite: Suite) -> Row:
     row = {"id": item.id, "group": item.group, "suite": suite.name}
     match item:
         case Choices():
-            return {**row, "prompt": item.prompt, "choices": list(item.choices), "answer": item.answer}
+            return {
+                **row,
+                "prompt": item.prompt,
+                "choices": list(item.choices),
+                "answer": item.answer,
+            }
         case MinimalPair():
             return {**row, "prompt": "", "choices": [item.good, item.bad], "answer": 0}
         case Completion():
@@ -85,15 +109,31 @@ def row_of(item: Item, suite: Suite) -> Row:
 def task_of(suite: Suite, items: Sequence[Item]) -> dict[str, Any]:
     """Return what a task asks and measures; all items of a suite are of one kind."""
     first = items[0]
-    asked: dict[str, Any] = {"doc_to_text": "prompt", "doc_to_target": "answer", "target_delimiter": ""}
+    asked: dict[str, Any] = {
+        "doc_to_text": "prompt",
+        "doc_to_target": "answer",
+        "target_delimiter": "",
+    }
     match first:
         case Choices() | MinimalPair():
             delimiter = " " if isinstance(first, Choices) else ""
-            metrics = ["acc", "acc_bytes"] if isinstance(first, Choices) and not first.without else ["acc"]
-            asked |= {"output_type": "multiple_choice", "doc_to_choice": "choices", "target_delimiter": delimiter}
+            metrics = (
+                ["acc", "acc_bytes"]
+                if isinstance(first, Choices) and not first.without
+                else ["acc"]
+            )
+            asked |= {
+                "output_type": "multiple_choice",
+                "doc_to_choice": "choices",
+                "target_delimiter": delimiter,
+            }
             return {**asked, "metric_list": [_metric(name, "mean") for name in metrics]}
         case Completion():
-            return {**asked, "output_type": "loglikelihood", "metric_list": [_metric("acc", "mean")]}
+            return {
+                **asked,
+                "output_type": "loglikelihood",
+                "metric_list": [_metric("acc", "mean")],
+            }
         case Written():
             return {**asked, "target_delimiter": " ", **_written(suite, first)}
     raise AssertionError(first)
@@ -108,7 +148,12 @@ def _written(suite: Suite, item: Written) -> dict[str, Any]:
     if suite.corpus:
         (over_all,) = suite.corpus([item], [item.reference])
         ours.append(_metric(over_all.metric, _function(corpus_value)))
-    ends = {"until": list(item.until), "max_gen_toks": item.max_tokens, "do_sample": False, "temperature": 0.0}
+    ends = {
+        "until": list(item.until),
+        "max_gen_toks": item.max_tokens,
+        "do_sample": False,
+        "temperature": 0.0,
+    }
     return {
         "output_type": "generate_until",
         "generation_kwargs": ends,
@@ -136,7 +181,9 @@ def as_yaml(value: Any, indent: str = "") -> str:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """Return the metrics of one written answer as lm-eval passes it: a (total, count) each, and the answer for a metric over all of them."""
+    """Return the metrics of one written answer as lm-eval passes it: a (total, count) each, and the
+    answer for a metric over all of them.
+    """
     suite, item = SUITES[doc["suite"]], _items(doc["suite"])[doc["id"]]
     assert isinstance(item, Written)
     answer = results[0].strip()

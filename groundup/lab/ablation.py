@@ -1,17 +1,23 @@
 """Ablation: remove one head or one block, and measure how much the loss on a text rises.
 
-    with ablate_head(model, block=4, head=2): ...        the model without that head's output, inside the `with` only
+    with ablate_head(model, block=4, head=2): ...        the model without that head's output,
+                                                         inside the `with` only
     with skip_block(model, block=4): ...                 the residual stream bypasses block 4
-    table = ablation(model, tokenizer, text)             every head and every block in turn: change of the loss in nats per token
+    table = ablation(model, tokenizer, text)             every head and every block in turn: change
+                                                         of the loss in nats per token
 
-A head writes to the residual stream through its own columns of the output projection. The input of these columns is replaced in one of two ways:
+A head writes to the residual stream through its own columns of the output projection. The input of
+these columns is replaced in one of two ways:
 
-    "mean"   by its mean over the text, so that only what depends on the token is removed. The default: later blocks rely on the constant
-             part, and its absence would change the loss as well (Wang et al. 2022, arXiv:2211.00593, section 2.2). The mean includes later
-             tokens, so a change slightly below zero has no meaning.
+    "mean"   by its mean over the text, so that only what depends on the token is removed. The
+             default: later blocks rely on the constant
+             part, and its absence would change the loss as well (Wang et al. 2022,
+             arXiv:2211.00593, section 2.2). The mean includes later tokens, so a change slightly
+             below zero has no meaning.
     "zero"   by zeros (Michel et al. 2019, arXiv:1905.10650).
 
-Heads are removed one at a time: of two heads that do the same, neither seems to be needed, as each replaces the other.
+Heads are removed one at a time: of two heads that do the same, neither seems to be needed, as each
+replaces the other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +46,10 @@ FILLS = {"mean": "its mean over the text", "zero": "zeros"}
 
 @contextmanager
 def ablate_head(model: Model, block: int, head: int, *, fill: Fill = "mean") -> Iterator[Model]:
-    """Remove one head, both numbers counted from 1, until the `with` ends. For texts without padding and without a cache. Raises ModelError."""
+    """Remove one head, both numbers counted from 1, until the `with` ends.
+
+    For texts without padding and without a cache. Raises ModelError.
+    """
     with _silenced(model, block_index(model, block), [head_index(model, head)], fill):
         yield model
 
@@ -60,18 +69,24 @@ def skip_block(model: Model, block: int) -> Iterator[Model]:
 def _silenced(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Iterator[None]:
     """Remove head `heads[r]` of block `index` in row r of a batch (one head: in every row)."""
     if fill not in get_args(Fill):
-        raise DataError(f"A head can't be replaced by {fill!r}.", fix=f"Use one of {', '.join(get_args(Fill))}.")
+        raise DataError(
+            f"A head can't be replaced by {fill!r}.", fix=f"Use one of {', '.join(get_args(Fill))}."
+        )
     attention = model.transformer.block(index).attention
 
     def replace(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        """Replace one head's D columns of the input of the output projection, [B, T, H D], in each row."""
+        """Replace one head's D columns of the input of the output projection, [B, T, H D], in each
+        row.
+        """
         mixed = inputs[0].unflatten(-1, (-1, attention.head_width)).clone()  # [B, T, H, D]
         rows = torch.arange(mixed.shape[0], device=mixed.device)
         chosen = torch.tensor(heads, device=mixed.device).expand(mixed.shape[0])
         if fill == "zero":
             mixed[rows, :, chosen] = 0.0
         else:
-            mixed[rows, :, chosen] = mixed[rows, :, chosen].mean(dim=1, keepdim=True).expand(-1, mixed.shape[1], -1)
+            mixed[rows, :, chosen] = (
+                mixed[rows, :, chosen].mean(dim=1, keepdim=True).expand(-1, mixed.shape[1], -1)
+            )
         return (mixed.flatten(2),)
 
     handle = attention.output.register_forward_pre_hook(replace)
@@ -82,12 +97,19 @@ def _silenced(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Ite
 
 
 def ablation(
-    model: Model, tokenizer: Tokenizer | None, text: str, *, fill: Fill = "mean", progress: Progress | None = None
+    model: Model,
+    tokenizer: Tokenizer | None,
+    text: str,
+    *,
+    fill: Fill = "mean",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure how the loss on `text` changes without each head and each block, in nats per token; more is worse.
+    """Measure how the loss on `text` changes without each head and each block, in nats per token;
+    more is worse.
 
-    {"loss", "num_tokens", "fill", "heads": L rows of H, "heads_error", "blocks": L, "blocks_error", "most": the heads with the largest change}.
-    The errors are standard errors of the mean change over the tokens. Raises DataError (no text), ModelError.
+    {"loss", "num_tokens", "fill", "heads": L rows of H, "heads_error", "blocks": L, "blocks_error",
+    "most": the heads with the largest change}. The errors are standard errors of the mean change
+    over the tokens. Raises DataError (no text), ModelError.
     """
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     rows = document_ids(model, tokenizer, text)
@@ -95,7 +117,9 @@ def ablation(
     whole = _losses(model, states[-1][None], rows)  # [1, T - 1]
     num_layers = model.config.num_layers
     heads, blocks = [], []
-    with (progress or Silent()).track("ablation", num_layers * (num_layers + 1) / 2, "blocks") as advance:
+    with (progress or Silent()).track(
+        "ablation", num_layers * (num_layers + 1) / 2, "blocks"
+    ) as advance:
         for index in range(num_layers):
             without = _without_heads(model, states[index], index, fill, rows)
             heads.append([_change(row - whole[0]) for row in without])
@@ -121,7 +145,10 @@ def ablation(
 def _without_heads(
     model: LanguageModel, state: Float[Tensor, "T C"], index: int, fill: Fill, rows: Sequence[int]
 ) -> Float[Tensor, "H predicted"]:
-    """Return the losses without each head of one block. The blocks below it run once; the heads are rows of a batch."""
+    """Return the losses without each head of one block.
+
+    The blocks below it run once; the heads are rows of a batch.
+    """
     together = max(1, BATCH_TOKENS // len(rows))
     losses = []
     for heads in torch.arange(model.config.num_heads).split(together):
@@ -132,13 +159,19 @@ def _without_heads(
 
 
 @torch.no_grad()
-def _onwards(model: LanguageModel, state: Float[Tensor, "B T C"], first: int) -> Float[Tensor, "B T C"]:
+def _onwards(
+    model: LanguageModel, state: Float[Tensor, "B T C"], first: int
+) -> Float[Tensor, "B T C"]:
     return model.transformer.run_blocks(state, first, model.config.num_layers)
 
 
 @torch.no_grad()
-def _losses(model: LanguageModel, state: Float[Tensor, "B T C"], rows: Sequence[int]) -> Float[Tensor, "B predicted"]:
-    """Return -ln P of each token after the first, in float64 on the CPU, from the residual stream after the last block."""
+def _losses(
+    model: LanguageModel, state: Float[Tensor, "B T C"], rows: Sequence[int]
+) -> Float[Tensor, "B predicted"]:
+    """Return -ln P of each token after the first, in float64 on the CPU, from the residual stream
+    after the last block.
+    """
     hidden = model.transformer.final_norm(state[:, :-1]).flatten(0, 1)
     targets = torch.tensor(rows[1:], device=hidden.device).repeat(len(state))
     return -token_logprobs(model, hidden, targets)[0].view(len(state), -1).cpu()

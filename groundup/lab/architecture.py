@@ -1,6 +1,8 @@
-"""The architecture of a model as boxes and the shapes between them, from its config alone; `drawing/architecture_*.py` draw it.
+"""The architecture of a model as boxes and the shapes between them, from its config alone;
+`drawing/architecture_*.py` draw it.
 
-    ids [T] -> embedding -> T x C -> L blocks, each with one or two branches that are added to the residual stream -> final norm -> head -> T x V
+    ids [T] -> embedding -> T x C -> L blocks, each with one or two branches that are added to the
+    residual stream -> final norm -> head -> T x V
 
 T is the number of tokens of a text; a batch of B texts has B times as many.
 """
@@ -28,7 +30,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch of the residual stream: the output of `parts` is added to the stream. Two parts are parallel."""
+    """A branch of the residual stream: the output of `parts` is added to the stream.
+
+    Two parts are parallel.
+    """
 
     before: Box | None
     """The norm of the input of all parts."""
@@ -56,9 +61,14 @@ class Architecture:
 
 
 def architecture(config: ModelConfig, title: str, labels: tuple[str, ...] = ()) -> Architecture:
-    """Return the boxes of a model. `labels`: of a classifier, in place of the head; an encoder has the mean of its tokens there."""
+    """Return the boxes of a model.
+
+    `labels`: of a classifier, in place of the head; an encoder has the mean of its tokens there.
+    """
     final = () if config.block == "post" else (_norm(config, "final"),)
-    logits = f"T × {config.vocab_size:,} logits" if config.causal else f"a vector of {config.width:,}"
+    logits = (
+        f"T × {config.vocab_size:,} logits" if config.causal else f"a vector of {config.width:,}"
+    )
     return Architecture(
         title=title,
         enters=_enters(config),
@@ -79,7 +89,13 @@ def _enters(config: ModelConfig) -> tuple[Box, ...]:
     added = ADDED_POSITIONS.get(config.positions)
     if added:
         table = f"{config.context_tokens:,} × {config.width:,}: added"
-        boxes.append(Box("table", added.title, (table if added.has_table else f"{added.formula}, added; not learned",)))
+        boxes.append(
+            Box(
+                "table",
+                added.title,
+                (table if added.has_table else f"{added.formula}, added; not learned",),
+            )
+        )
     return (*boxes, _norm(config, "embedding")) if config.embedding_norm else tuple(boxes)
 
 
@@ -105,7 +121,13 @@ def _attention(config: ModelConfig) -> Box:
         shapes = f"queries, keys and values T × {heads} × {width}"
     else:
         shapes = f"queries T × {heads} × {width}, keys and values T × {shared} × {width}"
-    lines = [shapes, *_scoring(config), *_positions(config), *_sight(config), *_attention_biases(config)]
+    lines = [
+        shapes,
+        *_scoring(config),
+        *_positions(config),
+        *_sight(config),
+        *_attention_biases(config),
+    ]
     return Box("attention", f"{kind} attention", tuple(lines))
 
 
@@ -133,7 +155,9 @@ def _positions(config: ModelConfig) -> list[str]:
         lines[0] += f" (with a window: {config.window_rope_base:,.0f})"
     scaling = config.rope_scaling
     if scaling is not None:
-        since = "" if scaling.kind == "linear" else f", from {scaling.original_context_tokens:,} tokens"
+        since = (
+            "" if scaling.kind == "linear" else f", from {scaling.original_context_tokens:,} tokens"
+        )
         lines.append(f"context extended {scaling.factor:g} times ({scaling.kind}{since})")
     if config.unrotated_every:
         lines.append(f"none in {_every(config.unrotated_every)} block")
@@ -151,7 +175,9 @@ def _sight(config: ModelConfig) -> list[str]:
         return [f"every token attends to the last {window:,}"]
     if every == 2:
         return [f"odd blocks attend to the last {window:,} tokens, even ones to all"]
-    return [f"blocks 1-{every - 1} of {every} attend to the last {window:,} tokens, the {_ordinal(every)} to all"]
+    return [
+        f"blocks 1-{every - 1} of {every} attend to the last {window:,} tokens, the {_ordinal(every)} to all"
+    ]
 
 
 def _every(number: int) -> str:
@@ -180,7 +206,9 @@ def _feedforward(config: ModelConfig) -> Box:
     if not config.num_experts:
         return Box("feedforward", f"Feed-forward, {name}", (f"{widths}: {formula}", *biases))
     shares = ", weights normalised" if config.normalised_router else ""
-    router = f"router {config.width:,} → {config.num_experts}, top {config.experts_per_token}{shares}"
+    router = (
+        f"router {config.width:,} → {config.num_experts}, top {config.experts_per_token}{shares}"
+    )
     title = f"{config.num_experts} experts, {config.experts_per_token} per token, {name}"
     return Box("feedforward", title, (router, f"each {widths}: {formula}", *biases))
 
@@ -195,4 +223,6 @@ def _head(config: ModelConfig) -> Box:
 
 def _score(config: ModelConfig, labels: tuple[str, ...]) -> Box:
     named = ", ".join(labels[:4]) + (", ..." if len(labels) > 4 else "")
-    return Box("head", "Score", (f"{config.width:,} → {len(labels)}, at the last token", named[:60]))
+    return Box(
+        "head", "Score", (f"{config.width:,} → {len(labels)}, at the last token", named[:60])
+    )

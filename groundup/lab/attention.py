@@ -1,23 +1,31 @@
-"""Attention on one sentence: all maps, what one token attends to, the heads with the clearest patterns, how far back each head attends.
+"""Attention on one sentence: all maps, what one token attends to, the heads with the clearest
+patterns, how far back each head attends.
 
     picture = attention_picture(model, tokenizer, "To be, or not to be")
     {"text", "pieces": [{"id", "text"}], "heads_in_all": 16, "caption",
      "heads": [{"block": 1, "head": 1, "weights": T rows of T}, ...]}
-    record = attention_record(model, tokenizer, "To be, or not to be")      the same for the clearest heads only, each with
+    record = attention_record(model, tokenizer, "To be, or not to be")      the same for the
+        clearest heads only, each with
      "kind": "previous", "score": 0.86
 
-Blocks, heads and tokens are counted from 1. The score of a pattern is the share of a head's attention that goes to certain keys, averaged
-over the queries that have such a key (`head_patterns.py` searches a whole model for them).
+Blocks, heads and tokens are counted from 1. The score of a pattern is the share of a head's
+attention that goes to certain keys, averaged over the queries that have such a key
+(`head_patterns.py` searches a whole model for them).
 
     previous   the token before                          (heads that copy the previous token)
-    first      the first token of the text               ("attention sinks": Xiao et al. 2023, arXiv:2309.17453)
-    same       earlier occurrences of the same token     (the first half of an induction head: Olsson et al. 2022, arXiv:2209.11895)
+    first      the first token of the text               ("attention sinks": Xiao et al. 2023,
+                                                         arXiv:2309.17453)
+    same       earlier occurrences of the same token     (the first half of an induction head:
+                                                         Olsson et al. 2022, arXiv:2209.11895)
 
-The distance and the entropy of a head are means over the tokens from the second on. Many heads attend to the first token when no other is
-relevant, which makes the distance large. So the share of that token is given too, and the distance without it.
+The distance and the entropy of a head are means over the tokens from the second on. Many heads
+attend to the first token when no other is relevant, which makes the distance large. So the share of
+that token is given too, and the distance without it.
 
-    distance   sum_s weight(t, s) (t - s), in tokens: 0 for attention to the query's own token, 1 to the one before
-    entropy    -sum_s weight(t, s) log2 weight(t, s), in bits: 0 for one token, log2(t) for even attention to t tokens
+    distance   sum_s weight(t, s) (t - s), in tokens: 0 for attention to the query's own token, 1 to
+               the one before
+    entropy    -sum_s weight(t, s) log2 weight(t, s), in bits: 0 for one token, log2(t) for even
+               attention to t tokens
 """
 
 import math
@@ -48,8 +56,13 @@ MAX_LINES = 2000
 DECIMALS = 4
 
 
-def attention_record(model: Model, tokenizer: Tokenizer, text: str, *, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
-    """Return the clearest heads of a model on the beginning of a text, as plain values. Raises ModelError beyond the model's context."""
+def attention_record(
+    model: Model, tokenizer: Tokenizer, text: str, *, max_tokens: int = MAX_TOKENS
+) -> dict[str, Any]:
+    """Return the clearest heads of a model on the beginning of a text, as plain values.
+
+    Raises ModelError beyond the model's context.
+    """
     ids = tokenizer.encode(text)[: min(max_tokens, model.config.context_tokens)]
     if not ids:
         return {"text": "", "pieces": [], "heads_in_all": 0, "heads": []}
@@ -71,7 +84,8 @@ def attention_picture(
 ) -> dict[str, Any]:
     """Return all heads of the given blocks (none given: of all blocks) on a text, as plain values.
 
-    Raises ModelError (no tokenizer, an unknown block, a text beyond the context), DataError (no text, or more than `MAX_PICTURE_TOKENS`).
+    Raises ModelError (no tokenizer, an unknown block, a text beyond the context), DataError (no
+    text, or more than `MAX_PICTURE_TOKENS`).
     """
     chosen = [block_index(model, block) for block in blocks] or range(model.config.num_layers)
     ids = ids_of(model, tokenizer, text, most=MAX_PICTURE_TOKENS)
@@ -91,13 +105,18 @@ def attention_picture(
 
 
 def attention_from(picture: Mapping[str, Any], token: int) -> dict[str, Any]:
-    """Return what one token attends to, block by block: shares [blocks, tokens up to it], the mean over the heads of each block.
+    """Return what one token attends to, block by block: shares [blocks, tokens up to it], the mean
+    over the heads of each block.
 
-    `picture` is from `attention_picture`; tokens count from 1. Raises DataError for a token that is not there.
+    `picture` is from `attention_picture`; tokens count from 1. Raises DataError for a token that is
+    not there.
     """
     index = token_index(len(picture["pieces"]), token)
     blocks = sorted({head["block"] for head in picture["heads"]})
-    rows = {block: [head["weights"][index] for head in picture["heads"] if head["block"] == block] for block in blocks}
+    rows = {
+        block: [head["weights"][index] for head in picture["heads"] if head["block"] == block]
+        for block in blocks
+    }
     shares = [torch.tensor(rows[block]).mean(dim=0)[: index + 1].tolist() for block in blocks]
     return {
         "pieces": picture["pieces"][: index + 1],
@@ -108,17 +127,23 @@ def attention_from(picture: Mapping[str, Any], token: int) -> dict[str, Any]:
     }
 
 
-def last_token_attention(model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the last token of a text attends to, from `views["attention"]` where it was computed. Raises as `attention_picture`."""
+def last_token_attention(
+    model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the last token of a text attends to, from `views["attention"]` where it was
+    computed. Raises as `attention_picture`.
+    """
     picture = views.get("attention") or attention_picture(model, tokenizer, text)
     return attention_from(picture, len(picture["pieces"]))
 
 
 @torch.no_grad()
 def attention_maps(model: Model, ids: Sequence[int]) -> Float[Tensor, "L H T T"]:
-    """Return every head's weights on one text, float32 on the CPU; row t are those of query t, and sum to 1.
+    """Return every head's weights on one text, float32 on the CPU; row t are those of query t, and
+    sum to 1.
 
-    Raises ModelError beyond the model's context, DataError where the maps would not fit in memory (`MAX_WEIGHTS`).
+    Raises ModelError beyond the model's context, DataError where the maps would not fit in memory
+    (`MAX_WEIGHTS`).
     """
     heads = model.config.num_layers * model.config.num_heads
     longest = math.isqrt(MAX_WEIGHTS // heads)
@@ -128,12 +153,18 @@ def attention_maps(model: Model, ids: Sequence[int]) -> Float[Tensor, "L H T T"]
             fix=f"Give at most {longest:,} tokens.",
         )
     device = model.transformer.embedding.weight.device
-    maps = model.transformer.attention_maps(torch.tensor([list(ids)], device=device))  # [L, 1, H, T, T]
+    maps = model.transformer.attention_maps(
+        torch.tensor([list(ids)], device=device)
+    )  # [L, 1, H, T, T]
     return maps[:, 0].float().cpu()
 
 
-def clearest_heads(maps: Float[Tensor, "L H T T"], ids: Sequence[int]) -> list[tuple[str, int, int, float]]:
-    """Return the head with the highest score for each pattern that the text can show: (kind, layer, head, score), no head twice."""
+def clearest_heads(
+    maps: Float[Tensor, "L H T T"], ids: Sequence[int]
+) -> list[tuple[str, int, int, float]]:
+    """Return the head with the highest score for each pattern that the text can show: (kind, layer,
+    head, score), no head twice.
+    """
     taken: set[tuple[int, int]] = set()
     found = []
     for kind, places in patterns(ids).items():
@@ -141,7 +172,9 @@ def clearest_heads(maps: Float[Tensor, "L H T T"], ids: Sequence[int]) -> list[t
             continue
         scores = pattern_scores(maps, places)  # [L, H]
         order = scores.flatten().argsort(descending=True, stable=True).tolist()
-        layer, head = next(pair for flat in order if (pair := divmod(flat, maps.shape[1])) not in taken)
+        layer, head = next(
+            pair for flat in order if (pair := divmod(flat, maps.shape[1])) not in taken
+        )
         taken.add((layer, head))
         found.append((kind, layer, head, float(scores[layer, head])))
         if len(taken) == scores.numel():
@@ -150,7 +183,10 @@ def clearest_heads(maps: Float[Tensor, "L H T T"], ids: Sequence[int]) -> list[t
 
 
 def patterns(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
-    """Return the entries [query, key] of each pattern. Query 2 is left out of `previous` and `first`: its previous token is the first."""
+    """Return the entries [query, key] of each pattern.
+
+    Query 2 is left out of `previous` and `first`: its previous token is the first.
+    """
     size = len(ids)
     queries, keys = torch.arange(size)[:, None], torch.arange(size)[None]
     values = torch.tensor(list(ids))
@@ -162,7 +198,9 @@ def patterns(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
     }
 
 
-def pattern_scores(maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]) -> Float[Tensor, "L H"]:
+def pattern_scores(
+    maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]
+) -> Float[Tensor, "L H"]:
     """Return the share of attention given to `places`, averaged over the queries that have any."""
     rows = places.any(dim=1)
     return (maps * places).sum(dim=-1)[:, :, rows].mean(dim=-1)
@@ -173,7 +211,9 @@ def rounded(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
     return [[round(number, DECIMALS) for number in row] for row in matrix.tolist()]
 
 
-def example_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS) -> str:
+def example_sentence(
+    tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS
+) -> str:
     """Return the line of the texts with the most repeated tokens, of 8 to `max_tokens` tokens.
 
     Where no line has that length: the beginning of the longest line; "" where there is no text.
@@ -189,9 +229,11 @@ def example_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: 
 
 
 def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
-    """Return distance, entropy and share of the first token for every head on a text, and the same for uniform attention.
+    """Return distance, entropy and share of the first token for every head on a text, and the same
+    for uniform attention.
 
-    Raises ModelError (no tokenizer, a text beyond the context), DataError (fewer than three tokens, or too many for memory).
+    Raises ModelError (no tokenizer, a text beyond the context), DataError (fewer than three tokens,
+    or too many for memory).
     """
     ids = ids_of(model, tokenizer, text, fewest=MIN_COUNT)
     maps = attention_maps(model, ids)
@@ -206,7 +248,10 @@ def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> dict
     return {
         "tokens": len(ids),
         "heads": heads,
-        "uniform": {name: round(float(measure(uniform)[0, 0]), DECIMALS) for name, measure in MEASURES.items()},
+        "uniform": {
+            name: round(float(measure(uniform)[0, 0]), DECIMALS)
+            for name, measure in MEASURES.items()
+        },
         "caption": f"Means over the tokens 2 to {len(ids)} of one text, in one forward pass. Distance: the sum of weight times tokens back, "
         "once with all tokens and once without the first (the other weights normalised to 1). Entropy: -Σ w log₂ w.",
     }
@@ -218,7 +263,9 @@ def mean_distance(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
 
 
 def distance_beyond_first(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
-    """Return the same without the first token, the weights of the others normalised to a sum of one."""
+    """Return the same without the first token, the weights of the others normalised to a sum of
+    one.
+    """
     others = maps.clone()
     others[..., 0] = 0
     back = (others * _tokens_back(maps.shape[-1])).sum(dim=-1) / others.sum(dim=-1).clamp(min=1e-9)
@@ -226,7 +273,9 @@ def distance_beyond_first(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"
 
 
 def entropy_bits(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
-    """Return the entropy; 2 to this power is the number of tokens under uniform attention of the same entropy."""
+    """Return the entropy; 2 to this power is the number of tokens under uniform attention of the
+    same entropy.
+    """
     bits = -torch.xlogy(maps, maps).sum(dim=-1) / torch.log(torch.tensor(2.0))  # 0 log 0 = 0
     return bits[..., 1:].mean(dim=-1)
 

@@ -1,20 +1,25 @@
-"""Gradient times input: how each token contributes to a decision (Simonyan et al. 2013, arXiv:1312.6034; Shrikumar et al. 2016).
+"""Gradient times input: how each token contributes to a decision (Simonyan et al. 2013,
+arXiv:1312.6034; Shrikumar et al. 2016).
 
     class_attribution(classifier, tokenizer, "You have won a prize", labels=("ham", "spam"))
     next_token_attribution(model, tokenizer, "The capital of France is")
     {"text", "decision", "against", "probability", "score", "sum", "agreement",
      "pieces": [{"id", "text", "contribution", "without"}], "caption"}
 
-    contribution of token t = sum over C of x[t, c] * d score / d x[t, c]        x: the vector that enters block 1
+    contribution of token t = sum over C of x[t, c] * d score / d x[t, c]        x: the vector that
+        enters block 1
 
-This is a linear approximation of the model at this text: how much the score would fall if token t's vector were zero. Softmax depends on
-differences of scores only, so the explained score is one: that of the decision minus that of the strongest alternative, or of a named
-one (contrastive explanation: Yin & Neubig 2022, arXiv:2202.10419).
+This is a linear approximation of the model at this text: how much the score would fall if token t's
+vector were zero. Softmax depends on differences of scores only, so the explained score is one: that
+of the decision minus that of the strongest alternative, or of a named one (contrastive explanation:
+Yin & Neubig 2022, arXiv:2202.10419).
 
-Limits. The model is not linear, so the contributions do not add up to the score (they are not "complete", as integrated gradients are:
-Sundararajan et al. 2017, arXiv:1703.01365), and the gradient at one point may be a poor approximation farther away. So each token is
-also removed (Li et al. 2016, arXiv:1612.08220): `without` is the loss of score. `sum` against `score`, and the rank correlation of the two
-orders (1: the same, 0: unrelated), show how reliable the contributions are.
+Limits. The model is not linear, so the contributions do not add up to the score (they are not
+"complete", as integrated gradients are:
+Sundararajan et al. 2017, arXiv:1703.01365), and the gradient at one point may be a poor
+approximation farther away. So each token is also removed (Li et al. 2016, arXiv:1612.08220):
+`without` is the loss of score. `sum` against `score`, and the rank correlation of the two orders
+(1: the same, 0: unrelated), show how reliable the contributions are.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,14 +46,17 @@ CAPTION = (
     "The score is the logit of {decision!r} minus that of {against!r}: {score:.2f}; the contributions add up to {total:.2f}, which differs from it "
     "because the model is not linear."
 )
-ALONE = CAPTION.replace("the logit of {decision!r} minus that of {against!r}", "the logit of {decision!r}")
+ALONE = CAPTION.replace(
+    "the logit of {decision!r} minus that of {against!r}", "the logit of {decision!r}"
+)
 LEFT_OUT = " Left out: the loss of score when the text is read without the token. Rank correlation of the two: {agreement:.2f}."
 
 
 def gradient_times_input(
     score_of: Callable[[Float[Tensor, "T C"]], Float[Tensor, ""]], inputs: Float[Tensor, "T C"]
 ) -> tuple[Float[Tensor, " T"], float]:
-    """Return each token's contribution to a score, float32 on the CPU, and the score. For a linear score they are its terms.
+    """Return each token's contribution to a score, float32 on the CPU, and the score. For a linear
+    score they are its terms.
 
     >>> gradient_times_input(lambda x: 2 * x[0, 0] - x[1, 1], torch.tensor([[3.0, 1.0], [5.0, 4.0]]))
     (tensor([ 6., -4.]), 2.0)
@@ -69,16 +77,23 @@ def class_attribution(
     label: str | None = None,
     multi_label: bool = False,
 ) -> dict[str, Any]:
-    """Explain a label (None: the predicted one) on a text, which is truncated to the context as the engine does.
+    """Explain a label (None: the predicted one) on a text, which is truncated to the context as the
+    engine does.
 
-    `multi_label`: its own score is explained, not the margin over another label, which the text may have too.
+    `multi_label`: its own score is explained, not the margin over another label, which the text may
+    have too.
 
     Raises ModelError (no classifier, no tokenizer), DataError (no text, unknown label).
     """
     if not isinstance(model, Classifier):
-        raise ModelError("This model is not a classifier: it predicts no label.", fix="Explain its next token instead.")
+        raise ModelError(
+            "This model is not a classifier: it predicts no label.",
+            fix="Explain its next token instead.",
+        )
     if len(labels) != model.score.out_features or len(labels) < 2:
-        raise DataError(f"The classifier has {model.score.out_features} scores, got {len(labels)} labels.")
+        raise DataError(
+            f"The classifier has {model.score.out_features} scores, got {len(labels)} labels."
+        )
     if label is not None and label not in labels:
         raise DataError(f"The classifier has no label {label!r}.", fix=did_you_mean(label, labels))
     tokenizer = require_tokenizer(tokenizer)
@@ -86,7 +101,10 @@ def class_attribution(
         raise DataError("The text is empty.", fix="Give at least one word.")
     ids = classifier_ids(tokenizer, text, model.config.context_tokens)
     chosen = None if label is None else labels.index(label)
-    return {"text": text, **_explained(model, tokenizer, ids, (chosen, None), labels, alone=multi_label)}
+    return {
+        "text": text,
+        **_explained(model, tokenizer, ids, (chosen, None), labels, alone=multi_label),
+    }
 
 
 def next_token_attribution(
@@ -97,7 +115,8 @@ def next_token_attribution(
     token: str | None = None,
     against: str | None = None,
 ) -> dict[str, Any]:
-    """Explain the prediction of `token` (None: the most probable one) against that of `against` (None: the most probable other).
+    """Explain the prediction of `token` (None: the most probable one) against that of `against`
+    (None: the most probable other).
 
     Both are tokens as they would continue the text, mostly with a leading space: " Paris".
     Raises ModelError, DataError (no text, a string of several tokens, twice the same).
@@ -107,38 +126,59 @@ def next_token_attribution(
     chosen = None if token is None else single_id(tokenizer, token)
     other = None if against is None else single_id(tokenizer, against)
     if chosen is not None and chosen == other:
-        raise DataError(f"{token!r} can't be compared with itself.", fix="Give another token as `against`.")
+        raise DataError(
+            f"{token!r} can't be compared with itself.", fix="Give another token as `against`."
+        )
     return {"text": text, **_explained(model, tokenizer, ids, (chosen, other))}
 
 
 def decision_attribution(
-    model: Model, tokenizer: Tokenizer, text: str, labels: Sequence[str], *, multi_label: bool = False
+    model: Model,
+    tokenizer: Tokenizer,
+    text: str,
+    labels: Sequence[str],
+    *,
+    multi_label: bool = False,
 ) -> dict[str, Any]:
-    """Explain what the model decides: a classifier's label, or a language model's next token. Raises as the function of that kind."""
+    """Explain what the model decides: a classifier's label, or a language model's next token.
+
+    Raises as the function of that kind.
+    """
     if isinstance(model, Classifier):
         return class_attribution(model, tokenizer, text, labels=labels, multi_label=multi_label)
     return next_token_attribution(model, tokenizer, text)
 
 
 def single_id(tokenizer: Tokenizer, piece: str) -> int:
-    """Return the id of a string that is one token. Raises DataError saying how the tokenizer splits it."""
+    """Return the id of a string that is one token.
+
+    Raises DataError saying how the tokenizer splits it.
+    """
     ids = tokenizer.encode(piece)
     if len(ids) != 1:
         parts = ", ".join(repr(token_text(tokenizer, id)) for id in ids) or "nothing"
-        raise DataError(f"{piece!r} is not one token but {len(ids)}: {parts}.", fix="Give one of them.")
+        raise DataError(
+            f"{piece!r} is not one token but {len(ids)}: {parts}.", fix="Give one of them."
+        )
     return ids[0]
 
 
 @torch.no_grad()
 def _inputs(model: Model, rows: Sequence[Sequence[int]]) -> Float[Tensor, "B T C"]:
-    return model.transformer.embed(torch.tensor(rows, device=model.transformer.embedding.weight.device))
+    return model.transformer.embed(
+        torch.tensor(rows, device=model.transformer.embedding.weight.device)
+    )
 
 
 def _scores(model: Model, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B N"]:
     """Return a classifier's scores or the logits of the next token, from embeddings."""
-    final = model.transformer.final_norm(model.transformer.run_blocks(inputs, 0, model.config.num_layers))
+    final = model.transformer.final_norm(
+        model.transformer.run_blocks(inputs, 0, model.config.num_layers)
+    )
     return (
-        model.scores(final) if isinstance(model, Classifier) else require_language_model(model).logits(final[:, -1])
+        model.scores(final)
+        if isinstance(model, Classifier)
+        else require_language_model(model).logits(final[:, -1])
     ).float()
 
 
@@ -151,9 +191,11 @@ def _explained(
     *,
     alone: bool = False,
 ) -> dict[str, Any]:
-    """Explain the first of `pair` against the second; where one is None, it is the one with the highest score among the others.
+    """Explain the first of `pair` against the second; where one is None, it is the one with the
+    highest score among the others.
 
-    `labels`: of a classifier; without them the two are tokens. `alone`: the first is explained by its own score, against not being it.
+    `labels`: of a classifier; without them the two are tokens. `alone`: the first is explained by
+    its own score, against not being it.
     """
     inputs = _inputs(model, [ids])
     with torch.no_grad():
@@ -168,23 +210,34 @@ def _explained(
 
     contributions, score = gradient_times_input(lambda row: margin(row[None])[0], inputs[0])
     without = _left_out(model, margin, ids, score)
-    decision, against = (labels[id] if labels else token_text(tokenizer, id) for id in (chosen, other))
+    decision, against = (
+        labels[id] if labels else token_text(tokenizer, id) for id in (chosen, other)
+    )
     against = f"not {decision}" if alone else against
     total, agreement, lost = float(contributions.sum()), None, [None] * len(ids)
-    caption = (ALONE if alone else CAPTION).format(decision=decision, against=against, total=total, score=score)
+    caption = (ALONE if alone else CAPTION).format(
+        decision=decision, against=against, total=total, score=score
+    )
     if without is not None:
-        agreement, lost = rank_correlation(contributions, without), [round(each, DECIMALS) for each in without.tolist()]
+        agreement, lost = (
+            rank_correlation(contributions, without),
+            [round(each, DECIMALS) for each in without.tolist()],
+        )
         caption += LEFT_OUT.format(agreement=agreement)
     return {
         "decision": decision,
         "against": against,
-        "probability": round(float((scores.sigmoid() if alone else scores.softmax(dim=-1))[chosen]), 6),
+        "probability": round(
+            float((scores.sigmoid() if alone else scores.softmax(dim=-1))[chosen]), 6
+        ),
         "score": round(score, DECIMALS),
         "sum": round(total, DECIMALS),
         "agreement": agreement,
         "pieces": [
             {**piece, "contribution": round(share, DECIMALS), "without": loss}
-            for piece, share, loss in zip(pieces_of(tokenizer, ids), contributions.tolist(), lost, strict=True)
+            for piece, share, loss in zip(
+                pieces_of(tokenizer, ids), contributions.tolist(), lost, strict=True
+            )
         ],
         "caption": caption,
     }
@@ -194,7 +247,9 @@ def _explained(
 def _left_out(
     model: Model, margin: Callable[[Tensor], Tensor], ids: Sequence[int], score: float
 ) -> Float[Tensor, " T"] | None:
-    """Return the score minus that of the text without each token in turn; None for a text of one token."""
+    """Return the score minus that of the text without each token in turn; None for a text of one
+    token.
+    """
     if not 2 <= len(ids) <= MAX_LEFT_OUT:
         return None
     rows = [[*ids[:place], *ids[place + 1 :]] for place in range(len(ids))]

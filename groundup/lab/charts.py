@@ -1,7 +1,8 @@
 """The interactive views, as charts for Plotly.
 
-A chart is the input of Plotly ({"data", "layout"}), as plain values, made without the library. With "choices" (block, head, ...) its
-"z" is nested once for each choice, and `page.js` shows the chosen table.
+A chart is the input of Plotly ({"data", "layout"}), as plain values, made without the library. With
+"choices" (block, head, ...) its "z" is nested once for each choice, and `page.js` shows the chosen
+table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ Chart = dict[str, Any]
 SHARES_SCALE = [[number / (len(SHARES) - 1), colour] for number, colour in enumerate(SHARES)]
 FONT = "system-ui, sans-serif"
 CELL_PIXELS = 22
-# Most numbers of an attention chart: beyond it the page has every n-th block only; the still picture has all.
+# Most numbers of an attention chart: beyond it the page has every n-th block only; the still
+# picture has all.
 MAX_NUMBERS = 600_000
 
 
@@ -31,7 +33,10 @@ def attention_chart(view: Mapping[str, Any]) -> Chart:
     hover = "%{y} attends to %{x}: %{z:.1%}<extra></extra>"
     chart = _heatmap(tables[0][0], labels, labels, hover, largest=1.0, title="attends to")
     choices = {"block": blocks, "head": heads}
-    chart["choices"] = [{"name": name, "options": [str(number) for number in each]} for name, each in choices.items()]
+    chart["choices"] = [
+        {"name": name, "options": [str(number) for number in each]}
+        for name, each in choices.items()
+    ]
     return {**chart, "z": tables}
 
 
@@ -40,7 +45,9 @@ def heads_chart(view: Mapping[str, Any]) -> Chart:
     kinds = [kind["kind"] for kind in view["kinds"]]
     blocks = [list(heads) for _, heads in groupby(view["heads"], key=lambda head: head["block"])]
     tables = [[[head["scores"][kind] for head in heads] for heads in blocks] for kind in kinds]
-    chart = _by_head(tables[0], "block %{y}, head %{x}: %{z:.1%} of its attention<extra></extra>", largest=1.0)
+    chart = _by_head(
+        tables[0], "block %{y}, head %{x}: %{z:.1%} of its attention<extra></extra>", largest=1.0
+    )
     chart["choices"] = [{"name": "pattern", "options": kinds}]
     return {**chart, "z": tables}
 
@@ -65,7 +72,11 @@ def lens_chart(view: Mapping[str, Any]) -> Chart:
 
 def _guess(cell: Mapping[str, Any]) -> str:
     guess = f"prediction {show_spaces(cell['text'])!r}, {cell['probability']:.1%}"
-    return guess if cell["rank"] is None else f"{guess}<br>actual token: rank {cell['rank']:,}, {cell['bits']:.1f} bits"
+    return (
+        guess
+        if cell["rank"] is None
+        else f"{guess}<br>actual token: rank {cell['rank']:,}, {cell['bits']:.1f} bits"
+    )
 
 
 def surprise_chart(view: Mapping[str, Any]) -> Chart:
@@ -73,7 +84,8 @@ def surprise_chart(view: Mapping[str, Any]) -> Chart:
     tokens = view["tokens"]
     labels = _labels(tokens)
     expected = [
-        "<br>".join(f"{show_spaces(e['text'])!r} {e['probability']:.1%}" for e in token["expected"]) for token in tokens
+        "<br>".join(f"{show_spaces(e['text'])!r} {e['probability']:.1%}" for e in token["expected"])
+        for token in tokens
     ]
     places = list(range(len(tokens)))
     bits = {
@@ -97,8 +109,16 @@ def surprise_chart(view: Mapping[str, Any]) -> Chart:
         "line": {"color": TWO, "dash": "dot"},
     }
     layout = _layout(420, y="bits")
-    layout["xaxis"] |= {"tickvals": places, "ticktext": labels, "tickangle": -60, "range": [-0.5, min(len(tokens), 60)]}
-    return {"data": [bits, entropy], "layout": layout | {"showlegend": True, "legend": {"orientation": "h", "y": 1.1}}}
+    layout["xaxis"] |= {
+        "tickvals": places,
+        "ticktext": labels,
+        "tickangle": -60,
+        "range": [-0.5, min(len(tokens), 60)],
+    }
+    return {
+        "data": [bits, entropy],
+        "layout": layout | {"showlegend": True, "legend": {"orientation": "h", "y": 1.1}},
+    }
 
 
 def embeddings_chart(view: Mapping[str, Any]) -> Chart:
@@ -120,7 +140,9 @@ def embeddings_chart(view: Mapping[str, Any]) -> Chart:
 
 
 def _labels(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return tokens as axis labels; Plotly interprets some HTML in them, and none may come from a text."""
+    """Return tokens as axis labels; Plotly interprets some HTML in them, and none may come from a
+    text.
+    """
     return [show_spaces(piece["text"]).replace("<", "‹").replace("&", "＆") for piece in pieces]
 
 
@@ -142,7 +164,10 @@ def _heatmap(
     largest: float | None,
     title: str,
 ) -> Chart:
-    """Return a heatmap, darker for larger values. Rows and columns are numbered and named at the ticks, so that equal tokens stay apart."""
+    """Return a heatmap, darker for larger values.
+
+    Rows and columns are numbered and named at the ticks, so that equal tokens stay apart.
+    """
     trace = {
         "type": "heatmap",
         "z": table,
@@ -150,7 +175,9 @@ def _heatmap(
         "y": list(range(len(rows))),
         "colorscale": SHARES_SCALE,
         # %{x} and %{y} would be numbers: the hover text takes names from customdata.
-        "hovertemplate": hover.replace("%{y}", "%{customdata[0]}").replace("%{x}", "%{customdata[1]}"),
+        "hovertemplate": hover.replace("%{y}", "%{customdata[0]}").replace(
+            "%{x}", "%{customdata[1]}"
+        ),
         "xgap": 1,
         "ygap": 1,
         "colorbar": {"thickness": 12, "outlinewidth": 0},
@@ -159,14 +186,25 @@ def _heatmap(
         trace |= {"zmin": 0.0, "zmax": largest}
     trace["customdata"] = [[[row, column] for column in columns] for row in rows]
     layout = _layout(max(260, len(rows) * CELL_PIXELS + 150))
-    layout["xaxis"] |= {"tickvals": trace["x"], "ticktext": list(columns), "tickangle": -60, "title": {"text": title}}
+    layout["xaxis"] |= {
+        "tickvals": trace["x"],
+        "ticktext": list(columns),
+        "tickangle": -60,
+        "title": {"text": title},
+    }
     layout["yaxis"] |= {"tickvals": trace["y"], "ticktext": list(rows), "autorange": "reversed"}
     return {"data": [trace], "layout": layout}
 
 
 def _layout(height: int, *, x: str = "", y: str = "") -> dict[str, Any]:
     """Return the layout of a chart whose axes have these titles."""
-    axis = {"automargin": True, "fixedrange": False, "showgrid": False, "zeroline": False, "tickfont": {"size": 11}}
+    axis = {
+        "automargin": True,
+        "fixedrange": False,
+        "showgrid": False,
+        "zeroline": False,
+        "tickfont": {"size": 11},
+    }
     return {
         "height": height,
         "margin": {"l": 60, "r": 10, "t": 10, "b": 60},

@@ -1,10 +1,13 @@
 """The loss by the number of context tokens, and of each sentence with and without those before it.
 
-    loss_by_context(model, tokenizer, text)   {"points": [{"from": 3, "to": 4, "loss": 4.1, "error": 0.2, "predictions": 64}], "windows": 32, ...}
-    sentence_losses(model, tokenizer, text)   {"sentences": [{"text", "alone", "after", "tokens"}], "alone": 5.1, "after": 4.2, ...}
+    loss_by_context(model, tokenizer, text)   {"points": [{"from": 3, "to": 4, "loss": 4.1, "error":
+                                              0.2, "predictions": 64}], "windows": 32, ...}
+    sentence_losses(model, tokenizer, text)   {"sentences": [{"text", "alone", "after", "tokens"}],
+                                              "alone": 5.1, "after": 4.2, ...}
 
-Losses are in nats per token, -ln P(token | context), from `engine.score`. A model that uses its context predicts the hundredth token
-better than the tenth: Olsson et al. 2022 (arXiv:2209.11895) call that in-context learning.
+Losses are in nats per token, -ln P(token | context), from `engine.score`. A model that uses its
+context predicts the hundredth token better than the tenth: Olsson et al. 2022 (arXiv:2209.11895)
+call that in-context learning.
 """
 
 import math
@@ -26,27 +29,35 @@ from groundup.weights.assemble import Model
 WINDOW_TOKENS = 256
 MAX_WINDOWS = 64
 MIN_COUNT = 3
-# After a mark that ends a sentence, or an empty line; the space belongs to the next sentence, as tokens begin with their space.
+# After a mark that ends a sentence, or an empty line; the space belongs to the next sentence, as
+# tokens begin with their space.
 SENTENCE_ENDS = re.compile(r"(?<=[.!?])(?=\s)|(?<=[.!?][\"'”’)])(?=\s)|(?=\n\s*\n)")
 
 
 def loss_by_context(
     model: Model, tokenizer: Tokenizer | None, text: str, *, window_tokens: int = WINDOW_TOKENS
 ) -> dict[str, Any]:
-    """Return the mean loss by the number of context tokens, over consecutive windows of the text (64 at most).
+    """Return the mean loss by the number of context tokens, over consecutive windows of the text
+    (64 at most).
 
-    Numbers of tokens are grouped by powers of two; `error` is the standard error over windows, None for one window. Windows are
-    shorter where the text or the model's context is. Raises ModelError (no tokenizer, a classifier),
-    DataError (fewer than three tokens), ConfigError (a window of fewer than two).
+    Numbers of tokens are grouped by powers of two; `error` is the standard error over windows, None
+    for one window. Windows are shorter where the text or the model's context is. Raises ModelError
+    (no tokenizer, a classifier), DataError (fewer than three tokens), ConfigError (a window of
+    fewer than two).
     """
     model = require_language_model(model)
     if window_tokens < 2:
         raise ConfigError(f"window_tokens must be at least 2 (got {window_tokens}).")
     ids, first = require_tokenizer(tokenizer).encode(text), first_ids(tokenizer)
     if len(ids) < MIN_COUNT:
-        raise DataError(f"This needs a text of at least {MIN_COUNT} tokens, got {len(ids)}.", fix="Give a longer text.")
+        raise DataError(
+            f"This needs a text of at least {MIN_COUNT} tokens, got {len(ids)}.",
+            fix="Give a longer text.",
+        )
     size = min(window_tokens, model.config.context_tokens - len(first), len(ids))
-    windows = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)][:MAX_WINDOWS]
+    windows = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)][
+        :MAX_WINDOWS
+    ]
     pairs = [([*first, *window[:1]], window[1:]) for window in windows]
     losses = [[-logprob for logprob in row] for row in _logprobs(model, pairs)]
     powers_of_two = [1 << power for power in range((size - 1).bit_length())]
@@ -61,11 +72,13 @@ def loss_by_context(
 
 
 def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
-    """Return the loss of each sentence from the second on, alone and after all sentences before it that fit into the context.
+    """Return the loss of each sentence from the second on, alone and after all sentences before it
+    that fit into the context.
 
-    Both are over the same tokens: those of the sentence except its first, which has no context when alone. `gain` is the mean difference
-    per token, `error` its standard error over sentences (None for one). Raises ModelError (no tokenizer, a classifier),
-    DataError (one sentence only, a sentence beyond the context).
+    Both are over the same tokens: those of the sentence except its first, which has no context when
+    alone. `gain` is the mean difference per token, `error` its standard error over sentences (None
+    for one). Raises ModelError (no tokenizer, a classifier), DataError (one sentence only, a
+    sentence beyond the context).
     """
     model = require_language_model(model)
     if not text.strip():
@@ -74,7 +87,9 @@ def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> dic
     sentences = split_ids(tokenizer, text)
     later = [number for number, ids in enumerate(sentences) if number and len(ids) > 1]
     if not later:
-        raise DataError("This needs a text of at least two sentences, got one.", fix="Give a longer text.")
+        raise DataError(
+            "This needs a text of at least two sentences, got one.", fix="Give a longer text."
+        )
     longest = max(map(len, sentences))
     if longest > model.config.context_tokens:
         raise DataError(
@@ -85,7 +100,12 @@ def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> dic
     alone = _logprobs(model, [([*first, *sentences[n][:1]], sentences[n][1:]) for n in later])
     after = _logprobs(model, [(_before(first, sentences, n), sentences[n][1:]) for n in later])
     rows = [
-        {"text": tokenizer.decode(sentences[n]).strip(), "tokens": len(a), "alone": _mean(a), "after": _mean(b)}
+        {
+            "text": tokenizer.decode(sentences[n]).strip(),
+            "tokens": len(a),
+            "alone": _mean(a),
+            "after": _mean(b),
+        }
         for n, a, b in zip(later, alone, after, strict=True)
     ]
     return _summed(rows) | {
@@ -109,19 +129,27 @@ def split_ids(tokenizer: Tokenizer, text: str) -> list[list[int]]:
 
 
 def _before(first: list[int], sentences: Sequence[list[int]], number: int) -> list[int]:
-    """Return all tokens before the second token of a sentence; `score` truncates their beginning to the context."""
+    """Return all tokens before the second token of a sentence; `score` truncates their beginning to
+    the context.
+    """
     earlier = [id for sentence in sentences[:number] for id in sentence]
     return [*first, *earlier, *sentences[number][:1]]
 
 
-def _logprobs(model: LanguageModel, pairs: list[tuple[list[int], list[int]]]) -> list[tuple[float, ...]]:
+def _logprobs(
+    model: LanguageModel, pairs: list[tuple[list[int], list[int]]]
+) -> list[tuple[float, ...]]:
     compute = Compute(model.transformer.embedding.weight.device)
     return [result.token_logprobs for result in score(model, pairs, compute=compute)]
 
 
 def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> dict[str, Any]:
-    """Return the mean over the context lengths `low` to `high`; `losses[n][i]` is of window n with i + 1 context tokens."""
-    means = torch.tensor([sum(row[low - 1 : high]) / (high - low + 1) for row in losses], dtype=torch.float64)
+    """Return the mean over the context lengths `low` to `high`; `losses[n][i]` is of window n with
+    i + 1 context tokens.
+    """
+    means = torch.tensor(
+        [sum(row[low - 1 : high]) / (high - low + 1) for row in losses], dtype=torch.float64
+    )
     error = float(means.std()) / math.sqrt(len(means)) if len(means) > 1 else None
     return {
         "from": low,
@@ -133,9 +161,14 @@ def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> dict[str, 
 
 
 def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return means per token over all sentences, and the standard error of the gain: a sentence is one observation, weighted by its tokens."""
+    """Return means per token over all sentences, and the standard error of the gain: a sentence is
+    one observation, weighted by its tokens.
+    """
     tokens = torch.tensor([row["tokens"] for row in rows], dtype=torch.float64)
-    alone, after = (torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in ("alone", "after"))
+    alone, after = (
+        torch.tensor([row[name] for row in rows], dtype=torch.float64)
+        for name in ("alone", "after")
+    )
     share = tokens / tokens.sum()
     gain = float((share * (alone - after)).sum())
     spread = (share * (alone - after - gain)).square().sum().sqrt()

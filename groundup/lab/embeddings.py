@@ -1,18 +1,25 @@
-"""Vectors of tokens and words, from the embedding table or any layer, their similarity, and maps of them: C dimensions projected to a plane.
+"""Vectors of tokens and words, from the embedding table or any layer, their similarity, and maps of
+them: C dimensions projected to a plane.
 
-    word_vectors(model, tokenizer, ["Monday", "cat"])            [2, C]; layer=0: rows of the table, layer=n: after block n
+    word_vectors(model, tokenizer, ["Monday", "cat"])            [2, C]; layer=0: rows of the table,
+        layer=n: after block n
     vector_in_text(model, tokenizer, "by the bank", "bank", layer=6)
-    similarity(model, tokenizer, {"days": [...], "pets": [...]})   {"words", "groups", "values", "within", "between", "caption"}
-    embedding_map(model, tokenizer, ids)   {"points": [{"id", "text", "x", "y"}], "method": "pca", "explained": 0.21, "caption"}
+    similarity(model, tokenizer, {"days": [...], "pets": [...]})   {"words", "groups", "values",
+        "within", "between", "caption"}
+    embedding_map(model, tokenizer, ids)   {"points": [{"id", "text", "x", "y"}], "method": "pca",
+                                           "explained": 0.21, "caption"}
     word_map(model, tokenizer, {"days": ["Monday", ...], "months": [...]}, layer=0, method="umap")
 
-"pca"    principal components (Pearson 1901): the two directions in C dimensions with the largest variance; `explained` is their share of
+"pca"    principal components (Pearson 1901): the two directions in C dimensions with the largest
+         variance; `explained` is their share of
          the variance, which is small.
-"umap"   UMAP (McInnes et al. 2018, arXiv:1802.03426; the extra `umap`): preserves neighbourhoods. Its axes and its large distances have no
+"umap"   UMAP (McInnes et al. 2018, arXiv:1802.03426; the extra `umap`): preserves neighbourhoods.
+         Its axes and its large distances have no
          meaning, and another seed gives another map; `explained` is None.
 
-A word is encoded as in running text, after a space (" Monday"). The vector of a word of several tokens is their mean. At layer 0 it depends
-on the word alone; from layer 1 on also on the tokens before it, so the same word has another vector in each text.
+A word is encoded as in running text, after a space (" Monday"). The vector of a word of several
+tokens is their mean. At layer 0 it depends on the word alone; from layer 1 on also on the tokens
+before it, so the same word has another vector in each text.
 """
 
 from collections import Counter
@@ -49,7 +56,9 @@ CAPTIONS = {
 
 
 def word_ids(tokenizer: Tokenizer, word: str) -> list[int]:
-    """Return the tokens of a word in running text: after a space, unless that takes more tokens than without. Raises DataError for no word."""
+    """Return the tokens of a word in running text: after a space, unless that takes more tokens
+    than without. Raises DataError for no word.
+    """
     if not word.strip():
         raise DataError("An empty word has no vector.", fix="Give at least one word.")
     return min(tokenizer.encode(f" {word.strip()}"), tokenizer.encode(word.strip()), key=len)
@@ -59,9 +68,11 @@ def word_ids(tokenizer: Tokenizer, word: str) -> list[int]:
 def word_vectors(
     model: Model, tokenizer: Tokenizer | None, words: Sequence[str], *, layer: int = 0
 ) -> Float[Tensor, "n C"]:
-    """Return a vector for each word, float32 on the CPU. From layer 1 on the text is the word alone, after the token that begins a document.
+    """Return a vector for each word, float32 on the CPU. From layer 1 on the text is the word
+    alone, after the token that begins a document.
 
-    Raises DataError (no words, an empty one), ModelError (no tokenizer, no such layer, a word beyond the context).
+    Raises DataError (no words, an empty one), ModelError (no tokenizer, no such layer, a word
+    beyond the context).
     """
     tokenizer, layer = require_tokenizer(tokenizer), require_layer(model, layer)
     if not words:
@@ -72,14 +83,17 @@ def word_vectors(
         return torch.stack([table[torch.tensor(each)].float().mean(dim=0) for each in ids]).cpu()
     rows, mask = right_padded([[begin_id(tokenizer), *each] for each in ids], torch.device("cpu"))
     mask[:, 0] = False  # without the token that begins the document
-    states = next(islice(batch_stream(model.transformer, rows), layer, None)).float().cpu()  # [n, T, C]
+    states = (
+        next(islice(batch_stream(model.transformer, rows), layer, None)).float().cpu()
+    )  # [n, T, C]
     return (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
 def vector_in_text(
     model: Model, tokenizer: Tokenizer | None, text: str, word: str, *, layer: int
 ) -> Float[Tensor, " C"]:
-    """Return the vector of the first occurrence of a word (or any passage) in a text, after `layer` blocks: the mean over its tokens.
+    """Return the vector of the first occurrence of a word (or any passage) in a text, after `layer`
+    blocks: the mean over its tokens.
 
     Raises DataError where the text lacks it, ModelError.
     """
@@ -88,18 +102,28 @@ def vector_in_text(
     start = text.find(word) if word else -1
     if start < 0:
         raise DataError(
-            f"The text does not contain {word!r}.", fix="Give it exactly as in the text, with its capitals."
+            f"The text does not contain {word!r}.",
+            fix="Give it exactly as in the text, with its capitals.",
         )
     _, offsets = tokenizer.encode_offsets(text)
-    touched = [place for place, (left, right) in enumerate(offsets, 1) if left < start + len(word) and right > start]
+    touched = [
+        place
+        for place, (left, right) in enumerate(offsets, 1)
+        if left < start + len(word) and right > start
+    ]
     state = next(islice(stream(model.transformer, rows), layer, None))
     return state[touched].float().mean(dim=0).cpu()
 
 
 def similarity(
-    model: Model, tokenizer: Tokenizer | None, groups: Mapping[str, Sequence[str]], *, layer: int = 0
+    model: Model,
+    tokenizer: Tokenizer | None,
+    groups: Mapping[str, Sequence[str]],
+    *,
+    layer: int = 0,
 ) -> dict[str, Any]:
-    """Return the cosine of every word with every other, and its mean within and between the groups (None where there are no such pairs).
+    """Return the cosine of every word with every other, and its mean within and between the groups
+    (None where there are no such pairs).
 
     Raises as `word_vectors`.
     """
@@ -108,7 +132,9 @@ def similarity(
     values = cosines(word_vectors(model, tokenizer, words, layer=layer))
     same = torch.tensor([[one == other for other in names] for one in names])
     source = (
-        "its row of the embedding table" if layer == 0 else f"the stream after {layer} blocks, each word on its own"
+        "its row of the embedding table"
+        if layer == 0
+        else f"the stream after {layer} blocks, each word on its own"
     )
     return {
         "words": words,
@@ -136,15 +162,27 @@ def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = MAP_T
     seen: Counter[int] = Counter()
     for text in texts:
         seen.update(tokenizer.encode(text))
-    words = [id for id, _ in seen.most_common() if any(letter.isalpha() for letter in token_text(tokenizer, id))]
+    words = [
+        id
+        for id, _ in seen.most_common()
+        if any(letter.isalpha() for letter in token_text(tokenizer, id))
+    ]
     return words[:count]
 
 
-def text_map(model: Model, tokenizer: Tokenizer, text: str, *, count: int = MAP_TOKENS) -> dict[str, Any]:
-    """Map the most common tokens of a text, and where it has too few the first words of the vocabulary too. Raises as `embedding_map`."""
+def text_map(
+    model: Model, tokenizer: Tokenizer, text: str, *, count: int = MAP_TOKENS
+) -> dict[str, Any]:
+    """Map the most common tokens of a text, and where it has too few the first words of the
+    vocabulary too. Raises as `embedding_map`.
+    """
     ids = common_tokens(tokenizer, [text], count)
     texts = {id: token_text(tokenizer, id) for id in range(tokenizer.vocab_size)}
-    words = [id for id, text in texts.items() if id not in ids and len(text) > 3 and text.strip().isalpha()]
+    words = [
+        id
+        for id, text in texts.items()
+        if id not in ids and len(text) > 3 and text.strip().isalpha()
+    ]
     words.sort(key=lambda id: not texts[id].startswith(" "))  # whole words before parts of words
     return embedding_map(model, tokenizer, [*ids, *words][:count])
 
@@ -152,10 +190,18 @@ def text_map(model: Model, tokenizer: Tokenizer, text: str, *, count: int = MAP_
 def embedding_map(
     model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, method: Method = "pca", seed: int = 0
 ) -> dict[str, Any]:
-    """Map the tokens `ids` by their rows of the embedding table. Raises DataError for fewer than three, MissingExtra without UMAP."""
+    """Map the tokens `ids` by their rows of the embedding table.
+
+    Raises DataError for fewer than three, MissingExtra without UMAP.
+    """
     if len(ids) < MIN_COUNT:
-        raise DataError(f"A map of tokens needs at least {MIN_COUNT}, got {len(ids)}.", fix="Give a longer text.")
-    rows = model.transformer.embedding.weight.detach()[torch.tensor(list(ids))].float().cpu()  # [n, C]
+        raise DataError(
+            f"A map of tokens needs at least {MIN_COUNT}, got {len(ids)}.",
+            fix="Give a longer text.",
+        )
+    rows = (
+        model.transformer.embedding.weight.detach()[torch.tensor(list(ids))].float().cpu()
+    )  # [n, C]
     pieces = [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
     return _map(pieces, rows, method, seed)
 
@@ -169,19 +215,33 @@ def word_map(
     method: Method = "pca",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Map words of several groups by their vectors at any layer; each point has its "group". Raises as `embedding_map`, `word_vectors`."""
+    """Map words of several groups by their vectors at any layer; each point has its "group".
+
+    Raises as `embedding_map`, `word_vectors`.
+    """
     words = [{"text": word, "group": name} for name, group in groups.items() for word in group]
     if len(words) < MIN_COUNT:
-        raise DataError(f"A map of words needs at least {MIN_COUNT}, got {len(words)}.", fix="Give more words.")
+        raise DataError(
+            f"A map of words needs at least {MIN_COUNT}, got {len(words)}.", fix="Give more words."
+        )
     vectors = word_vectors(model, tokenizer, [word["text"] for word in words], layer=layer)
     return {**_map(words, vectors, method, seed), "layer": layer}
 
 
-def _map(named: Sequence[Mapping[str, Any]], rows: Float[Tensor, "n C"], method: Method, seed: int) -> dict[str, Any]:
-    """Return points with coordinates; the caption explains the axes. Raises DataError for an unknown method."""
+def _map(
+    named: Sequence[Mapping[str, Any]], rows: Float[Tensor, "n C"], method: Method, seed: int
+) -> dict[str, Any]:
+    """Return points with coordinates; the caption explains the axes.
+
+    Raises DataError for an unknown method.
+    """
     if method not in get_args(Method):
-        raise DataError(f"There is no map by {method!r}.", fix=did_you_mean(method, get_args(Method)))
-    places, explained = principal_components(rows) if method == "pca" else (umap_places(rows, seed), None)
+        raise DataError(
+            f"There is no map by {method!r}.", fix=did_you_mean(method, get_args(Method))
+        )
+    places, explained = (
+        principal_components(rows) if method == "pca" else (umap_places(rows, seed), None)
+    )
     return {
         "points": [
             {**entry, "x": round(x, DECIMALS), "y": round(y, DECIMALS)}
@@ -196,22 +256,30 @@ def _map(named: Sequence[Mapping[str, Any]], rows: Float[Tensor, "n C"], method:
 
 
 def principal_components(rows: Float[Tensor, "n C"]) -> tuple[Float[Tensor, "n 2"], float]:
-    """Return coordinates along the two directions of largest variance, and their share of it (0 where all rows are equal)."""
+    """Return coordinates along the two directions of largest variance, and their share of it (0
+    where all rows are equal).
+    """
     centred = rows - rows.mean(dim=0)
-    left, spread, _ = torch.linalg.svd(centred, full_matrices=False)  # X = U S V^T; coordinates are U S
+    left, spread, _ = torch.linalg.svd(
+        centred, full_matrices=False
+    )  # X = U S V^T; coordinates are U S
     variance = spread.square()
     total = float(variance.sum())
     return left[:, :2] * spread[:2], float(variance[:2].sum()) / total if total > 0 else 0.0
 
 
 def umap_places(rows: Float[Tensor, "n C"], seed: int) -> Float[Tensor, "n 2"]:
-    """Return coordinates by UMAP on cosine distances; the same seed gives the same map. Raises MissingExtra without the extra `umap`."""
+    """Return coordinates by UMAP on cosine distances; the same seed gives the same map.
+
+    Raises MissingExtra without the extra `umap`.
+    """
     threads = torch.get_num_threads()
     try:
         import umap
     except ImportError as error:
         raise MissingExtra("umap-learn", "umap") from error
-    # Spectral initialisation needs more points than dimensions; few words begin at random coordinates.
+    # Spectral initialisation needs more points than dimensions; few words begin at random
+    # coordinates.
     start = "spectral" if len(rows) > UMAP_NEIGHBOURS else "random"
     near = min(UMAP_NEIGHBOURS, len(rows) - 1)
     reducer = umap.UMAP(n_neighbors=near, metric="cosine", random_state=seed, n_jobs=1, init=start)

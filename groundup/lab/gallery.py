@@ -1,6 +1,7 @@
 """The views as files: still pictures, in parts where the page needs them, and animations.
 
-write_pictures(inside, Path("pictures"), form="svg")   ->  pictures/01-tokens.svg, 02-embeddings.svg, ...
+write_pictures(inside, Path("pictures"), form="svg")   ->  pictures/01-tokens.svg,
+                                                           02-embeddings.svg, ...
 """
 
 import io
@@ -14,8 +15,9 @@ from groundup.progress import Progress, Silent
 
 Form = Literal["png", "svg"]
 PNG_DOTS_PER_INCH = 160
-# Of the 256 colours of a GIF's palette: 64 without dithering look the same at half the size. One palette for all frames avoids flicker, and
-# lets a frame store only the rectangle that differs from the one before.
+# Of the 256 colours of a GIF's palette: 64 without dithering look the same at half the size. One
+# palette for all frames avoids flicker, and lets a frame store only the rectangle that differs from
+# the one before.
 GIF_DOTS_PER_INCH = 100
 PALETTE_COLOURS = 64
 # Of 255, in each of red, green and blue.
@@ -24,7 +26,10 @@ FRAME_MS, FIRST_MS, LAST_MS = 450, 900, 3500
 
 
 def picture(name: str, values: Mapping[str, Any], form: Form) -> bytes:
-    """Return one view as the bytes of a picture file; the same values give the same bytes. Raises MissingExtra without matplotlib."""
+    """Return one view as the bytes of a picture file; the same values give the same bytes.
+
+    Raises MissingExtra without matplotlib.
+    """
     return _bytes(function(VIEWS[name].draw)(values), name, form)
 
 
@@ -32,7 +37,9 @@ def pictures(name: str, values: Mapping[str, Any], form: Form) -> list[bytes]:
     """Return the same in the parts that the page shows side by side: most views have one."""
     parts = VIEWS[name].parts
     return (
-        [_bytes(figure, name, form) for figure in function(parts)(values)] if parts else [picture(name, values, form)]
+        [_bytes(figure, name, form) for figure in function(parts)(values)]
+        if parts
+        else [picture(name, values, form)]
     )
 
 
@@ -42,12 +49,20 @@ def _bytes(figure: Any, name: str, form: Form) -> bytes:
     file = io.BytesIO()
     # No date inside, and ids of elements that don't change from run to run.
     with rc_context({"svg.hashsalt": name}):
-        figure.savefig(file, format=form, dpi=PNG_DOTS_PER_INCH, metadata={"Date": None} if form == "svg" else None)
+        figure.savefig(
+            file,
+            format=form,
+            dpi=PNG_DOTS_PER_INCH,
+            metadata={"Date": None} if form == "svg" else None,
+        )
     return file.getvalue()
 
 
 def moving_picture(name: str, values: Mapping[str, Any], progress: Progress | None = None) -> bytes:
-    """Return one view that has a `reel` as the bytes of a GIF; the same values give the same bytes. Raises MissingExtra without matplotlib."""
+    """Return one view that has a `reel` as the bytes of a GIF; the same values give the same bytes.
+
+    Raises MissingExtra without matplotlib.
+    """
     reel = function(VIEWS[name].reel)(values)
     from PIL import Image  # installed with matplotlib
 
@@ -92,15 +107,29 @@ def _palette(images: Sequence[Any]) -> Any:
 
 
 def _paper_white(palette: Sequence[int]) -> list[int]:
-    """Return the palette with pure white for near white: quantising averages the background with the edges of letters."""
+    """Return the palette with pure white for near white: quantising averages the background with
+    the edges of letters.
+    """
     colours = [palette[start : start + 3] for start in range(0, len(palette), 3)]
-    return [part for colour in colours for part in ((255, 255, 255) if min(colour) >= NEARLY_WHITE else colour)]
+    return [
+        part
+        for colour in colours
+        for part in ((255, 255, 255) if min(colour) >= NEARLY_WHITE else colour)
+    ]
 
 
 def write_film(
-    name: str, values: Mapping[str, Any], path: Path, *, form: Form, progress: Progress | None = None
+    name: str,
+    values: Mapping[str, Any],
+    path: Path,
+    *,
+    form: Form,
+    progress: Progress | None = None,
 ) -> tuple[Path, Path]:
-    """Write one view that has a `reel` as a GIF, and beside it a still of some of its frames. Raises MissingExtra, DiskError."""
+    """Write one view that has a `reel` as a GIF, and beside it a still of some of its frames.
+
+    Raises MissingExtra, DiskError.
+    """
     still = path.with_suffix(f".{form}")
     write_bytes(path, moving_picture(name, values, progress))
     write_bytes(still, picture(name, values, form))
@@ -108,7 +137,10 @@ def write_film(
 
 
 def write_pictures(inside: Mapping[str, Any], folder: Path, *, form: Form) -> list[Path]:
-    """Write every view as a file, numbered in the order of the page. Raises MissingExtra, DiskError."""
+    """Write every view as a file, numbered in the order of the page.
+
+    Raises MissingExtra, DiskError.
+    """
     paths = []
     for number, (name, values) in enumerate(inside["views"].items(), start=1):
         path = folder / f"{number:02d}-{name.replace('_', '-')}.{form}"

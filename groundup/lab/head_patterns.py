@@ -1,15 +1,20 @@
 """Heads with a known attention pattern, searched for in a whole model on random repeated tokens.
 
-    search_heads(model, tokenizer)  ->  {"heads": [{"block", "head", "scores": {"induction": 0.91, ...}, "named": "induction"}],
-                                         "kinds": [{"kind", "chance", "best": [{"block", "head", "score"}]}], "loss", "caption"}
+    search_heads(model, tokenizer)  ->  {"heads": [{"block", "head", "scores": {"induction": 0.91,
+                                        ...}, "named": "induction"}],
+                                         "kinds": [{"kind", "chance", "best": [{"block", "head",
+                                         "score"}]}], "loss", "caption"}
 
-The text is random tokens, repeated once: [A B C D] [A B C D]. In its second half an *induction head* attends to the token after the earlier
-occurrence of the current token, which is the next one. Its score is the prefix matching score of Olsson et al. 2022 (arXiv:2209.11895,
-"head activation evaluators"): the attention from each token of the second half to the token after its first occurrence. It depends on a
-head of an earlier block that attends to the previous token. The other patterns are those of `attention.patterns`, on the same text.
+The text is random tokens, repeated once: [A B C D] [A B C D]. In its second half an *induction
+head* attends to the token after the earlier occurrence of the current token, which is the next one.
+Its score is the prefix matching score of Olsson et al. 2022 (arXiv:2209.11895, "head activation
+evaluators"): the attention from each token of the second half to the token after its first
+occurrence. It depends on a head of an earlier block that attends to the previous token. The other
+patterns are those of `attention.patterns`, on the same text.
 
-Tokens are random because in a real text a head could find the token by its meaning. The sequences have different lengths, so that a head
-which always attends by a fixed distance does not count. The score by chance is that of uniform attention.
+Tokens are random because in a real text a head could find the token by its meaning. The sequences
+have different lengths, so that a head which always attends by a fixed distance does not count. The
+score by chance is that of uniform attention.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,21 +50,32 @@ def search_heads(
     seed: int = 0,
     sequences: int = SEQUENCES,
 ) -> dict[str, Any]:
-    """Return every head's scores on repeated random tokens, the best of each kind, chance, and (of a language model) the loss in both halves.
+    """Return every head's scores on repeated random tokens, the best of each kind, chance, and (of
+    a language model) the loss in both halves.
 
-    `ids` are those to sample from, where a model was trained on a part of its vocabulary only; none given: all except control tokens
-    (without a tokenizer those too). Raises ModelError where the context is too short for a repeated sequence.
+    `ids` are those to sample from, where a model was trained on a part of its vocabulary only; none
+    given: all except control tokens (without a tokenizer those too). Raises ModelError where the
+    context is too short for a repeated sequence.
     """
     texts = repeated_sequences(model, tokenizer, ids=ids, seed=seed, count=sequences)
-    scores, chances = mean_scores(model, texts), _mean_scores(texts, lambda ids: uniform_maps(len(ids)))
+    scores, chances = (
+        mean_scores(model, texts),
+        _mean_scores(texts, lambda ids: uniform_maps(len(ids))),
+    )
     layers, heads = next(iter(scores.values())).shape
     return {
         "heads": [_head(scores, layer, head) for layer in range(layers) for head in range(heads)],
         "kinds": [
-            {"kind": kind, "chance": round(float(chances[kind]), DECIMALS), "best": _best(scores[kind])}
+            {
+                "kind": kind,
+                "chance": round(float(chances[kind]), DECIMALS),
+                "best": _best(scores[kind]),
+            }
             for kind in scores
         ],
-        "loss": half_losses(model, texts, len(first_ids(tokenizer))) if isinstance(model, LanguageModel) else None,
+        "loss": half_losses(model, texts, len(first_ids(tokenizer)))
+        if isinstance(model, LanguageModel)
+        else None,
         "sequences": len(texts),
         "caption": f"Mean share of attention on {len(texts)} sequences of {_span(texts)} random tokens, each repeated once. Induction: "
         "from a token of the second half to the token after its first occurrence (Olsson et al. 2022). Chance: uniform attention "
@@ -68,9 +84,17 @@ def search_heads(
 
 
 def repeated_sequences(
-    model: Model, tokenizer: Tokenizer | None = None, *, ids: Sequence[int] = (), seed: int = 0, count: int = SEQUENCES
+    model: Model,
+    tokenizer: Tokenizer | None = None,
+    *,
+    ids: Sequence[int] = (),
+    seed: int = 0,
+    count: int = SEQUENCES,
 ) -> list[list[int]]:
-    """Return sequences of different lengths: random tokens, each once, then all of them again. Raises ModelError."""
+    """Return sequences of different lengths: random tokens, each once, then all of them again.
+
+    Raises ModelError.
+    """
     control = () if tokenizer is None else tokenizer.special.tokens.values()
     first = first_ids(tokenizer)
     known = model.config.vocab_size if tokenizer is None else tokenizer.vocab_size
@@ -84,12 +108,15 @@ def repeated_sequences(
         )
     lengths = torch.linspace(longest, max(MIN_HALF, longest // 2), count).round().int().tolist()
     random = generator(seed, "lab/repeated")
-    halves = [pool[torch.randperm(len(pool), generator=random)[:length]].tolist() for length in lengths]
+    halves = [
+        pool[torch.randperm(len(pool), generator=random)[:length]].tolist() for length in lengths
+    ]
     return [[*first, *half, *half] for half in halves]
 
 
 def induction_places(ids: Sequence[int]) -> Bool[Tensor, "T T"]:
-    """Return the entries where the key is the token after an earlier occurrence of the query's token (and not the query itself).
+    """Return the entries where the key is the token after an earlier occurrence of the query's
+    token (and not the query itself).
 
     >>> induction_places([5, 7, 5]).nonzero().tolist()      # the second 5 should attend to the 7
     [[2, 1]]
@@ -116,8 +143,12 @@ def _mean_scores(
     return {kind: torch.stack(each).mean(dim=0) for kind, each in found.items()}
 
 
-def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int) -> dict[str, float]:
-    """Return nats per token in the first half, which can't be predicted, and in the second, which can, without the first token of each."""
+def half_losses(
+    model: LanguageModel, texts: Sequence[Sequence[int]], first: int
+) -> dict[str, float]:
+    """Return nats per token in the first half, which can't be predicted, and in the second, which
+    can, without the first token of each.
+    """
     compute = Compute(model.transformer.embedding.weight.device)
     scored = score(model, [(ids[:1], ids[1:]) for ids in texts], compute=compute)
     halves: tuple[list[float], list[float]] = ([], [])
@@ -131,8 +162,12 @@ def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int
 
 
 def no_clear_head(found: Mapping[str, Any]) -> str:
-    """Return a sentence where no head has a pattern other than attention to the first token, else "". `found` is from `search_heads`."""
-    best = {kind["kind"]: kind["best"][0]["score"] for kind in found["kinds"] if kind["kind"] != "first"}
+    """Return a sentence where no head has a pattern other than attention to the first token, else
+    "". `found` is from `search_heads`.
+    """
+    best = {
+        kind["kind"]: kind["best"][0]["score"] for kind in found["kinds"] if kind["kind"] != "first"
+    }
     if any(score > NAMED for score in best.values()):
         return ""
     shares = ", ".join(f"{kind} {100 * score:.0f} %" for kind, score in best.items())
@@ -145,13 +180,22 @@ def no_clear_head(found: Mapping[str, Any]) -> str:
 def _head(scores: Mapping[str, Tensor], layer: int, head: int) -> dict[str, Any]:
     own = {kind: round(float(values[layer, head]), DECIMALS) for kind, values in scores.items()}
     kind = max(own, key=lambda name: own[name])
-    return {"block": layer + 1, "head": head + 1, "scores": own, "named": kind if own[kind] > NAMED else None}
+    return {
+        "block": layer + 1,
+        "head": head + 1,
+        "scores": own,
+        "named": kind if own[kind] > NAMED else None,
+    }
 
 
 def _best(values: Float[Tensor, "L H"]) -> list[dict[str, Any]]:
     order = values.flatten().argsort(descending=True, stable=True)[:BEST].tolist()
     return [
-        {"block": flat // values.shape[1] + 1, "head": flat % values.shape[1] + 1, "score": round(score, DECIMALS)}
+        {
+            "block": flat // values.shape[1] + 1,
+            "head": flat % values.shape[1] + 1,
+            "score": round(score, DECIMALS),
+        }
         for flat, score in zip(order, values.flatten()[order].tolist(), strict=True)
     ]
 

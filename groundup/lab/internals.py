@@ -1,10 +1,12 @@
 """All views of the lab on one model and one text, as plain values: the data of the page.
 
     inside = look_inside(opened, "The capital of France is")
-    {"model", "text", "views": {"tokens": {...}, "attention": {...}, ...}, "left_out": {"sentences": "This needs a text of ..."}}
+    {"model", "text", "views": {"tokens": {...}, "attention": {...}, ...}, "left_out": {"sentences":
+    "This needs a text of ..."}}
 
-What each view computes stands in `views.py`. A view that does not suit the model or the text (a classifier predicts no next token, a
-single sentence has none before it) is left out with its reason.
+What each view computes stands in `views.py`. A view that does not suit the model or the text (a
+classifier predicts no next token, a single sentence has none before it) is left out with its
+reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,16 +20,24 @@ from groundup.progress import Progress, Silent
 from groundup.runs import BUILD_FILE
 from groundup.weights.model_format import OpenModel
 
-# Tokens of the text in views with a row or a column for each token; more could not be read (at most `attention.MAX_PICTURE_TOKENS`).
+# Tokens of the text in views with a row or a column for each token; more could not be read (at most
+# `attention.MAX_PICTURE_TOKENS`).
 SHOWN_TOKENS = 32
 
 
 def look_inside(
-    opened: OpenModel, text: str, *, name: str = "", only: Sequence[str] = (), progress: Progress | None = None
+    opened: OpenModel,
+    text: str,
+    *,
+    name: str = "",
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Look at a model reading `text` through every view, or through those named in `only`. `name` is its heading ("": that of its folder).
+    """Look at a model reading `text` through every view, or through those named in `only`. `name`
+    is its heading ("": that of its folder).
 
-    Raises ModelError (no tokenizer, a text beyond the context), DataError (no text, an unknown view, no view that suits).
+    Raises ModelError (no tokenizer, a text beyond the context), DataError (no text, an unknown
+    view, no view that suits).
     """
     for view in only:
         if view not in VIEWS:
@@ -55,16 +65,28 @@ def look_inside(
 
 
 def look_through(
-    view: str, opened: OpenModel, text: str, *, progress: Progress, views: Mapping[str, Any] | None = None
+    view: str,
+    opened: OpenModel,
+    text: str,
+    *,
+    progress: Progress,
+    views: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return the values of one view; `views` are those computed before it. Raises DataError, ModelError where it does not suit."""
+    """Return the values of one view; `views` are those computed before it.
+
+    Raises DataError, ModelError where it does not suit.
+    """
     tokenizer = opened.require_tokenizer()
     shown = beginning(tokenizer, text, min(SHOWN_TOKENS, opened.config.context_tokens - 1))
-    return VIEWS[view].look(Subject(opened, opened.model, tokenizer, text, shown, views or {}, progress))
+    return VIEWS[view].look(
+        Subject(opened, opened.model, tokenizer, text, shown, views or {}, progress)
+    )
 
 
 def _described(opened: OpenModel, name: str) -> dict[str, Any]:
-    """Return the facts of a model; without a name it has that of its folder, after that of its build, since a build has several models."""
+    """Return the facts of a model; without a name it has that of its folder, after that of its
+    build, since a build has several models.
+    """
     config, folder = opened.config, opened.path
     build = folder.parent.name if (folder.parent / BUILD_FILE).exists() else ""
     return {

@@ -1,12 +1,17 @@
-"""The nearest neighbours of a word in the embedding table, and the share of neighbours of the same category (days, countries, ...).
+"""The nearest neighbours of a word in the embedding table, and the share of neighbours of the same
+category (days, countries, ...).
 
-    neighbours(model, tokenizer, "Monday")    {"word", "pieces", "neighbours": [{"id", "text", "cosine"}], "caption"}
+    neighbours(model, tokenizer, "Monday")    {"word", "pieces", "neighbours": [{"id", "text",
+                                              "cosine"}], "caption"}
     kind_score(model, tokenizer)
-    {"vocabulary": {"kinds": {"days": {"words": 7, "judged": 35, "share": 0.97, "chance": 0.0002}, ...}, ...}, "listed": the same, "caption"}
+    {"vocabulary": {"kinds": {"days": {"words": 7, "judged": 35, "share": 0.97, "chance": 0.0002},
+    ...}, ...}, "listed": the same, "caption"}
 
-Every token of the vocabulary is a candidate. The table contains many spellings of one word ("Monday", " monday", " MONDAY"), which are
-each other's nearest neighbours. So of each word only the nearest spelling counts, and none of the query word, nor of its tokens where it
-has several. A small vocabulary may contain few of the words of a category as single tokens, and the score says how many.
+Every token of the vocabulary is a candidate. The table contains many spellings of one word
+("Monday", " monday", " MONDAY"), which are each other's nearest neighbours. So of each word only
+the nearest spelling counts, and none of the query word, nor of its tokens where it has several. A
+small vocabulary may contain few of the words of a category as single tokens, and the score says how
+many.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,8 +46,9 @@ KINDS_CAPTION = (
     "only, with the mean of their tokens (words that share a token are near for that reason alone)."
 )
 
-# Full names as in running English text; without abbreviations and inhabitants, so that "Mon" or "French" among the neighbours is a miss.
-# Countries: members of the United Nations whose name is one common word. Words with a second meaning (May, Turkey) stay.
+# Full names as in running English text; without abbreviations and inhabitants, so that "Mon" or
+# "French" among the neighbours is a miss. Countries: members of the United Nations whose name is
+# one common word. Words with a second meaning (May, Turkey) stay.
 _LISTS = {
     "days": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
     "months": "January February March April May June July August September October November December",
@@ -63,7 +69,9 @@ _LISTS = {
     ),
 }
 
-KINDS: Mapping[str, tuple[str, ...]] = {kind: tuple(words.split()) for kind, words in _LISTS.items()}
+KINDS: Mapping[str, tuple[str, ...]] = {
+    kind: tuple(words.split()) for kind, words in _LISTS.items()
+}
 
 
 @dataclass(frozen=True)
@@ -80,12 +88,18 @@ class Candidates:
         """The number of different words."""
         return len(set(self.words))
 
-    def nearest(self, vector: Float[Tensor, " C"], count: int, without: Sequence[str]) -> list[tuple[int, float]]:
-        """Return the `count` nearest different words except `without`: (index of the nearest spelling, cosine)."""
+    def nearest(
+        self, vector: Float[Tensor, " C"], count: int, without: Sequence[str]
+    ) -> list[tuple[int, float]]:
+        """Return the `count` nearest different words except `without`: (index of the nearest
+        spelling, cosine).
+        """
         cosine = self.unit @ F.normalize(vector, dim=-1)
         # Sorting all of them for a few takes most of the time, and a few usually suffice.
         found = self._different(cosine, min(LOOKED_AT * count, len(cosine)), count, without)
-        return found if len(found) == count else self._different(cosine, len(cosine), count, without)
+        return (
+            found if len(found) == count else self._different(cosine, len(cosine), count, without)
+        )
 
     def _different(
         self, cosine: Float[Tensor, " n"], size: int, count: int, without: Sequence[str]
@@ -101,9 +115,15 @@ class Candidates:
 
 
 def table_candidates(model: Model, tokenizer: Tokenizer) -> tuple[Candidates, list[int]]:
-    """Return all tokens except control tokens, rows without a token and tokens of spaces only; and their ids."""
+    """Return all tokens except control tokens, rows without a token and tokens of spaces only; and
+    their ids.
+    """
     control = set(tokenizer.special.tokens.values())
-    words = {id: spelled(token_text(tokenizer, id)) for id in range(tokenizer.vocab_size) if id not in control}
+    words = {
+        id: spelled(token_text(tokenizer, id))
+        for id in range(tokenizer.vocab_size)
+        if id not in control
+    }
     ids = [id for id, word in words.items() if word]
     table = model.transformer.embedding.weight.detach()[torch.tensor(ids)].float().cpu()
     return Candidates([words[id] for id in ids], F.normalize(table, dim=-1)), ids
@@ -114,8 +134,13 @@ def spelled(text: str) -> str:
     return text.strip().casefold()
 
 
-def neighbours(model: Model, tokenizer: Tokenizer | None, word: str, *, count: int = 10) -> dict[str, Any]:
-    """Return the words nearest to one in the embedding table; "pieces" are its tokens. Raises DataError, ModelError."""
+def neighbours(
+    model: Model, tokenizer: Tokenizer | None, word: str, *, count: int = 10
+) -> dict[str, Any]:
+    """Return the words nearest to one in the embedding table; "pieces" are its tokens.
+
+    Raises DataError, ModelError.
+    """
     tokenizer = require_tokenizer(tokenizer)
     (vector,) = word_vectors(model, tokenizer, [word])
     return {
@@ -125,51 +150,85 @@ def neighbours(model: Model, tokenizer: Tokenizer | None, word: str, *, count: i
     }
 
 
-def analogy(model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5) -> dict[str, Any]:
-    """Return the words nearest to a - b + c, each normalised, except the three themselves. Raises DataError, ModelError."""
+def analogy(
+    model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5
+) -> dict[str, Any]:
+    """Return the words nearest to a - b + c, each normalised, except the three themselves.
+
+    Raises DataError, ModelError.
+    """
     tokenizer = require_tokenizer(tokenizer)
     first, minus, plus = F.normalize(word_vectors(model, tokenizer, [a, b, c]), dim=-1)
     found = _nearest(model, tokenizer, first - minus + plus, count, [a, b, c])
     return {"words": [a, b, c], "question": f"{a} - {b} + {c}", **found}
 
 
-def _nearest(model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, words: Sequence[str]) -> dict[str, Any]:
-    """Return the words nearest to a vector made of `words`, without these and their tokens, and a caption that says which of them are split."""
+def _nearest(
+    model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, words: Sequence[str]
+) -> dict[str, Any]:
+    """Return the words nearest to a vector made of `words`, without these and their tokens, and a
+    caption that says which of them are split.
+    """
     if count < 1:
         raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
     candidates, ids = table_candidates(model, tokenizer)
-    pieces = {word: [piece["text"] for piece in pieces_of(tokenizer, word_ids(tokenizer, word))] for word in words}
-    found = candidates.nearest(vector, count, [*words, *(text for texts in pieces.values() for text in texts)])
-    split = ", ".join(f"{word} is {' and '.join(map(repr, texts))}" for word, texts in pieces.items() if len(texts) > 1)
+    pieces = {
+        word: [piece["text"] for piece in pieces_of(tokenizer, word_ids(tokenizer, word))]
+        for word in words
+    }
+    found = candidates.nearest(
+        vector, count, [*words, *(text for texts in pieces.values() for text in texts)]
+    )
+    split = ", ".join(
+        f"{word} is {' and '.join(map(repr, texts))}"
+        for word, texts in pieces.items()
+        if len(texts) > 1
+    )
     return {
         "neighbours": [
-            {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
+            {
+                "id": ids[place],
+                "text": token_text(tokenizer, ids[place]),
+                "cosine": round(cosine, 4),
+            }
             for place, cosine in found
         ],
-        "caption": CAPTION + (f" The vector of a word of several tokens is their mean: {split}." if split else ""),
+        "caption": CAPTION
+        + (f" The vector of a word of several tokens is their mean: {split}." if split else ""),
     }
 
 
 def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> dict[str, Any]:
-    """Return the neighbours of the longest word of a text that is one token, or of its longest word. Raises DataError, ModelError."""
+    """Return the neighbours of the longest word of a text that is one token, or of its longest
+    word. Raises DataError, ModelError.
+    """
     words = [word.strip(".,;:!?\"'()[]") for word in text.split()]
     whole = [word for word in words if len(word_ids(tokenizer, word)) == 1]
     return neighbours(model, tokenizer, max(whole or words, key=len, default=""))
 
 
-def kind_score(model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Sequence[str]] = KINDS) -> dict[str, Any]:
-    """Return the share of neighbours of a word's own category, for each category and on average, and the share by chance.
+def kind_score(
+    model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Sequence[str]] = KINDS
+) -> dict[str, Any]:
+    """Return the share of neighbours of a word's own category, for each category and on average,
+    and the share by chance.
 
-    {"vocabulary": {"kinds": {kind: {"words", "judged", "share", "chance"}}, "share", "chance"}, "listed": the same, "caption"}
-    "share" is None where a category has fewer than three words that count. Raises DataError (fewer than two categories), ModelError.
+    {"vocabulary": {"kinds": {kind: {"words", "judged", "share", "chance"}}, "share", "chance"},
+    "listed": the same, "caption"} "share" is None where a category has fewer than three words that
+    count. Raises DataError (fewer than two categories), ModelError.
     """
     tokenizer = require_tokenizer(tokenizer)
     if len(kinds) < 2:
-        raise DataError(f"At least 2 categories are needed, got {len(kinds)}.", fix="Add a category.")
+        raise DataError(
+            f"At least 2 categories are needed, got {len(kinds)}.", fix="Add a category."
+        )
     every = [word for words in kinds.values() for word in words]
     unit = F.normalize(word_vectors(model, tokenizer, every), dim=-1)
     vectors = dict(zip(every, unit, strict=True))
-    single = {kind: [word for word in words if len(word_ids(tokenizer, word)) == 1] for kind, words in kinds.items()}
+    single = {
+        kind: [word for word in words if len(word_ids(tokenizer, word)) == 1]
+        for kind, words in kinds.items()
+    }
     return {
         "vocabulary": _scores(table_candidates(model, tokenizer)[0], single, vectors),
         "listed": _scores(Candidates([spelled(word) for word in every], unit), kinds, vectors),
@@ -180,7 +239,9 @@ def kind_score(model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Se
 def _scores(
     candidates: Candidates, kinds: Mapping[str, Sequence[str]], vectors: Mapping[str, Tensor]
 ) -> dict[str, Any]:
-    """Return each category's share and chance, and their means over the categories with enough words."""
+    """Return each category's share and chance, and their means over the categories with enough
+    words.
+    """
     found = {kind: _score(candidates, words, vectors) for kind, words in kinds.items()}
     judged = [score for score in found.values() if score["judged"]]
 
@@ -190,8 +251,12 @@ def _scores(
     return {"kinds": found, "share": mean("share"), "chance": mean("chance")}
 
 
-def _score(candidates: Candidates, words: Sequence[str], vectors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the share of neighbours in one category; chance is the share of its other words among all other candidates."""
+def _score(
+    candidates: Candidates, words: Sequence[str], vectors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Return the share of neighbours in one category; chance is the share of its other words among
+    all other candidates.
+    """
     count = min(JUDGED, len(words) - 1)
     if len(words) < MIN_WORDS:
         return {"words": len(words), "judged": 0, "share": None, "chance": None}
@@ -203,11 +268,19 @@ def _score(candidates: Candidates, words: Sequence[str], vectors: Mapping[str, T
     )
     judged = count * len(words)
     chance = (len(kind) - 1) / (candidates.num_words - 1)
-    return {"words": len(words), "judged": judged, "share": round(hits / judged, 4), "chance": round(chance, 6)}
+    return {
+        "words": len(words),
+        "judged": judged,
+        "share": round(hits / judged, 4),
+        "chance": round(chance, 6),
+    }
 
 
 def few_categories(found: Mapping[str, Any]) -> str:
-    """Return a sentence where too few neighbours are of a word's own category, else "". `found` is from `kind_score`."""
+    """Return a sentence where too few neighbours are of a word's own category, else "".
+
+    `found` is from `kind_score`.
+    """
     score = found["vocabulary"]
     if score["share"] is not None and score["share"] >= FEW_OF_A_KIND:
         return ""

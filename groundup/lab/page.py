@@ -1,10 +1,12 @@
-"""The lab's page: every view of one model on one text, as pictures to read and charts to point at, in one file that works offline.
+"""The lab's page: every view of one model on one text, as pictures to read and charts to point at,
+in one file that works offline.
 
     write_lab_page(look_inside(opened, text), Path("inside.html"))
 
-Each view is a section: what to look for, an interactive chart for some (Plotly, whose script is part of the page), and the still picture. The
-content security policy allows the page's own two scripts, by their hashes, and no requests; inline styles are allowed, as Plotly sets them.
-Texts from the model or the user are inserted as text; the data of the charts are JSON without any `<`.
+Each view is a section: what to look for, an interactive chart for some (Plotly, whose script is
+part of the page), and the still picture. The content security policy allows the page's own two
+scripts, by their hashes, and no requests; inline styles are allowed, as Plotly sets them. Texts
+from the model or the user are inserted as text; the data of the charts are JSON without any `<`.
 """
 
 import base64
@@ -21,14 +23,15 @@ import groundup
 from groundup import __version__
 from groundup.errors import MissingExtra
 from groundup.files import write_text
+from groundup.html_nodes import Child, Node, foreign, node, policy_hash, to_html, verbatim
 from groundup.lab.gallery import moving_picture, pictures
 from groundup.lab.views import VIEWS, function
-from groundup.markup import Child, Node, foreign, node, policy_hash, to_html, verbatim
 from groundup.palette import custom_properties
 
 # The stage of a build whose model the lab opens (cli.lab).
 OWN_STAGE = "pretrain"
-# Large enough to have heads with a clear pattern and words near similar ones; named in weights.catalog.
+# Large enough to have heads with a clear pattern and words near similar ones; named in
+# weights.model_hub.
 PUBLIC_MODEL = "smollm2-135m-instruct"
 # Longer texts are not repeated in a command.
 TYPED_CHARACTERS = 200
@@ -41,9 +44,15 @@ def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
 
 
 def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
-    """Return the page as text; links to the concept pages are relative to `folder`, where it will be written."""
+    """Return the page as text; links to the concept pages are relative to `folder`, where it will
+    be written.
+    """
     views = inside["views"]
-    charts = {name: function(VIEWS[name].chart)(values) for name, values in views.items() if VIEWS[name].chart}
+    charts = {
+        name: function(VIEWS[name].chart)(values)
+        for name, values in views.items()
+        if VIEWS[name].chart
+    }
     scripts = (plotly_script(), _resource("page.js"))
     body = node(
         "body",
@@ -110,7 +119,9 @@ def _stage(model: Mapping[str, Any]) -> Node | None:
     own = "the build's own model, trained from scratch on its texts, which groundup lab opens for a build"
     other = "a model that the build fine-tuned from a public one; for a build, groundup lab opens the build's own"
     said = own if model["stage"] == OWN_STAGE else other
-    return node("p", f"This is {said}. Each is opened by its folder too: ", node("code", "BUILD/STAGE"), ".")
+    return node(
+        "p", f"This is {said}. Each is opened by its folder too: ", node("code", "BUILD/STAGE"), "."
+    )
 
 
 def _command(inside: Mapping[str, Any]) -> Node:
@@ -119,14 +130,18 @@ def _command(inside: Mapping[str, Any]) -> Node:
     return node("code", shlex.join(["groundup", "lab", PUBLIC_MODEL, *text]))
 
 
-def _section(name: str, inside: Mapping[str, Any], charts: Mapping[str, Any], folder: Path | None) -> Node:
+def _section(
+    name: str, inside: Mapping[str, Any], charts: Mapping[str, Any], folder: Path | None
+) -> Node:
     view, values = VIEWS[name], inside["views"][name]
     still: list[Node] = [_stills(name, values)]
     chart = None
     if view.reel:
         chart = _film(name, values)
     elif name in charts:
-        chart = node("figure", node("div", class_="choose"), node("div", id=f"chart-{name}", class_="chart"))
+        chart = node(
+            "figure", node("div", class_="choose"), node("div", id=f"chart-{name}", class_="chart")
+        )
         still = [node("details", node("summary", "As a still picture"), still)]
     remark = _remark(name, values)
     return node(
@@ -149,21 +164,33 @@ def _remark(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _concept(page: str, folder: Path | None) -> Node:
-    """Return a link to the concept page where groundup's source is at hand, else its file name there."""
+    """Return a link to the concept page where groundup's source is at hand, else its file name
+    there.
+    """
     file = f"docs/concepts/{page}.md"
     source = Path(groundup.__file__).parents[1] / file
     where: list[Child] = [node("code", file), " in groundup's source."]
     if folder is not None and source.exists():
-        where = [node("a", file, href=quote(Path(os.path.relpath(source, folder.resolve())).as_posix()))]
+        where = [
+            node("a", file, href=quote(Path(os.path.relpath(source, folder.resolve())).as_posix()))
+        ]
     return node("p", "The concept and its code: ", where, class_="quiet")
 
 
 def _film(name: str, values: Mapping[str, Any]) -> Node:
-    """Return the animation, which can be closed; the style sheet hides it from readers with the setting for reduced motion."""
+    """Return the animation, which can be closed; the style sheet hides it from readers with the
+    setting for reduced motion.
+    """
     source = base64.b64encode(moving_picture(name, values)).decode()
     alt = f"{VIEWS[name].heading}, as an animation; still pictures follow."
     moving = node("figure", node("img", src=f"data:image/gif;base64,{source}", alt=alt))
-    return node("details", node("summary", "The animation (close it to stop it)"), moving, class_="film", open="open")
+    return node(
+        "details",
+        node("summary", "The animation (close it to stop it)"),
+        moving,
+        class_="film",
+        open="open",
+    )
 
 
 def _stills(name: str, values: Mapping[str, Any]) -> Node:
@@ -181,7 +208,10 @@ def _stills(name: str, values: Mapping[str, Any]) -> Node:
 
 
 def _footer(inside: Mapping[str, Any]) -> Node:
-    missing = [node("p", f"Left out, {VIEWS[name].heading}: {reason}") for name, reason in inside["left_out"].items()]
+    missing = [
+        node("p", f"Left out, {VIEWS[name].heading}: {reason}")
+        for name, reason in inside["left_out"].items()
+    ]
     made = f"Made by groundup {__version__} on this machine; no part of this page is loaded from elsewhere."
     return node("footer", missing, node("p", made))
 
@@ -192,4 +222,9 @@ def _safe_json(value: Any) -> str:
 
 
 def _resource(name: str) -> str:
-    return resources.files("groundup.lab").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+    return (
+        resources.files("groundup.lab")
+        .joinpath(name)
+        .read_text(encoding="utf-8")
+        .replace("\r\n", "\n")
+    )

@@ -1,15 +1,23 @@
-"""Position schemes: their tables of numbers, and the similarity of two positions by the distance between them.
+"""Position schemes: their tables of numbers, and the similarity of two positions by the distance
+between them.
 
-picture = position_picture("rope", head_width=64, num_tokens=256)          any scheme, from its formula
-picture = model_positions(model)                                           the scheme of a model, with its own numbers
-{"scheme", "table": rows of numbers [token][component], "table_axis": "pair of components", "table_value": "cosine of the angle",
- "curves": [{"label", "values": one for each distance 0, 1, ...}], "value": the unit of the curves, "caption"}
+picture = position_picture("rope", head_width=64, num_tokens=256)          any scheme, from its
+    formula
+picture = model_positions(model)                                           the scheme of a model,
+    with its own numbers
+{"scheme", "table": rows of numbers [token][component], "table_axis": "pair of components",
+"table_value": "cosine of the angle",
+ "curves": [{"label", "values": one for each distance 0, 1, ...}], "value": the unit of the curves,
+ "caption"}
 
-sinusoidal    cosine similarity of two rows of the table                       falls with distance, whatever the positions
+sinusoidal    cosine similarity of two rows of the table                       falls with distance,
+              whatever the positions
 learned       the same for learned rows, mean over positions                   depends on training
 rope          mean over the pairs of cos(distance x angle per token): the part
-              of the score that is left for a query and a key of equal components   falls and oscillates; scaled, it falls later
-alibi         the bias of the score, one curve for each head                    straight lines, steeper for some heads
+              of the score that is left for a query and a key of equal components   falls and
+                  oscillates; scaled, it falls later
+alibi         the bias of the score, one curve for each head                    straight lines,
+              steeper for some heads
 none          nothing: order is known from the causal mask only
 """
 
@@ -38,15 +46,20 @@ def position_picture(
     rope_base: float = 10_000.0,
     rope_scaling: RopeScaling | None = None,
 ) -> dict[str, Any]:
-    """Return a scheme by its formula ("learned" has none: see `model_positions`). `head_width` is the width of sinusoidal rows too.
+    """Return a scheme by its formula ("learned" has none: see `model_positions`). `head_width` is
+    the width of sinusoidal rows too.
 
     Raises ConfigError for an unknown scheme.
     """
     if scheme not in SCHEMES or scheme == "learned":
         known = [name for name in SCHEMES if name != "learned"]
-        raise ConfigError(f"Position scheme {scheme!r} has no formula to draw.", fix=did_you_mean(scheme, known))
+        raise ConfigError(
+            f"Position scheme {scheme!r} has no formula to draw.", fix=did_you_mean(scheme, known)
+        )
     if scheme == "sinusoidal":
-        return _added(scheme, SinusoidalPositions(head_width, num_tokens)(torch.arange(num_tokens)[None])[0])
+        return _added(
+            scheme, SinusoidalPositions(head_width, num_tokens)(torch.arange(num_tokens)[None])[0]
+        )
     if scheme == "rope":
         return _rotary(head_width, rope_base, rope_scaling, num_tokens)
     return _alibi(num_heads, num_tokens) if scheme == "alibi" else _nothing(num_tokens)
@@ -54,7 +67,9 @@ def position_picture(
 
 @torch.no_grad()
 def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
-    """Return the scheme of a model over the first `max_tokens` of its context, from its own numbers."""
+    """Return the scheme of a model over the first `max_tokens` of its context, from its own
+    numbers.
+    """
     config = model.config
     num_tokens = min(config.context_tokens, max_tokens)
     if config.positions == "learned":
@@ -89,13 +104,17 @@ def _added(scheme: str, rows: Tensor) -> dict[str, Any]:
     }
 
 
-def _rotary(head_width: int, base: float, scaling: RopeScaling | None, num_tokens: int) -> dict[str, Any]:
+def _rotary(
+    head_width: int, base: float, scaling: RopeScaling | None, num_tokens: int
+) -> dict[str, Any]:
     distances = torch.arange(num_tokens, dtype=torch.float32)[:, None]
     table = torch.cos(distances * rotary_frequencies(head_width, base))  # [T, D/2]
     curves = [_curve("as trained first", table.mean(dim=-1))]
     if scaling is not None:
         table = torch.cos(distances * rotary_frequencies(head_width, base, scaling))
-        curves.append(_curve(f"stretched ({scaling.kind}, {scaling.factor:g} times)", table.mean(dim=-1)))
+        curves.append(
+            _curve(f"stretched ({scaling.kind}, {scaling.factor:g} times)", table.mean(dim=-1))
+        )
     return {
         "scheme": "rope",
         "table": _rounded(table),
@@ -111,14 +130,19 @@ def _rotary(head_width: int, base: float, scaling: RopeScaling | None, num_token
 
 def _alibi(num_heads: int, num_tokens: int) -> dict[str, Any]:
     slopes = alibi_slopes(num_heads)
-    penalties = (-torch.arange(num_tokens, dtype=torch.float32)[:, None] * slopes).clamp(min=-20)  # [T, H]
+    penalties = (-torch.arange(num_tokens, dtype=torch.float32)[:, None] * slopes).clamp(
+        min=-20
+    )  # [T, H]
     shown = range(0, num_heads, max(1, num_heads // LINES_OF_HEADS))
     return {
         "scheme": "alibi",
         "table": _rounded(penalties),
         "table_axis": "head",
         "table_value": "added to the score, cut at -20",
-        "curves": [_curve(f"head {head + 1}, slope 1/{1 / slopes[head]:g}", penalties[:, head]) for head in shown],
+        "curves": [
+            _curve(f"head {head + 1}, slope 1/{1 / slopes[head]:g}", penalties[:, head])
+            for head in shown
+        ],
         "value": "added to the score",
         "caption": "What is added to the score of a key at that distance, a slope for each head; below -5 the weight of a key is less than a "
         "hundredth of its weight without it.",
@@ -143,4 +167,6 @@ def _curve(label: str, values: Tensor) -> dict[str, Any]:
 
 def _rounded(values: Tensor) -> Any:
     """Return nested lists of rounded numbers."""
-    return (values * 10**DECIMALS).round().div(10**DECIMALS).double().round(decimals=DECIMALS).tolist()
+    return (
+        (values * 10**DECIMALS).round().div(10**DECIMALS).double().round(decimals=DECIMALS).tolist()
+    )

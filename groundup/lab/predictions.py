@@ -1,25 +1,34 @@
-"""The model's predictions along a text: after each block (logit lens), and how surprising each token was.
+"""The model's predictions along a text: after each block (logit lens), and how surprising each
+token was.
 
-    picture = logit_lens(model, tokenizer, "The capital of France is")      nostalgebraist 2020, "interpreting GPT: the logit lens"
-    {"text", "pieces": [T + 1 of {"id", "text"}], "layers": [{"layer": 0, "cells": [...], "bits_per_token", "right"}, ...], "caption"}
+    picture = logit_lens(model, tokenizer, "The capital of France is")      nostalgebraist 2020,
+        "interpreting GPT: the logit lens"
+    {"text", "pieces": [T + 1 of {"id", "text"}], "layers": [{"layer": 0, "cells": [...],
+    "bits_per_token", "right"}, ...], "caption"}
 
-Every block adds to the residual stream, and the head reads it after the last one. The same final norm and head applied after an earlier
-block show how the prediction forms. Layer 0 is the input of block 1 (with a tied head it mostly predicts the token itself), the last layer is the
-model's own prediction. Cell t belongs to piece t and predicts piece t + 1; piece 0 is the token that begins a document.
+Every block adds to the residual stream, and the head reads it after the last one. The same final
+norm and head applied after an earlier block show how the prediction forms. Layer 0 is the input of
+block 1 (with a tied head it mostly predicts the token itself), the last layer is the model's own
+prediction. Cell t belongs to piece t and predicts piece t + 1; piece 0 is the token that begins a
+document.
 
-Left out: early layers may contain what this head, trained on the last one, can't decode (Belrose et al. 2023, arXiv:2303.08112, train a
-translator for each layer). So a wrong early prediction does not prove that the information is absent.
+Left out: early layers may contain what this head, trained on the last one, can't decode (Belrose et
+al. 2023, arXiv:2303.08112, train a translator for each layer). So a wrong early prediction does not
+prove that the information is absent.
 
     picture = surprise(model, tokenizer, "Strawberries and cream")
-    {"text", "tokens": [{"id", "text", "bits", "entropy_bits", "rank", "expected": [{"id", "text", "probability"}]}],
+    {"text", "tokens": [{"id", "text", "bits", "entropy_bits", "rank", "expected": [{"id", "text",
+    "probability"}]}],
      "words": [{"text", "bits", "tokens"}], "next": [{"id", "text", "probability"}],
      "bits_per_token", "bits_per_word", "entropy_bits_per_token", "caption"}
 
-    surprise of token t   -log2 P(t | all before)                 (Shannon 1948: its length in an optimal code)
+    surprise of token t   -log2 P(t | all before)                 (Shannon 1948: its length in an
+                          optimal code)
     entropy before t      -sum over v of P(v) log2 P(v)           the expected surprise
 
-For a calibrated model both have the same mean. Bits per token depend on the tokenizer, bits per word do not: they compare models with
-different tokenizers. A word is a run of characters without spaces, with its punctuation.
+For a calibrated model both have the same mean. Bits per token depend on the tokenizer, bits per
+word do not: they compare models with different tokenizers. A word is a run of characters without
+spaces, with its punctuation.
 """
 
 import math
@@ -53,23 +62,35 @@ SPACES = re.compile(r"\s*")
 
 
 def logit_lens(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
-    """Return the predictions of every layer at every token of a text. Raises DataError (no text), ModelError (classifier, no tokenizer, too long)."""
+    """Return the predictions of every layer at every token of a text.
+
+    Raises DataError (no text), ModelError (classifier, no tokenizer, too long).
+    """
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     rows = document_ids(model, tokenizer, text)
     layers = []
     for layer, hidden in enumerate(stream(model.transformer, rows)):
         cells = [
-            cell for logits, wanted in lens_logits(model, hidden, rows) for cell in _cells(tokenizer, logits, wanted)
+            cell
+            for logits, wanted in lens_logits(model, hidden, rows)
+            for cell in _cells(tokenizer, logits, wanted)
         ]
         layers.append({"layer": layer, **_summary(cells), "cells": cells})
-    return {"text": text, "pieces": pieces_of(tokenizer, rows), "layers": layers, "caption": LENS_CAPTION}
+    return {
+        "text": text,
+        "pieces": pieces_of(tokenizer, rows),
+        "layers": layers,
+        "caption": LENS_CAPTION,
+    }
 
 
 @torch.no_grad()
 def lens_logits(
     model: LanguageModel, hidden: Float[Tensor, "T C"], ids: Sequence[int]
 ) -> Iterator[tuple[Float[Tensor, "rows V"], list[int | None]]]:
-    """Yield the head's logits at any layer, float32, a bounded number of rows at a time, each with the actual next tokens."""
+    """Yield the head's logits at any layer, float32, a bounded number of rows at a time, each with
+    the actual next tokens.
+    """
     following: list[int | None] = [*ids[1:], None]
     size = max(1, MAX_LOGITS // model.config.vocab_size)
     for start in range(0, len(ids), size):
@@ -77,12 +98,18 @@ def lens_logits(
         yield model.logits(normed).float(), following[start : start + size]
 
 
-def _cells(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None]) -> list[dict[str, Any]]:
-    """Return a cell for each row: the prediction, and rank and bits of the actual next token (None after the last token)."""
+def _cells(
+    tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None]
+) -> list[dict[str, Any]]:
+    """Return a cell for each row: the prediction, and rank and bits of the actual next token (None
+    after the last token).
+    """
     logprobs = logits.log_softmax(dim=-1)
     best, ids = logprobs.max(dim=-1)
     cells = []
-    for row, (top, id, wanted) in enumerate(zip(best.tolist(), ids.tolist(), following, strict=True)):
+    for row, (top, id, wanted) in enumerate(
+        zip(best.tolist(), ids.tolist(), following, strict=True)
+    ):
         rank, bits = (None, None) if wanted is None else _rank_and_bits(logprobs[row], wanted)
         cell = {"id": id, "text": token_text(tokenizer, id), "probability": round(math.exp(top), 6)}
         cells.append({**cell, "rank": rank, "bits": bits})
@@ -95,16 +122,25 @@ def _rank_and_bits(logprobs: Float[Tensor, " V"], id: int) -> tuple[int, float]:
 
 
 def _summary(cells: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return mean bits of one layer and the share of correct predictions, over the tokens whose next one is known."""
+    """Return mean bits of one layer and the share of correct predictions, over the tokens whose
+    next one is known.
+    """
     known = [cell for cell in cells if cell["rank"] is not None]
     bits = sum(cell["bits"] for cell in known) / len(known)
-    return {"bits_per_token": round(bits, 4), "right": round(sum(cell["rank"] == 1 for cell in known) / len(known), 4)}
+    return {
+        "bits_per_token": round(bits, 4),
+        "right": round(sum(cell["rank"] == 1 for cell in known) / len(known), 4),
+    }
 
 
-def surprise(model: Model, tokenizer: Tokenizer | None, text: str, *, top: int = 5) -> dict[str, Any]:
-    """Return bits, entropy and the `top` expected tokens along a text, and what is expected after it.
+def surprise(
+    model: Model, tokenizer: Tokenizer | None, text: str, *, top: int = 5
+) -> dict[str, Any]:
+    """Return bits, entropy and the `top` expected tokens along a text, and what is expected after
+    it.
 
-    Raises DataError (no text, `top` below 1), ModelError (a classifier, no tokenizer, beyond the context).
+    Raises DataError (no text, `top` below 1), ModelError (a classifier, no tokenizer, beyond the
+    context).
     """
     if top < 1:
         raise DataError(f"At least 1 expected token can be shown, got {top}.", fix="Give top=5.")
@@ -116,7 +152,10 @@ def surprise(model: Model, tokenizer: Tokenizer | None, text: str, *, top: int =
         for logits, wanted in lens_logits(model, hidden, rows)
         for entry in _entries(tokenizer, logits, wanted, top)
     ]
-    tokens = [{**piece, **entry} for piece, entry in zip(pieces_of(tokenizer, rows[1:]), found, strict=False)]
+    tokens = [
+        {**piece, **entry}
+        for piece, entry in zip(pieces_of(tokenizer, rows[1:]), found, strict=False)
+    ]
     words = word_bits(tokenizer, text, [token["bits"] for token in tokens])
     return {
         "text": text,
@@ -130,10 +169,14 @@ def surprise(model: Model, tokenizer: Tokenizer | None, text: str, *, top: int =
     }
 
 
-def _entries(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None], top: int) -> list[dict[str, Any]]:
+def _entries(
+    tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None], top: int
+) -> list[dict[str, Any]]:
     """Return for each row what was expected, and bits and rank of the actual token."""
     logprobs = logits.log_softmax(dim=-1)
-    entropy = torch.special.entr(logprobs.exp()).sum(dim=-1) / math.log(2)  # entr: -p ln p, 0 at p = 0
+    entropy = torch.special.entr(logprobs.exp()).sum(dim=-1) / math.log(
+        2
+    )  # entr: -p ln p, 0 at p = 0
     best, ids = logprobs.topk(min(top, logprobs.shape[-1]), dim=-1)
     entries = []
     for row, wanted in enumerate(following):
@@ -143,7 +186,10 @@ def _entries(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | Non
                 pieces_of(tokenizer, ids[row].tolist()), best[row].exp().tolist(), strict=True
             )
         ]
-        entry: dict[str, Any] = {"entropy_bits": round(float(entropy[row]), 4), "expected": expected}
+        entry: dict[str, Any] = {
+            "entropy_bits": round(float(entropy[row]), 4),
+            "expected": expected,
+        }
         if wanted is not None:
             rank, bits = _rank_and_bits(logprobs[row], wanted)
             entry |= {"bits": bits, "rank": rank}
@@ -152,12 +198,16 @@ def _entries(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | Non
 
 
 def word_bits(tokenizer: Tokenizer, text: str, bits: Sequence[float]) -> list[dict[str, Any]]:
-    """Return the bits of each word of `text`: the sum over its tokens, so that the sum over words is that over tokens.
+    """Return the bits of each word of `text`: the sum over its tokens, so that the sum over words
+    is that over tokens.
 
-    A token counts for the word of its first character other than a space; one of spaces only for the next word, or for the last one.
+    A token counts for the word of its first character other than a space; one of spaces only for
+    the next word, or for the last one.
     """
     found = list(re.finditer(r"\S+", text))
-    words: list[dict[str, Any]] = [{"text": match.group(), "bits": 0.0, "tokens": 0} for match in found]
+    words: list[dict[str, Any]] = [
+        {"text": match.group(), "bits": 0.0, "tokens": 0} for match in found
+    ]
     ends = [match.end() for match in found]
     if not words:
         return []

@@ -1,11 +1,13 @@
 """One head on one sentence, step by step with its actual numbers.
 
-    head_steps(model, tokenizer, "The cat sat", block=1, head=1)  ->  {"pieces", "queries", "keys", "values", "steps", "mixed", ...}
+    head_steps(model, tokenizer, "The cat sat", block=1, head=1)  ->  {"pieces", "queries", "keys",
+        "values", "steps", "mixed", ...}
 
-Queries, keys and values are rows of D numbers, one for each token, as the head compares and mixes them: normalised and rotated by position
-where the model does that. `steps` are the T x T tables between them, in order, each with its name and operation; steps that the model does
-not have (a soft cap, a bias) are left out. The functions are those of the model's naive attention (`model/attention_steps.py`); `mixed` is
-the head's part of the input of the output projection.
+Queries, keys and values are rows of D numbers, one for each token, as the head compares and mixes
+them: normalised and rotated by position where the model does that. `steps` are the T x T tables
+between them, in order, each with its name and operation; steps that the model does not have (a soft
+cap, a bias) are left out. The functions are those of the model's naive attention
+(`model/attention_steps.py`); `mixed` is the head's part of the input of the output projection.
 """
 
 import math
@@ -49,10 +51,14 @@ class Steps:
     mixed: Float[Tensor, "T D"]
 
 
-def head_steps(model: Model, tokenizer: Tokenizer | None, text: str, *, block: int, head: int) -> dict[str, Any]:
-    """Return the steps of head `head` of block `block` (both from 1) on a text, as plain values; masked scores are None.
+def head_steps(
+    model: Model, tokenizer: Tokenizer | None, text: str, *, block: int, head: int
+) -> dict[str, Any]:
+    """Return the steps of head `head` of block `block` (both from 1) on a text, as plain values;
+    masked scores are None.
 
-    Raises ModelError (no tokenizer, unknown block or head, a text beyond the context), DataError (no text, or more than `MAX_PICTURE_TOKENS` tokens).
+    Raises ModelError (no tokenizer, unknown block or head, a text beyond the context), DataError
+    (no text, or more than `MAX_PICTURE_TOKENS` tokens).
     """
     layer, number = block_index(model, block), head_index(model, head)
     ids = ids_of(model, tokenizer, text, most=MAX_PICTURE_TOKENS)
@@ -81,40 +87,63 @@ def head_steps(model: Model, tokenizer: Tokenizer | None, text: str, *, block: i
     }
 
 
-def clearest_head_steps(model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the steps of the head with the clearest pattern except attention to the first token, on the beginning of a text.
+def clearest_head_steps(
+    model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the steps of the head with the clearest pattern except attention to the first token,
+    on the beginning of a text.
 
-    The search is that of `views["heads"]` where it is there. Raises as `search_heads` and `head_steps`.
+    The search is that of `views["heads"]` where it is there. Raises as `search_heads` and
+    `head_steps`.
     """
     found = views.get("heads") or search_heads(model, tokenizer)
-    best = max((kind["best"][0] for kind in found["kinds"] if kind["kind"] != "first"), key=lambda head: head["score"])
+    best = max(
+        (kind["best"][0] for kind in found["kinds"] if kind["kind"] != "first"),
+        key=lambda head: head["score"],
+    )
     few = beginning(tokenizer, text, STEP_TOKENS)
     return head_steps(model, tokenizer, few, block=best["block"], head=best["head"])
 
 
 @torch.no_grad()
 def steps_of(model: Model, ids: list[int], layer: int, head: int) -> tuple[Attention, Steps]:
-    """Return the same as tensors (float32, on the CPU), layers and heads from 0, with their attention module."""
+    """Return the same as tensors (float32, on the CPU), layers and heads from 0, with their
+    attention module.
+    """
     transformer = model.transformer
     tokens = torch.tensor([ids], device=transformer.embedding.weight.device)
     hidden = transformer.run_blocks(transformer.embed(tokens), 0, layer)
-    block, place = transformer.block(layer), transformer.metadata(tokens, None, None).by_block[layer]
+    block, place = (
+        transformer.block(layer),
+        transformer.metadata(tokens, None, None).by_block[layer],
+    )
     read = block.attention_input(hidden)
     attention = block.attention
     queries, keys = attention.queries_and_keys(read, place.rotation)  # [1, H, T, D], [1, K, T, D]
     values = attention.split_heads(attention.value(read)).transpose(1, 2)  # [1, K, T, D]
     heads = queries.shape[1]
-    rows = [part[0, head].float().cpu() for part in (queries, repeat_heads(keys, heads), repeat_heads(values, heads))]
+    rows = [
+        part[0, head].float().cpu()
+        for part in (queries, repeat_heads(keys, heads), repeat_heads(values, heads))
+    ]
     tables = _tables(attention, place, head, rows[0], rows[1])
     return attention, Steps(rows[0], rows[1], rows[2], tables, weighted_sum(tables[-1][2], rows[2]))
 
 
 def _tables(
-    attention: Attention, place: AttentionMetadata, head: int, queries: Float[Tensor, "T D"], keys: Float[Tensor, "T D"]
+    attention: Attention,
+    place: AttentionMetadata,
+    head: int,
+    queries: Float[Tensor, "T D"],
+    keys: Float[Tensor, "T D"],
 ) -> list[tuple[str, str, Float[Tensor, "T T"]]]:
     """Compute the same steps in the same order as `naive_weights`."""
     scoring, size = attention.scoring, queries.shape[0]
-    allowed = window_mask(size, size, scoring.window_tokens) if place.allowed is None else place.allowed[0, 0].cpu()
+    allowed = (
+        window_mask(size, size, scoring.window_tokens)
+        if place.allowed is None
+        else place.allowed[0, 0].cpu()
+    )
     raw = scores(queries, keys)
     tables = [("scores", "each query times each key: q · k", raw)]
     raw = scale(raw, scoring.width)
@@ -126,7 +155,11 @@ def _tables(
         raw = raw + place.bias[0, head].float().cpu()
         tables.append(("biased", "minus slope × distance (ALiBi)", raw))
     raw = mask(raw, allowed)
-    window = f" or those {scoring.window_tokens} or more back" if 0 < scoring.window_tokens < size else ""
+    window = (
+        f" or those {scoring.window_tokens} or more back"
+        if 0 < scoring.window_tokens < size
+        else ""
+    )
     tables.append(("masked", f"no attention to later tokens{window}", raw))
     tables.append(("weights", "softmax: each row sums to 1", softmax(raw)))
     return tables
@@ -136,7 +169,9 @@ def _caption(model: Model, attention: Attention, tokens: int, block: int, head: 
     config = model.config
     done = ["RMS-normalised"] if attention.query_key_norm != "none" else []
     done += ["rotated by position"] if config.rotates(block - 1) else []
-    made = f" Queries and keys are shown as they are compared: {' and '.join(done)}." if done else ""
+    made = (
+        f" Queries and keys are shown as they are compared: {' and '.join(done)}." if done else ""
+    )
     shared = config.num_heads // config.num_kv_heads
     grouped = f" Its keys and values are shared by {shared} heads." if shared > 1 else ""
     return f"Head {head} of block {block}, D = {attention.head_width}, in one forward pass over {tokens} tokens.{made}{grouped}"

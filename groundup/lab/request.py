@@ -1,4 +1,5 @@
-"""Checks of what a view asks of a model: a text of its vocabulary and context, and the numbers of a block, a head and a token.
+"""Checks of what a view asks of a model: a text of its vocabulary and context, and the numbers of a
+block, a head and a token.
 
 Users count blocks, heads and tokens from 1; the functions here return indices of tensors, from 0.
 """
@@ -10,18 +11,23 @@ from groundup.weights.assemble import Model, kind_of
 from groundup.weights.hf_families import KIND_NAMES
 
 
-def ids_of(model: Model, tokenizer: Tokenizer | None, text: str, *, fewest: int = 1, most: int = 0) -> list[int]:
+def ids_of(
+    model: Model, tokenizer: Tokenizer | None, text: str, *, fewest: int = 1, most: int = 0
+) -> list[int]:
     """Return the ids of a text, after the begin-of-text token where the model has one.
 
-    Raises ModelError without a tokenizer or beyond the model's context, DataError for fewer than `fewest` tokens of text or more
-    than `most` (0: any number).
+    Raises ModelError without a tokenizer or beyond the model's context, DataError for fewer than
+    `fewest` tokens of text or more than `most` (0: any number).
     """
     ids = require_tokenizer(tokenizer).encode(text)
     if len(ids) < fewest:
         needed = "a text" if fewest == 1 else f"a text of at least {fewest} tokens"
         raise DataError(f"This needs {needed}, got {len(ids)} tokens.", fix="Give a longer text.")
     if most and len(ids) > most:
-        raise DataError(f"This picture can show {most} tokens, the text has {len(ids):,}.", fix="Give a shorter text.")
+        raise DataError(
+            f"This picture can show {most} tokens, the text has {len(ids):,}.",
+            fix="Give a shorter text.",
+        )
     ids = [*first_ids(tokenizer), *ids]
     if len(ids) > model.config.context_tokens:
         raise ModelError(
@@ -35,7 +41,8 @@ def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
     """Return the tokenizer. Raises ModelError where there is none."""
     if tokenizer is None:
         raise ModelError(
-            "This model has no tokenizer, so it can't read text.", fix="Put its tokenizer.json beside its weights."
+            "This model has no tokenizer, so it can't read text.",
+            fix="Put its tokenizer.json beside its weights.",
         )
     return tokenizer
 
@@ -67,7 +74,8 @@ def require_language_model(model: Model) -> LanguageModel:
     """Return the model if it predicts tokens. Raises ModelError for another kind."""
     if not isinstance(model, LanguageModel):
         raise ModelError(
-            f"This model is {KIND_NAMES[kind_of(model)]}: it predicts no next token.", fix="Use a language model."
+            f"This model is {KIND_NAMES[kind_of(model)]}: it predicts no next token.",
+            fix="Use a language model.",
         )
     return model
 

@@ -1,9 +1,12 @@
 """The residual stream of a text at every layer.
 
-    rows = document_ids(model, tokenizer, "to be or not")   the ids of the text after the token that begins a document
-    for state in stream(model.transformer, rows):           [T, C] before block 1, after block 1, ..., after block L
+    rows = document_ids(model, tokenizer, "to be or not")   the ids of the text after the token that
+                                                            begins a document
+    for state in stream(model.transformer, rows):           [T, C] before block 1, after block 1,
+                                                            ..., after block L
 
-Layers are counted from 0 (the input of block 1) to L (after the last block): layer n is the stream after n blocks.
+Layers are counted from 0 (the input of block 1) to L (after the last block): layer n is the stream
+after n blocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,21 +41,35 @@ def document_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[i
 
 
 def begin_id(tokenizer: Tokenizer) -> int:
-    """Return the token before a document: bos where the tokenizer adds one, else the one that separates documents in training data."""
+    """Return the token before a document: bos where the tokenizer adds one, else the one that
+    separates documents in training data.
+    """
     special = tokenizer.special
-    return special.bos_id if special.adds_bos and special.bos_id is not None else special.document_end_id
+    return (
+        special.bos_id
+        if special.adds_bos and special.bos_id is not None
+        else special.document_end_id
+    )
 
 
 def stream(transformer: Transformer, ids: Sequence[int]) -> Iterator[Float[Tensor, "T C"]]:
-    """Yield the residual stream after 0, 1, ... L blocks, before the final norm; each block runs when its layer is asked for."""
+    """Yield the residual stream after 0, 1, ... L blocks, before the final norm; each block runs
+    when its layer is asked for.
+    """
     for state in batch_stream(transformer, torch.tensor([list(ids)])):
         yield state[0]
 
 
-def batch_stream(transformer: Transformer, ids: Int[Tensor, "B T"]) -> Iterator[Float[Tensor, "B T C"]]:
-    """Yield the same for rows of ids, which may be padded on the right, as no token attends to later ones."""
+def batch_stream(
+    transformer: Transformer, ids: Int[Tensor, "B T"]
+) -> Iterator[Float[Tensor, "B T C"]]:
+    """Yield the same for rows of ids, which may be padded on the right, as no token attends to
+    later ones.
+    """
     for layer in range(transformer.config.num_layers + 1):
-        with torch.no_grad():  # inside the loop: a generator must not leave gradients disabled for its caller
+        with (
+            torch.no_grad()
+        ):  # inside the loop: a generator must not leave gradients disabled for its caller
             if layer == 0:
                 state = transformer.embed(ids.to(transformer.embedding.weight.device))
             else:

@@ -1,7 +1,9 @@
-"""The style of the lab's pictures: a title that states the finding, axes with units, a caption on how it was computed.
+"""The style of the lab's pictures: a title that states the finding, axes with units, a caption on
+how it was computed.
 
-Colour maps keep the order of values in a grey print, as their lightness is monotonic: `SHARES` (0 to 1) from white to dark, `SIGNED` (around
-zero) from dark to light. Raises MissingExtra where matplotlib is missing.
+Colour maps keep the order of values in a grey print, as their lightness is monotonic: `SHARES` (0
+to 1) from white to dark, `SIGNED` (around zero) from dark to light. Raises MissingExtra where
+matplotlib is missing.
 """
 
 import textwrap
@@ -30,7 +32,11 @@ def pyplot() -> Any:
 
 
 def finished(
-    figure: Any, *, title: str = "", caption: str = "", colours: tuple[Any, str, Sequence[float]] | None = None
+    figure: Any,
+    *,
+    title: str = "",
+    caption: str = "",
+    colours: tuple[Any, str, Sequence[float]] | None = None,
 ) -> Any:
     """Lay the figure out with its title on top and its caption below, and return it `closed`.
 
@@ -48,13 +54,29 @@ def finished(
         _draw_scale(figure, *colours, left=right, middle=(1 + below - above) / 2)
     text = {"x": 0.1 / width, "ha": "left"}
     if title:
-        figure.text(y=1 - 0.08 / height, s="\n".join(title_lines), va="top", fontsize=TITLE_SIZE, weight="bold", **text)
+        figure.text(
+            y=1 - 0.08 / height,
+            s="\n".join(title_lines),
+            va="top",
+            fontsize=TITLE_SIZE,
+            weight="bold",
+            **text,
+        )
     if lines:
-        figure.text(y=0.06 / height, s="\n".join(lines), va="bottom", fontsize=SMALL_SIZE, color=MUTED, **text)
+        figure.text(
+            y=0.06 / height,
+            s="\n".join(lines),
+            va="bottom",
+            fontsize=SMALL_SIZE,
+            color=MUTED,
+            **text,
+        )
     return closed(figure)
 
 
-def _draw_scale(figure: Any, image: Any, name: str, ticks: Sequence[float], *, left: float, middle: float) -> None:
+def _draw_scale(
+    figure: Any, image: Any, name: str, ticks: Sequence[float], *, left: float, middle: float
+) -> None:
     width, height = figure.get_size_inches()
     tall = min(2.2 / height, 0.5)
     axes = figure.add_axes((left + 0.08 / width, middle - tall / 2, 0.12 / width, tall))
@@ -64,7 +86,9 @@ def _draw_scale(figure: Any, image: Any, name: str, ticks: Sequence[float], *, l
 
 
 def closed(figure: Any) -> Any:
-    """Remove a figure from pyplot's list, or a notebook would show it a second time besides the value of its cell."""
+    """Remove a figure from pyplot's list, or a notebook would show it a second time besides the
+    value of its cell.
+    """
     pyplot().close(figure)
     return figure
 
@@ -82,16 +106,22 @@ def name_axes(axes: Any, x: str = "", y: str = "", *, size: float = LABEL_SIZE) 
             set_label(name, fontsize=size)
 
 
-def name_tokens(axes: Any, *, x: Sequence[str] = (), y: Sequence[str] = (), size: float = SMALL_SIZE) -> None:
+def name_tokens(
+    axes: Any, *, x: Sequence[str] = (), y: Sequence[str] = (), size: float = SMALL_SIZE
+) -> None:
     """Write a token at each place of an axis, in a fixed-width font."""
     if x:
-        axes.set_xticks(range(len(x)), x, rotation=60, ha="right", family="monospace", fontsize=size)
+        axes.set_xticks(
+            range(len(x)), x, rotation=60, ha="right", family="monospace", fontsize=size
+        )
     if y:
         axes.set_yticks(range(len(y)), y, family="monospace", fontsize=size)
 
 
 def few_ticks(numbers: Sequence[int], most: int) -> tuple[list[int], list[str]]:
-    """Return places and labels of ticks: all numbers where there are at most `most`, else the first and every fifth."""
+    """Return places and labels of ticks: all numbers where there are at most `most`, else the first
+    and every fifth.
+    """
     step = 1 if len(numbers) <= most else 5
     places = [place for place, number in enumerate(numbers) if place == 0 or number % step == 0]
     return places, [str(numbers[place]) for place in places]
@@ -99,7 +129,9 @@ def few_ticks(numbers: Sequence[int], most: int) -> tuple[list[int], list[str]]:
 
 def write_at(axes: Any, x: float, y: float, text: str, **style: Any) -> Any:
     """Write small text, centred at a point."""
-    return axes.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": SMALL_SIZE, **style})
+    return axes.text(
+        x, y, text, **{"ha": "center", "va": "center", "fontsize": SMALL_SIZE, **style}
+    )
 
 
 def scale_beside(axes: Any, image: Any, unit: str = "", **place: Any) -> None:
@@ -110,7 +142,9 @@ def scale_beside(axes: Any, image: Any, unit: str = "", **place: Any) -> None:
 
 
 def show_spaces(piece: str) -> str:
-    """Return a token with spaces, tabs and line ends made visible, and `$` escaped for matplotlib."""
+    """Return a token with spaces, tabs and line ends made visible, and `$` escaped for
+    matplotlib.
+    """
     return piece.replace(" ", "·").replace("\n", "↵").replace("\t", "→").replace("$", r"\$")
 
 

@@ -1,6 +1,8 @@
-"""The tokens of a text, and the merges and longest tokens of a tokenizer: plain values for a picture.
+"""The tokens of a text, and the merges and longest tokens of a tokenizer: plain values for a
+picture.
 
-token_picture(tokenizer, "the cat")  ->  {"text": "the cat", "pieces": [{"id": 262, "text": "the"}, {"id": 501, "text": " cat"}]}
+token_picture(tokenizer, "the cat")  ->  {"text": "the cat", "pieces": [{"id": 262, "text": "the"},
+                                         {"id": 501, "text": " cat"}]}
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,8 +36,12 @@ def pieces_of(tokenizer: Tokenizer, ids: Iterable[int]) -> list[dict[str, Any]]:
     return [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
 
 
-def tokenizer_report(tokenizer: Tokenizer, examples: Sequence[str], held_out: Iterable[str]) -> dict[str, Any]:
-    """Return what a page shows of a tokenizer: examples as tokens, first merges, longest tokens, characters per token on held-out text."""
+def tokenizer_report(
+    tokenizer: Tokenizer, examples: Sequence[str], held_out: Iterable[str]
+) -> dict[str, Any]:
+    """Return what a page shows of a tokenizer: examples as tokens, first merges, longest tokens,
+    characters per token on held-out text.
+    """
     rate = characters_per_token(tokenizer, held_out)
     return {
         "vocab_size": tokenizer.vocab_size,
@@ -47,7 +53,9 @@ def tokenizer_report(tokenizer: Tokenizer, examples: Sequence[str], held_out: It
 
 
 def characters_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float | None:
-    """Return characters per token over the beginning of `texts` (half a million characters at most); None where there are none."""
+    """Return characters per token over the beginning of `texts` (half a million characters at
+    most); None where there are none.
+    """
     characters = tokens = 0
     for text in texts:
         part = text[: MEASURED_CHARACTERS - characters]
@@ -65,8 +73,13 @@ def first_merges(tokenizer: Tokenizer) -> list[str]:
 
 def longest_tokens(tokenizer: Tokenizer) -> list[str]:
     """Return the longest tokens of the vocabulary, without control tokens."""
-    learned = [text for text, id in tokenizer.table.vocabulary.items() if id not in tokenizer.table.added]
-    return [_visible(tokenizer, text) for text in sorted(learned, key=lambda text: (-len(text), text))[:LISTED]]
+    learned = [
+        text for text, id in tokenizer.table.vocabulary.items() if id not in tokenizer.table.added
+    ]
+    return [
+        _visible(tokenizer, text)
+        for text in sorted(learned, key=lambda text: (-len(text), text))[:LISTED]
+    ]
 
 
 def _visible(tokenizer: Tokenizer, entry: str) -> str:

@@ -1,7 +1,9 @@
-"""The registry of the lab's views. To add one: a function that computes plain values, a function that draws them, and one `View` in VIEWS.
+"""The registry of the lab's views. To add one: a function that computes plain values, a function
+that draws them, and one `View` in VIEWS.
 
-`internals.py` computes the views of a model and a text; `gallery.py` draws them, `page.py` puts them on a page, and `cli.lab` offers them
-by name. Functions are named by their place in `groundup.lab`, as "module:function", and imported when they are called: listing the views
+`internals.py` computes the views of a model and a text; `gallery.py` draws them, `page.py` puts
+them on a page, and `cli.lab` offers them by name. Functions are named by their place in
+`groundup.lab`, as "module:function", and imported when they are called: listing the views
 (`groundup lab --help`) needs neither torch nor matplotlib.
 """
 
@@ -43,7 +45,9 @@ class View:
     see: str
     """What to look for, below the heading."""
     look: Callable[[Subject], Any]
-    """Return the view as plain values; DataError and ModelError say why it does not suit the subject."""
+    """Return the view as plain values; DataError and ModelError say why it does not suit the
+    subject.
+    """
     draw: str
     """Values -> a matplotlib figure."""
     chart: str = ""
@@ -51,9 +55,13 @@ class View:
     parts: str = ""
     """Values -> several figures, for the page, where one would be too wide."""
     reel: str = ""
-    """Values -> an animation (`drawing/film.py`); such a view is named NAME_forming and is what `--film --of NAME` shows."""
+    """Values -> an animation (`drawing/animation.py`); such a view is named NAME_forming and is
+    what `--film --of NAME` shows.
+    """
     remark: str = ""
-    """Values -> a sentence where the model is too small or too little trained to show anything, else ""."""
+    """Values -> a sentence where the model is too small or too little trained to show anything,
+    else "".
+    """
     concept: str = "inside"
     """The page of docs/concepts that explains it."""
 
@@ -131,7 +139,9 @@ _ALL = (
         "last_token",
         "The attention of the last token, block by block",
         "Which tokens the prediction of the next one is made from, and in which block.",
-        look=lambda s: function("attention:last_token_attention")(s.model, s.tokenizer, s.shown, s.views),
+        look=lambda s: function("attention:last_token_attention")(
+            s.model, s.tokenizer, s.shown, s.views
+        ),
         draw="drawing.attention:draw_attention_from",
         concept="attention",
     ),
@@ -186,7 +196,9 @@ _ALL = (
         "ablation",
         "Ablation of each head and each block",
         "One of them is removed: how much does the loss on the text rise? Dark squares are needed for this text.",
-        look=lambda s: function("ablation:ablation")(s.model, s.tokenizer, s.shown, progress=s.progress),
+        look=lambda s: function("ablation:ablation")(
+            s.model, s.tokenizer, s.shown, progress=s.progress
+        ),
         draw="drawing.by_head:draw_ablation",
         chart="charts:ablation_chart",
     ),
@@ -195,7 +207,11 @@ _ALL = (
         "Which tokens made the decision",
         "Bars to the right: tokens that raise the score of the decision. To the left: tokens that lower it.",
         look=lambda s: function("attribution:decision_attribution")(
-            s.model, s.tokenizer, s.shown, s.opened.labels, multi_label=s.opened.decision.multi_label
+            s.model,
+            s.tokenizer,
+            s.shown,
+            s.opened.labels,
+            multi_label=s.opened.decision.multi_label,
         ),
         draw="drawing.predictions:draw_attribution",
     ),
@@ -204,8 +220,8 @@ _ALL = (
         "Attention forming in training",
         "The same heads after more and more steps of training: at first they attend to all tokens alike. Which pattern comes first?",
         look=lambda s: function("film:attention_film")(s.opened, s.text, progress=s.progress),
-        draw="drawing.film:attention_strip",
-        reel="drawing.film:attention_reel",
+        draw="drawing.animation:attention_strip",
+        reel="drawing.animation:attention_reel",
         concept="attention",
     ),
     View(
@@ -213,8 +229,8 @@ _ALL = (
         "Embeddings forming in training",
         "The same tokens on the same axes. The model never sees letters, and yet tokens that are spelled alike come to be close together.",
         look=lambda s: function("film:embeddings_film")(s.opened, progress=s.progress),
-        draw="drawing.film:embeddings_strip",
-        reel="drawing.film:embeddings_reel",
+        draw="drawing.animation:embeddings_strip",
+        reel="drawing.animation:embeddings_reel",
         concept="embeddings",
     ),
 )

@@ -1,12 +1,16 @@
-"""The words that spoke for a label: a classifier reads the text again without each of its words (leave one out: Li et al. 2016, arXiv:1612.08220).
+"""The words that spoke for a label: a classifier reads the text again without each of its words
+(leave one out: Li et al. 2016, arXiv:1612.08220).
 
-    word_effects(engine, "You have won a prize", "spam") -> WordEffects([WordEffect("prize", 4.1, 0.12), ...], tried=5, words=5)
+    word_effects(engine, "You have won a prize", "spam") -> WordEffects([WordEffect("prize", 4.1,
+    0.12), ...], tried=5, words=5)
 
-The effect of a word is the fall of the label's log-odds, log p / (1 - p), when the word is left out wherever it stands: above 0 it spoke for the
-label, below 0 against it. Log-odds, as a probability of nearly 1 hardly moves. The probabilities are those of `classify`, temperature included.
+The effect of a word is the fall of the label's log-odds, log p / (1 - p), when the word is left out
+wherever it stands: above 0 it spoke for the label, below 0 against it. Log-odds, as a probability
+of nearly 1 hardly moves. The probabilities are those of `classify`, temperature included.
 
-The cost is one reading of the text for each distinct word, at most MAX_WORDS, in batches. Limits: words that say the same thing cover each other,
-as each is left out alone; letters between spaces and marks are a word, also in scripts that put no spaces between words. `attribution` explains
+The cost is one reading of the text for each distinct word, at most MAX_WORDS, in batches. Limits:
+words that say the same thing cover each other, as each is left out alone; letters between spaces
+and marks are a word, also in scripts that put no spaces between words. `attribution` explains
 single tokens, by gradients too.
 """
 
@@ -93,7 +97,10 @@ def readings(text: str) -> int:
 def word_effects(
     engine: Engine, text: str, label: str, *, advance: Callable[[int], None] = lambda n: None
 ) -> WordEffects:
-    """Return the effect of each word on a label; `advance` is told of texts that were read. Raises ModelError, DataError for an unknown label."""
+    """Return the effect of each word on a label; `advance` is told of texts that were read.
+
+    Raises ModelError, DataError for an unknown label.
+    """
     labels = engine.opened.labels
     if label not in labels:
         raise DataError(f"The classifier has no label {label!r}.", fix=did_you_mean(label, labels))
@@ -105,11 +112,15 @@ def word_effects(
         some = texts[start : start + AT_ONCE]
         parts.append(engine.class_scores(some).double())
         advance(len(some) - (start == 0))
-    true, against = log_probabilities(torch.cat(parts), place, multi_label=engine.opened.decision.multi_label)
+    true, against = log_probabilities(
+        torch.cat(parts), place, multi_label=engine.opened.decision.multi_label
+    )
     odds = (true - against).tolist()
     found = [
         WordEffect(text[slice(*places[0])], odds[0] - without, probability)
-        for places, without, probability in zip(tried, odds[1:], true.exp().tolist()[1:], strict=True)
+        for places, without, probability in zip(
+            tried, odds[1:], true.exp().tolist()[1:], strict=True
+        )
     ]
     return WordEffects(label, tuple(sorted(found, key=lambda each: -each.effect)), len(words))
 

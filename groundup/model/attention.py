@@ -1,7 +1,10 @@
-"""Attention: each token attends to the tokens up to itself (in an encoder to all) and takes a weighted sum of their values.
+"""Attention: each token attends to the tokens up to itself (in an encoder to all) and takes a
+weighted sum of their values.
 
-`attention_steps.py` has the computation step by step; here are its fused equivalent (`sdpa_attention`, which never holds the T x S weights
-in memory) and the module with the projections. Queries and keys may be normalised: each head (Qwen3, Gemma 3) or the whole projection (OLMo 2).
+`attention_steps.py` has the computation step by step; here are its fused equivalent
+(`sdpa_attention`, which never holds the T x S weights in memory) and the module with the
+projections. Queries and keys may be normalised: each head (Qwen3, Gemma 3) or the whole projection
+(OLMo 2).
 """
 
 from collections.abc import Callable
@@ -26,12 +29,17 @@ from groundup.model.positions import Rotation, rotate
 
 @dataclass(frozen=True)
 class AttentionMetadata:
-    """Positions and mask of one call, for the attention of one block. Empty: no positions, causal, no padding."""
+    """Positions and mask of one call, for the attention of one block.
+
+    Empty: no positions, causal, no padding.
+    """
 
     rotation: Rotation | None = None
     """The angles of the positions (rotary only)."""
     allowed: Bool[Tensor, "#B 1 T S"] | None = None
-    """Which stored tokens each query may attend to; None: all up to itself, within the window (of an encoder: all)."""
+    """Which stored tokens each query may attend to; None: all up to itself, within the window (of
+    an encoder: all).
+    """
     bias: Float[Tensor, "#B H T S"] | None = None
     """Added to the scores (ALiBi)."""
     rows: tuple["AttentionMetadata", ...] = ()
@@ -51,12 +59,14 @@ def sdpa_attention(
     bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T D"]:
-    """Eq. 1 in one fused kernel, forward and backward, on the CPU too (FlashAttention, Dao et al. 2022).
+    """Eq. 1 in one fused kernel, forward and backward, on the CPU too (FlashAttention, Dao et al.
+    2022).
 
-    With T = S and a plain causal mask, `causal_attention` skips the masked half, in the faster of two ways. A single query needs no mask.
-    Shared key/value heads are left to the kernel, since repeating them would copy. When decoding one token, the H / K heads that share keys
-    are passed as that many queries: the kernel then reads the keys once for all of them (SmolLM2's shape, 512 stored, bf16: 48 microseconds
-    instead of 370; float32: 36 instead of 39).
+    With T = S and a plain causal mask, `causal_attention` skips the masked half, in the faster of
+    two ways. A single query needs no mask. Shared key/value heads are left to the kernel, since
+    repeating them would copy. When decoding one token, the H / K heads that share keys are passed
+    as that many queries: the kernel then reads the keys once for all of them (SmolLM2's shape, 512
+    stored, bf16: 48 microseconds instead of 370; float32: 36 instead of 39).
     """
     scoring = scoring or Scoring(queries.shape[-1])
     if chooses_flex(queries.device, scoring, allowed, bias) and queries.shape[2] > 1:
@@ -72,12 +82,20 @@ def sdpa_attention(
     num_keys, factor = keys.shape[2], scoring.width**-0.5
     shared = queries.shape[1] != keys.shape[1]
     if shared and num_queries == 1 and bias is None:
-        rows = queries.squeeze(2).unflatten(1, (keys.shape[1], -1))  # [B, H, 1, D] -> [B, K, H/K, D]
+        rows = queries.squeeze(2).unflatten(
+            1, (keys.shape[1], -1)
+        )  # [B, H, 1, D] -> [B, K, H/K, D]
         mixed = _kernel(rows, keys, values, allowed, factor)
         return mixed.flatten(1, 2).unsqueeze(2)
     windowed = 0 < scoring.window_tokens < num_keys
-    if allowed is None and (windowed or bias is not None or num_queries < num_keys) and num_queries > 1:
-        allowed = window_mask(num_queries, num_keys, scoring.window_tokens, queries.device)[None, None]
+    if (
+        allowed is None
+        and (windowed or bias is not None or num_queries < num_keys)
+        and num_queries > 1
+    ):
+        allowed = window_mask(num_queries, num_keys, scoring.window_tokens, queries.device)[
+            None, None
+        ]
     if allowed is None and num_queries > 1:
         return causal_attention(queries, keys, values, factor)
     if bias is not None:
@@ -93,28 +111,43 @@ def packed_attention(
     bias: Float[Tensor, "#B H T T"] | None = None,
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T D"]:
-    """`sdpa_attention` of packed rows: on a CPU in blocks without the keys that no document of the block has, where there is no bias or cap."""
+    """`sdpa_attention` of packed rows: on a CPU in blocks without the keys that no document of the
+    block has, where there is no bias or cap.
+    """
     scoring = scoring or Scoring(queries.shape[-1])
     if bias is None and not scoring.softcap and in_float32(queries):
         return masked_attention(queries, keys, values, scoring.width**-0.5, allowed)
     return sdpa_attention(queries, keys, values, allowed, bias, scoring)
 
 
-def _kernel(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None, factor: float) -> Tensor:
-    """torch's kernel, with a mask. Not through oneDNN: one token of 32 rows of SmolLM2's shape took 2.4 ms that way, 0.7 ms without (docs/log.md)."""
+def _kernel(
+    queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None, factor: float
+) -> Tensor:
+    """torch's kernel, with a mask.
+
+    Not through oneDNN: one token of 32 rows of SmolLM2's shape took 2.4 ms that way, 0.7 ms without
+    (docs/log.md).
+    """
     shared = queries.shape[1] != keys.shape[1]
     with default_matmul():
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, scale=factor, enable_gqa=shared)
+        return F.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=allowed, scale=factor, enable_gqa=shared
+        )
 
 
-def chooses_flex(device: torch.device, scoring: Scoring, allowed: Tensor | None, bias: Tensor | None) -> bool:
-    """Whether FlexAttention is used: on CUDA, for what the SDPA kernel needs a T x S mask for (window, padding, ALiBi) or lacks (soft cap)."""
+def chooses_flex(
+    device: torch.device, scoring: Scoring, allowed: Tensor | None, bias: Tensor | None
+) -> bool:
+    """Whether FlexAttention is used: on CUDA, for what the SDPA kernel needs a T x S mask for
+    (window, padding, ALiBi) or lacks (soft cap).
+    """
     plain = allowed is None and bias is None and not scoring.softcap and not scoring.window_tokens
     return device.type == "cuda" and not plain
 
 
-# FlexAttention: one fused GPU kernel for windows, soft caps, ALiBi and padding, which the SDPA kernel does not support without a T x S mask. Two
-# small functions are compiled into the kernel: `mask_mod` (fully masked blocks are skipped) and `score_mod` (Dong et al. 2024, arXiv:2412.05496).
+# FlexAttention: one fused GPU kernel for windows, soft caps, ALiBi and padding, which the SDPA
+# kernel does not support without a T x S mask. Two small functions are compiled into the kernel:
+# `mask_mod` (fully masked blocks are skipped) and `score_mod` (Dong et al. 2024, arXiv:2412.05496).
 # On the CPU only the forward pass runs, uncompiled, to be tested against `naive_attention`.
 
 
@@ -135,7 +168,9 @@ def flex_attention(
     blocks = None
     if allowed is not None or scoring.causal:
         mask_mod = _mask_mod(allowed, num_keys - num_queries, scoring.window_tokens)
-        blocks = create_block_mask(mask_mod, per_row, None, num_queries, num_keys, device=str(queries.device))
+        blocks = create_block_mask(
+            mask_mod, per_row, None, num_queries, num_keys, device=str(queries.device)
+        )
     return _flex_kernel(queries.device.type)(
         queries,
         keys,
@@ -149,28 +184,43 @@ def flex_attention(
 
 @lru_cache(maxsize=2)
 def _flex_kernel(device_type: str) -> Callable[..., Any]:
-    """The kernel, compiled on GPUs: uncompiled it would hold the T x S scores that it is meant to avoid."""
+    """The kernel, compiled on GPUs: uncompiled it would hold the T x S scores that it is meant to
+    avoid.
+    """
     from torch.nn.attention.flex_attention import flex_attention as kernel
 
     plain: Callable[..., Any] = kernel
     return torch.compile(plain) if device_type == "cuda" else plain
 
 
-# The kernel counts the parameters of these functions, so they are lambdas: the tests' shape checker would wrap functions and hide the parameters.
+# The kernel counts the parameters of these functions, so they are lambdas: the tests' shape checker
+# would wrap functions and hide the parameters.
 
 
-def _mask_mod(allowed: Tensor | None, earlier: int, window_tokens: int) -> Callable[[Any, Any, Any, Any], Tensor]:
-    """Whether a query may attend to a key. The queries are the last T of the S tokens, after `earlier` others."""
+def _mask_mod(
+    allowed: Tensor | None, earlier: int, window_tokens: int
+) -> Callable[[Any, Any, Any, Any], Tensor]:
+    """Whether a query may attend to a key.
+
+    The queries are the last T of the S tokens, after `earlier` others.
+    """
     if allowed is not None:
         shared = allowed.shape[0] == 1
         return lambda row, head, query, key: allowed[0 if shared else row, 0, query, key]
     if not window_tokens:
         return lambda row, head, query, key: key <= query + earlier
-    return lambda row, head, query, key: (key <= query + earlier) & (query + earlier - key < window_tokens)
+    return lambda row, head, query, key: (
+        (key <= query + earlier) & (query + earlier - key < window_tokens)
+    )
 
 
-def _score_mod(bias: Tensor | None, softcap: float) -> Callable[[Any, Any, Any, Any, Any], Tensor] | None:
-    """The change of a scaled score: soft cap or bias. No family has both (`naive_weights` would cap first)."""
+def _score_mod(
+    bias: Tensor | None, softcap: float
+) -> Callable[[Any, Any, Any, Any, Any], Tensor] | None:
+    """The change of a scaled score: soft cap or bias.
+
+    No family has both (`naive_weights` would cap first).
+    """
     if softcap:
         assert bias is None
         return lambda score, row, head, query, key: softcap * torch.tanh(score / softcap)
@@ -188,16 +238,21 @@ IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
 
 
 AttentionFunction = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
-"""One of `IMPLEMENTATIONS` with its scoring: (queries, keys, values, allowed, bias) -> mixed values."""
+"""One of `IMPLEMENTATIONS` with its scoring: (queries, keys, values, allowed, bias) -> mixed
+values.
+"""
 
 LayerCache = Callable[[AttentionFunction, Tensor, Tensor, Tensor, AttentionMetadata], Tensor]
-"""The KV cache of one layer: stores the keys and values of new tokens and lets their queries attend to all stored ones."""
+"""The KV cache of one layer: stores the keys and values of new tokens and lets their queries attend
+to all stored ones.
+"""
 
 
 class Attention(nn.Module):
     """Projections around `IMPLEMENTATIONS[implementation]`: hidden [B, T, C] -> [B, T, C].
 
-    `query_key_norm`: RMSNorm of queries and keys before rotation, with `norm_eps`. `scoring` None: that of eq. 1.
+    `query_key_norm`: RMSNorm of queries and keys before rotation, with `norm_eps`. `scoring` None:
+    that of eq. 1.
 
     >>> Attention(width=8, num_heads=4, num_kv_heads=2, head_width=2)(torch.ones(1, 3, 8)).shape
     torch.Size([1, 3, 8])
@@ -227,7 +282,9 @@ class Attention(nn.Module):
         self.query_key_norm = query_key_norm
         if query_key_norm != "none":
             normed_heads = (1, 1) if query_key_norm == "head" else (num_heads, num_kv_heads)
-            self.query_norm, self.key_norm = (RMSNorm(heads * head_width, eps=norm_eps) for heads in normed_heads)
+            self.query_norm, self.key_norm = (
+                RMSNorm(heads * head_width, eps=norm_eps) for heads in normed_heads
+            )
 
     def forward(
         self,
@@ -237,15 +294,21 @@ class Attention(nn.Module):
         layer_cache: LayerCache | None = None,
     ) -> Float[Tensor, "B T C"]:
         packed = metadata.packed and self.implementation == "sdpa"
-        function: Callable[..., Tensor] = packed_attention if packed else IMPLEMENTATIONS[self.implementation]
+        function: Callable[..., Tensor] = (
+            packed_attention if packed else IMPLEMENTATIONS[self.implementation]
+        )
         attention = partial(function, scoring=self.scoring)
         queries, keys = self.queries_and_keys(hidden, metadata.rotation)
         values = self.split_heads(self.value(hidden)).transpose(1, 2)  # [B, K, T, D]
         if layer_cache is None:
-            mixed = attention(queries, keys, values, metadata.allowed, metadata.bias)  # [B, H, T, D]
+            mixed = attention(
+                queries, keys, values, metadata.allowed, metadata.bias
+            )  # [B, H, T, D]
         else:
             mixed = layer_cache(attention, queries, keys, values, metadata)
-        return self.output(mixed.transpose(1, 2).flatten(2))  # heads concatenated: [B, T, H D] -> [B, T, C]
+        return self.output(
+            mixed.transpose(1, 2).flatten(2)
+        )  # heads concatenated: [B, T, H D] -> [B, T, C]
 
     def weights(
         self, hidden: Float[Tensor, "B T C"], metadata: AttentionMetadata = EMPTY_METADATA
@@ -257,23 +320,32 @@ class Attention(nn.Module):
     def queries_and_keys(
         self, hidden: Float[Tensor, "B T C"], rotation: Rotation | None
     ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B K T D"]]:
-        """Return queries and keys, projected, normalised and rotated; rotated before the transpose, where a token's heads are contiguous."""
+        """Return queries and keys, projected, normalised and rotated; rotated before the transpose,
+        where a token's heads are contiguous.
+        """
         queries, keys = self.query(hidden), self.key(hidden)  # [B, T, H D], [B, T, K D]
         if self.query_key_norm == "projection":
             queries, keys = self.query_norm(queries), self.key_norm(keys)
-        queries, keys = self.split_heads(queries), self.split_heads(keys)  # [B, T, H, D], [B, T, K, D]
+        queries, keys = (
+            self.split_heads(queries),
+            self.split_heads(keys),
+        )  # [B, T, H, D], [B, T, K, D]
         if self.query_key_norm == "head":
             queries, keys = self.query_norm(queries), self.key_norm(keys)
         if rotation is not None:
             queries, keys = apply_rotary(queries, rotation), apply_rotary(keys, rotation)
         return queries.transpose(1, 2), keys.transpose(1, 2)
 
-    def split_heads(self, projected: Float[Tensor, "B T heads_times_D"]) -> Float[Tensor, "B T heads D"]:
+    def split_heads(
+        self, projected: Float[Tensor, "B T heads_times_D"]
+    ) -> Float[Tensor, "B T heads D"]:
         """Split each token's vector into heads."""
         return projected.unflatten(-1, (-1, self.head_width))
 
 
-def apply_rotary(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
+def apply_rotary(
+    x: Float[Tensor, "B T heads D"], rotation: Rotation
+) -> Float[Tensor, "B T heads D"]:
     """`positions.rotate`, by its fused version outside of torch.compile."""
     if torch.compiler.is_compiling():
         return rotate(x, rotation)
@@ -281,7 +353,10 @@ def apply_rotary(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[T
 
 
 def use_attention(module: nn.Module, implementation: str) -> None:
-    """Set the implementation of every Attention in `module`: "sdpa", "flex" or "naive". Raises ConfigError."""
+    """Set the implementation of every Attention in `module`: "sdpa", "flex" or "naive".
+
+    Raises ConfigError.
+    """
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(
             f"Attention implementation {implementation!r} is unknown.",

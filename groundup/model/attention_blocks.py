@@ -1,13 +1,16 @@
-"""Causal attention on a CPU, one block of queries at a time: the naive formula on tiles that fit in the processor's cache.
+"""Causal attention on a CPU, one block of queries at a time: the naive formula on tiles that fit in
+the processor's cache.
 
-torch's fused kernel (`F.scaled_dot_product_attention`) works in blocks of 32 to 64 queries of one head. Up to about a thousand tokens larger
-tiles are faster: blocks of several heads in one matrix product and one softmax (measured, docs/log.md). Keys after the last query of a block
-are skipped, which saves half of the work. The backward pass recomputes each block's weights from queries and keys instead of storing T x T
-numbers (as in FlashAttention, Dao et al. 2022, section 3.1).
+torch's fused kernel (`F.scaled_dot_product_attention`) works in blocks of 32 to 64 queries of one
+head. Up to about a thousand tokens larger tiles are faster: blocks of several heads in one matrix
+product and one softmax (measured, docs/log.md). Keys after the last query of a block are skipped,
+which saves half of the work. The backward pass recomputes each block's weights from queries and
+keys instead of storing T x T numbers (as in FlashAttention, Dao et al. 2022, section 3.1).
 
 With A = softmax(q Q K^T), O = A V, and g the gradient by O (Dao et al. 2022, appendix B.2):
 
-    dL/dV = A^T g        dL/dA = g V^T        dL/dS = A (dL/dA - sum over keys of A dL/dA)        dL/dQ = q dL/dS K        dL/dK = q dL/dS^T Q
+    dL/dV = A^T g        dL/dA = g V^T        dL/dS = A (dL/dA - sum over keys of A dL/dA)
+                         dL/dQ = q dL/dS K        dL/dK = q dL/dS^T Q
 """
 
 import math
@@ -22,7 +25,8 @@ from torch.autograd.function import once_differentiable
 
 from groundup.model.fused import autocast_dtype
 
-# Numbers of a tile of the T x T scores: 2 MB in float32, so that it, its softmax and its gradient fit in or near a core's cache.
+# Numbers of a tile of the T x T scores: 2 MB in float32, so that it, its softmax and its gradient
+# fit in or near a core's cache.
 TILE = 2**19
 SMALLEST_BLOCK, LARGEST_BLOCK = 64, 256
 # For longer texts the fused kernel is as fast: its blocks grow, and it needs no second softmax.
@@ -30,12 +34,16 @@ BLOCKS_UP_TO_TOKENS = 1024
 
 
 def causal_attention(
-    queries: Float[Tensor, "B H T D"], keys: Float[Tensor, "B K T D"], values: Float[Tensor, "B K T D"], factor: float
+    queries: Float[Tensor, "B H T D"],
+    keys: Float[Tensor, "B K T D"],
+    values: Float[Tensor, "B K T D"],
+    factor: float,
 ) -> Float[Tensor, "B H T D"]:
     """softmax(factor Q K^T) V with a causal mask, by the faster of two implementations.
 
-    Under bf16 autocast both compute in float32: more exact, and on a CPU faster than torch's bf16 kernel, which spends its time on conversions
-    (with matrix tiles, AMX, too: docs/log.md, "Fine-tuning against TRL").
+    Under bf16 autocast both compute in float32: more exact, and on a CPU faster than torch's bf16
+    kernel, which spends its time on conversions (with matrix tiles, AMX, too: docs/log.md,
+    "Fine-tuning against TRL").
     """
     widened = in_float32(queries) and autocast_dtype(queries) != torch.float32
     if in_float32(queries) and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
@@ -47,7 +55,9 @@ def causal_attention(
 
 
 def in_float32(queries: Tensor) -> bool:
-    """Whether attention is computed in float32 on the CPU: that is its dtype, or under bf16 autocast."""
+    """Whether attention is computed in float32 on the CPU: that is its dtype, or under bf16
+    autocast.
+    """
     dtype = autocast_dtype(queries)
     widened = dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu")
     return queries.is_cpu and (widened or dtype == torch.float32)
@@ -60,27 +70,40 @@ def masked_attention(
     factor: float,
     allowed: Bool[Tensor, "B 1 T T"],
 ) -> Float[Tensor, "B H T D"]:
-    """softmax(factor Q K^T) V with a mask of each row, which is causal; keys that no query of a block sees are skipped.
+    """softmax(factor Q K^T) V with a mask of each row, which is causal; keys that no query of a
+    block sees are skipped.
 
-    In packed rows of short documents that is most of them. Long texts, too: the kernel with such a mask takes twice as long (docs/log.md).
+    In packed rows of short documents that is most of them. Long texts, too: the kernel with such a
+    mask takes twice as long (docs/log.md).
     """
     return _Blocks.apply(queries, keys, values, factor, allowed[:, 0])
 
 
 def _kernel(queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
-    """torch's kernel. On a CPU it is about 4 % faster when each key/value head is contiguous in memory."""
+    """torch's kernel.
+
+    On a CPU it is about 4 % faster when each key/value head is contiguous in memory.
+    """
     if queries.is_cpu:
         keys, values = keys.contiguous(), values.contiguous()
     shared = queries.shape[1] != keys.shape[1]
-    return F.scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=factor, enable_gqa=shared)
+    return F.scaled_dot_product_attention(
+        queries, keys, values, is_causal=True, scale=factor, enable_gqa=shared
+    )
 
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, factor: float, allowed: Tensor | None = None
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        factor: float,
+        allowed: Tensor | None = None,
     ) -> Tensor:
-        # [B K, H/K, T, D] and [B K, T, D]: query heads that share keys are more rows of the same product
+        # [B K, H/K, T, D] and [B K, T, D]: query heads that share keys are more rows of the same
+        # product
         dtypes = tuple(x.dtype for x in (queries, keys, values))
         shared, mixed = queries.shape[1] // keys.shape[1], empty_token_major(queries)
         queries, keys, values = (contiguous_heads(x).flatten(0, 1) for x in (queries, keys, values))
@@ -90,7 +113,9 @@ class _Blocks(torch.autograd.Function):
             for tile in tiles(queries, allowed):
                 heads, rows, seen = tile
                 weights = block_weights(queries, keys, tile, factor, allowed)
-                blocks[heads, :, rows] = torch.bmm(weights, values[heads, seen]).unflatten(1, (shared, -1))
+                blocks[heads, :, rows] = torch.bmm(weights, values[heads, seen]).unflatten(
+                    1, (shared, -1)
+                )
         ctx.save_for_backward(queries, keys, values, allowed)
         ctx.factor, ctx.batch, ctx.dtypes = factor, mixed.shape[0], dtypes
         return mixed.copy_(blocks.view(mixed.shape))
@@ -100,19 +125,32 @@ class _Blocks(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, values, allowed = ctx.saved_tensors
         g = contiguous_heads(g).view(queries.shape)
-        by_queries, by_keys, by_values = torch.empty_like(queries), torch.zeros_like(keys), torch.zeros_like(values)
-        with torch.autocast("cpu", enabled=False):  # a compiler traces this inside the forward pass, under its autocast
+        by_queries, by_keys, by_values = (
+            torch.empty_like(queries),
+            torch.zeros_like(keys),
+            torch.zeros_like(values),
+        )
+        with torch.autocast(
+            "cpu", enabled=False
+        ):  # a compiler traces this inside the forward pass, under its autocast
             for tile in tiles(queries, allowed):
                 (heads, rows, seen), shared = tile, queries.shape[1]
                 weights = block_weights(queries, keys, tile, ctx.factor, allowed)  # A
                 g_block = g[heads, :, rows].flatten(1, 2)  # [heads, H/K rows, D]
                 by_values[heads, seen].baddbmm_(weights.mT, g_block)  # A^T g
                 by_weights = torch.bmm(g_block, values[heads, seen].mT)  # g V^T
-                by_scores = torch._softmax_backward_data(by_weights, weights, -1, weights.dtype).mul_(ctx.factor)
-                by_queries[heads, :, rows] = torch.bmm(by_scores, keys[heads, seen]).unflatten(1, (shared, -1))
+                by_scores = torch._softmax_backward_data(
+                    by_weights, weights, -1, weights.dtype
+                ).mul_(ctx.factor)
+                by_queries[heads, :, rows] = torch.bmm(by_scores, keys[heads, seen]).unflatten(
+                    1, (shared, -1)
+                )
                 by_keys[heads, seen].baddbmm_(by_scores.mT, queries[heads, :, rows].flatten(1, 2))
         split = (by.view(ctx.batch, -1, *by.shape[-2:]) for by in (by_queries, by_keys, by_values))
-        given = (empty_token_major(by, dtype).copy_(by) for by, dtype in zip(split, ctx.dtypes, strict=True))
+        given = (
+            empty_token_major(by, dtype).copy_(by)
+            for by, dtype in zip(split, ctx.dtypes, strict=True)
+        )
         return *given, None, None
 
 
@@ -125,9 +163,13 @@ def contiguous_heads(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads 
 def empty_token_major(
     like: Float[Tensor, "B heads T D"], dtype: torch.dtype | None = None
 ) -> Float[Tensor, "B heads T D"]:
-    """Return an empty tensor of the same shape in the memory layout of the projections: [B, T, heads, D]."""
+    """Return an empty tensor of the same shape in the memory layout of the projections: [B, T,
+    heads, D].
+    """
     batch, heads, tokens, width = like.shape
-    return torch.empty(batch, tokens, heads, width, dtype=dtype or like.dtype, device=like.device).transpose(1, 2)
+    return torch.empty(
+        batch, tokens, heads, width, dtype=dtype or like.dtype, device=like.device
+    ).transpose(1, 2)
 
 
 class Tile(NamedTuple):
@@ -140,7 +182,9 @@ class Tile(NamedTuple):
     """The keys, from the first that any of them sees up to the last query's own."""
 
 
-def tiles(queries: Float[Tensor, "N shared T D"], allowed: Bool[Tensor, "B T T"] | None = None) -> Iterator[Tile]:
+def tiles(
+    queries: Float[Tensor, "N shared T D"], allowed: Bool[Tensor, "B T T"] | None = None
+) -> Iterator[Tile]:
     """Yield all rows in blocks, and for each block as many heads as fit in a tile."""
     num_heads, shared, num_tokens, _ = queries.shape
     block = min(max(num_tokens // 8, SMALLEST_BLOCK), LARGEST_BLOCK)
@@ -152,17 +196,25 @@ def tiles(queries: Float[Tensor, "N shared T D"], allowed: Bool[Tensor, "B T T"]
             yield Tile(heads, rows, slice(first_seen(allowed, heads, rows, num_heads), rows.stop))
 
 
-def first_seen(allowed: Bool[Tensor, "B T T"] | None, heads: slice, rows: slice, num_heads: int) -> int:
-    """Return the first key that any of the rows sees; a compiled step, which can't depend on values, takes all."""
+def first_seen(
+    allowed: Bool[Tensor, "B T T"] | None, heads: slice, rows: slice, num_heads: int
+) -> int:
+    """Return the first key that any of the rows sees; a compiled step, which can't depend on
+    values, takes all.
+    """
     if allowed is None or torch.compiler.is_compiling():
         return 0
     texts = mask_rows(allowed, heads, num_heads)
     return int(allowed[texts[0] : texts[-1] + 1, rows].flatten(0, 1).any(dim=0).byte().argmax())
 
 
-def mask_rows(allowed: Bool[Tensor, "B T T"], heads: slice, num_heads: int) -> Int[Tensor, " heads"]:
+def mask_rows(
+    allowed: Bool[Tensor, "B T T"], heads: slice, num_heads: int
+) -> Int[Tensor, " heads"]:
     """Return the row of the batch that each head belongs to."""
-    return torch.arange(heads.start, heads.stop, device=allowed.device) // (num_heads // allowed.shape[0])
+    return torch.arange(heads.start, heads.stop, device=allowed.device) // (
+        num_heads // allowed.shape[0]
+    )
 
 
 def block_weights(
@@ -181,6 +233,8 @@ def block_weights(
         hidden = ~allowed[mask_rows(allowed, heads, len(keys)), rows, seen]  # [heads, rows, seen]
         scores.unflatten(1, (block.shape[1], size)).masked_fill_(hidden[:, None], -math.inf)
         return scores.softmax(dim=-1)
-    later = torch.full((size, size), -math.inf, dtype=scores.dtype, device=scores.device).triu_(diagonal=1)
+    later = torch.full((size, size), -math.inf, dtype=scores.dtype, device=scores.device).triu_(
+        diagonal=1
+    )
     scores.unflatten(1, (block.shape[1], size))[..., rows.start :].add_(later)
     return scores.softmax(dim=-1)

@@ -1,12 +1,15 @@
-"""The KV cache: keys and values of earlier tokens do not change, so they are computed once and stored.
+"""The KV cache: keys and values of earlier tokens do not change, so they are computed once and
+stored.
 
     cache = KVCache(model.config, batch=1, capacity=64)
     model(prompt_ids, cache=cache)           # prefill: all tokens of the prompt at once
-    model(next_id, cache=cache)              # decode: one token per call, same logits as from the whole text
+    model(next_id, cache=cache)              # decode: one token per call, same logits as from the
+                                             whole text
 
-Memory is allocated once, for `capacity` tokens per row. All rows have the same `length`; shorter ones are padded, with marks of the real
-tokens. `attend` (per layer) writes after `length`, and `advance` moves `length` when all layers have written, so that a failed call leaves
-the cache unchanged. `model/paged.py` is the cache for rows of different lengths.
+Memory is allocated once, for `capacity` tokens per row. All rows have the same `length`; shorter
+ones are padded, with marks of the real tokens. `attend` (per layer) writes after `length`, and
+`advance` moves `length` when all layers have written, so that a failed call leaves the cache
+unchanged. `model/paged.py` is the cache for rows of different lengths.
 """
 
 from functools import partial
@@ -31,7 +34,10 @@ class KVCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """`capacity` in tokens; None: the model's context. Raises ModelError when it exceeds the context."""
+        """`capacity` in tokens; None: the model's context.
+
+        Raises ModelError when it exceeds the context.
+        """
         self.capacity = config.context_tokens if capacity is None else capacity
         if not 0 < self.capacity <= config.context_tokens:
             raise ModelError(
@@ -55,11 +61,17 @@ class KVCache:
         values: Float[Tensor, "B K T D"],
         metadata: AttentionMetadata,
     ) -> Float[Tensor, "B H T D"]:
-        """Store the new tokens of layer `index`, then let their queries attend to all stored ones. No gradient flows through the cache."""
+        """Store the new tokens of layer `index`, then let their queries attend to all stored ones.
+
+        No gradient flows through the cache.
+        """
         end = self.length + keys.shape[2]
         for stored, new in ((self.keys, keys), (self.values, values)):
             stored[index, :, :, self.length : end] = new.detach()
-        seen_keys, seen_values = self.keys[index, :, :, :end], self.values[index, :, :, :end]  # [B, K, S, D]
+        seen_keys, seen_values = (
+            self.keys[index, :, :, :end],
+            self.values[index, :, :, :end],
+        )  # [B, K, S, D]
         return attention(queries, seen_keys, seen_values, metadata.allowed, metadata.bias)
 
     def require_room(self, batch: int, num_tokens: int) -> None:
@@ -71,11 +83,18 @@ class KVCache:
                 f"The cache holds {self.length} of at most {self.capacity} tokens, and {num_tokens} more do not fit."
             )
 
-    def note_real(self, new: Bool[Tensor, "B T"] | None, num_tokens: int) -> Bool[Tensor, "B S"] | None:
-        """Record which of the new tokens are real (None: all). Return the marks of all S tokens, or None where all are real."""
+    def note_real(
+        self, new: Bool[Tensor, "B T"] | None, num_tokens: int
+    ) -> Bool[Tensor, "B S"] | None:
+        """Record which of the new tokens are real (None: all).
+
+        Return the marks of all S tokens, or None where all are real.
+        """
         end = self.length + num_tokens
         if new is not None and self._real is None and not bool(new.all()):
-            self._real = torch.ones(new.shape[0], self.capacity, dtype=torch.bool, device=new.device)
+            self._real = torch.ones(
+                new.shape[0], self.capacity, dtype=torch.bool, device=new.device
+            )
         if self._real is None:
             return None
         self._real[:, self.length : end] = True if new is None else new

@@ -1,6 +1,7 @@
 """The config of a model: every choice that `transformer.py` makes, checked once.
 
-Two fields may be left at 0 and are then filled in (`num_kv_heads`, `head_width`), so that a config is always complete.
+Two fields may be left at 0 and are then filled in (`num_kv_heads`, `head_width`), so that a config
+is always complete.
 """
 
 import math
@@ -13,7 +14,18 @@ from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.positions import ADDED_POSITIONS, RopeScaling
 
 Family = Literal[
-    "llama", "gpt2", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma2", "gemma3", "phi3", "olmo2", "smollm3", "bert"
+    "llama",
+    "gpt2",
+    "qwen2",
+    "qwen3",
+    "qwen3_moe",
+    "mistral",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "olmo2",
+    "smollm3",
+    "bert",
 ]
 Norm = Literal["rms", "layer"]
 BlockKind = Literal["pre", "post", "output", "sandwich", "parallel"]
@@ -37,17 +49,25 @@ class ModelConfig:
     feedforward_width: int
     """F: inner width of the feed-forward network, or of each expert."""
     num_kv_heads: int = 0
-    """K: key/value heads, a divisor of H (grouped-query attention); 0: as many as H (multi-head attention)."""
+    """K: key/value heads, a divisor of H (grouped-query attention); 0: as many as H (multi-head
+    attention).
+    """
     head_width: int = 0
     """D: components of a head; 0: width / num_heads. Qwen3 and Gemma have other values."""
     family: Family = "llama"
-    """The file layout of the weights (`weights/names.py`); the fields below determine the computation."""
+    """The file layout of the weights (`weights/names.py`); the fields below determine the
+    computation.
+    """
     norm: Norm = "rms"
     """RMSNorm (Llama, Qwen) or LayerNorm (GPT-2)."""
     block: BlockKind = "pre"
-    """Where the norms are and how the two parts are connected to the residual stream: see `transformer.py`."""
+    """Where the norms are and how the two parts are connected to the residual stream: see
+    `transformer.py`.
+    """
     causal: bool = True
-    """A token attends to those up to itself; false: to the whole text, as in an encoder (BERT), which predicts no next token."""
+    """A token attends to those up to itself; false: to the whole text, as in an encoder (BERT),
+    which predicts no next token.
+    """
     embedding_norm: bool = False
     """The sum of embedding and positions is normalised before the first block (BERT)."""
     norm_eps: float = 1e-5
@@ -55,11 +75,18 @@ class ModelConfig:
     positions: str = "rope"
     """The position encoding: see `positions.py`."""
     rope_base: float = 10_000.0
-    """The slowest rotation's wavelength is about 2 pi times this, in tokens; 10,000 as in Su et al. 2021."""
+    """The slowest rotation's wavelength is about 2 pi times this, in tokens; 10,000 as in Su et al.
+    2021.
+    """
     rope_scaling: RopeScaling | None = None
-    """How rotary positions are scaled; None: not at all. Blocks with their own base (window_rope_base) are never scaled."""
+    """How rotary positions are scaled; None: not at all.
+
+    Blocks with their own base (window_rope_base) are never scaled.
+    """
     unrotated_every: int = 0
-    """Every n-th block, counted from 1, has no rotary positions (SmolLM3: 4); 0: all blocks have them."""
+    """Every n-th block, counted from 1, has no rotary positions (SmolLM3: 4); 0: all blocks have
+    them.
+    """
     window_tokens: int = 0
     """Tokens that a token attends to, itself included (Mistral, Gemma); 0: no window."""
     full_every: int = 0
@@ -67,13 +94,17 @@ class ModelConfig:
     window_rope_base: float = 0.0
     """rope_base of the blocks with a window (Gemma 3: 10,000); 0: as the others."""
     score_width: int = 0
-    """Scores are divided by the square root of this (Gemma's query_pre_attn_scalar); 0: head_width, as in Vaswani et al. 2017."""
+    """Scores are divided by the square root of this (Gemma's query_pre_attn_scalar); 0: head_width,
+    as in Vaswani et al. 2017.
+    """
     score_softcap: float = 0.0
     """Scores are soft-capped: cap tanh(score / cap) (Gemma 2: 50); 0: no cap."""
     logit_softcap: float = 0.0
     """The same for the logits (Gemma 2: 30); 0: no cap."""
     scaled_embedding: bool = False
-    """The embedding is multiplied by the square root of width (Vaswani et al. 2017, section 3.4; Gemma)."""
+    """The embedding is multiplied by the square root of width (Vaswani et al. 2017, section 3.4;
+    Gemma).
+    """
     feedforward: str = "swiglu"
     """SwiGLU (Llama, Qwen), GeGLU (Gemma), GELU (GPT-2) or exact GELU (BERT)."""
     num_experts: int = 0
@@ -89,7 +120,9 @@ class ModelConfig:
     feedforward_bias: bool = False
     """The feed-forward projections have biases (GPT-2)."""
     qk_norm: QueryKeyNorm = "none"
-    """RMSNorm of queries and keys before rotation: each head (Qwen3, Gemma 3) or the whole projection (OLMo 2)."""
+    """RMSNorm of queries and keys before rotation: each head (Qwen3, Gemma 3) or the whole
+    projection (OLMo 2).
+    """
     tied_head: bool = True
     """The output matrix is the embedding matrix (Press & Wolf 2017)."""
 
@@ -97,32 +130,46 @@ class ModelConfig:
         self._check_choices()
         self._check_numbers()
         object.__setattr__(self, "num_kv_heads", self.num_kv_heads or self.num_heads)
-        object.__setattr__(self, "head_width", self.head_width or divided(self.width, self.num_heads))
+        object.__setattr__(
+            self, "head_width", self.head_width or divided(self.width, self.num_heads)
+        )
         self._check_heads()
         self._check_positions()
         self._check_experts()
 
     def sees_all(self, layer: int) -> bool:
         """Whether block `layer`, counted from 0, has no window."""
-        return not self.window_tokens or (self.full_every > 0 and (layer + 1) % self.full_every == 0)
+        return not self.window_tokens or (
+            self.full_every > 0 and (layer + 1) % self.full_every == 0
+        )
 
     def rotates(self, layer: int) -> bool:
         """Whether block `layer`, counted from 0, has rotary positions."""
-        return self.positions == "rope" and not (self.unrotated_every and (layer + 1) % self.unrotated_every == 0)
+        return self.positions == "rope" and not (
+            self.unrotated_every and (layer + 1) % self.unrotated_every == 0
+        )
 
     def _check_choices(self) -> None:
         kinds = {"family": Family, "norm": Norm, "block": BlockKind, "qk_norm": QueryKeyNorm}
-        choices = {name: get_args(kind) for name, kind in kinds.items()} | {"feedforward": tuple(FEEDFORWARDS)}
+        choices = {name: get_args(kind) for name, kind in kinds.items()} | {
+            "feedforward": tuple(FEEDFORWARDS)
+        }
         choices |= {"positions": ("rope", "alibi", *ADDED_POSITIONS, "none")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
+                raise ConfigError(
+                    f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}."
+                )
 
     def _check_numbers(self) -> None:
         sizes = "vocab_size context_tokens width num_layers num_heads feedforward_width"
         self._require(sizes, lambda value: value >= 1, "at least 1")
-        self._require("num_kv_heads head_width", lambda value: value >= 0, "at least 1, or 0 to be filled in")
-        counts = "unrotated_every window_tokens full_every score_width num_experts experts_per_token"
+        self._require(
+            "num_kv_heads head_width", lambda value: value >= 0, "at least 1, or 0 to be filled in"
+        )
+        counts = (
+            "unrotated_every window_tokens full_every score_width num_experts experts_per_token"
+        )
         self._require(counts, lambda value: value >= 0, "at least 0")
         bounds = "window_rope_base score_softcap logit_softcap"
         self._require(bounds, lambda value: 0 <= value < math.inf, "0 or a positive number")
@@ -141,26 +188,43 @@ class ModelConfig:
 
     def _check_positions(self) -> None:
         if self.positions == "rope":
-            require_even("head_width", self.head_width, "rotary positions rotate pairs of components")
+            require_even(
+                "head_width", self.head_width, "rotary positions rotate pairs of components"
+            )
         added = ADDED_POSITIONS.get(self.positions)
         if added and added.in_pairs:
-            require_even("width", self.width, f"{self.positions} positions are pairs of a sine and a cosine")
+            require_even(
+                "width", self.width, f"{self.positions} positions are pairs of a sine and a cosine"
+            )
         for name in ("rope_scaling", "unrotated_every"):
             if getattr(self, name) and self.positions != "rope":
-                raise ConfigError(f"{name} is for rotary positions, but positions is {self.positions!r}.")
-        if self.rope_scaling is not None and self.rope_scaling.kind == "yarn" and self.rope_base < 2:
+                raise ConfigError(
+                    f"{name} is for rotary positions, but positions is {self.positions!r}."
+                )
+        if (
+            self.rope_scaling is not None
+            and self.rope_scaling.kind == "yarn"
+            and self.rope_base < 2
+        ):
             raise ConfigError(
                 f"YaRN takes logarithms to the base rope_base, which must be at least 2 (got {self.rope_base})."
             )
         if not self.causal and (self.window_tokens or self.positions == "alibi"):
             message = "A model without a causal mask (causal is false) has neither a window nor ALiBi here."
-            raise ConfigError(message, fix="Set window_tokens to 0, and positions to another encoding.")
+            raise ConfigError(
+                message, fix="Set window_tokens to 0, and positions to another encoding."
+            )
         for name in ("full_every", "window_rope_base"):
             if getattr(self, name) and not self.window_tokens:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but there is no window (window_tokens is 0).")
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}, but there is no window (window_tokens is 0)."
+                )
 
     def _check_experts(self) -> None:
-        if not (1 <= self.experts_per_token <= self.num_experts or self.experts_per_token == self.num_experts == 0):
+        if not (
+            1 <= self.experts_per_token <= self.num_experts
+            or self.experts_per_token == self.num_experts == 0
+        ):
             raise ConfigError(
                 f"experts_per_token must be 1 .. num_experts (got {self.experts_per_token} of {self.num_experts})."
             )
@@ -174,7 +238,9 @@ class ModelConfig:
 def require_even(name: str, value: int, reason: str) -> None:
     """Raise ConfigError when `value` is odd."""
     if value % 2:
-        raise ConfigError(f"{name} {value} is odd, and {reason}; the nearest are {value - 1} and {value + 1}.")
+        raise ConfigError(
+            f"{name} {value} is odd, and {reason}; the nearest are {value - 1} and {value + 1}."
+        )
 
 
 def divided(width: int, num_heads: int) -> int:
@@ -183,5 +249,7 @@ def divided(width: int, num_heads: int) -> int:
         below = width // num_heads * num_heads
         nearest = [str(value) for value in (below, below + num_heads) if value > 0]
         are = "the nearest are" if len(nearest) == 2 else "the nearest is"
-        raise ConfigError(f"width {width} is not divisible by {num_heads} heads; {are} {' and '.join(nearest)}.")
+        raise ConfigError(
+            f"width {width} is not divisible by {num_heads} heads; {are} {' and '.join(nearest)}."
+        )
     return width // num_heads

@@ -1,13 +1,24 @@
-"""Mixture of experts (MoE): E feed-forward networks in one block, and a router that chooses A of them per token. [.., C] -> [.., C].
+"""Mixture of experts (MoE): E feed-forward networks in one block, and a router that chooses A of
+them per token. [.., C] -> [.., C].
 
-    scores p = softmax(x W_r)  over all E experts;   y = sum over the A largest of  p_e expert_e(x)      (Shazeer et al. 2017, eq. 1;
-                                                                                                    Fedus et al. 2021, eq. 1 and 2)
+    scores p = softmax(x W_r)  over all E experts;   y = sum over the A largest of  p_e expert_e(x)
+                               (Shazeer et al. 2017, eq. 1;
+                                                                                                    Fedus
+                                                                                                    et
+                                                                                                    al.
+                                                                                                    2021,
+                                                                                                    eq.
+                                                                                                    1
+                                                                                                    and
+                                                                                                    2)
 
-Qwen3-MoE (Yang et al. 2025) divides the A weights by their sum (`normalised`); Qwen1.5-MoE did not. There is no capacity limit that drops
-tokens (Fedus et al. 2021 had one), so a text gives the same result in a batch as alone. An expert that no token chose gets no gradient.
+Qwen3-MoE (Yang et al. 2025) divides the A weights by their sum (`normalised`); Qwen1.5-MoE did not.
+There is no capacity limit that drops tokens (Fedus et al. 2021 had one), so a text gives the same
+result in a batch as alone. An expert that no token chose gets no gradient.
 
     route                           the chosen experts of each token and their weights
-    mix_one_by_one, mix_grouped     the readable version; and all tokens of an expert at once, which `Experts` uses
+    mix_one_by_one, mix_grouped     the readable version; and all tokens of an expert at once, which
+                                    `Experts` uses
     balance_loss, router_scores     the auxiliary loss that keeps experts evenly used
 
 Left out: noise on the scores, capacity, shared experts (DeepSeek), groups of experts.
@@ -52,7 +63,9 @@ def route(scores: Float[Tensor, "N E"], experts_per_token: int, *, normalised: b
 
 @dataclass(frozen=True)
 class ExpertMatrices:
-    """The matrices of all experts, stacked; `gate[e]`, `up[e]` and `down[e]` are one gated feed-forward network."""
+    """The matrices of all experts, stacked; `gate[e]`, `up[e]` and `down[e]` are one gated
+    feed-forward network.
+    """
 
     gate: Float[Tensor, "E F C"]
     up: Float[Tensor, "E F C"]
@@ -62,18 +75,27 @@ class ExpertMatrices:
 def mix_one_by_one(
     x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, apply_gate: GateFunction
 ) -> Float[Tensor, "N C"]:
-    """Each token's experts one after the other: the readable version and the test of `mix_grouped`."""
+    """Each token's experts one after the other: the readable version and the test of
+    `mix_grouped`.
+    """
     rows = []
     for token, experts, shares in zip(x, routing.experts.tolist(), routing.shares, strict=True):
-        outputs = [_expert(token, matrices.gate[e], matrices.up[e], matrices.down[e], apply_gate) for e in experts]
-        rows.append(sum(share * output for share, output in zip(shares, outputs, strict=True)))  # eq. 2
+        outputs = [
+            _expert(token, matrices.gate[e], matrices.up[e], matrices.down[e], apply_gate)
+            for e in experts
+        ]
+        rows.append(
+            sum(share * output for share, output in zip(shares, outputs, strict=True))
+        )  # eq. 2
     return torch.stack(rows).to(x.dtype)
 
 
 def mix_grouped(
     x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, apply_gate: GateFunction
 ) -> Float[Tensor, "N C"]:
-    """The same, with the N A (token, expert) pairs sorted by expert, so that each expert's matrices are read once for all of its tokens."""
+    """The same, with the N A (token, expert) pairs sorted by expert, so that each expert's matrices
+    are read once for all of its tokens.
+    """
     experts = routing.experts.flatten()  # [N A]
     order = experts.argsort(stable=True)
     tokens = order // routing.experts.shape[1]  # [N A], the token of each pair
@@ -81,10 +103,16 @@ def mix_grouped(
     used = [expert for expert, count in enumerate(counts) if count]
     groups = x.index_select(0, tokens).split([counts[expert] for expert in used])
     stacks = (matrices.gate, matrices.up, matrices.down)
-    learns = torch.is_grad_enabled()  # then unbound, since the gradient of stack[e] is as large as the whole stack
-    gate, up, down = (stack.unbind() if learns and stack.requires_grad else stack for stack in stacks)
+    learns = (
+        torch.is_grad_enabled()
+    )  # then unbound, since the gradient of stack[e] is as large as the whole stack
+    gate, up, down = (
+        stack.unbind() if learns and stack.requires_grad else stack for stack in stacks
+    )
     pairs = zip(used, groups, strict=True)
-    outputs = torch.cat([_expert(group, gate[e], up[e], down[e], apply_gate) for e, group in pairs])  # [N A, C]
+    outputs = torch.cat(
+        [_expert(group, gate[e], up[e], down[e], apply_gate) for e, group in pairs]
+    )  # [N A, C]
     shares = routing.shares.flatten()[order].to(x.dtype)
     return torch.zeros_like(x).index_add(0, tokens, (shares[:, None] * outputs).to(x.dtype))
 
@@ -120,7 +148,11 @@ class Experts(nn.Module):
         normalised: bool = True,
     ) -> None:
         super().__init__()
-        self.experts_per_token, self.normalised, self.apply_gate = experts_per_token, normalised, kind.apply_gate
+        self.experts_per_token, self.normalised, self.apply_gate = (
+            experts_per_token,
+            normalised,
+            kind.apply_gate,
+        )
         self.router = nn.Linear(width, num_experts, bias=False)
         self.gate = StackedExperts(num_experts, width, feedforward_width)
         self.up = StackedExperts(num_experts, width, feedforward_width)
@@ -136,25 +168,35 @@ class Experts(nn.Module):
 def balance_loss(
     scores: Float[Tensor, "N E"], experts_per_token: int, real: Bool[Tensor, " N"] | None = None
 ) -> Float[Tensor, ""]:
-    """Return the load-balancing loss of one router: A when all experts are used equally, up to E when the same A are always chosen.
+    """Return the load-balancing loss of one router: A when all experts are used equally, up to E
+    when the same A are always chosen.
 
-    Without it the experts that are chosen early learn faster and are chosen more and more. Only the probabilities have a gradient, which
-    lowers those of experts with many tokens. `real`: the tokens that count (None: all).
+    Without it the experts that are chosen early learn faster and are chosen more and more. Only the
+    probabilities have a gradient, which lowers those of experts with many tokens. `real`: the
+    tokens that count (None: all).
     """
     probabilities = scores.float().softmax(dim=-1)  # [N, E]
-    chosen = torch.zeros_like(probabilities).scatter(1, probabilities.topk(experts_per_token).indices, 1.0)
+    chosen = torch.zeros_like(probabilities).scatter(
+        1, probabilities.topk(experts_per_token).indices, 1.0
+    )
     if real is not None:
         probabilities, chosen = probabilities[real], chosen[real]
     fractions, means = chosen.mean(dim=0), probabilities.mean(dim=0)  # eq. 5: f_e; eq. 6: P_e
-    return scores.shape[1] * (fractions * means).sum()  # eq. 4: N sum_e f_e P_e, times alpha where it is added
+    return (
+        scores.shape[1] * (fractions * means).sum()
+    )  # eq. 4: N sum_e f_e P_e, times alpha where it is added
 
 
 @contextmanager
 def router_scores(model: nn.Module) -> Iterator[list[Float[Tensor, "N E"]]]:
-    """Collect the scores of every router of `model`, first block first, from the forward passes inside this context."""
+    """Collect the scores of every router of `model`, first block first, from the forward passes
+    inside this context.
+    """
     seen: list[Tensor] = []
     routers = [part.router for part in model.modules() if isinstance(part, Experts)]
     with ExitStack() as hooks:
         for router in routers:
-            hooks.enter_context(router.register_forward_hook(lambda _module, _inputs, scores: seen.append(scores)))
+            hooks.enter_context(
+                router.register_forward_hook(lambda _module, _inputs, scores: seen.append(scores))
+            )
         yield seen

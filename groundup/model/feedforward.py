@@ -1,8 +1,10 @@
 """The feed-forward network of a block, applied to every token. [.., C] -> [.., F] -> [.., C].
 
-GELU (Hendrycks & Gimpel 2016) is GPT-2's and BERT's: expand, activate, project back. SwiGLU (Shazeer 2020, eq. 6) is Llama's: of two expanded
-projections one is activated and multiplies the other; with three matrices F is usually near 8/3 C instead of 4 C. A new activation needs only a
-class in FEEDFORWARDS: config, sizes, memory, experts and the drawing of the architecture read its attributes.
+GELU (Hendrycks & Gimpel 2016) is GPT-2's and BERT's: expand, activate, project back. SwiGLU
+(Shazeer 2020, eq. 6) is Llama's: of two expanded projections one is activated and multiplies the
+other; with three matrices F is usually near 8/3 C instead of 4 C. A new activation needs only a
+class in FEEDFORWARDS: config, sizes, memory, experts and the drawing of the architecture read its
+attributes.
 """
 
 from typing import ClassVar
@@ -16,7 +18,9 @@ from groundup.model.fused import FusedSwiGLU, fused
 
 
 class FeedForward(nn.Module):
-    """A feed-forward network without a gate: down(activation(up(x))); `GatedFeedForward` adds the gate."""
+    """A feed-forward network without a gate: down(activation(up(x))); `GatedFeedForward` adds the
+    gate.
+    """
 
     title: ClassVar[str]
     formula: ClassVar[str]
@@ -49,7 +53,9 @@ class GatedFeedForward(FeedForward):
         return self.down(self.apply_gate(self.gate(x), self.up(x)))
 
     @classmethod
-    def apply_gate(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    def apply_gate(
+        cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]
+    ) -> Float[Tensor, "*N F"]:
         """activation(gate) * up."""
         return cls.activation(gate) * up
 
@@ -64,7 +70,9 @@ class SwiGLU(GatedFeedForward):
         return F.silu(x)  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
 
     @classmethod
-    def apply_gate(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    def apply_gate(
+        cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]
+    ) -> Float[Tensor, "*N F"]:
         if torch.compiler.is_compiling():  # the compiler fuses the plain formula itself
             return super().apply_gate(gate, up)
         return fused(FusedSwiGLU, gate, up)  # the same, with less saved for the backward pass
@@ -93,7 +101,11 @@ class GELU(FeedForward):
 class ExactGELU(FeedForward):
     """down(gelu(up(x))), with the normal distribution itself as BERT was trained."""
 
-    title, formula, saved_tensors = "GELU (exact)", "down(gelu(up))", 2  # before and after the activation
+    title, formula, saved_tensors = (
+        "GELU (exact)",
+        "down(gelu(up))",
+        2,
+    )  # before and after the activation
 
     @staticmethod
     def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:

@@ -1,4 +1,5 @@
-"""Memory of a model, from its config: weights, gradients, optimizer state, activations, KV cache. The tests measure the same.
+"""Memory of a model, from its config: weights, gradients, optimizer state, activations, KV cache.
+The tests measure the same.
 
 training_memory(config, batch_size=8, context_tokens=128)   bytes by part at the peak of a step
 optimizer_numbers(config, "muon")                           numbers in the optimizer state
@@ -56,28 +57,39 @@ def training_memory(
     recompute: bool = False,
     optimizer: str = "adamw",
 ) -> TrainingMemory:
-    """Estimate one step in float32 on `batch_size` rows of `context_tokens`; `recompute` as in `activation_bytes`.
+    """Estimate one step in float32 on `batch_size` rows of `context_tokens`; `recompute` as in
+    `activation_bytes`.
 
-    `trained_parameters` None: all of them. Not counted: the process itself and the allocator's overhead.
+    `trained_parameters` None: all of them. Not counted: the process itself and the allocator's
+    overhead.
     """
-    state = optimizer_numbers(config, optimizer) if trained_parameters is None else 2 * trained_parameters
+    state = (
+        optimizer_numbers(config, optimizer)
+        if trained_parameters is None
+        else 2 * trained_parameters
+    )
     total = parameter_count(config).total
     trained = total if trained_parameters is None else trained_parameters
     tokens = batch_size * context_tokens
-    logit_rows = 4 * tokens if config.logit_softcap else min(tokens, 2 * chunk_tokens(config.vocab_size))
+    logit_rows = (
+        4 * tokens if config.logit_softcap else min(tokens, 2 * chunk_tokens(config.vocab_size))
+    )
     return TrainingMemory(
         weights=FLOAT32_BYTES * total,
         gradients=FLOAT32_BYTES * trained,
         optimizer=FLOAT32_BYTES * state,
-        activations=activation_bytes(config, batch_size=batch_size, context_tokens=context_tokens, recompute=recompute),
+        activations=activation_bytes(
+            config, batch_size=batch_size, context_tokens=context_tokens, recompute=recompute
+        ),
         logits=FLOAT32_BYTES * logit_rows * config.vocab_size,
     )
 
 
 def optimizer_numbers(config: ModelConfig, optimizer: str) -> int:
-    """Return the size of the optimizer state. AdamW: two moments per parameter; SGD one; Muon one for matrices of blocks, two for the rest.
+    """Return the size of the optimizer state. AdamW: two moments per parameter; SGD one; Muon one
+    for matrices of blocks, two for the rest.
 
-    Which are matrices of blocks: as in `train.optimizers.is_block_matrix`.
+    Which are matrices of blocks: as in `train.steps.optimizers.is_block_matrix`.
     """
     total = parameter_count(config).total
     if optimizer == "sgd":
@@ -87,11 +99,15 @@ def optimizer_numbers(config: ModelConfig, optimizer: str) -> int:
     return 2 * total - (flat if optimizer == "muon" else 0)
 
 
-def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: int, recompute: bool = False) -> int:
-    """Return what autograd saves in one float32 forward pass up to the final norm's output: see the functions below.
+def activation_bytes(
+    config: ModelConfig, *, batch_size: int, context_tokens: int, recompute: bool = False
+) -> int:
+    """Return what autograd saves in one float32 forward pass up to the final norm's output: see the
+    functions below.
 
-    Besides the numbers per token there are T x T tensors shared by all rows, and the angles of rotary positions.
-    With `recompute` (`transformer.use_recompute`) every block saves its input, and one at a time, in the backward pass, everything.
+    Besides the numbers per token there are T x T tensors shared by all rows, and the angles of
+    rotary positions. With `recompute` (`transformer.use_recompute`) every block saves its input,
+    and one at a time, in the backward pass, everything.
     """
     tokens, layers = batch_size * context_tokens, range(config.num_layers)
     attention = [_attention_saved(config, layer, context_tokens) for layer in layers]
@@ -99,7 +115,8 @@ def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: in
     squares = [_square_bytes(config, layer, batch_size, context_tokens) for layer in layers]
     at_once = max if recompute else sum
     inputs = (config.num_layers - 1) * config.width if recompute else 0
-    # at the end the 64-bit id for the embedding, the output of the last block, the final norm and its output
+    # at the end the 64-bit id for the embedding, the output of the last block, the final norm and
+    # its output
     final = 2 + config.width + (0 if config.block == "post" else _norm_saved(config) + config.width)
     per_token = at_once(blocks) + inputs + final
     angles = {config.sees_all(layer) for layer in layers if config.rotates(layer)}
@@ -108,14 +125,18 @@ def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: in
 
 
 def _norm_saved(config: ModelConfig) -> int:
-    """Numbers per token of one norm besides its input and output. RMSNorm: the divisor; LayerNorm: mean and standard deviation."""
+    """Numbers per token of one norm besides its input and output. RMSNorm: the divisor; LayerNorm:
+    mean and standard deviation.
+    """
     return 1 if config.norm == "rms" else 2
 
 
 def _norms_saved(config: ModelConfig) -> int:
-    """Numbers per token of the norms of one block and of the inputs of its matrices that come from the residual stream.
+    """Numbers per token of the norms of one block and of the inputs of its matrices that come from
+    the residual stream.
 
-    Each norm saves its input, each matrix what it multiplies. What is only added to the stream is not saved.
+    Each norm saves its input, each matrix what it multiplies. What is only added to the stream is
+    not saved.
     """
     norm, width = _norm_saved(config), config.width
     if config.block == "parallel":  # the stream, and the same norm for each of the two parts
@@ -125,21 +146,30 @@ def _norms_saved(config: ModelConfig) -> int:
 
 
 def _attention_saved(config: ModelConfig, layer: int, context_tokens: int) -> int:
-    """Numbers per token: queries, keys, values and the output. The fused kernel also saves one log-sum-exp per head, blocks nothing."""
+    """Numbers per token: queries, keys, values and the output.
+
+    The fused kernel also saves one log-sum-exp per head, blocks nothing.
+    """
     queries, keys = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
     # the inputs of their norms and the divisors: one number per head, or one
-    norms = {"none": 0, "head": config.num_heads + config.num_kv_heads, "projection": 2}[config.qk_norm]
+    norms = {"none": 0, "head": config.num_heads + config.num_kv_heads, "projection": 2}[
+        config.qk_norm
+    ]
     normed = queries + keys + norms if norms else 0
     if config.score_softcap:  # naive: keys and values are repeated for every query head
         return normed + 4 * queries
-    fused = context_tokens > BLOCKS_UP_TO_TOKENS or _square_bytes(config, layer, 1, context_tokens) > 0
+    fused = (
+        context_tokens > BLOCKS_UP_TO_TOKENS or _square_bytes(config, layer, 1, context_tokens) > 0
+    )
     return normed + 2 * queries + 2 * keys + (config.num_heads if fused else 0)
 
 
 def _square_bytes(config: ModelConfig, layer: int, batch_size: int, context_tokens: int) -> int:
     """Bytes of the T x T tensors of one block."""
     square = context_tokens**2
-    if config.score_softcap:  # per row and head: the capped scores and the weights; once: the mask, in bytes
+    if (
+        config.score_softcap
+    ):  # per row and head: the capped scores and the weights; once: the mask, in bytes
         return (2 * FLOAT32_BYTES * batch_size * config.num_heads + 1) * square
     if config.positions == "alibi":  # the bias of every head
         return FLOAT32_BYTES * config.num_heads * square
@@ -158,27 +188,52 @@ def _feedforward_saved(config: ModelConfig) -> int:
     return config.experts_per_token * (network + copies) + config.num_experts + shares + routing
 
 
-def cache_bytes(config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES) -> int:
-    """Return the bytes of a KVCache; an encoder has none. Blocks with a window store every token, too (see `needed_cache_bytes`)."""
+def cache_bytes(
+    config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES
+) -> int:
+    """Return the bytes of a KVCache; an encoder has none.
+
+    Blocks with a window store every token, too (see `needed_cache_bytes`).
+    """
     if not config.causal:
         return 0
-    return 2 * config.num_layers * batch * config.num_kv_heads * capacity * config.head_width * value_bytes
+    return (
+        2
+        * config.num_layers
+        * batch
+        * config.num_kv_heads
+        * capacity
+        * config.head_width
+        * value_bytes
+    )
 
 
-def needed_cache_bytes(config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES) -> int:
-    """Return the bytes of the keys and values still in the window after `capacity` tokens: a rolling cache would need only these."""
-    layers, window = range(config.num_layers if config.causal else 0), min(capacity, config.window_tokens)
+def needed_cache_bytes(
+    config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES
+) -> int:
+    """Return the bytes of the keys and values still in the window after `capacity` tokens: a
+    rolling cache would need only these.
+    """
+    layers, window = (
+        range(config.num_layers if config.causal else 0),
+        min(capacity, config.window_tokens),
+    )
     tokens = sum(capacity if config.sees_all(layer) else window for layer in layers)
     return 2 * batch * config.num_kv_heads * tokens * config.head_width * value_bytes
 
 
 def weight_bytes(config: ModelConfig, encoding: Encoding, *, num_labels: int = 0) -> int:
-    """Return the bytes of all weights: float32 and bf16 as in memory, q8_0 as in a GGUF file (without its header)."""
+    """Return the bytes of all weights: float32 and bf16 as in memory, q8_0 as in a GGUF file
+    (without its header).
+    """
     return sum(kind_bytes(kind, encoding) for kind in weight_kinds(config, num_labels=num_labels))
 
 
 def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
-    """Return the bytes of all weights of one kind. In q8_0 vectors, routers and position tables stay float32; rows not divisible by 32, float16."""
+    """Return the bytes of all weights of one kind.
+
+    In q8_0 vectors, routers and position tables stay float32; rows not divisible by 32, float16.
+    """
     if encoding != "q8_0":
         return kind.numbers * (FLOAT32_BYTES if encoding == "float32" else 2)
     if len(kind.shape) == 1 or kind.part == "positions" or kind.name == ROUTER:
@@ -188,23 +243,31 @@ def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
     return kind.count * prod(kind.shape[:-1]) * row_bytes
 
 
-def attention_path(config: ModelConfig, context_tokens: int, device: str = "cpu", *, packing: bool = False) -> str:
-    """Describe which of `attention.IMPLEMENTATIONS` computes texts of this length on a device ("cpu", "cuda", "mps"), and why."""
-    if device == "cuda" and (config.score_softcap or config.positions == "alibi" or config.window_tokens or packing):
+def attention_path(
+    config: ModelConfig, context_tokens: int, device: str = "cpu", *, packing: bool = False
+) -> str:
+    """Describe which of `attention.IMPLEMENTATIONS` computes texts of this length on a device
+    ("cpu", "cuda", "mps"), and why.
+    """
+    if device == "cuda" and (
+        config.score_softcap or config.positions == "alibi" or config.window_tokens or packing
+    ):
         return "flex: FlexAttention, one kernel with the window, cap or bias compiled into it; no T x T tensor"
     if not config.causal:
-        return (
-            "sdpa, the fused kernel, every token with every other: no T x T tensor, but a mask where texts are padded"
-        )
+        return "sdpa, the fused kernel, every token with every other: no T x T tensor, but a mask where texts are padded"
     if config.score_softcap:
         return f"naive: the fused kernel has no soft cap (score_softcap {config.score_softcap:g}), so T x T tensors are stored"
     if config.positions == "alibi":
         return "sdpa, the fused kernel, with the T x T bias of ALiBi"
     if packing:
         return "sdpa: on a CPU in blocks of queries without the keys of other documents; a T x T mask for each row"
-    windowed = sum(bool(_square_bytes(config, layer, 1, context_tokens)) for layer in range(config.num_layers))
+    windowed = sum(
+        bool(_square_bytes(config, layer, 1, context_tokens)) for layer in range(config.num_layers)
+    )
     if windowed:
         return f"sdpa, the fused kernel; {windowed} of {config.num_layers} blocks need a T x T mask for their window"
     if context_tokens <= BLOCKS_UP_TO_TOKENS:
-        return "sdpa: blocks of queries on a CPU, the fused kernel elsewhere, causal: no T x T tensor"
+        return (
+            "sdpa: blocks of queries on a CPU, the fused kernel elsewhere, causal: no T x T tensor"
+        )
     return "sdpa, the fused kernel, causal: no T x T tensor"

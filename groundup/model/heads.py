@@ -1,4 +1,6 @@
-"""Transformers with a head: for the next token (LanguageModel), the class of a text (Classifier) or its vector (Encoder); and initial weights."""
+"""Transformers with a head: for the next token (LanguageModel), the class of a text (Classifier) or
+its vector (Encoder); and initial weights.
+"""
 
 import math
 from collections.abc import Sequence
@@ -29,10 +31,16 @@ class DecodeStep(Protocol):
     def after_cache(
         self, ids: Int[Tensor, "B T"], cache: KVCache, positions: Sequence[int] | None = None
     ) -> Float[Tensor, "L V"]:
-        """Return the logits after those ids that follow the tokens in `cache`, text after text, that are at `positions`; None: after all."""
+        """Return the logits after those ids that follow the tokens in `cache`, text after text,
+        that are at `positions`; None: after all.
+        """
 
     def after_spans(
-        self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan], positions: Sequence[int]
+        self,
+        ids: Sequence[int],
+        store: PagedStore,
+        spans: Sequence[TokenSpan],
+        positions: Sequence[int],
     ) -> Float[Tensor, "L V"]:
         """Return the logits after the new tokens at `positions` of the spans of a paged cache."""
 
@@ -41,7 +49,9 @@ class LanguageModel(nn.Module):
     """ids [B, T] -> logits [B, T, V]: row t scores every id as the one that follows token t."""
 
     decode_step: DecodeStep | None = None
-    """What decodes single tokens of a few rows instead of torch (`engine/precision.py` sets it); None: torch."""
+    """What decodes single tokens of a few rows instead of torch (`engine/precision.py` sets it);
+    None: torch.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -70,12 +80,18 @@ class LanguageModel(nn.Module):
         cache: Cache | None = None,
         documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """Return the head's input; apart from `logits`, so that logits can be computed for the last token only."""
+        """Return the head's input; apart from `logits`, so that logits can be computed for the last
+        token only.
+        """
         return self.transformer(ids, mask=mask, cache=cache, documents=documents)
 
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
         """Return the scores of all V ids; a tied head uses the embedding matrix."""
-        scores = F.linear(hidden, self.transformer.embedding.weight) if self.head is None else self.head(hidden)
+        scores = (
+            F.linear(hidden, self.transformer.embedding.weight)
+            if self.head is None
+            else self.head(hidden)
+        )
         return softcap(scores, self.config.logit_softcap)
 
     @property
@@ -87,7 +103,8 @@ class LanguageModel(nn.Module):
 
 
 class Classifier(nn.Module):
-    """ids [B, T] -> scores [B, N] from the last real token, the only one that attends to the whole text.
+    """ids [B, T] -> scores [B, N] from the last real token, the only one that attends to the whole
+    text.
 
     The score matrix has no bias, so that it can be saved as LlamaForSequenceClassification.
     """
@@ -99,7 +116,9 @@ class Classifier(nn.Module):
         self.transformer = Transformer(config)
         self.score = nn.Linear(config.width, num_labels, bias=False)
 
-    def forward(self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B N"]:
+    def forward(
+        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B N"]:
         return self.scores(self.transformer(ids, mask=mask), mask=mask)
 
     def scores(
@@ -108,12 +127,16 @@ class Classifier(nn.Module):
         """Return class scores from hidden states after the final norm."""
         if mask is None:
             return self.score(hidden[:, -1])
-        last = (torch.arange(hidden.shape[1], device=hidden.device) * mask).argmax(dim=1)  # [B], the last real token
+        last = (torch.arange(hidden.shape[1], device=hidden.device) * mask).argmax(
+            dim=1
+        )  # [B], the last real token
         return self.score(hidden[torch.arange(hidden.shape[0], device=hidden.device), last])
 
 
 class Encoder(nn.Module):
-    """ids [B, T] -> a vector for each text [B, C]: the mean of the hidden states of its real tokens (Reimers & Gurevych 2019, section 3)."""
+    """ids [B, T] -> a vector for each text [B, C]: the mean of the hidden states of its real tokens
+    (Reimers & Gurevych 2019, section 3).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -124,18 +147,28 @@ class Encoder(nn.Module):
         self.transformer = Transformer(config)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, normalised: bool = True
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        mask: Bool[Tensor, "B T"] | None = None,
+        normalised: bool = True,
     ) -> Float[Tensor, "B C"]:
-        """Return the vectors; `normalised` to length 1, so that their dot product is the cosine of their angle."""
+        """Return the vectors; `normalised` to length 1, so that their dot product is the cosine of
+        their angle.
+        """
         vectors = mean_pooled(self.hidden(ids, mask=mask), mask)
         return F.normalize(vectors, dim=-1) if normalised else vectors
 
-    def hidden(self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B T C"]:
+    def hidden(
+        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T C"]:
         """Return the hidden state of every token."""
         return self.transformer(ids, mask=mask)
 
 
-def mean_pooled(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B C"]:
+def mean_pooled(
+    hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None = None
+) -> Float[Tensor, "B C"]:
     """Return the mean of the hidden states of the real tokens of each row, in float32."""
     if mask is None:
         return hidden.float().mean(dim=1)
@@ -145,23 +178,29 @@ def mean_pooled(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None
 def require_causal(config: ModelConfig, what: str) -> None:
     """Raise ConfigError for the config of an encoder."""
     if not config.causal:
-        message = f"{what} needs a causal mask; this config is that of an encoder (causal is false)."
+        message = (
+            f"{what} needs a causal mask; this config is that of an encoder (causal is false)."
+        )
         raise ConfigError(message, fix="Leave causal at true, the default.")
 
 
 def initial_deviation(width: int) -> float:
-    """Return the standard deviation of initial weights for a model of this width: GPT-2's 0.02 at 625, larger for narrower models.
+    """Return the standard deviation of initial weights for a model of this width: GPT-2's 0.02 at
+    625, larger for narrower models.
 
-    With it a matrix times a normalised vector has a standard deviation of 1/2 at every width; with 0.02 narrow models learn slowly at first.
+    With it a matrix times a normalised vector has a standard deviation of 1/2 at every width; with
+    0.02 narrow models learn slowly at first.
     """
     return 0.5 / math.sqrt(width)
 
 
 def initialise(model: nn.Module, generator: torch.Generator, *, deviation: float = 0.02) -> None:
-    """Initialise all weights from a CPU `generator`: the same seed gives the same bits on every device.
+    """Initialise all weights from a CPU `generator`: the same seed gives the same bits on every
+    device.
 
-    Matrices and embeddings: normal with standard deviation `deviation` (0.02: GPT-2's code), divided by sqrt(2 L) for those that write into
-    the residual stream, where 2 L of them add up (Radford et al. 2019, section 2.3). Norm weights 1, biases 0.
+    Matrices and embeddings: normal with standard deviation `deviation` (0.02: GPT-2's code),
+    divided by sqrt(2 L) for those that write into the residual stream, where 2 L of them add up
+    (Radford et al. 2019, section 2.3). Norm weights 1, biases 0.
     """
     layers = sum(isinstance(part, Block) for part in model.modules())
     with torch.no_grad():
@@ -171,6 +210,10 @@ def initialise(model: nn.Module, generator: torch.Generator, *, deviation: float
             elif parameter.ndim == 1:
                 parameter.fill_(1.0)
             else:
-                into_the_stream = name.endswith(("attention.output.weight", "feedforward.down.weight"))
+                into_the_stream = name.endswith(
+                    ("attention.output.weight", "feedforward.down.weight")
+                )
                 scale = deviation / math.sqrt(2 * layers) if into_the_stream else deviation
-                parameter.copy_(torch.empty(parameter.shape).normal_(0.0, scale, generator=generator))
+                parameter.copy_(
+                    torch.empty(parameter.shape).normal_(0.0, scale, generator=generator)
+                )

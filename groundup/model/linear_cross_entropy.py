@@ -1,13 +1,17 @@
-"""Fused linear layer and cross-entropy: logits exist for a few hundred tokens at a time, never for all.
+"""Fused linear layer and cross-entropy: logits exist for a few hundred tokens at a time, never for
+all.
 
-Logits of a whole batch [B*T, V] would be the largest tensor of a small model's training step, and autograd holds them four times: logits,
-log-probabilities, their gradient, the logits' gradient. But the gradient of the cross-entropy is known as soon as the logits are:
+Logits of a whole batch [B*T, V] would be the largest tensor of a small model's training step, and
+autograd holds them four times: logits, log-probabilities, their gradient, the logits' gradient. But
+the gradient of the cross-entropy is known as soon as the logits are:
 
-    l = h W^T        loss = log sum_j exp(l_j) - l_label        dloss/dl_j = softmax(l)_j - [j = label]
+    l = h W^T        loss = log sum_j exp(l_j) - l_label        dloss/dl_j = softmax(l)_j - [j =
+                                                                label]
     dloss/dh = dloss/dl W        dloss/dW = (dloss/dl)^T h
 
-so the forward pass turns each chunk's logits into its part of both gradients and discards them; the backward pass only scales the gradients
-(as in Liger Kernel, Hsu et al. 2024, and Wijmans et al. 2024). The test is one line with plain logits.
+so the forward pass turns each chunk's logits into its part of both gradients and discards them; the
+backward pass only scales the gradients (as in Liger Kernel, Hsu et al. 2024, and Wijmans et al.
+2024). The test is one line with plain logits.
 """
 
 from typing import Any
@@ -21,7 +25,8 @@ from torch.autograd.function import once_differentiable
 from groundup.model.attention_steps import softcap
 from groundup.model.fused import autocast_dtype
 
-# Logits of a chunk: 8 MB in float32 fit in or near the processor's cache. More for a large vocabulary, since every chunk adds to all of dW.
+# Logits of a chunk: 8 MB in float32 fit in or near the processor's cache. More for a large
+# vocabulary, since every chunk adds to all of dW.
 CHUNK_LOGITS = 2**21
 MIN_CHUNK_TOKENS = 256
 # A GPU needs large products and has no such cache: 256 MB in float32.
@@ -34,12 +39,23 @@ def chunk_tokens(vocab_size: int, *, on_cpu: bool = True) -> int:
 
 
 def summed_cross_entropy(
-    hidden: Float[Tensor, "N C"], weight: Float[Tensor, "V C"], labels: Int[Tensor, " N"], cap: float = 0.0
+    hidden: Float[Tensor, "N C"],
+    weight: Float[Tensor, "V C"],
+    labels: Int[Tensor, " N"],
+    cap: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Return -log p(label) in nats, summed over N tokens; `weight` is the head's. Under autocast the products have its dtype, all else is float32."""
+    """Return -log p(label) in nats, summed over N tokens; `weight` is the head's.
+
+    Under autocast the products have its dtype, all else is float32.
+    """
     if cap:  # soft-capped logits have another gradient, and few models have them
-        return F.cross_entropy(softcap(F.linear(hidden, weight), cap).float(), labels, reduction="sum")
-    needs = torch.is_grad_enabled() and hidden.requires_grad, torch.is_grad_enabled() and weight.requires_grad
+        return F.cross_entropy(
+            softcap(F.linear(hidden, weight), cap).float(), labels, reduction="sum"
+        )
+    needs = (
+        torch.is_grad_enabled() and hidden.requires_grad,
+        torch.is_grad_enabled() and weight.requires_grad,
+    )
     dtype = autocast_dtype(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
         return _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs)
@@ -48,10 +64,17 @@ def summed_cross_entropy(
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, dtype: torch.dtype, needs: tuple[bool, bool]
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        labels: Tensor,
+        dtype: torch.dtype,
+        needs: tuple[bool, bool],
     ) -> Tensor:
         matrix = weight.to(dtype)
-        total = torch.zeros((), dtype=torch.promote_types(torch.float32, dtype), device=hidden.device)
+        total = torch.zeros(
+            (), dtype=torch.promote_types(torch.float32, dtype), device=hidden.device
+        )
         by_hidden = torch.empty_like(hidden) if needs[0] else None
         by_weight = torch.zeros_like(weight) if needs[1] else None
         size = chunk_tokens(weight.shape[0], on_cpu=hidden.is_cpu)
@@ -72,19 +95,30 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        gradients, ctx.gradients = ctx.gradients, None  # passed on without a copy: dW is as large as the head
+        gradients, ctx.gradients = (
+            ctx.gradients,
+            None,
+        )  # passed on without a copy: dW is as large as the head
         assert gradients is not None, "backward was called twice"
-        readable = g.is_cpu and not torch.compiler.is_compiling()  # elsewhere the product costs less than reading g
+        readable = (
+            g.is_cpu and not torch.compiler.is_compiling()
+        )  # elsewhere the product costs less than reading g
         if not readable or g.item() != 1:
             gradients = tuple(None if part is None else part.mul_(g) for part in gradients)
         return *gradients, None, None, None
 
 
-def cross_entropy_into_gradient(logits: Float[Tensor, "N V"], labels: Int[Tensor, " N"]) -> Float[Tensor, ""]:
+def cross_entropy_into_gradient(
+    logits: Float[Tensor, "N V"], labels: Int[Tensor, " N"]
+) -> Float[Tensor, ""]:
     """Return the summed cross-entropy; `logits` are overwritten with their gradient."""
     rows = torch.arange(len(labels), device=labels.device)
     top, chosen = logits.amax(dim=-1), logits[rows, labels]
-    torch.softmax(logits, dim=-1, out=logits)  # a row stays in the cache; finite however large the logits
-    log_sums = top - logits.amax(dim=-1).log()  # the largest probability is exp(top) / sum of exp(l)
+    torch.softmax(
+        logits, dim=-1, out=logits
+    )  # a row stays in the cache; finite however large the logits
+    log_sums = (
+        top - logits.amax(dim=-1).log()
+    )  # the largest probability is exp(top) / sum of exp(l)
     logits[rows, labels] -= 1
     return (log_sums - chosen).sum()

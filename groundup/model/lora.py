@@ -1,11 +1,14 @@
 """LoRA: each chosen matrix W [O, I] is frozen and gets a trainable update of rank R.
 
-    h = W x + (alpha / R) B A x                    A: [R, I], B: [O, R]          (Hu et al. 2021, eq. 3 and section 4.1)
+    h = W x + (alpha / R) B A x                    A: [R, I], B: [O, R]          (Hu et al. 2021,
+                                                   eq. 3 and section 4.1)
 
-In a block with experts only the attention is adapted: adapters of every expert would cost E times as much, and each would see few tokens.
+In a block with experts only the attention is adapted: adapters of every expert would cost E times
+as much, and each would see few tokens.
 
-B starts at zero, so that the adapted model initially equals the original. `merge_lora` adds the product to W: the result is a plain model with
-the same parameter names, without extra cost, and can be saved like any other.
+B starts at zero, so that the adapted model initially equals the original. `merge_lora` adds the
+product to W: the result is a plain model with the same parameter names, without extra cost, and can
+be saved like any other.
 """
 
 import copy
@@ -36,23 +39,35 @@ class LoRAWeights:
     scale: float
 
     @classmethod
-    def initial(cls, base: nn.Linear, *, rank: int, alpha: float, generator: torch.Generator) -> "LoRAWeights":
-        """Return the update that training begins with: A is Gaussian and keeps the variance of x, B is zero."""
+    def initial(
+        cls, base: nn.Linear, *, rank: int, alpha: float, generator: torch.Generator
+    ) -> "LoRAWeights":
+        """Return the update that training begins with: A is Gaussian and keeps the variance of x, B
+        is zero.
+        """
         weight = base.weight
-        first = torch.empty(rank, base.in_features).normal_(0.0, 1 / math.sqrt(base.in_features), generator=generator)
+        first = torch.empty(rank, base.in_features).normal_(
+            0.0, 1 / math.sqrt(base.in_features), generator=generator
+        )
         zeros = torch.zeros(base.out_features, rank, device=weight.device, dtype=weight.dtype)
         return cls(first.to(weight.device, weight.dtype), zeros, alpha / rank)
 
 
 class FusedLoRA(torch.autograd.Function):
-    """h = x W^T + s (x A^T) B^T for a frozen W, without a temporary as large as h: saves x, W, A, B and l = s x A^T. x and W have one dtype.
+    """h = x W^T + s (x A^T) B^T for a frozen W, without a temporary as large as h: saves x, W, A, B
+    and l = s x A^T. x and W have one dtype.
 
-    With g the gradient by h and m = s g B:        dL/dx = g W + m A        dL/dA = m^T x        dL/dB = g^T l
+    With g the gradient by h and m = s g B:        dL/dx = g W + m A        dL/dA = m^T x
+                                                   dL/dB = g^T l
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        rows, a, b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), b.to(x.dtype)  # rows: [N, I], of any x [.., I]
+        rows, a, b = (
+            x.reshape(-1, x.shape[-1]),
+            a.to(x.dtype),
+            b.to(x.dtype),
+        )  # rows: [N, I], of any x [.., I]
         low = (rows @ a.T).mul_(scale)  # [N, R], scaled here where it is smallest
         ctx.save_for_backward(rows, weight, a, b, low)
         ctx.scale = scale
@@ -65,7 +80,9 @@ class FusedLoRA(torch.autograd.Function):
         rows_g = g.reshape(-1, g.shape[-1])
         low_g = (rows_g @ b).mul_(ctx.scale)  # m
         by_x = (
-            (rows_g @ weight).addmm_(low_g, a).view(*g.shape[:-1], weight.shape[1]) if ctx.needs_input_grad[0] else None
+            (rows_g @ weight).addmm_(low_g, a).view(*g.shape[:-1], weight.shape[1])
+            if ctx.needs_input_grad[0]
+            else None
         )
         return by_x, None, low_g.T @ rows, rows_g.T @ low, None
 
@@ -85,7 +102,9 @@ class LoRALinear(nn.Module):
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
         if self._is_fused(x):
             dtype = autocast_dtype(x)
-            return FusedLoRA.apply(x.to(dtype), self._frozen(dtype), self.lora_a, self.lora_b, self.scale)
+            return FusedLoRA.apply(
+                x.to(dtype), self._frozen(dtype), self.lora_a, self.lora_b, self.scale
+            )
         low_rank = x @ self.lora_a.T * self.scale  # [.., R], scaled here where it is smallest
         return self.base(x) + low_rank @ self.lora_b.T  # eq. 3: h = W_0 x + B A x
 
@@ -96,13 +115,20 @@ class LoRALinear(nn.Module):
         return x.is_cpu and plain and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
     def _frozen(self, dtype: torch.dtype) -> Float[Tensor, "O I"]:
-        """Return the frozen weight in a dtype; autocast would convert it in every step, and keep it until the backward pass."""
+        """Return the frozen weight in a dtype; autocast would convert it in every step, and keep it
+        until the backward pass.
+        """
         weight = self.base.weight
         assert isinstance(weight, Tensor)
         if weight.dtype == dtype:
             return weight
         kept = self._cast
-        if kept is None or kept[0] is not weight or kept[1] != weight._version or kept[2].dtype != dtype:
+        if (
+            kept is None
+            or kept[0] is not weight
+            or kept[1] != weight._version
+            or kept[2].dtype != dtype
+        ):
             kept = self._cast = weight, weight._version, weight.detach().to(dtype)
         return kept[2]
 
@@ -110,16 +136,25 @@ class LoRALinear(nn.Module):
         """Return the equivalent plain Linear."""
         assert isinstance(self.base, nn.Linear)
         with torch.no_grad():
-            self.base.weight += (self.lora_b.float() @ self.lora_a.float() * self.scale).to(self.base.weight.dtype)
+            self.base.weight += (self.lora_b.float() @ self.lora_a.float() * self.scale).to(
+                self.base.weight.dtype
+            )
         return self.base
 
 
 def add_lora(
-    model: nn.Module, *, rank: int, alpha: float, generator: torch.Generator, targets: Sequence[str] = ()
+    model: nn.Module,
+    *,
+    rank: int,
+    alpha: float,
+    generator: torch.Generator,
+    targets: Sequence[str] = (),
 ) -> None:
-    """Add adapters to the Linears of all blocks with a name in `targets` ("query", "down", ...; empty: all) and freeze everything else.
+    """Add adapters to the Linears of all blocks with a name in `targets` ("query", "down", ...;
+    empty: all) and freeze everything else.
 
-    `rank` R is at least 1; `alpha` is divided by it, so that the learning rate need not change with R. Raises ConfigError.
+    `rank` R is at least 1; `alpha` is divided by it, so that the learning rate need not change with
+    R. Raises ConfigError.
     """
     linears = list(block_linears(model))
     known = {name for _, name, _ in linears}
@@ -139,38 +174,58 @@ def add_lora(
 
 
 def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """Yield every Linear of the blocks that can be adapted, as (parent module, name, Linear); experts are skipped."""
+    """Yield every Linear of the blocks that can be adapted, as (parent module, name, Linear);
+    experts are skipped.
+    """
     for block in model.modules():
         if isinstance(block, Block):
             for parent in (block.attention, block.feedforward):
                 children = [] if isinstance(parent, Experts) else parent.named_children()
-                yield from ((parent, name, child) for name, child in children if isinstance(child, nn.Linear))
+                yield from (
+                    (parent, name, child)
+                    for name, child in children
+                    if isinstance(child, nn.Linear)
+                )
 
 
 def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters to train: all A and B."""
-    return [parameter for name, parameter in model.named_parameters() if name.endswith((".lora_a", ".lora_b"))]
+    return [
+        parameter
+        for name, parameter in model.named_parameters()
+        if name.endswith((".lora_a", ".lora_b"))
+    ]
 
 
 def lora_weights(model: nn.Module) -> dict[str, LoRAWeights]:
-    """Return copies of the adapters on the CPU by the names of their matrices: "transformer.blocks.0.attention.query"."""
+    """Return copies of the adapters on the CPU by the names of their matrices:
+    "transformer.blocks.0.attention.query".
+    """
     return {
-        name: LoRAWeights(part.lora_a.detach().cpu().clone(), part.lora_b.detach().cpu().clone(), part.scale)
+        name: LoRAWeights(
+            part.lora_a.detach().cpu().clone(), part.lora_b.detach().cpu().clone(), part.scale
+        )
         for name, part in model.named_modules()
         if isinstance(part, LoRALinear)
     }
 
 
 def attach_lora(model: nn.Module, weights: Mapping[str, LoRAWeights]) -> None:
-    """Put adapters around these matrices, on their device and in their dtype (bf16 where they are quantised); nothing is frozen."""
+    """Put adapters around these matrices, on their device and in their dtype (bf16 where they are
+    quantised); nothing is frozen.
+    """
     plain = next(model.parameters())
     for name, each in weights.items():
         a, b = (tensor.to(plain.device, plain.dtype) for tensor in (each.a, each.b))
-        model.set_submodule(name, LoRALinear(model.get_submodule(name), LoRAWeights(a, b, each.scale)))
+        model.set_submodule(
+            name, LoRALinear(model.get_submodule(name), LoRAWeights(a, b, each.scale))
+        )
 
 
 def shared_copy(model: M) -> M:
-    """Return a model of its own modules and the same tensors: adapters can be put around its matrices, and the weights are in memory once."""
+    """Return a model of its own modules and the same tensors: adapters can be put around its
+    matrices, and the weights are in memory once.
+    """
     tensors = [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
@@ -181,7 +236,9 @@ def merge_lora(model: nn.Module) -> None:
 
 
 def remove_lora(model: nn.Module) -> None:
-    """Remove the adapters: the result is bit-identical to the original model (merging zeros would turn -0.0 into 0.0)."""
+    """Remove the adapters: the result is bit-identical to the original model (merging zeros would
+    turn -0.0 into 0.0).
+    """
     _replace(model, lambda adapted: adapted.base)
 
 

@@ -1,12 +1,15 @@
-"""Float32 matrix products at the processor's full speed: a setting of torch, and the check that it costs no precision.
+"""Float32 matrix products at the processor's full speed: a setting of torch, and the check that it
+costs no precision.
 
-On x86 torch uses Intel's MKL for float32 products, which on processors of other vendors leaves half of AVX-512 unused (measured on an AMD
-EPYC 9005, one core: 110 GFLOP/s with MKL, 250 with oneDNN, which torch includes too). torch uses oneDNN only where rounding to bf16 is
-*allowed*. Processors with matrix tiles (AMX) and some ARM ones then do round; all others compute in full float32. So it is allowed only
-where a test product shows that nothing is rounded.
+On x86 torch uses Intel's MKL for float32 products, which on processors of other vendors leaves half
+of AVX-512 unused (measured on an AMD EPYC 9005, one core: 110 GFLOP/s with MKL, 250 with oneDNN,
+which torch includes too). torch uses oneDNN only where rounding to bf16 is *allowed*. Processors
+with matrix tiles (AMX) and some ARM ones then do round; all others compute in full float32. So it
+is allowed only where a test product shows that nothing is rounded.
 
-It is enabled in a context, not globally: MKL is faster for a few rows (decoding a token) and inside torch's attention kernel
-(`default_matmul`), with many small products of ever new shapes, since oneDNN prepares each shape.
+It is enabled in a context, not globally: MKL is faster for a few rows (decoding a token) and inside
+torch's attention kernel (`default_matmul`), with many small products of ever new shapes, since
+oneDNN prepares each shape.
 """
 
 import contextlib
@@ -20,13 +23,17 @@ import torch
 
 ONEDNN: Any = torch.backends.mkldnn
 ALLOWED, ORDINARY = "bf16", "ieee"
-# Sides of the product that is timed, on a CPU and on other devices: large enough for full speed, small enough for 0.1 s.
+# Sides of the product that is timed, on a CPU and on other devices: large enough for full speed,
+# small enough for 0.1 s.
 PEAK_SIDE, PEAK_SIDE_GPU, PEAK_TRIES = 1024, 8192, 5
-# Sides of the product that is timed in bf16 and float32: large enough to compare, small enough for about 0.1 s where bf16 is emulated.
+# Sides of the product that is timed in bf16 and float32: large enough to compare, small enough for
+# about 0.1 s where bf16 is emulated.
 LEAST_SIDE, MOST_SIDE = 128, 256
-# Two timings of the same work that differ by a larger factor were disturbed, and it is timed again, at most so many times.
+# Two timings of the same work that differ by a larger factor were disturbed, and it is timed again,
+# at most so many times.
 AGREEMENT, MOST_TIMINGS = 1.5, 8
-# The relative error of a float32 product is about 1e-6 of its largest entry; rounded to bf16 2e-3, to tf32 2e-4.
+# The relative error of a float32 product is about 1e-6 of its largest entry; rounded to bf16 2e-3,
+# to tf32 2e-4.
 MAX_ERROR = 2e-5
 # Whether `fast_matmul` is in effect: a plain variable, so that a compiler can read it.
 _fast = False
@@ -49,28 +56,41 @@ def fast_matmul(device: torch.device) -> Iterator[None]:
 
 
 def default_matmul() -> contextlib.AbstractContextManager[None]:
-    """Inside `fast_matmul`, use torch's default again. A compiler must not trace the switch, and does not need it."""
+    """Inside `fast_matmul`, use torch's default again.
+
+    A compiler must not trace the switch, and does not need it.
+    """
     if torch.compiler.is_compiling() or not _fast:
         return contextlib.nullcontext()
     return _precision(ONEDNN.matmul, ORDINARY)
 
 
 def tensor_core_matmul(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Use TF32 on an NVIDIA GPU: factors rounded to 10 bits, sums in float32, several times faster from Ampere on.
+    """Use TF32 on an NVIDIA GPU: factors rounded to 10 bits, sums in float32, several times faster
+    from Ampere on.
 
-    The relative error of about 5e-4 is far below the noise of a batch's gradient, so it is for training steps; evaluation stays exact.
+    The relative error of about 5e-4 is far below the noise of a batch's gradient, so it is for
+    training steps; evaluation stays exact.
     """
-    return _precision(torch.backends.cuda.matmul, "tf32") if device.type == "cuda" else contextlib.nullcontext()
+    return (
+        _precision(torch.backends.cuda.matmul, "tf32")
+        if device.type == "cuda"
+        else contextlib.nullcontext()
+    )
 
 
 def matmul_is_fast() -> bool:
-    """Whether `fast_matmul` is in effect: float32 then has half of bf16's speed instead of a quarter."""
+    """Whether `fast_matmul` is in effect: float32 then has half of bf16's speed instead of a
+    quarter.
+    """
     return _fast
 
 
 @cache
 def fast_matmul_is_exact() -> bool:
-    """Whether this processor computes in full float32 although it may round: no matrix tiles, and test products are exact."""
+    """Whether this processor computes in full float32 although it may round: no matrix tiles, and
+    test products are exact.
+    """
     if not ONEDNN.is_available() or not hasattr(ONEDNN, "matmul"):
         return False
     if getattr(torch.cpu, "_is_amx_tile_supported", lambda: True)():
@@ -123,7 +143,9 @@ class ProductTimes:
 
     @property
     def slowdown(self) -> float:
-        """The ratio of bf16 to float32: about 0.3 where the processor has bf16, 4 to 12 where it is emulated (docs/log.md)."""
+        """The ratio of bf16 to float32: about 0.3 where the processor has bf16, 4 to 12 where it is
+        emulated (docs/log.md).
+        """
         return self.bf16_s / self.float32_s
 
     def __str__(self) -> str:
@@ -132,11 +154,15 @@ class ProductTimes:
 
 
 def product_times(rows: int, columns: int, device: torch.device) -> ProductTimes:
-    """Time a [rows, rows] x [rows, columns] product (sides clamped to 128 .. 256) in float32 and bf16: some ms, 0.1 s where bf16 is emulated."""
+    """Time a [rows, rows] x [rows, columns] product (sides clamped to 128 .. 256) in float32 and
+    bf16: some ms, 0.1 s where bf16 is emulated.
+    """
     rows, columns = (min(max(side, LEAST_SIDE), MOST_SIDE) for side in (rows, columns))
 
     def seconds(dtype: torch.dtype) -> float:
-        left, right = (torch.ones(rows, side, device=device, dtype=dtype) for side in (rows, columns))
+        left, right = (
+            torch.ones(rows, side, device=device, dtype=dtype) for side in (rows, columns)
+        )
         _product_s(left, right)  # warms up
         return steady_s(lambda: _product_s(left, right))
 
@@ -145,7 +171,8 @@ def product_times(rows: int, columns: int, device: torch.device) -> ProductTimes
 
 
 def steady_s(take_s: Callable[[], float]) -> float:
-    """Return the shortest of several timings of the same work: at least two, until the two shortest agree. Disturbances only ever add time.
+    """Return the shortest of several timings of the same work: at least two, until the two shortest
+    agree. Disturbances only ever add time.
 
     >>> steady_s(iter([9.0, 1.0, 7.0, 1.1]).__next__)
     1.0

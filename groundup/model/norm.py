@@ -1,7 +1,8 @@
 """Normalisation of every token's vector. [.., C] -> [.., C].
 
-RMSNorm (Zhang & Sennrich 2019, eq. 4) divides by the root mean square; LayerNorm (Ba et al. 2016, eq. 4) also subtracts the
-mean and adds a bias. The formulas below are the tests of the library calls in the modules.
+RMSNorm (Zhang & Sennrich 2019, eq. 4) divides by the root mean square; LayerNorm (Ba et al. 2016,
+eq. 4) also subtracts the mean and adds a bias. The formulas below are the tests of the library
+calls in the modules.
 """
 
 import torch
@@ -22,8 +23,12 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         weight = at_least(self.weight, x)
-        if x.dtype == torch.bfloat16 and weight.dtype == torch.float32:  # queries and keys under autocast
-            x = x.float()  # torch has no kernel for mixed dtypes: it would warn and take many passes
+        if (
+            x.dtype == torch.bfloat16 and weight.dtype == torch.float32
+        ):  # queries and keys under autocast
+            x = (
+                x.float()
+            )  # torch has no kernel for mixed dtypes: it would warn and take many passes
         eager_cpu = x.is_cpu and not torch.compiler.is_compiling()
         if eager_cpu and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64):
             return fused(FusedRMSNorm, x, weight, self.eps, autocast_dtype(x))
@@ -42,26 +47,39 @@ class LayerNorm(nn.LayerNorm):
 
 
 def at_least(weight: Float[Tensor, " C"], x: Float[Tensor, "*N C"]) -> Float[Tensor, " C"]:
-    """Return the weight in float32 for a float32 stream (in a sharded run it arrives from the other processes in bf16), else unchanged."""
+    """Return the weight in float32 for a float32 stream (in a sharded run it arrives from the other
+    processes in bf16), else unchanged.
+    """
     return weight.float() if x.dtype == torch.float32 else weight
 
 
 NORMS: dict[str, type[RMSNorm] | type[LayerNorm]] = {"rms": RMSNorm, "layer": LayerNorm}
 
 
-def rms_norm(x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float) -> Float[Tensor, "*N C"]:
+def rms_norm(
+    x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float
+) -> Float[Tensor, "*N C"]:
     """The formula of RMSNorm."""
     mean_square = x.pow(2).mean(dim=-1, keepdim=True)
     return x / torch.sqrt(mean_square + eps) * weight  # eq. 4: x_i / RMS(x) * g_i
 
 
-def rounded_rms_norm(x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float) -> Float[Tensor, "*N C"]:
+def rounded_rms_norm(
+    x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float
+) -> Float[Tensor, "*N C"]:
     """The same for bf16: x / rms(x) in float32, rounded, times the weight, as in Llama's code.
 
-    torch's kernel multiplies float32 with bf16 numbers without vectorisation: 512 rows of 576 took ten times as long (docs/log.md).
+    torch's kernel multiplies float32 with bf16 numbers without vectorisation: 512 rows of 576 took
+    ten times as long (docs/log.md).
     """
     wide = x.float()
-    inverse = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    inverse = (
+        torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        .square_()
+        .div_(x.shape[-1])
+        .add_(eps)
+        .rsqrt_()
+    )
     return (wide * inverse).to(x.dtype).mul_(weight)
 
 

@@ -1,20 +1,26 @@
-"""The paged KV cache: keys and values of many rows in one store of pages, and ragged batches (rows of different length in one call).
+"""The paged KV cache: keys and values of many rows in one store of pages, and ragged batches (rows
+of different length in one call).
 
-A page holds the keys and values of a fixed number of tokens in every layer. `engine/pages.py` assigns pages to rows; here the Transformer
-writes new tokens into the given pages and reads the stored ones:
+A page holds the keys and values of a fixed number of tokens in every layer. `engine/pages.py`
+assigns pages to rows; here the Transformer writes new tokens into the given pages and reads the
+stored ones:
 
     store = PagedStore(model.config, num_pages=64, page_tokens=16)
-    rows = store.rows([TokenSpan(pages=[3, 4], start=20, count=1), TokenSpan(pages=[9], start=0, count=5)])
-    model(ids, cache=rows)          # ids [1, 6]: the one new token of the first row, then the five of the second
+    rows = store.rows([TokenSpan(pages=[3, 4], start=20, count=1), TokenSpan(pages=[9], start=0,
+    count=5)])
+    model(ids, cache=rows)          # ids [1, 6]: the one new token of the first row, then the five
+                                    of the second
 
-The rows are concatenated to N tokens without padding, since products, norms and positions treat each token independently. Attention takes
-groups of adjacent rows, padded to the longest: rows with one new token each and similar stored lengths, or with a similar number of new
-tokens after the same number of stored ones; every other row by itself. All new keys and values are stored before any query is computed, so
-rows may share pages that are filled in the same call (`engine/score.py` uses that).
-Pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
+The rows are concatenated to N tokens without padding, since products, norms and positions treat
+each token independently. Attention takes groups of adjacent rows, padded to the longest: rows with
+one new token each and similar stored lengths, or with a similar number of new tokens after the same
+number of stored ones; every other row by itself. All new keys and values are stored before any
+query is computed, so rows may share pages that are filled in the same call (`engine/score.py` uses
+that). Pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
 
-A single row with contiguous pages is read in place; otherwise the pages are first gathered (`index_select`), which costs little for short
-texts and up to half of the attention again for long ones (docs/log.md).
+A single row with contiguous pages is read in place; otherwise the pages are first gathered
+(`index_select`), which costs little for short texts and up to half of the attention again for long
+ones (docs/log.md).
 """
 
 from collections.abc import Sequence
@@ -29,8 +35,8 @@ from groundup.model.attention import AttentionFunction, AttentionMetadata, Layer
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 
-# Rows of up to so many tokens (with one new token), or so many new ones, are grouped whatever their lengths: a separate call costs more than
-# the padding.
+# Rows of up to so many tokens (with one new token), or so many new ones, are grouped whatever their
+# lengths: a separate call costs more than the padding.
 SHORT_TOKENS, SHORT_NEW_TOKENS = 256, 64
 # Longer rows only where the shortest has this share of the longest's tokens.
 SIMILAR_SHARE = 3 / 4
@@ -40,7 +46,9 @@ MAX_STORED_TOKENS = 2**16
 
 @dataclass(frozen=True)
 class TokenSpan:
-    """The new tokens of one row, at positions start .. start + count - 1, after `start` stored ones."""
+    """The new tokens of one row, at positions start .. start + count - 1, after `start` stored
+    ones.
+    """
 
     pages: Sequence[int]
     """The row's pages in order: token t is in pages[t // page_tokens]."""
@@ -76,12 +84,16 @@ class RowGroup:
 
     @property
     def same_start(self) -> bool:
-        """Whether all rows have the same number of stored tokens: then padding comes after all real tokens, and the causal mask hides it."""
+        """Whether all rows have the same number of stored tokens: then padding comes after all real
+        tokens, and the causal mask hides it.
+        """
         return len({span.start for span in self.spans}) == 1
 
 
 class PagedStore:
-    """Keys and values of num_pages x page_tokens tokens, allocated once; the operating system commits the memory when it is first written."""
+    """Keys and values of num_pages x page_tokens tokens, allocated once; the operating system
+    commits the memory when it is first written.
+    """
 
     def __init__(
         self,
@@ -93,29 +105,45 @@ class PagedStore:
         *,
         single_use: bool = False,
     ) -> None:
-        """`single_use`: for one call without stored tokens; all layers then share the memory of one."""
+        """`single_use`: for one call without stored tokens; all layers then share the memory of
+        one.
+        """
         self.page_tokens = page_tokens
         layers = 1 if single_use else config.num_layers
         shape = (layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
         self.keys, self.values = (
-            torch.empty(shape, device=device, dtype=dtype).expand(config.num_layers, -1, -1, -1) for _ in range(2)
+            torch.empty(shape, device=device, dtype=dtype).expand(config.num_layers, -1, -1, -1)
+            for _ in range(2)
         )  # [L, P page_tokens, K, D] each
 
     def clear(self, pages: Sequence[int]) -> None:
-        """Zero the pages that a row starts to use. Rows are read to the end of a page, and 0 times an old value there may be non-finite."""
+        """Zero the pages that a row starts to use.
+
+        Rows are read to the end of a page, and 0 times an old value there may be non-finite.
+        """
         index = torch.tensor(pages, dtype=torch.long, device=self.keys.device)
         for stored in (self.keys, self.values):
             stored.unflatten(1, (-1, self.page_tokens)).index_fill_(1, index, 0)
 
     def rows(self, spans: Sequence[TokenSpan], *, separately: bool = False) -> "PagedRows":
-        """Return the cache for one call of the Transformer. `separately`: the attention of every row by itself, without padding."""
+        """Return the cache for one call of the Transformer.
+
+        `separately`: the attention of every row by itself, without padding.
+        """
         groups = tuple(RowGroup((span,)) for span in spans) if separately else grouped(spans)
         return PagedRows(self, groups)
 
 
 def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int:
     """Return the bytes of one page: keys and values of its tokens in every layer."""
-    return 2 * config.num_layers * page_tokens * config.num_kv_heads * config.head_width * dtype.itemsize
+    return (
+        2
+        * config.num_layers
+        * page_tokens
+        * config.num_kv_heads
+        * config.head_width
+        * dtype.itemsize
+    )
 
 
 class PagedRows:
@@ -125,7 +153,11 @@ class PagedRows:
         self.store, self.groups = store, groups
         device = store.keys.device
         size, spans = store.page_tokens, [span for group in groups for span in group.spans]
-        slots = [span.pages[t // size] * size + t % size for span in spans for t in range(span.start, span.stop)]
+        slots = [
+            span.pages[t // size] * size + t % size
+            for span in spans
+            for t in range(span.start, span.stop)
+        ]
         self.slots = torch.tensor(slots, device=device)  # [N]
         self.stored = [self._stored(group, device) for group in groups]
         self.real = [_real(group, device) for group in groups]
@@ -146,13 +178,17 @@ class PagedRows:
         values: Float[Tensor, "1 K N D"],
         metadata: AttentionMetadata,
     ) -> Float[Tensor, "1 H N D"]:
-        """Store the new tokens of all rows in layer `index`, then each row's queries attend to that row's keys and values."""
+        """Store the new tokens of all rows in layer `index`, then each row's queries attend to that
+        row's keys and values.
+        """
         stored = self.store.keys[index], self.store.values[index]  # [P page_tokens, K, D] each
         for numbers, new in zip(stored, (keys, values), strict=True):
             numbers.index_copy_(0, self.slots, new[0].transpose(0, 1).to(numbers.dtype))
         mixed = []
         new_queries = queries.split([group.count for group in self.groups], dim=2)
-        of_groups = zip(self.groups, self.stored, self.real, new_queries, metadata.rows, strict=True)
+        of_groups = zip(
+            self.groups, self.stored, self.real, new_queries, metadata.rows, strict=True
+        )
         for group, where, real, new, own in of_groups:
             seen_keys, seen_values = (self._read(numbers, where, group.stop) for numbers in stored)
             rows = attention(_pad(new, group, real), seen_keys, seen_values, own.allowed, own.bias)
@@ -169,13 +205,17 @@ class PagedRows:
         return taken.view(len(where), -1, *stored.shape[1:])[:, :stop].transpose(1, 2)
 
     def _stored(self, group: RowGroup, device: torch.device) -> slice | Int[Tensor, "rows P"]:
-        """Return where the tokens of a group are: a slice of the store for one row with contiguous pages, else the pages of each row."""
+        """Return where the tokens of a group are: a slice of the store for one row with contiguous
+        pages, else the pages of each row.
+        """
         size = self.store.page_tokens
         tables = [list(span.pages[: -(-span.stop // size)]) for span in group.spans]
         if len(tables) == 1 and is_contiguous(tables[0]):
             return slice(tables[0][0] * size, tables[0][0] * size + group.stop)
         longest = max(map(len, tables))
-        return torch.tensor([table + table[-1:] * (longest - len(table)) for table in tables], device=device)
+        return torch.tensor(
+            [table + table[-1:] * (longest - len(table)) for table in tables], device=device
+        )
 
 
 def grouped(spans: Sequence[TokenSpan]) -> tuple[RowGroup, ...]:
@@ -221,11 +261,15 @@ def is_contiguous(pages: Sequence[int]) -> bool:
 
 
 def _real(group: RowGroup, device: torch.device) -> Int[Tensor, " N"] | None:
-    """Return the indices of a group's new tokens when each row is padded to the longest; None without padding."""
+    """Return the indices of a group's new tokens when each row is padded to the longest; None
+    without padding.
+    """
     longest = group.longest
     if group.count == longest * len(group.spans):
         return None
-    places = [row * longest + place for row, span in enumerate(group.spans) for place in range(span.count)]
+    places = [
+        row * longest + place for row, span in enumerate(group.spans) for place in range(span.count)
+    ]
     return torch.tensor(places, device=device)
 
 
@@ -240,7 +284,9 @@ def _pad(
     return queries if rows == 1 else queries.unflatten(2, (rows, -1))[0].transpose(0, 1)
 
 
-def _unpad(mixed: Float[Tensor, "rows H T D"], real: Int[Tensor, " N"] | None) -> Float[Tensor, "1 H N D"]:
+def _unpad(
+    mixed: Float[Tensor, "rows H T D"], real: Int[Tensor, " N"] | None
+) -> Float[Tensor, "1 H N D"]:
     """Return the rows of a group concatenated, without padding."""
     joined = mixed if len(mixed) == 1 else mixed.transpose(0, 1).flatten(1, 2)[None]
     return joined if real is None else joined.index_select(2, real)

@@ -1,14 +1,17 @@
 """Position encodings: attention by itself ignores the order of tokens.
 
-    rotary       rotates every query and key by an angle proportional to its position (Su et al. 2021): scores then depend only
+    rotary       rotates every query and key by an angle proportional to its position (Su et al.
+                 2021): scores then depend only
                  on the distance between two tokens. Inside attention.
-    ALiBi        subtracts from every score a penalty proportional to the distance, with a slope per head (Press et al. 2022):
+    ALiBi        subtracts from every score a penalty proportional to the distance, with a slope per
+                 head (Press et al. 2022):
                  generalises to texts longer than in training. Inside attention.
     learned      a matrix with a row per position, added to the embedding (GPT-2).
     sinusoidal   the same with fixed rows of sines and cosines (Vaswani et al. 2017, section 3.5).
     none         only the causal mask (a causal model can count, Haviv et al. 2022).
 
-A position is the number of real tokens before a token in its row, in a packed row in its document; padding on either side does not count.
+A position is the number of real tokens before a token in its row, in a packed row in its document;
+padding on either side does not count.
 """
 
 import math
@@ -32,24 +35,38 @@ class RopeScaling:
     factor: float
     """How many times longer the slow rotations are made."""
     low_freq_factor: float = 1.0
-    """llama3: wavelengths above original_context_tokens / this are stretched by the whole factor."""
+    """llama3: wavelengths above original_context_tokens / this are stretched by the whole
+    factor.
+    """
     high_freq_factor: float = 4.0
-    """llama3: wavelengths below original_context_tokens / this are left alone; in between the two are mixed."""
+    """llama3: wavelengths below original_context_tokens / this are left alone; in between the two
+    are mixed.
+    """
     original_context_tokens: int = 8_192
     """llama3 and yarn: tokens of context before stretching."""
     kind: ScalingKind = "llama3"
-    """Llama 3.1's mix by wavelength, the same factor for all (linear: Chen et al. 2023), or YaRN (Peng et al. 2023)."""
+    """Llama 3.1's mix by wavelength, the same factor for all (linear: Chen et al. 2023), or YaRN
+    (Peng et al. 2023).
+    """
     beta_fast: float = 32.0
     """yarn: rotations of at least this many turns within the original context are left alone."""
     beta_slow: float = 1.0
-    """yarn: rotations of at most this many turns within the original context are stretched by the whole factor."""
+    """yarn: rotations of at most this many turns within the original context are stretched by the
+    whole factor.
+    """
     attention_factor: float = 0.0
     """yarn: queries and keys are multiplied by this; 0: 0.1 ln(factor) + 1, as the paper found."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(ScalingKind):
-            raise ConfigError(f"rope_scaling kind {self.kind!r} is not one of {', '.join(get_args(ScalingKind))}.")
-        if self.factor < 1 or not 0 < self.low_freq_factor < self.high_freq_factor or self.original_context_tokens < 1:
+            raise ConfigError(
+                f"rope_scaling kind {self.kind!r} is not one of {', '.join(get_args(ScalingKind))}."
+            )
+        if (
+            self.factor < 1
+            or not 0 < self.low_freq_factor < self.high_freq_factor
+            or self.original_context_tokens < 1
+        ):
             raise ConfigError(
                 f"rope_scaling needs factor >= 1 (got {self.factor}), 0 < low_freq_factor < high_freq_factor "
                 f"(got {self.low_freq_factor} and {self.high_freq_factor}) and original_context_tokens >= 1 (got {self.original_context_tokens})."
@@ -62,14 +79,17 @@ class RopeScaling:
 
 
 class Rotation(NamedTuple):
-    """Cosine and sine of every token's angles, broadcastable to [B, T, H, D]: both [1 or B, T, 1, D]."""
+    """Cosine and sine of every token's angles, broadcastable to [B, T, H, D]: both [1 or B, T, 1,
+    D].
+    """
 
     cosine: Tensor
     sine: Tensor
 
 
 def count_positions(real: Bool[Tensor, "B S"], num_tokens: int) -> Int[Tensor, "B {num_tokens}"]:
-    """Return the positions of the last `num_tokens` tokens of every row; `real` marks the real ones of all S.
+    """Return the positions of the last `num_tokens` tokens of every row; `real` marks the real ones
+    of all S.
 
     >>> count_positions(torch.tensor([[False, True, True]]), 3).tolist()
     [[0, 0, 1]]
@@ -86,14 +106,20 @@ def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     begins = torch.ones_like(documents, dtype=torch.bool)
     begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    return places - (places * begins).cummax(dim=1).values  # the place of the document's first token
+    return (
+        places - (places * begins).cummax(dim=1).values
+    )  # the place of the document's first token
 
 
-def rotary_frequencies(head_width: int, base: float, scaling: RopeScaling | None = None) -> Float[Tensor, " half"]:
-    """Return the angle per token of each of the D/2 pairs of components, in radians; pair 0 is the fastest.
+def rotary_frequencies(
+    head_width: int, base: float, scaling: RopeScaling | None = None
+) -> Float[Tensor, " half"]:
+    """Return the angle per token of each of the D/2 pairs of components, in radians; pair 0 is the
+    fastest.
 
-    In float32 and with the order of operations of transformers: at position 100,000 an angle is rounded to about 0.01 radians, and a more
-    exact computation would give other logits than in training.
+    In float32 and with the order of operations of transformers: at position 100,000 an angle is
+    rounded to about 0.01 radians, and a more exact computation would give other logits than in
+    training.
     """
     exponents = torch.arange(0, head_width, 2, dtype=torch.float32, device="cpu") / head_width
     frequencies = 1.0 / base**exponents  # eq. 15: theta_i = base^(-2i / D)
@@ -106,42 +132,61 @@ def rotary_frequencies(head_width: int, base: float, scaling: RopeScaling | None
     return llama3_frequencies(frequencies, scaling)
 
 
-def llama3_frequencies(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Tensor, " half"]:
-    """Llama 3's scaling: high frequencies are unchanged, low ones divided by `factor`, those in between interpolated."""
-    turns = scaling.original_context_tokens * frequencies / (2 * math.pi)  # full rotations within the original context
+def llama3_frequencies(
+    frequencies: Float[Tensor, " half"], scaling: RopeScaling
+) -> Float[Tensor, " half"]:
+    """Llama 3's scaling: high frequencies are unchanged, low ones divided by `factor`, those in
+    between interpolated.
+    """
+    turns = (
+        scaling.original_context_tokens * frequencies / (2 * math.pi)
+    )  # full rotations within the original context
     kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
     kept = kept.clamp(0.0, 1.0)  # 1: unchanged; 0: scaled
     return kept * frequencies + (1 - kept) * frequencies / scaling.factor
 
 
-def yarn_frequencies(frequencies: Float[Tensor, " half"], base: float, scaling: RopeScaling) -> Float[Tensor, " half"]:
-    """YaRN's "NTK by parts" (Peng et al. 2023, section 3.2): as Llama 3's, but interpolated linearly over the pair's index, not its wavelength.
+def yarn_frequencies(
+    frequencies: Float[Tensor, " half"], base: float, scaling: RopeScaling
+) -> Float[Tensor, " half"]:
+    """YaRN's "NTK by parts" (Peng et al. 2023, section 3.2): as Llama 3's, but interpolated
+    linearly over the pair's index, not its wavelength.
 
     The two ends are rounded to whole indices, as in the paper's code and in transformers.
     """
     half = len(frequencies)
 
     def index_with(turns: float) -> float:
-        return half * math.log(scaling.original_context_tokens / (turns * 2 * math.pi)) / math.log(base)
+        return (
+            half
+            * math.log(scaling.original_context_tokens / (turns * 2 * math.pi))
+            / math.log(base)
+        )
 
     first = max(math.floor(index_with(scaling.beta_fast)), 0)
     last = min(math.ceil(index_with(scaling.beta_slow)), 2 * half - 1)
-    ramp = (torch.arange(half, dtype=torch.float32, device="cpu") - first) / max(last - first, 0.001)
+    ramp = (torch.arange(half, dtype=torch.float32, device="cpu") - first) / max(
+        last - first, 0.001
+    )
     scaled = ramp.clamp(0.0, 1.0)  # 0: unchanged; 1: scaled
     return frequencies / scaling.factor * scaled + frequencies * (1 - scaled)
 
 
 def attention_factor(scaling: RopeScaling | None) -> float:
-    """Return YaRN's factor of queries and keys, which sharpens the attention over a longer context (eq. 22)."""
+    """Return YaRN's factor of queries and keys, which sharpens the attention over a longer context
+    (eq. 22).
+    """
     if scaling is None or scaling.kind != "yarn":
         return 1.0
     return scaling.attention_factor or 0.1 * math.log(scaling.factor) + 1.0
 
 
 def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
-    """Return the penalty per token of distance of each head: 2^(-8/H), 2^(-16/H), ... (Press et al. 2022, section 3).
+    """Return the penalty per token of distance of each head: 2^(-8/H), 2^(-16/H), ... (Press et al.
+    2022, section 3).
 
-    If H is not a power of two: the slopes of the next lower power, then every other slope of the next higher, as in the paper's code.
+    If H is not a power of two: the slopes of the next lower power, then every other slope of the
+    next higher, as in the paper's code.
     """
     floor = 2 ** math.floor(math.log2(num_heads))
     slopes = [2 ** (-8 * (i + 1) / floor) for i in range(floor)]
@@ -154,29 +199,38 @@ def alibi_bias(
 ) -> Float[Tensor, "#B H T S"]:
     """Return the bias of the scores: -slope times the distance of query and key."""
     distance = (queries[:, :, None] - keys[:, None, :]).float()  # [B, T, S]
-    return -slopes[:, None, None] * distance[:, None]  # eq. of section 3: q_i K^T + m [-(i-1), ..., -1, 0]
+    return (
+        -slopes[:, None, None] * distance[:, None]
+    )  # eq. of section 3: q_i K^T + m [-(i-1), ..., -1, 0]
 
 
 def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
-    """Rotate each pair (i, i + D/2) of components by its token's angle (the "rotate half" order of Hugging Face).
+    """Rotate each pair (i, i + D/2) of components by its token's angle (the "rotate half" order of
+    Hugging Face).
 
     The minus sign of eq. 34 is in `rotation.sine`, so that swapping the two halves is one roll.
     """
     swapped = x.roll(x.shape[-1] // 2, dims=-1)
-    return x * rotation.cosine.to(x.dtype) + swapped * rotation.sine.to(x.dtype)  # eq. 34: x cos + rotate_half(x) sin
+    return x * rotation.cosine.to(x.dtype) + swapped * rotation.sine.to(
+        x.dtype
+    )  # eq. 34: x cos + rotate_half(x) sin
 
 
 class SinusoidTable(nn.Module):
-    """The frequencies of rotary or sinusoidal positions, and the angles [B, T, half] of positions [B, T].
+    """The frequencies of rotary or sinusoidal positions, and the angles [B, T, half] of positions
+    [B, T].
 
-    Frequencies are not saved, and are recomputed in float32 when the module moves, so that a model built on the "meta" device, or cast to
-    bfloat16 and back, has them exactly. Cosines are computed in every call (once for all blocks): a table for the 131,072 positions of
-    Llama 3.2 would take 34 MB and save no measurable time.
+    Frequencies are not saved, and are recomputed in float32 when the module moves, so that a model
+    built on the "meta" device, or cast to bfloat16 and back, has them exactly. Cosines are computed
+    in every call (once for all blocks): a table for the 131,072 positions of Llama 3.2 would take
+    34 MB and save no measurable time.
     """
 
     frequencies: Tensor
 
-    def __init__(self, width: int, *, base: float = 10_000.0, scaling: RopeScaling | None = None) -> None:
+    def __init__(
+        self, width: int, *, base: float = 10_000.0, scaling: RopeScaling | None = None
+    ) -> None:
         super().__init__()
         self.width, self.base, self.scaling = width, base, scaling
         self._fill(torch.device("cpu"))
@@ -206,9 +260,11 @@ class Rotary(SinusoidTable):
 
 
 class AddedPositions(nn.Module):
-    """Positions [B, T] -> rows [B, T, C] to be added to the embedding; built from width C and the tokens of the context.
+    """Positions [B, T] -> rows [B, T, C] to be added to the embedding; built from width C and the
+    tokens of the context.
 
-    A class in ADDED_POSITIONS is all that another one takes: config, sizes and the drawing of the architecture read its attributes.
+    A class in ADDED_POSITIONS is all that another one takes: config, sizes and the drawing of the
+    architecture read its attributes.
     """
 
     title: ClassVar[str]
@@ -229,8 +285,12 @@ class SinusoidalPositions(AddedPositions, SinusoidTable):
         super().__init__(width)
 
     def forward(self, positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-        angles = self.angles(positions)  # PE(pos, 2i) = sin(pos / 10000^(2i/C)), PE(pos, 2i+1) = cos(the same)
-        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)  # sines and cosines alternate
+        angles = self.angles(
+            positions
+        )  # PE(pos, 2i) = sin(pos / 10000^(2i/C)), PE(pos, 2i+1) = cos(the same)
+        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(
+            -2
+        )  # sines and cosines alternate
 
 
 class LearnedPositions(AddedPositions, nn.Embedding):

@@ -1,6 +1,8 @@
-"""Configs of known models by name. Each names its source, and a test compares its parameters with the published count.
+"""Configs of known models by name. Each names its source, and a test compares its parameters with
+the published count.
 
-To add one: an entry in PRESETS with its source, and its published count in tests/model/test_presets.py.
+To add one: an entry in PRESETS with its source, and its published count in
+tests/model/test_presets.py.
 """
 
 from typing import Any
@@ -9,18 +11,36 @@ from groundup.errors import ModelError, did_you_mean
 from groundup.model.config import ModelConfig, RopeScaling
 
 # What the presets of a family have in common, besides the sizes.
-_QWEN2: dict[str, Any] = {"family": "qwen2", "norm_eps": 1e-6, "rope_base": 1_000_000.0, "attention_bias": True}
+_QWEN2: dict[str, Any] = {
+    "family": "qwen2",
+    "norm_eps": 1e-6,
+    "rope_base": 1_000_000.0,
+    "attention_bias": True,
+}
 _QWEN3: dict[str, Any] = {"norm_eps": 1e-6, "rope_base": 1_000_000.0, "qk_norm": "head"}
-_GEMMA: dict[str, Any] = {"norm_eps": 1e-6, "scaled_embedding": True, "block": "sandwich", "feedforward": "geglu"}
-_GEMMA3 = _GEMMA | {"family": "gemma3", "qk_norm": "head", "rope_base": 1_000_000.0, "window_rope_base": 10_000.0}
+_GEMMA: dict[str, Any] = {
+    "norm_eps": 1e-6,
+    "scaled_embedding": True,
+    "block": "sandwich",
+    "feedforward": "geglu",
+}
+_GEMMA3 = _GEMMA | {
+    "family": "gemma3",
+    "qk_norm": "head",
+    "rope_base": 1_000_000.0,
+    "window_rope_base": 10_000.0,
+}
 _GEMMA3 |= {"window_tokens": 512, "full_every": 6}
 
-# The sizes are the first eight fields of ModelConfig: vocabulary, context, width, layers, query heads, feed-forward, key/value heads, head width.
+# The sizes are the first eight fields of ModelConfig: vocabulary, context, width, layers, query
+# heads, feed-forward, key/value heads, head width.
 PRESETS: dict[str, ModelConfig] = {
-    # Ours: 1.3 million parameters, trained in two minutes on two CPU cores. Rows of its matrices are multiples of 32, which GGUF's q8_0 and
-    # q4_0 need, and its architecture is Llama's, which llama.cpp and Ollama load.
+    # Ours: 1.3 million parameters, trained in two minutes on two CPU cores. Rows of its matrices
+    # are multiples of 32, which GGUF's q8_0 and q4_0 need, and its architecture is Llama's, which
+    # llama.cpp and Ollama load.
     "quickstart": ModelConfig(4_096, 128, 128, 4, 4, 384, 2, 32),
-    # Radford et al. 2019, the smallest of four, as released (github.com/openai/gpt-2, model 124M): 124,439,808 parameters.
+    # Radford et al. 2019, the smallest of four, as released (github.com/openai/gpt-2, model 124M):
+    # 124,439,808 parameters.
     "gpt2": ModelConfig(
         *(50_257, 1_024, 768, 12, 12, 3_072, 12, 64),
         family="gpt2",
@@ -31,13 +51,16 @@ PRESETS: dict[str, ModelConfig] = {
         attention_output_bias=True,
         feedforward_bias=True,
     ),
-    # HuggingFaceTB/SmolLM2-135M, config.json (Allal et al. 2025); as in its GGUF's metadata: 134,515,008 parameters.
+    # HuggingFaceTB/SmolLM2-135M, config.json (Allal et al. 2025); as in its GGUF's metadata:
+    # 134,515,008 parameters.
     "smollm2-135m": ModelConfig(49_152, 8_192, 576, 30, 9, 1_536, 3, 64, rope_base=100_000.0),
     # TinyLlama/TinyLlama-1.1B-Chat-v1.0, config.json (Zhang et al. 2024): 1,100,048,384 parameters.
     "tinyllama-1.1b": ModelConfig(32_000, 2_048, 2_048, 22, 32, 5_632, 4, 64, tied_head=False),
     # meta-llama/Llama-3.2-1B, config.json (Llama 3.2 release, 2024): 1,235,814,400 parameters.
     "llama-3.2-1b": ModelConfig(
-        *(128_256, 131_072, 2_048, 16, 32, 8_192, 8, 64), rope_base=500_000.0, rope_scaling=RopeScaling(factor=32.0)
+        *(128_256, 131_072, 2_048, 16, 32, 8_192, 8, 64),
+        rope_base=500_000.0,
+        rope_scaling=RopeScaling(factor=32.0),
     ),
     # meta-llama/Llama-3.1-8B, config.json (Llama team 2024): 8,030,261,248 parameters.
     "llama-3.1-8b": ModelConfig(
@@ -46,7 +69,8 @@ PRESETS: dict[str, ModelConfig] = {
         rope_scaling=RopeScaling(factor=8.0),
         tied_head=False,
     ),
-    # HuggingFaceTB/SmolLM3-3B, config.json (2025): 3,075,098,624 parameters. Every fourth block has no rotary positions.
+    # HuggingFaceTB/SmolLM3-3B, config.json (2025): 3,075,098,624 parameters. Every fourth block has
+    # no rotary positions.
     "smollm3-3b": ModelConfig(
         *(128_256, 65_536, 2_048, 36, 16, 11_008, 4, 128),
         family="smollm3",
@@ -56,15 +80,22 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     # mistralai/Mistral-7B-v0.1, config.json (Jiang et al. 2023): 7,241,732,096 parameters.
     "mistral-7b": ModelConfig(
-        *(32_000, 32_768, 4_096, 32, 32, 14_336, 8, 128), family="mistral", window_tokens=4_096, tied_head=False
+        *(32_000, 32_768, 4_096, 32, 32, 14_336, 8, 128),
+        family="mistral",
+        window_tokens=4_096,
+        tied_head=False,
     ),
     # Qwen/Qwen2.5-0.5B, config.json (Qwen team 2024): 494,032,768 parameters.
     "qwen2.5-0.5b": ModelConfig(151_936, 32_768, 896, 24, 14, 4_864, 2, 64, **_QWEN2),
     # Qwen/Qwen2.5-1.5B-Instruct, config.json (Qwen team 2024): 1,543,714,304 parameters.
     "qwen2.5-1.5b": ModelConfig(151_936, 32_768, 1_536, 28, 12, 8_960, 2, 128, **_QWEN2),
-    # Qwen/Qwen3-0.6B, config.json (Yang et al. 2025): 596,049,920 parameters. Heads are wider than width / num_heads.
-    "qwen3-0.6b": ModelConfig(151_936, 40_960, 1_024, 28, 16, 3_072, 8, 128, family="qwen3", **_QWEN3),
-    # Qwen/Qwen3-30B-A3B, config.json (Yang et al. 2025): 30,532,122,624 parameters, 3,353,032,704 active per token.
+    # Qwen/Qwen3-0.6B, config.json (Yang et al. 2025): 596,049,920 parameters. Heads are wider than
+    # width / num_heads.
+    "qwen3-0.6b": ModelConfig(
+        151_936, 40_960, 1_024, 28, 16, 3_072, 8, 128, family="qwen3", **_QWEN3
+    ),
+    # Qwen/Qwen3-30B-A3B, config.json (Yang et al. 2025): 30,532,122,624 parameters, 3,353,032,704
+    # active per token.
     "qwen3-30b-a3b": ModelConfig(
         *(151_936, 40_960, 2_048, 48, 32, 768, 4, 128),
         family="qwen3_moe",
@@ -73,7 +104,8 @@ PRESETS: dict[str, ModelConfig] = {
         tied_head=False,
         **_QWEN3,
     ),
-    # google/gemma-2-2b, config.json (Gemma team 2024): 2,614,341,888 parameters. Every other block has no window.
+    # google/gemma-2-2b, config.json (Gemma team 2024): 2,614,341,888 parameters. Every other block
+    # has no window.
     "gemma-2-2b": ModelConfig(
         *(256_000, 8_192, 2_304, 26, 8, 9_216, 4, 256),
         family="gemma2",
@@ -83,15 +115,20 @@ PRESETS: dict[str, ModelConfig] = {
         logit_softcap=30.0,
         **_GEMMA,
     ),
-    # google/gemma-3-270m, config.json (Gemma team 2025): 268,098,176 parameters, 168 million of them embedding.
+    # google/gemma-3-270m, config.json (Gemma team 2025): 268,098,176 parameters, 168 million of
+    # them embedding.
     "gemma-3-270m": ModelConfig(262_144, 32_768, 640, 18, 4, 2_048, 1, 256, **_GEMMA3),
     # google/gemma-3-1b-pt, config.json (Gemma team 2025): 999,885,952 parameters.
     "gemma-3-1b": ModelConfig(262_144, 32_768, 1_152, 26, 4, 6_912, 1, 256, **_GEMMA3),
     # microsoft/Phi-3-mini-4k-instruct, config.json (Abdin et al. 2024): 3,821,079,552 parameters.
     "phi-3-mini-4k": ModelConfig(
-        *(32_064, 4_096, 3_072, 32, 32, 8_192, 32, 96), family="phi3", window_tokens=2_047, tied_head=False
+        *(32_064, 4_096, 3_072, 32, 32, 8_192, 32, 96),
+        family="phi3",
+        window_tokens=2_047,
+        tied_head=False,
     ),
-    # allenai/OLMo-2-0425-1B, config.json (OLMo team 2025): 1,484,916,736 parameters. Norms after the parts only.
+    # allenai/OLMo-2-0425-1B, config.json (OLMo team 2025): 1,484,916,736 parameters. Norms after
+    # the parts only.
     "olmo-2-1b": ModelConfig(
         *(100_352, 4_096, 2_048, 16, 16, 8_192, 16, 128),
         family="olmo2",

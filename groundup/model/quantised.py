@@ -1,18 +1,24 @@
-"""Weight quantisation to 8 or 4 bits, everything else in bf16: decoding reads a half or a quarter of the bytes per token.
+"""Weight quantisation to 8 or 4 bits, everything else in bf16: decoding reads a half or a quarter
+of the bytes per token.
 
     quantise(model, "int8")         # a bf16 language model, changed in place
 
-A matrix W [O, C] is stored as integers q with a scale (in 4 bits also an offset) per row, or per `GROUP` numbers of a row:
+A matrix W [O, C] is stored as integers q with a scale (in 4 bits also an offset) per row, or per
+`GROUP` numbers of a row:
 
     int8    W = s q,               q in -127 .. 127,   s = max |row| / 127
-    int4    W = s (q - 8) + z,     q in 0 .. 15,       s = (max - min) / 15 of the group,   z = min + 8 s
+    int4    W = s (q - 8) + z,     q in 0 .. 15,       s = (max - min) / 15 of the group,   z = min
+            + 8 s
 
-Only weights are rounded (to nearest), not activations. The products are torch's CPU kernels, which unpack while they multiply. For many rows
-at once (a prompt) the product is compute-bound, and weights are unpacked for an ordinary bf16 product. Single tokens and short prompts go
-through engine/compiled_step where it is installed, which has products of its own and rounds activations to 16 bits.
+Only weights are rounded (to nearest), not activations. The products are torch's CPU kernels, which
+unpack while they multiply. For many rows at once (a prompt) the product is compute-bound, and
+weights are unpacked for an ordinary bf16 product. Single tokens and short prompts go through
+engine/compiled_step where it is installed, which has products of its own and rounds activations to
+16 bits.
 
-The head has a fifth of SmolLM2's parameters and scores tokens directly, so it has 8 bits in both; the embedding is a look-up and stays. Norms,
-experts, their router, and matrices of shapes that the kernels do not support stay too.
+The head has a fifth of SmolLM2's parameters and scores tokens directly, so it has 8 bits in both;
+the embedding is a look-up and stays. Norms, experts, their router, and matrices of shapes that the
+kernels do not support stay too.
 """
 
 from collections.abc import Callable
@@ -36,9 +42,11 @@ BLOCK = 8
 FOUR_HALVES = 0x0F0F0F0F
 # Widths and heights must be multiples of this for torch's kernels.
 MULTIPLE = {"int8": 16, "int4": 64}
-# Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured, docs/log.md).
+# Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured,
+# docs/log.md).
 ROWS = 16
-# Above so many rows unpacking and a bf16 product are faster: in 8 bits, and in 4 or where the compiled step unpacks.
+# Above so many rows unpacking and a bf16 product are faster: in 8 bits, and in 4 or where the
+# compiled step unpacks.
 MANY_ROWS, FEW_ROWS = 64, 32
 KERNELS: Any = torch.ops.aten
 
@@ -51,7 +59,9 @@ class Int8Linear(nn.Module):
     shape: tuple[int, int]
     """O and C."""
     unpack: Callable[[], Tensor] | None = None
-    """What unpacks the matrix instead of torch's operations: engine/compiled_step/unpack.py sets it. Valid until its next call."""
+    """What unpacks the matrix instead of torch's operations: engine/compiled_step/unpack.py sets
+    it. Valid until its next call.
+    """
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
@@ -65,7 +75,10 @@ class Int8Linear(nn.Module):
         if rows.shape[0] > (MANY_ROWS if self.unpack is None else FEW_ROWS):
             product = F.linear(rows, self.weight if self.unpack is None else self.unpack())
         else:
-            parts = [torch._weight_int8pack_mm(part, self.numbers, self.scales) for part in rows.split(ROWS)]
+            parts = [
+                torch._weight_int8pack_mm(part, self.numbers, self.scales)
+                for part in rows.split(ROWS)
+            ]
             product = parts[0] if len(parts) == 1 else torch.cat(parts)
         return _with_bias(product, self.bias).view(*x.shape[:-1], len(self.numbers))
 
@@ -79,15 +92,18 @@ class Int4Linear(nn.Module):
     """x W^T + b with W in 4 bits, a scale and an offset per `GROUP` numbers of a row."""
 
     by_block: UInt8[Tensor, "blocks G 4 8 4"]
-    """As engine/compiled_step and files have them, `BLOCK` rows interleaved. Of a group: vectors k (4) of rows r (8) of bytes j (4), each with column
-    4 k + j in its low half and column 16 + 4 k + j in its high half."""
+    """As engine/compiled_step and files have them, `BLOCK` rows interleaved. Of a group: vectors k
+    (4) of rows r (8) of bytes j (4), each with column 4 k + j in its low half and column 16 + 4 k +
+    j in its high half."""
     pairs: Float[Tensor, "blocks G 8 2"]
     """Scale and offset of each group and row."""
     shape: tuple[int, int]
     """O and C."""
     torch_numbers: Tensor | None
     torch_pairs: Tensor | None
-    """Both once more, in the order of torch's kernel (`add_torch_order`); None: matrices are unpacked for each product."""
+    """Both once more, in the order of torch's kernel (`add_torch_order`); None: matrices are
+    unpacked for each product.
+    """
     unpack: Callable[[], Tensor] | None = None
     """As of `Int8Linear`."""
 
@@ -105,7 +121,9 @@ class Int4Linear(nn.Module):
         if self.torch_numbers is None or rows.shape[0] > FEW_ROWS:
             product = F.linear(rows, self.weight if self.unpack is None else self.unpack())
         else:
-            product = KERNELS._weight_int4pack_mm_for_cpu(rows, self.torch_numbers, GROUP, self.torch_pairs)
+            product = KERNELS._weight_int4pack_mm_for_cpu(
+                rows, self.torch_numbers, GROUP, self.torch_pairs
+            )
         return _with_bias(product, self.bias).view(*x.shape[:-1], product.shape[1])
 
     @property
@@ -113,7 +131,12 @@ class Int4Linear(nn.Module):
         """The numbers, 0 to 15, a byte each."""
         fours = self.by_block.view(torch.int32).squeeze(4)  # [blocks, G, 4, 8]: faster than bytes
         halves = torch.stack([fours & FOUR_HALVES, fours >> 4 & FOUR_HALVES], dim=2)
-        return halves.permute(0, 4, 1, 2, 3).contiguous().view(torch.uint8).view(self.shape[0], -1, GROUP)
+        return (
+            halves.permute(0, 4, 1, 2, 3)
+            .contiguous()
+            .view(torch.uint8)
+            .view(self.shape[0], -1, GROUP)
+        )
 
     @property
     def pairs_by_row(self) -> Float[Tensor, "O G 2"]:
@@ -124,7 +147,13 @@ class Int4Linear(nn.Module):
     def weight(self) -> Float[Tensor, "O C"]:
         """The unpacked matrix."""
         scales, offsets = self.pairs_by_row.float().split(1, dim=2)  # [O, G, 1] each
-        return self.numbers.float().mul_(scales).add_(offsets - 8 * scales).to(torch.bfloat16).flatten(1)
+        return (
+            self.numbers.float()
+            .mul_(scales)
+            .add_(offsets - 8 * scales)
+            .to(torch.bfloat16)
+            .flatten(1)
+        )
 
 
 def _with_bias(product: Tensor, bias: Tensor | None) -> Tensor:
@@ -134,7 +163,12 @@ def _with_bias(product: Tensor, bias: Tensor | None) -> Tensor:
 def rounded_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
     """Return the integers and scales of a matrix."""
     weight = weight.float()
-    scales = (weight.abs().amax(dim=1) / 127).clamp_min_(torch.finfo(torch.float32).tiny).bfloat16().float()
+    scales = (
+        (weight.abs().amax(dim=1) / 127)
+        .clamp_min_(torch.finfo(torch.float32).tiny)
+        .bfloat16()
+        .float()
+    )
     return (weight / scales[:, None]).round_().clamp_(-127, 127).to(torch.int8), scales
 
 
@@ -151,9 +185,13 @@ def rounded_int4(
 
 
 def packed_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
-    """Return numbers and bf16 scales of a matrix; on the meta device without arithmetic, which would import torch's compiler."""
+    """Return numbers and bf16 scales of a matrix; on the meta device without arithmetic, which
+    would import torch's compiler.
+    """
     if weight.is_meta:
-        return weight.new_empty(weight.shape, dtype=torch.int8), weight.new_empty(len(weight), dtype=torch.bfloat16)
+        return weight.new_empty(weight.shape, dtype=torch.int8), weight.new_empty(
+            len(weight), dtype=torch.bfloat16
+        )
     numbers, scales = rounded_int8(weight)
     return numbers, scales.to(torch.bfloat16)
 
@@ -161,7 +199,9 @@ def packed_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float
 def packed_int4(
     weight: Float[Tensor, "O C"],
 ) -> tuple[UInt8[Tensor, "blocks G 4 8 4"], Float[Tensor, "blocks G 8 2"]]:
-    """Return the numbers, two a byte, and bf16 scales and offsets of a matrix, as `Int4Linear`; on the meta device as `packed_int8`."""
+    """Return the numbers, two a byte, and bf16 scales and offsets of a matrix, as `Int4Linear`; on
+    the meta device as `packed_int8`.
+    """
     blocks, groups = weight.shape[0] // BLOCK, weight.shape[1] // GROUP
     if weight.is_meta:
         pairs = weight.new_empty((blocks, groups, BLOCK, 2), dtype=torch.bfloat16)
@@ -173,7 +213,10 @@ def packed_int4(
     return by_block, pairs.unflatten(0, (blocks, BLOCK)).transpose(1, 2).contiguous()
 
 
-KINDS: dict[Bits, Callable[[Tensor, Tensor | None], nn.Module]] = {"int8": Int8Linear, "int4": Int4Linear}
+KINDS: dict[Bits, Callable[[Tensor, Tensor | None], nn.Module]] = {
+    "int8": Int8Linear,
+    "int4": Int4Linear,
+}
 
 
 @dataclass(frozen=True)
@@ -188,13 +231,16 @@ class Quantised:
 
 @torch.no_grad()
 def quantise(model: nn.Module, bits: Bits) -> Quantised:
-    """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place. Raises ConfigError for other models.
+    """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place. Raises
+    ConfigError for other models.
 
     A model on the meta device gets the same modules, for weights that are read later.
     """
     weight = next(model.parameters())
     if not weight.is_meta and (weight.dtype != torch.bfloat16 or not weight.is_cpu):
-        raise ConfigError(f"{bits} needs bf16 weights on a CPU; these are {weight.dtype} on {weight.device}.")
+        raise ConfigError(
+            f"{bits} needs bf16 weights on a CPU; these are {weight.dtype} on {weight.device}."
+        )
     linears = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
     packed, left = 0, []
     for name, linear in linears:
@@ -217,21 +263,30 @@ def _fits(weight: Tensor, bits: Bits) -> bool:
 
 @torch.no_grad()
 def add_torch_order(model: nn.Module) -> None:
-    """Keep 4-bit numbers in the order of torch's kernel, too: for decoding through torch, which otherwise unpacks them at each step. Idempotent."""
+    """Keep 4-bit numbers in the order of torch's kernel, too: for decoding through torch, which
+    otherwise unpacks them at each step. Idempotent.
+    """
     for part in model.modules():
         if isinstance(part, Int4Linear) and part.torch_numbers is None:
             part.torch_pairs = part.pairs_by_row.transpose(0, 1).contiguous()  # [G, O, 2]
             # numbers last: another thread may look for them
-            part.torch_numbers = KERNELS._convert_weight_to_int4pack_for_cpu(part.numbers.flatten(1).int(), 1)
+            part.torch_numbers = KERNELS._convert_weight_to_int4pack_for_cpu(
+                part.numbers.flatten(1).int(), 1
+            )
 
 
 def dequantise(model: nn.Module, dtype: torch.dtype) -> None:
-    """Unpack all matrices of a quantised model, in place. A tied head is the embedding again, which was never rounded."""
+    """Unpack all matrices of a quantised model, in place.
+
+    A tied head is the embedding again, which was never rounded.
+    """
     for name, part in list(model.named_modules()):
         if isinstance(part, Int8Linear | Int4Linear):
             linear = nn.Linear(1, 1, bias=False, device="meta")
             linear.weight = nn.Parameter(part.weight)
-            linear.register_parameter("bias", None if part.bias is None else nn.Parameter(part.bias))
+            linear.register_parameter(
+                "bias", None if part.bias is None else nn.Parameter(part.bias)
+            )
             model.set_submodule(name, linear)
     if isinstance(model, LanguageModel) and model.config.tied_head:
         model.head = None

@@ -1,14 +1,18 @@
-"""The config of a model from its depth or its approximate number of parameters, by one rule for a whole family of sizes.
+"""The config of a model from its depth or its approximate number of parameters, by one rule for a
+whole family of sizes.
 
 shape_of_depth(4, vocab_size=4_096)             width, heads, feed-forward, context
 shape_of_size(10_000_000, vocab_size=4_096)     the nearest depth and width of the family
 parse_size("124M")                              124000000
 
-Width is 128 (depth / 4)^(5/3), which fits well-trained models: the quickstart's 4 x 128, GPT-2's 12 x 768 (Radford et al. 2019), Llama's
-32 x 4,096 (Touvron et al. 2023). Near the rule the loss hardly depends on the ratio of width to depth (Kaplan et al. 2020, figure 5: a few
-percent over a factor of ten), so rounding does no harm. Heads are 64 wide, 32 below width 256; two or three share a key/value head where
-their number is divisible (Ainslie et al. 2023). Feed-forward width is 8/3 of the width, so that SwiGLU's three matrices have as many numbers
-as two of four times the width (Shazeer 2020). The context is about as long as the width, as in GPT-2 (768, 1,024) and Llama 2 (4,096, 4,096).
+Width is 128 (depth / 4)^(5/3), which fits well-trained models: the quickstart's 4 x 128, GPT-2's 12
+x 768 (Radford et al. 2019), Llama's 32 x 4,096 (Touvron et al. 2023). Near the rule the loss hardly
+depends on the ratio of width to depth (Kaplan et al. 2020, figure 5: a few percent over a factor of
+ten), so rounding does no harm. Heads are 64 wide, 32 below width 256; two or three share a
+key/value head where their number is divisible (Ainslie et al. 2023). Feed-forward width is 8/3 of
+the width, so that SwiGLU's three matrices have as many numbers as two of four times the width
+(Shazeer 2020). The context is about as long as the width, as in GPT-2 (768, 1,024) and Llama 2
+(4,096, 4,096).
 """
 
 import math
@@ -22,11 +26,16 @@ MAX_DEPTH = 64
 # The smallest model of the rule, and the exponent of width over depth.
 FIRST_DEPTH, FIRST_WIDTH, POWER = 4, 128, 5 / 3
 NARROW_WIDTH = 256
-"""Below, heads are 32 wide and the width is a multiple of 32 (a block of q8_0); from here both are 64."""
+"""Below, heads are 32 wide and the width is a multiple of 32 (a block of q8_0); from here both are
+64.
+"""
 WIDE_WIDTH = 1_024
-"""From here the width is a multiple of 128, and the feed-forward width of 256 as in Llama; below, of 64."""
+"""From here the width is a multiple of 128, and the feed-forward width of 256 as in Llama; below,
+of 64.
+"""
 SHORTEST_CONTEXT, LONGEST_CONTEXT = 128, 4_096
-# The largest factor between the width and the rule in `shape_of_size`, and the tolerance of the size.
+# The largest factor between the width and the rule in `shape_of_size`, and the tolerance of the
+# size.
 WIDTH_SPREAD, NEAR = 1.5, 0.06
 # The number of shapes that are counted exactly, after all have been estimated.
 LIKELY = 60
@@ -35,26 +44,42 @@ _SIZE = re.compile(r"(\d{1,12}(?:[_,]\d{3})*(?:\.\d{1,6})?)\s*([kmbg]?)", re.IGN
 
 
 def parse_size(text: str) -> int:
-    """Return the number of parameters of a text such as 10M, 1.5B, 300k or 124439808. Raises ConfigError."""
+    """Return the number of parameters of a text such as 10M, 1.5B, 300k or 124439808.
+
+    Raises ConfigError.
+    """
     found = _SIZE.fullmatch(text.strip())
     size = int(float(re.sub("[_,]", "", found[1])) * UNITS[found[2].lower()]) if found else 0
     if not size:
-        message = f"The size {text!r} can't be read, expected parameters as a number with k, M or B."
+        message = (
+            f"The size {text!r} can't be read, expected parameters as a number with k, M or B."
+        )
         raise ConfigError(message, fix="Write it as 10M.")
     return size
 
 
-def shape_of_depth(depth: int, *, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
+def shape_of_depth(
+    depth: int, *, vocab_size: int, context_tokens: int | None = None
+) -> ModelConfig:
     """Return the family's model with `depth` blocks. Raises ConfigError outside of 1 .. 64."""
     if not 1 <= depth <= MAX_DEPTH:
         raise ConfigError(f"depth must be 1 to {MAX_DEPTH} (got {depth}).")
     return shape_of(depth, _rounded(ideal_width(depth)), vocab_size, context_tokens)
 
 
-def shape_of_size(parameters: int, *, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
-    """Return the shape nearest to the rule of those with about so many parameters. Raises ConfigError where all are far larger or smaller."""
-    likely = sorted(_near_rule(), key=lambda of: abs(math.log(_estimate(of[0], of[1], vocab_size) / parameters)))
-    shapes = [shape_of(depth, width, vocab_size, context_tokens) for depth, width in likely[:LIKELY]]
+def shape_of_size(
+    parameters: int, *, vocab_size: int, context_tokens: int | None = None
+) -> ModelConfig:
+    """Return the shape nearest to the rule of those with about so many parameters.
+
+    Raises ConfigError where all are far larger or smaller.
+    """
+    likely = sorted(
+        _near_rule(), key=lambda of: abs(math.log(_estimate(of[0], of[1], vocab_size) / parameters))
+    )
+    shapes = [
+        shape_of(depth, width, vocab_size, context_tokens) for depth, width in likely[:LIKELY]
+    ]
     off = {id(shape): abs(math.log(parameter_count(shape).total / parameters)) for shape in shapes}
     nearest = min(shapes, key=lambda shape: off[id(shape)])
     if off[id(nearest)] > math.log(WIDTH_SPREAD):
@@ -76,13 +101,20 @@ def _near_rule() -> list[tuple[int, int]]:
     """Return (depth, width) of all shapes with a width of 2/3 to 3/2 of the rule's."""
     found = []
     for depth in range(1, MAX_DEPTH + 1):
-        low, high = _rounded(ideal_width(depth) / WIDTH_SPREAD), _rounded(ideal_width(depth) * WIDTH_SPREAD)
-        found += [(depth, width) for width in range(low, high + 1, 32) if width == _rounded(float(width))]
+        low, high = (
+            _rounded(ideal_width(depth) / WIDTH_SPREAD),
+            _rounded(ideal_width(depth) * WIDTH_SPREAD),
+        )
+        found += [
+            (depth, width) for width in range(low, high + 1, 32) if width == _rounded(float(width))
+        ]
     return found
 
 
 def _estimate(depth: int, width: int, vocab_size: int) -> int:
-    """Return the approximate parameters: the embedding, and per block 3 C^2 of attention and 8 C^2 of feed-forward."""
+    """Return the approximate parameters: the embedding, and per block 3 C^2 of attention and 8 C^2
+    of feed-forward.
+    """
     return vocab_size * width + 11 * depth * width**2
 
 
@@ -92,11 +124,18 @@ def _rounded(width: float) -> int:
     return max(step, step * round(width / step))
 
 
-def shape_of(depth: int, width: int, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
-    """Return the family's model of a depth and a width. Raises ConfigError for a width that is not a whole number of heads."""
+def shape_of(
+    depth: int, width: int, vocab_size: int, context_tokens: int | None = None
+) -> ModelConfig:
+    """Return the family's model of a depth and a width.
+
+    Raises ConfigError for a width that is not a whole number of heads.
+    """
     nearest = _rounded(float(width))
     if width != nearest:
-        raise ConfigError(f"A width of {width} is not a whole number of heads.", fix=f"The nearest is {nearest}.")
+        raise ConfigError(
+            f"A width of {width} is not a whole number of heads.", fix=f"The nearest is {nearest}."
+        )
     head_width = 32 if width < NARROW_WIDTH else 64
     heads, step = width // head_width, 256 if width >= WIDE_WIDTH else 64
     return ModelConfig(

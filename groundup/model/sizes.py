@@ -1,6 +1,8 @@
-"""Parameters and FLOPs of a model, from its config (memory: `footprint.py`). The tests count the same on real modules.
+"""Parameters and FLOPs of a model, from its config (memory: `footprint.py`). The tests count the
+same on real modules.
 
-weight_kinds(config)                          every kind of weight: part, name, shape, number of copies
+weight_kinds(config)                          every kind of weight: part, name, shape, number of
+                                              copies
 parameter_count(preset("gpt2")).total         124439808, by part
 flops_per_token(config, context_tokens=1024)  multiplications plus additions, by part
 """
@@ -43,12 +45,16 @@ class WeightKind:
 
 
 def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[WeightKind]:
-    """Yield the weights of a LanguageModel, of a Classifier if `num_labels` is above 0, or of an Encoder (not causal), in their order."""
+    """Yield the weights of a LanguageModel, of a Classifier if `num_labels` is above 0, or of an
+    Encoder (not causal), in their order.
+    """
     table = (config.vocab_size, config.width)
     yield WeightKind("embedding", "embedding.weight", table, 1)
     added = ADDED_POSITIONS.get(config.positions)
     if added and added.has_table:
-        yield WeightKind("positions", "position_embedding.weight", (config.context_tokens, config.width), 1)
+        yield WeightKind(
+            "positions", "position_embedding.weight", (config.context_tokens, config.width), 1
+        )
     yield from (*_attention(config), *_feedforward(config), *_norms(config))
     if num_labels:  # applied to one token of a text only
         yield WeightKind("head", "score.weight", (num_labels, config.width), 1)
@@ -59,12 +65,19 @@ def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[Weight
 def _attention(config: ModelConfig) -> Iterator[WeightKind]:
     heads, kv_heads = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
     for name, rows in (("query", heads), ("key", kv_heads), ("value", kv_heads)):
-        yield from _linear(config, f"attention.{name}", (rows, config.width), biased=config.attention_bias)
-    yield from _linear(config, "attention.output", (config.width, heads), biased=config.attention_output_bias)
+        yield from _linear(
+            config, f"attention.{name}", (rows, config.width), biased=config.attention_bias
+        )
+    yield from _linear(
+        config, "attention.output", (config.width, heads), biased=config.attention_output_bias
+    )
 
 
 def _feedforward(config: ModelConfig) -> Iterator[WeightKind]:
-    wide, narrow = (config.feedforward_width, config.width), (config.width, config.feedforward_width)
+    wide, narrow = (
+        (config.feedforward_width, config.width),
+        (config.width, config.feedforward_width),
+    )
     gate = [("gate", wide)] if FEEDFORWARDS[config.feedforward].gated else []
     matrices = [*gate, ("up", wide), ("down", narrow)]
     if config.num_experts:
@@ -72,13 +85,17 @@ def _feedforward(config: ModelConfig) -> Iterator[WeightKind]:
         used = config.num_layers * config.experts_per_token
         for name, shape in matrices:
             stacked = (config.num_experts, *shape)
-            yield WeightKind("feedforward", f"feedforward.{name}.weight", stacked, config.num_layers, used)
+            yield WeightKind(
+                "feedforward", f"feedforward.{name}.weight", stacked, config.num_layers, used
+            )
         return
     for name, shape in matrices:
         yield from _linear(config, f"feedforward.{name}", shape, biased=config.feedforward_bias)
 
 
-def _linear(config: ModelConfig, name: str, shape: tuple[int, int], *, biased: bool = False) -> Iterator[WeightKind]:
+def _linear(
+    config: ModelConfig, name: str, shape: tuple[int, int], *, biased: bool = False
+) -> Iterator[WeightKind]:
     """A matrix, and possibly a bias, of every block."""
     part: Part = "attention" if name.startswith("attention") else "feedforward"
     yield WeightKind(part, f"{name}.weight", shape, config.num_layers, used=config.num_layers)
@@ -87,7 +104,9 @@ def _linear(config: ModelConfig, name: str, shape: tuple[int, int], *, biased: b
 
 
 def _norms(config: ModelConfig) -> Iterator[WeightKind]:
-    """LayerNorm has a bias, RMSNorm none; "post" blocks end with a norm, so that their model has no final one."""
+    """LayerNorm has a bias, RMSNorm none; "post" blocks end with a norm, so that their model has no
+    final one.
+    """
     first = [("embedding_norm", 1)] if config.embedding_norm else []
     of_blocks = [(name, config.num_layers) for name in NORM_NAMES[config.block]]
     final = [] if config.block == "post" else [("final_norm", 1)]
@@ -98,7 +117,9 @@ def _norms(config: ModelConfig) -> Iterator[WeightKind]:
     if config.qk_norm != "none":
         counted = (1, 1) if config.qk_norm == "head" else (config.num_heads, config.num_kv_heads)
         for name, heads in zip(("query_norm", "key_norm"), counted, strict=True):
-            yield WeightKind("norms", f"attention.{name}.weight", (heads * config.head_width,), config.num_layers)
+            yield WeightKind(
+                "norms", f"attention.{name}.weight", (heads * config.head_width,), config.num_layers
+            )
 
 
 @dataclass(frozen=True)
@@ -128,7 +149,9 @@ def parameter_count(config: ModelConfig, *, num_labels: int = 0) -> ParameterCou
 
 
 def active_parameters(config: ModelConfig, *, num_labels: int = 0) -> int:
-    """Return the active parameters per token: all of `parameter_count`, but of the experts only the chosen ones."""
+    """Return the active parameters per token: all of `parameter_count`, but of the experts only the
+    chosen ones.
+    """
     unused = config.num_experts - config.experts_per_token
     stacked = (kind for kind in weight_kinds(config) if len(kind.shape) == 3)
     inactive = sum(kind.numbers // config.num_experts * unused for kind in stacked)
@@ -137,7 +160,10 @@ def active_parameters(config: ModelConfig, *, num_labels: int = 0) -> int:
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of one token by part, multiplications plus additions. Norms, softmax and the like, about 1 %, are left out."""
+    """FLOPs of one token by part, multiplications plus additions.
+
+    Norms, softmax and the like, about 1 %, are left out.
+    """
 
     attention: float
     """Queries, keys, values and the output projection."""
@@ -154,30 +180,41 @@ class Flops:
     def training(self) -> float:
         """Forward and backward: every product has two gradients, each as expensive as the product.
 
-        A kernel that recomputes the attention weights adds half of the forward FLOPs of `attention_scores`.
+        A kernel that recomputes the attention weights adds half of the forward FLOPs of
+        `attention_scores`.
         """
         return 3 * self.forward
 
 
 def flops_per_token(config: ModelConfig, *, context_tokens: int, num_labels: int = 0) -> Flops:
-    """Return the mean over a text of `context_tokens`, with the causal mask: token t attends to t tokens, (T + 1) / 2 on average, at most the window.
+    """Return the mean over a text of `context_tokens`, with the causal mask: token t attends to t
+    tokens, (T + 1) / 2 on average, at most the window.
 
     An encoder attends to all T.
 
-    Papers that count the full square (Chowdhery et al. 2022, appendix B) take T, and so does torch's counter for the naive implementation.
+    Papers that count the full square (Chowdhery et al. 2022, appendix B) take T, and so does
+    torch's counter for the naive implementation.
     """
     seen = [seen_tokens(config, layer, context_tokens) for layer in range(config.num_layers)]
     return _flops(config, sum(seen), num_labels)
 
 
 def forward_flops_per_token(config: ModelConfig, *, seen_tokens: float) -> float:
-    """Return the FLOPs of one token's logits when it attends to `seen_tokens` (itself included), or at most to the window of a block."""
-    windows = [seen_tokens if config.sees_all(layer) else config.window_tokens for layer in range(config.num_layers)]
+    """Return the FLOPs of one token's logits when it attends to `seen_tokens` (itself included), or
+    at most to the window of a block.
+    """
+    windows = [
+        seen_tokens if config.sees_all(layer) else config.window_tokens
+        for layer in range(config.num_layers)
+    ]
     return _flops(config, sum(min(seen_tokens, window) for window in windows), 0).forward
 
 
 def _flops(config: ModelConfig, total_seen: float, num_labels: int) -> Flops:
-    """`total_seen`: attended tokens, summed over the blocks. Each costs 2 H D for its score and 2 H D for its value."""
+    """`total_seen`: attended tokens, summed over the blocks.
+
+    Each costs 2 H D for its score and 2 H D for its value.
+    """
     counted: dict[str, float] = {"attention": 0.0, "feedforward": 0.0, "head": 0.0}
     for kind in weight_kinds(config, num_labels=num_labels):
         if kind.used:
@@ -186,7 +223,8 @@ def _flops(config: ModelConfig, total_seen: float, num_labels: int) -> Flops:
 
 
 def seen_tokens(config: ModelConfig, layer: int, context_tokens: int) -> float:
-    """Return to how many tokens (itself included) a token attends in block `layer`, on average over a text of `context_tokens`.
+    """Return to how many tokens (itself included) a token attends in block `layer`, on average over
+    a text of `context_tokens`.
 
     >>> tiny = ModelConfig(vocab_size=8, context_tokens=4, width=8, num_layers=1, num_heads=2, feedforward_width=16, window_tokens=2)
     >>> seen_tokens(tiny, 0, context_tokens=4)  # (1 + 2 + 2 + 2) / 4

@@ -1,4 +1,5 @@
-"""Everything that is wrong with a pack: what its files say beside its facts, repeats, leaks between parts, answers that no document has.
+"""Everything that is wrong with a pack: what its files say beside its facts, repeats, leaks between
+parts, answers that no document has.
 
 check_pack(folder) -> CheckedPack, whose objections have file, line and reason
 """
@@ -10,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from groundup.packs.known import Known, known_of
-from groundup.packs.pack import DOCUMENTS, MIN_QUESTIONS, Objection, Pack, document_questions, read_pack
+from groundup.packs.pack import (
+    DOCUMENTS,
+    MIN_QUESTIONS,
+    Pack,
+    PackIssue,
+    document_questions,
+    read_pack,
+)
 from groundup.packs.quantities import quantities
 from groundup.packs.repeats import Text, normalised, repeats
 
@@ -27,12 +35,12 @@ class CheckedPack:
     """A pack with everything that is wrong with it."""
 
     pack: Pack
-    objections: tuple[Objection, ...]
+    objections: tuple[PackIssue, ...]
     notes: tuple[str, ...]
     """What could not be checked."""
 
     @property
-    def blocking(self) -> list[Objection]:
+    def blocking(self) -> list[PackIssue]:
         """The objections with which nothing can be built."""
         return [each for each in self.objections if each.blocks]
 
@@ -52,7 +60,10 @@ class CheckedPack:
 
 
 def check_pack(folder: Path) -> CheckedPack:
-    """Read a pack and return all that is wrong with it. Raises DataError where it can't be read as a pack."""
+    """Read a pack and return all that is wrong with it.
+
+    Raises DataError where it can't be read as a pack.
+    """
     pack, found = read_pack(folder)
     found += [
         *said_beside_the_facts(pack),
@@ -66,7 +77,9 @@ def check_pack(folder: Path) -> CheckedPack:
     notes = []
     if pack.head.language != NUMBERS_AND_NAMES_OF:
         language = pack.head.language
-        notes.append(f"The texts' language is {language!r}: numbers in words and names were looked for as in English.")
+        notes.append(
+            f"The texts' language is {language!r}: numbers in words and names were looked for as in English."
+        )
     few = len(document_questions(pack.parts["instructions"]))
     if few < MIN_QUESTIONS:
         notes.append(
@@ -76,7 +89,7 @@ def check_pack(folder: Path) -> CheckedPack:
     return CheckedPack(pack, tuple(found), tuple(notes))
 
 
-def said_beside_the_facts(pack: Pack) -> Iterator[Objection]:
+def said_beside_the_facts(pack: Pack) -> Iterator[PackIssue]:
     """Yield each number and name of a text that is neither in facts.toml nor free."""
     known = known_of(pack)
     for name, text in pack.documents.items():
@@ -86,90 +99,116 @@ def said_beside_the_facts(pack: Pack) -> Iterator[Objection]:
         for row in rows:
             texts = [value for field, value in row.values.items() if field not in NO_TEXT and value]
             yield from _objections(
-                known, row.place, "\n".join("\n".join(each) if isinstance(each, list) else each for each in texts)
+                known,
+                row.place,
+                "\n".join("\n".join(each) if isinstance(each, list) else each for each in texts),
             )
 
 
-def _objections(known: Known, place: str, text: str) -> Iterator[Objection]:
+def _objections(known: Known, place: str, text: str) -> Iterator[PackIssue]:
     for reason in known.objections(text):
-        yield Objection(place, reason)
+        yield PackIssue(place, reason)
 
 
-def unread_documents(pack: Pack) -> Iterator[Objection]:
-    """Yield the files of documents/ that an index would read and this check does not: of other kinds, or in folders."""
+def unread_documents(pack: Pack) -> Iterator[PackIssue]:
+    """Yield the files of documents/ that an index would read and this check does not: of other
+    kinds, or in folders.
+    """
     folder = pack.folder / DOCUMENTS
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts)
         if file.is_file() and not hidden and (len(name.parts) > 1 or file.suffix != ".md"):
             place = f"{DOCUMENTS}/{name.as_posix()}"
-            yield Objection(place, f"is not checked, and would be answered from: make it a *.md in {DOCUMENTS}/")
+            yield PackIssue(
+                place, f"is not checked, and would be answered from: make it a *.md in {DOCUMENTS}/"
+            )
 
 
-def missing_documents(pack: Pack) -> Iterator[Objection]:
+def missing_documents(pack: Pack) -> Iterator[PackIssue]:
     """Yield each line whose document there is not."""
     for rows in pack.parts.values():
         for row in rows:
             document = row.values.get("document")
             if document is not None and document not in pack.documents:
-                yield Objection(row.place, f"there is no {DOCUMENTS}/{document}", blocks=True)
+                yield PackIssue(row.place, f"there is no {DOCUMENTS}/{document}", blocks=True)
 
 
-def answers_elsewhere(pack: Pack) -> Iterator[Objection]:
-    """Yield questions whose document does not contain the answer, and summaries that lack a key fact or say a number that their text lacks."""
+def answers_elsewhere(pack: Pack) -> Iterator[PackIssue]:
+    """Yield questions whose document does not contain the answer, and summaries that lack a key
+    fact or say a number that their text lacks.
+    """
     for row in pack.parts["questions"]:
         answer, document = row["answer"], row["document"]
         if (answer is None) != (document is None):
-            yield Objection(
-                row.place, "has an answer without its document, or a document without an answer", blocks=True
+            yield PackIssue(
+                row.place,
+                "has an answer without its document, or a document without an answer",
+                blocks=True,
             )
         elif (
             answer is not None
             and document in pack.documents
             and normalised(answer) not in normalised(pack.documents[document])
         ):
-            yield Objection(row.place, f"{document} does not contain the answer {answer!r}", blocks=True)
+            yield PackIssue(
+                row.place, f"{document} does not contain the answer {answer!r}", blocks=True
+            )
     for row in pack.parts.get("summaries", ()):
         for fact in row["key_facts"]:
-            lacking = [name for name in ("text", "summary") if normalised(fact) not in normalised(row[name])]
+            lacking = [
+                name
+                for name in ("text", "summary")
+                if normalised(fact) not in normalised(row[name])
+            ]
             if lacking:
-                yield Objection(row.place, f"the {' and the '.join(lacking)} does not contain the key fact {fact!r}")
+                yield PackIssue(
+                    row.place,
+                    f"the {' and the '.join(lacking)} does not contain the key fact {fact!r}",
+                )
         there = {found.value for found in quantities(row["text"])}
         for found in quantities(row["summary"]):
             if found.value not in there and not found.written.isalpha():  # "two" may be counted
-                yield Objection(row.place, f"the summary says {found.written!r}, which its text does not")
+                yield PackIssue(
+                    row.place, f"the summary says {found.written!r}, which its text does not"
+                )
 
 
-def labels(pack: Pack) -> Iterator[Objection]:
+def labels(pack: Pack) -> Iterator[PackIssue]:
     """Yield intents that have too few messages, and the lack of the label for none of them."""
     counts = Counter(row["label"] for row in pack.parts["messages"])
     for label, count in counts.items():
         if count < MIN_MESSAGES:
-            yield Objection(
+            yield PackIssue(
                 "messages.jsonl",
                 f"the intent {label!r} has {count} messages, at least {MIN_MESSAGES} are needed",
                 blocks=True,
             )
     if pack.head.none_label not in counts:
-        reason = (
-            f"no message has the label {pack.head.none_label!r}, which is for messages that have none of the intents"
-        )
-        yield Objection("messages.jsonl", reason, blocks=True)
+        reason = f"no message has the label {pack.head.none_label!r}, which is for messages that have none of the intents"
+        yield PackIssue("messages.jsonl", reason, blocks=True)
     if len(counts) == 1:
-        yield Objection("messages.jsonl", "has one label only: there is nothing to tell apart", blocks=True)
+        yield PackIssue(
+            "messages.jsonl", "has one label only: there is nothing to tell apart", blocks=True
+        )
 
 
-def too_few(pack: Pack) -> Iterator[Objection]:
+def too_few(pack: Pack) -> Iterator[PackIssue]:
     """Yield the parts without a line."""
     for part, rows in pack.parts.items():
         if len(rows) < MIN_ROWS:
-            yield Objection(f"{part}.jsonl", "has no line that can be read", blocks=True)
+            yield PackIssue(f"{part}.jsonl", "has no line that can be read", blocks=True)
 
 
-def repeated(pack: Pack) -> Iterator[Objection]:
-    """Yield what stands twice, or nearly, within a part or in two of them: a held-out question that an instruction asks is no test."""
+def repeated(pack: Pack) -> Iterator[PackIssue]:
+    """Yield what stands twice, or nearly, within a part or in two of them: a held-out question that
+    an instruction asks is no test.
+    """
     asked = [
-        *(Text(row.place, f"{row['instruction']} {row['input']}") for row in pack.parts["instructions"]),
+        *(
+            Text(row.place, f"{row['instruction']} {row['input']}")
+            for row in pack.parts["instructions"]
+        ),
         *(Text(row.place, row["text"]) for row in pack.parts["messages"]),
         *(Text(row.place, row["question"]) for row in pack.parts["questions"]),
     ]
@@ -177,6 +216,7 @@ def repeated(pack: Pack) -> Iterator[Objection]:
     summaries = [Text(row.place, row["text"]) for row in pack.parts.get("summaries", ())]
     for texts in (asked, documents, summaries):
         for text, other, alike in repeats(texts):
-            yield Objection(
-                text.place, f"nearly repeats {other.place} ({alike:.0%} of their words in threes): {text.text[:60]!r}"
+            yield PackIssue(
+                text.place,
+                f"nearly repeats {other.place} ({alike:.0%} of their words in threes): {text.text[:60]!r}",
             )

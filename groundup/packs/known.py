@@ -1,4 +1,6 @@
-"""What a pack's facts say: the numbers and names that may stand in its texts, and what stands in a text and is not among them."""
+"""What a pack's facts say: the numbers and names that may stand in its texts, and what stands in a
+text and is not among them.
+"""
 
 import datetime
 import re
@@ -24,7 +26,9 @@ class Known:
     """The units of each number, "" among them where it stands without one."""
     names: frozenset[str]
     lower: frozenset[str]
-    """All words that stand in lower case in the facts or in any text of the pack: no names where a sentence begins."""
+    """All words that stand in lower case in the facts or in any text of the pack: no names where a
+    sentence begins.
+    """
     names_in_lower: frozenset[str]
 
     def objections(self, text: str) -> Iterator[str]:
@@ -43,11 +47,15 @@ class Known:
     def _has(self, found: Quantity) -> bool:
         units = self.units.get(found.value, set())
         if found.unit == TIME:
-            return TIME in units or ("m" not in found.written.lower() and self._has_in_afternoon(found))
+            return TIME in units or (
+                "m" not in found.written.lower() and self._has_in_afternoon(found)
+            )
         if found.unit == CODE:
             digits = plain_number("".join(filter(str.isdigit, found.value)))
             letters = "".join(filter(str.isalpha, found.value))
-            return CODE in units or (bool(letters) and letters in self.names and digits in self.units)
+            return CODE in units or (
+                bool(letters) and letters in self.names and digits in self.units
+            )
         if found.unit == PHONE:
             return PHONE in units
         return bool(units) if found.unit == BARE else bool({found.unit, BARE} & units)
@@ -55,7 +63,9 @@ class Known:
     def _has_in_afternoon(self, found: Quantity) -> bool:
         """Whether a time that says no half of the day is one of the afternoon: "open to 4:30"."""
         hour, minute = map(int, found.value.split(":"))
-        return TIME in self.units.get(f"{hour % HOURS_OF_HALF_DAY + HOURS_OF_HALF_DAY:02d}:{minute:02d}", ())
+        return TIME in self.units.get(
+            f"{hour % HOURS_OF_HALF_DAY + HOURS_OF_HALF_DAY:02d}:{minute:02d}", ()
+        )
 
     def _of_name(self, word: str, begins: bool) -> str:
         name = bare_name(word)
@@ -90,14 +100,26 @@ def _as_said(unit: str) -> str:
 
 def _as_has(unit: str) -> str:
     """Return how the facts have a number that a text has in another unit."""
-    said = {BARE: "a number", PHONE: "a telephone number", TIME: "part of a time", CODE: "a code", "%": "a percentage"}
+    said = {
+        BARE: "a number",
+        PHONE: "a telephone number",
+        TIME: "part of a time",
+        CODE: "a code",
+        "%": "a percentage",
+    }
     return said.get(unit, f"an amount in {unit}")
 
 
 def known_of(pack: Pack) -> Known:
     """Return what a pack's texts may say."""
     head = pack.head
-    said = [*values(pack.facts), head.title, head.organisation, *map(str, head.free.numbers), *head.free.names]
+    said = [
+        *values(pack.facts),
+        head.title,
+        head.organisation,
+        *map(str, head.free.numbers),
+        *head.free.names,
+    ]
     units: dict[str, set[str]] = defaultdict(set)
     for text in said:
         for found in quantities(text):
@@ -107,11 +129,24 @@ def known_of(pack: Pack) -> Known:
     words = {word for text in said for word in WORD.findall(text)} | ALWAYS
     texts = [
         *pack.documents.values(),
-        *(str(value) for rows in pack.parts.values() for row in rows for value in row.values.values()),
+        *(
+            str(value)
+            for rows in pack.parts.values()
+            for row in rows
+            for value in row.values.values()
+        ),
     ]
-    lower = {word for text in [*said, *texts] for word in WORD.findall(_ADDRESS.sub(" ", text)) if word.islower()}
+    lower = {
+        word
+        for text in [*said, *texts]
+        for word in WORD.findall(_ADDRESS.sub(" ", text))
+        if word.islower()
+    }
     return Known(
-        units, frozenset(words | {f"{word}s" for word in words}), frozenset(lower), frozenset(map(str.lower, words))
+        units,
+        frozenset(words | {f"{word}s" for word in words}),
+        frozenset(lower),
+        frozenset(map(str.lower, words)),
     )
 
 

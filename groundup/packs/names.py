@@ -1,4 +1,7 @@
-"""The names of a text: words with a capital. Where a sentence begins every word has one, so there only a misspelt known name is noticed."""
+"""The names of a text: words with a capital.
+
+Where a sentence begins every word has one, so there only a misspelt known name is noticed.
+"""
 
 import difflib
 import re
@@ -45,5 +48,9 @@ def near_name(word: str, known: Iterable[str]) -> str:
     if len(word) < NEAR_LETTERS:
         return ""
     # of one stem is no misspelling: Bank, Banker
-    others = [name for name in known if name[0].isupper() and not (name.startswith(word) or word.startswith(name))]
+    others = [
+        name
+        for name in known
+        if name[0].isupper() and not (name.startswith(word) or word.startswith(name))
+    ]
     return next(iter(difflib.get_close_matches(word, others, n=1, cutoff=NEAR)), "")

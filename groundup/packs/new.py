@@ -11,10 +11,15 @@ FILES = (PACK_FILE, "facts.toml", "documents/*.md", *(f"{part}.jsonl" for part i
 
 
 def new_pack(name: str, folder: Path) -> list[str]:
-    """Write the pack into a new folder; return the names of its files. Raises ConfigError, FormatError (of the name), DiskError."""
+    """Write the pack into a new folder; return the names of its files.
+
+    Raises ConfigError, FormatError (of the name), DiskError.
+    """
     safe_name(name)
     if folder.exists():
-        raise ConfigError(f"{folder} exists already.", fix="Choose another name, or another folder with --out.")
+        raise ConfigError(
+            f"{folder} exists already.", fix="Choose another name, or another folder with --out."
+        )
     skeleton = PACKAGED / SKELETON
     files = sorted(file for pattern in FILES for file in skeleton.glob(pattern))
     names = [file.relative_to(skeleton).as_posix() for file in files]

@@ -1,4 +1,5 @@
-"""A pack: its files, read and checked for their form. What does not stand in its form is an objection with its line; the rest is read all the same.
+"""A pack: its files, read and checked for their form. What does not stand in its form is an
+objection with its line; the rest is read all the same.
 
 pack, objections = read_pack(Path("my-firm"))
 """
@@ -36,7 +37,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Objection:
+class PackIssue:
     """What is wrong at a place of a pack."""
 
     place: str
@@ -73,7 +74,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Row:
+class PackRow:
     """A line of a part."""
 
     place: str
@@ -93,13 +94,16 @@ class Pack:
     facts: Mapping[str, Any]
     documents: Mapping[str, str]
     """The Markdown texts by their file names."""
-    parts: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[PackRow]] = field(default_factory=dict)
     """The lines of instructions, messages, questions and summaries."""
 
     @property
     def counts(self) -> dict[str, int]:
         """The number of documents and of the lines of each part."""
-        return {DOCUMENTS: len(self.documents), **{name: len(rows) for name, rows in self.parts.items()}}
+        return {
+            DOCUMENTS: len(self.documents),
+            **{name: len(rows) for name, rows in self.parts.items()},
+        }
 
 
 def packaged_packs() -> dict[str, Path]:
@@ -124,17 +128,21 @@ def pack_folder(name_or_path: str) -> Path:
     if name_or_path in packs:
         return packs[name_or_path]
     if path.is_dir():
-        fix = (
-            f"As a folder of texts it can be built: groundup build {path}. A pack begins with: groundup pack new NAME."
-        )
+        fix = f"As a folder of texts it can be built: groundup build {path}. A pack begins with: groundup pack new NAME."
         raise DataError(f"{path} is not a pack: it has no {PACK_FILE}.", fix=fix)
-    raise DataError(f"There is no pack '{name_or_path}'.", fix=f"{did_you_mean(name_or_path, packs)} Or give a folder.")
+    raise DataError(
+        f"There is no pack '{name_or_path}'.",
+        fix=f"{did_you_mean(name_or_path, packs)} Or give a folder.",
+    )
 
 
-def read_pack(folder: Path) -> tuple[Pack, list[Objection]]:
-    """Return a pack and what does not stand in its form. Raises DataError where it is no pack, or its TOML files can't be read."""
+def read_pack(folder: Path) -> tuple[Pack, list[PackIssue]]:
+    """Return a pack and what does not stand in its form.
+
+    Raises DataError where it is no pack, or its TOML files can't be read.
+    """
     head, facts = read_head(folder), read_facts(folder)
-    found: list[Objection] = []
+    found: list[PackIssue] = []
     documents = read_documents(folder, found)
     parts = {
         name: list(rows_of(folder, name, found))
@@ -149,7 +157,9 @@ def read_head(folder: Path) -> Head:
     try:
         return build_config(Head, read_toml(folder / PACK_FILE))
     except ConfigError as error:
-        raise DataError(f"{folder / PACK_FILE}: {error.message}", fix=error.fix or "See docs/packs.md.") from error
+        raise DataError(
+            f"{folder / PACK_FILE}: {error.message}", fix=error.fix or "See docs/packs.md."
+        ) from error
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -158,14 +168,20 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(file, max_bytes=MAX_BYTES))
     except tomllib.TOMLDecodeError as error:
-        twice = " A fact is given twice, and the two may contradict each other:" if "overwrite" in str(error) else ""
+        twice = (
+            " A fact is given twice, and the two may contradict each other:"
+            if "overwrite" in str(error)
+            else ""
+        )
         fix = "Give each fact once, in quotation marks where it is no number."
         raise DataError(f"{file} can't be read.{twice} {error}.", fix=fix) from error
     except FormatError as error:
-        raise DataError(f"{file} {error.reason}.", fix="It holds the facts of the pack: docs/packs.md.") from error
+        raise DataError(
+            f"{file} {error.reason}.", fix="It holds the facts of the pack: docs/packs.md."
+        ) from error
 
 
-def read_documents(folder: Path, found: list[Objection]) -> dict[str, str]:
+def read_documents(folder: Path, found: list[PackIssue]) -> dict[str, str]:
     """Return the texts of documents/*.md."""
     documents = {}
     for file in sorted((folder / DOCUMENTS).glob("*.md")):
@@ -174,13 +190,17 @@ def read_documents(folder: Path, found: list[Objection]) -> dict[str, str]:
             continue
         documents[file.name] = text
         if not text.startswith("# "):
-            found.append(Objection(f"{DOCUMENTS}/{file.name}:1", "the first line is no title: # Title"))
+            found.append(
+                PackIssue(f"{DOCUMENTS}/{file.name}:1", "the first line is no title: # Title")
+            )
     if not documents:
-        found.append(Objection(DOCUMENTS, "the pack has no documents: write at least one *.md", blocks=True))
+        found.append(
+            PackIssue(DOCUMENTS, "the pack has no documents: write at least one *.md", blocks=True)
+        )
     return documents
 
 
-def rows_of(folder: Path, part: str, found: list[Objection]) -> Iterator[Row]:
+def rows_of(folder: Path, part: str, found: list[PackIssue]) -> Iterator[PackRow]:
     """Yield the lines of a part that stand in its form."""
     file = folder / f"{part}.jsonl"
     text = decoded(file, file.name, found)
@@ -191,22 +211,29 @@ def rows_of(folder: Path, part: str, found: list[Objection]) -> Iterator[Row]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            found.append(Objection(place, f"is no JSON: {error}", blocks=True))
+            found.append(PackIssue(place, f"is no JSON: {error}", blocks=True))
             continue
         if fault := fault_of(value, FIELDS[part]):
-            found.append(Objection(place, fault, blocks=True))
+            found.append(PackIssue(place, fault, blocks=True))
         else:
-            yield Row(place, value)
+            yield PackRow(place, value)
 
 
-def document_questions(rows: Iterable[Row]) -> list[str]:
-    """Return the different questions among instructions that a document answers: on them the evidence that an answer needs is chosen."""
-    return list(dict.fromkeys(row["instruction"] for row in rows if row["document"] and not row["input"]))
+def document_questions(rows: Iterable[PackRow]) -> list[str]:
+    """Return the different questions among instructions that a document answers: on them the
+    evidence that an answer needs is chosen.
+    """
+    return list(
+        dict.fromkeys(row["instruction"] for row in rows if row["document"] and not row["input"])
+    )
 
 
-def pack_rows(file: Path) -> list[Row]:
-    """Return the lines of a part's file. Raises DataError for the first that does not stand in its form, and for none."""
-    found: list[Objection] = []
+def pack_rows(file: Path) -> list[PackRow]:
+    """Return the lines of a part's file.
+
+    Raises DataError for the first that does not stand in its form, and for none.
+    """
+    found: list[PackIssue] = []
     rows = list(rows_of(file.parent, file.stem, found))
     if found or not rows:
         reason = found[0] if found else f"{file} has no line"
@@ -214,12 +241,12 @@ def pack_rows(file: Path) -> list[Row]:
     return rows
 
 
-def decoded(file: Path, place: str, found: list[Objection]) -> str | None:
+def decoded(file: Path, place: str, found: list[PackIssue]) -> str | None:
     """Return the text of a file of the pack; None where it can't be read."""
     try:
         return read_text(file, max_bytes=MAX_BYTES)
     except FormatError as error:
-        found.append(Objection(place, error.reason, blocks=True))
+        found.append(PackIssue(place, error.reason, blocks=True))
     return None
 
 
@@ -241,7 +268,9 @@ def fault_of(value: Any, fields: Mapping[str, tuple[type, ...]]) -> str:
         ):
             return f"'{name}' is no {'list of texts' if list in types else 'text'}"
         given = value[name] if isinstance(value[name], list) else [value[name]]
-        if name not in EMPTY and (not given or any(each is not None and not each.strip() for each in given)):
+        if name not in EMPTY and (
+            not given or any(each is not None and not each.strip() for each in given)
+        ):
             return f"'{name}' is empty"
         if any(each and _SURROGATE.search(each) for each in given):
             return f"'{name}' has a lone surrogate, which is no character"

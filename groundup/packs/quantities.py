@@ -1,8 +1,10 @@
-"""The numbers of a text in one form each, so that a text can be held against facts: amounts with their unit, times of day, telephone numbers, codes.
+"""The numbers of a text in one form each, so that a text can be held against facts: amounts with
+their unit, times of day, telephone numbers, codes.
 
     quantities("£1,500.00 by 9.30 am, or twenty-five percent")  ->  £ 1500, time 09:30, % 25
 
-Number words count like digits, from "two" on ("one" is free); ordinals in words and the markers of numbered lists do not.
+Number words count like digits, from "two" on ("one" is free); ordinals in words and the markers of
+numbered lists do not.
 """
 
 import re
@@ -20,7 +22,9 @@ UNITS = {"per cent": "%", "percent": "%", "pounds": "£", "dollars": "$", "euros
 TIME, PHONE, CODE, BARE = "time", "phone", "code", ""
 
 _LIST = re.compile(r"(?m)^[ \t]*\d{1,3}[.)](?=[ \t])")
-_PHONE = re.compile(r"(?<![\w.,])(?:\+\d[\d ]{6,}\d|0\d{2,}(?: \d+)+|0\d{9,}|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?![\w%])")
+_PHONE = re.compile(
+    r"(?<![\w.,])(?:\+\d[\d ]{6,}\d|0\d{2,}(?: \d+)+|0\d{9,}|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?![\w%])"
+)
 _TIME = re.compile(
     r"(?<![\w.:])(?:(?P<h>[01]?\d)(?:[.:](?P<m>[0-5]\d))?\s?(?P<half>[ap])\.?m\b|(?P<h24>[01]?\d|2[0-3]):(?P<m24>[0-5]\d)(?![\d:]))",
     re.IGNORECASE,
@@ -100,7 +104,9 @@ def plain_number(written: str) -> str:
 
 
 def _in_words(text: str) -> Iterator[Quantity]:
-    """Yield the numbers that are written as words: "one hundred and twenty", "twenty-five"; not "one" alone."""
+    """Yield the numbers that are written as words: "one hundred and twenty", "twenty-five"; not
+    "one" alone.
+    """
     words = [(match[0].lower(), match.start(), match.end()) for match in _WORD.finditer(text)]
     place = 0
     while place < len(words):
@@ -123,8 +129,12 @@ def _value(word: str) -> int | None:
     return ONE_TO_NINETEEN.get(word, TWENTY_TO_NINETY.get(word, SCALES.get(word)))
 
 
-def _joined(text: str, words: list[tuple[str, int, int]], place: int, last: str) -> tuple[str, int] | None:
-    """Return the word that goes on with a number, and the place after it; None where the number ends."""
+def _joined(
+    text: str, words: list[tuple[str, int, int]], place: int, last: str
+) -> tuple[str, int] | None:
+    """Return the word that goes on with a number, and the place after it; None where the number
+    ends.
+    """
     if (
         place + 1 < len(words)
         and words[place][0] == "and"
@@ -134,12 +144,18 @@ def _joined(text: str, words: list[tuple[str, int, int]], place: int, last: str)
         return words[place + 1][0], place + 2
     word = words[place][0]
     near = not text[words[place - 1][2] : words[place][1]].strip(" \t-")
-    goes_on = word in SCALES or last in SCALES or (last in TWENTY_TO_NINETY and 0 < ONE_TO_NINETEEN.get(word, 0) < 10)
+    goes_on = (
+        word in SCALES
+        or last in SCALES
+        or (last in TWENTY_TO_NINETY and 0 < ONE_TO_NINETEEN.get(word, 0) < 10)
+    )
     return (word, place + 1) if near and goes_on and _value(word) is not None else None
 
 
 def _grown(total: int, word: str) -> int:
-    """Return the number with one more word: a scale multiplies its last part, any other word is added."""
+    """Return the number with one more word: a scale multiplies its last part, any other word is
+    added.
+    """
     if word not in SCALES:
         return total + (_value(word) or 0)
     scale = SCALES[word]

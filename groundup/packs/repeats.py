@@ -1,4 +1,6 @@
-"""Texts that repeat one another, or nearly: the share of their runs of three words that they have in common (Jaccard)."""
+"""Texts that repeat one another, or nearly: the share of their runs of three words that they have
+in common (Jaccard).
+"""
 
 import re
 from collections import Counter, defaultdict
@@ -30,13 +32,17 @@ def normalised(text: str) -> str:
 def runs(text: str) -> frozenset[tuple[str, ...]]:
     """Return the runs of three words of a text; of a shorter one its words."""
     words = re.findall(r"\w+", text.lower())
-    return frozenset(tuple(words[start : start + RUN_WORDS]) for start in range(max(1, len(words) - RUN_WORDS + 1)))
+    return frozenset(
+        tuple(words[start : start + RUN_WORDS])
+        for start in range(max(1, len(words) - RUN_WORDS + 1))
+    )
 
 
 def repeats(texts: Sequence[Text]) -> Iterator[tuple[Text, Text, float]]:
     """Yield each text that nearly repeats an earlier one, that one, and how far they are alike.
 
-    Texts that are alike share one of the rarest runs of each (Bayardo et al. 2007, section 3): runs that stand everywhere are not followed.
+    Texts that are alike share one of the rarest runs of each (Bayardo et al. 2007, section 3): runs
+    that stand everywhere are not followed.
     """
     all_runs = [runs(each.text) for each in texts]
     frequency = Counter(run for own in all_runs for run in own)
@@ -47,11 +53,16 @@ def repeats(texts: Sequence[Text]) -> Iterator[tuple[Text, Text, float]]:
             yield texts[place], texts[first[own]], 1.0
             continue
         first[own] = place
-        rarest = sorted(own, key=lambda run: (frequency[run], run))[: len(own) - ceil(ALIKE * len(own)) + 1]
+        rarest = sorted(own, key=lambda run: (frequency[run], run))[
+            : len(own) - ceil(ALIKE * len(own)) + 1
+        ]
         candidates = sorted({earlier for run in rarest for earlier in seen[run]})
         for run in rarest:
             seen[run].append(place)
-        alike = {earlier: len(own & all_runs[earlier]) / len(own | all_runs[earlier]) for earlier in candidates}
+        alike = {
+            earlier: len(own & all_runs[earlier]) / len(own | all_runs[earlier])
+            for earlier in candidates
+        }
         nearest = max(alike, key=alike.__getitem__, default=None)
         if nearest is not None and alike[nearest] > ALIKE:
             yield texts[place], texts[nearest], alike[nearest]

@@ -1,8 +1,12 @@
-"""Estimates for large models on published hardware: days on a number of devices and memory of each, without the devices.
+"""Estimates for large models on published hardware: days on a number of devices and memory of each,
+without the devices.
 
-    days      6 N D operations (Kaplan et al. 2020, section 2.1, plus attention: model/sizes.py) over devices x peak x share of peak
-    memory    mixed-precision training in bf16: weights and gradients in float32, optimizer state, bf16 copies of the weights in use, and
-              activations of one row; DDP holds all of it on each device, FSDP shards weights, gradients and optimizer state
+    days      6 N D operations (Kaplan et al. 2020, section 2.1, plus attention: model/sizes.py)
+              over devices x peak x share of peak
+    memory    mixed-precision training in bf16: weights and gradients in float32, optimizer state,
+              bf16 copies of the weights in use, and
+              activations of one row; DDP holds all of it on each device, FSDP shards weights,
+              gradients and optimizer state
 
 First-order estimates: nothing here has run on such machines.
 """
@@ -15,12 +19,14 @@ from groundup.model.footprint import FLOAT32_BYTES, activation_bytes, optimizer_
 from groundup.model.linear_cross_entropy import chunk_tokens
 from groundup.model.shape_from_size import parse_size, shape_of_size
 from groundup.model.sizes import flops_per_token, parameter_count
-from groundup.planning.scaling import OPTIMAL_TOKENS_PER_PARAMETER
+from groundup.planning.scaling_constants import OPTIMAL_TOKENS_PER_PARAMETER
 
 SIZES = ("124M", "1B", "7B")
 VOCABULARY = 32_768
 SHARE_OF_PEAK = 0.40
-"""Assumed. Published trainings reach such shares (PaLM 0.46: Chowdhery et al. 2022, table 3; Llama 3 405B 0.38 to 0.43: Llama team 2024, table 4)."""
+"""Assumed. Published trainings reach such shares (PaLM 0.46: Chowdhery et al. 2022, table 3; Llama
+3 405B 0.38 to 0.43: Llama team 2024, table 4).
+"""
 BF16_BYTES = 2
 SECONDS_A_DAY = 86_400
 # CUDA context, NCCL buffers and fragmentation of the allocator.
@@ -37,8 +43,9 @@ class Device:
     memory_bytes: float
 
 
-# NVIDIA's data sheets, without sparsity: A100 (2021), H100 SXM (2023), H200 (2024), L40S (2023), Ada architecture white paper's appendix for the
-# RTX 4090 (bf16 with float32 accumulation), Ampere GA102 white paper for the RTX 3090; AMD's for the MI300X (2023).
+# NVIDIA's data sheets, without sparsity: A100 (2021), H100 SXM (2023), H200 (2024), L40S (2023),
+# Ada architecture white paper's appendix for the RTX 4090 (bf16 with float32 accumulation), Ampere
+# GA102 white paper for the RTX 3090; AMD's for the MI300X (2023).
 DEVICES = {
     "a100": Device("A100 80 GB", 312e12, 80e9),
     "h100": Device("H100 SXM", 989e12, 80e9),
@@ -146,19 +153,29 @@ def cluster_plan(
 
 
 def gathered_bytes(shape: ModelConfig) -> float:
-    """What FSDP gathers at a time, in bf16: two blocks (the current one and the next) and the embedding."""
+    """What FSDP gathers at a time, in bf16: two blocks (the current one and the next) and the
+    embedding.
+    """
     count = parameter_count(shape)
     block = (count.attention + count.feedforward + count.norms) / shape.num_layers
     return BF16_BYTES * (2 * block + count.embedding)
 
 
 def row_bytes(shape: ModelConfig, *, recompute: bool = False) -> float:
-    """Activations of one row of context in bf16, and logits of two chunks in float32 (`model/footprint.py`).
+    """Activations of one row of context in bf16, and logits of two chunks in float32
+    (`model/footprint.py`).
 
-    `recompute`: with activation checkpointing, the input of each block and the activations of one block.
+    `recompute`: with activation checkpointing, the input of each block and the activations of one
+    block.
     """
     context = shape.context_tokens
-    activations = activation_bytes(shape, batch_size=1, context_tokens=context) * BF16_BYTES / FLOAT32_BYTES
+    activations = (
+        activation_bytes(shape, batch_size=1, context_tokens=context) * BF16_BYTES / FLOAT32_BYTES
+    )
     if recompute:
-        activations = BF16_BYTES * shape.num_layers * context * shape.width + activations / shape.num_layers
-    return activations + float(FLOAT32_BYTES * min(context, 2 * chunk_tokens(shape.vocab_size)) * shape.vocab_size)
+        activations = (
+            BF16_BYTES * shape.num_layers * context * shape.width + activations / shape.num_layers
+        )
+    return activations + float(
+        FLOAT32_BYTES * min(context, 2 * chunk_tokens(shape.vocab_size)) * shape.vocab_size
+    )

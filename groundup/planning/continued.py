@@ -1,4 +1,6 @@
-"""Continued pretraining: the defaults that a starting model brings, what can't be asked for beside it, and the shares of replayed text."""
+"""Continued pretraining: the defaults that a starting model brings, what can't be asked for beside
+it, and the shares of replayed text.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,31 +9,50 @@ from typing import Any
 from groundup.data.batches.shards import ShardSet
 from groundup.data.reading.source_list import read_sources
 from groundup.errors import ConfigError
-from groundup.planning.scaling import CONTINUED_RATE_SHARE, REPLAY_SHARE, learning_rate_for
-from groundup.train.config import OptimizerName, pretraining_config
+from groundup.planning.scaling_constants import (
+    CONTINUED_RATE_SHARE,
+    REPLAY_SHARE,
+    learning_rate_for,
+)
 from groundup.train.starting_model import StartingModel
+from groundup.train.steps.config import OptimizerName, pretraining_config
 
-# Public models were trained with it, and Muon gains nothing on them (Liu et al. 2025, "Muon is scalable for LLM training", section 3.5).
+# Public models were trained with it, and Muon gains nothing on them (Liu et al. 2025, "Muon is
+# scalable for LLM training", section 3.5).
 OPTIMIZER: OptimizerName = "adamw"
 # The only field of the shape that can be set: rows may be shorter than the model's context.
 OWN_FIELD = "context_tokens"
 
 
 def start_fields(start: StartingModel, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of FitConfig that follow from the starting model; `fields` are those that are set. Raises ConfigError.
+    """Return the fields of FitConfig that follow from the starting model; `fields` are those that
+    are set. Raises ConfigError.
 
     The learning rate is a tenth of that for random weights (see `scaling.CONTINUED_RATE_SHARE`).
     """
     optimizer: OptimizerName = fields.get("optimizer", OPTIMIZER)
     plain = pretraining_config(1, {"optimizer": optimizer})
     rate = CONTINUED_RATE_SHARE * learning_rate_for(start.config.width, optimizer)
-    found = {"optimizer": optimizer, "learning_rate": float(f"{rate:.2g}"), "initial_weights": start.weights}
-    muon = {"muon_learning_rate": CONTINUED_RATE_SHARE * plain.muon_learning_rate} if optimizer == "muon" else {}
+    found = {
+        "optimizer": optimizer,
+        "learning_rate": float(f"{rate:.2g}"),
+        "initial_weights": start.weights,
+    }
+    muon = (
+        {"muon_learning_rate": CONTINUED_RATE_SHARE * plain.muon_learning_rate}
+        if optimizer == "muon"
+        else {}
+    )
     return found | muon
 
 
-def require_own_parts(start: StartingModel, given: Sequence[str], model_fields: Mapping[str, Any]) -> None:
-    """Refuse options and fields of the shape that the starting model decides. Raises ConfigError."""
+def require_own_parts(
+    start: StartingModel, given: Sequence[str], model_fields: Mapping[str, Any]
+) -> None:
+    """Refuse options and fields of the shape that the starting model decides.
+
+    Raises ConfigError.
+    """
     found = [*given, *(f"--set model.{name}" for name in model_fields if name != OWN_FIELD)]
     if found:
         raise ConfigError(
@@ -40,7 +61,9 @@ def require_own_parts(start: StartingModel, given: Sequence[str], model_fields: 
         )
     rows, most = model_fields.get(OWN_FIELD, 1), start.config.context_tokens
     if not isinstance(rows, int) or not 1 <= rows <= most:
-        raise ConfigError(f"model.{OWN_FIELD} must be 1 to {most:,}, the context of {start.name} (got {rows}).")
+        raise ConfigError(
+            f"model.{OWN_FIELD} must be 1 to {most:,}, the context of {start.name} (got {rows})."
+        )
 
 
 def require_its_tokens(start: StartingModel, shards: ShardSet) -> None:
@@ -53,7 +76,8 @@ def require_its_tokens(start: StartingModel, shards: ShardSet) -> None:
 
 
 def replay_shares(replay: str | Sequence[str] | Mapping[str, float]) -> dict[str, float]:
-    """Return the share of each replayed source, by its address. Raises ConfigError for a source named twice.
+    """Return the share of each replayed source, by its address. Raises ConfigError for a source
+    named twice.
 
     >>> replay_shares("hf:me/books=0.2"), replay_shares("general.txt")
     ({'hf:me/books': 0.2}, {'general.txt': 0.05})
@@ -70,7 +94,9 @@ def replay_shares(replay: str | Sequence[str] | Mapping[str, float]) -> dict[str
 
 
 def _parsed(text: str) -> tuple[str, float]:
-    """Return address and share; what stands behind the last = is the address's own where it is no number."""
+    """Return address and share; what stands behind the last = is the address's own where it is no
+    number.
+    """
     spec, equals, number = text.rpartition("=")
     try:
         share = float(number)
@@ -87,7 +113,9 @@ def _parsed(text: str) -> tuple[str, float]:
 
 
 def named_shares(shares: Mapping[str, float]) -> dict[str, float]:
-    """Return the shares by the names that the sources have in shards; those listed in a .toml share evenly. Raises ConfigError."""
+    """Return the shares by the names that the sources have in shards; those listed in a .toml share
+    evenly. Raises ConfigError.
+    """
     found: dict[str, float] = {}
     for spec, share in shares.items():
         sources = read_sources([spec])

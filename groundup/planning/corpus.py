@@ -1,10 +1,13 @@
-"""The texts that a command names (token shards, a data folder, or sources) as token shards and their tokenizer, and the folder they are written to.
+"""The texts that a command names (token shards, a data folder, or sources) as token shards and
+their tokenizer, and the folder they are written to.
 
     RUN/data/            the texts, cleaned and split         RUN/shards/          the tokens
-    RUN/tokenizer/       the tokenizer, if it was trained      RUN/prepared.json    what they were made of
+    RUN/tokenizer/       the tokenizer, if it was trained      RUN/prepared.json    what they were
+                         made of
 
-The same command again finds them and reads no text, as long as the names, sizes and times of the texts are those recorded, or at least their hashes;
-so does a finished run whose texts are gone. They depend on the texts alone: `fit` refuses a run whose texts were changed. What a killed command
+The same command again finds them and reads no text, as long as the names, sizes and times of the
+texts are those recorded, or at least their hashes; so does a finished run whose texts are gone.
+They depend on the texts alone: `fit` refuses a run whose texts were changed. What a killed command
 finished is kept: the files read, the tokenizer, the tokens of the texts encoded.
 """
 
@@ -18,17 +21,31 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.data.batches.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
-from groundup.data.config import DataConfig
 from groundup.data.engines.engine import Engine
-from groundup.data.partial import PARTIAL_PREFIX
-from groundup.data.pipeline import CARD_FILE, VERSION, prepare
-from groundup.data.processing.file_steps import items_of
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.file_steps import items_of
+from groundup.data.preparation.pipeline import CARD_FILE, VERSION, prepare
 from groundup.data.processing.steps import ProcessConfig, depends_on
-from groundup.data.reading.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
+from groundup.data.reading.source_files import (
+    PINNED,
+    Source,
+    content_hash,
+    quick_hash,
+    readable_suffixes,
+)
 from groundup.data.reading.source_list import read_sources
+from groundup.data.resumable_folder import PARTIAL_PREFIX
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError, DataError, FormatError, NetworkError
-from groundup.files import MANIFEST, atomic_folder, json_bytes, read_json_object, sha256_text, verify_folder, write_json
+from groundup.files import (
+    MANIFEST,
+    atomic_folder,
+    json_bytes,
+    read_json_object,
+    sha256_text,
+    verify_folder,
+    write_json,
+)
 from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.runs import PLAN_FILE, RunFolder
@@ -40,7 +57,15 @@ DATA, SHARDS, TOKENIZER, PREPARED_FILE = "data", "shards", "tokenizer", "prepare
 # Options of reading, which texts that are prepared already would ignore.
 READING = ("text_column", "encoding", "test_fraction", "keep_dropped")
 # What is written into a run folder before run.json.
-PREPARED = (DATA, SHARDS, TOKENIZER, PREPARED_FILE, f"{PARTIAL_PREFIX}{DATA}", f"{PARTIAL_PREFIX}{SHARDS}", PLAN_FILE)
+PREPARED = (
+    DATA,
+    SHARDS,
+    TOKENIZER,
+    PREPARED_FILE,
+    f"{PARTIAL_PREFIX}{DATA}",
+    f"{PARTIAL_PREFIX}{SHARDS}",
+    PLAN_FILE,
+)
 
 
 def corpus(
@@ -53,17 +78,25 @@ def corpus(
     engine: Engine = "auto",
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
-    """The shards of `specs`, with the `tokenizer`, the one in its folder, or one of `vocab_size` ids trained on the train split.
+    """The shards of `specs`, with the `tokenizer`, the one in its folder, or one of `vocab_size`
+    ids trained on the train split.
 
     `engine`: who reads and processes texts (`data.engines`).
-    Raises ConfigError (shards without their tokenizer, prepared texts that are not alone or with steps; another process in the run), FormatError
-    (shards or data that were altered) and what reading the texts raises.
+    Raises ConfigError (shards without their tokenizer, prepared texts that are not alone or with
+    steps; another process in the run), FormatError (shards or data that were altered) and what
+    reading the texts raises.
     """
     folder = _prepared(specs)
     if folder and config.process != ProcessConfig():
         fix = "Leave --process, --rules, --languages and --decontaminate out, or name the texts that it was made of."
-        raise ConfigError(f"{folder} is prepared already: no steps run over its documents.", fix=fix)
-    asked = [f"--{name.replace('_', '-')}" for name in READING if getattr(config, name) != getattr(DataConfig, name)]
+        raise ConfigError(
+            f"{folder} is prepared already: no steps run over its documents.", fix=fix
+        )
+    asked = [
+        f"--{name.replace('_', '-')}"
+        for name in READING
+        if getattr(config, name) != getattr(DataConfig, name)
+    ]
     if folder and asked:
         fix = f"Leave {' and '.join(asked)} out, or name the texts that it was made of."
         raise ConfigError(f"{folder} is prepared already: its texts are not read again.", fix=fix)
@@ -89,7 +122,9 @@ def _encoded(
     engine: Engine,
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
-    """The shards of a data folder or of sources, with a tokenizer or one of so many ids; what the run holds of them is used."""
+    """The shards of a data folder or of sources, with a tokenizer or one of so many ids; what the
+    run holds of them is used.
+    """
     asked = {
         "texts": [spec if re.match(r"\w+:", spec) else os.path.abspath(spec) for spec in specs],
         "reading": _reading(config),
@@ -101,24 +136,37 @@ def _encoded(
     if not isinstance(texts, Path) and any(source.name for source in texts):
         asked["names"] = [source.name for source in texts]  # they stand beside each document
     # what documents are compared with changes them as the texts do
-    kept = _Kept(run, asked, texts if isinstance(texts, Path) else [*texts, *items_of(config.process)], progress)
+    kept = _KeptParts(
+        run,
+        asked,
+        texts if isinstance(texts, Path) else [*texts, *items_of(config.process)],
+        progress,
+    )
 
     def data() -> Path:
         if isinstance(texts, Path):
             return _verified(texts) if (texts / MANIFEST).is_file() else texts
-        return kept.part(DATA, _verified, lambda path: _prepare(texts, path, config, engine, progress))
+        return kept.part(
+            DATA, _verified, lambda path: _prepare(texts, path, config, engine, progress)
+        )
 
     def chosen() -> Tokenizer:
         if isinstance(tokenizer, Tokenizer):
             return tokenizer
-        return kept.part(TOKENIZER, Tokenizer.load, lambda path: _train(data(), tokenizer, path, progress))
+        return kept.part(
+            TOKENIZER, Tokenizer.load, lambda path: _train(data(), tokenizer, path, progress)
+        )
 
-    shards = kept.part(SHARDS, open_shards, lambda path: write_shards(data(), chosen(), path, progress=progress))
+    shards = kept.part(
+        SHARDS, open_shards, lambda path: write_shards(data(), chosen(), path, progress=progress)
+    )
     return shards, chosen()
 
 
 def _reading(config: DataConfig) -> dict[str, Any]:
-    """Return the config as it is in prepared.json: as JSON values, and without `process` where nothing is asked of it, as in older ones."""
+    """Return the config as it is in prepared.json: as JSON values, and without `process` where
+    nothing is asked of it, as in older ones.
+    """
     plain: dict[str, Any] = json.loads(json_bytes(asdict(config)))
     if config.process == ProcessConfig():
         del plain["process"]
@@ -130,7 +178,9 @@ def _verified(folder: Path) -> Path:
     return folder
 
 
-def _prepare(sources: Sequence[Source], out: Path, config: DataConfig, engine: Engine, progress: Progress) -> Path:
+def _prepare(
+    sources: Sequence[Source], out: Path, config: DataConfig, engine: Engine, progress: Progress
+) -> Path:
     prepare(sources, out, config, engine=engine, progress=progress)
     return out
 
@@ -144,10 +194,18 @@ def _train(data: Path, vocab_size: int, out: Path, progress: Progress) -> Tokeni
     return trained
 
 
-class _Kept:
-    """The parts of a run folder that were made of these texts, as its prepared.json says; none where the texts were changed."""
+class _KeptParts:
+    """The parts of a run folder that were made of these texts, as its prepared.json says; none
+    where the texts were changed.
+    """
 
-    def __init__(self, folder: Path, asked: dict[str, Any], texts: Path | Sequence[Source], progress: Progress) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        asked: dict[str, Any],
+        texts: Path | Sequence[Source],
+        progress: Progress,
+    ) -> None:
         self.folder, self.file = folder, folder / PREPARED_FILE
         self.record = self._read()
         quick = _quick_hash(texts)
@@ -157,7 +215,9 @@ class _Kept:
             done = self.record["done"] if same else []
             self.record = {"asked": asked, "quick": quick, "content": content, "done": done}
         elif quick is None:
-            progress.say(f"{', '.join(asked['texts'])}: gone or out of reach; what was prepared of it is used.")
+            progress.say(
+                f"{', '.join(asked['texts'])}: gone or out of reach; what was prepared of it is used."
+            )
 
     def _read(self) -> dict[str, Any]:
         """Return prepared.json; {} where it is missing or damaged."""
@@ -166,7 +226,11 @@ class _Kept:
         except FormatError:
             return {}
         known = {"asked": dict, "quick": str, "content": str, "done": list}
-        return record if all(isinstance(record.get(name), kind) for name, kind in known.items()) else {}
+        return (
+            record
+            if all(isinstance(record.get(name), kind) for name, kind in known.items())
+            else {}
+        )
 
     def part(self, name: str, open: Callable[[Path], T], make: Callable[[Path], T]) -> T:
         """Return a part: opened, or where it is missing, of other texts or damaged, made."""
@@ -181,7 +245,9 @@ class _Kept:
 
 
 def _quick_hash(texts: Path | Sequence[Source]) -> str | None:
-    """Return what changes with the texts, without reading them; None where they are gone or can't be reached."""
+    """Return what changes with the texts, without reading them; None where they are gone or can't
+    be reached.
+    """
     if isinstance(texts, Path):
         return data_key(texts)
     try:
@@ -191,46 +257,75 @@ def _quick_hash(texts: Path | Sequence[Source]) -> str | None:
 
 
 def _content_hash(texts: Path | Sequence[Source]) -> str:
-    """Return what changes with the bytes of the texts; of an https: address without a hash, with the address."""
+    """Return what changes with the bytes of the texts; of an https: address without a hash, with
+    the address.
+    """
     if isinstance(texts, Path):
         return data_key(texts)
     known = [source.pin or not source.spec.startswith(PINNED) for source in texts]
-    return sha256_text(repr([content_hash(s) if k else quick_hash(s) for s, k in zip(texts, known, strict=True)]))
+    return sha256_text(
+        repr([content_hash(s) if k else quick_hash(s) for s, k in zip(texts, known, strict=True)])
+    )
 
 
 def as_before(data: Path, config: DataConfig, progress: Progress) -> DataConfig:
-    """The config that splits the texts as those in the data folder are: without test, if older versions made it. Raises FormatError."""
+    """The config that splits the texts as those in the data folder are: without test, if older
+    versions made it. Raises FormatError.
+    """
     card = read_json_object(data / CARD_FILE) if (data / CARD_FILE).is_file() else {}
     before = card.get("config")
-    had_none = isinstance(before, dict) and not before.get("test_fraction")  # older versions did not know the field
-    if not had_none or config.test_fraction != DataConfig.test_fraction:  # a fraction that is asked for is not ignored
+    had_none = isinstance(before, dict) and not before.get(
+        "test_fraction"
+    )  # older versions did not know the field
+    if (
+        not had_none or config.test_fraction != DataConfig.test_fraction
+    ):  # a fraction that is asked for is not ignored
         return config
-    progress.say("This run was begun without a test split, as by older versions: it goes on without one.")
+    progress.say(
+        "This run was begun without a test split, as by older versions: it goes on without one."
+    )
     return replace(config, test_fraction=0.0)
 
 
 def licences(specs: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return name and licence of each source, for the model card; texts on disk are the user's own where nothing is stated."""
+    """Return name and licence of each source, for the model card; texts on disk are the user's own
+    where nothing is stated.
+    """
     return tuple(
-        (each.title, "the user's own" if each.is_local and each.licence == Source.licence else each.licence)
+        (
+            each.title,
+            "the user's own" if each.is_local and each.licence == Source.licence else each.licence,
+        )
         for each in read_sources(specs)
     )
 
 
 def _prepared(specs: Sequence[str]) -> Path | None:
-    """The folder of shards or splits that `specs` names; None: texts. Raises ConfigError for one that is not alone."""
+    """The folder of shards or splits that `specs` names; None: texts.
+
+    Raises ConfigError for one that is not alone.
+    """
     prepared = [
-        spec for spec in specs if (Path(spec) / TABLE_FILE).is_file() or split_file(Path(spec), TRAIN).is_file()
+        spec
+        for spec in specs
+        if (Path(spec) / TABLE_FILE).is_file() or split_file(Path(spec), TRAIN).is_file()
     ]
     if prepared and len(specs) > 1:
         fix = "Name it alone, or the texts that it was made of."
-        raise ConfigError(f"{prepared[0]} is prepared already and can't be joined to other texts.", fix=fix)
+        raise ConfigError(
+            f"{prepared[0]} is prepared already and can't be joined to other texts.", fix=fix
+        )
     return Path(prepared[0]) if prepared else None
 
 
 def tokenizer_near(shards: Path) -> Path:
-    """The folder of the tokenizer: beside the shards as in a build, or above them as in a run. Raises ConfigError."""
+    """The folder of the tokenizer: beside the shards as in a build, or above them as in a run.
+
+    Raises ConfigError.
+    """
     for folder in (shards, shards.resolve().parent, shards.resolve().parent / TOKENIZER):
         if (folder / TOKENIZER_FILE).is_file():
             return folder
-    raise ConfigError(f"{shards} has shards but no tokenizer.", fix="Name its folder with --tokenizer.")
+    raise ConfigError(
+        f"{shards} has shards but no tokenizer.", fix="Name its folder with --tokenizer."
+    )

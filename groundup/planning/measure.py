@@ -1,6 +1,8 @@
-"""Timing of real training steps and evaluations on this machine, and how many of each a given time has room for.
+"""Timing of real training steps and evaluations on this machine, and how many of each a given time
+has room for.
 
-Steps are taken on the real shape and batches for some seconds; weights and random state stay as they were, and nothing is kept.
+Steps are taken on the real shape and batches for some seconds; weights and random state stay as
+they were, and nothing is kept.
 """
 
 import math
@@ -14,7 +16,13 @@ import torch
 from groundup.data.batches.loader import require_tokens
 from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TRAIN, VALIDATION
-from groundup.device import Compute, choose_threads, free_memory_bytes, memory_bytes, peak_memory_bytes
+from groundup.device import (
+    Compute,
+    choose_threads,
+    free_memory_bytes,
+    memory_bytes,
+    peak_memory_bytes,
+)
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
@@ -24,11 +32,12 @@ from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.timing import shortest
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.validation import MAX_TOKENS
 from groundup.train.parallel.strategies import precision_probe_config
-from groundup.train.precision import (
+from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, train_windows
+from groundup.train.steps.config import EVALUATIONS, FitConfig, OptimizerName
+from groundup.train.steps.precision import (
     MEASURED_S,
     PROBE_SHARE,
     StepClock,
@@ -36,13 +45,13 @@ from groundup.train.precision import (
     measure_steps,
     open_kinds,
 )
-from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, train_windows
 
 # Seconds of real steps, in each precision that is open, for one of several candidates.
 TRIAL_S = 0.4
 # Batches, log lines and checkpoints, as a share of the time of the steps.
 OVERHEAD_SHARE = 0.05
-# Evaluations and samples take at most this share of the time (the first and the last evaluation take place in any case).
+# Evaluations and samples take at most this share of the time (the first and the last evaluation
+# take place in any case).
 EVALUATIONS_SHARE = 0.1
 # A measurement that got less than this share of the processor's time was disturbed.
 BUSY_BELOW = 0.5
@@ -70,12 +79,19 @@ class Candidate:
         """Memory that its training holds."""
         shape, fit, context = self.shape, self.fit, self.shape.context_tokens
         return training_memory(
-            shape, batch_size=fit.batch_size, context_tokens=context, optimizer=fit.optimizer, recompute=fit.recompute
+            shape,
+            batch_size=fit.batch_size,
+            context_tokens=context,
+            optimizer=fit.optimizer,
+            recompute=fit.recompute,
         ).total
 
     @property
     def step_flops(self) -> float:
-        return self.step_tokens * flops_per_token(self.shape, context_tokens=self.shape.context_tokens).training
+        return (
+            self.step_tokens
+            * flops_per_token(self.shape, context_tokens=self.shape.context_tokens).training
+        )
 
 
 @dataclass(frozen=True)
@@ -102,19 +118,25 @@ class Benchmark:
     progress: Progress = field(default_factory=Silent)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     run_s: float = math.inf
-    """Time of the run that is planned: steps and evaluation are measured for a twentieth of it each at most."""
+    """Time of the run that is planned: steps and evaluation are measured for a twentieth of it each
+    at most.
+    """
     processes: int = 1
     """Of several, this one's share of a batch is measured."""
 
     def measure(self, candidate: Candidate, seconds: float | None = None) -> Measured:
-        """Take real steps for two seconds in each precision that is open, and one evaluation. Raises DataError, ConfigError (too little memory).
+        """Take real steps for two seconds in each precision that is open, and one evaluation.
+        Raises DataError, ConfigError (too little memory).
 
-        With `seconds`: steps for so long, and the evaluation is estimated from them, as is one that would take more than a twentieth of the run.
+        With `seconds`: steps for so long, and the evaluation is estimated from them, as is one that
+        would take more than a twentieth of the run.
         """
         program_bytes = memory_bytes() or peak_memory_bytes()
         share = self.process_share(candidate)
         model, clock, kinds = self._clock(share)
-        evaluation = evaluation_of(self.shards, self.tokenizer, share.shape, share.fit, self.compute, self.monitor)
+        evaluation = evaluation_of(
+            self.shards, self.tokenizer, share.shape, share.fit, self.compute, self.monitor
+        )
         most_s = PROBE_SHARE * self.run_s
         given_s = min(MEASURED_S, most_s / (2 * len(kinds))) if seconds is None else seconds
         choose_threads(self.compute, lambda: clock.step_s(bf16=kinds[0]))
@@ -132,30 +154,46 @@ class Benchmark:
         return Measured(step_s, evaluation_s, program_bytes, busy)
 
     def with_precision(self, candidate: Candidate) -> tuple[Candidate, dict[str, float]]:
-        """Return the candidate with the precision where its config leaves it open, and the seconds of a step in each that was measured for it."""
+        """Return the candidate with the precision where its config leaves it open, and the seconds
+        of a step in each that was measured for it.
+        """
         if candidate.fit.precision != "auto":
             return candidate, {}
         share = self.process_share(candidate)
-        _, clock, _ = self._clock(replace(share, fit=precision_probe_config(share.fit, self.compute)))
+        _, clock, _ = self._clock(
+            replace(share, fit=precision_probe_config(share.fit, self.compute))
+        )
         run_s = None if math.isinf(self.run_s) else self.run_s
         decision = decide_precision(clock, progress=self.progress, run_s=run_s)
-        return replace(candidate, fit=replace(candidate.fit, precision=decision.precision)), decision.step_s
+        return replace(
+            candidate, fit=replace(candidate.fit, precision=decision.precision)
+        ), decision.step_s
 
     def trial(self, candidate: Candidate) -> Measured:
         """A short measurement, to compare candidates."""
         return self.measure(candidate, TRIAL_S)
 
-    def optimizer_step_s(self, candidates: Mapping[OptimizerName, Candidate]) -> dict[OptimizerName, float]:
-        """Seconds of a step with each optimizer, in the faster of the open precisions; measured alternately, so that a busy moment affects all."""
+    def optimizer_step_s(
+        self, candidates: Mapping[OptimizerName, Candidate]
+    ) -> dict[OptimizerName, float]:
+        """Seconds of a step with each optimizer, in the faster of the open precisions; measured
+        alternately, so that a busy moment affects all.
+        """
         takes: dict[tuple[OptimizerName, bool], Callable[[], float]] = {}
         for name, candidate in candidates.items():
             _, clock, kinds = self._clock(self.process_share(candidate))
             takes |= {(name, bf16): partial(clock.step_s, bf16=bf16) for bf16 in kinds}
         taken = shortest(takes, seconds=TRIAL_S, progress=self.progress)
-        return {name: min(taken_s for (each, _), taken_s in taken.items() if each == name) for name in candidates}
+        return {
+            name: min(taken_s for (each, _), taken_s in taken.items() if each == name)
+            for name in candidates
+        }
 
     def process_share(self, candidate: Candidate) -> Candidate:
-        """The candidate with the batch of one process. Raises DataError, ConfigError where text or memory is too short for it."""
+        """The candidate with the batch of one process.
+
+        Raises DataError, ConfigError where text or memory is too short for it.
+        """
         shape, fit = candidate.shape, candidate.fit
         require_tokens(self.shards.num_tokens(TRAIN), shape.context_tokens, TRAIN)
         share = Candidate(shape, replace(fit, batch_size=fit.batch_size // self.processes))
@@ -169,7 +207,9 @@ class Benchmark:
         return share
 
     def _clock(self, share: Candidate) -> tuple[LanguageModel, StepClock, tuple[bool, ...]]:
-        """The model, what times its steps, and which of float32 (False) and bf16 (True) are worth measuring."""
+        """The model, what times its steps, and which of float32 (False) and bf16 (True) are worth
+        measuring.
+        """
         shape, fit = share.shape, share.fit
         model = new_model(shape, fit.seed, self.compute)
         use_recompute(model, fit.recompute)
@@ -180,16 +220,28 @@ class Benchmark:
 
 
 def evaluations_within(budget_s: float, measured: Measured) -> int:
-    """Evaluations of a run of `budget_s` seconds beside the one before its first step: a tenth of the time at most for all, but at least the last."""
-    affordable = EVALUATIONS_SHARE * budget_s / measured.evaluation_s if measured.evaluation_s else EVALUATIONS + 1
+    """Evaluations of a run of `budget_s` seconds beside the one before its first step: a tenth of
+    the time at most for all, but at least the last.
+    """
+    affordable = (
+        EVALUATIONS_SHARE * budget_s / measured.evaluation_s
+        if measured.evaluation_s
+        else EVALUATIONS + 1
+    )
     return max(1, min(EVALUATIONS, int(affordable) - 1))
 
 
 def with_evaluations(config: FitConfig, evaluations: int) -> FitConfig:
-    """The config with so many evaluations, where they are fewer than by default and it sets no interval; checkpoints stay as frequent as before."""
+    """The config with so many evaluations, where they are fewer than by default and it sets no
+    interval; checkpoints stay as frequent as before.
+    """
     if evaluations >= EVALUATIONS or config.evaluate_every is not None:
         return config
-    return replace(config, evaluate_every=-(-config.steps // evaluations), checkpoint_every=config.checkpoint_interval)
+    return replace(
+        config,
+        evaluate_every=-(-config.steps // evaluations),
+        checkpoint_every=config.checkpoint_interval,
+    )
 
 
 def steps_within(budget_s: float, measured: Measured) -> int:
@@ -199,10 +251,16 @@ def steps_within(budget_s: float, measured: Measured) -> int:
 
 
 def describe_measured(measured: Measured, budget_s: float) -> str:
-    """What was measured and how many steps and evaluations the time has room for, as a sentence for people."""
+    """What was measured and how many steps and evaluations the time has room for, as a sentence for
+    people.
+    """
     evaluations = evaluations_within(budget_s, measured) + 1
     share = 100 * evaluations * measured.evaluation_s / budget_s
-    busy = " Other programs use this machine: without them steps would be faster." if measured.busy else ""
+    busy = (
+        " Other programs use this machine: without them steps would be faster."
+        if measured.busy
+        else ""
+    )
     return (
         f"A step takes {1000 * measured.step_s:.0f} ms here: {steps_within(budget_s, measured):,} steps in {budget_s:.0f} s. "
         f"An evaluation takes {measured.evaluation_s:.2g} s, all {evaluations} of them {share:.0f} % of the time.{busy}"

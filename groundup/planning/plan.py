@@ -1,8 +1,10 @@
-"""A plan: parameters, tokens, memory, disk, minutes and expected loss of a pretraining run; its lines for people, with warnings.
+"""A plan: parameters, tokens, memory, disk, minutes and expected loss of a pretraining run; its
+lines for people, with warnings.
 
-The loss is forecast by the scaling law, corrected by a probe: a short run of the same model on the same text. A probe is a whole training of a
-few seconds with its own learning-rate schedule, since the law is about the end of runs only. The logarithm of its loss over the law's says how
-much harder or easier the user's text is than the one that the law was fitted on.
+The loss is forecast by the scaling law, corrected by a probe: a short run of the same model on the
+same text. A probe is a whole training of a few seconds with its own learning-rate schedule, since
+the law is about the end of runs only. The logarithm of its loss over the law's says how much harder
+or easier the user's text is than the one that the law was fitted on.
 """
 
 import math
@@ -16,24 +18,26 @@ from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST
 from groundup.device import peak_memory_bytes
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers
-from groundup.planning import scaling
-from groundup.planning.law import Law
+from groundup.planning import scaling_constants
 from groundup.planning.measure import OVERHEAD_SHARE, Benchmark, Candidate, Measured
 from groundup.planning.plan_sources import mixture_line, source_lines, source_warnings
 from groundup.planning.planner import TextStats, expected_loss
+from groundup.planning.scaling_law import Law
 from groundup.progress import Progress
 from groundup.runs import RunFolder
-from groundup.train.config import EVALUATIONS, OptimizerName
 from groundup.train.pretrain import pretrain, snapshot_bytes, train_windows
+from groundup.train.steps.config import EVALUATIONS, OptimizerName
 from groundup.weights.gguf_architectures import gguf_reason
 from groundup.weights.hf_config import hf_reason
 
-# What the first step on a CPU adds for good: code pages, threads' stacks, buffers of the matrix kernels (docs/log.md).
+# What the first step on a CPU adds for good: code pages, threads' stacks, buffers of the matrix
+# kernels (docs/log.md).
 FIRST_STEP_BYTES = 60e6
 PROBE_S = 15.0
 # Runs shorter than this get no probe, so that it takes a twentieth of a run at most,
 PROBE_FROM_S = 300.0
-# nor do those in which it would read less text than this share of the shortest runs that the law was fitted on.
+# nor do those in which it would read less text than this share of the shortest runs that the law
+# was fitted on.
 MIN_PROBE_SHARE = 0.8
 # A probe writes weights and optimizer state to the disk: not for large models.
 MAX_PROBE_PARAMETERS = 50_000_000
@@ -54,7 +58,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """The figures of a run before it begins."""
 
     parameters: int
@@ -118,7 +122,9 @@ class Plan:
         """Wall time, where a step was measured."""
         if self.step_s is None:
             return None
-        return (self.steps * self.step_s * (1 + OVERHEAD_SHARE) + self.evaluations * self.evaluation_s) / 60
+        return (
+            self.steps * self.step_s * (1 + OVERHEAD_SHARE) + self.evaluations * self.evaluation_s
+        ) / 60
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -126,7 +132,9 @@ class Plan:
         return self.batch_tokens / self.step_s if self.step_s else None
 
     def figures(self) -> dict[str, Any]:
-        """The figures that are compared with the run's own when it is finished (`train/monitor/plan_vs_actual.py`)."""
+        """The figures that are compared with the run's own when it is finished
+        (`train/monitor/plan_vs_actual.py`).
+        """
         expected = self.expected
         return {
             "minutes": self.minutes,
@@ -138,10 +146,14 @@ class Plan:
         }
 
 
-def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None = None, *, device: str = "cpu") -> Plan:
-    """The plan of a run of `candidate.fit.steps` steps on a device ("cpu", "cuda", "mps"), without a forecast."""
+def make_plan(
+    shards: ShardSet, candidate: Candidate, measured: Measured | None = None, *, device: str = "cpu"
+) -> RunPlan:
+    """The plan of a run of `candidate.fit.steps` steps on a device ("cpu", "cuda", "mps"), without
+    a forecast.
+    """
     shape, fit = candidate.shape, candidate.fit
-    return Plan(
+    return RunPlan(
         parameters=candidate.parameters,
         steps=fit.steps,
         tokens=fit.steps * candidate.step_tokens,
@@ -172,11 +184,15 @@ def _sources(shards: ShardSet, candidate: Candidate) -> tuple[SourceReading, ...
     shape, fit = candidate.shape, candidate.fit
     windows = None if fit.mixture.as_they_come else train_windows(shards, shape, fit)
     rows = fit.steps * fit.accumulation * fit.batch_size
-    return source_readings(shards, windows if isinstance(windows, Mixture) else None, rows, rows * shape.context_tokens)
+    return source_readings(
+        shards, windows if isinstance(windows, Mixture) else None, rows, rows * shape.context_tokens
+    )
 
 
 def peak_bytes(candidate: Candidate, measured: Measured | None, *, device: str) -> int:
-    """Peak memory: of a GPU what the training holds there, on a CPU also the program and what it held before."""
+    """Peak memory: of a GPU what the training holds there, on a CPU also the program and what it
+    held before.
+    """
     training = candidate.training_bytes
     if device == "cuda":
         return training
@@ -186,7 +202,9 @@ def peak_bytes(candidate: Candidate, measured: Measured | None, *, device: str) 
 
 
 def disk_bytes(candidate: Candidate) -> int:
-    """The run folder at the end: the last checkpoints and the best, each with weights and optimizer state, the model, snapshots."""
+    """The run folder at the end: the last checkpoints and the best, each with weights and optimizer
+    state, the model, snapshots.
+    """
     weights, fit = candidate.parameters, candidate.fit
     checkpoint = weights + optimizer_numbers(candidate.shape, fit.optimizer)
     kept = FLOAT32_BYTES * ((fit.keep_checkpoints + 1) * checkpoint + weights)
@@ -202,19 +220,29 @@ def forecast(
     probed: tuple[int, float] | None = None,
     own_text: bool = False,
 ) -> Expected:
-    """The law's loss, corrected by a probe (its steps, bits per byte). `own_text`: the law was fitted on this text."""
-    loss, read = expected_loss(candidate, steps, text, law), steps * candidate.step_tokens * text.bytes_per_token
+    """The law's loss, corrected by a probe (its steps, bits per byte).
+
+    `own_text`: the law was fitted on this text.
+    """
+    loss, read = (
+        expected_loss(candidate, steps, text, law),
+        steps * candidate.step_tokens * text.bytes_per_token,
+    )
     if probed is None:
-        more = 0.0 if own_text else scaling.TEXT_SPREAD
+        more = 0.0 if own_text else scaling_constants.TEXT_SPREAD
         return Expected(loss, *law.range(candidate.parameters, read, loss, more=more))
     probe_steps, bits = probed
     offset = math.log(bits / expected_loss(candidate, probe_steps, text, law))
     loss *= math.exp(offset)
     # the probe's own loss is as uncertain as the run's
-    return Expected(loss, *law.range(candidate.parameters, read, loss, more=law.spread), probe_steps, offset)
+    return Expected(
+        loss, *law.range(candidate.parameters, read, loss, more=law.spread), probe_steps, offset
+    )
 
 
-def probe_steps(candidate: Candidate, steps: int, measured: Measured, text: TextStats, law: Law) -> int:
+def probe_steps(
+    candidate: Candidate, steps: int, measured: Measured, text: TextStats, law: Law
+) -> int:
     """Steps of a probe for a run of so many steps; 0: a probe is not worth its time."""
     if steps * measured.step_s < PROBE_FROM_S or candidate.parameters > MAX_PROBE_PARAMETERS:
         return 0
@@ -231,11 +259,15 @@ def probe(benchmark: Benchmark, candidate: Candidate, steps: int) -> float:
         candidate.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps, snapshots=0, warmup_steps=None,
         decay_steps=None, compile="off", precision=precision,
     )  # fmt: skip
-    splits = {split: table for split, table in benchmark.shards.splits.items() if split != TEST}  # not for choices
+    splits = {
+        split: table for split, table in benchmark.shards.splits.items() if split != TEST
+    }  # not for choices
     parts = (replace(benchmark.shards, splits=splits), benchmark.tokenizer, candidate.shape, fit)
     with tempfile.TemporaryDirectory() as folder:
         run, progress = RunFolder(Path(folder) / "probe"), _BarOnly(benchmark.progress)
-        return float(pretrain(*parts, run, compute=benchmark.compute, progress=progress)["bits_per_byte"])
+        return float(
+            pretrain(*parts, run, compute=benchmark.compute, progress=progress)["bits_per_byte"]
+        )
 
 
 class _BarOnly:
@@ -248,11 +280,13 @@ class _BarOnly:
         pass
 
 
-def plan_lines(plan: Plan) -> list[str]:
+def plan_lines(plan: RunPlan) -> list[str]:
     """The plan for people."""
     minutes = "not measured" if plan.minutes is None else f"{plan.minutes:.1f} minutes"
     speed = f", {plan.tokens_per_s:,.0f} tokens per second" if plan.tokens_per_s else ""
-    gguf, hugging_face = (f"no ({why.rstrip('.')})" if why else "yes" for why in (plan.gguf, plan.hugging_face))
+    gguf, hugging_face = (
+        f"no ({why.rstrip('.')})" if why else "yes" for why in (plan.gguf, plan.hugging_face)
+    )
     return [
         *([f"from        {plan.start}, whose training is continued"] if plan.start else []),
         f"parameters  {plan.parameters:,}: {plan.num_layers} blocks of width {plan.width}",
@@ -271,36 +305,46 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
 
 
-def _rows(plan: Plan) -> str:
+def _rows(plan: RunPlan) -> str:
     strided = f", stride {plan.stride}" if plan.stride else ""
     return f"context {plan.context_tokens}{strided}{', packed documents' if plan.packing else ''}"
 
 
 def _expected_line(expected: Expected) -> str:
-    source = f"after a probe of {expected.probe_steps} steps" if expected.probe_steps else "without a probe"
+    source = (
+        f"after a probe of {expected.probe_steps} steps"
+        if expected.probe_steps
+        else "without a probe"
+    )
     bounds = f"{expected.low:.2f} to {expected.high:.2f}; scaling law {source}"
-    return f"loss        about {expected.bits_per_byte:.2f} bits per byte of held-out text ({bounds})"
+    return (
+        f"loss        about {expected.bits_per_byte:.2f} bits per byte of held-out text ({bounds})"
+    )
 
 
-def plan_warnings(plan: Plan) -> list[str]:
+def plan_warnings(plan: RunPlan) -> list[str]:
     """The warnings that apply to a plan. Pure: from its figures alone."""
-    share = scaling.CONTINUED_RATE_SHARE if plan.start else 1.0
+    share = scaling_constants.CONTINUED_RATE_SHARE if plan.start else 1.0
     trained = "a trained model of " if plan.start else ""
-    rate = float(f"{share * scaling.learning_rate_for(plan.width, plan.optimizer):.2g}")
+    rate = float(f"{share * scaling_constants.learning_rate_for(plan.width, plan.optimizer):.2g}")
     rules = [
         (
-            not plan.start and plan.tokens_per_parameter < scaling.OPTIMAL_TOKENS_PER_PARAMETER,
-            f"The run reads {plan.tokens_per_parameter:.2g} tokens per parameter; about {scaling.OPTIMAL_TOKENS_PER_PARAMETER} make the best use "
+            not plan.start
+            and plan.tokens_per_parameter < scaling_constants.OPTIMAL_TOKENS_PER_PARAMETER,
+            f"The run reads {plan.tokens_per_parameter:.2g} tokens per parameter; "
+            f"about {scaling_constants.OPTIMAL_TOKENS_PER_PARAMETER} make the best use "
             "of a given amount of computation (Hoffmann et al. 2022). Expect rough text, or give it more time.",
         ),
         (
-            not plan.start and plan.tokens_per_parameter > scaling.MANY_TOKENS_PER_PARAMETER,
+            not plan.start
+            and plan.tokens_per_parameter > scaling_constants.MANY_TOKENS_PER_PARAMETER,
             f"The run reads {plan.tokens_per_parameter:,.0f} tokens per parameter: a larger model would learn more from the same amount of "
             "computation. Try --size or --depth.",
         ),
         (
-            plan.epochs > scaling.HARMLESS_EPOCHS,
-            f"The run reads the same text {plan.epochs:.0f} times; after about {scaling.HARMLESS_EPOCHS} times repeated text teaches little "
+            plan.epochs > scaling_constants.HARMLESS_EPOCHS,
+            f"The run reads the same text {plan.epochs:.0f} times; "
+            f"after about {scaling_constants.HARMLESS_EPOCHS} times repeated text teaches little "
             "(Muennighoff et al. 2023): more text would help more than more steps.",
         ),
         (
@@ -314,13 +358,14 @@ def plan_warnings(plan: Plan) -> list[str]:
             "A language model needs some hundred thousand tokens at least.",
         ),
         (
-            plan.optimizer != "sgd" and plan.learning_rate > scaling.TOO_HIGH * rate,
+            plan.optimizer != "sgd" and plan.learning_rate > scaling_constants.TOO_HIGH * rate,
             f"The learning rate {plan.learning_rate:g} is probably too high for {trained}width {plan.width}: wider models need a lower one, here "
             f"about {rate:g}. A loss that jumps or stays high is the sign of it. Try --set fit.learning_rate={rate:g}.",
         ),
         (
-            plan.batch_tokens < scaling.FEW_BATCH_TOKENS,
-            f"A step reads {plan.batch_tokens} tokens: below about {scaling.FEW_BATCH_TOKENS} its gradient is mostly noise. Raise fit.batch_size, or "
+            plan.batch_tokens < scaling_constants.FEW_BATCH_TOKENS,
+            f"A step reads {plan.batch_tokens} tokens: "
+            f"below about {scaling_constants.FEW_BATCH_TOKENS} its gradient is mostly noise. Raise fit.batch_size, or "
             "fit.accumulation where memory is short.",
         ),
         (
@@ -329,9 +374,11 @@ def plan_warnings(plan: Plan) -> list[str]:
             "hold parts of unrelated documents. A shorter context is faster, and with --packing no document sees another.",
         ),
         (
-            plan.steps < scaling.FEW_STEPS,
+            plan.steps < scaling_constants.FEW_STEPS,
             f"{plan.steps} steps are too few: the learning-rate schedule ends before much is learned. Give more time, a smaller "
             "model, or a smaller batch.",
         ),
     ]
-    return [warning for applies, warning in rules if applies] + source_warnings(plan.sources, plan.epochs)
+    return [warning for applies, warning in rules if applies] + source_warnings(
+        plan.sources, plan.epochs
+    )

@@ -1,21 +1,26 @@
-"""The sources in a plan: of each what is there, what is wanted and what is read, as a table for people, and which will be memorised."""
+"""The sources in a plan: of each what is there, what is wanted and what is read, as a table for
+people, and which will be memorised.
+"""
 
 from collections.abc import Sequence
 
 from groundup.data.batches.mixture import SourceReading
 from groundup.data.batches.mixture_config import MixtureConfig
-from groundup.planning import scaling
+from groundup.planning import scaling_constants
 
 # More lines would hide the rest of a plan: of the others, the sum.
 SHOWN = 20
-# A source that is read so many times as often as the whole text has its own warning; below, that of the whole says it.
+# A source that is read so many times as often as the whole text has its own warning; below, that of
+# the whole says it.
 MORE_OFTEN = 1.5
 HEAD = ("", "tokens", "there", "wanted", "read", "epochs")
 
 
 def mixture_line(config: MixtureConfig) -> str:
     """Return the mixture in a few words."""
-    most = f", each read {config.max_epochs:g} times at most" if config.max_epochs is not None else ""
+    most = (
+        f", each read {config.max_epochs:g} times at most" if config.max_epochs is not None else ""
+    )
     return f"{config.describe()}{most}"
 
 
@@ -51,12 +56,21 @@ def _percent(share: float) -> str:
 
 
 def source_warnings(sources: Sequence[SourceReading], epochs: float) -> list[str]:
-    """Return a warning for the sources that are read much more often than the whole text (`epochs`)."""
-    often = [each for each in sources if each.epochs > max(scaling.HARMLESS_EPOCHS, MORE_OFTEN * epochs)]
+    """Return a warning for the sources that are read much more often than the whole text
+    (`epochs`).
+    """
+    often = [
+        each
+        for each in sources
+        if each.epochs > max(scaling_constants.HARMLESS_EPOCHS, MORE_OFTEN * epochs)
+    ]
     if not often:
         return []
-    said = ", ".join(f"{each.name} ({each.tokens:,} tokens) {each.epochs:.0f} times" for each in often[:SHOWN])
+    said = ", ".join(
+        f"{each.name} ({each.tokens:,} tokens) {each.epochs:.0f} times" for each in often[:SHOWN]
+    )
     return [
-        f"The run reads {said}: after about {scaling.HARMLESS_EPOCHS} times repeated text teaches little (Muennighoff et al. 2023), and so small a "
+        f"The run reads {said}: "
+        f"after about {scaling_constants.HARMLESS_EPOCHS} times repeated text teaches little (Muennighoff et al. 2023), and so small a "
         "source will be memorised. Lower its weight, limit it with --max-epochs-per-source, or add text of its kind."
     ]

@@ -1,9 +1,12 @@
-"""Choice of shape, batch and optimizer where the options leave them open: the lowest loss that the scaling law expects in the time, on this machine.
+"""Choice of shape, batch and optimizer where the options leave them open: the lowest loss that the
+scaling law expects in the time, on this machine.
 
-    candidates (a family of shapes, or batches of one) -> the most promising is measured -> ... until the best and the next larger one are
+    candidates (a family of shapes, or batches of one) -> the most promising is measured -> ...
+    until the best and the next larger one are
 
-A candidate that was not measured is expected to take the time that its nearest measured neighbours suggest. So a few measurements are enough,
-and only of models of about the right size: a step of a model far too large for the machine is never measured.
+A candidate that was not measured is expected to take the time that its nearest measured neighbours
+suggest. So a few measurements are enough, and only of models of about the right size: a step of a
+model far too large for the machine is never measured.
 """
 
 import math
@@ -18,18 +21,24 @@ from groundup.device import free_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
 from groundup.model.shape_from_size import MAX_DEPTH, context_of, shape_of_depth
-from groundup.planning.law import Law, LossPoint
 from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
 from groundup.planning.pretrain_options import PretrainOptions
-from groundup.planning.scaling import MUON_WORTH, REFERENCE_BATCH_TOKENS, learning_rate_for
-from groundup.train.config import FitConfig, OptimizerName
+from groundup.planning.scaling_constants import (
+    MUON_WORTH,
+    REFERENCE_BATCH_TOKENS,
+    learning_rate_for,
+)
+from groundup.planning.scaling_law import Law, LossPoint
+from groundup.train.steps.config import FitConfig, OptimizerName
 
 # Size of the first model measured.
 FIRST_PARAMETERS = 1_300_000
 MAX_MEASURED = 7
-# One block can't attend to what another has found; the law, which knows parameters only, would not see the difference.
+# One block can't attend to what another has found; the law, which knows parameters only, would not
+# see the difference.
 MIN_BLOCKS = 2
-# Batch sizes tried for a shape, in multiples of the reference's. Half of it was no better at the same rate (docs/log.md).
+# Batch sizes tried for a shape, in multiples of the reference's. Half of it was no better at the
+# same rate (docs/log.md).
 BATCH_FACTORS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 MIN_CONTEXT = 32
 # Document lengths are taken from so many tokens at the start of the train split.
@@ -53,7 +62,9 @@ class TextStats:
 
 @dataclass(frozen=True)
 class CandidateForecast:
-    """A measured candidate with the steps that the time has room for and the loss expected after them."""
+    """A measured candidate with the steps that the time has room for and the loss expected after
+    them.
+    """
 
     candidate: Candidate
     measured: Measured
@@ -72,9 +83,13 @@ def text_stats(shards: ShardSet, document_end_id: int) -> TextStats:
 
 
 def fitting_context(shape: ModelConfig, text: TextStats) -> int:
-    """The family's context for this width, halved while it is longer than a typical document or than the validation text."""
+    """The family's context for this width, halved while it is longer than a typical document or
+    than the validation text.
+    """
     context = context_of(shape.width)
-    while context > MIN_CONTEXT and (context > text.typical_document_tokens or context >= text.validation_tokens):
+    while context > MIN_CONTEXT and (
+        context > text.typical_document_tokens or context >= text.validation_tokens
+    ):
         context //= 2
     return context
 
@@ -84,8 +99,12 @@ def batch_windows(context_tokens: int, factor: float = 1.0) -> int:
     return max(1, round(factor * REFERENCE_BATCH_TOKENS / context_tokens))
 
 
-def family_candidate(shape: ModelConfig, fit: FitConfig, fields: dict[str, object], factor: float = 1.0) -> Candidate:
-    """A shape with the batch size and learning rate that follow from it, unless `fields` (--set fit.) has them."""
+def family_candidate(
+    shape: ModelConfig, fit: FitConfig, fields: dict[str, object], factor: float = 1.0
+) -> Candidate:
+    """A shape with the batch size and learning rate that follow from it, unless `fields` (--set
+    fit.) has them.
+    """
     if "batch_size" not in fields:
         fit = replace(fit, batch_size=batch_windows(shape.context_tokens, factor))
     if "learning_rate" not in fields:
@@ -94,35 +113,54 @@ def family_candidate(shape: ModelConfig, fit: FitConfig, fields: dict[str, objec
 
 
 def family(vocab_size: int, memory_bytes: float) -> list[ModelConfig]:
-    """The shapes of all depths whose training fits into memory, the smallest first, which is always included."""
+    """The shapes of all depths whose training fits into memory, the smallest first, which is always
+    included.
+    """
     found: list[ModelConfig] = []
     for depth in range(MIN_BLOCKS, MAX_DEPTH + 1):
         shape = shape_of_depth(depth, vocab_size=vocab_size)
-        if found and training_memory(shape, batch_size=1, context_tokens=shape.context_tokens).total > memory_bytes:
+        if (
+            found
+            and training_memory(shape, batch_size=1, context_tokens=shape.context_tokens).total
+            > memory_bytes
+        ):
             break
         found.append(shape)
     return found
 
 
 def expected_loss(candidate: Candidate, steps: int, text: TextStats, law: Law) -> float:
-    """Bits per byte of held-out text after so many steps. The law was fitted with Muon: steps of AdamW count for less."""
+    """Bits per byte of held-out text after so many steps.
+
+    The law was fitted with Muon: steps of AdamW count for less.
+    """
     step_bytes = candidate.step_tokens * text.bytes_per_token
     worth = 1 / MUON_WORTH if candidate.fit.optimizer == "adamw" else 1.0
-    point = LossPoint(candidate.parameters, worth * steps * step_bytes, float(text.num_bytes), step_bytes)
+    point = LossPoint(
+        candidate.parameters, worth * steps * step_bytes, float(text.num_bytes), step_bytes
+    )
     return law.expected(point)
 
 
 def choose_model(
     options: PretrainOptions, text: TextStats, law: Law, benchmark: Benchmark
 ) -> tuple[Candidate, tuple[str, ...]]:
-    """The shape and batch given, or the ones of the lowest expected loss in the time; with the reasons."""
-    vocab_size, seconds, processes = benchmark.tokenizer.vocab_size, options.length.seconds, benchmark.processes
+    """The shape and batch given, or the ones of the lowest expected loss in the time; with the
+    reasons.
+    """
+    vocab_size, seconds, processes = (
+        benchmark.tokenizer.vocab_size,
+        options.length.seconds,
+        benchmark.processes,
+    )
     by_shape: list[CandidateForecast] = []
     by_batch: list[CandidateForecast] = []
     if options.open_shape:
         assert seconds is not None
         bases = family(vocab_size, free_memory_bytes(benchmark.compute))
-        shapes = [_in_context(options, options.with_fields(base, vocab_size), text) for base in bases]
+        shapes = [
+            _in_context(options, options.with_fields(base, vocab_size), text) for base in bases
+        ]
         candidates = [candidate_of(options, shape, processes) for shape in shapes]
         by_shape = choose(seconds, candidates, text, law, benchmark.trial)
         shape = by_shape[0].candidate.shape
@@ -130,7 +168,9 @@ def choose_model(
         shape = options.shape(vocab_size)
         shape = _in_context(options, shape, text) if options.in_family else shape
     candidate = candidate_of(options, shape, processes)
-    if seconds is not None and options.open_batch and options.start is None:  # the law is of random weights
+    if (
+        seconds is not None and options.open_batch and options.start is None
+    ):  # the law is of random weights
         batches = [candidate_of(options, shape, processes, factor) for factor in BATCH_FACTORS]
         different = {each.fit.batch_size: each for each in batches}
         by_batch = choose(seconds, list(different.values()), text, law, benchmark.trial)
@@ -145,7 +185,9 @@ def candidate_of(
     factor: float = 1.0,
     optimizer: OptimizerName | None = None,
 ) -> Candidate:
-    """A shape with its training config; the batch of a family's shape is rounded up to equal shares for all processes."""
+    """A shape with its training config; the batch of a family's shape is rounded up to equal shares
+    for all processes.
+    """
     fit = options.fit(optimizer)
     if not options.in_family:
         return Candidate(shape, fit)
@@ -157,24 +199,38 @@ def candidate_of(
 def _in_context(options: PretrainOptions, shape: ModelConfig, text: TextStats) -> ModelConfig:
     if "context_tokens" in options.tables["model"]:
         return shape
-    if options.fit().packing:  # a row holds several documents, with the less padding the more there are
+    if (
+        options.fit().packing
+    ):  # a row holds several documents, with the less padding the more there are
         text = replace(text, typical_document_tokens=sys.maxsize)
     context = fitting_context(shape, text)
-    return replace(shape, context_tokens=min(context, shape.context_tokens) if options.start else context)
+    return replace(
+        shape, context_tokens=min(context, shape.context_tokens) if options.start else context
+    )
 
 
 def choose(
-    seconds: float, candidates: Sequence[Candidate], text: TextStats, law: Law, measure: Callable[[Candidate], Measured]
+    seconds: float,
+    candidates: Sequence[Candidate],
+    text: TextStats,
+    law: Law,
+    measure: Callable[[Candidate], Measured],
 ) -> list[CandidateForecast]:
-    """The candidates that were measured, the best first; `measure` is called for as few as possible."""
+    """The candidates that were measured, the best first; `measure` is called for as few as
+    possible.
+    """
 
     def forecast(candidate: Candidate, measured: Measured) -> CandidateForecast:
         steps = steps_within(seconds, measured)
-        return CandidateForecast(candidate, measured, steps, expected_loss(candidate, steps, text, law))
+        return CandidateForecast(
+            candidate, measured, steps, expected_loss(candidate, steps, text, law)
+        )
 
     def bits_per_byte(index: int) -> float:
         """Of a candidate measured or not."""
-        known = found.get(index) or forecast(candidates[index], _estimate(candidates[index], list(found.values())))
+        known = found.get(index) or forecast(
+            candidates[index], _estimate(candidates[index], list(found.values()))
+        )
         return known.bits_per_byte
 
     found: dict[int, CandidateForecast] = {}
@@ -187,19 +243,29 @@ def choose(
 
 
 def _estimate(candidate: Candidate, known: list[CandidateForecast]) -> Measured:
-    """The times of a candidate that was not measured, from its nearest neighbours among those that were."""
-    near = sorted(known, key=lambda each: abs(math.log(each.candidate.step_flops / candidate.step_flops)))
-    step_s = _step_s(candidate.step_flops, [(each.candidate.step_flops, each.measured.step_s) for each in near[:2]])
+    """The times of a candidate that was not measured, from its nearest neighbours among those that
+    were.
+    """
+    near = sorted(
+        known, key=lambda each: abs(math.log(each.candidate.step_flops / candidate.step_flops))
+    )
+    step_s = _step_s(
+        candidate.step_flops,
+        [(each.candidate.step_flops, each.measured.step_s) for each in near[:2]],
+    )
     nearest = near[0].measured
-    token_ratio = (step_s / candidate.step_tokens) / (nearest.step_s / near[0].candidate.step_tokens)
+    token_ratio = (step_s / candidate.step_tokens) / (
+        nearest.step_s / near[0].candidate.step_tokens
+    )
     return Measured(step_s, nearest.evaluation_s * token_ratio)
 
 
 def _step_s(flops: float, near: Sequence[tuple[float, float]]) -> float:
-    """Seconds of a step of so many operations, on the line through the two nearest measured (the nearest first).
+    """Seconds of a step of so many operations, on the line through the two nearest measured (the
+    nearest first).
 
-    At least as long as if a step's time did not depend on its operations, at most as if it were proportional to them; the latter where only one
-    was measured.
+    At least as long as if a step's time did not depend on its operations, at most as if it were
+    proportional to them; the latter where only one was measured.
     """
     (known, known_s), ratio = near[0], flops / near[0][0]
     if len(near) == 1 or near[1][0] == known:
@@ -211,13 +277,17 @@ def _step_s(flops: float, near: Sequence[tuple[float, float]]) -> float:
 def choice_reasons(
     chosen: Candidate, by_shape: Sequence[CandidateForecast], by_batch: Sequence[CandidateForecast]
 ) -> tuple[str, ...]:
-    """The candidates measured for the shape and for the batch, by size, with their loss above the chosen one's; nothing where none was open."""
+    """The candidates measured for the shape and for the batch, by size, with their loss above the
+    chosen one's; nothing where none was open.
+    """
     reasons = []
     for title, found, name in (
         ("blocks x width", by_shape, lambda each: f"{each.shape.num_layers} x {each.shape.width}"),
         ("tokens per step", by_batch, lambda each: f"{each.step_tokens:,}"),
     ):
-        by_size = sorted(found, key=lambda each: (each.candidate.parameters, each.candidate.step_tokens))
+        by_size = sorted(
+            found, key=lambda each: (each.candidate.parameters, each.candidate.step_tokens)
+        )
         losses = {name(each.candidate): each.bits_per_byte for each in by_size}
         words = (
             f"{each} {'(chosen)' if each == name(chosen) else f'{loss - losses[name(chosen)]:+.3f}'}"
@@ -232,7 +302,9 @@ def choice_reasons(
 def choose_optimizer(
     options: PretrainOptions, candidate: Candidate, benchmark: Benchmark
 ) -> tuple[Candidate, tuple[str, ...]]:
-    """The candidate with AdamW where Muon's steps take more time than they are worth, and the reason; only for a time, unless --set names one."""
+    """The candidate with AdamW where Muon's steps take more time than they are worth, and the
+    reason; only for a time, unless --set names one.
+    """
     named = any(name == "optimizer" or name.startswith("muon_") for name in options.tables["fit"])
     if options.length.seconds is None or named:
         return candidate, ()

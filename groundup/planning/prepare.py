@@ -1,9 +1,10 @@
 """From the options of a command to a run that can begin.
 
-    PretrainOptions -> corpus: shards and tokenizer -> choose_model: shape, batch -> choose_optimizer -> with_steps: FitConfig -> make_plan: Plan
+    PretrainOptions -> corpus: shards and tokenizer -> choose_model: shape, batch ->
+    choose_optimizer -> with_steps: FitConfig -> make_plan: Plan
 
-What was measured and chosen is written to RUN/plan.json once, so that the same command, resuming, trains the same model for as many steps, in the
-same precision.
+What was measured and chosen is written to RUN/plan.json once, so that the same command, resuming,
+trains the same model for as many steps, in the same precision.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from groundup.config import build_config, to_plain
 from groundup.data.batches.shards import ShardSet, open_shards
-from groundup.data.config import DataConfig
+from groundup.data.preparation.config import DataConfig
 from groundup.data.split import TRAIN
 from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
@@ -21,19 +22,19 @@ from groundup.planning import measure
 from groundup.planning.continued import require_its_tokens
 from groundup.planning.corpus import corpus
 from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
-from groundup.planning.plan import Plan, forecast, make_plan, probe, probe_steps
+from groundup.planning.plan import RunPlan, forecast, make_plan, probe, probe_steps
 from groundup.planning.planner import choose_model, choose_optimizer, text_stats
 from groundup.planning.pretrain_options import PretrainOptions
-from groundup.planning.scaling import LAW
+from groundup.planning.scaling_constants import LAW
 from groundup.planning.sweep import read_law
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import table_from_json
 from groundup.train.checkpoint.identity import FREE_FIELDS
-from groundup.train.config import EVALUATIONS, FitConfig
-from groundup.train.parallel.process_group import ProcessGroup, require_shares
 from groundup.train.pretrain import most_steps, require_steps, train_windows
+from groundup.train.steps.config import EVALUATIONS, FitConfig
+from groundup.train.steps.process_group import ProcessGroup, require_shares
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class PreparedRun:
     fit: FitConfig
     planned: dict[str, Any]
     """The plan's figures, to be compared with the run's own."""
-    plan: Plan | None = None
+    plan: RunPlan | None = None
     """None: an earlier call made it."""
 
     def to_plain(self) -> dict[str, Any]:
@@ -61,10 +62,18 @@ class PreparedRun:
 
 
 def prepare_on_all_ranks(
-    options: PretrainOptions, run: RunFolder, compute: Compute, progress: Progress, group: ProcessGroup
+    options: PretrainOptions,
+    run: RunFolder,
+    compute: Compute,
+    progress: Progress,
+    group: ProcessGroup,
 ) -> PreparedRun:
-    """Call `prepare_run` on rank 0; the other ranks open the shards it made, which they must see under the same path."""
-    own = group.made_first(lambda: prepare_run(options, run, compute, progress, processes=group.world))
+    """Call `prepare_run` on rank 0; the other ranks open the shards it made, which they must see
+    under the same path.
+    """
+    own = group.made_first(
+        lambda: prepare_run(options, run, compute, progress, processes=group.world)
+    )
     sent = group.first(lambda: own.to_plain() if own else {})
     if own is not None:
         return own
@@ -82,12 +91,16 @@ def prepare_run(
     measured: bool = False,
     processes: int = 1,
 ) -> PreparedRun:
-    """Make shards of the texts, and a plan unless the run folder has one. `measured`: measure a step even where the steps are given.
+    """Make shards of the texts, and a plan unless the run folder has one. `measured`: measure a
+    step even where the steps are given.
 
-    With several `processes`, this one's share of a step is measured. Raises ConfigError, DataError and what reading texts raises.
+    With several `processes`, this one's share of a step is measured. Raises ConfigError, DataError
+    and what reading texts raises.
     """
     data_config = build_config(DataConfig, options.tables["data"], where="data.")
-    batch_size = options.fit().batch_size  # options that can't be fulfilled are refused before texts are read
+    batch_size = (
+        options.fit().batch_size
+    )  # options that can't be fulfilled are refused before texts are read
     if not options.open_batch:
         require_shares(batch_size, processes)
     options.shape(options.vocab_size)
@@ -114,8 +127,12 @@ def prepare_run(
     return PreparedRun(shards, tokenizer, shape, fit, figures, plan)
 
 
-def _kept_plan(run: RunFolder, options: PretrainOptions) -> tuple[ModelConfig, FitConfig, dict[str, Any]] | None:
-    """Return what an earlier call of the same command chose, with the present FREE_FIELDS. Raises FormatError (damaged)."""
+def _kept_plan(
+    run: RunFolder, options: PretrainOptions
+) -> tuple[ModelConfig, FitConfig, dict[str, Any]] | None:
+    """Return what an earlier call of the same command chose, with the present FREE_FIELDS. Raises
+    FormatError (damaged).
+    """
     record = run.read_plan()
     if record is None or record["asked"] != options.key():
         return None
@@ -125,17 +142,23 @@ def _kept_plan(run: RunFolder, options: PretrainOptions) -> tuple[ModelConfig, F
         fit = {**record["fit"], **{name: getattr(now, name) for name in FREE_FIELDS}}
         return shape, build_config(FitConfig, fit, where="fit."), record["planned"]
     except ConfigError as error:
-        raise FormatError(run.plan_file, "model, fit", error.message, fix="Start again with --fresh.") from error
+        raise FormatError(
+            run.plan_file, "model, fit", error.message, fix="Start again with --fresh."
+        ) from error
 
 
-def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) -> tuple[Candidate, Plan]:
+def plan_run(
+    options: PretrainOptions, benchmark: Benchmark, *, measured: bool
+) -> tuple[Candidate, RunPlan]:
     """Choose what the options leave open, count the steps, and state cost and expected loss."""
     text = text_stats(benchmark.shards, benchmark.tokenizer.special.document_end_id)
     law = read_law(options.law) if options.law else LAW
     # before candidates are measured, since memory that they free is reused
     program_bytes = memory_bytes() or peak_memory_bytes()
     candidate, reasons = choose_model(options, text, law, benchmark)
-    benchmark.process_share(candidate)  # refuse too little text or memory even where nothing is measured
+    benchmark.process_share(
+        candidate
+    )  # refuse too little text or memory even where nothing is measured
     candidate, more = choose_optimizer(options, candidate, benchmark)
     times = None
     if measured or options.length.seconds is not None:
@@ -144,30 +167,48 @@ def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) 
     candidate, step_s = benchmark.with_precision(candidate)
     steps = candidate.fit.steps
     made = make_plan(benchmark.shards, candidate, times, device=benchmark.compute.device.type)
-    made = replace(made, typical_document_tokens=text.typical_document_tokens, precision_step_s=step_s)
+    made = replace(
+        made, typical_document_tokens=text.typical_document_tokens, precision_step_s=step_s
+    )
     if options.start is not None:  # the law is of random weights
         return candidate, replace(made, start=options.start.name)
     probed_for = probe_steps(candidate, steps, times, text, law) if times else 0
     probed = (probed_for, probe(benchmark, candidate, probed_for)) if probed_for else None
     return candidate, replace(
         made,
-        expected=forecast(candidate, steps, text, law, probed=probed, own_text=options.law is not None),
+        expected=forecast(
+            candidate, steps, text, law, probed=probed, own_text=options.law is not None
+        ),
         reasons=reasons + more,
     )
 
 
 def with_steps(
-    options: PretrainOptions, candidate: Candidate, measured: Measured | None, shards: ShardSet, progress: Progress
+    options: PretrainOptions,
+    candidate: Candidate,
+    measured: Measured | None,
+    shards: ShardSet,
+    progress: Progress,
 ) -> Candidate:
-    """The candidate with its number of steps, and for a time as many evaluations as it has room for.
+    """The candidate with its number of steps, and for a time as many evaluations as it has room
+    for.
 
-    Raises ConfigError, also for more steps than the epochs of a mixture have text for; a time is cut to them.
+    Raises ConfigError, also for more steps than the epochs of a mixture have text for; a time is
+    cut to them.
     """
-    windows = None if candidate.fit.mixture.as_they_come else train_windows(shards, candidate.shape, candidate.fit)
+    windows = (
+        None
+        if candidate.fit.mixture.as_they_come
+        else train_windows(shards, candidate.shape, candidate.fit)
+    )
     most = windows and most_steps(windows, candidate.fit)
     seconds, evaluations = options.length.seconds, EVALUATIONS
-    overlap = candidate.shape.context_tokens / (candidate.fit.stride or candidate.shape.context_tokens)
-    steps = options.length.steps_of(candidate.step_tokens, max(1, round(overlap * shards.num_tokens(TRAIN))))
+    overlap = candidate.shape.context_tokens / (
+        candidate.fit.stride or candidate.shape.context_tokens
+    )
+    steps = options.length.steps_of(
+        candidate.step_tokens, max(1, round(overlap * shards.num_tokens(TRAIN)))
+    )
     if "steps" in options.tables["fit"]:
         steps = candidate.fit.steps
     if seconds is not None:

@@ -1,8 +1,10 @@
-"""Reproduction of a pretraining run from its folder alone: the same shape, config, tokens and arithmetic, into another folder. A run with a time
-budget (`time_budget.py`) changes its number of steps by the clock, and its number of threads (`step_threads.py`); the reproduction makes the same
+"""Reproduction of a pretraining run from its folder alone: the same shape, config, tokens and
+arithmetic, into another folder. A run with a time budget (`time_budget.py`) changes its number of
+steps by the clock, and its number of threads (`step_threads.py`); the reproduction makes the same
 changes at the same steps.
 
-On the same machine with the same packages and number of threads the weights are the same, byte for byte; `same_weights` compares them.
+On the same machine with the same packages and number of threads the weights are the same, byte for
+byte; `same_weights` compares them.
 """
 
 import dataclasses
@@ -22,13 +24,13 @@ from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.train.checkpoint.identity import machine, muon_precision, read_record
 from groundup.train.checkpoint.state import TrainState, read_state
-from groundup.train.config import Compile, FitConfig
-from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
+from groundup.train.monitor.time_budget import StepControl
 from groundup.train.pretrain import pretrain
 from groundup.train.run_lifecycle import claim_folder
 from groundup.train.starting_model import StartingModel, starting_model
-from groundup.train.step_schedule import Rescale, Threads
-from groundup.train.time_budget import StepControl
+from groundup.train.steps.config import Compile, FitConfig
+from groundup.train.steps.process_group import SINGLE_PROCESS, ProcessGroup
+from groundup.train.steps.step_schedule import Rescale, Threads
 from groundup.weights.card import ModelCard
 from groundup.weights.hf import WEIGHTS_FILE
 
@@ -63,23 +65,36 @@ def reproduce(
     fresh: bool,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> dict[str, Any]:
-    """Train as `run` was trained, into `out`; returns the results, and "same_weights": whether the weights are the same (None: one has no model).
+    """Train as `run` was trained, into `out`; returns the results, and "same_weights": whether the
+    weights are the same (None: one has no model).
 
-    Raises ConfigError where `out` is the run itself or has files of others, and what `parts_of` raises.
+    Raises ConfigError where `out` is the run itself or has files of others, and what `parts_of`
+    raises.
     """
     if out.path.resolve() == run.path.resolve():
-        raise ConfigError(f"--out {out.path} is the run itself.", fix="Choose another folder with --out.")
+        raise ConfigError(
+            f"--out {out.path} is the run itself.", fix="Choose another folder with --out."
+        )
     made = parts_of(run, compute, group)
     group.first(lambda: claim_folder(out, fresh=fresh, also=PREPARED))
     if made.changes:
         changes = ", ".join(made.changes)
-        progress.say(f"note: this machine differs from that of the run ({changes}): the last bits may differ.")
-    began = f"Continued training of {made.start.name}" if made.start else "Trained from random weights"
+        progress.say(
+            f"note: this machine differs from that of the run ({changes}): the last bits may differ."
+        )
+    began = (
+        f"Continued training of {made.start.name}" if made.start else "Trained from random weights"
+    )
     name, base = out.path.resolve().name, made.start.name if made.start else None
     card = ModelCard(name, f"{began}, as {run.path.resolve().name} was.", base=base)
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
     control = StepControl(rescales=made.rescales, threads=made.threads)
-    shared: dict[str, Any] = {"compute": compute, "progress": progress, "card": card, "group": group}
+    shared: dict[str, Any] = {
+        "compute": compute,
+        "progress": progress,
+        "card": card,
+        "group": group,
+    }
     results = pretrain(*parts, out, **shared, control=control, start=made.start)
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
@@ -88,12 +103,19 @@ def reproduce(
     return {**results, "same_weights": same}
 
 
-def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROCESS) -> Reproduction:
-    """Read a run's folder. Raises ConfigError (no pretraining run, or its data have changed) and FormatError (damaged)."""
+def parts_of(
+    run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROCESS
+) -> Reproduction:
+    """Read a run's folder.
+
+    Raises ConfigError (no pretraining run, or its data have changed) and FormatError (damaged).
+    """
     record = _record(run)
     inputs, config = record["inputs"], record["config"]
     shards = open_shards(_shards_folder(run, inputs))
-    tokenizer = Tokenizer.load(run.path if (run.path / TOKENIZER_FILE).is_file() else shards.folder.parent)
+    tokenizer = Tokenizer.load(
+        run.path if (run.path / TOKENIZER_FILE).is_file() else shards.folder.parent
+    )
     for name, found in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
         if inputs.get(name) != found:
             raise ConfigError(
@@ -109,17 +131,25 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
             fit_config = dataclasses.replace(fit_config, muon_precision=muon_precision(fitted))
     before, now = (fitted or {}).get("machine"), machine(compute, fit_config, group)
     before = before if isinstance(before, dict) else {}
-    changes = [f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+    changes = [
+        f"{name} was {before[name]}, is {now[name]}"
+        for name in now
+        if before.get(name, now[name]) != now[name]
+    ]
     model_config = build_config(ModelConfig, config["model"], where="model.")
     rescales, threads = recorded_changes(run)
     if threads and compute.thread_counts:  # they are set as they were
         changes = [change for change in changes if not change.startswith("threads ")]
     start = _start(run, inputs)
-    return Reproduction(shards, tokenizer, model_config, fit_config, start, rescales, threads, tuple(changes))
+    return Reproduction(
+        shards, tokenizer, model_config, fit_config, start, rescales, threads, tuple(changes)
+    )
 
 
 def recorded_changes(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
-    """The changes of steps and of threads, from the results of a finished run or the newest checkpoint. Raises FormatError."""
+    """The changes of steps and of threads, from the results of a finished run or the newest
+    checkpoint. Raises FormatError.
+    """
     if not run.results_file.is_file():
         checkpoints = step_folders(run.checkpoints)
         state = read_state(checkpoints[-1][1]) if checkpoints else TrainState("")
@@ -148,16 +178,24 @@ def _record(run: RunFolder) -> dict[str, Any]:
         raise ConfigError(f"{run.path} is not a run: it has no {run.run_file.name}.")
     record = run.read_run()
     if record.get("kind") != "pretrain":
-        raise ConfigError(f"{run.path} is a run of kind '{record.get('kind')}', expected 'pretrain'.")
+        raise ConfigError(
+            f"{run.path} is a run of kind '{record.get('kind')}', expected 'pretrain'."
+        )
     config = record.get("config")
-    tables = [record.get("inputs"), *(config.get(name) for name in ("fit", "model") if isinstance(config, dict))]
+    tables = [
+        record.get("inputs"),
+        *(config.get(name) for name in ("fit", "model") if isinstance(config, dict)),
+    ]
     if len(tables) < 3 or not all(isinstance(table, dict) for table in tables):
         raise FormatError(run.run_file, "inputs, config", "are not the tables of a pretraining run")
     return record
 
 
 def _start(run: RunFolder, inputs: dict[str, Any]) -> StartingModel | None:
-    """Return the model whose training was continued. Raises ConfigError where it has other weights now."""
+    """Return the model whose training was continued.
+
+    Raises ConfigError where it has other weights now.
+    """
     known = inputs.get("start")
     if not isinstance(known, dict):
         return None
@@ -176,11 +214,15 @@ def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:
     for folder in known:
         if (folder / TABLE_FILE).is_file():
             return folder
-    raise ConfigError(f"The shards that {run.path} was trained on are missing: they were in {known[-1]}.")
+    raise ConfigError(
+        f"The shards that {run.path} was trained on are missing: they were in {known[-1]}."
+    )
 
 
 def same_weights(run: RunFolder, other: RunFolder) -> bool | None:
-    """Whether the weight files of two runs are the same, byte for byte; None where one has no model."""
+    """Whether the weight files of two runs are the same, byte for byte; None where one has no
+    model.
+    """
     files = [folder.path / WEIGHTS_FILE for folder in (run, other)]
     if not all(file.is_file() for file in files):
         return None

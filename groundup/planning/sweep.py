@@ -1,11 +1,13 @@
-"""A scaling law for the user's own text: some tiny runs of several sizes and lengths, the law fitted to them, and its picture.
+"""A scaling law for the user's own text: some tiny runs of several sizes and lengths, the law
+fitted to them, and its picture.
 
     DIR/sweep.json        the options, the runs with their results, the law (written last)
     DIR/runs/d3-s400/     ordinary run folders: resumed where they were stopped, never done twice
     DIR/shards/, data/    the texts, as in a run folder
 
-Every size is trained for a quarter, half and all of the steps, each time with a whole learning-rate schedule: in the middle of a longer run, its
-learning rate still high, the loss is higher than at the end of a run of that length.
+Every size is trained for a quarter, half and all of the steps, each time with a whole learning-rate
+schedule: in the middle of a longer run, its learning rate still high, the loss is higher than at
+the end of a run of that length.
 """
 
 import math
@@ -22,20 +24,21 @@ from groundup.files import read_json_object, write_json
 from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finished, plain, pyplot
 from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
 from groundup.planning import planner
-from groundup.planning.law import Law, LossPoint, fit_law
 from groundup.planning.measure import Benchmark, Candidate, Measured
 from groundup.planning.planner import TextStats
-from groundup.planning.scaling import LAW
+from groundup.planning.scaling_constants import LAW
+from groundup.planning.scaling_law import Law, LossPoint, fit_law
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import TrainPrecision, pretraining_config
 from groundup.train.pretrain import pretrain
+from groundup.train.steps.config import TrainPrecision, pretraining_config
 
 SWEEP_FILE, RUNS = "sweep.json", "runs"
 # Each size is trained for these shares of the steps.
 LENGTHS = (0.25, 0.5, 1.0)
-# Steps of the shortest run at least: fewer are warm-up. Steps of the longest at most: instead of more, larger models are trained.
+# Steps of the shortest run at least: fewer are warm-up. Steps of the longest at most: instead of
+# more, larger models are trained.
 MIN_STEPS, MAX_STEPS = 40, 4_000
 # Evaluations, checkpoints and starts beside the steps, as a share of the budget.
 BESIDE_STEPS_SHARE = 0.2
@@ -59,8 +62,14 @@ class SweepRun:
     """Its result; None before it is done."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.depth <= MAX_DEPTH or self.steps < 1 or self.name != run_name(self.depth, self.steps):
-            raise ConfigError(f"A sweep has no run {self.name!r} of depth {self.depth} and {self.steps} steps.")
+        if (
+            not 1 <= self.depth <= MAX_DEPTH
+            or self.steps < 1
+            or self.name != run_name(self.depth, self.steps)
+        ):
+            raise ConfigError(
+                f"A sweep has no run {self.name!r} of depth {self.depth} and {self.steps} steps."
+            )
 
 
 def run_name(depth: int, steps: int) -> str:
@@ -77,7 +86,9 @@ class SweepPlan:
     """Of the largest model, on this machine."""
 
     def __post_init__(self) -> None:
-        require(0 < self.flops_per_s < math.inf, "flops_per_s", self.flops_per_s, "above 0 and finite")
+        require(
+            0 < self.flops_per_s < math.inf, "flops_per_s", self.flops_per_s, "above 0 and finite"
+        )
 
 
 @dataclass(frozen=True)
@@ -93,13 +104,22 @@ class Sweep(SweepPlan):
 
 
 def read_law(folder: Path) -> Law:
-    """The law in a sweep's folder. Raises ConfigError (no sweep, or not finished) and FormatError."""
+    """The law in a sweep's folder.
+
+    Raises ConfigError (no sweep, or not finished) and FormatError.
+    """
     file = folder / SWEEP_FILE
     record = read_json_object(file) if file.is_file() else {}
     if "law" not in record:
-        raise ConfigError(f"{folder} has no scaling law.", fix=f"Finish it: groundup sweep DATA --out {folder}")
+        raise ConfigError(
+            f"{folder} has no scaling law.", fix=f"Finish it: groundup sweep DATA --out {folder}"
+        )
     law = _part(Law, record["law"], file, "law")
-    numbers = [number for value in asdict(law).values() for number in (value if isinstance(value, tuple) else [value])]
+    numbers = [
+        number
+        for value in asdict(law).values()
+        for number in (value if isinstance(value, tuple) else [value])
+    ]
     if not all(0 < number < math.inf for number in numbers):
         raise FormatError(file, "law", "has a number that is not above 0 and finite")
     return law
@@ -137,7 +157,11 @@ class _SweepInputs:
     seed: int
 
     def candidate(self, depth: int, steps: int = 1) -> Candidate:
-        """A size as this sweep trains it. On a CPU in float32: models so small gain nothing from bf16, and measuring that takes seconds."""
+        """A size as this sweep trains it.
+
+        On a CPU in float32: models so small gain nothing from bf16, and measuring that takes
+        seconds.
+        """
         found = candidate_of(depth, self.benchmark.tokenizer.vocab_size, self.text)
         precision: TrainPrecision = "float32" if self.benchmark.compute.is_cpu else "auto"
         fit = replace(found.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps)
@@ -148,7 +172,13 @@ class _SweepInputs:
 
 
 def sweep(
-    shards: ShardSet, tokenizer: Tokenizer, folder: Path, asked: SweepOptions, *, compute: Compute, progress: Progress
+    shards: ShardSet,
+    tokenizer: Tokenizer,
+    folder: Path,
+    asked: SweepOptions,
+    *,
+    compute: Compute,
+    progress: Progress,
 ) -> Sweep:
     """Do the runs that are missing, fit the law, write sweep.json.
 
@@ -161,7 +191,12 @@ def sweep(
     if record.get("asked") != known:
         record = {"asked": known, **asdict(_plan(inputs, asked))}
         write_json(file, record)
-    plan = _part(SweepPlan, {name: record[name] for name in ("runs", "flops_per_s") if name in record}, file, "runs")
+    plan = _part(
+        SweepPlan,
+        {name: record[name] for name in ("runs", "flops_per_s") if name in record},
+        file,
+        "runs",
+    )
     expected = asked.sizes * len(LENGTHS)
     if len(plan.runs) != expected:
         raise FormatError(file, "runs", f"are {len(plan.runs)}, expected {expected}", fix=REMOVE)
@@ -174,12 +209,16 @@ def sweep(
 def candidate_of(depth: int, vocab_size: int, text: TextStats) -> Candidate:
     """A size of the family with the reference's batch."""
     shape = shape_of_depth(depth, vocab_size=vocab_size)
-    shape = shape_of_depth(depth, vocab_size=vocab_size, context_tokens=planner.fitting_context(shape, text))
+    shape = shape_of_depth(
+        depth, vocab_size=vocab_size, context_tokens=planner.fitting_context(shape, text)
+    )
     return planner.family_candidate(shape, pretraining_config(1), {})
 
 
 def _plan(inputs: _SweepInputs, asked: SweepOptions) -> SweepPlan:
-    """Choose depths and steps: the given steps of the smallest sizes; or those that the budget has room for, of larger sizes on a faster machine."""
+    """Choose depths and steps: the given steps of the smallest sizes; or those that the budget has
+    room for, of larger sizes on a faster machine.
+    """
     depths, steps = range(planner.MIN_BLOCKS, planner.MIN_BLOCKS + asked.sizes), asked.steps
     if asked.budget_s is not None:
         depths, steps = _within(asked.budget_s, depths, inputs.step_s)
@@ -190,7 +229,10 @@ def _plan(inputs: _SweepInputs, asked: SweepOptions) -> SweepPlan:
 
 
 def _within(budget_s: float, depths: range, step_s: Callable[[int], float]) -> tuple[range, int]:
-    """Return depths, those given or larger, and steps of the longest runs for a time. Raises ConfigError where it is too short."""
+    """Return depths, those given or larger, and steps of the longest runs for a time.
+
+    Raises ConfigError where it is too short.
+    """
     times_s = {depth: step_s(depth) for depth in depths}
     while True:
         each_step_s = sum(LENGTHS) * sum(times_s[depth] for depth in depths)
@@ -212,22 +254,33 @@ def _train(run: SweepRun, inputs: _SweepInputs, folder: Path, progress: Progress
     progress.say(f"{run.name}: {candidate.parameters:,} parameters, {run.steps} steps")
     parts = (benchmark.shards, benchmark.tokenizer, candidate.shape, candidate.fit)
     results = pretrain(*parts, RunFolder(folder), compute=benchmark.compute, progress=progress)
-    read, batch = (tokens * inputs.text.bytes_per_token for tokens in (results["tokens"], candidate.step_tokens))
+    read, batch = (
+        tokens * inputs.text.bytes_per_token
+        for tokens in (results["tokens"], candidate.step_tokens)
+    )
     numbers = (read, float(inputs.text.num_bytes), batch, float(results["bits_per_byte"]))
     return replace(run, point=LossPoint(candidate.parameters, *numbers))
 
 
 def best_for(found: Sweep, vocab_size: int) -> list[dict[str, Any]]:
-    """Return the best model by the law for each time of SHOWN_S, at the FLOP/s of the largest run, as plain values."""
+    """Return the best model by the law for each time of SHOWN_S, at the FLOP/s of the largest run,
+    as plain values.
+    """
     shapes = planner.family(vocab_size, float("inf"))
     candidates = [candidate_of(shape.num_layers, vocab_size, found.text) for shape in shapes]
     rows = []
     for seconds in SHOWN_S:
         best = planner.choose(
-            seconds, candidates, found.text, found.law, lambda each: Measured(each.step_flops / found.flops_per_s, 0.0)
+            seconds,
+            candidates,
+            found.text,
+            found.law,
+            lambda each: Measured(each.step_flops / found.flops_per_s, 0.0),
         )[0]
         candidate, tokens = best.candidate, best.steps * best.candidate.step_tokens
-        low, high = found.law.range(candidate.parameters, tokens * found.text.bytes_per_token, best.bits_per_byte)
+        low, high = found.law.range(
+            candidate.parameters, tokens * found.text.bytes_per_token, best.bits_per_byte
+        )
         rows.append(
             {
                 "minutes": seconds / 60,
@@ -244,7 +297,9 @@ def best_for(found: Sweep, vocab_size: int) -> list[dict[str, Any]]:
 
 
 def draw_sweep(found: Sweep) -> Any:
-    """The picture of a sweep: loss against text read, a line of the law for each size, a dot for each run. Raises MissingExtra (matplotlib)."""
+    """The picture of a sweep: loss against text read, a line of the law for each size, a dot for
+    each run. Raises MissingExtra (matplotlib).
+    """
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(7.4, 4.6))
     sizes = sorted({point.parameters for point in found.points})
@@ -252,7 +307,9 @@ def draw_sweep(found: Sweep) -> Any:
     shades = plt.get_cmap("viridis")
     for number, parameters in enumerate(sizes):
         colour = shades(0.82 * number / max(1, len(sizes) - 1))
-        _draw_size(axes, found.law, [p for p in found.points if p.parameters == parameters], end, colour)
+        _draw_size(
+            axes, found.law, [p for p in found.points if p.parameters == parameters], end, colour
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
@@ -261,17 +318,29 @@ def draw_sweep(found: Sweep) -> Any:
     axes.set_ylabel("bits per byte of held-out text", fontsize=LABEL_SIZE)
     axes.legend(frameon=False, fontsize=SMALL_SIZE, title="parameters", title_fontsize=SMALL_SIZE)
     plain(axes)
-    return finished(figure, title="The loss by model size and amount of text", caption=_caption(found))
+    return finished(
+        figure, title="The loss by model size and amount of text", caption=_caption(found)
+    )
 
 
 def _draw_size(axes: Any, law: Law, points: list[LossPoint], end: float, colour: Any) -> None:
     """Dots for runs; the law solid between them, and dashed up to `end` bytes."""
     read = [point.read_bytes for point in points]
-    inside, ahead = _curve(law, points[0], 0.9 * min(read), max(read)), _curve(law, points[0], max(read), end)
+    inside, ahead = (
+        _curve(law, points[0], 0.9 * min(read), max(read)),
+        _curve(law, points[0], max(read), end),
+    )
     axes.plot(*inside, color=colour, linewidth=1.3)
     axes.plot(*ahead, color=colour, linewidth=1.0, linestyle="--")
     losses = [point.bits_per_byte for point in points]
-    axes.plot([b / 1e6 for b in read], losses, "o", color=colour, markersize=4.5, label=f"{points[0].parameters:,}")
+    axes.plot(
+        [b / 1e6 for b in read],
+        losses,
+        "o",
+        color=colour,
+        markersize=4.5,
+        label=f"{points[0].parameters:,}",
+    )
 
 
 def _curve(law: Law, point: LossPoint, low: float, high: float) -> tuple[list[float], list[float]]:

@@ -1,6 +1,8 @@
-"""BUILD/build.log: what the stages of a build say while they work, which its console shows as one line each.
+"""BUILD/build.log: what the stages of a build say while they work, which its console shows as one
+line each.
 
-Lines are appended, so those of a continued build follow the earlier ones. It is a log: nothing reads it, and no result depends on it.
+Lines are appended, so those of a continued build follow the earlier ones. It is a log: nothing
+reads it, and no result depends on it.
 """
 
 import time
@@ -37,13 +39,18 @@ class LoggedStage:
 
     @property
     def stopped_after(self) -> str:
-        """Where a training run that was stopped has saved its state: "after step 3 of 50"; "" where it has none."""
+        """Where a training run that was stopped has saved its state: "after step 3 of 50"; "" where
+        it has none.
+        """
         if not self._last.startswith(STOPPED):
             return ""
         return self._last.removeprefix("Stopped ").partition(",")[0]
 
     def _write(self, text: str) -> None:
-        with disk_errors(self._log), self._log.open("a", encoding="utf-8", errors="backslashreplace") as log:
+        with (
+            disk_errors(self._log),
+            self._log.open("a", encoding="utf-8", errors="backslashreplace") as log,
+        ):
             log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 

@@ -1,4 +1,5 @@
-"""The stages that have names of their own, of which a recipe has any number: their tables, and what all tables have in common.
+"""The stages that have names of their own, of which a recipe has any number: their tables, and what
+all tables have in common.
 
 A table says its kind (`[spam]` with kind = "classifier"), unless it is named like it (`[chat]`).
 """
@@ -16,7 +17,7 @@ from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
 from groundup.finetune.classifier_config import ClassifierConfig, Trained
 from groundup.retrieve.passages import MAX_TOKENS
-from groundup.train.config import FINETUNE_LEARNING_RATE
+from groundup.train.steps.config import FINETUNE_LEARNING_RATE
 
 Count = Annotated[int, Field(ge=1)]
 Encoding = Annotated[str, AfterValidator(check_encoding)]
@@ -32,7 +33,9 @@ class StageConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     key_of_default: ClassVar[Mapping[str, Any]] = {}
-    """Fields with a newer default than the first builds: what it is in a stage's key (None: nothing), so that older builds stay done."""
+    """Fields with a newer default than the first builds: what it is in a stage's key (None:
+    nothing), so that older builds stay done.
+    """
 
     def key(self) -> dict[str, Any]:
         """Return the table as plain values, for the key of its stage."""
@@ -60,14 +63,21 @@ class IndexStage(StageConfig):
     language: str = "en"
     """The language that the documents should have: that of the models."""
     vectors: str = ""
-    """The encoder that also makes a vector of each passage, so that it is found by its meaning: all-minilm-l6-v2; "": searched by words alone."""
+    """The encoder that also makes a vector of each passage, so that it is found by its meaning:
+    all-minilm-l6-v2; "": searched by words alone.
+    """
     questions: str = ""
-    """JSON lines of instruction, input and document (docs/packs.md); on those without an input it is chosen how much evidence an answer needs."""
+    """JSON lines of instruction, input and document (docs/packs.md); on those without an input it
+    is chosen how much evidence an answer needs.
+    """
     key_of_default = {"vectors": None, "questions": None}
 
 
 class ClassifierStage(StageConfig):
-    """A stage by name: the public model is fine-tuned as a classifier. Counts are upper limits: a short budget uses fewer."""
+    """A stage by name: the public model is fine-tuned as a classifier.
+
+    Counts are upper limits: a short budget uses fewer.
+    """
 
     kind: Literal["classifier"] = "classifier"
     source: Source
@@ -88,11 +98,17 @@ class ClassifierStage(StageConfig):
     epochs: Count = ClassifierConfig.epochs
     """Times through the training messages; few messages need more."""
     learner: Trained = ClassifierConfig.train
-    """What learns, as of `finetune classifier --train`; "auto": what is better on the validation messages, which takes twice as long."""
+    """What learns, as of `finetune classifier --train`; "auto": what is better on the validation
+    messages, which takes twice as long.
+    """
     encoder: str = ""
-    """An encoder whose vectors of the messages are learned from, too, where `learner` is "stacked" or "auto": all-minilm-l6-v2."""
+    """An encoder whose vectors of the messages are learned from, too, where `learner` is "stacked"
+    or "auto": all-minilm-l6-v2.
+    """
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Abstain where less sure, so that the answered validation messages have this accuracy; by default never."""
+    """Abstain where less sure, so that the answered validation messages have this accuracy; by
+    default never.
+    """
     seed: int | None = None
     """Of the split and of the training; None: the build's."""
     key_of_default = {
@@ -125,16 +141,22 @@ class ChatStage(StageConfig):
     """R of LoRA."""
     learning_rate: Annotated[float, Field(gt=0)] = FINETUNE_LEARNING_RATE
     index: str = ""
-    """An index stage: instructions are learned as `groundup ask` asks, each with the passage of the "document" in its line that fits it best."""
+    """An index stage: instructions are learned as `groundup ask` asks, each with the passage of the
+    "document" in its line that fits it best.
+    """
     key_of_default = {"kind": None, "index": None, "encoding": None, "epochs": None}
 
 
 class AnswersStage(StageConfig):
-    """Held-out questions are answered by a chat model and its base, with and without the passages of an index."""
+    """Held-out questions are answered by a chat model and its base, with and without the passages
+    of an index.
+    """
 
     kind: Literal["answers"] = "answers"
     source: Source
-    """JSON lines of question, answer and document, as of a pack's questions.jsonl (docs/packs.md)."""
+    """JSON lines of question, answer and document, as of a pack's questions.jsonl
+    (docs/packs.md).
+    """
     index: str
     """The index stage that answers are read from."""
     chat: str
@@ -149,7 +171,9 @@ class SummariesStage(StageConfig):
 
     kind: Literal["summaries"] = "summaries"
     source: Source
-    """JSON lines of document, text, summary and key facts, as of a pack's summaries.jsonl (docs/packs.md)."""
+    """JSON lines of document, text, summary and key facts, as of a pack's summaries.jsonl
+    (docs/packs.md).
+    """
     chat: str
     """The chat stage that is measured."""
     summary_tokens: Count = 96
@@ -175,6 +199,12 @@ def named_stage(name: str, table: Mapping[str, Any]) -> NamedStage:
     """Return the stage of a table. Raises ConfigError."""
     kind = kind_of(name, table)
     if kind not in NAMED or not _NAME.fullmatch(name) or name in RESERVED:
-        problem = f"{name}.kind: {kind!r} is no kind of stage" if kind not in NAMED else f"{name!r} can't name a stage"
-        raise ConfigError(f"{problem}.", fix=f"Kinds: {', '.join(NAMED)}. Names: letters, digits, '-' and '_'.")
+        problem = (
+            f"{name}.kind: {kind!r} is no kind of stage"
+            if kind not in NAMED
+            else f"{name!r} can't name a stage"
+        )
+        raise ConfigError(
+            f"{problem}.", fix=f"Kinds: {', '.join(NAMED)}. Names: letters, digits, '-' and '_'."
+        )
     return build_config(NAMED[kind], table, where=f"{name}.")

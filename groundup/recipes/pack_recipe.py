@@ -1,4 +1,6 @@
-"""The recipe of a domain pack: an index of its documents, a classifier of intents, a chat model, answers to its questions. No model of one's own."""
+"""The recipe of a domain pack: an index of its documents, a classifier of intents, a chat model,
+answers to its questions. No model of one's own.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from groundup.packs.pack import DOCUMENTS, Pack
 BUDGET = "15m"
 # Of the messages; the others are trained on.
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.25
-# Answered messages should be right so often; the others are for a person. With some 200 messages 0.95 left none that were answered (docs/log.md).
+# Answered messages should be right so often; the others are for a person. With some 200 messages
+# 0.95 left none that were answered (docs/log.md).
 ANSWERED_RIGHT = 0.8
 # A hundred or two messages need more steps than four epochs give.
 CLASSIFIER_EPOCHS = 20
@@ -24,7 +27,10 @@ INDEX, INTENTS, CHAT, ANSWERS, SUMMARIES = "index", "intents", "chat", "answers"
 
 
 def pack_values(folder: Path) -> dict[str, Any]:
-    """Return the values of the recipe. Raises DataError for a pack that can't be built, with the first reason."""
+    """Return the values of the recipe.
+
+    Raises DataError for a pack that can't be built, with the first reason.
+    """
     checked = check_pack(folder)
     if blocking := checked.blocking:
         more = f" ({len(blocking) - 1} more such)" if len(blocking) > 1 else ""
@@ -38,8 +44,15 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
     folder, head = pack.folder.resolve(), pack.head
     messages = len(pack.parts["messages"])
     test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)
-    sizes = {"train": messages - test - validation, "validation": validation, "test": test, "zero_shot": test}
-    with_summaries = {SUMMARIES: {"source": {"spec": str(folder / "summaries.jsonl")}, "chat": CHAT}}
+    sizes = {
+        "train": messages - test - validation,
+        "validation": validation,
+        "test": test,
+        "zero_shot": test,
+    }
+    with_summaries = {
+        SUMMARIES: {"source": {"spec": str(folder / "summaries.jsonl")}, "chat": CHAT}
+    }
     return {
         "name": head.name,
         "description": f"{head.title}. {head.about}".strip(),
@@ -67,7 +80,11 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
             "epochs": EPOCHS,
             "tokens": TRAINED_TOKENS,
         },
-        ANSWERS: {"source": {"spec": str(folder / "questions.jsonl")}, "index": INDEX, "chat": CHAT},
+        ANSWERS: {
+            "source": {"spec": str(folder / "questions.jsonl")},
+            "index": INDEX,
+            "chat": CHAT,
+        },
         **(with_summaries if pack.parts.get(SUMMARIES) else {}),
         "evaluate": {"suites": []},
         "export": {"encodings": []},

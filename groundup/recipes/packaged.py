@@ -1,4 +1,6 @@
-"""What the package brings: recipes that go by a name, and the starter set of instructions; and where builds are written."""
+"""What the package brings: recipes that go by a name, and the starter set of instructions; and
+where builds are written.
+"""
 
 from pathlib import Path
 

@@ -1,10 +1,12 @@
-"""A recipe: the configuration of a build. Read from TOML, checked on load; `--set stage.field=value` overrides a field.
+"""A recipe: the configuration of a build. Read from TOML, checked on load; `--set
+stage.field=value` overrides a field.
 
-Each stage has its own table; the line under a field is its meaning. A recipe file names only what differs from
-the defaults here. Packaged recipes are beside this file and are named by their stem.
+Each stage has its own table; the line under a field is its meaning. A recipe file names only what
+differs from the defaults here. Packaged recipes are beside this file and are named by their stem.
 
-Classifiers, chat models and indexes have names of their own, which are the names of their tables and folders: `[spam]` with
-kind = "classifier". A table that is named like its kind (`[chat]`) need not say it.
+Classifiers, chat models and indexes have names of their own, which are the names of their tables
+and folders: `[spam]` with kind = "classifier". A table that is named like its kind (`[chat]`) need
+not say it.
 """
 
 import dataclasses
@@ -17,13 +19,13 @@ from pydantic import Field
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
 from groundup.data.batches.mixture_config import MixtureConfig, mixture_config
-from groundup.data.config import DataConfig
+from groundup.data.preparation.config import DataConfig
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.packs.pack import is_pack, pack_folder, packaged_packs
-from groundup.planning.scaling import HARMLESS_EPOCHS, REPLAY_SHARE
+from groundup.planning.scaling_constants import HARMLESS_EPOCHS, REPLAY_SHARE
 from groundup.recipes.named_stages import (
     NAMED,
     AnswersStage,
@@ -39,7 +41,7 @@ from groundup.recipes.named_stages import (
 )
 from groundup.recipes.pack_recipe import pack_values
 from groundup.recipes.packaged import packaged_recipes
-from groundup.train.config import (
+from groundup.train.steps.config import (
     MAX_SNAPSHOTS,
     OPTIMIZER,
     OptimizerName,
@@ -48,7 +50,8 @@ from groundup.train.config import (
 from groundup.weights.gguf import GGUFEncoding
 
 MIN_BUDGET_S = 30.0
-# 1,000 paragraphs of five sentences, 0.5 MB; the package has them for another purpose, in columns "0" (as written) to "4" (shuffled).
+# 1,000 paragraphs of five sentences, 0.5 MB; the package has them for another purpose, in columns
+# "0" (as written) to "4" (shuffled).
 GENERAL_TEXT = Source(
     "pypi:evals==3.0.1.post1!*/schelling_point/wikipedia_5.jsonl",
     sha256="0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78",
@@ -74,7 +77,9 @@ class DataStage(StageConfig):
     validation_share: Annotated[float, Field(gt=0, le=0.5)] = DataConfig.validation_fraction
     """Fraction of the documents, chosen by hash, on which the best checkpoint is chosen."""
     test_share: Annotated[float, Field(ge=0, le=0.5)] = DataConfig.test_fraction
-    """Fraction of the documents on which the published figures are measured; 0: none, and they are those of validation."""
+    """Fraction of the documents on which the published figures are measured; 0: none, and they are
+    those of validation.
+    """
     keep_dropped: bool = False
     """Write the dropped documents to data/dropped.jsonl."""
     process: ProcessConfig = ProcessConfig()
@@ -90,7 +95,9 @@ class DataStage(StageConfig):
     }
 
     def key(self) -> dict[str, Any]:
-        """Return the table without the weights of the sources: they are pretraining's, and change no text."""
+        """Return the table without the weights of the sources: they are pretraining's, and change
+        no text.
+        """
         table = super().key()
         for source in table["sources"]:
             source.pop("weight", None)
@@ -98,7 +105,10 @@ class DataStage(StageConfig):
 
     @property
     def config(self) -> DataConfig:
-        """The configuration of reading and splitting. Raises ConfigError for shares that are too large together."""
+        """The configuration of reading and splitting.
+
+        Raises ConfigError for shares that are too large together.
+        """
         return DataConfig(
             text_column=self.text_column,
             encoding_errors=self.encoding_errors,
@@ -117,7 +127,9 @@ class TokenizerStage(StageConfig):
     vocab_size: Annotated[int, Field(ge=300, le=262_144)] = 4096
     """V, including control tokens. A small text gives fewer."""
     sample_bytes: Count | None = None
-    """Of more text, so much is chosen at random to train on; by default 256 MB (tokenizer/training_sample.py)."""
+    """Of more text, so much is chosen at random to train on; by default 256 MB
+    (tokenizer/training_sample.py).
+    """
 
 
 class PretrainStage(StageConfig):
@@ -126,7 +138,9 @@ class PretrainStage(StageConfig):
     preset: str = "quickstart"
     """Shape, from model/presets.py; its vocabulary is the tokenizer's."""
     steps: Count | None = None
-    """Number of training steps; by default as many as fit the stage's share of the budget, adjusted during the run."""
+    """Number of training steps; by default as many as fit the stage's share of the budget, adjusted
+    during the run.
+    """
     batch_windows: Count = 8
     """B: windows of `context` tokens per step."""
     stride: Count | None = None
@@ -134,15 +148,21 @@ class PretrainStage(StageConfig):
     packing: bool = False
     """Rows of whole documents instead of windows; no document attends to another."""
     optimizer: OptimizerName = OPTIMIZER
-    """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
+    """"muon", "adamw" or "sgd"; each has its own learning rate and schedule
+    (train/steps/config.py).
+    """
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak; by default the optimizer's."""
     mixture: str = ""
-    """The shares of the sources, as of `pretrain --mixture`; by default the weights of data.sources, or where all are 1, as they come."""
+    """The shares of the sources, as of `pretrain --mixture`; by default the weights of
+    data.sources, or where all are 1, as they come.
+    """
     max_epochs_per_source: Annotated[float, Field(gt=0)] | None = None
     """How often a source is read at most; by default without end."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
-    """How many copies of the weights are saved over the run, for `groundup lab RUN --film`; 0: none."""
+    """How many copies of the weights are saved over the run, for `groundup lab RUN --film`; 0:
+    none.
+    """
     key_of_default = {"mixture": None, "stride": None, "packing": None}
 
 
@@ -154,7 +174,10 @@ class BaseStage(StageConfig):
 
 
 class TeachStage(StageConfig):
-    """Optional, before chat: the training of the public model is continued on the texts. A recipe with this table has the stage."""
+    """Optional, before chat: the training of the public model is continued on the texts.
+
+    A recipe with this table has the stage.
+    """
 
     steps: Count | None = None
     """Number of training steps; by default as many as fit the stage's share of the budget."""
@@ -191,7 +214,9 @@ class EvaluateStage(StageConfig):
     side_by_side: Count = 8
     """Further held-out answers that are shown but not checked."""
     suites: tuple[str, ...] = ("grammar", "copying", "multiple_choice", "arithmetic", "emotions")
-    """Evaluation suites for all models, as of `evaluate --tasks`, a part of each by the time; [] for none."""
+    """Evaluation suites for all models, as of `evaluate --tasks`, a part of each by the time; []
+    for none.
+    """
     key_of_default = {"suites": None}
 
 
@@ -228,7 +253,9 @@ class Recipe(StageConfig):
     pack: str = ""
     """The folder of the domain pack that it is made from, where there is one."""
     named: dict[str, NamedStage] = {}
-    """The stages with names of their own, in the order of the recipe; in the file each is a table like the others."""
+    """The stages with names of their own, in the order of the recipe; in the file each is a table
+    like the others.
+    """
 
     def table(self, name: str) -> StageConfig:
         """Return the table of a stage."""
@@ -265,12 +292,14 @@ def load_recipe(
     teach: bool = False,
     added: Sequence[str] = (),
 ) -> Recipe:
-    """Read and check a recipe, `sets`, then the other options applied. A folder is that of a pack, or of texts: a model of these texts alone.
+    """Read and check a recipe, `sets`, then the other options applied. A folder is that of a pack,
+    or of texts: a model of these texts alone.
 
     Raises ConfigError, DataError of a pack that can't be built.
 
-    `added`: stages of quickstart that it has too ("spam", "chat"). `teach`: whether it has the stage of that name, with its
-    defaults where the recipe says nothing of it; in a folder of texts a chat model follows.
+    `added`: stages of quickstart that it has too ("spam", "chat"). `teach`: whether it has the
+    stage of that name, with its defaults where the recipe says nothing of it; in a folder of texts
+    a chat model follows.
     """
     packaged, packs = packaged_recipes(), packaged_packs()
     if name_or_path in packs or is_pack(Path(name_or_path)):
@@ -285,57 +314,89 @@ def load_recipe(
     else:
         fix = f"{did_you_mean(name_or_path, [*packaged, *packs])} Or give a folder of texts, a pack's folder, or a .toml file."
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
-    given = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
+    given = {
+        name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None
+    }
     values = apply_sets(with_stages(values, added), sets)
     recipe = check({"teach": {}, **values} if teach else values, given)
     if not follow_links:
         return recipe
-    sources = tuple(dataclasses.replace(source, follow_links=True) for source in recipe.data.sources)
+    sources = tuple(
+        dataclasses.replace(source, follow_links=True) for source in recipe.data.sources
+    )
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources})})
 
 
 def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     """Return plain values as a Recipe. Raises ConfigError."""
     values = apply_sets(values, sets)
-    named = {name: named_stage(name, table) for name, table in values.items() if is_named(name, table)}
-    recipe = build_config(Recipe, {name: value for name, value in values.items() if name not in named})
+    named = {
+        name: named_stage(name, table) for name, table in values.items() if is_named(name, table)
+    }
+    recipe = build_config(
+        Recipe, {name: value for name, value in values.items() if name not in named}
+    )
     recipe = recipe.model_copy(update={"named": named})
     parse_duration(recipe.budget)
     if recipe.name in ("", ".", "..") or Path(recipe.name).name != recipe.name:
-        raise ConfigError(f"name: {recipe.name!r} can't be a folder's name.", fix="Give it one without '/': my-model.")
+        raise ConfigError(
+            f"name: {recipe.name!r} can't be a folder's name.",
+            fix="Give it one without '/': my-model.",
+        )
     if not recipe.data.sources and not named:
-        raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
+        raise ConfigError(
+            "data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'."
+        )
     require_stages(recipe)
     if recipe.evaluate.suites != EvaluateStage().suites:
-        from groundup.evaluate.suites.registry import suites_named  # with torch, so for named ones only
+        from groundup.evaluate.suites.registry import (
+            suites_named,  # with torch, so for named ones only
+        )
 
         suites_named(recipe.evaluate.suites)
     windows = {name: getattr(recipe.pretrain, name) for name in WINDOWS}
     _ = recipe.data.config, recipe.mixture, pretraining_config(1, windows)
-    if recipe.teach and recipe.teach.general.title in [source.title for source in recipe.data.sources]:
+    if recipe.teach and recipe.teach.general.title in [
+        source.title for source in recipe.data.sources
+    ]:
         fix = "Name other general text in teach.replay, or set teach.replay_share=0."
-        raise ConfigError(f"{recipe.teach.general.title} is both a text to learn and general text to replay.", fix=fix)
+        raise ConfigError(
+            f"{recipe.teach.general.title} is both a text to learn and general text to replay.",
+            fix=fix,
+        )
     return recipe
 
 
 def require_stages(recipe: Recipe) -> None:
     """Refuse stages that need others, or texts, which there are not. Raises ConfigError."""
     kinds = {name: stage.kind for name, stage in recipe.named.items()}
-    asked = [(f"{name}.index", chat.index, "index") for name, chat in recipe.of_kind(ChatStage).items() if chat.index]
+    asked = [
+        (f"{name}.index", chat.index, "index")
+        for name, chat in recipe.of_kind(ChatStage).items()
+        if chat.index
+    ]
     for name, answers in recipe.of_kind(AnswersStage).items():
         asked += [(f"{name}.index", answers.index, "index"), (f"{name}.chat", answers.chat, "chat")]
-    asked += [(f"{name}.chat", each.chat, "chat") for name, each in recipe.of_kind(SummariesStage).items()]
+    asked += [
+        (f"{name}.chat", each.chat, "chat") for name, each in recipe.of_kind(SummariesStage).items()
+    ]
     if recipe.teach and not recipe.data.sources:
         raise ConfigError(
-            "There are no texts to teach: data.sources is empty.", fix="Leave out --teach, or name texts."
+            "There are no texts to teach: data.sources is empty.",
+            fix="Leave out --teach, or name texts.",
         )
     for field, stage, kind in asked:
         if kinds.get(stage) != kind:
-            raise ConfigError(f"{field}: there is no {kind} stage '{stage}'.", fix=f"Stages: {', '.join(kinds)}.")
+            raise ConfigError(
+                f"{field}: there is no {kind} stage '{stage}'.", fix=f"Stages: {', '.join(kinds)}."
+            )
 
 
 def is_named(name: str, value: Any) -> bool:
-    """Whether a field of a recipe is the table of a stage with a name of its own. Raises ConfigError for one without its kind."""
+    """Whether a field of a recipe is the table of a stage with a name of its own.
+
+    Raises ConfigError for one without its kind.
+    """
     unknown = name == "named" or name not in Recipe.model_fields
     if not unknown or not isinstance(value, Mapping):
         return False
@@ -350,15 +411,26 @@ def is_named(name: str, value: Any) -> bool:
 
 
 def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a recipe's values for the user's own texts, without stages that learn from anything else."""
+    """Return a recipe's values for the user's own texts, without stages that learn from anything
+    else.
+    """
     own = {name: value for name, value in values.items() if not is_named(name, value)}
-    data = {**own.get("data", {}), "sources": [{"spec": str(folder.resolve()), "licence": "the user's own"}]}
-    head = {"name": folder.resolve().name or "build", "description": f"Texts of {folder}", "data": data}
+    data = {
+        **own.get("data", {}),
+        "sources": [{"spec": str(folder.resolve()), "licence": "the user's own"}],
+    }
+    head = {
+        "name": folder.resolve().name or "build",
+        "description": f"Texts of {folder}",
+        "data": data,
+    }
     return {**own, **head, "evaluate": {**own.get("evaluate", {}), "suites": []}}
 
 
 def with_stages(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return a recipe's values with stages of quickstart (`build --with spam,chat`); those that it has stay. Raises ConfigError."""
+    """Return a recipe's values with stages of quickstart (`build --with spam,chat`); those that it
+    has stay. Raises ConfigError.
+    """
     offered = stages_to_add()
     for name in names:
         if name not in offered:
@@ -385,5 +457,7 @@ def parse_duration(text: str) -> float:
     if total < MIN_BUDGET_S:
         problem = f"A budget of {total:g} s is too short to do every stage."
         meant = f"Did you mean {text.strip()}m? " if text.strip().isdigit() else ""
-        raise ConfigError(problem, fix=f"{meant}Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m.")
+        raise ConfigError(
+            problem, fix=f"{meant}Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m."
+        )
     return total

@@ -1,7 +1,9 @@
-"""A stage of a build: its name, inputs, outputs, share of the budget, and a function from a context to a result.
+"""A stage of a build: its name, inputs, outputs, share of the budget, and a function from a context
+to a result.
 
-Each file in `stages/` defines one `STAGE`, or `stage(name, share)` where a recipe may have several; `build.py` runs them in
-order. A stage's `version` is raised whenever its result changes, so that older builds run that stage again.
+Each file in `stages/` defines one `STAGE`, or `stage(name, share)` where a recipe may have several;
+`build.py` runs them in order. A stage's `version` is raised whenever its result changes, so that
+older builds run that stage again.
 """
 
 import time
@@ -24,7 +26,9 @@ class _WithSource(Protocol):
     def source(self) -> Source: ...
 
 
-def source_content(table_of: Callable[[Recipe, str], _WithSource], name: str) -> Callable[[Recipe], dict[str, str]]:
+def source_content(
+    table_of: Callable[[Recipe, str], _WithSource], name: str
+) -> Callable[[Recipe], dict[str, str]]:
     """Return the `outside` of a stage that reads one source: its hash, by its spec."""
 
     def outside(recipe: Recipe) -> dict[str, str]:
@@ -36,7 +40,9 @@ def source_content(table_of: Callable[[Recipe, str], _WithSource], name: str) ->
 
 @dataclass(frozen=True)
 class StageResult:
-    """The result of a stage: one line for people, facts for scripts, notes on figures from little data (thin)."""
+    """The result of a stage: one line for people, facts for scripts, notes on figures from little
+    data (thin).
+    """
 
     line: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -45,9 +51,11 @@ class StageResult:
 
 @dataclass(frozen=True)
 class StageContext:
-    """The input of a stage. `seconds` is its share of the budget, `folder` its own folder inside the folder `build`.
+    """The input of a stage. `seconds` is its share of the budget, `folder` its own folder inside
+    the folder `build`.
 
-    `spare_s` is what was left of the whole build's time at its start, but for the least that later stages have.
+    `spare_s` is what was left of the whole build's time at its start, but for the least that later
+    stages have.
     """
 
     folder: Path
@@ -70,10 +78,12 @@ class StageContext:
         return self.recipe.seed
 
     def fix(self, name: str, measure: Callable[[], float]) -> int:
-        """Return a number that depends on the machine's speed (steps, messages): measured once, stored in build.json.
+        """Return a number that depends on the machine's speed (steps, messages): measured once,
+        stored in build.json.
 
-        A resumed build therefore does the same work, however busy the machine is then; only pretraining, which starts
-        with the stored number of steps, changes it during the run to keep its time budget (`train.time_budget`).
+        A resumed build therefore does the same work, however busy the machine is then; only
+        pretraining, which starts with the stored number of steps, changes it during the run to keep
+        its time budget (`train.monitor.time_budget`).
         """
         if name not in self.sizes:
             self.sizes[name] = max(1, int(measure()))
@@ -81,12 +91,16 @@ class StageContext:
         return self.sizes[name]
 
     def lack_of_time(self, name: str, needed_s: float, started: float) -> str:
-        """Return why something more is not measured, "" where there is time: as much is left of the build's, or it takes a tenth of the stage's.
+        """Return why something more is not measured, "" where there is time: as much is left of the
+        build's, or it takes a tenth of the stage's.
 
         `started`: of the stage, by `time.monotonic`. Decided once, by `name`.
         """
         left_s = max(self.seconds, self.spare_s) - (time.monotonic() - started)
-        if self.fix(name, lambda: 2 if needed_s <= max(left_s, EXTRA_SHARE * self.seconds) else 1) == 2:
+        if (
+            self.fix(name, lambda: 2 if needed_s <= max(left_s, EXTRA_SHARE * self.seconds) else 1)
+            == 2
+        ):
             return ""
         return f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"
 
@@ -103,7 +117,9 @@ class Stage:
     describe: Callable[[Recipe], str] = lambda recipe: ""
     """What it will do, in one line for the dry run."""
     memory_bytes: Callable[[Recipe], float] = lambda recipe: 0.0
-    """The most that it will hold at once beside the program itself, where that is worth an estimate."""
+    """The most that it will hold at once beside the program itself, where that is worth an
+    estimate.
+    """
     disk_bytes: Callable[[Recipe], float] = lambda recipe: 0.0
     """What it will leave in the build's folder, likewise."""
     needs: tuple[str, ...] = ()

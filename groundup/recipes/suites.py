@@ -1,12 +1,15 @@
-"""Suites in a build: what its models can do that nobody taught them, and how that came while the own model was trained.
+"""Suites in a build: what its models can do that nobody taught them, and how that came while the
+own model was trained.
 
-    measure_suites(context, {"base": base, "chat": chat, "own": own}, texts) -> the contents of evaluate/suites.json
+    measure_suites(context, {"base": base, "chat": chat, "own": own}, texts) -> the contents of
+    evaluate/suites.json
 
-    {"suites": {name: {"heading", "rows": {model: {...}}, "change", "items": [{"group", "asked", "expected", "answers": {model: {...}}}],
-                       "overlap"}}, "curves": [...] (see `evaluate.emergence`)}
+    {"suites": {name: {"heading", "rows": {model: {...}}, "change", "items": [{"group", "asked",
+    "expected", "answers": {model: {...}}}],
+                       "overlap"}}, "curves": [...] (see `evaluate.comparison.emergence`)}
 
-All suites have the same time: how many items of one are asked is fixed by the time of a few on the base model, once; how many snapshots
-by that of one.
+All suites have the same time: how many items of one are asked is fixed by the time of a few on the
+base model, once; how many snapshots by that of one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +17,12 @@ from timeit import repeat
 from typing import Any
 
 from groundup.errors import DataError
-from groundup.evaluate.emergence import CurvePoint, measure_over, points_over
+from groundup.evaluate.comparison.emergence import CurvePoint, measure_over, points_over
+from groundup.evaluate.comparison.run import evaluate
 from groundup.evaluate.memorisation import overlaps
-from groundup.evaluate.run import evaluate
 from groundup.evaluate.suite import SuiteOptions, SuiteTask, suite_tasks
 from groundup.evaluate.suites.registry import suites_named
-from groundup.evaluate.task import Task
+from groundup.evaluate.task import EvaluationTask
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.progress import Silent
 from groundup.recipes.stage import StageContext
@@ -37,8 +40,13 @@ CURVE_ITEMS, CURVE_CHARACTERS = 150, 8192
 MIN_SNAPSHOTS, MAX_SNAPSHOTS = 4, 16
 
 
-def measure_suites(context: StageContext, models: Mapping[str, OpenModel], texts: Sequence[str]) -> dict[str, Any]:
-    """Measure the models on the recipe's suites, and the own model's snapshots on some of them. Raises ConfigError for an unknown suite."""
+def measure_suites(
+    context: StageContext, models: Mapping[str, OpenModel], texts: Sequence[str]
+) -> dict[str, Any]:
+    """Measure the models on the recipe's suites, and the own model's snapshots on some of them.
+
+    Raises ConfigError for an unknown suite.
+    """
     suites, options = suites_named(context.recipe.evaluate.suites), SuiteOptions(seed=context.seed)
     try:
         asked = suite_tasks(suites, models, options, context.progress)
@@ -47,15 +55,23 @@ def measure_suites(context: StageContext, models: Mapping[str, OpenModel], texts
         return {}
     whole = [task for task in asked if isinstance(task, SuiteTask)]
     tasks = [
-        first_part(task, affordable_items(task, len(whole), next(iter(models.values())), context)) for task in whole
+        first_part(task, affordable_items(task, len(whole), next(iter(models.values())), context))
+        for task in whole
     ]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     values = {task.suite.name: page_values(task, found, context) for task in tasks}
-    curve_tasks: list[Task] = [first_part(task, CURVE_ITEMS) for task in whole if task.suite.name in CURVE_SUITES]
+    curve_tasks: list[EvaluationTask] = [
+        first_part(task, CURVE_ITEMS) for task in whole if task.suite.name in CURVE_SUITES
+    ]
     curve_tasks += (
-        [BitsPerByte(sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS))] if texts else []
+        [BitsPerByte(sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS))]
+        if texts
+        else []
     )
-    return {"suites": values, "curves": own_curves(context, models[OWN], curve_tasks) if OWN in models else []}
+    return {
+        "suites": values,
+        "curves": own_curves(context, models[OWN], curve_tasks) if OWN in models else [],
+    }
 
 
 def first_part(task: SuiteTask, count: int) -> SuiteTask:
@@ -64,7 +80,9 @@ def first_part(task: SuiteTask, count: int) -> SuiteTask:
 
 
 def affordable_items(task: SuiteTask, suites: int, opened: OpenModel, context: StageContext) -> int:
-    """Return the items of a suite that fit its time, from a few timed ones; base and chat model are of one size, the own one is small."""
+    """Return the items of a suite that fit its time, from a few timed ones; base and chat model are
+    of one size, the own one is small.
+    """
 
     def affordable() -> float:
         few = first_part(task, TIMED_ITEMS)
@@ -74,13 +92,19 @@ def affordable_items(task: SuiteTask, suites: int, opened: OpenModel, context: S
     return min(len(task.items), context.fix(f"suite_{task.suite.name}", affordable))
 
 
-def timed(task: Task, opened: OpenModel, context: StageContext) -> list[float]:
+def timed(task: EvaluationTask, opened: OpenModel, context: StageContext) -> list[float]:
     """Return the seconds of measuring a model, twice."""
-    return repeat(lambda: task.measure(opened, compute=context.compute, progress=Silent()), number=1, repeat=2)
+    return repeat(
+        lambda: task.measure(opened, compute=context.compute, progress=Silent()), number=1, repeat=2
+    )
 
 
-def own_curves(context: StageContext, own: OpenModel, tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """Return the curves over the snapshots of the own run, as many as the time allows; none where it keeps none."""
+def own_curves(
+    context: StageContext, own: OpenModel, tasks: Sequence[EvaluationTask]
+) -> list[dict[str, Any]]:
+    """Return the curves over the snapshots of the own run, as many as the time allows; none where
+    it keeps none.
+    """
     try:
         points = points_over("steps", [str(context.build / "pretrain")], Silent())
     except DataError:
@@ -88,7 +112,9 @@ def own_curves(context: StageContext, own: OpenModel, tasks: Sequence[Task]) -> 
 
     def affordable() -> float:
         one_s = sum(min(timed(task, own, context)) for task in tasks)
-        return min(MAX_SNAPSHOTS, max(MIN_SNAPSHOTS, SNAPSHOTS_SHARE * context.seconds / max(one_s, 1e-9)))
+        return min(
+            MAX_SNAPSHOTS, max(MIN_SNAPSHOTS, SNAPSHOTS_SHARE * context.seconds / max(one_s, 1e-9))
+        )
 
     chosen = evenly_spread(points, context.fix("suite_snapshots", affordable))
     curves: list[dict[str, Any]] = measure_over(
@@ -106,22 +132,36 @@ def evenly_spread(points: Sequence[CurvePoint], count: int) -> list[CurvePoint]:
 
 
 def page_values(task: SuiteTask, found: Mapping[str, Any], context: StageContext) -> dict[str, Any]:
-    """Return what the page shows of a suite: its first metric of each model, the paired change from base to chat, items with all answers."""
+    """Return what the page shows of a suite: its first metric of each model, the paired change from
+    base to chat, items with all answers.
+    """
     rows: dict[str, Any] = {}
     for row in found["rows"]:
         if row["task"] == task.name:
             rows.setdefault(row["model"], row)
-    change = next((c for c in found["changes"] if (c["task"], c["from"], c["to"]) == (task.name, BASE, CHAT)), None)
+    change = next(
+        (c for c in found["changes"] if (c["task"], c["from"], c["to"]) == (task.name, BASE, CHAT)),
+        None,
+    )
     shown = {model: details["items"] for model, details in found["details"][task.name].items()}
     items = [
         {
             **{key: each[0][key] for key in ("group", "asked", "expected") if key in each[0]},
-            "answers": {m: {k: a[k] for k in ("answer", "right") if k in a} for m, a in zip(shown, each, strict=True)},
+            "answers": {
+                m: {k: a[k] for k in ("answer", "right") if k in a}
+                for m, a in zip(shown, each, strict=True)
+            },
         }
         for each in zip(*shown.values(), strict=True)
     ]
     overlap = overlaps(task.items, context.build / "data", Silent()) if OWN in shown else {}
-    return {"heading": task.suite.heading, "rows": rows, "change": change, "items": items, "overlap": overlap}
+    return {
+        "heading": task.suite.heading,
+        "rows": rows,
+        "change": change,
+        "items": items,
+        "overlap": overlap,
+    }
 
 
 def above_chance(suites: Mapping[str, Any], model: str) -> list[str]:
@@ -131,4 +171,8 @@ def above_chance(suites: Mapping[str, Any], model: str) -> list[str]:
     ['grammar']
     """
     known = {name: suite["rows"].get(model, {}) for name, suite in suites.items()}
-    return [name for name, row in known.items() if row.get("chance") is not None and not row["is_chance"]]
+    return [
+        name
+        for name, row in known.items()
+        if row.get("chance") is not None and not row["is_chance"]
+    ]

@@ -1,12 +1,13 @@
 """A chapter of the page, and the parts of chapters: facts, tables, figures, notes.
 
-A file in `sections/` ends with its `Chapter`, which names the stages that it shows; `page.chapters_of` has the order.
+A file in `sections/` ends with its `Chapter`, which names the stages that it shows;
+`page.chapters_of` has the order.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from groundup.markup import Child, Node, node
+from groundup.html_nodes import Child, Node, node
 from groundup.report.drawing import scale_cell, whisker
 from groundup.report.formatting import percent
 from groundup.report.report_data import ReportData
@@ -30,13 +31,14 @@ class StageCard:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of the page: its id, a small line above the title ("": the stage and its number), the title, one line on
-    what to look for, and its parts.
+    """A section of the page: its id, a small line above the title ("": the stage and its number),
+    the title, one line on what to look for, and its parts.
 
-    In the title, {texts} is replaced by "these texts" or "your texts". `parts` returns the contents or, where a stage wrote
-    no files, a clause that says what is missing. `cards` are of the stages that it shows; their thin figures are noted at
-    its end. `stages` are those that it is about, by default those of the cards: a build without any of them has no such chapter, and a
-    training run on a page of its own has it where its kind is among `runs`.
+    In the title, {texts} is replaced by "these texts" or "your texts". `parts` returns the contents
+    or, where a stage wrote no files, a clause that says what is missing. `cards` are of the stages
+    that it shows; their thin figures are noted at its end. `stages` are those that it is about, by
+    default those of the cards: a build without any of them has no such chapter, and a training run
+    on a page of its own has it where its kind is among `runs`.
     """
 
     key: str
@@ -73,17 +75,26 @@ class Chapter:
         else:
             stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
             parts = [*parts, *notes_of([sentence for stage in stages for sentence in stage.thin])]
-        return section(self.key, self._above(report), self.title.format(texts=report.texts), see, parts)
+        return section(
+            self.key, self._above(report), self.title.format(texts=report.texts), see, parts
+        )
 
 
 def section(key: str, kicker: str, title: Child, see: str, parts: Sequence[Child]) -> Node:
     """A section with its head; `key` is its id."""
-    head = [node("p", kicker, class_="kicker"), node("h2", title, id=f"{key}-title"), node("p", see, class_="see")]
+    head = [
+        node("p", kicker, class_="kicker"),
+        node("h2", title, id=f"{key}-title"),
+        node("p", see, class_="see"),
+    ]
     return node("section", *head, *parts, id=key, aria_labelledby=f"{key}-title")
 
 
 def fold(chapter: Node, *, is_open: bool) -> Node:
-    """Return a section as details, whose summary is its head. A link to the section opens it, without a script; on paper it is open."""
+    """Return a section as details, whose summary is its head.
+
+    A link to the section opens it, without a script; on paper it is open.
+    """
     kicker, title = chapter[0], chapter[1]
     chapter.remove(kicker)
     chapter.remove(title)
@@ -93,16 +104,26 @@ def fold(chapter: Node, *, is_open: bool) -> Node:
 
 
 def facts(*pairs: tuple[str, str]) -> Node | None:
-    """(figure, label) pairs: short figures as a row of large numbers, longer ones as lines below; missing ones are left out."""
+    """(figure, label) pairs: short figures as a row of large numbers, longer ones as lines below;
+    missing ones are left out.
+    """
     shown = [(value, name) for value, name in pairs if value and value != "–"]
     figures = [pair for pair in shown if len(pair[0]) <= FIGURE_CHARACTERS]
     sentences = [pair for pair in shown if len(pair[0]) > FIGURE_CHARACTERS]
-    lists = [_pairs(pairs, class_) for pairs, class_ in ((figures, "facts"), (sentences, "findings")) if pairs]
+    lists = [
+        _pairs(pairs, class_)
+        for pairs, class_ in ((figures, "facts"), (sentences, "findings"))
+        if pairs
+    ]
     return node("div", lists) if len(lists) > 1 else lists[0] if lists else None
 
 
 def _pairs(pairs: Sequence[tuple[str, str]], class_: str) -> Node:
-    return node("dl", [node("div", node("dt", name), node("dd", value)) for value, name in pairs], class_=class_)
+    return node(
+        "dl",
+        [node("div", node("dt", name), node("dd", value)) for value, name in pairs],
+        class_=class_,
+    )
 
 
 def data_table(
@@ -115,12 +136,16 @@ def data_table(
 ) -> Node:
     """A table whose first column names the row; `figures` are the numeric columns, aligned right.
 
-    On a phone the style sheet shows a row as a block, each cell under its column's title (`data-label`). The ARIA roles are explicit
-    because browsers drop the table semantics when the layout changes.
+    On a phone the style sheet shows a row as a block, each cell under its column's title
+    (`data-label`). The ARIA roles are explicit because browsers drop the table semantics when the
+    layout changes.
     """
     classes = ["figure" if column in figures else None for column in range(len(head))]
     columns = zip(head, classes, strict=True)
-    titles = [node("th", title, scope="col", role="columnheader", class_=class_) for title, class_ in columns]
+    titles = [
+        node("th", title, scope="col", role="columnheader", class_=class_)
+        for title, class_ in columns
+    ]
     labels = ["".join(title.itertext()) for title in titles]
     body = [node("tr", _cells(row, labels, classes), role="row") for row in rows]
     above = node("thead", node("tr", titles, role="row"), role="rowgroup")
@@ -129,10 +154,15 @@ def data_table(
     return node("div", made, class_="table", role="region", aria_label=caption, tabindex="0")
 
 
-def _cells(row: Sequence[Child], labels: Sequence[str], classes: Sequence[str | None]) -> list[Node]:
+def _cells(
+    row: Sequence[Child], labels: Sequence[str], classes: Sequence[str | None]
+) -> list[Node]:
     name, *rest = row
     named = zip(rest, labels[1:], classes[1:], strict=True)
-    cells = [node("td", each, role="cell", class_=class_, data_label=label or None) for each, label, class_ in named]
+    cells = [
+        node("td", each, role="cell", class_=class_, data_label=label or None)
+        for each, label, class_ in named
+    ]
     return [node("th", name, scope="row", role="rowheader"), *cells]
 
 
@@ -144,16 +174,24 @@ def whisker_table(
     low: float,
     levels: Sequence[float],
 ) -> Node:
-    """A table of measured fractions: name, drawing, cells of further `columns`. The drawings' axis goes from `low` to 1."""
+    """A table of measured fractions: name, drawing, cells of further `columns`.
+
+    The drawings' axis goes from `low` to 1.
+    """
     axis = (low, 1.0)
     scale = scale_cell(axis, levels, [percent(level, 0) for level in levels])
-    body = [[name, node("div", whisker(found, axis), class_="drawn"), *cells] for name, found, cells in rows]
+    body = [
+        [name, node("div", whisker(found, axis), class_="drawn"), *cells]
+        for name, found, cells in rows
+    ]
     head: list[Child] = ["model", node("div", scale, class_="drawn"), *columns]
     return data_table(caption, head, body, figures=range(2, len(head)), class_="bars whiskers")
 
 
 def paired_points(difference: JsonObject) -> str:
-    """Return a paired difference of two shares in points of percent with its interval; "" without one."""
+    """Return a paired difference of two shares in points of percent with its interval; "" without
+    one.
+    """
     value, low, high = (number(difference, name) for name in ("value", "low", "high"))
     if value is None or low is None or high is None:
         return ""
@@ -184,7 +222,9 @@ def before_and_after(found: JsonObject) -> str:
 
 def figure(caption: Child, *children: Child, class_: str = "wide") -> Node:
     """A figure with its caption below."""
-    return node("figure", *children, node("figcaption", caption) if caption else None, class_=class_ or None)
+    return node(
+        "figure", *children, node("figcaption", caption) if caption else None, class_=class_ or None
+    )
 
 
 def note(*children: Child, kind: str = "note") -> Node:

@@ -1,9 +1,11 @@
-"""A short text before and after a change, the characters that differ marked; those that can't be seen get a sign: \\r ⏎ · U+0301."""
+"""A short text before and after a change, the characters that differ marked; those that can't be
+seen get a sign: \\r ⏎ · U+0301.
+"""
 
 import unicodedata
 from difflib import SequenceMatcher
 
-from groundup.markup import Node, foreign, node
+from groundup.html_nodes import Node, foreign, node
 
 MAX_CHARACTERS = 400
 # Shown in the marked parts only: in the others a space is a space.
@@ -14,8 +16,13 @@ def before_and_after(before: str, after: str) -> Node:
     """Return both texts side by side; what was removed and what was put in its place are marked."""
     old, new = before[:MAX_CHARACTERS], after[:MAX_CHARACTERS]
     removed, put = foreign("", "p", "changed-text"), foreign("", "p", "changed-text")
-    for kind, start, end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        for parent, tag, piece in ((removed, "del", old[start:end]), (put, "ins", new[new_start:new_end])):
+    for kind, start, end, new_start, new_end in SequenceMatcher(
+        None, old, new, autojunk=False
+    ).get_opcodes():
+        for parent, tag, piece in (
+            (removed, "del", old[start:end]),
+            (put, "ins", new[new_start:new_end]),
+        ):
             if kind == "equal":
                 parent.append(node("span", piece))
             elif piece:

@@ -1,7 +1,9 @@
-"""Downsampling of logs of any length to bounded memory, for the report and for the page over runs in training.
+"""Downsampling of logs of any length to bounded memory, for the report and for the page over runs
+in training.
 
-In the report, points of a curve are averaged with their neighbours. On the page, neighbouring steps share a bucket with mean,
-minimum and maximum, so that a spike of one step in a million is still visible. Records are dropped evenly.
+In the report, points of a curve are averaged with their neighbours. On the page, neighbouring steps
+share a bucket with mean, minimum and maximum, so that a spike of one step in a million is still
+visible. Records are dropped evenly.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +21,9 @@ DIGITS = 5
 
 
 class DownsampledCurve:
-    """A curve of fewer than 2 x `limit` points: neighbours are averaged in pairs whenever there would be more."""
+    """A curve of fewer than 2 x `limit` points: neighbours are averaged in pairs whenever there
+    would be more.
+    """
 
     def __init__(self, limit: int = MAX_CURVE_POINTS) -> None:
         self._limit, self._each = limit, 1
@@ -33,16 +37,22 @@ class DownsampledCurve:
             self._done.append(_mean(self._open))
             self._open = []
         if len(self._done) == 2 * self._limit:
-            self._done = [_mean(self._done[index : index + 2]) for index in range(0, len(self._done), 2)]
+            self._done = [
+                _mean(self._done[index : index + 2]) for index in range(0, len(self._done), 2)
+            ]
             self._each *= 2
 
     def points(self) -> list[tuple[float, float]]:
-        """Return the points so far, each the mean of equally many neighbours (the last of the remaining ones)."""
+        """Return the points so far, each the mean of equally many neighbours (the last of the
+        remaining ones).
+        """
         return self._done + ([_mean(self._open)] if self._open else [])
 
 
 class EvenSample:
-    """At most `limit` + 1 evenly spaced records of a log, the first and the last always among them."""
+    """At most `limit` + 1 evenly spaced records of a log, the first and the last always among
+    them.
+    """
 
     def __init__(self, limit: int = MAX_RECORDS) -> None:
         self._limit, self._each, self._seen = limit, 1, 0
@@ -61,7 +71,11 @@ class EvenSample:
 
     def records(self) -> list[JsonObject]:
         """Return the records kept."""
-        return self._kept if not self._kept or self._kept[-1] is self._last else [*self._kept, self._last]
+        return (
+            self._kept
+            if not self._kept or self._kept[-1] is self._last
+            else [*self._kept, self._last]
+        )
 
 
 def _mean(points: list[tuple[float, float]]) -> tuple[float, float]:
@@ -113,8 +127,15 @@ class Curves:
         self.buckets: list[Bucket] = []
 
     def add(self, record: JsonObject) -> None:
-        """Add a step, in the order of the log. A figure that is missing or non-finite is left out of its mean."""
-        cells = {name: Cell(found, found, found) for name in FIGURES if (found := number(record, name)) is not None}
+        """Add a step, in the order of the log.
+
+        A figure that is missing or non-finite is left out of its mean.
+        """
+        cells = {
+            name: Cell(found, found, found)
+            for name in FIGURES
+            if (found := number(record, name)) is not None
+        }
         new = Bucket(1, on_axes(record), cells)
         if self.buckets and self.buckets[-1].steps < self._each:
             self.buckets[-1].join(new)
@@ -136,17 +157,26 @@ class Curves:
         return [bucket.cells[name].mean for bucket in self.buckets if name in bucket.cells]
 
     def columns(self) -> dict[str, Any]:
-        """{"step": [...], "tokens": [...], "elapsed_s": [...], "loss": {"mean": [...], "low": [...], "high": [...]}, ...}; None: missing."""
+        """{"step": [...], "tokens": [...], "elapsed_s": [...], "loss": {"mean": [...], "low":
+        [...], "high": [...]}, ...}; None: missing.
+        """
         axes = {name: [bucket.axes.get(name) for bucket in self.buckets] for name in AXES}
         figures: dict[str, dict[str, list[float | None]]] = {}
         for name in FIGURES:
-            cells, keys = [bucket.cells.get(name) for bucket in self.buckets], ("mean", "low", "high")
-            figures[name] = {key: [short(getattr(cell, key)) if cell else None for cell in cells] for key in keys}
+            cells, keys = (
+                [bucket.cells.get(name) for bucket in self.buckets],
+                ("mean", "low", "high"),
+            )
+            figures[name] = {
+                key: [short(getattr(cell, key)) if cell else None for cell in cells] for key in keys
+            }
         return {**axes, **figures}
 
 
 def on_axes(record: JsonObject) -> dict[str, float | int]:
-    """Return the position of a log record on each axis that it has; steps and tokens are integers."""
+    """Return the position of a log record on each axis that it has; steps and tokens are
+    integers.
+    """
     found = {name: value for name in AXES if (value := number(record, name)) is not None}
     return {name: value if name == "elapsed_s" else round(value) for name, value in found.items()}
 

@@ -1,24 +1,28 @@
-"""Charts as inline SVG: values in, nodes out. Curves over training steps; drawings of one table cell: bars, whiskers.
+"""Charts as inline SVG: values in, nodes out. Curves over training steps; drawings of one table
+cell: bars, whiskers.
 
-A line chart is drawn twice, wide and narrow, and the style sheet shows one of them: scaled to a phone, one drawing would
-have unreadable labels. In a table cell, positions are percentages of its width, so that nothing is distorted when the page
-is resized; screen readers skip such a drawing, since its row has the figures as text.
+A line chart is drawn twice, wide and narrow, and the style sheet shows one of them: scaled to a
+phone, one drawing would have unreadable labels. In a table cell, positions are percentages of its
+width, so that nothing is distorted when the page is resized; screen readers skip such a drawing,
+since its row has the figures as text.
 
-Why not a library: the page's content security policy allows one style sheet, named by its hash, and no `style` attribute. matplotlib,
-pygal and the renderers of Vega and Plotly put a style attribute on nearly every element or a style sheet into every picture, which the
-policy blocks. These charts carry class names instead: one style sheet serves text and charts (light, dark, print), text stays
+Why not a library: the page's content security policy allows one style sheet, named by its hash, and
+no `style` attribute. matplotlib, pygal and the renderers of Vega and Plotly put a style attribute
+on nearly every element or a style sheet into every picture, which the policy blocks. These charts
+carry class names instead: one style sheet serves text and charts (light, dark, print), text stays
 selectable, and a page of fifteen charts takes milliseconds and no dependency.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from groundup.markup import Child, Node, node
+from groundup.html_nodes import Child, Node, node
 from groundup.report.formatting import count, fixed, percent, tick_label, ticks
 from groundup.report.values import MeasuredFraction
 
 Point = tuple[float, float]
-# The room above and below the lines: a fraction of their range; for a constant line an absolute value.
+# The room above and below the lines: a fraction of their range; for a constant line an absolute
+# value.
 MARGIN, FLAT_MARGIN = 0.06, 0.5
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 30, 44
 X_LABEL = "training step"
@@ -50,7 +54,9 @@ class Scale(NamedTuple):
 
 
 class Frame:
-    """A chart's size, and the scales of two ranges of values inside its margins (y grows upwards)."""
+    """A chart's size, and the scales of two ranges of values inside its margins (y grows
+    upwards).
+    """
 
     def __init__(self, size: Size, x_range: Point, y_range: Point) -> None:
         self.size = size
@@ -62,20 +68,34 @@ Marks = Sequence[tuple[float, str]]
 
 
 def axes(
-    box: Frame, y_label: str, x_label: str = X_LABEL, *, x_marks: Marks | None = None, y_marks: Marks | None = None
+    box: Frame,
+    y_label: str,
+    x_label: str = X_LABEL,
+    *,
+    x_marks: Marks | None = None,
+    y_marks: Marks | None = None,
 ) -> Node:
-    """Grid lines with their numbers; the labels are at the ends of the axes, unrotated. `x_marks` and `y_marks` replace round numbers."""
+    """Grid lines with their numbers; the labels are at the ends of the axes, unrotated.
+
+    `x_marks` and `y_marks` replace round numbers.
+    """
     group = node("g", class_="axes")
     for value, label in _marks(ticks(box.y.low, box.y.high, 5)) if y_marks is None else y_marks:
         height = box.y(value)
-        group.append(node("line", x1=box.x.start, x2=box.x.end, y1=height, y2=height, class_="grid"))
+        group.append(
+            node("line", x1=box.x.start, x2=box.x.end, y1=height, y2=height, class_="grid")
+        )
         group.append(node("text", label, x=box.x.start - 8, y=height + 4, class_="end"))
     x_ticks = ticks(box.x.low, box.x.high, 6 if box.size is WIDE else 4)
     for value, label in _marks(x_ticks) if x_marks is None else x_marks:
         left = box.x(value)
-        group.append(node("line", x1=left, x2=left, y1=box.y.start, y2=box.y.start + 5, class_="tick"))
+        group.append(
+            node("line", x1=left, x2=left, y1=box.y.start, y2=box.y.start + 5, class_="tick")
+        )
         group.append(node("text", label, x=left, y=box.y.start + 20, class_="middle"))
-    group.append(node("line", x1=box.x.start, x2=box.x.end, y1=box.y.start, y2=box.y.start, class_="base"))
+    group.append(
+        node("line", x1=box.x.start, x2=box.x.end, y1=box.y.start, y2=box.y.start, class_="base")
+    )
     group.append(node("text", y_label, x=4, y=14, class_="label"))
     group.append(node("text", x_label, x=box.x.end, y=box.size.height - 6, class_="label end"))
     return group
@@ -90,7 +110,11 @@ def _step(values: list[float]) -> float:
 
 
 class Series(NamedTuple):
-    """A named line. `look` is "line" (dense points) or "marked" (few points, each with a dot and its value as tooltip)."""
+    """A named line.
+
+    `look` is "line" (dense points) or "marked" (few points, each with a dot and its value as
+    tooltip).
+    """
 
     name: str
     points: Sequence[Point]
@@ -98,9 +122,16 @@ class Series(NamedTuple):
 
 
 def line_chart(
-    title: str, y_label: str, series: Sequence[Series], *, reference: tuple[float, str] | None = None
+    title: str,
+    y_label: str,
+    series: Sequence[Series],
+    *,
+    reference: tuple[float, str] | None = None,
 ) -> list[Node]:
-    """Return the legend and the chart in both sizes; [] without points. `reference` is a horizontal line: (value, name)."""
+    """Return the legend and the chart in both sizes; [] without points.
+
+    `reference` is a horizontal line: (value, name).
+    """
     drawn = [each for each in series if each.points]
     if not drawn:
         return []
@@ -108,7 +139,10 @@ def line_chart(
     low, high = min(values), max(values)
     margin = MARGIN * (high - low) or FLAT_MARGIN
     ranges = (0.0, max(x for each in drawn for x, _ in each.points)), (low - margin, high + margin)
-    ends = [f"{each.name} from {fixed(each.points[0][1])} to {fixed(each.points[-1][1])}" for each in drawn]
+    ends = [
+        f"{each.name} from {fixed(each.points[0][1])} to {fixed(each.points[-1][1])}"
+        for each in drawn
+    ]
     label = f"{title}: {'; '.join(ends)}."
     charts = []
     for size in (WIDE, NARROW):
@@ -131,20 +165,27 @@ def share_chart(
     x_marks: Marks | None = None,
     x_text: Callable[[float], str] = percent,
 ) -> list[Node]:
-    """Return a chart of shares, from `y_low` to 1, in both sizes, with a legend of several lines; [] without points.
+    """Return a chart of shares, from `y_low` to 1, in both sizes, with a legend of several lines;
+    [] without points.
 
-    `diagonal` is the name of a dotted line y = x. `x_marks` replaces shares on the x axis, `x_text` in what dots say.
+    `diagonal` is the name of a dotted line y = x. `x_marks` replaces shares on the x axis, `x_text`
+    in what dots say.
     """
     drawn = [each for each in series if each.points]
     if not drawn:
         return []
     y_marks = [(value, percent(value, 0)) for value in ticks(y_low, 1.0, 5)]
-    x_marks = [(value, percent(value, 0)) for value in ticks(*x_range, 5)] if x_marks is None else x_marks
+    x_marks = (
+        [(value, percent(value, 0)) for value in ticks(*x_range, 5)] if x_marks is None else x_marks
+    )
     label = f"{title}: {y_label} by {x_label}; {', '.join(f'{e.name}, {len(e.points)} points' for e in drawn)}."
     charts = []
     for size in (WIDE, NARROW):
         # room for half of the last label, and for a line at 1
-        x_high, y_high = x_range[1] + MARGIN / 2 * (x_range[1] - x_range[0]), 1.0 + MARGIN * (1.0 - y_low)
+        x_high, y_high = (
+            x_range[1] + MARGIN / 2 * (x_range[1] - x_range[0]),
+            1.0 + MARGIN * (1.0 - y_low),
+        )
         box = Frame(size, (x_range[0], x_high), (y_low, y_high))
         lines = [_line(box, each, number, x_text) for number, each in enumerate(drawn, 1)]
         parts = [
@@ -161,7 +202,12 @@ def _diagonal(box: Frame, name: str) -> Node:
     low, high = max(box.x.low, box.y.low), 1.0
     line = node("line", x1=box.x(low), y1=box.y(low), x2=box.x(high), y2=box.y(high))
     middle = (low + high) / 2
-    return node("g", line, node("text", name, x=box.x(middle) + 10, y=box.y(middle) + 15), class_="reference")
+    return node(
+        "g",
+        line,
+        node("text", name, x=box.x(middle) + 10, y=box.y(middle) + 15),
+        class_="reference",
+    )
 
 
 def chart(box: Frame, label: str, parts: Child) -> Node:
@@ -177,7 +223,13 @@ def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str
     if series.look == "marked" or len(pixels) == 1:
         for (left, top), (x, y) in zip(pixels, series.points, strict=True):
             group.append(
-                node("circle", node("title", f"{series.name} at {x_text(x)}: {fixed(y, 3)}"), cx=left, cy=top, r=3.5)
+                node(
+                    "circle",
+                    node("title", f"{series.name} at {x_text(x)}: {fixed(y, 3)}"),
+                    cx=left,
+                    cy=top,
+                    r=3.5,
+                )
             )
     return group
 
@@ -185,7 +237,9 @@ def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str
 def _reference(box: Frame, value: float, name: str) -> Node:
     height = box.y(value)
     line = node("line", x1=box.x.start, x2=box.x.end, y1=height, y2=height)
-    return node("g", line, node("text", name, x=box.x.end, y=height + 15, class_="end"), class_="reference")
+    return node(
+        "g", line, node("text", name, x=box.x.end, y=height + 15, class_="end"), class_="reference"
+    )
 
 
 def _legend(drawn: Sequence[Series]) -> Node:
@@ -195,7 +249,11 @@ def _legend(drawn: Sequence[Series]) -> Node:
         dot = node("circle", cx=14, cy=6, r=3.5) if series.look == "marked" else None
         group = node("g", stroke, dot, class_=f"series series-{number} {series.look}")
         swatch = node("svg", group, viewBox="0 0 28 12", class_="swatch", aria_hidden="true")
-        items.append(node("li", swatch, f"{series.name}, at the end ", node("b", fixed(series.points[-1][1]))))
+        items.append(
+            node(
+                "li", swatch, f"{series.name}, at the end ", node("b", fixed(series.points[-1][1]))
+            )
+        )
     return node("ul", items, class_="legend")
 
 
@@ -221,7 +279,9 @@ def bar(value: float | None, largest: float, planned: float | None = None) -> No
 
 
 def whisker(found: MeasuredFraction, axis: Point) -> Node:
-    """A dot at the value with its interval as a line, and the chance level as a dotted line over the row's height."""
+    """A dot at the value with its interval as a line, and the chance level as a dotted line over
+    the row's height.
+    """
     value, low, high = (share(level - axis[0], axis[1] - axis[0]) for level in found[:3])
     dotted = None
     if found.chance is not None:
@@ -235,5 +295,7 @@ def scale_cell(axis: Point, values: Sequence[float], labels: Sequence[str]) -> N
     """The axis labels above a column of `whisker` cells."""
     start, end = axis
     marks = zip(values, labels, strict=True)
-    texts = [node("text", label, x=share(value - start, end - start), y="74%") for value, label in marks]
+    texts = [
+        node("text", label, x=share(value - start, end - start), y="74%") for value, label in marks
+    ]
     return cell(*texts, class_="row-drawing scale")

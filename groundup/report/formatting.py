@@ -1,4 +1,6 @@
-"""Figures as text: 1,234 · 2 min 05 s · 271 MB · 98.4 %, with non-breaking spaces; None is an en dash."""
+"""Figures as text: 1,234 · 2 min 05 s · 271 MB · 98.4 %, with non-breaking spaces; None is an en
+dash.
+"""
 
 import math
 
@@ -28,7 +30,11 @@ def duration(seconds: float | None) -> str:
     if seconds < 59.5:
         return f"{seconds:.{2 if seconds < 0.995 else 1 if seconds < 9.95 else 0}f}{NBSP}s"
     minutes, rest = divmod(round(seconds), 60)
-    shown = f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    shown = (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
     return shown.replace(" ", NBSP)
 
 
@@ -40,7 +46,9 @@ def size(number_bytes: float | None) -> str:
         if abs(number_bytes) < 999.5 or unit == "GB":
             break
         number_bytes /= 1000
-    digits = f"{number_bytes:.0f}" if unit == "bytes" or number_bytes >= 99.5 else f"{number_bytes:.3g}"
+    digits = (
+        f"{number_bytes:.0f}" if unit == "bytes" or number_bytes >= 99.5 else f"{number_bytes:.3g}"
+    )
     return f"{digits}{NBSP}{unit}"
 
 
@@ -69,13 +77,20 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
         return [low]
     raw = span / about
     power = 10.0 ** math.floor(math.log10(raw))
-    step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda candidate: abs(math.log(candidate / raw)))
+    step = min(
+        (factor * power for factor in (1, 2, 5, 10)),
+        key=lambda candidate: abs(math.log(candidate / raw)),
+    )
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
 def tick_label(value: float, step: float) -> str:
-    """A tick's label with as many decimals as the distance between ticks needs; thousands as "2k"."""
+    """A tick's label with as many decimals as the distance between ticks needs; thousands as
+    "2k".
+    """
     if step >= 500 and abs(value) >= 1000:
         return f"{value / 1000:g}k"
-    return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}" if step > 0 else f"{value:g}"
+    return (
+        f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}" if step > 0 else f"{value:g}"
+    )

@@ -1,4 +1,5 @@
-"""The histogram of document lengths, on a logarithmic scale: each bar stands for lengths from a power of two to the next.
+"""The histogram of document lengths, on a logarithmic scale: each bar stands for lengths from a
+power of two to the next.
 
 In: [documents of 0 characters, of 1, of 2 to 3, of 4 to 7, ...], as the data card has them.
 """
@@ -6,7 +7,7 @@ In: [documents of 0 characters, of 1, of 2 to 3, of 4 to 7, ...], as the data ca
 import math
 from collections.abc import Sequence
 
-from groundup.markup import Node, node
+from groundup.html_nodes import Node, node
 from groundup.report.drawing import NARROW, WIDE, Frame, axes, chart
 from groundup.report.formatting import count, tick_label, ticks
 
@@ -33,7 +34,9 @@ def length_histogram(lengths: Sequence[float]) -> list[Node]:
 
 
 def median_length(lengths: Sequence[float]) -> float | None:
-    """Return the median length to within some 10 %, interpolated within its bar; None without documents."""
+    """Return the median length to within some 10 %, interpolated within its bar; None without
+    documents.
+    """
     half = sum(lengths) / 2
     passed = 0.0
     for place, found in enumerate(lengths):
@@ -46,9 +49,15 @@ def median_length(lengths: Sequence[float]) -> float | None:
 def _bar(box: Frame, place: int, found: float) -> Node:
     low, high = _range(place)
     span = f"{low} to {high} characters" if place > 1 else "1 character"
-    left, right, top = box.x(place) + GAP_PIXELS / 2, box.x(place + 1) - GAP_PIXELS / 2, box.y(found)
+    left, right, top = (
+        box.x(place) + GAP_PIXELS / 2,
+        box.x(place + 1) - GAP_PIXELS / 2,
+        box.y(found),
+    )
     title = node("title", f"{span}: {count(found)} documents")
-    return node("rect", title, x=left, y=top, width=right - left, height=box.y.start - top, class_="bar")
+    return node(
+        "rect", title, x=left, y=top, width=right - left, height=box.y.start - top, class_="bar"
+    )
 
 
 def _range(place: int) -> tuple[str, str]:
@@ -59,7 +68,11 @@ def _x_marks(first: int, last: int) -> list[tuple[float, str]]:
     """Powers of ten; for a narrow range the ends of its bars."""
     powers = [(1 + math.log2(10**power), _short(10**power)) for power in range(13)]
     shown = [mark for mark in powers if first <= mark[0] <= last + 1]
-    return shown if len(shown) > 1 else [(place, count(2 ** (place - 1))) for place in (first, last + 1)]
+    return (
+        shown
+        if len(shown) > 1
+        else [(place, count(2 ** (place - 1))) for place in (first, last + 1)]
+    )
 
 
 def _short(value: int) -> str:
@@ -73,4 +86,8 @@ def _short(value: int) -> str:
 def _y_marks(highest: float) -> list[tuple[float, str]]:
     """Whole numbers."""
     values = [value for value in ticks(0.0, highest, 4) if value == int(value)]
-    return [(value, tick_label(value, values[1] - values[0])) for value in values] if len(values) > 1 else [(0.0, "0")]
+    return (
+        [(value, tick_label(value, values[1] - values[0])) for value in values]
+        if len(values) > 1
+        else [(0.0, "0")]
+    )

@@ -1,4 +1,5 @@
-"""The files of a folder, as the chapters ask for them. A missing file is empty; a damaged one is listed in `damaged`.
+"""The files of a folder, as the chapters ask for them. A missing file is empty; a damaged one is
+listed in `damaged`.
 
 read_report_data(build folder)   recipe.toml, build.json and the files of each stage
 read_report_data(run folder)     run.json and the files next to it: one training run
@@ -16,7 +17,8 @@ from groundup.report.downsampling import DownsampledCurve, EvenSample
 from groundup.report.values import JsonObject, number, table, tables, text, texts
 from groundup.runs import OLDER_KINDS, RunFolder, kinds_of_stages, read_lines
 
-# The stage that makes the page is still running meanwhile; it is left out, so that a page made later is the same.
+# The stage that makes the page is still running meanwhile; it is left out, so that a page made
+# later is the same.
 OWN_STAGE = "report"
 # The kinds of training runs in their run.json; one of a later version is shown as the first.
 RUN_KINDS = ("pretrain", "chat", "classifier", "preference")
@@ -62,10 +64,18 @@ class ReportData:
         self.build = self.json("build.json")
         self.recipe = self._table("recipe.toml", read_toml) if self.is_build else {}
         self.name = text(self.build, "recipe") or folder.resolve().name
-        records = {name: record for name, record in table(self.build, "stages").items() if isinstance(record, dict)}
-        self.stages = [StageRecord(name, record) for name, record in records.items() if name != OWN_STAGE]
+        records = {
+            name: record
+            for name, record in table(self.build, "stages").items()
+            if isinstance(record, dict)
+        }
+        self.stages = [
+            StageRecord(name, record) for name, record in records.items() if name != OWN_STAGE
+        ]
         self.kinds = self._kinds()
-        """The stages that this build has or will have, and what each makes; of a single run itself."""
+        """The stages that this build has or will have, and what each makes; of a single run
+        itself.
+        """
 
     def json(self, name: str) -> JsonObject:
         """Return a JSON object of the build ("evaluate/results.json"), or an empty one."""
@@ -76,7 +86,9 @@ class ReportData:
         return [name for name, made in self.kinds.items() if made == kind]
 
     def run(self, stage: str) -> RunRecord:
-        """Return the training run of a stage; in a single run's folder, whose stage is named like its kind, an empty one for any other."""
+        """Return the training run of a stage; in a single run's folder, whose stage is named like
+        its kind, an empty one for any other.
+        """
         if not self.is_build and stage not in self.kinds:
             return RunRecord()
         if stage not in self._runs:
@@ -87,7 +99,11 @@ class ReportData:
         if self.is_build:
             kinds = kinds_of_stages(self.build)
             optional = {CONTINUED} if kinds is OLDER_KINDS else set()
-            return {name: kind for name, kind in kinds.items() if name not in optional or self.stage(name)}
+            return {
+                name: kind
+                for name, kind in kinds.items()
+                if name not in optional or self.stage(name)
+            }
         run = self._table("./run.json", read_json)
         kind = text(run, "kind") if text(run, "kind") in RUN_KINDS else RUN_KINDS[0]
         kind = CONTINUED if kind == "pretrain" and table(run, "inputs", "start") else kind
@@ -105,9 +121,15 @@ class ReportData:
 
     @property
     def texts(self) -> str:
-        """How the page refers to the texts of stage 1: "these texts" for packaged ones, else "your texts"."""
+        """How the page refers to the texts of stage 1: "these texts" for packaged ones, else "your
+        texts".
+        """
         specs = [text(source, "spec") for source in tables(self.recipe, "data", "sources")]
-        return "these texts" if specs and all(spec.startswith("pypi:") for spec in specs) else "your texts"
+        return (
+            "these texts"
+            if specs and all(spec.startswith("pypi:") for spec in specs)
+            else "your texts"
+        )
 
     @property
     def base_name(self) -> str:
@@ -128,9 +150,18 @@ class ReportData:
         for record in read_lines(run.samples_file):
             samples.add(record)
         provenance, results, choices = (
-            self._table(f"{name}/{file.name}", read_json) for file in (run.run_file, run.results_file, run.fit_file)
+            self._table(f"{name}/{file.name}", read_json)
+            for file in (run.run_file, run.results_file, run.fit_file)
         )
-        return RunRecord(provenance, results, curve.points(), evaluations.records(), samples.records(), last, choices)
+        return RunRecord(
+            provenance,
+            results,
+            curve.points(),
+            evaluations.records(),
+            samples.records(),
+            last,
+            choices,
+        )
 
     def _table(self, name: str, read: Callable[[Path], Any]) -> JsonObject:
         """Return the table of a file; an empty one where it is missing or damaged."""

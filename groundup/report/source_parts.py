@@ -1,16 +1,18 @@
-"""The parts of a page about sources of texts: what they hold, lengths, languages, what was dropped, cleaned and passed over, random documents.
+"""The parts of a page about sources of texts: what they hold, lengths, languages, what was dropped,
+cleaned and passed over, random documents.
 
-In: the cards of sources as JSON values (`data.json` of a build, `data inspect --json`), of any version: what one lacks is left out.
+In: the cards of sources as JSON values (`data.json` of a build, `data inspect --json`), of any
+version: what one lacks is left out.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from groundup.data.data_card import CHANGE_LABELS
+from groundup.data.preparation.data_card import CHANGE_LABELS
 from groundup.data.processing.language_names import language_name
 from groundup.data.reading.source_report import read_as
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note
 from groundup.report.differences import before_and_after
 from groundup.report.drawing import bar
@@ -35,7 +37,10 @@ LAYOUTS = {"text": "texts", "labelled": "labelled texts", "multi-labelled": "tex
 
 
 def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
-    """Return all parts, in order; those without anything to show are None. `is_open`: examples and samples are unfolded."""
+    """Return all parts, in order; those without anything to show are None.
+
+    `is_open`: examples and samples are unfolded.
+    """
     return [
         _understood(cards), _lengths(cards), _languages(cards), *_dropped(cards), *_changed(cards, is_open), *_passed_over(cards),
         *_samples(cards, is_open),
@@ -44,7 +49,11 @@ def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
 
 def lengths(cards: Cards) -> list[float]:
     """Return the documents by length, summed over the sources (see `histogram`)."""
-    found = [card["lengths"][:LONGEST_HISTOGRAM] for card in cards if isinstance(card.get("lengths"), list)]
+    found = [
+        card["lengths"][:LONGEST_HISTOGRAM]
+        for card in cards
+        if isinstance(card.get("lengths"), list)
+    ]
     totals = [0.0] * max(map(len, found), default=0)
     for each in found:
         for place, value in enumerate(each):
@@ -53,7 +62,9 @@ def lengths(cards: Cards) -> list[float]:
 
 
 def kept(cards: Cards, what: str) -> float | None:
-    """Return the documents or characters kept, summed over the sources; None where no source has the figure."""
+    """Return the documents or characters kept, summed over the sources; None where no source has
+    the figure.
+    """
     found = [value for card in cards if (value := number(card, f"kept_{what}")) is not None]
     return sum(found) if found else None
 
@@ -68,18 +79,34 @@ def _understood(cards: Cards) -> Node | None:
     rows: list[list[Child]] = []
     for found in [each for card in cards for each in tables(card, "understood")][:MAX_KINDS]:
         others = (number(found, "files") or 1.0) - 1
-        name = node("div", _name(text(found, "name")), f" and {count(others)} more" if others > 0 else None)
+        name = node(
+            "div", _name(text(found, "name")), f" and {count(others)} more" if others > 0 else None
+        )
         layout, kind = text(found, "layout"), text(found, "kind")
         form = node("span", f" ({kind})", class_="quiet") if kind else None
         what = node("div", LAYOUTS.get(layout, layout or "nothing"), form)
-        roles = [node("div", f"{role}: ", _name(text(found, "roles", role))) for role in table(found, "roles")]
+        roles = [
+            node("div", f"{role}: ", _name(text(found, "roles", role)))
+            for role in table(found, "roles")
+        ]
         first = [
             node("div", f"{role}: ", foreign(value), class_="sample-line")
             for role in table(found, "first")
             if (value := text(found, "first", role))
         ]
-        rows.append([name, what, node("div", roles) if roles else None, node("div", first) if first else None])
-    return data_table("What the files hold", ["file", "read as", "columns", "first row"], rows) if rows else None
+        rows.append(
+            [
+                name,
+                what,
+                node("div", roles) if roles else None,
+                node("div", first) if first else None,
+            ]
+        )
+    return (
+        data_table("What the files hold", ["file", "read as", "columns", "first row"], rows)
+        if rows
+        else None
+    )
 
 
 def _lengths(cards: Cards) -> Node | None:
@@ -88,9 +115,14 @@ def _lengths(cards: Cards) -> Node | None:
     if not charts:
         return None
     middle = median_length(found)
-    half = f" Half of the documents are shorter than about {_rounded(middle)} characters." if middle else ""
+    half = (
+        f" Half of the documents are shorter than about {_rounded(middle)} characters."
+        if middle
+        else ""
+    )
     return figure(
-        f"Lengths of the documents kept; each bar covers twice the range of the one before it.{half}", *charts
+        f"Lengths of the documents kept; each bar covers twice the range of the one before it.{half}",
+        *charts,
     )
 
 
@@ -100,11 +132,16 @@ def _rounded(value: float) -> str:
 
 
 def _languages(cards: Cards) -> Node | None:
-    """The shares of the languages; each source counts by its documents, of which equally many are sampled."""
+    """The shares of the languages; each source counts by its documents, of which equally many are
+    sampled.
+    """
     found: Counter[str] = Counter()
     sampled = 0.0
     for card in cards:
-        counts = {name: max(0.0, number(value) or 0.0) for name, value in table(card, "languages", "found").items()}
+        counts = {
+            name: max(0.0, number(value) or 0.0)
+            for name, value in table(card, "languages", "found").items()
+        }
         if of := sum(counts.values()):
             weight = (number(card, "kept_documents") or of) / of
             found.update({name: value * weight for name, value in counts.items()})
@@ -113,11 +150,17 @@ def _languages(cards: Cards) -> Node | None:
         return None
     total, largest = sum(found.values()), max(found.values())
     rows: list[list[Child]] = [
-        [foreign(language_name(name)), node("div", bar(value, largest), class_="drawn"), percent(value / total)]
+        [
+            foreign(language_name(name)),
+            node("div", bar(value, largest), class_="drawn"),
+            percent(value / total),
+        ]
         for name, value in found.most_common(MAX_LANGUAGES)
     ]
     head: list[Child] = ["language", node("span", "documents", class_="quiet"), "share"]
-    return data_table(f"Languages of {count(sampled)} random documents", head, rows, figures=(2,), class_="bars")
+    return data_table(
+        f"Languages of {count(sampled)} random documents", head, rows, figures=(2,), class_="bars"
+    )
 
 
 def languages_missing(cards: Cards) -> Node | None:
@@ -125,11 +168,15 @@ def languages_missing(cards: Cards) -> Node | None:
     if not any("languages" in card and card["languages"] is None for card in cards):
         return None
     install = node("code", "pip install 'groundup[languages]'")
-    return note("Languages are not shown: the package that detects them is not installed. ", install)
+    return note(
+        "Languages are not shown: the package that detects them is not installed. ", install
+    )
 
 
 def _dropped(cards: Cards) -> list[Child]:
-    entries = [(reason, entry) for card in cards for reason, entry in table(card, "dropped").items()]
+    entries = [
+        (reason, entry) for card in cards for reason, entry in table(card, "dropped").items()
+    ]
     dropped = sum(number(entry, "count") or 0.0 for _, entry in entries)
     if not dropped:
         return [note("Nothing was dropped: no document was empty or repeated.", kind="good")]
@@ -138,13 +185,22 @@ def _dropped(cards: Cards) -> list[Child]:
     for reason in dict.fromkeys(reason for reason, _ in entries):
         of_reason = [entry for name, entry in entries if name == reason]
         found = sum(number(entry, "count") or 0.0 for entry in of_reason)
-        rows.append([foreign(reason), count(found), node("div", _drop_examples(cards, reason, of_reason))])
-    caption = f"{count(dropped)} of {count(of_all)} documents were dropped ({percent(dropped / of_all)})"
+        rows.append(
+            [foreign(reason), count(found), node("div", _drop_examples(cards, reason, of_reason))]
+        )
+    caption = (
+        f"{count(dropped)} of {count(of_all)} documents were dropped ({percent(dropped / of_all)})"
+    )
     return [data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))]
 
 
 def _drop_examples(cards: Cards, reason: str, entries: Sequence[JsonObject]) -> list[Child]:
-    shown = [each for card in cards for each in tables(card, "drop_examples") if text(each, "reason") == reason][:2]
+    shown = [
+        each
+        for card in cards
+        for each in tables(card, "drop_examples")
+        if text(each, "reason") == reason
+    ][:2]
     if not shown:
         return _names([name for entry in entries for name in texts(entry, "examples")], 2)
     lines: list[Child] = []
@@ -152,7 +208,13 @@ def _drop_examples(cards: Cards, reason: str, entries: Sequence[JsonObject]) -> 
         line = first_letters(" ".join(text(each, "text").split()), DROPPED_CHARACTERS)
         name = _name(text(each, "name"))
         lines.append(
-            node("div", name, ": " if line else None, foreign(line, "q") if line else None, class_="sample-line")
+            node(
+                "div",
+                name,
+                ": " if line else None,
+                foreign(line, "q") if line else None,
+                class_="sample-line",
+            )
         )
     return lines
 
@@ -162,21 +224,29 @@ def _name(name: str, tag: str = "bdi") -> Node:
 
 
 def _names(names: Sequence[str], few: int) -> list[Child]:
-    return [foreign(first_letters(name, NAME_CHARACTERS), "div", "sample-line") for name in names[:few]]
+    return [
+        foreign(first_letters(name, NAME_CHARACTERS), "div", "sample-line") for name in names[:few]
+    ]
 
 
 def _changed(cards: Cards, is_open: bool) -> list[Child]:
     totals: Counter[str] = Counter()
     for card in cards:
         totals.update({name: number(card, "changed", name) or 0 for name in table(card, "changed")})
-    rows: list[list[Child]] = [[foreign(_change(name)), count(value)] for name, value in totals.most_common() if value]
+    rows: list[list[Child]] = [
+        [foreign(_change(name)), count(value)] for name, value in totals.most_common() if value
+    ]
     if not rows:
         return []
-    made = data_table("What was changed in the documents kept", ["change", "count"], rows, figures=(1,))
+    made = data_table(
+        "What was changed in the documents kept", ["change", "count"], rows, figures=(1,)
+    )
     examples = _in_turn(cards, "change_examples")[:MAX_CHANGES]
     return [
         made,
-        more("Before and after", *map(_change_card, examples), is_open=is_open) if examples else None,
+        more("Before and after", *map(_change_card, examples), is_open=is_open)
+        if examples
+        else None,
     ]
 
 
@@ -194,7 +264,11 @@ def _change_card(example: JsonObject) -> Node:
 def _passed_over(cards: Cards) -> list[Child]:
     """What was not read, and what was read with faults; all names below the table."""
     noted = [found for card in cards for found in _faults(table(card, "read"))]
-    found = [(reason, entry, texts(entry, "examples")) for reason, entry in noted if number(entry, "count")]
+    found = [
+        (reason, entry, texts(entry, "examples"))
+        for reason, entry in noted
+        if number(entry, "count")
+    ]
     if not found:
         return []
     rows: list[list[Child]] = [
@@ -215,8 +289,13 @@ def _whole_list(reason: str, names: Sequence[str]) -> list[Child]:
 
 
 def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
-    noted = [(f"file passed over: {reason}", entry) for reason, entry in table(read, "skipped").items()]
-    noted += [("invalid line", table(read, "bad_lines")), ("file without text", table(read, "bad_files"))]
+    noted = [
+        (f"file passed over: {reason}", entry) for reason, entry in table(read, "skipped").items()
+    ]
+    noted += [
+        ("invalid line", table(read, "bad_lines")),
+        ("file without text", table(read, "bad_files")),
+    ]
     noted += [(read_as(name), entry) for name, entry in table(read, "encodings").items()]
     noted += [("file with invalid bytes", table(read, "invalid_files"))]
     return [(reason, entry) for reason, entry in noted if isinstance(entry, dict)]
@@ -229,4 +308,8 @@ def _samples(cards: Cards, is_open: bool) -> list[Child]:
         beginning = first_letters(text(sample, "text").strip(), SAMPLE_CHARACTERS)
         shown += [_name(text(sample, "name"), "h3"), foreign(beginning, "blockquote", "document")]
     drawn = any("lengths" in card for card in cards)  # older cards have the first documents
-    return [more("Random documents" if drawn else "Samples of the texts", *shown, is_open=is_open)] if shown else []
+    return (
+        [more("Random documents" if drawn else "Samples of the texts", *shown, is_open=is_open)]
+        if shown
+        else []
+    )

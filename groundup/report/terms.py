@@ -1,15 +1,16 @@
 """Definitions of technical terms, each in the part of the page that first uses it.
 
-    explain([header, section, section])   adds to each part a list of the terms that no earlier part has defined
+    explain([header, section, section])   adds to each part a list of the terms that no earlier part
+                                          has defined
 
-The finished page is searched for them, so that terms in a stage's result are found too. Documents, messages, answers and code are not
-searched.
+The finished page is searched for them, so that terms in a stage's result are found too. Documents,
+messages, answers and code are not searched.
 """
 
 import re
 from collections.abc import Sequence
 
-from groundup.markup import Node, node
+from groundup.html_nodes import Node, node
 
 # term as the page shows it: (regular expression, definition)
 TERMS: dict[str, tuple[str, str]] = {
@@ -41,7 +42,9 @@ NAME_CHARACTERS = 60
 
 
 def explain(parts: Sequence[Node]) -> None:
-    """Add to each part of the page the terms that it is the first to use: below its first line (`see`), or at its end."""
+    """Add to each part of the page the terms that it is the first to use: below its first line
+    (`see`), or at its end.
+    """
     known: set[str] = set()
     for part in parts:
         found = terms_in(_words(part), known)
@@ -49,15 +52,22 @@ def explain(parts: Sequence[Node]) -> None:
             continue
         known.update(found)
         rows = [node("div", node("dt", term), node("dd", TERMS[term][1])) for term in found]
-        place = next((index + 1 for index, child in enumerate(part) if child.get("class") == "see"), len(part))
+        place = next(
+            (index + 1 for index, child in enumerate(part) if child.get("class") == "see"),
+            len(part),
+        )
         part.insert(place, node("dl", rows, class_="terms"))
 
 
 def terms_in(words: str, known: set[str]) -> list[str]:
-    """Return the terms of a text that are not in `known`, and those that their definitions use, in the order of TERMS."""
+    """Return the terms of a text that are not in `known`, and those that their definitions use, in
+    the order of TERMS.
+    """
     found: set[str] = set()
     searched = words
-    while new := {term for term in TERMS if term not in known | found and PATTERNS[term].search(searched)}:
+    while new := {
+        term for term in TERMS if term not in known | found and PATTERNS[term].search(searched)
+    }:
         found |= new
         searched = " ".join(TERMS[term][1] for term in new)
     return [term for term in TERMS if term in found]

@@ -1,7 +1,7 @@
 """Values read from JSON.
 
-The files were written by stages that may be older, newer or interrupted. So nothing here raises: a value that is missing or of another
-type is None or empty, and a section shows what is there.
+The files were written by stages that may be older, newer or interrupted. So nothing here raises: a
+value that is missing or of another type is None or empty, and a section shows what is there.
 """
 
 import math
@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
-# No count or measurement of a run is larger; larger values would overflow the arithmetic of a chart.
+# No count or measurement of a run is larger; larger values would overflow the arithmetic of a
+# chart.
 LARGEST = 1e18
 
 
@@ -77,7 +78,9 @@ def matrix(value: object, *keys: str) -> list[list[float]]:
 
 
 class MeasuredFraction(NamedTuple):
-    """A measured fraction with its 95 % interval, the number of items measured, and the chance level."""
+    """A measured fraction with its 95 % interval, the number of items measured, and the chance
+    level.
+    """
 
     value: float
     low: float
@@ -92,11 +95,14 @@ def measured(value: object, *keys: str) -> MeasuredFraction | None:
     found, low, high, items, chance = (number(value, *keys, name) for name in names)
     if found is None:
         return None
-    return MeasuredFraction(found, found if low is None else low, found if high is None else high, items, chance)
+    return MeasuredFraction(
+        found, found if low is None else low, found if high is None else high, items, chance
+    )
 
 
 def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as (dotted name, value) pairs; entries of a list of dicts are numbered from 1.
+    """Return nested settings as (dotted name, value) pairs; entries of a list of dicts are numbered
+    from 1.
 
     >>> flat({"a": {"b": 1}, "c": "x"})
     [('a.b', '1'), ('c', 'x')]
@@ -108,5 +114,7 @@ def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             pairs += flat(value, f"{prefix}{name}.")
         elif value is not None:
-            pairs.append((f"{prefix}{name}", f"{value:g}" if isinstance(value, float) else str(value)))
+            pairs.append(
+                (f"{prefix}{name}", f"{value:g}" if isinstance(value, float) else str(value))
+            )
     return pairs

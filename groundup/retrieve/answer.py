@@ -1,10 +1,13 @@
-"""Answers with sources: the best sentences of the documents verbatim, then a model's own sentences as far as a passage supports them.
+"""Answers with sources: the best sentences of the documents verbatim, then a model's own sentences
+as far as a passage supports them.
 
     question -> read: search -> is it there? no: NOT_FOUND
-                                             yes: quotes -> a model under `QuoteConstraint` -> sentences, facts and support checked -> Answer
+                                             yes: quotes -> a model under `QuoteConstraint` ->
+                                             sentences, facts and support checked -> Answer
 
-The parts come one by one, so that a reader sees the quotations at once; the last one is the whole `Answer`. Without a model the quotations are the
-answer. Whether the documents hold one is decided by the evidence for the best passage (`evidence.py`). A sentence that fails a check is left out, and
+The parts come one by one, so that a reader sees the quotations at once; the last one is the whole
+`Answer`. Without a model the quotations are the answer. Whether the documents hold one is decided
+by the evidence for the best passage (`evidence.py`). A sentence that fails a check is left out, and
 named in `omitted` with the reason.
 """
 
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 
 NOT_FOUND = "Not found in your documents."
 PASSAGES, MAX_TOKENS = 5, 128
-# The nats a token that a passage must give a sentence: 29 of 30 with the right answer have it, and 32 of 37 others (docs/retrieve.md, "Answers").
+# The nats a token that a passage must give a sentence: 29 of 30 with the right answer have it, and
+# 32 of 37 others (docs/retrieve.md, "Answers").
 MIN_SUPPORT = 0.2
 
 
@@ -41,7 +45,9 @@ class AskConfig:
     passages: int = PASSAGES
     """How many passages are read."""
     min_evidence: float | None = None
-    """What must speak for the best passage, 0 to 1 (`evidence.py`); 0: any passage will do; None: that of the index or the usual of the ranking."""
+    """What must speak for the best passage, 0 to 1 (`evidence.py`); 0: any passage will do; None:
+    that of the index or the usual of the ranking.
+    """
     min_support: float = MIN_SUPPORT
     """How much more probable a passage must make a model's sentence, in nats a token."""
     max_tokens: int = MAX_TOKENS
@@ -79,11 +85,16 @@ class Answer:
     @property
     def cited(self) -> list[int]:
         """The numbers of the sources that are cited."""
-        return sorted({each.source for each in self.quotes} | {each.source for each in self.sentences})
+        return sorted(
+            {each.source for each in self.quotes} | {each.source for each in self.sentences}
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
-        sources = [{"number": number, **each.to_plain()} for number, each in enumerate(self.sources, start=1)]
+        sources = [
+            {"number": number, **each.to_plain()}
+            for number, each in enumerate(self.sources, start=1)
+        ]
         return {
             "question": self.question,
             "found": self.found,
@@ -97,24 +108,29 @@ class Answer:
         }
 
 
-# Marks that turn the direction of the characters behind them, which would be the number of the source, too.
+# Marks that turn the direction of the characters behind them, which would be the number of the
+# source, too.
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 Part = Quote | Sentence | Omitted | Answer
 
 
 def part_text(part: Quote | Sentence) -> str:
-    """Return a quotation or a sentence with the number of its source; a row of a table as "its head … row".
+    """Return a quotation or a sentence with the number of its source; a row of a table as "its head
+    … row".
 
-    A quotation's line breaks are spaces here and its marks " are ', so that it can't end early; nothing turns the direction of what follows.
+    A quotation's line breaks are spaces here and its marks " are ', so that it can't end early;
+    nothing turns the direction of what follows.
     """
-    whole = f"{part.head.text} … {part.text}" if isinstance(part, Quote) and part.head else part.text
+    whole = (
+        f"{part.head.text} … {part.text}" if isinstance(part, Quote) and part.head else part.text
+    )
     text = " ".join(_DIRECTIONS.sub("", whole).split())
     quoted = text.replace('"', "'")
     return f'"{quoted}" [{part.source}]' if isinstance(part, Quote) else f"{text} [{part.source}]"
 
 
 @dataclass(frozen=True)
-class Reading:
+class QuestionReading:
     """What the documents hold on a question, before a model writes."""
 
     question: str
@@ -131,7 +147,16 @@ class Reading:
         sentences = tuple(part for part in made if isinstance(part, Sentence))
         omitted = tuple(part for part in made if isinstance(part, Omitted))
         found = bool(self.quotes or sentences)
-        return Answer(self.question, found, self.evidence, self.quotes, sentences, omitted, self.sources, self.outdated)
+        return Answer(
+            self.question,
+            found,
+            self.evidence,
+            self.quotes,
+            sentences,
+            omitted,
+            self.sources,
+            self.outdated,
+        )
 
 
 def ask(
@@ -143,7 +168,10 @@ def ask(
     rank_by: Ranking | None = None,
     vectors: "Vectors | None" = None,
 ) -> Iterator[Part]:
-    """Yield the parts of an answer as they are made, and last the `Answer`. Raises ConfigError, FormatError, ModelError."""
+    """Yield the parts of an answer as they are made, and last the `Answer`.
+
+    Raises ConfigError, FormatError, ModelError.
+    """
     config = config or AskConfig()
     reading = read(index, question, config, rank_by=rank_by, vectors=vectors)
     yield from reading.quotes
@@ -156,9 +184,13 @@ def ask(
 
 
 def changed_since(index: Index, answer: Answer) -> Answer:
-    """Return an answer whose `outdated` also names the cited files that were changed or deleted while it was written."""
+    """Return an answer whose `outdated` also names the cited files that were changed or deleted
+    while it was written.
+    """
     sources = dict.fromkeys(
-        (source.file, source.sha256) for number in answer.cited for source in [answer.sources[number - 1]]
+        (source.file, source.sha256)
+        for number in answer.cited
+        for source in [answer.sources[number - 1]]
     )
     changed = [
         file
@@ -176,8 +208,9 @@ def read(
     *,
     rank_by: Ranking | None = None,
     vectors: "Vectors | None" = None,
-) -> Reading:
-    """Return the passages that fit a question, of those to `keep`, and their best sentences; with `vectors` it is known better whether they answer.
+) -> QuestionReading:
+    """Return the passages that fit a question, of those to `keep`, and their best sentences; with
+    `vectors` it is known better whether they answer.
 
     Raises ConfigError, FormatError.
     """
@@ -189,14 +222,26 @@ def read(
     least = spoken.usual if config.min_evidence is None else config.min_evidence
     if config.min_evidence is None and isinstance(index, Index):
         least = least_evidence(index.folder, spoken.by, spoken.usual)
-    about = [passage for passage, each in zip(found.passages, spoken.values, strict=True) if each >= least]
+    about = [
+        passage
+        for passage, each in zip(found.passages, spoken.values, strict=True)
+        if each >= least
+    ]
     quotes = best_quotes(found.passages, spoken.sentences) if about else []
-    return Reading(question, spoken.best, found.passages, tuple(about), tuple(quotes), found.outdated)
+    return QuestionReading(
+        question, spoken.best, found.passages, tuple(about), tuple(quotes), found.outdated
+    )
 
 
-def written(engine: Engine, reading: Reading, config: AskConfig) -> Iterator[Sentence | Omitted]:
-    """Yield the sentences that the model writes from the sources, each checked when it is complete."""
-    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, config.max_tokens)
+def written(
+    engine: Engine, reading: QuestionReading, config: AskConfig
+) -> Iterator[Sentence | Omitted]:
+    """Yield the sentences that the model writes from the sources, each checked when it is
+    complete.
+    """
+    given = prompted(
+        engine, reading.question, reading.sources, reading.about, reading.quotes, config.max_tokens
+    )
     if isinstance(given, Omitted):
         yield given
         return

@@ -1,9 +1,13 @@
-"""Calibration: how much evidence an answer from an index needs, chosen on questions that its documents answer, and kept with it.
+"""Calibration: how much evidence an answer from an index needs, chosen on questions that its
+documents answer, and kept with it.
 
-    questions -> the evidence for the best passage of each -> the value that at most MAX_REFUSED of them are below -> FOLDER/evidence.json
-    fewer than MIN_QUESTIONS                        -> OF_SMALL, what was chosen for packaged packs   -> FOLDER/evidence.json
+    questions -> the evidence for the best passage of each -> the value that at most MAX_REFUSED of
+    them are below -> FOLDER/evidence.json
+    fewer than MIN_QUESTIONS                        -> OF_SMALL, what was chosen for packaged packs
+                                                    -> FOLDER/evidence.json
 
-The usual values (`evidence.py`) are of questions in the words of their passage. Customers ask in other words, and most of theirs have less.
+The usual values (`evidence.py`) are of questions in the words of their passage. Customers ask in
+other words, and most of theirs have less.
 """
 
 from collections.abc import Sequence
@@ -31,9 +35,15 @@ OF_SMALL = {WORDS: 0.238, BOTH: 0.057}
 
 
 def calibrate(
-    index: Index, questions: Sequence[str], passages: int, vectors: "Vectors | None", *, progress: Progress
+    index: Index,
+    questions: Sequence[str],
+    passages: int,
+    vectors: "Vectors | None",
+    *,
+    progress: Progress,
 ) -> dict[str, float]:
-    """Choose the least evidence by words, and with `vectors` by both, and keep it with the index; OF_SMALL for fewer than MIN_QUESTIONS questions.
+    """Choose the least evidence by words, and with `vectors` by both, and keep it with the index;
+    OF_SMALL for fewer than MIN_QUESTIONS questions.
 
     `passages`: how many are read for an answer. Raises FormatError, DiskError.
     """
@@ -89,11 +99,15 @@ def lowest(values: Sequence[float]) -> float:
 
 
 def least_evidence(folder: Path, by: str, usual: float) -> float:
-    """Return the least evidence that was chosen for the index in `folder`; `usual` where none was. Raises FormatError."""
+    """Return the least evidence that was chosen for the index in `folder`; `usual` where none was.
+    Raises FormatError.
+    """
     file = folder / EVIDENCE_FILE
     if not file.is_file():
         return usual
     match read_json(file):
-        case {"least": dict(least)} if isinstance(least.get(by, usual), float) and 0 <= least.get(by, usual) <= 1:
+        case {"least": dict(least)} if (
+            isinstance(least.get(by, usual), float) and 0 <= least.get(by, usual) <= 1
+        ):
             return float(least.get(by, usual))
     raise FormatError(file, f"least.{by}", "is no number from 0 to 1", fix="Make the index again.")

@@ -1,8 +1,11 @@
-"""Citations: the sentences of passages that answer a question, and whether a sentence of a model says no more than a passage.
+"""Citations: the sentences of passages that answer a question, and whether a sentence of a model
+says no more than a passage.
 
-A quotation is a span of a document: what is cited is cut out of its text, never written. A sentence that a model wrote may be cited with passage n
-only if its numbers, dates, names and addresses stand in passage n (`missing_facts`), and what it quotes, too, and if most of its words do
-(`new_words`): what a document orders, and does not say itself, is not shown. `support.py` says whether the passage supports it.
+A quotation is a span of a document: what is cited is cut out of its text, never written. A sentence
+that a model wrote may be cited with passage n only if its numbers, dates, names and addresses stand
+in passage n (`missing_facts`), and what it quotes, too, and if most of its words do (`new_words`):
+what a document orders, and does not say itself, is not shown. `support.py` says whether the passage
+supports it.
 """
 
 import re
@@ -37,7 +40,9 @@ _ADDRESS = re.compile(r"\w+://[^\s)>\]]+|[\w.+-]+@[\w-]+\.\w+|\b[\w-]{2,}(?:\.[\
 _RULE = re.compile(r"\s*\|[\s:|\-]+\|[ \t]*(?:\n|\Z)")
 _ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])[ \t]")
 # A fenced code block of Markdown: fence, language, code; one that is cut ends with the text.
-_CODE = re.compile(r"^[ \t]*(`{3,})([^`\n]*)(?:\n|\Z)(.*?)(^[ \t]*\1`*[ \t\r]*$|\Z)", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(
+    r"^[ \t]*(`{3,})([^`\n]*)(?:\n|\Z)(.*?)(^[ \t]*\1`*[ \t\r]*$|\Z)", re.MULTILINE | re.DOTALL
+)
 _SOURCE_MARK = re.compile(r"\[\s*\d[\d\s,;–-]*\]")
 _MARKUP = re.compile(r"\]\s*\(|</?[a-z!][^>]*>?|[{}]", re.IGNORECASE)
 
@@ -61,39 +66,56 @@ class Quote:
 
 
 def coverage(
-    weights: dict[Group, float], unknown: float, counts: Counter[str], title: Counter[str] | None = None
+    weights: dict[Group, float],
+    unknown: float,
+    counts: Counter[str],
+    title: Counter[str] | None = None,
 ) -> float:
-    """Return the share of a question's weight that some counted terms have, 0 to 1; `unknown` is that of words that no passage has."""
+    """Return the share of a question's weight that some counted terms have, 0 to 1; `unknown` is
+    that of words that no passage has.
+    """
     matched = sum(weight for group, weight in weights.items() if occurrences(counts, group))
     if title:
         missed = (group for group in weights if not occurrences(counts, group))
-        matched += TITLE_WEIGHT * sum(weights[group] for group in missed if occurrences(title, group))
+        matched += TITLE_WEIGHT * sum(
+            weights[group] for group in missed if occurrences(title, group)
+        )
     return matched / max(1e-9, sum(weights.values()) + unknown)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence of a passage, or a code block of it, that can be quoted: no heading, no head of a table."""
+    """A sentence of a passage, or a code block of it, that can be quoted: no heading, no head of a
+    table.
+    """
 
     start: int
     """Its first character in the passage."""
     end: int
     text: str
     above: str
-    """The passage's title and what else stands above it and belongs to it: headings, the head of its table, the line before its list."""
+    """The passage's title and what else stands above it and belongs to it: headings, the head of
+    its table, the line before its list.
+    """
     head: TextSpan | None = None
-    """In the passage the head of the table, or the line before the list or the code, that it is a row or an item of."""
+    """In the passage the head of the table, or the line before the list or the code, that it is a
+    row or an item of.
+    """
     is_code: bool = False
 
 
 def statements(passage: Passage) -> list[Statement]:
-    """Return the sentences of a passage that can be quoted, in order: rows of tables and items of lists among them, and code blocks as a whole."""
+    """Return the sentences of a passage that can be quoted, in order: rows of tables and items of
+    lists among them, and code blocks as a whole.
+    """
     found: list[Statement] = []
     headings, head = passage.title, None
     for start, end, is_code in _sentences_and_code(passage.text):
         text, following = passage.text[start:end], passage.text[end:]
         if is_code:
-            head = head if found and (found[-1].start, found[-1].end) == head else None  # the line before the code
+            head = (
+                head if found and (found[-1].start, found[-1].end) == head else None
+            )  # the line before the code
             above = f"{headings}\n{found[-1].text}" if head else headings
             found.append(Statement(start, end, text, above, head, is_code))
             head = None
@@ -116,32 +138,47 @@ def statements(passage: Passage) -> list[Statement]:
 
 
 def _sentences_and_code(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Yield (start, end, whether it is code) of the sentences of a passage and of its code blocks, without their fences."""
+    """Yield (start, end, whether it is code) of the sentences of a passage and of its code blocks,
+    without their fences.
+    """
     place = 0
     for start, end, code_start, code_end in _code_blocks(text):
-        yield from ((place + first, place + last, False) for first, last in sentence_spans(text[place:start]))
+        yield from (
+            (place + first, place + last, False)
+            for first, last in sentence_spans(text[place:start])
+        )
         code = text[code_start:code_end]
         if code.strip():
             yield code_start + len(code) - len(code.lstrip()), code_start + len(code.rstrip()), True
         place = end
-    yield from ((place + first, place + last, False) for first, last in sentence_spans(text[place:]))
+    yield from (
+        (place + first, place + last, False) for first, last in sentence_spans(text[place:])
+    )
 
 
 def _code_blocks(text: str) -> list[tuple[int, int, int, int]]:
     """Return (start, end) of each code block with its fences, and of its code.
 
-    A long block is divided between passages: the only fence of a passage, without a language, ends the code before it if that is the longer part.
+    A long block is divided between passages: the only fence of a passage, without a language, ends
+    the code before it if that is the longer part.
     """
     blocks = list(_CODE.finditer(text)) if "```" in text else []
-    if len(blocks) == 1 and not blocks[0][4] and not blocks[0][2].strip() and blocks[0].start() > len(blocks[0][3]):
+    if (
+        len(blocks) == 1
+        and not blocks[0][4]
+        and not blocks[0][2].strip()
+        and blocks[0].start() > len(blocks[0][3])
+    ):
         return [(0, blocks[0].start(3), 0, blocks[0].start())]
     return [(*each.span(), *each.span(3)) for each in blocks]
 
 
 def best_quotes(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> list[Quote]:
-    """Return the sentences of these passages with the highest values, at most MAX_QUOTES, best first.
+    """Return the sentences of these passages with the highest values, at most MAX_QUOTES, best
+    first.
 
-    `values`: of each passage those of its `statements`, as of `evidence`; a sentence whose value is not above 0 is not quoted.
+    `values`: of each passage those of its `statements`, as of `evidence`; a sentence whose value is
+    not above 0 is not quoted.
     """
     found: list[tuple[float, Quote]] = []
     for number, (passage, each) in enumerate(zip(passages, values, strict=True), start=1):
@@ -157,10 +194,14 @@ def best_quotes(passages: Sequence[Passage], values: Sequence[Sequence[float]]) 
 
 
 def quote_of(passage: Passage, number: int, said: Statement) -> Quote:
-    """Return a sentence as the quotation of source `number`, below the head of its table or list."""
+    """Return a sentence as the quotation of source `number`, below the head of its table or
+    list.
+    """
 
     def quote(start: int, end: int, head: "Quote | None" = None) -> Quote:
-        return Quote(passage.text[start:end], number, passage.start + start, passage.start + end, head)
+        return Quote(
+            passage.text[start:end], number, passage.start + start, passage.start + end, head
+        )
 
     return quote(said.start, said.end, quote(*said.head) if said.head else None)
 
@@ -172,11 +213,14 @@ def _is_heading(text: str, following: str, title: str) -> bool:
     if text.startswith("|"):
         return _RULE.match(following) is not None
     # A line of its own that says a value, as "Weight: 7 kg", is none.
-    return bool(following.strip() and heading_of(text)[1]) and not re.search(r"[:\t]|\d\s*[^\W\d]", text)
+    return bool(following.strip() and heading_of(text)[1]) and not re.search(
+        r"[:\t]|\d\s*[^\W\d]", text
+    )
 
 
 def facts(sentence: str) -> list[str]:
-    """Return the numbers, dates, names and addresses of a sentence: what must stand in a passage that it is cited with.
+    """Return the numbers, dates, names and addresses of a sentence: what must stand in a passage
+    that it is cited with.
 
     >>> facts("In March, Ada paid 1,000 euros for two tickets.")
     ['1,000', 'March', 'Ada', 'two']
@@ -189,7 +233,11 @@ def facts(sentence: str) -> list[str]:
         following = listed[place + 1][0] if place + 1 < len(listed) else ""
         # The first word has its capital from its place, unless it begins a name of several words.
         is_first = place == 0 or re.search(r"[.!?:]\W*\Z", sentence[: word.start()]) is not None
-        named = text[0].isupper() and not _is_stop_word(text) and (not is_first or following[:1].isupper())
+        named = (
+            text[0].isupper()
+            and not _is_stop_word(text)
+            and (not is_first or following[:1].isupper())
+        )
         if inner or named or text.lower() in NUMBER_WORDS:
             found.append(text)
     return found
@@ -210,14 +258,22 @@ def fault_of(sentence: str) -> str:
 
 
 def objections(sentence: str, passage: Passage, question: str) -> list[str]:
-    """Return what of a sentence of a model a passage lacks, so that it can't be cited with it: facts, else too many words."""
-    return missing_facts(sentence, passage) or misplaced(sentence, passage) or new_words(sentence, passage, question)
+    """Return what of a sentence of a model a passage lacks, so that it can't be cited with it:
+    facts, else too many words.
+    """
+    return (
+        missing_facts(sentence, passage)
+        or misplaced(sentence, passage)
+        or new_words(sentence, passage, question)
+    )
 
 
 def misplaced(sentence: str, passage: Passage) -> list[str]:
-    """Return the names of a sentence that stand in none of the rows of tables and items of lists that have one of its numbers.
+    """Return the names of a sentence that stand in none of the rows of tables and items of lists
+    that have one of its numbers.
 
-    A table has the numbers of all its rows: "The Notice Saver pays 5.25 %" may be the Regular Saver's. In prose a name may stand in another sentence.
+    A table has the numbers of all its rows: "The Notice Saver pays 5.25 %" may be the Regular
+    Saver's. In prose a name may stand in another sentence.
     """
     found, listed = facts(sentence), statements(passage)
     names = [fact for fact in found if not any(map(str.isdigit, fact))]
@@ -225,7 +281,9 @@ def misplaced(sentence: str, passage: Passage) -> list[str]:
     beside: list[str] = []
     for number in (fact for fact in found if any(map(str.isdigit, fact))):
         own = [f" {' '.join(words(each.text))} " for each in listed]
-        holders = [place for place, text in enumerate(own) if f" {' '.join(words(number))} " in text]
+        holders = [
+            place for place, text in enumerate(own) if f" {' '.join(words(number))} " in text
+        ]
         if holders and all(_is_of_table_or_list(listed[place]) for place in holders):
             beside += [
                 f"{number} beside {name}"
@@ -240,7 +298,9 @@ def _is_of_table_or_list(said: Statement) -> bool:
 
 
 def missing_facts(sentence: str, passage: Passage) -> list[str]:
-    """Return the facts and quotations of a sentence that do not stand in a passage or the headings above it."""
+    """Return the facts and quotations of a sentence that do not stand in a passage or the headings
+    above it.
+    """
     said = f" {' '.join(words(f'{passage.title} {passage.text}'))} "
     missing = [fact for fact in facts(sentence) if f" {' '.join(words(fact))} " not in said]
     for share in _SHARE.findall(sentence):  # words() knows no "%": 3.0 bar is not 3.0 %
@@ -250,7 +310,8 @@ def missing_facts(sentence: str, passage: Passage) -> list[str]:
 
 
 def new_words(sentence: str, passage: Passage, question: str) -> list[str]:
-    """Return the words of a sentence that stand in neither passage nor question, if they are more than MAX_NEW_SHARE of its words; else none.
+    """Return the words of a sentence that stand in neither passage nor question, if they are more
+    than MAX_NEW_SHARE of its words; else none.
 
     Words of grammar don't count.
     """

@@ -1,7 +1,9 @@
-"""The database of an index: its tables, and how its file is opened, checked and read. (`index.py` reads it, `writer.py` writes it.)
+"""The database of an index: its tables, and how its file is opened, checked and read. (`index.py`
+reads it, `writer.py` writes it.)
 
-A foreign file is checked before it is used: SQLite's own checks, the mark of an index, its version. Reading needs no lock: a reader sees the state of
-the last commit (write-ahead log). What is quoted has a hash of its own, in another table than its text.
+A foreign file is checked before it is used: SQLite's own checks, the mark of an index, its version.
+Reading needs no lock: a reader sees the state of the last commit (write-ahead log). What is quoted
+has a hash of its own, in another table than its text.
 """
 
 import hashlib
@@ -13,7 +15,8 @@ from typing import Any
 
 from groundup.errors import FormatError
 
-# "grup", the version of the tables below, and the oldest that a writer brings up to it: 2 had no hashes.
+# "grup", the version of the tables below, and the oldest that a writer brings up to it: 2 had no
+# hashes.
 APPLICATION_ID, VERSION, OLDEST = 0x67727570, 3, 2
 BUSY_TIMEOUT_S = 30.0
 # SQLite's names of errors of a reader that can't make the files of the log.
@@ -47,7 +50,11 @@ VOCABULARY = "CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row)"
 
 
 def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Open the file. A reader shares the writer's log; where it can't (no permission, no room) and the log is empty, it does without."""
+    """Open the file.
+
+    A reader shares the writer's log; where it can't (no permission, no room) and the log is empty,
+    it does without.
+    """
     database = _opened(file, "ro" if read_only else "rw")
     try:
         database.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -66,7 +73,12 @@ def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
 def _opened(file: Path, mode: str) -> sqlite3.Connection:
     uri = f"{file.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S, cached_statements=256
+        uri,
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_TIMEOUT_S,
+        cached_statements=256,
     )
 
 
@@ -74,7 +86,9 @@ def create(database: sqlite3.Connection) -> None:
     """Make the tables of an empty file."""
     database.execute("PRAGMA journal_mode = WAL")
     marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-    database.executescript(f"BEGIN IMMEDIATE; {TABLES} {HASHES}; {WORDS}; {VOCABULARY}; {marks} COMMIT;")
+    database.executescript(
+        f"BEGIN IMMEDIATE; {TABLES} {HASHES}; {WORDS}; {VOCABULARY}; {marks} COMMIT;"
+    )
 
 
 def hash_of(shown: Sequence[Any]) -> bytes:
@@ -84,34 +98,47 @@ def hash_of(shown: Sequence[Any]) -> bytes:
 
 def require_index(database: sqlite3.Connection, file: Path, *, oldest: int = VERSION) -> None:
     """Raise FormatError unless the file is an index of this version, or one from `oldest` on."""
-    mark, version = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    mark, version = (
+        database.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("application_id", "user_version")
+    )
     if mark != APPLICATION_ID:
         raise FormatError(file, "application_id", "is not that of an index of groundup")
     if not oldest <= version <= VERSION:
         fix = "Make the index again with this version: groundup index DOCS --out NEW."
         if version == OLDEST:
             fix = f"Bring it up to this version: groundup index --out {file.parent}"
-        raise FormatError(file, "user_version", f"is {version}, this version of groundup reads {VERSION}", fix=fix)
+        raise FormatError(
+            file, "user_version", f"is {version}, this version of groundup reads {VERSION}", fix=fix
+        )
 
 
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turn SQLite's errors about a damaged or foreign file into a FormatError; its message may have bytes of the file that are no UTF-8."""
+    """Turn SQLite's errors about a damaged or foreign file into a FormatError; its message may have
+    bytes of the file that are no UTF-8.
+    """
     try:
         yield
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.ProgrammingError):
             raise
-        raise FormatError(file, "SQLite", f"can't be read ({error})", fix=_fix(file, error)) from error
+        raise FormatError(
+            file, "SQLite", f"can't be read ({error})", fix=_fix(file, error)
+        ) from error
 
 
 def _fix(file: Path, error: Exception) -> str:
-    """Return what helps: a file that can't be opened may have a log that only a writer of the folder can use."""
+    """Return what helps: a file that can't be opened may have a log that only a writer of the
+    folder can use.
+    """
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return "Another program has locked the file: try again when it is done."
     if name.startswith(("SQLITE_IOERR", "SQLITE_FULL")):
-        return "Free some space on its disk, or have the disk checked, and run the same command again."
+        return (
+            "Free some space on its disk, or have the disk checked, and run the same command again."
+        )
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
         return f"Run once, where {file.parent} can be written: groundup index --out {file.parent}"
     return f"Delete {file.parent} and make it again: groundup index DOCS --out {file.parent}"

@@ -1,7 +1,8 @@
-"""Files of an index's sources: each with its state, by which an unchanged one is known without being opened, its hash, and its documents.
+"""Files of an index's sources: each with its state, by which an unchanged one is known without
+being opened, its hash, and its documents.
 
-A file on disk is known by size and times. A source elsewhere (pypi:, https:, hf:, an object store) is one
-file, known by its version there.
+A file on disk is known by size and times. A source elsewhere (pypi:, https:, hf:, an object store)
+is one file, known by its version there.
 """
 
 import hashlib
@@ -11,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.data.processing.clean import with_windows_1252
+from groundup.data.clean import with_windows_1252
 from groundup.data.reading.containers import archive_suffix, suffixes
 from groundup.data.reading.records import SourceFile
 from groundup.data.reading.source_files import (
     SUFFIXES,
-    Entry,
     Source,
+    SourceEntry,
     content_hash,
     entries,
     entry_files,
@@ -28,7 +29,8 @@ from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions, read_texts
 from groundup.files import sha256_file
 
-# A file that was changed so shortly ago may change again without another time: its hash decides the next time.
+# A file that was changed so shortly ago may change again without another time: its hash decides the
+# next time.
 UNSETTLED_NS = 50_000_000
 
 
@@ -39,7 +41,7 @@ class DocFile:
     source: Source
     place: str
     """Its absolute path, or the source's address."""
-    entry: Entry | None
+    entry: SourceEntry | None
     """None for a source that is not on this disk."""
 
     @property
@@ -52,8 +54,15 @@ class DocFile:
         return state_of(Path(self.place)) if self.entry else content_hash(self.source)
 
     def sha256(self) -> str:
-        """Return the hash of its bytes; of a source elsewhere that of its version. Raises OSError."""
-        return sha256_file(Path(self.place)) if self.entry else hashlib.sha256(self.state().encode()).hexdigest()
+        """Return the hash of its bytes; of a source elsewhere that of its version.
+
+        Raises OSError.
+        """
+        return (
+            sha256_file(Path(self.place))
+            if self.entry
+            else hashlib.sha256(self.state().encode()).hexdigest()
+        )
 
     @property
     def may_have_text(self) -> bool:
@@ -63,7 +72,11 @@ class DocFile:
 
     def files(self, report: SourceReport) -> Iterator[SourceFile]:
         """Yield the files within whose format is read; the others are reported."""
-        return entry_files(self.entry, report) if self.entry else source_files(self.source, report, None)
+        return (
+            entry_files(self.entry, report)
+            if self.entry
+            else source_files(self.source, report, None)
+        )
 
     def address_of(self, document: str) -> str:
         """Return where a document of this file is, by its name within the source."""
@@ -73,7 +86,10 @@ class DocFile:
 
 
 def doc_files(source: Source, report: SourceReport) -> Iterator[DocFile]:
-    """Yield the files of a source in order of their names. Raises DataError for one that does not exist."""
+    """Yield the files of a source in order of their names.
+
+    Raises DataError for one that does not exist.
+    """
     if not source.is_local:
         yield DocFile(source, source.address, None)
         return
@@ -81,10 +97,14 @@ def doc_files(source: Source, report: SourceReport) -> Iterator[DocFile]:
         yield DocFile(source, os.path.abspath(entry.place), entry)
 
 
-def read_documents(file: DocFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, stem of the file's name, text) of each document, decoded and not cleaned. Raises GroundupError.
+def read_documents(
+    file: DocFile, options: SourceOptions, report: SourceReport
+) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, stem of the file's name, text) of each document, decoded and not cleaned. Raises
+    GroundupError.
 
-    Control characters that were characters of Windows-1252 are these again: a character each, so that places stay.
+    Control characters that were characters of Windows-1252 are these again: a character each, so
+    that places stay.
     """
     for each in file.files(report):
         stem = Path(each.name.rpartition("!")[2]).stem
@@ -93,7 +113,9 @@ def read_documents(file: DocFile, options: SourceOptions, report: SourceReport) 
 
 
 def state_of(path: Path) -> str:
-    """Return size and times of a file on disk; "" right after a change, which the next one may not differ from. Raises OSError."""
+    """Return size and times of a file on disk; "" right after a change, which the next one may not
+    differ from. Raises OSError.
+    """
     found = path.stat()
     settled = abs(time.time_ns() - found.st_ctime_ns) > UNSETTLED_NS
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}" if settled else ""

@@ -1,14 +1,20 @@
-"""Evidence: how much speaks for a passage holding the answer to a question, 0 to 1; by words, and where an index has vectors better by both.
+"""Evidence: how much speaks for a passage holding the answer to a question, 0 to 1; by words, and
+where an index has vectors better by both.
 
-    by words    the share of the question's weight (idf) that the passage has, words that no passage has included
-    by both     1 / (1 + exp(-(BIAS + SENTENCE (share + cosine) + AHEAD (cosine of the passage - highest cosine of the others))))
+    by words    the share of the question's weight (idf) that the passage has, words that no passage
+                has included
+    by both     1 / (1 + exp(-(BIAS + SENTENCE (share + cosine) + AHEAD (cosine of the passage -
+                highest cosine of the others))))
 
-(share + cosine) is that of the best sentence: what the question is about stands together, in words or in meaning. A passage that holds the answer is
-ahead of the others; where the answer is missing, its neighbours are all about as near. A repeat of the passage is no other one. The three numbers are
-a logistic regression on the even questions of SQuAD, each with its passage and without it (`benchmarks/retrieve_refusal.py`).
+(share + cosine) is that of the best sentence: what the question is about stands together, in words
+or in meaning. A passage that holds the answer is ahead of the others; where the answer is missing,
+its neighbours are all about as near. A repeat of the passage is no other one. The three numbers are
+a logistic regression on the even questions of SQuAD, each with its passage and without it
+(`benchmarks/retrieve_refusal.py`).
 
-Tried and left out (docs/log.md): the kind of thing that is asked for, a name, a date, a number (no gain); a model's ln P of the question with and
-without the passage (some gain, a second a question); SmolLM2-135M's "yes" or "no" to whether the passage has the answer (chance).
+Tried and left out (docs/log.md): the kind of thing that is asked for, a name, a date, a number (no
+gain); a model's ln P of the question with and without the passage (some gain, a second a question);
+SmolLM2-135M's "yes" or "no" to whether the passage has the answer (chance).
 """
 
 import math
@@ -28,12 +34,14 @@ if TYPE_CHECKING:
     from groundup.retrieve.vectors import Rows, Vector, Vectors
 
 BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
-# What a passage must have, chosen on the same questions: most refused with at most a tenth of the answerable ones.
+# What a passage must have, chosen on the same questions: most refused with at most a tenth of the
+# answerable ones.
 MIN_BY_WORDS, MIN_BY_BOTH = 0.5, 0.314
 WORDS, BOTH = "words", "both"
 # Two passages that are as near to one another say the same.
 REPEATED = 0.95
-# What a question's words count beside the cosines, for the sentences that are quoted; chosen on questions of three packs and SQuAD (docs/log.md).
+# What a question's words count beside the cosines, for the sentences that are quoted; chosen on
+# questions of three packs and SQuAD (docs/log.md).
 SHARE = 0.5
 
 
@@ -50,7 +58,9 @@ class Evidence:
 
     @property
     def usual(self) -> float:
-        """The lowest value that is an answer, unless another is asked for or was chosen for the index (`calibration.py`)."""
+        """The lowest value that is an answer, unless another is asked for or was chosen for the
+        index (`calibration.py`).
+        """
         return MIN_BY_BOTH if self.by == BOTH else MIN_BY_WORDS
 
     @property
@@ -60,7 +70,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionWords:
     """The words of a question."""
 
     weights: dict[Group, float]
@@ -69,11 +79,19 @@ class Asked:
 
     def share(self, text: str, language: str, title: str = "") -> float:
         """Return the share of the question's weight that a text has."""
-        return coverage(self.weights, self.unknown, Counter(terms(text, language)), Counter(terms(title, language)))
+        return coverage(
+            self.weights,
+            self.unknown,
+            Counter(terms(text, language)),
+            Counter(terms(title, language)),
+        )
 
 
 def evidence(
-    index: WordStatistics, passages: Sequence[Passage], question: str, vectors: "Vectors | None" = None
+    index: WordStatistics,
+    passages: Sequence[Passage],
+    question: str,
+    vectors: "Vectors | None" = None,
 ) -> Evidence:
     """Return what speaks for each passage and its sentences. Raises FormatError."""
     asked = asked_of(index, question)
@@ -81,11 +99,14 @@ def evidence(
         near = nearness(vectors, asked, passages, question)
         values = [by_both(max(each.near, default=0.0), each.ahead) for each in near]
         return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH)
-    shares = [asked.share(f"{passage.title} {passage.text}", passage.language) for passage in passages]
+    shares = [
+        asked.share(f"{passage.title} {passage.text}", passage.language) for passage in passages
+    ]
     best = max((passage.score for passage in passages), default=0.0)
     sentences = [
         tuple(
-            asked.share(each.text, passage.language, each.above) * (1 + passage.score / max(best, 1e-9))
+            asked.share(each.text, passage.language, each.above)
+            * (1 + passage.score / max(best, 1e-9))
             for each in statements(passage)
         )
         for passage in passages
@@ -93,16 +114,18 @@ def evidence(
     return Evidence(tuple(shares), tuple(sentences), WORDS)
 
 
-def asked_of(index: WordStatistics, question: str) -> Asked:
+def asked_of(index: WordStatistics, question: str) -> QuestionWords:
     """Return the words of a question with their weights in an index."""
     groups = question_terms(index, question, is_strict=True)
     weights = term_weights(index, groups)
     unknown = idf(1, max(1, index.passage_count)) * sum(group not in weights for group in groups)
-    return Asked(weights, unknown)
+    return QuestionWords(weights, unknown)
 
 
 def by_both(near: float, lead: float) -> float:
-    """Return the evidence for a passage with a sentence of this share + cosine, so far ahead of the others."""
+    """Return the evidence for a passage with a sentence of this share + cosine, so far ahead of the
+    others.
+    """
     return 1 / (1 + math.exp(-(BIAS + SENTENCE * near + AHEAD * lead)))
 
 
@@ -111,14 +134,18 @@ class Nearness:
     """How near a passage is to a question."""
 
     near: tuple[float, ...]
-    """Of each of its `statements` the share of the question's weight, plus the cosine to the question."""
+    """Of each of its `statements` the share of the question's weight, plus the cosine to the
+    question.
+    """
     sentences: tuple[float, ...]
     """Of each: SHARE times that share, plus the cosines of the sentence and of the passage."""
     ahead: float
     """How much nearer it is than the others."""
 
 
-def nearness(vectors: "Vectors", asked: Asked, passages: Sequence[Passage], question: str) -> list[Nearness]:
+def nearness(
+    vectors: "Vectors", asked: QuestionWords, passages: Sequence[Passage], question: str
+) -> list[Nearness]:
     """Return how near each passage is; a sentence's vector is made with what stands above it."""
     said = [statements(passage) for passage in passages]
     query, *made = vectors.embed_again(
@@ -127,7 +154,9 @@ def nearness(vectors: "Vectors", asked: Asked, passages: Sequence[Passage], ques
     cosines = iter([float(row @ query) for row in made])
     rows = vectors.rows_of(passages)
     found = []
-    for passage, listed, own, lead in zip(passages, said, rows @ query, ahead(rows, query), strict=True):
+    for passage, listed, own, lead in zip(
+        passages, said, rows @ query, ahead(rows, query), strict=True
+    ):
         shares = [asked.share(each.text, passage.language, each.above) for each in listed]
         near = [(share, next(cosines)) for share in shares]
         whole = tuple(SHARE * share + cosine + float(own) for share, cosine in near)
@@ -136,11 +165,15 @@ def nearness(vectors: "Vectors", asked: Asked, passages: Sequence[Passage], ques
 
 
 def ahead(rows: "Rows", query: "Vector") -> list[float]:
-    """Return the cosine of each row to a vector, less the highest of the rows that are no repeats of it; 0 where all are.
+    """Return the cosine of each row to a vector, less the highest of the rows that are no repeats
+    of it; 0 where all are.
 
     >>> [round(each, 2) for each in ahead(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0.8, 0.6]))]
     [0.2, 0.2, -0.2]
     """
     cosines, between = rows @ query, rows @ rows.T
     others = np.where(between < REPEATED, cosines, -np.inf).max(axis=1)
-    return [float(own - other) if np.isfinite(other) else 0.0 for own, other in zip(cosines, others, strict=True)]
+    return [
+        float(own - other) if np.isfinite(other) else 0.0
+        for own, other in zip(cosines, others, strict=True)
+    ]

@@ -1,7 +1,10 @@
-"""Follow-up questions: the last turn of a conversation, with the turn that it refers to where it says too little by itself.
+"""Follow-up questions: the last turn of a conversation, with the turn that it refers to where it
+says too little by itself.
 
-A turn with fewer than two words of its own (words of grammar, and those that ask, are none) is read together with the user's turn before it:
-"How long is the warranty of the PX-20? And how much is it?". A plain rule, without a model: what "it" is stands in the turn before.
+A turn with fewer than two words of its own (words of grammar, and those that ask, are none) is read
+together with the user's turn before it:
+"How long is the warranty of the PX-20? And how much is it?". A plain rule, without a model: what
+"it" is stands in the turn before.
 """
 
 from collections.abc import Sequence

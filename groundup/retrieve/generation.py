@@ -1,6 +1,8 @@
-"""Generation: a model's own sentences from passages, each checked when it is complete. The steps are apart, so that any engine can run them.
+"""Generation: a model's own sentences from passages, each checked when it is complete. The steps
+are apart, so that any engine can run them.
 
-    question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents -> Drafts: whole sentences -> checked -> Sentence, Omitted
+    question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents ->
+    Drafts: whole sentences -> checked -> Sentence, Omitted
 
 `answer.ask` runs them one after another; a server runs each between steps of the answers of others.
 """
@@ -104,9 +106,12 @@ def prompted(
     max_tokens: int,
     instructions: str = "",
 ) -> Prompted | Omitted:
-    """Return the prompt of the sources that are `about` the question, as many as fit the model's context. Raises ModelError for a model that writes
-    no answers."""
-    vocab_size, context_tokens = engine.language_model().config.vocab_size, engine.opened.config.context_tokens
+    """Return the prompt of the sources that are `about` the question, as many as fit the model's
+    context. Raises ModelError for a model that writes no answers."""
+    vocab_size, context_tokens = (
+        engine.language_model().config.vocab_size,
+        engine.opened.config.context_tokens,
+    )
     given = fitting(engine, question, about, max_tokens, instructions)
     if not given:
         return Omitted("", f"no passage fits the model's context of {context_tokens:,} tokens")
@@ -130,7 +135,8 @@ def fitting(
 ) -> list[Passage]:
     """Return as many of the passages as fit the model's context, the first ones first.
 
-    Where not even the first one fits, as much of its beginning is read as does; where too little of it fits, none is.
+    Where not even the first one fits, as much of its beginning is read as does; where too little of
+    it fits, none is.
     """
     context_tokens = engine.opened.config.context_tokens
     room = context_tokens - min(max_tokens, int(context_tokens * ANSWER_SHARE))
@@ -144,8 +150,12 @@ def fitting(
     return given
 
 
-def checked(engine: Engine, given: Prompted, draft: Draft, min_support: float) -> Sentence | Omitted:
-    """Return a sentence with the number of the passage that supports it most, or why it is left out."""
+def checked(
+    engine: Engine, given: Prompted, draft: Draft, min_support: float
+) -> Sentence | Omitted:
+    """Return a sentence with the number of the passage that supports it most, or why it is left
+    out.
+    """
     allowed = citable(given, draft)
     if isinstance(allowed, Omitted):
         return allowed
@@ -155,7 +165,9 @@ def checked(engine: Engine, given: Prompted, draft: Draft, min_support: float) -
 
 
 def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
-    """Return the places of the passages that have the facts and quotations of a sentence, or why it is left out."""
+    """Return the places of the passages that have the facts and quotations of a sentence, or why it
+    is left out.
+    """
     sentence = draft.text
     fault = fault_of(sentence) if draft.is_whole else "was not finished"
     if one_line(sentence) in given.quoted:
@@ -173,17 +185,27 @@ def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
 
 
 def judged(
-    given: Prompted, draft: Draft, allowed: Sequence[int], found: Sequence[float], min_support: float
+    given: Prompted,
+    draft: Draft,
+    allowed: Sequence[int],
+    found: Sequence[float],
+    min_support: float,
 ) -> Sentence | Omitted:
-    """Return the sentence with the passage of `allowed` that supports it most; `found`: the support of each."""
+    """Return the sentence with the passage of `allowed` that supports it most; `found`: the support
+    of each.
+    """
     support, best = max(zip(found, allowed, strict=True))
     if support < min_support:
-        return Omitted(draft.text, f"no passage makes it more probable ({support:.2f} nats a token)")
+        return Omitted(
+            draft.text, f"no passage makes it more probable ({support:.2f} nats a token)"
+        )
     return Sentence(marked(draft.text, given.passages[best]), given.numbers[best], support)
 
 
 def marked(sentence: str, passage: Passage) -> str:
-    """Return a sentence that the passage has word for word as the quotation that it is: its words, an order too, are the document's."""
+    """Return a sentence that the passage has word for word as the quotation that it is: its words,
+    an order too, are the document's.
+    """
     is_copied = one_line(sentence) in one_line(passage.text) and MARK not in sentence.encode()
     return f'"{sentence}"' if is_copied else sentence
 

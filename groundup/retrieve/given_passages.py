@@ -9,7 +9,7 @@ from pathlib import Path
 
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.search import Found
+from groundup.retrieve.search import SearchResult
 from groundup.retrieve.terms import language_of_text
 
 Finder = Callable[[str, int], list[Passage]]
@@ -17,7 +17,9 @@ Finder = Callable[[str, int], list[Passage]]
 
 
 class GivenPassages:
-    """A finder of passages, with the word statistics of an index in which every word is in one passage."""
+    """A finder of passages, with the word statistics of an index in which every word is in one
+    passage.
+    """
 
     passage_count = 1
     config = IndexConfig()
@@ -27,11 +29,11 @@ class GivenPassages:
         self.languages: dict[str, int] = {}
         """Passages in each language, of those that were found last."""
 
-    def find(self, question: str, k: int) -> Found:
+    def find(self, question: str, k: int) -> SearchResult:
         """Return the passages that are found for a question."""
         found = self._finder(question, k)[:k]
         self.languages = dict(Counter(each.language for each in found).most_common())
-        return Found(tuple(found))
+        return SearchResult(tuple(found))
 
     def passages_with(self, term: str) -> int:
         """Return in how many passages a term occurs, as far as is known."""
@@ -39,9 +41,13 @@ class GivenPassages:
 
 
 def given_passage(number: int, text: str, source: str, title: str = "", start: int = 0) -> Passage:
-    """Return a passage from elsewhere: its source is no file that could be checked, so it is the address of one."""
+    """Return a passage from elsewhere: its source is no file that could be checked, so it is the
+    address of one.
+    """
     inner = text.strip()
     start += len(text) - len(text.lstrip())
     file = Path(source).as_uri() if Path(source).is_absolute() else source
     language = language_of_text(inner)
-    return Passage(number, inner, title, source, source, file, "", start, start + len(inner), language, number)
+    return Passage(
+        number, inner, title, source, source, file, "", start, start + len(inner), language, number
+    )

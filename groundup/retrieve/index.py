@@ -1,9 +1,11 @@
 """Index: the passages of documents in one SQLite file, read. (`update.py` writes it.)
 
-    FOLDER/index.sqlite    sources, files, documents, passages, and the words of the passages (FTS5, which is in every Python)
+    FOLDER/index.sqlite    sources, files, documents, passages, and the words of the passages (FTS5,
+                           which is in every Python)
 
-An index is a folder, so that vectors can stand beside the file: a matrix with a row for each passage, found by the passage's id, which is never used
-twice. The text of a document is that of its passages, joined. `database.py` has the tables.
+An index is a folder, so that vectors can stand beside the file: a matrix with a row for each
+passage, found by the passage's id, which is never used twice. The text of a document is that of its
+passages, joined. `database.py` has the tables.
 """
 
 import json
@@ -43,9 +45,11 @@ class IndexCounts:
 
 
 class Index:
-    """An open index, to be searched; threads may share it. Raises FormatError for what is none, or is damaged.
+    """An open index, to be searched; threads may share it. Raises FormatError for what is none, or
+    is damaged.
 
-    When it is opened its files are compared with their manifest, and each passage that is read with its hash.
+    When it is opened its files are compared with their manifest, and each passage that is read with
+    its hash.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -79,7 +83,9 @@ class Index:
     def remembered(
         self, key: Any, query: str, values: Sequence[Any] = (), *, check: bool = True
     ) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, from memory while no one has changed the index; without `check` as of the last check."""
+        """Return the rows of a query, from memory while no one has changed the index; without
+        `check` as of the last check.
+        """
         with self._lock:
             version = self.rows("PRAGMA data_version")[0][0] if check else self._seen_version
             if version != self._seen_version:
@@ -109,56 +115,92 @@ class Index:
     @property
     def languages(self) -> dict[str, int]:
         """Passages in each language, most first."""
-        query = "SELECT code, passages FROM language WHERE passages > 0 ORDER BY passages DESC, code"
-        found: list[tuple[str, int]] = [(code, count) for code, count in self.remembered("languages", query)]
+        query = (
+            "SELECT code, passages FROM language WHERE passages > 0 ORDER BY passages DESC, code"
+        )
+        found: list[tuple[str, int]] = [
+            (code, count) for code, count in self.remembered("languages", query)
+        ]
         return dict(found)
 
     def passages_with(self, term: str) -> int:
-        """Return in how many passages a term occurs, as of the last look at `passage_count`; "東*" is any term that begins with 東."""
+        """Return in how many passages a term occurs, as of the last look at `passage_count`; "東*"
+        is any term that begins with 東.
+        """
         key = ("term", term)
         if term.endswith("*"):
             query = "SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE term >= ? AND term < ?"
-            return int(self.remembered(key, query, (term[:-1], f"{term[:-1]}\U0010ffff"), check=False)[0][0])
-        found = self.remembered(key, "SELECT doc FROM vocabulary WHERE term = ?", (term,), check=False)
+            return int(
+                self.remembered(key, query, (term[:-1], f"{term[:-1]}\U0010ffff"), check=False)[0][
+                    0
+                ]
+            )
+        found = self.remembered(
+            key, "SELECT doc FROM vocabulary WHERE term = ?", (term,), check=False
+        )
         return int(found[0][0]) if found else 0
 
     def matching(self, terms: Sequence[str], limit: int) -> list[int]:
-        """Return the ids of the passages that FTS5's BM25 ranks first among those with any of these terms; a tie goes to the earlier one."""
-        query = " OR ".join(f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"' for term in terms)
-        found = self.rows("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?", (query, limit))
+        """Return the ids of the passages that FTS5's BM25 ranks first among those with any of these
+        terms; a tie goes to the earlier one.
+        """
+        query = " OR ".join(
+            f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"' for term in terms
+        )
+        found = self.rows(
+            "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?",
+            (query, limit),
+        )
         return [row[0] for row in found]
 
     def passages(self, ids: Sequence[int]) -> list[Passage]:
-        """Return passages in the order of their ids here, without those that are gone; outer spaces are not part of them."""
+        """Return passages in the order of their ids here, without those that are gone; outer spaces
+        are not part of them.
+        """
         places = ",".join("?" * len(ids))
-        found = {row[0]: passage_of(row) for row in self._shown(f"WHERE passage.id IN ({places})", ids)}
+        found = {
+            row[0]: passage_of(row) for row in self._shown(f"WHERE passage.id IN ({places})", ids)
+        }
         return [found[id] for id in ids if id in found]
 
     def all_passages(self, after: int = 0, limit: int = 1000) -> list[Passage]:
         """Return the passages with the lowest ids above `after`: what vectors are made of."""
         return [
-            passage_of(row) for row in self._shown("WHERE passage.id > ? ORDER BY passage.id LIMIT ?", (after, limit))
+            passage_of(row)
+            for row in self._shown(
+                "WHERE passage.id > ? ORDER BY passage.id LIMIT ?", (after, limit)
+            )
         ]
 
     def _shown(self, where: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Return the values of SHOWN of passages. Raises FormatError for one that is not as it was written."""
+        """Return the values of SHOWN of passages.
+
+        Raises FormatError for one that is not as it was written.
+        """
         found = []
         for *shown, kept in self.rows(f"{_PASSAGES} {where}", values):
             if hash_of(shown) != kept:
                 fix = f"Delete {self.folder} and make it again: groundup index DOCS --out {self.folder}"
                 raise FormatError(
-                    self.file, f"passage {shown[0]}", "differs from its hash: the index is damaged", fix=fix
+                    self.file,
+                    f"passage {shown[0]}",
+                    "differs from its hash: the index is damaged",
+                    fix=fix,
                 )
             found.append(tuple(shown))
         return found
 
     def document_text(self, document_id: int) -> str:
-        """Return a document's whole text, in which the spans of its passages stand; "" for one that is gone."""
+        """Return a document's whole text, in which the spans of its passages stand; "" for one that
+        is gone.
+        """
         rows = self._shown("WHERE passage.document_id = ? ORDER BY passage.start", (document_id,))
         return "".join(row[_TEXT] for row in rows)
 
     def document_window(self, document_id: int, start: int, end: int) -> tuple[int, str]:
-        """Return the text of the passages of a document that touch a span, and its place in the document's text."""
+        """Return the text of the passages of a document that touch a span, and its place in the
+        document's text.
+        """
         before = "SELECT max(start) FROM passage WHERE document_id = ? AND start <= ?"
         inside = f"passage.start >= coalesce(({before}), 0) AND passage.start < ?"
         where = f"WHERE passage.document_id = ? AND {inside} ORDER BY passage.start"
@@ -166,10 +208,14 @@ class Index:
         return (rows[0][_START], "".join(row[_TEXT] for row in rows)) if rows else (0, "")
 
     def neighbours(self, passage: Passage) -> tuple[int | None, int | None]:
-        """Return the ids of the passages before and after one in its document; None where there is none."""
+        """Return the ids of the passages before and after one in its document; None where there is
+        none.
+        """
         query = "SELECT id FROM passage WHERE document_id = ? AND start {} ? AND id != ? ORDER BY start {} LIMIT 1"
         values = (passage.document_id, passage.start, passage.id)
-        found = [self.rows(query.format(*order), values) for order in (("<=", "DESC"), (">", "ASC"))]
+        found = [
+            self.rows(query.format(*order), values) for order in (("<=", "DESC"), (">", "ASC"))
+        ]
         previous, following = (rows[0][0] if rows else None for rows in found)
         return previous, following
 
@@ -191,4 +237,16 @@ def passage_of(row: tuple[Any, ...]) -> Passage:
     id, text, title, name, address, place, sha256, start, language, document = row
     inner = text.strip()
     start += len(text) - len(text.lstrip())
-    return Passage(id, inner, title, name, address, place, sha256, start, start + len(inner), language, document)
+    return Passage(
+        id,
+        inner,
+        title,
+        name,
+        address,
+        place,
+        sha256,
+        start,
+        start + len(inner),
+        language,
+        document,
+    )

@@ -21,9 +21,16 @@ class IndexConfig:
     """The encoding of text files without a byte order mark."""
 
     def __post_init__(self) -> None:
-        require(16 <= self.max_tokens <= 4096, "The longest passage", self.max_tokens, "16 to 4096 tokens")
+        require(
+            16 <= self.max_tokens <= 4096,
+            "The longest passage",
+            self.max_tokens,
+            "16 to 4096 tokens",
+        )
 
     @property
     def options(self) -> SourceOptions:
         """How files are read; whatever rows they have, they are texts here."""
-        return SourceOptions(self.text_column, encoding=self.encoding, wanted=LAYOUTS, headings=True)
+        return SourceOptions(
+            self.text_column, encoding=self.encoding, wanted=LAYOUTS, headings=True
+        )

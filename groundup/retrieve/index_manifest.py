@@ -1,10 +1,13 @@
-"""The manifests of an index: size and SHA-256 of its files, by which damage is found when it is opened.
+"""The manifests of an index: size and SHA-256 of its files, by which damage is found when it is
+opened.
 
     FOLDER/manifest.json            of index.sqlite and evidence.json
     FOLDER/vectors/manifest.json    of the vectors
 
-A writer removes the manifest before its first change and writes it anew when it has ended, so that none ever lies beside other files than its own:
-without one, a write is going on or was interrupted. SQLite itself has no checksums, and most single wrong bytes give other results in silence.
+A writer removes the manifest before its first change and writes it anew when it has ended, so that
+none ever lies beside other files than its own:
+without one, a write is going on or was interrupted. SQLite itself has no checksums, and most single
+wrong bytes give other results in silence.
 """
 
 from contextlib import suppress
@@ -15,12 +18,15 @@ from groundup.files import MANIFEST, disk_errors, sync_folder, verify_folder, wr
 from groundup.locks import is_locked
 
 INDEX_FILE = "index.sqlite"
-# What SQLite makes whenever the index is read; folders with manifests of their own, or of documents.
+# What SQLite makes whenever the index is read; folders with manifests of their own, or of
+# documents.
 NOT_LISTED = (f"{INDEX_FILE}-wal", f"{INDEX_FILE}-shm", "vectors", "documents", "metadata")
 
 
 def require_undamaged(folder: Path) -> bool:
-    """Check the files of an index (or of its vectors) against their manifest; False: there is none. Raises FormatError."""
+    """Check the files of an index (or of its vectors) against their manifest; False: there is none.
+    Raises FormatError.
+    """
     while (manifest := _manifest(folder)) is not None:
         try:
             verify_folder(folder)
@@ -61,7 +67,9 @@ def begin_change(folder: Path) -> None:
 
 
 def end_change(folder: Path) -> None:
-    """Write the manifest; not while SQLite's log has what the file lacks, as where a reader kept the writer from moving it. Raises DiskError."""
+    """Write the manifest; not while SQLite's log has what the file lacks, as where a reader kept
+    the writer from moving it. Raises DiskError.
+    """
     log = folder / NOT_LISTED[0]
     if not log.exists() or not log.stat().st_size:
         write_manifest(folder, skip=NOT_LISTED)

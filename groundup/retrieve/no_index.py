@@ -16,13 +16,19 @@ def no_index(folder: Path) -> FormatError:
     if not kind:
         fix = f"{nearest_names(folder, 'index')} {MAKE} {folder}".strip()
         return FormatError(folder, INDEX_FILE, "is missing: this folder does not exist", fix=fix)
-    return FormatError(folder, INDEX_FILE, f"is missing: this is a {kind}, and no index", fix=_fix(folder, kind))
+    return FormatError(
+        folder, INDEX_FILE, f"is missing: this is a {kind}, and no index", fix=_fix(folder, kind)
+    )
 
 
 def _fix(folder: Path, kind: str) -> str:
     name = f"{folder.name or 'docs'}.index"
     if kind == "build":
-        indexes = [stage for stage, made in kinds_of_stages(read_json(folder / BUILD_FILE)).items() if made == "index"]
+        indexes = [
+            stage
+            for stage, made in kinds_of_stages(read_json(folder / BUILD_FILE)).items()
+            if made == "index"
+        ]
         there = [folder / stage for stage in indexes if (folder / stage / INDEX_FILE).is_file()]
         if there:
             return f"Name its index: {', '.join(map(str, there))}."

@@ -1,9 +1,12 @@
-"""Passages: a document split by its structure, so that each says where it stands and can be read by itself.
+"""Passages: a document split by its structure, so that each says where it stands and can be read by
+itself.
 
-    headings, paragraphs -> sections of whole paragraphs of at most `max_tokens` -> longer paragraphs at sentences -> longer sentences at spaces
+    headings, paragraphs -> sections of whole paragraphs of at most `max_tokens` -> longer
+    paragraphs at sentences -> longer sentences at spaces
 
-The passages of a document, joined, are its text: none overlaps, nothing is left out, and a span in a passage is a span in the document. A passage
-begins at a heading, and its title is the headings that it stands under. Headings are Markdown's (# and underlined), and short lines that stand alone
+The passages of a document, joined, are its text: none overlaps, nothing is left out, and a span in
+a passage is a span in the document. A passage begins at a heading, and its title is the headings
+that it stands under. Headings are Markdown's (# and underlined), and short lines that stand alone
 and end like no sentence.
 """
 
@@ -15,9 +18,11 @@ from typing import Any
 
 from groundup.retrieve.sentences import sentence_spans
 
-# Enough for a paragraph or two; five of them leave a small model's context room to answer, and the common encoders read as much.
+# Enough for a paragraph or two; five of them leave a small model's context room to answer, and the
+# common encoders read as much.
 MAX_TOKENS = 256
-# A short line that stands alone may be a heading, but breaks a section only from this share of `max_tokens` on: not in lists of short lines.
+# A short line that stands alone may be a heading, but breaks a section only from this share of
+# `max_tokens` on: not in lists of short lines.
 MIN_SECTION_SHARE = 0.25
 MAX_TITLE_CHARACTERS = 200
 _LINE_LEVEL = 7
@@ -45,7 +50,9 @@ class Passage:
     document: str
     """The name of its document within its source."""
     address: str
-    """Where the document is: the path of its file, with "!member", ":row" or "#part" where it is one of several there."""
+    """Where the document is: the path of its file, with "!member", ":row" or "#part" where it is
+    one of several there.
+    """
     file: str
     """The path of the file, or the address of the source."""
     sha256: str
@@ -65,7 +72,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PassageSpan:
     """A passage of a text: its span and its title."""
 
     start: int
@@ -75,10 +82,14 @@ class Piece:
 
 def estimated_tokens(text: str) -> int:
     """Return about how many tokens a text has, by its bytes."""
-    return (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) // BYTES_PER_TOKEN + 1
+    return (
+        len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    ) // BYTES_PER_TOKEN + 1
 
 
-def split(text: str, max_tokens: int = MAX_TOKENS, count: Counter = estimated_tokens) -> list[Piece]:
+def split(
+    text: str, max_tokens: int = MAX_TOKENS, count: Counter = estimated_tokens
+) -> list[PassageSpan]:
     """Return the passages of a document, in order; none for one without text.
 
     >>> text = "# Care\\n\\nWash it cold.\\n\\n# Repair\\n\\nSend it back."
@@ -88,8 +99,10 @@ def split(text: str, max_tokens: int = MAX_TOKENS, count: Counter = estimated_to
     if not text.strip():
         return []
     sections = _sections(text, max_tokens, count)
-    pieces: list[Piece] = []
-    for piece in (part for section in sections for part in _divided(text, section, max_tokens, count)):
+    pieces: list[PassageSpan] = []
+    for piece in (
+        part for section in sections for part in _divided(text, section, max_tokens, count)
+    ):
         if pieces and text[piece.start : piece.end].isspace():
             pieces[-1] = replace(pieces[-1], end=piece.end)
         else:
@@ -97,7 +110,7 @@ def split(text: str, max_tokens: int = MAX_TOKENS, count: Counter = estimated_to
     return pieces
 
 
-def _sections(text: str, max_tokens: int, count: Counter) -> Iterator[Piece]:
+def _sections(text: str, max_tokens: int, count: Counter) -> Iterator[PassageSpan]:
     """Yield runs of whole paragraphs: up to a heading, or as many as `max_tokens` has room for."""
     headings: dict[int, str] = {}
     start = tokens = 0
@@ -105,21 +118,29 @@ def _sections(text: str, max_tokens: int, count: Counter) -> Iterator[Piece]:
     for begin, end in _blocks(text):
         level, heading, rest = heading_of(text[begin:end])
         size = count(text[begin:end])
-        is_break = bool(heading) and has_body and (level < _LINE_LEVEL or tokens >= MIN_SECTION_SHARE * max_tokens)
+        is_break = (
+            bool(heading)
+            and has_body
+            and (level < _LINE_LEVEL or tokens >= MIN_SECTION_SHARE * max_tokens)
+        )
         if is_break or (tokens + size > max_tokens and has_body):
-            yield Piece(start, begin, title)
+            yield PassageSpan(start, begin, title)
             start, tokens, has_body = begin, 0, False
         if heading:
-            headings = {each: name for each, name in headings.items() if each < level} | {level: heading}
+            headings = {each: name for each, name in headings.items() if each < level} | {
+                level: heading
+            }
         if not has_body:
             title = " > ".join(headings.values())[:MAX_TITLE_CHARACTERS]
         tokens, has_body = tokens + size, has_body or bool(rest)
-    yield Piece(start, len(text), title)
+    yield PassageSpan(start, len(text), title)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Yield the spans of paragraphs and headings, each with the blank lines behind it."""
-    fences = [found.span() for found in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
+    fences = (
+        [found.span() for found in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
+    )
     start = 0
     for found in _BREAK.finditer(text):
         at = bisect_right(fences, (found.end(), 0)) - 1
@@ -132,17 +153,29 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def heading_of(block: str) -> tuple[int, str, str]:
-    """Return the level and the text of a heading at the beginning of a block, "" where there is none, and the rest of the block."""
+    """Return the level and the text of a heading at the beginning of a block, "" where there is
+    none, and the rest of the block.
+    """
     block = block.strip()
     if found := _HASHES.match(block):
         return len(found[1]), found[2].strip().rstrip("#").strip(), block[found.end() :].strip()
     if found := _UNDERLINED.match(block):
         return 1 if found[2][0] == "=" else 2, found[1].strip(), block[found.end() :].strip()
-    stands_alone = _LINE.match(block) and not block.endswith(_ENDS_LIKE_A_SENTENCE) and len(block.split()) <= 12
-    return (_LINE_LEVEL, block, "") if stands_alone and (block[0].isupper() or block[0].isdigit()) else (0, "", block)
+    stands_alone = (
+        _LINE.match(block)
+        and not block.endswith(_ENDS_LIKE_A_SENTENCE)
+        and len(block.split()) <= 12
+    )
+    return (
+        (_LINE_LEVEL, block, "")
+        if stands_alone and (block[0].isupper() or block[0].isdigit())
+        else (0, "", block)
+    )
 
 
-def _divided(text: str, section: Piece, max_tokens: int, count: Counter) -> Iterator[Piece]:
+def _divided(
+    text: str, section: PassageSpan, max_tokens: int, count: Counter
+) -> Iterator[PassageSpan]:
     """Yield a section whole, or in parts of about equal length if it has more than `max_tokens`."""
     whole = text[section.start : section.end]
     tokens = count(whole)
@@ -154,19 +187,22 @@ def _divided(text: str, section: Piece, max_tokens: int, count: Counter) -> Iter
     for begin, end in _units(whole, max_tokens, count):
         size = count(whole[begin:end])
         if taken and (taken + size > max_tokens or taken >= wanted):
-            yield Piece(section.start + start, section.start + begin, section.title)
+            yield PassageSpan(section.start + start, section.start + begin, section.title)
             start, taken = begin, 0
         taken += size
-    yield Piece(section.start + start, section.end, section.title)
+    yield PassageSpan(section.start + start, section.end, section.title)
 
 
 def _units(text: str, max_tokens: int, count: Counter) -> Iterator[tuple[int, int]]:
-    """Yield the spans of sentences, each with the spaces behind it; a longer one than `max_tokens` in parts, at spaces if possible."""
+    """Yield the spans of sentences, each with the spaces behind it; a longer one than `max_tokens`
+    in parts, at spaces if possible.
+    """
     starts = [0, *(start for start, _ in sentence_spans(text))]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         while (
             end - start > 1
-            and (tokens := count(beginning := text[start : min(end, start + _longest(max_tokens))])) > max_tokens
+            and (tokens := count(beginning := text[start : min(end, start + _longest(max_tokens))]))
+            > max_tokens
         ):
             limit = start + max(1, len(beginning) * max_tokens // tokens)
             space = text.rfind(" ", start + (limit - start) // 2, limit)
@@ -178,5 +214,7 @@ def _units(text: str, max_tokens: int, count: Counter) -> Iterator[tuple[int, in
 
 
 def _longest(max_tokens: int) -> int:
-    """Characters that are looked at to cut a sentence; so many have more tokens than that, by any count."""
+    """Characters that are looked at to cut a sentence; so many have more tokens than that, by any
+    count.
+    """
     return 64 * max_tokens

@@ -1,11 +1,13 @@
-"""QuoteConstraint: an answer in which what stands between quotation marks can only be bytes of a passage, whatever the model would rather write.
+"""QuoteConstraint: an answer in which what stands between quotation marks can only be bytes of a
+passage, whatever the model would rather write.
 
     outside      any token, but no quotation mark other than "
     " opens      then only bytes that continue at least one place of the passages
     " closes     where at least one character was quoted, and the last one is whole
 
-The constraint works on bytes, since a token may hold a part of a character, or the end of a word, a closing mark and more. A quotation never contains
-the mark " itself: where a passage has one, no quotation runs across it. Apostrophes (' and ’) are letters here, not marks.
+The constraint works on bytes, since a token may hold a part of a character, or the end of a word, a
+closing mark and more. A quotation never contains the mark " itself: where a passage has one, no
+quotation runs across it. Apostrophes (' and ’) are letters here, not marks.
 """
 
 import re
@@ -19,20 +21,29 @@ from torch import Tensor
 from groundup.tokenizer.fast import Tokenizer
 
 MARK = b'"'
-# Unicode's Quotation_Mark but ", ' and ’ (which are also apostrophes), and the doubled forms of typewriters and TeX.
-OTHER_MARKS = tuple(mark.encode() for mark in [*"«»‘‚‛“”„‟‹›⹂「」『』〝〞〟﹁﹂﹃﹄＂＇｢｣", "''", "``", "’’"])
+# Unicode's Quotation_Mark but ", ' and ’ (which are also apostrophes), and the doubled forms of
+# typewriters and TeX.
+OTHER_MARKS = tuple(
+    mark.encode() for mark in [*"«»‘‚‛“”„‟‹›⹂「」『』〝〞〟﹁﹂﹃﹄＂＇｢｣", "''", "``", "’’"]
+)
 _OTHER_MARK = re.compile(b"|".join(map(re.escape, OTHER_MARKS)))
-_BEGINNINGS = sorted({mark[:length] for mark in OTHER_MARKS for length in range(1, len(mark))}, key=len, reverse=True)
+_BEGINNINGS = sorted(
+    {mark[:length] for mark in OTHER_MARKS for length in range(1, len(mark))}, key=len, reverse=True
+)
 
 
 class Quotable:
-    """The bytes of some passages, and the tokens of a model: what the constraints of several answers share."""
+    """The bytes of some passages, and the tokens of a model: what the constraints of several
+    answers share.
+    """
 
     def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, vocab_size: int) -> None:
         """`vocab_size`: rows of the embedding, of which the tokenizer may have fewer."""
         control = frozenset(tokenizer.special.tokens.values())
         self.text = MARK.join(text.encode("utf-8", "replace") for text in texts)
-        self.tokens = [b"" if id in control else tokenizer.token_bytes(id) for id in range(vocab_size)]
+        self.tokens = [
+            b"" if id in control else tokenizer.token_bytes(id) for id in range(vocab_size)
+        ]
         self.control = torch.tensor([id in control for id in range(vocab_size)])
         self.ids: dict[bytes, list[int]] = {}
         self.marked = []
@@ -47,7 +58,11 @@ class Quotable:
     @cached_property
     def starts(self) -> list[int]:
         """The places where a quotation may begin: at characters that are not spaces."""
-        return [at for at, byte in enumerate(self.text) if byte & 0xC0 != 0x80 and byte not in b'" \t\r\n']
+        return [
+            at
+            for at, byte in enumerate(self.text)
+            if byte & 0xC0 != 0x80 and byte not in b'" \t\r\n'
+        ]
 
     @cached_property
     def first_mask(self) -> Bool[Tensor, " V"]:
@@ -55,14 +70,20 @@ class Quotable:
         return inside_mask(self, self.starts, opened=True)
 
     def prepare(self) -> None:
-        """Make the masks that every answer needs, where they are not to be made in the midst of it."""
+        """Make the masks that every answer needs, where they are not to be made in the midst of
+        it.
+        """
         self.outside_mask(b"")
         _ = self.first_mask
 
     def outside_mask(self, tail: bytes) -> Bool[Tensor, " V"]:
-        """Return the mask outside of quotations, where the answer ends with `tail`, the beginning of another mark or nothing."""
+        """Return the mask outside of quotations, where the answer ends with `tail`, the beginning
+        of another mark or nothing.
+        """
         if tail not in self._outside:
-            allowed = [bool(token) and not _OTHER_MARK.search(tail + token) for token in self.tokens]
+            allowed = [
+                bool(token) and not _OTHER_MARK.search(tail + token) for token in self.tokens
+            ]
             for id in self.marked:
                 allowed[id] = State(tail).after(self, self.tokens[id]) is not None
             self._outside[tail] = torch.tensor(allowed) | self.control
@@ -70,7 +91,9 @@ class Quotable:
 
 
 def inside_mask(quotable: Quotable, places: Sequence[int], *, opened: bool) -> Bool[Tensor, " V"]:
-    """Return True for each token that continues a quotation from one of `places`, closes it, or goes on behind it. `opened`: nothing quoted yet."""
+    """Return True for each token that continues a quotation from one of `places`, closes it, or
+    goes on behind it. `opened`: nothing quoted yet.
+    """
     mask = torch.zeros(len(quotable.tokens), dtype=torch.bool)
     allowed: set[int] = set()
     seen: set[bytes] = set()
@@ -81,16 +104,26 @@ def inside_mask(quotable: Quotable, places: Sequence[int], *, opened: bool) -> B
             seen.add(ahead)
             for length in range(1, len(ahead) + 1):
                 allowed.update(quotable.ids.get(ahead[:length], ()))
-    allowed.update(id for id in quotable.marked if State(b"", places, opened).after(quotable, quotable.tokens[id]))
+    allowed.update(
+        id
+        for id in quotable.marked
+        if State(b"", places, opened).after(quotable, quotable.tokens[id])
+    )
     mask[list(allowed)] = True
     return mask
 
 
 class State:
-    """Where an answer stands: outside of quotations, or inside of one at `places` of the passages."""
+    """Where an answer stands: outside of quotations, or inside of one at `places` of the
+    passages.
+    """
 
-    def __init__(self, tail: bytes = b"", places: Sequence[int] | None = None, opened: bool = False) -> None:
-        """`tail`: what an answer outside of quotations ends with, if it is the beginning of another mark; `opened`: nothing quoted yet."""
+    def __init__(
+        self, tail: bytes = b"", places: Sequence[int] | None = None, opened: bool = False
+    ) -> None:
+        """`tail`: what an answer outside of quotations ends with, if it is the beginning of another
+        mark; `opened`: nothing quoted yet.
+        """
         self.tail, self.places, self.opened = tail, places, opened
 
     def after(self, quotable: Quotable, token: bytes) -> "State | None":
@@ -107,7 +140,9 @@ class State:
         if not part:
             return self
         if self.places is not None:
-            places = [place + len(part) for place in self.places if quotable.text.startswith(part, place)]
+            places = [
+                place + len(part) for place in self.places if quotable.text.startswith(part, place)
+            ]
             return State(places=places) if places else None
         text = self.tail + part
         if any(mark in text for mark in OTHER_MARKS):
@@ -144,7 +179,11 @@ class QuoteConstraint:
         state, quotable = self._state, self._quotable
         if state.places is None:
             return quotable.outside_mask(state.tail)
-        return quotable.first_mask if state.opened else inside_mask(quotable, state.places, opened=False)
+        return (
+            quotable.first_mask
+            if state.opened
+            else inside_mask(quotable, state.places, opened=False)
+        )
 
     def accept(self, token_id: int) -> None:
         """Advance by the chosen id."""

@@ -1,7 +1,8 @@
-"""Rankings by name: words (BM25), vectors (cosine), both (their mixture); "auto" is both where an index has vectors, else words.
+"""Rankings by name: words (BM25), vectors (cosine), both (their mixture); "auto" is both where an
+index has vectors, else words.
 
-Words need no torch and no encoder; so these are only imported where vectors are wanted and there. Where "auto" can't open the encoder, it says so
-and ranks by words.
+Words need no torch and no encoder; so these are only imported where vectors are wanted and there.
+Where "auto" can't open the encoder, it says so and ranks by words.
 """
 
 from pathlib import Path
@@ -38,7 +39,8 @@ def ranking_of(by: str, vectors: "Vectors | None") -> Ranking | None:
 
 
 def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vectors | None":
-    """Open the vectors of the index in `folder` with their encoder, where ranking `by` needs them; None: it ranks by words.
+    """Open the vectors of the index in `folder` with their encoder, where ranking `by` needs them;
+    None: it ranks by words.
 
     Raises ConfigError, and unless it is "auto" what opening the encoder raises.
     """

@@ -1,9 +1,12 @@
-"""Saved answers: an answer as JSON with the hash of each source's file and the span of each quotation, to be checked later.
+"""Saved answers: an answer as JSON with the hash of each source's file and the span of each
+quotation, to be checked later.
 
-    save_answer(answer, index, path);   verify_answer(path) -> for each source "as cited", "changed since", "gone", "not as cited", "elsewhere"
+    save_answer(answer, index, path);   verify_answer(path) -> for each source "as cited", "changed
+                                        since", "gone", "not as cited", "elsewhere"
 
-"As cited": the file has the hash that it had, and its document, read again through the data door, has the cited text at the cited place. "Not as
-cited": the file is the same and says something else there, so the answer was changed. "Elsewhere": not a file on this disk, so not checked.
+"As cited": the file has the hash that it had, and its document, read again through the data door,
+has the cited text at the cited place. "Not as cited": the file is the same and says something else
+there, so the answer was changed. "Elsewhere": not a file on this disk, so not checked.
 """
 
 from dataclasses import dataclass
@@ -22,7 +25,13 @@ from groundup.retrieve.index_config import IndexConfig
 from groundup.tokenizer.spec import well_formed
 
 FORMAT, VERSION = "groundup answer", 2
-AS_CITED, CHANGED, GONE, NOT_AS_CITED, ELSEWHERE = "as cited", "changed since", "gone", "not as cited", "elsewhere"
+AS_CITED, CHANGED, GONE, NOT_AS_CITED, ELSEWHERE = (
+    "as cited",
+    "changed since",
+    "gone",
+    "not as cited",
+    "elsewhere",
+)
 
 
 @dataclass(frozen=True)
@@ -61,21 +70,34 @@ def is_saved_answer(path: Path) -> bool:
 
 
 def verify_answer(path: Path) -> list[CheckedSource]:
-    """Return what each cited source is today. Raises FormatError for a file that is no saved answer."""
+    """Return what each cited source is today.
+
+    Raises FormatError for a file that is no saved answer.
+    """
     content = read_json(path)
     try:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise FormatError(path, "format", f"is not {FORMAT}, version {VERSION}")
         config = IndexConfig(**content["reading"])
-        listed = [each for quote in content["quotes"] for each in (quote, quote.get("head")) if each]
-        quotes = [(int(q["source"]), int(q["start"]), int(q["end"]), str(q["text"])) for q in listed]
+        listed = [
+            each for quote in content["quotes"] for each in (quote, quote.get("head")) if each
+        ]
+        quotes = [
+            (int(q["source"]), int(q["start"]), int(q["end"]), str(q["text"])) for q in listed
+        ]
         sources = [_source(each) for each in content["sources"]]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FormatError(path, "content", f"is no saved answer ({type(error).__name__}: {error})") from error
-    cited = {number: (address, file, sha256, [span]) for number, address, file, sha256, span in sources}
+        raise FormatError(
+            path, "content", f"is no saved answer ({type(error).__name__}: {error})"
+        ) from error
+    cited = {
+        number: (address, file, sha256, [span]) for number, address, file, sha256, span in sources
+    }
     for number, start, end, text in quotes:
         if number not in cited:
-            raise FormatError(path, "quotes", f"cite the source {number}, which is not among the sources")
+            raise FormatError(
+                path, "quotes", f"cite the source {number}, which is not among the sources"
+            )
         cited[number][3].append((start, end, text))
     return [_checked(number, *each, config) for number, each in sorted(cited.items())]
 
@@ -105,15 +127,21 @@ def _checked(
     if same and not missing:
         return CheckedSource(number, address, AS_CITED)
     if same:
-        return CheckedSource(number, address, NOT_AS_CITED, f"the document does not say {missing[0][:80]!r} there")
+        return CheckedSource(
+            number, address, NOT_AS_CITED, f"the document does not say {missing[0][:80]!r} there"
+        )
     there = (
-        "" if text is None or any(cited not in text for *_, cited in spans) else "; what is cited still stands in it"
+        ""
+        if text is None or any(cited not in text for *_, cited in spans)
+        else "; what is cited still stands in it"
     )
     return CheckedSource(number, address, CHANGED, f"the file has another hash{there}")
 
 
 def _document(path: Path, address: str, config: IndexConfig) -> str | None:
-    """Return the text of the document at an address of a file, read as it was for the index; None where there is none."""
+    """Return the text of the document at an address of a file, read as it was for the index; None
+    where there is none.
+    """
     for file in doc_files(Source(str(path)), SourceReport()):
         for name, _, text in read_documents(file, config.options, SourceReport()):
             if well_formed(file.address_of(name)) == address:

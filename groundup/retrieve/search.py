@@ -1,15 +1,20 @@
 """Search: the passages that fit a question best, by BM25.
 
-    question -> groups of terms (`question_terms`) -> candidates by FTS5, of the rarest terms -> all terms counted in each -> score -> Passages
+    question -> groups of terms (`question_terms`) -> candidates by FTS5, of the rarest terms -> all
+    terms counted in each -> score -> Passages
 
-    BM25(P, Q) = sum over t in Q of  idf(t) tf (k + 1) / (tf + k (1 - b + b |P| / mean |P|)),   idf(t) = ln(1 + (N - n + 0.5) / (n + 0.5))
+    BM25(P, Q) = sum over t in Q of  idf(t) tf (k + 1) / (tf + k (1 - b + b |P| / mean |P|)),
+                                     idf(t) = ln(1 + (N - n + 0.5) / (n + 0.5))
     score(P, Q) = (BM25 + pairs of words near one another) (share of the idf of Q that P has)^0.5
 
-(Robertson and Zaragoza 2009, eq. 3.15; with Lucene's idf, which is never negative.) Words of the headings above a passage count half. FTS5 scores
-every passage that matches, so words that stand nearly everywhere cost most and say least: candidates are found by the rarest terms, up to MAX_MATCHES
-matches, and then scored by all. A word has one term for each language of the index, which count as one.
+(Robertson and Zaragoza 2009, eq. 3.15; with Lucene's idf, which is never negative.) Words of the
+headings above a passage count half. FTS5 scores every passage that matches, so words that stand
+nearly everywhere cost most and say least: candidates are found by the rarest terms, up to
+MAX_MATCHES matches, and then scored by all. A word has one term for each language of the index,
+which count as one.
 
-A passage whose file was changed or deleted since it was read is left out. `rank_by` is the seam for other rankings, as by vectors.
+A passage whose file was changed or deleted since it was read is left out. `rank_by` is the seam for
+other rankings, as by vectors.
 """
 
 import math
@@ -27,13 +32,20 @@ from groundup.files import sha256_file
 from groundup.retrieve.doc_files import state_of
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.stop_words import AFTER_HOW, ASKING_WORDS, STOP_WORDS, UNKNOWN, language_by_stop_words
+from groundup.retrieve.stop_words import (
+    AFTER_HOW,
+    ASKING_WORDS,
+    STOP_WORDS,
+    UNKNOWN,
+    language_by_stop_words,
+)
 from groundup.retrieve.terms import is_pair, stems, terms, words
 
 K, B = 1.2, 0.75
 TITLE_WEIGHT = 0.5
-# Neighbouring words of the question that stand near one another in a passage; and how much a passage loses that lacks words of the question.
-# Chosen on SQuAD's questions; even and odd ones agree (docs/retrieve.md).
+# Neighbouring words of the question that stand near one another in a passage; and how much a
+# passage loses that lacks words of the question. Chosen on SQuAD's questions; even and odd ones
+# agree (docs/retrieve.md).
 PAIR_WEIGHT, COVERAGE_POWER = 1.0, 0.5
 MAX_RESULTS = 1000
 # A question's words, at most; of a long text that is searched with, the first.
@@ -47,13 +59,15 @@ Group = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The result of a search."""
 
     passages: tuple[Passage, ...]
     """Best first."""
     outdated: tuple[str, ...] = ()
-    """Files of passages that were left out, since they were changed or deleted after they were read."""
+    """Files of passages that were left out, since they were changed or deleted after they were
+    read.
+    """
 
 
 class WordStatistics(Protocol):
@@ -69,13 +83,16 @@ class WordStatistics(Protocol):
 
 
 Ranking = Callable[[Index, str, int], list[tuple[int, float]]]
-"""A function of index, question and a number of passages that returns (passage's id, score), best first."""
+"""A function of index, question and a number of passages that returns (passage's id, score), best
+first.
+"""
 Keep = Callable[[Passage], bool]
 """Whether a passage may be among the results; called with the best first."""
 
 
 def search(index: Index, query: str, k: int = 10) -> list[Passage]:
-    """Return the `k` best passages with their scores, best first; fewer where fewer have a word of the query.
+    """Return the `k` best passages with their scores, best first; fewer where fewer have a word of
+    the query.
 
     >>> [passage.score > 0 for passage in search(index, "To be, or not to be?", 1)]
     [True]
@@ -88,8 +105,13 @@ def every(passage: Passage) -> bool:
     return True
 
 
-def find(index: Index, query: str, k: int = 10, rank_by: "Ranking | None" = None, keep: Keep = every) -> Found:
-    """`search` of the passages to `keep`, with the files whose passages were left out as outdated. Raises ConfigError, FormatError."""
+def find(
+    index: Index, query: str, k: int = 10, rank_by: "Ranking | None" = None, keep: Keep = every
+) -> SearchResult:
+    """`search` of the passages to `keep`, with the files whose passages were left out as outdated.
+
+    Raises ConfigError, FormatError.
+    """
     require(1 <= k <= MAX_RESULTS, "The number of passages", k, f"1 to {MAX_RESULTS}")
     ranked = (rank_by or bm25)(index, query, max(CANDIDATES, 2 * k))
     current: dict[str, bool] = {}
@@ -103,11 +125,13 @@ def find(index: Index, query: str, k: int = 10, rank_by: "Ranking | None" = None
                 found.append(replace(passage, score=scores[passage.id]))
         if len(found) == k:
             break
-    return Found(tuple(found), tuple(file for file, holds in current.items() if not holds))
+    return SearchResult(tuple(found), tuple(file for file, holds in current.items() if not holds))
 
 
 def is_current(index: Index, file: str) -> bool:
-    """Whether a file is as it was when it was read; of a source that is not on this disk it is taken for granted."""
+    """Whether a file is as it was when it was read; of a source that is not on this disk it is
+    taken for granted.
+    """
     known = index.file_state(file)
     if known is None or not os.path.isabs(file):
         return known is not None
@@ -121,16 +145,23 @@ def is_current(index: Index, file: str) -> bool:
 def question_terms(index: WordStatistics, query: str, *, is_strict: bool = False) -> list[Group]:
     """Return the terms of each word of a question that says what it is about, in order.
 
-    Left out are words that ask; with `is_strict` all words of grammar. If nothing else is there, they stay.
+    Left out are words that ask; with `is_strict` all words of grammar. If nothing else is there,
+    they stay.
     """
     found = list(dict.fromkeys(words(query)))[:MAX_WORDS]
     known = [code for code in index.languages if code in STOP_WORDS]
     language = language_by_stop_words(found, known) if len(known) > 1 else UNKNOWN
-    stops = (STOP_WORDS if is_strict else ASKING_WORDS)[known[0] if language == UNKNOWN else language] if known else ()
+    stops = (
+        (STOP_WORDS if is_strict else ASKING_WORDS)[known[0] if language == UNKNOWN else language]
+        if known
+        else ()
+    )
     said = [word for word in found if word not in stops]
     if is_strict:
         said = [
-            word for word in said if word not in AFTER_HOW or not re.search(rf"\bhow {word}\b", query, re.IGNORECASE)
+            word
+            for word in said
+            if word not in AFTER_HOW or not re.search(rf"\bhow {word}\b", query, re.IGNORECASE)
         ]
     languages = list(index.languages)[:MAX_LANGUAGES]
     return [_group(word, languages) for word in _without_ends(said or found)]
@@ -172,7 +203,9 @@ def idf(count: int, total: int) -> float:
 
 
 def _rarest(index: Index, weights: dict[Group, float]) -> list[str]:
-    """Return the terms by which candidates are found: the rarest, with at most MAX_MATCHES matches (but one group in any case)."""
+    """Return the terms by which candidates are found: the rarest, with at most MAX_MATCHES matches
+    (but one group in any case).
+    """
     chosen: list[str] = []
     matches = 0
     for group in sorted(weights, key=lambda group: -weights[group]):
@@ -184,7 +217,9 @@ def _rarest(index: Index, weights: dict[Group, float]) -> list[str]:
 
 
 def score(passage: Passage, weights: dict[Group, float], mean_terms: float) -> float:
-    """Return how well a passage fits: BM25 and pairs, times the share of the question's weight that it has to a power."""
+    """Return how well a passage fits: BM25 and pairs, times the share of the question's weight that
+    it has to a power.
+    """
     body = terms(passage.text, passage.language)
     counts, title = Counter(body), Counter(terms(passage.title, passage.language))
     length = 1 - B + B * len(body) / max(1.0, mean_terms)
@@ -197,7 +232,9 @@ def score(passage: Passage, weights: dict[Group, float], mean_terms: float) -> f
 
 
 def pairs_near(body: Sequence[str], weights: dict[Group, float]) -> float:
-    """Return the sum over neighbouring words of the question of PAIR_WEIGHT min(idf) / distance^2, at their nearest places in a passage."""
+    """Return the sum over neighbouring words of the question of PAIR_WEIGHT min(idf) / distance^2,
+    at their nearest places in a passage.
+    """
     wanted = {term: group for group in weights for term in group}
     places: dict[Group, list[int]] = {}
     for place, term in enumerate(body):

@@ -1,9 +1,11 @@
 """Sentences of a text, as spans: by punctuation and by structure, with the usual abbreviations.
 
-A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a blank line, before an item of a list. A word in
-lower case begins one where it is a name in code (`copy2()`, key_function), or follows the full stop of a word of at least four letters that is no
-abbreviation ("... on termination. atexit runs ..."). A row of a table is one, and so is a short line before a line that begins like a sentence (a
-heading in the text of a PDF, a line of an address).
+A sentence ends at ".", "!", "?" or "…" before what can begin a sentence, at "。", "！" and "？", at a
+blank line, before an item of a list. A word in lower case begins one where it is a name in code
+(`copy2()`, key_function), or follows the full stop of a word of at least four letters that is no
+abbreviation ("... on termination. atexit runs ..."). A row of a table is one, and so is a short
+line before a line that begins like a sentence (a heading in the text of a PDF, a line of an
+address).
 """
 
 import re
@@ -28,7 +30,9 @@ incl excl resp misc equiv orig transl temp avg univ prov assn assoc dist edit ex
 einschl ausschl zuzügl abzügl zzgl abzgl sog sogen versch urspr bspw bezw vgl
 """
 _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
-_SHORT_LINE = re.compile(r"([A-ZÀ-ÞΑ-ΩА-Я\d][^\n|]{0,48}[^\s,;:\-|])[ \t\r]*\n[ \t]*(?=[A-ZÀ-ÞΑ-ΩА-Я\d])")
+_SHORT_LINE = re.compile(
+    r"([A-ZÀ-ÞΑ-ΩА-Я\d][^\n|]{0,48}[^\s,;:\-|])[ \t\r]*\n[ \t]*(?=[A-ZÀ-ÞΑ-ΩА-Я\d])"
+)
 _SMALL = re.compile(r"\s+([`*]*)(\w[\w.]*)(\(?)")
 _FULL_WORD = re.compile(r"(?<![\w.])[^\W\d_]{4,}\Z|[)\]]\Z")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]+\Z")
@@ -46,7 +50,8 @@ def sentence_spans(text: str) -> Iterator[TextSpan]:
             continue
         before = text[max(start, found.start() - 40) : found.start()]
         if found[0].startswith(".") and (
-            _is_abbreviation(before[-20:], found[0]) or not _begins_a_sentence(before, text, found.end())
+            _is_abbreviation(before[-20:], found[0])
+            or not _begins_a_sentence(before, text, found.end())
         ):
             continue
         yield from _trimmed(text, start, found.end())
@@ -60,7 +65,9 @@ def _is_in_row(text: str, place: int) -> bool:
 
 
 def _is_abbreviation(before: str, mark: str) -> bool:
-    """Whether the full stop after `before` belongs to an abbreviation or initial, or to the number of a list's item."""
+    """Whether the full stop after `before` belongs to an abbreviation or initial, or to the number
+    of a list's item.
+    """
     found = _LAST_WORD.search(before)
     if mark != "." or not found:
         return False
@@ -71,7 +78,9 @@ def _is_abbreviation(before: str, mark: str) -> bool:
 
 
 def _begins_a_sentence(before: str, text: str, place: int) -> bool:
-    """Whether what follows a full stop can begin a sentence: no word in small letters, a name in code, or any word behind a whole one."""
+    """Whether what follows a full stop can begin a sentence: no word in small letters, a name in
+    code, or any word behind a whole one.
+    """
     found = _SMALL.match(text, place)
     if not found or not (found[2][0].islower() or found[2][0] == "_"):
         return True

@@ -1,13 +1,16 @@
-"""Stop words: words of grammar, which say nothing about what a text is about. Also the language of a text by them, without a model.
+"""Stop words: words of grammar, which say nothing about what a text is about. Also the language of
+a text by them, without a model.
 
-They are folded as `terms.fold` does. A language is known by its stop words: a third to a half of the words of running text are among them.
+They are folded as `terms.fold` does. A language is known by its stop words: a third to a half of
+the words of running text are among them.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 UNKNOWN = "unknown"
-# Of the first words of a text at least this share must be stop words of its language, and so many times those of any other.
+# Of the first words of a text at least this share must be stop words of its language, and so many
+# times those of any other.
 MIN_SHARE, MIN_AHEAD = 0.15, 1.2
 LOOKED_AT_WORDS = 150
 
@@ -44,7 +47,8 @@ _LISTS = {
     " omdat ons ook op over reeds te tegen toch toen tot u uit van veel voor want waren was wat werd wezen wie wij wil worden zal ze zelf zich"
     " zij zijn zo zonder zou waar waarom welke wanneer",
 }
-# Left out of every search: words that ask, articles, forms of "be" and "do". Longer lists lost 1 to 2 points of SQuAD's recall@1 (docs/retrieve.md).
+# Left out of every search: words that ask, articles, forms of "be" and "do". Longer lists lost 1 to
+# 2 points of SQuAD's recall@1 (docs/retrieve.md).
 _ASKING = {
     "en": "a an the is are was were be been am of in to and or what which who whom whose how when where why did do does s t",
     "de": "der die das den dem des ein eine einen einem einer eines ist sind war waren was wer wie wo wann warum welche und oder zu im in von",
@@ -78,7 +82,8 @@ AFTER_HOW = frozenset(
 STOP_WORDS = {language: frozenset(words.split()) for language, words in _LISTS.items()}
 
 _OWNERS = {
-    word: [code for code in STOP_WORDS if word in STOP_WORDS[code]] for word in frozenset().union(*STOP_WORDS.values())
+    word: [code for code in STOP_WORDS if word in STOP_WORDS[code]]
+    for word in frozenset().union(*STOP_WORDS.values())
 }
 
 

@@ -1,13 +1,17 @@
-"""Terms: what a text is found by. A text -> folded words -> stems, and pairs of characters where words have no spaces between.
+"""Terms: what a text is found by. A text -> folded words -> stems, and pairs of characters where
+words have no spaces between.
 
     terms("Die Flüge nach Straßburg", "de")  ->  ["die", "flug", "nach", "strassburg"]
 
-Folding: case, compatibility forms (the ligature "ﬁ" is "fi"), "ß" is "ss", diacritics of Latin, Greek, Cyrillic, Hebrew and Arabic are left out.
-Numbers keep together: "1,000" is the term "1000". Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese become overlapping pairs of characters,
-and the last character of a run is a term, too: so each character is the beginning of a term, and a single one is found by its prefix.
+Folding: case, compatibility forms (the ligature "ﬁ" is "fi"), "ß" is "ss", diacritics of Latin,
+Greek, Cyrillic, Hebrew and Arabic are left out. Numbers keep together: "1,000" is the term "1000".
+Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese become overlapping pairs of characters, and
+the last character of a run is a term, too: so each character is the beginning of a term, and a
+single one is found by its prefix.
 
-Stems: of English by the Porter stemmer of SQLite's FTS5, of other languages by Snowball where the extra `retrieve` is installed, else none. The same
-function makes the terms of documents and of questions. Stop words stay in: they are left out of questions (`search`).
+Stems: of English by the Porter stemmer of SQLite's FTS5, of other languages by Snowball where the
+extra `retrieve` is installed, else none. The same function makes the terms of documents and of
+questions. Stop words stay in: they are left out of questions (`search`).
 """
 
 import importlib.metadata
@@ -24,7 +28,8 @@ from typing import Any
 from groundup.data.processing.languages import can_detect, language_of
 from groundup.retrieve.stop_words import UNKNOWN, language_by_stop_words
 
-# Raised by one whenever the same text gets other terms than before: older indexes then make theirs again.
+# Raised by one whenever the same text gets other terms than before: older indexes then make theirs
+# again.
 TERMS_VERSION = 1
 ENGLISH, SNOWBALL = "en", "snowballstemmer"
 SNOWBALL_NAMES = {
@@ -58,7 +63,8 @@ LOOKED_AT_CHARACTERS = 1000
 # Longer terms, as of encoded pictures, are cut: no one types them.
 MAX_TERM_CHARACTERS = 64
 
-# Combining marks that are left out: Latin, Greek and Cyrillic accents, Hebrew points, Arabic vowels. Vowel signs of Indian scripts are letters.
+# Combining marks that are left out: Latin, Greek and Cyrillic accents, Hebrew points, Arabic
+# vowels. Vowel signs of Indian scripts are letters.
 _DIACRITICS = (
     "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
     "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
@@ -76,13 +82,17 @@ _SIGNS = (
     "\u0a3c-\u0a51\u0a81-\u0a83\u0abc-\u0acd\u0b01-\u0b03\u0b3c-\u0b57\u0b82\u0bbe-\u0bcd\u0c00-\u0c04"
     "\u0c3e-\u0c56\u0c81-\u0c83\u0cbc-\u0cd6\u0d00-\u0d03\u0d3e-\u0d4d\u0dca-\u0df3"
 )
-_WORD = re.compile(rf"([{_WITHOUT_SPACES}]+)|({_NUMBER}|(?:[^\W_{_WITHOUT_SPACES}]|[{_SIGNS}])+[+#]*)")
+_WORD = re.compile(
+    rf"([{_WITHOUT_SPACES}]+)|({_NUMBER}|(?:[^\W_{_WITHOUT_SPACES}]|[{_SIGNS}])+[+#]*)"
+)
 
 _SNOWBALL_LOCK = threading.Lock()
 
 
 def analysis() -> str:
-    """Return what the terms of a text depend on: an index that was made by another one makes its terms again."""
+    """Return what the terms of a text depend on: an index that was made by another one makes its
+    terms again.
+    """
     snowball = importlib.metadata.version(SNOWBALL) if find_spec(SNOWBALL) else "none"
     return f"{TERMS_VERSION} unicode {unicodedata.unidata_version} snowball {snowball}"
 
@@ -95,8 +105,11 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    # Decomposed, so that diacritics can be left out, then composed again: Korean syllables, Japanese voiced letters.
-    return unicodedata.normalize("NFC", _DROPPED.sub("", unicodedata.normalize("NFKD", text.casefold())))
+    # Decomposed, so that diacritics can be left out, then composed again: Korean syllables,
+    # Japanese voiced letters.
+    return unicodedata.normalize(
+        "NFC", _DROPPED.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    )
 
 
 def words(text: str) -> list[str]:
@@ -114,14 +127,20 @@ def _words(text: str) -> tuple[str, ...]:
     if folded.isascii():
         found = _ASCII_WORD.findall(folded)
     else:
-        found = [word for run, other in _WORD.findall(folded) for word in (pairs(run) if run else (other,))]
+        found = [
+            word
+            for run, other in _WORD.findall(folded)
+            for word in (pairs(run) if run else (other,))
+        ]
     if max(map(len, found), default=0) <= MAX_TERM_CHARACTERS and not _SEPARATED.search(folded):
         return tuple(found)
     return tuple(_number_or_word(word) for word in found)
 
 
 def _number_or_word(word: str) -> str:
-    return (word.replace(",", "").replace(".", "") if word[0].isdigit() else word)[:MAX_TERM_CHARACTERS]
+    return (word.replace(",", "").replace(".", "") if word[0].isdigit() else word)[
+        :MAX_TERM_CHARACTERS
+    ]
 
 
 def pairs(run: str) -> list[str]:
@@ -163,7 +182,8 @@ def stems(found: list[str], language: str) -> list[str]:
 
 
 def language_of_text(text: str) -> str:
-    """Return the language of a document by its beginning: by its stop words, else by the extra `languages`, else "unknown".
+    """Return the language of a document by its beginning: by its stop words, else by the extra
+    `languages`, else "unknown".
 
     A text of ASCII letters whose language is unknown, as a table of names, counts as English.
     """
@@ -208,7 +228,9 @@ class _Porter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._table = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._table.execute("CREATE VIRTUAL TABLE word USING fts5(text, content='', tokenize='porter ascii')")
+        self._table.execute(
+            "CREATE VIRTUAL TABLE word USING fts5(text, content='', tokenize='porter ascii')"
+        )
         self._table.execute("CREATE VIRTUAL TABLE stem USING fts5vocab(word, instance)")
 
     def stems(self, listed: list[str]) -> list[str]:

@@ -1,9 +1,14 @@
-"""Update of an index: files that are new or changed are read, those that are gone are taken out, unchanged ones are not opened.
+"""Update of an index: files that are new or changed are read, those that are gone are taken out,
+unchanged ones are not opened.
 
-    sources -> files: state as in the index? -> not opened;   same SHA-256? -> not read;   else documents -> passages -> terms -> index.sqlite
+    sources -> files: state as in the index? -> not opened;   same SHA-256? -> not read;   else
+                                                              documents -> passages -> terms ->
+                                                              index.sqlite
 
-One process writes an index at a time (`locks.only_one`). Each file is put in whole or not at all, and a commit follows every few seconds: after kill
--9 or on a full disk the index is as it was at the last commit, and the same command goes on from there. A file that can't be read costs itself only:
+One process writes an index at a time (`locks.only_one`). Each file is put in whole or not at all,
+and a commit follows every few seconds: after kill -9 or on a full disk the index is as it was at
+the last commit, and the same command goes on from there. A file that can't be read costs itself
+only:
 it is listed with the reason.
 """
 
@@ -12,7 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.data.reading.source_files import NOT_READ, PIN, Source, nothing_to_read, readable_suffixes
+from groundup.data.reading.source_files import (
+    NOT_READ,
+    PIN,
+    Source,
+    nothing_to_read,
+    readable_suffixes,
+)
 from groundup.data.reading.source_report import SourceReport
 from groundup.errors import ConfigError, DataError, GroundupError
 from groundup.locks import only_one
@@ -26,7 +37,8 @@ from groundup.retrieve.writer import IndexWriter, KnownFile, writing
 from groundup.runs import kind_of_place
 from groundup.tokenizer.spec import well_formed
 
-# Files of the index's own that are read as its documents (`integrations.langchain_vector_store`); all others in its folder are not.
+# Files of the index's own that are read as its documents (`integrations.langchain_vector_store`);
+# all others in its folder are not.
 DOCUMENTS = "documents"
 CHANGED_WHILE_READ = "was changed while it was read"
 SHOWN_FAULT_CHARACTERS = 300
@@ -44,16 +56,24 @@ class UpdateReport:
 
 
 def update_index(
-    folder: Path, sources: Sequence[Source], config: IndexConfig | None = None, *, progress: Progress
+    folder: Path,
+    sources: Sequence[Source],
+    config: IndexConfig | None = None,
+    *,
+    progress: Progress,
 ) -> UpdateReport:
-    """Bring an index up to date with `sources` (none: with those that it has); it is made where there is none.
+    """Bring an index up to date with `sources` (none: with those that it has); it is made where
+    there is none.
 
-    `config` None: as the index has it, else the defaults. Raises ConfigError, DataError, DiskError, FormatError.
+    `config` None: as the index has it, else the defaults. Raises ConfigError, DataError, DiskError,
+    FormatError.
     """
     started = time.monotonic()
     given = [_absolute(source) for source in sources]
     if not given and not (folder / INDEX_FILE).exists():
-        raise ConfigError(f"{folder} is no index yet.", fix=f"Name documents: groundup index DOCS --out {folder}")
+        raise ConfigError(
+            f"{folder} is no index yet.", fix=f"Name documents: groundup index DOCS --out {folder}"
+        )
     kind = kind_of_place(folder)
     if kind in ("build", "run", "model") and not (folder / INDEX_FILE).exists():
         fix = "Name a new folder with --out, such as docs.index."
@@ -69,7 +89,9 @@ def update_index(
 
 
 def _require_files(sources: Sequence[Source], *, is_new: bool) -> None:
-    """Raise DataError for a source that does not exist, and where a new index would have no file to read."""
+    """Raise DataError for a source that does not exist, and where a new index would have no file to
+    read.
+    """
     reports = {source: SourceReport() for source in sources}
     has_files = False
     for source, report in reports.items():
@@ -82,15 +104,22 @@ def _require_files(sources: Sequence[Source], *, is_new: bool) -> None:
 
 
 def make_index(folder: Path, config: IndexConfig) -> None:
-    """Make an index without documents. Raises DiskError, FormatError, ConfigError for one that is there and has another config."""
+    """Make an index without documents.
+
+    Raises DiskError, FormatError, ConfigError for one that is there and has another config.
+    """
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
         _Update(writer, folder.absolute(), Silent()).prepare(config)
 
 
 def _absolute(source: Source) -> Source:
-    """Return the source as it is kept: a path that holds from everywhere, an address with its hash."""
+    """Return the source as it is kept: a path that holds from everywhere, an address with its
+    hash.
+    """
     if source.is_local:
-        return Source(str(Path(source.spec).expanduser().absolute()), follow_links=source.follow_links)
+        return Source(
+            str(Path(source.spec).expanduser().absolute()), follow_links=source.follow_links
+        )
     spec = f"{source.address}{PIN}{source.pin}" if source.pin else source.address
     return Source(spec, follow_links=source.follow_links)
 
@@ -107,7 +136,10 @@ class _Update:
         self.report = UpdateReport()
 
     def prepare(self, config: IndexConfig | None) -> None:
-        """Take the config of the index; make its terms again where another version made them. Raises ConfigError."""
+        """Take the config of the index; make its terms again where another version made them.
+
+        Raises ConfigError.
+        """
         kept = self._writer.setting("config")
         self._config = IndexConfig(**kept) if kept else config or IndexConfig()
         if config and config != self._config:
@@ -117,7 +149,9 @@ class _Update:
         with self._writer.transaction():
             self._writer.upgrade()
             if not self._writer.words_are_current():
-                self._progress.say("The words of this index were made by another version; they are made again.")
+                self._progress.say(
+                    "The words of this index were made by another version; they are made again."
+                )
                 self._writer.make_words()
             # A new reader may read what could not be read before.
             self._retries = self._writer.setting("formats") != readable_suffixes()
@@ -139,12 +173,17 @@ class _Update:
     def bring_up_to_date(self, source: Source) -> None:
         """Read what is new or changed of a source, take out what is gone."""
         try:
-            listed = [file for file in doc_files(source, SourceReport()) if not self._is_own(file, source)]
+            listed = [
+                file for file in doc_files(source, SourceReport()) if not self._is_own(file, source)
+            ]
         except DataError as error:
             self._progress.say(f"{error.message} Its documents are taken out of the index.")
             listed = []
         known = self._writer.files()
-        with self._writer.transaction(), self._progress.track("indexing", len(listed), "files") as advance:
+        with (
+            self._writer.transaction(),
+            self._progress.track("indexing", len(listed), "files") as advance,
+        ):
             source_id = self._writer.source_id(source.spec, source.follow_links)
             for file in listed:
                 self._update_file(file, source_id, known.get(file.shown_place))
@@ -181,7 +220,9 @@ class _Update:
         try:
             with self._writer.undone_on_error():
                 documents = self._read(
-                    file, self._replace(known, source_id, file.shown_place, "", state, sha256), state
+                    file,
+                    self._replace(known, source_id, file.shown_place, "", state, sha256),
+                    state,
                 )
             self.report.files_read += bool(documents)
         except GroundupError as error:
@@ -190,7 +231,13 @@ class _Update:
             self._replace(known, source_id, file.shown_place, f"can't be read: {error.strerror}")
 
     def _replace(
-        self, known: KnownFile | None, source_id: int, place: str, fault: str, state: str = "", sha256: str = ""
+        self,
+        known: KnownFile | None,
+        source_id: int,
+        place: str,
+        fault: str,
+        state: str = "",
+        sha256: str = "",
     ) -> int:
         """Put a file without documents in the place of the one that is known; return its id."""
         if known:
@@ -221,8 +268,15 @@ class _Update:
 
 def _faults(report: SourceReport) -> str:
     """Return what of a file could not be read, or ""."""
-    skipped = [f"{reason}: {tally.shown()}" if tally.count > 1 else reason for reason, tally in report.skipped.items()]
-    bad = [f"{tally.count} not read ({tally.shown()})" for tally in (report.bad_files, report.bad_lines) if tally.count]
+    skipped = [
+        f"{reason}: {tally.shown()}" if tally.count > 1 else reason
+        for reason, tally in report.skipped.items()
+    ]
+    bad = [
+        f"{tally.count} not read ({tally.shown()})"
+        for tally in (report.bad_files, report.bad_lines)
+        if tally.count
+    ]
     return "; ".join([*skipped, *bad])
 
 

@@ -1,17 +1,21 @@
-"""Vectors: a row for each passage of an index, made by an encoder, in one mapped matrix beside the index's file; and rankings by them.
+"""Vectors: a row for each passage of an index, made by an encoder, in one mapped matrix beside the
+index's file; and rankings by them.
 
-    FOLDER/vectors/vectors.json    the encoder, the vector that it gave a known sentence, and the number n of the files below
+    FOLDER/vectors/vectors.json    the encoder, the vector that it gave a known sentence, and the
+                                   number n of the files below
     FOLDER/vectors/rows-n.f32      the rows, each of length 1
     FOLDER/vectors/ids-n.i64       the passage of each row, ascending
 
-Rows are only appended, each before its id, and what stands after the last id is written again: after kill -9 or on a full disk the same command goes
-on from there. Passages that are gone keep their row until they are half of all; then new files are written. The index can be searched meanwhile, a
-passage without a row by its words alone.
+Rows are only appended, each before its id, and what stands after the last id is written again:
+after kill -9 or on a full disk the same command goes on from there. Passages that are gone keep
+their row until they are half of all; then new files are written. The index can be searched
+meanwhile, a passage without a row by its words alone.
 
     mixture(P) = BM25(P) / highest BM25 + w cosine(P)        of the best by either
 
-Fusion of ranks (Cormack et al. 2009) gives every ranking the same say, and loses to plain BM25 at the first place; so scores are added. w is
-chosen on the even questions of SQuAD, whose words stand in the passages (MRR within 0.003 from 1.25 to 4), and of BoolQ, whose words often don't:
+Fusion of ranks (Cormack et al. 2009) gives every ranking the same say, and loses to plain BM25 at
+the first place; so scores are added. w is chosen on the even questions of SQuAD, whose words stand
+in the passages (MRR within 0.003 from 1.25 to 4), and of BoolQ, whose words often don't:
 vectors alone are better there than a mixture with 1.25 (docs/log.md).
 """
 
@@ -57,7 +61,7 @@ Embed = Callable[[Sequence[str]], Rows]
 
 
 @dataclass(frozen=True)
-class About:
+class VectorIndexInfo:
     """Which encoder made the vectors of an index, and where they are."""
 
     place: Path
@@ -86,7 +90,10 @@ class About:
 
     def write(self) -> None:
         """Write vectors.json, atomically."""
-        write_json(self.place / VECTORS_FILE, {"model": self.model, "probe": list(self.probe), "number": self.number})
+        write_json(
+            self.place / VECTORS_FILE,
+            {"model": self.model, "probe": list(self.probe), "number": self.number},
+        )
 
     def mapped(self) -> tuple[Rows, Ids]:
         """Return the rows, mapped, and their ids."""
@@ -97,8 +104,11 @@ class About:
         return rows, np.fromfile(self.files[1], dtype=np.int64, count=count)
 
 
-def about(folder: Path) -> About | None:
-    """Return which encoder made the vectors of the index in `folder`; None: it has none. Raises FormatError."""
+def about(folder: Path) -> VectorIndexInfo | None:
+    """Return which encoder made the vectors of the index in `folder`; None: it has none.
+
+    Raises FormatError.
+    """
     file = folder / VECTORS_FOLDER / VECTORS_FILE
     if not file.exists():
         return None
@@ -106,30 +116,39 @@ def about(folder: Path) -> About | None:
         case {"model": str(model), "probe": [float(), *_] as probe, "number": int(number)} if all(
             isinstance(x, float) for x in probe
         ):
-            return About(file.parent, model, tuple(probe), number)
-    raise FormatError(file, "model, probe and number", "are not a name, a vector and a whole number")
+            return VectorIndexInfo(file.parent, model, tuple(probe), number)
+    raise FormatError(
+        file, "model, probe and number", "are not a name, a vector and a whole number"
+    )
 
 
-def require_same(known: About, probe: Vector, model: str) -> None:
+def require_same(known: VectorIndexInfo, probe: Vector, model: str) -> None:
     """Raise ModelError where an encoder is not the one that made the vectors."""
     if len(known.probe) != len(probe) or float(np.array(known.probe) @ probe) < SAME_COSINE:
         fix = f"Use {known.model}, or delete {known.place} to make new vectors."
-        raise ModelError(f"The vectors of this index were made by {known.model}; {model} is another encoder.", fix=fix)
+        raise ModelError(
+            f"The vectors of this index were made by {known.model}; {model} is another encoder.",
+            fix=fix,
+        )
 
 
 def make_vectors(folder: Path, embed: Embed, model: str, *, progress: Progress) -> int:
-    """Make the vectors of all passages that have none, by an encoder called `model`; return how many. Raises ModelError, DiskError, FormatError."""
+    """Make the vectors of all passages that have none, by an encoder called `model`; return how
+    many. Raises ModelError, DiskError, FormatError.
+    """
     probe = embed([PROBE])[0]
     with Index(folder) as index, only_one(folder / VECTORS_FOLDER):
         require_undamaged(folder / VECTORS_FOLDER)
         known = about(folder)
         if known is None:
             address = str(Path(model).resolve()) if os.path.exists(model) else model
-            known = About(folder / VECTORS_FOLDER, address, tuple(map(float, probe)))
+            known = VectorIndexInfo(folder / VECTORS_FOLDER, address, tuple(map(float, probe)))
             known.write()
         require_same(known, probe, model)
         begin_change(known.place)
-        live = np.array([row[0] for row in index.rows("SELECT id FROM passage ORDER BY id")], dtype=np.int64)
+        live = np.array(
+            [row[0] for row in index.rows("SELECT id FROM passage ORDER BY id")], dtype=np.int64
+        )
         known, made = _without_gone(known, live), 0
         with (
             _appending(known) as (last, append),
@@ -144,7 +163,10 @@ def make_vectors(folder: Path, embed: Embed, model: str, *, progress: Progress) 
 
 
 def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
-    """Return the function of an encoder, by its name or path. Raises ModelError for another kind of model, and what opening it raises."""
+    """Return the function of an encoder, by its name or path.
+
+    Raises ModelError for another kind of model, and what opening it raises.
+    """
     engine = Engine(*open_in("float32", model, compute, progress=progress))
     if engine.opened.kind != "encoder":
         what = f"{model} is {KIND_NAMES[engine.opened.kind]}; vectors are made by an encoder."
@@ -153,7 +175,10 @@ def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
 
 
 def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors | None":
-    """Open the vectors of the index in `folder`, with their encoder; None: it has none. Raises FormatError, ModelError."""
+    """Open the vectors of the index in `folder`, with their encoder; None: it has none.
+
+    Raises FormatError, ModelError.
+    """
     known = about(folder)
     return None if known is None else Vectors(known, embed_with(known.model, compute, progress))
 
@@ -163,14 +188,19 @@ def text_of(passage: Passage) -> str:
     return f"{passage.title}\n{passage.text}" if passage.title else passage.text
 
 
-def _without_gone(known: About, live: Ids) -> About:
-    """Write new files without the rows of passages that are gone, where these are more than half."""
+def _without_gone(known: VectorIndexInfo, live: Ids) -> VectorIndexInfo:
+    """Write new files without the rows of passages that are gone, where these are more than
+    half.
+    """
     rows, ids = known.mapped()
     kept = np.flatnonzero(np.isin(ids, live))
     if 2 * len(kept) >= len(ids):
         return known
     new = replace(known, number=known.number + 1)
-    with atomic_file(new.files[0], needed_bytes=len(kept) * known.row_bytes) as temporary, temporary.open("wb") as out:
+    with (
+        atomic_file(new.files[0], needed_bytes=len(kept) * known.row_bytes) as temporary,
+        temporary.open("wb") as out,
+    ):
         for start in range(0, len(kept), BLOCK_ROWS):
             out.write(rows[kept[start : start + BLOCK_ROWS]].tobytes())
     write_bytes(new.files[1], ids[kept].tobytes())
@@ -181,8 +211,13 @@ def _without_gone(known: About, live: Ids) -> About:
 
 
 @contextmanager
-def _appending(known: About) -> Iterator[tuple[int, Callable[[Sequence[int], Rows], None]]]:
-    """Yield the last passage that has a row, and a function that appends ids and their rows. Raises DiskError."""
+def _appending(
+    known: VectorIndexInfo,
+) -> Iterator[tuple[int, Callable[[Sequence[int], Rows], None]]]:
+    """Yield the last passage that has a row, and a function that appends ids and their rows.
+
+    Raises DiskError.
+    """
     count = known.count
     with disk_errors(known.place):
         for file, size in zip(known.files, (count * known.row_bytes, count * 8), strict=True):
@@ -205,7 +240,7 @@ def _appending(known: About) -> Iterator[tuple[int, Callable[[Sequence[int], Row
 class Vectors:
     """The vectors of an index, open to be searched."""
 
-    def __init__(self, known: About, embed: Embed) -> None:
+    def __init__(self, known: VectorIndexInfo, embed: Embed) -> None:
         """Raises ModelError where `embed` is of another encoder, FormatError for damaged files."""
         require_undamaged(known.place)
         require_same(known, embed([PROBE])[0], "the model given")
@@ -224,7 +259,9 @@ class Vectors:
         return newer
 
     def embed_again(self, texts: Sequence[str]) -> list[Vector]:
-        """Return the vectors of texts as the sentences of passages, which come again with the next question: the last REMEMBERED ones are kept."""
+        """Return the vectors of texts as the sentences of passages, which come again with the next
+        question: the last REMEMBERED ones are kept.
+        """
         before = self._made  # other threads put another one in its place
         known = {text: before[text] for text in texts if text in before}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
@@ -238,9 +275,15 @@ class Vectors:
         """Return (passage's id, cosine) of the rows nearest to a vector, best first."""
         cosines = np.empty(len(self.ids), dtype=np.float32)
         for start in range(0, len(self.ids), BLOCK_ROWS):
-            np.dot(self.rows[start : start + BLOCK_ROWS], query, out=cosines[start : start + BLOCK_ROWS])
+            np.dot(
+                self.rows[start : start + BLOCK_ROWS],
+                query,
+                out=cosines[start : start + BLOCK_ROWS],
+            )
         limit = min(limit, len(cosines))
-        best = np.argpartition(-cosines, limit - 1)[:limit] if limit else np.zeros(0, dtype=np.int64)
+        best = (
+            np.argpartition(-cosines, limit - 1)[:limit] if limit else np.zeros(0, dtype=np.int64)
+        )
         best = best[np.lexsort((self.ids[best], -cosines[best]))]
         return [(int(self.ids[row]), float(cosines[row])) for row in best]
 
@@ -249,15 +292,22 @@ class Vectors:
         wanted = np.array(sorted(ids), dtype=np.int64)
         places = np.searchsorted(self.ids, wanted)
         found = [
-            (id, row) for id, row in zip(wanted, places, strict=True) if row < len(self.ids) and self.ids[row] == id
+            (id, row)
+            for id, row in zip(wanted, places, strict=True)
+            if row < len(self.ids) and self.ids[row] == id
         ]
         return {int(id): float(self.rows[row] @ query) for id, row in found}
 
     def rows_of(self, passages: Sequence[Passage]) -> Rows:
         """Return the rows of passages; those that have none yet are made."""
         places = np.searchsorted(self.ids, [each.id for each in passages])
-        known = [at < len(self.ids) and self.ids[at] == each.id for at, each in zip(places, passages, strict=True)]
-        missing = [text_of(each) for each, is_known in zip(passages, known, strict=True) if not is_known]
+        known = [
+            at < len(self.ids) and self.ids[at] == each.id
+            for at, each in zip(places, passages, strict=True)
+        ]
+        missing = [
+            text_of(each) for each, is_known in zip(passages, known, strict=True) if not is_known
+        ]
         made = iter(self.embed(missing) if missing else ())
         pairs = zip(places, known, strict=True)
         return np.stack([self.rows[at] if is_known else next(made) for at, is_known in pairs])
@@ -282,8 +332,12 @@ class Vectors:
         return ranking
 
 
-def both(vectors: Vectors, index: Index, query: str, limit: int) -> tuple[dict[int, float], dict[int, float]]:
-    """Return the BM25 score and the cosine of the passages that are among the best `limit` by either; one without a row has no cosine."""
+def both(
+    vectors: Vectors, index: Index, query: str, limit: int
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Return the BM25 score and the cosine of the passages that are among the best `limit` by
+    either; one without a row has no cosine.
+    """
     vector = vectors.embed([query])[0]
     scores = dict(bm25(index, query, limit))
     weights, mean_terms = term_weights(index, question_terms(index, query)), index.mean_terms
@@ -293,8 +347,12 @@ def both(vectors: Vectors, index: Index, query: str, limit: int) -> tuple[dict[i
     return scores, vectors.cosines(vector, list(scores))
 
 
-def mixed(scores: dict[int, float], cosines: dict[int, float], weight: float) -> list[tuple[int, float]]:
-    """Return (id, mixture), best first; a passage without a vector has the mean cosine of the others."""
+def mixed(
+    scores: dict[int, float], cosines: dict[int, float], weight: float
+) -> list[tuple[int, float]]:
+    """Return (id, mixture), best first; a passage without a vector has the mean cosine of the
+    others.
+    """
     highest = max(scores.values(), default=0.0) or 1.0
     usual = sum(cosines.values()) / len(cosines) if cosines else 0.0
     found = [(id, each / highest + weight * cosines.get(id, usual)) for id, each in scores.items()]

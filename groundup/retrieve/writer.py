@@ -1,7 +1,9 @@
-"""IndexWriter: what is written into an index's file: transactions, files, documents with their passages and terms.
+"""IndexWriter: what is written into an index's file: transactions, files, documents with their
+passages and terms.
 
-The terms of a passage are kept without its text ("contentless" in FTS5's words), so to take them out they are made again, by the same function from
-the same text; where that function has changed since (`terms.analysis`), all are made again first.
+The terms of a passage are kept without its text ("contentless" in FTS5's words), so to take them
+out they are made again, by the same function from the same text; where that function has changed
+since (`terms.analysis`), all are made again first.
 """
 
 import json
@@ -29,14 +31,20 @@ from groundup.retrieve.database import (
     require_index,
 )
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
-from groundup.retrieve.passages import Piece
+from groundup.retrieve.passages import PassageSpan
 from groundup.retrieve.terms import analysis, terms_of_each
 
 COMMIT_EVERY_S = 2.0
 # Passages are written together: one statement a document would cost more than its terms.
 WRITTEN_PASSAGES = 500
 # SQLite's names of errors of a disk: no space, no permission.
-NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE")
+NO_ROOM = (
+    "SQLITE_FULL",
+    "SQLITE_IOERR_WRITE",
+    "SQLITE_IOERR_FSYNC",
+    "SQLITE_IOERR_SHMSIZE",
+    "SQLITE_IOERR_TRUNCATE",
+)
 NOT_ALLOWED = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR_SHMOPEN")
 
 
@@ -55,7 +63,10 @@ class KnownFile:
 
 @contextmanager
 def writing(file: Path) -> Iterator["IndexWriter"]:
-    """Open an index's file to write, made if missing. Raises DiskError for no space or permission, FormatError for a foreign or damaged file."""
+    """Open an index's file to write, made if missing.
+
+    Raises DiskError for no space or permission, FormatError for a foreign or damaged file.
+    """
     require_undamaged(file.parent)
     try:
         with reading(file):
@@ -118,7 +129,9 @@ class IndexWriter:
         self._database.execute("BEGIN IMMEDIATE")
         self._added = _Added([], [], [])
         for table in self._next:
-            row = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+            row = self._database.execute(
+                "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
+            ).fetchone()
             last = (
                 row[0] if row and isinstance(row[0], int) else 0
             )  # where it is damaged, SQLite refuses an id that is taken
@@ -171,7 +184,9 @@ class IndexWriter:
 
     def set(self, name: str, value: Any) -> None:
         """Keep a JSON value with the index."""
-        self._database.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", (name, json.dumps(value)))
+        self._database.execute(
+            "INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", (name, json.dumps(value))
+        )
 
     def sources(self) -> list[tuple[str, bool]]:
         """Return (spec, follow_links) of each source."""
@@ -195,23 +210,40 @@ class IndexWriter:
     def add_file(self, source_id: int, place: str, state: str, sha256: str, fault: str = "") -> int:
         """Add a file without documents; return its id."""
         query = "INSERT INTO file (source_id, place, state, sha256, fault) VALUES (?, ?, ?, ?, ?)"
-        return int(self._database.execute(query, (source_id, place, state, sha256, fault)).lastrowid or 0)
+        return int(
+            self._database.execute(query, (source_id, place, state, sha256, fault)).lastrowid or 0
+        )
 
     def change_file(self, id: int, *, state: str, fault: str) -> None:
         """Set what is known of a file."""
-        self._database.execute("UPDATE file SET state = ?, fault = ? WHERE id = ?", (state, fault, id))
+        self._database.execute(
+            "UPDATE file SET state = ?, fault = ? WHERE id = ?", (state, fault, id)
+        )
 
     def add_document(
-        self, file_id: int, name: str, address: str, stem: str, language: str, text: str, pieces: Sequence[Piece]
+        self,
+        file_id: int,
+        name: str,
+        address: str,
+        stem: str,
+        language: str,
+        text: str,
+        pieces: Sequence[PassageSpan],
     ) -> None:
-        """Add a document with its passages. `stem`: the file's name without its suffix, which counts as a title."""
+        """Add a document with its passages.
+
+        `stem`: the file's name without its suffix, which counts as a title.
+        """
         document, first = self._next["document"], self._next["passage"]
         self._added.documents.append((document, file_id, name, address, stem, language))
         rows = [
-            (id, document, each.start, each.title, text[each.start : each.end]) for id, each in enumerate(pieces, first)
+            (id, document, each.start, each.title, text[each.start : each.end])
+            for id, each in enumerate(pieces, first)
         ]
         self._added.passages.extend(rows)
-        self._added.words.append((language, [(id, body, f"{title} {stem}") for id, _, _, title, body in rows]))
+        self._added.words.append(
+            (language, [(id, body, f"{title} {stem}") for id, _, _, title, body in rows])
+        )
         self._next = {"document": document + 1, "passage": first + len(rows)}
         if len(self._added.passages) >= WRITTEN_PASSAGES:
             self._write_added()
@@ -247,17 +279,23 @@ class IndexWriter:
         """Yield the id and language of each document, and (id, text, title) of its passages."""
         query = f"SELECT id, language, stem FROM document {where}"
         for document, language, stem in self._database.execute(query, values).fetchall():
-            found = self._database.execute("SELECT id, text, title FROM passage WHERE document_id = ?", (document,))
+            found = self._database.execute(
+                "SELECT id, text, title FROM passage WHERE document_id = ?", (document,)
+            )
             yield document, language, [(id, text, f"{title} {stem}") for id, text, title in found]
 
     def _change_words(self, rows: Sequence[tuple[int, str, str]], language: str, sign: int) -> None:
         """Add (1) or take out (-1) the terms of passages: (id, text, title)."""
         bodies = terms_of_each([text for _, text, _ in rows], language)
         titles = terms_of_each([title for *_, title in rows], language)
-        made = [(row[0], body, title) for row, body, title in zip(rows, bodies, titles, strict=True)]
+        made = [
+            (row[0], body, title) for row, body, title in zip(rows, bodies, titles, strict=True)
+        ]
         joined = [(id, " ".join(body), " ".join(title)) for id, body, title in made]
         if sign > 0:
-            self._database.executemany("INSERT INTO words (rowid, text, title) VALUES (?, ?, ?)", joined)
+            self._database.executemany(
+                "INSERT INTO words (rowid, text, title) VALUES (?, ?, ?)", joined
+            )
         else:
             self._database.executemany(
                 "INSERT INTO words (words, rowid, text, title) VALUES ('delete', ?, ?, ?)", joined
@@ -265,11 +303,14 @@ class IndexWriter:
         query = "INSERT INTO language (code, passages, terms) VALUES (?, ?, ?) ON CONFLICT (code) DO UPDATE SET"
         changes = (language, sign * len(made), sign * sum(len(body) for _, body, _ in made))
         self._database.execute(
-            f"{query} passages = passages + excluded.passages, terms = terms + excluded.terms", changes
+            f"{query} passages = passages + excluded.passages, terms = terms + excluded.terms",
+            changes,
         )
 
     def words_are_current(self) -> bool:
-        """Whether the terms of the index are those that this version makes; in an empty index they are."""
+        """Whether the terms of the index are those that this version makes; in an empty index they
+        are.
+        """
         return self.setting("analysis") in (None, analysis())
 
     def make_words(self) -> None:

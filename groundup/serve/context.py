@@ -1,8 +1,10 @@
-"""`context` of /api/generate: the ids of a prompt and its answer, and a later prompt that goes on from them.
+"""`context` of /api/generate: the ids of a prompt and its answer, and a later prompt that goes on
+from them.
 
-The ids end with the answer's text. What lies between it and the next answer (the end of the turn, the new messages, the assistant's opening) is
-what the chat template writes there after any answer. So a conversation held by `context` has the same prompts as one held by /api/chat, where
-the answers' ids are those of their text.
+The ids end with the answer's text. What lies between it and the next answer (the end of the turn,
+the new messages, the assistant's opening) is what the chat template writes there after any answer.
+So a conversation held by `context` has the same prompts as one held by /api/chat, where the
+answers' ids are those of their text.
 """
 
 from collections.abc import Sequence
@@ -31,13 +33,24 @@ class ContextRecorder:
         if event.finish_reason is None:
             return event
         starts = self.tokenizer.starts_after(self.prompt_ids)
-        return replace(event, context=(*self.prompt_ids, *self.tokenizer.encode(self.text, starts=starts)))
+        return replace(
+            event, context=(*self.prompt_ids, *self.tokenizer.encode(self.text, starts=starts))
+        )
 
 
 def continued_ids(prompt: ContinuedPrompt, tokenizer: Tokenizer) -> list[int]:
-    """Return the ids of a prompt that goes on from a context. Raises RequestError, ModelError (from the chat template)."""
-    rendered = render(Conversation((*_EXCHANGE, *prompt.conversation.messages)), tokenizer, add_generation_prompt=True)
+    """Return the ids of a prompt that goes on from a context.
+
+    Raises RequestError, ModelError (from the chat template).
+    """
+    rendered = render(
+        Conversation((*_EXCHANGE, *prompt.conversation.messages)),
+        tokenizer,
+        add_generation_prompt=True,
+    )
     if not rendered.turns:
-        raise RequestError("context: this model's chat template drops earlier answers", param="context")
+        raise RequestError(
+            "context: this model's chat template drops earlier answers", param="context"
+        )
     answer = rendered.turns[0]
     return [*prompt.ids, *rendered.ids[answer.end - answer.ended :]]

@@ -1,6 +1,8 @@
-"""Questions that the documents of a build answer, for its page to open with: those of its pack whose answer stands in what was quoted.
+"""Questions that the documents of a build answer, for its page to open with: those of its pack
+whose answer stands in what was quoted.
 
-example_questions(build) -> ["When is the restaurant open on Sundays?", ...]      [] for anything but a build that asked its questions
+example_questions(build) -> ["When is the restaurant open on Sundays?", ...]      [] for anything
+    but a build that asked its questions
 """
 
 from collections.abc import Iterator
@@ -18,7 +20,10 @@ KIND, QUOTATIONS = "answers", "quotations"
 
 
 def example_questions(build: Path) -> list[str]:
-    """Return a few short questions that quotations answered. A damaged file of the build is no reason not to serve it: then none."""
+    """Return a few short questions that quotations answered.
+
+    A damaged file of the build is no reason not to serve it: then none.
+    """
     try:
         found = [question for items in _asked(build) for question in _answered(items)]
     except FormatError:
@@ -40,7 +45,11 @@ def _asked(build: Path) -> Iterator[list[Any]]:
 def _answered(items: list[Any]) -> Iterator[str]:
     for item in items:
         try:
-            question, answer, quoted = item["question"], item["answer"], item["answers"][QUOTATIONS]["text"]
+            question, answer, quoted = (
+                item["question"],
+                item["answer"],
+                item["answers"][QUOTATIONS]["text"],
+            )
         except (KeyError, TypeError):
             continue
         texts = isinstance(question, str) and isinstance(answer, str) and isinstance(quoted, str)

@@ -1,14 +1,24 @@
-"""Fields of a request: a JSON object -> a validated object, or one sentence that says what is wrong.
+"""Fields of a request: a JSON object -> a validated object, or one sentence that says what is
+wrong.
 
-Types are strict (`"5"` is not a number), the rest is lenient: unknown fields are ignored, null is the same as absent, 5.0 is an integer.
-The bodies of each dialect are pydantic models derived from `Body`.
+Types are strict (`"5"` is not a number), the rest is lenient: unknown fields are ignored, null is
+the same as absent, 5.0 is an integer. The bodies of each dialect are pydantic models derived from
+`Body`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from groundup.engine.sampling import RULES, Sampling, SamplingRule
@@ -18,12 +28,18 @@ from groundup.serve.requests import RequestError
 class Body(BaseModel):
     """The base class of all request bodies."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), populate_by_name=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, protected_namespaces=(), populate_by_name=True
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, value: Any) -> Any:
-        return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
+        return (
+            {name: each for name, each in value.items() if each is not None}
+            if isinstance(value, dict)
+            else value
+        )
 
 
 def _whole(value: Any) -> Any:
@@ -33,7 +49,9 @@ def _whole(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 # One text or several.
-Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Texts = Annotated[
+    list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
 _ABSENT = object()
 B = TypeVar("B", bound=Body)
 M = TypeVar("M", bound=BaseModel)
@@ -42,8 +60,9 @@ M = TypeVar("M", bound=BaseModel)
 def with_sampling_rules(
     base: type[M], *, names: Mapping[str, str] = {}, limits: Mapping[str, Mapping[str, Any]] = {}
 ) -> type[M]:
-    """Return `base` with an optional field for each rule of `Sampling`: by its name in `names` or its own, within its `limits` in place of the rule's
-    where it has any (a dialect's values that mean something else, such as -1)."""
+    """Return `base` with an optional field for each rule of `Sampling`: by its name in `names` or
+    its own, within its `limits` in place of the rule's where it has any (a dialect's values that
+    mean something else, such as -1)."""
     definitions: dict[str, Any] = {}
     for name, rule in RULES.items():
         kind: Any = Whole if isinstance(getattr(Sampling, name), int) else Number
@@ -63,7 +82,10 @@ def _within(rule: SamplingRule) -> Callable[[float], float]:
 
 
 def _public(location: Sequence[int | str], value: Any, *, is_missing: bool) -> str:
-    """Return a place in a body as the client wrote it. Pydantic's also names the members of unions that it tried."""
+    """Return a place in a body as the client wrote it.
+
+    Pydantic's also names the members of unions that it tried.
+    """
     names = []
     for part in location:
         inner = _inner(value, part)
@@ -78,15 +100,24 @@ def _public(location: Sequence[int | str], value: Any, *, is_missing: bool) -> s
 def _inner(value: Any, part: int | str) -> Any:
     if isinstance(value, dict):
         return value.get(part, _ABSENT)
-    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else _ABSENT
+    return (
+        value[part]
+        if isinstance(value, list) and isinstance(part, int) and part < len(value)
+        else _ABSENT
+    )
 
 
 def read_fields(body_type: type[B], value: dict[str, Any]) -> B:
-    """Return the JSON object as a `body_type`. Raises RequestError (400) that names the field and never repeats the value sent."""
+    """Return the JSON object as a `body_type`.
+
+    Raises RequestError (400) that names the field and never repeats the value sent.
+    """
     try:
         return body_type.model_validate(value, strict=True)
     except pydantic.ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     param = _public(found["loc"], value, is_missing=found["type"] == "missing")
-    problem = "is missing" if found["type"] == "missing" else found["msg"][:1].lower() + found["msg"][1:]
+    problem = (
+        "is missing" if found["type"] == "missing" else found["msg"][:1].lower() + found["msg"][1:]
+    )
     raise RequestError(f"{param}: {problem}"[:400], param=param)

@@ -1,12 +1,16 @@
-"""Ollama's chat templates, in Go's language, translated to jinja: the part of it that templates of chat models commonly use.
+"""Ollama's chat templates, in Go's language, translated to jinja: the part of it that templates of
+chat models commonly use.
 
-    {{ if .System }}<s>{{ .System }}</s>{{ end }}{{ .Prompt }}|{{ .Response }}      one turn after the other, each with these three
+    {{ if .System }}<s>{{ .System }}</s>{{ end }}{{ .Prompt }}|{{ .Response }}      one turn after
+        the other, each with these three
     {{ range .Messages }}{{ .Role }}: {{ .Content }}{{ end }}                       or all messages
 
-Also `else`, `else if`, `eq`, `ne`, `and`, `or`, `not`, texts, comments, and `-` at an action's ends. Anything else is refused.
+Also `else`, `else if`, `eq`, `ne`, `and`, `or`, `not`, texts, comments, and `-` at an action's
+ends. Anything else is refused.
 
-As in Ollama (template/template.go), a template of turns is cut off after the last turn's `.Response`, which is what the model then writes, and
-`.Response` is appended where it is missing. What only other models have (`.Tools`, `.Thinking`, `.Suffix`) is empty. Literal text becomes texts
+As in Ollama (template/template.go), a template of turns is cut off after the last turn's
+`.Response`, which is what the model then writes, and `.Response` is appended where it is missing.
+What only other models have (`.Tools`, `.Thinking`, `.Suffix`) is empty. Literal text becomes texts
 of jinja, so nothing in it is an instruction there.
 """
 
@@ -24,7 +28,9 @@ _EMPTY = ("Tools", "ToolCalls", "Thinking", "Suffix", "Images", "Think", "IsThin
 _OF_TURNS = {"System": "system", "Prompt": "prompt", "Response": "response"}
 _OF_MESSAGES = {"System": "system", "Prompt": '""', "Response": '""', "Messages": "messages"}
 _OF_MESSAGE = {"Role": "message.role", "Content": "message.content"}
-KNOWN = ".System, .Prompt, .Response, .Messages, .Role, .Content, if, else, range, eq, ne, and, or, not"
+KNOWN = (
+    ".System, .Prompt, .Response, .Messages, .Role, .Content, if, else, range, eq, ne, and, or, not"
+)
 
 
 class UnknownAction(ValueError):
@@ -77,7 +83,9 @@ def jinja_of(template: str) -> str:
 
 
 def _macro(name: str, body: Iterator[str]) -> str:
-    return "{%- macro " + name + "(system, prompt, response) -%}" + "".join(body) + "{%- endmacro -%}"
+    return (
+        "{%- macro " + name + "(system, prompt, response) -%}" + "".join(body) + "{%- endmacro -%}"
+    )
 
 
 _SYSTEM_OF_MESSAGES = """
@@ -87,7 +95,8 @@ _SYSTEM_OF_MESSAGES = """
 {%- endfor -%}
 {%- set system = ns.system -%}
 """.strip()
-# Consecutive messages of a role are joined, and a turn ends where the next begins. What is no system message and no answer is a prompt.
+# Consecutive messages of a role are joined, and a turn ends where the next begins. What is no
+# system message and no answer is a prompt.
 _EACH_TURN = """
 {%- set ns = namespace(system="", prompt="", response="") -%}
 {%- for message in messages -%}
@@ -126,7 +135,9 @@ class _Parser:
         return nodes
 
     def _until_end(self) -> tuple[_Nodes, str]:
-        """Return the nodes before the next `end` or `else` of this level, and that action; "" at the end of the template."""
+        """Return the nodes before the next `end` or `else` of this level, and that action; "" at
+        the end of the template.
+        """
         nodes: _Nodes = []
         while self._place < len(self._pieces):
             is_action, text = self._pieces[self._place]
@@ -193,7 +204,9 @@ class _Scope:
     def value(self, word: str) -> str:
         """Return a name or text in jinja. Raises UnknownAction."""
         if word[0] == '"':
-            return _literal(re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), word[1:-1]))
+            return _literal(
+                re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), word[1:-1])
+            )
         if word[0] == "`":
             return _literal(word[1:-1])
         first, _, name = word.partition(".")
@@ -216,7 +229,11 @@ def _jinja(nodes: Sequence[_Text | _Value | _Branches | _Messages], scope: _Scop
             yield f"{{{{ {_expression(node.source, scope)} }}}}"
         elif isinstance(node, _Branches):
             for place, (condition, body) in enumerate(node.parts):
-                word = "else" if not condition else f"{'elif' if place else 'if'} {_expression(condition, scope)}"
+                word = (
+                    "else"
+                    if not condition
+                    else f"{'elif' if place else 'if'} {_expression(condition, scope)}"
+                )
                 yield f"{{%- {word} -%}}"
                 yield from _jinja(body, scope)
             yield "{%- endif -%}"
@@ -250,7 +267,9 @@ def _expression(source: str, scope: _Scope) -> str:
 
 
 def _call(words: Iterator[str], scope: _Scope, depth: int) -> str:
-    """Return what stands before the next closing bracket: a value, or a function with its arguments."""
+    """Return what stands before the next closing bracket: a value, or a function with its
+    arguments.
+    """
     if depth > MAX_DEPTH:
         raise UnknownAction("(")
     function = ""

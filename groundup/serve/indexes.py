@@ -1,7 +1,9 @@
-"""ServedIndexes: the indexes of documents that the server answers from, by name, and their passages as clients see them.
+"""ServedIndexes: the indexes of documents that the server answers from, by name, and their passages
+as clients see them.
 
-A name is only looked up in a table and never becomes a path. Searching reads files and hashes, so it runs in a few threads of its own: searches never
-take those that other requests wait for. No path of this machine goes to a client: a document is named by its place within its source.
+A name is only looked up in a table and never becomes a path. Searching reads files and hashes, so
+it runs in a few threads of its own: searches never take those that other requests wait for. No path
+of this machine goes to a client: a document is named by its place within its source.
 """
 
 import asyncio
@@ -38,15 +40,22 @@ log = logging.getLogger(__name__)
 class ServedIndexes:
     """The table of names, in the order in which they were given; the first one is the default."""
 
-    def __init__(self, paths: Mapping[str, Path], of_models: Mapping[str, str] | None = None) -> None:
-        """`of_models`: the index of each model that is an assistant, by the model's name with its tag.
+    def __init__(
+        self, paths: Mapping[str, Path], of_models: Mapping[str, str] | None = None
+    ) -> None:
+        """`of_models`: the index of each model that is an assistant, by the model's name with its
+        tag.
 
         Raises FormatError for what is no index, or is damaged.
         """
         self.own_words = False
-        """Whether an answer also has a model's own sentences where the request does not say; else quotations only."""
+        """Whether an answer also has a model's own sentences where the request does not say; else
+        quotations only.
+        """
         self._paths = dict(paths)
-        self._questions = {name: example_questions(path.parent) for name, path in self._paths.items()}
+        self._questions = {
+            name: example_questions(path.parent) for name, path in self._paths.items()
+        }
         self._of_models = dict(of_models or {})
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
         self._vectors: dict[str, tuple[tuple[int, int] | None, Vectors | None]] = {}
@@ -57,7 +66,9 @@ class ServedIndexes:
             self._current(name).counts()
 
     def open_vectors(self, worker: Worker, progress: Progress) -> None:
-        """Open the vectors of the indexes that have some, so that they are searched by both; an encoder computes in the worker's thread."""
+        """Open the vectors of the indexes that have some, so that they are searched by both; an
+        encoder computes in the worker's thread.
+        """
 
         def opened(path: Path) -> Vectors | None:
             found = worker.result(lambda: vectors_for(AUTO, path, "cpu", progress))
@@ -76,7 +87,10 @@ class ServedIndexes:
         return list(self._paths)
 
     def index_of(self, model: str) -> str | None:
-        """Return the index that a model answers from, always; None: the model is no assistant. `model`: its own name with its tag."""
+        """Return the index that a model answers from, always; None: the model is no assistant.
+
+        `model`: its own name with its tag.
+        """
         return self._of_models.get(model)
 
     def find(self, name: str | None) -> str:
@@ -84,13 +98,20 @@ class ServedIndexes:
         if name is None and self._paths:
             return self.names[0]
         if name not in self._paths:
-            known = f"there are: {', '.join(self.names)}" if self._paths else "start the server with --index INDEX"
+            known = (
+                f"there are: {', '.join(self.names)}"
+                if self._paths
+                else "start the server with --index INDEX"
+            )
             message = f'index "{(name or "")[:120]}" not found; {known}'
             raise RequestError(message, status=404, code="index_not_found", param="index")
         return name
 
     async def use(self, name: str, work: Callable[[Index], T]) -> T:
-        """Return the result of `work` with an index, in a thread. Raises what it raises, RequestError (500) for an index that can't be read."""
+        """Return the result of `work` with an index, in a thread.
+
+        Raises what it raises, RequestError (500) for an index that can't be read.
+        """
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
@@ -100,7 +121,10 @@ class ServedIndexes:
             raise RequestError(message, status=500, param="index") from error
 
     async def search(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
-        """Return the result of `work` with an index and its vectors, in a thread. Raises as `use` does."""
+        """Return the result of `work` with an index and its vectors, in a thread.
+
+        Raises as `use` does.
+        """
 
         def searched(index: Index) -> T:
             return work(index, self._current_vectors(name))
@@ -108,7 +132,9 @@ class ServedIndexes:
         return await self.use(name, searched)
 
     async def entries(self) -> list[dict[str, Any]]:
-        """Return what each index holds; one that can't be read now, as while it is made anew, is left out."""
+        """Return what each index holds; one that can't be read now, as while it is made anew, is
+        left out.
+        """
         found = []
         for name in self.names:
             with contextlib.suppress(RequestError):
@@ -116,7 +142,9 @@ class ServedIndexes:
         return found
 
     def _current_vectors(self, name: str) -> "Vectors | None":
-        """Return the open vectors with the rows of now; opened again where others were made, or the first. Raises FormatError."""
+        """Return the open vectors with the rows of now; opened again where others were made, or the
+        first. Raises FormatError.
+        """
         if self._open_vectors is None:
             return None
         about = _stat(self._paths[name] / VECTORS_FOLDER / VECTORS_FILE)
@@ -129,7 +157,10 @@ class ServedIndexes:
             return self._vectors[name][1]
 
     def _current(self, name: str) -> Index:
-        """Return the open index; opened again where another one was made in its place. Raises FormatError."""
+        """Return the open index; opened again where another one was made in its place.
+
+        Raises FormatError.
+        """
         path = self._paths[name]
         with self._lock:
             found = _stat(path / INDEX_FILE)
@@ -151,7 +182,10 @@ def _stat(file: Path) -> os.stat_result | None:
 
 
 def entry(name: str, questions: Sequence[str], index: Index) -> dict[str, Any]:
-    """Return what an index holds; of files that could not be read, how many. `questions`: some to begin with."""
+    """Return what an index holds; of files that could not be read, how many.
+
+    `questions`: some to begin with.
+    """
     held = index.counts()
     return {
         "name": name,
@@ -169,8 +203,13 @@ def passage_path(name: str, passage: Passage) -> str:
     return f"/groundup/passages/{name}/{passage.id}"
 
 
-def source_entries(name: str, sources: Sequence[Passage], base_url: str = "") -> list[dict[str, Any]]:
-    """Return the sources of an answer, numbered from 1. `base_url`: of the server, without a slash at its end."""
+def source_entries(
+    name: str, sources: Sequence[Passage], base_url: str = ""
+) -> list[dict[str, Any]]:
+    """Return the sources of an answer, numbered from 1.
+
+    `base_url`: of the server, without a slash at its end.
+    """
     return [
         {
             "number": number,
@@ -185,19 +224,28 @@ def source_entries(name: str, sources: Sequence[Passage], base_url: str = "") ->
 
 
 def shown(passage: Passage) -> dict[str, str]:
-    """Return how a passage is called: its headings, its document, and the document's place within its source."""
+    """Return how a passage is called: its headings, its document, and the document's place within
+    its source.
+    """
     document = passage.document.rpartition("/")[2]
     return {"title": passage.title or document, "document": document, "address": passage.document}
 
 
 def passage_page(name: str, index: Index, id: int) -> dict[str, Any]:
-    """Return a passage within the text of its document. Raises RequestError (404) for one that is gone, with its file or from the index."""
+    """Return a passage within the text of its document.
+
+    Raises RequestError (404) for one that is gone, with its file or from the index.
+    """
     found = index.passages([id])
     if not found or (os.path.isabs(found[0].file) and not os.path.exists(found[0].file)):
-        raise RequestError("this passage is gone: its document was changed or deleted", status=404, param="id")
+        raise RequestError(
+            "this passage is gone: its document was changed or deleted", status=404, param="id"
+        )
     passage = found[0]
     half = WINDOW_CHARACTERS // 2
-    offset, text = index.document_window(passage.document_id, max(0, passage.start - half), passage.end + half)
+    offset, text = index.document_window(
+        passage.document_id, max(0, passage.start - half), passage.end + half
+    )
     previous, following = index.neighbours(passage)
     return {
         "index": name,

@@ -1,9 +1,12 @@
-"""Models in memory: loaded at the first request, kept for a while after the last answer, and unloaded when another model needs the memory.
+"""Models in memory: loaded at the first request, kept for a while after the last answer, and
+unloaded when another model needs the memory.
 
-    async with loaded_models.lease(base, info, keep_alive_s) as loaded: ...       not unloaded while in use
+    async with loaded_models.lease(base, info, keep_alive_s) as loaded: ...       not unloaded while
+        in use
 
-Loading runs in a thread beside the worker, so answers of other models continue meanwhile. Adapters of one base have its weights in common: each is
-a model of its own modules around the same tensors, with a cache of its own.
+Loading runs in a thread beside the worker, so answers of other models continue meanwhile. Adapters
+of one base have its weights in common: each is a model of its own modules around the same tensors,
+with a cache of its own.
 """
 
 import asyncio
@@ -21,7 +24,13 @@ from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.compiled_step.probe import decodes_with
 from groundup.engine.engine import Engine
 from groundup.engine.grammar import Grammars
-from groundup.engine.precision import WEIGHT_BYTES, PrecisionChoice, default_precision, open_in, open_to_write
+from groundup.engine.precision import (
+    WEIGHT_BYTES,
+    PrecisionChoice,
+    default_precision,
+    open_in,
+    open_to_write,
+)
 from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
@@ -40,7 +49,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class OpenBase:
-    """Weights in memory, in the precision of the server: of a model, and of the adapters around them."""
+    """Weights in memory, in the precision of the server: of a model, and of the adapters around
+    them.
+    """
 
     opened: OpenModel
     compute: Compute
@@ -76,7 +87,11 @@ class LoadedModel:
     @property
     def expires_in_s(self) -> float:
         """Seconds until it is unloaded, unless it is used again."""
-        return FOREVER_S if self.keep_s == FOREVER_S else max(0.0, self.used_at + self.keep_s - time.monotonic())
+        return (
+            FOREVER_S
+            if self.keep_s == FOREVER_S
+            else max(0.0, self.used_at + self.keep_s - time.monotonic())
+        )
 
 
 def weights_path(info: ModelInfo) -> Path:
@@ -97,8 +112,8 @@ class LoadedModels:
         memory_bytes: int,
         settings: BatchSettings,
     ) -> None:
-        """`precision`: None: of each model the default (`precision_of`). `keep_alive_s`: the default for requests; `memory_bytes`: the limit of all
-        weights and caches together.
+        """`precision`: None: of each model the default (`precision_of`). `keep_alive_s`: the
+        default for requests; `memory_bytes`: the limit of all weights and caches together.
         """
         self.worker = worker
         self.compute, self.precision = compute, precision
@@ -106,22 +121,32 @@ class LoadedModels:
         self.memory_bytes = memory_bytes
         self.settings = settings
         self._loaded: dict[str, LoadedModel] = {}
-        self._bases: weakref.WeakValueDictionary[tuple[Path, PrecisionChoice], OpenBase] = weakref.WeakValueDictionary()
+        self._bases: weakref.WeakValueDictionary[tuple[Path, PrecisionChoice], OpenBase] = (
+            weakref.WeakValueDictionary()
+        )
         self._loading = asyncio.Lock()
 
     def precision_of(self, info: ModelInfo) -> PrecisionChoice:
-        """Return the precision of a model: what was asked for, else int8 where that is the default; around adapters float32."""
+        """Return the precision of a model: what was asked for, else int8 where that is the default;
+        around adapters float32.
+        """
         if self.precision is not None:
             return self.precision
         by_torch = info.base is not None or self.settings.reproducible
-        return "int8" if not by_torch and default_precision(info.path, self.compute) == "int8" else "float32"
+        return (
+            "int8"
+            if not by_torch and default_precision(info.path, self.compute) == "int8"
+            else "float32"
+        )
 
     def determinism_note(self, info: ModelInfo) -> str:
         """Whether a model's answers depend on concurrent requests, in one sentence."""
         return determinism_note(self.precision_of(info), reproducible=self.settings.reproducible)
 
     def decodes_with(self, base: str) -> str | None:
-        """Return what computes a model's tokens when few answers run, "compiled step" or "torch"; None: it is not in memory, or writes no text."""
+        """Return what computes a model's tokens when few answers run, "compiled step" or "torch";
+        None: it is not in memory, or writes no text.
+        """
         loaded = self._loaded.get(base)
         model = None if loaded is None else loaded.opened.model
         if not isinstance(model, LanguageModel):
@@ -133,8 +158,13 @@ class LoadedModels:
         return dict(self._loaded)
 
     @contextlib.asynccontextmanager
-    async def lease(self, base: str, info: ModelInfo, keep_alive_s: float | None) -> AsyncIterator[LoadedModel]:
-        """Hold a model in memory for as long as the block runs. Raises RequestError: 500 when loading fails, 503 without enough memory."""
+    async def lease(
+        self, base: str, info: ModelInfo, keep_alive_s: float | None
+    ) -> AsyncIterator[LoadedModel]:
+        """Hold a model in memory for as long as the block runs.
+
+        Raises RequestError: 500 when loading fails, 503 without enough memory.
+        """
         loaded = self._loaded.get(base)
         if loaded is None:
             async with self._loading:
@@ -157,7 +187,10 @@ class LoadedModels:
             self.unload_expired()
 
     def unload_expired(self) -> None:
-        """Unload unused models whose keep-alive time is over. Called after each use and periodically."""
+        """Unload unused models whose keep-alive time is over.
+
+        Called after each use and periodically.
+        """
         for base, loaded in self.current().items():
             if loaded.users == 0 and loaded.expires_in_s == 0:
                 del self._loaded[base]
@@ -178,12 +211,18 @@ class LoadedModels:
             rows = 2 * self.settings.max_running
             full = cache_bytes(info.config, batch=rows, capacity=info.config.context_tokens)
             size_bytes += min(self.settings.cache_bytes, full)
-        self._make_room(size_bytes - (base_bytes if (weights_path(info), precision) in self._bases else 0))
+        self._make_room(
+            size_bytes - (base_bytes if (weights_path(info), precision) in self._bases else 0)
+        )
         try:
-            opened, weights, batch_engine = await in_own_thread(functools.partial(self._open_model, info))
+            opened, weights, batch_engine = await in_own_thread(
+                functools.partial(self._open_model, info)
+            )
         except (GroundupError, OSError, MemoryError) as error:
             log.error("%s could not be loaded: %s", base, error)
-            raise RequestError(f'model "{base}" could not be loaded; the server\'s log says why', status=500) from error
+            raise RequestError(
+                f'model "{base}" could not be loaded; the server\'s log says why', status=500
+            ) from error
         session = None if batch_engine is None else ModelSession(batch_engine, self.worker)
         engine = Engine(opened, weights.compute)
         loaded = LoadedModel(info, opened, engine, session, size_bytes, weights, base_bytes)
@@ -191,7 +230,8 @@ class LoadedModels:
         return loaded
 
     def _open_model(self, info: ModelInfo) -> tuple[OpenModel, OpenBase, BatchEngine | None]:
-        """Return the model, the weights that it may have in common with others, and of a language model its BatchEngine.
+        """Return the model, the weights that it may have in common with others, and of a language
+        model its BatchEngine.
 
         Raises GroundupError, OSError.
         """
@@ -199,34 +239,49 @@ class LoadedModels:
         base = self._bases.get((path, precision))
         if base is None:
             by_default = self.precision is None and precision != "float32"
-            found = open_to_write(path, self.compute) if by_default else open_in(precision, path, self.compute)
+            found = (
+                open_to_write(path, self.compute)
+                if by_default
+                else open_in(precision, path, self.compute)
+            )
             base = self._bases[path, precision] = OpenBase(*found)
         opened = base.opened
         if info.base is not None:
             verify_covered(info.path)
             add_torch_order(opened.model)  # once for all adapters, which decode through torch
-            opened = with_adapter(replace(opened, model=shared_copy(opened.model)), info.path, merge=False)
+            opened = with_adapter(
+                replace(opened, model=shared_copy(opened.model)), info.path, merge=False
+            )
         tokenizer = opened.require_tokenizer()
         if not isinstance(opened.model, LanguageModel):
             return opened, base, None
         return opened, base, BatchEngine(opened.model, tokenizer, base.compute, self.settings)
 
     def _used_bytes(self) -> int:
-        """Return the memory of all loaded models, with weights that several have in common counted once."""
+        """Return the memory of all loaded models, with weights that several have in common counted
+        once.
+        """
         models = list(self._loaded.values())
         once = {id(each.base): each.base_bytes for each in models}
         return sum(each.size_bytes - each.base_bytes for each in models) + sum(once.values())
 
     def _make_room(self, needed_bytes: int) -> None:
-        """Unload the least recently used models until `needed_bytes` fit. Raises RequestError (503), at once where they never fit."""
+        """Unload the least recently used models until `needed_bytes` fit.
+
+        Raises RequestError (503), at once where they never fit.
+        """
         if needed_bytes > self.memory_bytes:
             raise RequestError(
                 f"this model needs {needed_bytes / 1e9:.2g} GB of memory, weights and cache together, and models may take "
                 f"{self.memory_bytes / 1e9:.2g} GB here: start the server with a higher --memory-gb, or with --precision int8",
                 status=503,
             )
-        idle = sorted((each.used_at, base) for base, each in self._loaded.items() if each.users == 0)
+        idle = sorted(
+            (each.used_at, base) for base, each in self._loaded.items() if each.users == 0
+        )
         while self._used_bytes() + needed_bytes > self.memory_bytes:
             if not idle:
-                raise RequestError("no memory for this model while others are in use; try again later", status=503)
+                raise RequestError(
+                    "no memory for this model while others are in use; try again later", status=503
+                )
             del self._loaded[idle.pop(0)[1]]

@@ -1,11 +1,16 @@
-"""LocalServer: the server without a socket, for a program in the same process: the same requests, models and engine, from any thread and event loop.
+"""LocalServer: the server without a socket, for a program in the same process: the same requests,
+models and engine, from any thread and event loop.
 
     local = local_server("smollm2-135m-instruct")
-    for event in local.events(request): ...                 in a thread; closing the iterator cancels the request
-    async for event in local.events_async(request): ...     in an event loop, also one that already runs; cancelling the task cancels the request
+    for event in local.events(request): ...                 in a thread; closing the iterator
+                                                            cancels the request
+    async for event in local.events_async(request): ...     in an event loop, also one that already
+                                                            runs; cancelling the task cancels the
+                                                            request
 
-The server's own event loop runs in a thread of its own. Requests of several callers are computed together, as those of several clients are. Servers
-are shared: the same model with the same options is in memory once, as long as someone uses it.
+The server's own event loop runs in a thread of its own. Requests of several callers are computed
+together, as those of several clients are. Servers are shared: the same model with the same options
+is in memory once, as long as someone uses it.
 """
 
 import asyncio
@@ -27,11 +32,17 @@ from groundup.engine.precision import as_precision_choice
 from groundup.errors import GroundupError
 from groundup.http.access_log import Metrics
 from groundup.http.limits import Limits
-from groundup.serve.general_tools import ToolSetting
 from groundup.serve.loaded_models import LoadedModels
 from groundup.serve.model_registry import ModelRegistry
-from groundup.serve.requests import FOREVER_S, Embeddings, EmbedRequest, GenerateRequest, RequestError
-from groundup.serve.server import Server
+from groundup.serve.requests import (
+    FOREVER_S,
+    Embeddings,
+    EmbedRequest,
+    GenerateRequest,
+    RequestError,
+)
+from groundup.serve.server import ModelServer
+from groundup.serve.tool_prompt import ToolSetting
 from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.formats import reader_of
@@ -51,17 +62,23 @@ class LocalOptions:
 
     device: str = "auto"
     precision: str | None = "float32"
-    """float32, bf16, int8, int4, or auto; None: the default of what writes answers (`LoadedModels.precision_of`)."""
+    """float32, bf16, int8, int4, or auto; None: the default of what writes answers
+    (`LoadedModels.precision_of`).
+    """
     tools: ToolSetting = "any"
-    """Which models get tools (see `general_tools.py`)."""
+    """Which models get tools (see `tool_prompt.py`)."""
 
 
-_OPEN: weakref.WeakValueDictionary[tuple[Path, LocalOptions], "LocalServer"] = weakref.WeakValueDictionary()
+_OPEN: weakref.WeakValueDictionary[tuple[Path, LocalOptions], "LocalServer"] = (
+    weakref.WeakValueDictionary()
+)
 _OPENING = threading.Lock()
 
 
 def local_server(model: str | Path, options: LocalOptions = LocalOptions()) -> "LocalServer":
-    """Return the server of a model, by its name or path; the weights are loaded by the first request. Raises ConfigError, FormatError, ModelError."""
+    """Return the server of a model, by its name or path; the weights are loaded by the first
+    request. Raises ConfigError, FormatError, ModelError.
+    """
     path = find_model(model, hashes=False).resolve()
     with _OPENING:
         found = _OPEN.get((path, options))
@@ -71,7 +88,9 @@ def local_server(model: str | Path, options: LocalOptions = LocalOptions()) -> "
 
 
 class LocalServer:
-    """One model, its server, and the thread of the server's event loop, which ends with this object."""
+    """One model, its server, and the thread of the server's event loop, which ends with this
+    object.
+    """
 
     def __init__(self, path: Path, options: LocalOptions) -> None:
         """Raises ConfigError, FormatError, ModelError."""
@@ -83,7 +102,7 @@ class LocalServer:
             *(worker, compute, precision),
             keep_alive_s=FOREVER_S, memory_bytes=machine_memory_bytes(), settings=settings,
         )  # fmt: skip
-        self.server = Server(registry, loaded, worker, self.limits, Metrics())
+        self.server = ModelServer(registry, loaded, worker, self.limits, Metrics())
         self._free = asyncio.Semaphore(TOGETHER)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=_run, args=(self._loop,), name="groundup", daemon=True).start()
@@ -91,11 +110,17 @@ class LocalServer:
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer, read without the weights. Raises FormatError, ModelError where it has none."""
+        """The model's tokenizer, read without the weights.
+
+        Raises FormatError, ModelError where it has none.
+        """
         return require_tokenizer(reader_of(self.path).tokenizer(self.path), self.path)
 
     def events(self, request: GenerateRequest) -> Iterator[ChatEvent]:
-        """Yield the events of a request's answer. Raises the GroundupError that refused or ended it."""
+        """Yield the events of a request's answer.
+
+        Raises the GroundupError that refused or ended it.
+        """
         inbox: queue.SimpleQueue[ChatEvent | None] = queue.SimpleQueue()
         running = self._start(self._deliver(request, inbox.put))
         running.add_done_callback(lambda _: inbox.put(None))
@@ -111,7 +136,9 @@ class LocalServer:
         loop, inbox = asyncio.get_running_loop(), asyncio.Queue[ChatEvent | None]()
 
         def put(event: ChatEvent | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the caller's loop is closed: no one waits any more
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the caller's loop is closed: no one waits any more
                 loop.call_soon_threadsafe(inbox.put_nowait, event)
 
         running = self._start(self._deliver(request, put))
@@ -124,7 +151,10 @@ class LocalServer:
             running.cancel()
 
     def answers(self, requests: Sequence[GenerateRequest]) -> list[list[ChatEvent]]:
-        """Return the events of each request, all computed together. Raises the GroundupError of the first that fails; the others are cancelled."""
+        """Return the events of each request, all computed together.
+
+        Raises the GroundupError of the first that fails; the others are cancelled.
+        """
         return self._start(self._answers(requests)).result()
 
     async def answers_async(self, requests: Sequence[GenerateRequest]) -> list[list[ChatEvent]]:
@@ -187,7 +217,9 @@ def _stop(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
 
 @contextlib.contextmanager
 def _with_cause() -> Iterator[None]:
-    """Raise, in place of an error that leaves out what clients elsewhere may not see, the error that it stands for."""
+    """Raise, in place of an error that leaves out what clients elsewhere may not see, the error
+    that it stands for.
+    """
     try:
         yield
     except RequestError as error:

@@ -1,14 +1,19 @@
-"""The model registry: client-visible names -> models, and facts about them from their files' headers, without loading weights.
+"""The model registry: client-visible names -> models, and facts about them from their files'
+headers, without loading weights.
 
-A name is only looked up in a table and never becomes a path. Names are case-insensitive, as in Ollama, except where two models of a folder differ in
-case only.
+A name is only looked up in a table and never becomes a path. Names are case-insensitive, as in
+Ollama, except where two models of a folder differ in case only.
 
-    the models given to `groundup serve`           each by the name of its folder or file, or NAME=PATH
-    a models folder                                 every model directly in it; scanned again at each lookup
-    aliases made by clients (`copy`, `create`)      another name of one of these, with its own texts and parameters
+    the models given to `groundup serve`           each by the name of its folder or file, or
+                                                   NAME=PATH
+    a models folder                                 every model directly in it; scanned again at
+                                                    each lookup
+    aliases made by clients (`copy`, `create`)      another name of one of these, with its own texts
+                                                    and parameters
 
-Aliases are stored in `names.json` of the models folder; without a folder they last as long as the server runs. `delete` removes an alias, and hides
-a name of the first two kinds until the server restarts: no client can remove weights.
+Aliases are stored in `names.json` of the models folder; without a folder they last as long as the
+server runs. `delete` removes an alias, and hides a name of the first two kinds until the server
+restarts: no client can remove weights.
 """
 
 import hashlib
@@ -26,8 +31,8 @@ from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import MANIFEST, inside, read_json, safe_name, sha256_file, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
-from groundup.serve.general_tools import ToolSetting, ToolSupport, tool_support
 from groundup.serve.requests import Options, RequestError, no_such_model
+from groundup.serve.tool_prompt import ToolSetting, ToolSupport, tool_support
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tools import call_format
 from groundup.weights.adapter import adapter_reader, base_path, is_adapter
@@ -74,10 +79,16 @@ class ModelInfo:
             return ("classification",)
         if self.kind == "encoder":
             return ("embedding",)
-        return ("completion", "embedding", *(("tools",) if self.tools in ("template", "general") else ()))
+        return (
+            "completion",
+            "embedding",
+            *(("tools",) if self.tools in ("template", "general") else ()),
+        )
 
 
-def read_model_info(name_or_path: str | Path, base: Path | None = None, tools: ToolSetting = "forced") -> ModelInfo:
+def read_model_info(
+    name_or_path: str | Path, base: Path | None = None, tools: ToolSetting = "forced"
+) -> ModelInfo:
     """Return the facts about a model, of an adapter with `base` or the one that it names.
 
     Raises ModelError (missing or incomplete) and FormatError (damaged).
@@ -90,7 +101,9 @@ def read_model_info(name_or_path: str | Path, base: Path | None = None, tools: T
     summary = reader.summary(path) if adapts else read_model_summary(str(path))
     texts = reader.texts(path)
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    support = tool_support(tools, has_template=call_format(texts.chat_template) is not None, chats=texts.chats)
+    support = tool_support(
+        tools, has_template=call_format(texts.chat_template) is not None, chats=texts.chats
+    )
     return ModelInfo(
         path=path,
         config=summary.config,
@@ -110,7 +123,9 @@ def read_model_info(name_or_path: str | Path, base: Path | None = None, tools: T
 
 
 def _digest(path: Path, files: list[Path]) -> str:
-    """Return the hash of its manifest (which holds those of all files), else of names, sizes and times, as hashing weights takes long."""
+    """Return the hash of its manifest (which holds those of all files), else of names, sizes and
+    times, as hashing weights takes long.
+    """
     if (path / MANIFEST).is_file():
         return sha256_file(path / MANIFEST)
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -118,29 +133,39 @@ def _digest(path: Path, files: list[Path]) -> str:
 
 
 def _digest_with(digest: str, abilities: str) -> str:
-    """Return a digest that changes with the abilities too: clients keep what a model can do by its digest."""
+    """Return a digest that changes with the abilities too: clients keep what a model can do by its
+    digest.
+    """
     return hashlib.sha256(f"{digest} {abilities}".encode()).hexdigest()
 
 
 def template_and_stops(path: Path) -> tuple[str, list[str]]:
-    """Return a model's chat template ("" without one) and the texts of its stop tokens. Raises FormatError."""
+    """Return a model's chat template ("" without one) and the texts of its stop tokens.
+
+    Raises FormatError.
+    """
     tokenizer = reader_of(path).tokenizer(path)
     if tokenizer is None:
         return "", []
-    stops = sorted(text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids)
+    stops = sorted(
+        text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids
+    )
     return tokenizer.chat_template or "", stops
 
 
 def determinism_note(precision: PrecisionChoice, *, reproducible: bool) -> str:
-    """Return one sentence, for the log and /api/show, on whether an answer depends on concurrent requests.
+    """Return one sentence, for the log and /api/show, on whether an answer depends on concurrent
+    requests.
 
     >>> determinism_note("bf16", reproducible=False)
-    'Precision bf16: an answer may differ with concurrent requests; --reproducible makes it the same.'
+    'Precision bf16: an answer may differ with concurrent requests; --reproducible makes it the
+    same.'
     """
     if reproducible:
         return f"Precision {precision}, reproducible: with a seed, or at temperature 0, an answer is the same alone and among others."
     if precision == "float32":
-        # 51,200 draws from the logits of 512 positions of SmolLM2, computed alone and among 32: none differed (docs/serving.md).
+        # 51,200 draws from the logits of 512 positions of SmolLM2, computed alone and among 32:
+        # none differed (docs/serving.md).
         return (
             "Precision float32: with a seed, or at temperature 0, an answer is the same alone and among others, except where two tokens "
             "differ by no more than float32 rounding (in 51,200 measured draws: none); --reproducible excludes that, too."
@@ -188,7 +213,10 @@ def full_name(name: str) -> str:
 
 
 class ModelRegistry:
-    """The table of names. It reads files, so it is used outside of the event loop, by several threads at once."""
+    """The table of names.
+
+    It reads files, so it is used outside of the event loop, by several threads at once.
+    """
 
     def __init__(
         self,
@@ -197,13 +225,15 @@ class ModelRegistry:
         bases: Mapping[str, Path] | None = None,
         tools: ToolSetting = "forced",
     ) -> None:
-        """`models`: name -> path; `bases`: name of an adapter -> its base; `tools`: which models get tools.
+        """`models`: name -> path; `bases`: name of an adapter -> its base; `tools`: which models
+        get tools.
 
         Raises ModelError or FormatError for an unusable model, ConfigError for an invalid name.
         """
         self.folder, self.tools, bases = folder, tools, bases or {}
         self._info: dict[str, ModelInfo] = {
-            full_name(name): read_model_info(path, bases.get(name), tools) for name, path in models.items()
+            full_name(name): read_model_info(path, bases.get(name), tools)
+            for name, path in models.items()
         }
         self._aliases: dict[str, ModelAlias] = {}
         self._hidden: set[str] = set()
@@ -217,10 +247,13 @@ class ModelRegistry:
         with self._lock:
             self._scan_folder()
             own = [
-                ModelAlias(name, name) for name in self._info if name not in self._hidden and name not in self._aliases
+                ModelAlias(name, name)
+                for name in self._info
+                if name not in self._hidden and name not in self._aliases
             ]
             return sorted(
-                [*own, *(alias for alias in self._aliases.values() if alias.base in self._info)], key=lambda n: n.name
+                [*own, *(alias for alias in self._aliases.values() if alias.base in self._info)],
+                key=lambda n: n.name,
             )
 
     def paths(self) -> list[Path]:
@@ -237,16 +270,22 @@ class ModelRegistry:
             if full not in self._info:
                 self._scan_folder()
             full = self._as_known(full)
-            found = self._aliases.get(full) or (ModelAlias(full, full) if full not in self._hidden else None)
+            found = self._aliases.get(full) or (
+                ModelAlias(full, full) if full not in self._hidden else None
+            )
             if found is None or found.base not in self._info:
                 raise self._unknown(name)
             return found
 
     def default(self) -> ModelAlias | None:
-        """Return the first chat model, in the order in which they were given; None: there is none."""
+        """Return the first chat model, in the order in which they were given; None: there is
+        none.
+        """
         with self._lock:
             self._scan_folder()
-            chats = (name for name, info in self._info.items() if info.kind == "language" and info.chats)
+            chats = (
+                name for name, info in self._info.items() if info.kind == "language" and info.chats
+            )
             first = next((name for name in chats if name not in self._hidden), None)
             return None if first is None else self.find(first)
 
@@ -254,18 +293,31 @@ class ModelRegistry:
         return no_such_model(name, [each.name for each in self.listed()])
 
     def _as_known(self, name: str) -> str:
-        """Return `name` if it is known, else the known name that differs in case only, else `name`."""
+        """Return `name` if it is known, else the known name that differs in case only, else
+        `name`.
+        """
         known = [*self._aliases, *(own for own in self._info if own not in self._hidden)]
-        return name if name in known else next((each for each in known if each.lower() == name.lower()), name)
+        return (
+            name
+            if name in known
+            else next((each for each in known if each.lower() == name.lower()), name)
+        )
 
     def info(self, alias: ModelAlias) -> ModelInfo:
-        """Return the facts about the alias's model, with the alias's chat template where it has one."""
+        """Return the facts about the alias's model, with the alias's chat template where it has
+        one.
+        """
         info = self._info[alias.base]
         if not alias.template or info.kind != "language":
             return info
         has_tools = call_format(alias.template) is not None
         support = tool_support(self.tools, has_template=has_tools, chats=True)
-        return replace(info, chats=True, tools=support, digest=_digest_with(info.digest, support + alias.template))
+        return replace(
+            info,
+            chats=True,
+            tools=support,
+            digest=_digest_with(info.digest, support + alias.template),
+        )
 
     def copy(self, source: str, destination: str) -> None:
         """Add an alias. Raises RequestError: 404 for an unknown source, 400 for an invalid name."""
@@ -273,7 +325,9 @@ class ModelRegistry:
             self._put(replace(self.find(source), name=_new_name(destination), created=_now()))
 
     def create(self, name: str, source: str, changes: Mapping[str, Any]) -> None:
-        """Add an alias with its own texts and parameters: `changes` are fields of ModelAlias, others are the source's. Raises RequestError."""
+        """Add an alias with its own texts and parameters: `changes` are fields of ModelAlias,
+        others are the source's. Raises RequestError.
+        """
         with self._lock:
             found = self.find(source)
             options = changes.get("options", Options()).over(found.options)
@@ -300,7 +354,9 @@ class ModelRegistry:
 
     def _save(self) -> None:
         if self.folder is not None:
-            write_json(self.folder / NAMES_FILE, [asdict(alias) for alias in self._aliases.values()])
+            write_json(
+                self.folder / NAMES_FILE, [asdict(alias) for alias in self._aliases.values()]
+            )
 
     def _scan_folder(self) -> None:
         """Add new models of the models folder; entries that are not complete models are skipped."""
@@ -310,13 +366,15 @@ class ModelRegistry:
             if name in self._info or entry.name.startswith(".") or not is_model:
                 continue
             try:
-                self._info[name] = read_model_info(inside(self.folder, entry.name), tools=self.tools)  # type: ignore[arg-type]
+                file = inside(self.folder, entry.name)  # type: ignore[arg-type]
+                self._info[name] = read_model_info(file, tools=self.tools)
             except GroundupError:
                 continue
 
 
 def default_name(path: Path) -> str:
-    """Return the name of a model from its path: that of its folder or file, with invalid characters replaced by "-".
+    """Return the name of a model from its path: that of its folder or file, with invalid characters
+    replaced by "-".
 
     >>> default_name(Path("runs/my model.gguf"))
     'my-model'
@@ -339,7 +397,11 @@ def _now() -> str:
 def _read_names(file: Path) -> dict[str, ModelAlias]:
     """Read the aliases that clients made. Raises FormatError."""
     content = read_json(file)
-    entries = content if isinstance(content, list) and all(isinstance(entry, dict) for entry in content) else None
+    entries = (
+        content
+        if isinstance(content, list) and all(isinstance(entry, dict) for entry in content)
+        else None
+    )
     if entries is None or len(entries) > MAX_NAMES:
         raise FormatError(file, "names", f"are not a list of at most {MAX_NAMES} tables", fix=_FIX)
     try:

@@ -1,7 +1,8 @@
-"""A request and its model -> requests for the engine: limits checked, options resolved, prompts rendered and truncated to the context.
+"""A request and its model -> requests for the engine: limits checked, options resolved, prompts
+rendered and truncated to the context.
 
-A prompt that is too long loses first its oldest messages (except the system message), then the beginning of its last user message. With `truncate`
-false it is refused.
+A prompt that is too long loses first its oldest messages (except the system message), then the
+beginning of its last user message. With `truncate` false it is refused.
 """
 
 import json
@@ -16,7 +17,6 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.http.limits import Limits
 from groundup.serve.context import continued_ids
-from groundup.serve.general_tools import GENERAL, with_general_tools
 from groundup.serve.messages import with_call_format
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.requests import (
@@ -29,6 +29,7 @@ from groundup.serve.requests import (
     TokenPrompt,
     unsupported,
 )
+from groundup.serve.tool_prompt import GENERAL, with_general_tools
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
@@ -46,12 +47,17 @@ def prepare(
     model_context_tokens: int,
     constraint: Callable[[], Constraint | None],
 ) -> list[Request]:
-    """Return the engine's requests, `choices` for each prompt in the order of the prompts, each with its own constraint.
+    """Return the engine's requests, `choices` for each prompt in the order of the prompts, each
+    with its own constraint.
 
     Raises RequestError, ConfigError, ModelError.
     """
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
-    marks = () if (calls := format_of_calls(request, tokenizer)) is None else (calls.opening, calls.closing)
+    marks = (
+        ()
+        if (calls := format_of_calls(request, tokenizer)) is None
+        else (calls.opening, calls.closing)
+    )
     require_ids([id for id, _ in options.logit_bias or ()], "logit_bias", tokenizer)
     shown_ids = frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
     prepared = []
@@ -62,12 +68,20 @@ def prepare(
                 prompt = with_general_tools(prompt, request.tools)
             else:
                 prompt = replace(with_call_format(prompt, own), tools=request.tools)
-        fitter = _PromptFitter(tokenizer, context_tokens, options.max_tokens, request.public("messages"))
+        fitter = _PromptFitter(
+            tokenizer, context_tokens, options.max_tokens, request.public("messages")
+        )
         ids, dropped = fitter.ids(prompt, truncate=request.truncate)
         sampling = sampling_of(options, context_tokens - len(ids))
         for choice in range(request.choices):
-            seed = None if sampling.seed is None else sampling.seed + choice  # the choices of one seed differ
-            id, of_choice, stop_ids = uuid.uuid4().hex, replace(sampling, seed=seed), tokenizer.special.stop_ids
+            seed = (
+                None if sampling.seed is None else sampling.seed + choice
+            )  # the choices of one seed differ
+            id, of_choice, stop_ids = (
+                uuid.uuid4().hex,
+                replace(sampling, seed=seed),
+                tokenizer.special.stop_ids,
+            )
             prepared.append(
                 Request(
                     *(id, tuple(ids), of_choice, stop_ids, request.logprobs, request.echo),
@@ -87,20 +101,40 @@ def require_within(request: GenerateRequest, options: Options, limits: Limits) -
     stops = options.stop or ()
     for value, limit, name, what in (
         (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
-        (sum(map(_characters, request.prompts)), limits.prompt_characters, "messages", "characters of prompts"),
+        (
+            sum(map(_characters, request.prompts)),
+            limits.prompt_characters,
+            "messages",
+            "characters of prompts",
+        ),
         (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives per token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
         (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
-        (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
+        (
+            max(map(len, stops), default=0),
+            limits.stop_characters,
+            "stop",
+            "characters in a stop string",
+        ),
         *_constraint_limits(request.constraint, limits),
-        (sum(map(len, _expressions(list(request.tools)))), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
+        (
+            sum(map(len, _expressions(list(request.tools)))),
+            limits.regex_characters,
+            "tools",
+            f"{IN_SCHEMA} of tools",
+        ),
     ):
         if value > limit:
             param = request.public(name)
-            raise RequestError(f"{param}: at most {limit} {what} are allowed, this request has {value}", param=param)
+            raise RequestError(
+                f"{param}: at most {limit} {what} are allowed, this request has {value}",
+                param=param,
+            )
 
 
-def _constraint_limits(constraint: OutputConstraint | None, limits: Limits) -> list[tuple[int, int, str, str]]:
+def _constraint_limits(
+    constraint: OutputConstraint | None, limits: Limits
+) -> list[tuple[int, int, str, str]]:
     if constraint is None:
         return []
     by_kind = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
@@ -130,7 +164,9 @@ def _characters(prompt: Prompt) -> int:
     if not isinstance(prompt, Conversation):
         return len(prompt.text if isinstance(prompt, TextPrompt) else prompt.ids)
     calls = (call for message in prompt.messages for call in message.calls)
-    return sum(len(each.content) for each in prompt.messages) + sum(len(json.dumps(call.arguments)) for call in calls)
+    return sum(len(each.content) for each in prompt.messages) + sum(
+        len(json.dumps(call.arguments)) for call in calls
+    )
 
 
 def require_able(request: GenerateRequest, info: ModelInfo) -> None:
@@ -143,7 +179,11 @@ def require_able(request: GenerateRequest, info: ModelInfo) -> None:
         )
     if request.tools and info.tools == "none":
         raise unsupported(request.model, "tools")
-    if request.tools and request.constraint is not None and request.constraint.kind != "JSON schema":
+    if (
+        request.tools
+        and request.constraint is not None
+        and request.constraint.kind != "JSON schema"
+    ):
         raise RequestError(
             f"tools: with tools an answer can be constrained by a JSON schema, not by a {request.constraint.kind}",
             param="tools",
@@ -151,8 +191,12 @@ def require_able(request: GenerateRequest, info: ModelInfo) -> None:
 
 
 def with_name(request: GenerateRequest, alias: ModelAlias) -> GenerateRequest:
-    """Return the request with the alias's messages first, and its system prompt where the conversation has none."""
-    return replace(request, prompts=tuple(_with_alias_messages(alias, prompt) for prompt in request.prompts))
+    """Return the request with the alias's messages first, and its system prompt where the
+    conversation has none.
+    """
+    return replace(
+        request, prompts=tuple(_with_alias_messages(alias, prompt) for prompt in request.prompts)
+    )
 
 
 def _with_alias_messages(alias: ModelAlias, prompt: Prompt) -> Prompt:
@@ -168,24 +212,37 @@ def require_ids(ids: Sequence[int], param: str, tokenizer: Tokenizer) -> None:
     """Raise RequestError for a token id that the model has not."""
     most = tokenizer.vocab_size - 1
     if beyond := [id for id in ids if not 0 <= id <= most]:
-        raise RequestError(f"{param}: this model's token ids are 0 to {most}, not {beyond[0]}", param=param)
+        raise RequestError(
+            f"{param}: this model's token ids are 0 to {most}, not {beyond[0]}", param=param
+        )
 
 
 def sampling_of(options: Options, room_tokens: int) -> Sampling:
-    """Return the options as the engine's Sampling; None becomes its default. Raises ConfigError for a value out of range."""
-    values: dict[str, Any] = {name: value for name, value in asdict(options).items() if value is not None}
+    """Return the options as the engine's Sampling; None becomes its default.
+
+    Raises ConfigError for a value out of range.
+    """
+    values: dict[str, Any] = {
+        name: value for name, value in asdict(options).items() if value is not None
+    }
     values.pop("context_tokens", None)
     for name, least in (("top_p", MIN_TOP_P), ("repeat_last_n", -1)):
         if name in values:
             values[name] = max(values[name], least)
-    return Sampling(**{**values, "max_tokens": min(values.get("max_tokens", room_tokens), room_tokens)})
+    return Sampling(
+        **{**values, "max_tokens": min(values.get("max_tokens", room_tokens), room_tokens)}
+    )
 
 
 class _PromptFitter:
     """Prompts -> ids that fit into one context."""
 
     def __init__(
-        self, tokenizer: Tokenizer, context_tokens: int, max_tokens: int | None, param: str = "messages"
+        self,
+        tokenizer: Tokenizer,
+        context_tokens: int,
+        max_tokens: int | None,
+        param: str = "messages",
     ) -> None:
         """`param`: what the client calls the prompt."""
         self.tokenizer, self.param = tokenizer, param
@@ -212,8 +269,14 @@ class _PromptFitter:
             return ids, 0
         if not truncate:
             raise self._too_long(len(ids))
-        rendered, dropped = fit_conversation(prompt, self.tokenizer, self.context_tokens, self.answer_tokens)
-        return (rendered.ids, dropped) if len(rendered.ids) < self.context_tokens else self._truncated(prompt)
+        rendered, dropped = fit_conversation(
+            prompt, self.tokenizer, self.context_tokens, self.answer_tokens
+        )
+        return (
+            (rendered.ids, dropped)
+            if len(rendered.ids) < self.context_tokens
+            else self._truncated(prompt)
+        )
 
     def _without_template(self, prompt: Conversation | ContinuedPrompt) -> TextPrompt | TokenPrompt:
         """Return the prompt of a model that only continues texts. Raises RequestError."""
@@ -226,14 +289,27 @@ class _PromptFitter:
         text = given.messages[0].content
         if isinstance(prompt, Conversation):
             return TextPrompt(text)
-        return TokenPrompt((*prompt.ids, *self.tokenizer.encode(text, starts=self.tokenizer.starts_after(prompt.ids))))
+        return TokenPrompt(
+            (
+                *prompt.ids,
+                *self.tokenizer.encode(text, starts=self.tokenizer.starts_after(prompt.ids)),
+            )
+        )
 
     def _ids_of(self, prompt: TextPrompt | TokenPrompt | ContinuedPrompt) -> list[int]:
         if not isinstance(prompt, TextPrompt):
             name = "prompt" if isinstance(prompt, TokenPrompt) else "context"
             require_ids(prompt.ids, name, self.tokenizer)
-            return list(prompt.ids) if isinstance(prompt, TokenPrompt) else continued_ids(prompt, self.tokenizer)
-        ids = self.tokenizer.encode_control(prompt.text) if prompt.rendered else self.tokenizer.encode(prompt.text)
+            return (
+                list(prompt.ids)
+                if isinstance(prompt, TokenPrompt)
+                else continued_ids(prompt, self.tokenizer)
+            )
+        ids = (
+            self.tokenizer.encode_control(prompt.text)
+            if prompt.rendered
+            else self.tokenizer.encode(prompt.text)
+        )
         return self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
 
     def _fitted(self, ids: list[int], *, truncate: bool) -> list[int]:
@@ -244,18 +320,27 @@ class _PromptFitter:
         return self.tokenizer.with_bos(ids[-(self.context_tokens - self.answer_tokens - 1) :])
 
     def _truncated(self, given: Conversation) -> tuple[list[int], int]:
-        """Return the ids of the system messages and the last turn, with as much of the end of its user message as fits.
+        """Return the ids of the system messages and the last turn, with as much of the end of its
+        user message as fits.
 
         Raises RequestError when they are too long even without that message's text.
         """
         messages = given.messages
-        place = max((i for i, each in enumerate(messages) if each.role == "user"), default=len(messages) - 1)
+        place = max(
+            (i for i, each in enumerate(messages) if each.role == "user"), default=len(messages) - 1
+        )
         before = [each for each in messages[:place] if each.role == "system"]
         content = messages[place].content
 
         def ids_from(start: int) -> list[int]:
-            turns = (*before, replace(messages[place], content=content[start:]), *messages[place + 1 :])
-            return render(replace(given, messages=turns), self.tokenizer, add_generation_prompt=True).ids
+            turns = (
+                *before,
+                replace(messages[place], content=content[start:]),
+                *messages[place + 1 :],
+            )
+            return render(
+                replace(given, messages=turns), self.tokenizer, add_generation_prompt=True
+            ).ids
 
         places = [start for start, _ in self.tokenizer.encode_offsets(content)[1]]
         most_tokens = self.context_tokens - self.answer_tokens
@@ -266,7 +351,9 @@ class _PromptFitter:
             found = ids_from(places[-room_tokens] if room_tokens else len(content))
             if len(found) <= most_tokens:
                 return found, place - len(before)
-            room_tokens = max(0, room_tokens - (len(found) - most_tokens))  # the cut may add a token or two
+            room_tokens = max(
+                0, room_tokens - (len(found) - most_tokens)
+            )  # the cut may add a token or two
 
     def _too_long(self, tokens: int) -> RequestError:
         return RequestError(

@@ -1,9 +1,10 @@
 """Requests to the server and what it returns, independent of any API dialect.
 
-A translator (`ollama/`, `openai/`) turns a body into one of these requests, and the `ChatEvent`s of the answer into bytes. Everything between uses
-only these classes, so all dialects behave alike.
+A translator (`ollama/`, `openai/`) turns a body into one of these requests, and the `ChatEvent`s of
+the answer into bytes. Everything between uses only these classes, so all dialects behave alike.
 
-An option that is None is taken from the first of these that sets it: the request, the parameters of the alias (`create`), the dialect's defaults.
+An option that is None is taken from the first of these that sets it: the request, the parameters of
+the alias (`create`), the dialect's defaults.
 """
 
 import math
@@ -23,9 +24,14 @@ NAMES_TOLD = 8
 
 
 class RequestError(GroundupError):
-    """A refused request; the client gets the message in its dialect's shape. `status` is the HTTP status, `param` the field at fault."""
+    """A refused request; the client gets the message in its dialect's shape.
 
-    def __init__(self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None) -> None:
+    `status` is the HTTP status, `param` the field at fault.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -36,33 +42,44 @@ def no_such_model(name: str, known: Sequence[str]) -> RequestError:
     """Return the error for an unknown model name; it lists some of the known ones."""
     names = ", ".join(each.removesuffix(":latest") for each in known[:NAMES_TOLD])
     more = f" and {len(known) - NAMES_TOLD:,} more" if len(known) > NAMES_TOLD else ""
-    message = f'model "{name[:120]}" not found; there {f"are: {names}{more}" if known else "is none"}'
+    message = (
+        f'model "{name[:120]}" not found; there {f"are: {names}{more}" if known else "is none"}'
+    )
     return RequestError(message, status=404, code="model_not_found", param="model")
 
 
 def unsupported(name: str, capability: str) -> RequestError:
     """Return the error for a capability that the model lacks: `"tiny" does not support tools`."""
-    return RequestError(f'"{name[:120]}" does not support {capability}', param=_ASKED_BY.get(capability, "model"))
+    return RequestError(
+        f'"{name[:120]}" does not support {capability}', param=_ASKED_BY.get(capability, "model")
+    )
 
 
-# The field of a request that asks for a capability; the others are asked for by the path, and it is the model that is wrong.
+# The field of a request that asks for a capability; the others are asked for by the path, and it is
+# the model that is wrong.
 _ASKED_BY = {"tools": "tools", "insert": "suffix", "vision": "images", "thinking": "think"}
 # The fields of `Sampling`, None where not set.
 _SamplingOptions = make_dataclass(
-    "_SamplingOptions", [(name, kind | None, None) for name, kind in get_type_hints(Sampling).items()], frozen=True
+    "_SamplingOptions",
+    [(name, kind | None, None) for name, kind in get_type_hints(Sampling).items()],
+    frozen=True,
 )
 
 
 @dataclass(frozen=True)
 class Options(_SamplingOptions):  # type: ignore[misc, valid-type]
-    """Options of an answer: the fields of `engine.sampling.Sampling`, None where not set (`max_tokens`: up to the end of the context)."""
+    """Options of an answer: the fields of `engine.sampling.Sampling`, None where not set
+    (`max_tokens`: up to the end of the context).
+    """
 
     context_tokens: int | None = None
     """A context shorter than the model's."""
 
     def over(self, other: "Options") -> "Options":
         """Return these options, with the other's where these are None."""
-        return replace(other, **{name: value for name, value in asdict(self).items() if value is not None})
+        return replace(
+            other, **{name: value for name, value in asdict(self).items() if value is not None}
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +88,10 @@ class TextPrompt:
 
     text: str
     rendered: bool = False
-    """Whether the caller rendered it (`raw`): control tokens in it are parsed. Never set for text from users."""
+    """Whether the caller rendered it (`raw`): control tokens in it are parsed.
+
+    Never set for text from users.
+    """
 
 
 @dataclass(frozen=True)
@@ -106,9 +126,13 @@ class GenerateRequest:
     stream: bool = False
     choices: int = 1
     logprobs: int | None = None
-    """Number of alternatives for each token; 0: only the chosen token's logprob, None: no logprobs."""
+    """Number of alternatives for each token; 0: only the chosen token's logprob, None: no
+    logprobs.
+    """
     echo: bool = False
-    """Begin each answer with its prompt, a text or ids; with `logprobs` the answer's last token has one too, also where it is no text."""
+    """Begin each answer with its prompt, a text or ids; with `logprobs` the answer's last token has
+    one too, also where it is no text.
+    """
     returns_context: bool = False
     """Whether the last event of each answer has its `context`."""
     template: str = ""

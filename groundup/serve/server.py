@@ -1,10 +1,12 @@
 """The server: it answers the requests of `requests.py`, independent of the API dialect.
 
     GenerateRequest + Translator -> answer() -> a response: complete, or a stream
-    EmbedRequest, ClassifyRequest, LoadRequest -> values, which the dialect's route puts into its own shape
+    EmbedRequest, ClassifyRequest, LoadRequest -> values, which the dialect's route puts into its
+    own shape
 
-The steps of an answer: look up the name, lease (and load) the model, render and truncate the prompts, submit the engine's requests.
-Every refusal happens before the first byte. A client that disconnects cancels its requests, streaming or not.
+The steps of an answer: look up the name, lease (and load) the model, render and truncate the
+prompts, submit the engine's requests. Every refusal happens before the first byte. A client that
+disconnects cancels its requests, streaming or not.
 """
 
 import asyncio
@@ -27,11 +29,11 @@ from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
 from groundup.model.heads import LanguageModel
 from groundup.serve.context import ContextRecorder
-from groundup.serve.echo import echoes
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
 from groundup.serve.model_registry import ModelAlias, ModelInfo, ModelRegistry
+from groundup.serve.prompt_echo import echoes
 from groundup.serve.request_preparation import (
     format_of_calls,
     prepare,
@@ -55,17 +57,20 @@ from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, res
 from groundup.serve.templates import usable_template
 from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.decision import decide
+from groundup.weights.decision_rule import decide
 from groundup.weights.formats import reader_of
 
-# Tokens that are embedded or classified between two steps of the engine: the longest delay of running answers.
+# Tokens that are embedded or classified between two steps of the engine: the longest delay of
+# running answers.
 TEXTS_AT_ONCE_TOKENS = 128
 # Sentences of answers from documents that are checked at once; others wait.
 CHECKS_AT_ONCE = 2
 
 
-class Server:
-    """The models, the worker that runs them, the indexes of documents, and the limits of requests."""
+class ModelServer:
+    """The models, the worker that runs them, the indexes of documents, and the limits of
+    requests.
+    """
 
     def __init__(
         self,
@@ -82,8 +87,9 @@ class Server:
         self.worker = worker
         self.limits = limits
         self.metrics = metrics
-        # Constraints are compiled, and clients' chat templates run, one at a time, so that they never take more than one of the threads that all
-        # requests share, nor more than one process.
+        # Constraints are compiled, and clients' chat templates run, one at a time, so that they
+        # never take more than one of the threads that all requests share, nor more than one
+        # process.
         self._costly_lock = asyncio.Lock()
         # Each check of a sentence is some answers more.
         self.checks = asyncio.Semaphore(CHECKS_AT_ONCE)
@@ -94,7 +100,9 @@ class Server:
         require_few_messages(value, self.limits)
         return value
 
-    async def find(self, name: str, capability: str, template: str = "") -> tuple[ModelAlias, ModelInfo]:
+    async def find(
+        self, name: str, capability: str, template: str = ""
+    ) -> tuple[ModelAlias, ModelInfo]:
         """Return the model of a name, with another chat template if one is given.
 
         Raises RequestError: 404, or 400 when it lacks the capability.
@@ -106,21 +114,32 @@ class Server:
             raise unsupported(name, capability)
         return alias, info
 
-    async def answer(self, request: GenerateRequest, translator: Translator, client: HttpRequest) -> Response:
-        """Return the response to a request. Raises RequestError, ConfigError, DataError, ModelError when it is refused."""
+    async def answer(
+        self, request: GenerateRequest, translator: Translator, client: HttpRequest
+    ) -> Response:
+        """Return the response to a request.
+
+        Raises RequestError, ConfigError, DataError, ModelError when it is refused.
+        """
         async with contextlib.AsyncExitStack() as stack:
             stream = await self.stream(request, stack)
             return await respond(stream, translator, client, stack, in_pieces=request.stream)
         raise AssertionError("unreachable")  # the stack swallows no exception
 
-    async def stream(self, request: GenerateRequest, resources: contextlib.AsyncExitStack) -> AnswerStream:
-        """Return the events of the answers; `resources` hold the model, and when closed cancel what has not ended. Raises as `answer` does."""
+    async def stream(
+        self, request: GenerateRequest, resources: contextlib.AsyncExitStack
+    ) -> AnswerStream:
+        """Return the events of the answers; `resources` hold the model, and when closed cancel what
+        has not ended. Raises as `answer` does.
+        """
         timer = RequestTimer()
         alias, info = await self.find(request.model, "completion", request.template)
         options = request.options.over(alias.options).over(request.defaults)
         require_within(request, options, self.limits)
         require_able(request, info)
-        loaded = await resources.enter_async_context(self.loaded_models.lease(alias.base, info, request.keep_alive_s))
+        loaded = await resources.enter_async_context(
+            self.loaded_models.lease(alias.base, info, request.keep_alive_s)
+        )
         timer.loaded()
         template = alias.template
         lock: contextlib.AbstractAsyncContextManager[None] = (
@@ -128,9 +147,13 @@ class Server:
         )
         async with lock:
             if request.template:
-                template = await asyncio.to_thread(usable_template, template, loaded.tokenizer(), self.limits)
+                template = await asyncio.to_thread(
+                    usable_template, template, loaded.tokenizer(), self.limits
+                )
             tokenizer = loaded.tokenizer(template)
-            prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded, tokenizer)
+            prepared = await asyncio.to_thread(
+                _engine_requests, with_name(request, alias), options, loaded, tokenizer
+            )
         assert loaded.session is not None  # a language model has one
         answers = await loaded.session.open(prepared)
         resources.callback(answers.close)
@@ -138,15 +161,24 @@ class Server:
         names = [tool["function"]["name"] for tool in request.tools]
         parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
         echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
-        contexts = [ContextRecorder(each.prompt_ids, tokenizer) for each in prepared if request.returns_context]
+        contexts = [
+            ContextRecorder(each.prompt_ids, tokenizer)
+            for each in prepared
+            if request.returns_context
+        ]
         return AnswerStream(answers, timer, self.metrics, parsers, echo, contexts)
 
     async def create(self, name: str, source: str, changes: Mapping[str, Any]) -> None:
-        """Add an alias (see `ModelRegistry.create`). Raises RequestError, for a chat template that can't be used, too."""
+        """Add an alias (see `ModelRegistry.create`).
+
+        Raises RequestError, for a chat template that can't be used, too.
+        """
         if changes.get("template"):
             _, info = await self.find(source, "completion")
             async with self._costly_lock:
-                template = await asyncio.to_thread(_template_for, info, changes["template"], self.limits)
+                template = await asyncio.to_thread(
+                    _template_for, info, changes["template"], self.limits
+                )
             changes = {**changes, "template": template}
         await asyncio.to_thread(self.registry.create, name, source, changes)
 
@@ -156,7 +188,9 @@ class Server:
         if request.keep_alive_s == 0:
             self.loaded_models.unload(alias.base)
             return "unload"
-        async with self.loaded_models.lease(alias.base, self.registry.info(alias), request.keep_alive_s):
+        async with self.loaded_models.lease(
+            alias.base, self.registry.info(alias), request.keep_alive_s
+        ):
             return "load"
 
     async def embed(self, request: EmbedRequest) -> tuple[Embeddings, Timing]:
@@ -169,10 +203,14 @@ class Server:
             raise RequestError(f"dimensions: this model's vectors have {width}", param="dimensions")
         async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
             timer.loaded()
-            rows = await asyncio.to_thread(_embedding_ids, loaded, request, self.limits.embed_tokens)
+            rows = await asyncio.to_thread(
+                _embedding_ids, loaded, request, self.limits.embed_tokens
+            )
             vectors: list[list[float]] = [[] for _ in rows]
             for batch in batches_by_length([len(row) for row in rows], TEXTS_AT_ONCE_TOKENS):
-                found = await self._embed_batch(loaded, [rows[i] for i in batch], request.dimensions)
+                found = await self._embed_batch(
+                    loaded, [rows[i] for i in batch], request.dimensions
+                )
                 for index, vector in zip(batch, found, strict=True):
                     vectors[index] = vector
         num_tokens = sum(map(len, rows))
@@ -190,17 +228,23 @@ class Server:
                 vectors = found[None]
         else:
             vectors = await self.worker.run(lambda: embed(model, rows, compute=compute))
-        listed: list[list[float]] = (vectors if dimensions is None else truncate_vectors(vectors, dimensions)).tolist()
+        listed: list[list[float]] = (
+            vectors if dimensions is None else truncate_vectors(vectors, dimensions)
+        ).tolist()
         return listed
 
     async def classify(self, request: ClassifyRequest) -> list[dict[str, Any]]:
-        """Return for each text the label, or labels, that the classifier decides on, and all probabilities, highest first. Raises RequestError."""
+        """Return for each text the label, or labels, that the classifier decides on, and all
+        probabilities, highest first. Raises RequestError.
+        """
         alias, info = await self.find(request.model, "classification")
         self._require_texts(len(request.texts))
         found: list[dict[str, Any]] = [{} for _ in request.texts]
         async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
             engine = loaded.engine
-            lengths = await asyncio.to_thread(lambda: [sum(map(len, engine.windows(text))) for text in request.texts])
+            lengths = await asyncio.to_thread(
+                lambda: [sum(map(len, engine.windows(text))) for text in request.texts]
+            )
             for batch in batches_by_length(lengths, TEXTS_AT_ONCE_TOKENS):
                 texts = [request.texts[i] for i in batch]
                 labelled = await self.worker.run(functools.partial(engine.classify, texts))
@@ -210,10 +254,15 @@ class Server:
 
     def _require_texts(self, count: int) -> None:
         if count > self.limits.texts:
-            raise RequestError(f"input: at most {self.limits.texts} texts are allowed in one request", param="input")
+            raise RequestError(
+                f"input: at most {self.limits.texts} texts are allowed in one request",
+                param="input",
+            )
 
     def stop(self, within_s: float) -> None:
-        """Accept no more requests; answers that still run after `within_s` end with an error in their streams."""
+        """Accept no more requests; answers that still run after `within_s` end with an error in
+        their streams.
+        """
 
         def end_all() -> None:
             for loaded in self.loaded_models.current().values():
@@ -244,7 +293,9 @@ def _engine_requests(
         try:
             return None if output is None else loaded.grammars.constraint(output)
         except ConfigError as error:
-            param = request.public("response_format" if calls is None or request.constraint else "tools")
+            param = request.public(
+                "response_format" if calls is None or request.constraint else "tools"
+            )
             raise RequestError(error.message, param=param) from error
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
@@ -259,7 +310,10 @@ def _template_for(info: ModelInfo, template: str, limits: Limits) -> str:
 
 
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
-    """Return the ids of each text, truncated to the context or `most_tokens`. Raises RequestError where truncation is not allowed."""
+    """Return the ids of each text, truncated to the context or `most_tokens`.
+
+    Raises RequestError where truncation is not allowed.
+    """
     engine, context = loaded.engine, min(loaded.info.config.context_tokens, most_tokens)
     for ids in request.texts:
         if not isinstance(ids, str):

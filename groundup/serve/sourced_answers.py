@@ -1,9 +1,11 @@
-"""SourcedAnswer: an answer from documents, on the server. The steps are those of `retrieve.answer.ask`; between them the answers of others go on.
+"""SourcedAnswer: an answer from documents, on the server. The steps are those of
+`retrieve.answer.ask`; between them the answers of others go on.
 
-    question -> a search, in a thread -> quotations -> the model under `QuoteConstraint`, in its BatchEngine -> each sentence scored there and checked
+    question -> a search, in a thread -> quotations -> the model under `QuoteConstraint`, in its
+    BatchEngine -> each sentence scored there and checked
 
-The parts come as they are made, and the last one is the whole `Answer`. For the translator of a dialect they are the events of one text
-(`SourcedText`).
+The parts come as they are made, and the last one is the whole `Answer`. For the translator of a
+dialect they are the events of one text (`SourcedText`).
 """
 
 import asyncio
@@ -18,8 +20,26 @@ from groundup.engine.forced_tokens import logprob_of, scoring_request
 from groundup.engine.request import Request
 from groundup.engine.score import Pair
 from groundup.engine.stream import earliest, longest_beginning
-from groundup.retrieve.answer import Answer, AskConfig, Part, Reading, changed_since, part_text, read
-from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, citable, fitting, judged, prompted
+from groundup.retrieve.answer import (
+    Answer,
+    AskConfig,
+    Part,
+    QuestionReading,
+    changed_since,
+    part_text,
+    read,
+)
+from groundup.retrieve.generation import (
+    Draft,
+    Drafts,
+    Omitted,
+    Prompted,
+    Sentence,
+    citable,
+    fitting,
+    judged,
+    prompted,
+)
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, ranking_of
@@ -30,7 +50,7 @@ from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.request_preparation import sampling_of
 from groundup.serve.requests import GenerateRequest, Options, RequestError
-from groundup.serve.server import Server
+from groundup.serve.server import ModelServer
 from groundup.serve.streaming import AnswerStream, RequestTimer
 
 # A model's own words from a source are the most probable ones, unless a client wants others.
@@ -57,10 +77,14 @@ class AskRequest:
     """What the model is told besides, by system messages."""
 
 
-async def sourced_answer(server: Server, request: AskRequest, resources: contextlib.AsyncExitStack) -> "SourcedAnswer":
-    """Return an answer to be iterated over, once the documents were searched. It holds what it needs, as the model, in `resources`.
+async def sourced_answer(
+    server: ModelServer, request: AskRequest, resources: contextlib.AsyncExitStack
+) -> "SourcedAnswer":
+    """Return an answer to be iterated over, once the documents were searched. It holds what it
+    needs, as the model, in `resources`.
 
-    Raises RequestError for a model that does not chat, 503 where the server is too busy for it, and 500 for a damaged index.
+    Raises RequestError for a model that does not chat, 503 where the server is too busy for it, and
+    500 for a damaged index.
     """
     if request.writer is not None:
         alias, info = request.writer
@@ -70,7 +94,7 @@ async def sourced_answer(server: Server, request: AskRequest, resources: context
         server.worker.admit(1)
     question = request.question[:MAX_QUESTION_CHARACTERS]
 
-    def searched(index: Index, vectors: Vectors | None) -> Reading:
+    def searched(index: Index, vectors: Vectors | None) -> QuestionReading:
         ranking = ranking_of(AUTO, vectors)
         return read(index, question, request.config, request.keep, rank_by=ranking, vectors=vectors)
 
@@ -79,10 +103,17 @@ async def sourced_answer(server: Server, request: AskRequest, resources: context
 
 
 class SourcedAnswer:
-    """The parts of one answer. Afterwards it has the counters of the model's part, and the `Answer`."""
+    """The parts of one answer.
+
+    Afterwards it has the counters of the model's part, and the `Answer`.
+    """
 
     def __init__(
-        self, server: Server, request: AskRequest, reading: Reading, resources: contextlib.AsyncExitStack
+        self,
+        server: ModelServer,
+        request: AskRequest,
+        reading: QuestionReading,
+        resources: contextlib.AsyncExitStack,
     ) -> None:
         self.request, self.reading = request, reading
         self.answer: Answer | None = None
@@ -101,15 +132,21 @@ class SourcedAnswer:
                 made.append(part)
                 yield part
         answer = self.reading.answer(made)
-        self.answer = await self.server.indexes.use(self.request.index, lambda index: changed_since(index, answer))
+        self.answer = await self.server.indexes.use(
+            self.request.index, lambda index: changed_since(index, answer)
+        )
         yield self.answer
 
-    async def _written(self, alias: ModelAlias, info: ModelInfo) -> AsyncIterator[Sentence | Omitted]:
+    async def _written(
+        self, alias: ModelAlias, info: ModelInfo
+    ) -> AsyncIterator[Sentence | Omitted]:
         """Yield the sentences of the model, each checked. Raises RequestError, ModelError."""
         lease = self.server.loaded_models.lease(alias.base, info, None)
         loaded = await self._resources.enter_async_context(lease)
         told = self.request.instructions or alias.system
-        given = await asyncio.to_thread(_prompted, loaded.engine, self.reading, self.request.config.max_tokens, told)
+        given = await asyncio.to_thread(
+            _prompted, loaded.engine, self.reading, self.request.config.max_tokens, told
+        )
         if isinstance(given, Omitted):
             yield given
             return
@@ -119,12 +156,16 @@ class SourcedAnswer:
             for draft in drafts.push(event):
                 yield await self._checked(given, draft, loaded)
 
-    async def _events(self, given: Prompted, loaded: LoadedModel, alias: ModelAlias) -> AsyncIterator[ChatEvent]:
+    async def _events(
+        self, given: Prompted, loaded: LoadedModel, alias: ModelAlias
+    ) -> AsyncIterator[ChatEvent]:
         """Yield the pieces of the model's text."""
         options = self.request.options.over(alias.options).over(DEFAULTS)
         sampling = sampling_of(options, given.max_tokens)
         stop_ids = loaded.engine.tokenizer.special.stop_ids
-        request = Request(uuid.uuid4().hex, given.ids, sampling, stop_ids, constraint=given.constraint())
+        request = Request(
+            uuid.uuid4().hex, given.ids, sampling, stop_ids, constraint=given.constraint()
+        )
         assert loaded.session is not None  # a language model has one
         answers = await loaded.session.open([request])
         self._resources.callback(answers.close)
@@ -135,14 +176,24 @@ class SourcedAnswer:
                 self.server.metrics.tokens.labels("answer").inc(event.completion_tokens)
             yield event
 
-    async def _checked(self, given: Prompted, draft: Draft, loaded: LoadedModel) -> Sentence | Omitted:
-        """Return a sentence checked; its scores are computed in the engine's steps, among the answers of others."""
+    async def _checked(
+        self, given: Prompted, draft: Draft, loaded: LoadedModel
+    ) -> Sentence | Omitted:
+        """Return a sentence checked; its scores are computed in the engine's steps, among the
+        answers of others.
+        """
         allowed = citable(given, draft)
         if isinstance(allowed, Omitted):
             return allowed
         passages = [given.passages[place] for place in allowed]
         pairs = await asyncio.to_thread(
-            support_pairs, loaded.engine, given.question, draft.before, draft.text, passages, given.instructions
+            support_pairs,
+            loaded.engine,
+            given.question,
+            draft.before,
+            draft.text,
+            passages,
+            given.instructions,
         )
         found = differences(pairs, await self._logprobs(pairs, loaded))
         return judged(given, draft, allowed, found, self.request.config.min_support)
@@ -151,7 +202,10 @@ class SourcedAnswer:
         """Return ln P of each pair's continuation."""
         config = loaded.info.config
         requests = [
-            scoring_request(*pair, vocab_size=config.vocab_size, context_tokens=config.context_tokens) for pair in pairs
+            scoring_request(
+                *pair, vocab_size=config.vocab_size, context_tokens=config.context_tokens
+            )
+            for pair in pairs
         ]
         logprobs = [0.0] * len(pairs)
         assert loaded.session is not None  # a language model has one
@@ -166,7 +220,8 @@ class SourcedAnswer:
 async def formatted_answer(
     answer: SourcedAnswer, plain: GenerateRequest, resources: contextlib.AsyncExitStack
 ) -> AnswerStream:
-    """Return the events of the model's own text in the format of `plain`, written with the sources that fit its context. It is not checked.
+    """Return the events of the model's own text in the format of `plain`, written with the sources
+    that fit its context. It is not checked.
 
     Raises what `Server.answer` does.
     """
@@ -184,19 +239,35 @@ async def formatted_answer(
 
     read, answer.source_tokens = await asyncio.to_thread(read_sources)
     prompt = asked(reading.question, read, told)
-    return await server.stream(replace(plain, prompts=(prompt,), defaults=DEFAULTS, truncate=True), resources)
+    return await server.stream(
+        replace(plain, prompts=(prompt,), defaults=DEFAULTS, truncate=True), resources
+    )
 
 
-def _prompted(engine: Engine, reading: Reading, max_tokens: int, instructions: str) -> Prompted | Omitted:
-    """Return the prompt, with the masks of its constraint that take long, which the engine's steps would else wait for. Raises ModelError."""
-    given = prompted(engine, reading.question, reading.sources, reading.about, reading.quotes, max_tokens, instructions)
+def _prompted(
+    engine: Engine, reading: QuestionReading, max_tokens: int, instructions: str
+) -> Prompted | Omitted:
+    """Return the prompt, with the masks of its constraint that take long, which the engine's steps
+    would else wait for. Raises ModelError.
+    """
+    given = prompted(
+        engine,
+        reading.question,
+        reading.sources,
+        reading.about,
+        reading.quotes,
+        max_tokens,
+        instructions,
+    )
     if isinstance(given, Prompted):
         given.quotable.prepare()
     return given
 
 
 class SourcedText:
-    """A sourced answer as a `streaming.EventStream` of one text: a line for each part, ending with the number of its source as "[1]"."""
+    """A sourced answer as a `streaming.EventStream` of one text: a line for each part, ending with
+    the number of its source as "[1]".
+    """
 
     count = 1
 
@@ -206,7 +277,9 @@ class SourcedText:
         self.last_events: dict[int, ChatEvent] = {}
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
-        """Yield the events. "length" is for the client's own limit: what is cut off at ours is left out, as what fails a check."""
+        """Yield the events. "length" is for the client's own limit: what is cut off at ours is left
+        out, as what fails a check.
+        """
         options = self.answer.request.options
         stop = options.stop or ()
         text, sent = "", 0
@@ -217,10 +290,21 @@ class SourcedText:
             elif not isinstance(part, Omitted):
                 text = f"{text}\n{part_text(part)}" if text else part_text(part)
             start = earliest(text, stop)
-            end = len(text) - (0 if is_last else longest_beginning(text, stop)) if start is None else start
+            end = (
+                len(text) - (0 if is_last else longest_beginning(text, stop))
+                if start is None
+                else start
+            )
             model, is_stopped = self.answer.last_event, start is not None
-            is_cut = is_last and not is_stopped and options.max_tokens is not None and model.finish_reason == "length"
-            reason: FinishReason | None = "length" if is_cut else "stop" if is_last or is_stopped else None
+            is_cut = (
+                is_last
+                and not is_stopped
+                and options.max_tokens is not None
+                and model.finish_reason == "length"
+            )
+            reason: FinishReason | None = (
+                "length" if is_cut else "stop" if is_last or is_stopped else None
+            )
             event = replace(model, text=text[sent:end], finish_reason=reason)
             if reason is not None:
                 self.last_events[0] = event

@@ -1,4 +1,6 @@
-"""Responses of answers: events counted and timed, sent as a stream or complete, and cancelled when the client disconnects."""
+"""Responses of answers: events counted and timed, sent as a stream or complete, and cancelled when
+the client disconnects.
+"""
 
 import asyncio
 import contextlib
@@ -37,11 +39,15 @@ class Translator(Protocol):
 
     def error(self, message: str, status: int) -> bytes: ...
 
-    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> dict[str, Any]: ...
+    def complete(
+        self, answers: Sequence[Sequence[ChatEvent]], timing: Timing
+    ) -> dict[str, Any]: ...
 
 
 class EventStream(Protocol):
-    """The events of a request's answers, each with the index of its answer; afterwards it has the last event of each."""
+    """The events of a request's answers, each with the index of its answer; afterwards it has the
+    last event of each.
+    """
 
     count: int
     """The number of answers."""
@@ -64,11 +70,15 @@ class RequestTimer:
     def timing(self) -> Timing:
         """Return the durations up to now."""
         now = time.monotonic_ns()
-        return Timing(now - self.started, self.ready - self.started, self.first - self.ready, now - self.first)
+        return Timing(
+            now - self.started, self.ready - self.started, self.first - self.ready, now - self.first
+        )
 
 
 class AnswerStream:
-    """The events of a request's answers, counted and timed; afterwards it has the last event of each."""
+    """The events of a request's answers, counted and timed; afterwards it has the last event of
+    each.
+    """
 
     def __init__(
         self,
@@ -79,8 +89,9 @@ class AnswerStream:
         echoes: AsyncIterator[tuple[int, ChatEvent]] | None = None,
         contexts: Sequence[ContextRecorder] = (),
     ) -> None:
-        """`parsers`: one for each answer, where tool calls are to be separated from its text. `echoes`: what each begins with, if anything.
-        `contexts`: one for each answer, where its ids are wanted."""
+        """`parsers`: one for each answer, where tool calls are to be separated from its text.
+        `echoes`: what each begins with, if anything. `contexts`: one for each answer, where its ids
+        are wanted."""
         self.answers = answers
         self.count = answers.count
         self.echoes = echoes
@@ -127,14 +138,21 @@ async def respond(
     *,
     in_pieces: bool,
 ) -> Response:
-    """Return the response to a client; one in pieces takes over the resources, which it releases when it has ended."""
+    """Return the response to a client; one in pieces takes over the resources, which it releases
+    when it has ended.
+    """
     if in_pieces:
-        return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, resources.pop_all())
+        return HeldStreamingResponse(
+            stream_bytes(stream, translator), translator.media_type, resources.pop_all()
+        )
     return await until_disconnect(client, complete_response(stream, translator))
 
 
 async def complete_response(stream: EventStream, translator: Translator) -> Response:
-    """Return the dialect's object once all answers have ended. Raises the GroundupError that ended an answer."""
+    """Return the dialect's object once all answers have ended.
+
+    Raises the GroundupError that ended an answer.
+    """
     events: list[list[ChatEvent]] = [[] for _ in range(stream.count)]
     async for index, event in stream:
         events[index].append(event)
@@ -159,7 +177,9 @@ async def stream_bytes(stream: EventStream, translator: Translator) -> AsyncIter
 class HeldStreamingResponse(StreamingResponse):
     """A stream that releases its resources however it ends, even if it never began."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], media_type: str, resources: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, pieces: AsyncIterator[bytes], media_type: str, resources: contextlib.AsyncExitStack
+    ) -> None:
         super().__init__((piece async for piece in pieces if piece), media_type=media_type)
         self._resources = resources
 

@@ -1,6 +1,8 @@
-"""Chat templates that clients send, for one request or a name of their own: jinja, run in the sandbox of `tokenizer/template.py`.
+"""Chat templates that clients send, for one request or a name of their own: jinja, run in the
+sandbox of `tokenizer/template.py`.
 
-Ollama's templates are in Go's language. They are recognised, and translated (`go_templates.py`) or refused with a sentence.
+Ollama's templates are in Go's language. They are recognised, and translated (`go_templates.py`) or
+refused with a sentence.
 """
 
 import re
@@ -12,13 +14,19 @@ from groundup.serve.requests import RequestError
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 
-# An action as Go's language has them: {{ .Prompt }}, {{- range .Messages }}, {{ end }}, {{ $x := ... }}, {{/* ... */}}.
-_GO_ACTION = re.compile(r"\{\{-?\s*(?:\.|\$|/\*|(?:if|range|with|else|end|template|define|block|break|continue)\b)")
+# An action as Go's language has them: {{ .Prompt }}, {{- range .Messages }}, {{ end }}, {{ $x :=
+# ... }}, {{/* ... */}}.
+_GO_ACTION = re.compile(
+    r"\{\{-?\s*(?:\.|\$|/\*|(?:if|range|with|else|end|template|define|block|break|continue)\b)"
+)
 _QUESTION = "Which way to the sea?"
 
 
 def usable_template(template: str, tokenizer: Tokenizer, limits: Limits) -> str:
-    """Return the template in jinja. Raises RequestError unless it renders a question, with its text, within the limits."""
+    """Return the template in jinja.
+
+    Raises RequestError unless it renders a question, with its text, within the limits.
+    """
     if len(template) > limits.template_characters:
         most = limits.template_characters
         raise _refusal(f"at most {most} characters are allowed, this one has {len(template)}")

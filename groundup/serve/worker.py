@@ -1,11 +1,13 @@
-"""The worker thread: everything that touches a tensor runs in it, one engine step at a time; the server's event loop receives the events.
+"""The worker thread: everything that touches a tensor runs in it, one engine step at a time; the
+server's event loop receives the events.
 
     session = ModelSession(engine, worker)                          one for each loaded model
     async for index, event in await session.open(requests): ...     answers, as they are generated
     vectors = await worker.run(lambda: embed(...))                  anything else, between two steps
 
-Requests are submitted to a `BatchEngine` and cancelled between its steps, and a step returns its events. While one step computes, the events of the
-previous one go to the clients. Closing `Answers` early (a client disconnected) cancels its requests, whose slots are free after the current step.
+Requests are submitted to a `BatchEngine` and cancelled between its steps, and a step returns its
+events. While one step computes, the events of the previous one go to the clients. Closing `Answers`
+early (a client disconnected) cancels its requests, whose slots are free after the current step.
 """
 
 import asyncio
@@ -41,15 +43,22 @@ class Worker:
         return asyncio.wrap_future(self._thread.submit(work))
 
     def result(self, work: Callable[[], T]) -> T:
-        """Return the result of `work`. Waits, so it is called in another thread than the worker's and the event loop's."""
+        """Return the result of `work`.
+
+        Waits, so it is called in another thread than the worker's and the event loop's.
+        """
         return self._thread.submit(work).result()
 
     def admit(self, count: int) -> None:
-        """Raise RequestError (503) when `count` more answers are too many, or the server is stopping."""
+        """Raise RequestError (503) when `count` more answers are too many, or the server is
+        stopping.
+        """
         if self.stopping:
             raise RequestError("the server is stopping", status=503)
         if self.num_answers + count > self.max_answers:
-            raise RequestError(f"the server is busy: {self.num_answers} answers are running or waiting", status=503)
+            raise RequestError(
+                f"the server is busy: {self.num_answers} answers are running or waiting", status=503
+            )
 
     def close(self) -> None:
         """Stop: pending work is dropped, running work is waited for."""
@@ -60,8 +69,9 @@ class Worker:
 async def in_own_thread(work: Callable[[], T]) -> T:
     """Return the result of work that runs beside the worker, in a thread that ends with it.
 
-    A thread that lived on would keep the OpenMP threads that its tensors were shared out to. With more of those than cores, OpenMP threads sleep
-    instead of spinning briefly, the worker's too: a token of SmolLM2 in int8 then takes 36 ms instead of 21 (docs/log.md).
+    A thread that lived on would keep the OpenMP threads that its tensors were shared out to. With
+    more of those than cores, OpenMP threads sleep instead of spinning briefly, the worker's too: a
+    token of SmolLM2 in int8 then takes 36 ms instead of 21 (docs/log.md).
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="beside")
     try:
@@ -80,8 +90,9 @@ class ModelSession:
         self._pump: asyncio.Task[None] | None = None
 
     async def open(self, requests: Sequence[Request], *, admitted: bool = False) -> "Answers":
-        """Submit the requests. Raises RequestError (503) when they are too many, unless they are part of an answer that was `admitted`, and what the
-        engine raises for one that it refuses."""
+        """Submit the requests. Raises RequestError (503) when they are too many, unless they are
+        part of an answer that was `admitted`, and what the engine raises for one that it refuses.
+        """
         if not admitted:
             self.worker.admit(len(requests))
         self.worker.num_answers += len(requests)
@@ -125,7 +136,11 @@ class ModelSession:
             await asyncio.wait([step])
             if error := step.exception():  # a bug: the running answers can't be trusted
                 log.error("a step of the engine failed", exc_info=error)
-                self.fail_all(RequestError("internal server error; the server's log has the details", status=500))
+                self.fail_all(
+                    RequestError(
+                        "internal server error; the server's log has the details", status=500
+                    )
+                )
                 return
             events = step.result()
         self._deliver(events)
@@ -144,7 +159,9 @@ class ModelSession:
 
 
 class Answers:
-    """The events of several requests, each with the index of its request, in the order of generation. Close it when done, or earlier."""
+    """The events of several requests, each with the index of its request, in the order of
+    generation. Close it when done, or earlier.
+    """
 
     def __init__(self, session: ModelSession, count: int) -> None:
         self.count = count
@@ -157,7 +174,10 @@ class Answers:
         self._events.put_nowait((index, output))
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
-        """Yield events until the last one of each request. Raises the GroundupError that ended one of them."""
+        """Yield events until the last one of each request.
+
+        Raises the GroundupError that ended one of them.
+        """
         left = self.count
         while left:
             index, output = await self._events.get()

@@ -1,11 +1,13 @@
 """Readable byte-pair encoding (BPE), the test of the fast one.
 
-Training: split the texts into pieces (`bytelevel.split_text`), write each piece as its bytes, then repeatedly merge the most frequent pair of
-adjacent tokens into a new token. Encoding: start from the bytes and apply the merges in the order they were learned.
+Training: split the texts into pieces (`bytelevel.split_text`), write each piece as its bytes, then
+repeatedly merge the most frequent pair of adjacent tokens into a new token. Encoding: start from
+the bytes and apply the merges in the order they were learned.
 
-From: Sennrich, Haddow, Birch 2016, "Neural Machine Translation of Rare Words with Subword Units" (algorithm 1); on bytes since GPT-2.
-All pairs are counted again for each merge, so it is for texts of a few hundred kilobytes; `fast.train_tokenizer` is for larger ones.
-There are no control tokens: ids are 0 to 255 for bytes, then one per merge, as in the fast tokenizer.
+From: Sennrich, Haddow, Birch 2016, "Neural Machine Translation of Rare Words with Subword Units"
+(algorithm 1); on bytes since GPT-2. All pairs are counted again for each merge, so it is for texts
+of a few hundred kilobytes; `fast.train_tokenizer` is for larger ones. There are no control tokens:
+ids are 0 to 255 for bytes, then one per merge, as in the fast tokenizer.
 """
 
 import itertools
@@ -27,7 +29,9 @@ class BPE:
     tokens: Sequence[bytes]
     """The bytes of every id."""
     merges: Mapping[Pair, int]
-    """Pair of ids -> merged id, in the order they were learned, which is the order of the new ids."""
+    """Pair of ids -> merged id, in the order they were learned, which is the order of the new
+    ids.
+    """
     split: str
     """Name of the split, see `bytelevel.SPLITS`."""
 
@@ -37,7 +41,9 @@ class BPE:
         >>> train_bpe(["low lower lowest"], 258, "gpt-2").encode("low")
         [257]
         """
-        return [id for piece in split_text(text, self.split) for id in self.encode_piece(piece.encode())]
+        return [
+            id for piece in split_text(text, self.split) for id in self.encode_piece(piece.encode())
+        ]
 
     def encode_piece(self, piece: bytes) -> list[int]:
         """Return the ids of one piece: of the possible merges, always the one learned first."""
@@ -53,9 +59,14 @@ class BPE:
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, split: str) -> BPE:
-    """Learn merges until there are `vocab_size` tokens (256 bytes among them) or no pair occurs twice."""
+    """Learn merges until there are `vocab_size` tokens (256 bytes among them) or no pair occurs
+    twice.
+    """
     pieces = Counter(
-        piece.encode() for text in texts for part in training_texts(text) for piece in split_text(part, split)
+        piece.encode()
+        for text in texts
+        for part in training_texts(text)
+        for piece in split_text(part, split)
     )
     words = {tuple(BYTE_TO_ID[byte] for byte in piece): count for piece, count in pieces.items()}
     tokens = [bytes([byte]) for byte in BYTE_ORDER]
@@ -68,7 +79,10 @@ def train_bpe(texts: Iterable[str], vocab_size: int, split: str) -> BPE:
 
 
 def most_frequent_pair(words: Mapping[tuple[int, ...], int]) -> Pair | None:
-    """Return the most frequent pair of adjacent ids; of equals the one with the lowest ids. None when none occurs twice."""
+    """Return the most frequent pair of adjacent ids; of equals the one with the lowest ids.
+
+    None when none occurs twice.
+    """
     counts: Counter[Pair] = Counter()
     for word, count in words.items():
         for pair in itertools.pairwise(word):

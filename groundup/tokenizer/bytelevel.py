@@ -1,16 +1,21 @@
-r"""Byte-level BPE: the pre-tokenizer and the byte alphabet of GPT-2, Llama 3, Qwen, SmolLM and our own vocabularies.
+r"""Byte-level BPE: the pre-tokenizer and the byte alphabet of GPT-2, Llama 3, Qwen, SmolLM and our
+own vocabularies.
 
-The pre-tokenizer splits a text into pieces; merges never cross the edge of a piece. Each split has the name that llama.cpp uses
-(`tokenizer.ggml.pre` in a GGUF file) and is one or more regular expressions, applied in order: every match becomes a piece, and so does the text
-between matches; the next expression splits each piece further. Two more are those of tiktoken's encodings. Then each byte is written as one
-visible character (GPT-2's alphabet), so that a vocabulary is plain text: a space is "Ġ", a newline "Ċ".
+The pre-tokenizer splits a text into pieces; merges never cross the edge of a piece. Each split has
+the name that llama.cpp uses (`tokenizer.ggml.pre` in a GGUF file) and is one or more regular
+expressions, applied in order: every match becomes a piece, and so does the text between matches;
+the next expression splits each piece further. Two more are those of tiktoken's encodings. Then each
+byte is written as one visible character (GPT-2's alphabet), so that a vocabulary is plain text: a
+space is "Ġ", a newline "Ċ".
 
-Tokenizers trained here use "llama-bpe", the expression of Llama 3: llama.cpp knows it by name and Ollama's importer by the hash of the
-expression, so the ids are the same everywhere. Ollama takes GPT-2's own form for "default", which splits a fifth of all lines differently.
+Tokenizers trained here use "llama-bpe", the expression of Llama 3: llama.cpp knows it by name and
+Ollama's importer by the hash of the expression, so the ids are the same everywhere. Ollama takes
+GPT-2's own form for "default", which splits a fifth of all lines differently.
 
-Sources: the `tokenizer.json` files of GPT-2, Llama 3, Qwen 2 and SmolLM 2; tiktoken_ext/openai_public.py; "default" is what
-src/llama-vocab.cpp does with an unknown name.
-Left out: normalisation other than NFC (Qwen's files have NFC, llama.cpp does none), expressions that are not in `SPLITS`.
+Sources: the `tokenizer.json` files of GPT-2, Llama 3, Qwen 2 and SmolLM 2;
+tiktoken_ext/openai_public.py; "default" is what src/llama-vocab.cpp does with an unknown name. Left
+out: normalisation other than NFC (Qwen's files have NFC, llama.cpp does none), expressions that are
+not in `SPLITS`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +39,8 @@ LLAMA3_SPLIT = (
 QWEN2_SPLIT = LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
 GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 ONE_DIGIT = r"\p{N}"
-# cl100k_base (GPT-4): as Llama 3's, but spaces and line ends at the end of a text are one piece. The library's `$` is the end of a line, too.
+# cl100k_base (GPT-4): as Llama 3's, but spaces and line ends at the end of a text are one piece.
+# The library's `$` is the end of a line, too.
 CL100K_SPLIT = LLAMA3_SPLIT.replace(r"|\s*[\r\n]+", r"|\s+(?![\s\S])|\s*[\r\n]+")
 _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 O200K_SPLIT = (
@@ -44,7 +50,8 @@ O200K_SPLIT = (
     + _CONTRACTION
     + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-# Longer than any word, ruler or indentation; the longest piece of a text is then twice as long (signs, then line ends).
+# Longer than any word, ruler or indentation; the longest piece of a text is then twice as long
+# (signs, then line ends).
 MAX_TRAINED_RUN = 256
 _LONG_RUN = regex.compile(
     "|".join(f"{kind}{{{MAX_TRAINED_RUN}}}" for kind in (r"\p{L}", r"[^\s\p{L}\p{N}]", r"\s"))
@@ -58,8 +65,13 @@ LLAMACPP_SPLITS: Mapping[str, tuple[str, ...]] = {
     "qwen2": (QWEN2_SPLIT,),
     "default": (r"[\p{P}\$\+<=>\^~\|]+", GPT2_SPLIT, r"\p{N}+", "[0-9][0-9][0-9]"),
 }
-# Those of tiktoken's encodings have no equal in llama.cpp ("gpt-4o" there knows capitals of ASCII only).
-SPLITS: Mapping[str, tuple[str, ...]] = {**LLAMACPP_SPLITS, "cl100k": (CL100K_SPLIT,), "o200k": (O200K_SPLIT,)}
+# Those of tiktoken's encodings have no equal in llama.cpp ("gpt-4o" there knows capitals of ASCII
+# only).
+SPLITS: Mapping[str, tuple[str, ...]] = {
+    **LLAMACPP_SPLITS,
+    "cl100k": (CL100K_SPLIT,),
+    "o200k": (O200K_SPLIT,),
+}
 
 
 def split_text(text: str, split: str) -> list[str]:
@@ -88,9 +100,11 @@ def _parts(expression: str, piece: str) -> Iterator[str]:
 
 
 def training_texts(text: str) -> Iterator[str]:
-    """Yield `text` as vocabularies are trained on it: cut wherever letters, signs, spaces or digits run on for about MAX_TRAINED_RUN characters.
+    """Yield `text` as vocabularies are trained on it: cut wherever letters, signs, spaces or digits
+    run on for about MAX_TRAINED_RUN characters.
 
-    Training takes time with the square of a piece's length, and a token as long as that would never be met again. Encoding needs no cut.
+    Training takes time with the square of a piece's length, and a token as long as that would never
+    be met again. Encoding needs no cut.
 
     >>> [len(part) for part in training_texts("a" * 600 + " word")]
     [256, 256, 93]
@@ -104,29 +118,47 @@ def training_texts(text: str) -> Iterator[str]:
 
 
 def pre_tokenizer_spec(split: str) -> dict[str, object]:
-    """Return the `pre_tokenizer` entry of a tokenizer.json for a named split, in the form of the family's own files."""
+    """Return the `pre_tokenizer` entry of a tokenizer.json for a named split, in the form of the
+    family's own files.
+    """
     *first, last = SPLITS[split]
     # The ByteLevel step includes GPT-2's expression, where that is the last one.
     built_in = last == GPT2_SPLIT
     steps = [_step(expression) for expression in (first if built_in else SPLITS[split])]
-    steps.append({"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": built_in})
+    steps.append(
+        {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": built_in,
+        }
+    )
     return steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": steps}
 
 
 def _step(expression: str) -> dict[str, object]:
     if expression == ONE_DIGIT:
         return {"type": "Digits", "individual_digits": True}
-    return {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
+    return {
+        "type": "Split",
+        "pattern": {"Regex": expression},
+        "behavior": "Isolated",
+        "invert": False,
+    }
 
 
 def recognise_split(pre_tokenizer: object) -> str | None:
-    """Return the name of the split of a tokenizer.json's `pre_tokenizer` entry, None where it is unknown."""
+    """Return the name of the split of a tokenizer.json's `pre_tokenizer` entry, None where it is
+    unknown.
+    """
     steps = _steps(pre_tokenizer)
     return next((split for split in SPLITS if _steps(pre_tokenizer_spec(split)) == steps), None)
 
 
 def _steps(spec: object) -> list[object]:
-    """Return the steps of a `pre_tokenizer` entry as a list, without settings that do not affect the ids."""
+    """Return the steps of a `pre_tokenizer` entry as a list, without settings that do not affect
+    the ids.
+    """
     match spec:
         case {"type": "Sequence", "pretokenizers": [*steps]}:
             return [
@@ -140,18 +172,31 @@ def _steps(spec: object) -> list[object]:
 
 
 def _byte_alphabet() -> dict[int, str]:
-    """Return byte -> character: visible Latin-1 characters for themselves, U+0100 and on for the other 68 bytes, in order."""
-    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    """Return byte -> character: visible Latin-1 characters for themselves, U+0100 and on for the
+    other 68 bytes, in order.
+    """
+    visible = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     hidden = [byte for byte in range(256) if byte not in visible]
-    return {byte: chr(byte) for byte in visible} | {byte: chr(256 + rank) for rank, byte in enumerate(hidden)}
+    return {byte: chr(byte) for byte in visible} | {
+        byte: chr(256 + rank) for rank, byte in enumerate(hidden)
+    }
 
 
 BYTE_TO_CHARACTER = _byte_alphabet()
 CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
-# The same for `str.translate`: a byte's character becomes the Latin-1 one; others become U+FFFF, which Latin-1 cannot encode.
-_TO_LATIN_1 = dict.fromkeys(range(256), 65535) | {ord(each): byte for each, byte in CHARACTER_TO_BYTE.items()}
+# The same for `str.translate`: a byte's character becomes the Latin-1 one; others become U+FFFF,
+# which Latin-1 cannot encode.
+_TO_LATIN_1 = dict.fromkeys(range(256), 65535) | {
+    ord(each): byte for each, byte in CHARACTER_TO_BYTE.items()
+}
 # The bytes that are not written as the Latin-1 character of their number.
-_HIDDEN = {byte: character for byte, character in BYTE_TO_CHARACTER.items() if byte != ord(character)}
+_HIDDEN = {
+    byte: character for byte, character in BYTE_TO_CHARACTER.items() if byte != ord(character)
+}
 # Bytes in the order of their characters: the ids 0 to 255 of GPT-2 and of ours.
 BYTE_ORDER = sorted(range(256), key=lambda byte: BYTE_TO_CHARACTER[byte])
 
@@ -165,26 +210,41 @@ class ByteLevel:
     nfc: bool = False
     """Whether texts are normalised to NFC first (Qwen)."""
     whole_pieces: bool = True
-    """Whether a piece that is a token is encoded without merging (`ignore_merges`: Llama 3, and llama.cpp for its split)."""
+    """Whether a piece that is a token is encoded without merging (`ignore_merges`: Llama 3, and
+    llama.cpp for its split).
+    """
 
     def json_parts(self) -> dict[str, Any]:
         """Return the entries of a tokenizer.json other than vocabulary and merges."""
         return {
             "normalizer": {"type": "NFC"} if self.nfc else None,
             "pre_tokenizer": pre_tokenizer_spec(self.split),
-            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "decoder": {
+                "type": "ByteLevel",
+                "add_prefix_space": True,
+                "trim_offsets": True,
+                "use_regex": True,
+            },
             "model": {"byte_fallback": False, "ignore_merges": self.whole_pieces},
         }
 
     def bytes_of(self, token: str, *, added: bool) -> bytes | None:
-        """Return the bytes of a token (an added one is plain text); None where a character is not in the byte alphabet."""
+        """Return the bytes of a token (an added one is plain text); None where a character is not
+        in the byte alphabet.
+        """
         try:
-            return token.encode("utf-8", "replace") if added else token.translate(_TO_LATIN_1).encode("latin-1")
+            return (
+                token.encode("utf-8", "replace")
+                if added
+                else token.translate(_TO_LATIN_1).encode("latin-1")
+            )
         except UnicodeEncodeError:
             return None
 
     def bytes_of_all(self, tokens: Sequence[str]) -> list[bytes] | None:
-        """Return the bytes of many tokens, none of them added, at once: a character is a byte; None where one is not in the byte alphabet."""
+        """Return the bytes of many tokens, none of them added, at once: a character is a byte; None
+        where one is not in the byte alphabet.
+        """
         text = "".join(tokens)
         if any(chr(byte) in text for byte in _HIDDEN):  # is written as another character
             return None
@@ -199,8 +259,11 @@ class ByteLevel:
 
     def is_whole(self, token: str) -> bool:
         """Whether some text becomes this token without any merge: a byte, or a whole piece."""
-        # Control tokens are plain text, but the look-up uses the byte alphabet: a piece " a" is looked up as "Ġa".
-        piece = bytes(CHARACTER_TO_BYTE.get(character, 0) for character in token).decode("utf-8", "replace")
+        # Control tokens are plain text, but the look-up uses the byte alphabet: a piece " a" is
+        # looked up as "Ġa".
+        piece = bytes(CHARACTER_TO_BYTE.get(character, 0) for character in token).decode(
+            "utf-8", "replace"
+        )
         return len(token) == 1 or (self.whole_pieces and split_text(piece, self.split) == [piece])
 
 
@@ -208,8 +271,16 @@ def read_byte_level(spec: Mapping[str, Any], source: object) -> ByteLevel:
     """Return the style of a parsed tokenizer.json. Raises FormatError."""
     normalizer = spec.get("normalizer")
     if normalizer not in (None, {"type": "NFC"}):
-        raise FormatError(source, "normalizer", "is not supported; byte-level BPE may have NFC or none")
+        raise FormatError(
+            source, "normalizer", "is not supported; byte-level BPE may have NFC or none"
+        )
     split = recognise_split(spec.get("pre_tokenizer"))
     if split is None:
-        raise FormatError(source, "pre_tokenizer", f"splits text in an unknown way; supported are {', '.join(SPLITS)}")
-    return ByteLevel(split, nfc=normalizer is not None, whole_pieces=bool(spec["model"].get("ignore_merges")))
+        raise FormatError(
+            source,
+            "pre_tokenizer",
+            f"splits text in an unknown way; supported are {', '.join(SPLITS)}",
+        )
+    return ByteLevel(
+        split, nfc=normalizer is not None, whole_pieces=bool(spec["model"].get("ignore_merges"))
+    )

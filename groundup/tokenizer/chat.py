@@ -1,21 +1,26 @@
 """Conversations, and `render()`, which gives their text, ids and loss mask in one pass.
 
-The template is the model's own where it has one, else ChatML. Which parts of the rendered text are structure (control tokens) and which are
-contents can't be found by searching: a user may have typed `<|im_end|>`. So contents are passed to the template with marks, characters that
-occur nowhere else:
+The template is the model's own where it has one, else ChatML. Which parts of the rendered text are
+structure (control tokens) and which are contents can't be found by searching: a user may have typed
+`<|im_end|>`. So contents are passed to the template with marks, characters that occur nowhere else:
 
-    fence    before and after contents of users, systems and tools: no control token can form across the edge of a content
+    fence    before and after contents of users, systems and tools: no control token can form across
+             the edge of a content
     open     before an assistant's content  (the loss counts from here)
     close    after it                       (to here, and the end-of-turn token that follows)
-    guard    before every text that looks like a control token, in a content, a tool call or a tool: it stays text
+    guard    before every text that looks like a control token, in a content, a tool call or a tool:
+             it stays text
 
-Marks are inside leading and trailing spaces, so a template may strip them. Then the marks are removed. The conversation is also rendered
-without marks: if the two differ, the template depends on the contents, can't be followed safely and is refused.
+Marks are inside leading and trailing spaces, so a template may strip them. Then the marks are
+removed. The conversation is also rendered without marks: if the two differ, the template depends on
+the contents, can't be followed safely and is refused.
 
-Ids: the text between two control tokens is encoded as a whole. For ordinary contents that equals tokenising the rendered text, in llama.cpp
-too. Mask: by character offsets, True where the loss counts, also for a token that straddles the edge of an answer.
-Tool calls are written by the template. With `learn_calls` a turn that has some is in the mask from where the generation prompt after the
-messages before it ends (these are rendered once more, with the same marks) to its end-of-turn token.
+Ids: the text between two control tokens is encoded as a whole. For ordinary contents that equals
+tokenising the rendered text, in llama.cpp too. Mask: by character offsets, True where the loss
+counts, also for a token that straddles the edge of an answer. Tool calls are written by the
+template. With `learn_calls` a turn that has some is in the mask from where the generation prompt
+after the messages before it ends (these are rendered once more, with the same marks) to its
+end-of-turn token.
 """
 
 import bisect
@@ -57,7 +62,10 @@ class Message:
 
     def __post_init__(self) -> None:
         if self.role not in get_args(Role):
-            raise DataError(f"A message has the role {self.role!r}.", fix=f"Roles are {', '.join(get_args(Role))}.")
+            raise DataError(
+                f"A message has the role {self.role!r}.",
+                fix=f"Roles are {', '.join(get_args(Role))}.",
+            )
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,9 @@ class Turn:
     start: int
     end: int
     ended: bool
-    """Whether the last of them is an end-of-turn token: a model that never learns it does not stop."""
+    """Whether the last of them is an end-of-turn token: a model that never learns it does not
+    stop.
+    """
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,10 @@ class Rendered:
     contents: list[bool] = field(default_factory=list)
     """True for tokens of any message's content; the others are the template's."""
     turns: tuple[Turn, ...] = ()
-    """The assistant's turns in the mask. A turn of the conversation that the template drops, or empties, is none of them."""
+    """The assistant's turns in the mask.
+
+    A turn of the conversation that the template drops, or empties, is none of them.
+    """
 
     def cut(self, max_tokens: int) -> "Rendered":
         """Return the first `max_tokens` tokens; a turn that is cut has no end."""
@@ -100,7 +113,11 @@ class Rendered:
             if turn.start < max_tokens
         )
         return Rendered(
-            self.text, self.ids[:max_tokens], self.mask[:max_tokens], self.contents[:max_tokens], tuple(kept)
+            self.text,
+            self.ids[:max_tokens],
+            self.mask[:max_tokens],
+            self.contents[:max_tokens],
+            tuple(kept),
         )
 
 
@@ -118,32 +135,50 @@ class Marks(NamedTuple):
 
 
 def render(
-    conversation: Conversation, tokenizer: Tokenizer, *, add_generation_prompt: bool = False, learn_calls: bool = False
+    conversation: Conversation,
+    tokenizer: Tokenizer,
+    *,
+    add_generation_prompt: bool = False,
+    learn_calls: bool = False,
 ) -> Rendered:
-    """Return text, ids and loss mask of a conversation. `add_generation_prompt` opens the assistant's next turn.
+    """Return text, ids and loss mask of a conversation. `add_generation_prompt` opens the
+    assistant's next turn.
 
-    `learn_calls`: tool calls are in the mask, where the template renders earlier messages the same whatever follows them.
-    Raises ModelError when the template refuses the conversation, fails, or exceeds its limits.
+    `learn_calls`: tool calls are in the mask, where the template renders earlier messages the same
+    whatever follows them. Raises ModelError when the template refuses the conversation, fails, or
+    exceeds its limits.
 
     >>> render(Conversation((Message("user", "Hi"),)), tokenizer).text
     '<|im_start|>user\\nHi<|im_end|>\\n'
     """
     template = _template(tokenizer)
-    special = {name: tokenizer.decode([id]) for name, id in tokenizer.special.roles.items() if id is not None}
+    special = {
+        name: tokenizer.decode([id])
+        for name, id in tokenizer.special.roles.items()
+        if id is not None
+    }
     shared: dict[str, object] = {**special, "add_generation_prompt": add_generation_prompt}
     unmarked = _variables(conversation, lambda message: well_formed(message.content), well_formed)
     marks = _unused_marks(template + json.dumps(unmarked, ensure_ascii=False))
     guard = functools.partial(tokenizer.control_starts.sub, marks.guard)
 
     def with_marks(part: Conversation) -> dict[str, object]:
-        return _variables(part, lambda message: _mark(message, guard, marks), lambda text: guard(well_formed(text)))
+        return _variables(
+            part,
+            lambda message: _mark(message, guard, marks),
+            lambda text: guard(well_formed(text)),
+        )
 
-    plain, marked = render_template(template, [shared | unmarked, shared | with_marks(conversation)])
+    plain, marked = render_template(
+        template, [shared | unmarked, shared | with_marks(conversation)]
+    )
     text = marks.removed(marked)
     _require_equal(plain, text)
     called: list[int] = []
     if learn_calls:
-        before = [replace(conversation, messages=messages) for messages in _before_calls(conversation)]
+        before = [
+            replace(conversation, messages=messages) for messages in _before_calls(conversation)
+        ]
         opened = [{**shared, **with_marks(part), "add_generation_prompt": True} for part in before]
         called = _call_starts(template, opened, marked)
     ids, offsets = _encode(marked, tokenizer, marks)
@@ -151,25 +186,41 @@ def render(
     offsets = [(0, 0)] * (len(whole) - len(ids)) + offsets
     answers = list(_answers(marked, called, tokenizer, marks))
     mask = list(_overlapping(offsets, answers))
-    return Rendered(text, whole, mask, list(_overlapping(offsets, _contents(marked, marks))), _turns(offsets, answers))
+    return Rendered(
+        text,
+        whole,
+        mask,
+        list(_overlapping(offsets, _contents(marked, marks))),
+        _turns(offsets, answers),
+    )
 
 
 def can_call_tools(tokenizer: Tokenizer) -> bool:
-    """Return whether the model's template writes tool calls; one that does not drops them without a word."""
+    """Return whether the model's template writes tool calls; one that does not drops them without a
+    word.
+    """
     return "tool_calls" in _template(tokenizer)
 
 
 def _before_calls(conversation: Conversation) -> list[tuple[Message, ...]]:
     """Return the messages before each turn of the assistant that has tool calls."""
     messages = conversation.messages
-    return [messages[:place] for place, message in enumerate(messages) if message.role == "assistant" and message.calls]
+    return [
+        messages[:place]
+        for place, message in enumerate(messages)
+        if message.role == "assistant" and message.calls
+    ]
 
 
 def _call_starts(template: str, opened: Sequence[dict[str, object]], marked: str) -> list[int]:
-    """Return where turns with calls begin in the marked text, of those whose generation prompt the text has there."""
+    """Return where turns with calls begin in the marked text, of those whose generation prompt the
+    text has there.
+    """
     starts = []
     for variables in opened:
-        with contextlib.suppress(ModelError):  # a template may refuse to end there; the turn is then not in the mask
+        with contextlib.suppress(
+            ModelError
+        ):  # a template may refuse to end there; the turn is then not in the mask
             (prompt,) = render_template(template, [variables])
             starts += [len(prompt)] if marked.startswith(prompt) else []
     return starts
@@ -188,33 +239,48 @@ def _template(tokenizer: Tokenizer) -> str:
 
 
 def _unused_marks(text: str) -> Marks:
-    """Return four unused private-use characters. Raises DataError if there are none, which only a malicious text can cause."""
+    """Return four unused private-use characters.
+
+    Raises DataError if there are none, which only a malicious text can cause.
+    """
     used = set(text)
     free = list(itertools.islice((chr(code) for code in _PRIVATE_USE if chr(code) not in used), 4))
     if len(free) < 4:
-        raise DataError("A message has nearly all private-use characters of Unicode, so it can't be rendered.")
+        raise DataError(
+            "A message has nearly all private-use characters of Unicode, so it can't be rendered."
+        )
     return Marks(*free)
 
 
 def _mark(message: Message, guard: Callable[[str], str], marks: Marks) -> str:
-    """Return the content with marks inside its outer spaces; blank content is unchanged, since a template may test whether it is empty."""
+    """Return the content with marks inside its outer spaces; blank content is unchanged, since a
+    template may test whether it is empty.
+    """
     content = well_formed(message.content)
     inner = content.strip()
     if not inner:
         return content
     before, after = content.split(inner, 1)
-    first, last = (marks.open, marks.close) if message.role == "assistant" else (marks.fence, marks.fence)
+    first, last = (
+        (marks.open, marks.close) if message.role == "assistant" else (marks.fence, marks.fence)
+    )
     return f"{before}{first}{guard(inner)}{last}{after}"
 
 
 def _variables(
     conversation: Conversation, content: Callable[[Message], str], text: Callable[[str], str]
 ) -> dict[str, object]:
-    """Return a template's messages and tools: contents by `content`, every other string of the client changed by `text`."""
+    """Return a template's messages and tools: contents by `content`, every other string of the
+    client changed by `text`.
+    """
     tools = [_texts_changed(tool, text) for tool in conversation.tools]
     return {
         "messages": [
-            {"role": message.role, "content": content(message), **_texts_changed(_tool_fields(message), text)}
+            {
+                "role": message.role,
+                "content": content(message),
+                **_texts_changed(_tool_fields(message), text),
+            }
             for message in conversation.messages
         ],
         "tools": tools or None,
@@ -222,9 +288,16 @@ def _variables(
 
 
 def _tool_fields(message: Message) -> dict[str, Any]:
-    """Return a message's fields about tools; templates test whether a key exists, so those without a value are left out."""
-    functions = ((call.id, {"name": call.name, "arguments": call.arguments}) for call in message.calls)
-    calls = [{"type": "function", "function": function, **({"id": id} if id else {})} for id, function in functions]
+    """Return a message's fields about tools; templates test whether a key exists, so those without
+    a value are left out.
+    """
+    functions = (
+        (call.id, {"name": call.name, "arguments": call.arguments}) for call in message.calls
+    )
+    calls = [
+        {"type": "function", "function": function, **({"id": id} if id else {})}
+        for id, function in functions
+    ]
     fields = {"tool_calls": calls, "name": message.tool, "tool_call_id": message.call_id}
     return {name: value for name, value in fields.items() if value}
 
@@ -235,7 +308,11 @@ def _texts_changed(value: Any, change: Callable[[str], str]) -> Any:
         return change(value)
     if isinstance(value, Mapping):
         return {change(key): _texts_changed(each, change) for key, each in value.items()}
-    return [_texts_changed(each, change) for each in value] if isinstance(value, list | tuple) else value
+    return (
+        [_texts_changed(each, change) for each in value]
+        if isinstance(value, list | tuple)
+        else value
+    )
 
 
 def _require_equal(plain: str, unmarked: str) -> None:
@@ -266,17 +343,28 @@ def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int],
     return ids, offsets
 
 
-def _answers(marked: str, called: Sequence[int], tokenizer: Tokenizer, marks: Marks) -> Iterator[tuple[int, int, bool]]:
-    """Yield what counts in the text without marks, in order: start and end of the assistant's contents with the spaces and the end-of-turn token
-    right after, of turns with calls from `called` to that token; and whether the token is there."""
-    stops = [text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids]
+def _answers(
+    marked: str, called: Sequence[int], tokenizer: Tokenizer, marks: Marks
+) -> Iterator[tuple[int, int, bool]]:
+    """Yield what counts in the text without marks, in order: start and end of the assistant's
+    contents with the spaces and the end-of-turn token right after, of turns with calls from
+    `called` to that token; and whether the token is there."""
+    stops = [
+        text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids
+    ]
     turn_end = "|".join(map(re.escape, sorted(stops, key=len, reverse=True)))
-    answer = re.compile(rf"{marks.open}[^{marks.open}{marks.close}]*{marks.close}(?:\s*({turn_end}))?")
+    answer = re.compile(
+        rf"{marks.open}[^{marks.open}{marks.close}]*{marks.close}(?:\s*({turn_end}))?"
+    )
     call = re.compile(rf".*?(?<!{marks.guard})({turn_end})", re.DOTALL)
     position = _Unmarked(marked, marks)
     calls = [found for start in called if (found := call.match(marked, start))]
     inside = [found.span() for found in calls]
-    contents = [found for found in answer.finditer(marked) if not any(a <= found.start() < b for a, b in inside)]
+    contents = [
+        found
+        for found in answer.finditer(marked)
+        if not any(a <= found.start() < b for a, b in inside)
+    ]
     for found in sorted([*calls, *contents], key=lambda found: found.start()):
         yield position(found.start()), position(found.end()), bool(found.group(1))
 
@@ -285,7 +373,8 @@ def _contents(marked: str, marks: Marks) -> Iterator[TextSpan]:
     """Yield the spans of all messages' contents in the text without marks."""
     position = _Unmarked(marked, marks)
     for found in re.finditer(
-        rf"{marks.open}[^{marks.close}]*{marks.close}|{marks.fence}[^{marks.fence}]*{marks.fence}", marked
+        rf"{marks.open}[^{marks.close}]*{marks.close}|{marks.fence}[^{marks.fence}]*{marks.fence}",
+        marked,
     ):
         yield position(found.start()), position(found.end())
 
@@ -309,9 +398,12 @@ def _overlapping(offsets: Iterable[TextSpan], spans: Iterable[tuple[Any, ...]]) 
         yield bool(remaining) and remaining[0][0] < end
 
 
-def _turns(offsets: Sequence[TextSpan], answers: Iterable[tuple[int, int, bool]]) -> tuple[Turn, ...]:
+def _turns(
+    offsets: Sequence[TextSpan], answers: Iterable[tuple[int, int, bool]]
+) -> tuple[Turn, ...]:
     """Return the tokens of each answer."""
     starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
     return tuple(
-        Turn(bisect.bisect_right(ends, start), bisect.bisect_left(starts, end), ended) for start, end, ended in answers
+        Turn(bisect.bisect_right(ends, start), bisect.bisect_left(starts, end), ended)
+        for start, end, ended in answers
     )

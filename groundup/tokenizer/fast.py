@@ -1,10 +1,13 @@
-"""`Tokenizer`: text <-> ids for the whole package, by the `tokenizers` library; and `train_tokenizer`.
+"""`Tokenizer`: text <-> ids for the whole package, by the `tokenizers` library; and
+`train_tokenizer`.
 
-A tokenizer is a table (`spec.py`: a tokenizer.json) and a few settings (tokenizer_config.json: the roles of control tokens, the chat
-template). Whether from training, a folder or a GGUF file, it is made by the constructor below, which checks the table.
+A tokenizer is a table (`spec.py`: a tokenizer.json) and a few settings (tokenizer_config.json: the
+roles of control tokens, the chat template). Whether from training, a folder or a GGUF file, it is
+made by the constructor below, which checks the table.
 
-Text never becomes a control token in `encode`, `encode_batch` and `encode_offsets`. The library does not save that setting, so it is set at
-each load. Lone surrogates, which UTF-8 cannot represent, become U+FFFD.
+Text never becomes a control token in `encode`, `encode_batch` and `encode_offsets`. The library
+does not save that setting, so it is set at each load. Lone surrogates, which UTF-8 cannot
+represent, become U+FFFD.
 """
 
 import contextlib
@@ -61,14 +64,17 @@ MASK = "[MASK]"  # BERT's, for training it
 NOT_IN_UTF8 = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
 _SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # whitespace in the `tokenizers` library
 
-# tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a tenth of that on, `tokenizers` is used.
+# tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a
+# tenth of that on, `tokenizers` is used.
 MAX_RUN_OF_SPACES = 100_000
 GROUP_CHARACTERS = 2**13
 _LONG_SPACES = re.compile(rf"(?<!\s)\s{{{MAX_RUN_OF_SPACES + 1}}}")
 
 
 class Tokenizer:
-    """A tokenizer, made by `Tokenizer.load(folder)`, `train_tokenizer(texts)` or `formats.tokenizer_from_gguf(metadata)`."""
+    """A tokenizer, made by `Tokenizer.load(folder)`, `train_tokenizer(texts)` or
+    `formats.tokenizer_from_gguf(metadata)`.
+    """
 
     vocab_size: int
     """Ids are 0 to vocab_size - 1."""
@@ -79,7 +85,9 @@ class Tokenizer:
     chat_template: str | None
     """The jinja template of the model, if it has one."""
 
-    def __init__(self, table: TokenizerTable, config: Mapping[str, Any], *, source: object = "tokenizer") -> None:
+    def __init__(
+        self, table: TokenizerTable, config: Mapping[str, Any], *, source: object = "tokenizer"
+    ) -> None:
         """From a table and a tokenizer_config.json. Raises FormatError with `source`."""
         check_table(table, source)
         if isinstance(table.style, WordPiece):  # BERT's names of the two
@@ -103,8 +111,13 @@ class Tokenizer:
             return cls(table, read_config(folder), source=file)
 
     def save(self, folder: Path) -> None:
-        """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
-        write_text(folder / TOKENIZER_FILE, json.dumps(self.table.to_json(), indent=1, ensure_ascii=False) + "\n")
+        """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)`
+        gives the same ids. Raises DiskError.
+        """
+        write_text(
+            folder / TOKENIZER_FILE,
+            json.dumps(self.table.to_json(), indent=1, ensure_ascii=False) + "\n",
+        )
         write_json(folder / CONFIG_FILE, self.config())
         (folder / TEMPLATE_FILE).unlink(missing_ok=True)  # an old one would take precedence
 
@@ -112,7 +125,10 @@ class Tokenizer:
         """Return the contents of tokenizer_config.json."""
         roles = self.special.roles.items()
         named = {role: None if id is None else self._tokens[id].decode() for role, id in roles}
-        settings: dict[str, Any] = {"add_bos_token": self.special.adds_bos, "clean_up_tokenization_spaces": False}
+        settings: dict[str, Any] = {
+            "add_bos_token": self.special.adds_bos,
+            "clean_up_tokenization_spaces": False,
+        }
         if isinstance(self.table.style, WordPiece):
             named["cls_token"], named["sep_token"] = named.pop("bos_token"), named.pop("eos_token")
             settings = {
@@ -127,7 +143,13 @@ class Tokenizer:
         """ "bpe", "wordpiece", or without merges "byte" or "character" (`kinds`)."""
         if isinstance(self.table.style, WordPiece):
             return "wordpiece"
-        return "bpe" if self.table.merges else "byte" if isinstance(self.table.style, ByteLevel) else "character"
+        return (
+            "bpe"
+            if self.table.merges
+            else "byte"
+            if isinstance(self.table.style, ByteLevel)
+            else "character"
+        )
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -137,15 +159,20 @@ class Tokenizer:
     def encode(self, text: str, *, starts: bool = True) -> list[int]:
         """Return the ids of `text`; nothing in it becomes a control token and no token is added.
 
-        `starts`: whether this is the start of a text, where SentencePiece adds its prefix; False for a continuation of other ids.
+        `starts`: whether this is the start of a text, where SentencePiece adds its prefix; False
+        for a continuation of other ids.
 
         >>> tokenizer.decode(tokenizer.encode("2<|im_end|>"))
         '2<|im_end|>'
         """
         return self._library_for(starts).encode(well_formed(text), add_special_tokens=False).ids
 
-    def encode_offsets(self, text: str, *, starts: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the ids of `text` and the (start, end) of each in characters; tokens that share a character have it both."""
+    def encode_offsets(
+        self, text: str, *, starts: bool = True
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the ids of `text` and the (start, end) of each in characters; tokens that share a
+        character have it both.
+        """
         encoding = self._library_for(starts).encode(well_formed(text), add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
@@ -163,14 +190,22 @@ class Tokenizer:
         return _library(dataclasses.replace(self.table, style=SentencePiece("never")))
 
     def encode_control(self, text: str) -> list[int]:
-        """Return the ids of a prompt that is already rendered (`raw`), with control tokens recognised. Never for text from users."""
+        """Return the ids of a prompt that is already rendered (`raw`), with control tokens
+        recognised. Never for text from users.
+        """
         ids: list[int] = []
         for part, control_id in self.split_control(text):
-            ids.extend(self.encode(part, starts=self.starts_after(ids)) if control_id is None else [control_id])
+            ids.extend(
+                self.encode(part, starts=self.starts_after(ids))
+                if control_id is None
+                else [control_id]
+            )
         return ids
 
     def starts_after(self, ids: Sequence[int]) -> bool:
-        """Whether text after `ids` is encoded as the start of a text: after no ids, and in some SentencePiece forms after a control token."""
+        """Whether text after `ids` is encoded as the start of a text: after no ids, and in some
+        SentencePiece forms after a control token.
+        """
         if not ids:
             return True
         always = isinstance(self.table.style, SentencePiece) and self.table.style.prefix == "always"
@@ -187,7 +222,8 @@ class Tokenizer:
         return other
 
     def fitted(self, rows: int) -> "Tokenizer":
-        """Return this tokenizer without added tokens from id `rows` on, for which a model of so many rows has no embedding (Gemma 3's image token).
+        """Return this tokenizer without added tokens from id `rows` on, for which a model of so
+        many rows has no embedding (Gemma 3's image token).
 
         Tokens of the vocabulary and those with a role (bos, eos, ...) stay.
         """
@@ -201,7 +237,10 @@ class Tokenizer:
         """Encode many texts, several times as fast."""
         whole = [well_formed(text) for text in texts]
         if self._ranks is None or not all(map(fits_tiktoken, whole)):
-            return [encoding.ids for encoding in self._library.encode_batch(whole, add_special_tokens=False)]
+            return [
+                encoding.ids
+                for encoding in self._library.encode_batch(whole, add_special_tokens=False)
+            ]
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             return list(itertools.chain.from_iterable(pool.map(self._encode_few, grouped(whole))))
 
@@ -213,11 +252,14 @@ class Tokenizer:
     def _ranks(self) -> tiktoken.Encoding | None:
         return rank_encoder(self.table)
 
-    def split_control(self, text: str, *, unless_after: str = "") -> Iterator[tuple[str, int | None]]:
-        """Split `text` at its control tokens: (text, None) for the text in between, (token, id) for each token; the longest match wins.
+    def split_control(
+        self, text: str, *, unless_after: str = ""
+    ) -> Iterator[tuple[str, int | None]]:
+        """Split `text` at its control tokens: (text, None) for the text in between, (token, id) for
+        each token; the longest match wins.
 
-        Where a token includes the spaces after it (Phi-3), they are in its part. A token right after the character `unless_after` stays text
-        (a mark of `chat`).
+        Where a token includes the spaces after it (Phi-3), they are in its part. A token right
+        after the character `unless_after` stays text (a mark of `chat`).
         """
         end = 0
         for match in self.control_expression(unless_after).finditer(text):
@@ -231,23 +273,37 @@ class Tokenizer:
             yield text[end:], None
 
     def control_expression(self, unless_after: str = "") -> re.Pattern[str]:
-        """Return the expression that finds control tokens, the longest at each position; see `split_control`."""
+        """Return the expression that finds control tokens, the longest at each position; see
+        `split_control`.
+        """
         longest_first = sorted(self.special.tokens, key=len, reverse=True)
         guard = f"(?<!{re.escape(unless_after)})" if unless_after else ""
-        return re.compile(f"{guard}(?:{'|'.join(map(re.escape, longest_first))})" if longest_first else "(?!)")
+        return re.compile(
+            f"{guard}(?:{'|'.join(map(re.escape, longest_first))})" if longest_first else "(?!)"
+        )
 
     @functools.cached_property
     def _taking_spaces(self) -> frozenset[str]:
-        return frozenset(each.text for each in self.table.added.values() if each.control and each.takes_spaces)
+        return frozenset(
+            each.text for each in self.table.added.values() if each.control and each.takes_spaces
+        )
 
     @functools.cached_property
     def control_starts(self) -> re.Pattern[str]:
-        """The expression that finds every start of a control token's text, inside another one too."""
+        """The expression that finds every start of a control token's text, inside another one
+        too.
+        """
         return re.compile(f"(?={self.control_expression().pattern})")
 
     def with_bos(self, ids: list[int]) -> list[int]:
-        """Return `ids` for the start of a context: with the bos token once, where this tokenizer adds one."""
-        if not self.special.adds_bos or self.special.bos_id is None or ids[:1] == [self.special.bos_id]:
+        """Return `ids` for the start of a context: with the bos token once, where this tokenizer
+        adds one.
+        """
+        if (
+            not self.special.adds_bos
+            or self.special.bos_id is None
+            or ids[:1] == [self.special.bos_id]
+        ):
             return ids
         return [self.special.bos_id, *ids]
 
@@ -257,23 +313,33 @@ class Tokenizer:
         return [] if self.table.eos is None else [self.special.tokens[self.table.eos]]
 
     def decode(self, ids: Iterable[int], *, skip_control: bool = False, starts: bool = True) -> str:
-        """Return the text of `ids`; invalid UTF-8 becomes U+FFFD. `skip_control` leaves control tokens out.
+        """Return the text of `ids`; invalid UTF-8 becomes U+FFFD. `skip_control` leaves control
+        tokens out.
 
-        `starts`: as in `encode`; False keeps the leading space of SentencePiece and WordPiece. Of WordPiece's, words without case come back.
+        `starts`: as in `encode`; False keeps the leading space of SentencePiece and WordPiece. Of
+        WordPiece's, words without case come back.
         """
         hidden = self._control_ids if skip_control else ()
-        text = b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode("utf-8", "replace")
+        text = b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode(
+            "utf-8", "replace"
+        )
         return (
-            text.removeprefix(" ") if starts and (self._has_prefix or isinstance(self.table.style, WordPiece)) else text
+            text.removeprefix(" ")
+            if starts and (self._has_prefix or isinstance(self.table.style, WordPiece))
+            else text
         )
 
     def token_bytes(self, id: int) -> bytes:
-        """Return the bytes of one token (a control token: its text); b"" for an id without a token (padded embedding rows)."""
+        """Return the bytes of one token (a control token: its text); b"" for an id without a token
+        (padded embedding rows).
+        """
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
 
 
 def grouped(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yield texts in groups of about GROUP_CHARACTERS: a short text alone takes less time than handing it to a thread."""
+    """Yield texts in groups of about GROUP_CHARACTERS: a short text alone takes less time than
+    handing it to a thread.
+    """
     group, characters = list[str](), 0
     for text in texts:
         group.append(text)
@@ -291,19 +357,23 @@ def fits_tiktoken(text: str) -> bool:
 
 
 def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
-    """Return an encoder of the `tiktoken` library, about three times as fast as `tokenizers`, that gives the ids of `table`, or None.
+    """Return an encoder of the `tiktoken` library, about three times as fast as `tokenizers`, that
+    gives the ids of `table`, or None.
 
-    tiktoken merges the adjacent pair with the lowest merged id; `tokenizers` uses the list of merges. Both give the same ids when
+    tiktoken merges the adjacent pair with the lowest merged id; `tokenizers` uses the list of
+    merges. Both give the same ids when
 
-      1. merge n makes a token of a higher id than merge n - 1 (so rank order is merge order), every byte is a token, and every
-         other token is made by one merge; and
+      1. merge n makes a token of a higher id than merge n - 1 (so rank order is merge order), every
+         byte is a token, and every other token is made by one merge; and
       2. every token, encoded alone, gives itself.
 
-    Proof: tokens are never split, so the merges inside the bytes that are now covered by adjacent tokens (x, y) are the same as for those
-    bytes alone. Alone they end as the token t = xy (2), and the last state before has two tokens: those of t's merge. So (x, y) is that merge,
-    and both libraries see the same candidates. A test also checks it on random vocabularies.
+    Proof: tokens are never split, so the merges inside the bytes that are now covered by adjacent
+    tokens (x, y) are the same as for those bytes alone. Alone they end as the token t = xy (2), and
+    the last state before has two tokens: those of t's merge. So (x, y) is that merge, and both
+    libraries see the same candidates. A test also checks it on random vocabularies.
 
-    Where the conditions don't hold (SentencePiece, several split steps, normalisation, added tokens other than control tokens): None.
+    Where the conditions don't hold (SentencePiece, several split steps, normalisation, added tokens
+    other than control tokens): None.
     """
     style = table.style
     if not isinstance(style, ByteLevel) or len(SPLITS[style.split]) != 1 or style.nfc:
@@ -315,16 +385,22 @@ def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
     rising = all(tokens[first] < tokens[second] for first, second in itertools.pairwise(made))
     if not rising or set(BYTE_TO_CHARACTER.values()) | set(made) != tokens.keys():
         return None  # condition 1
-    merging = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges))  # without the look-up of whole pieces
+    merging = models.BPE(
+        vocab=dict(table.vocabulary), merges=list(table.merges)
+    )  # without the look-up of whole pieces
     if any([token.id for token in merging.tokenize(text)] != [id] for text, id in tokens.items()):
         return None  # condition 2
     ranks = {bytes(CHARACTER_TO_BYTE[each] for each in text): id for text, id in tokens.items()}
-    return tiktoken.Encoding("groundup", pat_str=SPLITS[style.split][0], mergeable_ranks=ranks, special_tokens={})
+    return tiktoken.Encoding(
+        "groundup", pat_str=SPLITS[style.split][0], mergeable_ranks=ranks, special_tokens={}
+    )
 
 
 @contextlib.contextmanager
 def _without_collection() -> Iterator[None]:
-    """Pause Python's search for cycles: a hundred thousand new tuples start it several times, each through all objects there are (0.1 s)."""
+    """Pause Python's search for cycles: a hundred thousand new tuples start it several times, each
+    through all objects there are (0.1 s).
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -335,12 +411,18 @@ def _without_collection() -> Iterator[None]:
 
 
 def read_template(folder: Path) -> str | None:
-    """Return the chat template of a Hugging Face folder, without loading its tokenizer. Raises FormatError."""
+    """Return the chat template of a Hugging Face folder, without loading its tokenizer.
+
+    Raises FormatError.
+    """
     return _chat_template(read_config(folder), folder / CONFIG_FILE)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return tokenizer_config.json, with the template from the file where transformers 5 writes it. Raises FormatError."""
+    """Return tokenizer_config.json, with the template from the file where transformers 5 writes it.
+
+    Raises FormatError.
+    """
     file, template_file = folder / CONFIG_FILE, folder / TEMPLATE_FILE
     config = read_json(file, max_bytes=MAX_CONFIG_BYTES) if file.exists() else {}
     if not isinstance(config, dict):
@@ -351,7 +433,9 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _library(table: TokenizerTable) -> tokenizers.Tokenizer:
-    """Return the table as a `tokenizers.Tokenizer` that does not recognise control tokens in texts."""
+    """Return the table as a `tokenizers.Tokenizer` that does not recognise control tokens in
+    texts.
+    """
     # Vocabulary and merges are passed as objects: as JSON they take several times as long.
     empty = dataclasses.replace(table, vocabulary={}, merges=[], added={}, bos=None, eos=None)
     library = tokenizers.Tokenizer.from_str(json.dumps(empty.to_json()))
@@ -359,24 +443,36 @@ def _library(table: TokenizerTable) -> tokenizers.Tokenizer:
     if isinstance(table.style, WordPiece):
         library.model = models.WordPiece(vocab=dict(table.vocabulary), **settings)
     else:
-        library.model = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges), **settings)
+        library.model = models.BPE(
+            vocab=dict(table.vocabulary), merges=list(table.merges), **settings
+        )
     library.add_tokens([_added_token(table.added[id]) for id in sorted(table.added)])
     library.encode_special_tokens = True
     return library
 
 
 def _added_token(token: AddedToken) -> tokenizers.AddedToken:
-    return tokenizers.AddedToken(token.text, rstrip=token.takes_spaces, normalized=False, special=token.control)
+    return tokenizers.AddedToken(
+        token.text, rstrip=token.takes_spaces, normalized=False, special=token.control
+    )
 
 
 def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
-    """Return the template of a tokenizer_config.json: a string, or "default" from a list of named ones."""
+    """Return the template of a tokenizer_config.json: a string, or "default" from a list of named
+    ones.
+    """
     template = config.get("chat_template")
     if isinstance(template, list):
-        entries = [entry for entry in template if isinstance(entry, dict) and entry.get("name") == "default"]
+        entries = [
+            entry
+            for entry in template
+            if isinstance(entry, dict) and entry.get("name") == "default"
+        ]
         template = entries[0].get("template") if entries else None
     if template is not None and not isinstance(template, str):
-        raise FormatError(source, "chat_template", f"is a {type(template).__name__}, expected a string")
+        raise FormatError(
+            source, "chat_template", f"is a {type(template).__name__}, expected a string"
+        )
     return None if template is None else well_formed(template)
 
 
@@ -387,16 +483,23 @@ def train_tokenizer(
     sample_bytes: int = SAMPLE_BYTES,
     progress: Progress | None = None,
 ) -> Tokenizer:
-    """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
+    """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML
+    template.
 
-    Of more than `sample_bytes` of text, so much is chosen evenly at random (`training_sample`); the choice is said. A pair that occurs once is never
-    merged, so little text gives fewer than `vocab_size` ids, which is said. Below 264, the bytes that UTF-8 never has get no id. Raises ConfigError
-    for a size out of range, DataError without text.
+    Of more than `sample_bytes` of text, so much is chosen evenly at random (`training_sample`); the
+    choice is said. A pair that occurs once is never merged, so little text gives fewer than
+    `vocab_size` ids, which is said. Below 264, the bytes that UTF-8 never has get no id. Raises
+    ConfigError for a size out of range, DataError without text.
     """
     progress, alphabet = progress or Silent(), _alphabet(vocab_size)
-    library = tokenizers.Tokenizer.from_str(json.dumps(TokenizerTable({}, [], ByteLevel(SPLIT), {}).to_json()))
+    library = tokenizers.Tokenizer.from_str(
+        json.dumps(TokenizerTable({}, [], ByteLevel(SPLIT), {}).to_json())
+    )
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(CONTROL_TOKENS), min_frequency=2, initial_alphabet=alphabet, show_progress=False
+        vocab_size=vocab_size - len(CONTROL_TOKENS),
+        min_frequency=2,
+        initial_alphabet=alphabet,
+        show_progress=False,
     )
     characters = 0
 
@@ -408,7 +511,9 @@ def train_tokenizer(
 
     sample = choose(well_formed_texts(), SPLIT, sample_bytes)
     if not characters:
-        raise DataError("There is no text to train a tokenizer on.", fix="Give a folder or file with text.")
+        raise DataError(
+            "There is no text to train a tokenizer on.", fix="Give a folder or file with text."
+        )
     if sample.line():
         progress.say(sample.line())
     library.train_from_iterator(sample.parts(), trainer)
@@ -427,16 +532,35 @@ def train_tokenizer(
 
 
 def our_tokenizer(
-    vocabulary: Mapping[str, int], merges: Sequence[Merge], style: Style, *, source: object = "new tokenizer"
+    vocabulary: Mapping[str, int],
+    merges: Sequence[Merge],
+    style: Style,
+    *,
+    source: object = "new tokenizer",
 ) -> Tokenizer:
-    """Return a tokenizer with our control tokens right after the vocabulary, and a ChatML template."""
-    added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
+    """Return a tokenizer with our control tokens right after the vocabulary, and a ChatML
+    template.
+    """
+    added = {
+        len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)
+    }
     config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
     return Tokenizer(TokenizerTable(vocabulary, merges, style, added), config, source=source)
 
 
 def _alphabet(vocab_size: int) -> list[str]:
-    """Return the bytes that a vocabulary of so many ids begins with: all, or where there is no room those of UTF-8. Raises ConfigError."""
+    """Return the bytes that a vocabulary of so many ids begins with: all, or where there is no room
+    those of UTF-8. Raises ConfigError.
+    """
     size = vocab_size - len(CONTROL_TOKENS)
-    require(MIN_VOCAB_SIZE <= vocab_size <= MAX_IDS, "vocab_size", vocab_size, f"{MIN_VOCAB_SIZE} to {MAX_IDS:,}")
-    return [letter for byte, letter in BYTE_TO_CHARACTER.items() if size >= 256 or byte not in NOT_IN_UTF8]
+    require(
+        MIN_VOCAB_SIZE <= vocab_size <= MAX_IDS,
+        "vocab_size",
+        vocab_size,
+        f"{MIN_VOCAB_SIZE} to {MAX_IDS:,}",
+    )
+    return [
+        letter
+        for byte, letter in BYTE_TO_CHARACTER.items()
+        if size >= 256 or byte not in NOT_IN_UTF8
+    ]

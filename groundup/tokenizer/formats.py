@@ -1,14 +1,20 @@
 """Tokenizers in GGUF files: metadata -> Tokenizer, and back.
 
-A GGUF file has a tokenizer as lists under `tokenizer.ggml.*`: the tokens, a type for each, and the ids of the special tokens.
+A GGUF file has a tokenizer as lists under `tokenizer.ggml.*`: the tokens, a type for each, and the
+ids of the special tokens.
 
-    "gpt2"    byte-level BPE: merges as "left right", and in `pre` the name of the split, for which llama.cpp has the expression compiled in. A
-              wrong name gives other ids without a warning, so a tokenizer with an unnamed split can't be written.
-    "llama"   SentencePiece BPE: a score per token instead of merges (`sentencepiece.py`), and whether a space is added at the start of a text.
+    "gpt2"    byte-level BPE: merges as "left right", and in `pre` the name of the split, for which
+              llama.cpp has the expression compiled in. A
+              wrong name gives other ids without a warning, so a tokenizer with an unnamed split
+              can't be written.
+    "llama"   SentencePiece BPE: a score per token instead of merges (`sentencepiece.py`), and
+              whether a space is added at the start of a text.
 
-Control tokens have type 3: llama.cpp recognises them in a prompt only when it parses special tokens. Type 4 is always recognised, in user text too.
+Control tokens have type 3: llama.cpp recognises them in a prompt only when it parses special
+tokens. Type 4 is always recognised, in user text too.
 
-Source: the GGUF specification and src/llama-vocab.cpp. Left out: "bert" (WordPiece), "t5" (Unigram) and other models.
+Source: the GGUF specification and src/llama-vocab.cpp. Left out: "bert" (WordPiece), "t5" (Unigram)
+and other models.
 """
 
 import math
@@ -46,7 +52,8 @@ PRE_ALIASES = {
 
 # llama.cpp's default ids for SentencePiece.
 USUAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
-# llama.cpp recognises Phi-3 by the model's name: all its added tokens but these include the spaces after them.
+# llama.cpp recognises Phi-3 by the model's name: all its added tokens but these include the spaces
+# after them.
 PHI3_UNTOUCHED = ("<unk>", "<s>", "<|endoftext|>")
 
 _PREFIX = "tokenizer.ggml."
@@ -58,21 +65,31 @@ _PARTS = {
 }
 
 
-def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGUF metadata") -> Tokenizer:
-    """Return the tokenizer of GGUF metadata (plain Python values), with the ids of llama.cpp. Raises FormatError with `source`."""
-    fields = _Fields(metadata, source)
+def tokenizer_from_gguf(
+    metadata: Mapping[str, object], *, source: object = "GGUF metadata"
+) -> Tokenizer:
+    """Return the tokenizer of GGUF metadata (plain Python values), with the ids of llama.cpp.
+
+    Raises FormatError with `source`.
+    """
+    fields = _GGUFFields(metadata, source)
     style = _style(fields)
     tokens, added = _tokens(fields)
     config = _config(fields, tokens, added, style)
-    # The vocabulary for merging: all tokens up to the last ordinary one, without the control tokens at the end.
+    # The vocabulary for merging: all tokens up to the last ordinary one, without the control tokens
+    # at the end.
     ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
     vocabulary = {token: id for id, token in enumerate(tokens[: ordinary + 1])}
-    merges = _merges(fields) if isinstance(style, ByteLevel) else _merges_by_score(fields, vocabulary, added)
+    merges = (
+        _merges(fields)
+        if isinstance(style, ByteLevel)
+        else _merges_by_score(fields, vocabulary, added)
+    )
     bos = config["bos_token"] if config["add_bos_token"] else None
     return Tokenizer(TokenizerTable(vocabulary, merges, style, added, bos), config, source=source)
 
 
-class _Fields:
+class _GGUFFields:
     """The `tokenizer.ggml.*` fields, with type checks."""
 
     def __init__(self, metadata: Mapping[str, object], source: object) -> None:
@@ -83,9 +100,14 @@ class _Fields:
         return FormatError(self.source, name if "." in name else _PREFIX + name, reason)
 
     def get(self, name: str, kind: type, default: Any = None) -> Any:
-        """Return the field's value, `default` if missing. Raises FormatError on another type (a bool is not an int)."""
+        """Return the field's value, `default` if missing.
+
+        Raises FormatError on another type (a bool is not an int).
+        """
         value = self.metadata.get(name if "." in name else _PREFIX + name, default)
-        if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        if value is not default and (
+            not isinstance(value, kind) or (kind is int and isinstance(value, bool))
+        ):
             raise self.error(name, f"is a {type(value).__name__}, expected a {kind.__name__}")
         return value
 
@@ -107,7 +129,7 @@ class _Fields:
         return list(values)
 
 
-def _style(fields: _Fields) -> Style:
+def _style(fields: _GGUFFields) -> Style:
     """Return the style of the vocabulary."""
     model = fields.get("model", str)
     if model is None:
@@ -124,7 +146,7 @@ def _style(fields: _Fields) -> Style:
     return ByteLevel(split, whole_pieces=split == "llama-bpe")
 
 
-def _tokens(fields: _Fields) -> tuple[list[str], Added]:
+def _tokens(fields: _GGUFFields) -> tuple[list[str], Added]:
     """Return all tokens and the added tokens by id. Unused ids at the end are left out."""
     tokens = fields.items("tokens", str, MAX_IDS)
     types = fields.items("token_type", int, MAX_IDS)
@@ -134,7 +156,9 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
         types.pop()
         tokens.pop()
     if len(set(tokens)) != len(tokens):
-        raise fields.error("tokens", f"has {len(tokens)} entries, but only {len(set(tokens))} different ones")
+        raise fields.error(
+            "tokens", f"has {len(tokens)} entries, but only {len(set(tokens))} different ones"
+        )
     eos = fields.get("eos_token_id", int, fields.usual_id("eos_token_id"))
     name = fields.get("general.name", str, "").lower()
     is_phi3 = "phi-3" in name or "phi3" in name
@@ -143,41 +167,59 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
         # As in llama.cpp, end-of-generation tokens are control tokens whatever their type.
         control = type in (CONTROL, UNKNOWN) or id == eos or token in GENERATION_ENDS
         if control or type == USER_DEFINED:
-            added[id] = AddedToken(token, control, takes_spaces=is_phi3 and token not in PHI3_UNTOUCHED)
+            added[id] = AddedToken(
+                token, control, takes_spaces=is_phi3 and token not in PHI3_UNTOUCHED
+            )
     return tokens, added
 
 
-def _merges(fields: _Fields) -> list[Merge]:
+def _merges(fields: _GGUFFields) -> list[Merge]:
     """Return the merges "left right" as pairs; tokens have no spaces."""
     merges = []
     for number, entry in enumerate(fields.items("merges", str, MAX_IDS)):
         left, space, right = entry.partition(" ")
         if not space:
-            raise fields.error("merges", f"number {number}, {entry[:40]!r}, is not a pair of tokens")
+            raise fields.error(
+                "merges", f"number {number}, {entry[:40]!r}, is not a pair of tokens"
+            )
         merges.append((left, right))
     return merges
 
 
-def _merges_by_score(fields: _Fields, vocabulary: Mapping[str, int], added: Added) -> list[Merge]:
-    """Return the merges that are equivalent to the scores. Raises FormatError where there are none."""
+def _merges_by_score(
+    fields: _GGUFFields, vocabulary: Mapping[str, int], added: Added
+) -> list[Merge]:
+    """Return the merges that are equivalent to the scores.
+
+    Raises FormatError where there are none.
+    """
     scores = fields.items("scores", float, MAX_IDS)
     if len(scores) < len(vocabulary):
         raise fields.error("scores", f"has {len(scores)} entries for {len(vocabulary)} tokens")
     if not all(map(math.isfinite, scores)):
         raise fields.error("scores", "has a non-finite entry")
-    ordinary = {token: scores[id] for token, id in vocabulary.items() if id not in added and token not in BYTE_TOKENS}
+    ordinary = {
+        token: scores[id]
+        for token, id in vocabulary.items()
+        if id not in added and token not in BYTE_TOKENS
+    }
     unknown = made_of_unknown(ordinary)
     if unknown is not None:
         raise fields.error("tokens", f"has {unknown[:40]!r}, with a character that is not a token")
     merges = merges_of(ordinary)
     made = {left + right for left, right in merges}
     if len({ordinary[token] for token in made}) != len(made):
-        raise fields.error("scores", "has the same score for several tokens, so the order of merges is undefined")
+        raise fields.error(
+            "scores", "has the same score for several tokens, so the order of merges is undefined"
+        )
     return merges
 
 
-def _config(fields: _Fields, tokens: list[str], added: Added, style: Style) -> dict[str, Any]:
-    """Return the equivalent tokenizer_config.json. A bos, pad or unk that is not a control token is ignored."""
+def _config(fields: _GGUFFields, tokens: list[str], added: Added, style: Style) -> dict[str, Any]:
+    """Return the equivalent tokenizer_config.json.
+
+    A bos, pad or unk that is not a control token is ignored.
+    """
     config: dict[str, Any] = {}
     for part, key in _PARTS.items():
         id = fields.get(key, int, fields.usual_id(key))
@@ -185,8 +227,12 @@ def _config(fields: _Fields, tokens: list[str], added: Added, style: Style) -> d
             raise fields.error(key, f"is {id}, of {len(tokens)} tokens")
         config[part] = added[id].text if id in added and added[id].control else None
     # By default llama.cpp adds a bos for SentencePiece and for Llama 3's split.
-    usual = isinstance(style, SentencePiece) or (isinstance(style, ByteLevel) and style.split == "llama-bpe")
-    config["add_bos_token"] = fields.get("add_bos_token", bool, usual) and config["bos_token"] is not None
+    usual = isinstance(style, SentencePiece) or (
+        isinstance(style, ByteLevel) and style.split == "llama-bpe"
+    )
+    config["add_bos_token"] = (
+        fields.get("add_bos_token", bool, usual) and config["bos_token"] is not None
+    )
     config["chat_template"] = fields.get("tokenizer.chat_template", str)
     return config
 
@@ -194,8 +240,9 @@ def _config(fields: _Fields, tokens: list[str], added: Added, style: Style) -> d
 def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dict[str, object]:
     """Return the `tokenizer.*` entries of a GGUF file: strings, booleans, ints and lists of them.
 
-    `vocab_size`: rows of the model's embedding, if more than the tokenizer's ids; the rest are written as unused tokens. With a chat template
-    the eos is the end-of-turn token: programs with a single stop token must stop there. Raises ModelError.
+    `vocab_size`: rows of the model's embedding, if more than the tokenizer's ids; the rest are
+    written as unused tokens. With a chat template the eos is the end-of-turn token: programs with a
+    single stop token must stop there. Raises ModelError.
     """
     rows = tokenizer.vocab_size if vocab_size is None else vocab_size
     if rows < tokenizer.vocab_size:
@@ -206,7 +253,8 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
     table = tokenizer.table
     if isinstance(table.style, WordPiece):
         raise ModelError(
-            "A WordPiece tokenizer is not written as GGUF here.", fix="Use it in a Hugging Face folder (--to hf)."
+            "A WordPiece tokenizer is not written as GGUF here.",
+            fix="Use it in a Hugging Face folder (--to hf).",
         )
     texts = table.texts
     byte_level = isinstance(table.style, ByteLevel)
@@ -219,7 +267,11 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
         **style,
         **_part_ids(tokenizer),
     }
-    template = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
+    template = (
+        {}
+        if tokenizer.chat_template is None
+        else {"tokenizer.chat_template": tokenizer.chat_template}
+    )
     return {_PREFIX + name: value for name, value in metadata.items()} | template
 
 
@@ -239,10 +291,16 @@ def _byte_level_fields(table: TokenizerTable) -> dict[str, object]:
 
 
 def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -> dict[str, object]:
-    """Return the fields of SentencePiece BPE. Raises ModelError where no scores are equivalent to the merges."""
+    """Return the fields of SentencePiece BPE. Raises ModelError where no scores are equivalent to
+    the merges.
+    """
     assert isinstance(table.style, SentencePiece)
     whole = {each.text for each in table.added.values()}
-    ordinary = {token: id for token, id in table.vocabulary.items() if token not in whole and token not in BYTE_TOKENS}
+    ordinary = {
+        token: id
+        for token, id in table.vocabulary.items()
+        if token not in whole and token not in BYTE_TOKENS
+    }
     # llama.cpp splits a text at added tokens before it merges.
     merges = [(left, right) for left, right in table.merges if left + right not in whole]
     reason = unsayable(merges, ordinary)
@@ -254,7 +312,9 @@ def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -
     scores = scores_of(merges)
     tokens = {id: texts.get(id, f"[PAD{id}]") for id in range(rows)}
     # llama.cpp writes an added token that is not a control token with spaces instead of "▁".
-    tokens |= {id: each.text.replace(SPACE, " ") for id, each in table.added.items() if not each.control}
+    tokens |= {
+        id: each.text.replace(SPACE, " ") for id, each in table.added.items() if not each.control
+    }
     return {
         "model": "llama",
         "tokens": list(tokens.values()),

@@ -1,10 +1,13 @@
-"""Rendering of chat templates in jinja2's sandbox; a template from a model file runs in a process of its own, whose main function is here.
+"""Rendering of chat templates in jinja2's sandbox; a template from a model file runs in a process
+of its own, whose main function is here.
 
-The sandbox keeps a template from reaching Python objects. It does not limit the cost: two nested loops, `'x' * 10**9` or `9**9**9` are plain
-jinja. So the process is limited (see `limited_process`); the length of the output is checked while it is produced.
+The sandbox keeps a template from reaching Python objects. It does not limit the cost: two nested
+loops, `'x' * 10**9` or `9**9**9` are plain jinja. So the process is limited (see
+`limited_process`); the length of the output is checked while it is produced.
 
-The process starts with {"template", "max_characters"}; a request {"variants": [variables, ...]} is answered by {"texts": [...]} or {"error": "..."}.
-It imports nothing else of groundup, so that it starts in a tenth of a second.
+The process starts with {"template", "max_characters"}; a request {"variants": [variables, ...]} is
+answered by {"texts": [...]} or {"error": "..."}. It imports nothing else of groundup, so that it
+starts in a tenth of a second.
 """
 
 import datetime
@@ -32,16 +35,22 @@ FAILURES = (
 
 
 def renderer(template: str, max_characters: int) -> Callable[[Sequence[Variables]], list[str]]:
-    """Return a function that renders `template` for each set of variables, with the same time for all. It raises one of FAILURES."""
+    """Return a function that renders `template` for each set of variables, with the same time for
+    all. It raises one of FAILURES.
+    """
     extensions = ["jinja2.ext.loopcontrols"]
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=extensions
+    )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     compiled = environment.from_string(template)
 
     def render(variants: Sequence[Variables]) -> list[str]:
         strftime_now = datetime.datetime.now().strftime
-        generated = (compiled.generate(**variables, strftime_now=strftime_now) for variables in variants)
+        generated = (
+            compiled.generate(**variables, strftime_now=strftime_now) for variables in variants
+        )
         return [_joined(chunks, max_characters) for chunks in generated]
 
     return render
@@ -70,7 +79,9 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     """The `tojson` filter of transformers: no HTML escapes, no ASCII escapes."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def main() -> None:
@@ -87,7 +98,11 @@ def _begin(start: Mapping[str, Any]) -> Handler:
             render = render or renderer(start["template"], start["max_characters"])
             yield {"texts": render(request["variants"])}
         except FAILURES as error:
-            words = "it exceeds its memory limit" if isinstance(error, MemoryError) else str(error)[:500]
+            words = (
+                "it exceeds its memory limit"
+                if isinstance(error, MemoryError)
+                else str(error)[:500]
+            )
             yield {"error": words or type(error).__name__}
 
     return answers

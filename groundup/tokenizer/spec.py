@@ -1,11 +1,14 @@
 """A tokenizer as a checked table, and its form as `tokenizer.json`.
 
-All supported families have a vocabulary, and all but WordPiece a list of merges. How a vocabulary writes spaces and bytes is its style:
+All supported families have a vocabulary, and all but WordPiece a list of merges. How a vocabulary
+writes spaces and bytes is its style:
 `bytelevel.py`, `sentencepiece.py` or `wordpiece.py`.
 
-A foreign tokenizer.json is never passed to the `tokenizers` library directly: odd entries make the library panic, and a regular expression in
-it can take any time. The supported parts are read, others refused, and the library gets the file that `to_json` writes. Left out: tokens
-after a text other than WordPiece's, the `lstrip` flag of added tokens, and what a file says of truncation and padding, which is the model's matter.
+A foreign tokenizer.json is never passed to the `tokenizers` library directly: odd entries make the
+library panic, and a regular expression in it can take any time. The supported parts are read,
+others refused, and the library gets the file that `to_json` writes. Left out: tokens after a text
+other than WordPiece's, the `lstrip` flag of added tokens, and what a file says of truncation and
+padding, which is the model's matter.
 """
 
 import re
@@ -16,7 +19,13 @@ from typing import Any, NamedTuple
 
 from groundup.errors import FormatError
 from groundup.tokenizer.bytelevel import ByteLevel, read_byte_level
-from groundup.tokenizer.sentencepiece import BYTE_TOKENS, Merge, SentencePiece, missing_byte, read_sentencepiece
+from groundup.tokenizer.sentencepiece import (
+    BYTE_TOKENS,
+    Merge,
+    SentencePiece,
+    missing_byte,
+    read_sentencepiece,
+)
 from groundup.tokenizer.wordpiece import WordPiece, read_wordpiece
 
 MAX_JSON_BYTES = 64 * 2**20  # the largest of our families, Gemma 3's, is 33 MB
@@ -44,7 +53,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def well_formed(text: str) -> str:
-    """Return `text` with each lone surrogate, which UTF-8 cannot represent, replaced by U+FFFD; the length is unchanged."""
+    """Return `text` with each lone surrogate, which UTF-8 cannot represent, replaced by U+FFFD; the
+    length is unchanged.
+    """
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
@@ -68,7 +79,9 @@ class TokenizerTable:
     @property
     def texts(self) -> dict[int, str]:
         """All tokens: id -> text, in the style of the vocabulary except for added tokens."""
-        return {id: text for text, id in self.vocabulary.items()} | {id: each.text for id, each in self.added.items()}
+        return {id: text for text, id in self.vocabulary.items()} | {
+            id: each.text for id, each in self.added.items()
+        }
 
     @property
     def control(self) -> dict[str, int]:
@@ -94,27 +107,54 @@ class TokenizerTable:
         vocabulary = {"vocab": dict(self.vocabulary)}
         if isinstance(self.style, WordPiece):
             return {"type": "WordPiece", **settings, **vocabulary}
-        unused = dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"))
+        unused = dict.fromkeys(
+            ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")
+        )
         merges = [list(merge) for merge in self.merges]
-        return {"type": "BPE", **unused, "fuse_unk": False, **settings, **vocabulary, "merges": merges}
+        return {
+            "type": "BPE",
+            **unused,
+            "fuse_unk": False,
+            **settings,
+            **vocabulary,
+            "merges": merges,
+        }
 
 
 def _added_token(id: int, token: AddedToken) -> dict[str, object]:
-    flags = {"single_word": False, "lstrip": False, "rstrip": token.takes_spaces, "normalized": False}
+    flags = {
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": token.takes_spaces,
+        "normalized": False,
+    }
     return {"id": id, "content": token.text, **flags, "special": token.control}
 
 
-def _template(bos: str | None, eos: str | None, control: Mapping[str, int]) -> dict[str, object] | None:
-    """Return the `post_processor` that puts `bos` before a text and `eos` after it; None without either."""
+def _template(
+    bos: str | None, eos: str | None, control: Mapping[str, int]
+) -> dict[str, object] | None:
+    """Return the `post_processor` that puts `bos` before a text and `eos` after it; None without
+    either.
+    """
     if bos is None:
         return None
-    first, second = ({"Sequence": {"id": name, "type_id": number}} for number, name in enumerate("AB"))
+    first, second = (
+        {"Sequence": {"id": name, "type_id": number}} for number, name in enumerate("AB")
+    )
     starts, *ends = (
         [{"SpecialToken": {"id": text, "type_id": number}}] if text is not None else []
         for text, number in ((bos, 0), (eos, 0), (eos, 1))
     )
-    tokens = {text: {"id": text, "ids": [control[text]], "tokens": [text]} for text in (bos, eos) if text is not None}
-    templates = {"single": [*starts, first, *ends[0]], "pair": [*starts, first, *ends[0], second, *ends[1]]}
+    tokens = {
+        text: {"id": text, "ids": [control[text]], "tokens": [text]}
+        for text in (bos, eos)
+        if text is not None
+    }
+    templates = {
+        "single": [*starts, first, *ends[0]],
+        "pair": [*starts, first, *ends[0], second, *ends[1]],
+    }
     return {"type": "TemplateProcessing", **templates, "special_tokens": tokens}
 
 
@@ -126,12 +166,19 @@ def table_from_json(spec: object, source: object) -> TokenizerTable:
     if model.get("type") == "WordPiece":
         return _wordpiece_table(spec, source)
     _require_plain_bpe(model, source)
-    style = read_sentencepiece(spec, source) if model.get("byte_fallback") else read_byte_level(spec, source)
+    style = (
+        read_sentencepiece(spec, source)
+        if model.get("byte_fallback")
+        else read_byte_level(spec, source)
+    )
     added = _added(spec.get("added_tokens", []), source)
     merges = _merges(model.get("merges"), source)
     if isinstance(style, SentencePiece):
         merges = _without_structure(merges, added)
-    vocabulary, bos = _vocabulary(model.get("vocab"), source), _bos(spec.get("post_processor"), source)
+    vocabulary, bos = (
+        _vocabulary(model.get("vocab"), source),
+        _bos(spec.get("post_processor"), source),
+    )
     return TokenizerTable(vocabulary, merges, style, added, bos)
 
 
@@ -150,8 +197,12 @@ def _wordpiece_table(spec: Mapping[str, Any], source: object) -> TokenizerTable:
         case {"type": "BertProcessing", "cls": [str(bos), _], "sep": [str(eos), _]}:
             pass
         case _:
-            raise FormatError(source, "post_processor", "does not put one token before and one after a text")
-    return TokenizerTable(_vocabulary(spec["model"].get("vocab"), source), [], style, added, bos, eos)
+            raise FormatError(
+                source, "post_processor", "does not put one token before and one after a text"
+            )
+    return TokenizerTable(
+        _vocabulary(spec["model"].get("vocab"), source), [], style, added, bos, eos
+    )
 
 
 def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
@@ -159,7 +210,9 @@ def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
     if model.get("type", "BPE") != "BPE":
         kind = str(model.get("type"))[:40]
         raise FormatError(
-            source, "model", f"is of type {kind!r}; supported are BPE (byte-level or SentencePiece) and WordPiece"
+            source,
+            "model",
+            f"is of type {kind!r}; supported are BPE (byte-level or SentencePiece) and WordPiece",
         )
     for setting in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(setting):
@@ -169,9 +222,14 @@ def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
 def _vocabulary(vocabulary: object, source: object) -> dict[str, int]:
     if isinstance(vocabulary, dict):
         ids = vocabulary.values()
-        if set(map(type, ids)) <= {int} and 0 <= min(ids, default=0) <= max(ids, default=0) < MAX_IDS:
+        if (
+            set(map(type, ids)) <= {int}
+            and 0 <= min(ids, default=0) <= max(ids, default=0) < MAX_IDS
+        ):
             return vocabulary
-    raise FormatError(source, "model.vocab", f"is not an object of tokens with ids from 0 to {MAX_IDS - 1}")
+    raise FormatError(
+        source, "model.vocab", f"is not an object of tokens with ids from 0 to {MAX_IDS - 1}"
+    )
 
 
 def _is_id(value: object) -> bool:
@@ -194,34 +252,51 @@ def _merges(merges: object, source: object) -> list[Merge]:
 
 
 def _is_pair(sides: object) -> bool:
-    return isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, str) for side in sides)
+    return (
+        isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, str) for side in sides)
+    )
 
 
 def _without_structure(merges: Sequence[Merge], added: Added) -> list[Merge]:
-    """Return the merges without those of a control or byte token, which converters write for every splittable text."""
+    """Return the merges without those of a control or byte token, which converters write for every
+    splittable text.
+    """
     structure = {each.text for each in added.values() if each.control} | set(BYTE_TOKENS)
     return [merge for merge in merges if structure.isdisjoint((*merge, "".join(merge)))]
 
 
 def _added(entries: object, source: object) -> dict[int, AddedToken]:
     if not isinstance(entries, list) or len(entries) > MAX_ADDED_TOKENS:
-        raise FormatError(source, "added_tokens", f"is not a list of at most {MAX_ADDED_TOKENS} tokens")
+        raise FormatError(
+            source, "added_tokens", f"is not a list of at most {MAX_ADDED_TOKENS} tokens"
+        )
     added: dict[int, AddedToken] = {}
     for entry in entries:
         content = entry.get("content") if isinstance(entry, dict) else None
         if not isinstance(content, str) or not _is_id(entry.get("id")) or entry["id"] in added:
             reason = f"an entry has no content, or no unique id from 0 to {MAX_IDS - 1}"
             raise FormatError(source, "added_tokens", reason)
-        added[entry["id"]] = AddedToken(content, bool(entry.get("special")), bool(entry.get("rstrip")))
+        added[entry["id"]] = AddedToken(
+            content, bool(entry.get("special")), bool(entry.get("rstrip"))
+        )
     return added
 
 
 def _bos(post_processor: object, source: object) -> str | None:
-    """Return the control token that a `post_processor` puts before a text; anything else is refused."""
+    """Return the control token that a `post_processor` puts before a text; anything else is
+    refused.
+    """
     match post_processor:
-        case None | {"type": "ByteLevel"} | {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}:
+        case (
+            None
+            | {"type": "ByteLevel"}
+            | {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}
+        ):
             return None
-        case {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": str(text)}}, {"Sequence": {"id": "A"}}]}:
+        case {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": str(text)}}, {"Sequence": {"id": "A"}}],
+        }:
             return text
         case {"type": "Sequence", "processors": [*steps]} if not any(
             isinstance(step, dict) and step.get("type") == "Sequence" for step in steps
@@ -234,7 +309,12 @@ def check_table(table: TokenizerTable, source: object) -> None:
     """Check that a table is consistent. Raises FormatError with `source`."""
     texts, ids = table.texts, set(table.vocabulary.values())
     lengths = set(map(len, texts.values()))
-    if not table.vocabulary or len(texts) > MAX_IDS or min(lengths) == 0 or max(lengths) > MAX_TOKEN_CHARACTERS:
+    if (
+        not table.vocabulary
+        or len(texts) > MAX_IDS
+        or min(lengths) == 0
+        or max(lengths) > MAX_TOKEN_CHARACTERS
+    ):
         reason = f"there are none, over {MAX_IDS}, or one is empty or over {MAX_TOKEN_CHARACTERS} characters long"
         raise FormatError(source, "tokens", reason)
     try:
@@ -253,55 +333,93 @@ def _check_added(table: TokenizerTable, source: object) -> None:
     ids, size = {each.text: id for id, each in table.added.items()}, len(table.vocabulary)
     after = [id for id, each in sorted(table.added.items()) if each.text not in table.vocabulary]
     contradicting = any(table.vocabulary.get(text, id) != id for text, id in ids.items())
-    if len(ids) != len(table.added) or contradicting or after != list(range(size, size + len(after))):
+    if (
+        len(ids) != len(table.added)
+        or contradicting
+        or after != list(range(size, size + len(after)))
+    ):
         reason = f"{len(table.added)} tokens are not in, or right after, a vocabulary of {size}, each with a unique id"
         raise FormatError(source, "added tokens", reason)
     for text, place in ((table.bos, "before"), (table.eos, "after")):
         if text is not None and text not in table.control:
             raise FormatError(
-                source, "post_processor", f"puts {text[:40]!r} {place} a text, which is not a control token"
+                source,
+                "post_processor",
+                f"puts {text[:40]!r} {place} a text, which is not a control token",
             )
 
 
 def _check_control(table: TokenizerTable, source: object) -> None:
-    """No control token of the vocabulary is the encoding of ordinary text without a merge, and every byte (every unknown word) has a token."""
+    """No control token of the vocabulary is the encoding of ordinary text without a merge, and
+    every byte (every unknown word) has a token.
+    """
     whole = next(filter(table.style.is_whole, table.control.keys() & table.vocabulary.keys()), None)
     if whole is not None:
-        raise FormatError(source, "added tokens", f"ordinary text can become the control token {whole[:40]!r}")
-    if isinstance(table.style, WordPiece) and table.style.unknown not in table.control.keys() & table.vocabulary.keys():
-        raise FormatError(source, "model.unk_token", f"is {table.style.unknown[:40]!r}, which is not a control token")
+        raise FormatError(
+            source, "added tokens", f"ordinary text can become the control token {whole[:40]!r}"
+        )
+    if (
+        isinstance(table.style, WordPiece)
+        and table.style.unknown not in table.control.keys() & table.vocabulary.keys()
+    ):
+        raise FormatError(
+            source,
+            "model.unk_token",
+            f"is {table.style.unknown[:40]!r}, which is not a control token",
+        )
     byte = missing_byte(table.vocabulary) if isinstance(table.style, SentencePiece) else None
     if byte is not None:
         raise FormatError(source, "tokens", f"the byte {byte}, '<0x{byte:02X}>', has no token")
 
 
 def _check_merges(table: TokenizerTable, source: object) -> None:
-    """Both sides of a merge, and the result, are ordinary tokens: text never merges into a control token."""
+    """Both sides of a merge, and the result, are ordinary tokens: text never merges into a control
+    token.
+    """
     ordinary = table.vocabulary.keys() - table.control.keys()
     made = [left + right for left, right in table.merges]
     if not ordinary.issuperset(chain(made, chain.from_iterable(table.merges))):
         parts = enumerate(zip(table.merges, made, strict=True))
-        number, (left, right) = next((n, pair) for n, (pair, whole) in parts if not ordinary.issuperset((*pair, whole)))
+        number, (left, right) = next(
+            (n, pair) for n, (pair, whole) in parts if not ordinary.issuperset((*pair, whole))
+        )
         reason = f"number {number}, {left[:40]!r} and {right[:40]!r}, is not a pair of tokens that makes a token"
         raise FormatError(source, "merges", reason)
     if len(set(table.merges)) != len(table.merges):
-        raise FormatError(source, "merges", f"{len(table.merges) - len(set(table.merges))} are duplicates")
+        raise FormatError(
+            source, "merges", f"{len(table.merges) - len(set(table.merges))} are duplicates"
+        )
 
 
 def token_bytes(table: TokenizerTable, source: object) -> list[bytes]:
-    """Return the bytes of every id, b"" for ids without a token; added tokens are their text. Raises FormatError."""
+    """Return the bytes of every id, b"" for ids without a token; added tokens are their text.
+
+    Raises FormatError.
+    """
     texts = table.texts
     tokens = [b""] * (1 + max(texts))
     ordinary = [id for id in texts if id not in table.added]
-    joined = table.style.bytes_of_all([texts[id] for id in ordinary]) if isinstance(table.style, ByteLevel) else None
+    joined = (
+        table.style.bytes_of_all([texts[id] for id in ordinary])
+        if isinstance(table.style, ByteLevel)
+        else None
+    )
     if joined is not None:
         for id, data in zip(ordinary, joined, strict=True):
             tokens[id] = data
     for id in texts if joined is None else table.added:
         text, added = texts[id], table.added.get(id)
         is_control = added is not None and added.control
-        found = text.encode("utf-8", "replace") if is_control else table.style.bytes_of(text, added=added is not None)
+        found = (
+            text.encode("utf-8", "replace")
+            if is_control
+            else table.style.bytes_of(text, added=added is not None)
+        )
         if found is None:
-            raise FormatError(source, f"token {text[:40]!r}", "is not written in the byte alphabet of byte-level BPE")
+            raise FormatError(
+                source,
+                f"token {text[:40]!r}",
+                "is not written in the byte alphabet of byte-level BPE",
+            )
         tokens[id] = found
     return tokens

@@ -1,7 +1,9 @@
-"""Rendering of chat templates: our own in this process, a model's in a limited process (see `sandbox.py`).
+"""Rendering of chat templates: our own in this process, a model's in a limited process (see
+`sandbox.py`).
 
-The process for a template stays for the next conversation, a rendering then costs well under a millisecond; at most four that nobody asks are kept.
-Each template has a lock of its own, so that one that takes its time holds up its own model only.
+The process for a template stays for the next conversation, a rendering then costs well under a
+millisecond; at most four that nobody asks are kept. Each template has a lock of its own, so that
+one that takes its time holds up its own model only.
 """
 
 import atexit
@@ -21,7 +23,9 @@ WAIT_SECONDS = 60.0  # of who waits behind others
 MEMORY_BYTES = 2**30
 MAX_TEMPLATE_CHARACTERS = 200_000  # the longest of known models have some 20,000
 MAX_TEXT_CHARACTERS = 4_000_000
-MAX_ANSWER_BYTES = 2 * 12 * MAX_TEXT_CHARACTERS  # two variants; JSON writes a character in up to 12 bytes
+MAX_ANSWER_BYTES = (
+    2 * 12 * MAX_TEXT_CHARACTERS
+)  # two variants; JSON writes a character in up to 12 bytes
 KEPT_PROCESSES = 4
 
 _FIX = "Use another chat template: edit chat_template in the model's tokenizer_config.json, or delete it where the model knows ChatML."
@@ -31,14 +35,13 @@ _cached_renderer = functools.cache(renderer)
 def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
     """Return the rendered text for each set of variables, with the same time for all.
 
-    Raises ModelError with the template's own message when it raises, and when it exceeds a limit of time, memory or output.
+    Raises ModelError with the template's own message when it raises, and when it exceeds a limit of
+    time, memory or output.
     """
     if template == CHATML_TEMPLATE:
         return _cached_renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)(variants)
     if len(template) > MAX_TEMPLATE_CHARACTERS:
-        message = (
-            f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
-        )
+        message = f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
         raise ModelError(message, fix=_FIX)
     answer = _ask(template, {"variants": variants})
     if answer is None:
@@ -47,12 +50,16 @@ def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
             fix=_FIX,
         )
     if "error" in answer:
-        raise ModelError(f"The model's chat template raised an error: {answer['error'].rstrip('.')}.", fix=_FIX)
+        raise ModelError(
+            f"The model's chat template raised an error: {answer['error'].rstrip('.')}.", fix=_FIX
+        )
     return answer["texts"]
 
 
 class TemplateProcess:
-    """One template in a process of its own, which is started for the first request and after it was stopped."""
+    """One template in a process of its own, which is started for the first request and after it was
+    stopped.
+    """
 
     def __init__(self, template: str) -> None:
         limits = ProcessLimits(MEMORY_BYTES, MAX_ANSWER_BYTES)
@@ -63,7 +70,9 @@ class TemplateProcess:
         self.users = 0  # who ask or wait
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer to `request`, or None when the process ended, stalled or wrote too much; it is then stopped."""
+        """Return the answer to `request`, or None when the process ended, stalled or wrote too
+        much; it is then stopped.
+        """
         try:
             self.limited.send(request, cpu_seconds=CPU_SECONDS)
             answer: dict[str, Any] = self.limited.receive()
@@ -76,7 +85,8 @@ class TemplateProcess:
         self.limited.close()
 
 
-# The processes of this process (a fork starts its own), by template, the one used last at the end. `_lock` is held to look at them, never to wait.
+# The processes of this process (a fork starts its own), by template, the one used last at the end.
+# `_lock` is held to look at them, never to wait.
 _processes: dict[tuple[int, str], TemplateProcess] = {}
 _lock = threading.Lock()
 
@@ -91,7 +101,11 @@ def _ask(template: str, request: dict[str, Any]) -> dict[str, Any] | None:
         process = _processes.pop(key, None) or TemplateProcess(template)
         _processes[key] = process
         process.users += 1
-        idle = [owned for owned, each in _processes.items() if owned[0] == os.getpid() and not each.users]
+        idle = [
+            owned
+            for owned, each in _processes.items()
+            if owned[0] == os.getpid() and not each.users
+        ]
         while len(idle) >= KEPT_PROCESSES:
             _processes.pop(idle.pop(0)).close()
     try:

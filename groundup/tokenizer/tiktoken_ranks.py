@@ -1,12 +1,14 @@
 """Vocabularies of the `tiktoken` library -> tokenizers with the same ids.
 
-A .tiktoken file has a token in base64 and its rank, which is its id, on each line. Its split is not in the file: it is one of `PUBLISHED` by
-name, one of ours, or its regular expression, where that is one of them.
+A .tiktoken file has a token in base64 and its rank, which is its id, on each line. Its split is not
+in the file: it is one of `PUBLISHED` by name, one of ours, or its regular expression, where that is
+one of them.
 
-tiktoken has no list of merges: of the adjacent pairs that form a token, the one with the lowest rank is joined first, and a piece that is a
-token as a whole is not merged at all. As merges (`merges_of_ranks`): when a token's bytes are joined below its own rank, two parts remain, and
-these are the only ones that ever form it (the proof is at `fast.rank_encoder`). Of a token that is not reached in this way (Llama 3 has some),
-every pair that forms it is a merge.
+tiktoken has no list of merges: of the adjacent pairs that form a token, the one with the lowest
+rank is joined first, and a piece that is a token as a whole is not merged at all. As merges
+(`merges_of_ranks`): when a token's bytes are joined below its own rank, two parts remain, and these
+are the only ones that ever form it (the proof is at `fast.rank_encoder`). Of a token that is not
+reached in this way (Llama 3 has some), every pair that forms it is a merge.
 """
 
 import base64
@@ -23,8 +25,19 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, SPLITS, ByteLevel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.sentencepiece import Merge
-from groundup.tokenizer.spec import MAX_IDS, MAX_JSON_BYTES, MAX_TOKEN_CHARACTERS, AddedToken, TokenizerTable
-from groundup.tokenizer.special import CHATML_TEMPLATE, CONTROL_TOKENS, END_OF_TEXT, our_special_tokens_config
+from groundup.tokenizer.spec import (
+    MAX_IDS,
+    MAX_JSON_BYTES,
+    MAX_TOKEN_CHARACTERS,
+    AddedToken,
+    TokenizerTable,
+)
+from groundup.tokenizer.special import (
+    CHATML_TEMPLATE,
+    CONTROL_TOKENS,
+    END_OF_TEXT,
+    our_special_tokens_config,
+)
 
 PREFIX = "tiktoken:"
 SUFFIX = ".tiktoken"
@@ -52,20 +65,28 @@ PUBLISHED: Mapping[str, Published] = {
     "p50k_base": Published("gpt-2", _R50K, 50_280, {END_OF_TEXT: 50_256}),
     "cl100k_base": Published(
         *("cl100k", _CL100K, 100_256),
-        {END_OF_TEXT: 100_257, **{text: 100_258 + n for n, text in enumerate(_FIM)}, "<|endofprompt|>": 100_276},
+        {
+            END_OF_TEXT: 100_257,
+            **{text: 100_258 + n for n, text in enumerate(_FIM)},
+            "<|endofprompt|>": 100_276,
+        },
     ),
-    "o200k_base": Published("o200k", SPLITS["o200k"][0], 199_998, {END_OF_TEXT: 199_999, "<|endofprompt|>": 200_018}),
+    "o200k_base": Published(
+        "o200k", SPLITS["o200k"][0], 199_998, {END_OF_TEXT: 199_999, "<|endofprompt|>": 200_018}
+    ),
 }
 # A pattern -> the split of ours: their own expressions, and tiktoken's.
-_SPLIT_OF = {expressions[0]: split for split, expressions in SPLITS.items() if len(expressions) == 1} | {
-    each.pattern: each.split for each in PUBLISHED.values()
-}
+_SPLIT_OF = {
+    expressions[0]: split for split, expressions in SPLITS.items() if len(expressions) == 1
+} | {each.pattern: each.split for each in PUBLISHED.values()}
 
 
 def tiktoken_encoding(source: str, pattern: str = "") -> tiktoken.Encoding:
-    """Return the encoding of a .tiktoken file, or of tiktoken:NAME, which the library fetches. Raises ConfigError, FormatError, NetworkError.
+    """Return the encoding of a .tiktoken file, or of tiktoken:NAME, which the library fetches.
+    Raises ConfigError, FormatError, NetworkError.
 
-    `pattern`: the split of the file, see above; by default that of the published encoding whose name the file has.
+    `pattern`: the split of the file, see above; by default that of the published encoding whose
+    name the file has.
     """
     if source.startswith(PREFIX):
         return _fetched(source.removeprefix(PREFIX))
@@ -77,17 +98,25 @@ def tiktoken_encoding(source: str, pattern: str = "") -> tiktoken.Encoding:
         expression = SPLITS[pattern][0] if pattern in SPLITS else pattern
         if expression not in _SPLIT_OF:
             known = [*PUBLISHED, *(split for split, parts in SPLITS.items() if len(parts) == 1)]
-            message = (
-                f"{file} has ranks only, and the split {pattern[:80]!r} is not one of those that can be represented."
+            message = f"{file} has ranks only, and the split {pattern[:80]!r} is not one of those that can be represented."
+            raise ConfigError(
+                message,
+                fix=f"Import it with --pattern: {', '.join(known)}, or its regular expression.",
             )
-            raise ConfigError(message, fix=f"Import it with --pattern: {', '.join(known)}, or its regular expression.")
-        return tiktoken.Encoding(file.stem, pat_str=expression, mergeable_ranks=dict(ranks), special_tokens={})
+        return tiktoken.Encoding(
+            file.stem, pat_str=expression, mergeable_ranks=dict(ranks), special_tokens={}
+        )
     special = dict(named.special) if len(ranks) == named.ranks else {}
-    return tiktoken.Encoding(file.stem, pat_str=named.pattern, mergeable_ranks=dict(ranks), special_tokens=special)
+    return tiktoken.Encoding(
+        file.stem, pat_str=named.pattern, mergeable_ranks=dict(ranks), special_tokens=special
+    )
 
 
 def _fetched(name: str) -> tiktoken.Encoding:
-    """Return a published encoding, which the library keeps in its cache. Raises ConfigError for an unknown name, NetworkError."""
+    """Return a published encoding, which the library keeps in its cache.
+
+    Raises ConfigError for an unknown name, NetworkError.
+    """
     known = tiktoken.list_encoding_names()
     if name not in known:
         raise ConfigError(f"tiktoken has no encoding {name!r}.", fix=did_you_mean(name, known))
@@ -112,33 +141,49 @@ def read_ranks(file: Path) -> dict[bytes, int]:
         except (binascii.Error, ValueError) as error:
             raise FormatError(file, place, "is not a token in base64 and its rank") from error
         if not rank.isascii() or not rank.isdecimal() or len(rank) > 9 or int(rank) >= MAX_IDS:
-            raise FormatError(file, place, f"is not a token in base64 and its rank, 0 to {MAX_IDS - 1}")
+            raise FormatError(
+                file, place, f"is not a token in base64 and its rank, 0 to {MAX_IDS - 1}"
+            )
         if not 0 < len(token) <= MAX_TOKEN_CHARACTERS or token in ranks:
-            raise FormatError(file, place, f"the token is empty, repeated or over {MAX_TOKEN_CHARACTERS} bytes long")
+            raise FormatError(
+                file,
+                place,
+                f"the token is empty, repeated or over {MAX_TOKEN_CHARACTERS} bytes long",
+            )
         ranks[token] = int(rank)
     if len(set(ranks.values())) != len(ranks):
-        raise FormatError(file, "ranks", f"{len(ranks)} tokens share {len(set(ranks.values()))} ranks")
+        raise FormatError(
+            file, "ranks", f"{len(ranks)} tokens share {len(set(ranks.values()))} ranks"
+        )
     missing = next((byte for byte in range(256) if bytes([byte]) not in ranks), None)
     if missing is not None:
-        raise FormatError(file, "ranks", f"the byte {missing} has no token, so this is not a whole vocabulary")
+        raise FormatError(
+            file, "ranks", f"the byte {missing} has no token, so this is not a whole vocabulary"
+        )
     return ranks
 
 
 def tokenizer_of_encoding(
     encoding: tiktoken.Encoding, *, source: object, progress: Progress | None = None
 ) -> Tokenizer:
-    """Return the tokenizer with the ids of an encoding; one without special tokens gets ours at the next ids. Raises FormatError."""
+    """Return the tokenizer with the ids of an encoding; one without special tokens gets ours at the
+    next ids. Raises FormatError.
+    """
     split = _SPLIT_OF.get(encoding._pat_str)
     if split is None:
         reason = f"splits text in an unknown way; supported are those of {', '.join(PUBLISHED)} and of our own splits"
         raise FormatError(source, "pattern", reason)
     ranks = encoding._mergeable_ranks
-    texts = {"".join(map(BYTE_TO_CHARACTER.__getitem__, token)): rank for token, rank in ranks.items()}
+    texts = {
+        "".join(map(BYTE_TO_CHARACTER.__getitem__, token)): rank for token, rank in ranks.items()
+    }
     special = encoding._special_tokens or {
         text: max(ranks.values()) + 1 + place for place, text in enumerate(CONTROL_TOKENS)
     }
     if both := special.keys() & texts.keys():
-        raise FormatError(source, "special tokens", f"{min(both)[:40]!r} is a special token and an ordinary one")
+        raise FormatError(
+            source, "special tokens", f"{min(both)[:40]!r} is a special token and an ordinary one"
+        )
     config = (
         {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT, "add_bos_token": False}
         if encoding._special_tokens

@@ -1,12 +1,15 @@
 """Tool calls: their format, recognised from the chat template, and their JSON -> ToolCall.
 
-A template with tools has an example of a call for the model, and writes the calls of earlier turns. So its literal texts show the format; the
-template is parsed, not run. The supported formats are in `FORMATS`:
+A template with tools has an example of a call for the model, and writes the calls of earlier turns.
+So its literal texts show the format; the template is parsed, not run. The supported formats are in
+`FORMATS`:
 
-    tagged    <tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>, anywhere in an answer (Hermes, Qwen 2.5, Qwen 3, SmolLM2 1.7B)
+    tagged    <tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>, anywhere in an answer
+              (Hermes, Qwen 2.5, Qwen 3, SmolLM2 1.7B)
     bare      {"name": ..., "parameters": {...}} and nothing else (Llama 3.1 and later)
 
-Left out: the formats of other families (Mistral, DeepSeek, GLM, gpt-oss, Qwen3-Coder), and the built-in tools of Llama.
+Left out: the formats of other families (Mistral, DeepSeek, GLM, gpt-oss, Qwen3-Coder), and the
+built-in tools of Llama.
 """
 
 import functools
@@ -24,9 +27,13 @@ from groundup.tokenizer.sandbox import FAILURES
 from groundup.tokenizer.template import MAX_TEMPLATE_CHARACTERS
 
 MAX_DEPTH = 64
-"""Nesting of a call's JSON. Python's JSON reader and writer fail near a thousand, at different depths."""
+"""Nesting of a call's JSON. Python's JSON reader and writer fail near a thousand, at different
+depths.
+"""
 Tool = Mapping[str, Any]
-"""{"type": "function", "function": {"name", "description", "parameters": a JSON schema}}, as in all API dialects and templates."""
+"""{"type": "function", "function": {"name", "description", "parameters": a JSON schema}}, as in all
+API dialects and templates.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,9 @@ class CallFormat:
 
     name: str
     opening: str
-    """The text before a call's JSON; "": none, and then a call is at the start of an answer or follows another call."""
+    """The text before a call's JSON; "": none, and then a call is at the start of an answer or
+    follows another call.
+    """
     closing: str
     arguments: str
     """The key of the arguments in the JSON."""
@@ -57,26 +66,42 @@ class CallFormat:
     """Patterns that all occur in the literal texts of a template of this format."""
 
     def around(self, name: str) -> tuple[str, str]:
-        """Return the text before and after the arguments of a call of `name`, between opening and closing.
+        """Return the text before and after the arguments of a call of `name`, between opening and
+        closing.
 
         >>> FORMATS["tagged"].around("weather")
         ('\\n{"name": "weather", "arguments": ', '}\\n')
         """
         space = "\n" if self.lines else ""
-        return f'{space}{{"name": {json.dumps(name, ensure_ascii=False)}, "{self.arguments}": ', f"}}{space}"
+        return (
+            f'{space}{{"name": {json.dumps(name, ensure_ascii=False)}, "{self.arguments}": ',
+            f"}}{space}",
+        )
 
 
-_TAGGED = (re.compile(r"""<tool_call>[\s\[]*\{\s*["'](?:name|arguments)["']"""), re.compile("</tool_call>"))
+_TAGGED = (
+    re.compile(r"""<tool_call>[\s\[]*\{\s*["'](?:name|arguments)["']"""),
+    re.compile("</tool_call>"),
+)
 _BARE = (re.compile(r'\{"name": "", "parameters": \}'), re.compile("ipython"))
 FORMATS = {
-    "tagged": CallFormat("tagged", "<tool_call>", "</tool_call>", "arguments", lines=True, several=True, signs=_TAGGED),
+    "tagged": CallFormat(
+        "tagged",
+        "<tool_call>",
+        "</tool_call>",
+        "arguments",
+        lines=True,
+        several=True,
+        signs=_TAGGED,
+    ),
     "bare": CallFormat("bare", "", "", "parameters", lines=False, several=False, signs=_BARE),
 }
 
 
 @functools.lru_cache(maxsize=32)
 def call_format(template: str | None) -> CallFormat | None:
-    """Return the format of tool calls of a chat template; None: it has no tools, or an unsupported format.
+    """Return the format of tool calls of a chat template; None: it has no tools, or an unsupported
+    format.
 
     >>> call_format("{{ messages }}") is None
     True
@@ -84,14 +109,19 @@ def call_format(template: str | None) -> CallFormat | None:
     if template is None or "tools" not in template or len(template) > MAX_TEMPLATE_CHARACTERS:
         return None
     try:
-        # Only parsed: compiling would evaluate constant expressions, and running is for the sandbox.
+        # Only parsed: compiling would evaluate constant expressions, and running is for the
+        # sandbox.
         tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)
-        if not any(each.name == "tools" and each.ctx == "load" for each in tree.find_all(nodes.Name)):
+        if not any(
+            each.name == "tools" and each.ctx == "load" for each in tree.find_all(nodes.Name)
+        ):
             return None
         texts = "".join(map(_text, tree.find_all((nodes.TemplateData, nodes.Const))))
     except FAILURES:
         return None
-    return next((each for each in FORMATS.values() if all(sign.search(texts) for sign in each.signs)), None)
+    return next(
+        (each for each in FORMATS.values() if all(sign.search(texts) for sign in each.signs)), None
+    )
 
 
 def _text(node: nodes.Node) -> str:
@@ -100,7 +130,8 @@ def _text(node: nodes.Node) -> str:
 
 
 def read_calls(text: str) -> tuple[ToolCall, ...] | None:
-    """Return the calls of a JSON object, or of a list of objects; None where one is not a complete call.
+    """Return the calls of a JSON object, or of a list of objects; None where one is not a complete
+    call.
 
     >>> read_calls('{"name": "f", "arguments": {"x": 1}}')
     (ToolCall(name='f', arguments={'x': 1}, id=''),)
@@ -108,7 +139,9 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
     try:
         # A line break inside a string is invalid JSON, but models that write code produce it.
         value = json.loads(text, strict=False)
-        json.dumps(value, allow_nan=False)  # raises ValueError for NaN and infinities, 1e999 among them
+        json.dumps(
+            value, allow_nan=False
+        )  # raises ValueError for NaN and infinities, 1e999 among them
     except (ValueError, RecursionError):
         return None
     if is_deeper(value, MAX_JSON_DEPTH):
@@ -119,7 +152,8 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
 
 
 def calls_of(value: Any) -> tuple[ToolCall, ...] | None:
-    """Return the calls of a client or of training data: a text of JSON, or a list as OpenAI has it; None where one is not a complete call.
+    """Return the calls of a client or of training data: a text of JSON, or a list as OpenAI has it;
+    None where one is not a complete call.
 
     >>> calls_of([{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}, "id": "a"}])
     (ToolCall(name='f', arguments={'x': 1}, id='a'),)
@@ -135,7 +169,9 @@ def calls_of(value: Any) -> tuple[ToolCall, ...] | None:
             return None
         arguments = function.get("arguments", {})
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-        read = read_calls(f'{{"name": {json.dumps(function.get("name"))}, "arguments": {text or "{}"}}}')
+        read = read_calls(
+            f'{{"name": {json.dumps(function.get("name"))}, "arguments": {text or "{}"}}}'
+        )
         if read is None:
             return None
         calls.append(replace(read[0], id=str(each.get("id") or "")))
@@ -147,4 +183,8 @@ def _call(value: Any) -> ToolCall | None:
     if not isinstance(value, dict):
         return None
     name, arguments = value.get("name"), value.get("arguments", value.get("parameters", {}))
-    return ToolCall(name, arguments) if isinstance(name, str) and name and isinstance(arguments, dict) else None
+    return (
+        ToolCall(name, arguments)
+        if isinstance(name, str) and name and isinstance(arguments, dict)
+        else None
+    )

@@ -1,10 +1,14 @@
-"""The texts that a tokenizer is trained on: all of them, or blocks chosen evenly at random where they are more than fits in memory.
+"""The texts that a tokenizer is trained on: all of them, or blocks chosen evenly at random where
+they are more than fits in memory.
 
-    texts -> parts (`cut`: nowhere that changes a piece) -> blocks of some 64 KiB -> `choose` -> the parts of the chosen blocks
+    texts -> parts (`cut`: nowhere that changes a piece) -> blocks of some 64 KiB -> `choose` -> the
+    parts of the chosen blocks
 
-Training takes in a few hundred parts ahead and keeps each distinct piece, with every place of every pair in it. So memory is bounded three times:
-parts are short, the chosen blocks have at most `sample_bytes`, and fewer where their distinct pieces would have more than MAX_DISTINCT_BYTES: half a
-gigabyte of English has some ten megabytes of them, while of base64 or DNA nearly every piece is new.
+Training takes in a few hundred parts ahead and keeps each distinct piece, with every place of every
+pair in it. So memory is bounded three times:
+parts are short, the chosen blocks have at most `sample_bytes`, and fewer where their distinct
+pieces would have more than MAX_DISTINCT_BYTES: half a gigabyte of English has some ten megabytes of
+them, while of base64 or DNA nearly every piece is new.
 """
 
 import heapq
@@ -17,19 +21,23 @@ import regex
 
 from groundup.tokenizer.bytelevel import split_text, training_texts
 
-# A quarter of a gigabyte: 50 million English words. A token that is rarer there than the rarest of 100,000 is not worth an id, and memory holds it.
+# A quarter of a gigabyte: 50 million English words. A token that is rarer there than the rarest of
+# 100,000 is not worth an id, and memory holds it.
 SAMPLE_BYTES = 256 * 10**6
 BLOCK_BYTES = 2**16
 # Memory of training by byte of distinct pieces, measured: 75 (DNA, base64), 91 (random words).
 MEMORY_PER_BYTE = 100
 MAX_DISTINCT_BYTES = 8 * 2**20
-# A sample up to this size can't have more; of a larger one, this much is split to estimate how many its distinct pieces have.
+# A sample up to this size can't have more; of a larger one, this much is split to estimate how many
+# its distinct pieces have.
 PROBE_BYTES = 4 * 2**20
 # Between two parts of a block: a byte that no UTF-8 has.
 _SEPARATOR = b"\xff"
-# Where a piece ends under the split that tokenizers are trained with, whatever precedes and follows: no piece goes on after its letters or digits.
+# Where a piece ends under the split that tokenizers are trained with, whatever precedes and
+# follows: no piece goes on after its letters or digits.
 _PIECE_END = regex.compile(
-    r"(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=\n)(?=\S)|(?<=[^\s\p{L}\p{N}])(?=[^\S\r\n])", regex.V0
+    r"(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=\n)(?=\S)|(?<=[^\s\p{L}\p{N}])(?=[^\S\r\n])",
+    regex.V0,
 )
 
 
@@ -56,7 +64,9 @@ class Sample:
             yield from parts_of(self.blocks.pop())
 
     def line(self) -> str:
-        """Return one line of text: what was chosen and the estimate; "" for little text that is taken whole."""
+        """Return one line of text: what was chosen and the estimate; "" for little text that is
+        taken whole.
+        """
         whole = self.sampled_bytes == self.all_bytes
         if whole and self.all_bytes <= MAX_DISTINCT_BYTES:
             return ""
@@ -67,9 +77,11 @@ class Sample:
 
 
 def choose(texts: Iterable[str], split: str, sample_bytes: int = SAMPLE_BYTES) -> Sample:
-    """Return all blocks of well-formed texts, or as many as the limits allow, chosen evenly at random; the same for the same texts.
+    """Return all blocks of well-formed texts, or as many as the limits allow, chosen evenly at
+    random; the same for the same texts.
 
-    Every block has a random number, and those with the smallest are kept while the texts pass by (a reservoir sample).
+    Every block has a random number, and those with the smallest are kept while the texts pass by (a
+    reservoir sample).
     """
     drawn, kept, kept_bytes, all_bytes = random.Random(0), list[tuple[float, int, bytes]](), 0, 0
     highest = 1.0  # of the numbers that are still taken: below every number that was refused
@@ -109,24 +121,29 @@ def parts_of(block: bytes) -> Iterator[str]:
 
 
 def cut(text: str, characters: int = BLOCK_BYTES // 4) -> Iterator[str]:
-    """Yield `text` in parts of little more than `characters`, cut where a piece ends, so that its pieces are those of the whole text.
+    """Yield `text` in parts of little more than `characters`, cut where a piece ends, so that its
+    pieces are those of the whole text.
 
     >>> list(cut("one two three", 4))
     ['one two', ' three']
     """
     for whole in training_texts(text):
         start = 0
-        while len(whole) - start > characters and (found := _PIECE_END.search(whole, start + characters)):
+        while len(whole) - start > characters and (
+            found := _PIECE_END.search(whole, start + characters)
+        ):
             yield whole[start : found.start()]
             start = found.start()
         yield whole[start:]
 
 
 def affordable(blocks: list[bytes], split: str) -> tuple[int, int]:
-    """Return how many of `blocks`, in random order, can be trained on in memory, and about how many bytes their distinct pieces have.
+    """Return how many of `blocks`, in random order, can be trained on in memory, and about how many
+    bytes their distinct pieces have.
 
-    The distinct pieces of n bytes have about d (n / m) ** b bytes (Heaps' law) where those of m have d; b, from m / 2 to m, falls as n grows, so that
-    the estimate is too high rather than too low.
+    The distinct pieces of n bytes have about d (n / m) ** b bytes (Heaps' law) where those of m
+    have d; b, from m / 2 to m, falls as n grows, so that the estimate is too high rather than too
+    low.
     """
     total = sum(map(len, blocks))
     if total <= MAX_DISTINCT_BYTES:

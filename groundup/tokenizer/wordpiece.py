@@ -1,11 +1,13 @@
 """WordPiece: the style of BERT and of the sentence encoders made from it.
 
-A text is normalised (control characters removed, in uncased vocabularies lowercased and without accents), split at spaces and punctuation, and
-each word is written in the longest tokens that fit from its start; a token inside a word begins with "##". A word that can't be written so is the
-unknown token: of all styles, the only one in which text has no ids of its own, so decoding gives back words, not the text.
-"[CLS]" is put before a text, and "[SEP]" after it.
+A text is normalised (control characters removed, in uncased vocabularies lowercased and without
+accents), split at spaces and punctuation, and each word is written in the longest tokens that fit
+from its start; a token inside a word begins with "##". A word that can't be written so is the
+unknown token: of all styles, the only one in which text has no ids of its own, so decoding gives
+back words, not the text. "[CLS]" is put before a text, and "[SEP]" after it.
 
-From: Schuster and Nakajima 2012; Devlin et al. 2019 (BERT), tokenization.py. Left out: other marks than "##", training.
+From: Schuster and Nakajima 2012; Devlin et al. 2019 (BERT), tokenization.py. Left out: other marks
+than "##", training.
 """
 
 import unicodedata
@@ -50,19 +52,28 @@ class WordPiece:
         }
 
     def bytes_of(self, token: str, *, added: bool) -> bytes | None:
-        """Return the bytes of a token: inside a word without the mark, else with a space before it."""
+        """Return the bytes of a token: inside a word without the mark, else with a space before
+        it.
+        """
         text = token if added else token[len(MARK) :] if token.startswith(MARK) else " " + token
         return text.encode("utf-8", "replace")
 
     def is_whole(self, token: str) -> bool:
-        """Whether some text may become this token: it has no punctuation, at which every text is split, or is a single sign."""
+        """Whether some text may become this token: it has no punctuation, at which every text is
+        split, or is a single sign.
+        """
         piece = token.removeprefix(MARK)
         return len(piece) == 1 or not any(map(_is_punctuation, piece))
 
 
 def _is_punctuation(character: str) -> bool:
     """Whether BERT splits at a character: punctuation of Unicode, and every sign of ASCII."""
-    sign = character.isascii() and character.isprintable() and not character.isalnum() and character != " "
+    sign = (
+        character.isascii()
+        and character.isprintable()
+        and not character.isalnum()
+        and character != " "
+    )
     return sign or unicodedata.category(character).startswith("P")
 
 
@@ -70,10 +81,14 @@ def read_wordpiece(spec: Mapping[str, Any], source: object) -> WordPiece:
     """Return the style of a parsed tokenizer.json. Raises FormatError."""
     normalizer, model = spec.get("normalizer"), spec["model"]
     if not isinstance(normalizer, dict):
-        raise FormatError(source, "normalizer", f"is missing; for WordPiece supported are {SUPPORTED}")
+        raise FormatError(
+            source, "normalizer", f"is missing; for WordPiece supported are {SUPPORTED}"
+        )
     style = WordPiece(
         _flag(normalizer, "lowercase", True, source),
-        None if normalizer.get("strip_accents") is None else _flag(normalizer, "strip_accents", True, source),
+        None
+        if normalizer.get("strip_accents") is None
+        else _flag(normalizer, "strip_accents", True, source),
         _flag(normalizer, "handle_chinese_chars", True, source),
         model.get("max_input_chars_per_word", 100),
         model.get("unk_token", "[UNK]"),
@@ -85,11 +100,15 @@ def read_wordpiece(spec: Mapping[str, Any], source: object) -> WordPiece:
         or isinstance(length, bool)
         or not 0 < length <= 10_000
     ):
-        raise FormatError(source, "model", "has no unk_token, or no max_input_chars_per_word from 1 to 10000")
+        raise FormatError(
+            source, "model", "has no unk_token, or no max_input_chars_per_word from 1 to 10000"
+        )
     parts = style.json_parts()
     for name in ("normalizer", "pre_tokenizer"):
         if spec.get(name) != parts[name]:
-            raise FormatError(source, name, f"is not supported; for WordPiece supported are {SUPPORTED}")
+            raise FormatError(
+                source, name, f"is not supported; for WordPiece supported are {SUPPORTED}"
+            )
     if model.get("continuing_subword_prefix", MARK) != MARK:
         raise FormatError(source, "model.continuing_subword_prefix", f"is not {MARK!r}")
     return style

@@ -1,10 +1,13 @@
-"""fit(): the only training loop. Batches and a loss -> trained weights, a log, checkpoints; a stopped run resumes.
+"""fit(): the only training loop. Batches and a loss -> trained weights, a log, checkpoints; a
+stopped run resumes.
 
-    resume -> [evaluation, checkpoint when due] -> step -> [evaluation, checkpoint when due] -> ... -> the last step
+    resume -> [evaluation, checkpoint when due] -> step -> [evaluation, checkpoint when due] -> ...
+    -> the last step
 
-A run's state is taken at the boundary between two steps. Whatever interrupts it (Ctrl-C, SIGTERM: the state at the last boundary is saved
-first; kill -9, a full disk: the last checkpoint counts), it resumes at a boundary and takes the same steps with the same batches, learning rates
-and random numbers. See `groundup/train/__init__.py` for what is bitwise.
+A run's state is taken at the boundary between two steps. Whatever interrupts it (Ctrl-C, SIGTERM:
+the state at the last boundary is saved first; kill -9, a full disk: the last checkpoint counts), it
+resumes at a boundary and takes the same steps with the same batches, learning rates and random
+numbers. See `groundup/train/__init__.py` for what is bitwise.
 """
 
 import contextlib
@@ -20,17 +23,13 @@ from groundup.locks import only_one
 from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.bad_steps import (
-    WINDOW_STEPS,
-    describe_rollback,
-    find_bad_step,
-    needed_steps,
-    roll_back,
-    stop_if_diverged,
+from groundup.train.checkpoint.identity import (
+    changed_machine,
+    identify,
+    identity_hash,
+    machine,
+    muon_precision,
 )
-from groundup.train.batches import BatchSource, Prefetcher, rank_slices
-from groundup.train.checkpoint.identity import changed_machine, identify, identity_hash, machine, muon_precision
-from groundup.train.checkpoint.resume import begin_run, find_resume_point, resumes_compiled
 from groundup.train.checkpoint.state import (
     Checkpoint,
     Retention,
@@ -40,21 +39,36 @@ from groundup.train.checkpoint.state import (
     read_state,
     step_folder,
 )
-from groundup.train.checkpoint.tensors import RANDOM, gather_random_states, random_states, restore_random
-from groundup.train.compiled import compiled, repeatable
-from groundup.train.config import FitConfig, TrainPrecision
-from groundup.train.interrupts import Interrupts
+from groundup.train.checkpoint.tensors import (
+    RANDOM,
+    gather_random_states,
+    random_states,
+    restore_random,
+)
 from groundup.train.monitor.callbacks import CallbackList, Hooks, RunFacts, training_flops
 from groundup.train.monitor.logs import RunLog
-from groundup.train.optimizers import Optimizers, build_optimizer, trainable
-from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup, require_shares
+from groundup.train.monitor.loss_spikes import (
+    WINDOW_STEPS,
+    describe_rollback,
+    find_bad_step,
+    needed_steps,
+    roll_back,
+    stop_if_diverged,
+)
+from groundup.train.monitor.step_threads import StepThreads
+from groundup.train.monitor.time_budget import BudgetController, StepControl, describe_rescale
 from groundup.train.parallel.single_process import SingleProcess
 from groundup.train.parallel.strategies import build_strategy, precision_probe_config
-from groundup.train.precision import StepClock
-from groundup.train.step import Batch, Loss, average_and_clip
-from groundup.train.step_schedule import StepSchedule, learning_rate
-from groundup.train.step_threads import StepThreads
-from groundup.train.time_budget import BudgetController, StepControl, describe_rescale
+from groundup.train.resume import begin_run, find_resume_point, resumes_compiled
+from groundup.train.steps.batches import BatchSource, Prefetcher, rank_slices
+from groundup.train.steps.compiled import compiled, repeatable
+from groundup.train.steps.config import FitConfig, TrainPrecision
+from groundup.train.steps.interrupts import Interrupts
+from groundup.train.steps.optimizers import Optimizers, build_optimizer, trainable
+from groundup.train.steps.precision import StepClock
+from groundup.train.steps.process_group import SINGLE_PROCESS, ProcessGroup, require_shares
+from groundup.train.steps.step import Batch, Loss, average_and_clip
+from groundup.train.steps.step_schedule import StepSchedule, learning_rate
 
 
 @dataclass(frozen=True)
@@ -97,18 +111,22 @@ def fit(
     group: ProcessGroup = SINGLE_PROCESS,
     control: StepControl = StepControl(),
 ) -> FitResult:
-    """Train what requires a gradient in `model` (which is on `compute.device` already) for `config.steps` steps, or those that are left.
+    """Train what requires a gradient in `model` (which is on `compute.device` already) for
+    `config.steps` steps, or those that are left.
 
-    The model ends with the last step's weights; a finished run only loads them. torch's global generators are seeded and drawn from. `control`
-    may change the number of steps and of threads on the way (`time_budget.py`); neither it nor `hooks` is part of a run's identity.
+    The model ends with the last step's weights; a finished run only loads them. torch's global
+    generators are seeded and drawn from. `control` may change the number of steps and of threads on
+    the way (`time_budget.py`); neither it nor `hooks` is part of a run's identity.
 
-    With a `group` of several processes each calls this with the same model, batches and config, and trains on its rows of every batch
-    (`strategies.py`). Rank 0 alone evaluates, writes and reports; with fsdp a model may lie anywhere, and ends with the last weights there only.
+    With a `group` of several processes each calls this with the same model, batches and config, and
+    trains on its rows of every batch (`strategies.py`). Rank 0 alone evaluates, writes and reports;
+    with fsdp a model may lie anywhere, and ends with the last weights there only.
 
-    Raises ConfigError when the folder holds another run, another process trains there or the batch can't be divided evenly, DataError when nothing
-    is supervised, FormatError when no checkpoint is intact, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row
-    have a loss or gradient that is not finite, ProcessLost when another of the group is gone; and KeyboardInterrupt or SystemExit(143) after
-    saving, when stopped.
+    Raises ConfigError when the folder holds another run, another process trains there or the batch
+    can't be divided evenly, DataError when nothing is supervised, FormatError when no checkpoint is
+    intact, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row
+    have a loss or gradient that is not finite, ProcessLost when another of the group is gone; and
+    KeyboardInterrupt or SystemExit(143) after saving, when stopped.
     """
     if compute.is_cpu:
         keep_freed_memory()
@@ -162,20 +180,28 @@ class _Training:
         self.progress = shown if shown and leads else Silent()
         receivers = [*self.hooks.callbacks, self.progress] if leads else []
         callbacks = CallbackList(receivers, self.progress.say)
-        self.log = RunLog(self.run, callbacks, self.control.clock, first_may_be_best=self.hooks.first_may_be_best)
+        self.log = RunLog(
+            self.run, callbacks, self.control.clock, first_may_be_best=self.hooks.first_may_be_best
+        )
         self.interrupts = Interrupts(together=self.group.world > 1)
         on_gpu = self.compute.device.type == "cuda"
-        self.prefetcher = Prefetcher(rank_slices(self.batches.batch, self.group), ahead=on_gpu, pinned=on_gpu)
+        self.prefetcher = Prefetcher(
+            rank_slices(self.batches.batch, self.group), ahead=on_gpu, pinned=on_gpu
+        )
 
     # --- before the first step
 
     def resume(self) -> None:
-        """Put model, optimizer, random states and logs where the run resumes (`checkpoint/resume.py`)."""
+        """Put model, optimizer, random states and logs where the run resumes (`resume.py`)."""
         identity = identify(self.model, self.batches.fingerprint, self.config)
         recorded = self.control.threads if self.compute.thread_counts else ()
-        self.state = TrainState(identity_hash(identity), rescales=list(self.control.rescales), threads=list(recorded))
+        self.state = TrainState(
+            identity_hash(identity), rescales=list(self.control.rescales), threads=list(recorded)
+        )
         self.model.train()
-        record, step = self.group.first(partial(find_resume_point, self.run, identity, self._begin, self.progress.say))
+        record, step = self.group.first(
+            partial(find_resume_point, self.run, identity, self._begin, self.progress.say)
+        )
         self.precision = record["precision"]
         self.compiled = resumes_compiled(record, self.compute, self.group, self.progress.say)
         if self.config.optimizer == "muon":
@@ -202,7 +228,9 @@ class _Training:
         """Make the record of a new run."""
         config, budget = precision_probe_config(self.config, self.compute), self.control.time_budget
         clock = StepClock(self.model, self._next_batches(), self.loss, config, compute=self.compute)
-        return begin_run(self.run, identity, clock, self.group, budget=budget, progress=self.progress)
+        return begin_run(
+            self.run, identity, clock, self.group, budget=budget, progress=self.progress
+        )
 
     @property
     def schedule(self) -> StepSchedule:
@@ -216,7 +244,9 @@ class _Training:
     def _build_strategy(self) -> None:
         """From here on `strategy.trained` is the model that trains, in this process or in all."""
         loss = compiled(self.loss) if self.compiled else self.loss
-        self.strategy = build_strategy(self.model, loss, self.config, self.precision, self.group, self.compute)
+        self.strategy = build_strategy(
+            self.model, loss, self.config, self.precision, self.group, self.compute
+        )
         self.parameters = trainable(self.strategy.trained)
         self.optimizer = build_optimizer(self.strategy.trained, self.config)
 
@@ -234,9 +264,22 @@ class _Training:
             self.progress.say(changed)
 
     def _facts(self) -> RunFacts:
-        state, steps, flops = self.state, self.schedule.steps, training_flops(self.model, self.batches)
+        state, steps, flops = (
+            self.state,
+            self.schedule.steps,
+            training_flops(self.model, self.batches),
+        )
         epoch = getattr(self.batches, "epoch_tokens", None)
-        return RunFacts(self.run.path, state.identity, steps, state.step, self.precision, self.compute, flops, epoch)
+        return RunFacts(
+            self.run.path,
+            state.identity,
+            steps,
+            state.step,
+            self.precision,
+            self.compute,
+            flops,
+            epoch,
+        )
 
     def close(self) -> None:
         """Close the logs, end the prefetcher's thread, release the gradients."""
@@ -247,7 +290,10 @@ class _Training:
     # --- the steps
 
     def go(self, advance: Advance) -> None:
-        """Train from the present step to the last one. When stopped, the state at the last boundary is saved."""
+        """Train from the present step to the last one.
+
+        When stopped, the state at the last boundary is saved.
+        """
         advance(self.state.step)
         try:
             self._boundary()
@@ -262,11 +308,16 @@ class _Training:
             self.interrupts.hold()
             if self.state.step > 0:
                 self._save()
-                self.progress.say(f"Stopped after {self._step_of_all}, saved: the same command resumes from there.")
+                self.progress.say(
+                    f"Stopped after {self._step_of_all}, saved: the same command resumes from there."
+                )
             raise
 
     def _next_batches(self) -> list[Batch]:
-        return [self.prefetcher.batch(self.state.data_position + i) for i in range(self.config.accumulation)]
+        return [
+            self.prefetcher.batch(self.state.data_position + i)
+            for i in range(self.config.accumulation)
+        ]
 
     def _step(self) -> None:
         """One update; an interrupt before the weights change discards the whole step."""
@@ -275,17 +326,23 @@ class _Training:
         self.optimizer.zero_grad()
         bf16, batches = self.precision == "bf16", self._next_batches()
         with repeatable(self.compiled, self.compute.device):
-            summed, sum_norm = self.strategy.sum_gradients(batches, self.interrupts, self.compute.device, bf16=bf16)
+            summed, sum_norm = self.strategy.sum_gradients(
+                batches, self.interrupts, self.compute.device, bf16=bf16
+            )
         share = summed.count / self.strategy.shares
         norm = average_and_clip(self.parameters.values(), share, config.clip_norm, sum_norm)
-        bad_step = find_bad_step(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
+        bad_step = find_bad_step(
+            summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor
+        )
         if bad_step is not None:
             limit = min(config.max_skipped, self.schedule.steps)
             stop_if_diverged(state.step + 1, bad_step, state.not_finite_in_a_row + 1, limit)
             with self.interrupts.shielded():
                 self._count_step(None if bad_step.lasting else norm)
                 self.log.skipped_step(bad_step)
-                self.progress.say(f"{self._step_of_all} is skipped: {bad_step} ({state.skipped} so far)")
+                self.progress.say(
+                    f"{self._step_of_all} is skipped: {bad_step} ({state.skipped} so far)"
+                )
             return
         rate = learning_rate(self.schedule.update_place(state.step), config)
         with self.interrupts.shielded():
@@ -315,7 +372,10 @@ class _Training:
     # --- between two steps
 
     def _boundary(self) -> None:
-        """Evaluate, snapshot and save where due after the present step. After a restart it does what is missing and nothing twice."""
+        """Evaluate, snapshot and save where due after the present step.
+
+        After a restart it does what is missing and nothing twice.
+        """
         state, config = self.state, self.config
         at_end = state.step == self.schedule.steps
         is_due = at_end or self.schedule.comes_to(config.evaluation_interval, state.step)
@@ -327,7 +387,9 @@ class _Training:
             threads = self.threads.change(state)
             if threads is not None:
                 self.log.event("threads", threads=threads)
-        if self.hooks.snapshot is not None and self.schedule.passes(config.snapshot_steps, state.step):
+        if self.hooks.snapshot is not None and self.schedule.passes(
+            config.snapshot_steps, state.step
+        ):
             with self.interrupts.shielded(), self.strategy.whole():
                 if self.group.leads:
                     keep_snapshot(self.run, state.step, self.hooks.snapshot)
@@ -336,7 +398,9 @@ class _Training:
 
     @property
     def _checkpoint_is_due(self) -> bool:
-        """By steps where they were given or a roll-back counts on them (`bad_steps.py`), else by the place in the schedule, as evaluations are."""
+        """By steps where they were given or a roll-back counts on them (`loss_spikes.py`), else by
+        the place in the schedule, as evaluations are.
+        """
         step, interval = self.state.step, self.config.checkpoint_interval
         if self.config.checkpoint_every is None and self.config.rollback_nats is None:
             return step > 0 and self.schedule.comes_to(interval, step)
@@ -360,14 +424,19 @@ class _Training:
         with torch.no_grad():
             figures = evaluate() if evaluate else {}
             if figures:
-                named = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
+                named = ", ".join(
+                    f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items()
+                )
                 self.progress.say(f"{self._step_of_all}: {named}")
             samples = sample(self.state.step) if sample else []
         self.model.train()
         return figures, samples
 
     def _keep_time(self) -> None:
-        """Where a forecast is due, change the number of steps to what the time has room for. Rank 0's clock counts."""
+        """Where a forecast is due, change the number of steps to what the time has room for.
+
+        Rank 0's clock counts.
+        """
         state, budget = self.state, self.budget
         if budget is None:
             return

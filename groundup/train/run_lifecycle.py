@@ -1,6 +1,8 @@
-"""The start and the end of a training run's folder, the same for pretraining and fine-tuning: is it finished, another run, or still to do?
+"""The start and the end of a training run's folder, the same for pretraining and fine-tuning: is it
+finished, another run, or still to do?
 
-run.json (config and inputs) is written before the first step, the model, results.json and last the manifest at the end: with it a run is finished.
+run.json (config and inputs) is written before the first step, the model, results.json and last the
+manifest at the end: with it a run is finished.
 """
 
 import dataclasses
@@ -21,7 +23,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.checkpoint.identity import FREE_FIELDS, FRESH, changed_fields
 from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.loop import FitResult
-from groundup.weights.decision import Decision
+from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.model_io import ModelCard, save_model
 from groundup.weights.stacked import Stacked
 
@@ -29,22 +31,34 @@ from groundup.weights.stacked import Stacked
 APART = ("checkpoints", "data", LOGS, "packed", "prepared.json", "shards", "snapshots", "tokenizer")
 
 
-def claim_folder(run: RunFolder, *, kind: str = "", fresh: bool = False, also: Sequence[str] = ()) -> None:
-    """Check that the run folder may be written to; with `fresh` (--fresh) remove what an earlier run left in it.
+def claim_folder(
+    run: RunFolder, *, kind: str = "", fresh: bool = False, also: Sequence[str] = ()
+) -> None:
+    """Check that the run folder may be written to; with `fresh` (--fresh) remove what an earlier
+    run left in it.
 
-    `also` names what may lie in it before run.json is written, and is removed too. Raises ConfigError where the folder has other files and no run,
-    or without `fresh` a run of another `kind`.
+    `also` names what may lie in it before run.json is written, and is removed too. Raises
+    ConfigError where the folder has other files and no run, or without `fresh` a run of another
+    `kind`.
     """
-    if kind and not fresh and run.run_file.exists() and (found := run.read_run().get("kind")) not in (None, kind):
+    if (
+        kind
+        and not fresh
+        and run.run_file.exists()
+        and (found := run.read_run().get("kind")) not in (None, kind)
+    ):
         fix = "Choose another folder with --out, or --fresh to start again in this one."
         raise ConfigError(f"{run.path} holds a run of the kind {found}, expected {kind}.", fix=fix)
     if run.path.exists() and not run.run_file.exists():
         others = [
-            p.name for p in sorted(run.path.iterdir()) if p.name not in also and not p.name.startswith(TMP_PREFIX)
+            p.name
+            for p in sorted(run.path.iterdir())
+            if p.name not in also and not p.name.startswith(TMP_PREFIX)
         ]
         if others:
             raise ConfigError(
-                f"{run.path} has files in it ('{others[0]}') but is not a run.", fix="Choose another folder with --out."
+                f"{run.path} has files in it ('{others[0]}') but is not a run.",
+                fix="Choose another folder with --out.",
             )
     if fresh:
         run.clear()
@@ -62,10 +76,11 @@ def begin_or_finished(
     inputs: dict[str, Any],
     require_same: Callable[[], None] | None = None,
 ) -> dict[str, Any] | None:
-    """Return results.json of this very run if it is finished (all hashes are right), else None; run.json is then written.
+    """Return results.json of this very run if it is finished (all hashes are right), else None;
+    run.json is then written.
 
-    `require_same` raises ConfigError when the folder holds another run; None: when its run.json differs. Raises FormatError when a finished run
-    was altered.
+    `require_same` raises ConfigError when the folder holds another run; None: when its run.json
+    differs. Raises FormatError when a finished run was altered.
     """
     finished = (run.path / MANIFEST).exists()
     if finished:
@@ -76,8 +91,13 @@ def begin_or_finished(
         require_same()
     else:
         before = run.read_run()
-        was, read = (before[name] if isinstance(before.get(name), dict) else {} for name in ("config", "inputs"))
-        found = changed_fields({"kind": before.get("kind"), **_decisive(was)}, {"kind": kind, **_decisive(config)})
+        was, read = (
+            before[name] if isinstance(before.get(name), dict) else {}
+            for name in ("config", "inputs")
+        )
+        found = changed_fields(
+            {"kind": before.get("kind"), **_decisive(was)}, {"kind": kind, **_decisive(config)}
+        )
         others = [name for name in sorted({**read, **inputs}) if read.get(name) != inputs.get(name)]
         found += [f"inputs ({', '.join(others)})"] if others else []  # hashes say nothing to people
         if found:
@@ -91,21 +111,29 @@ def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recorded(config: Any, run: RunFolder) -> dict[str, Any]:
-    """Return the config as run.json has it: in a run of an older version without the fields that it did not know, where they have their defaults."""
-    plain, default = (json.loads(json.dumps(to_plain(each))) for each in (config, type(config)()))  # lists for tuples
+    """Return the config as run.json has it: in a run of an older version without the fields that it
+    did not know, where they have their defaults.
+    """
+    plain, default = (
+        json.loads(json.dumps(to_plain(each))) for each in (config, type(config)())
+    )  # lists for tuples
     before = run.read_run().get("config") if run.run_file.exists() else None
     known = before if isinstance(before, dict) else plain
     return {name: value for name, value in plain.items() if name in known or value != default[name]}
 
 
 def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Progress) -> bool:
-    """Load the weights with the lowest validation loss, unless they are the last; returns whether it did."""
+    """Load the weights with the lowest validation loss, unless they are the last; returns whether
+    it did.
+    """
     best = fitted.state.best_step
     if best is None or best == fitted.steps:
         return False
     load_weights(model, step_folder(run.checkpoints, best))
     loss = fitted.state.best_loss
-    progress.say(f"Validation loss was lowest after step {best} ({loss:.3f}): those weights are kept.")
+    progress.say(
+        f"Validation loss was lowest after step {best} ({loss:.3f}): those weights are kept."
+    )
     return True
 
 
@@ -117,18 +145,25 @@ def finish(
     card: ModelCard | None,
     figures: Mapping[str, str],
     labels: tuple[str, ...] = (),
-    decision: Decision | None = None,
+    decision: DecisionRule | None = None,
     stacked: Stacked | None = None,
 ) -> None:
-    """Write the model, with `figures` in its card, and the results. `labels`, `decision` and `stacked`: of a classifier."""
+    """Write the model, with `figures` in its card, and the results.
+
+    `labels`, `decision` and `stacked`: of a classifier.
+    """
     if card is not None:
         card = dataclasses.replace(card, labels=labels, figures={**card.figures, **figures})
-    save_model(model, run.path, tokenizer, labels=labels, decision=decision, stacked=stacked, card=card)
+    save_model(
+        model, run.path, tokenizer, labels=labels, decision=decision, stacked=stacked, card=card
+    )
     write_finished(run, results)
 
 
 def write_finished(run: RunFolder, results: dict[str, Any]) -> None:
-    """Write the results and then the manifest: killed in between, the run counts as unfinished and not as altered."""
+    """Write the results and then the manifest: killed in between, the run counts as unfinished and
+    not as altered.
+    """
     (run.path / MANIFEST).unlink(missing_ok=True)
     run.write_results(results)
     write_manifest(run.path, skip=APART)

@@ -1,9 +1,12 @@
-"""The model from which continued pretraining starts: a run, a public model, any language model that opens, with its own tokenizer and shape.
+"""The model from which continued pretraining starts: a run, a public model, any language model that
+opens, with its own tokenizer and shape.
 
-    starting_model(name or folder) -> StartingModel     shape, tokenizer and the hash of the weights: the weights themselves are not kept
+    starting_model(name or folder) -> StartingModel     shape, tokenizer and the hash of the
+                                                        weights: the weights themselves are not kept
     StartingModel.model(compute)                        opened again, to be trained
 
-The hash is part of the run's identity (`FitConfig.initial_weights`): a run is not resumed from other weights than it was begun with.
+The hash is part of the run's identity (`FitConfig.initial_weights`): a run is not resumed from
+other weights than it was begun with.
 """
 
 import os
@@ -44,15 +47,22 @@ class StartingModel:
         return str(Path(self.name).resolve()) if os.path.exists(self.name) else self.name
 
     def model(self, compute: Compute) -> LanguageModel:
-        """Return the model, ready for training. Raises ConfigError where its weights are others than when the run was planned."""
+        """Return the model, ready for training.
+
+        Raises ConfigError where its weights are others than when the run was planned.
+        """
         opened = open_model(self.name, Compute(compute.device), prefer=PREFER)
         model, _ = language_model(opened)
         if frozen_fingerprint(model.requires_grad_(False)) != self.weights:
-            raise ConfigError(f"{self.name} was changed while the run was prepared.", fix="Run the command again.")
+            raise ConfigError(
+                f"{self.name} was changed while the run was prepared.", fix="Run the command again."
+            )
         return model.requires_grad_(True)
 
     def shape(self, context_tokens: int) -> ModelConfig:
-        """Return its shape with rows of so many tokens for the training; the model keeps its own context."""
+        """Return its shape with rows of so many tokens for the training; the model keeps its own
+        context.
+        """
         return replace(self.config, context_tokens=context_tokens)
 
     def plain(self) -> dict[str, Any]:
@@ -61,8 +71,13 @@ class StartingModel:
 
 
 def starting_model(name_or_path: str | Path, progress: Progress | None = None) -> StartingModel:
-    """Open a language model to see its shape, tokenizer and weights. Raises ModelError (a classifier, no tokenizer) and what `open_model` raises."""
-    opened = open_model(name_or_path, Compute(torch.device("cpu")), prefer=PREFER, progress=progress)
+    """Open a language model to see its shape, tokenizer and weights.
+
+    Raises ModelError (a classifier, no tokenizer) and what `open_model` raises.
+    """
+    opened = open_model(
+        name_or_path, Compute(torch.device("cpu")), prefer=PREFER, progress=progress
+    )
     model, tokenizer = language_model(opened)
     weights = frozen_fingerprint(model.requires_grad_(False))
     return StartingModel(str(name_or_path), opened.config, tokenizer, weights, opened.license)

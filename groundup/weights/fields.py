@@ -1,4 +1,6 @@
-"""Values of a foreign file (config.json, GGUF metadata), each read with its type and range checked."""
+"""Values of a foreign file (config.json, GGUF metadata), each read with its type and range
+checked.
+"""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +16,8 @@ _REQUIRED = object()
 
 
 class Fields:
-    """A table of values and the file it came from. Every getter raises FormatError with file, key and what was expected.
+    """A table of values and the file it came from. Every getter raises FormatError with file, key
+    and what was expected.
 
     A key that is missing or null gives the `default`; without one it is an error.
     """
@@ -40,7 +43,9 @@ class Fields:
             raise self.error(key, f"is {_short(value)}, {what} is expected")
         return value
 
-    def integer(self, key: str, default: Any = _REQUIRED, *, low: int = 1, high: int = MAX_COUNT) -> int:
+    def integer(
+        self, key: str, default: Any = _REQUIRED, *, low: int = 1, high: int = MAX_COUNT
+    ) -> int:
         """Return an integer between `low` and `high`."""
         value = self.get(key, (int,), "a whole number", default)
         if not low <= value <= high:
@@ -64,11 +69,18 @@ class Fields:
         return dict(self.get(key, (dict,), "a table", default))
 
     def require(self, key: str, *expected: Any) -> None:
-        """Refuse any value but these, of which the first is the default of a missing key: a feature that our model does not compute."""
+        """Refuse any value but these, of which the first is the default of a missing key: a feature
+        that our model does not compute.
+        """
         self.keys_read.add(key)
         value = self.values.get(key, expected[0])
-        if not any(value == allowed and isinstance(value, bool) == isinstance(allowed, bool) for allowed in expected):
-            raise self.error(key, f"is {_short(value)}; only {' and '.join(map(_short, expected))} is supported")
+        if not any(
+            value == allowed and isinstance(value, bool) == isinstance(allowed, bool)
+            for allowed in expected
+        ):
+            raise self.error(
+                key, f"is {_short(value)}; only {' and '.join(map(_short, expected))} is supported"
+            )
 
 
 def _short(value: object) -> str:

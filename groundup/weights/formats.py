@@ -1,7 +1,8 @@
 """The formats of models, and an open model written in one of them: `export`.
 
-A format is added by a file here with its `ModelFormat`, a line in FORMATS, and a round trip in tests/weights.
-Folders are written whole or not at all, with a manifest; a folder that holds something else is never replaced.
+A format is added by a file here with its `ModelFormat`, a line in FORMATS, and a round trip in
+tests/weights. Folders are written whole or not at all, with a manifest; a folder that holds
+something else is never replaced.
 """
 
 from pathlib import Path
@@ -31,7 +32,10 @@ def file_suffixes() -> tuple[str, ...]:
 
 
 def reader_of(path: Path) -> ModelReader:
-    """How the model at a path that exists is read. A file of no known suffix is taken for GGUF, whose header says what it is."""
+    """How the model at a path that exists is read.
+
+    A file of no known suffix is taken for GGUF, whose header says what it is.
+    """
     if path.is_dir() and is_adapter(path):
         return ADAPTER_READER
     if path.is_dir() and packed_bits(path):
@@ -42,7 +46,8 @@ def reader_of(path: Path) -> ModelReader:
 
 
 def check_target(to: str, out: Path, encoding: str | None) -> str:
-    """Refuse what can't be written before a model is read; returns the encoding, the format's default where it is None.
+    """Refuse what can't be written before a model is read; returns the encoding, the format's
+    default where it is None.
 
     Raises ConfigError, ModelError.
     """
@@ -51,7 +56,9 @@ def check_target(to: str, out: Path, encoding: str | None) -> str:
     target = FORMATS[to]
     encoding = encoding or target.default_encoding
     if encoding not in target.encodings:
-        raise ConfigError(f"--encoding {encoding!r} is not one of {', '.join(target.encodings)} (for --to {to}).")
+        raise ConfigError(
+            f"--encoding {encoding!r} is not one of {', '.join(target.encodings)} (for --to {to})."
+        )
     target.require_writable(out)
     return encoding
 
@@ -66,10 +73,11 @@ def export(
     check: Check | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write `opened` in the format `to` at `out`; returns `out`. The options are those of `ExportOptions`.
+    """Write `opened` in the format `to` at `out`; returns `out`. The options are those of
+    `ExportOptions`.
 
-    Raises ConfigError for a format or encoding that is not known, ModelError for a model that the format can't hold or a folder that
-    holds something else, DiskError.
+    Raises ConfigError for a format or encoding that is not known, ModelError for a model that the
+    format can't hold or a folder that holds something else, DiskError.
     """
     options = ExportOptions(check_target(to, out, encoding), system, check, progress)
     FORMATS[to].write(opened, out, options)

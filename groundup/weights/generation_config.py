@@ -21,7 +21,8 @@ _VALID: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool]]] = {
 
 
 def read_sampling(folder: Path) -> dict[str, Any]:
-    """Return the sampling settings of a folder's generation_config.json; {} where it is missing or unreadable.
+    """Return the sampling settings of a folder's generation_config.json; {} where it is missing or
+    unreadable.
 
     The file is only a recommendation: a value out of range is ignored, never an error.
     """

@@ -1,14 +1,17 @@
 """A GGUF file <-> a language model and its tokenizer: what llama.cpp and Ollama run.
 
-read_gguf    gguf_header checks the whole header; metadata -> config -> the list of tensors that must be there; then each tensor is
+read_gguf    gguf_header checks the whole header; metadata -> config -> the list of tensors that
+             must be there; then each tensor is
              read from a memory map and dequantised
-write_gguf   the same list in the other direction, one tensor in memory at a time; the file is moved into place when it is complete
+write_gguf   the same list in the other direction, one tensor in memory at a time; the file is moved
+             into place when it is complete
 
 The `gguf` package writes files; it never opens a foreign one here.
 
-Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always F32. q8_0 and q4_0 divide rows into
-blocks of 32; a matrix whose rows are no multiple of that stays F16. In q4_0 the embedding and the head are Q8_0: they lose most by it.
-Read: these and Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
+Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always
+F32. q8_0 and q4_0 divide rows into blocks of 32; a matrix whose rows are no multiple of that stays
+F16. In q4_0 the embedding and the head are Q8_0: they lose most by it. Read: these and Q4_1, Q5_0,
+Q5_1, Q2_K to Q6_K.
 """
 
 import os
@@ -32,8 +35,21 @@ from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
-from groundup.weights.assemble import Model, check_table, empty_model, fill, kind_of, parameter_shapes, require_finite
-from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES, as_llamacpp_runs, gguf_reason
+from groundup.weights.assemble import (
+    Model,
+    check_table,
+    empty_model,
+    fill,
+    kind_of,
+    parameter_shapes,
+    require_finite,
+)
+from groundup.weights.gguf_architectures import (
+    ARCHITECTURES,
+    GGUF_ARCHITECTURES,
+    as_llamacpp_runs,
+    gguf_reason,
+)
 from groundup.weights.gguf_config import (
     EMBEDDING,
     HEAD,
@@ -81,15 +97,21 @@ ROUTER = "ffn_gate_inp.weight"
 
 
 def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> OpenModel:
-    """Return the model of a GGUF file, dequantised into `dtype`, and its tokenizer if it has a vocabulary. Raises FormatError."""
+    """Return the model of a GGUF file, dequantised into `dtype`, and its tokenizer if it has a
+    vocabulary. Raises FormatError.
+    """
     header = read_gguf_header(path)
     for info in header.tensors.values():
         if info.kind not in READABLE:
             known = ", ".join(kind.name for kind in READABLE)
-            raise FormatError(path, f"tensor {info.name!r}", f"is of type {info.kind.name}; {known} are read")
+            raise FormatError(
+                path, f"tensor {info.name!r}", f"is of type {info.kind.name}; {known} are read"
+            )
     model = _read_model(header, np.memmap(path, dtype=np.uint8, mode="r"), path, dtype)
     license_id = _text(header.metadata, "general.license") or ""
-    return OpenModel(model, _tokenizer(path, header), model.config, path, "language", license=license_id)
+    return OpenModel(
+        model, _tokenizer(path, header), model.config, path, "language", license=license_id
+    )
 
 
 def _tokenizer(path: Path, header: Header | None = None) -> Tokenizer | None:
@@ -107,17 +129,29 @@ def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype
     assert isinstance(model, LanguageModel)
     bindings = gguf_bindings(config, parameter_shapes(model))
     check_table(bindings, table, path)
-    fill(model, ((binding, dequantise(data, header.tensors[binding.theirs])) for binding in bindings), dtype, path)
+    fill(
+        model,
+        ((binding, dequantise(data, header.tensors[binding.theirs])) for binding in bindings),
+        dtype,
+        path,
+    )
     return model
 
 
 def gguf_shape(header: Header, data: np.ndarray, path: Path) -> ModelConfig:
-    """Return the config that a checked header describes; of the tensors, at most the RoPE factors are read. Raises FormatError."""
+    """Return the config that a checked header describes; of the tensors, at most the RoPE factors
+    are read. Raises FormatError.
+    """
     config = read_gguf_config(header, path)
-    if not ARCHITECTURES[GGUF_ARCHITECTURES[config.family]].reads_factors or ROPE_FACTORS not in header.tensors:
+    if (
+        not ARCHITECTURES[GGUF_ARCHITECTURES[config.family]].reads_factors
+        or ROPE_FACTORS not in header.tensors
+    ):
         return config
     factors = dequantise(data, header.tensors[ROPE_FACTORS])
-    return replace(config, rope_scaling=read_factors(our_scaling(header.metadata), factors, config, path))
+    return replace(
+        config, rope_scaling=read_factors(our_scaling(header.metadata), factors, config, path)
+    )
 
 
 def dequantise(data: np.ndarray, info: TensorInfo) -> Tensor:
@@ -137,7 +171,10 @@ def write_gguf(
     license_id: str = "",
     progress: Progress | None = None,
 ) -> None:
-    """Write a language model and its tokenizer as one GGUF file. Raises ModelError where GGUF can't hold it, DiskError."""
+    """Write a language model and its tokenizer as one GGUF file.
+
+    Raises ModelError where GGUF can't hold it, DiskError.
+    """
     vocabulary = _exportable(model, tokenizer)
     shapes = parameter_shapes(model)
     bindings = gguf_bindings(model.config, shapes)
@@ -173,12 +210,19 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
     if reason:
         raise ModelError(f"{what} can't be written as GGUF: {reason}", fix="Use --to hf.")
     if tokenizer is None:
-        raise ModelError("A GGUF file needs the tokenizer, and this model has none.", fix="Save it with its tokenizer.")
+        raise ModelError(
+            "A GGUF file needs the tokenizer, and this model has none.",
+            fix="Save it with its tokenizer.",
+        )
     return gguf_metadata(tokenizer, vocab_size=config.vocab_size)
 
 
 def _report_exceptions(
-    config: ModelConfig, bindings: list[Binding], kinds: dict[str, Kind], encoding: GGUFEncoding, progress: Progress
+    config: ModelConfig,
+    bindings: list[Binding],
+    kinds: dict[str, Kind],
+    encoding: GGUFEncoding,
+    progress: Progress,
 ) -> None:
     context_tokens = as_llamacpp_runs(config).context_tokens
     if context_tokens < config.context_tokens:
@@ -186,7 +230,11 @@ def _report_exceptions(
             f"The file's context is {context_tokens} tokens, not {config.context_tokens}: llama.cpp has no sliding window in "
             f"{GGUF_ARCHITECTURES[config.family]!r}, and within this model's window of {config.window_tokens} tokens none is needed."
         )
-    left = [binding for binding in bindings if encoding in ("q8_0", "q4_0") and kinds[binding.theirs] == Kind.F16]
+    left = [
+        binding
+        for binding in bindings
+        if encoding in ("q8_0", "q4_0") and kinds[binding.theirs] == Kind.F16
+    ]
     if left:
         progress.say(
             f"{len(left)} of {len(bindings)} tensors stay F16: {encoding} needs rows of a multiple of {QUANT_BLOCK}, "
@@ -194,8 +242,12 @@ def _report_exceptions(
         )
 
 
-# llama.cpp treats a model of such a name as Microsoft's: it drops spaces after control tokens, and aborts where these tokens are missing.
-PHI3_NAMES, PHI3_TOKENS = re.compile("phi-?3", re.IGNORECASE), {"</s>", "<unk>", "<s>", "<|endoftext|>"}
+# llama.cpp treats a model of such a name as Microsoft's: it drops spaces after control tokens, and
+# aborts where these tokens are missing.
+PHI3_NAMES, PHI3_TOKENS = (
+    re.compile("phi-?3", re.IGNORECASE),
+    {"</s>", "<unk>", "<s>", "<|endoftext|>"},
+)
 
 
 def _safe_name(name: str, vocabulary: Mapping[str, object]) -> str:
@@ -225,10 +277,15 @@ def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
 def _write_tensors(
     writer: gguf.GGUFWriter, model: Model, bindings: Sequence[Binding], kinds: Mapping[str, Kind]
 ) -> None:
-    """Write the header, the metadata added so far, the tensor table, and then each tensor, computed when it is written."""
+    """Write the header, the metadata added so far, the tensor table, and then each tensor, computed
+    when it is written.
+    """
     parameters, factors = model.state_dict(), rope_factors(model.config)
     if factors is not None:
-        bindings = [*bindings, Binding(ROPE_FACTORS, (ROPE_FACTORS,), (len(factors),), (len(factors),))]
+        bindings = [
+            *bindings,
+            Binding(ROPE_FACTORS, (ROPE_FACTORS,), (len(factors),), (len(factors),)),
+        ]
         parameters, kinds = {**parameters, ROPE_FACTORS: factors}, {**kinds, ROPE_FACTORS: Kind.F32}
     for name, shape in ((binding.theirs, binding.shape) for binding in bindings):
         size = _num_bytes(shape, kinds[name])
@@ -241,7 +298,10 @@ def _write_tensors(
 
 
 def _encoded(binding: Binding, kind: Kind, parameters: Mapping[str, Tensor]) -> np.ndarray:
-    """Return the file's bytes of a tensor. Raises FormatError for a value that the type can't hold."""
+    """Return the file's bytes of a tensor.
+
+    Raises FormatError for a value that the type can't hold.
+    """
     rows = binding.pack({ours: parameters[ours].detach().float().cpu() for ours in binding.ours})
     require_finite(rows, binding.theirs, "the model")
     if kind == Kind.F16:
@@ -266,11 +326,15 @@ def _summary(path: Path) -> ModelSummary:
 def _texts(path: Path) -> ModelTexts:
     metadata = read_gguf_header(path).metadata
     template = _text(metadata, "tokenizer.chat_template")
-    return ModelTexts(_text(metadata, "general.license") or "", template, chats=template is not None)
+    return ModelTexts(
+        _text(metadata, "general.license") or "", template, chats=template is not None
+    )
 
 
 def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
-    """Write a GGUF file in a folder beside its place, where it is put once the check of the options has passed."""
+    """Write a GGUF file in a folder beside its place, where it is put once the check of the options
+    has passed.
+    """
     with temporary_folder(make_folder(out.parent)) as folder:
         file = folder / out.name
         write_gguf(
@@ -289,4 +353,6 @@ def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
 
 
 GGUF_READER = ModelReader("gguf", read_gguf, _summary, _texts, _tokenizer)
-GGUF = ModelFormat("gguf", ".gguf", tuple(ENCODINGS), "f16", export_gguf, GGUF_READER, runs_in_llamacpp=True)
+GGUF = ModelFormat(
+    "gguf", ".gguf", tuple(ENCODINGS), "f16", export_gguf, GGUF_READER, runs_in_llamacpp=True
+)

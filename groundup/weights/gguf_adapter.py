@@ -1,8 +1,11 @@
-"""A LoRA adapter as a GGUF file, which llama.cpp loads beside its base (`llama-server -m base.gguf --lora adapter.gguf`).
+"""A LoRA adapter as a GGUF file, which llama.cpp loads beside its base (`llama-server -m base.gguf
+--lora adapter.gguf`).
 
-Metadata: general.type "adapter", adapter.type "lora", adapter.lora.alpha, and the base's architecture. For each matrix NAME of the base's file:
-NAME.lora_a [R, in] and NAME.lora_b [out, R]. llama.cpp multiplies by alpha / R with the R of each pair, so one alpha does for all; a pair of another
-scale has the difference in its B. Rows of query and key are in the order that the base's file has (`names.interleave`).
+Metadata: general.type "adapter", adapter.type "lora", adapter.lora.alpha, and the base's
+architecture. For each matrix NAME of the base's file:
+NAME.lora_a [R, in] and NAME.lora_b [out, R]. llama.cpp multiplies by alpha / R with the R of each
+pair, so one alpha does for all; a pair of another scale has the difference in its B. Rows of query
+and key are in the order that the base's file has (`names.interleave`).
 """
 
 from collections.abc import Iterator
@@ -24,17 +27,25 @@ ENCODINGS = {"f32": np.float32, "f16": np.float16}
 
 
 def write_gguf_adapter(opened: OpenModel, path: Path, *, encoding: str, name: str) -> None:
-    """Write the adapter that `opened` has in its weights. Raises ModelError where it has none, or GGUF can't hold it, DiskError."""
+    """Write the adapter that `opened` has in its weights.
+
+    Raises ModelError where it has none, or GGUF can't hold it, DiskError.
+    """
     if not isinstance(opened.adapter, Adapter):
         raise ModelError(
             f"{opened.path} is a whole model, not an adapter.",
             fix="Give the folder of an adapter (groundup finetune chat without --merge), or use --to gguf.",
         )
     if reason := gguf_reason(opened.config):
-        raise ModelError(f"This adapter can't be written as GGUF: {reason}", fix="Use it as it is, with transformers.")
+        raise ModelError(
+            f"This adapter can't be written as GGUF: {reason}",
+            fix="Use it as it is, with transformers.",
+        )
     alpha, tensors = _tensors(opened)
     kind = ENCODINGS[encoding]
-    with atomic_file(path, needed_bytes=sum(4 * tensor.numel() for tensor in tensors.values()) + 2**20) as temporary:
+    with atomic_file(
+        path, needed_bytes=sum(4 * tensor.numel() for tensor in tensors.values()) + 2**20
+    ) as temporary:
         writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[opened.config.family])
         writer.add_type(gguf.GGUFType.ADAPTER)
         writer.add_name(name)
@@ -67,12 +78,18 @@ def _pairs(opened: OpenModel) -> Iterator[tuple[str, Tensor, Tensor, float]]:
         update = joined(binding, opened.adapter.weights)
         if update is None:
             continue
-        b = interleave(update.b, binding.interleaved_heads) if binding.interleaved_heads else update.b
+        b = (
+            interleave(update.b, binding.interleaved_heads)
+            if binding.interleaved_heads
+            else update.b
+        )
         yield binding.theirs, update.a, b, update.scale
 
 
 def export_gguf_adapter(opened: OpenModel, out: Path, options: ExportOptions) -> None:
-    """Write the file in a folder beside its place, where it is put once the check of the options has passed."""
+    """Write the file in a folder beside its place, where it is put once the check of the options
+    has passed.
+    """
     with temporary_folder(make_folder(out.parent)) as folder:
         file = folder / out.name
         write_gguf_adapter(opened, file, encoding=options.encoding, name=model_name(opened))
@@ -83,5 +100,11 @@ def export_gguf_adapter(opened: OpenModel, out: Path, options: ExportOptions) ->
 
 
 GGUF_ADAPTER = ModelFormat(
-    "gguf-adapter", ".gguf", tuple(ENCODINGS), "f32", export_gguf_adapter, reader=None, runs_in_llamacpp=True
+    "gguf-adapter",
+    ".gguf",
+    tuple(ENCODINGS),
+    "f32",
+    export_gguf_adapter,
+    reader=None,
+    runs_in_llamacpp=True,
 )

@@ -1,12 +1,17 @@
-"""What llama.cpp computes for each of its architectures, as data; and which models it therefore runs, decided by their config alone.
+"""What llama.cpp computes for each of its architectures, as data; and which models it therefore
+runs, decided by their config alone.
 
-A GGUF file names one architecture. llama.cpp has one fixed compute graph for each, in which metadata set a few numbers; the rest is listed
-here field by field. Reading takes from it what the metadata leave out, writing refuses a model that differs, with one exception: where an
-architecture has no sliding window, the file's context is shortened to the window, within which both compute the same.
+A GGUF file names one architecture. llama.cpp has one fixed compute graph for each, in which
+metadata set a few numbers; the rest is listed here field by field. Reading takes from it what the
+metadata leave out, writing refuses a model that differs, with one exception: where an architecture
+has no sliding window, the file's context is shortened to the window, within which both compute the
+same.
 
-Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in tests/weights.
+Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in
+tests/weights.
 
-To add one: an entry here, its families in `GGUF_ARCHITECTURES`, and a variant in tests/weights/tiny_weights.py, which llama.cpp then runs.
+To add one: an entry here, its families in `GGUF_ARCHITECTURES`, and a variant in
+tests/weights/tiny_weights.py, which llama.cpp then runs.
 """
 
 from collections.abc import Mapping
@@ -40,7 +45,10 @@ class GGUFArchitecture:
     """One compute graph of llama.cpp."""
 
     parts: Parts
-    """Field of ModelConfig -> its supported values. A field that is not listed is free, or has a rule in `gguf_reason`."""
+    """Field of ModelConfig -> its supported values.
+
+    A field that is not listed is free, or has a rule in `gguf_reason`.
+    """
     windows: GGUFWindows | None = None
     """None: a sliding window is ignored."""
     softcaps: Mapping[str, float] = field(default_factory=dict)
@@ -48,7 +56,9 @@ class GGUFArchitecture:
     heads_fill_width: bool = False
     """The heads together are as wide as the residual stream."""
     shared_width_layers: int = 0
-    """A model of this many blocks is taken for the largest of its family, whose scores are divided by sqrt(width / heads)."""
+    """A model of this many blocks is taken for the largest of its family, whose scores are divided
+    by sqrt(width / heads).
+    """
     reads_factors: bool = False
     """Supports Llama 3's RoPE scaling, as a tensor of factors."""
     family: str = ""
@@ -62,19 +72,29 @@ class GGUFArchitecture:
 
 
 EITHER = (False, True)
-_NO_BIAS: Parts = {"attention_bias": (False,), "attention_output_bias": (False,), "feedforward_bias": (False,)}
+_NO_BIAS: Parts = {
+    "attention_bias": (False,),
+    "attention_output_bias": (False,),
+    "feedforward_bias": (False,),
+}
 # Fields that the rules of `gguf_reason` check.
 _BY_RULE = ("window_tokens", "full_every", "window_rope_base", "score_width")
 
 
 def _parts(family: str, **changes: tuple[object, ...]) -> Parts:
-    """Return what the family's class in transformers has too, without biases, and with the `changes`."""
-    fixed = {name: (value,) for name, value in FAMILIES[family].parts.items() if name not in _BY_RULE}
+    """Return what the family's class in transformers has too, without biases, and with the
+    `changes`.
+    """
+    fixed = {
+        name: (value,) for name, value in FAMILIES[family].parts.items() if name not in _BY_RULE
+    }
     return {**fixed, **_NO_BIAS, **changes}
 
 
 ARCHITECTURES: dict[str, GGUFArchitecture] = {
-    "llama": GGUFArchitecture(_parts("llama", **dict.fromkeys(_NO_BIAS, EITHER)), reads_factors=True),
+    "llama": GGUFArchitecture(
+        _parts("llama", **dict.fromkeys(_NO_BIAS, EITHER)), reads_factors=True
+    ),
     "smollm3": GGUFArchitecture(_parts("smollm3", unrotated_every=(4,))),
     "qwen2": GGUFArchitecture(_parts("qwen2", attention_bias=EITHER), heads_fill_width=True),
     "qwen3": GGUFArchitecture(_parts("qwen3", attention_bias=EITHER)),
@@ -96,9 +116,13 @@ ARCHITECTURES: dict[str, GGUFArchitecture] = {
     ),
     "phi3": GGUFArchitecture(_parts("phi3"), heads_fill_width=True),
     "olmo2": GGUFArchitecture(
-        _parts("olmo2", tied_head=(False,)), windows=GGUFWindows(full_every=4, own_base=False), heads_fill_width=True
+        _parts("olmo2", tied_head=(False,)),
+        windows=GGUFWindows(full_every=4, own_base=False),
+        heads_fill_width=True,
     ),
-    "gpt2": GGUFArchitecture(_parts("gpt2", **dict.fromkeys(_NO_BIAS, (True,))), heads_fill_width=True),
+    "gpt2": GGUFArchitecture(
+        _parts("gpt2", **dict.fromkeys(_NO_BIAS, (True,))), heads_fill_width=True
+    ),
 }
 
 # Family of a model -> the architecture that its files name.
@@ -125,7 +149,10 @@ def gguf_reason(config: ModelConfig) -> str | None:
 
 
 def _softcaps(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
-    missing = next((name for name, cap in architecture.softcaps.items() if cap and not getattr(config, name)), None)
+    missing = next(
+        (name for name, cap in architecture.softcaps.items() if cap and not getattr(config, name)),
+        None,
+    )
     return missing and f"always has a {missing}; this model has none"
 
 
@@ -170,10 +197,14 @@ def _windows(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
 
 
 def as_llamacpp_runs(config: ModelConfig) -> ModelConfig:
-    """Return the config for a GGUF file of this model: a window that llama.cpp would ignore becomes the context length."""
+    """Return the config for a GGUF file of this model: a window that llama.cpp would ignore becomes
+    the context length.
+    """
     architecture = ARCHITECTURES[GGUF_ARCHITECTURES[config.family]]
     if not config.window_tokens or (architecture.windows and config.full_every != 1):
         return config
     no_effect = config.full_every == 1 or config.window_tokens >= config.context_tokens
     context_tokens = config.context_tokens if no_effect else config.window_tokens
-    return replace(config, context_tokens=context_tokens, window_tokens=0, full_every=0, window_rope_base=0.0)
+    return replace(
+        config, context_tokens=context_tokens, window_tokens=0, full_every=0, window_rope_base=0.0
+    )

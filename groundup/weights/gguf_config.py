@@ -1,21 +1,27 @@
 """GGUF metadata <-> ModelConfig.
 
-Reading is strict: by the time the config is complete every key of the architecture (`llama.*`) must have been read, or be listed as
-having no effect. A key left over could change what is computed, so the file is refused and the key named.
+Reading is strict: by the time the config is complete every key of the architecture (`llama.*`) must
+have been read, or be listed as having no effect. A key left over could change what is computed, so
+the file is refused and the key named.
 
-Metadata hold float32; a number is read as the shortest decimal that gives the same float32 (1e-05, not 9.999999747378752e-06).
+Metadata hold float32; a number is read as the shortest decimal that gives the same float32 (1e-05,
+not 9.999999747378752e-06).
 
-Sliding windows: a pattern of n means that every n-th block attends to all tokens; it may also be given block by block. llama.cpp supports
-windows in some architectures only (`gguf_architectures`) and ignores the key in the others; where such a model is known to have been
-trained with a window all the same (Mistral, Phi-3), we apply it.
+Sliding windows: a pattern of n means that every n-th block attends to all tokens; it may also be
+given block by block. llama.cpp supports windows in some architectures only (`gguf_architectures`)
+and ignores the key in the others; where such a model is known to have been trained with a window
+all the same (Mistral, Phi-3), we apply it.
 
 RoPE scaling has two kinds as metadata, one as a tensor:
 
-    linear, yarn   `rope.scaling.*`. llama.cpp multiplies queries and keys by YaRN's 0.1 ln(factor) + 1 and then by `attn_factor`, which is
+    linear, yarn   `rope.scaling.*`. llama.cpp multiplies queries and keys by YaRN's 0.1 ln(factor)
+                   + 1 and then by `attn_factor`, which is
                    therefore our attention factor divided by that.
-    llama3         D/2 factors in `rope_freqs.weight`: unscaled frequency / scaled one. The four parameters can't be recovered from the
-                   factors in general, so our files name them too, under `groundup.rope_scaling.*`, which other programs ignore; in other
-                   files the factors must be those of a published model (Llama 3.1, 3.2). Factors that differ from them are refused.
+    llama3         D/2 factors in `rope_freqs.weight`: unscaled frequency / scaled one. The four
+                   parameters can't be recovered from the
+                   factors in general, so our files name them too, under `groundup.rope_scaling.*`,
+                   which other programs ignore; in other files the factors must be those of a
+                   published model (Llama 3.1, 3.2). Factors that differ from them are refused.
 """
 
 import math
@@ -32,17 +38,27 @@ from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.positions import attention_factor, rotary_frequencies
 from groundup.weights.fields import MAX_LAYERS, Fields
-from groundup.weights.gguf_architectures import ARCHITECTURES, GGUFArchitecture, GGUFWindows, gguf_reason
+from groundup.weights.gguf_architectures import (
+    ARCHITECTURES,
+    GGUFArchitecture,
+    GGUFWindows,
+    gguf_reason,
+)
 from groundup.weights.gguf_header import Header, TensorInfo
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 ROPE_FACTORS, LONG_FACTORS = "rope_freqs.weight", "rope_factors_long.weight"
 OUR_SCALING = "groundup.rope_scaling."
-# The parameters of Llama 3's scaling; published are those of Llama 3.1 (8B, 70B, 405B) and 3.2 (1B, 3B), in meta-llama's repositories.
+# The parameters of Llama 3's scaling; published are those of Llama 3.1 (8B, 70B, 405B) and 3.2 (1B,
+# 3B), in meta-llama's repositories.
 LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_context_tokens")
 BETAS = {"fast": 32.0, "slow": 1.0}  # llama.cpp's defaults of YaRN
 KNOWN_SCALINGS = (RopeScaling(8.0, 1.0, 4.0, 8192), RopeScaling(32.0, 1.0, 4.0, 8192))
-WINDOW, PATTERN, BASE = "attention.sliding_window", "attention.sliding_window_pattern", "rope.freq_base_swa"
+WINDOW, PATTERN, BASE = (
+    "attention.sliding_window",
+    "attention.sliding_window_pattern",
+    "rope.freq_base_swa",
+)
 
 # Keys that would change what is computed: only this value (or the absence) is supported.
 REQUIRED_VALUES = {
@@ -60,12 +76,14 @@ BIASES = {
     "attention_output_bias": "blk.0.attn_output.bias",
     "feedforward_bias": "blk.0.ffn_up.bias",
 }
-# Architectures without sliding window in llama.cpp whose files may name one -> the family of such a model.
+# Architectures without sliding window in llama.cpp whose files may name one -> the family of such a
+# model.
 WINDOWED_FAMILIES = {"llama": "mistral", "phi3": "phi3"}
 
 
 def read_gguf_config(header: Header, source: object) -> ModelConfig:
-    """Return the config that metadata and tensor table describe, without Llama 3's RoPE scaling (`read_factors`).
+    """Return the config that metadata and tensor table describe, without Llama 3's RoPE scaling
+    (`read_factors`).
 
     Raises FormatError.
     """
@@ -74,7 +92,9 @@ def read_gguf_config(header: Header, source: object) -> ModelConfig:
     if name not in ARCHITECTURES:
         raise _unknown(name, source)
     if header.metadata.get("split.count", 0) not in (0, 1):
-        raise fields.error("split.count", "the model is split over several files; whole ones are read")
+        raise fields.error(
+            "split.count", "the model is split over several files; whole ones are read"
+        )
     inner = Fields(entries(header.metadata, name + "."), f"{source}: {name}")
     for key, value in REQUIRED_VALUES.items():
         inner.require(key, value)
@@ -84,7 +104,9 @@ def read_gguf_config(header: Header, source: object) -> ModelConfig:
         raise FormatError(source, "metadata", error.message) from error
     unread = [key for key in inner.values if key not in inner.keys_read and key not in NO_EFFECT]
     if unread:
-        raise inner.error(unread[0][:80], "is not understood, and could change what the model computes")
+        raise inner.error(
+            unread[0][:80], "is not understood, and could change what the model computes"
+        )
     return config
 
 
@@ -99,7 +121,9 @@ def _unknown(name: str, source: object) -> FormatError:
 
 
 def entries(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return the entries whose key begins with `prefix`, without it; floats as the shortest decimal."""
+    """Return the entries whose key begins with `prefix`, without it; floats as the shortest
+    decimal.
+    """
     return {
         key.removeprefix(prefix): shortest(value) if isinstance(value, float) else value
         for key, value in metadata.items()
@@ -109,7 +133,11 @@ def entries(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def our_scaling(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the RoPE scaling that a file written by groundup names, in full precision."""
-    return {key.removeprefix(OUR_SCALING): value for key, value in metadata.items() if key.startswith(OUR_SCALING)}
+    return {
+        key.removeprefix(OUR_SCALING): value
+        for key, value in metadata.items()
+        if key.startswith(OUR_SCALING)
+    }
 
 
 def shortest(value: float) -> float:
@@ -118,7 +146,9 @@ def shortest(value: float) -> float:
         return float(str(np.float32(value)))
 
 
-def _read(fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Mapping[str, Any]) -> ModelConfig:
+def _read(
+    fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Mapping[str, Any]
+) -> ModelConfig:
     architecture = ARCHITECTURES[name]
     values = {
         "family": architecture.family or name,
@@ -127,7 +157,9 @@ def _read(fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Ma
     }
     values |= _experts(fields, architecture, values["feedforward_width"])
     if LONG_FACTORS in tensors:
-        raise fields.error(LONG_FACTORS, "is RoPE scaling of the kind longrope, which is not computed here")
+        raise fields.error(
+            LONG_FACTORS, "is RoPE scaling of the kind longrope, which is not computed here"
+        )
     if values["positions"] == "rope":
         values |= _rotary(fields, values)
         values["rope_scaling"] = _scaling(fields, values["context_tokens"], ours)
@@ -147,10 +179,14 @@ def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]
         raise fields.error(EMBEDDING, "is missing or not a matrix")
     vocab_size = tensors[EMBEDDING].shape[0]
     if fields.integer("vocab_size", vocab_size) != vocab_size:
-        raise fields.error("vocab_size", f"is {fields.values['vocab_size']}, {EMBEDDING} has {vocab_size} rows")
+        raise fields.error(
+            "vocab_size", f"is {fields.values['vocab_size']}, {EMBEDDING} has {vocab_size} rows"
+        )
     num_layers = fields.integer("block_count", high=MAX_LAYERS)
     if num_layers > len(tensors):
-        raise fields.error("block_count", f"is {num_layers}, but the file has {len(tensors)} tensors in all")
+        raise fields.error(
+            "block_count", f"is {num_layers}, but the file has {len(tensors)} tensors in all"
+        )
     num_heads = fields.integer("attention.head_count")
     return {
         "vocab_size": vocab_size,
@@ -164,31 +200,48 @@ def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]
     }
 
 
-def _parts(fields: Fields, tensors: Mapping[str, TensorInfo], architecture: GGUFArchitecture) -> dict[str, Any]:
-    """Return the parts that the architecture fixes, and those of its choices that the file makes."""
+def _parts(
+    fields: Fields, tensors: Mapping[str, TensorInfo], architecture: GGUFArchitecture
+) -> dict[str, Any]:
+    """Return the parts that the architecture fixes, and those of its choices that the file
+    makes.
+    """
     parts = {field: values[0] for field, values in architecture.parts.items() if len(values) == 1}
     biases = {field: tensor in tensors for field, tensor in BIASES.items() if field not in parts}
-    softcaps = {field: _softcap(fields, SOFTCAPS[field], default) for field, default in architecture.softcaps.items()}
+    softcaps = {
+        field: _softcap(fields, SOFTCAPS[field], default)
+        for field, default in architecture.softcaps.items()
+    }
     eps = "layer_norm_rms_epsilon" if parts["norm"] == "rms" else "layer_norm_epsilon"
     return {**parts, **biases, **softcaps, "norm_eps": fields.number(f"attention.{eps}")}
 
 
 def _softcap(fields: Fields, key: str, default: float) -> float:
-    """Return a soft cap, or 0 for none, which is allowed only where the architecture's default is none."""
+    """Return a soft cap, or 0 for none, which is allowed only where the architecture's default is
+    none.
+    """
     none = default == 0 and not fields.get(key, (int, float), "a number", 0)
     return 0.0 if none else fields.number(key, default)
 
 
 def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, Any]:
-    head_width = fields.integer("attention.key_length", 0, low=0) or common["width"] // common["num_heads"]
+    head_width = (
+        fields.integer("attention.key_length", 0, low=0) or common["width"] // common["num_heads"]
+    )
     for key in ("attention.value_length", "rope.dimension_count"):
         if fields.integer(key, head_width) != head_width:
-            raise fields.error(key, f"is {fields.values[key]}; only the head width, {head_width}, is supported")
+            raise fields.error(
+                key, f"is {fields.values[key]}; only the head width, {head_width}, is supported"
+            )
     return {"head_width": head_width, "rope_base": fields.number("rope.freq_base", 10_000.0)}
 
 
-def _experts(fields: Fields, architecture: GGUFArchitecture, feedforward_width: int) -> dict[str, Any]:
-    """Return the number of experts and the width of each; feed_forward_length is that of a block without experts."""
+def _experts(
+    fields: Fields, architecture: GGUFArchitecture, feedforward_width: int
+) -> dict[str, Any]:
+    """Return the number of experts and the width of each; feed_forward_length is that of a block
+    without experts.
+    """
     if "num_experts" in architecture.parts:
         for key in ("expert_count", "expert_used_count"):
             fields.require(key, 0)
@@ -199,12 +252,16 @@ def _experts(fields: Fields, architecture: GGUFArchitecture, feedforward_width: 
     return {
         "num_experts": fields.integer("expert_count"),
         "experts_per_token": used,
-        "feedforward_width": fields.integer("expert_feed_forward_length", feedforward_width // used),
+        "feedforward_width": fields.integer(
+            "expert_feed_forward_length", feedforward_width // used
+        ),
     }
 
 
 def _windows(fields: Fields, name: str, common: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that say which blocks have a sliding window; `common` are the fields read so far. Raises FormatError."""
+    """Return the fields that say which blocks have a sliding window; `common` are the fields read
+    so far. Raises FormatError.
+    """
     windows, context_tokens = ARCHITECTURES[name].windows, common["context_tokens"]
     if windows is None:
         tokens = fields.integer(WINDOW, context_tokens, low=0)
@@ -231,12 +288,16 @@ def _pattern(fields: Fields, num_layers: int, default: int) -> int:
         every = value.index(False) + 1 if False in value else 0
         if value == [every == 0 or (layer + 1) % every > 0 for layer in range(num_layers)]:
             return every
-    reason = f"is {str(value)[:60]}; every n-th block without a window, the others with one, is read"
+    reason = (
+        f"is {str(value)[:60]}; every n-th block without a window, the others with one, is read"
+    )
     raise fields.error(PATTERN, reason)
 
 
 def _window_base(fields: Fields, windows: GGUFWindows, common: Mapping[str, Any]) -> float:
-    """Return `window_rope_base`: 0 where the blocks with a window have the same rotary positions as all others."""
+    """Return `window_rope_base`: 0 where the blocks with a window have the same rotary positions as
+    all others.
+    """
     others = common["rope_base"]
     base = fields.number(BASE, windows.rope_base or others) if windows.own_base else others
     same = base == others and (common["rope_scaling"] is None or windows.rope_scaled)
@@ -244,13 +305,20 @@ def _window_base(fields: Fields, windows: GGUFWindows, common: Mapping[str, Any]
 
 
 def _scaling(fields: Fields, context_tokens: int, ours: Mapping[str, Any]) -> RopeScaling | None:
-    """Return the RoPE scaling of the metadata. `ours` are the entries under OUR_SCALING. Raises FormatError for an unsupported kind."""
+    """Return the RoPE scaling of the metadata.
+
+    `ours` are the entries under OUR_SCALING. Raises FormatError for an unsupported kind.
+    """
     factor = fields.number("rope.scaling.factor", 1.0)
     kind = fields.text("rope.scaling.type", "linear")
     original = fields.integer("rope.scaling.original_context_length", context_tokens)
     if kind == "yarn":
-        fast, slow = (fields.number(f"rope.scaling.yarn_beta_{name}", beta) for name, beta in BETAS.items())
-        yarn = RopeScaling(factor, kind="yarn", original_context_tokens=original, beta_fast=fast, beta_slow=slow)
+        fast, slow = (
+            fields.number(f"rope.scaling.yarn_beta_{name}", beta) for name, beta in BETAS.items()
+        )
+        yarn = RopeScaling(
+            factor, kind="yarn", original_context_tokens=original, beta_fast=fast, beta_slow=slow
+        )
         return _with_attention_factor(yarn, fields.number("rope.scaling.attn_factor", 1.0), ours)
     fields.require("rope.scaling.attn_factor", 1.0)
     if kind not in ("none", "linear"):
@@ -259,8 +327,12 @@ def _scaling(fields: Fields, context_tokens: int, ours: Mapping[str, Any]) -> Ro
     return RopeScaling(factor, kind="linear", original_context_tokens=original) if scaled else None
 
 
-def _with_attention_factor(yarn: RopeScaling, multiplier: float, ours: Mapping[str, Any]) -> RopeScaling:
-    """Return `yarn` with `multiplier` times the paper's attention factor; the full-precision value of `ours` where the two agree."""
+def _with_attention_factor(
+    yarn: RopeScaling, multiplier: float, ours: Mapping[str, Any]
+) -> RopeScaling:
+    """Return `yarn` with `multiplier` times the paper's attention factor; the full-precision value
+    of `ours` where the two agree.
+    """
     factor = multiplier * attention_factor(yarn)
     exact = ours.get("attention_factor", factor)
     if isinstance(exact, float) and math.isclose(exact, factor, rel_tol=1e-6):
@@ -277,7 +349,10 @@ def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
         "feed_forward_length": max(1, config.experts_per_token) * config.feedforward_width,
     }
     if config.num_experts:
-        values |= {"expert_count": config.num_experts, "expert_used_count": config.experts_per_token}
+        values |= {
+            "expert_count": config.num_experts,
+            "expert_used_count": config.experts_per_token,
+        }
         values["expert_feed_forward_length"] = config.feedforward_width
     values |= {
         "block_count": config.num_layers,
@@ -292,16 +367,33 @@ def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
             "attention.head_count_kv": config.num_kv_heads,
         }
         widths = ("attention.key_length", "attention.value_length", "rope.dimension_count")
-        values |= {**dict.fromkeys(widths, config.head_width), "rope.freq_base": float(config.rope_base)}
-        values |= {SOFTCAPS[name]: float(cap) for name in architecture.softcaps if (cap := getattr(config, name))}
-        values |= _scaling_metadata(config.rope_scaling) | _window_metadata(config, architecture.windows)
-    named = {key if key.startswith(OUR_SCALING) else f"{writer.arch}.{key}": value for key, value in values.items()}
+        values |= {
+            **dict.fromkeys(widths, config.head_width),
+            "rope.freq_base": float(config.rope_base),
+        }
+        values |= {
+            SOFTCAPS[name]: float(cap)
+            for name in architecture.softcaps
+            if (cap := getattr(config, name))
+        }
+        values |= _scaling_metadata(config.rope_scaling) | _window_metadata(
+            config, architecture.windows
+        )
+    named = {
+        key if key.startswith(OUR_SCALING) else f"{writer.arch}.{key}": value
+        for key, value in values.items()
+    }
     add_metadata(writer, named)
 
 
 def add_metadata(writer: gguf.GGUFWriter, metadata: Mapping[str, object]) -> None:
     """Write each value with its GGUF type: floats as float32, but those of OUR_SCALING."""
-    write = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
+    write = {
+        bool: writer.add_bool,
+        int: writer.add_uint32,
+        float: writer.add_float32,
+        str: writer.add_string,
+    }
     for key, value in metadata.items():
         exact = key.startswith(OUR_SCALING) and isinstance(value, float)
         (writer.add_float64 if exact else write.get(type(value), writer.add_array))(key, value)
@@ -310,8 +402,15 @@ def add_metadata(writer: gguf.GGUFWriter, metadata: Mapping[str, object]) -> Non
 def _window_metadata(config: ModelConfig, windows: GGUFWindows | None) -> dict[str, Any]:
     if windows is None or not (config.window_tokens or windows.always):
         return {}
-    tokens, every = config.window_tokens, config.full_every if config.window_tokens else windows.full_every
-    base = {BASE: float(config.window_rope_base or config.rope_base)} if tokens and windows.own_base else {}
+    tokens, every = (
+        config.window_tokens,
+        config.full_every if config.window_tokens else windows.full_every,
+    )
+    base = (
+        {BASE: float(config.window_rope_base or config.rope_base)}
+        if tokens and windows.own_base
+        else {}
+    )
     return {WINDOW: tokens or config.context_tokens, PATTERN: every, **base}
 
 
@@ -325,13 +424,18 @@ def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
     if scaling.kind == "llama3":
         factors = {OUR_SCALING + name: float(getattr(scaling, name)) for name in LLAMA3[:3]}
         return {**factors, OUR_SCALING + LLAMA3[3]: scaling.original_context_tokens}
-    values: dict[str, Any] = {"rope.scaling.type": scaling.kind, "rope.scaling.factor": float(scaling.factor)}
+    values: dict[str, Any] = {
+        "rope.scaling.type": scaling.kind,
+        "rope.scaling.factor": float(scaling.factor),
+    }
     values["rope.scaling.original_context_length"] = scaling.original_context_tokens
     if scaling.kind == "yarn":
         betas = {"fast": float(scaling.beta_fast), "slow": float(scaling.beta_slow)}
         values |= {f"rope.scaling.yarn_beta_{name}": beta for name, beta in betas.items()}
         if scaling.attention_factor:
-            multiplier = scaling.attention_factor / attention_factor(replace(scaling, attention_factor=0.0))
+            multiplier = scaling.attention_factor / attention_factor(
+                replace(scaling, attention_factor=0.0)
+            )
             values |= {
                 "rope.scaling.attn_factor": multiplier,
                 OUR_SCALING + "attention_factor": float(scaling.attention_factor),
@@ -340,7 +444,9 @@ def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
 
 
 def rope_factors(config: ModelConfig) -> Tensor | None:
-    """Return `rope_freqs.weight`, the divisor of each of the D/2 frequencies; None where the model needs no such tensor."""
+    """Return `rope_freqs.weight`, the divisor of each of the D/2 frequencies; None where the model
+    needs no such tensor.
+    """
     scaling = config.rope_scaling
     return None if scaling is None or scaling.kind != "llama3" else _factors(config, scaling)
 
@@ -350,13 +456,22 @@ def _factors(config: ModelConfig, scaling: RopeScaling) -> Tensor:
     return unscaled / rotary_frequencies(config.head_width, config.rope_base, scaling)
 
 
-def read_factors(ours: Mapping[str, Any], factors: Tensor, config: ModelConfig, source: object) -> RopeScaling:
-    """Return the parameters with these factors. `ours` are the entries under OUR_SCALING. Raises FormatError when none match."""
+def read_factors(
+    ours: Mapping[str, Any], factors: Tensor, config: ModelConfig, source: object
+) -> RopeScaling:
+    """Return the parameters with these factors.
+
+    `ours` are the entries under OUR_SCALING. Raises FormatError when none match.
+    """
     for scaling in [_named_scaling(Fields(ours, source))] if ours else KNOWN_SCALINGS:
         expected = _factors(config, scaling)
         if expected.shape == factors.shape and torch.allclose(expected, factors, rtol=1e-4):
             return scaling
-    raise FormatError(source, f"tensor {ROPE_FACTORS!r}", "has other factors than Llama 3.1, Llama 3.2 or the metadata")
+    raise FormatError(
+        source,
+        f"tensor {ROPE_FACTORS!r}",
+        "has other factors than Llama 3.1, Llama 3.2 or the metadata",
+    )
 
 
 def _named_scaling(fields: Fields) -> RopeScaling:

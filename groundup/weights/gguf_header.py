@@ -1,16 +1,19 @@
 """The header of a GGUF file, read and checked before any tensor of it is used.
 
     "GGUF", version u32, number of tensors u64, number of metadata entries u64
-    metadata: key, type u32, value                   (strings: length u64 and UTF-8; arrays: type u32, count u64, items)
+    metadata: key, type u32, value                   (strings: length u64 and UTF-8; arrays: type
+                                                     u32, count u64, items)
     tensors:  name, number of dimensions u32, dimensions u64 (fastest first), type u32, offset u64
     padding to the alignment, then the tensors' bytes
 
-Sizes in a GGUF file can be wrong (CVE-2026-7482), and a reader that allocates by them hangs or crashes. Here every number is checked
-against the bytes left in the file, in Python integers, and strings, counts, nesting and dimensions are bounded. The result is plain
-Python values and a tensor table whose extents are inside the file, aligned and without overlap, so that a memory map may be sliced
-by it. Source: the GGUF specification (ggml/docs/gguf.md) and ggml/src/gguf.cpp.
+Sizes in a GGUF file can be wrong (CVE-2026-7482), and a reader that allocates by them hangs or
+crashes. Here every number is checked against the bytes left in the file, in Python integers, and
+strings, counts, nesting and dimensions are bounded. The result is plain Python values and a tensor
+table whose extents are inside the file, aligned and without overlap, so that a memory map may be
+sliced by it. Source: the GGUF specification (ggml/docs/gguf.md) and ggml/src/gguf.cpp.
 
-Read: versions 2 and 3, little-endian. Not read: version 1, big-endian files, files split in several.
+Read: versions 2 and 3, little-endian. Not read: version 1, big-endian files, files split in
+several.
 """
 
 import math
@@ -39,12 +42,25 @@ MAX_ITEMS = 2**22
 MAX_ENTRIES = 2**16
 
 # GGUF value types by number.
-_LETTERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
+_LETTERS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "B",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _SCALARS = {number: struct.Struct("<" + letter) for number, letter in _LETTERS.items()}
 _U32, _BOOL, _STRING, _ARRAY, _U64 = 4, 7, 8, 9, 10
 # Types of tensors whose size is known, by number.
 _KINDS = {int(kind): kind for kind in GGML_QUANT_SIZES}
-# The least bytes that an entry of each kind takes, to refuse an impossible count before looping over it.
+# The least bytes that an entry of each kind takes, to refuse an impossible count before looping
+# over it.
 _LEAST_ENTRY, _LEAST_TENSOR, _LEAST_STRING, _LEAST_ARRAY = 8 + 4 + 1, 8 + 4 + 8 + 4 + 8, 8, 12
 
 
@@ -78,7 +94,10 @@ def read_gguf_header(path: Path) -> Header:
         size = path.stat().st_size
         if size < 24:
             raise FormatError(path, "size", f"is {size} bytes, too short for a GGUF file")
-        with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with (
+            path.open("rb") as handle,
+            mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
             return _Reader(path, data, size).header()
 
 
@@ -141,11 +160,15 @@ class _Reader:
             raise self.error("a text is not UTF-8") from error
 
     def count(self, least_bytes: int, at_most: int, what: str) -> int:
-        """Read a count of items of at least `least_bytes` each; refused when the rest of the file can't hold them."""
+        """Read a count of items of at least `least_bytes` each; refused when the rest of the file
+        can't hold them.
+        """
         count = self.u64()
         left = self.size - self.at
         if count > at_most or count * least_bytes > left:
-            raise self.error(f"{count} {what} can't be in the {left} bytes left (at most {at_most} are read)")
+            raise self.error(
+                f"{count} {what} can't be in the {left} bytes left (at most {at_most} are read)"
+            )
         return count
 
     def _metadata(self, num_entries: int) -> dict[str, Any]:
@@ -173,7 +196,11 @@ class _Reader:
     def _array(self, kind: int, depth: int) -> list[Any]:
         if kind not in _SCALARS and kind not in (_STRING, _ARRAY):
             raise self.error(f"has items of the unknown type {kind}")
-        least = _SCALARS[kind].size if kind in _SCALARS else {_STRING: _LEAST_STRING, _ARRAY: _LEAST_ARRAY}[kind]
+        least = (
+            _SCALARS[kind].size
+            if kind in _SCALARS
+            else {_STRING: _LEAST_STRING, _ARRAY: _LEAST_ARRAY}[kind]
+        )
         count = self.count(least, self.items_left, "items")
         self.items_left -= count
         if kind not in _SCALARS:
@@ -205,14 +232,18 @@ class _Reader:
         kind = _KINDS[number]
         block, block_bytes = GGML_QUANT_SIZES[kind]
         if 0 in shape or shape[-1] % block:
-            raise self.error(f"has the shape {shape}; {kind.name} needs rows of a multiple of {block}")
+            raise self.error(
+                f"has the shape {shape}; {kind.name} needs rows of a multiple of {block}"
+            )
         num_bytes = math.prod(shape) // block * block_bytes
         if num_bytes > self.size:
             raise self.error(f"has the shape {shape}: {num_bytes} bytes in a file of {self.size}")
         return TensorInfo(name, shape, kind, self.u64(), num_bytes)
 
     def _place_tensors(self, infos: dict[str, TensorInfo], alignment: int) -> dict[str, TensorInfo]:
-        """Turn offsets within the data into offsets in the file: aligned, inside the file, no overlap."""
+        """Turn offsets within the data into offsets in the file: aligned, inside the file, no
+        overlap.
+        """
         start = (self.at + alignment - 1) // alignment * alignment
         end_of_last = 0
         for info in sorted(infos.values(), key=lambda info: info.begin):
@@ -230,7 +261,13 @@ class _Reader:
 
     def _alignment(self, metadata: dict[str, Any]) -> int:
         alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
-        if type(alignment) is not int or not 1 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+        if (
+            type(alignment) is not int
+            or not 1 <= alignment <= MAX_ALIGNMENT
+            or alignment & (alignment - 1)
+        ):
             self.place = "metadata 'general.alignment'"
-            raise self.error(f"is {str(alignment)[:40]!r}, a power of two up to {MAX_ALIGNMENT} is expected")
+            raise self.error(
+                f"is {str(alignment)[:40]!r}, a power of two up to {MAX_ALIGNMENT} is expected"
+            )
         return alignment

@@ -1,11 +1,14 @@
-"""A Hugging Face folder <-> a model: config.json, model.safetensors (whole or sharded), generation_config.json.
+"""A Hugging Face folder <-> a model: config.json, model.safetensors (whole or sharded),
+generation_config.json.
 
-read_hf     config.json -> a model on the meta device -> the list of tensors that must be there, compared with the headers of the
+read_hf     config.json -> a model on the meta device -> the list of tensors that must be there,
+            compared with the headers of the
             safetensors files before a weight is read
-write_hf    one model.safetensors, the two configs and the tokenizer's files, each atomically; transformers, vLLM and Ollama open the folder as it is
+write_hf    one model.safetensors, the two configs and the tokenizer's files, each atomically;
+            transformers, vLLM and Ollama open the folder as it is
 
-Older files are read too: base models without a prefix in their names, causal masks among the weights, a copy of a tied head.
-Pickled weights (pytorch_model.bin) are never opened.
+Older files are read too: base models without a prefix in their names, causal masks among the
+weights, a copy of a tied head. Pickled weights (pytorch_model.bin) are never opened.
 """
 
 import os
@@ -24,11 +27,26 @@ from torch import Tensor
 from groundup.errors import FormatError
 from groundup.files import atomic_file, atomic_folder, inside, read_json, safe_name, write_json
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
-from groundup.weights.assemble import Model, check_table, empty_model, fill, kind_of, parameter_shapes, require_finite
+from groundup.weights.assemble import (
+    Model,
+    check_table,
+    empty_model,
+    fill,
+    kind_of,
+    parameter_shapes,
+    require_finite,
+)
 from groundup.weights.card import is_from_scratch, read_license
-from groundup.weights.decision import Decision, read_decision
+from groundup.weights.decision_rule import DecisionRule, read_decision
 from groundup.weights.generation_config import GENERATION_FILE
-from groundup.weights.hf_config import CONFIG_FILE, HFConfig, generation_json, has_class, hf_config_json, read_hf_config
+from groundup.weights.hf_config import (
+    CONFIG_FILE,
+    HFConfig,
+    generation_json,
+    has_class,
+    hf_config_json,
+    read_hf_config,
+)
 from groundup.weights.model_format import (
     ExportOptions,
     ModelFormat,
@@ -47,7 +65,8 @@ INDEX_FILE = "model.safetensors.index.json"
 PICKLED_FILE = "pytorch_model.bin"
 FLOATS = ("F32", "F16", "BF16", "F64")
 HEAD = "lm_head.weight"
-# What a folder's weights can be written as; transformers has no name for GGUF's quantised formats in safetensors.
+# What a folder's weights can be written as; transformers has no name for GGUF's quantised formats
+# in safetensors.
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -56,7 +75,10 @@ Entries: TypeAlias = dict[str, tuple[Path, TensorEntry]]
 
 
 def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
-    """Return the model of a folder, on the CPU, and the labels of a classifier. Raises FormatError."""
+    """Return the model of a folder, on the CPU, and the labels of a classifier.
+
+    Raises FormatError.
+    """
     hf = read_hf_config(folder)
     entries = _named_tensors(folder, hf)
     if len(entries) < hf.config.num_layers:
@@ -66,27 +88,41 @@ def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model,
     bindings = _bindings(hf, parameter_shapes(model))
     table = {name: entry.shape for name, (_, entry) in entries.items()}
     folded = _take_folded(hf, entries, table, folder)
-    check_table(bindings, table, folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE))
+    check_table(
+        bindings,
+        table,
+        folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE),
+    )
 
     with _Opened() as opened:
 
         def tensor(name: str) -> Tensor:
             whole = opened.load(*entries[name])
-            return widened(whole) + widened(opened.load(*folded[name])[0]) if name in folded else whole
+            return (
+                widened(whole) + widened(opened.load(*folded[name])[0]) if name in folded else whole
+            )
 
         # one tensor in memory at a time
-        return fill(model, ((each, tensor(each.theirs)) for each in bindings), dtype, folder), hf.labels
+        return fill(
+            model, ((each, tensor(each.theirs)) for each in bindings), dtype, folder
+        ), hf.labels
 
 
-def _take_folded(hf: HFConfig, entries: Entries, table: dict[str, tuple[int, ...]], folder: Path) -> Entries:
-    """Take the tables that are folded into others out of `table`; return them by the name of the other. Raises FormatError."""
+def _take_folded(
+    hf: HFConfig, entries: Entries, table: dict[str, tuple[int, ...]], folder: Path
+) -> Entries:
+    """Take the tables that are folded into others out of `table`; return them by the name of the
+    other. Raises FormatError.
+    """
     folded: Entries = {}
     for name, target in (LAYOUTS[hf.config.family].folded if not hf.own else {}).items():
         if name not in entries:
             raise FormatError(folder, f"tensor {name!r}", "is missing")
         file, entry = folded[target] = entries[name]
         if len(entry.shape) != 2 or entry.shape[0] < 1 or entry.shape[1] != hf.config.width:
-            raise FormatError(file, f"tensor {name!r}", f"is not a table of rows of {hf.config.width}")
+            raise FormatError(
+                file, f"tensor {name!r}", f"is not a table of rows of {hf.config.width}"
+            )
         del table[name]
     return folded
 
@@ -98,7 +134,10 @@ def _bindings(hf: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]
 
 
 def _named_tensors(folder: Path, hf: HFConfig) -> Entries:
-    """Return the tensors of a folder under their full names, without those that are no weights. Raises FormatError."""
+    """Return the tensors of a folder under their full names, without those that are no weights.
+
+    Raises FormatError.
+    """
     entries: Entries = {}
     layout = None if hf.own else LAYOUTS[hf.config.family]
     listed = list_tensors(folder)
@@ -107,8 +146,12 @@ def _named_tensors(folder: Path, hf: HFConfig) -> Entries:
         if layout is not None and name.endswith(layout.ignored):
             continue
         if entry.dtype not in FLOATS:
-            raise FormatError(file, f"tensor {name!r}", f"is of {entry.dtype}; {', '.join(FLOATS)} are read")
-        full = layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
+            raise FormatError(
+                file, f"tensor {name!r}", f"is of {entry.dtype}; {', '.join(FLOATS)} are read"
+            )
+        full = (
+            layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
+        )
         entries[full] = (file, entry)
     if hf.kind == "language" and hf.config.tied_head and HEAD in entries and layout:
         _check_tied(entries.pop(HEAD), entries.get(layout.rules[0].theirs + ".weight"))
@@ -116,18 +159,26 @@ def _named_tensors(folder: Path, hf: HFConfig) -> Entries:
 
 
 def _check_tied(head: tuple[Path, TensorEntry], embedding: tuple[Path, TensorEntry] | None) -> None:
-    """Check that the copy of a tied head that older files have is the embedding. Raises FormatError."""
+    """Check that the copy of a tied head that older files have is the embedding.
+
+    Raises FormatError.
+    """
     if embedding is None:
         return
     with _Opened() as opened:
-        if head[1].shape == embedding[1].shape and torch.equal(opened.load(*head), opened.load(*embedding)):
+        if head[1].shape == embedding[1].shape and torch.equal(
+            opened.load(*head), opened.load(*embedding)
+        ):
             return
     reason = "differs from the embedding, while config.json says tie_word_embeddings"
     raise FormatError(head[0], f"tensor {HEAD!r}", reason)
 
 
 class _Opened:
-    """Safetensors files, each opened once, at its first tensor. Tensors are mapped, also after the files are closed."""
+    """Safetensors files, each opened once, at its first tensor.
+
+    Tensors are mapped, also after the files are closed.
+    """
 
     def __init__(self) -> None:
         self._files, self._stack = dict[Path, Any](), ExitStack()
@@ -145,12 +196,17 @@ class _Opened:
                 self._files[file] = self._stack.enter_context(safe_open(file, framework="pt"))
             tensor: Tensor = self._files[file].get_tensor(entry.name)
         except SafetensorError as error:
-            raise FormatError(file, f"tensor {entry.name!r}", f"can't be read ({str(error)[:120]})") from error
+            raise FormatError(
+                file, f"tensor {entry.name!r}", f"can't be read ({str(error)[:120]})"
+            ) from error
         return tensor
 
 
 def list_tensors(folder: Path) -> Entries:
-    """Return name -> (file, entry), from model.safetensors or all files of its index. Raises FormatError."""
+    """Return name -> (file, entry), from model.safetensors or all files of its index.
+
+    Raises FormatError.
+    """
     whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     if whole.is_file():
         return {name: (whole, entry) for name, entry in read_header(whole).items()}
@@ -158,7 +214,9 @@ def list_tensors(folder: Path) -> Entries:
         return _list_shards(folder, index)
     if (folder / PICKLED_FILE).exists():
         fix = f"Take a version with {WEIGHTS_FILE}."
-        raise FormatError(folder, PICKLED_FILE, "holds pickled weights, which are never read", fix=fix)
+        raise FormatError(
+            folder, PICKLED_FILE, "holds pickled weights, which are never read", fix=fix
+        )
     raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a complete model")
 
 
@@ -166,19 +224,29 @@ def _list_shards(folder: Path, index: Path) -> Entries:
     """Return the tensors of all shards; the index must list exactly these."""
     content = read_json(index)
     files = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
+    if (
+        not isinstance(files, dict)
+        or not files
+        or not all(isinstance(file, str) for file in files.values())
+    ):
         raise FormatError(index, "weight_map", "is not a table of tensors and their files")
     listed: Entries = {}
     for name in sorted(set(files.values())):
         shard = inside(folder, safe_name(name))
         for tensor, entry in read_header(shard).items():
             if files.get(tensor) != name:
-                raise FormatError(shard, f"tensor {tensor[:80]!r}", "is not listed for this file in the index")
+                raise FormatError(
+                    shard, f"tensor {tensor[:80]!r}", "is not listed for this file in the index"
+                )
             listed[tensor] = (shard, entry)
     missing = sorted(set(files) - set(listed))
     if missing:
         name = missing[0]
-        raise FormatError(index, f"tensor {name[:80]!r}", f"is listed for {files[name][:80]!r}, which does not have it")
+        raise FormatError(
+            index,
+            f"tensor {name[:80]!r}",
+            f"is listed for {files[name][:80]!r}, which does not have it",
+        )
     return listed
 
 
@@ -191,7 +259,8 @@ def write_hf(
     multi_label: bool = False,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write model and tokenizer as a Hugging Face folder, in `dtype` or that of the weights; `multi_label`: a text may have several `labels`.
+    """Write model and tokenizer as a Hugging Face folder, in `dtype` or that of the weights;
+    `multi_label`: a text may have several `labels`.
 
     Raises DiskError, and FormatError naming a non-finite tensor.
     """
@@ -201,10 +270,15 @@ def write_hf(
     tensors = {}
     for binding in _bindings(hf, parameter_shapes(model)):
         packed = binding.pack(parameters)
-        tensors[binding.theirs] = require_finite(packed.to(dtype or packed.dtype), binding.theirs, folder)
+        tensors[binding.theirs] = require_finite(
+            packed.to(dtype or packed.dtype), binding.theirs, folder
+        )
     if not hf.own:
         first = next(iter(tensors.values()))
-        tensors |= {name: first.new_zeros(1, model.config.width) for name in LAYOUTS[model.config.family].folded}
+        tensors |= {
+            name: first.new_zeros(1, model.config.width)
+            for name in LAYOUTS[model.config.family].folded
+        }
     needed_bytes = sum(tensor.nbytes for tensor in tensors.values())
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
@@ -213,7 +287,10 @@ def write_hf(
 
 
 def write_texts(hf: HFConfig, folder: Path, tokenizer: Tokenizer | None, dtype: str) -> None:
-    """Write the two configs and the tokenizer; `dtype`: that of the weights, as torch names it. Raises DiskError."""
+    """Write the two configs and the tokenizer; `dtype`: that of the weights, as torch names it.
+
+    Raises DiskError.
+    """
     write_json(folder / CONFIG_FILE, hf_config_json(hf, tokenizer, dtype))
     if hf.kind == "language":
         write_json(folder / GENERATION_FILE, generation_json(tokenizer))
@@ -243,10 +320,12 @@ def opened_of(model: Model, labels: tuple[str, ...], folder: Path) -> OpenModel:
     if tokenizer is not None:
         tokenizer = tokenizer.fitted(model.config.vocab_size)
     multi_label = read_hf_config(folder).multi_label
-    decision = read_decision(folder, labels, multi_label=multi_label) if labels else Decision()
+    decision = read_decision(folder, labels, multi_label=multi_label) if labels else DecisionRule()
     stacked = read_stacked(folder, model.config, labels) if labels else None
     kind, license = kind_of(model), read_license(folder)
-    return OpenModel(model, tokenizer, model.config, folder, kind, labels, license, decision, stacked)
+    return OpenModel(
+        model, tokenizer, model.config, folder, kind, labels, license, decision, stacked
+    )
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:
@@ -254,25 +333,36 @@ def _tokenizer(folder: Path) -> Tokenizer | None:
 
 
 def _summary(folder: Path) -> ModelSummary:
-    """From config.json and the tables of the weights; a folder without weights has nothing stored."""
+    """From config.json and the tables of the weights; a folder without weights has nothing
+    stored.
+    """
     shape = read_hf_config(folder)
     stored: Counter[str] = Counter()
     if any(folder.glob("*.safetensors")):
         for _, entry in list_tensors(folder).values():
             stored[entry.dtype] += entry.end - entry.begin
     name = folder.resolve().name
-    return ModelSummary(shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, dict(stored))
+    return ModelSummary(
+        shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, dict(stored)
+    )
 
 
 def _texts(folder: Path) -> ModelTexts:
-    """A tokenizer of ours has a chat template from the start, so the card says whether its model was tuned."""
+    """A tokenizer of ours has a chat template from the start, so the card says whether its model
+    was tuned.
+    """
     template = read_template(folder)
-    return ModelTexts(read_license(folder), template, chats=template is not None and not is_from_scratch(folder))
+    return ModelTexts(
+        read_license(folder), template, chats=template is not None and not is_from_scratch(folder)
+    )
 
 
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     with atomic_folder(out, extra={"exported": "hf"}) as folder:
-        labels: dict[str, Any] = {"labels": opened.labels, "multi_label": opened.decision.multi_label}
+        labels: dict[str, Any] = {
+            "labels": opened.labels,
+            "multi_label": opened.decision.multi_label,
+        }
         write_hf(opened.model, folder, opened.tokenizer, **labels, dtype=DTYPES[options.encoding])
         if opened.labels:
             opened.decision.write(folder)

@@ -1,14 +1,17 @@
 """config.json <-> ModelConfig, read strictly and written completely.
 
-Read: the families of `hf_families.FAMILIES`, as language model (`LlamaForCausalLM`, ...), as classifier
-(`LlamaForSequenceClassification`, ... with `id2label`) and as encoder (`BertModel`). A setting that our model does not compute (another
-activation, quantised weights, another kind of RoPE scaling) is refused by name, never ignored.
+Read: the families of `hf_families.FAMILIES`, as language model (`LlamaForCausalLM`, ...), as
+classifier (`LlamaForSequenceClassification`, ... with `id2label`) and as encoder (`BertModel`). A
+setting that our model does not compute (another activation, quantised weights, another kind of RoPE
+scaling) is refused by name, never ignored.
 
-Written: RoPE settings twice, since transformers 5 reads `rope_parameters` while transformers 4, vLLM before 0.14 and Ollama read
-`rope_theta` and `rope_scaling`; the dtype twice for the same reason (`dtype`, `torch_dtype`). The two agree.
+Written: RoPE settings twice, since transformers 5 reads `rope_parameters` while transformers 4,
+vLLM before 0.14 and Ollama read `rope_theta` and `rope_scaling`; the dtype twice for the same
+reason (`dtype`, `torch_dtype`). The two agree.
 
-A model that no class of transformers computes (sinusoidal positions, no positions, ...) is written as `model_type: groundup`
-with our own fields and tensor names: we open it again, other programs refuse it as unknown.
+A model that no class of transformers computes (sinusoidal positions, no positions, ...) is written
+as `model_type: groundup` with our own fields and tensor names: we open it again, other programs
+refuse it as unknown.
 """
 
 import dataclasses
@@ -23,7 +26,16 @@ from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
-from groundup.weights.hf_families import CAUSAL, CLASSIFIER, ENCODER, FAMILIES, MODEL_TYPES, OWN, HFFamily, ModelKind
+from groundup.weights.hf_families import (
+    CAUSAL,
+    CLASSIFIER,
+    ENCODER,
+    FAMILIES,
+    MODEL_TYPES,
+    OWN,
+    HFFamily,
+    ModelKind,
+)
 from groundup.weights.hf_positions import positions_json, read_positions
 
 CONFIG_FILE = "config.json"
@@ -47,7 +59,9 @@ TEXT_PART = {
 
 @dataclass(frozen=True)
 class HFConfig:
-    """The content of config.json: the model's config, which head it has, and the labels of a classifier."""
+    """The content of config.json: the model's config, which head it has, and the labels of a
+    classifier.
+    """
 
     config: ModelConfig
     kind: ModelKind
@@ -71,14 +85,18 @@ def read_hf_config(folder: Path) -> HFConfig:
     name = MODEL_TYPES.get(model_type)
     kind = _kind(fields, FAMILIES[name].classes if name else OWN_CLASSES)
     if values.get("quantization_config") is not None:
-        raise fields.error("quantization_config", "the weights are quantised; plain ones (or a GGUF) are read")
+        raise fields.error(
+            "quantization_config", "the weights are quantised; plain ones (or a GGUF) are read"
+        )
     labels = _labels(fields) if kind == "classifier" else ()
     try:
         config = _read_config(fields, FAMILIES[name], name) if name else _read_own(fields)
     except ConfigError as error:
         raise FormatError(file, "content", error.message) from error
     if (kind == "encoder") == config.causal:
-        raise FormatError(file, "architectures", f"is that of a model whose causal is {shown(not config.causal)}")
+        raise FormatError(
+            file, "architectures", f"is that of a model whose causal is {shown(not config.causal)}"
+        )
     multi_label = kind == "classifier" and values.get("problem_type") == MULTI_LABEL
     return HFConfig(config, kind, labels, multi_label, own=name is None)
 
@@ -90,7 +108,9 @@ def _unknown(fields: Fields, model_type: str) -> FormatError:
         return FormatError(fields.source, "model_type", reason, fix=TEXT_PART[model_type])
     near = did_you_mean(model_type, MODEL_TYPES)
     fix = f"{near} A family is added by tables: docs/tour.md, the row 'load a new model family'."
-    return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}, which is not a known family", fix=fix)
+    return FormatError(
+        fields.source, "model_type", f"is {model_type[:40]!r}, which is not a known family", fix=fix
+    )
 
 
 def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
@@ -99,7 +119,9 @@ def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
     for kind, name in classes.items():
         if named == [name]:
             return kind
-    raise fields.error("architectures", f"is {str(named)[:60]}; known are {', '.join(classes.values())}")
+    raise fields.error(
+        "architectures", f"is {str(named)[:60]}; known are {', '.join(classes.values())}"
+    )
 
 
 def _labels(fields: Fields) -> tuple[str, ...]:
@@ -123,16 +145,25 @@ def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
     settings: dict[str, Any] = dict(family.parts)
     for key, ours in family.keys.items():
         settings |= dict.fromkeys(ours, _read_key(fields, key, ours[0], family.defaults))
-    settings["feedforward_width"] = settings["feedforward_width"] or 4 * settings["width"]  # GPT-2 says null
-    if settings.get("score_width") == (settings.get("head_width") or settings["width"] // settings["num_heads"]):
+    settings["feedforward_width"] = (
+        settings["feedforward_width"] or 4 * settings["width"]
+    )  # GPT-2 says null
+    if settings.get("score_width") == (
+        settings.get("head_width") or settings["width"] // settings["num_heads"]
+    ):
         settings["score_width"] = 0
     if settings["positions"] == "rope":
-        settings |= read_positions(fields, family, settings["num_layers"], settings["context_tokens"])
+        settings |= read_positions(
+            fields, family, settings["num_layers"], settings["context_tokens"]
+        )
     return ModelConfig(family=name, **settings)  # type: ignore[arg-type]
 
 
 def _renamed(fields: Fields, family: HFFamily) -> Fields:
-    """Return the fields with every key under its name in the family's table. Raises FormatError where two names have different values."""
+    """Return the fields with every key under its name in the family's table.
+
+    Raises FormatError where two names have different values.
+    """
     values = dict(fields.values)
     for key, other in family.other_names.items():
         found = values.pop(other, None)
@@ -158,7 +189,9 @@ def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) 
 
 
 def _read_own(fields: Fields) -> ModelConfig:
-    """Return the config of a folder in our own layout, its integers bounded as those of a foreign file."""
+    """Return the config of a folder in our own layout, its integers bounded as those of a foreign
+    file.
+    """
     values = fields.table(OWN)
     inner = Fields(values, f"{fields.source}: {OWN}")
     for key, value in values.items():
@@ -174,12 +207,19 @@ def has_class(config: ModelConfig) -> bool:
         return False
     if "num_experts" not in family.parts and not config.num_experts:
         return False
-    if any(getattr(config, name) != getattr(config, fields[0]) for fields in family.keys.values() for name in fields):
+    if any(
+        getattr(config, name) != getattr(config, fields[0])
+        for fields in family.keys.values()
+        for name in fields
+    ):
         return False  # one key for several fields, which differ
     if config.rope_scaling is not None and not _scales(config, family):
         return False
     if config.positions == "learned":
-        return config.num_kv_heads == config.num_heads and config.head_width * config.num_heads == config.width
+        return (
+            config.num_kv_heads == config.num_heads
+            and config.head_width * config.num_heads == config.width
+        )
     return True
 
 
@@ -187,11 +227,15 @@ def _scales(config: ModelConfig, family: HFFamily) -> bool:
     """Whether the class has this kind of RoPE scaling, in the same layers."""
     assert config.rope_scaling is not None
     unscaled_windows = config.window_rope_base > 0 or not config.window_tokens
-    return config.rope_scaling.kind in family.rope_kinds and (unscaled_windows or not family.window.own_base)
+    return config.rope_scaling.kind in family.rope_kinds and (
+        unscaled_windows or not family.window.own_base
+    )
 
 
 def hf_reason(config: ModelConfig) -> str | None:
-    """Return why no class of transformers (and vLLM) computes this model, as one sentence; None: one does. We open every folder of ours."""
+    """Return why no class of transformers (and vLLM) computes this model, as one sentence; None:
+    one does. We open every folder of ours.
+    """
     if has_class(config):
         return None
     family = FAMILIES[config.family]
@@ -208,7 +252,9 @@ def shown(value: object) -> str:
 
 
 def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, Any]:
-    """Return the config.json of a model; `dtype` is torch's name ("float32") of the weights on disk."""
+    """Return the config.json of a model; `dtype` is torch's name ("float32") of the weights on
+    disk.
+    """
     config = hf.config
     family = FAMILIES[config.family] if has_class(config) else None
     classes = family.classes if family else OWN_CLASSES
@@ -218,7 +264,11 @@ def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dic
         **(
             _config_json(config, family)
             if family
-            else {OWN: to_plain(config), "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied_head}
+            else {
+                OWN: to_plain(config),
+                "vocab_size": config.vocab_size,
+                "tie_word_embeddings": config.tied_head,
+            }
         ),
         **_label_json(hf.labels, hf.multi_label),
         **_token_ids(tokenizer),
@@ -235,7 +285,9 @@ def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
         body["query_pre_attn_scalar"] = config.score_width or config.head_width
     body |= {key: values[0] for key, values in family.fixed.items()} | dict(family.written)
     body |= {other: body[key] for key, other in family.other_names.items()}
-    if config.num_experts:  # the width of layers without experts, of which there are none: as in Qwen's files
+    if (
+        config.num_experts
+    ):  # the width of layers without experts, of which there are none: as in Qwen's files
         body["intermediate_size"] = config.experts_per_token * config.feedforward_width
     return body | (positions_json(config, family) if config.positions == "rope" else {})
 
@@ -252,10 +304,15 @@ def _label_json(labels: Sequence[str], multi_label: bool) -> dict[str, Any]:
 
 
 def generation_json(tokenizer: Tokenizer | None) -> dict[str, Any]:
-    """Return generation_config.json: every id that ends generation, so that transformers and vLLM stop where we do."""
+    """Return generation_config.json: every id that ends generation, so that transformers and vLLM
+    stop where we do.
+    """
     ids = _token_ids(tokenizer)
     if tokenizer is not None:
-        ids["eos_token_id"] = [ids["eos_token_id"], *sorted(tokenizer.special.stop_ids - {ids["eos_token_id"]})]
+        ids["eos_token_id"] = [
+            ids["eos_token_id"],
+            *sorted(tokenizer.special.stop_ids - {ids["eos_token_id"]}),
+        ]
     return {key: value for key, value in ids.items() if value is not None}
 
 

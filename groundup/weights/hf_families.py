@@ -1,14 +1,17 @@
-"""Every family's config.json as one table: which key is which field of ModelConfig, and what its class in transformers computes.
+"""Every family's config.json as one table: which key is which field of ModelConfig, and what its
+class in transformers computes.
 
-An `HFFamily` has four parts. `parts`: fields of ModelConfig whose value the class fixes. `keys`: the keys of config.json that are
-fields of ModelConfig, read and written. `fixed`: keys that would change what is computed, with the supported values; any other is
-refused by name. `window`: how the class configures sliding windows (`hf_positions.py` reads it, and RoPE).
+An `HFFamily` has four parts. `parts`: fields of ModelConfig whose value the class fixes. `keys`:
+the keys of config.json that are fields of ModelConfig, read and written. `fixed`: keys that would
+change what is computed, with the supported values; any other is refused by name. `window`: how the
+class configures sliding windows (`hf_positions.py` reads it, and RoPE).
 
-Keys that a class of transformers ignores are ignored here too. A missing key has the default of the class.
-Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
+Keys that a class of transformers ignores are ignored here too. A missing key has the default of the
+class. Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
 
-To add a family: its name in `Family` of model/config.py, an entry here, its tensor names in `names.py`, its GGUF in `gguf_architectures.py`, a
-preset and a case in tests/weights/test_family_parity.py.
+To add a family: its name in `Family` of model/config.py, an entry here, its tensor names in
+`names.py`, its GGUF in `gguf_architectures.py`, a preset and a case in
+tests/weights/test_family_parity.py.
 """
 
 from collections.abc import Mapping
@@ -32,12 +35,15 @@ class Window:
     """How a class configures sliding windows."""
 
     style: WindowStyle = "none"
-    """none: no windows. uniform: `sliding_window` in all layers. switched: with `use_sliding_window`, from layer `max_window_layers` on or
-    as in `layer_types`. alternating: as in `layer_types`, else all but every `period`-th layer."""
+    """none: no windows. uniform: `sliding_window` in all layers. switched: with
+    `use_sliding_window`, from layer `max_window_layers` on or as in `layer_types`. alternating: as
+    in `layer_types`, else all but every `period`-th layer."""
     default: int | None = None
     """The default of `sliding_window`."""
     period: int = 0
-    """Of the alternating style: the default where both `layer_types` and `sliding_window_pattern` are missing."""
+    """Of the alternating style: the default where both `layer_types` and `sliding_window_pattern`
+    are missing.
+    """
     own_base: bool = False
     """Layers with a window have their own RoPE base (Gemma 3)."""
 
@@ -74,7 +80,10 @@ class HFFamily:
         """Return kind of head -> class name; what is not causal is an encoder, without a head."""
         if not self.parts["causal"]:
             return {"encoder": self.name + ENCODER}
-        return {"language": self.name + self.language, "classifier": self.classifier or self.name + CLASSIFIER}
+        return {
+            "language": self.name + self.language,
+            "classifier": self.classifier or self.name + CLASSIFIER,
+        }
 
 
 # Keys that all families with rotary positions share.
@@ -134,18 +143,38 @@ def _changed(parts: Mapping[str, Any], *removed: str, **changes: Any) -> dict[st
     return {name: value for name, value in parts.items() if name not in removed} | changes
 
 
-_GPT2_PARTS = _changed(_ROTARY | dict.fromkeys(_NO_BIAS, True), norm="layer", positions="learned", feedforward="gelu")
-_BERT_PARTS = _changed(_GPT2_PARTS, block="post", feedforward="gelu_exact", causal=False, embedding_norm=True)
+_GPT2_PARTS = _changed(
+    _ROTARY | dict.fromkeys(_NO_BIAS, True), norm="layer", positions="learned", feedforward="gelu"
+)
+_BERT_PARTS = _changed(
+    _GPT2_PARTS, block="post", feedforward="gelu_exact", causal=False, embedding_norm=True
+)
 _WINDOW_FIELDS = ("window_tokens", "full_every")
-_GEMMA_PARTS = _changed(_ROTARY, *_WINDOW_FIELDS, "score_width", "logit_softcap", scaled_embedding=True)
+_GEMMA_PARTS = _changed(
+    _ROTARY, *_WINDOW_FIELDS, "score_width", "logit_softcap", scaled_embedding=True
+)
 _GEMMA_PARTS |= {"block": "sandwich", "feedforward": "geglu", "feedforward_bias": False}
 _LLAMA_KEYS = {**_BIASED, "mlp_bias": ("feedforward_bias",)}
-_GEMMA_KEYS = {**_BIASED, "query_pre_attn_scalar": ("score_width",), "final_logit_softcapping": ("logit_softcap",)}
-_GEMMA_DEFAULTS = {**_DEFAULTS, "head_dim": 256, "query_pre_attn_scalar": 256, "tie_word_embeddings": True}
-_GEMMA_FIXED = {"hidden_activation": ("gelu_pytorch_tanh",), "use_bidirectional_attention": (False, None)}
+_GEMMA_KEYS = {
+    **_BIASED,
+    "query_pre_attn_scalar": ("score_width",),
+    "final_logit_softcapping": ("logit_softcap",),
+}
+_GEMMA_DEFAULTS = {
+    **_DEFAULTS,
+    "head_dim": 256,
+    "query_pre_attn_scalar": 256,
+    "tie_word_embeddings": True,
+}
+_GEMMA_FIXED = {
+    "hidden_activation": ("gelu_pytorch_tanh",),
+    "use_bidirectional_attention": (False, None),
+}
 
 FAMILIES: dict[str, HFFamily] = {
-    "llama": HFFamily("Llama", "llama", _ROTARY, _LLAMA_KEYS, _DEFAULTS, _SILU, written={"pretraining_tp": 1}),
+    "llama": HFFamily(
+        "Llama", "llama", _ROTARY, _LLAMA_KEYS, _DEFAULTS, _SILU, written={"pretraining_tp": 1}
+    ),
     "smollm3": HFFamily(
         "SmolLM3",
         "smollm3",
@@ -195,7 +224,12 @@ FAMILIES: dict[str, HFFamily] = {
             "num_experts_per_tok": 8,
             "norm_topk_prob": False,
         },
-        {**_SILU, "use_sliding_window": (False,), "decoder_sparse_step": (1,), "mlp_only_layers": ([], None)},
+        {
+            **_SILU,
+            "use_sliding_window": (False,),
+            "decoder_sparse_step": (1,),
+            "mlp_only_layers": ([], None),
+        },
         other_names={"num_experts": "num_local_experts"},  # transformers 5 writes the alias
     ),
     "gemma2": HFFamily(

@@ -2,14 +2,18 @@
 
 RoPE has two styles of keys:
 
-    old (transformers 4, vLLM, Ollama)    rope_theta, rope_scaling {"rope_type" or "type", "factor", ...}, rope_local_base_freq (Gemma 3)
-    new (transformers 5)                  rope_parameters {"rope_theta", "rope_type", "factor", ...}; for Gemma 3 one such table per type of layer
+    old (transformers 4, vLLM, Ollama)    rope_theta, rope_scaling {"rope_type" or "type", "factor",
+                                          ...}, rope_local_base_freq (Gemma 3)
+    new (transformers 5)                  rope_parameters {"rope_theta", "rope_type", "factor",
+                                          ...}; for Gemma 3 one such table per type of layer
 
-Both are written with the same values. Reading follows transformers 5: `rope_scaling` first, where it exists. A kind of RoPE scaling that
-we do not compute is refused by name, and so is an unknown parameter: it would change the angles.
+Both are written with the same values. Reading follows transformers 5: `rope_scaling` first, where
+it exists. A kind of RoPE scaling that we do not compute is refused by name, and so is an unknown
+parameter: it would change the angles.
 
-Windows and NoPE layers: config.json may list a type for every layer. ModelConfig says "every n-th layer, counted from 1, is different";
-a list without such a pattern is refused by name, since another model would be computed.
+Windows and NoPE layers: config.json may list a type for every layer. ModelConfig says "every n-th
+layer, counted from 1, is different"; a list without such a pattern is refused by name, since
+another model would be computed.
 """
 
 from collections.abc import Sequence
@@ -24,7 +28,12 @@ PATTERN = "sliding_window_pattern"  # Gemma 3: the n of "every n-th layer has fu
 LOCAL_BASE = 10_000.0  # Gemma 3's default of rope_local_base_freq
 
 _BASE = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
-_SCALED = (*_BASE, "factor", "finetuned", "original_max_position_embeddings")  # "finetuned" changes nothing
+_SCALED = (
+    *_BASE,
+    "factor",
+    "finetuned",
+    "original_max_position_embeddings",
+)  # "finetuned" changes nothing
 # Kind of RoPE scaling -> its parameters.
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "default": _BASE,
@@ -39,7 +48,9 @@ REFUSED = {
 }
 
 
-def read_positions(fields: Fields, family: HFFamily, num_layers: int, context_tokens: int) -> dict[str, Any]:
+def read_positions(
+    fields: Fields, family: HFFamily, num_layers: int, context_tokens: int
+) -> dict[str, Any]:
     """Return the fields of ModelConfig for rotary positions and windows. Raises FormatError."""
     windows = _read_windows(fields, family, num_layers, context_tokens)
     found = _read_rope(fields, family) | windows
@@ -51,28 +62,41 @@ def read_positions(fields: Fields, family: HFFamily, num_layers: int, context_to
 
 
 def _read_rope(fields: Fields, family: HFFamily) -> dict[str, Any]:
-    """Return RoPE base and scaling (and the base of layers with a window) as fields of ModelConfig. Raises FormatError."""
+    """Return RoPE base and scaling (and the base of layers with a window) as fields of ModelConfig.
+
+    Raises FormatError.
+    """
     if family.window.own_base:
         return _read_two_bases(fields, family)
     parameters = fields.table("rope_scaling", {}) or fields.table("rope_parameters", {})
-    base, scaling = _read_parameters(fields, parameters, family, fields.number("rope_theta", family.rope_base))
+    base, scaling = _read_parameters(
+        fields, parameters, family, fields.number("rope_theta", family.rope_base)
+    )
     return {"rope_base": base, "rope_scaling": scaling}
 
 
 def _read_two_bases(fields: Fields, family: HFFamily) -> dict[str, Any]:
-    """Gemma 3: layers with full attention and layers with a window have different RoPE parameters."""
+    """Gemma 3: layers with full attention and layers with a window have different RoPE
+    parameters.
+    """
     tables = fields.table("rope_parameters", {})
     if set(tables) - {FULL, SLIDING}:
         raise fields.error("rope_parameters", f"is not one table for {FULL} and one for {SLIDING}")
     nested = Fields(tables, f"{fields.source}: rope_parameters")
     full = nested.table(FULL, {}) | fields.table("rope_scaling", {})
-    base, scaling = _read_parameters(fields, full, family, fields.number("rope_theta", family.rope_base))
+    base, scaling = _read_parameters(
+        fields, full, family, fields.number("rope_theta", family.rope_base)
+    )
     local = fields.number("rope_local_base_freq", LOCAL_BASE)
     window_base, window_scaling = _read_parameters(fields, nested.table(SLIDING, {}), family, local)
     if window_scaling is not None:
         raise nested.error(SLIDING, f"has RoPE scaling, which only {FULL} can have")
     same = window_base == base and scaling is None
-    return {"rope_base": base, "rope_scaling": scaling, "window_rope_base": 0.0 if same else window_base}
+    return {
+        "rope_base": base,
+        "rope_scaling": scaling,
+        "window_rope_base": 0.0 if same else window_base,
+    }
 
 
 def _read_parameters(
@@ -88,7 +112,9 @@ def _read_parameters(
     if kind != "default" and kind not in family.rope_kinds:
         why = f" ({REFUSED[kind]})" if kind in REFUSED else ""
         supported = ", ".join(("default", *family.rope_kinds))
-        raise parameters.error("rope_type", f"is {kind[:40]!r}{why}; for {family.model_type} supported are {supported}")
+        raise parameters.error(
+            "rope_type", f"is {kind[:40]!r}{why}; for {family.model_type} supported are {supported}"
+        )
     unknown = sorted(set(table) - set(PARAMETERS[kind]))
     if unknown:
         raise parameters.error(unknown[0][:40], f"is not a supported parameter of {kind!r}")
@@ -117,7 +143,9 @@ def _read_scaling(parameters: Fields, kind: str, fields: Fields) -> RopeScaling:
 
 
 def positions_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
-    """Return the keys for rotary positions, windows, and SmolLM3's layers without rotary positions."""
+    """Return the keys for rotary positions, windows, and SmolLM3's layers without rotary
+    positions.
+    """
     body = _rope_json(config, family) | _windows_json(config, family)
     if "unrotated_every" not in family.parts:
         body["no_rope_layers"] = [int(config.rotates(layer)) for layer in range(config.num_layers)]
@@ -143,12 +171,18 @@ def _scaling_json(scaling: RopeScaling) -> dict[str, Any]:
         return named
     named["original_max_position_embeddings"] = scaling.original_context_tokens
     if scaling.kind == "llama3":
-        return {**named, "low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor}
+        return {
+            **named,
+            "low_freq_factor": scaling.low_freq_factor,
+            "high_freq_factor": scaling.high_freq_factor,
+        }
     factor = {"attention_factor": scaling.attention_factor} if scaling.attention_factor else {}
     return {**named, "beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, **factor}
 
 
-def _read_windows(fields: Fields, family: HFFamily, num_layers: int, context_tokens: int) -> dict[str, int]:
+def _read_windows(
+    fields: Fields, family: HFFamily, num_layers: int, context_tokens: int
+) -> dict[str, int]:
     """Return `window_tokens` and `full_every`, {} without a window. Raises FormatError.
 
     A window as long as the context is none, unless its layers have a RoPE base of their own.
@@ -158,19 +192,28 @@ def _read_windows(fields: Fields, family: HFFamily, num_layers: int, context_tok
     sliding = _default_sliding(fields, family, num_layers, window)
     if family.window.style in ("none", "uniform"):
         if listed is not None and listed != sliding:
-            raise fields.error("layer_types", f"is not the same for all layers, which {family.name} does not compute")
+            raise fields.error(
+                "layer_types",
+                f"is not the same for all layers, which {family.name} does not compute",
+            )
     elif listed is not None:
         sliding = listed
-    if not any(sliding) or (window is not None and window >= context_tokens and not family.window.own_base):
+    if not any(sliding) or (
+        window is not None and window >= context_tokens and not family.window.own_base
+    ):
         return {}
     if window is None:
         raise fields.error("layer_types", f"names {SLIDING}, but there is no sliding_window")
-    full_every = _every(fields, "layer_types", [not slides for slides in sliding], _period(fields, family))
+    full_every = _every(
+        fields, "layer_types", [not slides for slides in sliding], _period(fields, family)
+    )
     return {"window_tokens": window, "full_every": full_every}
 
 
 def _window(fields: Fields, family: HFFamily) -> int | None:
-    """Return `sliding_window` where it is in use: a missing key is the default of the class, null is none."""
+    """Return `sliding_window` where it is in use: a missing key is the default of the class, null
+    is none.
+    """
     style = family.window.style
     off = style == "none" or (style == "switched" and not fields.flag("use_sliding_window", False))
     if off or fields.values.get("sliding_window", family.window.default) is None:
@@ -185,13 +228,17 @@ def _layer_types(fields: Fields, num_layers: int) -> list[bool] | None:
         return None
     unknown = [kind for kind in types if kind not in (FULL, SLIDING)]
     if unknown:
-        raise fields.error("layer_types", f"names {str(unknown[0])[:40]!r}; {FULL} and {SLIDING} are supported")
+        raise fields.error(
+            "layer_types", f"names {str(unknown[0])[:40]!r}; {FULL} and {SLIDING} are supported"
+        )
     if len(types) != num_layers:
         raise fields.error("layer_types", f"names {len(types)} layers, but there are {num_layers}")
     return [kind == SLIDING for kind in types]
 
 
-def _default_sliding(fields: Fields, family: HFFamily, num_layers: int, window: int | None) -> list[bool]:
+def _default_sliding(
+    fields: Fields, family: HFFamily, num_layers: int, window: int | None
+) -> list[bool]:
     """Return which layers have a window where `layer_types` is missing."""
     style = family.window.style
     if style == "switched" and window is not None:
@@ -211,12 +258,17 @@ def _period(fields: Fields, family: HFFamily) -> int:
 
 
 def _every(fields: Fields, key: str, marked: Sequence[bool], expected: int) -> int:
-    """Return the n of "every n-th of these is marked" (`expected` where that fits as well), 0 for none. Raises FormatError."""
+    """Return the n of "every n-th of these is marked" (`expected` where that fits as well), 0 for
+    none. Raises FormatError.
+    """
     first = next((number for number, mark in enumerate(marked, 1) if mark), 0)
     for n in (expected, first):
         if all(mark == (n > 0 and number % n == 0) for number, mark in enumerate(marked, 1)):
             return n
-    raise fields.error(key, f"has no regular pattern: the first of its kind is layer {first}, but not every {first}th")
+    raise fields.error(
+        key,
+        f"has no regular pattern: the first of its kind is layer {first}, but not every {first}th",
+    )
 
 
 def _windows_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
@@ -229,14 +281,20 @@ def _windows_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
     types = [FULL if config.sees_all(layer) else SLIDING for layer in range(config.num_layers)]
     if style == "switched":
         first = 0 if window else config.num_layers
-        named = {"use_sliding_window": bool(window), "sliding_window": window or None, "max_window_layers": first}
+        named = {
+            "use_sliding_window": bool(window),
+            "sliding_window": window or None,
+            "max_window_layers": first,
+        }
         return {**named, "layer_types": types}
     pattern = {PATTERN: config.full_every} if family.window.own_base else {}
     return {"sliding_window": window or config.context_tokens, **pattern, "layer_types": types}
 
 
 def _read_unrotated(fields: Fields, num_layers: int) -> int:
-    """Return `unrotated_every` from SmolLM3's `no_rope_layers` (1: rotary positions, 0: none), else from its interval. Raises FormatError."""
+    """Return `unrotated_every` from SmolLM3's `no_rope_layers` (1: rotary positions, 0: none), else
+    from its interval. Raises FormatError.
+    """
     interval = fields.integer("no_rope_layer_interval", 4, low=0, high=MAX_LAYERS)
     listed = fields.get("no_rope_layers", (list,), "a list", None)
     if listed is None:

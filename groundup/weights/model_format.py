@@ -1,6 +1,7 @@
 """A format of models: how its files are opened and described, and what can be written in it.
 
-`hf`, `gguf` and `ollama` each end with their `ModelFormat`; `formats.FORMATS` is the registry that all verbs use.
+`hf`, `gguf` and `ollama` each end with their `ModelFormat`; `formats.FORMATS` is the registry that
+all verbs use.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from groundup.progress import Progress
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
-from groundup.weights.decision import Decision
+from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.hf_families import ModelKind
 from groundup.weights.stacked import Stacked
 
@@ -40,7 +41,7 @@ class OpenModel:
     """Of a classifier, in the order of its scores."""
     license: str = ""
     """The hub's word for it, where a card or the GGUF names one."""
-    decision: Decision = field(default_factory=Decision)
+    decision: DecisionRule = field(default_factory=DecisionRule)
     """Of a classifier: how its scores become a label."""
     stacked: Stacked | None = None
     """Of a classifier: what gives its scores instead of its plain head."""
@@ -55,7 +56,10 @@ class OpenModel:
 def require_tokenizer(tokenizer: Tokenizer | None, path: Path) -> Tokenizer:
     """Return the tokenizer of the model at `path`. Raises ModelError when there is none."""
     if tokenizer is None:
-        raise ModelError(f"{path} has no tokenizer, so it can't read text.", fix=f"Put its {TOKENIZER_FILE} there.")
+        raise ModelError(
+            f"{path} has no tokenizer, so it can't read text.",
+            fix=f"Put its {TOKENIZER_FILE} there.",
+        )
     return tokenizer
 
 
@@ -82,7 +86,9 @@ class ModelSummary:
     kind: ModelKind = "language"
     labels: tuple[str, ...] = ()
     stored: dict[str, int] = field(default_factory=dict)
-    """Bytes of the weights on disk by their type ("F32", "Q8_0"); empty: there are none, or none yet."""
+    """Bytes of the weights on disk by their type ("F32", "Q8_0"); empty: there are none, or none
+    yet.
+    """
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,10 @@ class ModelTexts:
 
 @dataclass(frozen=True)
 class ModelReader:
-    """How models of one format are read. Every function takes a path that exists and raises FormatError for damaged files."""
+    """How models of one format are read.
+
+    Every function takes a path that exists and raises FormatError for damaged files.
+    """
 
     storage: str
     """What the weights are stored in, as the APIs name it: "safetensors", "gguf"."""
@@ -118,7 +127,9 @@ class ExportOptions:
     system: str | None = None
     """A system prompt for formats that hold one."""
     check: Check | None = None
-    """Looks at a finished GGUF file before it takes its place: what it raises leaves the place as it was."""
+    """Looks at a finished GGUF file before it takes its place: what it raises leaves the place as
+    it was.
+    """
     progress: Progress | None = None
 
 
@@ -134,19 +145,27 @@ class ModelFormat:
     """What its weights can be written as."""
     default_encoding: str
     write: Callable[[OpenModel, Path, ExportOptions], None]
-    """Write a whole model or nothing. Raises ModelError for a model that the format can't hold, DiskError."""
+    """Write a whole model or nothing.
+
+    Raises ModelError for a model that the format can't hold, DiskError.
+    """
     reader: ModelReader | None = None
     """None: a target of exports only."""
     runs_in_llamacpp: bool = False
     """Whether `check` of the options is called."""
 
     def require_writable(self, out: Path) -> None:
-        """Refuse an output path that is of another form, or holds what must not be replaced. Raises ConfigError, ModelError."""
+        """Refuse an output path that is of another form, or holds what must not be replaced.
+
+        Raises ConfigError, ModelError.
+        """
         if self.suffix and (out.suffix != self.suffix or out.is_dir()):
             raise ConfigError(f"--out {out} must be a file whose name ends in {self.suffix}.")
         # a folder that holds anything but an earlier export of ours
         if not self.suffix and not is_free(out) and manifest_value(out, "exported") is None:
-            raise ModelError(f"{out} is not an earlier export.", fix="Give a new or empty folder with --out.")
+            raise ModelError(
+                f"{out} is not an earlier export.", fix="Give a new or empty folder with --out."
+            )
 
 
 def is_free(path: Path) -> bool:
@@ -155,7 +174,9 @@ def is_free(path: Path) -> bool:
 
 
 def manifest_value(path: Path, key: str) -> Any:
-    """Return what the manifest of a folder of ours says under `key`; None where it says nothing, is damaged, or is no manifest of ours."""
+    """Return what the manifest of a folder of ours says under `key`; None where it says nothing, is
+    damaged, or is no manifest of ours.
+    """
     try:
         return read_manifest(path).get(key)
     except FormatError:
@@ -163,7 +184,9 @@ def manifest_value(path: Path, key: str) -> Any:
 
 
 def model_name(opened: OpenModel) -> str:
-    """What the model is called where a format wants a name: its card's title, else its folder's or file's name."""
+    """What the model is called where a format wants a name: its card's title, else its folder's or
+    file's name.
+    """
     return read_title(opened.path) or opened.path.resolve().stem
 
 
@@ -173,5 +196,10 @@ def write_card(opened: OpenModel, folder: Path) -> None:
     if source.is_file():
         write_bytes(folder / CARD_FILE, source.read_bytes())
     else:
-        card = ModelCard(model_name(opened), "Converted by groundup.", license=opened.license, labels=opened.labels)
+        card = ModelCard(
+            model_name(opened),
+            "Converted by groundup.",
+            license=opened.license,
+            labels=opened.labels,
+        )
         write_text(folder / CARD_FILE, card.markdown())

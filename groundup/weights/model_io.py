@@ -1,12 +1,16 @@
-"""The only way between models and disk for the other rooms: `open_model`, `save_model`, and `read_model_summary` for a shape without its weights.
+"""The only way between models and disk for the other rooms: `open_model`, `save_model`, and
+`read_model_summary` for a shape without its weights.
 
-open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf, a folder with one .gguf, or a build folder (its
-chat model, or what `prefer` says). Where a manifest of ours covers it, every byte is checked before the model is returned: hashing costs 0.7 seconds
-of processor time a gigabyte, on all cores, beside the reading. save_model writes a folder that transformers, vLLM and Ollama open as it is.
+open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf,
+a folder with one .gguf, or a build folder (its chat model, or what `prefer` says). Where a manifest
+of ours covers it, every byte is checked before the model is returned: hashing costs 0.7 seconds of
+processor time a gigabyte, on all cores, beside the reading. save_model writes a folder that
+transformers, vLLM and Ollama open as it is.
 
-read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It takes, in this order: a .toml with the
-fields of ModelConfig, a .gguf, a folder (Hugging Face, run, build; also a run that has not come to its end, whose run.json has the shape), a
-preset, a model of the catalog that was pulled or whose shape is a preset.
+read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It
+takes, in this order: a .toml with the fields of ModelConfig, a .gguf, a folder (Hugging Face, run,
+build; also a run that has not come to its end, whose run.json has the shape), a preset, a model of
+the catalog that was pulled or whose shape is a preset.
 """
 
 import os
@@ -29,21 +33,22 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import base_name, is_adapter
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
 from groundup.weights.card import CARD_FILE, ModelCard
-from groundup.weights.catalog import pull, pulled
-from groundup.weights.decision import Decision
+from groundup.weights.catalog import CATALOG, nearest_models
+from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.formats import file_suffixes, reader_of
 from groundup.weights.gguf_header import MAGIC
 from groundup.weights.hf import write_hf
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
 from groundup.weights.model_format import ModelSummary, OpenModel, require_fitting
-from groundup.weights.named import CATALOG, nearest_models
+from groundup.weights.model_hub import pull, pulled
 from groundup.weights.names import hf_bindings
 from groundup.weights.stacked import Stacked, remove_stacked
 from groundup.weights.verify import verified_meanwhile
 
 INSTRUCT = "-instruct"
 MODEL_TABLE = "model"
-# What the kinds of a build's models are called, and what `groundup build --with` calls those that a folder of texts has not by itself.
+# What the kinds of a build's models are called, and what `groundup build --with` calls those that a
+# folder of texts has not by itself.
 BUILD_WORDS = {"pretrain": "own model", "chat": "chat model", "classifier": "classifier"}
 SWITCHES = {"chat": "chat", "classifier": "spam"}
 # What is opened of a build that does not make the preferred kind.
@@ -59,7 +64,8 @@ def open_model(
 ) -> OpenModel:
     """Open a model; a name of the catalog is pulled when it is not there yet.
 
-    Raises ModelError (unknown name, no model there), FormatError (damaged or not understood), NetworkError (can't be pulled).
+    Raises ModelError (unknown name, no model there), FormatError (damaged or not understood),
+    NetworkError (can't be pulled).
     """
     path = find_model(name_or_path, prefer=prefer, progress=progress, hashes=False)
     try:
@@ -67,7 +73,9 @@ def open_model(
     except FormatError:
         if not is_cached(path) or path.name not in CATALOG:
             raise
-        opened = _read(pull(path.name, None, progress), compute)  # fetched again where it is damaged
+        opened = _read(
+            pull(path.name, None, progress), compute
+        )  # fetched again where it is damaged
     opened.model.to(device=compute.device, dtype=compute.dtype)
     return opened
 
@@ -78,11 +86,16 @@ def _read(path: Path, compute: Compute) -> OpenModel:
 
 
 def find_model(
-    name_or_path: str | Path, *, prefer: str = "chat", progress: Progress | None = None, hashes: bool = True
+    name_or_path: str | Path,
+    *,
+    prefer: str = "chat",
+    progress: Progress | None = None,
+    hashes: bool = True,
 ) -> Path:
     """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError.
 
-    `hashes`: whether those of a named model are checked now; False for one that is going to be opened, which checks them.
+    `hashes`: whether those of a named model are checked now; False for one that is going to be
+    opened, which checks them.
     """
     path = Path(name_or_path)
     require_model(path)
@@ -100,9 +113,13 @@ def find_model(
 
 
 def require_model(name_or_path: str | Path) -> None:
-    """Raise ModelError where a name or path can't be a model. Nothing is fetched or opened; of a file the first bytes are read."""
+    """Raise ModelError where a name or path can't be a model.
+
+    Nothing is fetched or opened; of a file the first bytes are read.
+    """
     path = Path(name_or_path)
-    # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
+    # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's
+    # place
     if os.path.isfile(path):
         if path.suffix not in file_suffixes() and not _begins_as_gguf(path):
             fix = "Give a model's folder, a .gguf file or a name; texts and data come after the model."
@@ -110,7 +127,9 @@ def require_model(name_or_path: str | Path) -> None:
     elif not os.path.isdir(path) and str(path) not in CATALOG:
         near = nearest_names(path, "build", "run", "model")
         fix = near if near.startswith("Did") else nearest_models(str(path))
-        raise ModelError(f"There is no model {str(path)!r}: no such folder or file, and no such name.", fix=fix)
+        raise ModelError(
+            f"There is no model {str(path)!r}: no such folder or file, and no such name.", fix=fix
+        )
 
 
 def _begins_as_gguf(file: Path) -> bool:
@@ -119,8 +138,16 @@ def _begins_as_gguf(file: Path) -> bool:
 
 
 def _with_base(path: Path, progress: Progress | None) -> Path:
-    """Return the path; the base of an adapter is pulled when it is not there yet. Raises ModelError, NetworkError."""
-    if path.is_dir() and is_adapter(path) and (name := base_name(path)) in CATALOG and not os.path.exists(name):
+    """Return the path; the base of an adapter is pulled when it is not there yet.
+
+    Raises ModelError, NetworkError.
+    """
+    if (
+        path.is_dir()
+        and is_adapter(path)
+        and (name := base_name(path)) in CATALOG
+        and not os.path.exists(name)
+    ):
         pull(name, None, progress)
     return path
 
@@ -137,7 +164,9 @@ def _inner_model(folder: Path, prefer: str) -> Path:
             raise ModelError(f"The build {folder} has no finished {kind} stage.", fix=fix)
         if len(found) > 1:
             fix = f"Name the folder of one: {', '.join(map(str, found))}."
-            raise ModelError(f"The build {folder} has {len(found)} finished {kind} stages.", fix=fix)
+            raise ModelError(
+                f"The build {folder} has {len(found)} finished {kind} stages.", fix=fix
+            )
         return found[0]
     suffixes = file_suffixes()
     files = sorted(file for suffix in suffixes for file in folder.glob("*" + suffix))
@@ -150,7 +179,9 @@ def _inner_model(folder: Path, prefer: str) -> Path:
 
 
 def _kind_of(build: Path, prefer: str) -> str:
-    """Return the kind of stage that is opened: the preferred one, or what the build has in its place. Raises ModelError, FormatError."""
+    """Return the kind of stage that is opened: the preferred one, or what the build has in its
+    place. Raises ModelError, FormatError.
+    """
     kinds = kinds_of_stages(read_json(build / BUILD_FILE)).values()
     instead = IN_PLACE.get(prefer, "")
     if prefer not in kinds and instead in kinds:
@@ -160,17 +191,27 @@ def _kind_of(build: Path, prefer: str) -> str:
 
 
 def require_stage(build: Path, kind: str) -> None:
-    """Check that a build makes a stage of a kind; anything that is not a build passes. Raises ModelError, which names the switch; FormatError."""
-    if not (build / BUILD_FILE).is_file() or kind in kinds_of_stages(read_json(build / BUILD_FILE)).values():
+    """Check that a build makes a stage of a kind; anything that is not a build passes.
+
+    Raises ModelError, which names the switch; FormatError.
+    """
+    if (
+        not (build / BUILD_FILE).is_file()
+        or kind in kinds_of_stages(read_json(build / BUILD_FILE)).values()
+    ):
         return
     name = BUILD_WORDS.get(kind, kind)
     added = SWITCHES.get(kind)
-    fix = f"The same build command with --with {added} adds one; what is done stays." if added else ""
+    fix = (
+        f"The same build command with --with {added} adds one; what is done stays." if added else ""
+    )
     raise ModelError(f"The build {build} has no {name}.", fix=fix)
 
 
 def opened_line(build: Path, found: Path, prefer: str) -> str:
-    """Return which model of a build is opened, and the switch where it has not the one that was meant."""
+    """Return which model of a build is opened, and the switch where it has not the one that was
+    meant.
+    """
     kind = kinds_of_stages(read_json(build / BUILD_FILE)).get(found.name, "")
     line = f"{build}: its {BUILD_WORDS.get(kind, kind)} is opened ({found})"
     if kind == prefer or prefer not in SWITCHES:
@@ -179,9 +220,16 @@ def opened_line(build: Path, found: Path, prefer: str) -> str:
 
 
 def stages_with_model(build: Path, kind: str) -> list[Path]:
-    """Return the folders of a build's finished models of a kind: "chat", "classifier", "pretrain". Raises FormatError."""
+    """Return the folders of a build's finished models of a kind: "chat", "classifier", "pretrain".
+
+    Raises FormatError.
+    """
     kinds = kinds_of_stages(read_json(build / BUILD_FILE))
-    return [build / name for name in kinds if kinds[name] == kind and (build / name / CONFIG_FILE).exists()]
+    return [
+        build / name
+        for name in kinds
+        if kinds[name] == kind and (build / name / CONFIG_FILE).exists()
+    ]
 
 
 def save_model(
@@ -190,20 +238,24 @@ def save_model(
     tokenizer: Tokenizer | None = None,
     *,
     labels: tuple[str, ...] = (),
-    decision: Decision | None = None,
+    decision: DecisionRule | None = None,
     stacked: Stacked | None = None,
     card: ModelCard | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write `model` as a Hugging Face folder in `dtype` or that of its weights, every file atomically.
+    """Write `model` as a Hugging Face folder in `dtype` or that of its weights, every file
+    atomically.
 
-    A classifier needs its `labels`; `decision` is how its scores become one of them, `stacked` what gives the scores instead of its plain head.
+    A classifier needs its `labels`; `decision` is how its scores become one of them, `stacked` what
+    gives the scores instead of its plain head.
 
     Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
     """
     scores = model.score.weight.shape[0] if isinstance(model, Classifier) else 0
     if scores != len(labels):
-        raise ModelError(f"The model has {scores} class scores, but {len(labels)} labels were given.")
+        raise ModelError(
+            f"The model has {scores} class scores, but {len(labels)} labels were given."
+        )
     if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
         ids, rows = tokenizer.vocab_size, model.config.vocab_size
         raise ModelError(f"The tokenizer has {ids} ids, the model's embedding only {rows} rows.")
@@ -219,7 +271,10 @@ def save_model(
 
 
 def read_model_summary(name_or_path: str) -> ModelSummary:
-    """Return the shape of what a name or path means. Raises ModelError, ConfigError, FormatError."""
+    """Return the shape of what a name or path means.
+
+    Raises ModelError, ConfigError, FormatError.
+    """
     path = Path(name_or_path)
     is_file = os.path.isfile(path)
     if is_file and path.suffix == ".toml":
@@ -262,8 +317,12 @@ def _of_unfinished(run: RunFolder) -> ModelSummary:
     config = run.read_run().get("config")
     table = config.get(MODEL_TABLE) if isinstance(config, dict) else None
     if not isinstance(table, dict):
-        raise FormatError(run.run_file, "config.model", "is missing: this run has not written a model yet")
-    return ModelSummary(_config(table, run.run_file), f"{run.run_file}, a run in progress", run.path.resolve().name)
+        raise FormatError(
+            run.run_file, "config.model", "is missing: this run has not written a model yet"
+        )
+    return ModelSummary(
+        _config(table, run.run_file), f"{run.run_file}, a run in progress", run.path.resolve().name
+    )
 
 
 def _of_catalog(name: str) -> ModelSummary:
@@ -273,17 +332,27 @@ def _of_catalog(name: str) -> ModelSummary:
         return reader_of(folder).summary(folder)
     base = name.removesuffix(INSTRUCT)  # training on instructions changes no shape
     if base not in PRESETS:
-        raise ModelError(f"{name} is known, but not here yet.", fix=f"Fetch it: groundup pull {name}")
+        raise ModelError(
+            f"{name} is known, but not here yet.", fix=f"Fetch it: groundup pull {name}"
+        )
     return ModelSummary(PRESETS[base], f"the preset {base} ({name} is not pulled)", name)
 
 
 def tensor_names(summary: ModelSummary) -> list[dict[str, Any]]:
-    """Return `name` and `shape` of every parameter, and the `hugging_face` name of its tensor; "": no class of transformers has this model.
+    """Return `name` and `shape` of every parameter, and the `hugging_face` name of its tensor; "":
+    no class of transformers has this model.
 
     All from the config: nothing is allocated.
     """
     shapes = parameter_shapes(empty_model(HFConfig(summary.config, summary.kind, summary.labels)))
     theirs: dict[str, str] = {}
     if hf_reason(summary.config) is None:
-        theirs = {ours: binding.theirs for binding in hf_bindings(summary.config, shapes) for ours in binding.ours}
-    return [{"name": name, "shape": shape, "hugging_face": theirs.get(name, "")} for name, shape in shapes.items()]
+        theirs = {
+            ours: binding.theirs
+            for binding in hf_bindings(summary.config, shapes)
+            for ours in binding.ours
+        }
+    return [
+        {"name": name, "shape": shape, "hugging_face": theirs.get(name, "")}
+        for name, shape in shapes.items()
+    ]

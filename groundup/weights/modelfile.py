@@ -1,17 +1,22 @@
-"""A GGUF file as an Ollama model: its Modelfile (FROM, TEMPLATE, PARAMETER stop, SYSTEM), and `ollama create`.
+"""A GGUF file as an Ollama model: its Modelfile (FROM, TEMPLATE, PARAMETER stop, SYSTEM), and
+`ollama create`.
 
-Ollama renders conversations with a Go template, not with the model's jinja. A wrong one, or a missing stop, is the usual cause of endless
-answers after an export, so the Go template is written only where it is known to be right: the model's own template renders a few
-conversations, and where all are ChatML (with or without a default system prompt), this is ChatML in Go. It has two branches:
+Ollama renders conversations with a Go template, not with the model's jinja. A wrong one, or a
+missing stop, is the usual cause of endless answers after an export, so the Go template is written
+only where it is known to be right: the model's own template renders a few conversations, and where
+all are ChatML (with or without a default system prompt), this is ChatML in Go. It has two branches:
 
     {{ if .Messages }}    every turn, then the assistant's opening: what current Ollama servers use
     {{ else }}            one exchange of .System, .Prompt and .Response: its early versions
 
-A default system prompt goes into SYSTEM: Ollama puts it before a conversation whose first message is not a system message, as the template
-does. Not covered, since no template can: Ollama joins consecutive messages of one role, and reads a control token that a user typed as
-one. For any other template none is written; Ollama then uses the one in the GGUF if it knows it, and a comment in the file says so.
+A default system prompt goes into SYSTEM: Ollama puts it before a conversation whose first message
+is not a system message, as the template does. Not covered, since no template can: Ollama joins
+consecutive messages of one role, and reads a control token that a user typed as one. For any other
+template none is written; Ollama then uses the one in the GGUF if it knows it, and a comment in the
+file says so.
 
-Ollama's own program runs `create`; it reads the Modelfile and hands the GGUF to its server, which must be running.
+Ollama's own program runs `create`; it reads the Modelfile and hands the GGUF to its server, which
+must be running.
 """
 
 import re
@@ -26,7 +31,13 @@ from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
 from groundup.weights.gguf import GGUF, export_gguf
-from groundup.weights.model_format import ExportOptions, ModelFormat, OpenModel, model_name, write_card
+from groundup.weights.model_format import (
+    ExportOptions,
+    ModelFormat,
+    OpenModel,
+    model_name,
+    write_card,
+)
 
 MODELFILE = "Modelfile"
 PROGRAM = "ollama"
@@ -38,7 +49,8 @@ _NAME = re.compile(
 QUOTES = '"""'
 
 OPENING = f"{TURN_START}assistant\n"
-# ChatML in Go's template language. To prompt for an answer, Ollama cuts the second branch off at .Response.
+# ChatML in Go's template language. To prompt for an answer, Ollama cuts the second branch off at
+# .Response.
 GO_TEMPLATE = (
     "{{ if .Messages }}"
     f"{{{{ range .Messages }}}}{TURN_START}{{{{ .Role }}}}\n{{{{ .Content }}}}{TURN_END}\n{{{{ end }}}}{OPENING}"
@@ -53,22 +65,36 @@ _PROBES = (
     (Message("user", "One?"),),
     (Message("system", "Be brief."), Message("user", "One?")),
     (Message("user", " One\n\ntwo? "), Message("assistant", "Yes.\n"), Message("user", "Three?")),
-    (Message("system", "S."), Message("user", "1"), Message("assistant", "2"), Message("user", "3")),
+    (
+        Message("system", "S."),
+        Message("user", "1"),
+        Message("assistant", "2"),
+        Message("user", "3"),
+    ),
     (Message("system", ""), Message("user", "1"), Message("assistant", "2")),
 )
 
 
 @dataclass(frozen=True)
 class ChatML:
-    """A template that is ChatML; `default_system` is put before a conversation without a system message."""
+    """A template that is ChatML; `default_system` is put before a conversation without a system
+    message.
+    """
 
     default_system: str | None = None
 
     def text(self, messages: tuple[Message, ...]) -> str:
         """Return how Ollama renders a conversation with `GO_TEMPLATE` and this default."""
-        default = () if self.default_system is None or messages[0].role == "system" else (self.default_system,)
+        default = (
+            ()
+            if self.default_system is None or messages[0].role == "system"
+            else (self.default_system,)
+        )
         turns = [*(Message("system", text) for text in default), *messages]
-        return "".join(f"{TURN_START}{turn.role}\n{turn.content}{TURN_END}\n" for turn in turns) + OPENING
+        return (
+            "".join(f"{TURN_START}{turn.role}\n{turn.content}{TURN_END}\n" for turn in turns)
+            + OPENING
+        )
 
 
 def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
@@ -76,18 +102,28 @@ def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
     if tokenizer.chat_template is None:
         return None
     try:
-        rendered = [render(Conversation(probe), tokenizer, add_generation_prompt=True).text for probe in _PROBES]
+        rendered = [
+            render(Conversation(probe), tokenizer, add_generation_prompt=True).text
+            for probe in _PROBES
+        ]
     except ModelError:
         return None
-    default = re.match(rf"{re.escape(TURN_START)}system\n(.*?){re.escape(TURN_END)}\n", rendered[0], re.DOTALL)
+    default = re.match(
+        rf"{re.escape(TURN_START)}system\n(.*?){re.escape(TURN_END)}\n", rendered[0], re.DOTALL
+    )
     if default and not default[1]:
         return None  # SYSTEM can't hold an empty turn
     chatml = ChatML(default[1] if default else None)
     return chatml if rendered == [chatml.text(probe) for probe in _PROBES] else None
 
 
-def write_modelfile(folder: Path, gguf_name: str, tokenizer: Tokenizer, system: str | None = None) -> Path:
-    """Write `folder/Modelfile` for `folder/gguf_name`; then `ollama create NAME -f Modelfile`. Raises ModelError, DiskError."""
+def write_modelfile(
+    folder: Path, gguf_name: str, tokenizer: Tokenizer, system: str | None = None
+) -> Path:
+    """Write `folder/Modelfile` for `folder/gguf_name`; then `ollama create NAME -f Modelfile`.
+
+    Raises ModelError, DiskError.
+    """
     chatml = recognise_chatml(tokenizer)
     template = "# The model's chat template is not ChatML; Ollama takes the one in the GGUF where it knows it."
     if chatml is not None:
@@ -116,12 +152,18 @@ def turn_tokens(tokenizer: Tokenizer) -> list[str]:
 
 def _quoted(text: str, *, short: bool = False) -> str:
     if QUOTES in text:
-        raise ModelError(f"A text for the Modelfile contains {QUOTES}, which the format can't hold.", fix="Change it.")
+        raise ModelError(
+            f"A text for the Modelfile contains {QUOTES}, which the format can't hold.",
+            fix="Change it.",
+        )
     return f'"{text}"' if short else f"{QUOTES}{text}{QUOTES}"
 
 
 def require_ollama(name: str) -> str:
-    """Return the path of Ollama's program, and refuse a name that it would not take. Raises ConfigError."""
+    """Return the path of Ollama's program, and refuse a name that it would not take.
+
+    Raises ConfigError.
+    """
     if len(name) > 200 or not _NAME.fullmatch(name):
         raise ConfigError(
             f"--create {name[:60]!r} is not a valid name for an Ollama model.",
@@ -137,10 +179,18 @@ def require_ollama(name: str) -> str:
 
 
 def create_in_ollama(program: str, name: str, folder: Path) -> None:
-    """Run `ollama create NAME` in an exported folder; its output is shown only if it fails. Raises ModelError."""
+    """Run `ollama create NAME` in an exported folder; its output is shown only if it fails.
+
+    Raises ModelError.
+    """
     command = [program, "create", name, "-f", MODELFILE]
     done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     if done.returncode != 0:
         last_line = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
@@ -160,4 +210,6 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
         write_card(opened, folder)
 
 
-OLLAMA = ModelFormat("ollama", "", GGUF.encodings, GGUF.default_encoding, _export, runs_in_llamacpp=True)
+OLLAMA = ModelFormat(
+    "ollama", "", GGUF.encodings, GGUF.default_encoding, _export, runs_in_llamacpp=True
+)

@@ -1,17 +1,23 @@
 """Which tensor of a file is which parameter of ours: one table per layout, read in both directions.
 
-A `Rule` names a module of the file and the modules of ours in it (GPT-2 has query, key and value in one matrix). `bind` expands the
-rules for every block, weight and bias of a model; a `Binding` then converts our tensors to the file's (`pack`) and back (`unpack`).
+A `NameRule` names a module of the file and the modules of ours in it (GPT-2 has query, key and
+value in one matrix). `bind` expands the rules for every block, weight and bias of a model; a
+`Binding` then converts our tensors to the file's (`pack`) and back (`unpack`).
 
 What differs between layouts:
     transposed   GPT-2's Conv1D stores [in, out]; all others store [out, in]
-    offset       Gemma stores norm weights minus one, so that weight decay draws them to one; ours are the weights themselves
-    interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), we rotate (i, i + D/2) as Hugging Face does:
+    offset       Gemma stores norm weights minus one, so that weight decay draws them to one; ours
+                 are the weights themselves
+    interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), we rotate (i, i +
+                 D/2) as Hugging Face does:
                  their rows of query and key are in another order. Other architectures have ours.
-    experts      ours and GGUF have one tensor for all experts; Hugging Face's files have one per expert ("{e}")
-    folded       BERT adds a vector for the token's type, the same for all texts but the second of a pair; ours is in the positions
+    experts      ours and GGUF have one tensor for all experts; Hugging Face's files have one per
+                 expert ("{e}")
+    folded       BERT adds a vector for the token's type, the same for all texts but the second of a
+                 pair; ours is in the positions
 
-GGUF's names come from the `gguf` package, which maps Hugging Face's names to them, per architecture.
+GGUF's names come from the `gguf` package, which maps Hugging Face's names to them, per
+architecture.
 
 To add a family: an entry in LAYOUTS, with a table of its own where its files have other names.
 """
@@ -28,7 +34,8 @@ from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# Architectures with interleaved rows in these modules, and the config field with the number of their heads.
+# Architectures with interleaved rows in these modules, and the config field with the number of
+# their heads.
 INTERLEAVED = ("llama", "smollm3")
 HEAD_COUNTS = {"attention.query": "num_heads", "attention.key": "num_kv_heads"}
 
@@ -37,8 +44,10 @@ QUERY_KEY_VALUE = "attention.query attention.key attention.value"
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A module of the file (`theirs`) and the modules of ours in it, concatenated along the output rows."""
+class NameRule:
+    """A module of the file (`theirs`) and the modules of ours in it, concatenated along the output
+    rows.
+    """
 
     theirs: str
     ours: tuple[str, ...]
@@ -51,19 +60,27 @@ class Rule:
 class TensorLayout:
     """The tensor names of a family's Hugging Face files."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[NameRule, ...]
     prefix: str = "model."
-    """Prefix of every name but the heads'; files of the base model (as openai-community/gpt2) leave it out."""
+    """Prefix of every name but the heads'; files of the base model (as openai-community/gpt2) leave
+    it out.
+    """
     ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)
-    """Suffixes of tensors that are not read: causal masks and rotary tables of older files, BERT's pooler."""
+    """Suffixes of tensors that are not read: causal masks and rotary tables of older files, BERT's
+    pooler.
+    """
     folded: Mapping[str, str] = field(default_factory=dict)
-    """Table of the file -> the table to whose every row its first row is added; written as one row of zeros."""
+    """Table of the file -> the table to whose every row its first row is added; written as one row
+    of zeros.
+    """
 
 
-def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[Rule, ...]:
-    """Return the rules of a table: module of the file -> modules of ours, in block i where the file's name has a layer i."""
+def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[NameRule, ...]:
+    """Return the rules of a table: module of the file -> modules of ours, in block i where the
+    file's name has a layer i.
+    """
     return tuple(
-        Rule(
+        NameRule(
             theirs,
             tuple((BLOCK if "{i}" in theirs else "") + name for name in ours.split()),
             transposed=".c_" in theirs,  # GPT-2's c_attn, c_proj, c_fc
@@ -74,10 +91,14 @@ def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[Rule, 
 
 
 def _like_llama(modules: Mapping[str, str], norm_offset: float = 0.0) -> TensorLayout:
-    """Return the layout of a family that has these modules in a layer, and Llama's names outside."""
+    """Return the layout of a family that has these modules in a layer, and Llama's names
+    outside.
+    """
     layer = {"model.layers.{i}." + theirs: ours for theirs, ours in modules.items()}
     final = {"model.norm": "transformer.final_norm", **_HEADS}
-    return TensorLayout(_rules({"model.embed_tokens": "transformer.embedding", **layer, **final}, norm_offset))
+    return TensorLayout(
+        _rules({"model.embed_tokens": "transformer.embedding", **layer, **final}, norm_offset)
+    )
 
 
 _HEADS = {"lm_head": "head", "score": "score"}
@@ -94,14 +115,18 @@ _FEEDFORWARD = {f"mlp.{part}_proj": f"feedforward.{part}" for part in _PARTS}
 _EXPERTS = {"mlp.gate": "feedforward.router"} | {
     f"mlp.experts.{{e}}.{part}_proj": f"feedforward.{part}" for part in _PARTS
 }
-_NORMS_BEFORE = {"input_layernorm": "attention_norm", "post_attention_layernorm": "feedforward_norm"}
+_NORMS_BEFORE = {
+    "input_layernorm": "attention_norm",
+    "post_attention_layernorm": "feedforward_norm",
+}
 # OLMo 2: norms only after each part.
 _NORMS_AFTER = {
     "post_attention_layernorm": "attention_output_norm",
     "post_feedforward_layernorm": "feedforward_output_norm",
 }
-# Gemma: a norm before and one after each part, and norm weights stored minus one. A 16-bit file read into float32 and written in 16 bits is
-# bitwise the same, a float32 file to within rounding (2^-24). A model opened in bfloat16 has its norm weights in bfloat16 (2^-9).
+# Gemma: a norm before and one after each part, and norm weights stored minus one. A 16-bit file
+# read into float32 and written in 16 bits is bitwise the same, a float32 file to within rounding
+# (2^-24). A model opened in bfloat16 has its norm weights in bfloat16 (2^-9).
 _GEMMA_NORMS = {
     "input_layernorm": "attention_norm",
     "post_attention_layernorm": "attention_output_norm",
@@ -183,7 +208,9 @@ class Binding:
     offset: float = 0.0
     """Our weights are the file's plus this."""
     expert: int | None = None
-    """Index of the one expert in this tensor, where ours has all; None: the tensor is all of `ours`."""
+    """Index of the one expert in this tensor, where ours has all; None: the tensor is all of
+    `ours`.
+    """
 
     def pack(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return the file's tensor for our parameters, contiguous, in their dtype."""
@@ -198,7 +225,9 @@ class Binding:
         return (joined.T if self.transposed and joined.ndim == 2 else joined).contiguous()
 
     def unpack(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Return our parameters, each contiguous, from the file's tensor; with an offset, in at least float32."""
+        """Return our parameters, each contiguous, from the file's tensor; with an offset, in at
+        least float32.
+        """
         rows_first = tensor.T if self.transposed and tensor.ndim == 2 else tensor
         if self.offset:
             rows_first = widened(rows_first) + self.offset
@@ -207,7 +236,10 @@ class Binding:
         if len(self.ours) == 1:
             return {self.ours[0]: rows_first.contiguous()}
         # clone: safetensors can't save parameters that share storage
-        return {name: part.clone() for name, part in zip(self.ours, rows_first.split(self.rows), strict=True)}
+        return {
+            name: part.clone()
+            for name, part in zip(self.ours, rows_first.split(self.rows), strict=True)
+        }
 
 
 def hf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
@@ -222,40 +254,62 @@ def gguf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
     architecture = GGUF_ARCHITECTURES[config.family]
     numbers = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
     names = gguf.get_tensor_name_map(numbers[architecture], config.num_layers)
-    rules = (replace(rule, theirs=rule.theirs.replace("{e}.", "")) for rule in LAYOUTS[config.family].rules)
+    rules = (
+        replace(rule, theirs=rule.theirs.replace("{e}.", ""))
+        for rule in LAYOUTS[config.family].rules
+    )
     return [
-        _gguf_binding(binding, names.get_name(binding.theirs, try_suffixes=(".weight", ".bias")), config)
+        _gguf_binding(
+            binding, names.get_name(binding.theirs, try_suffixes=(".weight", ".bias")), config
+        )
         for binding in bind(tuple(rules), config.num_layers, shapes)
     ]
 
 
 def _gguf_binding(binding: Binding, name: str | None, config: ModelConfig) -> Binding:
-    """Return a Hugging Face binding under its GGUF name: not transposed, without offset, interleaved where the architecture is."""
+    """Return a Hugging Face binding under its GGUF name: not transposed, without offset,
+    interleaved where the architecture is.
+    """
     architecture = GGUF_ARCHITECTURES[config.family]
     if name is None:
-        raise ModelError(f"GGUF's architecture '{architecture}' has no tensor for {', '.join(binding.ours)}.")
+        raise ModelError(
+            f"GGUF's architecture '{architecture}' has no tensor for {', '.join(binding.ours)}."
+        )
     field = HEAD_COUNTS.get(".".join(binding.ours[0].split(".")[-3:-1]))  # of "attention.query"
-    heads = getattr(config, field) if field and architecture in INTERLEAVED and config.positions == "rope" else 0
+    heads = (
+        getattr(config, field)
+        if field and architecture in INTERLEAVED and config.positions == "rope"
+        else 0
+    )
     shape = binding.shape[::-1] if binding.transposed else binding.shape
-    return replace(binding, theirs=name, shape=shape, transposed=False, interleaved_heads=heads, offset=0.0)
+    return replace(
+        binding, theirs=name, shape=shape, transposed=False, interleaved_heads=heads, offset=0.0
+    )
 
 
-def bind(rules: tuple[Rule, ...], num_layers: int, shapes: Shapes) -> list[Binding]:
-    """Expand `rules` for every block, weight and bias in `shapes` (our state_dict). Raises ModelError for a parameter without a rule."""
+def bind(rules: tuple[NameRule, ...], num_layers: int, shapes: Shapes) -> list[Binding]:
+    """Expand `rules` for every block, weight and bias in `shapes` (our state_dict).
+
+    Raises ModelError for a parameter without a rule.
+    """
     bindings: list[Binding] = []
     for rule in rules:
         for i in range(num_layers if "{i}" in rule.theirs else 1):
             for suffix in (".weight", ".bias"):
                 ours = tuple(name.format(i=i) + suffix for name in rule.ours)
                 if all(name in shapes for name in ours):
-                    bindings.extend(_bindings(rule, rule.theirs.replace("{i}", str(i)) + suffix, ours, shapes))
+                    bindings.extend(
+                        _bindings(rule, rule.theirs.replace("{i}", str(i)) + suffix, ours, shapes)
+                    )
     left = set(shapes) - {name for binding in bindings for name in binding.ours}
     if left:
         raise ModelError(f"This layout has no tensor for {', '.join(sorted(left)[:4])}.")
     return bindings
 
 
-def _bindings(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) -> Iterator[Binding]:
+def _bindings(
+    rule: NameRule, theirs: str, ours: tuple[str, ...], shapes: Shapes
+) -> Iterator[Binding]:
     """Yield one binding, or one per expert."""
     rows = tuple(shapes[name][0] for name in ours)
     rest = shapes[ours[0]][1:]
@@ -265,11 +319,15 @@ def _bindings(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) ->
         return
     shape = (sum(rows), *rest)
     transposed = rule.transposed and len(shape) == 2
-    yield Binding(theirs, ours, rows, shape[::-1] if transposed else shape, transposed, offset=rule.offset)
+    yield Binding(
+        theirs, ours, rows, shape[::-1] if transposed else shape, transposed, offset=rule.offset
+    )
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return the tensor in at least float32, where 1 + w is exact for bfloat16 w of at least 2^-16 (float16: 2^-13) or 0, else within 2^-24."""
+    """Return the tensor in at least float32, where 1 + w is exact for bfloat16 w of at least 2^-16
+    (float16: 2^-13) or 0, else within 2^-24.
+    """
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 

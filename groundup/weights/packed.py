@@ -1,13 +1,17 @@
-"""Quantised weights on disk (model/quantised.py), read as they are: nothing is rounded again, and a model's own weights are not read.
+"""Quantised weights on disk (model/quantised.py), read as they are: nothing is rounded again, and a
+model's own weights are not read.
 
-    MODEL/packed/int4-v2/model.safetensors, manifest.json       beside a model's own weights, made once by `open_packed`
-    the same without weights beside it                          a folder of `convert --precision int8`, which is opened by everything
+    MODEL/packed/int4-v2/model.safetensors, manifest.json       beside a model's own weights, made
+                                                                once by `open_packed`
+    the same without weights beside it                          a folder of `convert --precision
+                                                                int8`, which is opened by everything
 
-A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16 scales [O], or uint8 [O/8, C/32, 4, 8, 4] with bf16
-scales and offsets [O/8, C/32, 8, 2]; the rest in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where
-either does not agree, or the file is of another layout, it is made again. The model's own weights are hashed only where they changed later. Left
-out: classifiers, encoders, adapters, GGUF files, and folders without a manifest of ours, which are not changed; they are quantised in memory each
-time.
+A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16
+scales [O], or uint8 [O/8, C/32, 4, 8, 4] with bf16 scales and offsets [O/8, C/32, 8, 2]; the rest
+in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where
+either does not agree, or the file is of another layout, it is made again. The model's own weights
+are hashed only where they changed later. Left out: classifiers, encoders, adapters, GGUF files, and
+folders without a manifest of ours, which are not changed; they are quantised in memory each time.
 """
 
 import copy
@@ -43,7 +47,14 @@ from groundup.model.quantised import Bits, Quantised, dequantise, quantise
 from groundup.progress import Progress
 from groundup.weights.assemble import check_table, empty_model
 from groundup.weights.generation_config import GENERATION_FILE, read_sampling
-from groundup.weights.hf import HF_READER, INDEX_FILE, WEIGHTS_FILE, opened_of, save_tensors, write_texts
+from groundup.weights.hf import (
+    HF_READER,
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    opened_of,
+    save_tensors,
+    write_texts,
+)
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, has_class, read_hf_config
 from groundup.weights.model_format import (
     ExportOptions,
@@ -75,7 +86,9 @@ def packed_folder(model: Path, bits: Bits) -> Path:
 
 
 def packed_bits(folder: Path) -> Bits | None:
-    """Return the precision of a folder whose only weights are packed ones; None: it is another one. Raises FormatError for another layout."""
+    """Return the precision of a folder whose only weights are packed ones; None: it is another one.
+    Raises FormatError for another layout.
+    """
     if any((folder / name).exists() for name in (WEIGHTS_FILE, INDEX_FILE)):
         return None
     for bits in BITS:
@@ -84,13 +97,18 @@ def packed_bits(folder: Path) -> Bits | None:
         if others := sorted((folder / FOLDER).glob(f"{bits}-v*")):
             fix = f"Make the folder again from the model: groundup convert MODEL --precision {bits} --out DIR."
             raise FormatError(
-                others[-1], "layout", f"is not {packed_folder(folder, bits).name}, which is read", fix=fix
+                others[-1],
+                "layout",
+                f"is not {packed_folder(folder, bits).name}, which is read",
+                fix=fix,
             )
     return None
 
 
 def unpacked_note(path: Path, precision: str) -> str:
-    """Return a sentence where a folder of packed weights is opened in another precision; else ""."""
+    """Return a sentence where a folder of packed weights is opened in another precision; else
+    "".
+    """
     bits = packed_bits(path) if path.is_dir() else None
     if bits in (None, precision):
         return ""
@@ -98,7 +116,10 @@ def unpacked_note(path: Path, precision: str) -> str:
 
 
 def keeps_packed(path: Path, bits: Bits) -> bool:
-    """Whether a model is a language model's folder that has packed weights, or can be given them. Raises FormatError."""
+    """Whether a model is a language model's folder that has packed weights, or can be given them.
+
+    Raises FormatError.
+    """
     if not path.is_dir() or packed_bits(path) not in (None, bits):
         return False
     if covered(path) is None or not _is_language_model(path):
@@ -109,20 +130,26 @@ def keeps_packed(path: Path, bits: Bits) -> bool:
 def open_packed(
     path: Path, bits: Bits, read: Callable[[], OpenModel], progress: Progress
 ) -> tuple[OpenModel, Quantised] | None:
-    """Open a language model with packed weights, made first where they are missing or do not agree; None: this model has none.
+    """Open a language model with packed weights, made first where they are missing or do not agree;
+    None: this model has none.
 
-    `read` opens the model in bf16. Raises FormatError for a damaged model, not for damaged packed weights.
+    `read` opens the model in bf16. Raises FormatError for a damaged model, not for damaged packed
+    weights.
     """
     found = covered(path) if path.is_dir() else None
     if found is None or packed_bits(path) not in (None, bits) or not _is_language_model(path):
         return None
     folder = packed_folder(path, bits)
     if packed_bits(path) == bits:
-        verify_covered(path, by_size=[f"{folder.relative_to(path).as_posix()}/{WEIGHTS_FILE}"])  # read_packed hashes it
+        verify_covered(
+            path, by_size=[f"{folder.relative_to(path).as_posix()}/{WEIGHTS_FILE}"]
+        )  # read_packed hashes it
         return _open(path, bits, _source(found))
     refusal = _refusal(folder)
     if refusal:
-        progress.say(f"note: {refusal}, so packed weights are not kept there: the model is packed in memory.")
+        progress.say(
+            f"note: {refusal}, so packed weights are not kept there: the model is packed in memory."
+        )
     elif folder.exists() and (kept := _open_kept(path, bits, found, progress)):
         return kept
     opened = read()
@@ -134,21 +161,29 @@ def open_packed(
 
 
 def _refusal(folder: Path) -> str:
-    """Return why packed weights in a folder, or in where it would be made, may be another user's; else ""."""
+    """Return why packed weights in a folder, or in where it would be made, may be another user's;
+    else "".
+    """
     reasons = map(written_by_others, (folder, folder / MANIFEST, folder / WEIGHTS_FILE))
     return next(filter(None, reasons), "")
 
 
 def _is_language_model(folder: Path) -> bool:
-    """Whether a folder's config is that of a language model; a damaged one is left to those who verify it."""
+    """Whether a folder's config is that of a language model; a damaged one is left to those who
+    verify it.
+    """
     try:
         return (folder / CONFIG_FILE).is_file() and read_hf_config(folder).kind == "language"
     except FormatError:
         return False
 
 
-def _open_kept(path: Path, bits: Bits, found: Covered, progress: Progress) -> tuple[OpenModel, Quantised] | None:
-    """Open a model with packed weights that lie beside its own; None where they do not agree, which is said. Raises FormatError for the model."""
+def _open_kept(
+    path: Path, bits: Bits, found: Covered, progress: Progress
+) -> tuple[OpenModel, Quantised] | None:
+    """Open a model with packed weights that lie beside its own; None where they do not agree, which
+    is said. Raises FormatError for the model.
+    """
     written, now_s = packed_folder(path, bits) / MANIFEST, time.time()
     weights = {name for name in found.hashes() if name.endswith(SUFFIX)}
     unchanged = {name for name in weights if _changed_s(path / name) < _changed_s(written)}
@@ -158,14 +193,18 @@ def _open_kept(path: Path, bits: Bits, found: Covered, progress: Progress) -> tu
     except FormatError as error:
         progress.say(f"{error.message}. The packed weights are made again.")
         return None
-    if unchanged != weights:  # copied, or linked: their hashes are right, and not computed the next time
+    if (
+        unchanged != weights
+    ):  # copied, or linked: their hashes are right, and not computed the next time
         with suppress(OSError):
             os.utime(written, (now_s, now_s))
     return require_fitting(opened_of(model, (), path)), made
 
 
 def _changed_s(file: Path) -> float:
-    """Return when a file or its entry was last changed; of a packed manifest, when the model's weights were last seen to be those it was made of."""
+    """Return when a file or its entry was last changed; of a packed manifest, when the model's
+    weights were last seen to be those it was made of.
+    """
     try:
         stat = file.stat()
     except OSError:  # missing: whoever reads it says so
@@ -181,17 +220,25 @@ def _open(path: Path, bits: Bits, source: str) -> tuple[OpenModel, Quantised]:
 def _source(found: Covered) -> str:
     """Return the hash of config and weights, from the manifest."""
     hashes = found.hashes()
-    names = [name for name in hashes if name == CONFIG_FILE or ("/" not in name and name.endswith(SUFFIX))]
+    names = [
+        name
+        for name in hashes
+        if name == CONFIG_FILE or ("/" not in name and name.endswith(SUFFIX))
+    ]
     return source_of({name: hashes[name] for name in names})
 
 
 def source_of(hashes: Mapping[str, str]) -> str:
-    """Return what identifies the files that packed weights were made of: a hash of names and hashes."""
+    """Return what identifies the files that packed weights were made of: a hash of names and
+    hashes.
+    """
     return sha256_text(json_bytes(dict(sorted(hashes.items()))).decode())
 
 
 def _write_kept(model: nn.Module, path: Path, bits: Bits, source: str) -> bool:
-    """Write packed weights beside a model's own; return False where that can't be done now: no permission, no space, another process at it."""
+    """Write packed weights beside a model's own; return False where that can't be done now: no
+    permission, no space, another process at it.
+    """
     folder = packed_folder(path, bits)
     try:
         with only_one(folder.parent):
@@ -206,30 +253,43 @@ def write_packed(model: nn.Module, folder: Path, bits: Bits, source: str) -> Non
     """Write a quantised model's weights as a whole folder. Raises DiskError."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     needed_bytes = sum(tensor.nbytes for tensor in tensors.values()) + 2**20
-    with atomic_folder(folder, needed_bytes=needed_bytes, extra={"packed": bits, "of": source}) as temporary:
+    with atomic_folder(
+        folder, needed_bytes=needed_bytes, extra={"packed": bits, "of": source}
+    ) as temporary:
         save_tensors(tensors, temporary / WEIGHTS_FILE)
 
 
 def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Quantised]:
-    """Return a model with packed weights and what is packed. Raises FormatError, also for weights that were made of other files."""
+    """Return a model with packed weights and what is packed.
+
+    Raises FormatError, also for weights that were made of other files.
+    """
     folder = packed_folder(path, bits)
     manifest = verify_folder(folder)
     file = folder / WEIGHTS_FILE
     if manifest.get("packed") != bits or manifest.get("of") != source:
-        raise FormatError(folder / MANIFEST, "of", "is another model: config or weights have changed since")
+        raise FormatError(
+            folder / MANIFEST, "of", "is another model: config or weights have changed since"
+        )
     if WEIGHTS_FILE not in manifest["files"]:
         raise FormatError(file, "file", "is not in the manifest")
     model, made = _skeleton(read_hf_config(path), bits)
     expected, table = model.state_dict(), read_header(file)
-    bindings = [Binding(name, (name,), (), tuple(tensor.shape)) for name, tensor in expected.items()]
+    bindings = [
+        Binding(name, (name,), (), tuple(tensor.shape)) for name, tensor in expected.items()
+    ]
     check_table(bindings, {name: entry.shape for name, entry in table.items()}, file)
     for name, tensor in expected.items():
         kind = STORED.get(tensor.dtype, "BF16")
         if table[name].dtype != kind:
-            raise FormatError(file, f"tensor {name!r}", f"is of {table[name].dtype}, {kind} is expected")
+            raise FormatError(
+                file, f"tensor {name!r}", f"is of {table[name].dtype}, {kind} is expected"
+            )
     numbers = {name: tensor for name, tensor in model.named_buffers() if name in expected}
     try:
-        with safe_open(file, framework="pt") as opened:  # mapped: of the embedding, only rows that are used are read
+        with safe_open(
+            file, framework="pt"
+        ) as opened:  # mapped: of the embedding, only rows that are used are read
             tensors = {name: opened.get_tensor(name) for name in expected if name not in numbers}
     except SafetensorError as error:
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
@@ -241,9 +301,11 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
 def _read_numbers(
     file: Path, table: Mapping[str, TensorEntry], expected: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Read numbers and scales of the matrices into one piece of memory, of huge pages where the system has them.
+    """Read numbers and scales of the matrices into one piece of memory, of huge pages where the
+    system has them.
 
-    Decoding reads all of them for each token: from pages of 2 MiB 1.2 times as fast as from those of a mapped file (docs/log.md).
+    Decoding reads all of them for each token: from pages of 2 MiB 1.2 times as fast as from those
+    of a mapped file (docs/log.md).
     """
     sizes = {name: -(-each.nbytes // ALIGNMENT) * ALIGNMENT for name, each in expected.items()}
     memory = np.empty(sum(sizes.values()) + ALIGNMENT, np.uint8)  # numpy asks for huge pages
@@ -271,7 +333,9 @@ def _open_dequantised(folder: Path, dtype: torch.dtype) -> OpenModel:
     bits, found = packed_bits(folder), covered(folder)
     assert bits is not None
     if found is None:
-        raise FormatError(folder / MANIFEST, "file", "is missing, which every folder of packed weights has")
+        raise FormatError(
+            folder / MANIFEST, "file", "is missing, which every folder of packed weights has"
+        )
     opened, _ = _open(folder, bits, _source(found))
     dequantise(opened.model, dtype)
     return opened
@@ -281,15 +345,23 @@ def _summary(folder: Path) -> ModelSummary:
     """From config.json and the header of the packed weights."""
     bits, shape = packed_bits(folder), read_hf_config(folder)
     assert bits is not None
-    stored = sum(entry.end - entry.begin for entry in read_header(packed_folder(folder, bits) / WEIGHTS_FILE).values())
+    stored = sum(
+        entry.end - entry.begin
+        for entry in read_header(packed_folder(folder, bits) / WEIGHTS_FILE).values()
+    )
     name = folder.resolve().name
-    return ModelSummary(shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, {bits: stored})
+    return ModelSummary(
+        shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, {bits: stored}
+    )
 
 
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     if not isinstance(opened.model, LanguageModel):
         kind = "an encoder" if opened.kind == "encoder" else "a classifier"
-        raise ModelError(f"{opened.path} is {kind}; only language models have packed weights.", fix="Use --to hf.")
+        raise ModelError(
+            f"{opened.path} is {kind}; only language models have packed weights.",
+            fix="Use --to hf.",
+        )
     bits: Bits = "int8" if options.encoding == "int8" else "int4"
     hf = HFConfig(opened.config, "language", own=not has_class(opened.config))
     model = copy.deepcopy(opened.model).bfloat16()
@@ -297,11 +369,15 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     with atomic_folder(out, extra={"exported": "packed"}) as folder:
         write_texts(hf, folder, opened.tokenizer, "bfloat16")
         if sampling := read_sampling(opened.path):
-            write_json(folder / GENERATION_FILE, {**read_json(folder / GENERATION_FILE), **sampling})
+            write_json(
+                folder / GENERATION_FILE, {**read_json(folder / GENERATION_FILE), **sampling}
+            )
         write_card(opened, folder)
         source = source_of({CONFIG_FILE: sha256_file(folder / CONFIG_FILE)})
         write_packed(model, packed_folder(folder, bits), bits, source)
 
 
-PACKED_READER = ModelReader("safetensors", _open_dequantised, _summary, HF_READER.texts, HF_READER.tokenizer)
+PACKED_READER = ModelReader(
+    "safetensors", _open_dequantised, _summary, HF_READER.texts, HF_READER.tokenizer
+)
 PACKED = ModelFormat("packed", "", BITS, "int8", _export)

@@ -1,11 +1,11 @@
 """The header of a safetensors file, checked before the library opens the file.
 
     8 bytes little-endian: length N of the header
-    N bytes JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {text: text}}
-    the tensors' bytes, one after the other, without gaps
+    N bytes JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...,
+    "__metadata__": {text: text}} the tensors' bytes, one after the other, without gaps
 
-Every number is checked against the size of the file, in Python integers, and nothing is allocated by a number from the file.
-Source: the format's README (huggingface/safetensors).
+Every number is checked against the size of the file, in Python integers, and nothing is allocated
+by a number from the file. Source: the format's README (huggingface/safetensors).
 """
 
 import json
@@ -22,7 +22,18 @@ from groundup.files import read_errors
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 8
 MAX_NAME_CHARACTERS = 512
-DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+DTYPE_BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,9 @@ def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise FormatError(path, "header", "is not a table")
     metadata = table.get("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise FormatError(path, "header", "__metadata__ is not a table of strings")
     return table
 
@@ -87,7 +100,9 @@ def _entry(path: Path, name: str, value: Any) -> TensorEntry:
         raise FormatError(path, place, "does not consist of dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise FormatError(path, place, f"has dtype {str(dtype)[:20]!r}; known are {', '.join(DTYPE_BYTES)}")
+        raise FormatError(
+            path, place, f"has dtype {str(dtype)[:20]!r}; known are {', '.join(DTYPE_BYTES)}"
+        )
     if not _counts(shape) or len(shape) > MAX_DIMENSIONS:
         raise FormatError(path, place, f"has a shape that is not up to {MAX_DIMENSIONS} integers")
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
@@ -99,7 +114,9 @@ def _entry(path: Path, name: str, value: Any) -> TensorEntry:
 
 def _counts(value: Any) -> bool:
     """Whether this is a list of integers from 0 to 2**62."""
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**62 for item in value)
+    return isinstance(value, list) and all(
+        type(item) is int and 0 <= item < 2**62 for item in value
+    )
 
 
 def _check_extents(path: Path, entries: Mapping[str, TensorEntry], data_bytes: int) -> None:
@@ -111,5 +128,7 @@ def _check_extents(path: Path, entries: Mapping[str, TensorEntry], data_bytes: i
             raise FormatError(path, f"tensor {entry.name[:80]!r}", reason)
         at = entry.end
     if at != data_bytes:
-        reason = f"is {data_bytes} bytes, the header describes {at}: the file is truncated or padded"
+        reason = (
+            f"is {data_bytes} bytes, the header describes {at}: the file is truncated or padded"
+        )
         raise FormatError(path, "data", reason)

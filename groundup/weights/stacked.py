@@ -1,11 +1,13 @@
-"""A stacked classifier: hidden states of the language model, TF-IDF of letters, and maybe the vectors of an encoder, each with a linear classifier,
-their scores added.
+"""A stacked classifier: hidden states of the language model, TF-IDF of letters, and maybe the
+vectors of an encoder, each with a linear classifier, their scores added.
 
-    scores = mean over tokens of the hidden states after some blocks x W + TF-IDF of letters x V + vector of the encoder x U + b
+    scores = mean over tokens of the hidden states after some blocks x W + TF-IDF of letters x V +
+    vector of the encoder x U + b
 
-`stacked/stacked.json` (blocks, n-grams) and `stacked/stacked.safetensors` (W, V, U, b, the rarity of the n-grams) lie in a folder of their own in the
-model's, and so does the encoder (`stacked/encoder/`), so that no program takes them for weights of the model: transformers and vLLM read the plain
-head, which decides by itself and differs.
+`stacked/stacked.json` (blocks, n-grams) and `stacked/stacked.safetensors` (W, V, U, b, the rarity
+of the n-grams) lie in a folder of their own in the model's, and so does the encoder
+(`stacked/encoder/`), so that no program takes them for weights of the model: transformers and vLLM
+read the plain head, which decides by itself and differs.
 """
 
 import shutil
@@ -28,13 +30,21 @@ from groundup.weights.tfidf import TfIdf
 FOLDER = "stacked"
 JSON_FILE, TENSOR_FILE = f"{FOLDER}/stacked.json", f"{FOLDER}/stacked.safetensors"
 ENCODER_FOLDER = f"{FOLDER}/encoder"
-ENCODER_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer*.json", "README.md")
+ENCODER_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "tokenizer*.json",
+    "README.md",
+)
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class Stacked:
-    """What a stacked classifier has learned, float64; the shares of both parts are in the weights."""
+    """What a stacked classifier has learned, float64; the shares of both parts are in the
+    weights.
+    """
 
     blocks: tuple[int, ...]
     """Hidden states are read after so many blocks, ascending; none: of letters alone."""
@@ -50,9 +60,14 @@ class Stacked:
     """Of the encoder's vectors."""
 
     def scores(
-        self, states: Float[Tensor, "texts K C"], texts: list[str], vectors: Float[Tensor, "texts E"] | None = None
+        self,
+        states: Float[Tensor, "texts K C"],
+        texts: list[str],
+        vectors: Float[Tensor, "texts E"] | None = None,
     ) -> Float[Tensor, "texts N"]:
-        """Return the scores of texts, given their mean hidden states after `blocks`, and the encoder's `vectors` of them where there is one."""
+        """Return the scores of texts, given their mean hidden states after `blocks`, and the
+        encoder's `vectors` of them where there is one.
+        """
         found = states.flatten(1).double() @ self.hidden_weight + self.of_letters(texts) + self.bias
         if self.vectors_weight is None:
             return found
@@ -85,9 +100,15 @@ class Stacked:
                 for file in encoder_files(self.encoder):
                     link_or_copy(file, folder / ENCODER_FOLDER / file.name)
         tensors = {name: tensor.double().contiguous() for name, tensor in self.tensors().items()}
-        with atomic_file(folder / TENSOR_FILE, needed_bytes=sum(each.nbytes for each in tensors.values())) as temporary:
+        with atomic_file(
+            folder / TENSOR_FILE, needed_bytes=sum(each.nbytes for each in tensors.values())
+        ) as temporary:
             save_file(tensors, temporary)
-        table = {"version": VERSION, "blocks": list(self.blocks), "ngrams": list(self.letters.ngrams)}
+        table = {
+            "version": VERSION,
+            "blocks": list(self.blocks),
+            "ngrams": list(self.letters.ngrams),
+        }
         if self.vectors_weight is not None:
             table["vector_width"] = len(self.vectors_weight)
         write_json(folder / JSON_FILE, table)
@@ -106,7 +127,10 @@ def remove_stacked(folder: Path) -> None:
 
 
 def read_stacked(folder: Path, config: ModelConfig, labels: tuple[str, ...]) -> Stacked | None:
-    """Return what a classifier's folder has; None: it has only the plain head. Raises FormatError."""
+    """Return what a classifier's folder has; None: it has only the plain head.
+
+    Raises FormatError.
+    """
     file = folder / JSON_FILE
     if not file.is_file():
         return None
@@ -124,7 +148,9 @@ def read_stacked(folder: Path, config: ModelConfig, labels: tuple[str, ...]) -> 
     width = values.get("vector_width")
     if width is not None:
         if type(width) is not int or width < 1:
-            raise FormatError(file, "vector_width", f"is {str(width)[:80]}, expected a positive whole number")
+            raise FormatError(
+                file, "vector_width", f"is {str(width)[:80]}, expected a positive whole number"
+            )
         shapes["vectors_weight"] = (width, len(labels))
     found = _read_tensors(folder / TENSOR_FILE, shapes)
     letters = TfIdf(ngrams, found["letters_rarity"].numpy())
@@ -147,7 +173,11 @@ def _blocks(values: Mapping[str, Any], file: Path, config: ModelConfig) -> tuple
 
 def _ngrams(values: Mapping[str, Any], file: Path) -> tuple[str, ...]:
     found = values.get("ngrams")
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found) or len(set(found)) < len(found):
+    if (
+        not isinstance(found, list)
+        or not all(isinstance(each, str) for each in found)
+        or len(set(found)) < len(found)
+    ):
         raise FormatError(file, "ngrams", "is no list of distinct texts")
     return tuple(found)
 
@@ -160,7 +190,12 @@ def _read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str
         raise FormatError(file, "content", f"can't be read ({error})") from error
     for name, shape in shapes.items():
         tensor = tensors.get(name)
-        if tensor is None or tensor.shape != shape or tensor.dtype != torch.float64 or not tensor.isfinite().all():
+        if (
+            tensor is None
+            or tensor.shape != shape
+            or tensor.dtype != torch.float64
+            or not tensor.isfinite().all()
+        ):
             found = "is missing" if tensor is None else f"is {tensor.dtype} {list(tensor.shape)}"
             raise FormatError(file, name, f"{found}, expected finite float64 {list(shape)}")
     return tensors

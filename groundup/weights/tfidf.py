@@ -1,10 +1,13 @@
-"""TF-IDF of letters: a text as the n-grams of its words, weighted by how often each is in it and how rare it is; as scikit-learn has it.
+"""TF-IDF of letters: a text as the n-grams of its words, weighted by how often each is in it and
+how rare it is; as scikit-learn has it.
 
-    tfidf = TfIdf.of(texts)              # the n-grams of some texts, and their inverse document frequency
+    tfidf = TfIdf.of(texts)              # the n-grams of some texts, and their inverse document
+                                         frequency
     indices, values = tfidf.row("hi")    # those of a text, a vector of length 1
 
-The n-grams of a word are its runs of LOWEST to HIGHEST characters, in lower case and with a space on either side (scikit-learn: `char_wb`). The
-weight of one is (1 + ln count) (1 + ln (1 + n) / (1 + texts that have it)). It needs no scikit-learn, which the tests compare it with.
+The n-grams of a word are its runs of LOWEST to HIGHEST characters, in lower case and with a space
+on either side (scikit-learn: `char_wb`). The weight of one is (1 + ln count) (1 + ln (1 + n) / (1 +
+texts that have it)). It needs no scikit-learn, which the tests compare it with.
 """
 
 import math
@@ -28,7 +31,9 @@ def letter_ngrams(text: str) -> list[str]:
     for word in text.lower().split():
         padded = f" {word} "
         for size in range(LOWEST, HIGHEST + 1):
-            found += [padded[start : start + size] for start in range(max(1, len(padded) - size + 1))]
+            found += [
+                padded[start : start + size] for start in range(max(1, len(padded) - size + 1))
+            ]
             if len(padded) <= size:  # a short word counts once
                 break
     return found
@@ -57,11 +62,15 @@ class TfIdf:
         return {ngram: place for place, ngram in enumerate(self.ngrams)}
 
     def row(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the components of a text that are not 0, and their values; a text without known n-grams has none."""
+        """Return the components of a text that are not 0, and their values; a text without known
+        n-grams has none.
+        """
         places = self.places
-        counts = Counter(place for ngram in letter_ngrams(text) if (place := places.get(ngram)) is not None)
+        counts = Counter(
+            place for ngram in letter_ngrams(text) if (place := places.get(ngram)) is not None
+        )
         indices = np.array(sorted(counts), dtype=np.int64)
-        values = (1 + np.log(np.array([counts[place] for place in indices.tolist()], dtype=np.float64))) * self.rarity[
-            indices
-        ]
+        values = (
+            1 + np.log(np.array([counts[place] for place in indices.tolist()], dtype=np.float64))
+        ) * self.rarity[indices]
         return indices, values / max(float(np.linalg.norm(values)), 1e-12)

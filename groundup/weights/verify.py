@@ -1,7 +1,8 @@
 """Check of sizes and hashes: below a path (`groundup verify`), or of one model before it is opened.
 
-A folder of ours (run, checkpoint, shard set, model, export) has a manifest.json with the size and SHA-256 of its files; a build has
-many. Weight files without a manifest (a foreign model) have their headers checked.
+A folder of ours (run, checkpoint, shard set, model, export) has a manifest.json with the size and
+SHA-256 of its files; a build has many. Weight files without a manifest (a foreign model) have their
+headers checked.
 """
 
 import os
@@ -35,8 +36,13 @@ from groundup.weights.safetensors_header import read_header
 from groundup.weights.stacked import JSON_FILE as STACKED_FILE
 
 # An adapter in PEFT's format (`adapter.py`), and what is known of its base.
-ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE = "adapter_config.json", "adapter_model.safetensors", "base.json"
-# Files that change what a model does: where a manifest covers the folder, each must be listed in it.
+ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "base.json",
+)
+# Files that change what a model does: where a manifest covers the folder, each must be listed in
+# it.
 MODEL_FILES = (
     *(CONFIG_FILE, WEIGHTS_FILE, INDEX_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TEMPLATE_FILE),
     *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, STACKED_FILE),
@@ -51,7 +57,10 @@ TABLES = {
 _REDO = "Put it back, or run the same build again: what is as it was made is kept."
 STEPS = {"checkpoints": "checkpoint", "snapshots": "snapshot"}
 # Weight files -> the check of their header.
-HEADERS: dict[str, Callable[[Path], object]] = {".gguf": read_gguf_header, ".safetensors": read_header}
+HEADERS: dict[str, Callable[[Path], object]] = {
+    ".gguf": read_gguf_header,
+    ".safetensors": read_header,
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,8 @@ class Verified:
 
 
 def verify_path(path: Path) -> Verified:
-    """Check everything below `path` (a folder, a .gguf or a .safetensors). Raises FormatError naming the first bad file.
+    """Check everything below `path` (a folder, a .gguf or a .safetensors). Raises FormatError
+    naming the first bad file.
 
     A build's own files are checked against build.json, which has its own hash.
     """
@@ -91,7 +101,9 @@ def verify_path(path: Path) -> Verified:
         HEADERS[file.suffix](file)
     if not manifests and not tables:
         reason = "was not found, nor any weights: there is nothing to check against"
-        raise FormatError(path, MANIFEST, reason, fix="Give a build, run, checkpoint, shard set or model.")
+        raise FormatError(
+            path, MANIFEST, reason, fix="Give a build, run, checkpoint, shard set or model."
+        )
     size_bytes = sum(file.stat().st_size for file in listed)
     return Verified(len(manifests), len(listed), size_bytes, len(tables), len(others) - len(tables))
 
@@ -125,42 +137,64 @@ def _finished_stages(folder: Path) -> list[Path]:
 
 
 def _outputs(build_file: Path) -> dict[str, dict[str, Any]]:
-    """Return the finished stages of a build: name -> name of a file in the build -> SHA-256, of those that later stages read."""
+    """Return the finished stages of a build: name -> name of a file in the build -> SHA-256, of
+    those that later stages read.
+    """
     content = read_json(build_file) if build_file.is_file() else None
     stages = content.get("stages") if isinstance(content, dict) else None
     entries = stages.items() if isinstance(stages, dict) else ()
-    found = {name: entry for name, entry in entries if isinstance(entry, dict) and entry.get("status") == "done"}
+    found = {
+        name: entry
+        for name, entry in entries
+        if isinstance(entry, dict) and entry.get("status") == "done"
+    }
     outputs = {name: entry.get("outputs_sha256") for name, entry in found.items()}
     return {name: files if isinstance(files, dict) else {} for name, files in outputs.items()}
 
 
 def _verify_build(folder: Path) -> set[Path]:
-    """Check build.json, and the files beside the stages' folders against it; return those that were. Raises FormatError."""
+    """Check build.json, and the files beside the stages' folders against it; return those that
+    were. Raises FormatError.
+    """
     file = folder / BUILD_FILE
     if not file.is_file():
         if not any((each / MANIFEST).is_file() for each in folder.iterdir()):
             return set()  # a recipe that someone wrote
-        raise FormatError(file, "file", "is missing, which every build has", fix="Put it back, or build again.")
+        raise FormatError(
+            file, "file", "is missing, which every build has", fix="Put it back, or build again."
+        )
     content = read_json(file)
     wrong = own_hash_fault(content) if isinstance(content, dict) else "is not a JSON object"
     if wrong:
         raise FormatError(file, "sha256", f"{wrong}: build.json was altered or damaged", fix=_REDO)
-    hashes = {name: value for files in _outputs(file).values() for name, value in files.items() if "/" not in name}
+    hashes = {
+        name: value
+        for files in _outputs(file).values()
+        for name, value in files.items()
+        if "/" not in name
+    }
     if isinstance(content.get("recipe_sha256"), str):
         hashes[RECIPE_FILE] = content["recipe_sha256"]
     for name, expected in hashes.items():
         beside = inside(folder, name)
         with read_errors(beside):
             if sha256_file(beside) != expected:
-                raise FormatError(beside, "sha256", "differs from build.json: it was altered or damaged", fix=_REDO)
+                raise FormatError(
+                    beside,
+                    "sha256",
+                    "differs from build.json: it was altered or damaged",
+                    fix=_REDO,
+                )
     return {file, *(folder / name for name in hashes)}
 
 
 def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:
-    """Check a model (a folder or a file) against the nearest manifest that lists it: its own, or one up to two folders above.
+    """Check a model (a folder or a file) against the nearest manifest that lists it: its own, or
+    one up to two folders above.
 
-    An export has one manifest for several models. Returns whether there was one. Files whose names (within the model) are in `by_size` are not
-    going to be read, so only their sizes are checked. Raises FormatError naming the bad file.
+    An export has one manifest for several models. Returns whether there was one. Files whose names
+    (within the model) are in `by_size` are not going to be read, so only their sizes are checked.
+    Raises FormatError naming the bad file.
     """
     found = covered(path)
     if found is None:
@@ -173,7 +207,10 @@ def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:
 
 @contextmanager
 def verified_meanwhile(path: Path) -> Iterator[None]:
-    """`verify_covered` in a thread beside the block, which reads the model. Raises FormatError of the check first, since damage has many symptoms."""
+    """`verify_covered` in a thread beside the block, which reads the model.
+
+    Raises FormatError of the check first, since damage has many symptoms.
+    """
     with ThreadPoolExecutor(1, "verify") as pool:
         check = pool.submit(verify_covered, path)
         try:
@@ -203,13 +240,18 @@ class Covered:
 
 
 def covered(path: Path) -> Covered | None:
-    """Return what the nearest manifest says of a model; None: no manifest covers it. Raises FormatError."""
+    """Return what the nearest manifest says of a model; None: no manifest covers it.
+
+    Raises FormatError.
+    """
     path = Path(os.path.abspath(path))  # a relative name has no parents
     for folder in ([path] if path.is_dir() else []) + list(path.parents)[:2]:
         if not (folder / MANIFEST).is_file() or (folder != path and not _is_ours(folder)):
             continue
         entries = read_manifest(folder)["files"]
-        found = {name: entry for name, entry in entries.items() if (folder / name).is_relative_to(path)}
+        found = {
+            name: entry for name, entry in entries.items() if (folder / name).is_relative_to(path)
+        }
         if found or folder == path:
             return Covered(path, folder, found)
     return None
@@ -229,11 +271,15 @@ def _refuse_unlisted(path: Path, listed: set[Path]) -> None:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Return all files but those left by interrupted writes, and those that SQLite makes anew whenever an index is read."""
+    """Return all files but those left by interrupted writes, and those that SQLite makes anew
+    whenever an index is read.
+    """
     return [
         file
         for file in folder.rglob("*")
         if file.is_file()
         and not any(part.startswith(TMP_PREFIX) for part in file.relative_to(folder).parts)
-        and not (file.name.endswith("-shm") or (file.name.endswith("-wal") and not file.stat().st_size))
+        and not (
+            file.name.endswith("-shm") or (file.name.endswith("-wal") and not file.stat().st_size)
+        )
     ]

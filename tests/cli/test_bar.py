@@ -30,10 +30,15 @@ def test_the_line_never_exceeds_its_width_and_gives_up_its_end_first(width: int)
 
 
 def test_work_of_unknown_amount_and_a_stage_without_work_show_no_bar_that_is_full() -> None:
-    assert "0/0" in Bar("reading", 0.0, "files").line(80, 5.0) and "━" not in Bar("reading", 0.0).line(80, 5.0)
+    assert "0/0" in Bar("reading", 0.0, "files").line(80, 5.0) and "━" not in Bar(
+        "reading", 0.0
+    ).line(80, 5.0)
     now = 0.0
     stage = BarLine("[2/6] tokenizer", lambda: now)
     now = 65.0
     assert stage.text(80) == "[2/6] tokenizer  1:05"
     stage.bar = Bar("Encoding", 10, "MB", started=0.0, done=5)
-    assert stage.text(80, ascii_only=True) == f"[2/6] tokenizer  Encoding  {'#' * 12}{'.' * 12}  5/10 MB  1:05 left"
+    assert (
+        stage.text(80, ascii_only=True)
+        == f"[2/6] tokenizer  Encoding  {'#' * 12}{'.' * 12}  5/10 MB  1:05 left"
+    )

@@ -13,7 +13,9 @@ from groundup.cli.main import load_verb, run
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
-    (tmp_path / "a.txt").write_bytes(b"One two three\x00 four.\nSecond line caf\xe9 here and more.\n")
+    (tmp_path / "a.txt").write_bytes(
+        b"One two three\x00 four.\nSecond line caf\xe9 here and more.\n"
+    )
     (tmp_path / "b.txt").write_text("The same.")
     (tmp_path / "c.txt").write_text("The same.\r\n")
     (tmp_path / "program.txt").write_bytes(bytes(range(256)) * 8)
@@ -34,7 +36,9 @@ def test_the_figures_are_all_there(texts: Path, capsys: pytest.CaptureFixture[st
     assert found["read"]["skipped"]["binary"]["examples"] == ["program.txt"]
 
 
-def test_people_see_the_same_and_how_texts_begin(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_see_the_same_and_how_texts_begin(
+    texts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["data", "inspect", str(texts), "--show", "1"]) == 0
     out = capsys.readouterr().out
     for part in (
@@ -56,8 +60,14 @@ def test_people_see_the_same_and_how_texts_begin(texts: Path, capsys: pytest.Cap
         (["{texts}/lines.jsonl", "--text-column", "body"], "has no column 'body'"),
         (["{texts}", "--errors", "explode"], "--errors 'explode' is not one of replace, drop"),
         (["pypi:a==1!*"], "needs the SHA-256"),
-        (["{texts}/a.txt", "--sha256", "0" * 64], "hash of one pypi: or https: address; 0 are named"),
-        (["https://localhost:1/a.txt#sha256=" + "1" * 64, "--sha256", "0" * 64], "another SHA-256 than the one given"),
+        (
+            ["{texts}/a.txt", "--sha256", "0" * 64],
+            "hash of one pypi: or https: address; 0 are named",
+        ),
+        (
+            ["https://localhost:1/a.txt#sha256=" + "1" * 64, "--sha256", "0" * 64],
+            "another SHA-256 than the one given",
+        ),
     ],
 )
 def test_what_cant_be_read_is_one_sentence_and_exit_code_2(
@@ -84,7 +94,18 @@ def test_the_page_is_written_though_nobody_reads_the_lines(tmp_path: Path) -> No
     for number in range(30):
         (tmp_path / f"text{number}.txt").write_text(f"Text number {number} of all of them.\n" * 300)
     out = tmp_path / "page.html"
-    command = [sys.executable, "-m", "groundup", "data", "inspect", str(tmp_path), "--show", "100", "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "groundup",
+        "data",
+        "inspect",
+        str(tmp_path),
+        "--show",
+        "100",
+        "--out",
+        str(out),
+    ]
     reader, writer = os.pipe()
     os.close(reader)  # as `| head` does
     with os.fdopen(writer, "wb") as closed:
@@ -94,15 +115,21 @@ def test_the_page_is_written_though_nobody_reads_the_lines(tmp_path: Path) -> No
 
 def test_the_column_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.csv").write_text("id,review\n1,A fine film.\n")
-    assert run(["data", "inspect", str(tmp_path / "a.csv"), "--text-column", "review", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["beginnings"] == [{"name": "a.csv:2", "lines": ["A fine film."]}]
+    assert (
+        run(["data", "inspect", str(tmp_path / "a.csv"), "--text-column", "review", "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["beginnings"] == [
+        {"name": "a.csv:2", "lines": ["A fine film."]}
+    ]
 
 
 def test_sources_can_be_listed_in_a_file(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (texts / "sources.toml").write_text(
         f"[[data.sources]]\nspec = '{texts}/b.txt'\nname = 'letters'\nlicence = 'my own'\n"
     )
-    assert run(["data", "inspect", str(texts / "sources.toml"), str(texts / "c.txt"), "--json"]) == 0
+    assert (
+        run(["data", "inspect", str(texts / "sources.toml"), str(texts / "c.txt"), "--json"]) == 0
+    )
     first, second = json.loads(capsys.readouterr().out)["sources"]
     assert (first["source"]["name"], first["source"]["licence"]) == ("letters", "my own")
     assert second["dropped"]["exact repeat"]["count"] == 1
@@ -120,10 +147,18 @@ def test_fields_of_the_steps_can_be_set(texts: Path, capsys: pytest.CaptureFixtu
     assert "data.process.rule" in capsys.readouterr().err
 
 
-def test_a_sweep_sets_fields_of_the_texts_only(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_sets_fields_of_the_texts_only(
+    texts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = ["sweep", str(texts / "b.txt"), "--out", str(texts / "law"), "--set"]
-    assert run([*sweep, "fit.learning_rate=1"]) == 2 and "fields of data. only" in capsys.readouterr().err
-    assert run([*sweep, "data.process=5", "--rules", "web"]) == 2 and "is a table" in capsys.readouterr().err
+    assert (
+        run([*sweep, "fit.learning_rate=1"]) == 2
+        and "fields of data. only" in capsys.readouterr().err
+    )
+    assert (
+        run([*sweep, "data.process=5", "--rules", "web"]) == 2
+        and "is a table" in capsys.readouterr().err
+    )
     assert run([*sweep, "data.process.near_duplicates.threshold=7"]) == 2
     assert "0.3 to 1" in capsys.readouterr().err.replace("\n", " ")
 
@@ -154,7 +189,10 @@ def test_inspect_does_not_show_a_file_outside_and_every_verb_that_reads_texts_ca
     (tmp_path / "texts" / "link.txt").symlink_to(tmp_path / "secret.txt")
     assert run(["data", "inspect", str(tmp_path / "texts")]) == 0
     said = capsys.readouterr()
-    assert "not meant" not in said.out and "1 skipped, a link that leaves the folder: link.txt" in said.out
+    assert (
+        "not meant" not in said.out
+        and "1 skipped, a link that leaves the folder: link.txt" in said.out
+    )
     assert "1 links skipped (first: link.txt); --follow-links reads them" in said.err
     assert run(["data", "inspect", str(tmp_path / "texts"), "--follow-links"]) == 0
     assert "not meant" in capsys.readouterr().out

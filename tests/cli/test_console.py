@@ -60,7 +60,10 @@ def test_work_that_turns_out_another_amount_is_counted_and_timed_by_it(
     with PlainProgress().track("training", 40, "steps") as advance:
         advance(10, total=30)
         advance(10)
-    assert capsys.readouterr().err == "training: 10/30 steps, 40 s left\ntraining: 20/30 steps, 20 s left\n"
+    assert (
+        capsys.readouterr().err
+        == "training: 10/30 steps, 40 s left\ntraining: 20/30 steps, 20 s left\n"
+    )
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
     monkeypatch.undo()
     monkeypatch.setattr(console, "stderr_console", lambda: terminal)
@@ -102,11 +105,19 @@ def test_closing_lines_can_be_typed_where_the_program_was_started(
 
 
 def test_a_table_stays_within_the_terminal_and_long_texts_go_on_below() -> None:
-    rows = [["pretrain", "48", "a model of 1,311,872 parameters with a validation loss of 5.972 nats per token"]]
+    rows = [
+        [
+            "pretrain",
+            "48",
+            "a model of 1,311,872 parameters with a validation loss of 5.972 nats per token",
+        ]
+    ]
     lines = table(["stage", "actual s", "result"], rows, columns=50)
     assert max(map(len, lines)) <= 50 and len(lines) > 3
     assert " ".join(line[20:].strip() for line in lines[2:]) == rows[0][2]
-    assert table(["stage", "actual s", "result"], rows, columns=200) == table(["stage", "actual s", "result"], rows)
+    assert table(["stage", "actual s", "result"], rows, columns=200) == table(
+        ["stage", "actual s", "result"], rows
+    )
 
 
 def stage_of_two_works(progress: TerminalProgress | PlainProgress) -> None:
@@ -119,14 +130,18 @@ def stage_of_two_works(progress: TerminalProgress | PlainProgress) -> None:
         stage.end("12 s  " + "a long result " * 20)
 
 
-def test_a_stage_in_a_log_is_one_line_without_carriage_returns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_in_a_log_is_one_line_without_carriage_returns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     stage_of_two_works(PlainProgress())
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1 and "\r" not in shown and "\x1b" not in shown
     assert shown.startswith("[3/6] pretrain  12 s  a long result")
 
 
-def test_a_stage_on_a_terminal_leaves_one_line_within_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_on_a_terminal_leaves_one_line_within_its_width(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for width in (80, 120):
         terminal = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
         monkeypatch.setattr(console, "stderr_console", lambda terminal=terminal: terminal)
@@ -134,4 +149,8 @@ def test_a_stage_on_a_terminal_leaves_one_line_within_its_width(monkeypatch: pyt
         shown = terminal.file.getvalue()  # type: ignore[attr-defined]
         assert "step 59" not in shown and "within" not in shown
         last = shown.rstrip("\n").rpartition("\x1b[2K")[2]
-        assert "\n" not in last and len(last) <= width and last.startswith("[3/6] pretrain  12 s  a long")
+        assert (
+            "\n" not in last
+            and len(last) <= width
+            and last.startswith("[3/6] pretrain  12 s  a long")
+        )

@@ -26,17 +26,26 @@ def test_every_row_has_a_finding_and_its_meaning(capsys: pytest.CaptureFixture[s
 def test_a_missing_extra_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(doctor.EXTRAS, "lab", ("matplotlib", "a_module_nobody_has"))
     row = next(row for row in doctor.examine() if row["what"] == "extra lab")
-    assert row["found"] == "missing a_module_nobody_has" and "pip install 'groundup[lab]'" in row["meaning"]
+    assert (
+        row["found"] == "missing a_module_nobody_has"
+        and "pip install 'groundup[lab]'" in row["meaning"]
+    )
 
 
 def test_bf16_taken_away_from_torch_is_not_in_the_processor() -> None:
     """The way to try a machine with AVX2 only on a newer one: what torch may not use is not counted on."""
-    away = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-    script = (
-        "from groundup.cli.doctor import examine; print(next(r for r in examine() if r['what'] == 'bf16')['found'])"
-    )
+    away = {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+    script = "from groundup.cli.doctor import examine; print(next(r for r in examine() if r['what'] == 'bf16')['found'])"
     found = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, **away}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        env={**os.environ, **away},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert found.stdout.strip() == "not supported by the processor"
 

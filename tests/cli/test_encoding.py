@@ -43,4 +43,8 @@ def test_forced_ascii_streams_get_escapes_and_json_stays_json(texts: Path) -> No
     assert rb"Der M\xfcller \u2013 ein Mann" in out
     code, out, err = program("data", "inspect", str(texts), "--json", **ASCII_STREAMS)
     assert (code, err) == (0, b"") and out.isascii()
-    assert any("Der Müller – ein" in line for each in json.loads(out)["beginnings"] for line in each["lines"])
+    assert any(
+        "Der Müller – ein" in line
+        for each in json.loads(out)["beginnings"]
+        for line in each["lines"]
+    )

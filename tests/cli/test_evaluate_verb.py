@@ -2,21 +2,25 @@
 
 from groundup.api import STARTER, instructions_source
 from groundup.data.reading.source_files import Source
-from groundup.evaluate.run import kind_of
-from groundup.evaluate.task import HeldOut, Task
+from groundup.evaluate.comparison.run import kind_of
+from groundup.evaluate.task import EvaluationTask, HeldOut
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
 from groundup.progress import Silent
 
 PACKAGED = instructions_source(STARTER)
 
 
-def answer_tasks(items: int) -> list[Task]:
+def answer_tasks(items: int) -> list[EvaluationTask]:
     return kind_of(Source(PACKAGED)).tasks(HeldOut(Source(PACKAGED), items), "language", Silent())
 
 
 def test_each_figure_is_measured_on_as_many_items_as_asked_for_of_all_kinds() -> None:
     loss, checked, shown = answer_tasks(10)
-    assert isinstance(loss, AnswerLoss) and isinstance(checked, CheckedAnswers) and isinstance(shown, ShownAnswers)
+    assert (
+        isinstance(loss, AnswerLoss)
+        and isinstance(checked, CheckedAnswers)
+        and isinstance(shown, ShownAnswers)
+    )
     assert [len(task.examples) for task in (loss, checked, shown)] == [10, 10, 4]
     assert len({example.kind for example in loss.examples}) > 5
     assert len({example.kind for example in checked.examples}) > 2

@@ -55,20 +55,33 @@ def test_the_table_of_contents_lists_the_verbs_in_the_order_of_a_models_life(
     assert run(["--help"]) == 0
     out = capsys.readouterr().out
     titles = [rf"^\W+{title} \W+$" for title in CONTENTS]
-    headed = [part for title, verbs in zip(titles, CONTENTS.values(), strict=True) for part in (title, *verbs.split())]
-    places = [re.search(part if part.startswith("^") else rf"^\W+{part}  ", out, re.MULTILINE) for part in headed]
-    assert all(places) and [found.start() for found in places if found] == sorted(f.start() for f in places if f)
+    headed = [
+        part
+        for title, verbs in zip(titles, CONTENTS.values(), strict=True)
+        for part in (title, *verbs.split())
+    ]
+    places = [
+        re.search(part if part.startswith("^") else rf"^\W+{part}  ", out, re.MULTILINE)
+        for part in headed
+    ]
+    assert all(places) and [found.start() for found in places if found] == sorted(
+        f.start() for f in places if f
+    )
     assert all(line in out for _, line in VERBS.values())  # on one line of 80 characters each
 
 
-def test_without_arguments_the_help_is_shown_and_no_error_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_arguments_the_help_is_shown_and_no_error_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for words in ([], ["data"], ["tokenizer"], ["finetune"]):
         assert run(words) == 2
         shown = capsys.readouterr()
         assert shown.err == "" and "Usage: groundup" in shown.out
 
 
-def test_an_option_without_a_value_has_no_type_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_option_without_a_value_has_no_type_in_the_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for words in ([], ["build"], ["finetune"], ["finetune", "chat"], ["serve"]):
         assert run([*words, "--help"]) == 0
         shown = capsys.readouterr().out
@@ -96,19 +109,27 @@ def test_an_error_of_the_user_is_two_lines_and_exit_code_2(
     assert shown.err == "error: The width is 7, expected 8.\n       Write --set width=8.\n"
 
 
-def test_a_name_in_an_error_stays_as_it_is(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_in_an_error_stays_as_it_is(
+    verb: type[Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
     verb.does = ConfigError("There is no notes:x: and no [bold]", fix="Name it.")
     assert run(["doctor"]) == 2
     assert "There is no notes:x: and no [bold]." in capsys.readouterr().err
 
 
-def test_a_damaged_file_always_comes_with_what_to_do(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_file_always_comes_with_what_to_do(
+    verb: type[Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
     verb.does = FormatError("model.gguf", "header", "is cut")
     assert run(["doctor"]) == 2
-    assert capsys.readouterr().err.startswith("error: model.gguf: header: is cut.\n       Get or make the file again")
+    assert capsys.readouterr().err.startswith(
+        "error: model.gguf: header: is cut.\n       Get or make the file again"
+    )
 
 
-def test_debug_shows_the_traceback_of_such_an_error(verb: type[Verb], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_shows_the_traceback_of_such_an_error(
+    verb: type[Verb], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(DEBUG_VARIABLE, "")  # so that what --debug sets is taken back
     verb.does = ConfigError("wrong")
     with pytest.raises(ConfigError, match="wrong"):
@@ -139,10 +160,14 @@ def test_ctrl_c_is_130(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == "Stopped.\n"
 
 
-def test_a_file_without_the_right_to_read_it_is_no_bug(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_the_right_to_read_it_is_no_bug(
+    verb: type[Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
     verb.does = PermissionError(13, "Permission denied", "secret.txt")
     assert run(["doctor"]) == 2
-    assert capsys.readouterr().err.startswith("error: secret.txt can't be opened: Permission denied.\n")
+    assert capsys.readouterr().err.startswith(
+        "error: secret.txt can't be opened: Permission denied.\n"
+    )
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
@@ -170,29 +195,41 @@ def test_usage_errors_name_the_help_of_the_verb_itself(capsys: pytest.CaptureFix
     [
         ("serve x --port 80x", "--port must be a whole number from 0 to 65535 (got '80x')."),
         ("generate x y --temperature hot", "--temperature must be a number (got 'hot')."),
-        ("pretrain x --out y --tokens 0", "--tokens must be a whole number from 1 to 1,000,000,000,000,000 (got '0')."),
+        (
+            "pretrain x --out y --tokens 0",
+            "--tokens must be a whole number from 1 to 1,000,000,000,000,000 (got '0').",
+        ),
         ("learn two", "NUMBER must be a whole number (got 'two')."),
         ("generate x y z", "groundup generate takes no further argument (got 'z')."),
         ("generate x", "groundup generate needs PROMPT: the text to continue."),
         ("generate x y --tmperature 1", "groundup generate has no option --tmperature."),
         ("evaluate x --data", "--data needs a value."),
         ("build --fresh=3", "--fresh takes no value."),
-        ("finetune classifer x", "There is no verb 'finetune classifer'.\n       Did you mean 'classifier'?"),
+        (
+            "finetune classifer x",
+            "There is no verb 'finetune classifer'.\n       Did you mean 'classifier'?",
+        ),
     ],
 )
-def test_usage_errors_are_sentences_of_ours(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors_are_sentences_of_ours(
+    words: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(words.split()) == 2
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.startswith(f"error: {told}")
     assert f"See groundup {words.split()[0]}" in shown.err
 
 
-def test_an_option_of_the_program_after_the_verb_is_told_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_option_of_the_program_after_the_verb_is_told_where_it_stands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run(["generate", "x", "y", "--debug"]) == 2
     assert "It stands before the verb: groundup --debug generate ..." in capsys.readouterr().err
 
 
-def test_unknown_verbs_are_answered_with_the_nearest_or_with_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_verbs_are_answered_with_the_nearest_or_with_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run(["clasify"]) == 2
     assert "There is no verb 'clasify'.\n       Did you mean 'classify'?" in capsys.readouterr().err
     assert run(["xyz"]) == 2
@@ -202,7 +239,9 @@ def test_unknown_verbs_are_answered_with_the_nearest_or_with_all(capsys: pytest.
 def test_what_is_said_about_foreign_names_is_harmless_and_unchanged(
     verb: type[Verb], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verb.does = ConfigError("No [bold]field[/bold] \x1b[31mred\x1b[0m\x07 in [data]: expected [a, b]")
+    verb.does = ConfigError(
+        "No [bold]field[/bold] \x1b[31mred\x1b[0m\x07 in [data]: expected [a, b]"
+    )
     assert run(["doctor"]) == 2
     err = capsys.readouterr().err
     assert "\x1b" not in err and "\x07" not in err
@@ -222,4 +261,7 @@ assert "torch" not in sys.modules, "pull"
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert told.returncode == 0, told.stderr
-    assert "HuggingFaceTB/SmolLM2-135M-Instruct" in told.stdout and "smollm2-135m-instruct" in told.stderr
+    assert (
+        "HuggingFaceTB/SmolLM2-135M-Instruct" in told.stdout
+        and "smollm2-135m-instruct" in told.stderr
+    )

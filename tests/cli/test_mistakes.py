@@ -26,7 +26,14 @@ from groundup.weights.model_io import save_model
 GOLDEN = Path(__file__).with_name("mistakes.txt")
 HOME, COMMAND = "HOME", "$ groundup "
 TEXT = "The mill by the river grinds flour for the bread of the town. "
-SHAPE = {"width": 32, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "feedforward_width": 64, "context_tokens": 32}
+SHAPE = {
+    "width": 32,
+    "num_layers": 1,
+    "num_heads": 2,
+    "num_kv_heads": 1,
+    "feedforward_width": 64,
+    "context_tokens": 32,
+}
 
 
 def make_home(home: Path) -> None:
@@ -36,12 +43,17 @@ def make_home(home: Path) -> None:
         (home / "texts" / f"{number}.txt").write_text(TEXT * (number + 3))
     labelled = [{"text": f"{TEXT}{i}", "label": "spam" if i % 3 else "ham"} for i in range(60)]
     (home / "messages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled))
-    (home / "asked.jsonl").write_text(json.dumps({"instruction": "Say mill.", "input": "", "output": "mill"}) + "\n")
+    (home / "asked.jsonl").write_text(
+        json.dumps({"instruction": "Say mill.", "input": "", "output": "mill"}) + "\n"
+    )
     (home / "empty.txt").touch()
     (home / "empty").mkdir()
     (home / "broken.toml").write_text("[data\n")
     make_models(home)
-    write_json(home / "runs" / "quickstart" / "build.json", {"recipe": "quickstart", "stages": {}, "kinds": {}})
+    write_json(
+        home / "runs" / "quickstart" / "build.json",
+        {"recipe": "quickstart", "stages": {}, "kinds": {}},
+    )
     for words in (["index", "texts", "--out", "docs.index"], ["pack", "new", "my-firm"]):
         assert run(words) == 0
 
@@ -60,7 +72,11 @@ def make_models(home: Path) -> None:
 
 
 def commands() -> list[str]:
-    return [line.removeprefix(COMMAND) for line in GOLDEN.read_text().splitlines() if line.startswith(COMMAND)]
+    return [
+        line.removeprefix(COMMAND)
+        for line in GOLDEN.read_text().splitlines()
+        if line.startswith(COMMAND)
+    ]
 
 
 def answered(command: str, home: Path) -> str:
@@ -75,7 +91,11 @@ def answered(command: str, home: Path) -> str:
 @contextlib.contextmanager
 def in_home(home: Path):  # type: ignore[no-untyped-def]
     """Work in a folder with what the commands name."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), contextlib.chdir(home):
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.chdir(home),
+    ):
         make_home(home)
     with contextlib.chdir(home):
         yield
@@ -85,7 +105,9 @@ def files_in(home: Path) -> list[str]:
     return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
 
 
-def test_mistakes_are_answered_as_they_were_read_and_approved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_answered_as_they_were_read_and_approved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     home = tmp_path / "home"
     home.mkdir()
@@ -105,7 +127,9 @@ def test_every_answer_is_one_error_with_what_to_do() -> None:
         assert len(errors) == 1 and said.index(errors[0]) >= len(said) - 2, command
         assert "Traceback" not in answer and "Errno" not in answer, command
         expected = ("must be", "expected", "is not one of")
-        assert said[-1].startswith("       ") or any(words in errors[0] for words in expected), command
+        assert said[-1].startswith("       ") or any(words in errors[0] for words in expected), (
+            command
+        )
 
 
 def write() -> None:

@@ -26,7 +26,15 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 def test_every_preset_is_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = told(capsys, name, "--context", 64)
     assert text.startswith(f"{name}: ")
-    for words in ("Embedding", "attention", "logits", "FLOPs/token", "cache", "training", "exportable  GGUF yes"):
+    for words in (
+        "Embedding",
+        "attention",
+        "logits",
+        "FLOPs/token",
+        "cache",
+        "training",
+        "exportable  GGUF yes",
+    ):
         assert words in text
     assert max(map(len, text.splitlines())) < 130
 
@@ -60,7 +68,9 @@ def test_the_drawing_can_be_a_file(
     assert out.read_bytes().startswith(begins)
 
 
-def test_what_can_t_be_shown_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_can_t_be_shown_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "Did you mean 'quickstart'" in refused(capsys, "quikstart")
     (tmp_path / "notes.txt").write_text("no model")
     assert "can't be opened as a model" in refused(capsys, tmp_path)
@@ -68,10 +78,18 @@ def test_what_can_t_be_shown_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
     assert "Did you mean 'width'" in refused(capsys, tmp_path / "mine.toml")
     (tmp_path / "cut.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
     assert "cut.gguf" in refused(capsys, tmp_path / "cut.gguf")
-    assert "is not one of .svg, .png, .html" in refused(capsys, "quickstart", "--out", tmp_path / "x.gif")
+    assert "is not one of .svg, .png, .html" in refused(
+        capsys, "quickstart", "--out", tmp_path / "x.gif"
+    )
     assert "128 tokens, 129 were asked for" in refused(capsys, "quickstart", "--context", 129)
 
 
 def test_operations_are_read_at_a_glance() -> None:
-    assert [flops_text(n) for n in (0, 132_096, 1.18e6, 2.5e9, 9.996e11)] == ["0", "132,096", "1.18 M", "2.5 G", "1 T"]
+    assert [flops_text(n) for n in (0, 132_096, 1.18e6, 2.5e9, 9.996e11)] == [
+        "0",
+        "132,096",
+        "1.18 M",
+        "2.5 G",
+        "1 T",
+    ]
     assert [flops_text(n, "FLOP") for n in (344_192, 1.18e6)] == ["344,192 FLOP", "1.18 MFLOP"]

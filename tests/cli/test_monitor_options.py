@@ -12,7 +12,14 @@ from groundup.runs import RunFolder, read_lines
 
 SMALL = [
     *("--set", "model.width=32", "--set", "model.num_layers=1", "--set", "model.context_tokens=16"),
-    *("--set", "model.vocab_size=280", "--set", "fit.precision=float32", "--set", "fit.batch_size=2"),
+    *(
+        "--set",
+        "model.vocab_size=280",
+        "--set",
+        "fit.precision=float32",
+        "--set",
+        "fit.batch_size=2",
+    ),
 ]
 
 
@@ -21,23 +28,40 @@ def texts(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
     for number in range(6):
-        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+        (folder / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 20
+        )
     return folder
 
 
 def test_prompts_tasks_and_logs_are_seen_in_the_run(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("tensorboard", reason="needs tensorboard: pip install 'groundup[tensorboard]'")
+    pytest.importorskip(
+        "tensorboard", reason="needs tensorboard: pip install 'groundup[tensorboard]'"
+    )
     (tmp_path / "prompts.txt").write_text("The fox\n\nThe hen\n")
     other = tmp_path / "other.txt"
     other.write_text("The hen sang. " * 20)
-    looks = ["--prompts", str(tmp_path / "prompts.txt"), "--task", f"text={other}", "--log", "tensorboard"]
+    looks = [
+        "--prompts",
+        str(tmp_path / "prompts.txt"),
+        "--task",
+        f"text={other}",
+        "--log",
+        "tensorboard",
+    ]
     out = tmp_path / "run"
-    assert run(["pretrain", str(texts), "--out", str(out), "--steps", "2", *SMALL, *looks, "--json"]) == 0
+    assert (
+        run(["pretrain", str(texts), "--out", str(out), "--steps", "2", *SMALL, *looks, "--json"])
+        == 0
+    )
     results = json.loads(capsys.readouterr().out)
     assert results[f"{other}:bits_per_byte"] > 0 and results["evaluation_s"] >= 0
-    assert {line["prompt"] for line in read_lines(RunFolder(out).samples_file)} == {"The fox", "The hen"}
+    assert {line["prompt"] for line in read_lines(RunFolder(out).samples_file)} == {
+        "The fox",
+        "The hen",
+    }
     assert list((out / "logs" / "tensorboard").glob("events*"))
     assert run(["verify", str(out)]) == 0
 
@@ -71,7 +95,9 @@ def test_prompts_that_are_none_are_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_the_packaged_questions_are_a_task(tmp_path: Path) -> None:
-    (tmp_path / "mail.csv").write_text("text,label\n" + "".join(f"t{n},{'ab'[n % 2]}\n" for n in range(8)))
+    (tmp_path / "mail.csv").write_text(
+        "text,label\n" + "".join(f"t{n},{'ab'[n % 2]}\n" for n in range(8))
+    )
     options = MonitorOptions(task=["answers", f"labels={tmp_path / 'mail.csv'}"])
     looks = options.config(seed=0, progress=Silent())
     assert [task.name for task in looks.tasks] == ["answers", "checked answers", "zero-shot"]

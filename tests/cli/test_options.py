@@ -47,12 +47,18 @@ def commands(name: str, command: Any) -> dict[str, Any]:
 
 def test_every_verb_that_writes_to_a_place_is_tried_here() -> None:
     found = {name: each for verb in VERBS for name, each in commands(verb, load_verb(verb)).items()}
-    writing = {name for name, each in found.items() if any("--out" in option.opts for option in each.params)}
+    writing = {
+        name
+        for name, each in found.items()
+        if any("--out" in option.opts for option in each.params)
+    }
     assert writing == {*FOLDERS, *FILES, *EITHER}
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
     """In a folder with a file and a folder: run a command that is refused, and give what is said."""
     monkeypatch.chdir(tmp_path)
     Path("afile").write_text("precious")
@@ -70,7 +76,9 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 @pytest.mark.parametrize("place", ["afile/x", "afile/x/y.gguf", "afolder/../afile/x"])
-def test_a_file_where_a_folder_must_go_is_told_before_any_work(told: Any, words: list[str], place: str) -> None:
+def test_a_file_where_a_folder_must_go_is_told_before_any_work(
+    told: Any, words: list[str], place: str
+) -> None:
     said = told(*words, place)
     file = place.partition("/x")[0]
     assert f"{words[-1]} {place} can't be written: {file} is a file, expected a folder." in said
@@ -78,12 +86,16 @@ def test_a_file_where_a_folder_must_go_is_told_before_any_work(told: Any, words:
 
 
 @pytest.mark.parametrize("words", FOLDERS.values(), ids=" ".join)
-def test_a_file_in_the_place_of_the_folder_itself_is_told_before_any_work(told: Any, words: list[str]) -> None:
+def test_a_file_in_the_place_of_the_folder_itself_is_told_before_any_work(
+    told: Any, words: list[str]
+) -> None:
     assert "afile is a file, expected a folder." in told(*words, "afile")
 
 
 @pytest.mark.parametrize("words", FILES.values(), ids=" ".join)
-def test_a_folder_in_the_place_of_a_file_is_told_before_any_work(told: Any, words: list[str]) -> None:
+def test_a_folder_in_the_place_of_a_file_is_told_before_any_work(
+    told: Any, words: list[str]
+) -> None:
     assert f"{words[-1]} afolder is a folder, expected a file." in told(*words, "afolder")
 
 
@@ -96,7 +108,10 @@ def test_a_name_that_is_too_long_is_told_before_any_work(told: Any, words: list[
 
 @pytest.mark.parametrize("words", FOLDERS.values(), ids=" ".join)
 def test_new_and_existing_folders_links_among_them_are_no_matter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
 ) -> None:
     """The place is good, so the next thing that is wrong is told."""
     monkeypatch.chdir(tmp_path)
@@ -107,8 +122,17 @@ def test_new_and_existing_folders_links_among_them_are_no_matter(
         assert "expected a folder." not in capsys.readouterr().err
 
 
-def test_a_hash_that_would_not_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hash_that_would_not_be_compared_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a.csv").write_text("text,label\na,b\n")
-    words = ["finetune", "classifier", "nowhere", str(tmp_path / "a.csv"), "--out", str(tmp_path / "run")]
+    words = [
+        "finetune",
+        "classifier",
+        "nowhere",
+        str(tmp_path / "a.csv"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert run([*words, "--sha256", "0" * 64]) == 2
     assert "would not be compared" in capsys.readouterr().err.replace("\n", " ")

@@ -41,52 +41,80 @@ MEMORY = PanelState(1_500_000_000, 2_000_000_000)
 
 
 def step_line(step: int, loss: float) -> dict[str, Any]:
-    return {"step": step, "tokens": step * 1000, "loss": loss, "lr": 0.002, "grad_norm": 0.5, "tokens_per_s": 8000.0}
+    return {
+        "step": step,
+        "tokens": step * 1000,
+        "loss": loss,
+        "lr": 0.002,
+        "grad_norm": 0.5,
+        "tokens_per_s": 8000.0,
+    }
 
 
 def view_at(step: int = 40) -> TrainingView:
-    facts = RunFacts(Path("run"), "id", 100, 10, "float32", CPU, flops_per_token=2e6, epoch_tokens=50_000)
+    facts = RunFacts(
+        Path("run"), "id", 100, 10, "float32", CPU, flops_per_token=2e6, epoch_tokens=50_000
+    )
     view = TrainingView(facts, started=100.0, peak_flops=4e10)
     for number in range(11, step + 1):
         view.observe(step_line(number, 5 - number / 20))
     figures = {"validation_loss": 3.5, "bits_per_byte": 1.5, "bits_per_byte:a\x1b[31mb": 1.25}
-    view.observe({"event": "evaluation", "step": step, **figures, "evaluation_s": 1.0, "elapsed_s": 9.0})
     view.observe(
-        {"event": "sample", "step": step, "prompt": "To\x1b[2J be", "text": "or\a not 海の聲, é\u0301\u202e " * 20}
+        {"event": "evaluation", "step": step, **figures, "evaluation_s": 1.0, "elapsed_s": 9.0}
+    )
+    view.observe(
+        {
+            "event": "sample",
+            "step": step,
+            "prompt": "To\x1b[2J be",
+            "text": "or\a not 海の聲, é\u0301\u202e " * 20,
+        }
     )
     view.observe({"event": "sample", "step": step, "prompt": "Second", "text": "prompt"})
     view.observe({"event": "skipped", "step": step, "reason": "the loss is nan", "skipped": 2})
     return view
 
 
-def shown(view: TrainingView, width: int = 100, height: int = 30, *, ascii_only: bool = False) -> list[str]:
+def shown(
+    view: TrainingView, width: int = 100, height: int = 30, *, ascii_only: bool = False
+) -> list[str]:
     return [each.plain for each in rows(view, MEMORY, 130.0, width, height, ascii_only=ascii_only)]
 
 
 def test_the_panel_says_where_the_run_stands() -> None:
     lines = shown(view_at())
     text = "\n".join(lines)
-    assert lines[0].startswith("step 40 of 100") and lines[0].endswith("40 %  1:00 left"), "30 steps took 30 s"
+    assert lines[0].startswith("step 40 of 100") and lines[0].endswith("40 %  1:00 left"), (
+        "30 steps took 30 s"
+    )
     assert "loss       3.000  " in text and "█" in text and "▁" in text
     assert "3.500 nats, 1.500 bits per byte, best 3.500" in text and "(step 40)" in text
-    assert "8,000 tokens/s, 40 % of 40 GFLOP/s (float32)" in text, "8,000 tokens of 2 MFLOP are 16 of 40 GFLOP/s"
+    assert "8,000 tokens/s, 40 % of 40 GFLOP/s (float32)" in text, (
+        "8,000 tokens of 2 MFLOP are 16 of 40 GFLOP/s"
+    )
     assert "1.50 GB now, 2.00 GB at the peak" in text and "0.80 epochs, 40,000 tokens" in text
     assert "0.002, gradient 0.5" in text and "skipped    2 steps" in text
     assert "To\N{REPLACEMENT CHARACTER}[2J be|or" in text and "Second" not in text
 
 
-def test_a_run_that_aims_at_another_number_of_steps_shows_it_with_the_time_that_is_left_then() -> None:
+def test_a_run_that_aims_at_another_number_of_steps_shows_it_with_the_time_that_is_left_then() -> (
+    None
+):
     view = view_at()
     view.observe({"event": "re-aimed", "step": 40, "steps": 60, "elapsed_s": 9.5})
     head = shown(view)[0]
-    assert head.startswith("step 40 of 60") and head.endswith("67 %  0:20 left"), "30 steps took 30 s"
+    assert head.startswith("step 40 of 60") and head.endswith("67 %  0:20 left"), (
+        "30 steps took 30 s"
+    )
     view.observe(step_line(41, 3.0))
     assert shown(view)[0].startswith("step 41 of 60")
 
 
 @pytest.mark.parametrize("width", [4, 12, 36, 60, 200])
 @pytest.mark.parametrize("height", [1, 3, 8, 14, 40])
-def test_it_fits_any_terminal_and_lets_no_control_character_through(width: int, height: int) -> None:
+def test_it_fits_any_terminal_and_lets_no_control_character_through(
+    width: int, height: int
+) -> None:
     for ascii_only in (False, True):
         lines = shown(view_at(), width, height, ascii_only=ascii_only)
         assert 1 <= len(lines) <= height and all(cell_len(line) <= width for line in lines)
@@ -114,15 +142,23 @@ def test_a_curve_keeps_the_whole_way_in_bounded_memory() -> None:
         curve.add(10_000 - step)
     assert len(curve.points) < MAX_POINTS
     columns = curve.columns(10)
-    assert len(columns) == 10 and columns == sorted(columns, reverse=True) and columns[0] > 9000 > 1100 > columns[-1]
+    assert (
+        len(columns) == 10
+        and columns == sorted(columns, reverse=True)
+        and columns[0] > 9000 > 1100 > columns[-1]
+    )
     assert bars([1.0, 1.0]) == ["▁▁"] and bars([]) == [""]
     assert bars([0.0, 1.0], 2) == [" █", "▁█"]
 
 
-def test_it_is_drawn_at_most_four_times_a_second_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_drawn_at_most_four_times_a_second_and_gone_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = [1000.0]
     monkeypatch.setattr("groundup.cli.panel.time.monotonic", lambda: now[0])
-    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24, legacy_windows=False)
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=80, height=24, legacy_windows=False
+    )
     panel = LivePanel(console, RunFacts(Path("run"), "id", 1000, 0, "float32", CPU))
     drawn: list[float] = []
     real = panel._picture
@@ -138,12 +174,18 @@ def test_it_is_drawn_at_most_four_times_a_second_and_gone_afterwards(monkeypatch
     assert 2 <= len(drawn) <= 2 / REDRAW_S + 1
     with console.capture() as captured:
         console.print(real(now[0]))
-    assert max(map(cell_len, ANSI.sub("", captured.get()).splitlines())) <= 76, "an echoed ^C breaks no line"
+    assert max(map(cell_len, ANSI.sub("", captured.get()).splitlines())) <= 76, (
+        "an echoed ^C breaks no line"
+    )
     written = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "a line said meanwhile" in written and written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+    assert "a line said meanwhile" in written and written.rindex("\x1b[?25h") > written.rindex(
+        "\x1b[?25l"
+    )
 
 
-def test_the_terminal_shows_the_panel_only_while_a_run_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_terminal_shows_the_panel_only_while_a_run_trains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
     monkeypatch.setattr("groundup.cli.console.stderr_console", lambda: console)
     progress = TerminalProgress()
@@ -180,7 +222,14 @@ def test_durations_are_for_people() -> None:
 
 SMALL = [
     *("--set", "model.width=32", "--set", "model.num_layers=1", "--set", "model.context_tokens=16"),
-    *("--set", "model.vocab_size=280", "--set", "fit.precision=float32", "--set", "fit.batch_size=2"),
+    *(
+        "--set",
+        "model.vocab_size=280",
+        "--set",
+        "fit.precision=float32",
+        "--set",
+        "fit.batch_size=2",
+    ),
 ]
 
 
@@ -188,12 +237,31 @@ SMALL = [
 def test_ctrl_c_in_a_real_terminal_saves_and_leaves_a_clean_screen(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     for number in range(6):
-        (tmp_path / "texts" / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang. " * 20)
-    command = [sys.executable, "-m", "groundup", "pretrain", "texts", "--out", "run", "--steps", "20000", *SMALL]
+        (tmp_path / "texts" / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang. " * 20
+        )
+    command = [
+        sys.executable,
+        "-m",
+        "groundup",
+        "pretrain",
+        "texts",
+        "--out",
+        "run",
+        "--steps",
+        "20000",
+        *SMALL,
+    ]
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("COLUMNS", "LINES", "NO_COLOR")
+    }
+    path = os.pathsep.join(
+        [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     process = subprocess.Popen(
         command,
         cwd=tmp_path,

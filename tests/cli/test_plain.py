@@ -19,7 +19,9 @@ HOSTILE = f"a{ORDER}b\x9b2Jc\x07\x7f{MARKS}d\x08\r"
 
 
 def is_harmless(printed: str) -> bool:
-    return not any(c in MARKS or (ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0 for c in printed)
+    return not any(
+        c in MARKS or (ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0 for c in printed
+    )
 
 
 def test_orders_are_replaced_marks_of_direction_removed_and_other_text_stays() -> None:
@@ -34,7 +36,9 @@ def test_json_has_them_escaped_with_the_same_value() -> None:
     assert is_harmless(printed) and "é" in printed and json.loads(printed) == value
 
 
-def test_lines_json_and_messages_of_every_verb_are_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_json_and_messages_of_every_verb_are_harmless(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     print_result([HOSTILE], None, False)
     print_result([], {"text": HOSTILE}, True)
     PlainProgress().say(HOSTILE)
@@ -51,10 +55,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_models_text_is_harmless_in_a_pipe_and_whole_in_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["generate", str(model), "to be", "--regex", r"a\x1b\[31m\x{9b}\x{200f}\x{61c}d"]) == 0
+def test_a_models_text_is_harmless_in_a_pipe_and_whole_in_json(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run(["generate", str(model), "to be", "--regex", r"a\x1b\[31m\x{9b}\x{200f}\x{61c}d"]) == 0
+    )
     assert capsys.readouterr().out == "a\ufffd[31m\ufffdd\n"
-    assert run(["generate", str(model), "to be", "--regex", r"a\x1b\[31m\x{9b}\x{200f}\x{61c}d", "--json"]) == 0
+    assert (
+        run(
+            [
+                "generate",
+                str(model),
+                "to be",
+                "--regex",
+                r"a\x1b\[31m\x{9b}\x{200f}\x{61c}d",
+                "--json",
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert is_harmless(printed) and json.loads(printed)["text"] == "a\x1b[31m\x9b\u200f\u061cd"
 
@@ -62,7 +82,9 @@ def test_a_models_text_is_harmless_in_a_pipe_and_whole_in_json(model: Path, caps
 def test_a_documents_text_is_harmless_where_it_is_searched_and_quoted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.txt").write_text(f"The gate is {MARKS}green and opens at nine.\n", encoding="utf-8")
+    (tmp_path / "a.txt").write_text(
+        f"The gate is {MARKS}green and opens at nine.\n", encoding="utf-8"
+    )
     index = str(tmp_path / "x.index")
     assert run(["index", str(tmp_path / "a.txt"), "--out", index]) == 0
     for verb in ("search", "ask"):

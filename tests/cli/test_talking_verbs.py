@@ -46,9 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in model.parameters():
             parameter.mul_(10 if parameter.ndim == 2 else 1)
         assert model.head is not None
-        model.head.weight[[*tokenizer.special.tokens.values(), *range(tokenizer.vocab_size, size)]] = (
-            0  # never the best
-        )
+        model.head.weight[
+            [*tokenizer.special.tokens.values(), *range(tokenizer.vocab_size, size)]
+        ] = 0  # never the best
     path = tmp_path_factory.mktemp("model")
     save_model(model, path, tokenizer)
     return path
@@ -62,7 +62,9 @@ class Done:
 
 
 @pytest.fixture
-def piped(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def piped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
     def ask(text: bytes, *options: str) -> Done:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
         code = run(["chat", str(folder), *options])
@@ -72,7 +74,9 @@ def piped(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return ask
 
 
-def test_generate_prints_what_is_new_and_the_same_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_prints_what_is_new_and_the_same_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["generate", str(folder), "to be", "--seed", "1", "--max-tokens", "12"]
     assert run(arguments) == 0
     text = capsys.readouterr().out
@@ -86,7 +90,17 @@ def test_generate_prints_what_is_new_and_the_same_again(folder: Path, capsys: py
 def test_generate_says_how_fast_it_was_and_what_decoded_and_draft_tokens_change_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str], precision: str
 ) -> None:
-    arguments = ["generate", str(folder), "to be", *GREEDY, "--max-tokens", "40", "--precision", precision, "--json"]
+    arguments = [
+        "generate",
+        str(folder),
+        "to be",
+        *GREEDY,
+        "--max-tokens",
+        "40",
+        "--precision",
+        precision,
+        "--json",
+    ]
     assert run(arguments) == 0
     plain = json.loads(capsys.readouterr().out)
     assert run([*arguments, "--speculate", "--stats"]) == 0
@@ -94,7 +108,11 @@ def test_generate_says_how_fast_it_was_and_what_decoded_and_draft_tokens_change_
     assert plain.items() <= told.items()
     has_step = precision == "int8" and importlib.util.find_spec("numba") is not None
     assert told["decodes_with"] == ("compiled step" if has_step else "torch")
-    assert told["tokens_per_s"] > 0 and told["first_token_s"] > 0 and told["threads"] == torch.get_num_threads()
+    assert (
+        told["tokens_per_s"] > 0
+        and told["first_token_s"] > 0
+        and told["threads"] == torch.get_num_threads()
+    )
     assert run([*arguments[:-1], "--stats"]) == 0
     assert f"tokens per second ({told['decodes_with']}," in capsys.readouterr().err
 
@@ -103,17 +121,23 @@ def test_serve_refuses_draft_tokens_where_answers_shall_be_reproducible(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["serve", str(folder), "--reproducible", "--speculate", "--port", "0"]) == 2
-    assert "reproducible and draft_tokens (--speculate) can't be combined" in " ".join(capsys.readouterr().err.split())
+    assert "reproducible and draft_tokens (--speculate) can't be combined" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
-def test_generate_refuses_what_is_out_of_range(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_refuses_what_is_out_of_range(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["generate", str(folder), "to be", "--top-p", "3"]) == 2
     assert "top_p must be above 0 and at most 1 (got 3.0)" in capsys.readouterr().err
     assert run(["generate", "no-such-model", "to be"]) == 2
     assert "no-such-model" in capsys.readouterr().err
 
 
-def test_generate_keeps_to_a_form(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_keeps_to_a_form(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     schema, grammar = tmp_path / "schema.json", tmp_path / "moves.gbnf"
     schema.write_text('{"enum": ["a", 5]}')
     table = tmp_path / "object.json"
@@ -126,7 +150,22 @@ def test_generate_keeps_to_a_form(folder: Path, tmp_path: Path, capsys: pytest.C
         (["--format", "json", "--max-tokens", "3"], r"\{.*"),
         (["--grammar", str(grammar)], "to (be|go)"),
     ):
-        assert run(["generate", str(folder), "to be", "--seed", "1", "--temperature", "3", "--json", *options]) == 0
+        assert (
+            run(
+                [
+                    "generate",
+                    str(folder),
+                    "to be",
+                    "--seed",
+                    "1",
+                    "--temperature",
+                    "3",
+                    "--json",
+                    *options,
+                ]
+            )
+            == 0
+        )
         told = json.loads(capsys.readouterr().out)
         assert re.fullmatch(expected, told["text"]), told
         assert told["finish_reason"] == ("length" if "json" in options else "stop")
@@ -149,31 +188,59 @@ def test_generate_refuses_a_form_in_one_sentence(
 ) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     (tmp_path / "half.json").write_text('{"type": ')
-    assert run(["generate", str(folder), "to be", *(each.replace("FOLDER", str(tmp_path)) for each in options)]) == 2
+    assert (
+        run(
+            [
+                "generate",
+                str(folder),
+                "to be",
+                *(each.replace("FOLDER", str(tmp_path)) for each in options),
+            ]
+        )
+        == 2
+    )
     assert words in " ".join(capsys.readouterr().err.split())
 
 
-def test_piped_questions_are_answered_one_by_one_with_the_conversation_kept(piped: Callable[..., Done]) -> None:
+def test_piped_questions_are_answered_one_by_one_with_the_conversation_kept(
+    piped: Callable[..., Done],
+) -> None:
     done = piped(b"to be\n\nor not\r\n/reset\nto be", *GREEDY, "--max-tokens", "8", "--json")
     assert done.code == 0, done.err
     first, second, third = map(json.loads, done.out.splitlines())
-    assert [first["question"], second["question"], third["question"]] == ["to be", "or not", "to be"]
+    assert [first["question"], second["question"], third["question"]] == [
+        "to be",
+        "or not",
+        "to be",
+    ]
     assert second["prompt_tokens"] > first["prompt_tokens"] + 8  # the first turn is part of it
     assert third == first
     assert first["completion_tokens"] == 8
 
 
-def test_a_piped_conversation_prints_answers_only_and_obeys_orders(piped: Callable[..., Done]) -> None:
-    done = piped(b"/help\n/system You are brief.\n/system\n/what\nto be", *GREEDY, "--max-tokens", "4")
+def test_a_piped_conversation_prints_answers_only_and_obeys_orders(
+    piped: Callable[..., Done],
+) -> None:
+    done = piped(
+        b"/help\n/system You are brief.\n/system\n/what\nto be", *GREEDY, "--max-tokens", "4"
+    )
     assert done.code == 0
     assert done.out.count("\n") == 1
-    for words in ("Ctrl-C stops an answer", "System prompt: You are brief.", "There is no command /what."):
+    for words in (
+        "Ctrl-C stops an answer",
+        "System prompt: You are brief.",
+        "There is no command /what.",
+    ):
         assert words in done.err
     assert done.err.count("System prompt: You are brief.") == 2
 
 
 def test_a_chat_with_a_base_model_begins_with_what_it_is_and_what_to_do(
-    piped: Callable[..., Done], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    piped: Callable[..., Done],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
     assert "base model" not in piped(b"").err
     base = shutil.copytree(folder, tmp_path / "base")
@@ -181,12 +248,20 @@ def test_a_chat_with_a_base_model_begins_with_what_it_is_and_what_to_do(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b""), encoding="utf-8"))
     assert run(["chat", str(base)]) == 0
     told = capsys.readouterr()
-    assert told.out == "" and f"{base} is a base model, which continues texts and never learned to answer" in told.err
-    assert f"groundup generate {base} TEXT" in told.err and f"groundup finetune chat {base} starter" in told.err
+    assert (
+        told.out == ""
+        and f"{base} is a base model, which continues texts and never learned to answer" in told.err
+    )
+    assert (
+        f"groundup generate {base} TEXT" in told.err
+        and f"groundup finetune chat {base} starter" in told.err
+    )
 
 
 @pytest.mark.parametrize("word", ["/bye", "/quit", "/exit"])
-def test_a_word_ends_the_conversation_and_help_names_it(piped: Callable[..., Done], word: str) -> None:
+def test_a_word_ends_the_conversation_and_help_names_it(
+    piped: Callable[..., Done], word: str
+) -> None:
     done = piped(f"/help\n{word}\nto be\n".encode(), *GREEDY, "--max-tokens", "4")
     assert (done.code, done.out) == (0, "")  # what comes after it is not answered
     assert word in done.err
@@ -273,7 +348,9 @@ class Terminal:
 
 @pytest.fixture
 def terminal(folder: Path) -> Iterator[Terminal]:
-    opened = Terminal(sys.executable, "-m", "groundup", "chat", str(folder), *GREEDY, "--max-tokens", "90000")
+    opened = Terminal(
+        sys.executable, "-m", "groundup", "chat", str(folder), *GREEDY, "--max-tokens", "90000"
+    )
     yield opened
     opened.close()
 

@@ -23,7 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three steps."""
     made = tmp_path_factory.mktemp("watched") / "run"
     made.mkdir()
-    (made / "run.json").write_text(json.dumps({"kind": "pretrain", "config": {"fit": {"steps": 10}}}))
+    (made / "run.json").write_text(
+        json.dumps({"kind": "pretrain", "config": {"fit": {"steps": 10}}})
+    )
     (made / "metrics.jsonl").write_text(
         "".join(json.dumps({"step": n, "loss": 9 - n, "elapsed_s": n}) + "\n" for n in (1, 2, 3))
     )
@@ -34,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     """Of a server that watches it."""
-    with subprocess.Popen([*PROGRAM, str(folder), "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*PROGRAM, str(folder), "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("Watching 1 run: http://127.0.0.1:")
@@ -61,7 +65,9 @@ def test_values_of_all_runs_and_of_one(address: str) -> None:
     assert (status, json.loads(body)) == (404, {"error": "There is no run of that number."})
 
 
-@pytest.mark.parametrize("path", ["", "watch.js", "watch.css", "chart.js", "icon.svg", "runs.json", "runs/1.json"])
+@pytest.mark.parametrize(
+    "path", ["", "watch.js", "watch.css", "chart.js", "icon.svg", "runs.json", "runs/1.json"]
+)
 def test_every_address_is_guarded_and_wears_the_policy(address: str, path: str) -> None:
     status, headers, _ = get(f"{address}/{path}")
     assert status == 200
@@ -102,7 +108,9 @@ def test_without_the_key_a_page_for_the_network_is_closed(folder: Path) -> None:
         assert process.wait(10) == 130
 
 
-def test_json_prints_what_is_known_and_ends(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_prints_what_is_known_and_ends(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["watch", str(folder), "--json"]) == 0
     said: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert said["runs"][0]["columns"]["step"] == [1, 2, 3]
@@ -117,7 +125,10 @@ def test_json_prints_what_is_known_and_ends(folder: Path, capsys: pytest.Capture
         (["nowhere"], "wait for it with --wait"),
         (["{file}"], "is a file, expected a folder of runs"),
         (["{folder}", "--host", "0.0.0.0"], "lets other machines connect, and no key was given"),
-        (["{folder}", "--host", "no.such.host.invalid", "--open"], "is not a name or address of this machine"),
+        (
+            ["{folder}", "--host", "no.such.host.invalid", "--open"],
+            "is not a name or address of this machine",
+        ),
         (["{folder}", "--port", "70000"], "from 0 to 65535"),
     ],
 )

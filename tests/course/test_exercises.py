@@ -5,7 +5,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from groundup.course.exercises import RIGHT, UNANSWERED, Exercise, check, exercise_of, exercises_of, same, verdict
+from groundup.course.exercises import (
+    RIGHT,
+    UNANSWERED,
+    Exercise,
+    check,
+    exercise_of,
+    exercises_of,
+    same,
+    verdict,
+)
 from groundup.errors import ConfigError
 
 
@@ -15,7 +24,12 @@ def pairs(text: str) -> list[str]:
 
 FUNCTION = Exercise(
     pairs,
-    ((lambda text: [text[place : place + 2] for place in range(0, len(text) - 1, 2)], "Pairs overlap."),),
+    (
+        (
+            lambda text: [text[place : place + 2] for place in range(0, len(text) - 1, 2)],
+            "Pairs overlap.",
+        ),
+    ),
     hint="Take neighbours.",
     cases=(("low",), ("aaab",)),
 )
@@ -65,8 +79,13 @@ def test_answers_are_compared_by_value(one: object, other: object, expected: boo
 
 def test_another_wrong_value_is_told_its_kind_or_length_and_never_the_answer() -> None:
     exercise = Exercise([7, 11], (), hint="Multiply first.")
-    assert verdict(exercise, [7]) == "not yet. Multiply first. It should have 2 entries, this has 1."
-    assert verdict(exercise, 7) == "not yet. Multiply first. The answer should be a list, this is a number."
+    assert (
+        verdict(exercise, [7]) == "not yet. Multiply first. It should have 2 entries, this has 1."
+    )
+    assert (
+        verdict(exercise, 7)
+        == "not yet. Multiply first. The answer should be a list, this is a number."
+    )
     assert verdict(exercise, [1, 2]) == "not yet. Multiply first."
 
 
@@ -74,14 +93,19 @@ def test_a_space_at_the_end_of_a_text_counts_and_is_named() -> None:
     exercise = Exercise(" the", (("the", "A piece has its space."),), hint="Look at the pieces.")
     assert verdict(exercise, " the") == RIGHT
     assert verdict(exercise, "the") == "not yet. A piece has its space."
-    assert verdict(exercise, " the ") == "not yet. Look at the pieces. Only the spaces at its ends differ."
+    assert (
+        verdict(exercise, " the ")
+        == "not yet. Look at the pieces. Only the spaces at its ends differ."
+    )
     split = Exercise(lambda text: [text[:2], text[2:]], (), hint="Cut it.", cases=(("to be",),))
     wrong = verdict(split, lambda text: text.split())
     assert wrong == "not yet. Cut it. For ('to be') it gives ['to', 'be'], not ['to', ' be']."
 
 
 def test_a_function_that_changes_its_arguments_leaves_the_cases_as_they_are() -> None:
-    exercise = Exercise(lambda numbers: numbers[0], (), hint="The first one.", cases=(([1, 2, 3],),))
+    exercise = Exercise(
+        lambda numbers: numbers[0], (), hint="The first one.", cases=(([1, 2, 3],),)
+    )
 
     def last_after_sorting(numbers: list[int]) -> int:
         numbers.sort(reverse=True)

@@ -16,20 +16,28 @@ def test_all_notebooks_are_listed_with_their_minutes(capsys: pytest.CaptureFixtu
     assert run(["learn"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for each in notebooks():
-        assert any(f"{each.number}  {each.title}" in line and f" {each.minutes} " in line for line in lines)
+        assert any(
+            f"{each.number}  {each.title}" in line and f" {each.minutes} " in line for line in lines
+        )
     assert run(["learn", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [each["number"] for each in listed] == [each.number for each in notebooks()]
-    assert all(each["minutes"] > 0 and each["exercises"] >= 4 and each["run_s"] > 0 for each in listed)
+    assert all(
+        each["minutes"] > 0 and each["exercises"] >= 4 and each["run_s"] > 0 for each in listed
+    )
 
 
-def test_a_copy_has_its_texts_and_is_kept_with_its_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_copy_has_its_texts_and_is_kept_with_its_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "course"
     assert run(["learn", "3", "--out", str(out), "--copy-only"]) == 0
     said = capsys.readouterr().out
     file = out / notebook_of(3).file.name
     assert file.read_bytes() == notebook_of(3).file.read_bytes() and str(file) in said
-    texts = {path.relative_to(TEXTS): path.read_bytes() for path in TEXTS.rglob("*") if path.is_file()}
+    texts = {
+        path.relative_to(TEXTS): path.read_bytes() for path in TEXTS.rglob("*") if path.is_file()
+    }
     assert {path: (out / "texts" / path).read_bytes() for path in texts} == texts
     file.write_text("mine")
     assert run(["learn", "3", "--out", str(out), "--copy-only"]) == 0
@@ -41,11 +49,15 @@ def test_a_copy_has_its_texts_and_is_kept_with_its_changes(tmp_path: Path, capsy
 
 def test_how_to_open_it_is_said_with_what_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "03.ipynb"
-    assert any("'groundup[notebooks]' jupyterlab" in line for line in _how_to_open(file, ["ipykernel"]))
+    assert any(
+        "'groundup[notebooks]' jupyterlab" in line for line in _how_to_open(file, ["ipykernel"])
+    )
     assert any(line.endswith(f"-m jupyterlab {file}") for line in _how_to_open(file, []))
 
 
-def test_an_unknown_number_is_one_sentence_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_number_is_one_sentence_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run(["learn", "77"]) == 2
     error = capsys.readouterr().err
     assert "There is no notebook 77; there are 1, " in error and "Traceback" not in error
@@ -53,13 +65,17 @@ def test_an_unknown_number_is_one_sentence_with_the_known_ones(capsys: pytest.Ca
         notebook_of(0)
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("in the way")
     assert run(["learn", "3", "--out", str(tmp_path / "file"), "--copy-only"]) == 2
     assert "can't be written" in capsys.readouterr().err
 
 
-def test_begin_prefers_the_texts_beside_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_begin_prefers_the_texts_beside_the_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GROUNDUP_NOTEBOOK_SMALL", "1")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from groundup.data.batches.shards import ShardSet, write_shards
-from groundup.data.pipeline import prepare
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -59,5 +59,9 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shards(data_folder: Path, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return write_shards(data_folder, tokenizer, tmp_path_factory.mktemp("shards") / "shards", progress=Silent())
+def shards(
+    data_folder: Path, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> ShardSet:
+    return write_shards(
+        data_folder, tokenizer, tmp_path_factory.mktemp("shards") / "shards", progress=Silent()
+    )

@@ -43,7 +43,12 @@ def _parts(count: int) -> bytes:
 def _nested_parts(depth: int) -> bytes:
     made = b"Content-Type: text/plain\n\nx\n"
     for level in range(depth):
-        made = b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n%s\n--%d--\n' % (level, level, made, level)
+        made = b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n%s\n--%d--\n' % (
+            level,
+            level,
+            made,
+            level,
+        )
     return b"Subject: s\n" + made
 
 
@@ -57,7 +62,10 @@ def _attachments(count: int, name: bytes) -> bytes:
 
 
 _add("subject-of-encoded-words.eml", lambda: _mail(b"Subject: " + (ENCODED_WORD + b" ") * 4000))
-_add("subject-of-folded-words.eml", lambda: _mail(b"Subject:" + (b" " + ENCODED_WORD + b"\n") * 4000 + b"X: y"))
+_add(
+    "subject-of-folded-words.eml",
+    lambda: _mail(b"Subject:" + (b" " + ENCODED_WORD + b"\n") * 4000 + b"X: y"),
+)
 _add("subject-of-parentheses.eml", lambda: _mail(b"Subject: " + b"(" * 100_000))
 _add("type-of-parentheses.eml", lambda: _mail(b"Content-Type: text/plain " + b"(" * 50_000))
 _add("type-with-parameters.eml", lambda: _mail(b"Content-Type: text/plain" + b"; a=b" * 50_000))
@@ -65,27 +73,42 @@ _add(
     "type-with-numbered-parameters.eml",
     lambda: _mail(b"Content-Type: text/plain" + b"".join(b"; a*%d*=x" % n for n in range(20_000))),
 )
-_add("name-of-encoded-words.eml", lambda: _attachments(1, b'"' + (ENCODED_WORD + b" ") * 4000 + b'"'))
+_add(
+    "name-of-encoded-words.eml", lambda: _attachments(1, b'"' + (ENCODED_WORD + b" ") * 4000 + b'"')
+)
 _add("disposition-of-comments.eml", lambda: _attachments(1, b"(a(b)" * 20_000))
 _add("address-list.eml", lambda: _mail(b"To: " + b"a@example.org, " * 50_000 + b"b@example.org"))
 _add("references.eml", lambda: _mail(b"References: " + b"<a@b> " * 200_000))
-_add("headers.eml", lambda: _mail(b"".join(b"X-%d: y\n" % n for n in range(100_000)) + b"Subject: s"))
+_add(
+    "headers.eml", lambda: _mail(b"".join(b"X-%d: y\n" % n for n in range(100_000)) + b"Subject: s")
+)
 _add("parts.eml", lambda: _parts(50_000))
 _add("nested-parts.eml", lambda: _nested_parts(1500))
 _add("nested-messages.eml", lambda: _nested_messages(5000))
 _add("attachments.eml", lambda: _attachments(50_000, b"a.png"))
-_add("boundary-without-end.eml", lambda: _mail(b'Content-Type: multipart/mixed; boundary="b"', b"--b\n" * 200_000))
-_add("unknown-charset.eml", lambda: _mail(b"Content-Type: text/plain; charset=nothing", b"\xff" * 1000))
+_add(
+    "boundary-without-end.eml",
+    lambda: _mail(b'Content-Type: multipart/mixed; boundary="b"', b"--b\n" * 200_000),
+)
+_add(
+    "unknown-charset.eml",
+    lambda: _mail(b"Content-Type: text/plain; charset=nothing", b"\xff" * 1000),
+)
 _add(
     "torn-base64.eml",
     lambda: _mail(b"Content-Type: text/plain\nContent-Transfer-Encoding: base64", b"A" * 1_000_001),
 )
 _add("html-attributes.eml", lambda: _mail(b"Content-Type: text/html", _attributes(40_000)))
 _add("empty-messages.mbox", lambda: b"From a\n\n" * 20_000)
-_add("subjects.mbox", lambda: (b"From a\nSubject: " + (ENCODED_WORD + b" ") * 1000 + b"\n\nx\n\n") * 20)
+_add(
+    "subjects.mbox",
+    lambda: (b"From a\nSubject: " + (ENCODED_WORD + b" ") * 1000 + b"\n\nx\n\n") * 20,
+)
 _add(
     "bad-among-good.mbox",
-    lambda: b"From a\nX: y\n\none\n\nFrom b\n" + _nested_parts(1200) + b"\n\nFrom c\nX: y\n\nthree\n",
+    lambda: (
+        b"From a\nX: y\n\none\n\nFrom b\n" + _nested_parts(1200) + b"\n\nFrom c\nX: y\n\nthree\n"
+    ),
 )
 
 
@@ -120,7 +143,12 @@ def _padded(files: dict[str, bytes]) -> bytes:
 
 
 def _word(
-    body: str, *, before: str = "", types: str = "", target: str = "word/document.xml", relations: str = ""
+    body: str,
+    *,
+    before: str = "",
+    types: str = "",
+    target: str = "word/document.xml",
+    relations: str = "",
 ) -> bytes:
     return _padded(
         {
@@ -150,7 +178,10 @@ def _entities(levels: int) -> str:
 
 
 def _styled(count: int) -> str:
-    return "".join(f'<w:p><w:pPr><w:pStyle w:val="s{n}"/></w:pPr><w:r><w:t>x</w:t></w:r></w:p>' for n in range(count))
+    return "".join(
+        f'<w:p><w:pPr><w:pStyle w:val="s{n}"/></w:pPr><w:r><w:t>x</w:t></w:r></w:p>'
+        for n in range(count)
+    )
 
 
 _add("span-of-a-million.docx", lambda: _word(_span("1000000")))
@@ -171,28 +202,46 @@ _add("cells.docx", lambda: _word(f"<w:tbl>{f'<w:tr>{CELL * 100}</w:tr>' * 300}</
 _add("entities.docx", lambda: _word("<w:p><w:r><w:t>&e9;</w:t></w:r></w:p>", before=_entities(10)))
 _add(
     "entity-of-a-file.docx",
-    lambda: _word("<w:p><w:r><w:t>&e;</w:t></w:r></w:p>", before='<!DOCTYPE d [<!ENTITY e SYSTEM "/etc/passwd">]>'),
+    lambda: _word(
+        "<w:p><w:r><w:t>&e;</w:t></w:r></w:p>",
+        before='<!DOCTYPE d [<!ENTITY e SYSTEM "/etc/passwd">]>',
+    ),
 )
-_add("attributes.docx", lambda: _word("<w:p " + " ".join(f'w:a{n}="x"' for n in range(50_000)) + "/>"))
-_add("namespaces.docx", lambda: _word("<w:p " + " ".join(f'xmlns:a{n}="u:{n}"' for n in range(50_000)) + "/>"))
+_add(
+    "attributes.docx",
+    lambda: _word("<w:p " + " ".join(f'w:a{n}="x"' for n in range(50_000)) + "/>"),
+)
+_add(
+    "namespaces.docx",
+    lambda: _word("<w:p " + " ".join(f'xmlns:a{n}="u:{n}"' for n in range(50_000)) + "/>"),
+)
 _add("relation-to-itself.docx", lambda: _word(PARAGRAPH, target="_rels/.rels"))
 _add(
     "relations.docx",
     lambda: _word(
         PARAGRAPH,
-        relations="".join(f'<Relationship Id="x{n}" Type="t" Target="word/document.xml"/>' for n in range(30_000)),
+        relations="".join(
+            f'<Relationship Id="x{n}" Type="t" Target="word/document.xml"/>' for n in range(30_000)
+        ),
     ),
 )
-_add("content-types.docx", lambda: _word(PARAGRAPH, types='<Override PartName="/a" ContentType="b"/>' * 30_000))
+_add(
+    "content-types.docx",
+    lambda: _word(PARAGRAPH, types='<Override PartName="/a" ContentType="b"/>' * 30_000),
+)
 _add("zeros.docx", lambda: _zip({"word/document.xml": b"\0" * 2**26}))
 _add("not-a-zip.docx", lambda: b"PK\x03\x04" + b"\0" * 10_000)
 
 
 # Books.
-def _book(spine: str, manifest: str, pages: dict[str, bytes], *, before: str = "", opf: str = "b.opf") -> bytes:
+def _book(
+    spine: str, manifest: str, pages: dict[str, bytes], *, before: str = "", opf: str = "b.opf"
+) -> bytes:
     container = f"<container><rootfiles><rootfile full-path='{opf}'/></rootfiles></container>"
     package = f"{before}<package><manifest>{manifest}</manifest><spine>{spine}</spine></package>"
-    return _padded({"META-INF/container.xml": container.encode(), "b.opf": package.encode(), **pages})
+    return _padded(
+        {"META-INF/container.xml": container.encode(), "b.opf": package.encode(), **pages}
+    )
 
 
 ITEM = "<item id='a' href='a.xhtml'/>"
@@ -205,19 +254,34 @@ def _chapters(count: int) -> bytes:
     return _book(spine, manifest, {f"{n}.xhtml": b"<p>x</p>" for n in range(count)})
 
 
-_add("spine-that-repeats.epub", lambda: _book("<itemref idref='a'/>" * 20_000, ITEM, {"a.xhtml": PAGE}))
+_add(
+    "spine-that-repeats.epub",
+    lambda: _book("<itemref idref='a'/>" * 20_000, ITEM, {"a.xhtml": PAGE}),
+)
 _add("chapters.epub", lambda: _chapters(3000))
 _add("package-is-container.epub", lambda: _book("", ITEM, {}, opf="META-INF/container.xml"))
-_add("no-package.epub", lambda: _book("<itemref idref='a'/>", ITEM, {"a.xhtml": PAGE}, opf="../../etc/passwd"))
-_add("entities.epub", lambda: _book("<itemref idref='a'/>", ITEM + "&e9;", {"a.xhtml": PAGE}, before=_entities(10)))
+_add(
+    "no-package.epub",
+    lambda: _book("<itemref idref='a'/>", ITEM, {"a.xhtml": PAGE}, opf="../../etc/passwd"),
+)
+_add(
+    "entities.epub",
+    lambda: _book("<itemref idref='a'/>", ITEM + "&e9;", {"a.xhtml": PAGE}, before=_entities(10)),
+)
 _add("zeros.epub", lambda: _book("<itemref idref='a'/>", ITEM, {"a.xhtml": b"\0" * 2**25}))
 _add("nested-package.epub", lambda: _book("<x>" * 200_000 + "</x>" * 200_000, ITEM, {}))
-_add("attributes.epub", lambda: _book("<itemref idref='a'/>", ITEM, {"a.xhtml": _attributes(40_000)}))
+_add(
+    "attributes.epub", lambda: _book("<itemref idref='a'/>", ITEM, {"a.xhtml": _attributes(40_000)})
+)
 
 
 # Pages.
 def _attributes(count: int) -> bytes:
-    return b"<html><body><p " + b" ".join(b"a%d=x" % n for n in range(count)) + b">text</p></body></html>"
+    return (
+        b"<html><body><p "
+        + b" ".join(b"a%d=x" % n for n in range(count))
+        + b">text</p></body></html>"
+    )
 
 
 def _page(body: bytes) -> bytes:
@@ -250,8 +314,15 @@ def _pdf(objects: dict[int, bytes], trailer: bytes = b"") -> bytes:
         offsets[number] = len(made)
         made += b"%d 0 obj\n%s\nendobj\n" % (number, content)
     size = max(objects) + 1
-    table = b"".join(b"%010d 00000 %s \n" % (offsets.get(n, 0), b"n" if n in offsets else b"f") for n in range(size))
-    end = b"trailer\n<</Size %d/Root 1 0 R%s>>\nstartxref\n%d\n%%%%EOF\n" % (size, trailer, len(made))
+    table = b"".join(
+        b"%010d 00000 %s \n" % (offsets.get(n, 0), b"n" if n in offsets else b"f")
+        for n in range(size)
+    )
+    end = b"trailer\n<</Size %d/Root 1 0 R%s>>\nstartxref\n%d\n%%%%EOF\n" % (
+        size,
+        trailer,
+        len(made),
+    )
     return made + b"xref\n0 %d\n" % size + table + end
 
 
@@ -268,7 +339,9 @@ RESOURCES = b"/Resources<</Font<</F1 4 0 R>>/XObject<</X0 10 0 R>>>>"
 TEXT = b"BT /F1 12 Tf 72 720 Td (A line of text.) Tj ET\n"
 
 
-def _document(contents: bytes, *, pages: int = 1, more: dict[int, bytes] | None = None, font: bytes = FONT) -> bytes:
+def _document(
+    contents: bytes, *, pages: int = 1, more: dict[int, bytes] | None = None, font: bytes = FONT
+) -> bytes:
     kids = b" ".join(b"%d 0 R" % (100 + n) for n in range(pages))
     objects = {
         1: b"<</Type/Catalog/Pages 2 0 R>>",
@@ -292,7 +365,10 @@ def _forms(levels: int) -> dict[int, bytes]:
 
 def _page_tree(levels: int) -> bytes:
     """A tree whose nodes each name the next one ten times."""
-    nodes = {10 + n: b"<</Type/Pages/Count 9999/Kids[%s]>>" % (b"%d 0 R " % (11 + n) * 10) for n in range(levels)}
+    nodes = {
+        10 + n: b"<</Type/Pages/Count 9999/Kids[%s]>>" % (b"%d 0 R " % (11 + n) * 10)
+        for n in range(levels)
+    }
     leaf = {10 + levels: b"<</Type/Page/Contents 5 0 R/MediaBox[0 0 9 9]>>"}
     root = {1: b"<</Type/Catalog/Pages 10 0 R>>", 4: FONT, 5: _stream(TEXT)}
     return _pdf({**root, **nodes, **leaf})
@@ -307,7 +383,9 @@ def _nested_flate(times: int) -> bytes:
 
 def _mapped(cmap: bytes) -> bytes:
     font = b"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/Identity-H/ToUnicode 6 0 R>>"
-    return _document(_stream(TEXT), font=font, more={6: _stream(b"begincmap\n" + cmap + b"\nendcmap")})
+    return _document(
+        _stream(TEXT), font=font, more={6: _stream(b"begincmap\n" + cmap + b"\nendcmap")}
+    )
 
 
 def _widths(last: int) -> bytes:
@@ -320,19 +398,32 @@ _add("nested-filters.pdf", lambda: _document(_nested_flate(3)))
 _add("long-line.pdf", lambda: _document(_flate(b"BT /F1 12 Tf (" + b"x" * 3_000_000 + b") Tj ET")))
 _add("lines.pdf", lambda: _document(_flate(TEXT * 60_000)))
 _add("open-brackets.pdf", lambda: _document(_stream(b"[" * 200_000)))
-_add("nested-array.pdf", lambda: _document(_stream(TEXT), more={7: b"[" * 100_000 + b"]" * 100_000}))
+_add(
+    "nested-array.pdf", lambda: _document(_stream(TEXT), more={7: b"[" * 100_000 + b"]" * 100_000})
+)
 _add("forms.pdf", lambda: _document(_stream(b"/X0 Do " * 10), more=_forms(9)))
-_add("form-of-itself.pdf", lambda: _document(_stream(b"/X0 Do"), more={10: _forms(2)[10].replace(b"11 0", b"10 0")}))
+_add(
+    "form-of-itself.pdf",
+    lambda: _document(_stream(b"/X0 Do"), more={10: _forms(2)[10].replace(b"11 0", b"10 0")}),
+)
 _add("page-tree.pdf", lambda: _page_tree(9))
 _add(
     "page-tree-loop.pdf",
     lambda: _pdf({1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<</Type/Pages/Count 1/Kids[2 0 R]>>"}),
 )
-_add("previous-of-itself.pdf", lambda: _pdf({1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<<>>"}, b"/Prev 9"))
+_add(
+    "previous-of-itself.pdf",
+    lambda: _pdf({1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<<>>"}, b"/Prev 9"),
+)
 _add("length-of-itself.pdf", lambda: _document(b"<</Length 5 0 R>>stream\nx\nendstream"))
-_add("character-map.pdf", lambda: _mapped(b"1 beginbfrange\n<00000000> <FFFFFFFF> <0000>\nendbfrange"))
+_add(
+    "character-map.pdf",
+    lambda: _mapped(b"1 beginbfrange\n<00000000> <FFFFFFFF> <0000>\nendbfrange"),
+)
 _add("widths.pdf", lambda: _widths(2_000_000_000))
-_add("ascii-hex.pdf", lambda: _document(_stream(b"41" * 1_000_000 + b">", b"/Filter/ASCIIHexDecode")))
+_add(
+    "ascii-hex.pdf", lambda: _document(_stream(b"41" * 1_000_000 + b">", b"/Filter/ASCIIHexDecode"))
+)
 _add("run-length.pdf", lambda: _document(_stream(b"\x81A" * 500_000, b"/Filter/RunLengthDecode")))
 _add(
     "predictor.pdf",
@@ -360,24 +451,50 @@ def _extended(kind: bytes, data: bytes, size_bytes: int = 0) -> bytes:
     info = tarfile.TarInfo("header")
     info.type, info.size = kind, size_bytes or len(data)
     padding = b"\0" * (-len(data) % 512)
-    return info.tobuf(tarfile.USTAR_FORMAT) + data + padding + tarfile.TarInfo("a.txt").tobuf(tarfile.USTAR_FORMAT)
+    return (
+        info.tobuf(tarfile.USTAR_FORMAT)
+        + data
+        + padding
+        + tarfile.TarInfo("a.txt").tobuf(tarfile.USTAR_FORMAT)
+    )
 
 
 def _directory(entries: int) -> bytes:
     """A zip whose directory names one empty file `entries` times."""
     local = struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 33, 0, 0, 0, 5, 0) + b"a.txt"
-    entry = struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 0, 0, 0, 33, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0) + b"a.txt"
+    entry = (
+        struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 0, 0, 0, 33, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0)
+        + b"a.txt"
+    )
     listed = entry * entries
     count = min(entries, 0xFFFF)
-    return local + listed + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, len(listed), len(local), 0)
+    return (
+        local
+        + listed
+        + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, len(listed), len(local), 0)
+    )
 
 
 def _false_size(method: int, compressed: bytes) -> bytes:
     """A zip with a member that says that it is small and expands to far more."""
-    head = struct.pack("<H", 20) + struct.pack("<4H", 0, method, 0, 33) + struct.pack("<3I", 0, len(compressed), 1000)
+    head = (
+        struct.pack("<H", 20)
+        + struct.pack("<4H", 0, method, 0, 33)
+        + struct.pack("<3I", 0, len(compressed), 1000)
+    )
     local = b"PK\x03\x04" + head + struct.pack("<2H", 5, 0) + b"a.txt" + compressed
-    entry = b"PK\x01\x02" + struct.pack("<H", 20) + head + struct.pack("<5H2I", 5, 0, 0, 0, 0, 0, 0) + b"a.txt"
-    return local + entry + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), len(local), 0)
+    entry = (
+        b"PK\x01\x02"
+        + struct.pack("<H", 20)
+        + head
+        + struct.pack("<5H2I", 5, 0, 0, 0, 0, 0, 0)
+        + b"a.txt"
+    )
+    return (
+        local
+        + entry
+        + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), len(local), 0)
+    )
 
 
 _add("members.zip", lambda: _directory(250_000))

@@ -38,7 +38,9 @@ class Prose:
         while len(found) < length:
             # Now and then any word, so that texts do not copy long passages of the source.
             after = self._next.get((found[-2], found[-1]))
-            found.append(self.rng.choice(after if after and self.rng.random() < 0.7 else self.vocabulary))
+            found.append(
+                self.rng.choice(after if after and self.rng.random() < 0.7 else self.vocabulary)
+            )
         return re.sub(r"([.!?]) (?=[A-Z])", r"\1\n", " ".join(found))
 
     def pair(self, length: int, target: float) -> Pair:
@@ -47,16 +49,24 @@ class Prose:
         tokens = text.split(" ")
         # An edit of one word takes N n-grams from both: (n - 5k) / (n + 5k) = target.
         edits = round(len(words(text)) * (1 - target) / (N * (1 + target)))
-        for place in sorted(self.rng.sample(range(len(tokens)), min(edits, len(tokens))), reverse=True):
+        for place in sorted(
+            self.rng.sample(range(len(tokens)), min(edits, len(tokens))), reverse=True
+        ):
             self._edit(tokens, place)
         copy = " ".join(tokens)
         if self.rng.random() < 0.3:  # what does not count
-            copy = copy.upper() if self.rng.random() < 0.5 else copy.replace(" ", "  ").replace(",", ";")
+            copy = (
+                copy.upper()
+                if self.rng.random() < 0.5
+                else copy.replace(" ", "  ").replace(",", ";")
+            )
         return Pair(text, copy, jaccard(text, copy))
 
     def _edit(self, tokens: list[str], place: int) -> None:
         kind = self.rng.choice(("replace", "replace", "insert", "delete"))
-        tokens[place : place + (kind != "insert")] = [] if kind == "delete" else [self.rng.choice(self.vocabulary)]
+        tokens[place : place + (kind != "insert")] = (
+            [] if kind == "delete" else [self.rng.choice(self.vocabulary)]
+        )
 
 
 def jaccard(one: str, other: str) -> float:
@@ -65,9 +75,13 @@ def jaccard(one: str, other: str) -> float:
     return len(a & b) / len(a | b) if a or b else 0.0
 
 
-def planted(text: str, count: int, *, seed: int, levels: Sequence[float], mean_words: int = 300) -> list[Pair]:
+def planted(
+    text: str, count: int, *, seed: int, levels: Sequence[float], mean_words: int = 300
+) -> list[Pair]:
     """Return `count` pairs of texts that look like `text`, their targets spread over the levels, their lengths over a factor of some ten."""
     rng = random.Random(seed)
     prose = Prose(text, rng)
     lengths = (max(60, round(rng.lognormvariate(0, 0.7) * mean_words)) for _ in range(count))
-    return [prose.pair(length, levels[number % len(levels)]) for number, length in enumerate(lengths)]
+    return [
+        prose.pair(length, levels[number % len(levels)]) for number, length in enumerate(lengths)
+    ]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processor_time import at_most_cpu_s
 
+from groundup.data.clean import clean
 from groundup.data.documents import Document
-from groundup.data.processing.clean import clean
 from groundup.data.processing.dedup import ExactRepeats
 from groundup.data.processing.filters import reason_to_drop
 
@@ -38,7 +38,9 @@ def test_changes_are_made_and_counted(text: str, expected: str, changes: dict[st
 def readable(text: str) -> tuple[str, Counter[str]]:
     """Cleaning without the quick tests that leave steps out."""
     changes: Counter[str] = Counter()
-    shown = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}  # "" for five of them
+    shown = {
+        code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)
+    }  # "" for five of them
     changes["windows_1252"] = sum(bool(shown.get(ord(each))) for each in text)
     text = "".join(shown.get(ord(each)) or each for each in text)
     text, changes["newlines"] = re.subn("\r\n?|[\v\f\u2028\u2029]", "\n", text)
@@ -47,14 +49,20 @@ def readable(text: str) -> tuple[str, Counter[str]]:
     shorter = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     stripped = shorter.strip("\n")
     composed = unicodedata.normalize("NFC", stripped)
-    changes["trailing_spaces"], changes["outer_newlines"] = len(text) - len(shorter), len(shorter) - len(stripped)
+    changes["trailing_spaces"], changes["outer_newlines"] = (
+        len(text) - len(shorter),
+        len(shorter) - len(stripped),
+    )
     changes["composed"] = int(composed != stripped)
     return composed, +changes
 
 
 @given(
     st.text(
-        st.sampled_from("ab \t\n\r\v\f\x85\u2028\x00\x1f\x7f\x81\x92\x9f\xa0é\u0301e\ud800\udfff\ufeff한"), max_size=12
+        st.sampled_from(
+            "ab \t\n\r\v\f\x85\u2028\x00\x1f\x7f\x81\x92\x9f\xa0é\u0301e\ud800\udfff\ufeff한"
+        ),
+        max_size=12,
     )
 )
 def test_cleaning_with_quick_tests_is_the_readable_one(text: str) -> None:
@@ -82,4 +90,10 @@ def test_white_space_is_empty() -> None:
 
 def test_the_first_of_equal_texts_is_no_repeat() -> None:
     repeats = ExactRepeats()
-    assert [repeats.is_repeat(text) for text in ("a", "b", "a", "A", "a")] == [False, False, True, False, True]
+    assert [repeats.is_repeat(text) for text in ("a", "b", "a", "A", "a")] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]

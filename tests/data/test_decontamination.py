@@ -70,12 +70,18 @@ def test_the_items_of_every_packaged_suite_are_looked_for(suite: str) -> None:
     assert file is not None
     found = list(evaluation_items(Source(str(file)), progress=Silent()))
     row = json.loads(file.read_text("utf-8").splitlines()[0])
-    (said,) = [row[key] for key in ("prompt", "text", "instruction", "good", "question", "source") if key in row][:1]
+    (said,) = [
+        row[key]
+        for key in ("prompt", "text", "instruction", "good", "question", "source")
+        if key in row
+    ][:1]
     assert any(said in text for _, text in found)
     assert len(found) >= len(file.read_text("utf-8").splitlines())
 
 
-def test_the_name_of_a_suite_stands_for_its_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_name_of_a_suite_stands_for_its_items(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = suite_file("grammar")
     assert file is not None
     rows = map(json.loads, file.read_text("utf-8").splitlines())
@@ -83,10 +89,14 @@ def test_the_name_of_a_suite_stands_for_its_items(tmp_path: Path, capsys: pytest
     (tmp_path / "a.txt").write_text(f"A page of the web. {row['good']} And so on.")
     (tmp_path / "b.txt").write_text("Another page of the web, without any item in it.")
     assert run(["data", "inspect", str(tmp_path), "--decontaminate", "grammar", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["dropped"]["evaluation item in it"]["examples"] == ["a.txt"]
+    assert json.loads(capsys.readouterr().out)["dropped"]["evaluation item in it"]["examples"] == [
+        "a.txt"
+    ]
 
 
-def test_thirteen_words_in_any_case_and_punctuation_are_enough_and_twelve_are_not(find: Find, tmp_path: Path) -> None:
+def test_thirteen_words_in_any_case_and_punctuation_are_enough_and_twelve_are_not(
+    find: Find, tmp_path: Path
+) -> None:
     thirteen = "the station at nine in the morning and travels at sixty miles an"
     assert len(words(thirteen)) == 13 and thirteen in QUESTION
     texts = [
@@ -111,22 +121,37 @@ def test_thirteen_words_in_any_case_and_punctuation_are_enough_and_twelve_are_no
         "passage": thirteen,
     }
     assert second["name"] == "1.txt" and second["passage"].startswith("THE,  STATION,  AT")
-    assert result.summary() == "Decontamination: 2 of 4 documents overlap with 1 of 1 evaluation items."
+    assert (
+        result.summary()
+        == "Decontamination: 2 of 4 documents overlap with 1 of 1 evaluation items."
+    )
     assert json.loads(json.dumps(result.to_plain()))["dropped"] == 2
 
 
 def test_a_quoted_item_shows_as_much_as_is_quoted(find: Find, tmp_path: Path) -> None:
     find([f"{BEFORE}{QUESTION}{AFTER}"], [QUESTION, f"{numbered('own', 40)} {QUESTION}"])
     whole, part = record(tmp_path)
-    assert whole["item"] == "item0" and whole["share"] == 1 and whole["passage"] == QUESTION.removesuffix("?")
-    assert part["item"] == "item1" and 0.3 < part["share"] < 0.5 and part["ngrams"] == whole["ngrams"]
+    assert (
+        whole["item"] == "item0"
+        and whole["share"] == 1
+        and whole["passage"] == QUESTION.removesuffix("?")
+    )
+    assert (
+        part["item"] == "item1" and 0.3 < part["share"] < 0.5 and part["ngrams"] == whole["ngrams"]
+    )
 
 
 def test_short_items_are_found_as_a_whole(find: Find) -> None:
     eight = "What did the old man of the sea"
     seven = "What did the old man of the"
     assert (len(words(eight)), len(words(seven))) == (8, 7)
-    texts = [f"{BEFORE}{eight} say? {AFTER}", f"{BEFORE}{seven} hill say?", f"{seven.lower()}!!", "Yes.", "yes and no"]
+    texts = [
+        f"{BEFORE}{eight} say? {AFTER}",
+        f"{BEFORE}{seven} hill say?",
+        f"{seven.lower()}!!",
+        "Yes.",
+        "yes and no",
+    ]
     result = find(texts, [eight, seven, "Yes", "..."])
     assert result.is_dropped.tolist() == [True, False, True, True, False]
     assert result.items == {
@@ -156,27 +181,46 @@ def test_the_boilerplate_of_items_is_no_sign(find: Find) -> None:
     texts = [f"{BEFORE}{prompt}{AFTER}", f"{BEFORE}{numbered('item7x', 20)}"]
     result = find(texts, [*items, items[0].upper(), prompt])
     assert result.is_dropped.tolist() == [False, True]
-    assert (result.items["indexed"], result.items["repeated"], result.items["boilerplate"]) == (12, 1, 1)
+    assert (result.items["indexed"], result.items["repeated"], result.items["boilerplate"]) == (
+        12,
+        1,
+        1,
+    )
     assert find(texts, items[:10]).is_dropped.tolist() == [True, True]  # ten may share a passage
 
 
 def test_more_ngrams_can_be_asked_for(find: Find) -> None:
     long = numbered("w", 200)
-    texts = [" ".join(long.split()[start : start + length]) for start, length in ((0, 13), (20, 17), (40, 150))]
+    texts = [
+        " ".join(long.split()[start : start + length])
+        for start, length in ((0, 13), (20, 17), (40, 150))
+    ]
     assert find(texts, [long]).is_dropped.tolist() == [True, True, True]
     assert find(texts, [long], min_ngrams=5).is_dropped.tolist() == [False, True, True]
-    assert find(texts, [long], min_ngrams=500).is_dropped.tolist() == [False, False, True]  # by the share
+    assert find(texts, [long], min_ngrams=500).is_dropped.tolist() == [
+        False,
+        False,
+        True,
+    ]  # by the share
     assert find(texts, [long], ngram_words=14).is_dropped.tolist() == [False, True, True]
 
 
 def test_three_items_with_most_in_common_are_shown(find: Find, tmp_path: Path) -> None:
     items = [numbered(f"item{number}x", 20 + number) for number in range(5)]
     result = find([" ".join(items)], items)
-    assert [row["item"] for row in record(tmp_path)] == ["item4", "item3", "item2"] and result.items_found == 3
+    assert [row["item"] for row in record(tmp_path)] == [
+        "item4",
+        "item3",
+        "item2",
+    ] and result.items_found == 3
 
 
-ITEMS = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=14).map(" ".join), min_size=1, max_size=4)
-TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=60).map(" ".join), min_size=1, max_size=6)
+ITEMS = st.lists(
+    st.lists(st.sampled_from("abcd"), min_size=1, max_size=14).map(" ".join), min_size=1, max_size=4
+)
+TEXTS = st.lists(
+    st.lists(st.sampled_from("abcd"), max_size=60).map(" ".join), min_size=1, max_size=6
+)
 
 
 def holds(text: str, item: str, n: int) -> bool:
@@ -191,16 +235,24 @@ def holds(text: str, item: str, n: int) -> bool:
 
 @given(TEXTS, ITEMS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_the_result_is_that_of_the_rule_on_lists_of_words(find: Find, texts: list[str], items: list[str]) -> None:
+def test_the_result_is_that_of_the_rule_on_lists_of_words(
+    find: Find, texts: list[str], items: list[str]
+) -> None:
     rng = random.Random(len(texts))
     texts = [*texts, *(f"{rng.choice('abcd')} {item} {rng.choice('abcd')}" for item in items)]
     result = find(texts, items)
-    assert result.is_dropped.tolist() == [any(holds(text, item, 13) for item in items) for text in texts]
+    assert result.is_dropped.tolist() == [
+        any(holds(text, item, 13) for item in items) for text in texts
+    ]
 
 
 def test_the_index_does_not_grow_with_the_documents() -> None:
     index = ItemIndex(((f"{number}", numbered(f"item{number}x", 30)) for number in range(1000)), 13)
-    assert len(index.keys) == 18_000 and index.counts["indexed"] == 1000 and set(index.sizes.tolist()) == {18}
+    assert (
+        len(index.keys) == 18_000
+        and index.counts["indexed"] == 1000
+        and set(index.sizes.tolist()) == {18}
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,7 +281,9 @@ def test_the_index_does_not_grow_with_the_documents() -> None:
         ),
     ],
 )
-def test_items_are_read_from_any_file(tmp_path: Path, name: str, content: str, found: list[tuple[str, str]]) -> None:
+def test_items_are_read_from_any_file(
+    tmp_path: Path, name: str, content: str, found: list[tuple[str, str]]
+) -> None:
     (tmp_path / name).write_text(content)
     items = list(evaluation_items(Source(str(tmp_path / name)), progress=Silent()))
     assert [(item.removeprefix(f"{tmp_path}/"), text) for item, text in items] == found
@@ -244,5 +298,7 @@ def test_what_is_wrong_is_said(find: Find, tmp_path: Path) -> None:
         DecontaminationConfig(item_share=50)
     (tmp_path / "bad.jsonl").write_text("{}\n")
     with pytest.raises(FormatError, match="line 1: is not a document"):
-        find_contaminated(tmp_path / "bad.jsonl", [("a", QUESTION)], record=tmp_path / "r", progress=Silent())
+        find_contaminated(
+            tmp_path / "bad.jsonl", [("a", QUESTION)], record=tmp_path / "r", progress=Silent()
+        )
     assert not (tmp_path / "r").exists()

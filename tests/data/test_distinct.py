@@ -6,8 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data.documents import ChatExample, ConversationExample, InstructionExample, PreferenceExample
-from groundup.data.reading.distinct import Sides, groups_of, hold_out, user_turns, without_repeats
+from groundup.data.documents import (
+    ChatExample,
+    ConversationExample,
+    InstructionExample,
+    PreferenceExample,
+)
+from groundup.data.reading.distinct import (
+    TrainAndHeldOut,
+    groups_of,
+    hold_out,
+    user_turns,
+    without_repeats,
+)
 from groundup.errors import DataError
 from groundup.tokenizer.chat import Message
 
@@ -41,27 +52,44 @@ def test_a_repeated_instruction_under_two_ids_is_one() -> None:
         talk("e", "say", "hi"),
     ]
     found = without_repeats(examples)
-    assert ids(found.examples) == ["a", "c", "e"] and (found.repeats, found.conflicts, found.empty) == (2, 0, 0)
-    assert user_turns(ask("a", "Correct this.", "I is.")) == user_turns(talk("b", "Correct this.\n\nI is."))
+    assert ids(found.examples) == ["a", "c", "e"] and (
+        found.repeats,
+        found.conflicts,
+        found.empty,
+    ) == (2, 0, 0)
+    assert user_turns(ask("a", "Correct this.", "I is.")) == user_turns(
+        talk("b", "Correct this.\n\nI is.")
+    )
     pairs = without_repeats([pair("a", "Hi?"), pair("b", "hi?"), pair("c", "Ho?")])
     assert [each.id for each in pairs.examples] == ["a", "c"] and pairs.repeats == 1
 
 
 def test_another_system_text_makes_another_example_on_the_same_side() -> None:
-    examples = [talk("a", "Hi", system="Be brief."), talk("b", "Hi", system="Be long."), talk("c", "Ho")]
+    examples = [
+        talk("a", "Hi", system="Be brief."),
+        talk("b", "Hi", system="Be long."),
+        talk("c", "Ho"),
+    ]
     assert len(without_repeats(examples).examples) == 3
     one, other, third = groups_of(examples)
     assert one == other != third
 
 
 def test_a_repeat_of_a_held_out_instruction_is_not_trained_on() -> None:
-    examples = [ask("a", "Say hi"), ask("b", "say hi", held_out=True), ask("c", "Say ho"), talk("d", "Say hi", "More")]
+    examples = [
+        ask("a", "Say hi"),
+        ask("b", "say hi", held_out=True),
+        ask("c", "Say ho"),
+        talk("d", "Say hi", "More"),
+    ]
     sides = hold_out(examples, seed=0)
     assert (ids(sides.train), ids(sides.held_out), sides.repeats) == (["c"], ["b"], 2)
 
 
 def test_what_can_not_be_divided_is_refused() -> None:
-    with pytest.raises(DataError, match=r"1 distinct instruction is too few \(1 repeats left out\)"):
+    with pytest.raises(
+        DataError, match=r"1 distinct instruction is too few \(1 repeats left out\)"
+    ):
         hold_out([ask("a", "Say hi"), ask("b", "SAY HI")], seed=0)
     with pytest.raises(DataError, match="3 conversations with one beginning are too few"):
         hold_out([talk("a", "Hi"), talk("b", "Hi", "Ho"), talk("c", "Hi", "Ha")], seed=0)
@@ -75,7 +103,9 @@ def test_a_large_group_is_not_held_out_while_there_are_small_ones() -> None:
     ]
     for seed in range(20):
         sides = hold_out(examples, seed)
-        assert len(sides.held_out) == 10 and not any(id.startswith("hi") for id in ids(sides.held_out))
+        assert len(sides.held_out) == 10 and not any(
+            id.startswith("hi") for id in ids(sides.held_out)
+        )
 
 
 WORDS = st.sampled_from(["Hi", "hi ", "Ho", "What?", " WHAT?", "More"])
@@ -83,14 +113,18 @@ EXAMPLES = st.lists(
     st.one_of(
         st.tuples(st.just("talk"), st.lists(WORDS, min_size=1, max_size=3), st.booleans()),
         st.tuples(st.just("ask"), st.lists(WORDS, min_size=1, max_size=1), st.booleans()),
-        st.tuples(st.just("number"), st.lists(st.integers(0, 30).map(str), min_size=1, max_size=2), st.just(False)),
+        st.tuples(
+            st.just("number"),
+            st.lists(st.integers(0, 30).map(str), min_size=1, max_size=2),
+            st.just(False),
+        ),
     ),
     min_size=2,
     max_size=30,
 )
 
 
-def crossing(sides: Sides[ChatExample]) -> list[tuple[str, str]]:
+def crossing(sides: TrainAndHeldOut[ChatExample]) -> list[tuple[str, str]]:
     """Pairs of a training and a held-out example, of which one begins with all that the user says in the other."""
     found = []
     for train, held_out in product(sides.train, sides.held_out):

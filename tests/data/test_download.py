@@ -62,7 +62,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path not in self.server.files:
             self.send_error(404)
             return
-        body, same = self.server.files[path], self.headers.get("If-Range") in (None, self.server.tag)
+        body, same = (
+            self.server.files[path],
+            self.headers.get("If-Range") in (None, self.server.tag),
+        )
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and same else 0
         self.send_response(206 if start else 200)
         if start:
@@ -83,9 +86,22 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shutil.which("openssl"):
         pytest.skip("openssl, which makes the certificate, is not installed")
     file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     names = ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([*make, *names, "-keyout", str(file), "-out", f"{file}.crt"], check=True, capture_output=True)
+    subprocess.run(
+        [*make, *names, "-keyout", str(file), "-out", f"{file}.crt"],
+        check=True,
+        capture_output=True,
+    )
     file.write_bytes(file.read_bytes() + Path(f"{file}.crt").read_bytes())
     return file
 
@@ -129,14 +145,20 @@ def test_what_is_read_is_not_removed_from_the_cache(server: Server) -> None:
     said, address = Said(), server.address("texts.txt")
     path = fetch_url(address, SHA256)
     assert remove(entries()) and path.is_file()
-    assert fetch_url(address, SHA256, progress=said) == path and said.lines == []  # its hash is not computed again
+    assert (
+        fetch_url(address, SHA256, progress=said) == path and said.lines == []
+    )  # its hash is not computed again
     assert [(entry.kind, entry.in_use) for entry in entries()] == [("download", True)]
 
 
-def test_archives_and_compressed_rows_are_read_from_https_too(server: Server, tmp_path: Path) -> None:
+def test_archives_and_compressed_rows_are_read_from_https_too(
+    server: Server, tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "rows.jsonl").write_text(json.dumps({"text": "one"}) + "\n")
-    server.files["x.zip"] = Path(shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path / "in")).read_bytes()
+    server.files["x.zip"] = Path(
+        shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path / "in")
+    ).read_bytes()
     found = list(read_source(Source(server.address("x.zip")), SourceOptions(), SourceReport()))
     assert [(each.name, each.text) for each in found] == [("x.zip!rows.jsonl:1", "one")]
 
@@ -147,19 +169,32 @@ def test_without_a_hash_it_is_printed_and_the_file_kept(server: Server) -> None:
     first = fetch_url(server.address("texts.txt"), progress=said)
     assert said.lines[-1].endswith(f"write {server.address('texts.txt')}#sha256={SHA256}")
     server.files["texts.txt"] = b"other"
-    assert fetch_url(server.address("texts.txt"), progress=said) == first and name_of(first) == "texts.txt"
+    assert (
+        fetch_url(server.address("texts.txt"), progress=said) == first
+        and name_of(first) == "texts.txt"
+    )
     with pytest.raises(ConfigError, match="needs the SHA-256 of its file in a recipe"):
         content_hash(Source(server.address("texts.txt")))
 
 
-def test_another_hash_is_one_sentence_and_the_file_is_not_used(server: Server, tmp_path: Path) -> None:
+def test_another_hash_is_one_sentence_and_the_file_is_not_used(
+    server: Server, tmp_path: Path
+) -> None:
     server.files["texts.txt"] = TEXT
-    with pytest.raises(FormatError, match=f"the file has {SHA256}, expected {'0' * 64}; it was not used"):
+    with pytest.raises(
+        FormatError, match=f"the file has {SHA256}, expected {'0' * 64}; it was not used"
+    ):
         fetch_url(server.address("texts.txt"), "0" * 64)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.name == "part" or "texts.txt" in path.name]
+    assert not [
+        path
+        for path in (tmp_path / "cache").rglob("*")
+        if path.name == "part" or "texts.txt" in path.name
+    ]
 
 
-def test_a_cached_file_that_was_altered_is_fetched_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_file_that_was_altered_is_fetched_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.files["texts.txt"] = TEXT
     path = fetch_url(server.address("texts.txt"), SHA256)
     path.write_bytes(b"altered")
@@ -176,7 +211,9 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server: Server) -> None:
     assert server.ranges == ["", "bytes=100000-", "bytes=200000-", "bytes=300000-"]
 
 
-def test_the_rest_of_a_file_that_was_replaced_is_not_joined_to_its_beginning(server: Server) -> None:
+def test_the_rest_of_a_file_that_was_replaced_is_not_joined_to_its_beginning(
+    server: Server,
+) -> None:
     server.files["texts.txt"], server.cut = TEXT, 100_000
     with pytest.raises(NetworkError):
         fetch_url(server.address("texts.txt"))
@@ -185,7 +222,9 @@ def test_the_rest_of_a_file_that_was_replaced_is_not_joined_to_its_beginning(ser
 
 
 @pytest.mark.parametrize(("sha256", "resumed"), [("", ""), (SHA256, "bytes=100000-")])
-def test_without_a_validator_only_a_pinned_file_is_resumed(server: Server, sha256: str, resumed: str) -> None:
+def test_without_a_validator_only_a_pinned_file_is_resumed(
+    server: Server, sha256: str, resumed: str
+) -> None:
     server.files["texts.txt"], server.tag, server.cut = TEXT, "", 100_000
     with pytest.raises(NetworkError):
         fetch_url(server.address("texts.txt"), sha256)
@@ -194,7 +233,9 @@ def test_without_a_validator_only_a_pinned_file_is_resumed(server: Server, sha25
     assert fetch_url(server.address("texts.txt"), sha256).read_bytes() == TEXT
 
 
-def test_a_file_is_bounded_before_it_arrives_and_while_it_does(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_bounded_before_it_arrives_and_while_it_does(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.files["texts.txt"] = TEXT
     monkeypatch.setattr(download, "MAX_DOWNLOAD_BYTES", 1000)
     with pytest.raises(FormatError, match="is more than 1,000 bytes"):
@@ -222,7 +263,9 @@ def test_a_redirection_to_https_is_followed(server: Server) -> None:
         ("a%20b/.c.txt", "", "c.txt"),
     ],
 )
-def test_a_file_without_a_suffix_has_that_of_its_type(server: Server, path: str, kind: str, name: str) -> None:
+def test_a_file_without_a_suffix_has_that_of_its_type(
+    server: Server, path: str, kind: str, name: str
+) -> None:
     server.files[path], server.type = b"text,label\na,b\n", kind
     assert name_of(fetch_url(server.address(path))) == name
 
@@ -261,5 +304,7 @@ def test_the_two_places_of_a_hash_must_agree() -> None:
             Source(spec, SHA256)
     with pytest.raises(ConfigError, match="64 digits"):
         fetch_url(address, "abc")
-    with pytest.raises(DataError, match="does not exist"):  # of a file on disk, "#" is part of its name
+    with pytest.raises(
+        DataError, match="does not exist"
+    ):  # of a file on disk, "#" is part of its name
         list(read_source(Source(f"a.txt#sha256={SHA256}"), SourceOptions(), SourceReport()))

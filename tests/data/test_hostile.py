@@ -59,7 +59,9 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 def change_limits(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
-    monkeypatch.setattr(extract_process, "LIMITS", dataclasses.replace(extract_process.LIMITS, **changed))
+    monkeypatch.setattr(
+        extract_process, "LIMITS", dataclasses.replace(extract_process.LIMITS, **changed)
+    )
 
 
 def test_there_are_a_hundred() -> None:
@@ -68,7 +70,9 @@ def test_there_are_a_hundred() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_costs_itself_only_and_stays_within_the_limits(tmp_path: Path, name: str) -> None:
+def test_a_hostile_file_costs_itself_only_and_stays_within_the_limits(
+    tmp_path: Path, name: str
+) -> None:
     extract_process.close_processes()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     write(tmp_path, name)
@@ -126,7 +130,9 @@ def test_hostile_files_cost_themselves_only(tmp_path: Path) -> None:
     assert report.bad_files.count + skipped + len(texts) - 2 == len(QUICK)
 
 
-def test_the_memory_of_a_subject_does_not_grow_with_the_square_of_its_length(tmp_path: Path) -> None:
+def test_the_memory_of_a_subject_does_not_grow_with_the_square_of_its_length(
+    tmp_path: Path,
+) -> None:
     path = write(tmp_path, "subject-of-encoded-words.eml") / "subject-of-encoded-words.eml"
     assert path.stat().st_size > 160_000
     tracemalloc.start()
@@ -160,7 +166,9 @@ def test_a_cell_over_several_rows_is_in_each_of_them(tmp_path: Path) -> None:
     assert text == "both rows\t1\t2\n\nboth rows\t4\t5\n\nboth columns\t8"
 
 
-def test_pages_that_share_their_contents_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_that_share_their_contents_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(tmp_path, "pages-of-one-stream.pdf") / "pages-of-one-stream.pdf"
     calls = []
 
@@ -220,7 +228,9 @@ def test_an_archive_over_its_limit_that_is_alone_is_an_error(tmp_path: Path) -> 
         read(write(tmp_path, "members.zip"))
 
 
-def test_a_document_that_takes_too_long_is_stopped_with_its_reason(tmp_path: Path, limits: pytest.MonkeyPatch) -> None:
+def test_a_document_that_takes_too_long_is_stopped_with_its_reason(
+    tmp_path: Path, limits: pytest.MonkeyPatch
+) -> None:
     change_limits(limits, cpu_seconds=2.0, cpu_seconds_per_mib=0.0)
     assert reason_of(tmp_path, "paragraphs.html") == "took over 2 s of processor time"
 
@@ -254,7 +264,9 @@ def test_one_process_reads_many_files_and_one_that_is_gone_is_replaced(tmp_path:
     assert len(read(tmp_path)[0]) == 5 and process_ids() != [first]
 
 
-def test_a_process_that_needed_much_memory_is_not_kept(tmp_path: Path, limits: pytest.MonkeyPatch) -> None:
+def test_a_process_that_needed_much_memory_is_not_kept(
+    tmp_path: Path, limits: pytest.MonkeyPatch
+) -> None:
     change_limits(limits, kept_bytes=1)
     (tmp_path / "a.html").write_text(PAGE)
     assert len(read(tmp_path)[0]) == 1 and not process_ids()
@@ -262,8 +274,13 @@ def test_a_process_that_needed_much_memory_is_not_kept(tmp_path: Path, limits: p
 
 def test_two_mailboxes_are_read_in_turns_and_one_that_is_left_costs_nothing(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / f"{name}.mbox").write_text("".join(f"From x\nFrom: x\n\n{name}{n}\n\n" for n in range(50)))
-    both = [read_source(Source(str(tmp_path / f"{n}.mbox")), SourceOptions(), SourceReport()) for n in "ab"]
+        (tmp_path / f"{name}.mbox").write_text(
+            "".join(f"From x\nFrom: x\n\n{name}{n}\n\n" for n in range(50))
+        )
+    both = [
+        read_source(Source(str(tmp_path / f"{n}.mbox")), SourceOptions(), SourceReport())
+        for n in "ab"
+    ]
     turns = [(a.text, b.text) for a, b in zip(*both, strict=True)]
     assert turns == [(f"a{n}", f"b{n}") for n in range(50)]
     left = read_source(Source(str(tmp_path / "a.mbox")), SourceOptions(), SourceReport())

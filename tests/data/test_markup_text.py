@@ -116,7 +116,18 @@ def test_words_headings_and_code_are_left_and_markup_is_not(suffix: str) -> None
     assert "# The lamp\n" in text and "## Cleaning\n" in text and CODE in text
     assert "Note: Switch it off first." in text or "NOTE: Switch it off first." in text
     assert "dim(share): Dim the lamp to a share." in text and "More of it." in text
-    for gone in ("comment", "PROPERTIES", "toctree", "maxdepth", "linenos", "usepackage", "x.org", "toc:", "::", "\\"):
+    for gone in (
+        "comment",
+        "PROPERTIES",
+        "toctree",
+        "maxdepth",
+        "linenos",
+        "usepackage",
+        "x.org",
+        "toc:",
+        "::",
+        "\\",
+    ):
         assert gone not in text, gone
 
 
@@ -139,11 +150,18 @@ def test_latex_keeps_letters_formulas_and_signs() -> None:
     assert "Café, straße, 5% of $x_1$ — “now”." in plain_text(TEX, ".tex", headings=False)
 
 
-def test_they_are_texts_of_every_command(texts: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_they_are_texts_of_every_command(
+    texts: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = texts(a_rst=RST, b_adoc=ADOC, c_tex=TEX, d_org=ORG)
     report = SourceReport()
     found = list(read_source(Source(str(root)), SourceOptions(), report))
-    assert [each.name for each in found] == ["a.rst", "b.adoc", "c.tex", "d.org"] and not report.skipped
+    assert [each.name for each in found] == [
+        "a.rst",
+        "b.adoc",
+        "c.tex",
+        "d.org",
+    ] and not report.skipped
     assert run(["index", str(root), "--out", str(tmp_path / "index")]) == 0
     capsys.readouterr()
     assert run(["ask", str(tmp_path / "index"), "What does dim(share) do?"]) == 0
@@ -171,17 +189,48 @@ PIECES = [
         "[[",
         "<<",
     ),
-    *(">>", "{", "}", "\\", "\\begin{verbatim}\n", "\\end{verbatim}", "\\section{", "$", "%", "a", "b c", ":A:\n", "é"),
+    *(
+        ">>",
+        "{",
+        "}",
+        "\\",
+        "\\begin{verbatim}\n",
+        "\\end{verbatim}",
+        "\\section{",
+        "$",
+        "%",
+        "a",
+        "b c",
+        ":A:\n",
+        "é",
+    ),
     "#+BEGIN_SRC\n",
 ]
 LONG = [
-    *("*a ", "`a ", "[[", "<<", "\\[", "\\a[", "link:", ":a", " ", "((( ", "\\begin{verbatim}\n", "\\section{", "_"),
+    *(
+        "*a ",
+        "`a ",
+        "[[",
+        "<<",
+        "\\[",
+        "\\a[",
+        "link:",
+        ":a",
+        " ",
+        "((( ",
+        "\\begin{verbatim}\n",
+        "\\section{",
+        "_",
+    ),
     *(".. x::\n ", "$", "::"),
 ]
 
 
 @settings(max_examples=150, derandomize=True, database=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.sampled_from(list(MARKUP_READERS)))
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=30).map("".join),
+    st.sampled_from(list(MARKUP_READERS)),
+)
 def test_any_text_is_read(text: str, suffix: str) -> None:
     for headings in (True, False):
         assert isinstance(plain_text(text, suffix, headings=headings), str)

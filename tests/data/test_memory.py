@@ -10,8 +10,8 @@ import pytest
 PROGRAM = """
 import json, random, resource, sys
 from pathlib import Path
-from groundup.data.config import DataConfig
-from groundup.data.pipeline import prepare
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.batches.shards import write_shards
 from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
@@ -62,8 +62,13 @@ def peak_mb(kind: str, megabytes: int, root: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "sizes"), [("files", (5, 20)), ("rows", (10, 40)), ("line", (20, 90)), ("dna", (10, 40))]
+    ("kind", "sizes"),
+    [("files", (5, 20)), ("rows", (10, 40)), ("line", (20, 90)), ("dna", (10, 40))],
 )
-def test_memory_does_not_grow_with_the_texts(tmp_path: Path, kind: str, sizes: tuple[int, int]) -> None:
+def test_memory_does_not_grow_with_the_texts(
+    tmp_path: Path, kind: str, sizes: tuple[int, int]
+) -> None:
     small, large = (peak_mb(kind, megabytes, tmp_path / str(megabytes)) for megabytes in sizes)
-    assert large <= 1.25 * small + 30, f"{small} MB for {sizes[0]} MB of text, {large} MB for {sizes[1]} MB"
+    assert large <= 1.25 * small + 30, (
+        f"{small} MB for {sizes[0]} MB of text, {large} MB for {sizes[1]} MB"
+    )

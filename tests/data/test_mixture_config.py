@@ -2,7 +2,13 @@
 
 import pytest
 
-from groundup.data.batches.mixture_config import MixtureConfig, mixture_config, parse_mixture, short_names, weights_of
+from groundup.data.batches.mixture_config import (
+    MixtureConfig,
+    mixture_config,
+    parse_mixture,
+    short_names,
+    weights_of,
+)
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
 
@@ -17,14 +23,24 @@ def test_shares_by_weight_do_not_depend_on_sizes() -> None:
 def test_temperature_goes_from_proportional_to_equal() -> None:
     one, two, many = (MixtureConfig(temperature=value).shares(THERE) for value in (1.0, 2.0, 1e9))
     assert [round(share, 4) for share in one.values()] == [0.0091, 0.9091, 0.0818]
-    assert [share / two["texts/letters"] for share in two.values()] == pytest.approx([1, 10, 3])  # square roots
+    assert [share / two["texts/letters"] for share in two.values()] == pytest.approx(
+        [1, 10, 3]
+    )  # square roots
     assert list(many.values()) == pytest.approx([1 / 3] * 3)
-    assert sum(MixtureConfig(temperature=1e-3).shares({"a": 10**12, "b": 1}).values()) == 1, "nothing overflows"
+    assert sum(MixtureConfig(temperature=1e-3).shares({"a": 10**12, "b": 1}).values()) == 1, (
+        "nothing overflows"
+    )
 
 
 def test_sources_are_called_by_the_last_part_of_their_address() -> None:
-    assert short_names(THERE) == {"texts/letters": "letters", "hf:me/books": "books", "songs.txt": "songs"}
-    assert short_names(["a/x", "b/x", "."]) == {"a/x": "a/x", "b/x": "b/x", ".": "."}, "where that tells them apart"
+    assert short_names(THERE) == {
+        "texts/letters": "letters",
+        "hf:me/books": "books",
+        "songs.txt": "songs",
+    }
+    assert short_names(["a/x", "b/x", "."]) == {"a/x": "a/x", "b/x": "b/x", ".": "."}, (
+        "where that tells them apart"
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +78,9 @@ def test_the_weights_of_a_list_are_the_mixture_unless_another_is_asked_for() -> 
     assert mixture_config(None, None, plain).as_they_come
     assert mixture_config(None, None, listed) == MixtureConfig({"a": 3, "poems": 1})
     assert mixture_config("proportional", None, listed).as_they_come
-    assert mixture_config({"a": 1, "poems": 1}, 4, listed) == MixtureConfig({"a": 1, "poems": 1}, max_epochs=4)
+    assert mixture_config({"a": 1, "poems": 1}, 4, listed) == MixtureConfig(
+        {"a": 1, "poems": 1}, max_epochs=4
+    )
     with pytest.raises(ConfigError, match="no source 'poem'"):  # before any text is read
         mixture_config("a=1,poem=1", None, listed)
     with pytest.raises(ConfigError, match="max_epochs_per_source must be above 0"):

@@ -33,22 +33,32 @@ def of(n: int, *, rare: int = 2) -> list[MultiLabelExample]:
     every = {"a": 2, "b": 3, "c": 5}
     return [
         MultiLabelExample.of(
-            f"text {i}", [*(name for name, step in every.items() if i % step == 0), *(["rare"] if i < rare else [])]
+            f"text {i}",
+            [
+                *(name for name, step in every.items() if i % step == 0),
+                *(["rare"] if i < rare else []),
+            ],
         )
         for i in range(n)
     ]
 
 
 def test_lists_of_labels_are_recognised_and_a_text_may_have_none(tmp_path: Path) -> None:
-    source = lines(tmp_path / "a.jsonl", [{"text": text, "labels": labels} for text, labels in ROWS])
+    source = lines(
+        tmp_path / "a.jsonl", [{"text": text, "labels": labels} for text, labels in ROWS]
+    )
     assert is_multi_label(source, SourceOptions())
     found = read_multi_labelled(source, SourceOptions())
-    assert [(e.text, e.labels) for e in found] == [(text, tuple(sorted(labels))) for text, labels in ROWS]
+    assert [(e.text, e.labels) for e in found] == [
+        (text, tuple(sorted(labels))) for text, labels in ROWS
+    ]
 
 
 def test_labels_between_separators_are_divided_in_a_table(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("text,kind\n" + "".join(f"{text},{' ; '.join(labels)}\n" for text, labels in ROWS))
+    path.write_text(
+        "text,kind\n" + "".join(f"{text},{' ; '.join(labels)}\n" for text, labels in ROWS)
+    )
     options = SourceOptions(label_column="kind", label_separator=";")
     found = read_multi_labelled(Source(str(path)), options)
     assert [e.labels for e in found] == [("complaint", "delivery"), (), ("delivery",)]
@@ -66,14 +76,21 @@ def test_one_label_a_text_stays_one_label_also_beside_a_list(tmp_path: Path) -> 
 
 def test_a_row_that_names_a_label_twice_or_none_at_all_is_bad(tmp_path: Path) -> None:
     rows = [{"text": f"{text} {i}", "labels": labels} for i in range(100) for text, labels in ROWS]
-    source = lines(tmp_path / "a.jsonl", [*rows, {"text": "x", "labels": ["a", "a"]}, {"text": "y", "labels": None}])
+    source = lines(
+        tmp_path / "a.jsonl",
+        [*rows, {"text": "x", "labels": ["a", "a"]}, {"text": "y", "labels": None}],
+    )
     assert len(read_multi_labelled(source, SourceOptions())) == len(rows)
 
 
 def test_the_same_text_with_other_labels_is_a_conflict() -> None:
-    found = without_repeats([MultiLabelExample.of("Hi", ["a", "b"]), MultiLabelExample.of("hi", ["b", "a"])])
+    found = without_repeats(
+        [MultiLabelExample.of("Hi", ["a", "b"]), MultiLabelExample.of("hi", ["b", "a"])]
+    )
     assert (len(found.examples), found.repeats, found.conflicts) == (1, 1, 0)
-    found = without_repeats([MultiLabelExample.of("Hi", ["a", "b"]), MultiLabelExample.of("hi", ["a"])])
+    found = without_repeats(
+        [MultiLabelExample.of("Hi", ["a", "b"]), MultiLabelExample.of("hi", ["a"])]
+    )
     assert (len(found.examples), found.conflicts) == (0, 2)
 
 
@@ -104,7 +121,9 @@ class Said(Silent):
 
 
 def test_a_label_that_no_training_text_has_is_left_out_with_its_name(tmp_path: Path) -> None:
-    source = lines(tmp_path / "a.jsonl", [{"text": e.text, "labels": list(e.labels)} for e in of(60)])
+    source = lines(
+        tmp_path / "a.jsonl", [{"text": e.text, "labels": list(e.labels)} for e in of(60)]
+    )
     rows = [{"text": f"other {i}", "labels": ["a", "strange"]} for i in range(20)]
     said = Said()
     given = {"test": lines(tmp_path / "b.jsonl", rows)}
@@ -114,7 +133,9 @@ def test_a_label_that_no_training_text_has_is_left_out_with_its_name(tmp_path: P
 
 
 def test_a_class_that_no_training_text_has_is_left_out_with_its_texts(tmp_path: Path) -> None:
-    source = lines(tmp_path / "a.jsonl", [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(60)])
+    source = lines(
+        tmp_path / "a.jsonl", [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(60)]
+    )
     rows = [{"text": f"other {i}", "label": "abc"[i % 3]} for i in range(30)]
     said = Said()
     given = {"validation": lines(tmp_path / "b.jsonl", rows)}
@@ -135,8 +156,16 @@ def test_rare_labels_are_left_out_and_their_texts_stay(tmp_path: Path) -> None:
 
 
 def test_splits_of_two_forms_are_refused(tmp_path: Path) -> None:
-    source = lines(tmp_path / "a.jsonl", [{"text": e.text, "labels": list(e.labels)} for e in of(60)])
-    one = lines(tmp_path / "b.jsonl", [{"text": f"other {i}", "label": "ab"[i % 2]} for i in range(20)])
-    with pytest.raises(DataError, match="train texts have lists of labels, the test texts one label each"):
-        read_splits(source, SourceOptions(), messages=60, given={"test": one}, seed=0, progress=Silent())
+    source = lines(
+        tmp_path / "a.jsonl", [{"text": e.text, "labels": list(e.labels)} for e in of(60)]
+    )
+    one = lines(
+        tmp_path / "b.jsonl", [{"text": f"other {i}", "label": "ab"[i % 2]} for i in range(20)]
+    )
+    with pytest.raises(
+        DataError, match="train texts have lists of labels, the test texts one label each"
+    ):
+        read_splits(
+            source, SourceOptions(), messages=60, given={"test": one}, seed=0, progress=Silent()
+        )
     assert isinstance(of(1)[0], Example)

@@ -70,7 +70,9 @@ def test_a_mutant_of_a_file_is_read_or_refused_in_one_sentence(tmp_path: Path, s
         file.write_bytes(mutant(contents[place], chance))
         try:
             if number % 4:
-                without_repeats(read_examples(Source(str(file)), SourceOptions(), wanted[number % 4 - 1]))
+                without_repeats(
+                    read_examples(Source(str(file)), SourceOptions(), wanted[number % 4 - 1])
+                )
             else:
                 list(read_source(Source(str(file)), SourceOptions(wanted=LAYOUTS), SourceReport()))
             ends["read"] += 1

@@ -51,7 +51,9 @@ def test_folders_of_texts_are_recognised_and_rows_come_first(tmp_path: Path) -> 
     rows = folder_of(tmp_path / "b", {"x/1.txt": tabbed, "y/2.txt": tabbed})
     assert {e.label for e in read_labelled(rows)} == {"ham", "spam"}
     assert {e.label for e in read_labelled(rows, SourceOptions(label_from="name"))} == {"x", "y"}
-    mixed = folder_of(tmp_path / "c", by_folder | {"rows.csv": "text,label\nsee you,ham\nWIN,spam\n"})
+    mixed = folder_of(
+        tmp_path / "c", by_folder | {"rows.csv": "text,label\nsee you,ham\nWIN,spam\n"}
+    )
     assert not recognised(mixed, SourceOptions())
 
 

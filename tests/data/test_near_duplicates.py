@@ -45,7 +45,10 @@ def find(tmp_path: Path) -> Find:
     def run(texts: Sequence[str | Document], config: NearDuplicateConfig = ANY) -> NearDuplicates:
         with SplitWriter(tmp_path, ("train",)) as writer:
             for number, text in enumerate(texts):
-                writer.write("train", text if isinstance(text, Document) else Document(text, "texts/", f"{number}"))
+                writer.write(
+                    "train",
+                    text if isinstance(text, Document) else Document(text, "texts/", f"{number}"),
+                )
         return find_near_duplicates(
             tmp_path / "train.jsonl", config, record=tmp_path / "record.jsonl", progress=Silent()
         )
@@ -63,8 +66,14 @@ def found_of(pairs: Sequence[Pair], find: Find) -> list[bool]:
     texts = [text for pair in pairs for text in (pair.text, pair.copy)]
     order = random.Random(1).sample(range(len(texts)), len(texts))
     result = find([texts[place] for place in order])
-    kept_of = {order[number]: order[other] for number, other in enumerate(result.kept_of.tolist()) if other != NO_ONE}
-    assert all(one // 2 == other // 2 for one, other in kept_of.items()), "texts that were not planted together"
+    kept_of = {
+        order[number]: order[other]
+        for number, other in enumerate(result.kept_of.tolist())
+        if other != NO_ONE
+    }
+    assert all(one // 2 == other // 2 for one, other in kept_of.items()), (
+        "texts that were not planted together"
+    )
     return [2 * number in kept_of or 2 * number + 1 in kept_of for number in range(len(pairs))]
 
 
@@ -78,7 +87,9 @@ def test_planted_pairs_are_found_and_no_others(find: Find, pairs: list[Pair]) ->
 
 
 def test_pairs_just_at_the_threshold_are_found_as_the_bands_promise(find: Find) -> None:
-    near = [pair for pair in planted(PROSE, 600, seed=4, levels=(0.8,)) if 0.8 <= pair.jaccard < 0.83]
+    near = [
+        pair for pair in planted(PROSE, 600, seed=4, levels=(0.8,)) if 0.8 <= pair.jaccard < 0.83
+    ]
     assert len(near) > 200
     assert sum(found_of(near, find)) / len(near) >= 0.95
 
@@ -92,7 +103,9 @@ def test_bands_find_nineteen_of_twenty_at_the_threshold(threshold: float) -> Non
 
 def test_the_longest_is_kept_and_of_equal_ones_the_first(find: Find) -> None:
     text = " ".join(f"word{number}" for number in range(100))
-    result = find([f"{text}", f"{text} and three more", f"{text}", f"{text} and three MORE", "another text"])
+    result = find(
+        [f"{text}", f"{text} and three more", f"{text}", f"{text} and three MORE", "another text"]
+    )
     assert result.kept_of.tolist() == [1, NO_ONE, 1, 1, NO_ONE]
 
 
@@ -100,12 +113,24 @@ def test_nothing_is_dropped_for_what_was_dropped_itself(find: Find) -> None:
     line = [f"word{number}" for number in range(400)]
     window = lambda start, length: " ".join(line[start : start + length])  # noqa: E731
     chain = [window(0, 130), window(10, 125), window(22, 120)]
-    assert jaccard(chain[0], chain[1]) >= 0.8 <= jaccard(chain[1], chain[2]) and jaccard(chain[0], chain[2]) < 0.8
+    assert (
+        jaccard(chain[0], chain[1]) >= 0.8 <= jaccard(chain[1], chain[2])
+        and jaccard(chain[0], chain[2]) < 0.8
+    )
     assert find(chain).kept_of.tolist() == [NO_ONE, 0, NO_ONE]
 
 
 def test_short_documents_are_repeats_of_the_same_words_only(find: Find) -> None:
-    texts = ["Thank you!", "thank you", "Thank you, sir", "---", "...", "", "you thank", "Thank you, SIR."]
+    texts = [
+        "Thank you!",
+        "thank you",
+        "Thank you, sir",
+        "---",
+        "...",
+        "",
+        "you thank",
+        "Thank you, SIR.",
+    ]
     assert find(texts).kept_of.tolist() == [NO_ONE, 0, 7, NO_ONE, NO_ONE, NO_ONE, NO_ONE, NO_ONE]
 
 
@@ -118,36 +143,58 @@ def test_a_text_without_spaces_is_compared_by_characters(find: Find) -> None:
 def test_the_record_shows_why_and_gives_clusters(find: Find, tmp_path: Path) -> None:
     rng = random.Random(2)
     stories = [" ".join(rng.choice(PROSE.split()) for _ in range(150)) for _ in range(4)]
-    texts = [f"{story} {end}" for end in ("the end of the story", "the end", "the") for story in stories]
-    result = find([Document(text, f"source{number % 2}", f"{number}.txt") for number, text in enumerate(texts)])
+    texts = [
+        f"{story} {end}" for end in ("the end of the story", "the end", "the") for story in stories
+    ]
+    result = find(
+        [
+            Document(text, f"source{number % 2}", f"{number}.txt")
+            for number, text in enumerate(texts)
+        ]
+    )
     clusters = list(read_clusters(tmp_path / "record.jsonl"))
-    assert [cluster[0].kept.name for cluster in clusters] == [f"{number}.txt" for number in range(4)]
+    assert [cluster[0].kept.name for cluster in clusters] == [
+        f"{number}.txt" for number in range(4)
+    ]
     for number, cluster in enumerate(clusters):
         assert [pair.dropped.line for pair in cluster] == [number + 5, number + 9]
         for pair in cluster:
-            assert pair.jaccard == jaccard(texts[pair.kept.line - 1], texts[pair.dropped.line - 1]) >= 0.8
+            assert (
+                pair.jaccard
+                == jaccard(texts[pair.kept.line - 1], texts[pair.dropped.line - 1])
+                >= 0.8
+            )
             beginning = pair.passage.removesuffix(" ...")
             assert len(pair.passage) <= 200 and beginning in texts[pair.dropped.line - 1]
             assert pair.kept.source == f"source{number % 2}"
     assert result.dropped == 8 and result.is_dropped(4) and not result.is_dropped(0)
     plain = json.loads(json.dumps(result.to_plain()))
-    assert plain["sources"]["source0"] == {"documents": 6, "dropped": 4} and plain["documents"] == 12
+    assert (
+        plain["sources"]["source0"] == {"documents": 6, "dropped": 4} and plain["documents"] == 12
+    )
     assert "8 of 12 documents, of 4 that are kept" in result.summary()
 
 
 def test_a_passage_is_the_longest_that_both_have() -> None:
     text = "One two three four five, SIX! Then other words, and: seven eight nine ten eleven twelve thirteen."
-    of_kept = hash_ngrams(hash_words(["one two three four five six", "Seven eight nine ten eleven twelve"]), 5)
+    of_kept = hash_ngrams(
+        hash_words(["one two three four five six", "Seven eight nine ten eleven twelve"]), 5
+    )
     shared = word_ngrams.shared_passage(text, np.unique(of_kept.hashes), 5)
     assert shared in ("One two three four five, SIX", "seven eight nine ten eleven twelve")
-    assert word_ngrams.shared_passage("no word of it is in there", np.unique(of_kept.hashes), 5) == ""
+    assert (
+        word_ngrams.shared_passage("no word of it is in there", np.unique(of_kept.hashes), 5) == ""
+    )
 
 
-def test_a_source_that_would_lose_more_than_half_stops_and_shows_why(find: Find, tmp_path: Path) -> None:
+def test_a_source_that_would_lose_more_than_half_stops_and_shows_why(
+    find: Find, tmp_path: Path
+) -> None:
     text = " ".join(f"word{number}" for number in range(50))
     documents = [Document(f"{text} {number}", "copies/", f"copy{number}") for number in range(5)]
     documents += [
-        Document(f"{number} quite another text of {number} words", "others/", f"{number}") for number in range(9)
+        Document(f"{number} quite another text of {number} words", "others/", f"{number}")
+        for number in range(9)
     ]
     with pytest.raises(DataError) as raised:
         find(documents, NearDuplicateConfig())
@@ -159,16 +206,22 @@ def test_a_source_that_would_lose_more_than_half_stops_and_shows_why(find: Find,
     assert find(half, NearDuplicateConfig()).dropped == 1  # half is not more than half
 
 
-def test_many_that_resemble_one_another_are_compared_within_limits(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_that_resemble_one_another_are_compared_within_limits(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
     common = " ".join(f"word{number}" for number in range(100))
     own = [" ".join(f"own{number}x{place}" for place in range(20)) for number in range(60)]
-    texts = [f"{common} {each}" for each in own]  # Jaccard 0.67: many share a band, none is a near-duplicate
+    texts = [
+        f"{common} {each}" for each in own
+    ]  # Jaccard 0.67: many share a band, none is a near-duplicate
     assert 0.6 < jaccard(texts[0], texts[1]) < 0.8
     every = find(texts)
     monkeypatch.setattr(near_duplicates, "MAX_RECENT", 4)
     monkeypatch.setattr(near_duplicates, "MAX_COMPARED", 5)
     some = find(texts)
-    assert every.dropped == some.dropped == 0 and every.documents_limited == 0 < some.documents_limited
+    assert (
+        every.dropped == some.dropped == 0 and every.documents_limited == 0 < some.documents_limited
+    )
     assert some.pairs_compared <= 5 * len(texts) < every.pairs_compared
     assert "not compared with all" in some.summary()
 
@@ -183,7 +236,9 @@ LONG = st.builds(
 
 
 @given(st.lists(WORDS | LONG, min_size=1, max_size=14), st.sampled_from([0.5, 0.8, 1.0]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 def test_the_result_is_that_of_all_pairs_less_those_that_share_no_band(
     find: Find, tmp_path: Path, texts: list[str], threshold: float
 ) -> None:
@@ -195,9 +250,13 @@ def test_the_result_is_that_of_all_pairs_less_those_that_share_no_band(
             assert jaccard(texts[number], texts[other]) >= threshold
             assert (-len(texts[other]), other) < (-len(texts[number]), number)
     if threshold == 1:  # the same n-grams share every band, so nothing is missed
-        assert (result.kept_of != NO_ONE).tolist() == [other != NO_ONE for other in all_pairs(texts, threshold)]
+        assert (result.kept_of != NO_ONE).tolist() == [
+            other != NO_ONE for other in all_pairs(texts, threshold)
+        ]
         assert len({frozenset(ngrams(texts[number], 5)) or number for number in kept}) == len(kept)
-    assert result.kept_of.tolist() == find(texts, NearDuplicateConfig(threshold, 1)).kept_of.tolist()
+    assert (
+        result.kept_of.tolist() == find(texts, NearDuplicateConfig(threshold, 1)).kept_of.tolist()
+    )
 
 
 @pytest.mark.slow
@@ -217,7 +276,12 @@ def test_all_that_was_proposed_and_kept_is_below_the_threshold(
 
 
 @given(
-    st.lists(st.text(st.characters(codec="utf-8") | st.sampled_from("ab Ça漢ไé́\U000e0001\n-"), max_size=60), max_size=5)
+    st.lists(
+        st.text(
+            st.characters(codec="utf-8") | st.sampled_from("ab Ça漢ไé́\U000e0001\n-"), max_size=60
+        ),
+        max_size=5,
+    )
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hashed_words_are_the_readable_ones_whatever_stands_beside(texts: list[str]) -> None:
@@ -249,7 +313,9 @@ def test_the_same_words_have_the_same_ngrams_at_any_place() -> None:
 
 
 @pytest.mark.slow
-def test_the_result_does_not_depend_on_threads_and_hash_seed(find: Find, pairs: list[Pair], tmp_path: Path) -> None:
+def test_the_result_does_not_depend_on_threads_and_hash_seed(
+    find: Find, pairs: list[Pair], tmp_path: Path
+) -> None:
     here = find([text for pair in pairs[:100] for text in (pair.text, pair.copy)])
     file, record = tmp_path / "train.jsonl", tmp_path / "record.jsonl"
     code = (
@@ -279,7 +345,10 @@ def test_what_is_wrong_is_said(find: Find, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "record.jsonl").write_text("{}\n")
     with pytest.raises(FormatError, match="line 1: is not a near-duplicate"):
         list(read_clusters(tmp_path / "record.jsonl"))
-    assert find([]).to_plain()["documents"] == 0 and list(read_clusters(tmp_path / "record.jsonl")) == []
+    assert (
+        find([]).to_plain()["documents"] == 0
+        and list(read_clusters(tmp_path / "record.jsonl")) == []
+    )
     monkeypatch.setitem(sys.modules, "rensa", None)
     with pytest.raises(MissingExtra, match=r"groundup\[clean\]"):
         find(["a text"])

@@ -21,7 +21,9 @@ from groundup.errors import DataError
 from groundup.progress import Advance, Silent
 
 END = 0
-Lengths = st.lists(st.integers(1, 40), min_size=1, max_size=60).filter(lambda lengths: max(lengths) > 1)
+Lengths = st.lists(st.integers(1, 40), min_size=1, max_size=60).filter(
+    lambda lengths: max(lengths) > 1
+)
 
 
 def of_lengths(folder: Path, lengths: list[int]) -> ShardSet:
@@ -50,7 +52,9 @@ def test_grouped_best_fit_fills_rows_as_the_plain_algorithm_does(lengths: list[i
     rows, count = best_fit(np.array(lengths, dtype=np.int64), 50)
     used = np.bincount(rows, weights=lengths, minlength=count).astype(int)
     assert used.max(initial=0) <= 50
-    assert (count, sorted(50 - u for u in used.tolist() if u < 50)) == rooms_by_best_fit(lengths, 50)
+    assert (count, sorted(50 - u for u in used.tolist() if u < 50)) == rooms_by_best_fit(
+        lengths, 50
+    )
 
 
 @settings(max_examples=60)
@@ -65,7 +69,10 @@ def test_every_token_but_the_first_of_each_document_is_a_label_once(
     wanted = np.delete(tokens, firsts)
     batches = list(packed.in_order())
     check_rows(packed, tokens)
-    for found in (batches, [packed.batch(position) for position in range(-(-packed.num_windows // batch_size))]):
+    for found in (
+        batches,
+        [packed.batch(position) for position in range(-(-packed.num_windows // batch_size))],
+    ):
         rows = torch.cat([batch.labels for batch in found])[: packed.num_windows]
         labels = rows[rows != IGNORED_LABEL]
         assert sorted(labels.tolist()) == sorted(wanted.tolist())
@@ -79,8 +86,16 @@ def check_rows(packed: PackedWindows, tokens: np.ndarray) -> None:
         assert batch.documents is not None
         for ids, labels, documents in zip(batch.ids, batch.labels, batch.documents, strict=True):
             real = int((documents >= 0).sum())
-            assert real > 0 and (documents[real:] == -1).all() and (labels[real:] == IGNORED_LABEL).all()
-            assert (documents[:real].diff() >= 0).all() and (documents[:real].diff() <= 1).all() and documents[0] == 0
+            assert (
+                real > 0
+                and (documents[real:] == -1).all()
+                and (labels[real:] == IGNORED_LABEL).all()
+            )
+            assert (
+                (documents[:real].diff() >= 0).all()
+                and (documents[:real].diff() <= 1).all()
+                and documents[0] == 0
+            )
             assert (ids[:real] != END).all()  # nothing is predicted from the end of a text
             for number in range(int(documents[real - 1]) + 1):
                 its = documents == number
@@ -104,9 +119,13 @@ def test_long_documents_are_whole_rows_and_a_rest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("context", [128, 512, 2048])
 @pytest.mark.parametrize("typical", [60, 400, 3000])
-def test_padding_is_below_three_percent_of_ordinary_texts(tmp_path: Path, context: int, typical: int) -> None:
+def test_padding_is_below_three_percent_of_ordinary_texts(
+    tmp_path: Path, context: int, typical: int
+) -> None:
     """Lengths as of web texts: lognormal, from a tenth to ten times the typical one."""
-    lengths = np.random.default_rng(1).lognormal(np.log(typical), 1.0, 400_000 // typical).astype(int) + 2
+    lengths = (
+        np.random.default_rng(1).lognormal(np.log(typical), 1.0, 400_000 // typical).astype(int) + 2
+    )
     packed = PackedWindows(of_lengths(tmp_path, lengths.tolist()), "train", context, 4, seed=0)
     assert packed.figures.padding_share < 0.03
     assert "padding." in packed.figures.line()
@@ -118,14 +137,17 @@ def test_much_padding_says_what_would_have_less(tmp_path: Path) -> None:
     assert "50 rows, 31.0% padding; a longer context" in packed.figures.line()
 
 
-def test_a_batch_depends_on_its_position_only_and_epochs_have_their_own_order(tmp_path: Path) -> None:
+def test_a_batch_depends_on_its_position_only_and_epochs_have_their_own_order(
+    tmp_path: Path,
+) -> None:
     shards = of_lengths(tmp_path, [9, 30, 4, 17, 2, 8, 25] * 6)
     one, other = (PackedWindows(shards, "train", 16, 4, seed=5) for _ in range(2))
     straight = [one.batch(position) for position in range(30)]
     for position in (29, 0, 7):
         again = other.batch(position)
         assert all(
-            torch.equal(getattr(again, n), getattr(straight[position], n)) for n in ("ids", "labels", "documents")
+            torch.equal(getattr(again, n), getattr(straight[position], n))
+            for n in ("ids", "labels", "documents")
         )
     rows = torch.cat([batch.ids for batch in straight])[: 2 * one.num_windows]
     first, second = rows.split(one.num_windows)
@@ -145,7 +167,10 @@ def test_values_of_each_token_come_with_the_same_rows(tmp_path: Path) -> None:
 
 def test_the_fingerprint_names_data_order_and_packing(tmp_path: Path) -> None:
     shards = of_lengths(tmp_path, [9, 30, 4, 17])
-    prints = {PackedWindows(shards, "train", c, b, seed=s).fingerprint for c, b, s in ((8, 4, 5), (8, 4, 6), (8, 5, 5))}
+    prints = {
+        PackedWindows(shards, "train", c, b, seed=s).fingerprint
+        for c, b, s in ((8, 4, 5), (8, 4, 6), (8, 5, 5))
+    }
     assert len(prints | {Windows(shards, "train", 8, 4, seed=5).fingerprint}) == 4
     assert PackedWindows(shards, "train", 8, 4, seed=5).fingerprint in prints
 
@@ -171,7 +196,9 @@ class Counted(Silent):
             yield advance
 
 
-def test_the_plan_of_a_long_text_is_made_in_sections_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_of_a_long_text_is_made_in_sections_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lengths = np.random.default_rng(3).integers(2, 60, 300).tolist()
     shards = of_lengths(tmp_path, lengths)
     whole = PackedWindows(shards, "train", 16, 4, seed=0)
@@ -179,7 +206,9 @@ def test_the_plan_of_a_long_text_is_made_in_sections_and_kept(tmp_path: Path, mo
     monkeypatch.setattr(packing, "KEPT_FROM_TOKENS", 1000)
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     progress = Counted()
-    kept, again = (PackedWindows(shards, "train", 16, 4, seed=0, progress=progress) for _ in range(2))
+    kept, again = (
+        PackedWindows(shards, "train", 16, 4, seed=0, progress=progress) for _ in range(2)
+    )
     assert progress.tracked == ["packing documents"]
     assert [(entry.kind, entry.in_use) for entry in entries()] == [("packing plan", True)]
     assert isinstance(again.plan.starts, np.memmap)
@@ -189,7 +218,10 @@ def test_the_plan_of_a_long_text_is_made_in_sections_and_kept(tmp_path: Path, mo
     assert len(labels[labels != IGNORED_LABEL]) == sum(lengths) - len(lengths)
     check_rows(again, shards.tokens("train").astype(int))
     next((tmp_path / "cache" / "packing").glob("*/lengths")).write_bytes(b"cut")
-    assert PackedWindows(shards, "train", 16, 4, seed=0, progress=progress).epoch_tokens == whole.epoch_tokens
+    assert (
+        PackedWindows(shards, "train", 16, 4, seed=0, progress=progress).epoch_tokens
+        == whole.epoch_tokens
+    )
     assert len(progress.tracked) == 2
 
 

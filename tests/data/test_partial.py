@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from groundup.data import pipeline
 from groundup.data.batches.shards import RUN_CHARACTERS, open_shards, unbroken, write_shards
-from groundup.data.config import DataConfig
-from groundup.data.partial import partial_folder, partial_path
-from groundup.data.pipeline import prepare
+from groundup.data.preparation import pipeline
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing import steps
 from groundup.data.reading.source_files import Source
+from groundup.data.resumable_folder import partial_folder, partial_path
 from groundup.errors import ConfigError, DataError
 from groundup.files import verify_folder
 from groundup.locks import only_one
@@ -66,9 +66,14 @@ def write_sources(root: Path, rows: int = 200) -> None:
     texts = root / "texts"
     texts.mkdir(parents=True)
     for number in range(12):
-        (texts / f"{number:02}.txt").write_text(f"Tale {number % 9}: the hen sang of the sea.  \r\n\r\n" * (3 + number))
+        (texts / f"{number:02}.txt").write_text(
+            f"Tale {number % 9}: the hen sang of the sea.  \r\n\r\n" * (3 + number)
+        )
         (texts / f"{number:02}.jsonl").write_text(
-            "".join(json.dumps({"text": f"row {n} of {number}"}) + "\n" for n in range(rows if number != 5 else 200))
+            "".join(
+                json.dumps({"text": f"row {n} of {number}"}) + "\n"
+                for n in range(rows if number != 5 else 200)
+            )
         )
     with (texts / "05.jsonl").open("a") as file:
         file.write("{\n")
@@ -79,10 +84,14 @@ def write_sources(root: Path, rows: int = 200) -> None:
         archive.writestr("long.txt", "A long tale of the sea.\n\n" * 9000)
         archive.writestr("x/short.txt", "A short one.")
         archive.writestr("x/picture.png", b"\0")
-    train_tokenizer(["the hen sang of the sea, a long tale of rows"] * 9, 300).save(root / "tokenizer")
+    train_tokenizer(["the hen sang of the sea, a long tale of rows"] * 9, 300).save(
+        root / "tokenizer"
+    )
 
 
-def run_program(root: Path, kill_at: int, steps: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+def run_program(
+    root: Path, kill_at: int, steps: tuple[str, ...]
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PROGRAM, str(root), str(kill_at), *steps]
     return subprocess.run(command, capture_output=True, text=True)
 
@@ -92,7 +101,11 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def relocated(found: dict[str, bytes], root: Path) -> dict[str, bytes]:
-    return {name: data.replace(str(root).encode(), b"ROOT") for name, data in found.items() if name != "manifest.json"}
+    return {
+        name: data.replace(str(root).encode(), b"ROOT")
+        for name, data in found.items()
+        if name != "manifest.json"
+    }
 
 
 @pytest.fixture(scope="module", params=[(), ("repair", "near-duplicates")], ids="+".join)
@@ -107,14 +120,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     return root, 10**6 - int(done.stdout), request.param
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_killed_at_random_points_the_result_is_that_of_one_never_stopped(
     whole: Whole, tmp_path: Path, seed: int
 ) -> None:
     root, (never, events, steps), drawn = tmp_path / "root", whole, random.Random(seed)
     write_sources(root, KILLED_ROWS)
     kills = 0
-    while (done := run_program(root, drawn.randint(2, events if steps else events // 2), steps)).returncode:
+    while (
+        done := run_program(root, drawn.randint(2, events if steps else events // 2), steps)
+    ).returncode:
         assert done.returncode == -signal.SIGKILL, done.stderr
         kills += 1
         assert kills < 40
@@ -153,7 +170,9 @@ def test_files_that_are_done_are_not_read_again(
 def test_other_texts_or_options_begin_anew(tmp_path: Path) -> None:
     for key, expected in (("a", {}), ("a", {"n": 1}), ("b", {})):
         with pytest.raises(KeyboardInterrupt), partial_folder(tmp_path / "out", key) as partial:
-            assert partial.state == expected and (partial.folder / "part").exists() == bool(expected)
+            assert partial.state == expected and (partial.folder / "part").exists() == bool(
+                expected
+            )
             (partial.folder / "part").write_text("text")
             partial.save({"n": 1}, [partial.folder / "part"])
             (partial.folder / "part").write_text("text and more")
@@ -178,7 +197,9 @@ def test_an_error_of_the_texts_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text(" ")
     with pytest.raises(DataError):
-        prepare([Source(str(tmp_path / "texts"))], tmp_path / "data", DataConfig(), progress=Silent())
+        prepare(
+            [Source(str(tmp_path / "texts"))], tmp_path / "data", DataConfig(), progress=Silent()
+        )
     assert [entry.name for entry in tmp_path.iterdir()] == ["texts"]
 
 
@@ -195,7 +216,10 @@ def test_batches_that_are_encoded_ahead_keep_their_order(
     monkeypatch.setattr("groundup.data.batches.shards.BATCH_CHARACTERS", 700)
     for run in (2**22, 8):  # some documents, or most, are encoded alone
         monkeypatch.setattr("groundup.data.batches.shards.RUN_CHARACTERS", run)
-        assert write_shards(data_folder, tokenizer, tmp_path / "parts", progress=Silent()).splits == whole.splits
+        assert (
+            write_shards(data_folder, tokenizer, tmp_path / "parts", progress=Silent()).splits
+            == whole.splits
+        )
 
 
 def test_text_without_spaces_is_told_from_text_with_them() -> None:

@@ -11,11 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processor_time import at_most_cpu_s
 
-from groundup.data.processing.personal_data import KINDS, Found, check_kinds, find, reason_to_drop, replace
+from groundup.data.processing.personal_data import (
+    KINDS,
+    PersonalDataMatch,
+    check_kinds,
+    find,
+    reason_to_drop,
+    replace,
+)
 from groundup.errors import ConfigError
 
 EXAMPLES: list[dict[str, Any]] = [
-    json.loads(line) for line in (Path(__file__).parent / "personal_data.jsonl").read_text("utf-8").splitlines()
+    json.loads(line)
+    for line in (Path(__file__).parent / "personal_data.jsonl").read_text("utf-8").splitlines()
 ]
 DOCS = Path(__file__).parents[2] / "docs" / "processing.md"
 
@@ -31,7 +39,9 @@ def table() -> str:
     """The table of the docs: a line a kind."""
     right, wanted, given = Counter[str](), Counter[str](), Counter[str]()
     for each in EXAMPLES:
-        spans = {Found(span["kind"], span["start"], span["end"]) for span in each["spans"]}
+        spans = {
+            PersonalDataMatch(span["kind"], span["start"], span["end"]) for span in each["spans"]
+        }
         found = set(find(each["text"]))
         right.update(span.kind for span in spans & found)
         wanted.update(span.kind for span in spans)
@@ -106,7 +116,9 @@ def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
 def test_what_is_found_never_overlaps_and_lies_in_the_text(text: str) -> None:
     found = find(text)
     ends = [0, *(each.end for each in found)]
-    assert all(end <= each.start < each.end <= len(text) for each, end in zip(found, ends, strict=False))
+    assert all(
+        end <= each.start < each.end <= len(text) for each, end in zip(found, ends, strict=False)
+    )
 
 
 @pytest.mark.parametrize("part", ["1 ", "@", "a@", "1.", "::", "1-", "DE89 ", "(1) ", "a", "1"])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from groundup.data.batches.shards import open_shards, write_shards
-from groundup.data.config import DataConfig
-from groundup.data.data_card import DataCard
-from groundup.data.pipeline import CARD_FILE, prepare
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.data_card import DataCard
+from groundup.data.preparation.pipeline import CARD_FILE, prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import SPLITS, cut_place, read_split, split_of, splits_in
 from groundup.errors import ConfigError, DataError, FormatError
@@ -27,7 +27,9 @@ def run(source: Path, out: Path, config: DataConfig | None = None, *, seed: int 
 
 
 def sides(out: Path) -> dict[str, set[str]]:
-    return {split: {document.text for document in read_split(out, split)} for split in splits_in(out)}
+    return {
+        split: {document.text for document in read_split(out, split)} for split in splits_in(out)
+    }
 
 
 def write_stories(folder: Path, story: Story, count: int) -> Path:
@@ -37,8 +39,12 @@ def write_stories(folder: Path, story: Story, count: int) -> Path:
     return folder
 
 
-def test_documents_are_cleaned_and_dropped_with_a_reason(texts: Texts, story: Story, tmp_path: Path) -> None:
-    root = write_stories(texts(a_txt=story(1).replace("\n", "\r\n"), b_txt="", c_txt=" \n"), story, 3)
+def test_documents_are_cleaned_and_dropped_with_a_reason(
+    texts: Texts, story: Story, tmp_path: Path
+) -> None:
+    root = write_stories(
+        texts(a_txt=story(1).replace("\n", "\r\n"), b_txt="", c_txt=" \n"), story, 3
+    )
     card = run(root, tmp_path / "out").to_plain()
     source = card["sources"][0]
     assert source["dropped"]["empty"] == {"count": 2, "examples": ["b.txt", "c.txt"]}
@@ -49,7 +55,9 @@ def test_documents_are_cleaned_and_dropped_with_a_reason(texts: Texts, story: St
 
 
 def test_changes_of_cleaning_are_added_up(texts: Texts, story: Story, tmp_path: Path) -> None:
-    root = texts(a_txt=story(1).replace("\n", "\r\n"), b_txt=story(2) + "\0\0\n", c_txt=story(3) + "\0")
+    root = texts(
+        a_txt=story(1).replace("\n", "\r\n"), b_txt=story(2) + "\0\0\n", c_txt=story(3) + "\0"
+    )
     changed = run(root, tmp_path / "out").sources[0].changed
     assert changed == {"newlines": 10, "control_characters": 3, "outer_newlines": 1}
 
@@ -71,9 +79,14 @@ def test_without_a_test_fraction_the_folder_is_that_of_older_versions(
     root = write_stories(texts(), story, 60)
     card = run(root, tmp_path / "two", DataConfig(test_fraction=0))
     run(root, tmp_path / "three")
-    assert set(card.splits) == {"train", "validation"} and not (tmp_path / "two" / "test.jsonl").exists()
+    assert (
+        set(card.splits) == {"train", "validation"}
+        and not (tmp_path / "two" / "test.jsonl").exists()
+    )
     two, three = sides(tmp_path / "two"), sides(tmp_path / "three")
-    assert two["validation"] == three["validation"] and two["train"] == three["train"] | three["test"]
+    assert (
+        two["validation"] == three["validation"] and two["train"] == three["train"] | three["test"]
+    )
     for name, splits in (("two", SPLITS[:2]), ("three", SPLITS)):
         write_shards(tmp_path / name, tokenizer, tmp_path / "shards" / name, progress=Silent())
         shards = open_shards(tmp_path / "shards" / name)
@@ -85,7 +98,9 @@ def test_the_same_sources_give_the_same_bytes(texts: Texts, story: Story, tmp_pa
     run(root, tmp_path / "one")
     run(root, tmp_path / "two")
     for split in SPLITS:
-        assert (tmp_path / "one" / f"{split}.jsonl").read_bytes() == (tmp_path / "two" / f"{split}.jsonl").read_bytes()
+        assert (tmp_path / "one" / f"{split}.jsonl").read_bytes() == (
+            tmp_path / "two" / f"{split}.jsonl"
+        ).read_bytes()
 
 
 def test_adding_a_document_moves_no_other_across(story: Story, tmp_path: Path) -> None:
@@ -107,9 +122,14 @@ def test_a_single_document_gives_its_end_to_validation_and_test_and_the_card_say
 ) -> None:
     text = story(5, paragraphs=40)
     card = run(texts(play_txt=text), tmp_path / "out")
-    (beginning,), (end,), (middle,) = (list(read_split(tmp_path / "out", split)) for split in SPLITS)
+    (beginning,), (end,), (middle,) = (
+        list(read_split(tmp_path / "out", split)) for split in SPLITS
+    )
     assert "\n\n".join((beginning.text, middle.text, end.text)) == text
-    assert [(cut.name, cut.split) for cut in card.cuts] == [("play.txt", "validation"), ("play.txt", "test")]
+    assert [(cut.name, cut.split) for cut in card.cuts] == [
+        ("play.txt", "validation"),
+        ("play.txt", "test"),
+    ]
     assert card.cuts[1].at_character == len(beginning.text)
     for split, part in (("validation", end), ("test", middle)):
         assert 0.04 < len(part.text) / len(text) < 0.16
@@ -117,7 +137,9 @@ def test_a_single_document_gives_its_end_to_validation_and_test_and_the_card_say
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_few_documents_always_give_every_split_enough(texts: Texts, story: Story, tmp_path: Path, seed: int) -> None:
+def test_few_documents_always_give_every_split_enough(
+    texts: Texts, story: Story, tmp_path: Path, seed: int
+) -> None:
     root = texts(a_txt=story(1, 20), b_txt=story(2, 10), c_txt="Tiny.")
     card = run(root, tmp_path / "out", seed=seed)
     characters = {split: counts.characters for split, counts in card.splits.items()}
@@ -146,7 +168,9 @@ def test_an_empty_file_is_one_sentence(texts: Texts, tmp_path: Path, content: st
         run(texts(a_txt=content), tmp_path / "out")
 
 
-def test_a_failed_preparation_leaves_the_old_folder(texts: Texts, story: Story, tmp_path: Path) -> None:
+def test_a_failed_preparation_leaves_the_old_folder(
+    texts: Texts, story: Story, tmp_path: Path
+) -> None:
     run(write_stories(texts(), story, 5), tmp_path / "out")
     before = sides(tmp_path / "out")
     with pytest.raises(DataError):
@@ -156,13 +180,18 @@ def test_a_failed_preparation_leaves_the_old_folder(texts: Texts, story: Story, 
 
 
 def test_several_sources_share_the_repeat_check(texts: Texts, story: Story, tmp_path: Path) -> None:
-    one, two = texts(folder="one", a_txt=story(1), b_txt=story(2)), texts(folder="two", a_txt=story(1), c_txt=story(3))
+    one, two = (
+        texts(folder="one", a_txt=story(1), b_txt=story(2)),
+        texts(folder="two", a_txt=story(1), c_txt=story(3)),
+    )
     card = prepare([Source(str(one)), Source(str(two))], tmp_path / "out", progress=Silent())
     assert [source.kept_documents for source in card.sources] == [2, 1]
 
 
 def test_a_line_that_is_no_document_is_a_format_error(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text('{"text": "a", "source": "s", "name": "n"}\n{"text": "b"}\n')
+    (tmp_path / "train.jsonl").write_text(
+        '{"text": "a", "source": "s", "name": "n"}\n{"text": "b"}\n'
+    )
     with pytest.raises(FormatError, match="line 2"):
         list(read_split(tmp_path, "train"))
     with pytest.raises(FormatError, match="is missing"):

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processor_time import at_most_cpu_s
 
-from groundup.data.processing.quality_rules import RULES, SETS, LineRule, Rule, judge, rules_named
+from groundup.data.processing.quality_rules import (
+    RULES,
+    SETS,
+    LineRule,
+    QualityRule,
+    judge,
+    rules_named,
+)
 from groundup.data.processing.text_measures import LARGEST_N, TextMeasures
 from groundup.errors import ConfigError
 
@@ -19,7 +26,10 @@ def different(words: int, length: int = 5) -> list[str]:
     """Words of this length, all different, of letters."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     digits = max(1, length)
-    return ["".join(letters[number // 26**place % 26] for place in range(digits)) for number in range(words)]
+    return [
+        "".join(letters[number // 26**place % 26] for place in range(digits))
+        for number in range(words)
+    ]
 
 
 def lines(count: int, line: str) -> list[str]:
@@ -69,14 +79,16 @@ EDGES: dict[str, tuple[str, str]] = {
 # The n words a, b, ... again, after one long word: n of 2 n + c characters are repeated.
 for _n, _share in {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}.items():
     _words = " ".join("abcdefghij"[:_n])
-    _most = math.ceil(round(_n / _share, 6))  # so many characters in all: n of them are the threshold at most
+    _most = math.ceil(
+        round(_n / _share, 6)
+    )  # so many characters in all: n of them are the threshold at most
     EDGES[f"gopher-repeated-{_n}-grams"] = tuple(
         f"{_words} {'z' * (_most - 2 * _n - less)} {_words}" for less in (0, 1)
     )  # type: ignore[assignment]
 
 
 def test_every_document_rule_has_its_edges() -> None:
-    assert set(EDGES) == {name for name, rule in RULES.items() if isinstance(rule, Rule)}
+    assert set(EDGES) == {name for name, rule in RULES.items() if isinstance(rule, QualityRule)}
 
 
 @pytest.mark.parametrize("name", list(EDGES))
@@ -90,9 +102,17 @@ def test_a_rule_keeps_at_the_threshold_and_drops_beyond_it(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "left"),
     [
-        ("c4-line-words", "one two three four\n\none two three four five", "\none two three four five"),
+        (
+            "c4-line-words",
+            "one two three four\n\none two three four five",
+            "\none two three four five",
+        ),
         ("c4-line-javascript", "Please enable JavaScript.\nThe text.", "The text."),
-        ("c4-line-policy", "We use cookies here.\nCookies are good.\nRead our Privacy Policy!", "Cookies are good."),
+        (
+            "c4-line-policy",
+            "We use cookies here.\nCookies are good.\nRead our Privacy Policy!",
+            "Cookies are good.",
+        ),
         ("c4-line-end", 'Yes.\nNo\n"Why?"\nWell...\nAh!', 'Yes.\n"Why?"\nAh!'),
     ],
 )
@@ -107,14 +127,18 @@ def test_all_violations_or_the_first() -> None:
     text = "{ lorem ipsum }"
     every = [violation.rule.name for violation in judge(text, rules, every=True).violations]
     assert every[0] == judge(text, rules).reason == "gopher-few-words"
-    assert {"c4-lorem-ipsum", "c4-curly-bracket", "gopher-stop-words", "c4-few-sentences"} < set(every)
+    assert {"c4-lorem-ipsum", "c4-curly-bracket", "gopher-stop-words", "c4-few-sentences"} < set(
+        every
+    )
     assert every == [name for name in RULES if name in every]
 
 
 def test_rules_say_where_they_come_from_and_sets_hold_what_they_name() -> None:
     assert all(rule.source and rule.drops and rule.sets <= set(SETS) for rule in RULES.values())
     assert all(rules_named([each]) for each in SETS)
-    assert not any(isinstance(rule, LineRule) for rule in (*rules_named(["books"]), *rules_named(["code"])))
+    assert not any(
+        isinstance(rule, LineRule) for rule in (*rules_named(["books"]), *rules_named(["code"]))
+    )
     assert rules_named(["books", "gopher-few-words"]) == rules_named(["books"])
     assert "c4-line-end" not in [rule.name for rule in rules_named(["web"])]
 
@@ -170,7 +194,10 @@ def slow_top(words: list[str], n: int) -> float:
     if not often:
         return 0.0
     most = max(map(len, often.values()))
-    longest = max((gram for gram, at in often.items() if len(at) == most), key=lambda gram: sum(map(len, gram)))
+    longest = max(
+        (gram for gram, at in often.items() if len(at) == most),
+        key=lambda gram: sum(map(len, gram)),
+    )
     covered = {place for at in often[longest] for place in range(at, at + n)}
     return sum(len(words[place]) for place in covered) / sum(map(len, words))
 
@@ -186,7 +213,9 @@ def test_of_equally_common_and_long_ngrams_the_first_counts() -> None:
     assert TextMeasures("a d a a a d").top_ngram(2) == pytest.approx(4 / 6)
 
 
-@pytest.mark.parametrize(("alphabet", "longest"), [(("a", "b"), 9), (("a", "b", "c"), 6), (("a", "bb", "b"), 6)])
+@pytest.mark.parametrize(
+    ("alphabet", "longest"), [(("a", "b"), 9), (("a", "b", "c"), 6), (("a", "bb", "b"), 6)]
+)
 def test_repetition_in_integers_is_the_slow_definition_for_all_short_texts(
     alphabet: tuple[str, ...], longest: int
 ) -> None:
@@ -196,14 +225,22 @@ def test_repetition_in_integers_is_the_slow_definition_for_all_short_texts(
 
 
 @hypothesis.settings(max_examples=300, derandomize=True, database=None)
-@given(st.integers(1, 4).flatmap(lambda size: st.lists(st.sampled_from(["a", "bb", "ccc", "d"][:size]), max_size=60)))
+@given(
+    st.integers(1, 4).flatmap(
+        lambda size: st.lists(st.sampled_from(["a", "bb", "ccc", "d"][:size]), max_size=60)
+    )
+)
 def test_repetition_in_integers_is_the_slow_definition(words: list[str]) -> None:
     check_repetition(words)
 
 
 def test_of_equally_common_ngrams_the_longest_counts() -> None:
     words = ["a", "b", "long", "words", "a", "b", "long", "words"]
-    assert TextMeasures(" ".join(words)).top_ngram(2) == pytest.approx(slow_top(words, 2)) == pytest.approx(18 / 22)
+    assert (
+        TextMeasures(" ".join(words)).top_ngram(2)
+        == pytest.approx(slow_top(words, 2))
+        == pytest.approx(18 / 22)
+    )
 
 
 @pytest.mark.parametrize("part", ["a ", "a\n", "{", "#", "...", "a b c d e f g h i j k.\n", "。"])

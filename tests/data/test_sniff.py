@@ -14,10 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from groundup.cli.main import run
-from groundup.data.reading.description import Asked, parse_columns, shorten
+from groundup.data.reading.description import ReadingRequest, parse_columns, shorten
 from groundup.data.reading.examples import read_chat, read_examples, read_labelled, read_preferences
-from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, OF_TEXTS, PREFERENCE, TEXT, Layout
-from groundup.data.reading.sniff import sniff
+from groundup.data.reading.format_detection import sniff
+from groundup.data.reading.layouts import (
+    CHAT_LAYOUTS,
+    LABELLED,
+    LAYOUTS,
+    OF_TEXTS,
+    PREFERENCE,
+    TEXT,
+    Layout,
+)
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions, describe_source, read_source
@@ -41,14 +49,25 @@ def test_the_table_names_every_file_and_ten_are_ambiguous() -> None:
 @pytest.mark.parametrize("name", SURE)
 def test_a_layout_is_recognised_with_its_columns_and_first_row(name: str) -> None:
     found, expected = sniff(FOLDER / name), SURE[name]
-    assert (found.doubt, found.layout, dict(found.roles)) == ("", expected["layout"], expected["roles"])
-    assert (found.form.kind, found.form.has_header) == (expected["kind"], expected.get("header", True))
-    assert {role: shorten(value) for role, value in found.first.items()} == expected.get("first", {})
+    assert (found.doubt, found.layout, dict(found.roles)) == (
+        "",
+        expected["layout"],
+        expected["roles"],
+    )
+    assert (found.form.kind, found.form.has_header) == (
+        expected["kind"],
+        expected.get("header", True),
+    )
+    assert {role: shorten(value) for role, value in found.first.items()} == expected.get(
+        "first", {}
+    )
     assert list(found.unused) == expected.get("unused", [])
 
 
 @pytest.mark.parametrize("name", ASKS)
-def test_an_ambiguous_file_is_asked_about_in_one_sentence(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_ambiguous_file_is_asked_about_in_one_sentence(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = sniff(FOLDER / name)
     for part in ASKS[name]["asks"]:
         assert part in f"{found.doubt} {found.fix}"
@@ -56,7 +75,7 @@ def test_an_ambiguous_file_is_asked_about_in_one_sentence(name: str, capsys: pyt
     said = " ".join(capsys.readouterr().err.split())
     assert name in said and "Traceback" not in said and len(said) < 600
     for wanted in (LABELLED, CHAT_LAYOUTS, PREFERENCE):
-        for_one = sniff(FOLDER / name, Asked(wanted))
+        for_one = sniff(FOLDER / name, ReadingRequest(wanted))
         assert for_one.doubt or for_one.layout in ASKS[name].get("sure_for", [])
 
 
@@ -92,13 +111,15 @@ def test_data_of_another_layout_are_refused_not_read(name: str) -> None:
     layout = SURE[name]["layout"]
     for wanted in (LABELLED, CHAT_LAYOUTS, PREFERENCE):
         if not {layout, *SURE[name].get("also", [])} & set(wanted):
-            assert sniff(FOLDER / name, Asked(wanted)).doubt, wanted
+            assert sniff(FOLDER / name, ReadingRequest(wanted)).doubt, wanted
     if layout not in OF_TEXTS and "text" not in json.dumps(SURE[name].get("unused", [])):
-        assert sniff(FOLDER / name, Asked(TEXT)).doubt
+        assert sniff(FOLDER / name, ReadingRequest(TEXT)).doubt
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_EXAMPLES if name.endswith(".jsonl")])
-def test_under_names_that_nobody_uses_the_same_rows_are_asked_about_until_named(name: str, tmp_path: Path) -> None:
+def test_under_names_that_nobody_uses_the_same_rows_are_asked_about_until_named(
+    name: str, tmp_path: Path
+) -> None:
     roles = SURE[name]["roles"]
     names = {column: f"x{number}" for number, column in enumerate(dict.fromkeys(roles.values()))}
     rows = [json.loads(line) for line in (FOLDER / name).read_text().splitlines()]
@@ -106,12 +127,14 @@ def test_under_names_that_nobody_uses_the_same_rows_are_asked_about_until_named(
     (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in kept))
     assert "'x0'" in sniff(tmp_path / name).doubt
     given = {role: names[column] for role, column in roles.items()}
-    found = sniff(tmp_path / name, Asked(given=given))
+    found = sniff(tmp_path / name, ReadingRequest(given=given))
     assert (found.doubt, found.layout, dict(found.roles)) == ("", SURE[name]["layout"], given)
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_EXAMPLES if name.endswith(".jsonl")])
-def test_the_order_of_the_columns_does_not_matter_nor_a_bad_first_line(name: str, tmp_path: Path) -> None:
+def test_the_order_of_the_columns_does_not_matter_nor_a_bad_first_line(
+    name: str, tmp_path: Path
+) -> None:
     rows = [json.loads(line) for line in (FOLDER / name).read_text().splitlines()]
     turned = [dict(reversed(row.items())) for row in rows]
     (tmp_path / name).write_text("not json\n" + "".join(json.dumps(row) + "\n" for row in turned))
@@ -121,15 +144,23 @@ def test_the_order_of_the_columns_does_not_matter_nor_a_bad_first_line(name: str
 
 def test_what_was_asked_is_answered_by_the_option_that_the_sentence_names() -> None:
     def chosen(name: str, **options: Any) -> tuple[str | None, dict[str, str]]:
-        (found,) = describe_source(Source(str(FOLDER / name)), SourceOptions(wanted=LAYOUTS, **options))
+        (found,) = describe_source(
+            Source(str(FOLDER / name)), SourceOptions(wanted=LAYOUTS, **options)
+        )
         return found.layout, dict(found.roles)
 
     columns = {"prompt": "question", "completion": "answer"}
     assert chosen("asks_text_and_question.jsonl", layout="text") == ("text", {"text": "text"})
-    assert chosen("asks_text_and_question.jsonl", layout="prompt-completion") == ("prompt-completion", columns)
+    assert chosen("asks_text_and_question.jsonl", layout="prompt-completion") == (
+        "prompt-completion",
+        columns,
+    )
     assert chosen("asks_text_and_question.jsonl", columns=columns) == ("prompt-completion", columns)
     named = {"text_column": "text", "label_column": "sentiment"}
-    assert chosen("asks_two_labels.csv", **named) == ("labelled", {"text": "text", "label": "sentiment"})
+    assert chosen("asks_two_labels.csv", **named) == (
+        "labelled",
+        {"text": "text", "label": "sentiment"},
+    )
     numbered = {"text_column": "3", "label_column": "2"}
     assert chosen("asks_three_fields.tsv", **numbered) == ("labelled", {"text": "3", "label": "2"})
     assert chosen("asks_three_fields.csv", text_column="3") == ("text", {"text": "3"})
@@ -146,15 +177,26 @@ def test_integer_labels_are_labels_and_an_empty_label_is_a_bad_row(texts: Texts)
     root = texts(a_jsonl="\n".join(map(json.dumps, rows)))
     examples = read_labelled(Source(str(root)), report=report)
     assert {example.label for example in examples} == {"0", "1", "2"} and len(examples) == 298
-    assert report.bad_lines.count == 2 and "its label ('label') is empty" in report.bad_lines.examples[0]
-    table = "text,label\n" + "".join(f"Message number {n},{n % 2 if n else ''}\n" for n in range(200))
+    assert (
+        report.bad_lines.count == 2
+        and "its label ('label') is empty" in report.bad_lines.examples[0]
+    )
+    table = "text,label\n" + "".join(
+        f"Message number {n},{n % 2 if n else ''}\n" for n in range(200)
+    )
     report = SourceReport()
-    assert {e.label for e in read_labelled(Source(str(texts(folder="csv", a_csv=table))), report=report)} == {"0", "1"}
+    assert {
+        e.label for e in read_labelled(Source(str(texts(folder="csv", a_csv=table))), report=report)
+    } == {"0", "1"}
     assert report.bad_lines.count == 1
 
 
-def test_a_stray_readme_and_config_beside_examples_are_passed_over_with_a_count(texts: Texts) -> None:
-    root = texts(README_md="# About\n", LICENSE_txt="Free.\n", config_json='{"a": 1}', cat_png=b"\x89PNG")
+def test_a_stray_readme_and_config_beside_examples_are_passed_over_with_a_count(
+    texts: Texts,
+) -> None:
+    root = texts(
+        README_md="# About\n", LICENSE_txt="Free.\n", config_json='{"a": 1}', cat_png=b"\x89PNG"
+    )
     shutil.copy(FOLDER / "sharegpt.json", root / "train.json")
     said: list[str] = []
 
@@ -163,7 +205,10 @@ def test_a_stray_readme_and_config_beside_examples_are_passed_over_with_a_count(
 
     assert len(read_chat(Source(str(root)), progress=Said())) == 5  # type: ignore[arg-type]
     assert "passed over, no rows of this kind: 3 (LICENSE.txt, README.md, config.json)" in said[0]
-    assert "train.json: conversations (json); messages in 'conversations'" in said[0] and "cat.png" in said[0]
+    assert (
+        "train.json: conversations (json); messages in 'conversations'" in said[0]
+        and "cat.png" in said[0]
+    )
     (found,) = describe_source(Source(str(root)), SourceOptions())[:1]
     assert found.layout == "text"
 
@@ -172,25 +217,41 @@ def test_files_of_a_folder_that_differ_are_each_read_as_they_are(texts: Texts) -
     root = texts(a_csv='question,answer\n"How many?",4 of them\n')
     shutil.copy(FOLDER / "messages.jsonl", root)
     examples = read_chat(Source(str(root)))
-    assert [type(each).__name__ for each in examples[:2]] == ["InstructionExample", "ConversationExample"]
+    assert [type(each).__name__ for each in examples[:2]] == [
+        "InstructionExample",
+        "ConversationExample",
+    ]
     described = describe_source(Source(str(root)), SourceOptions(wanted=LAYOUTS))
     assert [each.layout for each in described] == ["prompt-completion", "conversation"]
 
 
 def test_files_in_an_archive_and_compressed_ones_are_recognised(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
-        for name in ("messages.jsonl", "sharegpt.json", "prompt_response.csv", "messages.parquet", "notes.md"):
+        for name in (
+            "messages.jsonl",
+            "sharegpt.json",
+            "prompt_response.csv",
+            "messages.parquet",
+            "notes.md",
+        ):
             archive.add(FOLDER / name, name)
-    (tmp_path / "alpaca.jsonl.gz").write_bytes(gzip.compress((FOLDER / "alpaca.jsonl").read_bytes()))
+    (tmp_path / "alpaca.jsonl.gz").write_bytes(
+        gzip.compress((FOLDER / "alpaca.jsonl").read_bytes())
+    )
     assert len(read_chat(Source(str(tmp_path)))) == 6 + 4 * 5
 
 
 def test_a_conversation_ends_with_its_last_answer_and_bad_ones_are_counted(texts: Texts) -> None:
     good = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
     rows = [{"messages": [*good, {"role": "user", "content": "Bye"}]}] + [{"messages": good}] * 199
-    bad: list[Any] = [{"messages": good[:1]}, {"messages": [{"role": "npc", "content": "Hi"}, *good]}]
+    bad: list[Any] = [
+        {"messages": good[:1]},
+        {"messages": [{"role": "npc", "content": "Hi"}, *good]},
+    ]
     report = SourceReport()
-    examples = read_chat(Source(str(texts(a_jsonl="\n".join(map(json.dumps, rows + bad))))), report=report)
+    examples = read_chat(
+        Source(str(texts(a_jsonl="\n".join(map(json.dumps, rows + bad))))), report=report
+    )
     assert len(examples) == 200 and examples[0].output == "Ho" and examples[0].instruction == "Hi"
     reasons = " ".join(report.bad_lines.examples)
     assert "has no answer of an assistant" in reasons and "unknown role 'npc'" in reasons
@@ -202,7 +263,14 @@ def test_preferences_share_the_prompt(texts: Texts) -> None:
     rows = [{"prompt": f"q{n}", "chosen": "yes", "rejected": "no"} for n in range(200)]
     rows[3]["rejected"] = "yes"
     report = SourceReport()
-    assert len(read_preferences(Source(str(texts(a_jsonl="\n".join(map(json.dumps, rows))))), report=report)) == 199
+    assert (
+        len(
+            read_preferences(
+                Source(str(texts(a_jsonl="\n".join(map(json.dumps, rows))))), report=report
+            )
+        )
+        == 199
+    )
     assert "two answers are the same" in report.bad_lines.examples[0]
 
 
@@ -218,7 +286,11 @@ def test_preferences_share_the_prompt(texts: Texts) -> None:
 )
 def test_a_damaged_array_is_refused_with_its_place(texts: Texts, content: str, says: str) -> None:
     with pytest.raises(FormatError, match=says):
-        list(read_source(Source(str(texts(a_json=content) / "a.json")), SourceOptions(), SourceReport()))
+        list(
+            read_source(
+                Source(str(texts(a_json=content) / "a.json")), SourceOptions(), SourceReport()
+            )
+        )
 
 
 def test_an_array_is_read_across_pieces_and_an_empty_one_has_no_row(
@@ -230,57 +302,103 @@ def test_an_array_is_read_across_pieces_and_an_empty_one_has_no_row(
         root = texts(a_json=json.dumps(rows, indent=indent, ensure_ascii=False))
         found = read_source(Source(str(root)), SourceOptions(), SourceReport())
         assert [document.text for document in found] == [row["text"] for row in rows]
-    assert not list(read_source(Source(str(texts(a_json=" [ ] "))), SourceOptions(), SourceReport()))
+    assert not list(
+        read_source(Source(str(texts(a_json=" [ ] "))), SourceOptions(), SourceReport())
+    )
 
 
-def test_every_verb_says_what_it_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_says_what_it_understood(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["data", "inspect", str(FOLDER / "review_rating.csv")]) == 0
     out = capsys.readouterr().out
-    assert "review_rating.csv: labelled texts (csv); text in 'Review Text', label in 'Rating'" in out
+    assert (
+        "review_rating.csv: labelled texts (csv); text in 'Review Text', label in 'Rating'" in out
+    )
     assert "First: text 'A slow film that I was glad to leave early.'; label '1'" in out
     assert run(["data", "inspect", str(FOLDER / "messages.jsonl"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["understood"][0]["layout"] == "conversation" and found["documents"] == 5
-    assert run(["tokenizer", "train", str(FOLDER / "texts.json"), "--out", str(tmp_path / "t")]) == 0
+    assert (
+        run(["tokenizer", "train", str(FOLDER / "texts.json"), "--out", str(tmp_path / "t")]) == 0
+    )
     assert "texts.json: texts (json); text in 'text'" in capsys.readouterr().err
-    assert run(["tokenizer", "train", str(FOLDER / "messages.jsonl"), "--out", str(tmp_path / "u")]) == 2
-    assert "it holds conversations (messages 'messages'), not texts" in " ".join(capsys.readouterr().err.split())
+    assert (
+        run(["tokenizer", "train", str(FOLDER / "messages.jsonl"), "--out", str(tmp_path / "u")])
+        == 2
+    )
+    assert "it holds conversations (messages 'messages'), not texts" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
-def test_two_columns_of_one_name_and_a_list_of_messages_a_line_are_asked_about(texts: Texts) -> None:
-    root = texts(a_csv="text,label,text\nA long night,sad,Another text\nA short day,glad,And one more\n")
+def test_two_columns_of_one_name_and_a_list_of_messages_a_line_are_asked_about(
+    texts: Texts,
+) -> None:
+    root = texts(
+        a_csv="text,label,text\nA long night,sad,Another text\nA short day,glad,And one more\n"
+    )
     assert "several columns called 'text'" in sniff(root / "a.csv").doubt
-    line = json.dumps([{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Ho there"}])
+    line = json.dumps(
+        [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Ho there"}]
+    )
     root = texts(folder="lines", a_jsonl=f"{line}\n{line}\n")
     with pytest.raises(FormatError, match="element 2: is followed by"):
         list(read_source(Source(str(root)), SourceOptions(), SourceReport()))
 
 
 def test_numbered_rows_of_two_files_are_not_taken_for_repeats(texts: Texts) -> None:
-    rows = "".join(json.dumps({"id": n, "prompt": f"q{n}", "completion": "yes"}) + "\n" for n in range(20))
-    assert len({example.id for example in read_chat(Source(str(texts(a_jsonl=rows, b_jsonl=rows))))}) == 40
+    rows = "".join(
+        json.dumps({"id": n, "prompt": f"q{n}", "completion": "yes"}) + "\n" for n in range(20)
+    )
+    assert (
+        len({example.id for example in read_chat(Source(str(texts(a_jsonl=rows, b_jsonl=rows))))})
+        == 40
+    )
 
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["role", "content", "x"]), inner)
+    ),
     max_leaves=6,
 )
 COLUMNS = st.sampled_from(
-    ["text", "label", "prompt", "completion", "messages", "chosen", "rejected", "instruction", "output", "input", "id"]
+    [
+        "text",
+        "label",
+        "prompt",
+        "completion",
+        "messages",
+        "chosen",
+        "rejected",
+        "instruction",
+        "output",
+        "input",
+        "id",
+    ]
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.dictionaries(COLUMNS, VALUES, max_size=4), max_size=6), st.sampled_from(["jsonl", "json"]))
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.dictionaries(COLUMNS, VALUES, max_size=4), max_size=6),
+    st.sampled_from(["jsonl", "json"]),
+)
 def test_whatever_the_rows_hold_they_are_read_or_refused_in_one_sentence(
     tmp_path: Path, rows: list[dict[str, Any]], suffix: str
 ) -> None:
     file = tmp_path / f"a.{suffix}"
-    file.write_text(json.dumps(rows) if suffix == "json" else "".join(json.dumps(row) + "\n" for row in rows))
+    file.write_text(
+        json.dumps(rows) if suffix == "json" else "".join(json.dumps(row) + "\n" for row in rows)
+    )
     for wanted in (TEXT, LABELLED, CHAT_LAYOUTS, PREFERENCE, LAYOUTS):
         try:
-            found = sniff(file, Asked(wanted)).require()
+            found = sniff(file, ReadingRequest(wanted)).require()
             assert found.layout in (*wanted, None) and found.line().isprintable()
             if wanted == LAYOUTS:
                 list(read_source(Source(str(file)), SourceOptions(wanted=LAYOUTS), SourceReport()))

@@ -14,7 +14,12 @@ import pytest
 from pyarrow import parquet
 
 from groundup.data.documents import Document
-from groundup.data.reading.decoding import MAX_LINE_CHARACTERS, check_encoding, numbered_lines, text_pieces
+from groundup.data.reading.decoding import (
+    MAX_LINE_CHARACTERS,
+    check_encoding,
+    numbered_lines,
+    text_pieces,
+)
 from groundup.data.reading.folders import OUTSIDE
 from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.source_files import README_OF_ROWS, Source, content_hash
@@ -25,8 +30,12 @@ from groundup.errors import ConfigError, DataError, FormatError
 Texts = Callable[..., Path]
 
 
-def read(spec: Path | str, options: SourceOptions | None = None, report: SourceReport | None = None) -> list[Document]:
-    return list(read_source(Source(str(spec)), options or SourceOptions(), report or SourceReport()))
+def read(
+    spec: Path | str, options: SourceOptions | None = None, report: SourceReport | None = None
+) -> list[Document]:
+    return list(
+        read_source(Source(str(spec)), options or SourceOptions(), report or SourceReport())
+    )
 
 
 def test_a_folder_is_read_in_the_order_of_its_paths_without_hidden_files(texts: Texts) -> None:
@@ -42,7 +51,9 @@ def test_a_folder_is_read_in_the_order_of_its_paths_without_hidden_files(texts: 
         ("b.txt", "bee"),
         ("sub/d.txt", "dee"),
     ]
-    assert report.files == 3 and [noted.examples for noted in report.skipped.values()] == [["c.png"]]
+    assert report.files == 3 and [noted.examples for noted in report.skipped.values()] == [
+        ["c.png"]
+    ]
 
 
 @pytest.mark.parametrize("rows", ["a_jsonl", "a_csv", "a_jsonl_gz"])
@@ -103,7 +114,10 @@ def test_a_binary_file_alone_is_refused_by_name(texts: Texts, content: bytes) ->
 
 def test_invalid_utf8_is_counted_and_replaced_or_dropped(texts: Texts) -> None:
     root = texts(a_txt="Größe, ".encode() + b"caf\xe9 et th\xe9, and much more plain text")
-    for errors, expected in (("replace", "Größe, caf\ufffd et th\ufffd"), ("drop", "Größe, caf et th,")):
+    for errors, expected in (
+        ("replace", "Größe, caf\ufffd et th\ufffd"),
+        ("drop", "Größe, caf et th,"),
+    ):
         report = SourceReport()
         options = SourceOptions(encoding_errors=errors)  # type: ignore[arg-type]
         assert read(root, options, report)[0].text.startswith(expected)
@@ -116,7 +130,9 @@ FRENCH = "Le café était fermé à Noël, et les élèves attendaient derrière
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 @pytest.mark.parametrize("ascii_bytes", [0, 3 * 2**20], ids=["at once", "after 3 MiB of ASCII"])
-def test_windows_1252_and_latin_1_are_recognised_and_said(texts: Texts, encoding: str, ascii_bytes: int) -> None:
+def test_windows_1252_and_latin_1_are_recognised_and_said(
+    texts: Texts, encoding: str, ascii_bytes: int
+) -> None:
     text = "plain text.\n" * (ascii_bytes // 12) + FRENCH * 5
     report = SourceReport()
     assert "".join(d.text for d in read(texts(a_txt=text.encode(encoding)), report=report)) == text
@@ -133,7 +149,9 @@ def test_windows_1252_and_latin_1_are_recognised_and_said(texts: Texts, encoding
 )
 def test_another_encoding_must_be_named(texts: Texts, text: str, encoding: str) -> None:
     root = texts(a_txt=b"ASCII first. " + (text * 20).encode(encoding))
-    with pytest.raises(DataError, match=r"a\.txt is neither UTF-8 nor Windows-1252 \(byte 13") as caught:
+    with pytest.raises(
+        DataError, match=r"a\.txt is neither UTF-8 nor Windows-1252 \(byte 13"
+    ) as caught:
         read(root)
     assert f"--encoding {encoding}" in caught.value.fix.lower()
     assert read(root, SourceOptions(encoding=encoding))[0].text == "ASCII first. " + text * 20
@@ -143,14 +161,25 @@ GERMAN = "Der Müller aß Brot."
 
 
 @pytest.mark.parametrize("ascii_bytes", [0, 3 * 2**20], ids=["at once", "after 3 MiB of ASCII"])
-def test_valid_utf8_is_not_read_in_the_encoding_that_is_named_and_that_is_said(texts: Texts, ascii_bytes: int) -> None:
+def test_valid_utf8_is_not_read_in_the_encoding_that_is_named_and_that_is_said(
+    texts: Texts, ascii_bytes: int
+) -> None:
     russian = "Обычный русский текст."
-    root = texts(a_txt="a text.\n" * (ascii_bytes // 8) + GERMAN, b_txt=russian.encode("cp1251"), c_txt="ASCII only")
+    root = texts(
+        a_txt="a text.\n" * (ascii_bytes // 8) + GERMAN,
+        b_txt=russian.encode("cp1251"),
+        c_txt="ASCII only",
+    )
     report = SourceReport()
-    found = [document.text[-len(russian) :] for document in read(root, SourceOptions(encoding="cp1251"), report)]
+    found = [
+        document.text[-len(russian) :]
+        for document in read(root, SourceOptions(encoding="cp1251"), report)
+    ]
     assert found[0].endswith(GERMAN) and found[1:] == [russian, "ASCII only"]
     said = report.decoded_lines()
-    assert said[0] == "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (a.txt)"
+    assert (
+        said[0] == "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (a.txt)"
+    )
     assert said[1] == "2 files read as cp1251 (b.txt, c.txt)"
 
 
@@ -161,7 +190,10 @@ def test_an_encoding_named_for_a_file_holds_whatever_its_bytes_are(texts: Texts)
     found = read(root, SourceOptions(encoding="a.txt=cp1251"), report)
     assert [document.text for document in found] == [wrong, GERMAN]
     assert report.decoded_lines() == ["1 files read as cp1251 (a.txt)"]
-    assert [each.text for each in read(root, SourceOptions(encoding="cp1253, *.txt=cp1251"))] == [wrong, wrong]
+    assert [each.text for each in read(root, SourceOptions(encoding="cp1253, *.txt=cp1251"))] == [
+        wrong,
+        wrong,
+    ]
     with pytest.raises(ConfigError, match="'cp9999' is unknown"):
         SourceOptions(encoding="a.txt=cp9999")
     assert check_encoding("UTF8, old/*.txt=Latin1") == "utf-8,old/*.txt=iso8859-1"
@@ -177,7 +209,12 @@ def test_a_multibyte_text_in_another_encoding_stays_in_it(texts: Texts) -> None:
 def test_a_short_text_with_many_characters_of_windows_1252_is_not_binary(texts: Texts) -> None:
     text = "\x93No\x94, he\x92d say\x85"
     assert read(texts(a_txt=text))[0].text == text
-    assert read(texts(folder="b", a_txt=text.encode("latin-1")), SourceOptions(encoding="latin-1"))[0].text == text
+    assert (
+        read(texts(folder="b", a_txt=text.encode("latin-1")), SourceOptions(encoding="latin-1"))[
+            0
+        ].text
+        == text
+    )
 
 
 def test_line_ends_of_ebcdic_are_line_ends(texts: Texts) -> None:
@@ -187,7 +224,9 @@ def test_line_ends_of_ebcdic_are_line_ends(texts: Texts) -> None:
 
 def test_more_than_one_percent_invalid_bytes_is_an_error_with_file_and_byte(texts: Texts) -> None:
     text = "Größe ".encode() * 50 + b"x\xff" * 20
-    with pytest.raises(DataError, match=r"a\.txt: 20 of its .* can't be decoded, the first at byte 401\."):
+    with pytest.raises(
+        DataError, match=r"a\.txt: 20 of its .* can't be decoded, the first at byte 401\."
+    ):
         read(texts(a_txt=text))
     with pytest.raises(ConfigError, match="'latin-99' is unknown"):
         check_encoding("latin-99")
@@ -199,9 +238,9 @@ def test_more_than_one_percent_invalid_bytes_is_an_error_with_file_and_byte(text
 
 def test_a_character_cut_by_the_end_of_a_file_costs_its_bytes_only(texts: Texts) -> None:
     report = SourceReport()
-    assert read(texts(a_txt=b"enough text around it " + "€".encode()[:2]), report=report)[0].text.endswith(
-        "it \ufffd\ufffd"
-    )
+    assert read(texts(a_txt=b"enough text around it " + "€".encode()[:2]), report=report)[
+        0
+    ].text.endswith("it \ufffd\ufffd")
     assert report.invalid_bytes == 2
 
 
@@ -232,7 +271,9 @@ def test_pieces_do_not_depend_on_where_they_are_cut(monkeypatch: pytest.MonkeyPa
 
 
 def jsonl(*, bad_at: int | None = None, lines: int = 10_000, bad: str = '{"text": "cut off') -> str:
-    return "".join(bad + "\n" if n == bad_at else f'{{"text": "line {n}"}}\n' for n in range(1, lines + 1))
+    return "".join(
+        bad + "\n" if n == bad_at else f'{{"text": "line {n}"}}\n' for n in range(1, lines + 1)
+    )
 
 
 def test_one_bad_line_of_ten_thousand_is_named_and_the_rest_used(texts: Texts) -> None:
@@ -285,14 +326,21 @@ def test_one_row_that_is_nested_deep_is_one_bad_line(
     assert describe_source(source, options)[0].layout == "text"
     assert len(list(read_source(source, options, report))) == 199
     assert report.bad_lines.count == 1
-    assert report.bad_lines.examples[0].endswith(f" {bad_at}: is nested too deep (at most 100 levels)")
+    assert report.bad_lines.examples[0].endswith(
+        f" {bad_at}: is nested too deep (at most 100 levels)"
+    )
 
 
 def test_a_line_over_the_limit_is_one_bad_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_LINE_CHARACTERS == 2**24
     monkeypatch.setattr("groundup.data.reading.decoding.MAX_LINE_CHARACTERS", 10)
     pieces = iter(["short\nlong long", " long long", " end\nshort\n", "x" * 11])
-    assert list(numbered_lines(pieces)) == [(1, "short\n", 5), (2, None, 23), (3, "short\n", 5), (4, None, 11)]
+    assert list(numbered_lines(pieces)) == [
+        (1, "short\n", 5),
+        (2, None, 23),
+        (3, "short\n", 5),
+        (4, None, 11),
+    ]
 
 
 def test_blank_lines_and_a_missing_last_newline_are_no_faults(texts: Texts) -> None:
@@ -304,7 +352,9 @@ def test_blank_lines_and_a_missing_last_newline_are_no_faults(texts: Texts) -> N
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 def test_csv_finds_its_delimiter_and_keeps_quoted_newlines(texts: Texts, delimiter: str) -> None:
-    table = f'id{delimiter}text\r\n1{delimiter}"one, ""two""\r\nthree; \tfour"\r\n2{delimiter}five\r\n'
+    table = (
+        f'id{delimiter}text\r\n1{delimiter}"one, ""two""\r\nthree; \tfour"\r\n2{delimiter}five\r\n'
+    )
     rows = read(texts(a_csv=table))
     assert [d.text for d in rows] == ['one, "two"\nthree; \tfour', "five"]
     assert [d.name for d in rows] == ["a.csv:2", "a.csv:4"]
@@ -313,7 +363,10 @@ def test_csv_finds_its_delimiter_and_keeps_quoted_newlines(texts: Texts, delimit
 def test_csv_without_the_column_lists_those_there_are(texts: Texts) -> None:
     with pytest.raises(DataError, match=r"no column 'text'; its columns are: 'id', 'review'"):
         read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text_column="text"))
-    assert read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text_column="review"))[0].text == "good"
+    assert (
+        read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text_column="review"))[0].text
+        == "good"
+    )
 
 
 def test_a_csv_row_of_another_length_is_a_bad_line(texts: Texts) -> None:
@@ -324,7 +377,9 @@ def test_a_csv_row_of_another_length_is_a_bad_line(texts: Texts) -> None:
 
 
 def test_a_quote_that_never_closes_is_no_silent_loss(texts: Texts) -> None:
-    table = "id,text\n" + "".join(f"{n},text {n}\n" for n in range(100)) + '7,"never\n' + "8,x\n" * 50
+    table = (
+        "id,text\n" + "".join(f"{n},text {n}\n" for n in range(100)) + '7,"never\n' + "8,x\n" * 50
+    )
     with pytest.raises(DataError, match=r"51 of 151 lines"):
         read(texts(a_csv=table))
 
@@ -339,7 +394,9 @@ def test_parquet_is_read_by_column(tmp_path: Path) -> None:
         read(tmp_path / "a.parquet", SourceOptions(text_column="id"))
 
 
-def test_a_parquet_of_repeated_texts_is_read_and_one_of_times_is_told_what_it_holds(tmp_path: Path) -> None:
+def test_a_parquet_of_repeated_texts_is_read_and_one_of_times_is_told_what_it_holds(
+    tmp_path: Path,
+) -> None:
     texts = pyarrow.array(["one", "two", "one"]).dictionary_encode()
     times = pyarrow.array([1, 2, 3], pyarrow.timestamp("s"))
     parquet.write_table(pyarrow.table({"text": texts, "time": times}), tmp_path / "a.parquet")
@@ -353,7 +410,9 @@ def test_a_text_in_a_parquet_that_is_not_utf8_costs_its_row(tmp_path: Path) -> N
     table = pyarrow.table({"text": pyarrow.array(rows, pyarrow.binary()).view(pyarrow.string())})
     parquet.write_table(table, tmp_path / "a.parquet")
     report = SourceReport()
-    assert len(list(read_source(Source(str(tmp_path / "a.parquet")), SourceOptions(), report))) == 200
+    assert (
+        len(list(read_source(Source(str(tmp_path / "a.parquet")), SourceOptions(), report))) == 200
+    )
     assert report.bad_lines.count == 1
 
 
@@ -378,7 +437,10 @@ def test_a_long_text_becomes_parts_cut_between_paragraphs() -> None:
     assert all(len(part) <= 500 and not whole for part, whole in parts)
     assert all(part.endswith("\n\n") for part, _ in parts[:-1])
     assert list(parts_of(iter(["short"]), max_characters=500)) == [("short", True)]
-    assert [len(part) for part, _ in parts_of(iter(["x" * 1200]), max_characters=500)] == [*[125] * 6, 450]
+    assert [len(part) for part, _ in parts_of(iter(["x" * 1200]), max_characters=500)] == [
+        *[125] * 6,
+        450,
+    ]
 
 
 def peak_bytes(path: Path) -> int:
@@ -393,7 +455,9 @@ def peak_bytes(path: Path) -> int:
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_memory_does_not_grow_with_the_file(texts: Texts, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+def test_memory_does_not_grow_with_the_file(
+    texts: Texts, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
     monkeypatch.setattr("groundup.data.reading.decoding.PIECE_BYTES", 2**14)
     line = '{"text": "a short line"}\n' if suffix == "jsonl" else "7,a short line\n"
     few, many = ("id,text\n" * (suffix == "csv") + line * count for count in (2_000, 40_000))
@@ -411,14 +475,18 @@ def test_the_content_hash_follows_names_and_bytes_only(texts: Texts) -> None:
     before = content_hash(Source(str(root)))
     (root / "c.png").write_text("changed")
     assert (
-        content_hash(Source(str(root))) == before == content_hash(Source(str(texts("copy", a_txt="one", b_txt="two"))))
+        content_hash(Source(str(root)))
+        == before
+        == content_hash(Source(str(texts("copy", a_txt="one", b_txt="two"))))
     )
     (root / "b.txt").write_text("twO")
     assert content_hash(Source(str(root))) != before
     assert content_hash(Source("pypi:a==1!*", sha256="5" * 64)) == "5" * 64
 
 
-def test_links_that_leave_the_folder_are_passed_over_with_a_count_unless_asked_for(texts: Texts) -> None:
+def test_links_that_leave_the_folder_are_passed_over_with_a_count_unless_asked_for(
+    texts: Texts,
+) -> None:
     root = texts(a_txt="ay")
     outside = root.parent / "outside"
     outside.mkdir()
@@ -428,7 +496,9 @@ def test_links_that_leave_the_folder_are_passed_over_with_a_count_unless_asked_f
     (root / "sub").symlink_to(outside, target_is_directory=True)
     for spec in (root, f"{root}/**/*.txt", f"{root}/*/*.txt", f"{root}/*.txt"):
         report = SourceReport()
-        found = [d.text for d in read(spec, report=report)] if str(spec) != f"{root}/*/*.txt" else []
+        found = (
+            [d.text for d in read(spec, report=report)] if str(spec) != f"{root}/*/*.txt" else []
+        )
         assert "not meant" not in found and found == ["ay"] * len(found)
         if found:
             assert report.skipped[OUTSIDE].examples == ["leaves.txt"]
@@ -438,14 +508,21 @@ def test_links_that_leave_the_folder_are_passed_over_with_a_count_unless_asked_f
     followed = Source(str(root), follow_links=True)
     report = SourceReport()
     names = {d.name: d.text for d in read_source(followed, SourceOptions(), report)}
-    assert names == {"a.txt": "ay", "leaves.txt": "not meant", "stays.txt": "ay", "sub/secret.txt": "not meant"}
+    assert names == {
+        "a.txt": "ay",
+        "leaves.txt": "not meant",
+        "stays.txt": "ay",
+        "sub/secret.txt": "not meant",
+    }
     assert not report.skipped and content_hash(followed) != content_hash(Source(str(root)))
     assert [d.text for d in read(root / "leaves.txt")] == ["not meant"]  # named itself
 
 
 @pytest.mark.parametrize("follow_links", [False, True])
 @pytest.mark.parametrize("spec", ["", "/**/*.txt", "/**"])
-def test_links_in_a_circle_end_each_folder_read_once(texts: Texts, spec: str, follow_links: bool) -> None:
+def test_links_in_a_circle_end_each_folder_read_once(
+    texts: Texts, spec: str, follow_links: bool
+) -> None:
     root = texts(a_txt="ay")
     for name in ("b", "c"):
         (root / name).mkdir()
@@ -453,7 +530,11 @@ def test_links_in_a_circle_end_each_folder_read_once(texts: Texts, spec: str, fo
         for back in ("one", "two"):
             (root / name / back).symlink_to(root, target_is_directory=True)
     source = Source(f"{root}{spec}", follow_links=follow_links)
-    assert [d.text for d in read_source(source, SourceOptions(), SourceReport())] == ["ay", "b", "c"]
+    assert [d.text for d in read_source(source, SourceOptions(), SourceReport())] == [
+        "ay",
+        "b",
+        "c",
+    ]
 
 
 def test_globs_match_as_pythons_do(texts: Texts) -> None:
@@ -474,7 +555,9 @@ def test_globs_match_as_pythons_do(texts: Texts) -> None:
         ".*.txt",
         "**",
     ):
-        expected = sorted(f for f in glob.glob(f"{root}/{pattern}", recursive=True) if Path(f).is_file())
+        expected = sorted(
+            f for f in glob.glob(f"{root}/{pattern}", recursive=True) if Path(f).is_file()
+        )
         assert [d.name for d in read(f"{root}/{pattern}")] == expected, pattern
 
 
@@ -482,5 +565,9 @@ def test_a_cell_of_a_parquet_is_as_long_as_a_line_may_be(tmp_path: Path) -> None
     table = pyarrow.table({"text": ["good"] * 300 + ["x" * (MAX_LINE_CHARACTERS + 1)]})
     parquet.write_table(table, tmp_path / "a.parquet")
     report = SourceReport()
-    assert len(list(read_source(Source(str(tmp_path / "a.parquet")), SourceOptions(), report))) == 300
-    assert report.bad_lines.examples == [f"a.parquet row 301: 'text' is longer than {MAX_LINE_CHARACTERS} characters"]
+    assert (
+        len(list(read_source(Source(str(tmp_path / "a.parquet")), SourceOptions(), report))) == 300
+    )
+    assert report.bad_lines.examples == [
+        f"a.parquet row 301: 'text' is longer than {MAX_LINE_CHARACTERS} characters"
+    ]

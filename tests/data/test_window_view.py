@@ -41,7 +41,10 @@ def test_windows_of_several_documents_and_documents_in_several_windows_are_count
 def test_the_values_are_those_of_the_loader(shards: ShardSet, tokenizer: Tokenizer) -> None:
     view = window_view(shards, tokenizer, context_tokens=16, stride=5)
     plain, strided = (Windows(shards, "train", 16, 1, 0, stride) for stride in (None, 5))
-    assert (view["windows"]["count"], view["strided"]["count"]) == (plain.num_windows, strided.num_windows)
+    assert (view["windows"]["count"], view["strided"]["count"]) == (
+        plain.num_windows,
+        strided.num_windows,
+    )
     assert view["packing"]["tokens"] == len(plain.tokens) - view["documents"]
     for kind in ("windows", "packed"):
         assert all(0 < sum(piece["tokens"] for piece in row) <= 16 for row in view["rows"][kind])
@@ -49,7 +52,9 @@ def test_the_values_are_those_of_the_loader(shards: ShardSet, tokenizer: Tokeniz
     assert any(piece and piece["end"] for window in view["shown"] for piece in window["pieces"])
     kept = [piece for piece in middle["pieces"] if piece]
     assert all(
-        tokenizer.decode([int(plain.tokens[piece["place"]])]) == piece["text"] for piece in kept if not piece["end"]
+        tokenizer.decode([int(plain.tokens[piece["place"]])]) == piece["text"]
+        for piece in kept
+        if not piece["end"]
     )
     assert kept[-1]["place"] == middle["start"] + 16
 
@@ -60,13 +65,19 @@ def test_a_document_is_whole_cut_or_continued(tmp_path: Path, tokenizer: Tokeniz
     tokens.tofile(tmp_path / "train.bin")
     shards = ShardSet(tmp_path, "uint16", 400, "none", {"train": SplitTable(29, 3, 1, "")})
     rows = window_view(shards, tokenizer, context_tokens=8)["rows"]
-    flat = [[(p["document"], p["tokens"], p["begins"], p["ends"]) for p in row] for row in rows["windows"]]
+    flat = [
+        [(p["document"], p["tokens"], p["begins"], p["ends"]) for p in row]
+        for row in rows["windows"]
+    ]
     assert flat == [
         [(0, 8, True, False)],
         [(0, 8, False, False)],
         [(0, 4, False, True), (1, 3, True, True), (2, 1, True, False)],
     ]
-    flat = [[(p["document"], p["tokens"], p["begins"], p["ends"]) for p in row] for row in rows["packed"]]
+    flat = [
+        [(p["document"], p["tokens"], p["begins"], p["ends"]) for p in row]
+        for row in rows["packed"]
+    ]
     assert sorted(flat) == [
         [(0, 3, False, True), (2, 5, True, True)],
         [(0, 8, False, False)],

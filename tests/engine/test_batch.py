@@ -25,8 +25,19 @@ from groundup.tokenizer.fast import Tokenizer
 
 KINDS: dict[str, dict[str, Any]] = {
     "llama": {},
-    "gpt2": {"norm": "layer", "positions": "learned", "feedforward": "gelu", "attention_bias": True},
-    "gemma3": {"block": "sandwich", "qk_norm": "head", "window_tokens": 7, "full_every": 2, "window_rope_base": 100.0},
+    "gpt2": {
+        "norm": "layer",
+        "positions": "learned",
+        "feedforward": "gelu",
+        "attention_bias": True,
+    },
+    "gemma3": {
+        "block": "sandwich",
+        "qk_norm": "head",
+        "window_tokens": 7,
+        "full_every": 2,
+        "window_rope_base": 100.0,
+    },
     "gemma2": {"window_tokens": 5, "full_every": 2, "score_softcap": 5.0, "logit_softcap": 9.0},
     "alibi": {"positions": "alibi", "window_tokens": 9},
     "experts": {"num_experts": 4, "experts_per_token": 2},
@@ -53,11 +64,15 @@ def kind_of_model(request: pytest.FixtureRequest, config: ModelConfig) -> Langua
 
 
 @pytest.fixture
-def engine_of(model: LanguageModel, tokenizer: Tokenizer, compute: Compute) -> Callable[..., BatchEngine]:
+def engine_of(
+    model: LanguageModel, tokenizer: Tokenizer, compute: Compute
+) -> Callable[..., BatchEngine]:
     def build(on: LanguageModel = model, *, pages: int = 1000, **settings: int) -> BatchEngine:
         page_tokens = settings.setdefault("page_tokens", 4)
         cache_bytes = pages * page_bytes(on.config, page_tokens, torch.float32)
-        return BatchEngine(on, tokenizer, compute, BatchSettings(cache_bytes=cache_bytes, **settings))
+        return BatchEngine(
+            on, tokenizer, compute, BatchSettings(cache_bytes=cache_bytes, **settings)
+        )
 
     return build
 
@@ -75,10 +90,16 @@ def requests_of(count: int, tokenizer: Tokenizer, seed: int = 0) -> list[Request
     return made
 
 
-def alone(request: Request, model: LanguageModel, tokenizer: Tokenizer, compute: Compute) -> list[ChatEvent]:
-    ids = generate_ids(model, request.prompt_ids, request.sampling, request.stop_ids, compute=compute)
+def alone(
+    request: Request, model: LanguageModel, tokenizer: Tokenizer, compute: Compute
+) -> list[ChatEvent]:
+    ids = generate_ids(
+        model, request.prompt_ids, request.sampling, request.stop_ids, compute=compute
+    )
     start = ChatEvent("", None, len(request.prompt_ids), 0)
-    return list(answer_events(ids, TextStream(tokenizer, request.sampling.stop), request.stop_ids, start))
+    return list(
+        answer_events(ids, TextStream(tokenizer, request.sampling.stop), request.stop_ids, start)
+    )
 
 
 def finished(engine: BatchEngine, got: Outcomes | None = None) -> Outcomes:
@@ -100,7 +121,10 @@ def text_of(outcomes: list[ChatEvent | GroundupError]) -> str:
 
 
 def test_many_together_get_what_each_gets_alone_with_every_kind_of_model(
-    kind_of_model: LanguageModel, tokenizer: Tokenizer, compute: Compute, engine_of: Callable[..., BatchEngine]
+    kind_of_model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    engine_of: Callable[..., BatchEngine],
 ) -> None:
     requests = requests_of(len(SAMPLINGS), tokenizer)
     got = answers(engine_of(kind_of_model), *requests)
@@ -162,7 +186,10 @@ def test_reproducible_gives_the_same_bits_alone_and_among_others_in_bf16(
 
 
 def test_what_another_left_in_a_page_is_never_seen(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, engine_of: Callable[..., BatchEngine]
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    engine_of: Callable[..., BatchEngine],
 ) -> None:
     engine = engine_of()
     engine._store.keys.fill_(torch.nan)
@@ -200,20 +227,28 @@ def test_a_long_prompt_in_pieces_gives_the_same_text(
 
 
 def test_the_next_turn_computes_only_what_is_new_and_says_the_same(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, engine_of: Callable[..., BatchEngine]
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    engine_of: Callable[..., BatchEngine],
 ) -> None:
     engine = engine_of()
     first = Request("first", tuple(range(21)), Sampling(temperature=0, max_tokens=10))
     ids = list(generate_ids(model, first.prompt_ids, first.sampling, (), compute=compute))
     answers(engine, first)
-    second = Request("second", (*first.prompt_ids, *ids, 5, 6), Sampling(temperature=0, max_tokens=10))
+    second = Request(
+        "second", (*first.prompt_ids, *ids, 5, 6), Sampling(temperature=0, max_tokens=10)
+    )
     got = answers(engine, second)
     assert engine.scheduler.shared_tokens == 28  # of 30 that were stored: full pages of 4
     assert got["second"] == alone(second, model, tokenizer, compute)
 
 
 def test_guesses_are_checked_several_in_one_step_and_change_nothing(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, engine_of: Callable[..., BatchEngine]
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    engine_of: Callable[..., BatchEngine],
 ) -> None:
     """A model without blocks that do anything: each token has its own follower, so that greedy text soon goes round in a circle."""
     circling = deepcopy(model)
@@ -240,7 +275,9 @@ def test_cancelling_frees_the_pages_at_once_and_is_quiet(
 ) -> None:
     engine = engine_of(max_running=1)
     for request in requests_of(2, tokenizer):
-        engine.submit(replace(request, sampling=Sampling(max_tokens=20, seed=1), stop_ids=frozenset()))
+        engine.submit(
+            replace(request, sampling=Sampling(max_tokens=20, seed=1), stop_ids=frozenset())
+        )
     engine.step()
     assert engine.pages.owned > 0
     engine.cancel("0")
@@ -251,25 +288,34 @@ def test_cancelling_frees_the_pages_at_once_and_is_quiet(
 
 
 def test_logprobs_are_those_of_the_distribution_before_temperature(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, engine_of: Callable[..., BatchEngine]
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    engine_of: Callable[..., BatchEngine],
 ) -> None:
     sampling = Sampling(temperature=3, top_k=5, repetition_penalty=1.5, seed=2, max_tokens=12)
     request = Request("a", (1, 2, 3), sampling, logprobs=7)
     ids = list(generate_ids(model, request.prompt_ids, sampling, (), compute=compute))
     with torch.no_grad():
-        expected = model(torch.tensor([[*request.prompt_ids, *ids]]))[0, 2:-1].double().log_softmax(-1)
+        expected = (
+            model(torch.tensor([[*request.prompt_ids, *ids]]))[0, 2:-1].double().log_softmax(-1)
+        )
     got = [each for event in answers(engine_of(), request)["a"] for each in event.logprobs]
     assert [each.token.id for each in got] == ids
     for each, row in zip(got, expected, strict=True):
         assert each.token.logprob == pytest.approx(float(row[each.token.id]), abs=1e-4)
         assert each.token.text == tokenizer.token_bytes(each.token.id)
-        assert [other.logprob for other in each.alternatives] == pytest.approx(row.topk(7).values.tolist(), abs=1e-4)
+        assert [other.logprob for other in each.alternatives] == pytest.approx(
+            row.topk(7).values.tolist(), abs=1e-4
+        )
 
 
 def test_no_alternatives_still_gives_the_chosen_ones_and_more_than_20_are_refused(
     tokenizer: Tokenizer, engine_of: Callable[..., BatchEngine]
 ) -> None:
-    events = answers(engine_of(), Request("a", (1, 2), Sampling(seed=1, max_tokens=3), logprobs=0))["a"]
+    events = answers(engine_of(), Request("a", (1, 2), Sampling(seed=1, max_tokens=3), logprobs=0))[
+        "a"
+    ]
     logprobs = [each for event in events for each in event.logprobs]
     assert [len(each.alternatives) for each in logprobs] == [0, 0, 0]
     with pytest.raises(ConfigError, match="logprobs must be 0 to 20 .got 21."):
@@ -311,10 +357,15 @@ def test_a_constraint_is_kept_and_ends_the_answer(
 
 
 def test_an_error_ends_its_own_request_only(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, engine_of: Callable[..., BatchEngine]
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    engine_of: Callable[..., BatchEngine],
 ) -> None:
     good = requests_of(1, tokenizer)[0]
-    impossible = Request("bad", (1, 2), Sampling(seed=1), constraint=Spelling([5, -1], tokenizer.vocab_size))
+    impossible = Request(
+        "bad", (1, 2), Sampling(seed=1), constraint=Spelling([5, -1], tokenizer.vocab_size)
+    )
     engine = engine_of()
     got = answers(engine, impossible, good)
     assert isinstance(got["bad"][-1], ModelError)
@@ -361,12 +412,21 @@ def test_whatever_fails_in_one_of_eight_rows_ends_that_row_alone(
     ]
     expected = {each.id: alone(each, model, tokenizer, compute) for each in others}
     sampling = Sampling(temperature=1, seed=1, max_tokens=30)
-    bad = Request("bad", (1, 2, 3), sampling, constraint=None if where in ("text", "draft") else Failing(where))
+    bad = Request(
+        "bad",
+        (1, 2, 3),
+        sampling,
+        constraint=None if where in ("text", "draft") else Failing(where),
+    )
     engine = engine_of(draft_tokens=2 if where == "draft" else 0)
     for each in (*others[:3], bad, *others[3:]):
         engine.submit(each)
     running = engine._running["bad"]
-    breaking = {"sampler": (running, "choose"), "text": (running.answer, "push"), "draft": (running.lookup, "drafts")}
+    breaking = {
+        "sampler": (running, "choose"),
+        "text": (running.answer, "push"),
+        "draft": (running.lookup, "drafts"),
+    }
     if where in breaking:
         monkeypatch.setattr(*breaking[where], lambda *given: 1 // 0)
     got = finished(engine)
@@ -395,7 +455,9 @@ def test_a_limit_of_no_tokens_gives_one_empty_event(engine_of: Callable[..., Bat
     assert event == ChatEvent("", "length", 2, 0)
 
 
-def test_what_has_no_room_is_refused_at_once_with_numbers(engine_of: Callable[..., BatchEngine]) -> None:
+def test_what_has_no_room_is_refused_at_once_with_numbers(
+    engine_of: Callable[..., BatchEngine],
+) -> None:
     with pytest.raises(ModelError, match=r"64 tokens.*context of 64"):
         engine_of().submit(Request("a", (1,) * 64))
     with pytest.raises(ModelError, match="13 tokens do not fit into a cache of 12"):
@@ -405,12 +467,16 @@ def test_what_has_no_room_is_refused_at_once_with_numbers(engine_of: Callable[..
 
 
 def test_an_answer_fills_a_small_cache_and_no_more(engine_of: Callable[..., BatchEngine]) -> None:
-    events = answers(engine_of(pages=3), Request("a", (1,) * 5, Sampling(seed=1, max_tokens=50)))["a"]
+    events = answers(engine_of(pages=3), Request("a", (1,) * 5, Sampling(seed=1, max_tokens=50)))[
+        "a"
+    ]
     assert isinstance(events[-1], ChatEvent)
     assert (events[-1].finish_reason, events[-1].completion_tokens) == ("length", 7)
 
 
-def test_a_full_queue_refuses_and_goes_on(tokenizer: Tokenizer, engine_of: Callable[..., BatchEngine]) -> None:
+def test_a_full_queue_refuses_and_goes_on(
+    tokenizer: Tokenizer, engine_of: Callable[..., BatchEngine]
+) -> None:
     engine = engine_of(max_waiting=2)
     first, second, third = requests_of(3, tokenizer)
     engine.submit(first)

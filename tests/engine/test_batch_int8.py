@@ -37,9 +37,13 @@ def packed(tokenizer: Tokenizer) -> LanguageModel:
     return made.eval()
 
 
-def engine_of(model: LanguageModel, tokenizer: Tokenizer, *, pages: int = 3000, drafts: int = 0) -> BatchEngine:
+def engine_of(
+    model: LanguageModel, tokenizer: Tokenizer, *, pages: int = 3000, drafts: int = 0
+) -> BatchEngine:
     cache_bytes = pages * page_bytes(model.config, PAGE, torch.bfloat16)
-    return BatchEngine(model, tokenizer, IN_BF16, BatchSettings(cache_bytes, PAGE, draft_tokens=drafts))
+    return BatchEngine(
+        model, tokenizer, IN_BF16, BatchSettings(cache_bytes, PAGE, draft_tokens=drafts)
+    )
 
 
 def requests_of(tokenizer: Tokenizer) -> list[Request]:
@@ -51,11 +55,15 @@ def requests_of(tokenizer: Tokenizer) -> list[Request]:
         own = [chance.randrange(250) for _ in range(length)]
         prompt = beginning[: length * 3 // 4] + own[length * 3 // 4 :] if n % 3 else own
         sampling = Sampling(temperature=n % 2, seed=n, max_tokens=12 + n % 9)
-        made.append(Request(str(n), tuple(prompt), sampling, tokenizer.special.stop_ids, logprobs=2))
+        made.append(
+            Request(str(n), tuple(prompt), sampling, tokenizer.special.stop_ids, logprobs=2)
+        )
     return made
 
 
-def finished(engine: BatchEngine, coming: list[Request], chance: random.Random) -> dict[str, list[StepOutput]]:
+def finished(
+    engine: BatchEngine, coming: list[Request], chance: random.Random
+) -> dict[str, list[StepOutput]]:
     got: dict[str, list[StepOutput]] = {request.id: [] for request in coming}
     coming = list(coming)
     while coming or engine.busy:

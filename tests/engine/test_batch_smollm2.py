@@ -35,7 +35,11 @@ def engine(compute: Compute) -> Engine:
 
 def requests_of(engine: Engine, count: int) -> list[Request]:
     """Greedy, drawn as OpenAI's API does by default (from the whole vocabulary) and among the likeliest; of mixed length and beginnings."""
-    ways = (Sampling(temperature=1), Sampling(temperature=0), Sampling(temperature=0.9, top_k=40, top_p=0.9))
+    ways = (
+        Sampling(temperature=1),
+        Sampling(temperature=0),
+        Sampling(temperature=0.9, top_k=40, top_p=0.9),
+    )
     made = []
     for n in range(count):
         asked = Message("user", f"{ASKED[n % len(ASKED)]} ({n})")
@@ -47,10 +51,17 @@ def requests_of(engine: Engine, count: int) -> list[Request]:
 
 
 @pytest.mark.parametrize("draft_tokens", [0, 4])
-def test_32_conversations_together_equal_each_alone(engine: Engine, compute: Compute, draft_tokens: int) -> None:
+def test_32_conversations_together_equal_each_alone(
+    engine: Engine, compute: Compute, draft_tokens: int
+) -> None:
     model, chance = engine.opened.model, random.Random(draft_tokens)
     assert isinstance(model, LanguageModel)
-    batch = BatchEngine(model, engine.tokenizer, compute, BatchSettings(cache_bytes=2**27, draft_tokens=draft_tokens))
+    batch = BatchEngine(
+        model,
+        engine.tokenizer,
+        compute,
+        BatchSettings(cache_bytes=2**27, draft_tokens=draft_tokens),
+    )
     requests = requests_of(engine, 32)
     coming, got = list(requests), {request.id: [] for request in requests}
     while coming or batch.busy:

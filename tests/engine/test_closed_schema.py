@@ -11,7 +11,11 @@ NAMED = {"properties": {"a": {"type": "string"}}}
 CLOSED = {**NAMED, "additionalProperties": False}
 PLACES: list[tuple[str, Any, Any]] = [
     ("at the top", NAMED, CLOSED),
-    ("in a property", {"properties": {"b": NAMED}}, {"properties": {"b": CLOSED}, "additionalProperties": False}),
+    (
+        "in a property",
+        {"properties": {"b": NAMED}},
+        {"properties": {"b": CLOSED}, "additionalProperties": False},
+    ),
     ("in a list", {"items": NAMED}, {"items": CLOSED}),
     ("in a tuple", {"prefixItems": [NAMED, True]}, {"prefixItems": [CLOSED, True]}),
     ("in a choice", {"anyOf": [NAMED, {"type": "null"}]}, {"anyOf": [CLOSED, {"type": "null"}]}),
@@ -28,15 +32,25 @@ OPEN: list[tuple[str, Any]] = [
     ("it gives their schema", {**NAMED, "additionalProperties": {"type": "string"}}),
     ("no property is listed", {"type": "object"}),
     ("parts are put together", {"allOf": [NAMED, {"properties": {"b": {}}}]}),
-    ("parts have a name", {"allOf": [{"$ref": "#/$defs/x"}, {"properties": {"b": {}}}], "$defs": {"x": NAMED}}),
-    ("a choice adds to it", {**NAMED, "anyOf": [{"properties": {"b": {}}}, {"properties": {"c": {}}}]}),
+    (
+        "parts have a name",
+        {"allOf": [{"$ref": "#/$defs/x"}, {"properties": {"b": {}}}], "$defs": {"x": NAMED}},
+    ),
+    (
+        "a choice adds to it",
+        {**NAMED, "anyOf": [{"properties": {"b": {}}}, {"properties": {"c": {}}}]},
+    ),
     ("it is a condition", {"not": NAMED, "if": NAMED}),
     ("it is data", {"enum": [NAMED], "const": NAMED, "default": NAMED}),
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), [each[1:] for each in PLACES], ids=[each[0] for each in PLACES])
-def test_an_object_with_listed_properties_is_closed_wherever_it_stands(given: Any, expected: Any) -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"), [each[1:] for each in PLACES], ids=[each[0] for each in PLACES]
+)
+def test_an_object_with_listed_properties_is_closed_wherever_it_stands(
+    given: Any, expected: Any
+) -> None:
     assert closed(given) == expected
     assert closed(closed(given)) == expected
 
@@ -47,9 +61,15 @@ def test_an_object_stays_open_where(given: Any) -> None:
 
 
 def test_a_property_may_have_the_name_of_a_keyword() -> None:
-    given = {"properties": {"properties": {"type": "string"}, "allOf": NAMED, "items": {"enum": [NAMED]}}}
+    given = {
+        "properties": {"properties": {"type": "string"}, "allOf": NAMED, "items": {"enum": [NAMED]}}
+    }
     assert closed(given) == {
-        "properties": {"properties": {"type": "string"}, "allOf": CLOSED, "items": {"enum": [NAMED]}},
+        "properties": {
+            "properties": {"type": "string"},
+            "allOf": CLOSED,
+            "items": {"enum": [NAMED]},
+        },
         "additionalProperties": False,
     }
 

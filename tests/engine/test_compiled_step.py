@@ -32,7 +32,14 @@ from groundup.progress import Silent
 pytest.importorskip("numba")
 import numba
 
-from groundup.engine.compiled_step import decode_step, int4_products, kernels, machine_code, products, readable_step
+from groundup.engine.compiled_step import (
+    decode_step,
+    int4_products,
+    kernels,
+    machine_code,
+    products,
+    readable_step,
+)
 from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
 from groundup.engine.compiled_step.machine_code import (
     CodeFolder,
@@ -97,10 +104,17 @@ def compiled_logits(model: LanguageModel) -> torch.Tensor:
 @torch.inference_mode()
 def readable_logits(model: LanguageModel) -> torch.Tensor:
     described, cache = StepModel.of(model), prefilled(model)
-    keys, values = (each[:, 0].float().transpose(1, 2).contiguous().numpy() for each in (cache.keys, cache.values))
+    keys, values = (
+        each[:, 0].float().transpose(1, 2).contiguous().numpy()
+        for each in (cache.keys, cache.values)
+    )
     rows = model.transformer.embed(torch.tensor([NEW]))[0].float().numpy()
     places = enumerate(rows, cache.length)
-    return torch.tensor(np.stack([readable_step.readable_step(described, row, t, keys, values) for t, row in places]))
+    return torch.tensor(
+        np.stack(
+            [readable_step.readable_step(described, row, t, keys, values) for t, row in places]
+        )
+    )
 
 
 def off(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -121,40 +135,59 @@ def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> Non
     exact = model_of(FAMILIES[family], bits=None)
     for name, part in model.named_modules():
         if hasattr(part, "scales") and name != "head":
-            exact.get_submodule(name).weight = torch.nn.Parameter(part.numbers.float() * part.scales.float()[:, None])
+            exact.get_submodule(name).weight = torch.nn.Parameter(
+                part.numbers.float() * part.scales.float()[:, None]
+            )
     with torch.inference_mode():
         logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
     assert off(readable_logits(model), logits) < 0.06
 
 
-@pytest.mark.parametrize("form", range(kernels.FORM + 1), ids=["portable", "avx2", "vnni"][: kernels.FORM + 1])
+@pytest.mark.parametrize(
+    "form", range(kernels.FORM + 1), ids=["portable", "avx2", "vnni"][: kernels.FORM + 1]
+)
 @pytest.mark.parametrize("vectors", [1, 2, 4])
 def test_products_in_every_form_are_those_of_numpy(form: int, vectors: int) -> None:
     """Of 8 rows, with the extreme weights and activations among them: in 8 bits to the last one, in 4 bits the same bits in every form."""
     random, columns = np.random.default_rng(0), 640
     x = random.integers(-3000, 3000, (vectors, columns)).astype(np.int16)
     x[:, :3] = kernels.MOST, -kernels.MOST, 127
-    weights, found = random.integers(-127, 128, (8, columns)).astype(np.int8), np.empty((vectors, 8), np.int32)
+    weights, found = (
+        random.integers(-127, 128, (8, columns)).astype(np.int8),
+        np.empty((vectors, 8), np.int32),
+    )
     weights[0] = 127
-    run_product(products.int8_rows(form, vectors), weights, columns, x, x.strides[0], columns, found)
+    run_product(
+        products.int8_rows(form, vectors), weights, columns, x, x.strides[0], columns, found
+    )
     assert np.array_equal(found, x.astype(np.int64) @ weights.T)
     numbers, groups = random.integers(0, 16, (8, columns)), columns // 32
     numbers[0], x[:, 32:64], x[:, 64:96] = 15, -128, -kernels.MOST  # bytes -128, and -127 and -127
     halves = numbers.reshape(8, groups, 2, 4, 4).astype(np.uint8)
     packed = np.ascontiguousarray((halves[:, :, 0] | halves[:, :, 1] << 4).transpose(1, 2, 0, 3))
     pairs = torch.tensor(random.normal(size=(groups, 8, 2))).bfloat16()
-    totals, split = np.empty((vectors, groups), np.float32), np.empty((vectors, groups, 2, 32), np.int8)
+    totals, split = (
+        np.empty((vectors, groups), np.float32),
+        np.empty((vectors, groups, 2, 32), np.int8),
+    )
     run_product(int4_products.split_groups, x, vectors * groups, split, totals)
     high, low = split.astype(np.int32).transpose(2, 0, 1, 3)
     assert np.array_equal((256 * high + low).reshape(x.shape), x)
     assert np.array_equal(totals, x.reshape(vectors, groups, 32).sum(-1, dtype=np.int32))
     found4, portable = (np.empty((vectors, 8), np.float32) for _ in range(2))
-    for which, given, out in ((form, split if form else x, found4), (products.PORTABLE, x, portable)):
+    for which, given, out in (
+        (form, split if form else x, found4),
+        (products.PORTABLE, x, portable),
+    ):
         rest = (given, given.strides[0], totals, groups, out)
-        run_product(int4_products.int4_rows(which, vectors), packed, pairs.view(torch.int16).numpy(), *rest)
+        run_product(
+            int4_products.int4_rows(which, vectors), packed, pairs.view(torch.int16).numpy(), *rest
+        )
     scales, offsets = pairs.double().numpy().transpose(2, 1, 0)
     unpacked = (numbers.reshape(8, groups, 32) - 8) * scales[..., None] + offsets[..., None]
-    assert np.allclose(found4, x.astype(np.float64) @ unpacked.reshape(8, columns).T, rtol=1e-4, atol=0.5)
+    assert np.allclose(
+        found4, x.astype(np.float64) @ unpacked.reshape(8, columns).T, rtol=1e-4, atol=0.5
+    )
     assert np.array_equal(found4, portable)
 
 
@@ -187,7 +220,10 @@ def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
 @torch.inference_mode()
 def test_matrices_unpacked_for_prompts_are_those_of_the_readable_step(bits: Bits) -> None:
     model = model_of(replace(FAMILIES["qwen2"], head_width=32), bits)
-    described, x = StepModel.of(model), torch.randn(40, 64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    described, x = (
+        StepModel.of(model),
+        torch.randn(40, 64, generator=torch.Generator().manual_seed(0)).bfloat16(),
+    )
     query = model.transformer.block(1).attention.query
     before = query(x)
     let_unpack(described, model)
@@ -196,9 +232,12 @@ def test_matrices_unpacked_for_prompts_are_those_of_the_readable_step(bits: Bits
         if described.weights.matrices[index][5]:
             expected = readable_step.unpacked(described, index)
         else:
-            expected = described.numbers[index] * described.weights.scales[start : start + rows, None]
+            expected = (
+                described.numbers[index] * described.weights.scales[start : start + rows, None]
+            )
         assert np.array_equal(
-            Unpacked(described, index, threading.local())().float().numpy(), readable_step.rounded_to_bf16(expected)
+            Unpacked(described, index, threading.local())().float().numpy(),
+            readable_step.rounded_to_bf16(expected),
         )
     assert off(query(x).float(), before.float()) < 0.02 and deepcopy(query).unpack is None
 
@@ -215,13 +254,19 @@ def test_rows_of_int8_that_are_no_whole_groups_are_unpacked_too() -> None:
 def test_products_of_extreme_numbers_do_not_overflow() -> None:
     """All weights 127 and all activations alike: the largest sum that there can be."""
     columns = 4096
-    for x in (np.full(columns, 3.0, np.float32), np.full(columns, -3e30, np.float32), np.zeros(columns, np.float32)):
+    for x in (
+        np.full(columns, 3.0, np.float32),
+        np.full(columns, -3e30, np.float32),
+        np.zeros(columns, np.float32),
+    ):
         rounded = np.empty((1, columns), np.int16)
         scale = kernels.round_activations(x, rounded[0])
         weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
         matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
         own = room(StepModel.of(model_of(LLAMA)).shape, 1, 1)
-        kernels.product(matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, own)
+        kernels.product(
+            matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, own
+        )
         assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
 
 
@@ -243,17 +288,27 @@ def test_every_kernel_is_its_readable_twin() -> None:
         assert np.allclose(gates, readable_step.gate(9 * x, weight, gelu), rtol=1e-4, atol=1e-5)
     kept = np.empty(64, np.uint16)
     kernels.keep(x, kept, 0)
-    assert np.array_equal(kept.astype(np.uint32) << 16, readable_step.rounded_to_bf16(x).view(np.uint32))
-    assert np.array_equal(readable_step.rounded_to_bf16(x), torch.tensor(x).bfloat16().float().numpy())
+    assert np.array_equal(
+        kept.astype(np.uint32) << 16, readable_step.rounded_to_bf16(x).view(np.uint32)
+    )
+    assert np.array_equal(
+        readable_step.rounded_to_bf16(x), torch.tensor(x).bfloat16().float().numpy()
+    )
 
 
 @pytest.mark.parametrize("bits", ["int8", "int4"])
 @pytest.mark.parametrize("family", ["llama", "qwen3", "olmo2", "mistral"])
 @torch.inference_mode()
-def test_successive_tokens_of_a_text_in_one_step_give_the_same_bits_as_one_by_one(family: str, bits: Bits) -> None:
+def test_successive_tokens_of_a_text_in_one_step_give_the_same_bits_as_one_by_one(
+    family: str, bits: Bits
+) -> None:
     """On one thread and on two, in a plain cache and in pages: what verifies draft tokens changes no text."""
     model = model_of(replace(FAMILIES[family], head_width=32), bits)
-    step, cache, expected = CompiledStep(StepModel.of(model), model), prefilled(model), compiled_logits(model)
+    step, cache, expected = (
+        CompiledStep(StepModel.of(model), model),
+        prefilled(model),
+        compiled_logits(model),
+    )
     store = PagedStore(model.config, 8, 4, dtype=torch.bfloat16)
     slots = [12 + t if t < 4 else 4 + t - 4 for t in range(6)]  # pages 3 and 1
     for stored, plain in ((store.keys, cache.keys), (store.values, cache.values)):
@@ -265,10 +320,15 @@ def test_successive_tokens_of_a_text_in_one_step_give_the_same_bits_as_one_by_on
             cache.shorten(6)
             assert torch.equal(step.after_cache(torch.tensor([NEW]), cache), expected), threads
             cache.shorten(6)
-            assert torch.equal(step.after_cache(torch.tensor([NEW]), cache, [3, 1]), expected[[3, 1]]), threads
+            assert torch.equal(
+                step.after_cache(torch.tensor([NEW]), cache, [3, 1]), expected[[3, 1]]
+            ), threads
             spans = [TokenSpan([3, 1, 2], 6, 3), TokenSpan([6], 0, 1)]
             found = step.after_spans([*NEW[:3], 5], store, spans, [2, 0])
-            assert step.after_spans([*NEW[:3], 5], store, spans, []).shape == (0, model.config.vocab_size)
+            assert step.after_spans([*NEW[:3], 5], store, spans, []).shape == (
+                0,
+                model.config.vocab_size,
+            )
         finally:
             torch.set_num_threads(1)
         assert torch.equal(found, expected[[2, 0]]), threads
@@ -279,7 +339,9 @@ def test_rows_together_pages_and_threads_give_the_same_bits_as_alone() -> None:
     model = model_of(FAMILIES["gemma3"])
     step, expected = CompiledStep(StepModel.of(model), model), compiled_logits(model)
     cache = prefilled(model, 3)
-    assert torch.equal(step.after_cache(torch.tensor([[NEW[0]]] * 3), cache), expected[:1].expand(3, -1))
+    assert torch.equal(
+        step.after_cache(torch.tensor([[NEW[0]]] * 3), cache), expected[:1].expand(3, -1)
+    )
     store, alone = PagedStore(model.config, 8, 4, dtype=torch.bfloat16), prefilled(model)
     slots = [12 + t if t < 4 else 4 + t - 4 for t in range(6)]  # pages 3 and 1
     for stored, plain in ((store.keys, alone.keys), (store.values, alone.values)):
@@ -341,7 +403,9 @@ def test_a_step_runs_alone_where_no_thread_can_be_started(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("where", ["submitting", "worker", "caller"])
-def test_an_interrupted_step_leaves_no_thread_that_waits(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_an_interrupted_step_leaves_no_thread_that_waits(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     """Ctrl-C while the parts are handed out, or a part that fails: the others end, and the next step works."""
     workers, counter = _Workers(), np.zeros(8, np.int64)
 
@@ -370,7 +434,9 @@ def test_an_interrupted_step_leaves_no_thread_that_waits(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("bits", ["int8", "int4"])
-def test_the_probe_finds_a_step_that_multiplies_wrongly(monkeypatch: pytest.MonkeyPatch, bits: Bits) -> None:
+def test_the_probe_finds_a_step_that_multiplies_wrongly(
+    monkeypatch: pytest.MonkeyPatch, bits: Bits
+) -> None:
     """The last of seven tokens, of which the first four are multiplied together."""
     assert probe_error(bits) < MAX_ERROR / 2
     logits = CompiledStep._logits
@@ -411,15 +477,21 @@ def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: st
 def without_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """As on a machine where nothing was compiled; gives the folder of the code."""
     monkeypatch.setattr(machine_code, "code_folder", lambda: CodeFolder(tmp_path / "code"))
-    monkeypatch.setattr(decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name))
+    monkeypatch.setattr(
+        decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name)
+    )
     return tmp_path / "code"
 
 
 @pytest.mark.usefixtures("without_code")
-def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "groundup.engine.compiled_step.compiled", None)
     model = model_of(LLAMA)
-    assert "numba can't be loaded" in use_compiled_step(model, Silent()) and model.decode_step is None
+    assert (
+        "numba can't be loaded" in use_compiled_step(model, Silent()) and model.decode_step is None
+    )
 
 
 def test_where_the_code_is_kept_numba_is_not_needed() -> None:
@@ -497,7 +569,9 @@ def test_code_that_another_user_could_have_written_is_not_run(
         assert (read_code(file) is None) == (os.getuid() != 0)
 
 
-def test_a_shared_cache_keeps_no_code_and_this_is_said_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_shared_cache_keeps_no_code_and_this_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     shared, heard = tmp_path / "shared", Heard()
     shared.mkdir()
     shared.chmod(0o777)
@@ -506,7 +580,9 @@ def test_a_shared_cache_keeps_no_code_and_this_is_said_once(monkeypatch: pytest.
     found = code_folder.__wrapped__()
     assert found.path is None and f"{shared} can be written by other users" in found.note
     monkeypatch.setattr(machine_code, "code_folder", lambda: found)
-    monkeypatch.setattr(decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name))
+    monkeypatch.setattr(
+        decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name)
+    )
     for _ in range(2):
         assert "compiled step" in use_compiled_step(model_of(LLAMA), heard)
     assert sum(found.note in line for line in heard.lines) == 1
@@ -583,7 +659,9 @@ def test_greedy_answers_are_the_same_on_one_thread_and_on_two() -> None:
     model = model_of(replace(LLAMA, context_tokens=64))
     model.decode_step = CompiledStep(StepModel.of(model), model)
     prompts = [[each, *PROMPT] for each in range(3)]
-    assert greedy_texts(model, prompts, 40, threads=1) == greedy_texts(model, prompts, 40, threads=2)
+    assert greedy_texts(model, prompts, 40, threads=1) == greedy_texts(
+        model, prompts, 40, threads=2
+    )
 
 
 def test_the_number_of_threads_is_tuned_while_an_answer_is_written_and_put_back(
@@ -605,7 +683,14 @@ def test_the_number_of_threads_is_tuned_while_an_answer_is_written_and_put_back(
     assert used == {1}
     torch.set_num_threads(2)
     try:
-        assert list(generate_ids(model, PROMPT, greedy, (), compute=replace(compute, thread_counts=(2, 1)))) == expected
+        assert (
+            list(
+                generate_ids(
+                    model, PROMPT, greedy, (), compute=replace(compute, thread_counts=(2, 1))
+                )
+            )
+            == expected
+        )
         assert used == {1, 2} and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -615,14 +700,18 @@ def test_the_number_of_threads_is_tuned_while_an_answer_is_written_and_put_back(
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", ["int8", "int4"])
 @torch.inference_mode()
-def test_200_greedy_tokens_of_20_prompts_are_the_same_on_one_thread_and_on_two(bits: PrecisionChoice) -> None:
+def test_200_greedy_tokens_of_20_prompts_are_the_same_on_one_thread_and_on_two(
+    bits: PrecisionChoice,
+) -> None:
     opened = open_in(bits, SMOLLM2, Compute(torch.device("cpu")))[0]
     ids = opened.require_tokenizer().encode(
         Path(readable_step.__file__).parents[3].joinpath("LICENSE").read_text()[:2000]
     )
     prompts = [ids[12 * each : 12 * each + 10] for each in range(20)]
     assert len(prompts[-1]) == 10
-    assert greedy_texts(opened.model, prompts, 200, threads=1) == greedy_texts(opened.model, prompts, 200, threads=2)
+    assert greedy_texts(opened.model, prompts, 200, threads=1) == greedy_texts(
+        opened.model, prompts, 200, threads=2
+    )
 
 
 @pytest.mark.slow
@@ -631,15 +720,31 @@ def test_200_greedy_tokens_of_20_prompts_are_the_same_on_one_thread_and_on_two(b
     [(("haswell", "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2,+ssse3,+popcnt"), "AVX2"), (("nehalem", "+sse4.2,+ssse3"), "PORTABLE")],
     ids=["avx2", "portable"],
 )  # fmt: skip
-def test_compiled_for_an_older_processor_the_step_is_the_readable_one(machine: tuple[str, str], form: str) -> None:
+def test_compiled_for_an_older_processor_the_step_is_the_readable_one(
+    machine: tuple[str, str], form: str
+) -> None:
     """In a process of its own: every family, both numbers of bits, rows and drafts together. The portable form is Arm's, here on x86 without AVX."""
     given = os.environ | {"NUMBA_CPU_NAME": machine[0], "NUMBA_CPU_FEATURES": machine[1]}
     chosen = "readable_one or rows_together or successive or extreme"
-    command = [sys.executable, "-m", "pytest", "-q", __file__, "-m", "not slow", "-k", chosen, "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        __file__,
+        "-m",
+        "not slow",
+        "-k",
+        chosen,
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
     code = f"from groundup.engine.compiled_step import kernels, products; print(kernels.FORM == products.{form})"
-    found = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=60)
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=60
+    )
     assert found.stdout.strip() == "True", found.stderr
 
 
@@ -647,7 +752,9 @@ def test_compiled_for_an_older_processor_the_step_is_the_readable_one(machine: t
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", ["int8", "int4"])
 @torch.inference_mode()
-def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32(bits: PrecisionChoice) -> None:
+def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32(
+    bits: PrecisionChoice,
+) -> None:
     """Mean KL of the probabilities, in nats; every token goes through the step, so the cache is its own."""
     cpu = Compute(torch.device("cpu"))
     packed, exact = open_in(bits, SMOLLM2, cpu)[0], open_in("float32", SMOLLM2, cpu)[0].model
@@ -656,7 +763,9 @@ def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32(bits
         Path(readable_step.__file__).parents[3].joinpath("LICENSE").read_text()[:1000]
     )
     cache = KVCache(exact.config, 1, len(ids), dtype=torch.bfloat16)
-    found = torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in ids]).log_softmax(-1)
+    found = torch.cat(
+        [step.after_cache(torch.tensor([[token]]), cache) for token in ids]
+    ).log_softmax(-1)
     expected = exact(torch.tensor([ids]))[0].log_softmax(-1)
     divergence = F.kl_div(found, expected, log_target=True, reduction="none").sum(-1)
     print(f"{bits}: KL {divergence.mean():.4f}, largest {divergence.max():.3f}, n = {len(ids)}")
@@ -668,6 +777,9 @@ def test_int8_costs_little_on_a_random_model() -> None:
     with torch.inference_mode():
         logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
     divergence = F.kl_div(
-        compiled_logits(model).log_softmax(-1), logits.log_softmax(-1), log_target=True, reduction="none"
+        compiled_logits(model).log_softmax(-1),
+        logits.log_softmax(-1),
+        log_target=True,
+        reduction="none",
     )
     assert divergence.sum(-1).mean() < 0.01

@@ -52,12 +52,20 @@ class Heard(Silent):
         self.lines.append(text)
 
 
-def saved(folder: Path, config: ModelConfig = SHAPE, kind: type[LanguageModel | Classifier] = LanguageModel) -> Path:
+def saved(
+    folder: Path,
+    config: ModelConfig = SHAPE,
+    kind: type[LanguageModel | Classifier] = LanguageModel,
+) -> Path:
     made = LanguageModel(config) if kind is LanguageModel else Classifier(config, 2)
     initialise(made, torch.Generator().manual_seed(0), deviation=0.2)
     tokenizer = train_tokenizer(["To be or not to be. " * 9], 300)
-    with atomic_folder(folder) as temporary:  # with a manifest, as runs, `pull` and `convert` write it
-        save_model(made, temporary, tokenizer, labels=() if kind is LanguageModel else ("ham", "spam"))
+    with atomic_folder(
+        folder
+    ) as temporary:  # with a manifest, as runs, `pull` and `convert` write it
+        save_model(
+            made, temporary, tokenizer, labels=() if kind is LanguageModel else ("ham", "spam")
+        )
     return folder
 
 
@@ -74,7 +82,10 @@ def test_answers_are_written_in_int8_where_bf16_numba_and_a_folder_that_keeps_pa
     assert default_precision(path, NATIVE) == "int8"
     heard = Heard()
     opened, used = open_to_write(path, NATIVE, progress=heard)
-    assert isinstance(opened.model.transformer.block(0).feedforward.up, Int8Linear) and used.dtype == torch.bfloat16
+    assert (
+        isinstance(opened.model.transformer.block(0).feedforward.up, Int8Linear)
+        and used.dtype == torch.bfloat16
+    )
     assert [line for line in heard.lines if "Compiling" not in line] == [SAID]
     assert packed_folder(path, "int8").is_dir()
 
@@ -89,7 +100,9 @@ def test_answers_are_written_in_int8_where_bf16_numba_and_a_folder_that_keeps_pa
         assert default_precision(other, NATIVE) == "float32", other
     locked = saved(tmp_path / "locked")
     monkeypatch.setattr(packed.os, "access", lambda place, mode: Path(place) != locked)
-    assert default_precision(locked, NATIVE) == "float32" and default_precision(path, NATIVE) == "int8"
+    assert (
+        default_precision(locked, NATIVE) == "float32" and default_precision(path, NATIVE) == "int8"
+    )
     monkeypatch.setattr(precision, "has_compiler", lambda: False)
     assert default_precision(path, NATIVE) == "float32"
 
@@ -104,7 +117,9 @@ def test_a_folder_of_packed_weights_alone_is_written_with_as_it_is(tmp_path: Pat
 def test_where_the_step_can_not_be_compiled_answers_are_written_in_float32_and_the_reason_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "use_compiled_step", lambda model, progress: "Decoding through torch: no luck.")
+    monkeypatch.setattr(
+        precision, "use_compiled_step", lambda model, progress: "Decoding through torch: no luck."
+    )
     heard = Heard()
     opened, used = open_to_write(saved(tmp_path / "model"), NATIVE, progress=heard)
     assert used.dtype == torch.float32 and next(opened.model.parameters()).dtype == torch.float32
@@ -115,7 +130,15 @@ def test_where_the_step_can_not_be_compiled_answers_are_written_in_float32_and_t
 def test_generate_says_its_default_once_and_float32_has_the_models_own_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["generate", str(saved(tmp_path / "model")), "To be", "--temperature", "0", "--max-tokens", "8"]
+    asked = [
+        "generate",
+        str(saved(tmp_path / "model")),
+        "To be",
+        "--temperature",
+        "0",
+        "--max-tokens",
+        "8",
+    ]
     assert run(asked) == 0
     by_default = capsys.readouterr()
     assert " ".join(by_default.err.split()).count(SAID) == 1
@@ -126,7 +149,9 @@ def test_generate_says_its_default_once_and_float32_has_the_models_own_weights(
 
 
 @pytest.mark.usefixtures("native")
-def test_in_python_texts_are_written_in_int8_and_scores_vectors_and_files_are_exact(tmp_path: Path) -> None:
+def test_in_python_texts_are_written_in_int8_and_scores_vectors_and_files_are_exact(
+    tmp_path: Path,
+) -> None:
     path = saved(tmp_path / "model")
     model, exact = groundup.open_model(path, "cpu"), groundup.open_model(path, "cpu", "float32")
     in_int8 = groundup.open_model(path, "cpu", "int8")
@@ -134,16 +159,23 @@ def test_in_python_texts_are_written_in_int8_and_scores_vectors_and_files_are_ex
     said = {"max_tokens": 8, "temperature": 0}
     assert model.generate("To be", **said) == in_int8.generate("To be", **said)
     assert model.chat("To be", **said) == in_int8.chat("To be", **said)
-    assert model.score("To be", " or not") == exact.score("To be", " or not") != in_int8.score("To be", " or not")
+    assert (
+        model.score("To be", " or not")
+        == exact.score("To be", " or not")
+        != in_int8.score("To be", " or not")
+    )
     assert torch.equal(model.embed("To be"), exact.embed("To be"))
     again = open_model(model.save(tmp_path / "again"), EXACT).model.state_dict()
     assert all(
-        torch.equal(again[name], weights) for name, weights in open_model(path, EXACT).model.state_dict().items()
+        torch.equal(again[name], weights)
+        for name, weights in open_model(path, EXACT).model.state_dict().items()
     )
 
 
 @pytest.mark.usefixtures("native")
-def test_langchains_models_write_in_int8_by_default_and_its_vectors_are_exact(tmp_path: Path) -> None:
+def test_langchains_models_write_in_int8_by_default_and_its_vectors_are_exact(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("langchain_core")
     from groundup.integrations.langchain_llm import GroundupLLM
 
@@ -151,7 +183,12 @@ def test_langchains_models_write_in_int8_by_default_and_its_vectors_are_exact(tm
     model = GroundupLLM(model=str(path), device="cpu")
     info = read_model_info(path)
     assert model.local.server.loaded_models.precision_of(info) == "int8"
-    assert GroundupLLM(model=str(path), precision="float32").local.server.loaded_models.precision_of(info) == "float32"
+    assert (
+        GroundupLLM(model=str(path), precision="float32").local.server.loaded_models.precision_of(
+            info
+        )
+        == "float32"
+    )
     assert GroundupEmbeddings(model=str(path)).local.server.loaded_models.precision == "float32"
     assert local_server(path, LocalOptions("cpu")).server.loaded_models.precision == "float32"
 
@@ -160,7 +197,11 @@ def test_langchains_models_write_in_int8_by_default_and_its_vectors_are_exact(tm
 def test_serve_says_in_one_line_that_answers_are_in_int8_and_holds_adapters_and_reproducible_ones_in_float32(
     tmp_path: Path,
 ) -> None:
-    limits, plain, odd = Limits(), saved(tmp_path / "plain"), saved(tmp_path / "odd", replace(SHAPE, norm="layer"))
+    limits, plain, odd = (
+        Limits(),
+        saved(tmp_path / "plain"),
+        saved(tmp_path / "odd", replace(SHAPE, norm="layer")),
+    )
 
     def notes(path: Path, **options: object) -> tuple[list[str], str]:
         registry = registry_of([str(path)], None, Silent())
@@ -168,8 +209,17 @@ def test_serve_says_in_one_line_that_answers_are_in_int8_and_holds_adapters_and_
         return precision_notes(loaded, registry), loaded.precision_of(read_model_info(path))
 
     (said,), chosen = notes(plain)
-    assert chosen == "int8" and "int8" in said and "--precision float32" in said and "the same alone and among" in said
-    for path, options in ((odd, {}), (plain, {"precision": "float32"}), (plain, {"reproducible": True})):
+    assert (
+        chosen == "int8"
+        and "int8" in said
+        and "--precision float32" in said
+        and "the same alone and among" in said
+    )
+    for path, options in (
+        (odd, {}),
+        (plain, {"precision": "float32"}),
+        (plain, {"reproducible": True}),
+    ):
         (said,), chosen = notes(path, **options)
         assert chosen == "float32" and said.startswith("Precision float32"), options
     info = read_model_info(plain)
@@ -191,7 +241,11 @@ def test_only_what_writes_answers_for_people_has_another_default_than_float32() 
     sources = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
 
     def users(pattern: str) -> set[str]:
-        return {path.relative_to(PACKAGE).as_posix() for path, text in sources.items() if re.search(pattern, text)}
+        return {
+            path.relative_to(PACKAGE).as_posix()
+            for path, text in sources.items()
+            if re.search(pattern, text)
+        }
 
     assert users("open_to_write") == {"api.py", "engine/precision.py", "serve/loaded_models.py"}
     assert users("default_precision") == {
@@ -202,7 +256,9 @@ def test_only_what_writes_answers_for_people_has_another_default_than_float32() 
     }
     for notebook in (PACKAGE / "course" / "notebooks").glob("*.ipynb"):
         for line in notebook.read_text().splitlines():
-            assert "groundup.open_model(" not in line or "precision=" in line or "classifier" in line, (notebook, line)
+            assert (
+                "groundup.open_model(" not in line or "precision=" in line or "classifier" in line
+            ), (notebook, line)
 
 
 def test_evidence_and_vectors_of_an_index_do_not_depend_on_the_precision_of_answers() -> None:

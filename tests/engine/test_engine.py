@@ -30,18 +30,27 @@ LONG = Conversation(
 
 
 @pytest.fixture
-def engine(model: LanguageModel, tokenizer: Tokenizer, config: ModelConfig, compute: Compute) -> Engine:
+def engine(
+    model: LanguageModel, tokenizer: Tokenizer, config: ModelConfig, compute: Compute
+) -> Engine:
     return Engine(OpenModel(model, tokenizer, config, Path("tiny"), "language"), compute)
 
 
 @pytest.fixture
-def labelling(classifier: Classifier, tokenizer: Tokenizer, config: ModelConfig, compute: Compute) -> Engine:
-    return Engine(OpenModel(classifier, tokenizer, config, Path("c"), "classifier", ("ham", "spam", "other")), compute)
+def labelling(
+    classifier: Classifier, tokenizer: Tokenizer, config: ModelConfig, compute: Compute
+) -> Engine:
+    return Engine(
+        OpenModel(classifier, tokenizer, config, Path("c"), "classifier", ("ham", "spam", "other")),
+        compute,
+    )
 
 
 def events_of(tokenizer: Tokenizer, ids: list[int], stop: tuple[str, ...] = ()) -> list[ChatEvent]:
     stream = TextStream(tokenizer, stop)
-    return list(answer_events(iter(ids), stream, tokenizer.special.stop_ids, ChatEvent("", None, 5, 0)))
+    return list(
+        answer_events(iter(ids), stream, tokenizer.special.stop_ids, ChatEvent("", None, 5, 0))
+    )
 
 
 def test_only_the_last_event_has_a_finish_reason_and_counters_count_tokens(engine: Engine) -> None:
@@ -113,12 +122,18 @@ def test_an_outgrown_conversation_loses_its_oldest_turns_and_keeps_the_system_tu
     assert dropped % 2 == 0  # whole turns
     assert rendered.text.startswith("<|im_start|>system\nBe.<|im_end|>\n<|im_start|>user\n")
     kept = LONG.messages[1 + dropped :]
-    assert rendered == render(Conversation((LONG.messages[0], *kept)), tokenizer, add_generation_prompt=True)
+    assert rendered == render(
+        Conversation((LONG.messages[0], *kept)), tokenizer, add_generation_prompt=True
+    )
     longer = render(
-        Conversation((LONG.messages[0], *LONG.messages[dropped - 1 :])), tokenizer, add_generation_prompt=True
+        Conversation((LONG.messages[0], *LONG.messages[dropped - 1 :])),
+        tokenizer,
+        add_generation_prompt=True,
     )
     assert len(longer.ids) > 48  # no more was dropped than had to be
-    assert {event.dropped_messages for event in engine.chat(LONG, replace(SAMPLING, max_tokens=16))} == {dropped}
+    assert {
+        event.dropped_messages for event in engine.chat(LONG, replace(SAMPLING, max_tokens=16))
+    } == {dropped}
 
 
 def test_a_conversation_that_fits_loses_nothing(tokenizer: Tokenizer) -> None:
@@ -126,8 +141,12 @@ def test_a_conversation_that_fits_loses_nothing(tokenizer: Tokenizer) -> None:
     assert fit_conversation(LONG, tokenizer, len(whole.ids) + 16, 16) == (whole, 0)
 
 
-def test_the_last_message_stays_with_less_room_for_the_answer_and_is_refused_without_any(engine: Engine) -> None:
-    fits = Conversation((Message("user", "to be"), Message("assistant", "no"), Message("user", "x" * 30)))
+def test_the_last_message_stays_with_less_room_for_the_answer_and_is_refused_without_any(
+    engine: Engine,
+) -> None:
+    fits = Conversation(
+        (Message("user", "to be"), Message("assistant", "no"), Message("user", "x" * 30))
+    )
     [*_, last] = engine.chat(fits, replace(SAMPLING, max_tokens=60))
     assert last.dropped_messages == 2
     assert last.prompt_tokens + last.completion_tokens == 64
@@ -152,7 +171,9 @@ def test_small_batches_give_the_same_scores_and_windows_are_averaged(
 ) -> None:
     texts = [[[1, 2, 3]], [[4], [5, 6]], [[7] * 20]]
     scores = class_scores(classifier, texts, compute=compute)
-    assert torch.allclose(scores, class_scores(classifier, texts, compute=compute, batch_tokens=1), atol=1e-5)
+    assert torch.allclose(
+        scores, class_scores(classifier, texts, compute=compute, batch_tokens=1), atol=1e-5
+    )
     alone = class_scores(classifier, [[[4]], [[5, 6]]], compute=compute)
     assert torch.allclose(scores[1], alone.mean(0), atol=1e-5)
 

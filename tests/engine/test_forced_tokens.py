@@ -27,7 +27,8 @@ def test_scores_beside_answers_are_those_of_one_pass(
         ),  # longer than the context: its oldest tokens are left out
     ]
     kept = [
-        (context[-(model.config.context_tokens - len(continuation)) :], continuation) for context, continuation in pairs
+        (context[-(model.config.context_tokens - len(continuation)) :], continuation)
+        for context, continuation in pairs
     ]
     engine = BatchEngine(model, tokenizer, compute)
     engine.submit(Request("other", tuple(common), Sampling(temperature=1.0, max_tokens=20, seed=1)))

@@ -28,9 +28,14 @@ class SeenStep:
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(temperature=0, max_tokens=40), Sampling(max_tokens=40, top_p=0.9, repetition_penalty=1.3, seed=5)],
+    [
+        Sampling(temperature=0, max_tokens=40),
+        Sampling(max_tokens=40, top_p=0.9, repetition_penalty=1.3, seed=5),
+    ],
 )
-def test_cached_ids_are_the_uncached_ids(model: LanguageModel, compute: Compute, sampling: Sampling) -> None:
+def test_cached_ids_are_the_uncached_ids(
+    model: LanguageModel, compute: Compute, sampling: Sampling
+) -> None:
     cached = list(generate_ids(model, PROMPT, sampling, (), compute=compute))
     assert cached == generate_uncached(model, PROMPT, sampling, (), compute=compute)
     assert len(set(cached)) > 3
@@ -45,10 +50,16 @@ def test_a_prompt_prefilled_in_pieces_gives_the_same_ids(
     assert list(generate_ids(model, PROMPT, sampling, (), compute=compute)) == whole
 
 
-@pytest.mark.parametrize("sampling", [Sampling(temperature=0, max_tokens=50), Sampling(max_tokens=50, seed=3)])
+@pytest.mark.parametrize(
+    "sampling", [Sampling(temperature=0, max_tokens=50), Sampling(max_tokens=50, seed=3)]
+)
 @pytest.mark.parametrize("circling", [True, False])
 def test_draft_tokens_change_no_id_and_save_passes_where_the_text_repeats_itself(
-    model: LanguageModel, compute: Compute, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, circling: bool
+    model: LanguageModel,
+    compute: Compute,
+    monkeypatch: pytest.MonkeyPatch,
+    sampling: Sampling,
+    circling: bool,
 ) -> None:
     """Without blocks that do anything each token has its own follower, so that greedy text soon goes round in a circle."""
     model, passes = deepcopy(model), []
@@ -57,7 +68,9 @@ def test_draft_tokens_change_no_id_and_save_passes_where_the_text_repeats_itself
         block.feedforward.down.weight.detach().zero_()
     decode = generate_module.decode
 
-    def counted(model: LanguageModel, new_ids: torch.Tensor, cache: KVCache, tuner: ThreadTuner) -> torch.Tensor:
+    def counted(
+        model: LanguageModel, new_ids: torch.Tensor, cache: KVCache, tuner: ThreadTuner
+    ) -> torch.Tensor:
         passes.append(new_ids.shape[1])
         return decode(model, new_ids, cache, tuner)
 
@@ -73,7 +86,9 @@ def test_draft_tokens_change_no_id_and_save_passes_where_the_text_repeats_itself
     assert stopped == plain[: plain.index(stop) + 1]
 
 
-def test_passes_with_drafts_do_not_tell_the_tuner(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passes_with_drafts_do_not_tell_the_tuner(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They take longer, whatever the number of threads."""
     told: list[float] = []
     tuner, cache = ThreadTuner((), 1), KVCache(model.config, 1, 8)
@@ -85,8 +100,17 @@ def test_passes_with_drafts_do_not_tell_the_tuner(model: LanguageModel, monkeypa
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7])
-def test_a_limit_of_n_gives_exactly_n_ids(model: LanguageModel, compute: Compute, limit: int) -> None:
-    assert len(list(generate_ids(model, PROMPT, Sampling(max_tokens=limit, seed=1), (), compute=compute))) == limit
+def test_a_limit_of_n_gives_exactly_n_ids(
+    model: LanguageModel, compute: Compute, limit: int
+) -> None:
+    assert (
+        len(
+            list(
+                generate_ids(model, PROMPT, Sampling(max_tokens=limit, seed=1), (), compute=compute)
+            )
+        )
+        == limit
+    )
 
 
 def test_a_stop_id_ends_it_and_is_given_too(model: LanguageModel, compute: Compute) -> None:
@@ -98,14 +122,18 @@ def test_a_stop_id_ends_it_and_is_given_too(model: LanguageModel, compute: Compu
     assert generate_uncached(model, PROMPT, sampling, {stop}, compute=compute) == expected
 
 
-def test_prompt_and_answer_fill_the_context_and_no_more(model: LanguageModel, compute: Compute) -> None:
+def test_prompt_and_answer_fill_the_context_and_no_more(
+    model: LanguageModel, compute: Compute
+) -> None:
     sampling = Sampling(temperature=0, max_tokens=1000)
     cached = list(generate_ids(model, PROMPT, sampling, (), compute=compute))
     assert len(PROMPT) + len(cached) == model.config.context_tokens
     assert cached == generate_uncached(model, PROMPT, sampling, (), compute=compute)
 
 
-def test_a_prompt_that_leaves_no_room_is_refused_at_once_with_numbers(model: LanguageModel, compute: Compute) -> None:
+def test_a_prompt_that_leaves_no_room_is_refused_at_once_with_numbers(
+    model: LanguageModel, compute: Compute
+) -> None:
     with pytest.raises(ModelError, match=r"64 tokens.*context of 64"):
         generate_ids(model, [1] * 64, Sampling(), (), compute=compute)
     assert len(list(generate_ids(model, [1] * 63, Sampling(), (), compute=compute))) == 1
@@ -116,10 +144,15 @@ def test_an_empty_prompt_is_refused(model: LanguageModel, compute: Compute) -> N
         generate_ids(model, [], Sampling(), (), compute=compute)
 
 
-def test_interleaved_answers_do_not_disturb_each_other(model: LanguageModel, compute: Compute) -> None:
+def test_interleaved_answers_do_not_disturb_each_other(
+    model: LanguageModel, compute: Compute
+) -> None:
     seeds = [Sampling(seed=seed, max_tokens=15) for seed in (1, 2)]
     alone = [list(generate_ids(model, PROMPT, sampling, (), compute=compute)) for sampling in seeds]
-    together = zip(*(generate_ids(model, PROMPT, sampling, (), compute=compute) for sampling in seeds), strict=True)
+    together = zip(
+        *(generate_ids(model, PROMPT, sampling, (), compute=compute) for sampling in seeds),
+        strict=True,
+    )
     assert [list(row) for row in zip(*together, strict=True)] == alone
 
 

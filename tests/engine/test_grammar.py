@@ -54,7 +54,9 @@ Answers = Callable[[OutputConstraint, int], list[tuple[str, str]]]
 
 
 @pytest.fixture
-def answers(model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars) -> Answers:
+def answers(
+    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars
+) -> Answers:
     """answers(form, count) -> (text, reason) of several answers at once, hot."""
 
     def ask(form: OutputConstraint, count: int) -> list[tuple[str, str]]:
@@ -62,7 +64,9 @@ def answers(model: LanguageModel, tokenizer: Tokenizer, compute: Compute, gramma
         prompt, stops = tuple(tokenizer.encode("To be")), tokenizer.special.stop_ids
         for seed in range(count):
             sampling = Sampling(temperature=3.0, seed=seed, max_tokens=40)
-            engine.submit(Request(str(seed), prompt, sampling, stops, constraint=grammars.constraint(form)))
+            engine.submit(
+                Request(str(seed), prompt, sampling, stops, constraint=grammars.constraint(form))
+            )
         texts: dict[str, str] = dict.fromkeys(map(str, range(count)), "")
         reasons: dict[str, str] = {}
         while engine.busy:
@@ -86,7 +90,13 @@ def test_an_answer_of_a_finite_language_is_one_of_its_texts_and_stops(
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"[a-z ]{3,9}\.", r"\d{4}-(0[1-9]|1[0-2])", "(?i)(ham|eggs)(, (ham|eggs))*;", r"[^\x00-\x7f]{2}"]
+    "pattern",
+    [
+        r"[a-z ]{3,9}\.",
+        r"\d{4}-(0[1-9]|1[0-2])",
+        "(?i)(ham|eggs)(, (ham|eggs))*;",
+        r"[^\x00-\x7f]{2}",
+    ],
 )
 def test_an_answer_matches_the_expression_as_a_whole(answers: Answers, pattern: str) -> None:
     found = answers(OutputConstraint.regex(pattern), 8)
@@ -122,26 +132,41 @@ def test_a_grammar_that_refers_to_itself_is_followed(answers: Answers) -> None:
     lark = 'start: "[" (item ("," item)*)? "]"\nitem: start | /[0-9]/'
     gbnf = 'root ::= "[" (item ("," item)*)? "]"\nitem ::= root | [0-9]'
     for text in (lark, gbnf):
-        ended = [text for text, reason in answers(OutputConstraint.grammar(text), 12) if reason == "stop"]
+        ended = [
+            text for text, reason in answers(OutputConstraint.grammar(text), 12) if reason == "stop"
+        ]
         assert len(ended) >= 4
         assert all(isinstance(json.loads(text), list) for text in ended)
 
 
 def test_a_grammar_with_a_wide_class_and_imports_has_room(answers: Answers) -> None:
     imports = "%import common.NUMBER\n%import common.ESCAPED_STRING\n"
-    grammar = OutputConstraint.grammar(imports + "start: NAME (NUMBER | ESCAPED_STRING)\nNAME: /[a-zA-Z_]\\w*/")
+    grammar = OutputConstraint.grammar(
+        imports + "start: NAME (NUMBER | ESCAPED_STRING)\nNAME: /[a-zA-Z_]\\w*/"
+    )
     assert all(re.match(r"[a-zA-Z_]", text) for text, _ in answers(grammar, 4))
 
 
 def test_alone_and_token_by_token_it_is_the_same_answer(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars, answers: Answers
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    grammars: Grammars,
+    answers: Answers,
 ) -> None:
     form, stops = OutputConstraint.regex("[a-z]{2,12}[.!]"), tokenizer.special.stop_ids
     for seed, (text, reason) in enumerate(answers(form, 4)):
         sampling = Sampling(temperature=3.0, seed=seed, max_tokens=40)
         constraint = grammars.constraint(form)
         ids = list(
-            generate_ids(model, tokenizer.encode("To be"), sampling, stops, compute=compute, constraint=constraint)
+            generate_ids(
+                model,
+                tokenizer.encode("To be"),
+                sampling,
+                stops,
+                compute=compute,
+                constraint=constraint,
+            )
         )
         assert ids[-1] in stops and reason == "stop"
         assert tokenizer.decode(ids[:-1]) == text
@@ -159,7 +184,10 @@ def test_no_control_token_stands_inside_a_text(tokenizer: Tokenizer, grammars: G
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        *((OutputConstraint.schema(each), "JSON schema") for each in ({"type": "nonsense"}, {"not": {}}, {"type": 5})),
+        *(
+            (OutputConstraint.schema(each), "JSON schema")
+            for each in ({"type": "nonsense"}, {"not": {}}, {"type": 5})
+        ),
         (OutputConstraint.schema({"$ref": "http://127.0.0.1:9/x"}), "JSON schema"),
         (OutputConstraint("JSON schema", "{"), "JSON schema can't be read"),
         (OutputConstraint.regex("(a"), "regular expression can't be followed: unclosed group"),
@@ -196,13 +224,17 @@ CATASTROPHES = [
     OutputConstraint.regex("([ab]*a[ab]{20})+"),
     OutputConstraint.regex("(((a{0,50}){0,50}){0,50}){0,50}"),
     OutputConstraint.grammar('start: (("a"|"b"){1,1000}){1,1000}'),
-    OutputConstraint.grammar("start: T6\nT0: /.*/\n" + "\n".join(f"T{i + 1}: " + f"T{i} " * 8 for i in range(6))),
+    OutputConstraint.grammar(
+        "start: T6\nT0: /.*/\n" + "\n".join(f"T{i + 1}: " + f"T{i} " * 8 for i in range(6))
+    ),
     OutputConstraint.grammar('start: s\ns: s s s | s s | "a" | "b" | ""'),
 ]
 
 
 @pytest.mark.parametrize("form", CATASTROPHES, ids=lambda form: form.text[:40])
-def test_a_catastrophic_form_is_answered_or_given_up_in_bounded_time(answers: Answers, form: OutputConstraint) -> None:
+def test_a_catastrophic_form_is_answered_or_given_up_in_bounded_time(
+    answers: Answers, form: OutputConstraint
+) -> None:
     with at_most_cpu_s(20):
         try:
             for text, _ in answers(form, 1):

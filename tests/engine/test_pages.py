@@ -20,14 +20,18 @@ class PagesMachine(RuleBasedStateMachine):
     def begin(self, num_pages: int) -> None:
         self.pages = Pages(num_pages, PAGE)
         self.rows: list[tuple[BlockTable, list[int]]] = []
-        self.content: dict[int, tuple[int, ...]] = {}  # page -> all tokens up to its end, as last written
+        self.content: dict[
+            int, tuple[int, ...]
+        ] = {}  # page -> all tokens up to its end, as last written
 
     @rule(ids=TEXTS)
     def open(self, ids: list[int]) -> None:
         table = self.pages.open(ids)
         assert table.shared_tokens == len(table.pages) * PAGE < len(ids)
         for index, page in enumerate(table.pages):
-            assert self.content[page] == tuple(ids[: (index + 1) * PAGE]), "shared, but not the same beginning"
+            assert self.content[page] == tuple(ids[: (index + 1) * PAGE]), (
+                "shared, but not the same beginning"
+            )
         if not self.pages.reserve(table, len(ids)):
             self.pages.close(table)
             return
@@ -145,5 +149,7 @@ def test_a_new_row_begins_where_most_is_free() -> None:
 
 def test_a_budget_that_pays_for_no_page_is_refused() -> None:
     assert pages_within(1000, 300) == 3
-    with pytest.raises(ConfigError, match="299 bytes does not hold one page of this model, which takes 300"):
+    with pytest.raises(
+        ConfigError, match="299 bytes does not hold one page of this model, which takes 300"
+    ):
         pages_within(299, 300)

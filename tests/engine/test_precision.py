@@ -81,14 +81,20 @@ def test_prompts_from_one_token_to_the_whole_context_are_answered_alone_and_mixe
     save_model(made, tmp_path / "model", train_tokenizer(["To be or not to be. " * 9], 384))
     opened, compute = open_in(choice, tmp_path / "model", CPU)
     lengths = (1, 2, STEP_TOKENS, STEP_TOKENS + 1, 2 * STEP_TOKENS + 1, 3 * STEP_TOKENS - 1)
-    requests = [Request(str(n), tuple(i % 250 for i in range(n)), Sampling(max_tokens=2)) for n in lengths]
+    requests = [
+        Request(str(n), tuple(i % 250 for i in range(n)), Sampling(max_tokens=2)) for n in lengths
+    ]
     for together in (*([request] for request in requests), requests):
         engine = BatchEngine(opened.model, opened.require_tokenizer(), compute)
         for request in together:
             engine.submit(request)
         ended = []
         while engine.busy:
-            ended += [name for name, event in engine.step() if isinstance(event, ChatEvent) and event.finish_reason]
+            ended += [
+                name
+                for name, event in engine.step()
+                if isinstance(event, ChatEvent) and event.finish_reason
+            ]
         assert sorted(ended) == sorted(request.id for request in together)
 
 
@@ -98,7 +104,9 @@ def test_an_unknown_precision_is_one_sentence_with_the_nearest() -> None:
     assert "int" in (refused.value.fix or "")
 
 
-def test_auto_measures_once_and_remembers(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_measures_once_and_remembers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
     has = replace(CPU, native_bf16=True)
     first, _ = open_in("auto", folder, has)
@@ -136,7 +144,9 @@ def test_without_bf16_in_the_processor_auto_is_float32_and_the_others_are_warned
         f"--precision auto: float32, as {figure}.",
         f"--precision bf16: {figure}, so prompts take several times as long; use --precision float32.",
     ]
-    assert not emulation_note("float32", without) and not emulation_note("int8", replace(CPU, native_bf16=True))
+    assert not emulation_note("float32", without) and not emulation_note(
+        "int8", replace(CPU, native_bf16=True)
+    )
 
 
 def test_auto_takes_coarser_numbers_only_where_they_are_clearly_faster() -> None:
@@ -159,12 +169,16 @@ def test_coarser_numbers_cost_little_on_a_real_model() -> None:
     for choice, logits in found.items():
         loss = float(F.cross_entropy(logits[:-1], ids[0, 1:]))
         agreement = float((logits.argmax(-1) == exact.argmax(-1)).float().mean())
-        print(f"{choice}: {loss:.4f} nats per token, first choice as in float32 {agreement:.1%}, n = {ids.shape[1]}")
+        print(
+            f"{choice}: {loss:.4f} nats per token, first choice as in float32 {agreement:.1%}, n = {ids.shape[1]}"
+        )
         assert loss < float(F.cross_entropy(exact[:-1], ids[0, 1:])) + MOST_LOSS
         assert agreement >= LEAST_AGREEMENT.get(choice, 1.0)
 
 
-def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch(tmp_path: Path) -> None:
+def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch(
+    tmp_path: Path,
+) -> None:
     """The texts are those of torch's step, after prompts that torch reads, since logits are far apart. Short prompts go through the compiled one."""
     pytest.importorskip("numba")
     made = LanguageModel(ModelConfig(384, 64, 64, 2, 4, 64, 2, 16))
@@ -177,7 +191,9 @@ def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch
             lines.append(text)
 
     opened, compute = open_in("int8", tmp_path / "model", CPU, progress=Heard())
-    assert lines[-1].startswith("Decoding with the compiled step") and isinstance(opened.model, LanguageModel)
+    assert lines[-1].startswith("Decoding with the compiled step") and isinstance(
+        opened.model, LanguageModel
+    )
     step, steps = opened.model.decode_step, []
     assert step is not None and copy.deepcopy(opened.model).decode_step is None
 
@@ -192,16 +208,26 @@ def test_in_int8_single_tokens_go_through_the_compiled_step_alone_and_in_a_batch
             return step.after_cache(ids, cache, positions)
 
         def after_spans(
-            self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan], positions: Sequence[int]
+            self,
+            ids: Sequence[int],
+            store: PagedStore,
+            spans: Sequence[TokenSpan],
+            positions: Sequence[int],
         ) -> torch.Tensor:
             steps.append(len(ids))
             return step.after_spans(ids, store, spans, positions)
 
-    greedy, prompts = Sampling(max_tokens=6, temperature=0), [[5, 7, 9] * 12, [11, 3] * 17, [40] * 33]
+    greedy, prompts = (
+        Sampling(max_tokens=6, temperature=0),
+        [[5, 7, 9] * 12, [11, 3] * 17, [40] * 33],
+    )
     model, tokenizer = opened.model, opened.require_tokenizer()
 
     def texts() -> list[str]:
-        alone = [tokenizer.decode(list(generate_ids(model, ids, greedy, (), compute=compute))) for ids in prompts]
+        alone = [
+            tokenizer.decode(list(generate_ids(model, ids, greedy, (), compute=compute)))
+            for ids in prompts
+        ]
         return alone + generate_answers(prompts, model, tokenizer, greedy, compute=compute)
 
     model.decode_step = Counted()
@@ -227,5 +253,7 @@ def test_without_numba_or_with_a_wrong_product_torch_decodes_and_the_reason_is_s
     wrong, _ = open_in("int8", folder, CPU, progress=Heard())
     monkeypatch.setattr(probe, "has_compiler", lambda: False)
     without, _ = open_in("int8", folder, CPU, progress=Heard())
-    assert "wrong on this processor" in lines[0] and "groundup[fast]" in lines[1] and len(lines) == 2
+    assert (
+        "wrong on this processor" in lines[0] and "groundup[fast]" in lines[1] and len(lines) == 2
+    )
     assert wrong.model.decode_step is None and without.model.decode_step is None

@@ -12,7 +12,11 @@ from groundup.tokenizer.fast import Tokenizer
 
 @pytest.mark.parametrize("piece", [1, 3, 512])
 def test_each_token_after_the_first_has_its_logprob_and_the_best_ones_there(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, piece: int, monkeypatch: pytest.MonkeyPatch
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    piece: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "PREFILL_TOKENS", piece)
     ids = tokenizer.encode("not to be, that is the question")
@@ -26,7 +30,9 @@ def test_each_token_after_the_first_has_its_logprob_and_the_best_ones_there(
     for place, each in enumerate(found):
         assert each.token.logprob == pytest.approx(float(expected[place, ids[place + 1]]), abs=1e-4)
         assert [other.id for other in each.alternatives] == best.indices[place].tolist()
-        assert [other.logprob for other in each.alternatives] == pytest.approx(best.values[place].tolist(), abs=1e-4)
+        assert [other.logprob for other in each.alternatives] == pytest.approx(
+            best.values[place].tolist(), abs=1e-4
+        )
 
 
 def test_a_prompt_of_one_token_has_nothing_to_score(

@@ -3,7 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.engine.score import MIN_SHARED_TOKENS, RaggedBatch, families, ragged_batches, shared_tokens
+from groundup.engine.score import (
+    MIN_SHARED_TOKENS,
+    RaggedBatch,
+    families,
+    ragged_batches,
+    shared_tokens,
+)
 
 STEM = list(range(MIN_SHARED_TOKENS))
 # Rows that begin alike now and then: whole stems of two kinds, and an end of few kinds of tokens.
@@ -23,7 +29,9 @@ def read(line: RaggedBatch) -> list[list[int]]:
 
 
 @given(ROWS, st.integers(1, 120))
-def test_every_row_is_found_again_in_a_line_of_bounded_length(rows: list[list[int]], most_tokens: int) -> None:
+def test_every_row_is_found_again_in_a_line_of_bounded_length(
+    rows: list[list[int]], most_tokens: int
+) -> None:
     found: dict[int, list[int]] = {}
     for line in ragged_batches(rows, most_tokens):
         assert len(line.ids) <= max(most_tokens, *(len(rows[index]) for index in line.rows))
@@ -47,7 +55,11 @@ def test_what_is_worth_sharing_stands_there_once(rows: list[list[int]]) -> None:
     for line in ragged_batches(rows):
         whole = [tuple(line.ids[place] for place in span.pages) for span in line.spans]
         assert len(set(whole)) == len(whole)
-        new = [row[:MIN_SHARED_TOKENS] for row, span in zip(whole, line.spans, strict=True) if span.start == 0]
+        new = [
+            row[:MIN_SHARED_TOKENS]
+            for row, span in zip(whole, line.spans, strict=True)
+            if span.start == 0
+        ]
         long = [beginning for beginning in new if len(beginning) == MIN_SHARED_TOKENS]
         assert len(set(long)) == len(long)
 
@@ -55,11 +67,20 @@ def test_what_is_worth_sharing_stands_there_once(rows: list[list[int]]) -> None:
 def test_choices_behind_one_question_stand_together_and_hold_it_once() -> None:
     question = list(range(150))
     [line] = ragged_batches([[*question, *end] for end in ([1, 2, 3], [7], [4, 5, 6, 7], [])])
-    assert [(span.start, span.count) for span in line.spans] == [(0, 150), (150, 1), (150, 3), (150, 4)]
+    assert [(span.start, span.count) for span in line.spans] == [
+        (0, 150),
+        (150, 1),
+        (150, 3),
+        (150, 4),
+    ]
 
 
 def test_rows_with_much_in_common_are_a_family_and_the_longest_comes_first() -> None:
-    assert families([[9, 9], [9], STEM, [*STEM, 1], [9]]) == [[(2, 0), (3, len(STEM))], [(0, 0)], [(1, 0), (4, 1)]]
+    assert families([[9, 9], [9], STEM, [*STEM, 1], [9]]) == [
+        [(2, 0), (3, len(STEM))],
+        [(0, 0)],
+        [(1, 0), (4, 1)],
+    ]
 
 
 def test_little_in_common_is_not_shared_but_a_whole_row_is() -> None:

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.engine.next_token import choose, draw, gumbel_noise, next_scores, penalise, seeded_generator
+from groundup.engine.next_token import (
+    choose,
+    draw,
+    gumbel_noise,
+    next_scores,
+    penalise,
+    seeded_generator,
+)
 from groundup.engine.sampling import Sampling, keep_min_p, keep_top_k, keep_top_p
 from groundup.errors import ConfigError, ModelError
 
@@ -39,12 +46,19 @@ def test_draws_follow_the_distribution() -> None:
 
 def test_temperature_2_takes_the_square_root_of_the_odds() -> None:
     expected = PROBABILITIES.sqrt() / PROBABILITIES.sqrt().sum()
-    assert torch.allclose(next_scores(LOGITS, Sampling(temperature=2)).softmax(-1).float(), expected)
+    assert torch.allclose(
+        next_scores(LOGITS, Sampling(temperature=2)).softmax(-1).float(), expected
+    )
     assert torch.allclose(counts(Sampling(temperature=2, seed=3), 4000), expected, atol=0.03)
 
 
 def test_a_tiny_temperature_is_greedy_and_finite() -> None:
-    assert next_scores(LOGITS * 100, Sampling(temperature=1e-38)).softmax(-1).tolist() == [0, 1, 0, 0]
+    assert next_scores(LOGITS * 100, Sampling(temperature=1e-38)).softmax(-1).tolist() == [
+        0,
+        1,
+        0,
+        0,
+    ]
 
 
 def test_same_seed_same_tokens_and_no_seed_other_tokens() -> None:
@@ -59,7 +73,9 @@ def test_same_seed_same_tokens_and_no_seed_other_tokens() -> None:
     assert draw(None) != draw(None)
 
 
-@pytest.mark.parametrize(("k", "expected"), [(0, [0, 1, 2, 3]), (1, [1]), (2, [1, 3]), (9, [0, 1, 2, 3])])
+@pytest.mark.parametrize(
+    ("k", "expected"), [(0, [0, 1, 2, 3]), (1, [1]), (2, [1, 3]), (9, [0, 1, 2, 3])]
+)
 def test_top_k_keeps_the_k_most_probable(k: int, expected: list[int]) -> None:
     assert kept(keep_top_k(LOGITS, k)) == expected
 
@@ -80,14 +96,16 @@ def test_top_k_keeps_exactly_k_among_equals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "expected"), [(1.0, [0, 1, 2, 3]), (0.85, [0, 1, 3]), (0.7, [1, 3]), (0.3, [1]), (1e-9, [1])]
+    ("p", "expected"),
+    [(1.0, [0, 1, 2, 3]), (0.85, [0, 1, 3]), (0.7, [1, 3]), (0.3, [1]), (1e-9, [1])],
 )
 def test_top_p_keeps_the_smallest_set_that_holds_p(p: float, expected: list[int]) -> None:
     assert kept(keep_top_p(LOGITS, p)) == expected
 
 
 @pytest.mark.parametrize(
-    ("p", "expected"), [(0.0, [0, 1, 2, 3]), (0.25, [0, 1, 3]), (0.45, [1, 3]), (0.9, [1]), (1.0, [1])]
+    ("p", "expected"),
+    [(0.0, [0, 1, 2, 3]), (0.25, [0, 1, 3]), (0.45, [1, 3]), (0.9, [1]), (1.0, [1])],
 )
 def test_min_p_keeps_tokens_near_the_best(p: float, expected: list[int]) -> None:
     assert kept(keep_min_p(LOGITS, p)) == expected
@@ -100,26 +118,40 @@ def test_filters_see_the_distribution_before_the_temperature() -> None:
 
 def test_repetition_penalty_weakens_both_signs() -> None:
     logits = torch.tensor([2.0, -2.0, 1.0, 0.0])
-    assert penalise(logits, [0, 1, 1, 3], Sampling(repetition_penalty=2)).tolist() == [1.0, -4.0, 1.0, 0.0]
+    assert penalise(logits, [0, 1, 1, 3], Sampling(repetition_penalty=2)).tolist() == [
+        1.0,
+        -4.0,
+        1.0,
+        0.0,
+    ]
     assert logits.tolist() == [2.0, -2.0, 1.0, 0.0]  # the caller's tensor is untouched
 
 
 def test_presence_counts_once_and_frequency_every_time() -> None:
     logits, seen = torch.tensor([2.0, -2.0, 1.0, 0.0]), [0, 1, 1, 3, 1]
     assert penalise(logits, seen, Sampling(presence_penalty=0.5)).tolist() == [1.5, -2.5, 1.0, -0.5]
-    assert penalise(logits, seen, Sampling(frequency_penalty=0.5)).tolist() == [1.5, -3.5, 1.0, -0.5]
+    assert penalise(logits, seen, Sampling(frequency_penalty=0.5)).tolist() == [
+        1.5,
+        -3.5,
+        1.0,
+        -0.5,
+    ]
     both = Sampling(repetition_penalty=2, presence_penalty=-1, frequency_penalty=0.5)
     assert penalise(logits, seen, both).tolist() == [1.5, -4.5, 1.0, 0.5]
 
 
 @pytest.mark.parametrize(
-    "penalty", [{"repetition_penalty": 5}, {"presence_penalty": 1.0}, {"frequency_penalty": 1.0}], ids=str
+    "penalty",
+    [{"repetition_penalty": 5}, {"presence_penalty": 1.0}, {"frequency_penalty": 1.0}],
+    ids=str,
 )
 def test_penalties_look_back_as_far_as_they_are_told(penalty: dict[str, float]) -> None:
     logits, history = torch.tensor([2.0, 1.9, -5.0]), [0, *[2] * 64]
 
     def chosen(**change: int) -> int:
-        return choose(logits, history, Sampling(temperature=0, **penalty, **change), seeded_generator(0))  # type: ignore[arg-type]
+        return choose(
+            logits, history, Sampling(temperature=0, **penalty, **change), seeded_generator(0)
+        )  # type: ignore[arg-type]
 
     assert chosen() == 0
     assert chosen(repeat_last_n=65) == 1
@@ -131,7 +163,9 @@ def test_only_what_is_allowed_is_chosen() -> None:
     allowed = torch.tensor([True, False, True, False])
     assert choose(LOGITS, [], Sampling(temperature=0), seeded_generator(0), allowed) == 0
     generator = seeded_generator(1)
-    assert {choose(LOGITS, [], Sampling(temperature=3), generator, allowed) for _ in range(100)} == {0, 2}
+    assert {
+        choose(LOGITS, [], Sampling(temperature=3), generator, allowed) for _ in range(100)
+    } == {0, 2}
     with pytest.raises(ModelError, match="No token is allowed"):
         choose(LOGITS, [], Sampling(), generator, torch.zeros(4, dtype=torch.bool))
 
@@ -182,11 +216,17 @@ def test_logits_that_are_no_numbers_are_refused(bad: float) -> None:
     ],
     ids=str,
 )
-def test_any_scores_give_a_token_and_nan_is_never_preferred(scores: list[float], drawn: set[int]) -> None:
+def test_any_scores_give_a_token_and_nan_is_never_preferred(
+    scores: list[float], drawn: set[int]
+) -> None:
     for dtype in (torch.float32, torch.float64):
-        found = [draw(torch.tensor(scores, dtype=dtype), seeded_generator(seed)) for seed in range(100)]
+        found = [
+            draw(torch.tensor(scores, dtype=dtype), seeded_generator(seed)) for seed in range(100)
+        ]
         assert set(found) == drawn
-        of_others = draw(torch.tensor(scores, dtype=dtype), seeded_generator(0), np.array([10, 20, 30, 40]))
+        of_others = draw(
+            torch.tensor(scores, dtype=dtype), seeded_generator(0), np.array([10, 20, 30, 40])
+        )
         assert of_others // 10 - 1 in drawn
 
 
@@ -204,11 +244,16 @@ def test_every_bound_of_a_penalty_together_still_gives_a_token() -> None:
                     top_p=1e-9,
                     logit_bias=((0, 100), (1, -100)),
                 )
-                assert 0 <= choose(logits, [0, 1, 3] * 30, extreme, seeded_generator(1), allowed) < 4
+                assert (
+                    0 <= choose(logits, [0, 1, 3] * 30, extreme, seeded_generator(1), allowed) < 4
+                )
 
 
 def test_a_bias_is_added_before_everything_else() -> None:
-    assert choose(LOGITS, [], Sampling(temperature=0, logit_bias=((2, 100),)), seeded_generator(0)) == 2
+    assert (
+        choose(LOGITS, [], Sampling(temperature=0, logit_bias=((2, 100),)), seeded_generator(0))
+        == 2
+    )
     banned = Sampling(temperature=1, logit_bias=((1, -100), (3, -100)))
     generator = seeded_generator(1)
     assert {choose(LOGITS, [], banned, generator) for _ in range(200)} == {0, 2}
@@ -233,7 +278,9 @@ def test_a_token_of_probability_zero_is_never_drawn() -> None:
     assert {draw(scores, generator) for _ in range(500)} == {1, 3}
 
 
-def test_noise_is_the_stream_of_splitmix64_and_of_each_id_the_same_whichever_others_are_kept() -> None:
+def test_noise_is_the_stream_of_splitmix64_and_of_each_id_the_same_whichever_others_are_kept() -> (
+    None
+):
     # The first two numbers of SplitMix64 from the state 1234567, as published with its reference code.
     published = [6457827717110365317, 3203168211198807973]
     expected = [-math.log(-math.log(((number >> 12) + 0.5) / 2**52)) for number in published]
@@ -252,7 +299,8 @@ def test_rounding_in_the_logits_does_not_decide_a_draw_over_a_large_vocabulary()
     for seed in range(200):
         logits = torch.randn(49_152, generator=random)
         first, second = (
-            choose(each, [], Sampling(temperature=1), seeded_generator(seed)) for each in (logits, logits + rounding)
+            choose(each, [], Sampling(temperature=1), seeded_generator(seed))
+            for each in (logits, logits + rounding)
         )
         changed += first != second
     assert changed == 0

@@ -26,7 +26,9 @@ def queue_of(num_pages: int = 64, *, fixed_chunks: bool = False, **bounds: int) 
     return Scheduler(Pages(num_pages, PAGE), fixed_chunks=fixed_chunks, **bounds)
 
 
-def job_of(name: str, prompt_tokens: int, answer_tokens: int = 10, first: int = 0) -> ScheduledRequest:
+def job_of(
+    name: str, prompt_tokens: int, answer_tokens: int = 10, first: int = 0
+) -> ScheduledRequest:
     ids = [first + n for n in range(prompt_tokens)]
     return ScheduledRequest(name, ids, prompt_tokens, prompt_tokens + answer_tokens)
 
@@ -65,7 +67,11 @@ def counts(work: list[ScheduledChunk]) -> dict[str, int]:
 
 @settings(deadline=None, max_examples=80)
 @given(
-    sizes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(0, 2)), min_size=1, max_size=12),
+    sizes=st.lists(
+        st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(0, 2)),
+        min_size=1,
+        max_size=12,
+    ),
     num_pages=st.integers(23, 40),
     seed=st.integers(0, 9),
 )
@@ -85,7 +91,11 @@ def test_every_request_ends_whatever_the_memory_and_all_pages_come_back(
             queue.remove(job)
             cancelled.append(job.id)
         for job in queue.running:
-            job.drafts = [7] * min(chance.randrange(4), job.max_tokens - len(job.ids) - 1) if job.pending == 1 else []
+            job.drafts = (
+                [7] * min(chance.randrange(4), job.max_tokens - len(job.ids) - 1)
+                if job.pending == 1
+                else []
+            )
         work = queue.plan()
         assert work or not len(queue)
         assert [job.order for job in queue.running] == sorted(job.order for job in queue.running)

@@ -14,11 +14,19 @@ from groundup.engine.score import Pair, score
 from groundup.errors import ModelError
 from groundup.model.heads import LanguageModel
 
-PAIRS: list[Pair] = [([1, 2, 3], [4]), ([9], [8, 7, 6, 5]), ([5] * 30, [6] * 20), ([2, 4], []), ([7, 7], [1, 250])]
+PAIRS: list[Pair] = [
+    ([1, 2, 3], [4]),
+    ([9], [8, 7, 6, 5]),
+    ([5] * 30, [6] * 20),
+    ([2, 4], []),
+    ([7, 7], [1, 250]),
+]
 
 
 @torch.no_grad()
-def logprobs_by_definition(model: LanguageModel, context: list[int], continuation: list[int]) -> list[float]:
+def logprobs_by_definition(
+    model: LanguageModel, context: list[int], continuation: list[int]
+) -> list[float]:
     """One full softmax for each token, over everything before it."""
     ids = [*context, *continuation]
     result = []
@@ -29,7 +37,9 @@ def logprobs_by_definition(model: LanguageModel, context: list[int], continuatio
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
-def test_batches_give_what_each_pair_gives_alone(model: LanguageModel, compute: Compute, batch_tokens: int) -> None:
+def test_batches_give_what_each_pair_gives_alone(
+    model: LanguageModel, compute: Compute, batch_tokens: int
+) -> None:
     together = score(model, PAIRS, compute=compute, batch_tokens=batch_tokens)
     for pair, result in zip(PAIRS, together, strict=True):
         expected = logprobs_by_definition(model, list(pair[0]), list(pair[1]))
@@ -37,7 +47,9 @@ def test_batches_give_what_each_pair_gives_alone(model: LanguageModel, compute: 
         assert result.logprob == pytest.approx(sum(expected), abs=1e-3)
 
 
-def test_a_shared_context_gives_what_each_pair_gives_alone(model: LanguageModel, compute: Compute) -> None:
+def test_a_shared_context_gives_what_each_pair_gives_alone(
+    model: LanguageModel, compute: Compute
+) -> None:
     """Three questions of four choices each, two of the questions beginning alike; and choices of one token only."""
     stem = [token * 7 % 250 for token in range(24)]
     contexts = [[*stem, 3, 1], [*stem, 8], [9] * 5]
@@ -52,13 +64,19 @@ def test_a_shared_context_gives_what_each_pair_gives_alone(model: LanguageModel,
     assert sum(done) == 2 * len(pairs)
 
 
-def test_a_shared_context_goes_through_the_model_once(model: LanguageModel, compute: Compute) -> None:
+def test_a_shared_context_goes_through_the_model_once(
+    model: LanguageModel, compute: Compute
+) -> None:
     """Three questions of 40 tokens, each with four tokens behind it that predict: the second ones of the choices."""
     seen: list[int] = []
-    watch = model.transformer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
+    watch = model.transformer.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].numel())
+    )
     try:
         score(
-            model, [([kind] * 40, [choice, choice]) for kind in (1, 2, 3) for choice in (4, 5, 6, 7)], compute=compute
+            model,
+            [([kind] * 40, [choice, choice]) for kind in (1, 2, 3) for choice in (4, 5, 6, 7)],
+            compute=compute,
         )
     finally:
         watch.remove()
@@ -75,14 +93,20 @@ def test_logits_held_piece_by_piece_give_the_same(
 
 
 def test_greedy_is_what_greedy_decoding_gives(model: LanguageModel, compute: Compute) -> None:
-    greedy = generate_uncached(model, [3, 1, 4], Sampling(temperature=0, max_tokens=6), (), compute=compute)
+    greedy = generate_uncached(
+        model, [3, 1, 4], Sampling(temperature=0, max_tokens=6), (), compute=compute
+    )
     other = [*greedy[:-1], (greedy[-1] + 1) % model.config.vocab_size]
     results = score(model, [([3, 1, 4], greedy), ([3, 1, 4], other)], compute=compute)
     assert [result.is_greedy for result in results] == [True, False]
 
 
-def test_the_probabilities_of_all_next_tokens_add_up_to_one(model: LanguageModel, compute: Compute) -> None:
-    results = score(model, [([5, 6], [token]) for token in range(model.config.vocab_size)], compute=compute)
+def test_the_probabilities_of_all_next_tokens_add_up_to_one(
+    model: LanguageModel, compute: Compute
+) -> None:
+    results = score(
+        model, [([5, 6], [token]) for token in range(model.config.vocab_size)], compute=compute
+    )
     assert sum(math.exp(result.logprob) for result in results) == pytest.approx(1, abs=1e-4)
 
 
@@ -101,7 +125,9 @@ def test_an_empty_continuation_is_certain(model: LanguageModel, compute: Compute
     assert score(model, [], compute=compute) == []
 
 
-def test_what_cannot_be_scored_is_refused_with_numbers(model: LanguageModel, compute: Compute) -> None:
+def test_what_cannot_be_scored_is_refused_with_numbers(
+    model: LanguageModel, compute: Compute
+) -> None:
     with pytest.raises(ModelError, match="at least one token"):
         score(model, [([], [1])], compute=compute)
     with pytest.raises(ModelError, match=r"65 tokens.*context of 64"):

@@ -58,13 +58,24 @@ def test_a_stop_string_over_token_borders_never_shows(tokenizer: Tokenizer, stop
     assert "".join(got) == TEXT[: TEXT.index(stop)]
 
 
-@given(text=st.text("ab😀 ", max_size=20), stop=st.lists(st.text("ab😀 ", min_size=1, max_size=4), max_size=3))
-def test_text_before_the_earliest_stop_is_returned(tokenizer: Tokenizer, text: str, stop: list[str]) -> None:
+@given(
+    text=st.text("ab😀 ", max_size=20),
+    stop=st.lists(st.text("ab😀 ", min_size=1, max_size=4), max_size=3),
+)
+def test_text_before_the_earliest_stop_is_returned(
+    tokenizer: Tokenizer, text: str, stop: list[str]
+) -> None:
     # Byte by byte, so that every prefix of the text is seen; the stream stops at the first stop string that is complete.
-    byte_ids = {tokenizer.token_bytes(token_id): token_id for token_id in range(tokenizer.vocab_size)}
+    byte_ids = {
+        tokenizer.token_bytes(token_id): token_id for token_id in range(tokenizer.vocab_size)
+    }
     ids = [byte_ids[bytes([byte])] for byte in text.encode()]
     whole = next(
-        (text[: earliest(text[:n], stop)] for n in range(1, len(text) + 1) if earliest(text[:n], stop) is not None),
+        (
+            text[: earliest(text[:n], stop)]
+            for n in range(1, len(text) + 1)
+            if earliest(text[:n], stop) is not None
+        ),
         text,
     )
     assert "".join(pieces(tokenizer, ids, tuple(stop))) == whole

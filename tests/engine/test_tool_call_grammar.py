@@ -28,7 +28,10 @@ def tool(name: str, **function: Any) -> Tool:
 
 
 CITY = {"type": "object", "properties": {"city": {"$ref": "#/$defs/city"}}, "required": ["city"]}
-TOOLS = (tool("weather", parameters={**CITY, "$defs": {"city": {"enum": ["Ulm", "Paris"]}}}), tool('say "é"'))
+TOOLS = (
+    tool("weather", parameters={**CITY, "$defs": {"city": {"enum": ["Ulm", "Paris"]}}}),
+    tool('say "é"'),
+)
 
 
 def written(format: CallFormat, name: str, arguments: str) -> str:
@@ -78,25 +81,39 @@ def test_a_call_that_must_be_made_is_one_of_those_that_fit(
     any_of_them = ("weather", 'say "é"')
     assert all(may(text, must_call=any_of_them) for text in GOOD[format])
     assert not any(
-        may(text, must_call=any_of_them) for text in [*BAD[format], "", "It rains.", "It rains.\n" + GOOD[format][0]]
+        may(text, must_call=any_of_them)
+        for text in [*BAD[format], "", "It rains.", "It rains.\n" + GOOD[format][0]]
     )
-    assert may(GOOD[format][0], must_call=("weather",)) and not may(GOOD[format][1], must_call=("weather",))
+    assert may(GOOD[format][0], must_call=("weather",)) and not may(
+        GOOD[format][1], must_call=("weather",)
+    )
     both = "\n".join(GOOD[format])
     assert may(both, must_call=any_of_them) == format.several
     assert not may(both, must_call=any_of_them, one_call=True)
     answer = OutputConstraint.schema({"type": "boolean"})
     assert may("true", answer=answer) and may(GOOD[format][0], answer=answer)
-    assert not may("It rains.", answer=answer) and not may("true", answer=answer, must_call=("weather",))
+    assert not may("It rains.", answer=answer) and not may(
+        "true", answer=answer, must_call=("weather",)
+    )
 
 
-def test_in_free_text_only_what_follows_an_opening_is_kept_to_a_form(tokenizer: Tokenizer, grammars: Grammars) -> None:
+def test_in_free_text_only_what_follows_an_opening_is_kept_to_a_form(
+    tokenizer: Tokenizer, grammars: Grammars
+) -> None:
     def may(text: str, **wanted: Any) -> bool:
         form = constraint_with_calls(TAGGED, TOOLS, **wanted)
         assert form is not None
         return takes(grammars.constraint(form), tokenizer, tokenizer.encode(text))
 
     first, second = GOOD[TAGGED]
-    for text in ("", "It rains.", "a <tool_cal", first, f"I look.\n{first}\n{second} So.", '{"name": "weather"}'):
+    for text in (
+        "",
+        "It rains.",
+        "a <tool_cal",
+        first,
+        f"I look.\n{first}\n{second} So.",
+        '{"name": "weather"}',
+    ):
         assert may(text), text
     assert not any(may(f"I look. {text}") for text in BAD[TAGGED])
     assert may(f"a {first} b", one_call=True) and not may(f"{first}\n{second}", one_call=True)
@@ -106,7 +123,8 @@ def test_in_free_text_only_what_follows_an_opening_is_kept_to_a_form(tokenizer: 
 def test_marks_that_are_control_tokens_are_these_tokens(tokenizer: Tokenizer) -> None:
     marks = {"<|reserved_0|>": TAGGED.opening, "<|reserved_1|>": TAGGED.closing}
     added = {
-        id: AddedToken(marks.get(each.text, each.text), each.control) for id, each in tokenizer.table.added.items()
+        id: AddedToken(marks.get(each.text, each.text), each.control)
+        for id, each in tokenizer.table.added.items()
     }
     hermes = Tokenizer(dataclasses.replace(tokenizer.table, added=added), tokenizer.config())
     grammars = Grammars(hermes, hermes.vocab_size)
@@ -117,14 +135,20 @@ def test_marks_that_are_control_tokens_are_these_tokens(tokenizer: Tokenizer) ->
         ids = hermes.encode_control(said + GOOD[TAGGED][0])
         assert hermes.special.tokens[TAGGED.opening] in ids
         assert takes(grammars.constraint(form), hermes, ids)
-        assert not takes(grammars.constraint(form), hermes, hermes.encode_control(said + BAD[TAGGED][0]))
+        assert not takes(
+            grammars.constraint(form), hermes, hermes.encode_control(said + BAD[TAGGED][0])
+        )
 
 
-def test_a_tools_schema_is_followed_as_far_as_it_can_be(tokenizer: Tokenizer, grammars: Grammars) -> None:
+def test_a_tools_schema_is_followed_as_far_as_it_can_be(
+    tokenizer: Tokenizer, grammars: Grammars
+) -> None:
     def may(parameters: dict[str, Any], arguments: str) -> bool:
         form = constraint_with_calls(BARE, [tool("f", parameters=parameters)], must_call=["f"])
         assert form is not None
-        return takes(grammars.constraint(form), tokenizer, tokenizer.encode(written(BARE, "f", arguments)))
+        return takes(
+            grammars.constraint(form), tokenizer, tokenizer.encode(written(BARE, "f", arguments))
+        )
 
     odd = {"properties": {"x": {"type": "string", "format": "of-our-own", "not": {"const": "a"}}}}
     assert may(odd, '{"x": "a"}') and not may(odd, '{"y": 1}') and not may(odd, "5")
@@ -135,7 +159,11 @@ def test_a_tools_schema_is_followed_as_far_as_it_can_be(tokenizer: Tokenizer, gr
 
 @pytest.mark.parametrize("format", [TAGGED, BARE], ids=lambda format: format.name)
 def test_a_random_model_that_must_call_calls_and_stops(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars, format: CallFormat
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    compute: Compute,
+    grammars: Grammars,
+    format: CallFormat,
 ) -> None:
     longer = LanguageModel(dataclasses.replace(model.config, context_tokens=256))
     longer.load_state_dict(model.state_dict())
@@ -145,7 +173,9 @@ def test_a_random_model_that_must_call_calls_and_stops(
     prompt, stops = tuple(tokenizer.encode("To be")), tokenizer.special.stop_ids
     for seed in range(4):
         sampling = Sampling(temperature=3.0, seed=seed, max_tokens=120)
-        engine.submit(Request(str(seed), prompt, sampling, stops, constraint=grammars.constraint(form)))
+        engine.submit(
+            Request(str(seed), prompt, sampling, stops, constraint=grammars.constraint(form))
+        )
     splitters = {str(seed): ToolCallParser(format, ["weather"]) for seed in range(4)}
     called = []
     while engine.busy:

@@ -13,18 +13,27 @@ from groundup.tokenizer.tools import FORMATS, CallFormat, ToolCall
 
 TAGGED, BARE = FORMATS["tagged"], FORMATS["bare"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-HARD = st.sampled_from(['"', "\\", "}", "{", "]", "</tool_call>", "<tool_call>", "<tool", "\n", "é"])
+HARD = st.sampled_from(
+    ['"', "\\", "}", "{", "]", "</tool_call>", "<tool_call>", "<tool", "\n", "é"]
+)
 CALLS = st.builds(
     ToolCall,
     st.sampled_from(["f", "g", 'h"\\']),
     st.dictionaries(st.text(), JSON | st.lists(HARD, max_size=5).map("".join), max_size=3),
 )
 # Words that are no space at either end and that hold no opening.
-WORDS = st.lists(st.sampled_from(["a", "{}", "<", "<tool_cal", "<<tool_", ">", "é", '{"name": 1}', "b c"]), min_size=1)
+WORDS = st.lists(
+    st.sampled_from(["a", "{}", "<", "<tool_cal", "<<tool_", ">", "é", '{"name": 1}', "b c"]),
+    min_size=1,
+)
 FRAGMENTS = [
     "<tool_call>",
     "</tool_call>",
@@ -45,7 +54,13 @@ FRAGMENTS = [
 
 def write(format: CallFormat, call: ToolCall) -> str:
     before, after = format.around(call.name)
-    return format.opening + before + json.dumps(call.arguments, ensure_ascii=False) + after + format.closing
+    return (
+        format.opening
+        + before
+        + json.dumps(call.arguments, ensure_ascii=False)
+        + after
+        + format.closing
+    )
 
 
 def part(format: CallFormat, pieces: Sequence[str]) -> tuple[str, list[ToolCall]]:
@@ -62,18 +77,26 @@ def cut(text: str, places: Sequence[int]) -> list[str]:
 PLACES = st.lists(st.integers(0, 10_000), max_size=12)
 
 
-@given(st.lists(st.tuples(WORDS.map("".join), st.lists(CALLS, min_size=1, max_size=2)), max_size=3), WORDS, PLACES)
+@given(
+    st.lists(st.tuples(WORDS.map("".join), st.lists(CALLS, min_size=1, max_size=2)), max_size=3),
+    WORDS,
+    PLACES,
+)
 def test_calls_between_words_are_found_and_the_words_are_left(
     parts: list[tuple[str, list[ToolCall]]], last: list[str], places: list[int]
 ) -> None:
-    text = "".join(words + "".join("\n" + write(TAGGED, call) for call in calls) for words, calls in parts)
+    text = "".join(
+        words + "".join("\n" + write(TAGGED, call) for call in calls) for words, calls in parts
+    )
     said, calls = part(TAGGED, cut(text + "".join(last), places))
     assert said == "".join(words for words, _ in parts) + "".join(last)
     assert calls == [call for _, several in parts for call in several]
 
 
 @given(st.lists(CALLS, min_size=1, max_size=3), st.sampled_from(["; ", "\n", "", ";"]), PLACES)
-def test_bare_calls_are_an_answer_of_their_own(calls: list[ToolCall], between: str, places: list[int]) -> None:
+def test_bare_calls_are_an_answer_of_their_own(
+    calls: list[ToolCall], between: str, places: list[int]
+) -> None:
     text = between.join(write(BARE, call) for call in calls)
     assert part(BARE, cut(f"\n{text}{between}", places)) == ("", calls)
     assert part(BARE, cut(f"{text} and so on", places)) == (" and so on", calls)
@@ -92,7 +115,9 @@ def test_where_the_pieces_are_cut_changes_nothing_and_what_is_no_call_is_text(
 
 
 @given(CALLS, st.sampled_from([TAGGED, BARE]), st.data())
-def test_an_unfinished_call_is_text(call: ToolCall, format: CallFormat, data: st.DataObject) -> None:
+def test_an_unfinished_call_is_text(
+    call: ToolCall, format: CallFormat, data: st.DataObject
+) -> None:
     written = write(format, call)
     begun = written[: data.draw(st.integers(0, len(written) - 1))]
     assert part(format, list(begun)) == (begun, [])
@@ -124,16 +149,19 @@ def test_a_malformed_call_is_text(text: str) -> None:
 def test_a_call_after_a_malformed_one_is_found() -> None:
     call = ToolCall("f", {"x": 1})
     assert part(TAGGED, ["<tool_call>" + write(TAGGED, call)]) == ("<tool_call>", [call])
-    assert part(TAGGED, ['<tool_call>{"x": 1}\n' + write(TAGGED, call)]) == ('<tool_call>{"x": 1}\n', [call])
+    assert part(TAGGED, ['<tool_call>{"x": 1}\n' + write(TAGGED, call)]) == (
+        '<tool_call>{"x": 1}\n',
+        [call],
+    )
 
 
 def test_what_models_write_besides_is_read_too() -> None:
     several = '<tool_call>[{"name": "f", "arguments": {"x": 1}}, {"parameters": {}, "name": "g"}]</tool_call>'
     assert part(TAGGED, [several]) == ("", [ToolCall("f", {"x": 1}), ToolCall("g")])
     assert part(TAGGED, ['<tool_call>{"name": "f"}</tool_call>\n']) == ("", [ToolCall("f")])
-    assert part(TAGGED, ['<tool_call>{"name": "f", "arguments": {"code": "a\nb"}}</tool_call>'])[1] == [
-        ToolCall("f", {"code": "a\nb"})
-    ]
+    assert part(TAGGED, ['<tool_call>{"name": "f", "arguments": {"code": "a\nb"}}</tool_call>'])[
+        1
+    ] == [ToolCall("f", {"code": "a\nb"})]
     assert part(TAGGED, [write(TAGGED, ToolCall("unknown"))]) == ("", [ToolCall("unknown")])
 
 

@@ -11,9 +11,7 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.weights.model_io import OpenModel
 
-TEXT = (
-    "Which label fits this text: ham or spam? Answer with one word. See you at the station, call now to win a prize. "
-)
+TEXT = "Which label fits this text: ham or spam? Answer with one word. See you at the station, call now to win a prize. "
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,18 @@ from groundup.evaluate.answer_match import contains, declines, exact_match, word
 
 
 def test_case_articles_and_punctuation_do_not_count_and_numbers_are_whole() -> None:
-    assert exact_match("The 5 working days.", "5 working days") and not exact_match("15 working days", "5 working days")
-    assert exact_match("£1,500", "£1500") and not exact_match("1.5", "15") and exact_match("4 p.m.", "4 pm")
+    assert exact_match("The 5 working days.", "5 working days") and not exact_match(
+        "15 working days", "5 working days"
+    )
+    assert (
+        exact_match("£1,500", "£1500")
+        and not exact_match("1.5", "15")
+        and exact_match("4 p.m.", "4 pm")
+    )
     assert contains("It is ready in 5 working days, as a rule.", "5 working days")
-    assert not contains("It is ready in 15 working days.", "5 working days") and not contains("", "5")
+    assert not contains("It is ready in 15 working days.", "5 working days") and not contains(
+        "", "5"
+    )
 
 
 def test_f1_is_of_words_and_each_counts_once() -> None:

@@ -51,7 +51,9 @@ def test_the_calibration_error_of_a_worked_example() -> None:
     bins = calibration.calibration_bins([0.95, 0.95, 0.95, 0.55], [True, True, False, True])
     assert [each["n"] for each in bins] == [1, 3]
     assert calibration.calibration_error(bins) == pytest.approx((0.45 + 3 * (0.95 - 2 / 3)) / 4)
-    assert calibration.calibration_bins([1.0], [True]) == [{"n": 1, "confidence": 1.0, "accuracy": 1.0}]
+    assert calibration.calibration_bins([1.0], [True]) == [
+        {"n": 1, "confidence": 1.0, "accuracy": 1.0}
+    ]
 
 
 def test_the_error_by_chance_is_that_of_texts_which_are_right_as_often_as_said() -> None:
@@ -60,8 +62,14 @@ def test_the_error_by_chance_is_that_of_texts_which_are_right_as_often_as_said()
     drawn = []
     for _ in range(100):
         right = generator.random(500) < confidence
-        drawn.append(calibration.calibration_error(calibration.calibration_bins(confidence.tolist(), right.tolist())))
-    assert calibration.error_by_chance(confidence.tolist()) == pytest.approx(np.mean(drawn), abs=0.003)
+        drawn.append(
+            calibration.calibration_error(
+                calibration.calibration_bins(confidence.tolist(), right.tolist())
+            )
+        )
+    assert calibration.error_by_chance(confidence.tolist()) == pytest.approx(
+        np.mean(drawn), abs=0.003
+    )
     assert calibration.error_by_chance([1.0] * 20) == 0.0
 
 
@@ -72,7 +80,10 @@ def test_who_answers_less_is_right_more_often() -> None:
         {"confidence": 0.6, "coverage": 0.75, "accuracy": pytest.approx(2 / 3)},
         {"confidence": 0.9, "coverage": 0.25, "accuracy": 1.0},
     ]
-    assert len(calibration.coverage_curve([i / 1000 for i in range(1000)], [True] * 1000)) <= calibration.MAX_POINTS
+    assert (
+        len(calibration.coverage_curve([i / 1000 for i in range(1000)], [True] * 1000))
+        <= calibration.MAX_POINTS
+    )
 
 
 def test_it_abstains_no_more_than_the_accuracy_needs() -> None:

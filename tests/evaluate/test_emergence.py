@@ -48,8 +48,19 @@ def test_a_curve_over_steps_has_each_snapshot_in_order_and_the_paired_change(
     opened: OpenModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = made_run(opened, tmp_path / "run")
-    args = ["evaluate", str(made), "--tasks", "grammar,copying,text", "--items", "10", "--over", "steps"]
-    assert run([*args, "--plot", str(tmp_path / "out.png"), "--out", str(tmp_path / "out.json")]) == 0
+    args = [
+        "evaluate",
+        str(made),
+        "--tasks",
+        "grammar,copying,text",
+        "--items",
+        "10",
+        "--over",
+        "steps",
+    ]
+    assert (
+        run([*args, "--plot", str(tmp_path / "out.png"), "--out", str(tmp_path / "out.json")]) == 0
+    )
     shown = capsys.readouterr().out
     results = json.loads((tmp_path / "out.json").read_text())
     grammar, *copying, text = results["curves"]
@@ -62,7 +73,9 @@ def test_a_curve_over_steps_has_each_snapshot_in_order_and_the_paired_change(
     assert text["change"]["from"] == "step 0" and text["change"]["to"] == "step 100"
     prompts = {row["prompts"] for row in results["rows"] if row["task"] == "grammar"}
     assert len(prompts) == 1, "the same items at every step"
-    alone = groundup.run_suites(RunFolder(made).snapshot(20), "grammar", items=10)["rows"][0]["value"]
+    alone = groundup.run_suites(RunFolder(made).snapshot(20), "grammar", items=10)["rows"][0][
+        "value"
+    ]
     assert grammar["points"][1]["value"] == alone, "as without a curve"
     assert "step  20" in shown and "grammar: 0 of 10 items stand in the training text of" in shown
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
@@ -81,23 +94,32 @@ def test_a_curve_over_sizes_is_ordered_by_parameters_and_takes_the_longest_runs_
     (sweep / "sweep.json").write_text(json.dumps({"runs": runs}))
     written(sweep / "data", TEXTS)
     results = groundup.run_suites(sweep, ["grammar", "text"], items=10, over="sizes")
-    assert [row["model"] for row in results["rows"] if row["task"] == "grammar"] == ["d1-s40", "d2-s40"]
+    assert [row["model"] for row in results["rows"] if row["task"] == "grammar"] == [
+        "d1-s40",
+        "d2-s40",
+    ]
     sizes = [point["x"] for point in results["curves"][0]["points"]]
     assert sizes == sorted(sizes) and len(set(sizes)) == 2
     assert results["overlap"]["grammar"][str(sweep)]["overlapping"] == 0
     two = [sweep / "runs" / name for name in ("d2-s40", "d1-s40")]
-    assert [c["points"] for c in groundup.run_suites(two, "grammar", items=10, over="sizes")["curves"]] == [
-        results["curves"][0]["points"]
-    ]
+    assert [
+        c["points"] for c in groundup.run_suites(two, "grammar", items=10, over="sizes")["curves"]
+    ] == [results["curves"][0]["points"]]
 
 
 def test_a_curve_over_shots_has_a_point_for_each_number(opened: OpenModel, tmp_path: Path) -> None:
     config = dataclasses.replace(opened.config, context_tokens=512)
     save_model(LanguageModel(config), tmp_path / "m", opened.tokenizer)
-    results = groundup.run_suites(tmp_path / "m", "copying", items=30, shots=(2, 0, 1), over="shots")
+    results = groundup.run_suites(
+        tmp_path / "m", "copying", items=30, shots=(2, 0, 1), over="shots"
+    )
     accuracy, _ = results["curves"]
-    assert [point["x"] for point in accuracy["points"]] == [0, 1, 2] and accuracy["task"] == "copying"
-    assert len({point["n"] for point in accuracy["points"]}) == 1, "those that fit with most examples"
+    assert [point["x"] for point in accuracy["points"]] == [0, 1, 2] and accuracy[
+        "task"
+    ] == "copying"
+    assert len({point["n"] for point in accuracy["points"]}) == 1, (
+        "those that fit with most examples"
+    )
     [change] = results["changes"]
     assert (change["from"], change["to"]) == ("0 shots", "2 shots")
 
@@ -119,14 +141,18 @@ def test_what_gives_no_curve_is_one_sentence(
         assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_items_that_stand_in_the_training_text_are_found_and_short_ones_are_counted_apart(tmp_path: Path) -> None:
+def test_items_that_stand_in_the_training_text_are_found_and_short_ones_are_counted_apart(
+    tmp_path: Path,
+) -> None:
     known = "the old ferryman counts seventeen grey herons beside the broken lock"
     items: list[Item] = [
         Completion("seen", "", known, " gate"),
         Completion("new", "", "a clock maker in the harbour town sells four green lamps", " today"),
         MinimalPair("short", "", "the cat sat", "cat the sat"),
     ]
-    folder = written(tmp_path / "data", [f"Once, {known.upper()}! And so on.", "the cat sat on a mat"])
+    folder = written(
+        tmp_path / "data", [f"Once, {known.upper()}! And so on.", "the cat sat on a mat"]
+    )
     found = overlaps(items, folder, Silent())
     assert (found["overlapping"], found["long_enough"], found["items"]) == (1, 2, 3)
     assert overlaps(items, written(tmp_path / "other", TEXTS), Silent())["overlapping"] == 0
@@ -134,12 +160,18 @@ def test_items_that_stand_in_the_training_text_are_found_and_short_ones_are_coun
 
 def test_the_template_is_no_part_of_an_items_text() -> None:
     items = [
-        Choices(str(n), "", f"Question: {text}\nAnswer:", ("a", "b"), 0) for n, text in enumerate(("Who?", "Is it"))
+        Choices(str(n), "", f"Question: {text}\nAnswer:", ("a", "b"), 0)
+        for n, text in enumerate(("Who?", "Is it"))
     ]
     assert item_texts(items) == ["Who?", "Is it"]
 
 
 def test_an_interval_is_drawn_where_it_is() -> None:
     drawn = row({"value": 0.5, "low": 0.25, "high": 0.75}, 0.0, 0.0, 1.0)
-    assert len(drawn) == COLUMNS and drawn[0] == CHANCE and drawn.index(VALUE) == 20 and drawn.count("─") == 19
+    assert (
+        len(drawn) == COLUMNS
+        and drawn[0] == CHANCE
+        and drawn.index(VALUE) == 20
+        and drawn.count("─") == 19
+    )
     assert row({"value": 1.0, "low": None, "high": None}, None, 1.0, 1.0).startswith(VALUE)

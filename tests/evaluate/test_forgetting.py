@@ -8,7 +8,15 @@ import torch
 
 from groundup.device import Compute
 from groundup.errors import DataError
-from groundup.evaluate.forgetting import QUESTIONS, SUITES, compared, forgetting_lines, general_text, measure, suites
+from groundup.evaluate.comparison.forgetting import (
+    QUESTIONS,
+    SUITES,
+    compared,
+    forgetting_lines,
+    general_text,
+    measure,
+    suites,
+)
 from groundup.evaluate.tasks.text import BitsPerByte
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
@@ -23,7 +31,9 @@ CPU = Compute(torch.device("cpu"))
 def opened() -> OpenModel:
     tokenizer = train_tokenizer(["The red fox saw the old hen. " * 20], 270)
     torch.manual_seed(0)
-    config = ModelConfig(tokenizer.vocab_size, 64, width=16, num_layers=1, num_heads=2, feedforward_width=32)
+    config = ModelConfig(
+        tokenizer.vocab_size, 64, width=16, num_layers=1, num_heads=2, feedforward_width=32
+    )
     return OpenModel(LanguageModel(config), tokenizer, config, Path("a model"), "language")
 
 
@@ -34,7 +44,11 @@ def with_context(opened: OpenModel, tokens: int) -> OpenModel:
 
 def test_the_packaged_text_has_enough_items_for_an_interval() -> None:
     task = general_text(None, Silent())
-    assert isinstance(task, BitsPerByte) and task.name == "general" and list(SUITES) == ["general", "multiple_choice"]
+    assert (
+        isinstance(task, BitsPerByte)
+        and task.name == "general"
+        and list(SUITES) == ["general", "multiple_choice"]
+    )
     assert len(task.texts) == 30 and all(200 < len(text) < 500 for text in task.texts)
     assert len(set(task.texts)) == 30
 
@@ -53,20 +67,29 @@ def test_an_unchanged_model_forgets_nothing_and_a_disturbed_one_does(opened: Ope
     worse = compared(before, measure(tasks, opened, CPU, Silent()))["general"]
     assert worse["difference"]["verdict"] == "worse" and worse["after"] > worse["before"]
     (line,) = forgetting_lines({"general": worse})
-    assert line.startswith("general text: ") and line.endswith(": worse") and "95 % interval" in line
+    assert (
+        line.startswith("general text: ") and line.endswith(": worse") and "95 % interval" in line
+    )
 
 
-def test_a_file_of_general_text_takes_the_place_of_the_packaged_one(opened: OpenModel, tmp_path: Path) -> None:
+def test_a_file_of_general_text_takes_the_place_of_the_packaged_one(
+    opened: OpenModel, tmp_path: Path
+) -> None:
     (tmp_path / "general.txt").write_text("A hen and a fox. " * 10)
     task, _ = suites(tmp_path / "general.txt", Silent())
     assert isinstance(task, BitsPerByte) and task.name == "general" and "A hen" in task.texts[0]
     found = compared(*[measure((task,), opened, CPU, Silent())] * 2)["general"]
-    assert found["difference"]["low"] is None and "interval" not in forgetting_lines({"general": found})[0]
+    assert (
+        found["difference"]["low"] is None
+        and "interval" not in forgetting_lines({"general": found})[0]
+    )
     with pytest.raises(DataError):
         suites(tmp_path / "missing.txt", Silent())
 
 
-def test_questions_that_are_forgotten_are_worse_and_those_beyond_the_context_are_left_out(opened: OpenModel) -> None:
+def test_questions_that_are_forgotten_are_worse_and_those_beyond_the_context_are_left_out(
+    opened: OpenModel,
+) -> None:
     tasks = suites(None, Silent())
     narrow, roomy = (with_context(opened, tokens) for tokens in (16, 512))
     assert list(measure(tasks, narrow, CPU, Silent())) == ["general"]

@@ -16,7 +16,12 @@ LABELS = ["ham", "other", "spam"]
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
     # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
 )
 def test_wilson_interval_is_the_published_one(hits: int, n: int, low: float, high: float) -> None:
     found = metrics.wilson_interval(hits, n)
@@ -42,7 +47,9 @@ def test_classification_figures_are_scikit_learns(seed: int) -> None:
     actual, predicted = labelled(80, seed)
     confusion = metrics.confusion_matrix(actual, predicted, LABELS)
     assert confusion == reference.confusion_matrix(actual, predicted, labels=LABELS).tolist()
-    assert metrics.accuracy(confusion).value == pytest.approx(reference.accuracy_score(actual, predicted))
+    assert metrics.accuracy(confusion).value == pytest.approx(
+        reference.accuracy_score(actual, predicted)
+    )
     each = reference.f1_score(actual, predicted, labels=LABELS, average=None)
     assert [metrics.f1(confusion, i).value for i in range(3)] == pytest.approx(list(each))
     assert metrics.macro_f1(confusion).value == pytest.approx(each.mean())
@@ -54,7 +61,10 @@ def test_f1_interval_covers_the_true_value_about_95_times_of_100() -> None:
     draw, covered, runs = random.Random(1), 0, 400
     for _ in range(runs):
         actual = ["spam" if draw.random() < 0.2 else "ham" for _ in range(200)]
-        predicted = ["spam" if draw.random() < (0.8 if label == "spam" else 0.05) else "ham" for label in actual]
+        predicted = [
+            "spam" if draw.random() < (0.8 if label == "spam" else 0.05) else "ham"
+            for label in actual
+        ]
         found = metrics.f1(metrics.confusion_matrix(actual, predicted, ["ham", "spam"]), 1)
         assert found.low is not None and found.high is not None
         covered += found.low <= true_f1 <= found.high
@@ -78,7 +88,9 @@ def test_ratio_interval_covers_a_loss_whose_texts_differ_in_length() -> None:
     draw, covered, runs = random.Random(2), 0, 400
     for _ in range(runs):
         counts = [float(draw.randint(5, 40)) for _ in range(60)]
-        totals = [count * draw.gauss(2.0, 0.5) for count in counts]  # tokens of one text share its difficulty
+        totals = [
+            count * draw.gauss(2.0, 0.5) for count in counts
+        ]  # tokens of one text share its difficulty
         found = metrics.ratio_interval(totals, counts)
         assert found.low is not None and found.high is not None
         covered += found.low <= 2.0 <= found.high

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall
 from groundup.data.documents import Example, MultiLabelExample
 from groundup.errors import ConfigError
 from groundup.evaluate.calibration import fit_temperature
-from groundup.evaluate.multi_label import (
+from groundup.evaluate.tasks.label_sets import (
     best_threshold,
     binary_cross_entropy,
     compare_sets,
@@ -39,14 +39,22 @@ def test_the_figures_are_those_of_scikit_learn(seed: int) -> None:
     found = judge_sets(actual, predicted, LABELS)
     value = {measure.metric: measure.value for measure in found.measures}
     assert value["exact_match"] == pytest.approx(accuracy_score(true, said))
-    assert value["micro_f1"] == pytest.approx(f1_score(true, said, average="micro", zero_division=0))
-    assert value["macro_f1"] == pytest.approx(f1_score(true[:, :3], said[:, :3], average="macro", zero_division=0))
+    assert value["micro_f1"] == pytest.approx(
+        f1_score(true, said, average="micro", zero_division=0)
+    )
+    assert value["macro_f1"] == pytest.approx(
+        f1_score(true[:, :3], said[:, :3], average="macro", zero_division=0)
+    )
     theirs = precision_recall_fscore_support(true, said, zero_division=0)
     for place, row in enumerate(found.details["by_label"]):
         ours = (row["precision"] or 0.0, row["recall"] or 0.0, row["f1"], row["n"])
         assert ours == pytest.approx([float(column[place]) for column in theirs])
     for measure in found.measures:
-        assert measure.low is not None and measure.high is not None and measure.low <= measure.value <= measure.high
+        assert (
+            measure.low is not None
+            and measure.high is not None
+            and measure.low <= measure.value <= measure.high
+        )
 
 
 def test_the_chosen_threshold_is_the_best_of_all_and_half_where_few_have_the_label() -> None:
@@ -60,7 +68,9 @@ def test_the_chosen_threshold_is_the_best_of_all_and_half_where_few_have_the_lab
 
     assert f1_from(chosen) == pytest.approx(max(f1_from(p) for p in probabilities))
     assert best_threshold(probabilities[:9], [True] * 9) == 0.5
-    assert best_threshold([0.2] * 30, [True] * 20 + [False] * 10) < 0.2  # all or none: all is better
+    assert (
+        best_threshold([0.2] * 30, [True] * 20 + [False] * 10) < 0.2
+    )  # all or none: all is better
 
 
 def test_probabilities_and_losses_are_those_of_each_label_alone() -> None:
@@ -71,7 +81,10 @@ def test_probabilities_and_losses_are_those_of_each_label_alone() -> None:
     assert binary_cross_entropy(sigmoid(scores), present) == pytest.approx(sum(each))
     pairs = np.stack([np.zeros(150), scores.ravel()], axis=1)
     fitted = fit_temperature(pairs, present.ravel().tolist())
-    near = [binary_cross_entropy(sigmoid(scores, t), present) for t in (fitted / 1.3, fitted, fitted * 1.3)]
+    near = [
+        binary_cross_entropy(sigmoid(scores, t), present)
+        for t in (fitted / 1.3, fitted, fitted * 1.3)
+    ]
     assert near[1] == min(near)
 
 
@@ -81,12 +94,17 @@ def test_the_paired_lead_is_the_difference_of_the_figures() -> None:
     assert "lead" not in first and other["exact_match"]["n"] == 60
     same = judge_sets(actual[:60], ours[:60], LABELS).measures
     for place, name in enumerate(("exact_match", "micro_f1")):
-        assert other["lead"][name]["value"] == pytest.approx(same[place].value - other[name]["value"])
+        assert other["lead"][name]["value"] == pytest.approx(
+            same[place].value - other[name]["value"]
+        )
         assert other["lead"][name]["verdict"] == "better"
 
 
 def messages(n: int, seed: int) -> list[Example]:
-    draw, words = random.Random(seed), ["see", "you", "at", "the", "station", "when", "it", "is", "over"]
+    draw, words = (
+        random.Random(seed),
+        ["see", "you", "at", "the", "station", "when", "it", "is", "over"],
+    )
     made: list[Example] = []
     for _ in range(n):
         labels = [label for label in ("prize", "parcel") if draw.random() < 0.4]
@@ -113,5 +131,7 @@ def test_a_question_without_a_place_for_the_label_is_refused() -> None:
 
 def test_labels_are_said_from_their_thresholds() -> None:
     thresholds = {"a": 0.3, "b": 0.8}
-    said: Sequence[tuple[str, ...]] = said_sets(np.array([[0.3, 0.79], [0.1, 0.8], [0.0, 0.0]]), thresholds)
+    said: Sequence[tuple[str, ...]] = said_sets(
+        np.array([[0.3, 0.79], [0.1, 0.8], [0.0, 0.0]]), thresholds
+    )
     assert said == [("a",), ("b",), ()]

@@ -18,14 +18,23 @@ def test_the_interval_of_two_paired_shares_is_newcombes() -> None:
     assert (low, high) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
-@pytest.mark.parametrize(("one", "other"), [*product(range(12), range(12)), (400, 460), (3000, 3000)])
+@pytest.mark.parametrize(
+    ("one", "other"), [*product(range(12), range(12)), (400, 460), (3000, 3000)]
+)
 def test_mcnemar_is_the_exact_test_of_a_fair_coin(one: int, other: int) -> None:
     expected = stats.binomtest(one, one + other).pvalue if one + other else 1.0
     assert paired.mcnemar_p_value(one, other) == pytest.approx(expected)
 
 
-def pairs(both: int, only_first: int, only_second: int, neither: int) -> tuple[list[bool], list[bool]]:
-    counts = {(True, True): both, (True, False): only_first, (False, True): only_second, (False, False): neither}
+def pairs(
+    both: int, only_first: int, only_second: int, neither: int
+) -> tuple[list[bool], list[bool]]:
+    counts = {
+        (True, True): both,
+        (True, False): only_first,
+        (False, True): only_second,
+        (False, False): neither,
+    }
     found = [pair for pair, count in counts.items() for _ in range(count)]
     return [first for first, _ in found], [second for _, second in found]
 
@@ -41,14 +50,20 @@ def pairs(both: int, only_first: int, only_second: int, neither: int) -> tuple[l
         ((0, 0, 12, 0), "better"),
     ],
 )
-def test_better_is_said_where_the_exact_test_says_so(counts: tuple[int, int, int, int], verdict: str) -> None:
+def test_better_is_said_where_the_exact_test_says_so(
+    counts: tuple[int, int, int, int], verdict: str
+) -> None:
     found = paired.share_difference(*pairs(*counts))
     assert found.verdict() == verdict and found.n == sum(counts)
     assert found.p_value is not None and (found.p_value < 0.05) == (verdict != "unclear")
-    assert found.low is not None and found.high is not None and found.low <= found.value <= found.high
+    assert (
+        found.low is not None and found.high is not None and found.low <= found.value <= found.high
+    )
     assert found.plain()["verdict"] == verdict
     mirrored = paired.share_difference(*reversed(pairs(*counts)))
-    assert (mirrored.value, mirrored.low, mirrored.high) == pytest.approx((-found.value, -found.high, -found.low))
+    assert (mirrored.value, mirrored.low, mirrored.high) == pytest.approx(
+        (-found.value, -found.high, -found.low)
+    )
 
 
 def test_methods_with_overlapping_intervals_may_differ_clearly() -> None:
@@ -78,7 +93,10 @@ def test_a_loss_difference_covers_the_truth_also_of_few_items() -> None:
         counts = [float(draw.randint(5, 40)) for _ in range(15)]
         items = [draw.gauss(2.0, 0.5) for _ in counts]
         first = [count * item for count, item in zip(counts, items, strict=True)]
-        second = [count * (item - 0.1 + draw.gauss(0, 0.1)) for count, item in zip(counts, items, strict=True)]
+        second = [
+            count * (item - 0.1 + draw.gauss(0, 0.1))
+            for count, item in zip(counts, items, strict=True)
+        ]
         found = paired.ratio_difference(first, second, counts)
         assert found.low is not None and found.high is not None
         covered += found.low <= -0.1 <= found.high
@@ -89,7 +107,12 @@ def test_a_loss_difference_covers_the_truth_also_of_few_items() -> None:
 
 def test_nine_items_are_too_few_for_an_interval() -> None:
     found = paired.ratio_difference([2.0] * 9, [1.0] * 9, [1.0] * 9)
-    assert (found.value, found.low, found.high, found.verdict("lower")) == (-1.0, None, None, "unclear")
+    assert (found.value, found.low, found.high, found.verdict("lower")) == (
+        -1.0,
+        None,
+        None,
+        "unclear",
+    )
 
 
 @pytest.mark.parametrize("labels", [["spam"], ["ham", "spam"]])
@@ -97,7 +120,8 @@ def test_an_f1_difference_is_scikit_learns_and_its_bootstrap_scipys(labels: list
     draw = random.Random(5)
     actual = draw.choices(["ham", "spam"], weights=[8, 2], k=200)
     first, second = (
-        [label if draw.random() < sure else draw.choice(["ham", "spam"]) for label in actual] for sure in (0.6, 0.9)
+        [label if draw.random() < sure else draw.choice(["ham", "spam"]) for label in actual]
+        for sure in (0.6, 0.9)
     )
 
     def mean_f1(chosen: np.ndarray, predicted: list[str]) -> float:
@@ -122,7 +146,10 @@ def test_four_differing_messages_are_no_better_f1() -> None:
     actual = ["spam"] * 20 + ["ham"] * 80
     first = ["ham"] * 4 + actual[4:]
     assert paired.f1_difference(actual, first, actual, ["spam"]).verdict() == "unclear"
-    assert paired.f1_difference(actual, ["ham"] * 12 + actual[12:], actual, ["spam"]).verdict() == "better"
+    assert (
+        paired.f1_difference(actual, ["ham"] * 12 + actual[12:], actual, ["spam"]).verdict()
+        == "better"
+    )
 
 
 @pytest.mark.parametrize("degrees", [9, 20, 100])

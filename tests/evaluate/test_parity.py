@@ -34,7 +34,8 @@ pytest.importorskip("xllamacpp")
 
 ANSWERS = ("Paris is.", "Hello, 123 friends!", "Yes.")
 LINES = tuple(
-    f"{prompt} {'that is the question, whether tis nobler in the mind. '[i:]}" for i, prompt in enumerate(PROMPTS[:8])
+    f"{prompt} {'that is the question, whether tis nobler in the mind. '[i:]}"
+    for i, prompt in enumerate(PROMPTS[:8])
 )
 SOME_PROMPTS = PROMPTS[:4]
 
@@ -68,16 +69,22 @@ def tiny(tokenizer: Tokenizer, texts: list[list[int]]) -> OpenModel:
 
 
 def conversation_ids(tokenizer: Tokenizer, question: str, answer: str) -> list[int]:
-    return render(Conversation((Message("user", question), Message("assistant", answer))), tokenizer).ids
+    return render(
+        Conversation((Message("user", question), Message("assistant", answer))), tokenizer
+    ).ids
 
 
 def learn_by_heart(model: LanguageModel, texts: list[list[int]], steps: int = 120) -> None:
     longest = max(map(len, texts))
     ids = torch.tensor([text + [0] * (longest - len(text)) for text in texts])
-    real = torch.tensor([[1.0] * len(text) + [0.0] * (longest - len(text)) for text in texts])[:, 1:]
+    real = torch.tensor([[1.0] * len(text) + [0.0] * (longest - len(text)) for text in texts])[
+        :, 1:
+    ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     for _ in range(steps):
-        loss = nn.functional.cross_entropy(model(ids[:, :-1]).transpose(1, 2), ids[:, 1:], reduction="none")
+        loss = nn.functional.cross_entropy(
+            model(ids[:, :-1]).transpose(1, 2), ids[:, 1:], reduction="none"
+        )
         optimizer.zero_grad()
         (loss * real).sum().div(real.sum()).backward()
         optimizer.step()
@@ -95,7 +102,10 @@ def exported(opened: OpenModel, path: Path, encoding: str) -> Path:
 
 
 def spoiled(
-    source: Path, target: Path, metadata: dict[str, object], tensor: TensorChange = lambda name, data: data
+    source: Path,
+    target: Path,
+    metadata: dict[str, object],
+    tensor: TensorChange = lambda name, data: data,
 ) -> Path:
     """The file again, with other metadata or other tensors: an exporter with a mistake in it."""
     reader = gguf.GGUFReader(source)
@@ -105,7 +115,9 @@ def spoiled(
             kind, of = entry.types[0], entry.types[-1] if len(entry.types) > 1 else None
             writer.add_key_value(name, metadata.get(name, entry.contents()), kind, sub_type=of)
     for each in reader.tensors:
-        writer.add_tensor(each.name, tensor(each.name, each.data.copy()), raw_dtype=each.tensor_type)
+        writer.add_tensor(
+            each.name, tensor(each.name, each.data.copy()), raw_dtype=each.tensor_type
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -120,53 +132,86 @@ def failed(report: ParityReport) -> dict[str, str]:
 @pytest.mark.parametrize("encoding", ["f32", "f16", "bf16", "q8_0", "q4_0"])
 def test_a_sound_file_passes(opened: OpenModel, tmp_path: Path, encoding: str) -> None:
     file = exported(opened, tmp_path / "tiny.gguf", encoding)
-    report = gate(opened, file, encoding=encoding, user_lines=[*LINES, "'\u017f", "\ud800"], prompts=SOME_PROMPTS)
+    report = gate(
+        opened,
+        file,
+        encoding=encoding,
+        user_lines=[*LINES, "'\u017f", "\ud800"],
+        prompts=SOME_PROMPTS,
+    )
     assert failed(report) == {}
     assert report.passed
     report.require()
     figures = {check.name: check.figures for check in report.checks}
-    assert figures["tokens"] == {"strings": 376, "user_lines": 9, "user_lines_left_out": 1, "differing": 0}
+    assert figures["tokens"] == {
+        "strings": 376,
+        "user_lines": 9,
+        "user_lines_left_out": 1,
+        "differing": 0,
+    }
     assert figures["template"] == {"conversations": 4, "refused": 0}
     assert figures["answers"] == {"answers": 3, "stopped": 3}
     assert figures["greedy"]["prompts"] == 4
     assert json.loads(json.dumps(report.plain()))["passed"] is True
 
 
-def test_a_text_without_a_whole_character_is_read(opened: OpenModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_text_without_a_whole_character_is_read(
+    opened: OpenModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     """llama.cpp waits for the character's end and tells no probabilities at all."""
     model = LanguageModel(replace(opened.config, tied_head=False))
     for parameter in model.parameters():
         nn.init.ones_(parameter)
     begin = next(token for token in range(256) if tokenizer.token_bytes(token) == b"\xf0")
     model.head.weight.data[begin] = 2.0
-    path = exported(replace(opened, model=model.eval(), config=model.config), tmp_path / "m.gguf", "f32")
+    path = exported(
+        replace(opened, model=model.eval(), config=model.config), tmp_path / "m.gguf", "f32"
+    )
     with llama_server(path, context_tokens=128) as llama:
         generated = llama.continue_greedily(tokenizer.encode("Hello"), max_tokens=3)
     assert generated.ids == (begin,) * 3
     assert generated.top == ({},) * 3
 
 
-def test_a_window_that_llamacpp_passes_over_is_compared_as_far_as_it_reaches(opened: OpenModel, tmp_path: Path) -> None:
+def test_a_window_that_llamacpp_passes_over_is_compared_as_far_as_it_reaches(
+    opened: OpenModel, tmp_path: Path
+) -> None:
     """Beyond the window the file is another model; its context ends there, and so does the comparison."""
     config = replace(opened.config, family="mistral", window_tokens=40)
     model = LanguageModel(config)
     model.load_state_dict(opened.model.state_dict())
     mistral = replace(opened, model=model.eval(), config=config)
-    report = gate(mistral, exported(mistral, tmp_path / "m.gguf", "f16"), encoding="f16", prompts=PROMPTS[:2])
+    report = gate(
+        mistral, exported(mistral, tmp_path / "m.gguf", "f16"), encoding="f16", prompts=PROMPTS[:2]
+    )
     assert report.passed, report
 
 
 def test_the_list_is_long_and_holds_what_was_promised() -> None:
     texts = [text for group in HARD_STRINGS.values() for text in group]
     assert len(set(texts)) == len(texts) >= 200
-    assert {" " * 5000, "a\x00b", "<|im_end|>", "\r\n", "😀", "你好", "٠١٢٣٤٥", "\t1", "e\u0301"} <= set(texts)
+    assert {
+        " " * 5000,
+        "a\x00b",
+        "<|im_end|>",
+        "\r\n",
+        "😀",
+        "你好",
+        "٠١٢٣٤٥",
+        "\t1",
+        "e\u0301",
+    } <= set(texts)
 
 
-def test_a_sound_file_of_another_model_fails(opened: OpenModel, tokenizer: Tokenizer, f16: Path) -> None:
+def test_a_sound_file_of_another_model_fails(
+    opened: OpenModel, tokenizer: Tokenizer, f16: Path
+) -> None:
     other = tiny(tokenizer, [tokenizer.encode(line[::-1]) for line in LINES])
     report = gate(other, f16, encoding="f16", prompts=SOME_PROMPTS)
     assert {"greedy", "answers"} == failed(report).keys()
-    with pytest.raises(ModelError, match=r"tiny-f16\.gguf differs from our model in llama\.cpp: answers: "):
+    with pytest.raises(
+        ModelError, match=r"tiny-f16\.gguf differs from our model in llama\.cpp: answers: "
+    ):
         report.require()
 
 
@@ -184,14 +229,22 @@ def test_control_tokens_of_a_type_that_text_can_form_fail_the_tokens(
     opened: OpenModel, f16: Path, tmp_path: Path
 ) -> None:
     types = gguf.GGUFReader(f16).fields["tokenizer.ggml.token_type"].contents()
-    user_defined = [gguf.TokenType.USER_DEFINED if kind == gguf.TokenType.CONTROL else kind for kind in types]
+    user_defined = [
+        gguf.TokenType.USER_DEFINED if kind == gguf.TokenType.CONTROL else kind for kind in types
+    ]
     # llama.cpp mends the type of the tokens whose names it knows, but not of all.
-    bad = spoiled(f16, tmp_path / "bad.gguf", {"tokenizer.ggml.token_type": [int(kind) for kind in user_defined]})
+    bad = spoiled(
+        f16,
+        tmp_path / "bad.gguf",
+        {"tokenizer.ggml.token_type": [int(kind) for kind in user_defined]},
+    )
     assert "<|" in failed(gate(opened, bad, encoding="f16", prompts=SOME_PROMPTS))["tokens"]
 
 
 @pytest.mark.parametrize("encoding", ["f16", "q8_0", "q4_0"])
-def test_unpermuted_keys_fail_the_greedy_text(opened: OpenModel, tmp_path: Path, encoding: str) -> None:
+def test_unpermuted_keys_fail_the_greedy_text(
+    opened: OpenModel, tmp_path: Path, encoding: str
+) -> None:
     def unpermuted(name: str, data: np.ndarray) -> np.ndarray:
         if not name.endswith("attn_k.weight"):
             return data
@@ -205,7 +258,9 @@ def test_unpermuted_keys_fail_the_greedy_text(opened: OpenModel, tmp_path: Path,
     assert "greedy" in faults
 
 
-def test_a_wrong_rotary_base_fails_the_greedy_text(opened: OpenModel, f16: Path, tmp_path: Path) -> None:
+def test_a_wrong_rotary_base_fails_the_greedy_text(
+    opened: OpenModel, f16: Path, tmp_path: Path
+) -> None:
     bad = spoiled(f16, tmp_path / "bad.gguf", {"llama.rope.freq_base": 500.0})
     assert "greedy" in failed(gate(opened, bad, encoding="f16", prompts=SOME_PROMPTS))
 
@@ -226,7 +281,9 @@ def test_a_missing_stop_fails_the_stops_and_the_answers(
     assert "answers" in faults
 
 
-def test_a_wrong_eos_fails_the_stops(opened: OpenModel, tokenizer: Tokenizer, f16: Path, tmp_path: Path) -> None:
+def test_a_wrong_eos_fails_the_stops(
+    opened: OpenModel, tokenizer: Tokenizer, f16: Path, tmp_path: Path
+) -> None:
     eos = tokenizer.special.tokens["<|endoftext|>"]
     bad = spoiled(f16, tmp_path / "bad.gguf", {"tokenizer.ggml.eos_token_id": eos})
     faults = failed(gate(opened, bad, encoding="f16", prompts=SOME_PROMPTS))
@@ -250,7 +307,9 @@ def test_another_template_fails_the_template(
     assert faults["template"].startswith("one turn: differs from character 18 on: ours 'hat is")
 
 
-def test_a_file_that_llama_cpp_cannot_load_is_a_failed_check(opened: OpenModel, f16: Path, tmp_path: Path) -> None:
+def test_a_file_that_llama_cpp_cannot_load_is_a_failed_check(
+    opened: OpenModel, f16: Path, tmp_path: Path
+) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(f16.read_bytes()[:-5000])
     assert "not within the file bounds" in failed(gate(opened, cut, encoding="f16"))["load"]
@@ -258,38 +317,59 @@ def test_a_file_that_llama_cpp_cannot_load_is_a_failed_check(opened: OpenModel, 
     assert "unknown pre-tokenizer type" in failed(gate(opened, unknown, encoding="f16"))["load"]
 
 
-def test_a_base_model_that_never_stops_passes_and_the_figure_says_so(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_base_model_that_never_stops_passes_and_the_figure_says_so(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     base = tiny(tokenizer, [tokenizer.encode(line) for line in LINES])
-    report = gate(base, exported(base, tmp_path / "base.gguf", "f16"), encoding="f16", prompts=SOME_PROMPTS)
+    report = gate(
+        base, exported(base, tmp_path / "base.gguf", "f16"), encoding="f16", prompts=SOME_PROMPTS
+    )
     assert failed(report) == {}
-    assert next(check for check in report.checks if check.name == "answers").figures == {"answers": 3, "stopped": 0}
+    assert next(check for check in report.checks if check.name == "answers").figures == {
+        "answers": 3,
+        "stopped": 0,
+    }
 
 
-def test_characters_that_are_several_tokens_are_compared_like_all_others(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_characters_that_are_several_tokens_are_compared_like_all_others(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     """llama.cpp tells no log-probabilities of a token that ends within a character, and on the chat route not even its id."""
     lines = ["Привет, мир! Мельница стоит.", "你好,世界。磨坊很旧。", "The café 😀 is old."]
     answers = [
-        conversation_ids(tokenizer, question, line[:12]) for question, line in zip(QUESTIONS, lines, strict=True)
+        conversation_ids(tokenizer, question, line[:12])
+        for question, line in zip(QUESTIONS, lines, strict=True)
     ]
     model = tiny(tokenizer, [*map(tokenizer.encode, lines), *answers])
     prompts = [line[:3] for line in lines]
-    report = gate(model, exported(model, tmp_path / "many.gguf", "f16"), encoding="f16", prompts=prompts)
+    report = gate(
+        model, exported(model, tmp_path / "many.gguf", "f16"), encoding="f16", prompts=prompts
+    )
     assert failed(report) == {}
-    assert next(check for check in report.checks if check.name == "answers").figures == {"answers": 3, "stopped": 3}
+    assert next(check for check in report.checks if check.name == "answers").figures == {
+        "answers": 3,
+        "stopped": 3,
+    }
 
 
 def test_what_cannot_be_compared_is_refused(opened: OpenModel, f16: Path) -> None:
     with pytest.raises(ConfigError, match=r"q8_1.*q8_0"):
         gate(opened, f16, encoding="q8_1")
     with pytest.raises(ModelError, match="classifier"):
-        gate(replace(opened, model=Classifier(opened.config, 2), kind="classifier"), f16, encoding="f16")
+        gate(
+            replace(opened, model=Classifier(opened.config, 2), kind="classifier"),
+            f16,
+            encoding="f16",
+        )
     with pytest.raises(ModelError, match="bfloat16"):
         gate(replace(opened, model=LanguageModel(opened.config).bfloat16()), f16, encoding="f16")
     with pytest.raises(ModelError, match="no tokenizer"):
         gate(replace(opened, tokenizer=None), f16, encoding="f16")
 
 
-def test_without_xllamacpp_the_extra_is_named(opened: OpenModel, f16: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_xllamacpp_the_extra_is_named(
+    opened: OpenModel, f16: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(MissingExtra, match=r"groundup\[demo\]"):
         gate(opened, f16, encoding="f16")

@@ -16,6 +16,7 @@ from groundup.cli.evaluate import command
 from groundup.cli.main import run
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError, DataError, ModelError
+from groundup.evaluate.comparison.run import evaluate
 from groundup.evaluate.items import CONTROL_BITS, Choices, Completion, Item, MinimalPair, Written
 from groundup.evaluate.requests import (
     Continuation,
@@ -28,7 +29,6 @@ from groundup.evaluate.requests import (
     respond,
     scored_ids,
 )
-from groundup.evaluate.run import evaluate
 from groundup.evaluate.suite import (
     Suite,
     SuiteOptions,
@@ -68,7 +68,9 @@ def suite_of(items: Sequence[Item], name: str = "mine") -> Suite:
     return Suite(name, "Mine", lambda progress: items)
 
 
-def measured(opened: OpenModel, given: Sequence[Item], compute: Compute, **options: object) -> list[dict[str, object]]:
+def measured(
+    opened: OpenModel, given: Sequence[Item], compute: Compute, **options: object
+) -> list[dict[str, object]]:
     tasks = suite_tasks([suite_of(given)], {"m": opened}, SuiteOptions(**options), Silent())  # type: ignore[arg-type]
     return evaluate({"m": opened}, tasks, compute=compute)["rows"]
 
@@ -80,56 +82,96 @@ def test_scores_do_not_depend_on_batch_size_or_order(opened: OpenModel, compute:
     by_size = [
         [
             each.logprob
-            for each in respond(opened, requests, "plain", compute=compute, progress=Silent(), batch_tokens=size)
+            for each in respond(
+                opened, requests, "plain", compute=compute, progress=Silent(), batch_tokens=size
+            )
         ]  # type: ignore[union-attr]
         for size in (1, 7 * 16, 32 * 16)
     ]
-    moved = respond(opened, [requests[i] for i in shuffled], "plain", compute=compute, progress=Silent())
+    moved = respond(
+        opened, [requests[i] for i in shuffled], "plain", compute=compute, progress=Silent()
+    )
     by_size.append([moved[shuffled.index(i)].logprob for i in range(len(requests))])  # type: ignore[union-attr]
     for other in by_size[1:]:
         assert other == pytest.approx(by_size[0], abs=1e-5)
     rows = [
-        evaluate({"m": opened}, [SuiteTask(suite_of(some), tuple(some), batch_tokens=size)], compute=compute)["rows"]
+        evaluate(
+            {"m": opened},
+            [SuiteTask(suite_of(some), tuple(some), batch_tokens=size)],
+            compute=compute,
+        )["rows"]
         for size in (1, 7 * 16, 32 * 16)
         for some in [items[:20]]
     ]
-    assert len({json.dumps([{k: v for k, v in row.items() if k != "elapsed_s"} for row in each]) for each in rows}) == 1
+    assert (
+        len(
+            {
+                json.dumps([{k: v for k, v in row.items() if k != "elapsed_s"} for row in each])
+                for each in rows
+            }
+        )
+        == 1
+    )
 
 
-def test_a_continuation_is_scored_like_the_whole_text_and_bos_comes_once(opened: OpenModel, compute: Compute) -> None:
+def test_a_continuation_is_scored_like_the_whole_text_and_bos_comes_once(
+    opened: OpenModel, compute: Compute
+) -> None:
     tokenizer = opened.require_tokenizer()
-    asked = [WholeText("the cat sat"), Continuation(Prompt(""), "the cat"), Continuation(Prompt("the cat"), " sat")]
+    asked = [
+        WholeText("the cat sat"),
+        Continuation(Prompt(""), "the cat"),
+        Continuation(Prompt("the cat"), " sat"),
+    ]
     whole, first, second = respond(opened, asked, "plain", compute=compute, progress=Silent())
     assert isinstance(whole, Scored) and isinstance(first, Scored) and isinstance(second, Scored)
     # without bos the second request has no document end before its prompt, so only the tokens are compared
-    assert scored_ids(asked[2], "plain", tokenizer) == (tokenizer.encode("the cat"), tokenizer.encode(" sat"))
+    assert scored_ids(asked[2], "plain", tokenizer) == (
+        tokenizer.encode("the cat"),
+        tokenizer.encode(" sat"),
+    )
     assert scored_ids(asked[0], "plain", tokenizer)[0] == [tokenizer.special.document_end_id]
-    assert first.logprob == pytest.approx(sum(whole.token_logprobs[: len(first.token_logprobs)]), abs=1e-5)
+    assert first.logprob == pytest.approx(
+        sum(whole.token_logprobs[: len(first.token_logprobs)]), abs=1e-5
+    )
     special = dataclasses.replace(tokenizer.special, adds_bos=True)
     tokenizer.special, before = special, tokenizer.special
     try:
-        assert prompt_ids(Prompt("the cat"), "plain", tokenizer) == [special.bos_id, *tokenizer.encode("the cat")]
+        assert prompt_ids(Prompt("the cat"), "plain", tokenizer) == [
+            special.bos_id,
+            *tokenizer.encode("the cat"),
+        ]
         assert prompt_ids(Prompt(""), "plain", tokenizer) == [special.bos_id]
     finally:
         tokenizer.special = before
     spaced = scored_ids(Continuation(Prompt("the cat "), "sat"), "plain", tokenizer)
-    assert spaced == scored_ids(asked[2], "plain", tokenizer), "a space belongs to the word behind it"
+    assert spaced == scored_ids(asked[2], "plain", tokenizer), (
+        "a space belongs to the word behind it"
+    )
 
 
-def test_shots_are_items_that_are_not_measured_and_the_same_items_are_measured_for_all_shots() -> None:
+def test_shots_are_items_that_are_not_measured_and_the_same_items_are_measured_for_all_shots() -> (
+    None
+):
     items = questions(30)
     pool, rest = shots_first(items, 4)
     assert pool == items[:4] and rest == items[4:]
-    labels: list[Item] = [Choices(f"e{n}", "", f"text {n}:", ("joy", "fear"), int(n >= 8)) for n in range(10)]
+    labels: list[Item] = [
+        Choices(f"e{n}", "", f"text {n}:", ("joy", "fear"), int(n >= 8)) for n in range(10)
+    ]
     pool, rest = shots_first(labels, 4)
-    assert [each.answer for each in pool if isinstance(each, Choices)] == [0, 1, 0, 1] and len(rest) == 6
+    assert [each.answer for each in pool if isinstance(each, Choices)] == [0, 1, 0, 1] and len(
+        rest
+    ) == 6
     plain = Prompt("c:", (Shot("a:", " 1"), Shot("b:", " 2"))).plain
     assert plain == "a: 1\n\nb: 2\n\nc:"
 
 
 def test_chance_is_that_of_the_labels_that_occur() -> None:
     assert chance_levels(questions(5))["accuracy"] == pytest.approx(1 / 3)
-    labels: list[Item] = [Choices(f"e{n}", "", f"{n}", ("joy", "fear", "love"), int(n >= 8)) for n in range(10)]
+    labels: list[Item] = [
+        Choices(f"e{n}", "", f"{n}", ("joy", "fear", "love"), int(n >= 8)) for n in range(10)
+    ]
     assert chance_levels(labels)["accuracy"] == 0.8
     pairs: list[Item] = [MinimalPair("p", "", "a b", "b a")]
     assert chance_levels(pairs) == {"accuracy": 0.5}
@@ -137,7 +179,9 @@ def test_chance_is_that_of_the_labels_that_occur() -> None:
         Written(f"w{n}", "", "?", word, scores.summary, 9, (("cat",),))
         for n, word in enumerate(("a cat", "cat", "mat"))
     ]
-    assert chance_levels(said)["facts"] == pytest.approx(2 / 3)  # as answers come "cat", "mat", "a cat"
+    assert chance_levels(said)["facts"] == pytest.approx(
+        2 / 3
+    )  # as answers come "cat", "mat", "a cat"
 
 
 def test_unconditional_choices_subtract_the_probability_without_the_question() -> None:
@@ -147,7 +191,9 @@ def test_unconditional_choices_subtract_the_probability_without_the_question() -
     assert item.chosen(responses) == 0, "-5 + 9 > -4 + 2"
     assert item.counts(responses) == {"accuracy": (True, 1), "accuracy_by_sum": (False, 1)}
     by_bytes = dataclasses.replace(item, without="")
-    assert by_bytes.chosen([Scored(-5.0, False, ()), Scored(-7.0, False, ())]) == 1, "-5 / 4 < -7 / 6"
+    assert by_bytes.chosen([Scored(-5.0, False, ()), Scored(-7.0, False, ())]) == 1, (
+        "-5 / 4 < -7 / 6"
+    )
 
 
 def test_a_model_taught_one_thing_scores_it_and_nothing_else(
@@ -158,12 +204,18 @@ def test_a_model_taught_one_thing_scores_it_and_nothing_else(
         Completion(f"c{n}", "mats", f"{word} {other} on a", " mat")
         for n, (word, other) in enumerate(itertools.pairwise(WORDS))
     ]
-    others: list[Item] = [dataclasses.replace(each, answer=" dogs") for each in told if isinstance(each, Completion)]
+    others: list[Item] = [
+        dataclasses.replace(each, answer=" dogs") for each in told if isinstance(each, Completion)
+    ]
     untaught = opened
     tiny_model = LanguageModel(opened.config)
     initialise(tiny_model, generator(2, "test"))
     optimizer = torch.optim.Adam(tiny_model.parameters(), lr=3e-3)
-    ids = [torch.tensor([tokenizer.encode(f"{each.prompt} mat")]) for each in told if isinstance(each, Completion)]
+    ids = [
+        torch.tensor([tokenizer.encode(f"{each.prompt} mat")])
+        for each in told
+        if isinstance(each, Completion)
+    ]
     tiny_model.train()
     for _ in range(40):
         for row in ids:
@@ -174,7 +226,8 @@ def test_a_model_taught_one_thing_scores_it_and_nothing_else(
     tiny_model.eval()
     taught = OpenModel(tiny_model, tokenizer, tiny_model.config, Path("taught"), "language")
     before, after, none = (
-        measured(model, items, compute)[0] for model, items in ((untaught, told), (taught, told), (taught, others))
+        measured(model, items, compute)[0]
+        for model, items in ((untaught, told), (taught, told), (taught, others))
     )
     assert before["value"] == 0 and after["value"] == 1 and none["value"] == 0
     assert not after["is_chance"] and none["is_chance"]
@@ -185,15 +238,23 @@ def test_a_model_taught_one_thing_scores_it_and_nothing_else(
 def test_rows_say_how_they_were_asked(opened: OpenModel, compute: Compute) -> None:
     found = measured(opened, questions(12), compute, shots=(0, 2), items=5)
     zero, two = found[0], found[2]
-    assert (zero["task"], zero["shots"], two["task"], two["shots"]) == ("mine", 0, "mine, 2 shots", 2)
+    assert (zero["task"], zero["shots"], two["task"], two["shots"]) == (
+        "mine",
+        0,
+        "mine, 2 shots",
+        2,
+    )
     assert zero["n"] == two["n"] == 5 and zero["template"] == "plain" and zero["bos"] == "none"
     assert (
         zero["prompts"] != two["prompts"]
-        and zero["prompts"] == measured(opened, questions(12), compute, shots=(0, 2), items=5)[0]["prompts"]
+        and zero["prompts"]
+        == measured(opened, questions(12), compute, shots=(0, 2), items=5)[0]["prompts"]
     )
 
 
-def test_what_does_not_fit_is_named_and_left_out_for_all_models(opened: OpenModel, compute: Compute) -> None:
+def test_what_does_not_fit_is_named_and_left_out_for_all_models(
+    opened: OpenModel, compute: Compute
+) -> None:
     long = Choices("long", "", "the cat sat " * 200, ("a", "b"), 0)
     said: list[str] = []
 
@@ -208,21 +269,33 @@ def test_what_does_not_fit_is_named_and_left_out_for_all_models(opened: OpenMode
         suite_tasks([suite_of([long])], {"m": opened}, SuiteOptions(), Silent())
 
 
-def test_the_chat_template_is_for_models_that_were_taught_it(opened: OpenModel, tmp_path: Path) -> None:
+def test_the_chat_template_is_for_models_that_were_taught_it(
+    opened: OpenModel, tmp_path: Path
+) -> None:
     chat = dataclasses.replace(suite_of(questions(3)), template="chat")
-    assert template_for(chat, "auto", opened) == "chat" and template_for(suite_of([]), "auto", opened) == "plain"
+    assert (
+        template_for(chat, "auto", opened) == "chat"
+        and template_for(suite_of([]), "auto", opened) == "plain"
+    )
     RunFolder(tmp_path / "run").create("pretrain", {}, {})
     base = dataclasses.replace(opened, path=tmp_path / "run")
-    assert template_for(chat, "auto", base) == "plain" and template_for(chat, "chat", base) == "chat"
+    assert (
+        template_for(chat, "auto", base) == "plain" and template_for(chat, "chat", base) == "chat"
+    )
 
 
-def test_bad_input_is_one_sentence(opened: OpenModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_sentence(
+    opened: OpenModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ConfigError, match=r"--shots 12: the suite 'mine' has 12 items"):
         suite_tasks([suite_of(questions(12))], {"m": opened}, SuiteOptions(shots=(12,)), Silent())
     with pytest.raises(ConfigError, match=r"--tasks 'gramar' is unknown\.") as caught:
         suites_named(["gramar"])
     assert caught.value.fix == "Did you mean 'grammar'?"
-    assert suites_named(["copying", "written"])[0].name == "copying" and len(suites_named(["written"])) >= 6
+    assert (
+        suites_named(["copying", "written"])[0].name == "copying"
+        and len(suites_named(["written"])) >= 6
+    )
     bare = dataclasses.replace(opened, tokenizer=None)
     with pytest.raises(ModelError, match="tokenizer"):
         suite_tasks([suite_of(questions(3))], {"m": bare}, SuiteOptions(), Silent())
@@ -241,14 +314,25 @@ def test_the_verb_measures_suites_of_two_models_and_pairs_them(
 ) -> None:
     for name in ("a", "b"):
         save_model(opened.model, tmp_path / name, opened.tokenizer)
-    args = ["evaluate", str(tmp_path / "a"), str(tmp_path / "b"), "--tasks", "grammar,copying", "--items", "12"]
+    args = [
+        "evaluate",
+        str(tmp_path / "a"),
+        str(tmp_path / "b"),
+        "--tasks",
+        "grammar,copying",
+        "--items",
+        "12",
+    ]
     assert run([*args, "--out", str(tmp_path / "out.json")]) == 0
     shown = capsys.readouterr().out
     assert "Asked in plain text, bos none." in shown and "no clear difference" in shown
     assert "Not distinguishable from chance: " in shown
     results = json.loads((tmp_path / "out.json").read_text())
     assert [row["task"] for row in results["changes"]] == ["grammar", "copying"]
-    assert groundup.run_suites(tmp_path / "a", "grammar", items=12)["rows"][0]["value"] == results["rows"][0]["value"]
+    assert (
+        groundup.run_suites(tmp_path / "a", "grammar", items=12)["rows"][0]["value"]
+        == results["rows"][0]["value"]
+    )
 
 
 def test_help_names_every_suite() -> None:
@@ -256,7 +340,9 @@ def test_help_names_every_suite() -> None:
 
 
 def test_rouge_equals_the_library() -> None:
-    library = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rouge1", "rouge2", "rougeL"])
+    library = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(
+        ["rouge1", "rouge2", "rougeL"]
+    )
     texts = [row["summary"] for row in rows_of("summaries")][:20]
     for first, second in zip(texts, [*texts[1:], "", "The cat, sat!"], strict=False):
         found = library.score(first, second)
@@ -268,11 +354,14 @@ def test_rouge_equals_the_library() -> None:
 def test_bleu_and_chrf_are_those_of_the_library() -> None:
     library = pytest.importorskip("sacrebleu")
     items = [
-        Written(f"t{n}", "fr", "?", f"le chat {word} bien ici", scores.translation, 9) for n, word in enumerate(WORDS)
+        Written(f"t{n}", "fr", "?", f"le chat {word} bien ici", scores.translation, 9)
+        for n, word in enumerate(WORDS)
     ]
     answers = [f"le chat {word} {'bien' * (n % 2)} ici" for n, word in enumerate(WORDS)]
     [bleu] = scores.corpus_bleu(items, answers)
-    assert bleu.value == pytest.approx(library.corpus_bleu(answers, [[item.reference for item in items]]).score / 100)
+    assert bleu.value == pytest.approx(
+        library.corpus_bleu(answers, [[item.reference for item in items]]).score / 100
+    )
     assert bleu.low is not None and bleu.high is not None and bleu.low <= bleu.value <= bleu.high
     assert scores.translation(items[0], items[0].reference) == {"chrf": (pytest.approx(1.0), 1)}
     assert math.isclose(
@@ -281,17 +370,32 @@ def test_bleu_and_chrf_are_those_of_the_library() -> None:
     )
 
 
-COMPARISON = Completion("c", "", "Which is bigger, 3 or 20? It is", " 20", ("3", "20"), "The moon is")
+COMPARISON = Completion(
+    "c", "", "Which is bigger, 3 or 20? It is", " 20", ("3", "20"), "The moon is"
+)
 
 
-def test_a_completion_is_right_only_where_the_answer_ends_and_its_control_is_another_prompt() -> None:
+def test_a_completion_is_right_only_where_the_answer_ends_and_its_control_is_another_prompt() -> (
+    None
+):
     own, written, other = COMPARISON.requests(())
-    assert isinstance(own, Continuation) and isinstance(written, Generation) and isinstance(other, Continuation)
+    assert (
+        isinstance(own, Continuation)
+        and isinstance(written, Generation)
+        and isinstance(other, Continuation)
+    )
     assert (own.text, other.prompt.text) == (" 20", "The moon is")
-    scores_of = [Scored(math.log(1 / 8), True, ()), "20 of them", Scored(math.log(1 / 64), False, ())]
+    scores_of = [
+        Scored(math.log(1 / 8), True, ()),
+        "20 of them",
+        Scored(math.log(1 / 64), False, ()),
+    ]
     found = COMPARISON.counts([scores_of[0], scores_of[1], scores_of[2]])
     assert found["accuracy"] == (True, 1) and found["accuracy_by_prefix"] == (True, 1)
-    assert found["bits_per_byte"] == (pytest.approx(3), 3) and found[CONTROL_BITS] == (pytest.approx(6), 3)
+    assert found["bits_per_byte"] == (pytest.approx(3), 3) and found[CONTROL_BITS] == (
+        pytest.approx(6),
+        3,
+    )
     longer = COMPARISON.counts([scores_of[0], "200 of them", scores_of[2]])
     assert longer["accuracy"] == (False, 1) and longer["accuracy_by_prefix"] == (True, 1)
     assert COMPARISON.shown([scores_of[0], "200", scores_of[2]])["answer"] == "200"
@@ -307,7 +411,9 @@ def test_every_packaged_completion_has_a_control_with_another_answer(name: str) 
     items = SUITES[name].read(Silent())
     answers = {item.prompt: item.answer for item in items if isinstance(item, Completion)}
     assert len(answers) == len(items)
-    assert all(answers[item.control] != item.answer for item in items if isinstance(item, Completion))
+    assert all(
+        answers[item.control] != item.answer for item in items if isinstance(item, Completion)
+    )
     if name == "arithmetic":
         offered = [item for item in items if isinstance(item, Completion) and item.options]
         assert len(offered) == 15 and {item.group for item in offered} == {"comparison"}

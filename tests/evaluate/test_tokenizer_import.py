@@ -17,7 +17,10 @@ from groundup.tokenizer.formats import gguf_metadata
 from groundup.tokenizer.kinds import character_tokenizer
 from groundup.weights.gguf_config import add_metadata
 
-TEXT = "The tokenizer cuts the text into tokens, and the tokens are numbers: 1, 12, 123, 1234. <think> é 漢\n" * 5
+TEXT = (
+    "The tokenizer cuts the text into tokens, and the tokens are numbers: 1, 12, 123, 1234. <think> é 漢\n"
+    * 5
+)
 NEXT = 300  # the first id that is free
 
 
@@ -34,7 +37,9 @@ def spec(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def written(folder: Path, spec: dict[str, Any], **config: Any) -> Path:
     (folder / TOKENIZER_FILE).write_text(json.dumps(spec), encoding="utf-8")
-    (folder / CONFIG_FILE).write_text(json.dumps({"eos_token": "<|im_end|>", **config}), encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(
+        json.dumps({"eos_token": "<|im_end|>", **config}), encoding="utf-8"
+    )
     return folder
 
 
@@ -48,7 +53,9 @@ def write_vocabulary(tokenizer: Tokenizer, file: Path, **changed: Any) -> Path:
     return file
 
 
-def test_a_tokenizer_json_and_its_folder_keep_their_ids(tokenizer: Tokenizer, spec: Any, tmp_path: Path) -> None:
+def test_a_tokenizer_json_and_its_folder_keep_their_ids(
+    tokenizer: Tokenizer, spec: Any, tmp_path: Path
+) -> None:
     for source in (written(tmp_path, spec), tmp_path / TOKENIZER_FILE):
         found = import_tokenizer(str(source))
         assert found.tokenizer.fingerprint == tokenizer.fingerprint
@@ -71,7 +78,9 @@ def test_added_words_are_checked_in_a_context(spec: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("flag", ["lstrip", "single_word"])
-def test_a_flag_that_changes_ids_is_refused_not_ignored(flag: str, spec: Any, tmp_path: Path) -> None:
+def test_a_flag_that_changes_ids_is_refused_not_ignored(
+    flag: str, spec: Any, tmp_path: Path
+) -> None:
     """The table has no such flags: only the comparison with the library shows what they do."""
     word = {
         "id": NEXT,
@@ -94,7 +103,9 @@ def test_a_flag_that_changes_ids_is_refused_not_ignored(flag: str, spec: Any, tm
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer: splits text in an unknown way"),
     ],
 )
-def test_what_is_not_supported_is_one_sentence(change: Any, reason: str, spec: Any, tmp_path: Path) -> None:
+def test_what_is_not_supported_is_one_sentence(
+    change: Any, reason: str, spec: Any, tmp_path: Path
+) -> None:
     with pytest.raises(FormatError, match=reason):
         import_tokenizer(str(written(tmp_path, spec | change)))
 
@@ -114,7 +125,9 @@ def test_an_encoding_of_tiktoken_is_imported_by_name(monkeypatch: pytest.MonkeyP
     ranks = {bytes([byte]): byte for byte in range(256)} | {b"th": 256, b"the": 257}
     special = {"<|endoftext|>": 260}
     pattern = tokenizer_import.tiktoken_encoding.__globals__["PUBLISHED"]["cl100k_base"].pattern
-    encoding = tiktoken.Encoding("c", pat_str=pattern, mergeable_ranks=ranks, special_tokens=special)
+    encoding = tiktoken.Encoding(
+        "c", pat_str=pattern, mergeable_ranks=ranks, special_tokens=special
+    )
     monkeypatch.setattr(tiktoken, "get_encoding", lambda name: encoding)
     found = import_tokenizer("tiktoken:cl100k_base")
     assert found.tokenizer.encode("the\n ") == [257, 10, 32] == encoding.encode_ordinary("the\n ")
@@ -123,7 +136,9 @@ def test_an_encoding_of_tiktoken_is_imported_by_name(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("kind", ["bpe", "character"])
-def test_a_gguf_is_checked_against_llamacpp(kind: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_gguf_is_checked_against_llamacpp(
+    kind: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     pytest.importorskip("xllamacpp")
     made = tokenizer if kind == "bpe" else character_tokenizer([TEXT])
     found = import_tokenizer(str(write_vocabulary(made, tmp_path / "v.gguf")))
@@ -158,7 +173,9 @@ def test_without_llamacpp_it_says_that_nothing_was_checked(
     assert found.checked_with == "" and "groundup[demo]" in said[0]
 
 
-def test_the_hub_is_asked_for_the_tokenizers_files_only(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_is_asked_for_the_tokenizers_files_only(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def pull(repository: str, folder: Path, progress: Progress) -> None:
         if repository == "owner/model":
             tokenizer.save(folder)
@@ -170,18 +187,22 @@ def test_the_hub_is_asked_for_the_tokenizers_files_only(tokenizer: Tokenizer, mo
         open_tokenizer("hf:owner/other")
 
 
-def test_a_hub_that_is_not_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_that_is_not_reached_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     pytest.importorskip("huggingface_hub")
     from groundup.progress import Silent
-    from groundup.weights import catalog
+    from groundup.weights import model_hub
 
     def offline(*args: object, **options: object) -> None:
-        assert options["patterns"] == catalog.TOKENIZER_FILES
+        assert options["patterns"] == model_hub.TOKENIZER_FILES
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(catalog, "download_from_hub", offline)
-    with pytest.raises(NetworkError, match=r"owner/model could not be fetched: Name or service not known\. ") as error:
-        catalog.pull_tokenizer("owner/model", tmp_path, Silent())
+    monkeypatch.setattr(model_hub, "download_from_hub", offline)
+    with pytest.raises(
+        NetworkError, match=r"owner/model could not be fetched: Name or service not known\. "
+    ) as error:
+        model_hub.pull_tokenizer("owner/model", tmp_path, Silent())
     assert "tokenizer.json" in error.value.fix
 
 

@@ -34,7 +34,9 @@ def text_of(name: str, row: dict[str, Any]) -> str:
 def masked(text: str) -> str:
     """The text without names (capitalised words that are not the first) and numbers."""
     first, _, rest = text.partition(" ")
-    return f"{first} {re.sub(r'[A-Z][a-z]+', 'NAME', rest)}".translate(str.maketrans("0123456789", "0" * 10))
+    return f"{first} {re.sub(r'[A-Z][a-z]+', 'NAME', rest)}".translate(
+        str.maketrans("0123456789", "0" * 10)
+    )
 
 
 def ngrams(text: str) -> set[tuple[str, ...]]:
@@ -86,7 +88,9 @@ def long_ngrams(text: str) -> set[tuple[str, ...]]:
 def test_questions_do_not_give_their_answers_away() -> None:
     rows = rows_of("multiple_choice")
     assert Counter(row["answer"] for row in rows) == dict.fromkeys(range(4), 30)
-    assert Counter(row["topic"] for row in rows) == dict.fromkeys(("everyday", "science", "language", "sums"), 30)
+    assert Counter(row["topic"] for row in rows) == dict.fromkeys(
+        ("everyday", "science", "language", "sums"), 30
+    )
     for row in rows:
         assert len(row["choices"]) == len(set(map(str.lower, row["choices"]))) == 4
     longest = sum(max(row["choices"], key=len) == row["choices"][row["answer"]] for row in rows)
@@ -97,23 +101,45 @@ def test_no_word_gives_an_emotion_away() -> None:
     rows = rows_of("emotions")
     by_label = {label: [row["text"] for row in rows if row["label"] == label] for label in EMOTIONS}
     assert min(map(len, by_label.values())) >= 84
-    common = Counter(word for row in rows for word in set(re.findall(r"\w{4,}", row["text"].lower())))
+    common = Counter(
+        word for row in rows for word in set(re.findall(r"\w{4,}", row["text"].lower()))
+    )
     usual = {word for word, _ in common.most_common(40)}
     for texts in by_label.values():
-        words = Counter(word for text in texts for word in set(re.findall(r"\w{4,}", text.lower())) - usual)
+        words = Counter(
+            word for text in texts for word in set(re.findall(r"\w{4,}", text.lower())) - usual
+        )
         assert words.most_common(1)[0][1] <= 0.1 * len(texts)
 
 
 def test_of_a_word_the_good_sentences_have_as_many_as_the_bad_ones() -> None:
     rows = rows_of("minimal_pairs")
-    assert Counter(row["phenomenon"] for row in rows) == dict.fromkeys({row["phenomenon"] for row in rows}, 30)
-    for word in ("is", "are", "was", "were", "has", "have", "himself", "themselves", "he", "him", "this", "these"):
+    assert Counter(row["phenomenon"] for row in rows) == dict.fromkeys(
+        {row["phenomenon"] for row in rows}, 30
+    )
+    for word in (
+        "is",
+        "are",
+        "was",
+        "were",
+        "has",
+        "have",
+        "himself",
+        "themselves",
+        "he",
+        "him",
+        "this",
+        "these",
+    ):
         good, bad = (
-            sum(len(re.findall(rf"\b{word}\b", row[side].lower())) for row in rows) for side in ("good", "bad")
+            sum(len(re.findall(rf"\b{word}\b", row[side].lower())) for row in rows)
+            for side in ("good", "bad")
         )
         assert abs(good - bad) <= 0.4 * max(good, bad), (word, good, bad)
     for row in rows:
-        assert row["good"] != row["bad"] and len(row["good"].split()) == len(row["bad"].split()), row["id"]
+        assert row["good"] != row["bad"] and len(row["good"].split()) == len(row["bad"].split()), (
+            row["id"]
+        )
 
 
 def test_every_fact_is_in_the_passage_and_in_its_summary() -> None:
@@ -127,13 +153,17 @@ def test_every_fact_is_in_the_passage_and_in_its_summary() -> None:
 
 def test_each_format_accepts_its_sample_and_refuses_an_answer_that_ignores_it() -> None:
     rows = rows_of("format")
-    assert min(Counter(row["kind"] for row in rows).values()) >= 6 and {row["kind"] for row in rows} == set(
-        scores.FORMATS
-    )
+    assert min(Counter(row["kind"] for row in rows).values()) >= 6 and {
+        row["kind"] for row in rows
+    } == set(scores.FORMATS)
     for row in rows:
         assert row["kind"] == row["check"]["type"]
-        assert scores.follows(row["sample"], row["check"]) and not scores.follows(row["wrong"], row["check"]), row["id"]
-        assert not scores.follows(f"{row['instruction']}\n\n{row['input']}", row["check"]), row["id"]
+        assert scores.follows(row["sample"], row["check"]) and not scores.follows(
+            row["wrong"], row["check"]
+        ), row["id"]
+        assert not scores.follows(f"{row['instruction']}\n\n{row['input']}", row["check"]), row[
+            "id"
+        ]
         assert not scores.follows("", row["check"])
 
 
@@ -142,13 +172,19 @@ def test_all_sums_are_right() -> None:
     assert rows.keys() == WORKED_OUT.keys()
     for id, value in WORKED_OUT.items():
         said = rows[id]["answer"].strip()
-        assert said == value or IN_WORDS.get(said) == value or float(said) == value, (id, said, value)
+        assert said == value or IN_WORDS.get(said) == value or float(said) == value, (
+            id,
+            said,
+            value,
+        )
 
 
 def test_an_answer_is_one_space_behind_its_prompt() -> None:
     for name in ("copying", "arithmetic"):
         for row in rows_of(name):
-            assert row["prompt"] == row["prompt"].rstrip() and re.match(r" \S", row["answer"]), row["id"]
+            assert row["prompt"] == row["prompt"].rstrip() and re.match(r" \S", row["answer"]), row[
+                "id"
+            ]
 
 
 def test_every_suite_reads_and_names_its_items_once() -> None:

@@ -50,7 +50,9 @@ def base_model(tokenizer: Tokenizer) -> LanguageModel:
 @pytest.fixture
 def open_base(base_model: LanguageModel, tokenizer: Tokenizer) -> Callable[[], OpenModel]:
     """Opens the model anew, as from a folder: a run may change what it was given."""
-    return lambda: OpenModel(copy.deepcopy(base_model), tokenizer, base_model.config, Path("base"), "language")
+    return lambda: OpenModel(
+        copy.deepcopy(base_model), tokenizer, base_model.config, Path("base"), "language"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +72,9 @@ def instructions() -> list[InstructionExample]:
     """Say a word's opposite: 4 tasks, 12 times, in other words around it."""
     opposites = {"up": "down", "left": "right", "me": "you", "is": "was"}
     return [
-        InstructionExample(f"{WORDS[number]} {word}", "", answer, f"{word}-{number}", "word", number % 6 == 0)
+        InstructionExample(
+            f"{WORDS[number]} {word}", "", answer, f"{word}-{number}", "word", number % 6 == 0
+        )
         for number in range(12)
         for word, answer in opposites.items()
     ]

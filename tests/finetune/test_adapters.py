@@ -31,10 +31,18 @@ def base(base_model: LanguageModel, tokenizer: Tokenizer, tmp_path: Path) -> Pat
 
 
 @pytest.fixture
-def fit(base: Path, instructions: list[InstructionExample], compute: Compute, tmp_path: Path) -> Fit:
+def fit(
+    base: Path, instructions: list[InstructionExample], compute: Compute, tmp_path: Path
+) -> Fit:
     def fitted(name: str, **changes: object) -> Path:
         opened = open_model(base, compute)
-        fit_chat(opened, instructions, RunFolder(tmp_path / name), replace(CONFIG, **changes), compute=compute)  # type: ignore[arg-type]
+        fit_chat(
+            opened,
+            instructions,
+            RunFolder(tmp_path / name),
+            replace(CONFIG, **changes),
+            compute=compute,
+        )  # type: ignore[arg-type]
         return tmp_path / name
 
     return fitted
@@ -49,12 +57,19 @@ def test_the_adapter_alone_is_the_merged_model(fit: Fit, compute: Compute) -> No
     verify_folder(kept)
     assert not (kept / "model.safetensors").exists() and (merged / "model.safetensors").exists()
     ours, theirs, beside = (state(path, compute) for path in (kept, merged, merged / "adapter"))
-    assert all(torch.equal(ours[name], theirs[name]) and torch.equal(beside[name], theirs[name]) for name in theirs)
+    assert all(
+        torch.equal(ours[name], theirs[name]) and torch.equal(beside[name], theirs[name])
+        for name in theirs
+    )
     assert json.loads((kept / "adapter_config.json").read_text())["r"] == 8
-    assert (kept / "adapter_model.safetensors").stat().st_size < (merged / "model.safetensors").stat().st_size
+    assert (kept / "adapter_model.safetensors").stat().st_size < (
+        merged / "model.safetensors"
+    ).stat().st_size
 
 
-def test_rank_and_targets_are_chosen_and_peft_s_names_are_known(fit: Fit, base: Path, compute: Compute) -> None:
+def test_rank_and_targets_are_chosen_and_peft_s_names_are_known(
+    fit: Fit, base: Path, compute: Compute
+) -> None:
     folder = fit("small", rank=2, targets=("q_proj", "value"))
     config = json.loads((folder / "adapter_config.json").read_text())
     assert (config["r"], config["target_modules"]) == (2, ["q_proj", "v_proj"])
@@ -81,7 +96,9 @@ def test_a_run_on_an_adapter_s_folder_begins_where_it_ended(
     second = RunFolder(tmp_path / "second")
     results = fit_chat(opened, instructions, second, CONFIG, compute=compute)
     first = RunFolder(tmp_path / "first").read_results()
-    assert results["held_out_loss"]["before"] == pytest.approx(first["held_out_loss"]["after"], abs=1e-4)
+    assert results["held_out_loss"]["before"] == pytest.approx(
+        first["held_out_loss"]["after"], abs=1e-4
+    )
     assert state(second.path, compute).keys() == opened.model.state_dict().keys()
 
 
@@ -105,8 +122,21 @@ def test_the_verbs_open_an_adapter(
 ) -> None:
     folder = str(fit("run"))
     data = tmp_path / "a.jsonl"
-    data.write_text("".join(json.dumps({"instruction": f"say {n}", "output": str(n)}) + "\n" for n in range(20)))
-    train = ["finetune", "chat", str(base), str(data), "--out", str(tmp_path / "new"), "--rank", "2", "--epochs", "1"]
+    data.write_text(
+        "".join(json.dumps({"instruction": f"say {n}", "output": str(n)}) + "\n" for n in range(20))
+    )
+    train = [
+        "finetune",
+        "chat",
+        str(base),
+        str(data),
+        "--out",
+        str(tmp_path / "new"),
+        "--rank",
+        "2",
+        "--epochs",
+        "1",
+    ]
     assert run([*train, "--targets", "q_proj, down", "--set", "precision=float32", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
     assert results["lora"]["rank"] == 2 and results["epochs"] == 1.0
@@ -122,11 +152,14 @@ def test_the_verbs_open_an_adapter(
         assert run(command) == 0, capsys.readouterr().err
     merged = open_model(tmp_path / "whole", compute)
     assert all(
-        torch.equal(part, state(Path(folder), compute)[name]) for name, part in merged.model.state_dict().items()
+        torch.equal(part, state(Path(folder), compute)[name])
+        for name, part in merged.model.state_dict().items()
     )
 
 
-def test_the_base_is_untouched(base_model: LanguageModel, fit: Fit, base: Path, compute: Compute) -> None:
+def test_the_base_is_untouched(
+    base_model: LanguageModel, fit: Fit, base: Path, compute: Compute
+) -> None:
     before = copy.deepcopy(base_model.state_dict())
     fit("run")
     assert all(torch.equal(before[name], part) for name, part in state(base, compute).items())

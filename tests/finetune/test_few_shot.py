@@ -38,16 +38,22 @@ def few_of(splits: Splits) -> FewShot:
     return FewShot(splits["train"], LABELS, "is it", max_tokens=6)
 
 
-def test_so_many_training_examples_of_each_label_are_shown_the_same_each_time(splits: Splits) -> None:
+def test_so_many_training_examples_of_each_label_are_shown_the_same_each_time(
+    splits: Splits,
+) -> None:
     shown = shown_examples(splits["train"], LABELS, 3, 0)
     assert Counter(each.label for each in shown) == {"ham": 3, "spam": 3}
-    assert set(shown) <= set(splits["train"]) and shown == shown_examples(splits["train"][::-1], LABELS, 3, 0)
+    assert set(shown) <= set(splits["train"]) and shown == shown_examples(
+        splits["train"][::-1], LABELS, 3, 0
+    )
     assert shown != shown_examples(splits["train"], LABELS, 3, 1)
     one = shown_examples(splits["train"], LABELS, 1, 0)
     assert set(one) <= set(shown)
 
 
-def test_examples_are_turns_of_a_conversation_before_the_question(splits: Splits, open_base: OpenBase) -> None:
+def test_examples_are_turns_of_a_conversation_before_the_question(
+    splits: Splits, open_base: OpenBase
+) -> None:
     tokenizer, few = open_base().require_tokenizer(), few_of(splits)
     (prompt,) = few.prompts(["call me"], 1, tokenizer)
     turns: list[Message] = []
@@ -69,7 +75,10 @@ def test_the_label_said_is_the_best_of_each_answer_scored_alone(
     for text, label in zip(texts, found, strict=True):
         (prompt,) = few.prompts([text], 1, tokenizer)
         alone = {
-            each: score(opened.model, [(prompt, answer_ids(each, tokenizer))], compute=compute)[0].logprob / len(each)
+            each: score(opened.model, [(prompt, answer_ids(each, tokenizer))], compute=compute)[
+                0
+            ].logprob
+            / len(each)
             for each in LABELS
         }
         assert label == max(alone, key=lambda each: alone[each])
@@ -80,15 +89,25 @@ def test_the_number_of_examples_is_chosen_on_validation_among_those_that_fit(
 ) -> None:
     right = {1: 0.5, 2: 0.9, 4: 1.0}
 
-    def predict(self: FewShot, opened: OpenModel, texts: list[str], shots: int, **_: Any) -> list[str]:
+    def predict(
+        self: FewShot, opened: OpenModel, texts: list[str], shots: int, **_: Any
+    ) -> list[str]:
         true = {each.text: each.label for each in splits["validation"]}
         wrong = {"ham": "spam", "spam": "ham"}
-        return [true[text] if i < right[shots] * len(texts) else wrong[true[text]] for i, text in enumerate(texts)]
+        return [
+            true[text] if i < right[shots] * len(texts) else wrong[true[text]]
+            for i, text in enumerate(texts)
+        ]
 
     monkeypatch.setattr(FewShot, "predict", predict)
     monkeypatch.setattr(FewShot, "fits", lambda self, texts, shots, opened: shots < 4)
-    tried = choose_shots(few_of(splits), open_base(), splits["validation"], compute=compute, progress=Silent())
-    assert [(each["shots"], each["accuracy"], each["n"]) for each in tried] == [(2, 0.9, 40), (1, 0.5, 40)]
+    tried = choose_shots(
+        few_of(splits), open_base(), splits["validation"], compute=compute, progress=Silent()
+    )
+    assert [(each["shots"], each["accuracy"], each["n"]) for each in tried] == [
+        (2, 0.9, 40),
+        (1, 0.5, 40),
+    ]
 
 
 def test_it_is_left_out_where_it_would_take_too_long_and_done_when_asked_for(
@@ -100,9 +119,15 @@ def test_it_is_left_out_where_it_would_take_too_long_and_done_when_asked_for(
     assert ask_after_examples(few, opened, splits, 0, **asking) is None and not told.lines
     found = ask_after_examples(few, opened, splits, None, **asking)
     assert found is not None and len(found[0]) == 10 and set(found[0]) <= set(LABELS)
-    assert (found[1]["asked"], found[1]["of"]) == (10, 70) and found[1]["shots"] == found[1]["tried"][0]["shots"]
-    assert ask_after_examples(few, opened, splits, None, **{**asking, "zero_shot_s": 1000.0}) is None
-    assert "which would take about" in told.lines[-1] and "--few-shot 1 asks it so" in told.lines[-1]
+    assert (found[1]["asked"], found[1]["of"]) == (10, 70) and found[1]["shots"] == found[1][
+        "tried"
+    ][0]["shots"]
+    assert (
+        ask_after_examples(few, opened, splits, None, **{**asking, "zero_shot_s": 1000.0}) is None
+    )
+    assert (
+        "which would take about" in told.lines[-1] and "--few-shot 1 asks it so" in told.lines[-1]
+    )
     found = ask_after_examples(few, opened, splits, 1, **asking)
     assert found is not None and (found[1]["shots"], found[1]["tried"]) == (1, [])
     assert ask_after_examples(few, opened, splits, 50, **asking) is None

@@ -12,7 +12,7 @@ import pytest
 
 from groundup.cli.main import run
 from groundup.data.documents import Example, InstructionExample
-from groundup.data.reading.trained_on import read_trained_on
+from groundup.data.preparation.trained_on import read_trained_on
 from groundup.files import write_manifest
 from groundup.runs import TRAINED_ON_FILE, RunFolder
 from groundup.train.run_lifecycle import APART
@@ -51,7 +51,9 @@ def tasks(instructions: list[InstructionExample], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def finished_spam(base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+def finished_spam(
+    base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Path:
     """A classifier of one epoch."""
     train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "spam", *COLUMNS)
     told(capsys, *train, "--set", "epochs=1", "--set", "learning_rate=5e-3", "--train", "head")
@@ -84,7 +86,9 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     train = ("finetune", "classifier", base, labelled, "--out", out, *COLUMNS)
     shown = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3")
     example = shlex.split(shown[shown.index("Try it:") :])[-1]
-    assert len(example.split()) == 4 and example in labelled.read_text(), "one of the user's own texts"
+    assert len(example.split()) == 4 and example in labelled.read_text(), (
+        "one of the user's own texts"
+    )
     assert "fine-tuned classifier" in shown and "TF-IDF of words" in shown and "is \\ said" in shown
     again = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json")
     results = json.loads(again)
@@ -93,18 +97,25 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     del older["config"]["windows"], older["config"]["class_weights"]
     (out / "run.json").write_text(json.dumps(older))
     write_manifest(out, skip=APART)
-    assert told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json") == again, (
-        "of an older version"
-    )
+    assert (
+        told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json") == again
+    ), "of an older version"
     assert "holds another run" in refused(capsys, *train, "--set", "epochs=2")
-    assert "holds another run" in refused(capsys, *train, "--set", "epochs=16", "--set", "windows=3")
+    assert "holds another run" in refused(
+        capsys, *train, "--set", "epochs=16", "--set", "windows=3"
+    )
     assert "Did you mean 'epochs'?" in refused(capsys, *train, "--set", "epoch=2")
 
     one = told(capsys, "classify", out, "see you at the prize station")
     assert one.split()[0] == "spam" and len(one.splitlines()) == 2
-    (tmp_path / "lines.txt").write_text("see you at the station\n\n\x1b[31mprize when we meet later today\n")
+    (tmp_path / "lines.txt").write_text(
+        "see you at the station\n\n\x1b[31mprize when we meet later today\n"
+    )
     lines = told(capsys, "classify", out, tmp_path / "lines.txt")
-    assert [line.split()[0] for line in lines.splitlines()] == ["ham", "spam"] and "\x1b" not in lines
+    assert [line.split()[0] for line in lines.splitlines()] == [
+        "ham",
+        "spam",
+    ] and "\x1b" not in lines
     found = json.loads(told(capsys, "classify", out, tmp_path / "lines.txt", "--json"))
     assert [each["label"] for each in found] == ["ham", "spam"]
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1.0)
@@ -112,12 +123,16 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     shown = told(capsys, "classify", out, "see you at the prize station", "--why").splitlines()
     assert shown[2].startswith("  for spam: prize (") and "read 6 times more" in shown[-1]
     rows = json.loads(told(capsys, "classify", out, tmp_path / "lines.txt", "--why", "--json"))
-    assert rows[1]["why"]["words"][0]["word"].endswith("prize") and rows[1]["why"]["label"] == "spam"
+    assert (
+        rows[1]["why"]["words"][0]["word"].endswith("prize") and rows[1]["why"]["label"] == "spam"
+    )
 
     (tmp_path / "empty.txt").write_text("\n\n")
     assert "no line with text" in refused(capsys, "classify", out, tmp_path / "empty.txt")
 
-    measured = json.loads(told(capsys, "evaluate", out, base, "--data", labelled, *COLUMNS, "--items", "60", "--json"))
+    measured = json.loads(
+        told(capsys, "evaluate", out, base, "--data", labelled, *COLUMNS, "--items", "60", "--json")
+    )
     assert {(row["task"], row["model"]) for row in measured["rows"]} == {
         ("classification", str(out)),
         ("zero-shot", str(base)),
@@ -129,7 +144,9 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     assert table.startswith(f"238 of 300 items are left out, as they were trained on ({out} 238).")
     told(capsys, "verify", out)
     told(capsys, "convert", out, "--to", "hf", "--out", tmp_path / "published")
-    assert (out / TRAINED_ON_FILE).is_file() and not (tmp_path / "published" / TRAINED_ON_FILE).exists()
+    assert (out / TRAINED_ON_FILE).is_file() and not (
+        tmp_path / "published" / TRAINED_ON_FILE
+    ).exists()
 
 
 def test_a_rare_class_is_named_and_left_out_when_asked_to(
@@ -137,15 +154,37 @@ def test_a_rare_class_is_named_and_left_out_when_asked_to(
 ) -> None:
     with labelled.open("a", newline="") as handle:
         csv.writer(handle).writerows([f"see {n} eggs", "eggs"] for n in range(2))
-    train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "run", *COLUMNS, "--set", "epochs=1")
+    train = (
+        "finetune",
+        "classifier",
+        base,
+        labelled,
+        "--out",
+        tmp_path / "run",
+        *COLUMNS,
+        "--set",
+        "epochs=1",
+    )
     said = refused(capsys, *train)
     assert "'eggs' is too rare: 2 of 302" in said and said.endswith("--min-per-class 5")
     results = json.loads(
-        told(capsys, *train, "--set", "max_tokens=12", "--set", "windows=1", "--min-per-class", "5", "--json")
+        told(
+            capsys,
+            *train,
+            "--set",
+            "max_tokens=12",
+            "--set",
+            "windows=1",
+            "--min-per-class",
+            "5",
+            "--json",
+        )
     )
     assert results["labels"] == ["ham", "spam"]
     lengths = results["lengths"]
-    assert (lengths["limit"], lengths["examples"]) == (12, 300) and 0 < lengths["cut"] < 300 < 20 * lengths["longest"]
+    assert (lengths["limit"], lengths["examples"]) == (12, 300) and 0 < lengths[
+        "cut"
+    ] < 300 < 20 * lengths["longest"]
 
 
 def test_own_splits_costs_and_abstaining_from_the_command_to_the_answer(
@@ -156,17 +195,44 @@ def test_own_splits_costs_and_abstaining_from_the_command_to_the_answer(
     for name, lines in files.items():
         (tmp_path / f"{name}.csv").write_text("\n".join([header, *lines]) + "\n")
     given = ("--validation", tmp_path / "dev.csv", "--test", tmp_path / "test.csv")
-    command = ("finetune", "classifier", base, tmp_path / "train.csv", "--out", tmp_path / "run", *COLUMNS, *given)
-    decisions = ("--cost-false-alarm", "5", "--abstain", "0.999", "--class-weights", "balanced", "--set", "epochs=2")
-    assert "train was" not in refused(capsys, *command, "--train", "tail") and "last-block" in refused(
-        capsys, *command, "--train", "tail"
+    command = (
+        "finetune",
+        "classifier",
+        base,
+        tmp_path / "train.csv",
+        "--out",
+        tmp_path / "run",
+        *COLUMNS,
+        *given,
     )
+    decisions = (
+        "--cost-false-alarm",
+        "5",
+        "--abstain",
+        "0.999",
+        "--class-weights",
+        "balanced",
+        "--set",
+        "epochs=2",
+    )
+    assert "train was" not in refused(
+        capsys, *command, "--train", "tail"
+    ) and "last-block" in refused(capsys, *command, "--train", "tail")
     shown = told(capsys, *command, *decisions, "--train", "head")
-    assert "calibration error" in shown and "false alarms and" in shown and "of the test texts" in shown
+    assert (
+        "calibration error" in shown
+        and "false alarms and" in shown
+        and "of the test texts" in shown
+    )
     results = json.loads(told(capsys, *command, *decisions, "--train", "head", "--json"))
-    assert sum(results["splits"]["test"].values()) == 60 and sum(results["splits"]["validation"].values()) == 40
+    assert (
+        sum(results["splits"]["test"].values()) == 60
+        and sum(results["splits"]["validation"].values()) == 40
+    )
     assert results["trained"] == "head" and results["trained_parameters"] == 2 * 32
-    found = json.loads(told(capsys, "classify", tmp_path / "run", "see you at the station", "--json"))
+    found = json.loads(
+        told(capsys, "classify", tmp_path / "run", "see you at the station", "--json")
+    )
     sure = (
         found["probability"] >= results["decision"]["abstain_below"]
         or max(found["probabilities"].values()) >= results["decision"]["abstain_below"]
@@ -185,7 +251,10 @@ def test_the_same_instructions_are_never_on_both_sides_nor_measured_after_traini
         {"instruction": row["instruction"].upper(), "output": row["output"], "id": f"x{n}"}
         for n, row in enumerate(rows)
     ]
-    rows += [{**row, "instruction": row["instruction"].lower() + " ", "id": f"y{n}"} for n, row in enumerate(rows[:20])]
+    rows += [
+        {**row, "instruction": row["instruction"].lower() + " ", "id": f"y{n}"}
+        for n, row in enumerate(rows[:20])
+    ]
     twice = tmp_path / "twice.jsonl"
     twice.write_text("".join(json.dumps(row) + "\n" for row in rows))
     out = tmp_path / "run"
@@ -196,9 +265,14 @@ def test_the_same_instructions_are_never_on_both_sides_nor_measured_after_traini
     measured = json.loads(told(capsys, "evaluate", base, out, "--data", twice, "--json"))
     assert measured["left_out"] == {"items": 43, "of": 48, "models": {str(out): 43}}
     assert {row["n"] for row in measured["rows"]} == {5}
-    (tmp_path / "trained.jsonl").write_text("".join(json.dumps(each) + "\n" for each in trained(out, rows)))
+    (tmp_path / "trained.jsonl").write_text(
+        "".join(json.dumps(each) + "\n" for each in trained(out, rows))
+    )
     said = refused(capsys, "evaluate", out, "--data", tmp_path / "trained.jsonl")
-    assert f"is left to measure on: of its 43 item(s), models were trained on all ({out} on 43)" in said
+    assert (
+        f"is left to measure on: of its 43 item(s), models were trained on all ({out} on 43)"
+        in said
+    )
 
 
 def trained(run_folder: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -214,7 +288,16 @@ def test_from_instructions_to_a_chat_model_that_is_measured_beside_its_base(
     base: Path, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    settings = ("--tokens", "8000", "--epochs", "100", "--set", "learning_rate=1e-2", "--set", "precision=float32")
+    settings = (
+        "--tokens",
+        "8000",
+        "--epochs",
+        "100",
+        "--set",
+        "learning_rate=1e-2",
+        "--set",
+        "precision=float32",
+    )
     shown = told(capsys, "finetune", "chat", base, tasks, "--out", out, *settings)
     assert "% of the tokens were learned" in shown and "held-out loss" in shown
     table = told(capsys, "evaluate", base, out, "--data", tasks, "--out", tmp_path / "results.json")
@@ -231,14 +314,35 @@ def test_examples_in_another_encoding_are_read_once_it_is_named(
     base: Path, splits: dict[str, list[Example]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [(f"{e.text} мы поём о море", e.label) for split in splits.values() for e in split]
-    (tmp_path / "kinds.csv").write_bytes("\n".join(["text,label", *(",".join(row) for row in rows)]).encode("cp1251"))
+    (tmp_path / "kinds.csv").write_bytes(
+        "\n".join(["text,label", *(",".join(row) for row in rows)]).encode("cp1251")
+    )
     asked = [f'{{"instruction": "Скажи {n}, пожалуйста", "output": "{n}"}}' for n in range(20)]
     (tmp_path / "asked.jsonl").write_bytes("\n".join(asked).encode("cp1251"))
     (tmp_path / "text.txt").write_bytes(("Лиса и курица поют о море. " * 30).encode("cp1251"))
     quick = ("--set", "precision=float32")
     commands = (
-        ("finetune", "classifier", base, tmp_path / "kinds.csv", "--out", tmp_path / "spam", "--set", "epochs=1"),
-        ("finetune", "chat", base, tmp_path / "asked.jsonl", "--out", tmp_path / "chat", "--tokens", "100", *quick),
+        (
+            "finetune",
+            "classifier",
+            base,
+            tmp_path / "kinds.csv",
+            "--out",
+            tmp_path / "spam",
+            "--set",
+            "epochs=1",
+        ),
+        (
+            "finetune",
+            "chat",
+            base,
+            tmp_path / "asked.jsonl",
+            "--out",
+            tmp_path / "chat",
+            "--tokens",
+            "100",
+            *quick,
+        ),
         ("evaluate", base, "--data", tmp_path / "text.txt"),
     )
     for command in commands:
@@ -252,10 +356,16 @@ def test_what_can_not_be_done_is_one_sentence(
     base: Path, labelled: Path, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert "body" in refused(capsys, "finetune", "classifier", base, labelled, "--out", out)  # no column "text"
+    assert "body" in refused(
+        capsys, "finetune", "classifier", base, labelled, "--out", out
+    )  # no column "text"
     (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"see {n},ham\n" for n in range(40)))
-    assert "'ham'" in refused(capsys, "finetune", "classifier", base, tmp_path / "one.csv", "--out", out)
-    nothing = refused(capsys, "finetune", "chat", base, tasks, "--out", out, "--set", "max_tokens=3")
+    assert "'ham'" in refused(
+        capsys, "finetune", "classifier", base, tmp_path / "one.csv", "--out", out
+    )
+    nothing = refused(
+        capsys, "finetune", "chat", base, tasks, "--out", out, "--set", "max_tokens=3"
+    )
     assert "nothing is left to learn" in nothing
     assert "language model" in refused(capsys, "classify", base, "a text")
     assert "Known" in refused(capsys, "evaluate", base, "--as", "poems")
@@ -285,7 +395,18 @@ def test_from_mailboxes_named_by_label_to_the_rows_of_an_inbox(
     for label in ("spam", "ham"):
         mailbox_of(mail / f"{label}.mbox", [e for split in splits.values() for e in split], label)
     (mail / "about.txt").write_text("What these mailboxes are.\n")
-    train = ("finetune", "classifier", base, mail, "--out", out, "--set", "epochs=16", "--set", "learning_rate=5e-3")
+    train = (
+        "finetune",
+        "classifier",
+        base,
+        mail,
+        "--out",
+        out,
+        "--set",
+        "epochs=16",
+        "--set",
+        "learning_rate=5e-3",
+    )
     assert "Choose column or name" in refused(capsys, *train, "--label-from", "folder")
     assert "no rows of this kind" in refused(capsys, *train, "--label-from", "column")
     assert run([str(word) for word in train]) == 0
@@ -297,9 +418,16 @@ def test_from_mailboxes_named_by_label_to_the_rows_of_an_inbox(
     inbox = tmp_path / "inbox.mbox"
     mailbox_of(inbox, [Example("\x1b[31mHello see you at the prize station", "new")] * 2, "new")
     rows = told(capsys, "classify", out, inbox).splitlines()
-    assert len(rows) == 2 and 'inbox.mbox:message 2 "' in rows[1] and "Hello" in rows[1] and "\x1b" not in rows[1]
+    assert (
+        len(rows) == 2
+        and 'inbox.mbox:message 2 "' in rows[1]
+        and "Hello" in rows[1]
+        and "\x1b" not in rows[1]
+    )
     found = json.loads(told(capsys, "classify", out, inbox, "--json"))
-    assert [each["label"] for each in found] == ["spam", "spam"] and set(found[0]["probabilities"]) == {"ham", "spam"}
+    assert [each["label"] for each in found] == ["spam", "spam"] and set(
+        found[0]["probabilities"]
+    ) == {"ham", "spam"}
     assert found[0]["name"].startswith('inbox.mbox:message 1 "') and "prize" in found[0]["text"]
 
 
@@ -308,13 +436,21 @@ def test_every_source_of_texts_is_classified_one_row_a_document(
 ) -> None:
     texts = ["see you at the station", "prize when we meet later"]
     (tmp_path / "rows.csv").write_text("body,n\n" + "".join(f"{text},1\n" for text in texts))
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    )
     (tmp_path / "folder").mkdir()
     for number, text in enumerate(texts):
         (tmp_path / "folder" / f"{number}.txt").write_text(text)
     names = {}
-    for place, more in (("rows.csv", ("--text-column", "body")), ("rows.jsonl", ()), ("folder", ())):
-        found = json.loads(told(capsys, "classify", finished_spam, tmp_path / place, *more, "--json"))
+    for place, more in (
+        ("rows.csv", ("--text-column", "body")),
+        ("rows.jsonl", ()),
+        ("folder", ()),
+    ):
+        found = json.loads(
+            told(capsys, "classify", finished_spam, tmp_path / place, *more, "--json")
+        )
         assert [each["text"] for each in found] == texts
         names[place] = [each["name"] for each in found]
     assert names == {
@@ -335,7 +471,16 @@ def test_wrong_labels_are_listed_in_the_terminal_and_in_the_page(
 ) -> None:
     header, first, *rows = labelled.read_text().splitlines()
     labelled.write_text("\n".join([header, first.replace(",spam", ",ham"), *rows]) + "\n")
-    train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "run", *COLUMNS, "--find-wrong-labels")
+    train = (
+        "finetune",
+        "classifier",
+        base,
+        labelled,
+        "--out",
+        tmp_path / "run",
+        *COLUMNS,
+        "--find-wrong-labels",
+    )
     shown = told(capsys, *train, "--set", "epochs=12", "--set", "learning_rate=5e-3")
     assert "labels (" in shown and "are probably wrong" in shown and "perhaps" in shown
     found = RunFolder(tmp_path / "run").read_results()["wrong_labels"]

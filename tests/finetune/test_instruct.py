@@ -13,7 +13,7 @@ from groundup.data.documents import InstructionExample, to_conversation
 from groundup.data.reading.distinct import hold_out
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
-from groundup.evaluate.forgetting import suites
+from groundup.evaluate.comparison.forgetting import suites
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers
 from groundup.files import verify_folder
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
@@ -27,7 +27,9 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 OpenBase = Callable[[], OpenModel]
-CONFIG = ChatConfig(tokens=20_000, epochs=1000, learning_rate=1e-2, precision="float32", max_tokens=48, merge=True)
+CONFIG = ChatConfig(
+    tokens=20_000, epochs=1000, learning_rate=1e-2, precision="float32", max_tokens=48, merge=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +42,18 @@ def finished(
     import copy
 
     folder = tmp_path_factory.mktemp("run") / "chat"
-    opened = OpenModel(copy.deepcopy(base_model), tokenizer, base_model.config, Path("base"), "language")
+    opened = OpenModel(
+        copy.deepcopy(base_model), tokenizer, base_model.config, Path("base"), "language"
+    )
     card = ModelCard("tiny chat", data=(("opposites", "none"),))
-    fit_chat(opened, instructions, RunFolder(folder), CONFIG, compute=Compute(torch.device("cpu")), card=card)
+    fit_chat(
+        opened,
+        instructions,
+        RunFolder(folder),
+        CONFIG,
+        compute=Compute(torch.device("cpu")),
+        card=card,
+    )
     return folder
 
 
@@ -64,9 +75,13 @@ def test_before_and_after_are_what_evaluation_finds(
     results = RunFolder(finished).read_results()
     models = {"before": open_base(), "after": open_model(finished, compute)}
     for side, opened in models.items():
-        (measure,) = AnswerLoss(held_out).measure(opened, compute=compute, progress=Silent()).measures
+        (measure,) = (
+            AnswerLoss(held_out).measure(opened, compute=compute, progress=Silent()).measures
+        )
         assert measure.value == pytest.approx(results["held_out_loss"][side], abs=1e-4)
-        (general,) = suites(None, Silent())[0].measure(opened, compute=compute, progress=Silent()).measures
+        (general,) = (
+            suites(None, Silent())[0].measure(opened, compute=compute, progress=Silent()).measures
+        )
         assert general.value == pytest.approx(results["forgetting"]["general"][side], abs=1e-4)
 
 
@@ -86,7 +101,9 @@ def test_the_merged_model_answers_what_it_learned(
     assert before < 0.5 and after > 0.7
 
 
-def test_only_the_matrices_of_the_blocks_change(finished: Path, base_model: LanguageModel, compute: Compute) -> None:
+def test_only_the_matrices_of_the_blocks_change(
+    finished: Path, base_model: LanguageModel, compute: Compute
+) -> None:
     saved = open_model(finished, compute).model.state_dict()
     assert saved.keys() == base_model.state_dict().keys()
     for name, tensor in base_model.state_dict().items():
@@ -113,19 +130,33 @@ def test_a_finished_run_is_only_read_and_another_one_refused(
 
 
 def test_recomputed_activations_change_memory_and_no_loss(
-    tmp_path: Path, finished: Path, open_base: OpenBase, instructions: list[InstructionExample], compute: Compute
+    tmp_path: Path,
+    finished: Path,
+    open_base: OpenBase,
+    instructions: list[InstructionExample],
+    compute: Compute,
 ) -> None:
     few = replace(CONFIG, tokens=2_000)
     kept, recomputed = (
-        fit_chat(open_base(), instructions, RunFolder(tmp_path / name), replace(few, recompute=value), compute=compute)
+        fit_chat(
+            open_base(),
+            instructions,
+            RunFolder(tmp_path / name),
+            replace(few, recompute=value),
+            compute=compute,
+        )
         for name, value in (("kept", False), ("recomputed", True))
     )
     assert kept["held_out_loss"] == recomputed["held_out_loss"]
     run = RunFolder(finished)  # the setting may change in the middle of a run
-    assert fit_chat(open_base(), instructions, run, replace(CONFIG, recompute=True), compute=compute)
+    assert fit_chat(
+        open_base(), instructions, run, replace(CONFIG, recompute=True), compute=compute
+    )
 
 
-def test_prompts_and_padding_have_no_labels(tokenizer: Tokenizer, instructions: list[InstructionExample]) -> None:
+def test_prompts_and_padding_have_no_labels(
+    tokenizer: Tokenizer, instructions: list[InstructionExample]
+) -> None:
     rendered = [render(to_conversation(example), tokenizer) for example in instructions[:7]]
     batches = AnswerBatches(rendered, batch_size=7, seed=0)
     batch = batches.batch(0)
@@ -133,20 +164,33 @@ def test_prompts_and_padding_have_no_labels(tokenizer: Tokenizer, instructions: 
     for ids, labels in zip(batch.ids.tolist(), batch.labels.tolist(), strict=True):
         each = next(r for key, r in by_ids.items() if list(key[:-1]) == ids[: len(key) - 1])
         count = len(each.ids) - 1
-        expected = [id if counts else IGNORED_LABEL for id, counts in zip(each.ids[1:], each.mask[1:], strict=True)]
+        expected = [
+            id if counts else IGNORED_LABEL
+            for id, counts in zip(each.ids[1:], each.mask[1:], strict=True)
+        ]
         assert labels == [*expected, *[IGNORED_LABEL] * (len(labels) - count)]
         learned = [id for id in labels if id != IGNORED_LABEL]
         assert tokenizer.decode(learned).endswith("<|im_end|>") and len(learned) < count / 2
 
 
 def test_examples_whose_answer_is_cut_off_are_left_out_and_all_of_them_refused(
-    open_base: OpenBase, tokenizer: Tokenizer, instructions: list[InstructionExample], compute: Compute, tmp_path: Path
+    open_base: OpenBase,
+    tokenizer: Tokenizer,
+    instructions: list[InstructionExample],
+    compute: Compute,
+    tmp_path: Path,
 ) -> None:
     long = InstructionExample("see you " * 30, "", "down", "long")
     lesson = make_instruction_data([*instructions, long], tokenizer, max_tokens=48, seed=0)
     assert lesson.left_out == 1 and len(lesson.train) == 40
     with pytest.raises(DataError, match="nothing is left to learn"):
-        fit_chat(open_base(), instructions, RunFolder(tmp_path / "r"), replace(CONFIG, max_tokens=4), compute=compute)
+        fit_chat(
+            open_base(),
+            instructions,
+            RunFolder(tmp_path / "r"),
+            replace(CONFIG, max_tokens=4),
+            compute=compute,
+        )
     assert not (tmp_path / "r").exists()
 
 
@@ -156,17 +200,24 @@ def test_a_tenth_is_held_out_where_none_is_marked(instructions: list[Instruction
     def chosen(examples: list[InstructionExample], seed: int = 0) -> set[str]:
         return {example.id for example in hold_out(examples, seed).held_out}
 
-    assert len(chosen(unmarked)) == 5 and chosen(unmarked) == chosen(unmarked[::-1]) != chosen(unmarked, seed=1)
+    assert len(chosen(unmarked)) == 5 and chosen(unmarked) == chosen(unmarked[::-1]) != chosen(
+        unmarked, seed=1
+    )
     assert chosen(instructions) == {e.id for e in instructions if e.held_out}
     with pytest.raises(DataError, match="too few"):
         hold_out(unmarked[:1], seed=0)
 
 
 def test_measuring_the_speed_changes_nothing(
-    open_base: OpenBase, base_model: LanguageModel, instructions: list[InstructionExample], compute: Compute
+    open_base: OpenBase,
+    base_model: LanguageModel,
+    instructions: list[InstructionExample],
+    compute: Compute,
 ) -> None:
     opened = open_base()
-    assert measure_tokens_per_s(opened, instructions, CONFIG, compute=compute, progress=Silent()) > 0
+    assert (
+        measure_tokens_per_s(opened, instructions, CONFIG, compute=compute, progress=Silent()) > 0
+    )
     state = opened.model.state_dict()
     assert state.keys() == base_model.state_dict().keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in base_model.state_dict().items())
@@ -179,6 +230,8 @@ def test_the_order_is_a_function_of_seed_and_epoch_and_leaves_none_out() -> None
     assert first == epoch_batches(lengths, 4, seed=1, epoch=0)
     assert first != epoch_batches(lengths, 4, seed=1, epoch=1)
     assert first != epoch_batches(lengths, 4, seed=2, epoch=0)
-    assert {len(epoch_batches(lengths, 4, seed=1, epoch=epoch)) for epoch in range(5)} == {len(first)}
+    assert {len(epoch_batches(lengths, 4, seed=1, epoch=epoch)) for epoch in range(5)} == {
+        len(first)
+    }
     padding = sum(len(batch) * max(lengths[i] for i in batch) for batch in first) / sum(lengths)
     assert padding < 1.25

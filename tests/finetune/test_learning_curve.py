@@ -10,7 +10,12 @@ from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.learning_curve import CURVE_FOLDER, curve_line, forecast_accuracy, nested_order
+from groundup.finetune.learning_curve import (
+    CURVE_FOLDER,
+    curve_line,
+    forecast_accuracy,
+    nested_order,
+)
 from groundup.runs import RunFolder
 from groundup.weights.model_io import OpenModel
 
@@ -34,17 +39,26 @@ def test_an_error_that_halves_with_every_doubling_does_so_once_more() -> None:
 
 
 def test_a_curve_is_in_the_results_and_changes_nothing_else(
-    open_base: Callable[[], OpenModel], splits: dict[str, list[Example]], compute: Compute, tmp_path: Path
+    open_base: Callable[[], OpenModel],
+    splits: dict[str, list[Example]],
+    compute: Compute,
+    tmp_path: Path,
 ) -> None:
     results = {}
     for wanted in (False, True):
-        config = ClassifierConfig(epochs=6, learning_rate=5e-3, max_tokens=48, learning_curve=wanted)
+        config = ClassifierConfig(
+            epochs=6, learning_rate=5e-3, max_tokens=48, learning_curve=wanted
+        )
         results[wanted] = fit_classifier(
             open_base(), splits, RunFolder(tmp_path / str(wanted)), config, compute=compute
         )
     curve = results[True]["learning_curve"]
-    assert [point["labels"] for point in curve["points"]] == [50, 100, 180] and curve["forecast"]["labels"] == 360
+    assert [point["labels"] for point in curve["points"]] == [50, 100, 180] and curve["forecast"][
+        "labels"
+    ] == 360
     assert all(point["low"] <= point["accuracy"] <= point["high"] for point in curve["points"])
     assert curve["points"][-1]["accuracy"] == results[True]["validation"]["accuracy"]["value"]
-    assert results[True]["test"] == results[False]["test"] and "learning_curve" not in results[False]
+    assert (
+        results[True]["test"] == results[False]["test"] and "learning_curve" not in results[False]
+    )
     assert not (tmp_path / "True" / CURVE_FOLDER).exists()

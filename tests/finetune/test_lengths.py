@@ -39,7 +39,14 @@ class Said:
 
 
 def test_an_answer_that_loses_its_end_is_not_one_that_is_left_out() -> None:
-    some = [rendered(4, 4), rendered(4, 6), rendered(4, 7), rendered(9, 3), rendered(10, 3), rendered(30, 2)]
+    some = [
+        rendered(4, 4),
+        rendered(4, 6),
+        rendered(4, 7),
+        rendered(9, 3),
+        rendered(10, 3),
+        rendered(30, 2),
+    ]
     found = Lengths.of_answers(some, 10)
     assert found == Lengths(10, 6, median=12, longest=32, cut=4, answers_cut=2, left_out=2)
     assert found.line() == (
@@ -74,19 +81,33 @@ def test_what_is_cut_is_said_before_the_first_step_and_is_in_the_results(
 ) -> None:
     said = Said()
     config = ClassifierConfig(max_tokens=8, windows=1, epochs=1, learning_rate=5e-4)
-    results = fit_classifier(open_base(), splits, RunFolder(tmp_path / "a"), config, compute=compute, progress=said)
+    results = fit_classifier(
+        open_base(), splits, RunFolder(tmp_path / "a"), config, compute=compute, progress=said
+    )
     assert results["lengths"] == RunFolder(tmp_path / "a").read_results()["lengths"]
     assert results["lengths"]["limit"] == 8 and results["lengths"]["cut"] > 100
-    assert said.lines[0].startswith("Lengths in tokens: median ") and "are longer than 8 and are cut" in said.lines[0]
+    assert (
+        said.lines[0].startswith("Lengths in tokens: median ")
+        and "are longer than 8 and are cut" in said.lines[0]
+    )
 
     said, chat = Said(), ChatConfig(tokens=300, max_tokens=24, precision="float32")
     long = InstructionExample("see you", "", "down " * 30, "long")
     late = InstructionExample("see you " * 30, "", "down", "late")
     examples = [*instructions, long, late]
-    results = fit_chat(open_base(), examples, RunFolder(tmp_path / "b"), chat, compute=compute, progress=said)
+    results = fit_chat(
+        open_base(), examples, RunFolder(tmp_path / "b"), chat, compute=compute, progress=said
+    )
     lengths = results["lengths"]
-    assert (lengths["limit"], lengths["examples"], lengths["answers_cut"], lengths["left_out"]) == (24, 42, 1, 1)
-    assert results["examples"]["left_out"] == 1 and "1 of their answers lose the end" in said.lines[0]
+    assert (lengths["limit"], lengths["examples"], lengths["answers_cut"], lengths["left_out"]) == (
+        24,
+        42,
+        1,
+        1,
+    )
+    assert (
+        results["examples"]["left_out"] == 1 and "1 of their answers lose the end" in said.lines[0]
+    )
 
 
 def test_splits_that_share_a_text_are_refused(
@@ -95,4 +116,6 @@ def test_splits_that_share_a_text_are_refused(
     first = splits["train"][0]
     shared = {**splits, "test": [*splits["test"], Example(first.text.upper(), first.label)]}
     with pytest.raises(DataError, match="1 messages occur more than once"):
-        fit_classifier(open_base(), shared, RunFolder(tmp_path / "run"), ClassifierConfig(), compute=compute)
+        fit_classifier(
+            open_base(), shared, RunFolder(tmp_path / "run"), ClassifierConfig(), compute=compute
+        )

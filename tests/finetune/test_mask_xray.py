@@ -11,7 +11,7 @@ from groundup.data.reading.source_files import Source
 from groundup.errors import DataError, ModelError
 from groundup.finetune.instruct import what_they_teach
 from groundup.finetune.instruction_data import make_instruction_data, render_to_learn
-from groundup.finetune.mask_xray import MaskXray, Piece, pieces
+from groundup.finetune.loss_mask_view import MaskXray, Piece, pieces
 from groundup.tokenizer.chat import Conversation, Message, Rendered
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import CHATML_TEMPLATE, our_special_tokens_config
@@ -75,7 +75,10 @@ FORMATS: dict[str, tuple[dict[str, object], list[Piece]]] = {
         },
         TWO_TURNS,
     ),
-    "messages": ({"messages": [{"role": role, "content": text} for role, text in MESSAGES]}, TWO_TURNS),
+    "messages": (
+        {"messages": [{"role": role, "content": text} for role, text in MESSAGES]},
+        TWO_TURNS,
+    ),
     "sharegpt": (
         {"conversations": [{"from": SHAREGPT[role], "value": text} for role, text in MESSAGES]},
         TWO_TURNS,
@@ -83,7 +86,9 @@ FORMATS: dict[str, tuple[dict[str, object], list[Piece]]] = {
     "sharegpt with its system": (
         {
             "system": "Be brief.",
-            "conversations": [{"from": SHAREGPT[role], "value": text} for role, text in MESSAGES[1:]],
+            "conversations": [
+                {"from": SHAREGPT[role], "value": text} for role, text in MESSAGES[1:]
+            ],
         },
         TWO_TURNS,
     ),
@@ -104,7 +109,11 @@ def test_every_format_has_its_golden_mask(name: str, tokenizer: Tokenizer, tmp_p
     assert list(masked(row, with_template(tokenizer, CHATML_TEMPLATE), tmp_path)) == expected
 
 
-WEATHER = {"name": "weather", "description": "Of a place.", "parameters": {"type": "object", "properties": {}}}
+WEATHER = {
+    "name": "weather",
+    "description": "Of a place.",
+    "parameters": {"type": "object", "properties": {}},
+}
 CALL = '\n<tool_call>\n{"name": "weather", "arguments": {"city": "Bern"}}\n</tool_call>'
 TOOL_ROWS: dict[str, dict[str, object]] = {
     "openai": {
@@ -129,7 +138,10 @@ TOOL_ROWS: dict[str, dict[str, object]] = {
     "sharegpt": {
         "conversations": [
             {"from": "human", "value": "Rain?"},
-            {"from": "function_call", "value": '{"name": "weather", "arguments": {"city": "Bern"}}'},
+            {
+                "from": "function_call",
+                "value": '{"name": "weather", "arguments": {"city": "Bern"}}',
+            },
             {"from": "observation", "value": "Rain."},
             {"from": "gpt", "value": "Yes."},
         ],
@@ -139,7 +151,9 @@ TOOL_ROWS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("name", TOOL_ROWS)
-def test_tool_calls_are_trained_and_what_tools_say_is_read(name: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_tool_calls_are_trained_and_what_tools_say_is_read(
+    name: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     found = masked(TOOL_ROWS[name], with_template(tokenizer, TOOLS), tmp_path)
     assert [text for kind, text in found if kind == "trained"] == [f"{CALL[1:]}{END}", f"Yes.{END}"]
     assert [text for kind, text in found if kind == "read only"] == ["Rain?", "Rain."]
@@ -151,12 +165,32 @@ def test_tool_calls_are_trained_and_what_tools_say_is_read(name: str, tokenizer:
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [{"id": "1"}]}]}, "name"),
         (
-            {"messages": [{"role": "user", "content": "x", "tool_calls": [{"function": {"name": "f"}}]}]},
+            {
+                "messages": [
+                    {"role": "user", "content": "x"},
+                    {"role": "assistant", "tool_calls": [{"id": "1"}]},
+                ]
+            },
+            "name",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "x", "tool_calls": [{"function": {"name": "f"}}]}
+                ]
+            },
             "is the user's",
         ),
-        ({"messages": [{"role": "narrator", "content": "x"}, {"role": "assistant", "content": "y"}]}, "'narrator'"),
+        (
+            {
+                "messages": [
+                    {"role": "narrator", "content": "x"},
+                    {"role": "assistant", "content": "y"},
+                ]
+            },
+            "'narrator'",
+        ),
     ],
 )
 def test_a_turn_that_is_none_is_one_sentence(
@@ -167,18 +201,24 @@ def test_a_turn_that_is_none_is_one_sentence(
 
 
 def talk(*texts: str) -> Conversation:
-    turns = [Message("assistant" if place % 2 else "user", text) for place, text in enumerate(texts)]
+    turns = [
+        Message("assistant" if place % 2 else "user", text) for place, text in enumerate(texts)
+    ]
     return Conversation(tuple(turns))
 
 
 def xray(tokenizer: Tokenizer, limit: int, *talks: Conversation) -> MaskXray:
-    return MaskXray.of(talks, [render_to_learn(each, tokenizer) for each in talks], limit, tokenizer)
+    return MaskXray.of(
+        talks, [render_to_learn(each, tokenizer) for each in talks], limit, tokenizer
+    )
 
 
 def test_turns_that_are_not_trained_are_counted(tokenizer: Tokenizer) -> None:
     whole = xray(tokenizer, 100, talk("a", "b", "c", "d"), talk("e", "f"))
     assert (whole.turns, whole.dropped, whole.cut, whole.endless) == (3, 0, 0, 0)
-    assert whole.line.startswith("Loss mask: all 3 turns of the assistant are trained, each with its end token")
+    assert whole.line.startswith(
+        "Loss mask: all 3 turns of the assistant are trained, each with its end token"
+    )
     first = render_to_learn(talk("a", "b"), tokenizer).turns[0]
     assert xray(tokenizer, first.end, talk("a", "b", "c", "d")).cut == 1
     cut = xray(tokenizer, first.end - 1, talk("a", "b", "c", "d"))
@@ -189,7 +229,9 @@ def test_turns_that_are_not_trained_are_counted(tokenizer: Tokenizer) -> None:
 
 
 def test_a_template_that_ends_no_turn_is_refused(tokenizer: Tokenizer) -> None:
-    endless = with_template(tokenizer, "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}")
+    endless = with_template(
+        tokenizer, "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
+    )
     with pytest.raises(ModelError, match="would not stop"):
         xray(endless, 100, talk("a", "b"))
 
@@ -206,7 +248,9 @@ def test_a_cut_keeps_turns_and_contents_in_step(tokenizer: Tokenizer) -> None:
 
 
 def test_conversations_are_learned_from_in_every_turn(tokenizer: Tokenizer) -> None:
-    examples = [ConversationExample(talk(f"a{n}", "b", "c", "d").messages, str(n)) for n in range(4)]
+    examples = [
+        ConversationExample(talk(f"a{n}", "b", "c", "d").messages, str(n)) for n in range(4)
+    ]
     data = make_instruction_data(examples, tokenizer, max_tokens=100, seed=0)
     assert data.mask.turns == 6 and data.mask.shown[0].count(("trained", f"d{END}")) == 1
     assert json.loads(json.dumps(data.mask.plain()))["shown"][0]["pieces"][3]["text"] == f"b{END}"

@@ -18,24 +18,40 @@ from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
-from groundup.evaluate.run import evaluate_on, kind_of
+from groundup.evaluate.comparison.run import evaluate_on, kind_of
 from groundup.evaluate.task import HeldOut
-from groundup.finetune.class_parts import weights_of
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import ASKED
 from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.multi_label import MultiLabelMessages, messages_of
 from groundup.finetune.multi_label_baselines import add_set_baselines, require_asked_of_each
+from groundup.finetune.trainable_parts import weights_of
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.losses import label_set_loss
-from groundup.weights.decision import DECISION_FILE
+from groundup.train.steps.losses import label_set_loss
+from groundup.weights.decision_rule import DECISION_FILE
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
-WORDS = ["see", "you", "at", "the", "station", "call", "me", "when", "it", "is", "over", "we", "can", "meet", "later"]
+WORDS = [
+    "see",
+    "you",
+    "at",
+    "the",
+    "station",
+    "call",
+    "me",
+    "when",
+    "it",
+    "is",
+    "over",
+    "we",
+    "can",
+    "meet",
+    "later",
+]
 CONFIG = ClassifierConfig(epochs=20, learning_rate=5e-3, max_tokens=48, precision="float32")
 Splits = dict[str, list[Example]]
 
@@ -58,13 +74,20 @@ def label_splits() -> Splits:
 
 @pytest.fixture(scope="module")
 def finished(
-    tmp_path_factory: pytest.TempPathFactory, base_model: LanguageModel, tokenizer: Tokenizer, label_splits: Splits
+    tmp_path_factory: pytest.TempPathFactory,
+    base_model: LanguageModel,
+    tokenizer: Tokenizer,
+    label_splits: Splits,
 ) -> Path:
     folder = tmp_path_factory.mktemp("run") / "labels"
     opened = OpenModel(base_model, tokenizer, base_model.config, Path("base"), "language")
     compute = Compute(torch.device("cpu"))
-    results = fit_classifier(opened, label_splits, RunFolder(folder), CONFIG, compute=compute, card=ModelCard("labels"))
-    add_set_baselines(results, opened, label_splits, RunFolder(folder), zero_shot_items=30, compute=compute)
+    results = fit_classifier(
+        opened, label_splits, RunFolder(folder), CONFIG, compute=compute, card=ModelCard("labels")
+    )
+    add_set_baselines(
+        results, opened, label_splits, RunFolder(folder), zero_shot_items=30, compute=compute
+    )
     return folder
 
 
@@ -83,7 +106,9 @@ def test_each_planted_signal_is_learned_by_itself(finished: Path, label_splits: 
     json.dumps(results, allow_nan=False)
 
 
-def test_the_folder_says_what_was_measured(finished: Path, label_splits: Splits, compute: Compute) -> None:
+def test_the_folder_says_what_was_measured(
+    finished: Path, label_splits: Splits, compute: Compute
+) -> None:
     opened = open_model(finished, compute)
     assert opened.decision.multi_label and opened.labels == ("left", "prize")
     found = Engine(opened, compute).classify([example.text for example in label_splits["test"]])
@@ -108,7 +133,9 @@ def test_transformers_opens_it_as_multi_label_with_the_same_logits(
             assert torch.allclose(logits, opened.model(ids), atol=1e-4)
 
 
-def test_a_decision_that_does_not_fit_the_config_is_refused(finished: Path, compute: Compute, tmp_path: Path) -> None:
+def test_a_decision_that_does_not_fit_the_config_is_refused(
+    finished: Path, compute: Compute, tmp_path: Path
+) -> None:
     import shutil
 
     folder = tmp_path / "copy"
@@ -116,7 +143,11 @@ def test_a_decision_that_does_not_fit_the_config_is_refused(finished: Path, comp
     (folder / "manifest.json").unlink()
     file = folder / DECISION_FILE
     values = json.loads(file.read_text())
-    for wrong in ({"version": 1}, {"thresholds": {"left": 0.5}}, {"thresholds": {"left": 2, "prize": 0.5}}):
+    for wrong in (
+        {"version": 1},
+        {"thresholds": {"left": 0.5}},
+        {"thresholds": {"left": 2, "prize": 0.5}},
+    ):
         file.write_text(json.dumps({**values, **wrong}))
         with pytest.raises(FormatError):
             open_model(folder, compute)
@@ -134,7 +165,9 @@ def test_the_loss_is_binary_cross_entropy_with_the_weights_of_each_label() -> No
 
     assert Batch.weights.tolist() == [[3.0, 2.0], [1.0, 5.0]]
     found = label_set_loss(torch.nn.Identity(), Batch)
-    expected = F.binary_cross_entropy_with_logits(scores, Batch.labels.float(), weight=Batch.weights, reduction="sum")
+    expected = F.binary_cross_entropy_with_logits(
+        scores, Batch.labels.float(), weight=Batch.weights, reduction="sum"
+    )
     assert found.count == 2 and torch.allclose(found.total, expected)
 
 
@@ -148,8 +181,12 @@ def test_balanced_weights_are_those_of_scikit_learn(label_splits: Splits) -> Non
     assert messages.class_weights(balanced=False) == [(1.0, 1.0)] * 2
 
 
-@pytest.mark.parametrize("option", ["positive", "cost_miss", "abstain", "learning_curve", "find_wrong_labels"])
-def test_what_means_nothing_for_several_labels_is_refused_in_a_sentence(option: str, label_splits: Splits) -> None:
+@pytest.mark.parametrize(
+    "option", ["positive", "cost_miss", "abstain", "learning_curve", "find_wrong_labels"]
+)
+def test_what_means_nothing_for_several_labels_is_refused_in_a_sentence(
+    option: str, label_splits: Splits
+) -> None:
     value: Any = {"positive": "left", "cost_miss": 3.0, "abstain": 0.9}.get(option, True)
     with pytest.raises(ConfigError, match=f"{option} does not apply to texts with several labels"):
         messages_of(label_splits, {**vars(ClassifierConfig()), option: value})
@@ -162,21 +199,39 @@ def test_labels_that_no_training_text_has_are_refused(label_splits: Splits) -> N
 
 
 def test_classify_and_evaluate_give_the_set_of_labels(
-    finished: Path, label_splits: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str], compute: Compute
+    finished: Path,
+    label_splits: Splits,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    compute: Compute,
 ) -> None:
     predicted = RunFolder(finished).read_results()["predictions"][OURS]
-    texts = {len(said): example.text for example, said in zip(label_splits["test"], predicted, strict=True)}
+    texts = {
+        len(said): example.text
+        for example, said in zip(label_splits["test"], predicted, strict=True)
+    }
     assert run(["classify", str(finished), texts[2]]) == 0
-    assert set(capsys.readouterr().out.splitlines()[-1].removeprefix("-> ").split(", ")) == {"left", "prize"}
+    assert set(capsys.readouterr().out.splitlines()[-1].removeprefix("-> ").split(", ")) == {
+        "left",
+        "prize",
+    }
     assert run(["classify", str(finished), texts[0], "--json", "--why"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["labels"] == [] and set(found["probabilities"]) == {"left", "prize"} and found["why"]["words"]
+    assert (
+        found["labels"] == []
+        and set(found["probabilities"]) == {"left", "prize"}
+        and found["why"]["words"]
+    )
     data = tmp_path / "new.jsonl"
     rows = [{"text": f"{e.text} now", "labels": list(e.labels)} for e in label_splits["test"]]  # type: ignore[attr-defined]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     held_out = HeldOut(Source(str(data)), 50)
     results = evaluate_on(
-        kind_of(held_out.source), held_out, {"m": open_model(finished, compute)}, compute=compute, progress=Silent()
+        kind_of(held_out.source),
+        held_out,
+        {"m": open_model(finished, compute)},
+        compute=compute,
+        progress=Silent(),
     )
     assert [row["metric"] for row in results["rows"]] == ["exact_match", "micro_f1", "macro_f1"]
     assert results["rows"][1]["value"] > 0.9 and results["rows"][0]["n"] == 50
@@ -189,9 +244,15 @@ def test_one_label_a_text_is_not_measured_with_a_classifier_of_several(
     rows = [{"text": f"text {i}", "label": "left" if i % 2 else "prize"} for i in range(40)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     held_out = HeldOut(Source(str(data)), 20)
-    with pytest.raises(ModelError, match="gives a text several labels, and these texts have one each"):
+    with pytest.raises(
+        ModelError, match="gives a text several labels, and these texts have one each"
+    ):
         evaluate_on(
-            kind_of(held_out.source), held_out, {"m": open_model(finished, compute)}, compute=compute, progress=Silent()
+            kind_of(held_out.source),
+            held_out,
+            {"m": open_model(finished, compute)},
+            compute=compute,
+            progress=Silent(),
         )
 
 

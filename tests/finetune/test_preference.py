@@ -24,7 +24,7 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.losses import preference_loss
+from groundup.train.steps.losses import preference_loss
 from groundup.weights.model_io import OpenModel, open_model, save_model
 
 OpenBase = Callable[[], OpenModel]
@@ -40,13 +40,17 @@ def pair(number: int, chosen: str, rejected: str) -> PreferenceExample:
 def pairs() -> list[PreferenceExample]:
     """The longer answer is preferred."""
     words = ("up", "down", "left", "right", "me", "you")
-    return [pair(n, f"{words[n % 6]} it is over", f"{words[(n + 1) % 6]} we can") for n in range(40)]
+    return [
+        pair(n, f"{words[n % 6]} it is over", f"{words[(n + 1) % 6]} we can") for n in range(40)
+    ]
 
 
 @pytest.fixture
 def prepared(pairs: list[PreferenceExample], tokenizer: Tokenizer) -> list[Pair]:
     data = prepare_pairs(pairs, tokenizer, max_tokens=100, seed=0)
-    return [replace(each, reference=(-20.0 - n, -21.5 + n)) for n, each in enumerate(data.train[:3])]
+    return [
+        replace(each, reference=(-20.0 - n, -21.5 + n)) for n, each in enumerate(data.train[:3])
+    ]
 
 
 def by_hand(model: LanguageModel, ids: list[int], mask: list[bool]) -> Tensor:
@@ -68,19 +72,28 @@ def test_loss_and_gradients_are_those_of_a_hand_computation(
         add_lora(model, rank=2, alpha=4.0, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             for parameter in lora_parameters(model):
-                parameter.normal_(0, 0.1, generator=torch.Generator().manual_seed(parameter.numel()))
+                parameter.normal_(
+                    0, 0.1, generator=torch.Generator().manual_seed(parameter.numel())
+                )
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     found = preference_loss(model, as_batch(prepared, BETA))
     gradients = torch.autograd.grad(found.total, trained)
     # dL = -beta sigmoid(-(r_w - r_l)) (d log p(w) - d log p(l)), pair by pair
     loss, expected = 0.0, [torch.zeros_like(parameter) for parameter in trained]
     for each in prepared:
-        better, worse = (by_hand(model, text.ids, text.mask) for text in (each.chosen, each.rejected))
+        better, worse = (
+            by_hand(model, text.ids, text.mask) for text in (each.chosen, each.rejected)
+        )
         margin = BETA * ((better.item() - each.reference[0]) - (worse.item() - each.reference[1]))
         loss += math.log(1 + math.exp(-margin))
         weight = -BETA / (1 + math.exp(margin))
-        ups, downs = (torch.autograd.grad(side, trained, retain_graph=True) for side in (better, worse))
-        expected = [total + weight * (up - down) for total, up, down in zip(expected, ups, downs, strict=True)]
+        ups, downs = (
+            torch.autograd.grad(side, trained, retain_graph=True) for side in (better, worse)
+        )
+        expected = [
+            total + weight * (up - down)
+            for total, up, down in zip(expected, ups, downs, strict=True)
+        ]
     assert found.count == 3 and found.total.item() == pytest.approx(loss, rel=1e-4)
     for gradient, by_pairs in zip(gradients, expected, strict=True):
         torch.testing.assert_close(gradient, by_pairs, atol=1e-4, rtol=1e-3)
@@ -92,10 +105,16 @@ def test_without_a_difference_from_the_reference_the_loss_is_log_2(
 ) -> None:
     sums = logprobs(base_model, prepared, 2, compute=compute, progress=Silent(), what="reference")
     for each, (chosen, rejected) in zip(prepared, sums, strict=True):
-        assert chosen == pytest.approx(by_hand(base_model, each.chosen.ids, each.chosen.mask).item(), abs=1e-3)
-        assert rejected == pytest.approx(by_hand(base_model, each.rejected.ids, each.rejected.mask).item(), abs=1e-3)
+        assert chosen == pytest.approx(
+            by_hand(base_model, each.chosen.ids, each.chosen.mask).item(), abs=1e-3
+        )
+        assert rejected == pytest.approx(
+            by_hand(base_model, each.rejected.ids, each.rejected.mask).item(), abs=1e-3
+        )
     same = with_reference(prepared, sums)
-    assert preference_loss(base_model, as_batch(same, BETA)).total.item() / 3 == pytest.approx(math.log(2), abs=1e-5)
+    assert preference_loss(base_model, as_batch(same, BETA)).total.item() / 3 == pytest.approx(
+        math.log(2), abs=1e-5
+    )
     figures = held_out_figures(same, sums, BETA)
     assert figures["held_out_loss"] == pytest.approx(math.log(2)) and figures["accuracy"] == 0
 
@@ -109,14 +128,21 @@ def test_margins_and_preferences_are_compared_pair_by_pair(prepared: list[Pair])
     found = compared_pairs(many, examples, sums, BETA)
     wanted = [BETA * n / 5 for n in range(20)]
     assert found["margins"]["after"] == pytest.approx(sum(wanted) / 20)
-    assert found["margins"]["difference"]["low"] > 0 and found["margins"]["difference"]["verdict"] == "better"
+    assert (
+        found["margins"]["difference"]["low"] > 0
+        and found["margins"]["difference"]["verdict"] == "better"
+    )
     assert [each["margin"] for each in found["pairs"]] == pytest.approx([*wanted[:6], *wanted[-6:]])
     assert READ_AT_EACH_END == 6 and found["pairs"][-1]["id"] == "19"
 
 
 @pytest.mark.parametrize("train", ["lora", "all"])
 def test_chosen_answers_gain_on_held_out_pairs(
-    train: str, open_base: OpenBase, pairs: list[PreferenceExample], compute: Compute, tmp_path: Path
+    train: str,
+    open_base: OpenBase,
+    pairs: list[PreferenceExample],
+    compute: Compute,
+    tmp_path: Path,
 ) -> None:
     rate = 5e-3 if train == "lora" else 1e-3
     config = replace(CONFIG, train=train, learning_rate=rate, merge=True)  # type: ignore[arg-type]
@@ -124,13 +150,30 @@ def test_chosen_answers_gain_on_held_out_pairs(
     results = fit_preference(open_base(), pairs, folder, config, compute=compute)
     loss = results["held_out_loss"]
     assert loss["before"] == pytest.approx(math.log(2), abs=1e-4) and loss["after"] < 0.3
-    assert results["accuracy"]["value"] == 1.0 and results["examples"]["held_out"] == results["accuracy"]["n"] == 4
+    assert (
+        results["accuracy"]["value"] == 1.0
+        and results["examples"]["held_out"] == results["accuracy"]["n"] == 4
+    )
     assert results["prefers"]["after"] >= results["prefers"]["before"]
     assert results["margins"]["after"] == pytest.approx(results["margin"], abs=1e-5)
-    assert results["margins"]["difference"]["n"] == 4 and results["margins"]["difference"]["low"] is None, "too few"
+    assert (
+        results["margins"]["difference"]["n"] == 4
+        and results["margins"]["difference"]["low"] is None
+    ), "too few"
     (first, *_, last) = results["pairs"]
-    assert len(results["pairs"]) == 4 and first["margin"] <= last["margin"] and first["prompt"].startswith("see you")
-    assert set(results["forgetting"]["general"]) == {"metric", "before", "after", "difference", "chance", "is_chance"}
+    assert (
+        len(results["pairs"]) == 4
+        and first["margin"] <= last["margin"]
+        and first["prompt"].startswith("see you")
+    )
+    assert set(results["forgetting"]["general"]) == {
+        "metric",
+        "before",
+        "after",
+        "difference",
+        "chance",
+        "is_chance",
+    }
     assert fit_preference(open_base(), pairs, folder, config, compute=compute) == results
     assert open_model(folder.path, compute).config == open_base().config
     json.dumps(results, allow_nan=False)
@@ -138,21 +181,31 @@ def test_chosen_answers_gain_on_held_out_pairs(
 
 def test_only_the_last_answer_counts(tokenizer: Tokenizer) -> None:
     prompt = (Message("user", "up"), Message("assistant", "down"), Message("user", "left"))
-    examples = [PreferenceExample(prompt, "right", "me", "1"), PreferenceExample(prompt[:1], "right", "me", "2")]
+    examples = [
+        PreferenceExample(prompt, "right", "me", "1"),
+        PreferenceExample(prompt[:1], "right", "me", "2"),
+    ]
     data = prepare_pairs(examples * 1 + [pair(3, "up", "you")], tokenizer, max_tokens=100, seed=0)
     for each in (*data.train, *data.held_out):
-        learned = [id for id, counts in zip(each.chosen.ids, each.chosen.mask, strict=True) if counts]
+        learned = [
+            id for id, counts in zip(each.chosen.ids, each.chosen.mask, strict=True) if counts
+        ]
         assert tokenizer.decode(learned) in ("right<|im_end|>", "up<|im_end|>")
 
 
 def test_equal_pairs_are_one_sentence(
     pairs: list[PreferenceExample], tokenizer: Tokenizer, open_base: OpenBase, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=r"The pair '7' has the same answer as chosen and as rejected"):
+    with pytest.raises(
+        DataError, match=r"The pair '7' has the same answer as chosen and as rejected"
+    ):
         prepare_pairs([*pairs[:5], pair(7, "up", " up\n")], tokenizer, max_tokens=100, seed=0)
     late = pair(90, f"{'see ' * 60}up", f"{'see ' * 60}down")
     data = prepare_pairs(
-        [*pairs, late, replace(late, id="91", prompt=(Message("user", "x"),))], tokenizer, max_tokens=60, seed=0
+        [*pairs, late, replace(late, id="91", prompt=(Message("user", "x"),))],
+        tokenizer,
+        max_tokens=60,
+        seed=0,
     )
     assert data.left_out == 2, "the same within the limit"
     with pytest.raises(DataError, match="No pair of answers differs within 9 tokens"):
@@ -160,18 +213,35 @@ def test_equal_pairs_are_one_sentence(
 
 
 def test_the_verb_from_a_file_to_an_adapter(
-    pairs: list[PreferenceExample], open_base: OpenBase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pairs: list[PreferenceExample],
+    open_base: OpenBase,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     opened = open_base()
     save_model(opened.model, tmp_path / "base", opened.tokenizer)
-    rows = [{"prompt": each.prompt[0].content, "chosen": each.chosen, "rejected": each.rejected} for each in pairs]
+    rows = [
+        {"prompt": each.prompt[0].content, "chosen": each.chosen, "rejected": each.rejected}
+        for each in pairs
+    ]
     data, out = tmp_path / "pairs.jsonl", tmp_path / "run"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = ["finetune", "preference", str(tmp_path / "base"), str(data), "--out", str(out), "--rank", "2"]
+    command = [
+        "finetune",
+        "preference",
+        str(tmp_path / "base"),
+        str(data),
+        "--out",
+        str(out),
+        "--rank",
+        "2",
+    ]
     command += ["--set", "precision=float32"]
     assert run(command) == 0
     said = capsys.readouterr()
-    assert "36 pairs, 1 epochs" in said.out and "0.693 -> " in said.out and "gained more" in said.out
+    assert (
+        "36 pairs, 1 epochs" in said.out and "0.693 -> " in said.out and "gained more" in said.out
+    )
     assert (out / "adapter_config.json").is_file()
     assert run([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["lora"]["rank"] == 2

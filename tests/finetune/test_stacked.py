@@ -19,11 +19,17 @@ from groundup.errors import ConfigError, FormatError, MissingExtra, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.classifier_learners import classifier_from
 from groundup.finetune.classifier_results import OURS
+from groundup.finetune.classifier_training import classifier_from
 from groundup.finetune.features import keep_features
 from groundup.finetune.messages import Messages
-from groundup.finetune.stacked import PooledBlocks, StackedTraining, choose_shares, fit_linear, sparse_rows
+from groundup.finetune.stacked import (
+    PooledBlocks,
+    StackedTraining,
+    choose_shares,
+    fit_linear,
+    sparse_rows,
+)
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
@@ -32,17 +38,36 @@ from groundup.weights.tfidf import TfIdf
 Splits = dict[str, list[Example]]
 OpenBase = Callable[[], OpenModel]
 CONFIG = ClassifierConfig(train="stacked", max_tokens=48, precision="float32")
-TEXTS = ["Call NOW!  £1,000 prize", "ok", "a\tb\n c", "İstanbul ß naïve", "", "the the the end of it", "x"]
+TEXTS = [
+    "Call NOW!  £1,000 prize",
+    "ok",
+    "a\tb\n c",
+    "İstanbul ß naïve",
+    "",
+    "the the the end of it",
+    "x",
+]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, base_model: torch.nn.Module, tokenizer, splits: Splits) -> Path:  # type: ignore[no-untyped-def]
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, base_model: torch.nn.Module, tokenizer, splits: Splits
+) -> Path:  # type: ignore[no-untyped-def]
     folder = tmp_path_factory.mktemp("run") / "spam"
     opened = OpenModel(base_model, tokenizer, base_model.config, Path("base"), "language")  # type: ignore[arg-type]
     card = ModelCard("tiny spam", data=(("toy messages", "none"),))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("groundup.finetune.stacked.SHARES", (0.5,))  # letters alone know the planted word
-        fit_classifier(opened, splits, RunFolder(folder), CONFIG, compute=Compute(torch.device("cpu")), card=card)
+        patch.setattr(
+            "groundup.finetune.stacked.SHARES", (0.5,)
+        )  # letters alone know the planted word
+        fit_classifier(
+            opened,
+            splits,
+            RunFolder(folder),
+            CONFIG,
+            compute=Compute(torch.device("cpu")),
+            card=card,
+        )
     return folder
 
 
@@ -60,15 +85,27 @@ def test_tfidf_of_letters_is_that_of_scikit_learn(splits: Splits) -> None:
     ours = TfIdf.of(known)
     assert list(theirs.get_feature_names_out()) == list(ours.ngrams)
     assert np.allclose(theirs.idf_, ours.rarity, rtol=0, atol=1e-12)
-    assert np.allclose(theirs.transform(unknown).toarray(), sparse_rows(ours, unknown).toarray(), rtol=0, atol=1e-12)
+    assert np.allclose(
+        theirs.transform(unknown).toarray(),
+        sparse_rows(ours, unknown).toarray(),
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 def training_of(opened: OpenModel, splits: Splits, compute: Compute) -> StackedTraining:
     messages = Messages.of(splits, None)
-    frozen = PooledBlocks(classifier_from(opened, messages.labels, CONFIG, 48).transformer, 2, compute)
-    ids = [[classifier_ids(opened.require_tokenizer(), example.text, 48)] for example in messages.examples]
+    frozen = PooledBlocks(
+        classifier_from(opened, messages.labels, CONFIG, 48).transformer, 2, compute
+    )
+    ids = [
+        [classifier_ids(opened.require_tokenizer(), example.text, 48)]
+        for example in messages.examples
+    ]
     features = keep_features(frozen, ids, precision="float32", progress=Silent())
-    return StackedTraining(messages, features, frozen.blocks, messages.class_weights(balanced=False))
+    return StackedTraining(
+        messages, features, frozen.blocks, messages.class_weights(balanced=False)
+    )
 
 
 def test_the_letters_decide_as_scikit_learns_pipeline_does(
@@ -80,27 +117,46 @@ def test_the_letters_decide_as_scikit_learns_pipeline_does(
 
     training = training_of(open_base(), splits, compute)
     found = training.fit()
-    part, texts = found.chosen["letters"], {name: [e.text for e in split] for name, split in splits.items()}
-    vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5)).fit(texts["train"])
+    part, texts = (
+        found.chosen["letters"],
+        {name: [e.text for e in split] for name, split in splits.items()},
+    )
+    vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5)).fit(
+        texts["train"]
+    )
     theirs = LogisticRegression(C=part["strength"], max_iter=1000).fit(
         vectorizer.transform(texts["train"]), [e.label for e in splits["train"]]
     )
     letters = TfIdf.of(texts["train"])
     rows = sparse_rows(letters, texts["train"]), sparse_rows(letters, texts["validation"])
-    classes = [[("ham", "spam").index(e.label) for e in splits[name]] for name in ("train", "validation")]
+    classes = [
+        [("ham", "spam").index(e.label) for e in splits[name]] for name in ("train", "validation")
+    ]
     linear = fit_linear(rows, (classes[0], classes[1]), [1.0, 1.0], [part["strength"]])
-    scores = torch.from_numpy(linear.scores(sparse_rows(letters, texts["test"]))).softmax(dim=1).numpy()
-    assert np.allclose(theirs.predict_proba(vectorizer.transform(texts["test"])), scores, rtol=0, atol=1e-6)
+    scores = (
+        torch.from_numpy(linear.scores(sparse_rows(letters, texts["test"]))).softmax(dim=1).numpy()
+    )
+    assert np.allclose(
+        theirs.predict_proba(vectorizer.transform(texts["test"])), scores, rtol=0, atol=1e-6
+    )
 
 
-def test_the_folder_scores_as_was_measured(finished: Path, splits: Splits, compute: Compute) -> None:
+def test_the_folder_scores_as_was_measured(
+    finished: Path, splits: Splits, compute: Compute
+) -> None:
     opened, results = open_model(finished, compute), RunFolder(finished).read_results()
-    assert opened.stacked is not None and opened.stacked.blocks == (1, 2) and opened.stacked.letters.ngrams
+    assert (
+        opened.stacked is not None
+        and opened.stacked.blocks == (1, 2)
+        and opened.stacked.letters.ngrams
+    )
     found = Engine(opened, compute).classify([example.text for example in splits["test"]])
     assert [next(iter(each)) for each in found] == results["predictions"][OURS]
     by_text = {example.text: each for example, each in zip(splits["test"], found, strict=True)}
     for shown in results["examples"]:
-        assert by_text[shown["text"]][shown["predicted"]] == pytest.approx(shown["probability"], abs=1e-4)
+        assert by_text[shown["text"]][shown["predicted"]] == pytest.approx(
+            shown["probability"], abs=1e-4
+        )
     assert results["test"]["accuracy"]["value"] > 0.95 and results["trained"] == "stacked"
     verify_folder(finished)
 
@@ -109,9 +165,13 @@ def test_long_texts_are_read_in_windows_and_their_letters_whole(
     open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "run")
-    results = fit_classifier(open_base(), splits, run, replace(CONFIG, max_tokens=8), compute=compute)
+    results = fit_classifier(
+        open_base(), splits, run, replace(CONFIG, max_tokens=8), compute=compute
+    )
     assert results["lengths"]["several"] > 0
-    found = Engine(open_model(run.path, compute), compute).classify([example.text for example in splits["test"]])
+    found = Engine(open_model(run.path, compute), compute).classify(
+        [example.text for example in splits["test"]]
+    )
     assert [next(iter(each)) for each in found] == results["predictions"][OURS]
 
 
@@ -132,21 +192,38 @@ def test_transformers_opens_the_folder_and_reads_the_plain_head(
 
 
 def test_an_encoders_vectors_are_a_part_that_the_folder_brings(
-    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_base: OpenBase,
+    splits: Splits,
+    compute: Compute,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("groundup.finetune.stacked.SHARES", (0.5,))
     encoder = save_encoder(tmp_path / "encoder")
     run = RunFolder(tmp_path / "run")
-    results = fit_classifier(open_base(), splits, run, replace(CONFIG, encoder=str(encoder)), compute=compute)
-    assert results["stacked"]["vectors"]["encoder"] == "encoder" and results["stacked"]["vectors"]["share"] == 0.5
+    results = fit_classifier(
+        open_base(), splits, run, replace(CONFIG, encoder=str(encoder)), compute=compute
+    )
+    assert (
+        results["stacked"]["vectors"]["encoder"] == "encoder"
+        and results["stacked"]["vectors"]["share"] == 0.5
+    )
     shutil.rmtree(encoder)
     verify_folder(run.path)
     opened, texts = open_model(run.path, compute), [example.text for example in splits["test"]]
     assert opened.stacked is not None and opened.stacked.vectors_weight is not None
     found = Engine(opened, compute).classify(texts)
     assert [next(iter(each)) for each in found] == results["predictions"][OURS]
-    auto = replace(CONFIG, train="auto", epochs=1, learning_rate=1e-3, encoder=str(save_encoder(tmp_path / "encoder")))
-    tried = fit_classifier(open_base(), splits, RunFolder(tmp_path / "auto"), auto, compute=compute)["tried"]
+    auto = replace(
+        CONFIG,
+        train="auto",
+        epochs=1,
+        learning_rate=1e-3,
+        encoder=str(save_encoder(tmp_path / "encoder")),
+    )
+    tried = fit_classifier(
+        open_base(), splits, RunFolder(tmp_path / "auto"), auto, compute=compute
+    )["tried"]
     assert {each["train"] for each in tried} == {"stacked", "last-block"}
     without = replace(opened, stacked=replace(opened.stacked, vectors_weight=None, encoder=None))
     assert Engine(without, compute).classify(texts) != found, "the vectors count"
@@ -157,13 +234,19 @@ def test_another_model_in_an_encoders_place_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match="is a classifier, and no encoder"):
         fit_classifier(
-            open_base(), splits, RunFolder(tmp_path), replace(CONFIG, encoder=str(finished)), compute=compute
+            open_base(),
+            splits,
+            RunFolder(tmp_path),
+            replace(CONFIG, encoder=str(finished)),
+            compute=compute,
         )
     with pytest.raises(ConfigError, match="reads no encoder"):
         replace(CONFIG, train="lora", encoder="all-minilm-l6-v2")
 
 
-def test_an_export_keeps_it(finished: Path, splits: Splits, compute: Compute, tmp_path: Path) -> None:
+def test_an_export_keeps_it(
+    finished: Path, splits: Splits, compute: Compute, tmp_path: Path
+) -> None:
     from groundup.weights.formats import FORMATS
     from groundup.weights.model_format import ExportOptions
 
@@ -210,13 +293,21 @@ def test_a_damaged_file_is_refused_by_name(
         open_model(folder, compute)
 
 
-def test_the_test_messages_play_no_part(open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path) -> None:
-    turned = {**splits, "test": [Example(e.text, "ham" if e.label == "spam" else "spam") for e in splits["test"]]}
+def test_the_test_messages_play_no_part(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
+) -> None:
+    turned = {
+        **splits,
+        "test": [Example(e.text, "ham" if e.label == "spam" else "spam") for e in splits["test"]],
+    }
     found = [
         fit_classifier(open_base(), each, RunFolder(tmp_path / name), CONFIG, compute=compute)
         for name, each in {"as it is": splits, "turned": turned}.items()
     ]
-    assert found[0]["stacked"] == found[1]["stacked"] and found[0]["validation"] == found[1]["validation"]
+    assert (
+        found[0]["stacked"] == found[1]["stacked"]
+        and found[0]["validation"] == found[1]["validation"]
+    )
     assert found[0]["test"] != found[1]["test"]
 
 
@@ -226,11 +317,17 @@ def test_auto_keeps_what_is_better_on_validation_and_says_what_was_tried(
     said: list[str] = []
     progress = Silent()
     progress.say = said.append  # type: ignore[method-assign]
-    run, config = RunFolder(tmp_path / "run"), replace(CONFIG, train="auto", epochs=2, learning_rate=5e-3)
+    run, config = (
+        RunFolder(tmp_path / "run"),
+        replace(CONFIG, train="auto", epochs=2, learning_rate=5e-3),
+    )
     results = fit_classifier(open_base(), splits, run, config, compute=compute, progress=progress)
     tried = results["tried"]
     assert {each["train"] for each in tried} == {"stacked", "last-block"}
-    assert tried[0]["validation_loss"] <= tried[1]["validation_loss"] and results["trained"] == tried[0]["train"]
+    assert (
+        tried[0]["validation_loss"] <= tried[1]["validation_loss"]
+        and results["trained"] == tried[0]["train"]
+    )
     assert any("best first: " + results["trained"] in line for line in said)
     assert (open_model(run.path, compute).stacked is not None) is (results["trained"] == "stacked")
 
@@ -241,10 +338,15 @@ def test_a_learning_curve_and_wrong_labels_are_found_with_it(
     wrong = splits["train"][0]
     flipped = {
         **splits,
-        "train": [Example(wrong.text, "ham" if wrong.label == "spam" else "spam"), *splits["train"][1:]],
+        "train": [
+            Example(wrong.text, "ham" if wrong.label == "spam" else "spam"),
+            *splits["train"][1:],
+        ],
     }
     config = replace(CONFIG, learning_curve=True, find_wrong_labels=True)
-    results = fit_classifier(open_base(), flipped, RunFolder(tmp_path / "run"), config, compute=compute)
+    results = fit_classifier(
+        open_base(), flipped, RunFolder(tmp_path / "run"), config, compute=compute
+    )
     assert [each["labels"] for each in results["learning_curve"]["points"]] == [50, 100, 180]
     assert wrong.text in [each["text"] for each in results["wrong_labels"]["list"][:3]]
 
@@ -260,7 +362,11 @@ def test_the_share_of_a_part_that_says_nothing_is_none() -> None:
 
 
 def test_without_scikit_learn_it_ends_before_any_work(
-    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_base: OpenBase,
+    splits: Splits,
+    compute: Compute,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("groundup.finetune.stacked.find_spec", lambda name: None)
     run = RunFolder(tmp_path / "run")

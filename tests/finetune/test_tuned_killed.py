@@ -18,7 +18,16 @@ from groundup.weights.model_io import save_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
-from stopping import TIMES, Starter, after_steps, half_written, is_held, last_step, said, steps_logged
+from stopping import (
+    TIMES,
+    Starter,
+    after_steps,
+    half_written,
+    is_held,
+    last_step,
+    said,
+    steps_logged,
+)
 
 KINDS = ("chat", "preference", "head", "lora", "last-block")
 # Weights of a whole model or of an adapter.
@@ -42,7 +51,9 @@ def starter() -> Iterator[Starter]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, base_model: LanguageModel, tokenizer: Tokenizer) -> Path:
+def root(
+    tmp_path_factory: pytest.TempPathFactory, base_model: LanguageModel, tokenizer: Tokenizer
+) -> Path:
     root = tmp_path_factory.mktemp("tuned")
     save_model(base_model, root / "base", tokenizer)
     return root
@@ -53,8 +64,13 @@ def facts(folder: Path) -> dict[str, Any]:
     run = RunFolder(folder)
     verify_folder(folder)
     return {
-        "weights": {name: (folder / name).read_bytes() for name in WEIGHTS if (folder / name).exists()},
-        "metrics": [{k: v for k, v in line.items() if k not in TIMES} for line in read_lines(run.metrics_file)],
+        "weights": {
+            name: (folder / name).read_bytes() for name in WEIGHTS if (folder / name).exists()
+        },
+        "metrics": [
+            {k: v for k, v in line.items() if k not in TIMES}
+            for line in read_lines(run.metrics_file)
+        ],
         "results": _without_times(run.read_results()),
     }
 
@@ -62,15 +78,20 @@ def facts(folder: Path) -> dict[str, Any]:
 def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            k: _without_times(v) for k, v in value.items() if not k.endswith("_s") and k not in ("features", "cache")
+            k: _without_times(v)
+            for k, v in value.items()
+            if not k.endswith("_s") and k not in ("features", "cache")
         }
     return [_without_times(each) for each in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "preference")) for kind in KINDS]
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "preference")) for kind in KINDS],
 )
-def test_killed_and_started_again_equals_never_stopped(starter: Starter, root: Path, kind: str) -> None:
+def test_killed_and_started_again_equals_never_stopped(
+    starter: Starter, root: Path, kind: str
+) -> None:
     whole, folder = root / f"{kind}-whole", root / f"{kind}-killed"
     assert starter.run(whole, kind=kind) == 0
     steps = steps_logged(whole)
@@ -82,7 +103,9 @@ def test_killed_and_started_again_equals_never_stopped(starter: Starter, root: P
         (lambda each: last_step(each) > 0 and steps_logged(each) > last_step(each) + 2, 0),
         (after_steps(steps - 1), 0),
     ):
-        status = starter.run(folder, signal=signal.SIGKILL, moment=moment, kind=kind, hold_in_save=at_file)
+        status = starter.run(
+            folder, signal=signal.SIGKILL, moment=moment, kind=kind, hold_in_save=at_file
+        )
         assert status in (-signal.SIGKILL, 0)
         if at_file:
             assert status == -signal.SIGKILL and half_written(folder), "inside a checkpoint"

@@ -12,7 +12,7 @@ from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.wrong_labels import (
+from groundup.finetune.label_errors import (
     FOLDS,
     FOLDS_FOLDER,
     confident_labels,
@@ -47,7 +47,10 @@ def test_of_five_percent_flipped_labels_ninety_stand_in_the_first_tenth(tmp_path
     truth = draw.integers(0, 3, 1000)
     points = np.eye(3)[truth] * 4 + draw.normal(size=(1000, 3))
     flipped = set(draw.choice(1000, 50, replace=False).tolist())
-    classes = [int((c + draw.integers(1, 3)) % 3) if row in flipped else int(c) for row, c in enumerate(truth)]
+    classes = [
+        int((c + draw.integers(1, 3)) % 3) if row in flipped else int(c)
+        for row, c in enumerate(truth)
+    ]
     given, inputs = np.array(classes), np.c_[points, np.ones(1000)]
 
     def scores_of(rows: Sequence[int], held_out: Sequence[int], folder: RunFolder) -> torch.Tensor:
@@ -61,10 +64,15 @@ def test_of_five_percent_flipped_labels_ninety_stand_in_the_first_tenth(tmp_path
 
 
 def test_a_run_lists_flipped_labels_and_is_the_same_classifier(
-    open_base: Callable[[], OpenModel], splits: dict[str, list[Example]], compute: Compute, tmp_path: Path
+    open_base: Callable[[], OpenModel],
+    splits: dict[str, list[Example]],
+    compute: Compute,
+    tmp_path: Path,
 ) -> None:
     draw, other = random.Random(2), {"ham": "spam", "spam": "ham"}
-    flipped = {example.text for example in draw.sample([e for split in splits.values() for e in split], 15)}
+    flipped = {
+        example.text for example in draw.sample([e for split in splits.values() for e in split], 15)
+    }
     noisy = {
         name: [Example(e.text, other[e.label] if e.text in flipped else e.label) for e in examples]
         for name, examples in splits.items()
@@ -72,15 +80,27 @@ def test_a_run_lists_flipped_labels_and_is_the_same_classifier(
     results = {}
     for wanted in (False, True):
         config = ClassifierConfig(
-            epochs=8, learning_rate=5e-3, max_tokens=48, precision="float32", find_wrong_labels=wanted
+            epochs=8,
+            learning_rate=5e-3,
+            max_tokens=48,
+            precision="float32",
+            find_wrong_labels=wanted,
         )
-        results[wanted] = fit_classifier(open_base(), noisy, RunFolder(tmp_path / str(wanted)), config, compute=compute)
+        results[wanted] = fit_classifier(
+            open_base(), noisy, RunFolder(tmp_path / str(wanted)), config, compute=compute
+        )
     found = results[True]["wrong_labels"]
     first = [each["text"] for each in found["list"][:30]]
-    assert len(flipped & set(first)) >= 10, "1.5 by chance; the tiny model is wrong of some 8 % of the true labels too"
+    assert len(flipped & set(first)) >= 10, (
+        "1.5 by chance; the tiny model is wrong of some 8 % of the true labels too"
+    )
     assert found["n"] == 300 and len(found["list"]) >= 30
     top = found["list"][0]
-    assert top["suspected"] and top["suggested"] == other[top["label"]] and top["suggested_probability"] > 0.5
+    assert (
+        top["suspected"]
+        and top["suggested"] == other[top["label"]]
+        and top["suggested_probability"] > 0.5
+    )
     assert {each["split"] for each in found["list"]} == {"train", "validation", "test"}
     assert f"{found['suspected']} of 300 labels" in wrong_labels_line(found)
     assert results[True]["test"] == results[False]["test"] and "wrong_labels" not in results[False]

@@ -45,7 +45,8 @@ class Said(Silent):
 
 def chat(base: Path, run: RunFolder, progress: Said) -> None:
     examples = [
-        InstructionExample(f"{WORDS[n % 20]} {n}", "", WORDS[n % 7], str(n), held_out=n % 6 == 0) for n in range(60)
+        InstructionExample(f"{WORDS[n % 20]} {n}", "", WORDS[n % 7], str(n), held_out=n % 6 == 0)
+        for n in range(60)
     ]
     config = ChatConfig(epochs=6, learning_rate=1e-2, max_tokens=48, **COMMON)
     fit_chat(open_model(base, CPU), examples, run, config, compute=CPU, progress=progress)
@@ -65,7 +66,8 @@ def classifier(base: Path, run: RunFolder, progress: Said, train: str) -> None:
     draw = random.Random(1)
     texts = [" ".join(draw.choices(WORDS, k=draw.randint(4, 12))) for _ in range(200)]
     rows = [
-        Example(f"{text} prize" if n % 3 == 0 else text, "ham" if n % 3 else "spam") for n, text in enumerate(texts)
+        Example(f"{text} prize" if n % 3 == 0 else text, "ham" if n % 3 else "spam")
+        for n, text in enumerate(texts)
     ]
     splits = {"train": rows[:120], "validation": rows[120:160], "test": rows[160:]}
     config = ClassifierConfig(epochs=6, learning_rate=5e-3, max_tokens=48, train=train, **COMMON)
@@ -77,7 +79,11 @@ def child(request: dict[str, Any]) -> None:
     folder, kind = Path(request["folder"]), request["kind"]
     if at_file := int(request.get("hold_in_save", 0)):
         hold_in_save(folder, at_file)
-    base, run, progress = folder.parent / "base", RunFolder(folder), Said(folder.with_suffix(".said"))
+    base, run, progress = (
+        folder.parent / "base",
+        RunFolder(folder),
+        Said(folder.with_suffix(".said")),
+    )
     if kind == "chat":
         chat(base, run, progress)
     elif kind == "preference":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.cache import Entry, entries, remove, to_remove
+from groundup.cache import CacheEntry, entries, remove, to_remove
 from groundup.cli.main import run
 from groundup.config import size_bytes
 from groundup.errors import ConfigError
@@ -23,7 +23,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "cache"
     monkeypatch.setenv("GROUNDUP_CACHE", str(root))
     for age, (name, size) in enumerate(
-        [("precision/a.json", 10), ("packages/new.archive", 3000), ("packages/old.archive", 2000), ("models/m/x", 5000)]
+        [
+            ("precision/a.json", 10),
+            ("packages/new.archive", 3000),
+            ("packages/old.archive", 2000),
+            ("models/m/x", 5000),
+        ]
     ):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def names(found: list[Entry]) -> list[str]:
+def names(found: list[CacheEntry]) -> list[str]:
     return [entry.path.name for entry in found]
 
 
@@ -46,7 +51,9 @@ def test_entries_have_kind_size_and_last_use(cache: Path) -> None:
 
 
 @pytest.mark.parametrize(("limit", "left"), [(10_010, 4), (10_009, 3), (3010, 2), (10, 1), (0, 0)])
-def test_the_longest_unused_go_first_until_the_limit_holds(cache: Path, limit: int, left: int) -> None:
+def test_the_longest_unused_go_first_until_the_limit_holds(
+    cache: Path, limit: int, left: int
+) -> None:
     chosen = to_remove(entries(), limit)
     assert names(chosen) == ["m", "old.archive", "new.archive", "a.json"][: 4 - left]
     assert remove(chosen) == chosen and len(entries()) == left
@@ -60,17 +67,23 @@ def test_what_another_process_holds_stays(cache: Path) -> None:
         found = entries()
         assert names(found)[-1] == "m" and found[-1].in_use  # used just now
         assert names(to_remove(found, 0)) == ["old.archive", "new.archive", "a.json"]
-        assert remove([found[-1]]) == [] and (cache / "models/m/x").exists()  # whatever was thought before
+        assert (
+            remove([found[-1]]) == [] and (cache / "models/m/x").exists()
+        )  # whatever was thought before
         other.stdin.close()
     assert names(remove(entries())) == ["old.archive", "new.archive", "a.json", "m"]
 
 
 def test_what_is_gone_is_not_held(cache: Path) -> None:
-    assert hold(cache / "packages" / "new.archive") and not hold(cache / "packages" / "none.archive")
+    assert hold(cache / "packages" / "new.archive") and not hold(
+        cache / "packages" / "none.archive"
+    )
     assert names(entries())[-1] == "new.archive"
 
 
-def test_prepared_data_and_features_of_runs_are_listed_where_runs_are_named(cache: Path, tmp_path: Path) -> None:
+def test_prepared_data_and_features_of_runs_are_listed_where_runs_are_named(
+    cache: Path, tmp_path: Path
+) -> None:
     for name, parts in (
         ("a", ("data/train.jsonl", "model.safetensors")),
         ("b/c", (".partial-data/x", "features.safetensors")),
@@ -80,7 +93,9 @@ def test_prepared_data_and_features_of_runs_are_listed_where_runs_are_named(cach
             (run_folder / part).parent.mkdir(parents=True, exist_ok=True)
             (run_folder / part).write_bytes(b"0" * 100)
     found = entries([tmp_path / "runs"])
-    kinds = {entry.kind: entry.path.relative_to(tmp_path / "runs").as_posix() for entry in found[4:]}
+    kinds = {
+        entry.kind: entry.path.relative_to(tmp_path / "runs").as_posix() for entry in found[4:]
+    }
     assert kinds["prepared data"] == "a/data" and kinds["features"] == "b/c/features.safetensors"
     assert kinds["unfinished prepared data"] == "b/c/.partial-data" and len(found) == 7
     with only_one(tmp_path / "runs" / "b/c"):
@@ -91,7 +106,9 @@ def test_prepared_data_and_features_of_runs_are_listed_where_runs_are_named(cach
 def test_the_verb_lists_and_removes(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["cache", "--limit", "5kB"]) == 0
     shown = capsys.readouterr().out
-    assert "to remove" in shown and "--prune would remove 2 of them" in shown and len(entries()) == 4
+    assert (
+        "to remove" in shown and "--prune would remove 2 of them" in shown and len(entries()) == 4
+    )
     hold(cache / "models" / "m")
     assert run(["cache", "--limit", "2kB", "--prune", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -100,11 +117,18 @@ def test_the_verb_lists_and_removes(cache: Path, capsys: pytest.CaptureFixture[s
         "new.archive",
         "a.json",
     ]
-    assert run(["cache", "--limit", "0"]) == 0 and "are in use, more than the limit" in capsys.readouterr().out
+    assert (
+        run(["cache", "--limit", "0"]) == 0
+        and "are in use, more than the limit" in capsys.readouterr().out
+    )
 
 
-@pytest.mark.parametrize("words", [["--prune"], ["--limit", "much"], ["--limit", "-1"], ["nowhere"]])
-def test_bad_options_are_one_sentence(cache: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["--prune"], ["--limit", "much"], ["--limit", "-1"], ["nowhere"]]
+)
+def test_bad_options_are_one_sentence(
+    cache: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
     assert run(["cache", *words]) == 2
     assert "error: " in capsys.readouterr().err and len(entries()) == 4
 

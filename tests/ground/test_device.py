@@ -23,6 +23,8 @@ print(before, faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
 def test_memory_that_is_kept_is_not_fetched_again() -> None:
-    done = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True
+    )
     before, after = map(int, done.stdout.split())
     assert before > 1_000 and after < 100  # pages of 4 kB of 5 x 16 MB

@@ -41,11 +41,17 @@ from groundup.locks import only_one
 TOO_LONG = "a" * 300
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "out/x", "circle/x", "a\0b", "\ud800", TOO_LONG])
-def test_no_name_in_a_manifest_leaves_the_folder_or_raises_anything_else(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/../../x", "out/x", "circle/x", "a\0b", "\ud800", TOO_LONG]
+)
+def test_no_name_in_a_manifest_leaves_the_folder_or_raises_anything_else(
+    tmp_path: Path, name: str
+) -> None:
     (tmp_path / "out").symlink_to("/tmp")
     (tmp_path / "circle").symlink_to("circle")
-    (tmp_path / "manifest.json").write_text(json.dumps({"files": {name: {"bytes": 1, "sha256": ""}}}))
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"files": {name: {"bytes": 1, "sha256": ""}}})
+    )
     with pytest.raises(FormatError):
         verify_folder(tmp_path)
 
@@ -56,7 +62,9 @@ def test_a_text_has_newlines_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("older", [False, True])
-def test_every_byte_of_a_large_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool) -> None:
+def test_every_byte_of_a_large_file_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
     """By the hashes of its parts; of an older manifest by its one hash, in larger windows."""
     part = mmap.ALLOCATIONGRANULARITY
     monkeypatch.setattr(files, "PART_BYTES", part)
@@ -66,7 +74,11 @@ def test_every_byte_of_a_large_file_is_checked(tmp_path: Path, monkeypatch: pyte
     write_manifest(tmp_path)
     content = json.loads((tmp_path / MANIFEST).read_text())
     hashes = [hashlib.sha256(data[at : at + part]).hexdigest() for at in range(0, len(data), part)]
-    assert content["files"]["weights"][PARTS] == hashes and len(hashes) == 6 and PARTS not in content["files"]["small"]
+    assert (
+        content["files"]["weights"][PARTS] == hashes
+        and len(hashes) == 6
+        and PARTS not in content["files"]["small"]
+    )
     if older:
         del content["files"]["weights"][PARTS], content["sha256"]
         write_json(tmp_path / MANIFEST, content)
@@ -118,7 +130,9 @@ def test_a_path_that_cant_be_is_a_disk_error(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_path_where_no_one_can_make_a_folder_is_a_disk_error() -> None:
     for write in (make_folder, lambda path: write_json(path / "a.json", {})):
-        with pytest.raises(DiskError, match=r"^/proc/nothing can't be written: No folder can be made there. Choose"):
+        with pytest.raises(
+            DiskError, match=r"^/proc/nothing can't be written: No folder can be made there. Choose"
+        ):
             write(Path("/proc/nothing"))
     with pytest.raises(DiskError, match="/proc/nothing"), atomic_folder(Path("/proc/nothing/run")):
         pass
@@ -145,7 +159,9 @@ def test_without_a_home_folder_only_what_needs_the_cache_is_refused(
 
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert not is_cached(tmp_path)
-    with pytest.raises(DiskError, match=r"no home folder. Set the environment variable GROUNDUP_CACHE"):
+    with pytest.raises(
+        DiskError, match=r"no home folder. Set the environment variable GROUNDUP_CACHE"
+    ):
         cache_folder()
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
     assert cache_folder("models") == tmp_path / "models" and is_cached(tmp_path / "models" / "gpt2")
@@ -209,8 +225,12 @@ def test_two_processes_never_write_one_folder(tmp_path: Path) -> None:
         assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP], ids=errno.errorcode.get)
-def test_a_disk_without_locks_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+@pytest.mark.parametrize(
+    "number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP], ids=errno.errorcode.get
+)
+def test_a_disk_without_locks_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def refuse(*_: object) -> None:  # what the system says there; such a disk is not at hand
         raise OSError(number, os.strerror(number))
 
@@ -227,10 +247,14 @@ def test_a_temporary_file_is_new_and_never_what_stands_under_its_name(tmp_path: 
     (tmp_path / f"{files.TMP_PREFIX}data-{os.getpid()}").symlink_to(victim)
     write_bytes(tmp_path / "data", b"new", mode=0o600)
     assert victim.read_text() == "mine" and (tmp_path / "data").read_bytes() == b"new"
-    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o600 and not (tmp_path / "data").is_symlink()
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o600 and not (
+        tmp_path / "data"
+    ).is_symlink()
 
 
-def test_what_others_can_write_or_own_or_link_to_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_others_can_write_or_own_or_link_to_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "a" / "b"
     folder.mkdir(parents=True)
     file = folder / "file"
@@ -247,7 +271,9 @@ def test_what_others_can_write_or_own_or_link_to_is_known(tmp_path: Path, monkey
     (tmp_path / "link").symlink_to(folder)
     assert written_by_others(tmp_path / "link" / "file") == ""
     folder.chmod(0o777)
-    assert written_by_others(tmp_path / "link" / "file") == f"{folder} can be written by other users"
+    assert (
+        written_by_others(tmp_path / "link" / "file") == f"{folder} can be written by other users"
+    )
     folder.chmod(0o775)
     monkeypatch.setattr(files, "_is_own_group", lambda gid: True)
     assert written_by_others(file) == ""
@@ -267,5 +293,7 @@ def test_a_group_is_ones_own_only_without_other_members(monkeypatch: pytest.Monk
         (user, ["eve"], False),
         ("staff", [], False),
     ):
-        monkeypatch.setattr(files.grp, "getgrgid", lambda gid, n=name, m=members: grp.struct_group((n, "x", gid, m)))
+        monkeypatch.setattr(
+            files.grp, "getgrgid", lambda gid, n=name, m=members: grp.struct_group((n, "x", gid, m))
+        )
         assert files._is_own_group(7) is expected

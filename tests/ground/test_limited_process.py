@@ -36,7 +36,8 @@ def main():
     limited_process.serve_requests(begin)
 """
 MEASURED = CHILD.replace(
-    "    limited_process.serve", "    limited_process._limit_memory = lambda _: False\n    limited_process.serve"
+    "    limited_process.serve",
+    "    limited_process._limit_memory = lambda _: False\n    limited_process.serve",
 )
 
 
@@ -55,7 +56,9 @@ def answer(process: LimitedProcess, request: object, cpu_seconds: float = 30) ->
     return process.receive()
 
 
-def test_one_process_answers_many_requests_and_what_is_printed_is_no_answer(child: LimitedProcess) -> None:
+def test_one_process_answers_many_requests_and_what_is_printed_is_no_answer(
+    child: LimitedProcess,
+) -> None:
     assert answer(child, "a") == ["s", "a"]
     first = child.process
     assert answer(child, "print") == ["s", "print"]
@@ -81,7 +84,9 @@ def test_a_request_over_a_limit_ends_the_process_with_its_reason_and_the_next_on
 
 
 def test_memory_is_limited_by_the_system_or_measured(child: LimitedProcess) -> None:
-    with pytest.raises(ProcessEnded, match="ended its process with code 1"):  # a MemoryError that nobody caught
+    with pytest.raises(
+        ProcessEnded, match="ended its process with code 1"
+    ):  # a MemoryError that nobody caught
         answer(child, "memory")
     measured = LimitedProcess("measured_child", child.limits)
     with pytest.raises(ProcessEnded, match="takes more than 256 MiB of memory"):
@@ -89,14 +94,18 @@ def test_memory_is_limited_by_the_system_or_measured(child: LimitedProcess) -> N
     measured.close()
 
 
-def test_a_process_that_sleeps_is_ended(child: LimitedProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_sleeps_is_ended(
+    child: LimitedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("groundup.limited_process.SILENT_SECONDS", 1)
     with pytest.raises(ProcessEnded, match="did not answer for 1 s"):
         answer(child, "sleep", cpu_seconds=0.01)
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
-def test_a_parent_that_ends_leaves_no_process(child: LimitedProcess, tmp_path: Path, signal_: signal.Signals) -> None:
+def test_a_parent_that_ends_leaves_no_process(
+    child: LimitedProcess, tmp_path: Path, signal_: signal.Signals
+) -> None:
     """The processor time would allow hours."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -106,7 +115,10 @@ def test_a_parent_that_ends_leaves_no_process(child: LimitedProcess, tmp_path: P
         "print(process.process.pid, flush=True); process.receive()\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from groundup.markup import foreign, node, to_html, visible
+from groundup.html_nodes import foreign, node, to_html, visible
 
 
 class Seen(HTMLParser):
@@ -62,4 +62,9 @@ def test_children_may_be_nested_and_missing() -> None:
 
 def test_attribute_names_and_numbers_are_written_as_html_has_them() -> None:
     made = node("svg", class_="chart", aria_label="x", stroke_width=1.50, height=20.0, hidden=None)
-    assert dict(made.attrib) == {"class": "chart", "aria-label": "x", "stroke-width": "1.5", "height": "20"}
+    assert dict(made.attrib) == {
+        "class": "chart",
+        "aria-label": "x",
+        "stroke-width": "1.5",
+        "height": "20",
+    }

@@ -19,9 +19,13 @@ def test_no_other_file_has_colours_of_its_own() -> None:
             assert not re.findall(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b", path.read_text()), path
 
 
-@pytest.mark.parametrize("sheet", SHEETS, ids=lambda path: path.parent.parent.name + "/" + path.name)
+@pytest.mark.parametrize(
+    "sheet", SHEETS, ids=lambda path: path.parent.parent.name + "/" + path.name
+)
 def test_every_property_of_a_style_sheet_is_in_the_palette_or_set_in_a_sheet(sheet: Path) -> None:
-    together = "".join(path.read_text() for path in (*sheet.parent.glob("*.css"), *sheet.parent.glob("*.js")))
+    together = "".join(
+        path.read_text() for path in (*sheet.parent.glob("*.css"), *sheet.parent.glob("*.js"))
+    )
     own = set(re.findall(r"--([a-z0-9-]+)[:\"]", together))
     assert set(re.findall(r"var\(--([a-z0-9-]+)", sheet.read_text())) <= own | set(COLOURS)
 
@@ -41,5 +45,7 @@ def test_a_style_sheet_follows_the_readers_setting() -> None:
 
 def _luminance(colour: str) -> float:
     parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

@@ -29,10 +29,16 @@ def busy_for_a_while(count: int, now_s: float) -> float:
 def shaken(count: int, now_s: float) -> float:
     """Beside a program that comes and goes: two threads are disturbed by more or less, one hardly."""
     dice = random.Random(now_s)
-    return busy(count, now_s) * dice.choice([0.5, 1, 1, 2, 5]) if count == 2 else 0.18 * dice.uniform(0.9, 1.3)
+    return (
+        busy(count, now_s) * dice.choice([0.5, 1, 1, 2, 5])
+        if count == 2
+        else 0.18 * dice.uniform(0.9, 1.3)
+    )
 
 
-def worked(machine: Machine, seconds: float, tuner: ThreadTuner | None = None) -> tuple[int, list[int]]:
+def worked(
+    machine: Machine, seconds: float, tuner: ThreadTuner | None = None
+) -> tuple[int, list[int]]:
     """Steps done in the time, and the number of threads of each second."""
     tuner, now_s, steps, history = tuner or ThreadTuner((2, 1), 2), 0.0, 0, []
     while now_s < seconds:
@@ -49,7 +55,9 @@ def worked(machine: Machine, seconds: float, tuner: ThreadTuner | None = None) -
     [(idle, 2, 0.11), (busy, 1, 0.18), (shaken, 1, 0.2)],
     ids=lambda each: getattr(each, "__name__", str(each)),
 )
-def test_the_faster_number_is_kept_and_trying_costs_little(machine: Machine, kept: int, best_step_s: float) -> None:
+def test_the_faster_number_is_kept_and_trying_costs_little(
+    machine: Machine, kept: int, best_step_s: float
+) -> None:
     steps, history = worked(machine, 300)
     assert history.count(kept) > 0.95 * len(history)
     assert steps > 0.94 * 300 / best_step_s
@@ -77,12 +85,16 @@ def test_what_was_tuned_for_one_kind_of_work_is_not_compared_with_another() -> N
     for each in rows:
         before = tuner.count
         changes += tuner.told(0.1 if each == 1 else 0.9, kind=each) != before
-    assert tuner.count == 2 and changes <= 8, "32 rows take longer than one, and that is no busy machine"
+    assert tuner.count == 2 and changes <= 8, (
+        "32 rows take longer than one, and that is no busy machine"
+    )
 
 
 def test_a_fixed_number_is_never_changed() -> None:
     for tuner in (ThreadTuner((), 3), ThreadTuner((1,), 1)):
-        assert tuner.settled and {tuner.told(seconds) for seconds in (0.1, 9.0, 0.1)} == {tuner.count}
+        assert tuner.settled and {tuner.told(seconds) for seconds in (0.1, 9.0, 0.1)} == {
+            tuner.count
+        }
 
 
 def test_the_number_to_begin_with_is_one_that_the_machine_has() -> None:
@@ -91,7 +103,10 @@ def test_the_number_to_begin_with_is_one_that_the_machine_has() -> None:
 
 
 def test_close_figures_leave_the_number_as_it_is() -> None:
-    assert fastest({2: [1.0, 1.0], 1: [0.95, 0.95]}, 2) == 2 and fastest({2: [1.0, 1.0], 1: [0.95, 0.95]}, 1) == 1
+    assert (
+        fastest({2: [1.0, 1.0], 1: [0.95, 0.95]}, 2) == 2
+        and fastest({2: [1.0, 1.0], 1: [0.95, 0.95]}, 1) == 1
+    )
     assert not is_clear({2: [1.0, 2.0], 1: [1.6, 1.6]})
 
 
@@ -103,9 +118,15 @@ def test_a_user_s_own_variables_win() -> None:
     assert choice.tuned and not choice.variables and "OMP_WAIT_POLICY is set" in choice.reason
 
 
-def test_a_container_s_share_of_the_cores_is_the_most_and_is_not_taken_for_the_user_s_wish_by_programs_below() -> None:
+def test_a_container_s_share_of_the_cores_is_the_most_and_is_not_taken_for_the_user_s_wish_by_programs_below() -> (
+    None
+):
     choice = decide({}, 64, 2)
-    assert choice.variables["OMP_NUM_THREADS"] == "2" and choice.tuned and "2 of 64 cores" in choice.reason
+    assert (
+        choice.variables["OMP_NUM_THREADS"] == "2"
+        and choice.tuned
+        and "2 of 64 cores" in choice.reason
+    )
     below = decide(choice.variables, 64, 2)
     assert below.tuned and below.variables == choice.variables
 
@@ -120,10 +141,16 @@ def test_the_command_line_chooses_before_torch_is_there_and_importing_the_packag
         "from groundup.device import select_compute\n"
         "print(select_compute('cpu').thread_counts)"
     )
-    environ = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    }
     for extra, is_fixed in (({}, False), ({"OMP_NUM_THREADS": "1"}, True)):
         command = [sys.executable, "-c", code]
-        done = subprocess.run(command, env={**environ, **extra}, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, env={**environ, **extra}, capture_output=True, text=True, check=True
+        )
         assert (done.stdout.splitlines()[-1] == "()") == is_fixed, done.stdout
 
 
@@ -140,8 +167,12 @@ def test_a_disturbed_measurement_is_taken_again_and_the_shortest_counts() -> Non
         return take
 
     calm, disturbed = [9.0, 1.0, 1.1], [9.0, 5.0, 1.0, 1.2]
-    found = shortest({"a": takes(iter(calm)), "b": takes(iter(calm))}, seconds=4, clock=lambda: now_s)
+    found = shortest(
+        {"a": takes(iter(calm)), "b": takes(iter(calm))}, seconds=4, clock=lambda: now_s
+    )
     assert found == {"a": 1.0, "b": 1.0}
     now_s = 0.0
     found = shortest({"a": takes(iter(disturbed))}, seconds=10, clock=lambda: now_s)
-    assert found == {"a": 1.0}, "one figure of 5 s is not enough, nor are two that differ by five times"
+    assert found == {"a": 1.0}, (
+        "one figure of 5 s is not enough, nor are two that differ by five times"
+    )

@@ -14,7 +14,16 @@ OPEN = access_for("0.0.0.0", is_open=True, hosts=["Models.Example"])
 
 
 @pytest.mark.parametrize(
-    "name", ["localhost", "LOCALHOST:1", "127.0.0.1:8765", "127.9.9.9", "[::1]:8765", "a.localhost", "localhost."]
+    "name",
+    [
+        "localhost",
+        "LOCALHOST:1",
+        "127.0.0.1:8765",
+        "127.9.9.9",
+        "[::1]:8765",
+        "a.localhost",
+        "localhost.",
+    ],
 )
 def test_this_machine_is_called_by_its_own_names(name: str) -> None:
     assert LOOPBACK.admits_host(name)
@@ -89,7 +98,9 @@ def test_key_comes_as_bearer_or_as_the_password_that_a_browser_asks_for() -> Non
 
 
 def test_beyond_loopback_a_key_or_open_is_required() -> None:
-    with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 lets other machines connect.*--api-key"):
+    with pytest.raises(
+        ConfigError, match=r"--host 0\.0\.0\.0 lets other machines connect.*--api-key"
+    ):
         access_for("0.0.0.0")
     with pytest.raises(ConfigError, match="--open"):
         access_for("a-name.example")
@@ -101,10 +112,14 @@ def test_beyond_loopback_a_key_or_open_is_required() -> None:
 def test_an_origin_that_no_browser_would_send_is_refused_at_the_start() -> None:
     with pytest.raises(ConfigError, match=r"'example\.org' is not an origin"):
         access_for("127.0.0.1", origins=["example.org"])
-    assert access_for("127.0.0.1", origins=["https://a.example"]).admits_origin("https://a.example", "localhost")
+    assert access_for("127.0.0.1", origins=["https://a.example"]).admits_origin(
+        "https://a.example", "localhost"
+    )
 
 
-@pytest.mark.parametrize("origin", ["https://*.example", "https://*", "*", "app://*", "http://a.*:80"])
+@pytest.mark.parametrize(
+    "origin", ["https://*.example", "https://*", "*", "app://*", "http://a.*:80"]
+)
 def test_an_origin_with_a_star_is_refused_as_it_would_match_none(origin: str) -> None:
     with pytest.raises(ConfigError, match=r"has a \*: origins are compared whole.*List each"):
         access_for("127.0.0.1", origins=[origin])

@@ -17,7 +17,9 @@ def test_the_printed_address_can_be_opened(host: str) -> None:
         socket.create_connection((parts.hostname, parts.port), timeout=10).close()
 
 
-def test_a_server_for_all_networks_prints_its_address_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_for_all_networks_prints_its_address_in_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Probe(socket.socket):
         def connect(self, address: object) -> None:
             pass

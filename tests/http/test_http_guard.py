@@ -37,7 +37,11 @@ class Answer:
 
     def __init__(self, messages: list[Message]) -> None:
         self.status = messages[0]["status"] if messages else 0
-        self.headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]} if messages else {}
+        self.headers = (
+            {name.decode(): value.decode() for name, value in messages[0]["headers"]}
+            if messages
+            else {}
+        )
         self.body = b"".join(message.get("body", b"") for message in messages)
 
 
@@ -72,7 +76,10 @@ def test_an_ordinary_request_reaches_the_app_whole() -> None:
 
 
 def test_every_answer_wears_the_security_headers_and_the_app_can_not_take_them_off() -> None:
-    for answer in (ask(Guard(echo, LOOPBACK)), ask(Guard(echo, LOOPBACK), headers={"host": "evil.example"})):
+    for answer in (
+        ask(Guard(echo, LOOPBACK)),
+        ask(Guard(echo, LOOPBACK), headers={"host": "evil.example"}),
+    ):
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
@@ -95,7 +102,14 @@ def test_every_answer_wears_the_security_headers_and_the_app_can_not_take_them_o
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
         ({"sec-fetch-site": "same-origin"}, 200),
-        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, 403),
+        (
+            {
+                "sec-fetch-site": "cross-site",
+                "sec-fetch-mode": "navigate",
+                "sec-fetch-dest": "document",
+            },
+            403,
+        ),
         ({"upgrade": "WebSocket"}, 400),
         ([("host", "localhost"), ("host", "localhost")], 400),
         ([("origin", "http://localhost:8765"), ("origin", "null")], 400),
@@ -115,9 +129,18 @@ def test_what_a_post_with_these_headers_gets(headers: Any, status: int) -> None:
 
 
 def test_a_link_that_was_followed_is_a_page_for_the_asking() -> None:
-    link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    link = {
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": "navigate",
+        "sec-fetch-dest": "document",
+    }
     assert ask(Guard(echo, LOOPBACK), method="GET", headers=link).status == 200
-    assert ask(Guard(echo, LOOPBACK), method="GET", headers={**link, "sec-fetch-dest": "iframe"}).status == 403
+    assert (
+        ask(
+            Guard(echo, LOOPBACK), method="GET", headers={**link, "sec-fetch-dest": "iframe"}
+        ).status
+        == 403
+    )
 
 
 def test_host_is_judged_before_origin_before_key_before_body() -> None:
@@ -133,7 +156,10 @@ def test_host_is_judged_before_origin_before_key_before_body() -> None:
         said.append(ask(guard, headers=wrong).status)
         wrong |= mended
     assert [*said, ask(guard, headers=wrong, parts=[b"ab"]).status] == [403, 403, 401, 413, 200]
-    assert "(Host)" in json.loads(ask(guard, headers={"host": "evil.example", "origin": ABROAD}).body)["error"]
+    assert (
+        "(Host)"
+        in json.loads(ask(guard, headers={"host": "evil.example", "origin": ABROAD}).body)["error"]
+    )
 
 
 def test_a_wrong_key_is_called_wrong_and_no_key_required() -> None:
@@ -141,7 +167,11 @@ def test_a_wrong_key_is_called_wrong_and_no_key_required() -> None:
     assert b"key is required" in ask(guard, method="GET").body
     for given in ("Bearer x", "Basic eDp4", "k"):
         refused = ask(guard, method="GET", headers={"authorization": given})
-        assert refused.status == 401 and b"The API key is wrong" in refused.body and b"required" not in refused.body
+        assert (
+            refused.status == 401
+            and b"The API key is wrong" in refused.body
+            and b"required" not in refused.body
+        )
 
 
 def test_a_body_of_two_lengths_is_refused_and_the_connection_closed() -> None:
@@ -182,18 +212,31 @@ LOCAL_PAGES = (
         "http://127.0.0.1:5173",
         "http://[::1]:80",
     ),
-    *("app://obsidian.md", "file://", "tauri://localhost", "vscode-webview://0a1b2c", "vscode-file://vscode-app"),
+    *(
+        "app://obsidian.md",
+        "file://",
+        "tauri://localhost",
+        "vscode-webview://0a1b2c",
+        "vscode-file://vscode-app",
+    ),
 )
 
 
 @pytest.mark.parametrize("origin", LOCAL_PAGES)
 def test_pages_of_this_machine_and_its_programs_may_call_where_that_is_meant(origin: str) -> None:
     lets_in = Guard(echo, access_for("127.0.0.1", local_pages=True))
-    headers = {"origin": origin, "sec-fetch-site": "cross-site", "access-control-request-method": "POST"}
+    headers = {
+        "origin": origin,
+        "sec-fetch-site": "cross-site",
+        "access-control-request-method": "POST",
+    }
     assert ask(lets_in, method="OPTIONS", headers=headers).status == 204
     answer = ask(lets_in, headers=headers)
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, origin)
-    assert ask(Guard(echo, LOOPBACK), headers={"host": "localhost:8765", "origin": origin}).status == 403
+    assert (
+        ask(Guard(echo, LOOPBACK), headers={"host": "localhost:8765", "origin": origin}).status
+        == 403
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,8 +249,18 @@ def test_pages_of_this_machine_and_its_programs_may_call_where_that_is_meant(ori
             "http://notlocalhost",
             "http://evil.localhost",
         ),
-        *("http://localhost:3000.evil.example", "http://localhost@evil.example", "http://127.0.0.1.evil.example:80"),
-        *("chrome-extension://abc", "http://0x7f.1", "app:evil", "http://192.168.1.5", "http://localhost:3000/x"),
+        *(
+            "http://localhost:3000.evil.example",
+            "http://localhost@evil.example",
+            "http://127.0.0.1.evil.example:80",
+        ),
+        *(
+            "chrome-extension://abc",
+            "http://0x7f.1",
+            "app:evil",
+            "http://192.168.1.5",
+            "http://localhost:3000/x",
+        ),
     ],
 )
 def test_other_pages_are_refused_with_the_option_that_lets_them_in(origin: str) -> None:
@@ -218,9 +271,12 @@ def test_other_pages_are_refused_with_the_option_that_lets_them_in(origin: str) 
 
 
 def test_pages_of_a_listed_scheme_may_call() -> None:
-    guard = Guard(echo, access_for("127.0.0.1", origins=["chrome-extension://", "moz-extension://one"]))
+    guard = Guard(
+        echo, access_for("127.0.0.1", origins=["chrome-extension://", "moz-extension://one"])
+    )
     said = [
-        ask(guard, headers={"origin": f"{each}"}).status for each in ("chrome-extension://a", "moz-extension://one")
+        ask(guard, headers={"origin": f"{each}"}).status
+        for each in ("chrome-extension://a", "moz-extension://one")
     ]
     assert [*said, ask(guard, headers={"origin": "moz-extension://two"}).status] == [200, 200, 403]
     for wrong in ("https://", "http://", "app", "://x", "https://a/b"):
@@ -230,7 +286,9 @@ def test_pages_of_a_listed_scheme_may_call() -> None:
 
 def test_pages_of_other_origins_may_not_even_ask() -> None:
     asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
-    answer = ask(Guard(echo, access_for("127.0.0.1", origins=[ABROAD])), method="OPTIONS", headers=asked)
+    answer = ask(
+        Guard(echo, access_for("127.0.0.1", origins=[ABROAD])), method="OPTIONS", headers=asked
+    )
     assert answer.status == 403
     assert "access-control-allow-origin" not in answer.headers
 
@@ -272,7 +330,12 @@ def test_many_large_bodies_at_once_are_bounded_together() -> None:
             async def send(message: Message) -> None:
                 sent.append(message)
 
-            scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"localhost")]}
+            scope = {
+                "type": "http",
+                "method": "POST",
+                "path": "/",
+                "headers": [(b"host", b"localhost")],
+            }
             await guard(scope, receive, send)
             statuses.append(sent[0]["status"])
             held.set()
@@ -346,13 +409,25 @@ def test_refusals_take_the_shape_of_the_dialect_at_their_path() -> None:
     def shaped(status: int, message: str, path: str) -> bytes:
         return json.dumps([status, path, bool(message)]).encode()
 
-    assert json.loads(ask(Guard(echo, LOOPBACK, error_body=shaped), headers={"host": "x"}).body) == [403, "/a/b", True]
+    assert json.loads(
+        ask(Guard(echo, LOOPBACK, error_body=shaped), headers={"host": "x"}).body
+    ) == [403, "/a/b", True]
     assert json.loads(plain_error(400, "a\nb", "/")) == {"error": "a\nb"}
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[1]", b'"a"', b"null", b"\xff\xfe", b"{'a': 1}", b'{"a": NaN}', b'{"a": 1' + b"0" * 6000 + b"}"],
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'"a"',
+        b"null",
+        b"\xff\xfe",
+        b"{'a': 1}",
+        b'{"a": NaN}',
+        b'{"a": 1' + b"0" * 6000 + b"}",
+    ],
 )
 def test_a_body_that_is_no_json_object_is_refused_in_a_sentence(body: bytes) -> None:
     with pytest.raises(RefusedError, match="The body is not") as caught:
@@ -362,7 +437,12 @@ def test_a_body_that_is_no_json_object_is_refused_in_a_sentence(body: bytes) -> 
 
 @pytest.mark.parametrize("depth", [65, 1_000, 500_000])
 def test_json_that_is_nested_too_deep_is_refused(depth: int) -> None:
-    body = b'{"a":' * (depth // 2) + b"[" * (depth - depth // 2) + b"]" * (depth - depth // 2) + b"}" * (depth // 2)
+    body = (
+        b'{"a":' * (depth // 2)
+        + b"[" * (depth - depth // 2)
+        + b"]" * (depth - depth // 2)
+        + b"}" * (depth // 2)
+    )
     with pytest.raises(RefusedError, match="at most 64 levels"):
         read_object(body, Limits())
 

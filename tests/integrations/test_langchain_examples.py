@@ -35,7 +35,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def example(name: str, *arguments: str, **environment: str) -> str:
     """What an example prints; it must end without an error or a warning of ours."""
     done = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning:groundup", str(EXAMPLES / name), *arguments],
+        [
+            sys.executable,
+            "-W",
+            "error::DeprecationWarning:groundup",
+            str(EXAMPLES / name),
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -47,7 +53,9 @@ def example(name: str, *arguments: str, **environment: str) -> str:
 
 def test_every_example_is_run() -> None:
     told = Path(__file__).read_text()
-    assert not [each.name for each in EXAMPLES.iterdir() if each.is_file() and f'"{each.name}"' not in told]
+    assert not [
+        each.name for each in EXAMPLES.iterdir() if each.is_file() and f'"{each.name}"' not in told
+    ]
 
 
 def test_a_retrieval_chain_cites_the_places_of_its_documents(models: Path, tmp_path: Path) -> None:
@@ -64,7 +72,9 @@ def test_a_retrieval_chain_cites_the_places_of_its_documents(models: Path, tmp_p
 
 
 def test_structured_output_fills_nested_pydantic_classes(models: Path) -> None:
-    first, second = example("langchain_structured.py", str(models / "chatty"), "Ada Lovelace, born 1815").splitlines()
+    first, second = example(
+        "langchain_structured.py", str(models / "chatty"), "Ada Lovelace, born 1815"
+    ).splitlines()
     assert first.startswith("name=") and "works=[Work(kind=" in first and "born=" in first
     assert "works=[Work(kind=" in second and "'output_tokens'" in second
 
@@ -77,8 +87,18 @@ def test_an_agent_calls_two_tools_and_answers(tmp_path: Path) -> None:
         sys.path.remove(str(EXAMPLES))
     tools = tuple(convert_to_openai_tool(each) for each in TOOLS)
     turns = [
-        ("Is Ulm sunny?", ToolCall("weather", {"city": "Ulm"}), "sunny in Ulm", "Yes, Ulm is sunny."),
-        ("When can I read?", ToolCall("opening_hours", {"place": "library"}), "the library opens at nine", "At nine."),
+        (
+            "Is Ulm sunny?",
+            ToolCall("weather", {"city": "Ulm"}),
+            "sunny in Ulm",
+            "Yes, Ulm is sunny.",
+        ),
+        (
+            "When can I read?",
+            ToolCall("opening_hours", {"place": "library"}),
+            "the library opens at nine",
+            "At nine.",
+        ),
     ]
     conversations = [
         Conversation(
@@ -92,8 +112,12 @@ def test_an_agent_calls_two_tools_and_answers(tmp_path: Path) -> None:
         )
         for asked, call, found, end in turns
     ]
-    words = with_template(train_tokenizer([json.dumps(tools) + repr(turns)] * 2, 600), TOOL_TEMPLATES["tagged"])
-    _save_taught(tmp_path / "agent", words, [render(each, words).ids for each in conversations], 300)
+    words = with_template(
+        train_tokenizer([json.dumps(tools) + repr(turns)] * 2, 600), TOOL_TEMPLATES["tagged"]
+    )
+    _save_taught(
+        tmp_path / "agent", words, [render(each, words).ids for each in conversations], 300
+    )
     said = example("langchain_agent.py", str(tmp_path / "agent"), *[asked for asked, *_ in turns])
     assert said.splitlines() == [
         "human: Is Ulm sunny?",
@@ -108,8 +132,16 @@ def test_an_agent_calls_two_tools_and_answers(tmp_path: Path) -> None:
 
 
 def test_a_classifier_routes_between_two_chains(models: Path) -> None:
-    texts = ["to be or not to be", "that is the question", "nobler in the mind", "whether to suffer", "é 中文"]
-    lines = example("langchain_router.py", str(models / "sorter"), str(models / "chatty"), *texts).splitlines()
+    texts = [
+        "to be or not to be",
+        "that is the question",
+        "nobler in the mind",
+        "whether to suffer",
+        "é 中文",
+    ]
+    lines = example(
+        "langchain_router.py", str(models / "sorter"), str(models / "chatty"), *texts
+    ).splitlines()
     import groundup
 
     classifier = groundup.open_model(models / "sorter")
@@ -122,8 +154,20 @@ def test_a_classifier_routes_between_two_chains(models: Path) -> None:
 
 @pytest.fixture
 def address(models: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "groundup", "serve", "--json", "--port", "0", "--models", str(models)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "groundup",
+        "serve",
+        "--json",
+        "--port",
+        "0",
+        "--models",
+        str(models),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert process.stdout is not None
     yield json.loads(process.stdout.readline())["address"]
     process.kill()

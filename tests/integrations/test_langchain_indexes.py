@@ -63,7 +63,9 @@ def test_embeddings_are_those_of_the_engine(encoder: str) -> None:
     texts = ["to be", "the cat sat", ""]
     vectors = GroundupEmbeddings(model=encoder).embed_documents(texts)
     compute = Compute(torch.device("cpu"))
-    assert np.allclose(vectors, Engine(open_model(encoder, compute), compute).embed(texts).numpy(), atol=1e-6)
+    assert np.allclose(
+        vectors, Engine(open_model(encoder, compute), compute).embed(texts).numpy(), atol=1e-6
+    )
     assert asyncio.run(GroundupEmbeddings(model=encoder).aembed_query("to be")) == vectors[0]
     assert len(GroundupEmbeddings(model=encoder, dimensions=8).embed_query("to be")) == 8
     assert GroundupEmbeddings(model=encoder).embed_documents([]) == []
@@ -72,14 +74,18 @@ def test_embeddings_are_those_of_the_engine(encoder: str) -> None:
 def test_a_retriever_returns_what_search_returns_with_its_place(index: Path, docs: Path) -> None:
     found = GroundupRetriever(index=index, k=2).invoke(QUESTION)
     with Index(index) as opened:
-        assert [each.page_content for each in found] == [each.text for each in search(opened, QUESTION, 2)]
+        assert [each.page_content for each in found] == [
+            each.text for each in search(opened, QUESTION, 2)
+        ]
     place = found[0].metadata
     assert place["source"] == str(docs / "boiler.md") and "Warranty" in place["title"]
     assert BOILER[place["start_index"] : place["end"]] == found[0].page_content
     assert len(GroundupRetriever(index=index).invoke(QUESTION, k=1)) == 1
 
 
-def test_threads_that_share_a_retriever_open_its_index_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_share_a_retriever_open_its_index_once(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[Index] = []
 
     class SlowToOpen(Index):
@@ -96,18 +102,28 @@ def test_threads_that_share_a_retriever_open_its_index_once(index: Path, monkeyp
     assert answers[0] and all(found == answers[0] for found in answers)
 
 
-def test_another_encoder_than_the_index_has_is_refused(index: Path, encoder: str, docs: Path) -> None:
+def test_another_encoder_than_the_index_has_is_refused(
+    index: Path, encoder: str, docs: Path
+) -> None:
     with pytest.raises(ConfigError, match="has no vectors"):
         GroundupRetriever(index=index, by="vectors").invoke("cat")
     with pytest.raises(ConfigError, match="has no vectors"):
         GroundupVectorStore(index).similarity_search("cat")
     own = GroundupEmbeddings(model=encoder)
     make_vectors(
-        index, lambda texts: np.array(own.embed_documents(list(texts)), np.float32), encoder, progress=Silent()
+        index,
+        lambda texts: np.array(own.embed_documents(list(texts)), np.float32),
+        encoder,
+        progress=Silent(),
     )
     for by in ("vectors", "both"):
         assert GroundupRetriever(index=index, by=by).invoke("the cat")
-    assert GroundupVectorStore(index).similarity_search("the cat", k=1)[0].metadata["source"].startswith(str(docs))
+    assert (
+        GroundupVectorStore(index)
+        .similarity_search("the cat", k=1)[0]
+        .metadata["source"]
+        .startswith(str(docs))
+    )
     for other in (DeterministicFakeEmbedding(size=32), DeterministicFakeEmbedding(size=8)):
         with pytest.raises(ModelError, match="another encoder"):
             GroundupVectorStore(index, other)
@@ -115,13 +131,21 @@ def test_another_encoder_than_the_index_has_is_refused(index: Path, encoder: str
             GroundupRetriever(index=index, by="both", embeddings=other).invoke("cat")
 
 
-def test_a_vector_store_keeps_what_is_added_and_searches_it_by_words_too(tmp_path: Path, encoder: str) -> None:
+def test_a_vector_store_keeps_what_is_added_and_searches_it_by_words_too(
+    tmp_path: Path, encoder: str
+) -> None:
     folder, embeddings = tmp_path / "notes", GroundupEmbeddings(model=encoder)
     store = GroundupVectorStore.from_texts(
-        ["the cat sat on the mat", "to be or not to be"], embeddings, [{"page": 1}, {"page": 2}], index=folder
+        ["the cat sat on the mat", "to be or not to be"],
+        embeddings,
+        [{"page": 1}, {"page": 2}],
+        index=folder,
     )
     (best, cosine), *_ = store.similarity_search_with_score("the cat sat on the mat", k=2)
-    assert (best.page_content, best.metadata) == ("the cat sat on the mat", {"page": 1}) and cosine > 0.99
+    assert (best.page_content, best.metadata) == (
+        "the cat sat on the mat",
+        {"page": 1},
+    ) and cosine > 0.99
     again = GroundupVectorStore(folder, embeddings)  # opened anew
     assert again.similarity_search("to be or not to be", k=1)[0].metadata == {"page": 2}
     with Index(folder) as opened:
@@ -131,7 +155,9 @@ def test_a_vector_store_keeps_what_is_added_and_searches_it_by_words_too(tmp_pat
     assert [each.page_content for each in again.max_marginal_relevance_search("the cat", k=2)] != []
     assert len(again.as_retriever(search_kwargs={"k": 1}).invoke("the cat")) == 1
     again.delete([best.id or ""])
-    assert [each.page_content for each in again.similarity_search("the cat", k=5)] == ["to be or not to be"]
+    assert [each.page_content for each in again.similarity_search("the cat", k=5)] == [
+        "to be or not to be"
+    ]
     with pytest.raises(DataError, match="can't be written as JSON"):
         again.add_texts(["x"], [{"page": object()}])
 
@@ -141,7 +167,9 @@ def test_documents_can_be_added_to_an_index_of_files(index: Path, encoder: str, 
     (id,) = store.add_documents([Document("the cat sat", metadata={"source": "mine"})])
 
     async def several() -> None:
-        await asyncio.gather(*[store.aadd_texts([f"to be {number}"], [{"source": "mine"}]) for number in range(4)])
+        await asyncio.gather(
+            *[store.aadd_texts([f"to be {number}"], [{"source": "mine"}]) for number in range(4)]
+        )
 
     asyncio.run(several())
     assert len(store.similarity_search("to be", k=9)) >= 7
@@ -159,12 +187,19 @@ def test_loader_and_splitter_give_the_passages_of_an_index(index: Path, docs: Pa
     for document in documents:
         own = [each for each in parts if each.metadata["source"] == document.metadata["source"]]
         assert "".join(each.page_content for each in own) == document.page_content
-        assert all(document.page_content.startswith(each.page_content, each.metadata["start_index"]) for each in own)
+        assert all(
+            document.page_content.startswith(each.page_content, each.metadata["start_index"])
+            for each in own
+        )
     with Index(index) as opened:
         indexed = {each.text for each in opened.all_passages()}
-    assert {each.page_content.strip() for each in GroundupSplitter().split_documents(documents)} == indexed
+    assert {
+        each.page_content.strip() for each in GroundupSplitter().split_documents(documents)
+    } == indexed
     (docs / "bad.json").write_text("{")
-    assert len(loader.load()) == 2 and [Path(file).name for file, _ in loader.faults] == ["bad.json"]
+    assert len(loader.load()) == 2 and [Path(file).name for file, _ in loader.faults] == [
+        "bad.json"
+    ]
     with pytest.raises(DataError):
         GroundupLoader(str(docs / "missing")).load()
 
@@ -203,16 +238,32 @@ def test_ask_takes_any_retriever_or_vector_store_in_the_place_of_an_index(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "shelf_of_documents.py").write_text(MODULE)
-    code, said, _ = asked(capsys, "--retriever", "shelf_of_documents:given", QUESTION, "--out", "answer.json")
-    assert code == 0 and '"The warranty of the PX-20 lasts 24 months." [1]' in said and "https://example.org/px" in said
+    code, said, _ = asked(
+        capsys, "--retriever", "shelf_of_documents:given", QUESTION, "--out", "answer.json"
+    )
+    assert (
+        code == 0
+        and '"The warranty of the PX-20 lasts 24 months." [1]' in said
+        and "https://example.org/px" in said
+    )
     assert [each.state for each in verify_answer(tmp_path / "answer.json")] == [ELSEWHERE]
     assert (
-        '"The warranty lasts 30 months." [1]' in asked(capsys, "--retriever", "shelf_of_documents:store", QUESTION)[1]
+        '"The warranty lasts 30 months." [1]'
+        in asked(capsys, "--retriever", "shelf_of_documents:store", QUESTION)[1]
     )
-    assert "Not found" in asked(capsys, "--retriever", "shelf_of_documents:given", "Who wrote the symphony?")[1]
-    code, said, _ = asked(capsys, "--retriever", "shelf_of_documents:own", QUESTION, "--out", "own.json")
-    assert code == 0 and [each.state for each in verify_answer(tmp_path / "own.json")] == ["as cited"]
-    assert json.loads((tmp_path / "own.json").read_text())["sources"][0]["address"].endswith("boiler.md")
+    assert (
+        "Not found"
+        in asked(capsys, "--retriever", "shelf_of_documents:given", "Who wrote the symphony?")[1]
+    )
+    code, said, _ = asked(
+        capsys, "--retriever", "shelf_of_documents:own", QUESTION, "--out", "own.json"
+    )
+    assert code == 0 and [each.state for each in verify_answer(tmp_path / "own.json")] == [
+        "as cited"
+    ]
+    assert json.loads((tmp_path / "own.json").read_text())["sources"][0]["address"].endswith(
+        "boiler.md"
+    )
     for spec, sentence in {
         "shelf_of_documents": "is not MODULE:ATTRIBUTE",
         ".relative:x": "is not MODULE:ATTRIBUTE",
@@ -228,5 +279,7 @@ def test_ask_takes_any_retriever_or_vector_store_in_the_place_of_an_index(
 
 
 def test_an_in_memory_store_works_with_our_embeddings(encoder: str) -> None:
-    store = InMemoryVectorStore.from_texts(["the cat sat", "to be"], GroundupEmbeddings(model=encoder))
+    store = InMemoryVectorStore.from_texts(
+        ["the cat sat", "to be"], GroundupEmbeddings(model=encoder)
+    )
     assert store.similarity_search("to be", k=1)[0].page_content == "to be"

@@ -30,7 +30,9 @@ def read(folder: Path, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]
     return config, [json.loads(line) for line in lines]
 
 
-def test_every_written_suite_is_a_task_with_all_its_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_written_suite_is_a_task_with_all_its_items(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["export", str(tmp_path / "tasks")]) == 0
     assert capsys.readouterr().out.split() == [f"groundup_{suite.name}" for suite in WRITTEN]
     for suite in WRITTEN:
@@ -42,11 +44,27 @@ def test_every_written_suite_is_a_task_with_all_its_items(tmp_path: Path, capsys
 
 
 def test_shots_and_items_are_those_of_evaluate(tmp_path: Path) -> None:
-    assert main(["export", str(tmp_path), "--tasks", "arithmetic,grammar", "--shots", "4", "--items", "9"]) == 0
+    assert (
+        main(
+            [
+                "export",
+                str(tmp_path),
+                "--tasks",
+                "arithmetic,grammar",
+                "--shots",
+                "4",
+                "--items",
+                "9",
+            ]
+        )
+        == 0
+    )
     config, rows = read(tmp_path, "arithmetic")
     shots = [
         json.loads(line)
-        for line in Path(config["dataset_kwargs"]["data_files"]["shots"]).read_text(encoding="utf-8").splitlines()
+        for line in Path(config["dataset_kwargs"]["data_files"]["shots"])
+        .read_text(encoding="utf-8")
+        .splitlines()
     ]
     pool, rest = shots_first(in_order(SUITES["arithmetic"].read(Silent()), 0), 4)
     assert [row["id"] for row in shots] == [item.id for item in pool] and config["num_fewshot"] == 4
@@ -57,10 +75,18 @@ def test_shots_and_items_are_those_of_evaluate(tmp_path: Path) -> None:
 def test_written_answers_have_our_metrics_over_all_items() -> None:
     suite = SUITES["format"]
     items = [item for item in suite.read(Silent()) if isinstance(item, Written)][:20]
-    answers = [item.reference if place % 2 else "something else entirely" for place, item in enumerate(items)]
+    answers = [
+        item.reference if place % 2 else "something else entirely"
+        for place, item in enumerate(items)
+    ]
     docs = [lm_eval_tasks.row_of(item, suite) for item in items]
-    found = [lm_eval_tasks.process_results(doc, [answer]) for doc, answer in zip(docs, answers, strict=True)]
-    right = sum(item.counts([answer])["accuracy"][0] for item, answer in zip(items, answers, strict=True))
+    found = [
+        lm_eval_tasks.process_results(doc, [answer])
+        for doc, answer in zip(docs, answers, strict=True)
+    ]
+    right = sum(
+        item.counts([answer])["accuracy"][0] for item, answer in zip(items, answers, strict=True)
+    )
     assert lm_eval_tasks.ratio([each["accuracy"] for each in found]) == right / 20
     assert 10 <= right < 20
 
@@ -71,9 +97,15 @@ def test_bleu_is_that_of_the_corpus() -> None:
     items = [item for item in suite.read(Silent()) if isinstance(item, Written)][:10]
     docs = [lm_eval_tasks.row_of(item, suite) for item in items]
     answers = [item.reference if place else "nothing of this" for place, item in enumerate(items)]
-    found = [lm_eval_tasks.process_results(doc, [answer]) for doc, answer in zip(docs, answers, strict=True)]
+    found = [
+        lm_eval_tasks.process_results(doc, [answer])
+        for doc, answer in zip(docs, answers, strict=True)
+    ]
     assert suite.corpus is not None
-    assert lm_eval_tasks.corpus_value([each["bleu"] for each in found]) == suite.corpus(items, answers)[0].value
+    assert (
+        lm_eval_tasks.corpus_value([each["bleu"] for each in found])
+        == suite.corpus(items, answers)[0].value
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,13 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def model(tokenizer: Tokenizer) -> LanguageModel:
-    shape = {"width": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "feedforward_width": 64}
+    shape = {
+        "width": 32,
+        "num_layers": 2,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "feedforward_width": 64,
+    }
     model = LanguageModel(ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=32, **shape))
     initialise(model, torch.Generator().manual_seed(3))
     return model.eval()

@@ -41,7 +41,9 @@ def without_columns(model: LanguageModel, block: int, head: int) -> LanguageMode
     """A copy in which the columns of one head of the output projection are zero."""
     changed, width = copy.deepcopy(model), model.config.head_width
     with torch.no_grad():
-        changed.transformer.block(block - 1).attention.output.weight[:, (head - 1) * width : head * width] = 0
+        changed.transformer.block(block - 1).attention.output.weight[
+            :, (head - 1) * width : head * width
+        ] = 0
     return changed
 
 
@@ -57,7 +59,9 @@ def test_zeroed_head_equals_zeroed_columns_of_the_output_projection(
     assert not torch.allclose(ablated, whole)
 
 
-def test_mean_filled_head_hands_over_its_mean_at_every_token(wide: LanguageModel, ids: torch.Tensor) -> None:
+def test_mean_filled_head_hands_over_its_mean_at_every_token(
+    wide: LanguageModel, ids: torch.Tensor
+) -> None:
     """The mean passes through the projection as a constant: zeroed columns plus that constant give the same."""
     seen: list[torch.Tensor] = []
     output = wide.transformer.block(0).attention.output
@@ -77,7 +81,9 @@ def test_mean_filled_head_hands_over_its_mean_at_every_token(wide: LanguageModel
 def test_skipped_block_equals_a_model_without_it(wide: LanguageModel, ids: torch.Tensor) -> None:
     shorter = copy.deepcopy(wide)
     del shorter.transformer.blocks[0]
-    shorter.transformer.config = shorter.config = ModelConfig(**{**vars(wide.config), "num_layers": 1})
+    shorter.transformer.config = shorter.config = ModelConfig(
+        **{**vars(wide.config), "num_layers": 1}
+    )
     with skip_block(wide, 1):
         torch.testing.assert_close(wide(ids), shorter(ids))
 
@@ -125,9 +131,13 @@ def test_a_head_that_says_nothing_changes_nothing_and_the_only_useful_one_comes_
                 weight[:, 2 * width : 3 * width] = kept
     table = ablation(mute, tokenizer, SENTENCE, fill="zero")
     changes = {
-        (block, head): change for block, row in enumerate(table["heads"], 1) for head, change in enumerate(row, 1)
+        (block, head): change
+        for block, row in enumerate(table["heads"], 1)
+        for head, change in enumerate(row, 1)
     }
-    assert all(change == pytest.approx(0, abs=1e-5) for place, change in changes.items() if place != (2, 3))
+    assert all(
+        change == pytest.approx(0, abs=1e-5) for place, change in changes.items() if place != (2, 3)
+    )
     assert abs(changes[2, 3]) > 1e-3
     assert table["most"][0]["change"] == max(changes.values())
 
@@ -135,7 +145,9 @@ def test_a_head_that_says_nothing_changes_nothing_and_the_only_useful_one_comes_
 @pytest.mark.parametrize("block", ["post", "sandwich", "parallel"])
 def test_other_kinds_of_blocks_are_ablated_too(tokenizer: Tokenizer, block: str) -> None:
     shape = {"width": 32, "num_layers": 2, "num_heads": 4, "feedforward_width": 64}
-    model = LanguageModel(ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=32, block=block, **shape))
+    model = LanguageModel(
+        ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=32, block=block, **shape)
+    )
     initialise(model, torch.Generator().manual_seed(1))
     ids = torch.tensor([document_ids(model, tokenizer, SENTENCE)])
     with ablate_head(model, 2, 3, fill="zero"):

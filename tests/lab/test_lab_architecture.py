@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from groundup.errors import ConfigError
-from groundup.lab.anatomy import anatomy, to_plain
 from groundup.lab.architecture import Architecture, Box, architecture
 from groundup.lab.drawing.architecture_picture import (
     Rectangle,
@@ -19,13 +18,16 @@ from groundup.lab.drawing.architecture_picture import (
     layout,
 )
 from groundup.lab.drawing.architecture_text import WIDTH, architecture_lines
+from groundup.lab.model_summary import anatomy, to_plain
 from groundup.model.attention import Attention
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.presets import PRESETS, preset
 from groundup.model.sizes import parameter_count
 from groundup.model.transformer import NORM_NAMES, Block, Transformer
 
-BASE = ModelConfig(vocab_size=96, context_tokens=64, width=32, num_layers=6, num_heads=4, feedforward_width=64)
+BASE = ModelConfig(
+    vocab_size=96, context_tokens=64, width=32, num_layers=6, num_heads=4, feedforward_width=64
+)
 GEMMA3: dict[str, Any] = {
     "block": "sandwich",
     "feedforward": "geglu",
@@ -36,7 +38,13 @@ GEMMA3: dict[str, Any] = {
     "scaled_embedding": True,
     "num_kv_heads": 1,
 }
-GEMMA2: dict[str, Any] = {**GEMMA3, "full_every": 2, "score_softcap": 50.0, "logit_softcap": 30.0, "score_width": 16}
+GEMMA2: dict[str, Any] = {
+    **GEMMA3,
+    "full_every": 2,
+    "score_softcap": 50.0,
+    "logit_softcap": 30.0,
+    "score_width": 16,
+}
 KINDS: dict[str, dict[str, Any]] = {
     "pre": {},
     "post": {"block": "post", "norm": "layer", "positions": "sinusoidal"},
@@ -46,7 +54,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "parallel": {"block": "parallel", "feedforward": "gelu", "feedforward_bias": True},
     "experts": {"num_experts": 8, "experts_per_token": 2, "tied_head": False},
     "alibi": {"positions": "alibi", "attention_bias": True, "attention_output_bias": True},
-    "stretched": {"rope_scaling": RopeScaling(8.0, kind="yarn", original_context_tokens=16), "unrotated_every": 4},
+    "stretched": {
+        "rope_scaling": RopeScaling(8.0, kind="yarn", original_context_tokens=16),
+        "unrotated_every": 4,
+    },
 }
 
 
@@ -55,7 +66,11 @@ def picture_of(kind: str) -> Architecture:
 
 
 def boxes(picture: Architecture) -> list[Box]:
-    inside = [b for branch in picture.branches for b in (branch.before, *branch.parts, branch.after, branch.on_sum)]
+    inside = [
+        b
+        for branch in picture.branches
+        for b in (branch.before, *branch.parts, branch.after, branch.on_sum)
+    ]
     return [*picture.enters, *(box for box in inside if box is not None), *picture.leaves]
 
 
@@ -69,8 +84,14 @@ def test_norms_and_parts_are_those_of_the_real_block(kind: str) -> None:
     picture = picture_of(kind)
     with torch.device("meta"):
         block = Transformer(config).block(0)
-    norms = sum(box.role == "norm" for box in boxes(picture)) - (config.block != "post")  # the final one
-    assert norms == len(NORM_NAMES[config.block]) == sum(name.endswith("_norm") for name, _ in block.named_children())
+    norms = sum(box.role == "norm" for box in boxes(picture)) - (
+        config.block != "post"
+    )  # the final one
+    assert (
+        norms
+        == len(NORM_NAMES[config.block])
+        == sum(name.endswith("_norm") for name, _ in block.named_children())
+    )
     assert isinstance(block, Block) and isinstance(block.attention, Attention)
     shapes = f"T × {config.num_heads} × {config.head_width}"
     assert shapes in text_of(picture)
@@ -162,9 +183,19 @@ def test_the_svg_is_xml_with_every_word(kind: str) -> None:
 def test_names_from_outside_are_text() -> None:
     hostile = "<script>alert(1)</script>\x00\x1b[31m"
     picture = architecture(BASE, hostile, ("<b>", "&"))
-    for drawn in (architecture_svg(picture), architecture_page(picture, [["a"], ["<i>"]], [("x", "<u>")])):
-        assert "<script" not in drawn and "\x00" not in drawn and "\x1b" not in drawn and "<b>" not in drawn
-    assert "http" not in architecture_page(picture, [["a"]], []).replace("http://www.w3.org/2000/svg", "")
+    for drawn in (
+        architecture_svg(picture),
+        architecture_page(picture, [["a"], ["<i>"]], [("x", "<u>")]),
+    ):
+        assert (
+            "<script" not in drawn
+            and "\x00" not in drawn
+            and "\x1b" not in drawn
+            and "<b>" not in drawn
+        )
+    assert "http" not in architecture_page(picture, [["a"]], []).replace(
+        "http://www.w3.org/2000/svg", ""
+    )
 
 
 def test_the_figure_has_the_size_of_the_layout() -> None:
@@ -186,11 +217,15 @@ def test_figures_add_up(name: str) -> None:
 
 
 def test_attention_is_named_with_its_reason() -> None:
-    assert anatomy(replace(BASE, **GEMMA2)).attention.startswith("naive: the fused kernel has no soft cap")
+    assert anatomy(replace(BASE, **GEMMA2)).attention.startswith(
+        "naive: the fused kernel has no soft cap"
+    )
     windowed = replace(BASE, **GEMMA3)
     assert "5 of 6 blocks" in anatomy(windowed).attention
     assert "no T x T tensor" in anatomy(windowed, context_tokens=16).attention
-    assert anatomy(windowed).needed_cache_bytes * 64 * 6 == anatomy(windowed).cache_bytes["float32"] * (64 + 5 * 16)
+    assert anatomy(windowed).needed_cache_bytes * 64 * 6 == anatomy(windowed).cache_bytes[
+        "float32"
+    ] * (64 + 5 * 16)
 
 
 def test_what_can_be_exported_is_said_with_its_reason() -> None:

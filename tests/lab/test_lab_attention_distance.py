@@ -41,7 +41,9 @@ def pointing(*targets: int) -> torch.Tensor:
         ),
     ],
 )
-def test_measures_are_those_of_the_definition(maps: torch.Tensor, distance: float, bits: float, first: float) -> None:
+def test_measures_are_those_of_the_definition(
+    maps: torch.Tensor, distance: float, bits: float, first: float
+) -> None:
     assert mean_distance(maps).item() == pytest.approx(distance)
     assert entropy_bits(maps).item() == pytest.approx(bits, abs=1e-6)
     assert first_share(maps).item() == pytest.approx(first)
@@ -52,13 +54,17 @@ def test_without_the_first_token_the_others_share_all() -> None:
     maps[0, 0] = torch.tensor([[1, 0, 0], [0.5, 0.5, 0], [0.8, 0.1, 0.1]])
     # the second token: all on itself, 0 back; the third: half on the second, half on itself, 0.5 back
     assert distance_beyond_first(maps).item() == pytest.approx(0.25)
-    assert distance_beyond_first(pointing(0, 0, 0)).item() == 0.0  # nothing else: no division by zero
+    assert (
+        distance_beyond_first(pointing(0, 0, 0)).item() == 0.0
+    )  # nothing else: no division by zero
 
 
 def test_every_head_of_a_model_has_its_row(model: LanguageModel, tokenizer: Tokenizer) -> None:
     reach = head_distances(model, tokenizer, "To be, or not to be")
     assert json.loads(json.dumps(reach)) == reach
-    assert [(head["block"], head["head"]) for head in reach["heads"]] == [(b, h) for b in (1, 2) for h in (1, 2, 3, 4)]
+    assert [(head["block"], head["head"]) for head in reach["heads"]] == [
+        (b, h) for b in (1, 2) for h in (1, 2, 3, 4)
+    ]
     limit = math.log2(reach["tokens"])
     assert all(0 <= head["entropy_bits"] <= limit for head in reach["heads"])
     # with weights of deviation 0.02 no head has a preference yet

@@ -62,22 +62,29 @@ def straight(tokenizer: Tokenizer) -> Classifier:
     return model.eval()
 
 
-def test_a_straight_model_is_taken_apart_as_by_hand_and_adds_up(straight: Classifier, tokenizer: Tokenizer) -> None:
+def test_a_straight_model_is_taken_apart_as_by_hand_and_adds_up(
+    straight: Classifier, tokenizer: Tokenizer
+) -> None:
     record = class_attribution(straight, tokenizer, "to be or", labels=LABELS, label="spam")
     ids = [piece["id"] for piece in record["pieces"]]
     x = straight.transformer.embedding.weight[ids].detach()
     w = (straight.score.weight[1] - straight.score.weight[0]).detach()
     by_hand = x @ w / len(ids)
     by_hand[-1] += x[-1] @ w
-    assert [piece["contribution"] for piece in record["pieces"]] == pytest.approx(by_hand.tolist(), abs=1e-4)
+    assert [piece["contribution"] for piece in record["pieces"]] == pytest.approx(
+        by_hand.tolist(), abs=1e-4
+    )
     assert record["sum"] == pytest.approx(record["score"], abs=1e-4)
     scores = straight(torch.tensor([ids]))[0].detach()
     assert record["score"] == pytest.approx(float(scores[1] - scores[0]), abs=1e-4)
 
 
-def test_the_other_label_has_the_opposite_contributions(straight: Classifier, tokenizer: Tokenizer) -> None:
+def test_the_other_label_has_the_opposite_contributions(
+    straight: Classifier, tokenizer: Tokenizer
+) -> None:
     spam, ham = (
-        class_attribution(straight, tokenizer, "to be or", labels=LABELS, label=each) for each in ("spam", "ham")
+        class_attribution(straight, tokenizer, "to be or", labels=LABELS, label=each)
+        for each in ("spam", "ham")
     )
     assert [piece["contribution"] for piece in spam["pieces"]] == pytest.approx(
         [-piece["contribution"] for piece in ham["pieces"]], abs=1e-5
@@ -88,18 +95,24 @@ def test_the_other_label_has_the_opposite_contributions(straight: Classifier, to
     assert json.loads(json.dumps(decided)) == decided
 
 
-def test_contributions_are_what_scaling_a_token_a_little_does(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_contributions_are_what_scaling_a_token_a_little_does(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     """d score / d a of x_t * a at a = 1 is the contribution: checked by a finite difference on a model that is not straight."""
     double = copy.deepcopy(model).double()
     record = next_token_attribution(double, tokenizer, "to be or not")
     ids = torch.tensor([[piece["id"] for piece in record["pieces"]]])
-    chosen, other = (single_or_control(tokenizer, record[name], double, ids) for name in ("decision", "against"))
+    chosen, other = (
+        single_or_control(tokenizer, record[name], double, ids) for name in ("decision", "against")
+    )
     inputs = double.transformer.embed(ids).detach()
 
     def score(place: int, factor: float) -> float:
         scaled = inputs.clone()
         scaled[0, place] *= factor
-        hidden = double.transformer.final_norm(double.transformer.run_blocks(scaled, 0, double.config.num_layers))
+        hidden = double.transformer.final_norm(
+            double.transformer.run_blocks(scaled, 0, double.config.num_layers)
+        )
         logits = double.logits(hidden)[0, -1].detach()
         return float(logits[chosen] - logits[other])
 
@@ -108,10 +121,14 @@ def test_contributions_are_what_scaling_a_token_a_little_does(model: LanguageMod
         assert piece["contribution"] == pytest.approx(slope, abs=1e-5)
 
 
-def single_or_control(tokenizer: Tokenizer, text: str, model: LanguageModel, ids: torch.Tensor) -> int:
+def single_or_control(
+    tokenizer: Tokenizer, text: str, model: LanguageModel, ids: torch.Tensor
+) -> int:
     """The id of a shown token among the two most probable next ones."""
     best = model(ids)[0, -1].topk(2).indices.tolist()
-    return next(id for id in best if tokenizer.token_bytes(id).decode("utf-8", "backslashreplace") == text)
+    return next(
+        id for id in best if tokenizer.token_bytes(id).decode("utf-8", "backslashreplace") == text
+    )
 
 
 def test_next_token_is_explained_against_the_runner_up_or_a_named_token(
@@ -134,7 +151,9 @@ def test_without_is_what_the_score_loses_when_the_text_lacks_the_token(
     be, to = single_id(tokenizer, " be"), single_id(tokenizer, " to")
     for place, piece in enumerate(record["pieces"]):
         logits = model(torch.tensor([ids[:place] + ids[place + 1 :]]))[0, -1].detach()
-        assert piece["without"] == pytest.approx(record["score"] - float(logits[be] - logits[to]), abs=1e-4)
+        assert piece["without"] == pytest.approx(
+            record["score"] - float(logits[be] - logits[to]), abs=1e-4
+        )
 
 
 def test_agreement_is_spearmans_as_scipy_has_it(straight: Classifier, tokenizer: Tokenizer) -> None:
@@ -145,7 +164,9 @@ def test_agreement_is_spearmans_as_scipy_has_it(straight: Classifier, tokenizer:
     assert rank_correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([9.0, 5.0, 1.0])) == -1.0
 
 
-def test_a_text_of_one_token_and_a_long_one_are_not_read_without_their_tokens(tokenizer: Tokenizer) -> None:
+def test_a_text_of_one_token_and_a_long_one_are_not_read_without_their_tokens(
+    tokenizer: Tokenizer,
+) -> None:
     shape = {"width": 8, "num_layers": 1, "num_heads": 1, "feedforward_width": 8}
     model = Classifier(ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=256, **shape), 2)
     for text in ("be", "to be " * 100):
@@ -180,7 +201,9 @@ def test_a_trained_spam_classifier_points_at_the_word_that_makes_it_spam() -> No
         record = class_attribution(model, tokenizer, text, labels=LABELS)
         correct += record["decision"] == LABELS[label]
         if label:
-            found += max(record["pieces"], key=lambda piece: piece["contribution"])["text"] == " prize"
+            found += (
+                max(record["pieces"], key=lambda piece: piece["contribution"])["text"] == " prize"
+            )
             missed += max(record["pieces"], key=lambda piece: piece["without"])["text"] == " prize"
     assert correct >= 76  # of 80
     assert found >= 30  # of 40 (34 measured): one of 4 to 9 words each, chance is about 6
@@ -202,7 +225,9 @@ def trained(tokenizer: Tokenizer, messages: list[tuple[str, int]]) -> Classifier
     return model.requires_grad_(False).eval()
 
 
-def test_bad_requests_are_refused(straight: Classifier, model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_bad_requests_are_refused(
+    straight: Classifier, model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     with pytest.raises(ModelError, match="not a classifier"):
         class_attribution(model, tokenizer, "to be", labels=LABELS)
     with pytest.raises(DataError, match=r"no label 'span'.*'spam'"):

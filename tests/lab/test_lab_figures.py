@@ -66,7 +66,9 @@ def test_figures_are_closed_so_that_a_notebook_shows_them_once(tokenizer: Tokeni
     assert not plt.get_fignums()
 
 
-def test_without_matplotlib_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer) -> None:
+def test_without_matplotlib_the_install_command_is_named(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(MissingExtra, match=r"groundup\[lab\]"):
         draw_tokens(token_picture(tokenizer, "to be"))

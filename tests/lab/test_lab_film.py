@@ -12,31 +12,33 @@ from PIL import Image
 
 from groundup.cli.main import run
 from groundup.data.batches.shards import write_shards
-from groundup.data.config import DataConfig
-from groundup.data.pipeline import prepare
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.lab.attention import attention_picture
 from groundup.lab.embeddings import principal_components
-from groundup.lab.film import apart, attention_film, embeddings_film, group_of
 from groundup.lab.gallery import moving_picture
 from groundup.lab.internals import look_inside
 from groundup.lab.page import render
+from groundup.lab.training_animation import apart, attention_film, embeddings_film, group_of
 from groundup.lab.views import VIEWS
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import train_tokenizer
-from groundup.train.config import FitConfig
 from groundup.train.pretrain import pretrain
+from groundup.train.steps.config import FitConfig
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.verify import verify_path
 
 CPU = Compute(torch.device("cpu"))
 TEXT = "The fox saw the hen, and the hen saw the fox."
-FIT = FitConfig(steps=25, batch_size=4, snapshots=6, learning_rate=0.003, precision="float32", seed=3)
+FIT = FitConfig(
+    steps=25, batch_size=4, snapshots=6, learning_rate=0.003, precision="float32", seed=3
+)
 STEPS = [0, 1, 4, 9, 16, 25]
 MOVING = [name for name, view in VIEWS.items() if view.reel]
 
@@ -47,11 +49,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("film")
     (root / "texts").mkdir()
     for number in range(8):
-        (root / "texts" / f"{number}.txt").write_text(f"{TEXT} So they sang of the sea: {number}! " * 12)
-    prepare([Source(str(root / "texts"))], root / "data", DataConfig(validation_fraction=0.2), progress=Silent())
+        (root / "texts" / f"{number}.txt").write_text(
+            f"{TEXT} So they sang of the sea: {number}! " * 12
+        )
+    prepare(
+        [Source(str(root / "texts"))],
+        root / "data",
+        DataConfig(validation_fraction=0.2),
+        progress=Silent(),
+    )
     tokenizer = train_tokenizer([f"{TEXT} So they sang of the sea. "] * 9, 310)
     shards = write_shards(root / "data", tokenizer, root / "shards", progress=Silent())
-    sizes = {"width": 32, "num_layers": 2, "num_heads": 2, "num_kv_heads": 2, "feedforward_width": 48}
+    sizes = {
+        "width": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+        "num_kv_heads": 2,
+        "feedforward_width": 48,
+    }
     shape = ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=16, **sizes)
     pretrain(shards, tokenizer, shape, FIT, RunFolder(root / "run"), compute=CPU)
     return root / "run"
@@ -85,7 +100,9 @@ def shares(model: OpenModel, film: dict[str, Any]) -> list[Any]:
     return [found[head["block"], head["head"]] for head in film["heads"]]
 
 
-def test_frames_are_in_the_order_of_their_steps(attention: dict[str, Any], embeddings: dict[str, Any]) -> None:
+def test_frames_are_in_the_order_of_their_steps(
+    attention: dict[str, Any], embeddings: dict[str, Any]
+) -> None:
     for film in (attention, embeddings):
         assert [frame["step"] for frame in film["frames"]] == STEPS
         assert json.loads(json.dumps(film)) == film
@@ -97,16 +114,25 @@ def test_every_frame_of_attention_is_the_view_of_the_model_at_that_step(
     for frame in (attention["frames"][0], attention["frames"][-1]):
         then = open_model(RunFolder(folder).snapshot(frame["step"]), CPU)
         assert frame["weights"] == shares(then, attention)
-    assert [len(frame["scores"]) for frame in attention["frames"]] == [len(attention["heads"])] * len(STEPS)
+    assert [len(frame["scores"]) for frame in attention["frames"]] == [
+        len(attention["heads"])
+    ] * len(STEPS)
 
 
-def test_the_last_frame_is_the_trained_model_but_for_bfloat16(opened: OpenModel, attention: dict[str, Any]) -> None:
-    last, own = torch.tensor(attention["frames"][-1]["weights"]), torch.tensor(shares(opened, attention))
+def test_the_last_frame_is_the_trained_model_but_for_bfloat16(
+    opened: OpenModel, attention: dict[str, Any]
+) -> None:
+    last, own = (
+        torch.tensor(attention["frames"][-1]["weights"]),
+        torch.tensor(shares(opened, attention)),
+    )
     assert (last - own).abs().max() < 0.01
     assert (torch.tensor(attention["frames"][0]["weights"]) - own).abs().max() > 0.05
 
 
-def test_the_map_moves_in_the_space_of_the_last_step(folder: Path, embeddings: dict[str, Any]) -> None:
+def test_the_map_moves_in_the_space_of_the_last_step(
+    folder: Path, embeddings: dict[str, Any]
+) -> None:
     ids = [token["id"] for token in embeddings["tokens"]]
     rows = []
     for step in (STEPS[0], STEPS[-1]):
@@ -122,10 +148,16 @@ def test_the_map_moves_in_the_space_of_the_last_step(folder: Path, embeddings: d
     assert torch.allclose((rows[0] - rows[1].mean(dim=0)) @ change, first, atol=0.05)
 
 
-def test_a_frame_has_the_loss_of_the_steps_around_it(folder: Path, attention: dict[str, Any]) -> None:
-    lines = [line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line]
+def test_a_frame_has_the_loss_of_the_steps_around_it(
+    folder: Path, attention: dict[str, Any]
+) -> None:
+    lines = [
+        line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line
+    ]
     first, last = attention["frames"][0], attention["frames"][-1]
-    assert first["training_loss"] == pytest.approx(lines[0], abs=1e-4)  # measured before the first update
+    assert first["training_loss"] == pytest.approx(
+        lines[0], abs=1e-4
+    )  # measured before the first update
     assert last["training_loss"] == pytest.approx(sum(lines[-7:]) / 7, abs=1e-4)
 
 
@@ -194,12 +226,16 @@ def test_a_damaged_snapshot_is_passed_over_and_said(copied: Path) -> None:
 def test_when_one_is_left_there_is_no_film(copied: Path) -> None:
     for step in STEPS[1:]:
         (RunFolder(copied).snapshot(step) / "config.json").write_text("{}")
-    with pytest.raises(DataError, match="Only 1 of the 6 steps that copied kept can be read") as refused:
+    with pytest.raises(
+        DataError, match="Only 1 of the 6 steps that copied kept can be read"
+    ) as refused:
         attention_film(open_model(copied, CPU), TEXT)
     assert "fit.snapshots" in refused.value.fix
 
 
-def test_a_run_without_snapshots_is_filmed_by_its_checkpoints(copied: Path, opened: OpenModel) -> None:
+def test_a_run_without_snapshots_is_filmed_by_its_checkpoints(
+    copied: Path, opened: OpenModel
+) -> None:
     shutil.rmtree(copied / "snapshots")
     film = attention_film(open_model(copied, CPU), TEXT)
     assert [frame["step"] for frame in film["frames"]] == [24, 25]
@@ -209,7 +245,9 @@ def test_a_run_without_snapshots_is_filmed_by_its_checkpoints(copied: Path, open
         attention_film(open_model(copied, CPU), TEXT)
 
 
-def test_a_run_with_snapshots_is_verified_and_stays_a_model_folder(folder: Path, opened: OpenModel) -> None:
+def test_a_run_with_snapshots_is_verified_and_stays_a_model_folder(
+    folder: Path, opened: OpenModel
+) -> None:
     found = verify_path(folder)
     assert found.manifests == 1 + len(STEPS) + len(list(RunFolder(folder).checkpoints.iterdir()))
     snapshot = open_model(RunFolder(folder).snapshot(9), CPU)
@@ -224,7 +262,9 @@ def test_the_page_of_a_run_has_both_films_and_their_stills(opened: OpenModel) ->
     assert page.count('<details class="film" open') == 2 and "prefers-reduced-motion" in page
 
 
-def test_the_verb_writes_a_gif_and_a_still(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_writes_a_gif_and_a_still(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     film = tmp_path / "forming.gif"
     assert run(["lab", str(folder), "--text", TEXT, "--film", str(film), "--form", "svg"]) == 0
     assert "6 steps of the run, attention forming" in capsys.readouterr().out

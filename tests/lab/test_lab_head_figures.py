@@ -8,7 +8,13 @@ import pytest
 from groundup.errors import ModelError
 from groundup.lab.attention import attention_from, attention_picture, head_distances
 from groundup.lab.context import loss_by_context, sentence_losses
-from groundup.lab.drawing.attention import NUMBERED_TOKENS, draw_attention_from, draw_head, draw_head_steps, draw_maps
+from groundup.lab.drawing.attention import (
+    NUMBERED_TOKENS,
+    draw_attention_from,
+    draw_head,
+    draw_head_steps,
+    draw_maps,
+)
 from groundup.lab.drawing.by_head import draw_head_distances, draw_head_search
 from groundup.lab.drawing.loss import draw_loss_by_context, draw_sentence_losses
 from groundup.lab.head_patterns import search_heads
@@ -57,10 +63,17 @@ def test_a_tokens_look_has_a_row_for_each_block(model: LanguageModel, tokenizer:
     assert "token 3" in said(figure)
 
 
-def test_search_frames_the_best_head_where_it_is_far_above_chance(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_search_frames_the_best_head_where_it_is_far_above_chance(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     found = search_heads(model, tokenizer)
     figure = draw_head_search(found)
-    assert [axes.get_title().split(":")[0] for axes in figure.axes[:4]] == ["previous", "first", "same", "induction"]
+    assert [axes.get_title().split(":")[0] for axes in figure.axes[:4]] == [
+        "previous",
+        "first",
+        "same",
+        "induction",
+    ]
     assert all("none found" in axes.get_title() and not axes.patches for axes in figure.axes[:4])
     assert "None of 8 heads" in said(figure)
     assert "nats per token" in said(figure)
@@ -72,7 +85,9 @@ def test_search_frames_the_best_head_where_it_is_far_above_chance(model: Languag
     assert "block 2, head 3: 0.80" in axes.get_title()
 
 
-def test_reach_has_three_fields_with_their_units(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_reach_has_three_fields_with_their_units(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     figure = draw_head_distances(head_distances(model, tokenizer, TEXT))
     assert {axes.get_ylabel() for axes in figure.axes} >= {
         "mean distance, tokens",

@@ -46,7 +46,9 @@ def planted(back: int = 1) -> LanguageModel:
         assert model.transformer.position_embedding is not None
         model.transformer.position_embedding.weight[places, PLACE + places] = 1.0  # type: ignore[operator, index]
         first, second = model.transformer.block(0).attention, model.transformer.block(1).attention
-        first.query.weight[places[:-back], PLACE + places[back:]] = STRONG  # place t asks for place t - back
+        first.query.weight[places[:-back], PLACE + places[back:]] = (
+            STRONG  # place t asks for place t - back
+        )
         first.key.weight[places, PLACE + places] = 1.0
         first.value.weight[tokens, TOKEN + tokens] = 1.0
         first.output.weight[BEFORE + tokens, tokens] = 0.125
@@ -67,7 +69,11 @@ def test_planted_heads_are_found_and_nothing_else_is() -> None:
     found = search_heads(planted())
     assert best(found, "previous") == {"block": 1, "head": 1, "score": pytest.approx(1.0, abs=0.01)}
     # the first token has nothing before it and carries itself: its copy, one in some twenty, has two places to look at
-    assert best(found, "induction") == {"block": 2, "head": 2, "score": pytest.approx(1.0, abs=0.06)}
+    assert best(found, "induction") == {
+        "block": 2,
+        "head": 2,
+        "score": pytest.approx(1.0, abs=0.06),
+    }
     named = {(head["block"], head["head"]): head["named"] for head in found["heads"]}
     assert named == {(1, 1): "previous", (1, 2): None, (2, 1): None, (2, 2): "induction"}
 
@@ -95,7 +101,11 @@ def test_repeated_sequences_are_random_tokens_given_twice_without_control_tokens
     model: LanguageModel, tokenizer: Tokenizer
 ) -> None:
     texts = repeated_sequences(model, tokenizer, seed=5)
-    assert texts == repeated_sequences(model, tokenizer, seed=5) != repeated_sequences(model, tokenizer, seed=6)
+    assert (
+        texts
+        == repeated_sequences(model, tokenizer, seed=5)
+        != repeated_sequences(model, tokenizer, seed=6)
+    )
     assert len({len(ids) for ids in texts}) > 3
     for ids in texts:
         half = len(ids) // 2
@@ -104,7 +114,9 @@ def test_repeated_sequences_are_random_tokens_given_twice_without_control_tokens
         assert not set(ids) & set(tokenizer.special.tokens.values())
 
 
-def test_sequences_are_drawn_from_the_given_ids_only(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_sequences_are_drawn_from_the_given_ids_only(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     known = list(range(30, 60))
     for ids in repeated_sequences(model, tokenizer, ids=known):
         assert set(ids) <= set(known)
@@ -125,7 +137,8 @@ def test_the_token_that_begins_every_text_stands_before_the_sequence(
 def test_induction_places_are_those_after_an_earlier_copy() -> None:
     ids = [3, 1, 4, 1, 1, 5, 3]
     expected = [
-        [1 <= key < query and ids[key - 1] == ids[query] for key in range(len(ids))] for query in range(len(ids))
+        [1 <= key < query and ids[key - 1] == ids[query] for key in range(len(ids))]
+        for query in range(len(ids))
     ]
     assert induction_places(ids).tolist() == expected
 
@@ -148,7 +161,9 @@ def test_a_classifier_is_searched_too_and_has_no_loss(model: LanguageModel) -> N
 
 
 def test_a_context_too_short_to_repeat_anything_is_refused() -> None:
-    config = ModelConfig(vocab_size=40, context_tokens=7, width=8, num_layers=1, num_heads=2, feedforward_width=8)
+    config = ModelConfig(
+        vocab_size=40, context_tokens=7, width=8, num_layers=1, num_heads=2, feedforward_width=8
+    )
     with pytest.raises(ModelError, match="context of 7"):
         search_heads(LanguageModel(config))
 
@@ -187,6 +202,8 @@ def test_training_on_a_task_that_needs_induction_makes_an_induction_head() -> No
 
 
 def test_maps_that_would_not_fit_in_memory_are_refused_with_the_number_that_fits() -> None:
-    config = ModelConfig(vocab_size=8, context_tokens=20_000, width=8, num_layers=1, num_heads=2, feedforward_width=8)
+    config = ModelConfig(
+        vocab_size=8, context_tokens=20_000, width=8, num_layers=1, num_heads=2, feedforward_width=8
+    )
     with pytest.raises(Exception, match=r"at most 5,792 tokens"):
         attention_maps(LanguageModel(config), [1] * 6000)

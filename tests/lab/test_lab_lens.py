@@ -16,7 +16,9 @@ from groundup.tokenizer.fast import Tokenizer
 SENTENCE = "To be, or not to be"
 
 
-def test_last_layer_equals_the_models_own_logits(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_last_layer_equals_the_models_own_logits(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     ids = document_ids(model, tokenizer, SENTENCE)
     *_, last = stream(model.transformer, ids)
     ((logits, following),) = lens_logits(model, last, ids)
@@ -26,8 +28,16 @@ def test_last_layer_equals_the_models_own_logits(model: LanguageModel, tokenizer
 
 @pytest.mark.parametrize("block", ["pre", "post", "output", "sandwich", "parallel"])
 def test_last_layer_is_the_model_in_every_kind_of_block(block: str, tokenizer: Tokenizer) -> None:
-    shape = {"width": 32, "num_layers": 3, "num_heads": 4, "feedforward_width": 64, "scaled_embedding": True}
-    config = ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=32, block=block, logit_softcap=30.0, **shape)
+    shape = {
+        "width": 32,
+        "num_layers": 3,
+        "num_heads": 4,
+        "feedforward_width": 64,
+        "scaled_embedding": True,
+    }
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context_tokens=32, block=block, logit_softcap=30.0, **shape
+    )
     model = LanguageModel(config)
     initialise(model, torch.Generator().manual_seed(0))
     ids = document_ids(model, tokenizer, SENTENCE)
@@ -51,7 +61,9 @@ def test_a_stream_that_is_not_read_to_its_end_leaves_gradients_on(model: Languag
     assert torch.is_grad_enabled()
 
 
-def test_picture_holds_guess_probability_and_rank_of_the_truth(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_picture_holds_guess_probability_and_rank_of_the_truth(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     picture = logit_lens(model, tokenizer, SENTENCE)
     ids = [piece["id"] for piece in picture["pieces"]]
     probabilities = model(torch.tensor([ids]))[0].detach().softmax(dim=-1)
@@ -69,7 +81,9 @@ def test_picture_holds_guess_probability_and_rank_of_the_truth(model: LanguageMo
     assert [layer["layer"] for layer in picture["layers"]] == [0, 1, 2]
 
 
-def test_with_a_tied_head_layer_zero_names_the_token_itself(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_with_a_tied_head_layer_zero_names_the_token_itself(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     picture = logit_lens(model, tokenizer, SENTENCE)
     cells, pieces = picture["layers"][0]["cells"], picture["pieces"]
     assert [cell["id"] for cell in cells] == [piece["id"] for piece in pieces]
@@ -86,7 +100,9 @@ def test_picture_is_plain_json(model: LanguageModel, tokenizer: Tokenizer) -> No
     assert json.loads(json.dumps(picture)) == picture
 
 
-def test_what_a_lens_cannot_be_laid_on_is_refused(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_what_a_lens_cannot_be_laid_on_is_refused(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     with pytest.raises(ModelError, match="longer than the model's context: 31 after the token"):
         logit_lens(model, tokenizer, SENTENCE * 20)
     with pytest.raises(DataError, match="text is empty"):

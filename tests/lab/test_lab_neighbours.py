@@ -49,7 +49,9 @@ def planted(word_tokenizer: Tokenizer) -> LanguageModel:
                 table[one(word_tokenizer, word), number] += 5
         king, man, woman = (table[one(word_tokenizer, word)] for word in ("king", "man", "woman"))
         unit = torch.nn.functional.normalize
-        table[one(word_tokenizer, "queen")] = unit(king, dim=0) - unit(man, dim=0) + unit(woman, dim=0)
+        table[one(word_tokenizer, "queen")] = (
+            unit(king, dim=0) - unit(man, dim=0) + unit(woman, dim=0)
+        )
         table[one(word_tokenizer, "Gold")] = table[one(word_tokenizer, "gold")] * 1.01
         table[one(word_tokenizer, "GOLD")] = table[one(word_tokenizer, "gold")] + 0.1
     return model
@@ -67,41 +69,58 @@ def test_neighbours_are_the_planted_ones_and_no_other_spelling(
     assert {entry["text"].strip() for entry in found["neighbours"]} == {"iron", "lead"}
     assert [piece["text"] for piece in found["pieces"]] == [" gold"]
     near_iron = [
-        entry["text"].strip().casefold() for entry in neighbours(planted, word_tokenizer, "iron")["neighbours"]
+        entry["text"].strip().casefold()
+        for entry in neighbours(planted, word_tokenizer, "iron")["neighbours"]
     ]
     assert near_iron.count("gold") == 1
     assert json.loads(json.dumps(found)) == found
 
 
-def test_cosines_are_those_of_the_table_in_falling_order(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
+def test_cosines_are_those_of_the_table_in_falling_order(
+    planted: LanguageModel, word_tokenizer: Tokenizer
+) -> None:
     table = planted.transformer.embedding.weight.detach()
     found = neighbours(planted, word_tokenizer, "oak", count=20)["neighbours"]
     assert len(found) == 20
     for entry in found:
-        expected = torch.cosine_similarity(table[one(word_tokenizer, "oak")], table[entry["id"]], dim=0)
+        expected = torch.cosine_similarity(
+            table[one(word_tokenizer, "oak")], table[entry["id"]], dim=0
+        )
         assert entry["cosine"] == pytest.approx(float(expected), abs=1e-4)
     assert found == sorted(found, key=lambda entry: -entry["cosine"])
 
 
-def test_analogy_finds_the_planted_answer(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
+def test_analogy_finds_the_planted_answer(
+    planted: LanguageModel, word_tokenizer: Tokenizer
+) -> None:
     found = analogy(planted, word_tokenizer, "king", "man", "woman")
     assert found["neighbours"][0]["text"] == " queen"
     assert found["neighbours"][0]["cosine"] == pytest.approx(1.0, abs=1e-4)
-    assert not {"king", "man", "woman"} & {entry["text"].strip().casefold() for entry in found["neighbours"]}
+    assert not {"king", "man", "woman"} & {
+        entry["text"].strip().casefold() for entry in found["neighbours"]
+    }
 
 
-def test_a_split_word_says_how_it_is_split(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
+def test_a_split_word_says_how_it_is_split(
+    planted: LanguageModel, word_tokenizer: Tokenizer
+) -> None:
     found = neighbours(planted, word_tokenizer, "golden")
     assert "".join(piece["text"] for piece in found["pieces"]) == " golden"
     assert "golden is ' gold' and " in found["caption"]
-    assert not {entry["id"] for entry in found["neighbours"]} & {piece["id"] for piece in found["pieces"]}
+    assert not {entry["id"] for entry in found["neighbours"]} & {
+        piece["id"] for piece in found["pieces"]
+    }
     assert "several" not in neighbours(planted, word_tokenizer, "gold")["caption"]
     of_words = analogy(planted, word_tokenizer, "golden", "gold", "iron")
     assert "golden is ' gold' and " in of_words["caption"]
-    assert not {entry["id"] for entry in of_words["neighbours"]} & {piece["id"] for piece in found["pieces"]}
+    assert not {entry["id"] for entry in of_words["neighbours"]} & {
+        piece["id"] for piece in found["pieces"]
+    }
 
 
-def test_control_tokens_and_empty_ones_are_no_candidates(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
+def test_control_tokens_and_empty_ones_are_no_candidates(
+    planted: LanguageModel, word_tokenizer: Tokenizer
+) -> None:
     candidates, ids = table_candidates(planted, word_tokenizer)
     assert not set(ids) & set(word_tokenizer.special.tokens.values())
     assert all(candidates.words)
@@ -120,17 +139,23 @@ def test_kind_score_is_one_for_planted_kinds_and_chance_is_counted(
         assert score[part]["kinds"]["trees"]["judged"] == 6
     assert score["listed"]["kinds"]["metals"]["chance"] == pytest.approx(2 / 5)
     candidates, _ = table_candidates(planted, word_tokenizer)
-    assert score["vocabulary"]["kinds"]["metals"]["chance"] == pytest.approx(2 / (candidates.num_words - 1), abs=1e-6)
+    assert score["vocabulary"]["kinds"]["metals"]["chance"] == pytest.approx(
+        2 / (candidates.num_words - 1), abs=1e-6
+    )
     assert json.loads(json.dumps(score)) == score
 
 
-def test_a_random_table_scores_about_chance(word_tokenizer: Tokenizer, planted: LanguageModel) -> None:
+def test_a_random_table_scores_about_chance(
+    word_tokenizer: Tokenizer, planted: LanguageModel
+) -> None:
     """Over 20 tables of noise the share among the listed words lies within 4 standard errors of chance."""
     kinds = {kind: WORDS[kind] for kind in ("metals", "trees")}
     shares = []
     for seed in range(20):
         with torch.no_grad():
-            planted.transformer.embedding.weight.normal_(generator=torch.Generator().manual_seed(seed))
+            planted.transformer.embedding.weight.normal_(
+                generator=torch.Generator().manual_seed(seed)
+            )
         listed = kind_score(planted, word_tokenizer, kinds)["listed"]
         shares.append(listed["share"])
     values = torch.tensor(shares)
@@ -141,16 +166,32 @@ def test_a_kind_that_the_vocabulary_splits_is_judged_among_the_listed_only(
     planted: LanguageModel, word_tokenizer: Tokenizer
 ) -> None:
     score = kind_score(
-        planted, word_tokenizer, {"metals": WORDS["metals"], "long": ["xylophone", "rhododendron", "zymurgy"]}
+        planted,
+        word_tokenizer,
+        {"metals": WORDS["metals"], "long": ["xylophone", "rhododendron", "zymurgy"]},
     )
-    assert score["vocabulary"]["kinds"]["long"] == {"words": 0, "judged": 0, "share": None, "chance": None}
+    assert score["vocabulary"]["kinds"]["long"] == {
+        "words": 0,
+        "judged": 0,
+        "share": None,
+        "chance": None,
+    }
     assert score["listed"]["kinds"]["long"]["judged"] == 6
     assert score["vocabulary"]["share"] == score["vocabulary"]["kinds"]["metals"]["share"]
 
 
-def test_a_kind_of_two_words_is_too_few_to_judge(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
-    score = kind_score(planted, word_tokenizer, {"metals": WORDS["metals"], "trees": WORDS["trees"][:2]})
-    assert score["vocabulary"]["kinds"]["trees"] == {"words": 2, "judged": 0, "share": None, "chance": None}
+def test_a_kind_of_two_words_is_too_few_to_judge(
+    planted: LanguageModel, word_tokenizer: Tokenizer
+) -> None:
+    score = kind_score(
+        planted, word_tokenizer, {"metals": WORDS["metals"], "trees": WORDS["trees"][:2]}
+    )
+    assert score["vocabulary"]["kinds"]["trees"] == {
+        "words": 2,
+        "judged": 0,
+        "share": None,
+        "chance": None,
+    }
 
 
 def test_lists_hold_each_word_once() -> None:

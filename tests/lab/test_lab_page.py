@@ -25,8 +25,8 @@ from groundup.lab.tokens import beginning
 from groundup.lab.views import VIEWS, View, function
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import OpenModel, save_model
-from groundup.weights.named import CATALOG
 
 TEXT = "To be, or not to be. To suffer the mind."
 # The registry ends here; an entry of a new view goes before it.
@@ -61,7 +61,9 @@ def test_every_view_names_functions_and_a_concept_that_exist(view: View) -> None
 
 
 def test_a_language_model_has_every_view_as_json(inside: dict[str, Any]) -> None:
-    assert set(inside["left_out"]) == set(MOVING)  # no training run behind this model: test_lab_film.py has one
+    assert set(inside["left_out"]) == set(
+        MOVING
+    )  # no training run behind this model: test_lab_film.py has one
     assert list(inside["views"]) == [name for name in VIEWS if name not in MOVING]
     assert json.loads(json.dumps(inside)) == inside
 
@@ -77,9 +79,13 @@ def test_a_view_that_does_not_suit_is_left_out_with_its_reason(opened: OpenModel
 def test_a_classifier_is_looked_into_too(tokenizer: Tokenizer, model: LanguageModel) -> None:
     classifier = Classifier(model.config, 2)
     initialise(classifier, torch.Generator().manual_seed(0))
-    opened = OpenModel(classifier.eval(), tokenizer, model.config, Path("spam"), "classifier", ("ham", "spam"))
+    opened = OpenModel(
+        classifier.eval(), tokenizer, model.config, Path("spam"), "classifier", ("ham", "spam")
+    )
     inside = look_inside(opened, TEXT)
-    assert {"lens", "surprise", "context", "sentences", "ablation", *MOVING} == set(inside["left_out"])
+    assert {"lens", "surprise", "context", "sentences", "ablation", *MOVING} == set(
+        inside["left_out"]
+    )
     assert inside["views"]["attribution"]["decision"] in ("ham", "spam")
     assert "classifier" in inside["left_out"]["lens"]
 
@@ -118,7 +124,9 @@ def test_a_view_is_added_by_its_function_its_drawing_and_one_entry_of_the_regist
     folder: Path, tmp_path: Path
 ) -> None:
     copy, page = tmp_path / "groundup", tmp_path / "page.html"
-    shutil.copytree(Path(groundup.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(groundup.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__")
+    )
     (copy / "lab/letters.py").write_text(
         'def count_letters(text):\n    return {"letters": len(text), "caption": "Counted."}\n'
     )
@@ -139,13 +147,28 @@ def test_a_view_is_added_by_its_function_its_drawing_and_one_entry_of_the_regist
     before, after = registry.read_text().split(END_OF_VIEWS)
     registry.write_text(before + entry + END_OF_VIEWS + after)
     shown = ["lab", str(folder), "--text", TEXT, "--only", "letters"]
-    written = [*shown, "--out", str(page), "--pictures", str(tmp_path / "pictures"), "--form", "svg"]
+    written = [
+        *shown,
+        "--out",
+        str(page),
+        "--pictures",
+        str(tmp_path / "pictures"),
+        "--form",
+        "svg",
+    ]
     script = f"from groundup.cli.main import run\nfor words in {[['lab', '--help'], written, [*shown, '--json']]}: assert run(words) == 0"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     said = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert f"The lab has {len(VIEWS) + 1}" in " ".join(re.sub(r"[^A-Za-z0-9 ]", " ", said.stdout).split())
+    assert f"The lab has {len(VIEWS) + 1}" in " ".join(
+        re.sub(r"[^A-Za-z0-9 ]", " ", said.stdout).split()
+    )
     values = json.loads(said.stdout[said.stdout.index("\n{") :])
     assert values["views"]["letters"]["letters"] == len(TEXT)
     assert "How many letters" in page.read_text()
@@ -165,18 +188,27 @@ def test_the_page_says_which_model_of_a_build_it_shows(
     assert "trained from scratch" in body
 
 
-def test_a_model_too_small_to_show_a_pattern_says_so_and_names_a_public_one(inside: dict[str, Any], page: Path) -> None:
+def test_a_model_too_small_to_show_a_pattern_says_so_and_names_a_public_one(
+    inside: dict[str, Any], page: Path
+) -> None:
     text = page.read_text()
     assert "No head of this model gives half of its attention" in text
     assert html.unescape(text).count(f"groundup lab {PUBLIC_MODEL} --text '{TEXT}'") == 1
     assert PUBLIC_MODEL in CATALOG
-    kinds = [{**kind, "best": [{**kind["best"][0], "score": 0.9}]} for kind in inside["views"]["heads"]["kinds"]]
+    kinds = [
+        {**kind, "best": [{**kind["best"][0], "score": 0.9}]}
+        for kind in inside["views"]["heads"]["kinds"]
+    ]
     able = {"heads": {**inside["views"]["heads"], "kinds": kinds}}
     assert "No head of this model" not in render({**inside, "views": able})
 
 
-def test_every_section_leads_to_the_page_that_explains_it(inside: dict[str, Any], page: Path) -> None:
-    links = re.findall(r'<a href="([^"#]+)"', page.read_text().split("<main>")[1].split("</main>")[0])
+def test_every_section_leads_to_the_page_that_explains_it(
+    inside: dict[str, Any], page: Path
+) -> None:
+    links = re.findall(
+        r'<a href="([^"#]+)"', page.read_text().split("<main>")[1].split("</main>")[0]
+    )
     assert len(links) == len(inside["views"])
     assert all((page.parent / link).resolve().is_file() for link in links)
 
@@ -194,23 +226,39 @@ def test_a_beginning_is_cut_between_tokens(tokenizer: Tokenizer) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(model: LanguageModel, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(
+    model: LanguageModel, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     path = tmp_path_factory.mktemp("lab") / "tiny"
     save_model(model, path, tokenizer)
     return path
 
 
-def test_the_verb_writes_page_and_pictures(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_writes_page_and_pictures(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page, pictures = tmp_path / "page.html", tmp_path / "pictures"
     only = ("--only", "attention", "--only", "reach")
-    shown = ("--text", TEXT, "--out", str(page), "--pictures", str(pictures), "--form", "svg", *only)
+    shown = (
+        "--text",
+        TEXT,
+        "--out",
+        str(page),
+        "--pictures",
+        str(pictures),
+        "--form",
+        "svg",
+        *only,
+    )
     assert run(["lab", str(folder), *shown]) == 0
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert sorted(path.name for path in pictures.iterdir()) == ["01-attention.svg", "02-reach.svg"]
     assert "2 pictures" in capsys.readouterr().out
 
 
-def test_the_verb_prints_numbers_for_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_prints_numbers_for_scripts(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["lab", str(folder), "--text", TEXT, "--only", "reach", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["views"]["reach"]["heads"]
 
@@ -242,15 +290,27 @@ def test_a_file_without_a_text_gets_one_sentence(
         assert "needs a text" in capsys.readouterr().err
 
 
-def test_a_file_of_several_rows_is_read_whole(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_several_rows_is_read_whole(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "rows.csv").write_text("text\nTo be\nor not\n")
-    assert run(["lab", str(folder), "--file", str(tmp_path / "rows.csv"), "--only", "tokens", "--json"]) == 0
+    assert (
+        run(
+            ["lab", str(folder), "--file", str(tmp_path / "rows.csv"), "--only", "tokens", "--json"]
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["text"] == "To be\n\nor not"
 
 
-@pytest.mark.parametrize(("missing", "options"), [("plotly.offline", []), ("matplotlib.pyplot", ["--film", "x.gif"])])
+@pytest.mark.parametrize(
+    ("missing", "options"), [("plotly.offline", []), ("matplotlib.pyplot", ["--film", "x.gif"])]
+)
 def test_a_missing_library_is_told_before_the_model_is_opened(
-    missing: str, options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    missing: str,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     assert run(["lab", "a model that is not there", *options]) == 2
@@ -283,7 +343,9 @@ def test_the_page_opens_offline_and_its_charts_react(
     page.locator("#attention select[name=block]").select_option("2")
     page.locator("#attention select[name=head]").select_option("3")
     after = page.evaluate("document.getElementById('chart-attention').data[0].z[5][5]")
-    chosen = next(h for h in inside["views"]["attention"]["heads"] if (h["block"], h["head"]) == (2, 3))
+    chosen = next(
+        h for h in inside["views"]["attention"]["heads"] if (h["block"], h["head"]) == (2, 3)
+    )
     assert after == pytest.approx(chosen["weights"][5][5]) != before
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for part in page.locator("#steps img").all():  # each wholly inside its figure
@@ -291,7 +353,9 @@ def test_the_page_opens_offline_and_its_charts_react(
         assert figure["x"] <= box["x"]
         assert box["x"] + box["width"] <= figure["x"] + figure["width"]
     page.wait_for_function("document.getElementById('chart-embeddings').dataset.labelled")
-    boxes = [label.bounding_box() for label in page.locator("#chart-embeddings .textpoint text").all()]
+    boxes = [
+        label.bounding_box() for label in page.locator("#chart-embeddings .textpoint text").all()
+    ]
     shown = [box for box in boxes if box and box["width"]]
     assert len(shown) >= 3
     assert not [(a, b) for a, b in itertools.combinations(shown, 2) if _meet(a, b)]

@@ -17,7 +17,13 @@ FORMULAS = [scheme for scheme in SCHEMES if scheme != "learned"]
 
 def model_with(positions: str) -> LanguageModel:
     shape = ModelConfig(
-        vocab_size=11, context_tokens=20, width=16, num_layers=1, num_heads=2, feedforward_width=16, positions=positions
+        vocab_size=11,
+        context_tokens=20,
+        width=16,
+        num_layers=1,
+        num_heads=2,
+        feedforward_width=16,
+        positions=positions,
     )
     model = LanguageModel(shape)
     initialise(model, torch.Generator().manual_seed(0))
@@ -28,7 +34,9 @@ def test_rotary_curve_is_the_score_of_equal_query_and_key() -> None:
     picture = position_picture("rope", head_width=8, num_tokens=12)
     ones = torch.ones(1, 12, 1, 8)
     turned = rotate(ones, Rotary(8)(torch.arange(12)[None]))[0, :, 0]
-    assert picture["curves"][0]["values"] == pytest.approx((turned @ turned[0] / 8).tolist(), abs=1e-4)
+    assert picture["curves"][0]["values"] == pytest.approx(
+        (turned @ turned[0] / 8).tolist(), abs=1e-4
+    )
 
 
 def test_stretching_makes_scores_last_longer() -> None:

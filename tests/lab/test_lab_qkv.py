@@ -13,10 +13,22 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
 
 IDS = [5, 7, 6, 7, 8, 7, 1, 2, 3]
-SHAPE: dict[str, Any] = {"width": 32, "num_layers": 3, "num_heads": 4, "num_kv_heads": 2, "feedforward_width": 64}
+SHAPE: dict[str, Any] = {
+    "width": 32,
+    "num_layers": 3,
+    "num_heads": 4,
+    "num_kv_heads": 2,
+    "feedforward_width": 64,
+}
 KINDS: dict[str, dict[str, Any]] = {
     "llama": {},
-    "gpt2": {"positions": "learned", "norm": "layer", "feedforward": "gelu", "attention_bias": True, "num_kv_heads": 4},
+    "gpt2": {
+        "positions": "learned",
+        "norm": "layer",
+        "feedforward": "gelu",
+        "attention_bias": True,
+        "num_kv_heads": 4,
+    },
     "qwen3": {"qk_norm": "head", "head_width": 16},
     "olmo2": {"qk_norm": "projection", "block": "output"},
     "gemma2": {
@@ -55,7 +67,8 @@ def test_mixed_heads_through_the_output_projection_are_the_attentions_output(kin
         heads = [steps_of(model, IDS, layer, head)[1] for head in range(4)]
         mixed = torch.cat([steps.mixed for steps in heads], dim=1)  # [T, H D]
         torch.testing.assert_close(
-            block.attention.output(mixed)[None], block.attention(block.attention_input(hidden), place)
+            block.attention.output(mixed)[None],
+            block.attention(block.attention_input(hidden), place),
         )
         weights = torch.stack([steps.tables[-1][2] for steps in heads])
         torch.testing.assert_close(weights, transformer.attention_maps(tokens)[layer, 0])
@@ -63,13 +76,18 @@ def test_mixed_heads_through_the_output_projection_are_the_attentions_output(kin
 
 
 def test_only_the_steps_that_the_model_has_are_told() -> None:
-    names = {kind: [name for name, *_ in steps_of(tiny(**KINDS[kind]), IDS, 0, 0)[1].tables] for kind in KINDS}
+    names = {
+        kind: [name for name, *_ in steps_of(tiny(**KINDS[kind]), IDS, 0, 0)[1].tables]
+        for kind in KINDS
+    }
     assert names["llama"] == ["scores", "scaled", "masked", "weights"]
     assert names["gemma2"] == ["scores", "scaled", "capped", "masked", "weights"]
     assert names["alibi"] == ["scores", "scaled", "biased", "masked", "weights"]
 
 
-def test_steps_follow_from_one_another_in_plain_numbers(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_steps_follow_from_one_another_in_plain_numbers(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     steps = head_steps(model, tokenizer, "To be, or not", block=2, head=3)
     assert json.loads(json.dumps(steps)) == steps
     size, tables = len(steps["pieces"]), {step["name"]: step["table"] for step in steps["steps"]}
@@ -77,7 +95,9 @@ def test_steps_follow_from_one_another_in_plain_numbers(model: LanguageModel, to
     raw = queries @ keys.T
     torch.testing.assert_close(torch.tensor(tables["scores"]), raw, atol=1e-3, rtol=1e-2)
     torch.testing.assert_close(torch.tensor(tables["scaled"]), raw / 8**0.5, atol=1e-3, rtol=1e-2)
-    assert all((tables["masked"][t][s] is None) == (s > t) for t in range(size) for s in range(size))
+    assert all(
+        (tables["masked"][t][s] is None) == (s > t) for t in range(size) for s in range(size)
+    )
     assert all(sum(row) == pytest.approx(1, abs=1e-3) for row in tables["weights"])
     torch.testing.assert_close(
         torch.tensor(steps["mixed"]), torch.tensor(tables["weights"]) @ values, atol=1e-3, rtol=1e-2
@@ -87,7 +107,9 @@ def test_steps_follow_from_one_another_in_plain_numbers(model: LanguageModel, to
 
 
 def test_a_window_hides_what_is_further_back() -> None:
-    tables = {name: table for name, _, table in steps_of(tiny(**KINDS["gemma2"]), IDS, 0, 0)[1].tables}
+    tables = {
+        name: table for name, _, table in steps_of(tiny(**KINDS["gemma2"]), IDS, 0, 0)[1].tables
+    }
     assert tables["masked"][-1].isfinite().nonzero().flatten().tolist() == [5, 6, 7, 8]
 
 

@@ -63,7 +63,9 @@ def test_the_meaning_of_a_word_with_two_forms_in_the_middle_layers(smollm: Parts
         for layer in (0, 10)
     )
     assert float(first[:3, 3:].mean()) == pytest.approx(1.0, abs=1e-3)
-    within = torch.cat([part[~torch.eye(3, dtype=torch.bool)] for part in (middle[:3, :3], middle[3:, 3:])])
+    within = torch.cat(
+        [part[~torch.eye(3, dtype=torch.bool)] for part in (middle[:3, :3], middle[3:, 3:])]
+    )
     assert within.mean() > middle[:3, 3:].mean() + 0.1
 
 
@@ -82,7 +84,9 @@ def test_the_capital_appears_in_the_last_layers_and_the_last_is_the_model(smollm
 
 
 def test_what_does_not_belong_surprises_most(smollm: Parts) -> None:
-    picture = surprise(*smollm, "It was the best of times, it was the worst of times, it was the age of bananas.")
+    picture = surprise(
+        *smollm, "It was the best of times, it was the worst of times, it was the age of bananas."
+    )
     assert max(picture["tokens"], key=lambda token: token["bits"])["text"] == " bananas"
     second_time = [token["bits"] for token in picture["tokens"] if token["text"] == " times"][1]
     assert second_time < 0.5  # bits, for a phrase that is being repeated
@@ -94,10 +98,14 @@ def test_a_name_said_twice_speaks_for_the_other_name(smollm: Parts) -> None:
     Gradient times input says so; left out, the score of 3.7 loses 6.2 without Mary and 4.3 without the second John."""
     text = "When Mary and John went to the store, John gave a drink to"
     record = next_token_attribution(*smollm, text, token=" Mary", against=" John")
-    most = max(range(len(record["pieces"])), key=lambda place: record["pieces"][place]["contribution"])
+    most = max(
+        range(len(record["pieces"])), key=lambda place: record["pieces"][place]["contribution"]
+    )
     assert record["score"] > 0
     assert record["pieces"][most]["text"] == " John"
-    assert most == max(place for place, piece in enumerate(record["pieces"]) if piece["text"] == " John")
+    assert most == max(
+        place for place, piece in enumerate(record["pieces"]) if piece["text"] == " John"
+    )
     ranked = sorted(record["pieces"], key=lambda piece: -piece["without"])
     assert {piece["text"] for piece in ranked[:2]} == {" Mary", " John"}
 
@@ -127,7 +135,9 @@ def test_heads_with_known_patterns_are_found(smollm: Parts) -> None:
     """Measured, three seeds alike: induction 0.91 (block 19, head 7; chance 0.02), previous 0.90 (17, 1; chance 0.05), same 0.76 (15, 4),
     first 1.00 (19, 9). Random tokens cost 14.8 nats, their repetition 2.9."""
     found = search_heads(*smollm)
-    best = {kind["kind"]: (kind["best"][0]["block"], kind["best"][0]["head"]) for kind in found["kinds"]}
+    best = {
+        kind["kind"]: (kind["best"][0]["block"], kind["best"][0]["head"]) for kind in found["kinds"]
+    }
     assert best == {"previous": (17, 1), "first": (19, 9), "same": (15, 4), "induction": (19, 7)}
     assert all(kind["best"][0]["score"] > 0.7 > 10 * kind["chance"] for kind in found["kinds"])
     assert found["loss"]["second_half"] < found["loss"]["first_half"] - 10

@@ -17,14 +17,18 @@ from groundup.tokenizer.fast import Tokenizer
 SENTENCE = "To be, or not to be: the question"
 
 
-def test_bits_are_the_engines_log_probabilities_in_base_two(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_bits_are_the_engines_log_probabilities_in_base_two(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     begin, *ids = document_ids(model, tokenizer, SENTENCE)
     (scored,) = score(model, [([begin], ids)], compute=Compute(torch.device("cpu")))
     picture = surprise(model, tokenizer, SENTENCE)
     assert [token["bits"] for token in picture["tokens"]] == pytest.approx(
         [-logprob / math.log(2) for logprob in scored.token_logprobs], abs=1e-3
     )
-    assert picture["bits_per_token"] == pytest.approx(-scored.logprob / math.log(2) / len(ids), abs=1e-3)
+    assert picture["bits_per_token"] == pytest.approx(
+        -scored.logprob / math.log(2) / len(ids), abs=1e-3
+    )
 
 
 def test_a_model_that_knows_nothing_has_log2_of_the_vocabulary_everywhere(
@@ -41,17 +45,23 @@ def test_a_model_that_knows_nothing_has_log2_of_the_vocabulary_everywhere(
         assert token["bits"] == pytest.approx(bits, abs=1e-3)
         assert token["entropy_bits"] == pytest.approx(bits, abs=1e-3)
     words = len(SENTENCE.split())
-    assert picture["bits_per_word"] == pytest.approx(bits * len(picture["tokens"]) / words, abs=1e-3)
+    assert picture["bits_per_word"] == pytest.approx(
+        bits * len(picture["tokens"]) / words, abs=1e-3
+    )
 
 
-def test_expected_tokens_are_the_most_probable_ones_in_order(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_expected_tokens_are_the_most_probable_ones_in_order(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     picture = surprise(model, tokenizer, SENTENCE, top=3)
     ids = document_ids(model, tokenizer, SENTENCE)
     probabilities = model(torch.tensor([ids]))[0].detach().softmax(dim=-1)
     shown = [token["expected"] for token in picture["tokens"]] + [picture["next"]]
     for row, expected in zip(probabilities, shown, strict=True):
         assert [entry["id"] for entry in expected] == row.topk(3).indices.tolist()
-        assert [entry["probability"] for entry in expected] == pytest.approx(row.topk(3).values.tolist(), abs=1e-5)
+        assert [entry["probability"] for entry in expected] == pytest.approx(
+            row.topk(3).values.tolist(), abs=1e-5
+        )
 
 
 @pytest.mark.parametrize("text", [SENTENCE, "  two\n\n words  ", "naïve 🙂 to", "be"])

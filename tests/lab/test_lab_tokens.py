@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from groundup.lab.tokens import characters_per_token, first_merges, longest_tokens, token_picture, tokenizer_report
+from groundup.lab.tokens import (
+    characters_per_token,
+    first_merges,
+    longest_tokens,
+    token_picture,
+    tokenizer_report,
+)
 from groundup.tokenizer.fast import Tokenizer
 
 
@@ -13,7 +19,9 @@ def test_pieces_of_a_text_together_are_the_text(tokenizer: Tokenizer, text: str)
     picture = token_picture(tokenizer, text)
     assert [piece["id"] for piece in picture["pieces"]] == tokenizer.encode(text)
     assert (
-        b"".join(tokenizer.token_bytes(piece["id"]) for piece in picture["pieces"]).decode() == picture["text"] == text
+        b"".join(tokenizer.token_bytes(piece["id"]) for piece in picture["pieces"]).decode()
+        == picture["text"]
+        == text
     )
 
 

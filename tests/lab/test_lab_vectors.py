@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from groundup.errors import DataError, MissingExtra, ModelError
-from groundup.lab.embeddings import cosines, embedding_map, similarity, vector_in_text, word_ids, word_map, word_vectors
+from groundup.lab.embeddings import (
+    cosines,
+    embedding_map,
+    similarity,
+    vector_in_text,
+    word_ids,
+    word_map,
+    word_vectors,
+)
 from groundup.lab.stream import begin_id, document_ids, stream
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
@@ -32,7 +40,9 @@ def test_layer_zero_is_the_row_and_the_mean_of_rows_for_a_split_word(
 
 
 @pytest.mark.parametrize("layer", [1, 2])
-def test_deeper_layers_are_the_stream_of_the_word_alone(model: LanguageModel, tokenizer: Tokenizer, layer: int) -> None:
+def test_deeper_layers_are_the_stream_of_the_word_alone(
+    model: LanguageModel, tokenizer: Tokenizer, layer: int
+) -> None:
     words = ["be", "xylophone", "mind"]
     vectors = word_vectors(model, tokenizer, words, layer=layer)
     for word, vector in zip(words, vectors, strict=True):
@@ -40,7 +50,9 @@ def test_deeper_layers_are_the_stream_of_the_word_alone(model: LanguageModel, to
         torch.testing.assert_close(vector, states[layer][1:].mean(dim=0))
 
 
-def test_a_word_in_a_text_is_the_mean_over_the_tokens_it_touches(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_a_word_in_a_text_is_the_mean_over_the_tokens_it_touches(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     text = "to be or xylophone"
     rows = document_ids(model, tokenizer, text)
     states = list(stream(model.transformer, rows))
@@ -54,7 +66,9 @@ def test_a_words_vector_depends_on_what_stands_before_it_from_layer_one_on(
 ) -> None:
     texts = ("to be the question", "whether to suffer the question")
     for layer in (0, 1):
-        vectors = [vector_in_text(model, tokenizer, text, "question", layer=layer) for text in texts]
+        vectors = [
+            vector_in_text(model, tokenizer, text, "question", layer=layer) for text in texts
+        ]
         same = float(cosines(torch.stack(vectors))[0, 1])
         assert same == pytest.approx(1.0, abs=1e-4) if layer == 0 else same < 0.9999
 
@@ -89,13 +103,17 @@ def test_a_word_map_gives_every_word_a_place_and_its_group(
     model: LanguageModel, tokenizer: Tokenizer, layer: int
 ) -> None:
     found = word_map(model, tokenizer, GROUPS, layer=layer)
-    assert [(p["text"], p["group"]) for p in found["points"]] == [(w, g) for g, words in GROUPS.items() for w in words]
+    assert [(p["text"], p["group"]) for p in found["points"]] == [
+        (w, g) for g, words in GROUPS.items() for w in words
+    ]
     assert 0 < found["explained"] <= 1
     assert json.loads(json.dumps(found)) == found
 
 
 @pytest.mark.slow
-def test_umap_keeps_two_planted_clusters_apart_and_repeats_itself(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_umap_keeps_two_planted_clusters_apart_and_repeats_itself(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     pytest.importorskip("umap")
     generator = torch.Generator().manual_seed(0)
     planted = LanguageModel(model.config)
@@ -111,7 +129,9 @@ def test_umap_keeps_two_planted_clusters_apart_and_repeats_itself(model: Languag
     middles = torch.stack([places[:20].mean(dim=0), places[20:].mean(dim=0)])
     nearest = torch.cdist(places, middles).argmin(dim=1)
     assert nearest.tolist() == [0] * 20 + [1] * 20
-    assert len(word_map(model, tokenizer, GROUPS, method="umap")["points"]) == 4  # fewer words than UMAP likes
+    assert (
+        len(word_map(model, tokenizer, GROUPS, method="umap")["points"]) == 4
+    )  # fewer words than UMAP likes
     assert torch.get_num_threads() == 1  # as before
 
 
@@ -142,6 +162,8 @@ def test_bad_requests_are_refused(model: LanguageModel, tokenizer: Tokenizer) ->
         word_map(model, tokenizer, {"verbs": ["be"]})
 
 
-def test_a_word_beyond_the_context_is_refused_not_read(model: LanguageModel, tokenizer: Tokenizer) -> None:
+def test_a_word_beyond_the_context_is_refused_not_read(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
     with pytest.raises(ModelError, match="context"):
         word_vectors(model, tokenizer, ["xylophone" * 20], layer=1)

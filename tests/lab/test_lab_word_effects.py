@@ -13,7 +13,7 @@ from groundup.lab.word_effects import MAX_WORDS, readings, word_effects
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import train_tokenizer
-from groundup.weights.decision import Decision
+from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.model_io import OpenModel
 
 TEXT = "See you at the station, see the prize"
@@ -36,7 +36,13 @@ def engine() -> Engine:
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     opened = OpenModel(
-        model.eval(), tokenizer, config, Path("c"), "classifier", ("a", "b", "c"), decision=Decision(8, 1.7)
+        model.eval(),
+        tokenizer,
+        config,
+        Path("c"),
+        "classifier",
+        ("a", "b", "c"),
+        decision=DecisionRule(8, 1.7),
     )
     return Engine(opened, Compute(torch.device("cpu")))
 
@@ -44,18 +50,27 @@ def engine() -> Engine:
 def test_an_effect_is_the_fall_of_the_log_odds_without_the_word(engine: Engine) -> None:
     told: list[int] = []
     found = word_effects(engine, TEXT, "b", advance=told.append)
-    shorter = {"See": "you at the station, the prize", "the": "See you at station, see prize", "prize": f"{TEXT[:-5]}"}
+    shorter = {
+        "See": "you at the station, the prize",
+        "the": "See you at station, see prize",
+        "prize": f"{TEXT[:-5]}",
+    }
 
     def odds(text: str) -> float:
         p = engine.classify([text])[0]["b"]
         return math.log(p / (1 - p))
 
     effects = {each.word: each for each in found.effects}
-    assert list(effects).count("see") == 0 and len(effects) == found.words == readings(TEXT) == sum(told) == 6
+    assert (
+        list(effects).count("see") == 0
+        and len(effects) == found.words == readings(TEXT) == sum(told) == 6
+    )
     for word, text in shorter.items():
         assert effects[word].effect == pytest.approx(odds(TEXT) - odds(text), abs=1e-4)
         assert effects[word].without == pytest.approx(engine.classify([text])[0]["b"], abs=1e-5)
-    assert [each.effect for each in found.effects] == sorted((e.effect for e in found.effects), reverse=True)
+    assert [each.effect for each in found.effects] == sorted(
+        (e.effect for e in found.effects), reverse=True
+    )
 
 
 def test_a_long_text_has_a_bounded_cost_and_an_empty_one_none(engine: Engine) -> None:
@@ -69,6 +84,8 @@ def test_what_can_not_be_explained_is_refused(engine: Engine) -> None:
     with pytest.raises(DataError, match="no label 'd'"):
         word_effects(engine, TEXT, "d")
     opened = engine.opened
-    language = OpenModel(LanguageModel(opened.config), opened.tokenizer, opened.config, Path("l"), "language")
+    language = OpenModel(
+        LanguageModel(opened.config), opened.tokenizer, opened.config, Path("l"), "language"
+    )
     with pytest.raises(ModelError, match="no classes"):
         Engine(language, engine.compute).class_scores([TEXT])

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "serve"), str(Path(__file__).parent)]
+sys.path[:0] = [
+    str(Path(__file__).parents[1]),
+    str(Path(__file__).parents[1] / "serve"),
+    str(Path(__file__).parent),
+]
 
 
 @pytest.fixture(scope="session")

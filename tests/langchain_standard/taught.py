@@ -5,7 +5,11 @@ from pathlib import Path
 
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_tests.integration_tests.chat_models import magic_function, magic_function_no_args, unicode_customer
+from langchain_tests.integration_tests.chat_models import (
+    magic_function,
+    magic_function_no_args,
+    unicode_customer,
+)
 from small_models import TOOL_TEMPLATES, _save_taught, with_template
 
 from groundup.tokenizer.chat import Conversation, Message, render
@@ -63,11 +67,18 @@ CALLED = [
 
 def save_answers(folder: Path, steps: int = 1200) -> Path:
     """Teach and save the model; ten seconds."""
-    conversations = [Conversation((Message("user", each), Message("assistant", said))) for each, said in SPOKEN.items()]
+    conversations = [
+        Conversation((Message("user", each), Message("assistant", said)))
+        for each, said in SPOKEN.items()
+    ]
     for question, function, arguments in CALLED:
         described = function if isinstance(function, dict) else convert_to_openai_tool(function)
         call = ToolCall(described["function"]["name"], arguments)
         turns = (Message("user", question), Message("assistant", "", (call,)))
         conversations.append(Conversation(turns, (described,)))
-    words = with_template(train_tokenizer([repr(conversations)] * 2, 1500), TOOL_TEMPLATES["tagged"])
-    return _save_taught(folder, words, [render(each, words).ids for each in conversations], steps, decays=True)
+    words = with_template(
+        train_tokenizer([repr(conversations)] * 2, 1500), TOOL_TEMPLATES["tagged"]
+    )
+    return _save_taught(
+        folder, words, [render(each, words).ids for each in conversations], steps, decays=True
+    )

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from langchain_core.vectorstores import VectorStore
-from langchain_tests.integration_tests import RetrieversIntegrationTests, VectorStoreIntegrationTests
+from langchain_tests.integration_tests import (
+    RetrieversIntegrationTests,
+    VectorStoreIntegrationTests,
+)
 
 from groundup.data.reading.source_files import Source
 from groundup.integrations.langchain import GroundupRetriever, GroundupVectorStore

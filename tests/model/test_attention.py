@@ -52,19 +52,32 @@ def test_attention_over_three_words_computed_by_hand() -> None:
     raw = mask(raw, causal_mask(3, 3))
     assert raw.tolist() == [[0, -math.inf, -math.inf], [0, 0, -math.inf], [0, 1, 0]]
     weights = softmax(raw)
-    torch.testing.assert_close(weights, torch.tensor([[1, 0, 0], [0.5, 0.5, 0], [0.21194156, 0.57611688, 0.21194156]]))
+    torch.testing.assert_close(
+        weights, torch.tensor([[1, 0, 0], [0.5, 0.5, 0], [0.21194156, 0.57611688, 0.21194156]])
+    )
     mixed = weighted_sum(weights, values)
     torch.testing.assert_close(
-        mixed, torch.tensor([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.21194156, 0.57611688, 0.21194156, 0]])
+        mixed,
+        torch.tensor([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.21194156, 0.57611688, 0.21194156, 0]]),
     )
 
-    torch.testing.assert_close(naive_attention(queries[None, None], keys[None, None], values[None, None])[0, 0], mixed)
-    torch.testing.assert_close(sdpa_attention(queries[None, None], keys[None, None], values[None, None])[0, 0], mixed)
+    torch.testing.assert_close(
+        naive_attention(queries[None, None], keys[None, None], values[None, None])[0, 0], mixed
+    )
+    torch.testing.assert_close(
+        sdpa_attention(queries[None, None], keys[None, None], values[None, None])[0, 0], mixed
+    )
 
 
-def random_heads(num_heads: int, num_kv_heads: int, num_queries: int, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
+def random_heads(
+    num_heads: int, num_kv_heads: int, num_queries: int, num_keys: int
+) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(num_heads * 100 + num_queries)
-    shapes = (2, num_heads, num_queries, 8), (2, num_kv_heads, num_keys, 8), (2, num_kv_heads, num_keys, 8)
+    shapes = (
+        (2, num_heads, num_queries, 8),
+        (2, num_kv_heads, num_keys, 8),
+        (2, num_kv_heads, num_keys, 8),
+    )
     queries, keys, values = (torch.randn(shape, generator=generator) for shape in shapes)
     return queries, keys, values
 
@@ -94,7 +107,10 @@ def test_grouped_heads_equal_separate_heads_that_repeat(num_kv_heads: int) -> No
     """Grouped queries (K = H: plain multi-head; K = 1: multi-query) are multi-head attention whose groups share keys and values."""
     queries, keys, values = random_heads(4, num_kv_heads, 6, 6)
     copies = 4 // num_kv_heads
-    spread = [keys[:, head // copies] for head in range(4)], [values[:, head // copies] for head in range(4)]
+    spread = (
+        [keys[:, head // copies] for head in range(4)],
+        [values[:, head // copies] for head in range(4)],
+    )
     many = naive_attention(queries, torch.stack(spread[0], dim=1), torch.stack(spread[1], dim=1))
     torch.testing.assert_close(naive_attention(queries, keys, values), many)
     assert torch.equal(repeat_heads(keys, 4), torch.stack(spread[0], dim=1))
@@ -117,20 +133,30 @@ def test_module_equals_projections_around_the_pure_functions() -> None:
     for head in range(3):
         rows = slice(head * 4, head * 4 + 4)
         query, key, value = (
-            hidden[0] @ part.weight[rows].T for part in (attention.query, attention.key, attention.value)
+            hidden[0] @ part.weight[rows].T
+            for part in (attention.query, attention.key, attention.value)
         )
-        heads.append(weighted_sum(softmax(mask(scale(scores(query, key), 4), causal_mask(5, 5))), value))
-    torch.testing.assert_close(attention(hidden)[0], torch.cat(heads, dim=-1) @ attention.output.weight.T)
+        heads.append(
+            weighted_sum(softmax(mask(scale(scores(query, key), 4), causal_mask(5, 5))), value)
+        )
+    torch.testing.assert_close(
+        attention(hidden)[0], torch.cat(heads, dim=-1) @ attention.output.weight.T
+    )
 
 
 def test_no_token_sees_what_follows() -> None:
     torch.manual_seed(0)
-    attention = Attention(width=16, num_heads=4, num_kv_heads=2, head_width=4, query_key_norm="head")
+    attention = Attention(
+        width=16, num_heads=4, num_kv_heads=2, head_width=4, query_key_norm="head"
+    )
     rotation = Rotary(4)(torch.arange(9)[None])
     hidden = torch.randn(1, 9, 16)
     changed = hidden.clone()
     changed[:, 6:] += 1.0
-    before, after = attention(hidden, AttentionMetadata(rotation)), attention(changed, AttentionMetadata(rotation))
+    before, after = (
+        attention(hidden, AttentionMetadata(rotation)),
+        attention(changed, AttentionMetadata(rotation)),
+    )
     assert torch.equal(before[:, :6], after[:, :6])
     assert not torch.isclose(before[:, 6:], after[:, 6:]).all(dim=-1).any()
 
@@ -141,7 +167,9 @@ def test_padding_is_seen_by_itself_only() -> None:
         [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]],
         [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]],
     ]
-    assert padded_mask(real, 2).squeeze(1).tolist() == padded_mask(real, 4).squeeze(1)[:, 2:].tolist()
+    assert (
+        padded_mask(real, 2).squeeze(1).tolist() == padded_mask(real, 4).squeeze(1)[:, 2:].tolist()
+    )
 
 
 def test_softmax_in_sixteen_bits_is_computed_in_float32() -> None:
@@ -149,7 +177,9 @@ def test_softmax_in_sixteen_bits_is_computed_in_float32() -> None:
     assert torch.equal(softmax(raw), torch.softmax(raw.float(), dim=-1).bfloat16())
 
 
-def test_attention_maps_are_the_weights_that_forward_uses(model_of: Callable[..., LanguageModel], ids: Tensor) -> None:
+def test_attention_maps_are_the_weights_that_forward_uses(
+    model_of: Callable[..., LanguageModel], ids: Tensor
+) -> None:
     model = model_of()
     maps = model.transformer.attention_maps(ids)
     assert maps.shape == (3, 3, 4, 12, 12)
@@ -161,7 +191,9 @@ def test_attention_maps_are_the_weights_that_forward_uses(model_of: Callable[...
     rotation = model.transformer.metadata_builder.rotary(torch.arange(12)[None])
     values = block.attention.split_heads(block.attention.value(normed)).transpose(1, 2)
     mixed = weighted_sum(maps[0], repeat_heads(values, 4)).transpose(1, 2).flatten(2)
-    torch.testing.assert_close(block.attention.output(mixed), block.attention(normed, AttentionMetadata(rotation)))
+    torch.testing.assert_close(
+        block.attention.output(mixed), block.attention(normed, AttentionMetadata(rotation))
+    )
 
 
 def test_attention_maps_of_a_padded_row_give_padding_no_weight(
@@ -174,7 +206,9 @@ def test_attention_maps_of_a_padded_row_give_padding_no_weight(
     torch.testing.assert_close(maps[..., 4:, 4:], transformer.attention_maps(ids[:1, 4:]))
 
 
-def test_whole_model_is_the_same_by_either_implementation(model_of: Callable[..., LanguageModel], ids: Tensor) -> None:
+def test_whole_model_is_the_same_by_either_implementation(
+    model_of: Callable[..., LanguageModel], ids: Tensor
+) -> None:
     model = model_of()
     fused = model(ids)
     use_attention(model, "naive")

@@ -14,8 +14,17 @@ from groundup.model.matmul_precision import fast_matmul, fast_matmul_is_exact
 CPU = torch.device("cpu")
 
 
-def draw(batch: int, heads: int, tokens: int, width: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    made = torch.randn(batch, tokens, heads, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def draw(
+    batch: int, heads: int, tokens: int, width: int, seed: int, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    made = torch.randn(
+        batch,
+        tokens,
+        heads,
+        width,
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
+    )
     return made.to(dtype).transpose(1, 2).requires_grad_()  # as it comes from the projections
 
 
@@ -32,21 +41,31 @@ def test_equals_the_naive_formula_forward_and_backward(tokens: int) -> None:
     fast, slow = causal_attention(*given, 0.25), naive_attention(*given, scoring=Scoring(16))
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
     weights = torch.linspace(-1, 1, fast.numel()).view(fast.shape)
-    for a, b in zip(torch.autograd.grad(fast, given, weights), torch.autograd.grad(slow, given, weights), strict=True):
+    for a, b in zip(
+        torch.autograd.grad(fast, given, weights),
+        torch.autograd.grad(slow, given, weights),
+        strict=True,
+    ):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_are_the_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_blocks, "SMALLEST_BLOCK", 2)
     monkeypatch.setattr(attention_blocks, "TILE", 30)  # several heads at once, but not all
-    assert gradcheck(lambda *given: attention_blocks._Blocks.apply(*given, 0.3), inputs(5, torch.float64))
+    assert gradcheck(
+        lambda *given: attention_blocks._Blocks.apply(*given, 0.3), inputs(5, torch.float64)
+    )
 
 
-@pytest.mark.skipif(not fast_matmul_is_exact(), reason="this processor has no faster float32 products")
+@pytest.mark.skipif(
+    not fast_matmul_is_exact(), reason="this processor has no faster float32 products"
+)
 @pytest.mark.parametrize("tokens", [40, BLOCKS_UP_TO_TOKENS + 1])
 def test_under_autocast_it_is_at_least_as_exact_as_the_bf16_kernel(tokens: int) -> None:
     given = inputs(tokens, torch.bfloat16)
-    exact = F.scaled_dot_product_attention(*(x.double() for x in given), is_causal=True, scale=0.3, enable_gqa=True)
+    exact = F.scaled_dot_product_attention(
+        *(x.double() for x in given), is_causal=True, scale=0.3, enable_gqa=True
+    )
     with torch.autocast("cpu", torch.bfloat16):
         kernel = F.scaled_dot_product_attention(*given, is_causal=True, scale=0.3, enable_gqa=True)
         with fast_matmul(CPU):

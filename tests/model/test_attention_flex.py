@@ -22,7 +22,11 @@ DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("device", DEVICES)
 def test_flex_attention_equals_naive(
-    model_of: Callable[..., LanguageModel], ids: Tensor, kind: dict[str, Any], padded: bool, device: str
+    model_of: Callable[..., LanguageModel],
+    ids: Tensor,
+    kind: dict[str, Any],
+    padded: bool,
+    device: str,
 ) -> None:
     model, ids = model_of(**kind).to(device), ids.to(device)
     columns = torch.arange(12, device=device)
@@ -47,8 +51,13 @@ def test_flex_attention_reads_on_behind_a_cache(
     torch.testing.assert_close(pieces, model(ids), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: on the CPU FlexAttention has no backward pass")
-def test_gradients_through_flex_attention_equal_naive_ones(model_of: Callable[..., LanguageModel], ids: Tensor) -> None:
+@pytest.mark.skipif(
+    not torch.cuda.is_available(),
+    reason="needs a GPU: on the CPU FlexAttention has no backward pass",
+)
+def test_gradients_through_flex_attention_equal_naive_ones(
+    model_of: Callable[..., LanguageModel], ids: Tensor
+) -> None:
     for choices in ({"window_tokens": 3}, {"score_softcap": 5.0}, {"positions": "alibi"}):
         gradients = []
         for implementation in ("naive", "flex"):
@@ -61,9 +70,17 @@ def test_gradients_through_flex_attention_equal_naive_ones(model_of: Callable[..
 
 
 def test_flex_is_chosen_on_gpus_where_the_ordinary_kernel_needs_a_table() -> None:
-    cpu, cuda, table = torch.device("cpu"), torch.device("cuda"), torch.ones(1, 1, 2, 2, dtype=torch.bool)
+    cpu, cuda, table = (
+        torch.device("cpu"),
+        torch.device("cuda"),
+        torch.ones(1, 1, 2, 2, dtype=torch.bool),
+    )
     assert not chooses_flex(cuda, Scoring(8), None, None)
-    for asked in ((Scoring(8, softcap=5.0), None), (Scoring(8, window_tokens=3), None), (Scoring(8), table)):
+    for asked in (
+        (Scoring(8, softcap=5.0), None),
+        (Scoring(8, window_tokens=3), None),
+        (Scoring(8), table),
+    ):
         assert chooses_flex(cuda, *asked, None)
         assert not chooses_flex(cpu, *asked, None)
     assert chooses_flex(cuda, Scoring(8), None, torch.zeros(1, 1, 2, 2))

@@ -44,14 +44,18 @@ def test_one_head_of_many_is_a_head_alone() -> None:
     for head in range(4):
         one = queries[head], keys[head], values[head]
         torch.testing.assert_close(multi_head(queries, keys, values)[head], single_head(*one))
-        torch.testing.assert_close(masked_multi_head(queries, keys, values)[head], masked_head(*one))
+        torch.testing.assert_close(
+            masked_multi_head(queries, keys, values)[head], masked_head(*one)
+        )
 
 
 @pytest.mark.parametrize("num_kv_heads", [4, 2, 1])
 def test_grouped_queries_are_many_heads_whose_keys_are_copies(num_kv_heads: int) -> None:
     queries, keys, values = heads(4, num_kv_heads)
     copied = (repeat_heads(x[None], 4)[0] for x in (keys, values))
-    torch.testing.assert_close(grouped_query_heads(queries, keys, values), masked_multi_head(queries, *copied))
+    torch.testing.assert_close(
+        grouped_query_heads(queries, keys, values), masked_multi_head(queries, *copied)
+    )
 
 
 def test_multi_query_is_grouped_query_with_one_group() -> None:
@@ -81,12 +85,16 @@ def test_a_window_is_the_whole_attention_on_the_tokens_in_it() -> None:
 def test_token_by_token_with_what_is_kept_equals_all_at_once(window_tokens: int) -> None:
     queries, keys, values = heads(4, 2)
     at_once = sliding_window_heads(queries, keys, values, window_tokens=window_tokens)
-    torch.testing.assert_close(cached_heads(queries, keys, values, window_tokens=window_tokens), at_once)
+    torch.testing.assert_close(
+        cached_heads(queries, keys, values, window_tokens=window_tokens), at_once
+    )
 
 
 @pytest.mark.parametrize("window_tokens", [0, 1, 3])
 @pytest.mark.parametrize("num_kv_heads", [4, 2, 1])
-def test_what_models_run_equals_the_top_of_the_ladder(num_kv_heads: int, window_tokens: int) -> None:
+def test_what_models_run_equals_the_top_of_the_ladder(
+    num_kv_heads: int, window_tokens: int
+) -> None:
     inputs = heads(4, num_kv_heads)
     batch = [x[None] for x in inputs]
     expected = cached_heads(*inputs, window_tokens=window_tokens)
@@ -98,7 +106,13 @@ def test_what_models_run_equals_the_top_of_the_ladder(num_kv_heads: int, window_
 def test_the_cache_of_models_keeps_what_the_ladder_keeps() -> None:
     queries, keys, values = heads(4, 2)
     shape = ModelConfig(
-        vocab_size=5, context_tokens=TOKENS, width=32, num_layers=1, num_heads=4, num_kv_heads=2, feedforward_width=8
+        vocab_size=5,
+        context_tokens=TOKENS,
+        width=32,
+        num_layers=1,
+        num_heads=4,
+        num_kv_heads=2,
+        feedforward_width=8,
     )
     cache, mixed = KVCache(shape), []
     for t in range(TOKENS):
@@ -106,4 +120,6 @@ def test_the_cache_of_models_keeps_what_the_ladder_keeps() -> None:
         new = (x[None, :, now] for x in (queries, keys, values))
         mixed.append(cache.layer(0)(sdpa_attention, *new, EMPTY_METADATA))
         cache.advance(1)
-    torch.testing.assert_close(torch.cat(mixed, dim=2)[0], cached_heads(queries, keys, values, window_tokens=0))
+    torch.testing.assert_close(
+        torch.cat(mixed, dim=2)[0], cached_heads(queries, keys, values, window_tokens=0)
+    )

@@ -18,8 +18,12 @@ def fed(model: LanguageModel, ids: Tensor, pieces: list[int], cache: KVCache) ->
     return torch.cat([model(piece, cache=cache) for piece in ids.split(pieces, dim=1)], dim=1)
 
 
-@pytest.mark.parametrize("real", [[True, True, False, False], [False, False, True, True], [False, True, False, True]])
-def test_a_later_padded_piece_is_remembered(model_of: ModelOf, ids: Tensor, real: list[bool]) -> None:
+@pytest.mark.parametrize(
+    "real", [[True, True, False, False], [False, False, True, True], [False, True, False, True]]
+)
+def test_a_later_padded_piece_is_remembered(
+    model_of: ModelOf, ids: Tensor, real: list[bool]
+) -> None:
     """As when many prompts share a beginning, which is run once, and their rests are padded."""
     model = model_of()
     cache = KVCache(model.config, batch=1)
@@ -30,7 +34,9 @@ def test_a_later_padded_piece_is_remembered(model_of: ModelOf, ids: Tensor, real
     torch.testing.assert_close(last[0, -1], model(text)[0, -1], atol=1e-4, rtol=1e-4)
 
 
-def test_more_than_the_capacity_is_refused_and_changes_nothing(model_of: ModelOf, ids: Tensor) -> None:
+def test_more_than_the_capacity_is_refused_and_changes_nothing(
+    model_of: ModelOf, ids: Tensor
+) -> None:
     model = model_of()
     cache = KVCache(model.config, batch=3, capacity=8)
     model(ids[:, :6], cache=cache)
@@ -38,11 +44,15 @@ def test_more_than_the_capacity_is_refused_and_changes_nothing(model_of: ModelOf
         model(ids[:, 6:9], cache=cache)
     with pytest.raises(ModelError, match="made for 3 rows and got 1"):
         model(ids[:1, 6:7], cache=cache)
-    torch.testing.assert_close(model(ids[:, 6:8], cache=cache), model(ids[:, :8])[:, 6:], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        model(ids[:, 6:8], cache=cache), model(ids[:, :8])[:, 6:], atol=1e-4, rtol=1e-4
+    )
 
 
 def test_capacity_beyond_the_context_is_refused(model_of: ModelOf) -> None:
-    with pytest.raises(ModelError, match="A cache of 25 tokens does not suit a model with a context of 24"):
+    with pytest.raises(
+        ModelError, match="A cache of 25 tokens does not suit a model with a context of 24"
+    ):
         KVCache(model_of().config, capacity=25)
 
 

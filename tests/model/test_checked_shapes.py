@@ -7,7 +7,9 @@ import torch
 from groundup.model.norm import rms_norm
 
 RIGHT, WRONG = torch.ones(4), torch.ones(1)  # which torch would stretch
-pytestmark = pytest.mark.skipif(jaxtyping.config.jaxtyping_disable, reason="JAXTYPING_DISABLE is set")
+pytestmark = pytest.mark.skipif(
+    jaxtyping.config.jaxtyping_disable, reason="JAXTYPING_DISABLE is set"
+)
 
 
 def test_a_wrong_shape_is_an_error() -> None:

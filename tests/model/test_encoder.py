@@ -58,7 +58,9 @@ def test_padded_rows_give_what_each_gives_alone(model: Encoder, ids: Tensor, sid
     hidden, vectors = model.hidden(ids, mask=mask), model(ids, mask=mask)
     for row in range(3):
         alone = ids[row : row + 1, mask[row]]
-        torch.testing.assert_close(hidden[row, mask[row]], model.hidden(alone)[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            hidden[row, mask[row]], model.hidden(alone)[0], atol=1e-4, rtol=1e-4
+        )
         torch.testing.assert_close(vectors[row], model(alone)[0], atol=1e-4, rtol=1e-4)
 
 
@@ -118,4 +120,6 @@ def test_its_weights_and_operations_are_counted(model: Encoder) -> None:
     assert not any(kind.part == "head" for kind in weight_kinds(config))
     flops = flops_per_token(config, context_tokens=20)
     assert flops.head == 0
-    assert flops.attention_scores == 4 * config.num_heads * config.head_width * 20 * config.num_layers
+    assert (
+        flops.attention_scores == 4 * config.num_heads * config.head_width * 20 * config.num_layers
+    )

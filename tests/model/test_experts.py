@@ -36,7 +36,8 @@ def parts() -> tuple[Tensor, Tensor, ExpertMatrices]:
     """Tokens, a router's scores, and matrices, all with gradients."""
     x, scores = random(N, C).requires_grad_(), random(N, E, seed=1).requires_grad_()
     gate, up, down = (
-        random(E, *shape, seed=seed).requires_grad_() for seed, shape in enumerate([(F, C), (F, C), (C, F)])
+        random(E, *shape, seed=seed).requires_grad_()
+        for seed, shape in enumerate([(F, C), (F, C), (C, F)])
     )
     return x, scores, ExpertMatrices(gate, up, down)
 
@@ -47,29 +48,49 @@ def test_a_worked_example_of_routing() -> None:
     chosen = route(scores, 2, normalised=False)
     assert chosen.experts.tolist() == [[2, 1]]
     torch.testing.assert_close(chosen.shares, torch.tensor([[5 / 8, 2 / 8]]))
-    torch.testing.assert_close(route(scores, 2, normalised=True).shares, torch.tensor([[5 / 7, 2 / 7]]))
+    torch.testing.assert_close(
+        route(scores, 2, normalised=True).shares, torch.tensor([[5 / 7, 2 / 7]])
+    )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FEEDFORWARDS.values() if kind.gated])
 @pytest.mark.parametrize("normalised", [True, False])
-def test_grouped_equals_one_by_one_forward_and_backward(kind: type[GatedFeedForward], normalised: bool) -> None:
+def test_grouped_equals_one_by_one_forward_and_backward(
+    kind: type[GatedFeedForward], normalised: bool
+) -> None:
     results = []
     for mix in (mix_one_by_one, mix_grouped):
         x, scores, matrices = parts()
         mixed = mix(x, route(scores, A, normalised=normalised), matrices, kind.apply_gate)
         mixed.mul(random(N, C, seed=9)).sum().backward()
-        results.append([mixed.detach(), x.grad, scores.grad, matrices.gate.grad, matrices.up.grad, matrices.down.grad])
+        results.append(
+            [
+                mixed.detach(),
+                x.grad,
+                scores.grad,
+                matrices.gate.grad,
+                matrices.up.grad,
+                matrices.down.grad,
+            ]
+        )
     for slow, fast in zip(*results, strict=True):
         torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)  # the shares are float32
 
 
 def test_gradients_equal_differences() -> None:
     x, _, matrices = parts()
-    routing = Routing(torch.tensor([[0, 3], [3, 1], [4, 3]]), random(3, A, seed=4).abs().requires_grad_())
+    routing = Routing(
+        torch.tensor([[0, 3], [3, 1], [4, 3]]), random(3, A, seed=4).abs().requires_grad_()
+    )
 
     def mixed(*parameters: Tensor) -> Tensor:
         shares, tokens, gate, up, down = parameters
-        return mix_grouped(tokens, Routing(routing.experts, shares), ExpertMatrices(gate, up, down), SwiGLU.apply_gate)
+        return mix_grouped(
+            tokens,
+            Routing(routing.experts, shares),
+            ExpertMatrices(gate, up, down),
+            SwiGLU.apply_gate,
+        )
 
     own = (matrices.gate, matrices.up, matrices.down)
     assert torch.autograd.gradcheck(mixed, (routing.shares, x[:3].detach().requires_grad_(), *own))
@@ -110,7 +131,9 @@ def test_a_text_gives_in_a_batch_what_it_gives_alone(model_of: ModelOf, ids: Ten
     with torch.no_grad():
         together = model(ids, mask=mask)
         for row, length in enumerate((12, 5, 9)):
-            torch.testing.assert_close(together[row, :length], model(ids[row : row + 1, :length])[0])
+            torch.testing.assert_close(
+                together[row, :length], model(ids[row : row + 1, :length])[0]
+            )
 
 
 def test_router_scores_are_those_of_every_block(model_of: ModelOf, ids: Tensor) -> None:
@@ -126,7 +149,9 @@ def test_router_scores_are_those_of_every_block(model_of: ModelOf, ids: Tensor) 
 def test_balance_loss_equals_transformers(padded: bool) -> None:
     scores = random(N, E).float()
     real = torch.arange(N) < 11 if padded else None
-    expected = load_balancing_loss_func((scores,), E, A, None if real is None else real[None].long())
+    expected = load_balancing_loss_func(
+        (scores,), E, A, None if real is None else real[None].long()
+    )
     torch.testing.assert_close(balance_loss(scores, A, real), expected)
 
 
@@ -150,15 +175,24 @@ def test_balance_loss_spreads_tokens_over_the_experts() -> None:
         optimizer.step()
     after = float(balance_loss(x @ router.T, A).detach())
     assert before > 1.25 * A and after < 1.05 * A
-    counts = route((x @ router.T).detach(), A, normalised=True).experts.flatten().bincount(minlength=E)
+    counts = (
+        route((x @ router.T).detach(), A, normalised=True).experts.flatten().bincount(minlength=E)
+    )
     assert int(counts.min()) > 40  # 80 each would be even
 
 
-def test_initial_weights_of_experts_are_those_of_plain_parts(config_of: Callable[..., ModelConfig]) -> None:
+def test_initial_weights_of_experts_are_those_of_plain_parts(
+    config_of: Callable[..., ModelConfig],
+) -> None:
     model = LanguageModel(config_of(num_experts=8, experts_per_token=2))
     initialise(model, torch.Generator().manual_seed(0))
     part: Any = model.transformer.block(0).feedforward
-    for matrix, deviation in ((part.router, 0.02), (part.gate, 0.02), (part.up, 0.02), (part.down, 0.02 / 6**0.5)):
+    for matrix, deviation in (
+        (part.router, 0.02),
+        (part.gate, 0.02),
+        (part.up, 0.02),
+        (part.down, 0.02 / 6**0.5),
+    ):
         assert float(matrix.weight.std().detach()) == pytest.approx(deviation, rel=0.1)
 
 
@@ -171,6 +205,8 @@ def test_initial_weights_of_experts_are_those_of_plain_parts(config_of: Callable
         {**SOME, "feedforward": "gelu"},
     ],
 )
-def test_experts_that_can_not_be_are_refused(config_of: Callable[..., ModelConfig], choices: dict[str, Any]) -> None:
+def test_experts_that_can_not_be_are_refused(
+    config_of: Callable[..., ModelConfig], choices: dict[str, Any]
+) -> None:
     with pytest.raises(ConfigError, match="xperts"):
         config_of(**choices)

@@ -52,7 +52,9 @@ def kept_bytes(model: LanguageModel, ids: Tensor) -> int:
 def check_activations(config: ModelConfig) -> None:
     for batch, tokens in ((8, 24), (2, 20)):
         kept = kept_bytes(LanguageModel(config), torch.zeros(batch, tokens, dtype=torch.long))
-        assert activation_bytes(config, batch_size=batch, context_tokens=tokens) == pytest.approx(kept, rel=0.005)
+        assert activation_bytes(config, batch_size=batch, context_tokens=tokens) == pytest.approx(
+            kept, rel=0.005
+        )
 
 
 @pytest.mark.parametrize("choices", CHOICES)
@@ -83,13 +85,19 @@ def test_training_memory_by_part(config_of: ConfigOf) -> None:
 def test_cache_bytes_equal_the_caches_tensors(config_of: ConfigOf, kind: dict[str, Any]) -> None:
     config = config_of(**kind)
     cache = KVCache(config, batch=3, capacity=10, dtype=torch.bfloat16)
-    assert cache_bytes(config, batch=3, capacity=10, value_bytes=2) == cache.keys.nbytes + cache.values.nbytes
+    assert (
+        cache_bytes(config, batch=3, capacity=10, value_bytes=2)
+        == cache.keys.nbytes + cache.values.nbytes
+    )
 
 
 def test_a_cache_needs_what_the_windows_show(config_of: ConfigOf) -> None:
     full, windowed = config_of(), config_of(window_tokens=4, full_every=3)
     assert needed_cache_bytes(full, batch=1, capacity=20) == cache_bytes(full, batch=1, capacity=20)
-    assert needed_cache_bytes(windowed, batch=1, capacity=20) * 60 == cache_bytes(windowed, batch=1, capacity=20) * 28
+    assert (
+        needed_cache_bytes(windowed, batch=1, capacity=20) * 60
+        == cache_bytes(windowed, batch=1, capacity=20) * 28
+    )
 
 
 def test_weights_in_memory_equal_their_tensors(config_of: ConfigOf, kind: dict[str, Any]) -> None:
@@ -105,4 +113,7 @@ def test_q8_0_is_34_bytes_for_32_numbers(config_of: ConfigOf) -> None:
     matrices = parameter_count(config).total - 3 * 32
     assert weight_bytes(config, "q8_0") == vectors + matrices * 34 // 32
     odd = config_of(vocab_size=64, num_layers=1)  # rows of 48 in the narrowing matrix
-    assert weight_bytes(odd, "q8_0") == vectors + (matrices - 3 * 16 * 32 - 32 * 48) * 34 // 32 + 2 * 32 * 48
+    assert (
+        weight_bytes(odd, "q8_0")
+        == vectors + (matrices - 3 * 16 * 32 - 32 * 48) * 34 // 32 + 2 * 32 * 48
+    )

@@ -17,11 +17,15 @@ def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tens
     return made.to(dtype).requires_grad_()
 
 
-def same_gradients(fast: Tensor, slow: Tensor, inputs: tuple[Tensor, ...], **tolerances: float) -> None:
+def same_gradients(
+    fast: Tensor, slow: Tensor, inputs: tuple[Tensor, ...], **tolerances: float
+) -> None:
     torch.testing.assert_close(fast, slow, **tolerances)
     weights = torch.linspace(-1, 2, fast.numel(), dtype=fast.dtype).view(fast.shape)
     for a, b in zip(
-        torch.autograd.grad(fast, inputs, weights), torch.autograd.grad(slow, inputs, weights), strict=True
+        torch.autograd.grad(fast, inputs, weights),
+        torch.autograd.grad(slow, inputs, weights),
+        strict=True,
     ):
         torch.testing.assert_close(a, b, **tolerances)
 
@@ -49,7 +53,9 @@ def test_each_equals_its_readable_formula() -> None:
     )
     same_gradients(FusedSwiGLU.apply(x, up), F.silu(x) * up, (x, up), rtol=1e-5, atol=1e-6)
     heads, rotation = draw(2, 7, 4, 16, dtype=torch.float32), Rotary(16)(torch.arange(7)[None])
-    same_gradients(FusedRotary.apply(heads, *rotation), rotate(heads, rotation), (heads,), rtol=1e-5, atol=1e-6)
+    same_gradients(
+        FusedRotary.apply(heads, *rotation), rotate(heads, rotation), (heads,), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_vector_of_zeros_has_a_finite_norm_and_gradient() -> None:
@@ -74,7 +80,9 @@ def test_under_autocast_gradients_are_within_bf16_of_the_exact(part: nn.Module) 
 def test_shapes_are_known_without_numbers() -> None:
     with torch.device("meta"):
         assert SwiGLU(16, 24)(RMSNorm(16)(torch.empty(2, 3, 16))).shape == (2, 3, 16)
-        assert FusedRotary.apply(torch.empty(1, 3, 2, 8), torch.empty(1, 3, 1, 8), torch.empty(1, 3, 1, 8)).shape == (
+        assert FusedRotary.apply(
+            torch.empty(1, 3, 2, 8), torch.empty(1, 3, 1, 8), torch.empty(1, 3, 1, 8)
+        ).shape == (
             1,
             3,
             2,

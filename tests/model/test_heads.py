@@ -26,12 +26,19 @@ def test_a_seed_gives_the_same_bits(config_of: ConfigOf) -> None:
     torch.manual_seed(2)
     second, other = seeded(config_of(), 7).state_dict(), seeded(config_of(), 8).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert not torch.equal(first["transformer.embedding.weight"], other["transformer.embedding.weight"])
+    assert not torch.equal(
+        first["transformer.embedding.weight"], other["transformer.embedding.weight"]
+    )
 
 
 def test_first_weights_are_as_in_gpt2(config_of: ConfigOf) -> None:
     config = config_of(
-        width=128, feedforward_width=256, num_layers=4, norm="layer", attention_bias=True, tied_head=False
+        width=128,
+        feedforward_width=256,
+        num_layers=4,
+        norm="layer",
+        attention_bias=True,
+        tied_head=False,
     )
     state = seeded(config, 0).state_dict()
     for name, tensor in state.items():
@@ -47,7 +54,9 @@ def test_first_weights_are_as_in_gpt2(config_of: ConfigOf) -> None:
 
 def test_a_fresh_model_expects_every_token_alike(config_of: ConfigOf, ids: Tensor) -> None:
     model = seeded(config_of(), 0)
-    loss = torch.nn.functional.cross_entropy(model(ids).flatten(0, 1), ids.roll(1, dims=1).flatten())
+    loss = torch.nn.functional.cross_entropy(
+        model(ids).flatten(0, 1), ids.roll(1, dims=1).flatten()
+    )
     assert loss.item() == pytest.approx(math.log(53), abs=0.1)
 
 
@@ -56,10 +65,15 @@ def test_tied_head_is_the_embedding_table(model_of: ModelOf, ids: Tensor) -> Non
     state = {**tied.state_dict(), "head.weight": tied.transformer.embedding.weight}
     untied.load_state_dict(state)
     assert torch.equal(tied(ids), untied(ids))
-    assert sum(p.numel() for p in untied.parameters()) - sum(p.numel() for p in tied.parameters()) == 53 * 32
+    assert (
+        sum(p.numel() for p in untied.parameters()) - sum(p.numel() for p in tied.parameters())
+        == 53 * 32
+    )
 
 
-@pytest.mark.parametrize("choices", [{}, {"positions": "learned"}, {"positions": "sinusoidal"}, {"tied_head": False}])
+@pytest.mark.parametrize(
+    "choices", [{}, {"positions": "learned"}, {"positions": "sinusoidal"}, {"tied_head": False}]
+)
 def test_model_built_on_meta_and_filled_is_the_same_model(
     model_of: ModelOf, config_of: ConfigOf, ids: Tensor, choices: dict[str, object]
 ) -> None:

@@ -16,7 +16,9 @@ ModelOf = Callable[..., LanguageModel]
 LENGTHS = (12, 7, 1)
 
 
-def test_either_implementation_gives_the_same(model_of: ModelOf, ids: Tensor, kind: dict[str, Any]) -> None:
+def test_either_implementation_gives_the_same(
+    model_of: ModelOf, ids: Tensor, kind: dict[str, Any]
+) -> None:
     model = model_of(**kind)
     fused = model(ids)
     use_attention(model, "naive")
@@ -60,7 +62,9 @@ def test_padded_prompts_decode_as_each_alone_in_every_kind(
     mask = torch.stack([columns < n if side == "right" else columns >= 8 - n for n in (8, 5, 1)])
     cache = KVCache(model.config, batch=3, capacity=12)
     model(ids[:, :8], mask=mask, cache=cache)
-    decoded = torch.cat([model(piece, cache=cache) for piece in ids[:, 8:].split([1, 1, 2], dim=1)], dim=1)
+    decoded = torch.cat(
+        [model(piece, cache=cache) for piece in ids[:, 8:].split([1, 1, 2], dim=1)], dim=1
+    )
     for row in range(1 if side == "right" and kind.get("window_tokens") else 3):
         text = torch.cat([ids[row, :8][mask[row]], ids[row, 8:]])
         torch.testing.assert_close(decoded[row], model(text[None])[0, -4:], atol=1e-4, rtol=1e-4)

@@ -25,10 +25,16 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_gradients_are_the_derivatives() -> None:
     hidden, weight, labels = given()
-    assert gradcheck(lambda h, w: F.cross_entropy(h @ w.T, labels, reduction="sum"), (hidden, weight))
-    expected = torch.autograd.grad(F.cross_entropy(hidden @ weight.T, labels, reduction="sum"), (hidden, weight))
+    assert gradcheck(
+        lambda h, w: F.cross_entropy(h @ w.T, labels, reduction="sum"), (hidden, weight)
+    )
+    expected = torch.autograd.grad(
+        F.cross_entropy(hidden @ weight.T, labels, reduction="sum"), (hidden, weight)
+    )
     for a, b in zip(
-        torch.autograd.grad(summed_cross_entropy(hidden, weight, labels), (hidden, weight)), expected, strict=True
+        torch.autograd.grad(summed_cross_entropy(hidden, weight, labels), (hidden, weight)),
+        expected,
+        strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
     frozen = torch.autograd.grad(summed_cross_entropy(hidden, weight.detach(), labels), hidden)[0]
@@ -40,7 +46,9 @@ def test_gradients_are_the_derivatives() -> None:
 def test_equals_cross_entropy_of_all_logits(cap: float, places: int) -> None:
     hidden, weight, labels = given(places, torch.float32)
     logits = F.linear(hidden, weight)
-    plain = F.cross_entropy(cap * torch.tanh(logits / cap) if cap else logits, labels, reduction="sum")
+    plain = F.cross_entropy(
+        cap * torch.tanh(logits / cap) if cap else logits, labels, reduction="sum"
+    )
     pieces = summed_cross_entropy(hidden, weight, labels, cap)
     torch.testing.assert_close(pieces, plain)
     expected = torch.autograd.grad(3 * plain, (hidden, weight))
@@ -52,7 +60,9 @@ def test_huge_logits_give_a_finite_surprise() -> None:
     hidden, weight, labels = given(dtype=torch.float32)
     large = summed_cross_entropy(1000 * hidden, weight, labels)
     large.backward()
-    torch.testing.assert_close(large, F.cross_entropy(1000 * F.linear(hidden, weight), labels, reduction="sum"))
+    torch.testing.assert_close(
+        large, F.cross_entropy(1000 * F.linear(hidden, weight), labels, reduction="sum")
+    )
     assert hidden.grad is not None and hidden.grad.isfinite().all()
 
 

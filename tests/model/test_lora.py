@@ -21,7 +21,9 @@ ModelOf = Callable[..., LanguageModel]
 
 
 def adapted(model: LanguageModel, targets: tuple[str, ...] = (), seed: int = 0) -> LanguageModel:
-    add_lora(model, rank=2, alpha=8.0, generator=torch.Generator().manual_seed(seed), targets=targets)
+    add_lora(
+        model, rank=2, alpha=8.0, generator=torch.Generator().manual_seed(seed), targets=targets
+    )
     return model
 
 
@@ -34,7 +36,10 @@ def moved(model: LanguageModel) -> LanguageModel:
     with torch.no_grad():
         for parameter in lora_parameters(model):
             parameter.add_(
-                torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())) * 0.02
+                torch.randn(
+                    parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())
+                )
+                * 0.02
             )
     return model
 
@@ -45,7 +50,9 @@ def test_adapters_begin_as_nothing(model_of: ModelOf, ids: Tensor) -> None:
     assert torch.equal(adapted(model)(ids), before)
 
 
-@pytest.mark.parametrize("choices", [{}, {"feedforward": "gelu", "attention_bias": True, "feedforward_bias": True}])
+@pytest.mark.parametrize(
+    "choices", [{}, {"feedforward": "gelu", "attention_bias": True, "feedforward_bias": True}]
+)
 def test_merged_equals_unmerged_and_names_are_plain_again(
     model_of: ModelOf, ids: Tensor, choices: dict[str, object]
 ) -> None:
@@ -63,7 +70,9 @@ def test_merged_equals_unmerged_and_names_are_plain_again(
 def test_removed_adapters_leave_every_bit_as_it_was(model_of: ModelOf) -> None:
     model = model_of()
     with torch.no_grad():
-        model.transformer.block(0).attention.query.weight[0] = -0.0  # as quantised weights have them
+        model.transformer.block(0).attention.query.weight[
+            0
+        ] = -0.0  # as quantised weights have them
     before = {name: tensor.clone().view(torch.int32) for name, tensor in model.state_dict().items()}
     remove_lora(moved(adapted(model)))
     after = {name: tensor.view(torch.int32) for name, tensor in model.state_dict().items()}
@@ -74,7 +83,10 @@ def test_removed_adapters_leave_every_bit_as_it_was(model_of: ModelOf) -> None:
 def test_correction_equals_the_product_written_out() -> None:
     torch.manual_seed(0)
     base = torch.nn.Linear(6, 5)
-    layer = LoRALinear(base, LoRAWeights.initial(base, rank=3, alpha=6.0, generator=torch.Generator().manual_seed(0)))
+    layer = LoRALinear(
+        base,
+        LoRAWeights.initial(base, rank=3, alpha=6.0, generator=torch.Generator().manual_seed(0)),
+    )
     torch.nn.init.normal_(layer.lora_b)
     x = torch.randn(4, 6)
     expected = x @ (base.weight + 2.0 * layer.lora_b @ layer.lora_a).T + base.bias  # alpha / R = 2
@@ -113,7 +125,9 @@ def test_rank_below_one_and_a_second_adapting_are_refused(model_of: ModelOf) -> 
         adapted(adapted(model))
 
 
-def test_of_a_model_with_experts_the_attention_alone_is_adapted(model_of: ModelOf, ids: Tensor) -> None:
+def test_of_a_model_with_experts_the_attention_alone_is_adapted(
+    model_of: ModelOf, ids: Tensor
+) -> None:
     model = model_of(num_experts=4, experts_per_token=2)
     names, before = set(model.state_dict()), model(ids)
     names_adapted = {name.split(".")[-2] for name in adapters(adapted(model))}
@@ -129,7 +143,8 @@ def test_of_a_model_with_experts_the_attention_alone_is_adapted(model_of: ModelO
 def test_a_training_step_has_the_gradients_of_the_formula(bf16: bool, most: float) -> None:
     draw = torch.Generator().manual_seed(3)
     weight, a, b, x, g = (
-        torch.randn(*shape, generator=draw) for shape in ((48, 64), (4, 64), (48, 4), (2, 9, 64), (2, 9, 48))
+        torch.randn(*shape, generator=draw)
+        for shape in ((48, 64), (4, 64), (48, 4), (2, 9, 64), (2, 9, 48))
     )
     base = torch.nn.Linear(64, 48, bias=False).requires_grad_(False)
     base.weight.copy_(weight)

@@ -8,7 +8,12 @@ import torch.nn.functional as F
 
 from groundup.model import matmul_precision
 from groundup.model.attention import sdpa_attention
-from groundup.model.matmul_precision import fast_matmul, fast_matmul_is_exact, matmul_is_fast, tensor_core_matmul
+from groundup.model.matmul_precision import (
+    fast_matmul,
+    fast_matmul_is_exact,
+    matmul_is_fast,
+    tensor_core_matmul,
+)
 
 CPU = torch.device("cpu")
 
@@ -16,7 +21,10 @@ CPU = torch.device("cpu")
 def test_products_are_as_exact_inside_as_outside() -> None:
     draw = torch.Generator().manual_seed(0)
     for rows, inner, columns in ((1, 576, 1536), (33, 65, 91), (1024, 128, 384), (7, 2000, 3)):
-        left, right = torch.randn(rows, inner, generator=draw), torch.randn(inner, columns, generator=draw)
+        left, right = (
+            torch.randn(rows, inner, generator=draw),
+            torch.randn(inner, columns, generator=draw),
+        )
         exact = left.double() @ right.double()
         with fast_matmul(CPU):
             got = left @ right
@@ -56,7 +64,10 @@ def test_attention_under_a_mask_goes_the_ordinary_way(monkeypatch: pytest.Monkey
     queries, keys = torch.ones(1, 2, 1, 8), torch.ones(1, 1, 5, 8)
     outside = sdpa_attention(queries, keys, keys)
     with fast_matmul(CPU):
-        inside, given = sdpa_attention(queries, keys, keys), torch.backends.mkldnn.matmul.fp32_precision
+        inside, given = (
+            sdpa_attention(queries, keys, keys),
+            torch.backends.mkldnn.matmul.fp32_precision,
+        )
     assert settings[1] == (matmul_precision.ORDINARY if fast_matmul_is_exact() else settings[0])
     assert given == (matmul_precision.ALLOWED if fast_matmul_is_exact() else settings[0])
     torch.testing.assert_close(inside, outside)
@@ -78,7 +89,9 @@ def test_a_gpu_may_round_inside_a_step_and_nowhere_else() -> None:
     assert setting.fp32_precision == before != "tf32"
 
 
-def test_a_processor_that_rounds_is_not_given_the_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_that_rounds_is_not_given_the_permission(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fast_matmul_is_exact.cache_clear()
     monkeypatch.setattr(matmul_precision, "_relative_error", lambda size: 2e-3)
     try:

@@ -19,7 +19,10 @@ ConfigOf = Callable[..., ModelConfig]
             {"width": 8196, "num_heads": 64, "num_kv_heads": 8},
             "width 8196 is not divisible by 64 heads; the nearest are 8192 and 8256.",
         ),
-        ({"width": 3, "num_heads": 4, "num_kv_heads": 4}, "width 3 is not divisible by 4 heads; the nearest is 4."),
+        (
+            {"width": 3, "num_heads": 4, "num_kv_heads": 4},
+            "width 3 is not divisible by 4 heads; the nearest is 4.",
+        ),
         (
             {"num_heads": 8, "num_kv_heads": 3},
             "8 query heads can't share 3 key/value heads evenly; num_kv_heads can be 1, 2, 4, 8.",
@@ -70,7 +73,10 @@ def test_unknown_choice_is_refused_with_the_known_ones(config_of: ConfigOf) -> N
         build_config(ModelConfig, {**to_plain(config_of()), "norm": "batch"})
     config = config_of()
     object.__setattr__(config, "positions", "compass")
-    with pytest.raises(ConfigError, match="positions 'compass' is not one of rope, alibi, learned, sinusoidal, none"):
+    with pytest.raises(
+        ConfigError,
+        match="positions 'compass' is not one of rope, alibi, learned, sinusoidal, none",
+    ):
         config.__post_init__()
     with pytest.raises(ConfigError, match="Did you mean 'num_heads'"):
         build_config(ModelConfig, {**to_plain(config_of()), "num_head": 4})

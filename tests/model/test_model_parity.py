@@ -15,7 +15,13 @@ from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import Classifier, LanguageModel
 
 VOCAB, WIDTH, LAYERS = 61, 32, 2
-SHAPE = {"vocab_size": VOCAB, "context_tokens": 64, "width": WIDTH, "num_layers": LAYERS, "num_heads": 4}
+SHAPE = {
+    "vocab_size": VOCAB,
+    "context_tokens": 64,
+    "width": WIDTH,
+    "num_layers": LAYERS,
+    "num_heads": 4,
+}
 HF_SHAPE = {
     "vocab_size": VOCAB,
     "hidden_size": WIDTH,
@@ -45,15 +51,27 @@ def gpt2() -> tuple[ModelConfig, torch.nn.Module]:
         feedforward_bias=True,
     )
     theirs = transformers.GPT2Config(
-        vocab_size=VOCAB, n_positions=64, n_embd=WIDTH, n_layer=LAYERS, n_head=4, attn_implementation="eager"
+        vocab_size=VOCAB,
+        n_positions=64,
+        n_embd=WIDTH,
+        n_layer=LAYERS,
+        n_head=4,
+        attn_implementation="eager",
     )
     return config, transformers.GPT2LMHeadModel(theirs)
 
 
 def llama(**choices: object) -> tuple[ModelConfig, torch.nn.Module]:
-    scaling = RopeScaling(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context_tokens=16)
+    scaling = RopeScaling(
+        factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context_tokens=16
+    )
     config = ModelConfig(
-        **SHAPE, num_kv_heads=2, feedforward_width=48, tied_head=False, rope_base=1000.0, rope_scaling=scaling
+        **SHAPE,
+        num_kv_heads=2,
+        feedforward_width=48,
+        tied_head=False,
+        rope_base=1000.0,
+        rope_scaling=scaling,
     )
     rope = {
         "rope_type": "llama3",
@@ -66,12 +84,23 @@ def llama(**choices: object) -> tuple[ModelConfig, torch.nn.Module]:
     theirs = transformers.LlamaConfig(
         **HF_ROPE, rms_norm_eps=1e-5, rope_parameters=rope, tie_word_embeddings=False, **choices
     )
-    kind = transformers.LlamaForSequenceClassification if "num_labels" in choices else transformers.LlamaForCausalLM
+    kind = (
+        transformers.LlamaForSequenceClassification
+        if "num_labels" in choices
+        else transformers.LlamaForCausalLM
+    )
     return config, kind(theirs)
 
 
 def mistral() -> tuple[ModelConfig, torch.nn.Module]:
-    config = ModelConfig(**SHAPE, num_kv_heads=2, head_width=6, feedforward_width=48, family="mistral", tied_head=False)
+    config = ModelConfig(
+        **SHAPE,
+        num_kv_heads=2,
+        head_width=6,
+        feedforward_width=48,
+        family="mistral",
+        tied_head=False,
+    )
     theirs = transformers.MistralConfig(
         **HF_ROPE, head_dim=6, rms_norm_eps=1e-5, sliding_window=None, tie_word_embeddings=False
     )
@@ -80,7 +109,13 @@ def mistral() -> tuple[ModelConfig, torch.nn.Module]:
 
 def qwen2() -> tuple[ModelConfig, torch.nn.Module]:
     config = ModelConfig(
-        **SHAPE, num_kv_heads=2, feedforward_width=48, family="qwen2", norm_eps=1e-6, rope_base=1e6, attention_bias=True
+        **SHAPE,
+        num_kv_heads=2,
+        feedforward_width=48,
+        family="qwen2",
+        norm_eps=1e-6,
+        rope_base=1e6,
+        attention_bias=True,
     )
     rope = {"rope_type": "default", "rope_theta": 1e6}
     return config, transformers.Qwen2ForCausalLM(
@@ -100,7 +135,9 @@ def qwen3() -> tuple[ModelConfig, torch.nn.Module]:
         qk_norm="head",
     )
     rope = {"rope_type": "default", "rope_theta": 1e6}
-    theirs = transformers.Qwen3Config(**HF_ROPE, head_dim=16, rope_parameters=rope, tie_word_embeddings=True)
+    theirs = transformers.Qwen3Config(
+        **HF_ROPE, head_dim=16, rope_parameters=rope, tie_word_embeddings=True
+    )
     return config, transformers.Qwen3ForCausalLM(theirs)
 
 
@@ -117,8 +154,15 @@ def qwen3_moe() -> tuple[ModelConfig, torch.nn.Module]:
         qk_norm="head",
         tied_head=False,
     )
-    experts = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "norm_topk_prob": True}
-    theirs = transformers.Qwen3MoeConfig(**HF_ROPE, **experts, head_dim=16, tie_word_embeddings=False)
+    experts = {
+        "num_experts": 5,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 24,
+        "norm_topk_prob": True,
+    }
+    theirs = transformers.Qwen3MoeConfig(
+        **HF_ROPE, **experts, head_dim=16, tie_word_embeddings=False
+    )
     return config, transformers.Qwen3MoeForCausalLM(theirs)
 
 
@@ -138,7 +182,8 @@ def shaken(theirs: torch.nn.Module) -> torch.nn.Module:
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.copy_(
-                torch.randn(parameter.shape, generator=generator) * 0.2 + (1.0 if parameter.ndim == 1 else 0.0)
+                torch.randn(parameter.shape, generator=generator) * 0.2
+                + (1.0 if parameter.ndim == 1 else 0.0)
             )
     return theirs.eval()
 
@@ -181,10 +226,16 @@ def copied(theirs: torch.nn.Module, tied: bool) -> dict[str, Tensor]:
         name = theirs_name
         for old, new in RENAMED:
             name = name.replace(old, new)
-        tensor = theirs_tensor.T if transposed and ".blocks." in name and theirs_tensor.ndim == 2 else theirs_tensor
+        tensor = (
+            theirs_tensor.T
+            if transposed and ".blocks." in name and theirs_tensor.ndim == 2
+            else theirs_tensor
+        )
         if "attn.c_attn" in name:
             pieces = zip(("query", "key", "value"), tensor.chunk(3), strict=True)
-            state.update({name.replace("attn.c_attn", f"attention.{part}"): piece for part, piece in pieces})
+            state.update(
+                {name.replace("attn.c_attn", f"attention.{part}"): piece for part, piece in pieces}
+            )
         elif "mlp.experts.gate_up_proj" in name:
             pieces = zip(("gate", "up"), tensor.chunk(2, dim=1), strict=True)
             state.update(
@@ -243,7 +294,9 @@ def test_left_padded_decoding_with_cache_equals_transformers(family: str) -> Non
     with torch.no_grad():
         expected = theirs(IDS, attention_mask=mask.long(), position_ids=positions).logits
         ours(IDS[:, :39], mask=mask[:, :39], cache=cache)
-        torch.testing.assert_close(ours(IDS[:, 39:], cache=cache)[:, 0], expected[:, -1], atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            ours(IDS[:, 39:], cache=cache)[:, 0], expected[:, -1], atol=1e-4, rtol=0
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -253,7 +306,11 @@ def test_gradients_equal_transformers(family: str) -> None:
     torch.nn.functional.cross_entropy(ours(IDS).flatten(0, 1), labels).backward()
     torch.nn.functional.cross_entropy(theirs(IDS).logits.flatten(0, 1), labels).backward()
     expected = {name: parameter.grad for name, parameter in theirs.named_parameters()}
-    table = next(grad for name, grad in expected.items() if name.endswith(("embed_tokens.weight", "wte.weight")))
+    table = next(
+        grad
+        for name, grad in expected.items()
+        if name.endswith(("embed_tokens.weight", "wte.weight"))
+    )
     torch.testing.assert_close(ours.transformer.embedding.weight.grad, table, atol=1e-4, rtol=1e-4)
 
 

@@ -43,7 +43,10 @@ def test_norms_in_bfloat16_lose_no_more_than_the_format() -> None:
 def test_swiglu_equals_its_formula(bias: bool) -> None:
     torch.manual_seed(0)
     part = SwiGLU(16, 24, bias=bias)
-    gate, up = F.linear(X, part.gate.weight, part.gate.bias), F.linear(X, part.up.weight, part.up.bias)
+    gate, up = (
+        F.linear(X, part.gate.weight, part.gate.bias),
+        F.linear(X, part.up.weight, part.up.bias),
+    )
     expected = F.linear(gate * torch.sigmoid(gate) * up, part.down.weight, part.down.bias)
     torch.testing.assert_close(part(X), expected)
 
@@ -62,4 +65,6 @@ def test_rms_norm_of_bf16_without_gradients_is_llamas_own() -> None:
     x = X.bfloat16()
     with torch.no_grad():
         inverse = torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-5)
-        torch.testing.assert_close(norm(x), norm.weight * (x.float() * inverse).bfloat16(), rtol=0.008, atol=0)
+        torch.testing.assert_close(
+            norm(x), norm.weight * (x.float() * inverse).bfloat16(), rtol=0.008, atol=0
+        )

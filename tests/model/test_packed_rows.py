@@ -15,7 +15,7 @@ from groundup.model.attention_steps import Scoring, naive_attention, window_mask
 from groundup.model.heads import LanguageModel
 from groundup.model.positions import document_positions
 from groundup.model.transformer import use_recompute
-from groundup.train.losses import balanced, next_token_loss
+from groundup.train.steps.losses import balanced, next_token_loss
 
 ModelOf = Callable[..., LanguageModel]
 # Three rows of 12: lengths of their documents; what is left is padding.
@@ -30,7 +30,11 @@ def documents() -> Tensor:
 
 def spans() -> list[tuple[int, slice]]:
     """The row and place of each document."""
-    return [(at, slice(sum(row[:n]), sum(row[: n + 1]))) for at, row in enumerate(ROWS) for n in range(len(row))]
+    return [
+        (at, slice(sum(row[:n]), sum(row[: n + 1])))
+        for at, row in enumerate(ROWS)
+        for n in range(len(row))
+    ]
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "naive"])
@@ -55,7 +59,9 @@ def test_another_document_in_the_row_changes_no_bit_in_any_kind(
     packed, other = (model(each, documents=documents) for each in (ids, changed))
     assert torch.equal(packed[1, 5:11], other[1, 5:11])
     assert not torch.equal(packed[1, :5], other[1, :5])
-    assert not torch.equal(model(ids)[1, 5:11], model(changed)[1, 5:11])  # which windows do not promise
+    assert not torch.equal(
+        model(ids)[1, 5:11], model(changed)[1, 5:11]
+    )  # which windows do not promise
 
 
 def test_the_gradient_of_packed_rows_is_that_of_all_documents_in_every_kind(
@@ -82,7 +88,9 @@ def gradient(model: LanguageModel, batches: list[Batch]) -> tuple[Tensor, int]:
     return torch.cat(found), sum(part.count for part in parts)
 
 
-def test_padding_is_not_balanced_over_experts(model_of: ModelOf, ids: Tensor, documents: Tensor) -> None:
+def test_padding_is_not_balanced_over_experts(
+    model_of: ModelOf, ids: Tensor, documents: Tensor
+) -> None:
     model = model_of(num_experts=4, experts_per_token=2)
     labels = torch.where(documents >= 0, ids, IGNORED_LABEL)
     other = ids.where(documents >= 0, 9)
@@ -92,9 +100,17 @@ def test_padding_is_not_balanced_over_experts(model_of: ModelOf, ids: Tensor, do
             model.zero_grad()
             loss(model, Batch(each, labels, documents=documents)).total.backward()
             found.append(
-                torch.cat([p.grad.flatten() for p in model.transformer.blocks.parameters() if p.grad is not None])
+                torch.cat(
+                    [
+                        p.grad.flatten()
+                        for p in model.transformer.blocks.parameters()
+                        if p.grad is not None
+                    ]
+                )
             )
-        torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)  # other sizes of the experts' products
+        torch.testing.assert_close(
+            *found, atol=1e-5, rtol=1e-4
+        )  # other sizes of the experts' products
 
 
 def test_positions_restart_with_each_document(documents: Tensor) -> None:
@@ -106,17 +122,27 @@ def test_positions_restart_with_each_document(documents: Tensor) -> None:
 
 @pytest.mark.parametrize("tokens", [2, 64, 65, 200, 1100])
 @pytest.mark.parametrize("window", [0, 7])
-def test_blocks_with_a_mask_equal_the_naive_formula_forward_and_backward(tokens: int, window: int) -> None:
+def test_blocks_with_a_mask_equal_the_naive_formula_forward_and_backward(
+    tokens: int, window: int
+) -> None:
     """Six query heads that share two key/value heads; documents begin anywhere, also inside a block."""
     g = torch.Generator().manual_seed(tokens)
-    queries, keys, values = (torch.randn(2, heads, tokens, 8, generator=g).requires_grad_() for heads in (6, 2, 2))
+    queries, keys, values = (
+        torch.randn(2, heads, tokens, 8, generator=g).requires_grad_() for heads in (6, 2, 2)
+    )
     numbers = (torch.rand(2, tokens, generator=g) < 0.03).cumsum(dim=1)
-    allowed = (numbers[:, None, :, None] == numbers[:, None, None, :]) & window_mask(tokens, tokens, window)
+    allowed = (numbers[:, None, :, None] == numbers[:, None, None, :]) & window_mask(
+        tokens, tokens, window
+    )
     fast = masked_attention(queries, keys, values, 0.25, allowed)
     slow = naive_attention(queries, keys, values, allowed, scoring=Scoring(16))
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
     weights, given = torch.linspace(-1, 1, fast.numel()).view(fast.shape), (queries, keys, values)
-    for a, b in zip(torch.autograd.grad(fast, given, weights), torch.autograd.grad(slow, given, weights), strict=True):
+    for a, b in zip(
+        torch.autograd.grad(fast, given, weights),
+        torch.autograd.grad(slow, given, weights),
+        strict=True,
+    ):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
@@ -127,6 +153,10 @@ def test_keys_of_earlier_documents_are_skipped() -> None:
 
 
 def test_one_document_in_a_row_is_plain_causal_attention() -> None:
-    queries, keys, values = (torch.randn(1, 2, 70, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    queries, keys, values = (
+        torch.randn(1, 2, 70, 8, generator=torch.Generator().manual_seed(n)) for n in range(3)
+    )
     masked = masked_attention(queries, keys, values, 0.3, window_mask(70, 70, 0)[None, None])
-    torch.testing.assert_close(masked, causal_attention(queries, keys, values, 0.3), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        masked, causal_attention(queries, keys, values, 0.3), rtol=1e-5, atol=1e-6
+    )

@@ -45,7 +45,9 @@ def test_rows_of_different_length_give_what_each_gives_alone(
     # chunks of a long prompt beside single tokens, a row that joins late and one that pauses
     together = fed(model, ids, [(5, 0), (1, 3), (1, 1), (1, 1), (2, 1), (0, 4), (1, 1), (1, 1)])
     for row, logits in enumerate(together):
-        torch.testing.assert_close(logits, model(ids[row : row + 1, : len(logits)])[0], atol=2e-4, rtol=2e-4)
+        torch.testing.assert_close(
+            logits, model(ids[row : row + 1, : len(logits)])[0], atol=2e-4, rtol=2e-4
+        )
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "naive"])
@@ -55,15 +57,26 @@ def test_rows_that_share_a_beginning_give_in_one_call_what_each_gives_alone(
     """Pages of one token, which all blocks use one after the other; the last two rows begin with five tokens that the first one stores."""
     model = model_of(**kind)
     use_attention(model, implementation)
-    rows = [ids[0, :8], ids[1, :6], torch.cat([ids[0, :5], ids[1, 6:10]]), torch.cat([ids[0, :5], ids[2, :2]])]
+    rows = [
+        ids[0, :8],
+        ids[1, :6],
+        torch.cat([ids[0, :5], ids[1, 6:10]]),
+        torch.cat([ids[0, :5], ids[2, :2]]),
+    ]
     slots = [list(range(8)), list(range(8, 14)), [*range(5), *range(14, 18)], [*range(5), 18, 19]]
     starts = [0, 0, 5, 5]
-    spans = [TokenSpan(pages, start, len(pages) - start) for pages, start in zip(slots, starts, strict=True)]
+    spans = [
+        TokenSpan(pages, start, len(pages) - start)
+        for pages, start in zip(slots, starts, strict=True)
+    ]
     line = torch.cat([row[start:] for row, start in zip(rows, starts, strict=True)])[None]
     store = PagedStore(model.config, num_pages=20, page_tokens=1, single_use=True)
     call = store.rows(spans)
     logits = model(line, cache=call)[0]
-    assert [len(group.spans) for group in call.groups] == [2, 2]  # of 8 and 6, of 4 and 2 new tokens
+    assert [len(group.spans) for group in call.groups] == [
+        2,
+        2,
+    ]  # of 8 and 6, of 4 and 2 new tokens
     for row, places in zip(rows, slots, strict=True):
         torch.testing.assert_close(logits[places], model(row[None])[0], atol=2e-4, rtol=2e-4)
 
@@ -91,10 +104,15 @@ def test_the_bytes_of_a_page_are_those_of_the_store(model_of: ModelOf) -> None:
     assert 3 * page_bytes(config, PAGE, torch.bfloat16) == store.keys.nbytes + store.values.nbytes
 
 
-def test_rows_are_attended_to_together_where_causality_hides_the_padding_or_a_mask_is_cheap() -> None:
+def test_rows_are_attended_to_together_where_causality_hides_the_padding_or_a_mask_is_cheap() -> (
+    None
+):
     def sizes(*spans: tuple[int, int]) -> list[int]:
         """How many rows of (start, count) stand in each group."""
-        return [len(group.spans) for group in grouped([TokenSpan([], start, count) for start, count in spans])]
+        return [
+            len(group.spans)
+            for group in grouped([TokenSpan([], start, count) for start, count in spans])
+        ]
 
     assert sizes((3, 1), (200, 1), (7, 1)) == [3]  # one new token each, short
     assert sizes((1000, 1), (800, 1), (300, 1)) == [2, 1]  # or alike

@@ -36,12 +36,16 @@ def test_rotation_equals_multiplying_complex_numbers() -> None:
 
 def test_rotary_scores_depend_on_distance_only() -> None:
     generator = torch.Generator().manual_seed(0)
-    query, key = torch.randn(1, 1, 1, 16, generator=generator), torch.randn(1, 1, 1, 16, generator=generator)
+    query, key = (
+        torch.randn(1, 1, 1, 16, generator=generator),
+        torch.randn(1, 1, 1, 16, generator=generator),
+    )
     rotary = Rotary(16)
 
     def score(of_query: int, of_key: int) -> float:
         turned_query, turned_key = (
-            rotate(x, rotary(torch.tensor([[place]]))) for x, place in ((query, of_query), (key, of_key))
+            rotate(x, rotary(torch.tensor([[place]])))
+            for x, place in ((query, of_query), (key, of_key))
         )
         return float((turned_query * turned_key).sum())
 
@@ -58,7 +62,9 @@ def test_rotation_keeps_lengths_and_position_zero() -> None:
 
 
 def test_stretched_frequencies_equal_transformers() -> None:
-    scaling = RopeScaling(factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context_tokens=8192)
+    scaling = RopeScaling(
+        factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context_tokens=8192
+    )
     theirs = LlamaConfig(
         hidden_size=2048,
         num_attention_heads=32,
@@ -91,7 +97,9 @@ def test_sinusoidal_rows_equal_the_formula() -> None:
 
 def test_sinusoidal_rows_of_one_distance_are_equally_similar() -> None:
     rows = SinusoidalPositions(width=32, context_tokens=64)(torch.arange(64)[None])[0]
-    torch.testing.assert_close((rows[5:] * rows[:-5]).sum(dim=-1), (rows[5] @ rows[0]).expand(59), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        (rows[5:] * rows[:-5]).sum(dim=-1), (rows[5] @ rows[0]).expand(59), atol=1e-4, rtol=0
+    )
 
 
 def test_learned_rows_are_looked_up() -> None:
@@ -114,7 +122,9 @@ def test_order_is_known_through_positions(
 
 
 def test_positions_count_real_tokens() -> None:
-    real = torch.tensor([[False, False, True, True], [True, True, False, False], [True, False, True, True]])
+    real = torch.tensor(
+        [[False, False, True, True], [True, True, False, False], [True, False, True, True]]
+    )
     assert count_positions(real, 4).tolist() == [[0, 0, 0, 1], [0, 1, 1, 1], [0, 0, 1, 2]]
     assert count_positions(real, 1).tolist() == [[1], [1], [2]]
 
@@ -131,12 +141,25 @@ def test_frequencies_survive_meta_and_casts() -> None:
 
 SCALINGS = {
     "linear": (RopeScaling(8.0, kind="linear"), {}),
-    "yarn": (RopeScaling(4.0, kind="yarn", original_context_tokens=4096), {"original_max_position_embeddings": 4096}),
+    "yarn": (
+        RopeScaling(4.0, kind="yarn", original_context_tokens=4096),
+        {"original_max_position_embeddings": 4096},
+    ),
     "yarn, own ends": (
         RopeScaling(
-            40.0, kind="yarn", original_context_tokens=4096, beta_fast=16.0, beta_slow=2.0, attention_factor=1.3
+            40.0,
+            kind="yarn",
+            original_context_tokens=4096,
+            beta_fast=16.0,
+            beta_slow=2.0,
+            attention_factor=1.3,
         ),
-        {"original_max_position_embeddings": 4096, "beta_fast": 16, "beta_slow": 2, "attention_factor": 1.3},
+        {
+            "original_max_position_embeddings": 4096,
+            "beta_fast": 16,
+            "beta_slow": 2,
+            "attention_factor": 1.3,
+        },
     ),
 }
 
@@ -146,16 +169,23 @@ def test_linear_and_yarn_equal_transformers(name: str) -> None:
     scaling, more = SCALINGS[name]
     rope = {"rope_type": scaling.kind, "rope_theta": 10_000.0, "factor": scaling.factor, **more}
     theirs = LlamaConfig(
-        hidden_size=256, num_attention_heads=4, max_position_embeddings=int(4096 * scaling.factor), rope_parameters=rope
+        hidden_size=256,
+        num_attention_heads=4,
+        max_position_embeddings=int(4096 * scaling.factor),
+        rope_parameters=rope,
     )
     expected, factor = ROPE_INIT_FUNCTIONS[scaling.kind](theirs, torch.device("cpu"))
-    torch.testing.assert_close(rotary_frequencies(64, 10_000.0, scaling), expected, atol=0, rtol=1e-6)
+    torch.testing.assert_close(
+        rotary_frequencies(64, 10_000.0, scaling), expected, atol=0, rtol=1e-6
+    )
     assert attention_factor(scaling) == pytest.approx(factor)
 
 
 def test_linear_stretching_puts_positions_between_the_old_ones() -> None:
     stretched, plain = Rotary(16, scaling=RopeScaling(4.0, kind="linear")), Rotary(16)
-    torch.testing.assert_close(stretched(torch.tensor([[40]])).cosine, plain(torch.tensor([[10]])).cosine)
+    torch.testing.assert_close(
+        stretched(torch.tensor([[40]])).cosine, plain(torch.tensor([[10]])).cosine
+    )
 
 
 def test_alibi_slopes_are_those_of_the_paper() -> None:
@@ -167,12 +197,16 @@ def test_alibi_slopes_are_those_of_the_paper() -> None:
 
 
 def test_alibi_takes_off_in_proportion_to_distance() -> None:
-    bias = alibi_bias(torch.tensor([0.5, 0.25]), torch.tensor([[2, 3]]), torch.tensor([[0, 1, 2, 3]]))
+    bias = alibi_bias(
+        torch.tensor([0.5, 0.25]), torch.tensor([[2, 3]]), torch.tensor([[0, 1, 2, 3]])
+    )
     assert bias[0, 0].tolist() == [[-1, -0.5, 0, 0.5], [-1.5, -1, -0.5, 0]]
     assert torch.equal(bias[0, 1], bias[0, 0] / 2)
 
 
-def losses_near_and_far(model: LanguageModel, *, learned_tokens: int, read_tokens: int) -> tuple[float, float]:
+def losses_near_and_far(
+    model: LanguageModel, *, learned_tokens: int, read_tokens: int
+) -> tuple[float, float]:
     """Teaches "the next token is the one three before" on short texts; gives the loss there and on the far end of long ones."""
     generator = torch.Generator().manual_seed(1)
     period = 3
@@ -183,7 +217,9 @@ def losses_near_and_far(model: LanguageModel, *, learned_tokens: int, read_token
 
     def loss(batch: Tensor, first: int) -> Tensor:
         logits = model(batch[:, :-1])[:, first:]
-        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, first + 1 :].flatten())
+        return torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), batch[:, first + 1 :].flatten()
+        )
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
     for _ in range(250):
@@ -191,7 +227,9 @@ def losses_near_and_far(model: LanguageModel, *, learned_tokens: int, read_token
         loss(texts(32, learned_tokens), period).backward()
         optimizer.step()
     with torch.no_grad():
-        return loss(texts(64, learned_tokens), period).item(), loss(texts(64, read_tokens), read_tokens - 6).item()
+        return loss(texts(64, learned_tokens), period).item(), loss(
+            texts(64, read_tokens), read_tokens - 6
+        ).item()
 
 
 @pytest.mark.parametrize("positions", ["alibi", "learned", "sinusoidal"])
@@ -199,7 +237,9 @@ def test_alibi_holds_in_texts_longer_than_any_it_learned_from(
     config_of: Callable[..., ModelConfig], positions: str
 ) -> None:
     """The property it is for: from 12 tokens to 96. The others learn the short texts better, and know nothing of places never seen."""
-    shape = config_of(positions=positions, vocab_size=10, context_tokens=96, num_layers=2, num_kv_heads=4)
+    shape = config_of(
+        positions=positions, vocab_size=10, context_tokens=96, num_layers=2, num_kv_heads=4
+    )
     model = LanguageModel(shape)
     initialise(model, torch.Generator().manual_seed(0))
     near, far = losses_near_and_far(model, learned_tokens=12, read_tokens=96)

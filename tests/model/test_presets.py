@@ -50,7 +50,11 @@ def test_every_preset_but_our_own_is_checked() -> None:
 
 def test_gpt2_is_the_default_of_transformers() -> None:
     ours, theirs = preset("gpt2"), GPT2Config()
-    assert (ours.vocab_size, ours.context_tokens, ours.width) == (theirs.vocab_size, theirs.n_positions, theirs.n_embd)
+    assert (ours.vocab_size, ours.context_tokens, ours.width) == (
+        theirs.vocab_size,
+        theirs.n_positions,
+        theirs.n_embd,
+    )
     assert (ours.num_layers, ours.num_heads, ours.norm_eps) == (
         theirs.n_layer,
         theirs.n_head,
@@ -64,9 +68,16 @@ def test_gpt2_is_the_default_of_transformers() -> None:
 def test_quickstart_is_a_shape_that_other_software_takes() -> None:
     config = preset("quickstart")
     assert 1_000_000 < parameter_count(config).total < 2_000_000
-    assert (config.num_layers, config.width, config.context_tokens, config.vocab_size) == (4, 128, 128, 4096)
+    assert (config.num_layers, config.width, config.context_tokens, config.vocab_size) == (
+        4,
+        128,
+        128,
+        4096,
+    )
     assert config.family == "llama" and config.tied_head
-    assert config.num_heads * config.head_width == config.width  # Ollama's importer derives one from the other
+    assert (
+        config.num_heads * config.head_width == config.width
+    )  # Ollama's importer derives one from the other
     for row in (config.width, config.feedforward_width, config.num_heads * config.head_width):
         assert row % 32 == 0  # q8_0 and q4_0
 

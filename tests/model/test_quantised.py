@@ -33,7 +33,9 @@ def test_no_weight_is_further_off_than_half_a_step_of_its_scale() -> None:
     weight = matrix(64, 96)
     numbers, scales = rounded_int8(weight)
     off = (numbers * scales[:, None] - weight).abs() / scales[:, None]
-    assert off.max() <= 0.75  # a half, and what rounding the scale to bf16 moves the row's largest numbers
+    assert (
+        off.max() <= 0.75
+    )  # a half, and what rounding the scale to bf16 moves the row's largest numbers
     in_groups, steps, offsets = rounded_int4(weight)
     unpacked = (in_groups.unflatten(1, (-1, GROUP)) - 8) * steps[..., None] + offsets[..., None]
     assert ((unpacked - weight.unflatten(1, (-1, GROUP))).abs() / steps[..., None]).max() <= 0.65
@@ -71,7 +73,9 @@ def test_a_packed_model_says_nearly_what_it_said_and_is_smaller(tied: bool) -> N
     assert made.packed == 2 * 7 + 1 and not made.left
     after = whole(ids).float()
     assert (after - before).abs().max() < 0.05 * before.abs().max()
-    assert all(part.dtype == torch.int8 for name, part in whole.named_buffers() if name.endswith("numbers"))
+    assert all(
+        part.dtype == torch.int8 for name, part in whole.named_buffers() if name.endswith("numbers")
+    )
 
 
 def test_matrices_of_odd_sizes_stay_as_they_are_and_are_named() -> None:

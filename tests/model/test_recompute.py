@@ -11,7 +11,7 @@ from groundup.device import generator
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.transformer import use_recompute
-from groundup.train.losses import next_token_loss
+from groundup.train.steps.losses import next_token_loss
 
 
 @pytest.mark.parametrize("bf16", [False, True])

@@ -5,7 +5,13 @@ import math
 import pytest
 
 from groundup.errors import ConfigError
-from groundup.model.shape_from_size import MAX_DEPTH, ideal_width, parse_size, shape_of_depth, shape_of_size
+from groundup.model.shape_from_size import (
+    MAX_DEPTH,
+    ideal_width,
+    parse_size,
+    shape_of_depth,
+    shape_of_size,
+)
 from groundup.model.sizes import parameter_count
 from groundup.weights.gguf_architectures import gguf_reason
 from groundup.weights.hf_config import hf_reason
@@ -20,20 +26,32 @@ def test_every_depth_gives_a_shape_that_can_be_trained_and_exported(depth: int) 
     assert gguf_reason(shape) is None and hf_reason(shape) is None
     if depth > 1:
         below = shape_of_depth(depth - 1, vocab_size=4_096)
-        assert shape.width >= below.width and parameter_count(shape).total > parameter_count(below).total
+        assert (
+            shape.width >= below.width
+            and parameter_count(shape).total > parameter_count(below).total
+        )
 
 
 @pytest.mark.parametrize(
     ("depth", "width", "feedforward", "context"),
     [(4, 128, 384, 128), (12, 768, 2_048, 1_024), (32, 4_096, 11_008, 4_096)],
 )
-def test_the_rule_passes_through_models_that_are_known(depth: int, width: int, feedforward: int, context: int) -> None:
-    shape = shape_of_depth(depth, vocab_size=4_096)  # quickstart's, GPT-2's width and context, Llama 7B's
-    assert (shape.width, shape.feedforward_width, shape.context_tokens) == (width, feedforward, context)
+def test_the_rule_passes_through_models_that_are_known(
+    depth: int, width: int, feedforward: int, context: int
+) -> None:
+    shape = shape_of_depth(
+        depth, vocab_size=4_096
+    )  # quickstart's, GPT-2's width and context, Llama 7B's
+    assert (shape.width, shape.feedforward_width, shape.context_tokens) == (
+        width,
+        feedforward,
+        context,
+    )
 
 
 @pytest.mark.parametrize(
-    "size", ["300k", "500k", "1M", "2M", "3M", "5M", "10M", "30M", "124M", "350M", "1B", "7B", "70B"]
+    "size",
+    ["300k", "500k", "1M", "2M", "3M", "5M", "10M", "30M", "124M", "350M", "1B", "7B", "70B"],
 )
 def test_a_size_is_met_within_a_tenth_and_near_the_rule(size: str) -> None:
     vocabulary = 4_096 if parse_size(size) < 50e6 else 32_768
@@ -51,7 +69,8 @@ def test_a_vocabulary_too_large_for_a_size_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("10M", 10**7), ("1.5b", 1_500_000_000), ("300k", 300_000), ("124,439,808", 124_439_808)]
+    ("text", "size"),
+    [("10M", 10**7), ("1.5b", 1_500_000_000), ("300k", 300_000), ("124,439,808", 124_439_808)],
 )
 def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
     assert parse_size(text) == size

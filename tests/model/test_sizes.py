@@ -53,12 +53,16 @@ def counted_kinds(model: torch.nn.Module) -> Counter[tuple[str, tuple[int, ...]]
 def check_count(config: ModelConfig) -> None:
     with torch.device("meta"):
         model = LanguageModel(config)
-    assert {(kind.name, kind.shape): kind.count for kind in weight_kinds(config) if kind.count} == counted_kinds(model)
+    assert {
+        (kind.name, kind.shape): kind.count for kind in weight_kinds(config) if kind.count
+    } == counted_kinds(model)
     assert parameter_count(config).total == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("choices", VARIANTS)
-def test_every_weight_has_its_name_shape_and_number(config_of: ConfigOf, choices: dict[str, Any]) -> None:
+def test_every_weight_has_its_name_shape_and_number(
+    config_of: ConfigOf, choices: dict[str, Any]
+) -> None:
     check_count(config_of(**choices))
 
 
@@ -73,11 +77,16 @@ def test_parameters_of_every_preset_equal_counting(name: str) -> None:
 
 def test_classifier_parameters_equal_counting(config_of: ConfigOf) -> None:
     config = config_of(tied_head=False)
-    assert parameter_count(config, num_labels=3).total == sum(p.numel() for p in Classifier(config, 3).parameters())
+    assert parameter_count(config, num_labels=3).total == sum(
+        p.numel() for p in Classifier(config, 3).parameters()
+    )
 
 
 def test_active_parameters_leave_out_the_experts_that_are_not_chosen(config_of: ConfigOf) -> None:
-    few, many = config_of(num_experts=2, experts_per_token=2), config_of(num_experts=5, experts_per_token=2)
+    few, many = (
+        config_of(num_experts=2, experts_per_token=2),
+        config_of(num_experts=5, experts_per_token=2),
+    )
     assert active_parameters(few) == parameter_count(few).total
     routers = 3 * 3 * 32  # three more rows in each of three blocks
     assert active_parameters(many) == active_parameters(few) + routers
@@ -101,12 +110,16 @@ def test_flops_equal_torchs_counter(config_of: ConfigOf, choices: dict[str, Any]
     assert counted_flops(model, 20) == 20 * forward_flops_per_token(model.config, seen_tokens=20.0)
 
 
-def test_flops_of_every_kind_of_model_equal_torchs_counter(config_of: ConfigOf, kind: dict[str, Any]) -> None:
+def test_flops_of_every_kind_of_model_equal_torchs_counter(
+    config_of: ConfigOf, kind: dict[str, Any]
+) -> None:
     """The naive path computes what a window hides, too: that much apart, the counts are the same."""
     config = config_of(**kind)
     flops = flops_per_token(config, context_tokens=20)
     square = config.num_layers * 4 * config.num_heads * config.head_width * 20
-    assert counted_flops(LanguageModel(config), 20) == 20 * (flops.forward - flops.attention_scores + square)
+    assert counted_flops(LanguageModel(config), 20) == 20 * (
+        flops.forward - flops.attention_scores + square
+    )
 
 
 @pytest.mark.parametrize("choices", VARIANTS)
@@ -124,8 +137,12 @@ def test_a_token_sees_what_the_mask_allows(config_of: ConfigOf, num_tokens: int)
     for layer, window in enumerate((4, 0, 4)):
         allowed = window_mask(num_tokens, num_tokens, window).sum().item()
         assert seen_tokens(config, layer, num_tokens) == allowed / num_tokens
-    one_by_one = sum(forward_flops_per_token(config, seen_tokens=t + 1.0) for t in range(num_tokens))
-    assert flops_per_token(config, context_tokens=num_tokens).forward == pytest.approx(one_by_one / num_tokens)
+    one_by_one = sum(
+        forward_flops_per_token(config, seen_tokens=t + 1.0) for t in range(num_tokens)
+    )
+    assert flops_per_token(config, context_tokens=num_tokens).forward == pytest.approx(
+        one_by_one / num_tokens
+    )
 
 
 def test_a_classifier_reads_its_scores_once_a_text(config_of: ConfigOf) -> None:

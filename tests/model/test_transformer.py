@@ -45,7 +45,9 @@ def test_blocks_in_two_parts_equal_one_pass(model_of: ModelOf, ids: Tensor, padd
 
 
 def test_text_longer_than_the_context_is_refused(model_of: ModelOf) -> None:
-    with pytest.raises(ModelError, match="A text of 25 tokens is longer than the model's context of 24"):
+    with pytest.raises(
+        ModelError, match="A text of 25 tokens is longer than the model's context of 24"
+    ):
         model_of()(torch.zeros(1, 25, dtype=torch.long))
 
 
@@ -54,21 +56,44 @@ def test_state_names_are_the_ones_that_files_are_mapped_to(model_of: ModelOf) ->
     choices = {"norm": "layer", "positions": "learned", "feedforward": "gelu", **all_biases}
     gpt2 = set(model_of(**choices, num_layers=1).state_dict())
     block = "transformer.blocks.0."
-    both = {f"{block}{part}.{kind}" for part in ("attention_norm", "feedforward_norm") for kind in ("weight", "bias")}
-    both |= {
-        f"{block}attention.{part}.{kind}" for part in ("query", "key", "value", "output") for kind in ("weight", "bias")
+    both = {
+        f"{block}{part}.{kind}"
+        for part in ("attention_norm", "feedforward_norm")
+        for kind in ("weight", "bias")
     }
-    both |= {f"{block}feedforward.{part}.{kind}" for part in ("up", "down") for kind in ("weight", "bias")}
+    both |= {
+        f"{block}attention.{part}.{kind}"
+        for part in ("query", "key", "value", "output")
+        for kind in ("weight", "bias")
+    }
+    both |= {
+        f"{block}feedforward.{part}.{kind}"
+        for part in ("up", "down")
+        for kind in ("weight", "bias")
+    }
     tables = {"transformer.embedding.weight", "transformer.position_embedding.weight"}
     assert gpt2 == both | tables | {"transformer.final_norm.weight", "transformer.final_norm.bias"}
 
     qwen3 = set(model_of(qk_norm="head", tied_head=False, num_layers=1).state_dict())
     one = {
         f"{block}{part}.weight"
-        for part in ("attention_norm", "feedforward_norm", "feedforward.gate", "feedforward.up", "feedforward.down")
+        for part in (
+            "attention_norm",
+            "feedforward_norm",
+            "feedforward.gate",
+            "feedforward.up",
+            "feedforward.down",
+        )
     }
-    one |= {f"{block}attention.{part}.weight" for part in ("query", "key", "value", "output", "query_norm", "key_norm")}
-    assert qwen3 == one | {"transformer.embedding.weight", "transformer.final_norm.weight", "head.weight"}
+    one |= {
+        f"{block}attention.{part}.weight"
+        for part in ("query", "key", "value", "output", "query_norm", "key_norm")
+    }
+    assert qwen3 == one | {
+        "transformer.embedding.weight",
+        "transformer.final_norm.weight",
+        "head.weight",
+    }
 
 
 def test_bfloat16_autocast_stays_near_float32(model_of: ModelOf, ids: Tensor) -> None:

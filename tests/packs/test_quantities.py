@@ -23,10 +23,16 @@ from groundup.packs.quantities import quantities
         ),
         ("BM1 4QT, class 7B", [("code", "BM1"), ("code", "4QT"), ("code", "7B")]),
         ("2. Second step of 3\n10) the last", [("", "3")]),
-        ("twenty-five of one hundred and twenty, two thousand five hundred", [("", "25"), ("", "120"), ("", "2500")]),
+        (
+            "twenty-five of one hundred and twenty, two thousand five hundred",
+            [("", "25"), ("", "120"), ("", "2500")],
+        ),
         ("five ten-pound notes, a dozen, half", [("", "5"), ("", "10"), ("", "12"), ("", "0.5")]),
         ("one of them, the first", []),
-        ("5 million, 1.2.3, 2026/27, 30th", [("", "5000000"), ("", "1.2.3"), ("", "2026"), ("", "27"), ("", "30")]),
+        (
+            "5 million, 1.2.3, 2026/27, 30th",
+            [("", "5000000"), ("", "1.2.3"), ("", "2026"), ("", "27"), ("", "30")],
+        ),
         ("8–10 items, 7,8", [("", "8"), ("", "10"), ("", "7"), ("", "8")]),
     ],
 )
@@ -36,10 +42,22 @@ def test_each_way_of_writing_a_number_has_one_form(text: str, found: list[tuple[
 
 def test_names_are_words_with_a_capital_and_those_that_begin_a_sentence_are_marked() -> None:
     text = "# Opening hours\n- Ask Ada.\nBob's “Sunny Side” opens | Closed"
-    expected = [("Opening", True), ("Ask", True), ("Ada", False), ("Bob's", True), ("Sunny", True), ("Side", False)]
+    expected = [
+        ("Opening", True),
+        ("Ask", True),
+        ("Ada", False),
+        ("Bob's", True),
+        ("Sunny", True),
+        ("Side", False),
+    ]
     assert list(names(text)) == [*expected, ("Closed", True)]
 
 
 def test_a_misspelt_name_is_near_and_a_word_of_the_same_stem_is_not() -> None:
     assert near_name("Brackenmeer", ["Brackenmere", "bank"]) == "Brackenmere"
-    assert near_name("Banker", ["Bank"]) == near_name("Please", ["Brackenmere"]) == near_name("Ade", ["Ada"]) == ""
+    assert (
+        near_name("Banker", ["Bank"])
+        == near_name("Please", ["Brackenmere"])
+        == near_name("Ade", ["Ada"])
+        == ""
+    )

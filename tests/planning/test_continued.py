@@ -12,7 +12,7 @@ import groundup
 from groundup.cli.main import main
 from groundup.cli.pretrain import summary
 from groundup.data.batches.mixture_config import MixtureConfig
-from groundup.data.reading.trained_on import read_trained_on
+from groundup.data.preparation.trained_on import read_trained_on
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.heads import Classifier, LanguageModel
@@ -23,7 +23,7 @@ from groundup.planning.reproduce import reproduce
 from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import identify
-from groundup.train.config import FitConfig
+from groundup.train.steps.config import FitConfig
 from groundup.weights.adapter import Adapter, base_hashes, write_adapter
 from groundup.weights.formats import export
 from groundup.weights.model_io import open_model, save_model
@@ -58,24 +58,43 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def go_on(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
-    given = {"init_from": folder / "base", "steps": 12, "settings": SHORT, "device": "cpu", **changes}
+    given = {
+        "init_from": folder / "base",
+        "steps": 12,
+        "settings": SHORT,
+        "device": "cpu",
+        **changes,
+    }
     return groundup.pretrain(folder / "own", out, **given)
 
 
-def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(folder: Path, tmp_path: Path) -> None:
+def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(
+    folder: Path, tmp_path: Path
+) -> None:
     results = go_on(folder, tmp_path / "run")
     before, after = (open_model(path, CPU) for path in (folder / "base", tmp_path / "run"))
-    assert after.config == before.config, "the rows were of 16 tokens, the model's context is its own"
+    assert after.config == before.config, (
+        "the rows were of 16 tokens, the model's context is its own"
+    )
     assert after.require_tokenizer().fingerprint == before.require_tokenizer().fingerprint
     start = results["start"]
     assert start["model"] == str(folder / "base") and len(start["weights"]) == 64
     assert results["bits_per_byte"] < start["before"]["bits_per_byte"]
     fit = RunFolder(tmp_path / "run").read_run()["config"]["fit"]
-    assert (fit["optimizer"], fit["learning_rate"], fit["initial_weights"]) == ("adamw", 2e-4, start["weights"])
+    assert (fit["optimizer"], fit["learning_rate"], fit["initial_weights"]) == (
+        "adamw",
+        2e-4,
+        start["weights"],
+    )
     card = (tmp_path / "run/README.md").read_text()
-    assert "Continued training of" in card and f"base_model: {json.dumps(str(folder / 'base'))}" in card
+    assert (
+        "Continued training of" in card
+        and f"base_model: {json.dumps(str(folder / 'base'))}" in card
+    )
     known = read_trained_on(tmp_path / "run"), read_trained_on(folder / "base")
-    assert known[0] and known[1] and known[0].hashes > known[1].hashes, "the texts of both are known"
+    assert known[0] and known[1] and known[0].hashes > known[1].hashes, (
+        "the texts of both are known"
+    )
     general = results["forgetting"]["general"]
     assert general["difference"]["value"] == pytest.approx(general["after"] - general["before"])
     assert any(line.startswith("general text: ") for line in summary(results, tmp_path / "run"))
@@ -96,7 +115,9 @@ def test_training_goes_on_from_a_gguf_file(folder: Path, tmp_path: Path) -> None
     ).require_tokenizer().encode("Invoice 47")
 
 
-def test_training_goes_on_from_an_adapter_as_from_its_merged_model(folder: Path, tmp_path: Path) -> None:
+def test_training_goes_on_from_an_adapter_as_from_its_merged_model(
+    folder: Path, tmp_path: Path
+) -> None:
     opened = open_model(folder / "base", CPU)
     assert isinstance(opened.model, LanguageModel)
     hashes = base_hashes(opened.model)
@@ -109,17 +130,22 @@ def test_training_goes_on_from_an_adapter_as_from_its_merged_model(folder: Path,
     merge_lora(opened.model)
     save_model(opened.model, tmp_path / "merged", opened.require_tokenizer())
     found, expected = (
-        go_on(folder, tmp_path / f"from-{name}", init_from=tmp_path / name, steps=3) for name in ("adapter", "merged")
+        go_on(folder, tmp_path / f"from-{name}", init_from=tmp_path / name, steps=3)
+        for name in ("adapter", "merged")
     )
     assert found["start"]["before"] == pytest.approx(expected["start"]["before"], abs=1e-5)
     assert found["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], abs=1e-4)
-    assert (tmp_path / "from-adapter/model.safetensors").is_file(), "the whole model was trained, and is written"
+    assert (tmp_path / "from-adapter/model.safetensors").is_file(), (
+        "the whole model was trained, and is written"
+    )
 
 
 def test_a_run_at_a_rate_of_nearly_nothing_keeps_the_weights(folder: Path, tmp_path: Path) -> None:
     go_on(folder, tmp_path / "run", steps=1, settings={**SHORT, "fit.learning_rate": 1e-9})
     models = [open_model(path, CPU).model for path in (folder / "base", tmp_path / "run")]
-    for (name, first), second in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
+    for (name, first), second in zip(
+        models[0].named_parameters(), models[1].parameters(), strict=True
+    ):
         assert torch.allclose(first, second, atol=1e-6), name
 
 
@@ -134,7 +160,9 @@ def _other(folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "other"
 
 
-def test_replayed_text_has_its_share_and_weights_are_chosen_by_the_own_text(folder: Path, tmp_path: Path) -> None:
+def test_replayed_text_has_its_share_and_weights_are_chosen_by_the_own_text(
+    folder: Path, tmp_path: Path
+) -> None:
     results = go_on(folder, tmp_path / "run", steps=20, replay=[f"{folder / 'general'}=0.25"])
     read = {each["name"]: each["wanted"] for each in results["sources"]}
     assert read == {"own": 0.75, "general": 0.25}
@@ -146,7 +174,9 @@ def test_replayed_text_has_its_share_and_weights_are_chosen_by_the_own_text(fold
 @pytest.mark.slow
 def test_a_continued_run_is_reproduced_from_its_folder(folder: Path, tmp_path: Path) -> None:
     go_on(folder, tmp_path / "run", replay={str(folder / "general"): 0.25})
-    again = reproduce(RunFolder(tmp_path / "run"), RunFolder(tmp_path / "again"), CPU, Silent(), fresh=False)
+    again = reproduce(
+        RunFolder(tmp_path / "run"), RunFolder(tmp_path / "again"), CPU, Silent(), fresh=False
+    )
     assert again["same_weights"] is True
 
 
@@ -156,7 +186,20 @@ def test_the_plan_names_the_model_and_expects_nothing_of_the_law(
     sets = [part for name, value in SHORT.items() for part in ("--set", f"{name}={value}")]
     model = str(folder / "base")
     with pytest.raises(SystemExit) as ended:
-        main(["plan", str(folder / "own"), "--from", model, "--epochs", "1", "--device", "cpu", "--json", *sets])
+        main(
+            [
+                "plan",
+                str(folder / "own"),
+                "--from",
+                model,
+                "--epochs",
+                "1",
+                "--device",
+                "cpu",
+                "--json",
+                *sets,
+            ]
+        )
     plan = json.loads(capsys.readouterr().out)
     assert ended.value.code == 0 and plan["start"] == model and plan["expected"] is None
     assert (plan["width"], plan["context_tokens"], plan["learning_rate"]) == (16, 16, 2e-4)
@@ -171,10 +214,16 @@ def test_the_plan_names_the_model_and_expects_nothing_of_the_law(
         ({"settings": {"model.width": 32}}, "model.width can't be given beside --from"),
         ({"settings": {"model.context_tokens": 64}}, "context_tokens must be 1 to 32"),
         ({"settings": {"fit.initial_weights": "x"}}, "fit.initial_weights is not the hash"),
-        ({"init_from": None, "replay": "general.txt"}, "Replay is for a model whose training is continued"),
+        (
+            {"init_from": None, "replay": "general.txt"},
+            "Replay is for a model whose training is continued",
+        ),
         ({"replay": "general.txt=2"}, "must be above 0 and below 1 .got 2"),
         ({"replay": ["a=0.6", "b=0.6"]}, "the shares of the replay must be below 1 together"),
-        ({"init_from": None, "general": "general.txt"}, "There is nothing to forget from random weights"),
+        (
+            {"init_from": None, "general": "general.txt"},
+            "There is nothing to forget from random weights",
+        ),
         ({"general": "no-such-file.txt"}, "no-such-file.txt"),
         ({"init_from": "no-such-model"}, "There is no model 'no-such-model'"),
     ],
@@ -186,16 +235,26 @@ def test_what_can_not_be_meant_is_refused_in_one_sentence(
         go_on(folder, tmp_path / "run", **options)
 
 
-def test_a_classifier_and_tokens_of_another_tokenizer_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_classifier_and_tokens_of_another_tokenizer_are_refused(
+    folder: Path, tmp_path: Path
+) -> None:
     opened = open_model(folder / "base", CPU)
     classifier = Classifier(opened.config, num_labels=2)
     save_model(classifier, tmp_path / "spam", opened.require_tokenizer(), labels=("ham", "spam"))
     with pytest.raises(ModelError, match="is a classifier; this needs a language model"):
         go_on(folder, tmp_path / "run", init_from=tmp_path / "spam")
     changed = {"model.vocab_size": 300, "fit.precision": "float32"}
-    groundup.pretrain(folder / "own", tmp_path / "else", steps=1, settings={**SMALL, **changed}, device="cpu")
+    groundup.pretrain(
+        folder / "own", tmp_path / "else", steps=1, settings={**SMALL, **changed}, device="cpu"
+    )
     with pytest.raises(ConfigError, match="made with another tokenizer than that of"):
-        groundup.pretrain(tmp_path / "else/shards", tmp_path / "run", init_from=folder / "base", steps=1, device="cpu")
+        groundup.pretrain(
+            tmp_path / "else/shards",
+            tmp_path / "run",
+            init_from=folder / "base",
+            steps=1,
+            device="cpu",
+        )
 
 
 class StopsAtTest(Silent):
@@ -222,7 +281,10 @@ def test_a_run_is_not_its_own_start(folder: Path) -> None:
 
 
 def test_a_share_is_the_number_behind_the_last_sign() -> None:
-    assert replay_shares(["a=b=0.2", "https://x/?q=books"]) == {"a=b": 0.2, "https://x/?q=books": 0.05}
+    assert replay_shares(["a=b=0.2", "https://x/?q=books"]) == {
+        "a=b": 0.2,
+        "https://x/?q=books": 0.05,
+    }
     with pytest.raises(ConfigError, match="replayed twice"):
         replay_shares(["a=0.2", "a"])
 
@@ -232,7 +294,10 @@ def test_shares_of_the_others_stay_as_the_mixture_has_them() -> None:
     assert MixtureConfig(replay={"general": 0.2}).shares(tokens) == pytest.approx(
         {"letters": 0.6, "books": 0.2, "general": 0.2}
     )
-    assert MixtureConfig(replay={"my/general.txt": 0.2}).describe() == "as they come, with a replay of 20 % general"
+    assert (
+        MixtureConfig(replay={"my/general.txt": 0.2}).describe()
+        == "as they come, with a replay of 20 % general"
+    )
     weighted = MixtureConfig({"letters": 1, "books": 1}, replay={"general": 0.5}).shares(tokens)
     assert weighted == {"letters": 0.25, "books": 0.25, "general": 0.5}
     with pytest.raises(ConfigError, match="other has no training text to be replayed"):
@@ -241,7 +306,10 @@ def test_shares_of_the_others_stay_as_the_mixture_has_them() -> None:
 
 def test_without_replay_a_mixture_is_written_as_before() -> None:
     assert "replay" not in MixtureConfig(max_epochs=2).plain()
-    assert pretrain_options("texts", mixture={"a": 1}).tables["fit"]["mixture"].keys() == MixtureConfig().plain().keys()
+    assert (
+        pretrain_options("texts", mixture={"a": 1}).tables["fit"]["mixture"].keys()
+        == MixtureConfig().plain().keys()
+    )
 
 
 def test_runs_of_before_replay_are_the_same_runs() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.data.batches.shards import ShardSet
-from groundup.data.config import DataConfig
+from groundup.data.preparation.config import DataConfig
 from groundup.errors import ConfigError
 from groundup.planning.corpus import corpus, licences
 from groundup.progress import Silent
@@ -24,9 +24,14 @@ def specs(tmp_path: Path) -> list[str]:
     """A folder of texts, and a data set laid out as the hub lays it."""
     (tmp_path / "letters").mkdir()
     for number in range(8):
-        (tmp_path / "letters" / f"{number}.txt").write_text(f"Letter {number}. The fox sang of the sea. " * 20)
+        (tmp_path / "letters" / f"{number}.txt").write_text(
+            f"Letter {number}. The fox sang of the sea. " * 20
+        )
     (tmp_path / "tales").mkdir()
-    rows = (json.dumps({"text": f"Tale {number}. The hen sang of the sea. " * 20}) for number in range(8))
+    rows = (
+        json.dumps({"text": f"Tale {number}. The hen sang of the sea. " * 20})
+        for number in range(8)
+    )
     (tmp_path / "tales" / "train.jsonl").write_text("\n".join(rows))
     return [str(tmp_path / "letters"), f"hf:{tmp_path / 'tales'}"]
 
@@ -34,7 +39,9 @@ def specs(tmp_path: Path) -> list[str]:
 def test_several_sources_are_one_corpus(tmp_path: Path, specs: list[str]) -> None:
     made(tmp_path, *specs)
     card = json.loads((tmp_path / "run" / "data" / "data.json").read_text())
-    assert [(each["source"]["spec"], each["kept_documents"]) for each in card["sources"]] == [(s, 8) for s in specs]
+    assert [(each["source"]["spec"], each["kept_documents"]) for each in card["sources"]] == [
+        (s, 8) for s in specs
+    ]
 
 
 def test_prepared_texts_are_not_joined_to_others(tmp_path: Path, specs: list[str]) -> None:
@@ -45,13 +52,24 @@ def test_prepared_texts_are_not_joined_to_others(tmp_path: Path, specs: list[str
     assert made(tmp_path, str(tmp_path / "run" / "data"))
 
 
-def test_options_of_reading_are_refused_for_prepared_texts(tmp_path: Path, specs: list[str]) -> None:
+def test_options_of_reading_are_refused_for_prepared_texts(
+    tmp_path: Path, specs: list[str]
+) -> None:
     made(tmp_path, *specs)
     config = DataConfig(text_column="body", test_fraction=0.2)
     with pytest.raises(ConfigError, match="its texts are not read again") as caught:
         other = RunFolder(tmp_path / "other")
-        corpus([str(tmp_path / "run" / "data")], other, config, tokenizer=None, vocab_size=280, progress=Silent())
-    assert caught.value.fix and caught.value.fix.startswith("Leave --text-column and --test-fraction out")
+        corpus(
+            [str(tmp_path / "run" / "data")],
+            other,
+            config,
+            tokenizer=None,
+            vocab_size=280,
+            progress=Silent(),
+        )
+    assert caught.value.fix and caught.value.fix.startswith(
+        "Leave --text-column and --test-fraction out"
+    )
 
 
 def test_the_licences_for_the_model_card_are_those_stated(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import groundup
 from groundup.data.batches.shards import ShardSet
-from groundup.data.config import DataConfig
+from groundup.data.preparation.config import DataConfig
 from groundup.data.processing.steps import ProcessConfig
 from groundup.errors import ConfigError, DataError
 from groundup.planning import corpus as module
@@ -20,7 +20,13 @@ from groundup.tokenizer.fast import Tokenizer
 
 PARTS = {"prepare", "train_tokenizer", "write_shards"}
 SMALL = [
-    *("model.width=16", "model.num_layers=1", "model.num_heads=2", "model.num_kv_heads=1", "model.context_tokens=16"),
+    *(
+        "model.width=16",
+        "model.num_layers=1",
+        "model.num_heads=2",
+        "model.num_kv_heads=1",
+        "model.context_tokens=16",
+    ),
     *("model.vocab_size=280", "fit.precision=float32", "fit.batch_size=2"),
 ]
 
@@ -30,7 +36,9 @@ def texts(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
     for number in range(8):
-        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+        (folder / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 20
+        )
     return folder
 
 
@@ -64,12 +72,18 @@ def test_the_second_call_makes_nothing_and_gives_the_same(texts: Path, done: lis
     first, encoder = prepared(texts)
     assert done == ["prepare", "train_tokenizer", "write_shards"]
     again, same = prepared(texts)
-    assert len(done) == 3 and again.fingerprint == first.fingerprint and same.fingerprint == encoder.fingerprint
+    assert (
+        len(done) == 3
+        and again.fingerprint == first.fingerprint
+        and same.fingerprint == encoder.fingerprint
+    )
     assert {path.name for path in (texts.parent / "run").iterdir()} <= set(PREPARED)
 
 
 def test_steps_over_documents_are_made_once(texts: Path, done: list[str]) -> None:
-    config = DataConfig(process=ProcessConfig(("personal-data",), decontaminate=(str(texts / "3.txt"),)))
+    config = DataConfig(
+        process=ProcessConfig(("personal-data",), decontaminate=(str(texts / "3.txt"),))
+    )
     for expected in (3, 3):
         prepared(texts, config)
         assert len(done) == expected
@@ -80,7 +94,10 @@ def test_steps_over_documents_are_made_once(texts: Path, done: list[str]) -> Non
 def test_changed_evaluation_items_make_it_again(texts: Path, done: list[str]) -> None:
     items = texts.parent / "items.txt"
     config = DataConfig(process=ProcessConfig(decontaminate=(str(items),)))
-    for expected, text in ((3, "No text has this sentence of more than eight words in it."), (6, "Of owls. " * 9)):
+    for expected, text in (
+        (3, "No text has this sentence of more than eight words in it."),
+        (6, "Of owls. " * 9),
+    ):
         items.write_text(text)
         prepared(texts, config)
         assert len(done) == expected
@@ -91,7 +108,9 @@ def test_rules_are_applied_again_once_languages_are_detected(
 ) -> None:
     config = DataConfig(process=ProcessConfig(rules=("codex-longest-line",)))
     for detects, expected in ((False, 3), (False, 3), (True, 6)):
-        monkeypatch.setattr("groundup.data.processing.steps.can_detect", lambda detects=detects: detects)
+        monkeypatch.setattr(
+            "groundup.data.processing.steps.can_detect", lambda detects=detects: detects
+        )
         prepared(texts, config)
         assert len(done) == expected
 
@@ -107,10 +126,19 @@ def test_another_engine_makes_nothing_again(texts: Path, done: list[str]) -> Non
     first, _ = prepared(texts)
     run = RunFolder(texts.parent / "run")
     again, _ = corpus(
-        [str(texts)], run, DataConfig(), tokenizer=None, vocab_size=280, engine="processes", progress=Silent()
+        [str(texts)],
+        run,
+        DataConfig(),
+        tokenizer=None,
+        vocab_size=280,
+        engine="processes",
+        progress=Silent(),
     )
     assert len(done) == 3 and again.fingerprint == first.fingerprint
-    plans = [pretrain_options(str(texts), steps=2, engine=engine).key() for engine in ("auto", "processes")]
+    plans = [
+        pretrain_options(str(texts), steps=2, engine=engine).key()
+        for engine in ("auto", "processes")
+    ]
     assert plans[0] == plans[1]
 
 
@@ -169,7 +197,9 @@ def test_what_was_done_before_a_stop_is_not_done_again(
     assert done == ["prepare", "train_tokenizer", "write_shards"]
 
 
-def test_texts_that_are_gone_are_needed_no_more_and_never_found_is_an_error(texts: Path, done: list[str]) -> None:
+def test_texts_that_are_gone_are_needed_no_more_and_never_found_is_an_error(
+    texts: Path, done: list[str]
+) -> None:
     first, _ = prepared(texts)
     texts.rename(texts.parent / "elsewhere")
     again, _ = prepared(texts)

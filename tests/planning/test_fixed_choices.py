@@ -13,18 +13,30 @@ from groundup.device import Compute, choose_threads, select_compute
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
-from groundup.recipes.build import changed_parts
+from groundup.recipes.builds.build import changed_parts
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import train_tokenizer
-from groundup.train import precision
-from groundup.train.compiled import decide_compile
-from groundup.train.config import FitConfig
-from groundup.train.losses import next_token_loss
-from groundup.train.precision import Decision, StepClock, decide_muon, decide_precision, open_kinds
+from groundup.train.steps import precision
+from groundup.train.steps.compiled import decide_compile
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.precision import (
+    MeasuredPrecision,
+    StepClock,
+    decide_muon,
+    decide_precision,
+    open_kinds,
+)
 from groundup.weights.model_io import save_model
 
 SMALL = [
-    *("model.width=16", "model.num_layers=1", "model.num_heads=2", "model.num_kv_heads=1", "model.context_tokens=16"),
+    *(
+        "model.width=16",
+        "model.num_layers=1",
+        "model.num_heads=2",
+        "model.num_kv_heads=1",
+        "model.context_tokens=16",
+    ),
     *("model.vocab_size=280", "fit.batch_size=2", "fit.compile=off"),
 ]
 FIXED = Compute(torch.device("cpu"), native_bf16=True, fixed_choices=True)
@@ -35,7 +47,9 @@ def texts(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
     for number in range(6):
-        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+        (folder / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 20
+        )
     return folder
 
 
@@ -59,7 +73,9 @@ def test_the_measured_precision_is_in_the_plan_and_the_run_trains_in_it_whatever
     out, seen = tmp_path / "run", []
     begin = LanguageModel.train
 
-    def look(model: LanguageModel, mode: bool = True) -> LanguageModel:  # called before the first step
+    def look(
+        model: LanguageModel, mode: bool = True
+    ) -> LanguageModel:  # called before the first step
         plan = RunFolder(out).read_plan()
         seen.append(plan and plan["fit"]["precision"])
         fastest[0] = "float32"
@@ -69,7 +85,10 @@ def test_the_measured_precision_is_in_the_plan_and_the_run_trains_in_it_whatever
         patch.setattr(LanguageModel, "train", look)
         results = groundup.pretrain(texts, out, steps=3, settings=SMALL)
     assert "bf16" in seen and "float32" not in seen
-    assert results["precision"] == "bf16" and RunFolder(out).read_run()["config"]["fit"]["precision"] == "bf16"
+    assert (
+        results["precision"] == "bf16"
+        and RunFolder(out).read_run()["config"]["fit"]["precision"] == "bf16"
+    )
     plan = json.loads((out / "plan.json").read_text())
     assert plan["planned"]["precision_step_s"] == {"float32": 2.0, "bf16": 1.0}
     again = groundup.pretrain(texts, out, steps=3, settings=SMALL)  # finished: the plan holds
@@ -83,7 +102,21 @@ def test_with_fixed_choices_the_same_command_gives_the_same_weights_whatever_is_
     for name in ("bf16", "float32"):
         fastest[0] = name
         out = tmp_path / name
-        assert run(["pretrain", str(texts), "--out", str(out), "--steps", "3", "--fixed-choices", *_sets()]) == 0
+        assert (
+            run(
+                [
+                    "pretrain",
+                    str(texts),
+                    "--out",
+                    str(out),
+                    "--steps",
+                    "3",
+                    "--fixed-choices",
+                    *_sets(),
+                ]
+            )
+            == 0
+        )
         assert RunFolder(out).read_results()["precision"] == "float32"
         weights.append((out / "model.safetensors").read_bytes())
     assert weights[0] == weights[1]
@@ -105,20 +138,26 @@ def test_fixed_choices_measure_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = StepClock(model, [], next_token_loss, config, compute=FIXED)
     silent = groundup.api.Silent()
     decided = decide_compile(decide_precision(clock, progress=silent), clock, progress=silent)
-    assert decided == Decision("float32") and clock.config.muon_precision == "bf16"
+    assert decided == MeasuredPrecision("float32") and clock.config.muon_precision == "bf16"
     assert (
         decide_muon(
-            config, model, compute=Compute(torch.device("cpu"), native_bf16=False, fixed_choices=True)
+            config,
+            model,
+            compute=Compute(torch.device("cpu"), native_bf16=False, fixed_choices=True),
         ).precision
         == "float32"
     )
-    assert open_kinds("auto", 64, compute=FIXED) == (False,) and open_kinds("bf16", 64, compute=FIXED) == (True,)
+    assert open_kinds("auto", 64, compute=FIXED) == (False,) and open_kinds(
+        "bf16", 64, compute=FIXED
+    ) == (True,)
     assert select_compute("cpu", fixed_choices=True).thread_counts == ()
     choose_threads(select_compute("cpu", fixed_choices=True), never)
 
 
 def test_a_time_and_fixed_choices_are_refused_in_one_sentence(texts: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="how many steps a time has room for is measured") as refused:
+    with pytest.raises(
+        ConfigError, match="how many steps a time has room for is measured"
+    ) as refused:
         groundup.pretrain(texts, tmp_path / "run", minutes=1, fixed_choices=True)
     assert "--steps" in (refused.value.fix or "") and not (tmp_path / "run").exists()
 
@@ -127,7 +166,16 @@ def test_a_plan_that_was_measured_does_not_hold_for_fixed_choices(
     texts: Path, tmp_path: Path, fastest: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     groundup.pretrain(texts, tmp_path / "run", steps=3, settings=SMALL)
-    words = ["pretrain", str(texts), "--out", str(tmp_path / "run"), "--steps", "3", "--fixed-choices", *_sets()]
+    words = [
+        "pretrain",
+        str(texts),
+        "--out",
+        str(tmp_path / "run"),
+        "--steps",
+        "3",
+        "--fixed-choices",
+        *_sets(),
+    ]
     assert run(words) == 2
     assert "precision was bf16 and is float32" in " ".join(capsys.readouterr().err.split())
 
@@ -150,7 +198,9 @@ def test_fine_tuning_with_fixed_choices_gives_the_same_weights_whatever_is_measu
     for name in ("bf16", "float32"):
         fastest[0] = name
         out = tmp_path / name
-        results = groundup.finetune_chat(tmp_path / "base", tmp_path / "rows.jsonl", out, epochs=1, fixed_choices=True)
+        results = groundup.finetune_chat(
+            tmp_path / "base", tmp_path / "rows.jsonl", out, epochs=1, fixed_choices=True
+        )
         assert results["precision"] == "float32"
         weights.append((out / "adapter_model.safetensors").read_bytes())
     assert weights[0] == weights[1]

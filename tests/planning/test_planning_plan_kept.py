@@ -53,9 +53,23 @@ def test_a_run_takes_the_time_and_memory_that_its_plan_said(
     texts: Path, tmp_path: Path, size: str, budget: str
 ) -> None:
     minutes = str(float(budget.removesuffix("s")) / 60)
-    command = ["pretrain", str(texts), "--out", str(tmp_path / "run"), "--size", size, "--minutes", minutes, "--json"]
+    command = [
+        "pretrain",
+        str(texts),
+        "--out",
+        str(tmp_path / "run"),
+        "--size",
+        size,
+        "--minutes",
+        minutes,
+        "--json",
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "groundup", *command], capture_output=True, text=True, env=dict(os.environ), check=True
+        [sys.executable, "-m", "groundup", *command],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        check=True,
     )
     results = json.loads(done.stdout)
     for name in ("minutes", "memory_bytes"):

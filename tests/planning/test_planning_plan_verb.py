@@ -20,7 +20,9 @@ def texts(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
     for number in range(8):
-        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 120)
+        (folder / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 120
+        )
     return folder
 
 
@@ -32,7 +34,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("groundup.planning.planner.MAX_MEASURED", 2)
 
 
-def test_plan_chooses_and_says_why(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_chooses_and_says_why(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["plan", str(texts), "--budget", "2m", *VOCABULARY, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["model"]["vocab_size"] == 280 and plan["fit"]["steps"] == plan["steps"] > 0
@@ -41,7 +45,9 @@ def test_plan_chooses_and_says_why(texts: Path, tmp_path: Path, capsys: pytest.C
     assert any("blocks x width" in reason and "(chosen)" in reason for reason in plan["reasons"])
     assert any("tokens per step" in reason for reason in plan["reasons"])
     differences = [re.findall(r"[+-]?\d\.\d{3}", reason) for reason in plan["reasons"]]
-    assert all(each[0] in "+-" for found in differences for each in found), "one loss for one plan: the expected one"
+    assert all(each[0] in "+-" for found in differences for each in found), (
+        "one loss for one plan: the expected one"
+    )
     assert plan["context_tokens"] == plan["model"]["context_tokens"] and plan["warnings"]
     assert [path.name for path in tmp_path.iterdir()] == ["texts"], "nothing is kept"
 
@@ -54,7 +60,10 @@ def test_several_sources_are_planned_for_together(
     said = ["--depth", "1", "--steps", "9", *VOCABULARY]
     assert run(["plan", str(tmp_path / "sources.toml"), str(texts / "[4-7].txt"), *said]) == 0
     both = capsys.readouterr()
-    assert "half: 4 documents kept" in both.out + both.err and "[4-7].txt: 4 documents kept" in both.out + both.err
+    assert (
+        "half: 4 documents kept" in both.out + both.err
+        and "[4-7].txt: 4 documents kept" in both.out + both.err
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,9 +75,16 @@ def test_several_sources_are_planned_for_together(
     ],
 )
 def test_what_is_said_is_not_chosen(
-    texts: Path, capsys: pytest.CaptureFixture[str], said: list[str], parameters: tuple[int, int], steps: int
+    texts: Path,
+    capsys: pytest.CaptureFixture[str],
+    said: list[str],
+    parameters: tuple[int, int],
+    steps: int,
 ) -> None:
-    assert run(["plan", str(texts), *said, *VOCABULARY, "--set", "fit.precision=float32", "--json"]) == 0
+    assert (
+        run(["plan", str(texts), *said, *VOCABULARY, "--set", "fit.precision=float32", "--json"])
+        == 0
+    )
     plan = json.loads(capsys.readouterr().out)
     assert parameters[0] < plan["parameters"] < parameters[1]
     assert plan["steps"] == steps and plan["reasons"] == [] and plan["step_s"] > 0
@@ -103,7 +119,9 @@ def test_bad_plans_end_in_one_sentence(
     assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_missing_law_is_said_before_texts_are_read(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_law_is_said_before_texts_are_read(
+    texts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["plan", str(texts), "--law", "nowhere", "--steps", "1"]) == 2
     assert capsys.readouterr().err.startswith("error: nowhere has no scaling law")
 
@@ -121,15 +139,36 @@ def test_a_sweep_reads_its_texts_as_it_is_told(
 ) -> None:
     rows = [f'"Сказка {n}. Лиса и курица поют о море. {"Лиса. " * 40}",x' for n in range(30)]
     (tmp_path / "texts.csv").write_bytes("\n".join(["story,mark", *rows, '"",x']).encode("cp1251"))
-    command = ["sweep", str(tmp_path / "texts.csv"), "--out", str(tmp_path / "law"), "--sizes", "2", "--steps", "8"]
-    command += ["--text-column", "story", "--encoding", "cp1251", "--test-fraction", "0.2", "--keep-dropped"]
+    command = [
+        "sweep",
+        str(tmp_path / "texts.csv"),
+        "--out",
+        str(tmp_path / "law"),
+        "--sizes",
+        "2",
+        "--steps",
+        "8",
+    ]
+    command += [
+        "--text-column",
+        "story",
+        "--encoding",
+        "cp1251",
+        "--test-fraction",
+        "0.2",
+        "--keep-dropped",
+    ]
     monkeypatch.setattr("groundup.planning.sweep.sweep", lambda *_, **__: sys.exit(0))
     with pytest.raises(SystemExit):
         run(command)
     said = " ".join(capsys.readouterr().err.split())
     assert "1 files read as cp1251 (texts.csv)" in said
     card = read_json(tmp_path / "law" / "data" / "data.json")
-    assert card["config"]["test_fraction"] == 0.2 and set(card["splits"]) == {"train", "validation", "test"}
+    assert card["config"]["test_fraction"] == 0.2 and set(card["splits"]) == {
+        "train",
+        "validation",
+        "test",
+    }
     assert (tmp_path / "law" / "data" / "dropped.jsonl").read_text().count('"reason"') == 1
     assert "Лиса" in (tmp_path / "law" / "data" / "train.jsonl").read_text()
 
@@ -143,7 +182,9 @@ def test_sweep_fits_a_law_once_and_plan_takes_it(
     command = ["sweep", str(texts), "--out", str(out), "--sizes", "2", "--steps", "8", "--json"]
     assert run(command) == 0
     found = json.loads(capsys.readouterr().out)
-    assert len(found["runs"]) == 6 and all(row["point"]["bits_per_byte"] > 0 for row in found["runs"])
+    assert len(found["runs"]) == 6 and all(
+        row["point"]["bits_per_byte"] > 0 for row in found["runs"]
+    )
     assert len(found["asked"]) == 3 and found["asked"][0]["minutes"] == 10
     assert Path(found["picture"]).read_text().startswith("<?xml")
     assert read_law(out).floor == found["law"]["floor"]
@@ -154,7 +195,18 @@ def test_sweep_fits_a_law_once_and_plan_takes_it(
     assert json.loads(capsys.readouterr().out)["law"] == found["law"]
     assert (
         run(
-            ["plan", str(out / "shards"), "--tokenizer", str(folder), "--law", str(out), "--depth", "1", "--steps", "5"]
+            [
+                "plan",
+                str(out / "shards"),
+                "--tokenizer",
+                str(folder),
+                "--law",
+                str(out),
+                "--depth",
+                "1",
+                "--steps",
+                "5",
+            ]
         )
         == 0
     )
@@ -162,23 +214,32 @@ def test_sweep_fits_a_law_once_and_plan_takes_it(
     assert "law" in read_json(out / SWEEP_FILE)
     for part in ("runs", "flops_per_s"):
         record = read_json(out / SWEEP_FILE)
-        (out / SWEEP_FILE).write_text(json.dumps({name: record[name] for name in record if name != part}))
+        (out / SWEEP_FILE).write_text(
+            json.dumps({name: record[name] for name in record if name != part})
+        )
         assert run(command) == 2, part
         assert SWEEP_FILE in capsys.readouterr().err
         (out / SWEEP_FILE).write_text(json.dumps(record))
 
 
-@pytest.mark.parametrize("record", [[], {"law": 1}, {"law": {"floor": 0.5}}, {"law": {"floor": "low"}}])
+@pytest.mark.parametrize(
+    "record", [[], {"law": 1}, {"law": {"floor": 0.5}}, {"law": {"floor": "low"}}]
+)
 def test_a_damaged_law_is_told(tmp_path: Path, record: object) -> None:
     (tmp_path / SWEEP_FILE).write_text(json.dumps(record))
     with pytest.raises(FormatError, match=SWEEP_FILE):
         read_law(tmp_path)
 
 
-def test_a_sweep_too_short_is_told(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_too_short_is_told(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["sweep", str(texts), "--out", str(tmp_path / "law"), "--budget", "0.2s"]) == 2
     assert "too short for 3 sizes" in " ".join(capsys.readouterr().err.split())
-    assert run(["sweep", str(texts), "--out", str(tmp_path / "law"), "--budget", "1m", "--steps", "9"]) == 2
+    assert (
+        run(["sweep", str(texts), "--out", str(tmp_path / "law"), "--budget", "1m", "--steps", "9"])
+        == 2
+    )
     assert "both give" in capsys.readouterr().err
     assert run(["sweep", str(texts), "--out", str(texts), "--budget", "1m"]) == 2
     assert "has files in it" in " ".join(capsys.readouterr().err.split())
@@ -188,7 +249,15 @@ def test_a_sweep_too_short_is_told(texts: Path, tmp_path: Path, capsys: pytest.C
 def test_a_batch_beyond_the_memory_is_refused_before_it_is_made(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], length: list[str]
 ) -> None:
-    command = ["pretrain", str(texts), "--out", str(tmp_path / "run"), *length, "--set", "fit.batch_size=1000000000"]
+    command = [
+        "pretrain",
+        str(texts),
+        "--out",
+        str(tmp_path / "run"),
+        *length,
+        "--set",
+        "fit.batch_size=1000000000",
+    ]
     assert run(command) == 2
     said = capsys.readouterr().err
     assert "GB are free" in said and "fit.batch_size" in said

@@ -7,7 +7,7 @@ import pytest
 from groundup.errors import ConfigError
 from groundup.planning.cluster import DEVICES, SIZES, cluster_plan, parse_machine
 from groundup.planning.measure import Candidate, Measured
-from groundup.planning.plan import Plan, forecast, plan_warnings, probe_steps
+from groundup.planning.plan import RunPlan, forecast, plan_warnings, probe_steps
 from groundup.planning.planner import (
     TextStats,
     batch_windows,
@@ -20,10 +20,15 @@ from groundup.planning.planner import (
     optimizer_reason,
 )
 from groundup.planning.pretrain_options import Length, pretrain_options
-from groundup.planning.scaling import LAW, learning_rate_for
-from groundup.train.config import pretraining_config
+from groundup.planning.scaling_constants import LAW, learning_rate_for
+from groundup.train.steps.config import pretraining_config
 
-TEXT = TextStats(tokens=30_000_000, num_bytes=100_000_000, validation_tokens=1_000_000, typical_document_tokens=5_000)
+TEXT = TextStats(
+    tokens=30_000_000,
+    num_bytes=100_000_000,
+    validation_tokens=1_000_000,
+    typical_document_tokens=5_000,
+)
 FIT = pretraining_config(1)
 RATE = FIT.learning_rate
 
@@ -46,7 +51,9 @@ class Machine:
 
 def test_more_time_and_a_faster_machine_choose_larger_models() -> None:
     sizes = {
-        (seconds, speed): choose(seconds, candidates(), TEXT, LAW, Machine(speed))[0].candidate.parameters
+        (seconds, speed): choose(seconds, candidates(), TEXT, LAW, Machine(speed))[
+            0
+        ].candidate.parameters
         for seconds in (60.0, 3_600.0)
         for speed in (1e11, 1e13)
     }
@@ -55,7 +62,9 @@ def test_more_time_and_a_faster_machine_choose_larger_models() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "better"), [(20.0, "small"), (36_000.0, "large")])
-def test_the_better_of_two_sizes_is_taken_for_short_and_for_long_times(seconds: float, better: str) -> None:
+def test_the_better_of_two_sizes_is_taken_for_short_and_for_long_times(
+    seconds: float, better: str
+) -> None:
     pair = {"small": candidates()[1], "large": candidates()[4]}
     chosen = choose(seconds, list(pair.values()), TEXT, LAW, Machine(1e11))[0].candidate
     assert chosen is pair[better]
@@ -69,7 +78,10 @@ def test_few_candidates_are_measured_and_the_choice_is_the_best_of_all() -> None
     ):
         looks = choose(seconds, candidates(), TEXT, LAW, machine)
         assert len(machine.asked) <= 7
-        everywhere = [choose(seconds, [candidate], TEXT, LAW, machine)[0].bits_per_byte for candidate in candidates()]
+        everywhere = [
+            choose(seconds, [candidate], TEXT, LAW, machine)[0].bits_per_byte
+            for candidate in candidates()
+        ]
         assert looks[0].bits_per_byte == pytest.approx(min(everywhere), rel=0.01)
 
 
@@ -77,22 +89,30 @@ def test_a_machine_that_waits_between_steps_is_given_larger_batches() -> None:
     shape = family(4_096, 30e9)[4]
     batches = [family_candidate(shape, FIT, {}, factor) for factor in (1.0, 2.0, 4.0, 8.0, 16.0)]
     idle, busy = Machine(1e14, start_s=0.05), Machine(1e11)
-    chosen = [choose(600.0, batches, TEXT, LAW, machine)[0].candidate.step_tokens for machine in (idle, busy)]
+    chosen = [
+        choose(600.0, batches, TEXT, LAW, machine)[0].candidate.step_tokens
+        for machine in (idle, busy)
+    ]
     assert chosen[0] > chosen[1] == 1_024
 
 
 def test_adamw_is_planned_where_muon_takes_more_time_than_its_steps_are_worth() -> None:
     assert best_optimizer({"muon": 0.17, "adamw": 0.1}) == "muon"
     assert best_optimizer({"muon": 0.19, "adamw": 0.1}) == "adamw"
-    assert "adamw: a step takes 190 ms with Muon and 100 ms with AdamW, 1.9 times" in optimizer_reason(
-        {"muon": 0.19, "adamw": 0.1}
+    assert (
+        "adamw: a step takes 190 ms with Muon and 100 ms with AdamW, 1.9 times"
+        in optimizer_reason({"muon": 0.19, "adamw": 0.1})
     )
     muon, adamw = (
         candidates()[2],
         dataclasses.replace(candidates()[2], fit=pretraining_config(1, {"optimizer": "adamw"})),
     )
-    adamw = dataclasses.replace(adamw, fit=dataclasses.replace(adamw.fit, batch_size=muon.fit.batch_size))
-    assert expected_loss(adamw, 1_800, TEXT, LAW) == pytest.approx(expected_loss(muon, 1_000, TEXT, LAW))
+    adamw = dataclasses.replace(
+        adamw, fit=dataclasses.replace(adamw.fit, batch_size=muon.fit.batch_size)
+    )
+    assert expected_loss(adamw, 1_800, TEXT, LAW) == pytest.approx(
+        expected_loss(muon, 1_000, TEXT, LAW)
+    )
 
 
 def test_context_and_batch_follow_the_text_and_the_reference() -> None:
@@ -102,7 +122,9 @@ def test_context_and_batch_follow_the_text_and_the_reference() -> None:
     assert fitting_context(shape, dataclasses.replace(TEXT, typical_document_tokens=200)) == 128
     assert fitting_context(shape, dataclasses.replace(TEXT, validation_tokens=70)) == 64
     said = family_candidate(
-        shape, dataclasses.replace(FIT, batch_size=5, learning_rate=0.1), {"batch_size": 5, "learning_rate": 0.1}
+        shape,
+        dataclasses.replace(FIT, batch_size=5, learning_rate=0.1),
+        {"batch_size": 5, "learning_rate": 0.1},
     )
     assert (said.fit.batch_size, said.fit.learning_rate) == (5, 0.1)
 
@@ -110,7 +132,9 @@ def test_context_and_batch_follow_the_text_and_the_reference() -> None:
 def test_the_learning_rate_falls_with_width() -> None:
     rates = [learning_rate_for(width, FIT.optimizer) for width in (64, 128, 768, 4_096)]
     assert rates[0] == rates[1] == RATE
-    assert rates[2] == pytest.approx(0.3 * RATE, rel=0.05)  # GPT-3's table 2.1, where the reference is 2e-3
+    assert rates[2] == pytest.approx(
+        0.3 * RATE, rel=0.05
+    )  # GPT-3's table 2.1, where the reference is 2e-3
     assert rates == sorted(rates, reverse=True)
 
 
@@ -129,13 +153,21 @@ def test_a_probe_is_made_only_where_it_is_worth_its_time() -> None:
     candidate, large = candidates()[2], family_candidate(family(4_096, 30e9)[12], FIT, {})
     assert probe_steps(candidate, 1_000, Measured(0.05, 0.1), TEXT, LAW) == 0, "a run of 50 s"
     assert probe_steps(candidate, 36_000, Measured(0.05, 0.1), TEXT, LAW) == 300
-    assert probe_steps(candidate, 36_000, Measured(1.0, 0.1), TEXT, LAW) == 0, "15 steps tell nothing"
+    assert probe_steps(candidate, 36_000, Measured(1.0, 0.1), TEXT, LAW) == 0, (
+        "15 steps tell nothing"
+    )
     assert probe_steps(large, 36_000, Measured(0.05, 0.1), TEXT, LAW) == 0, "too large to try"
 
 
 @pytest.mark.parametrize(
     ("said", "steps"),
-    [({"steps": 7}, 7), ({"tokens": 10_000}, 10), ({"epochs": 0.5}, 50), ({"seconds": 60.0}, None), ({"tokens": 1}, 1)],
+    [
+        ({"steps": 7}, 7),
+        ({"tokens": 10_000}, 10),
+        ({"epochs": 0.5}, 50),
+        ({"seconds": 60.0}, None),
+        ({"tokens": 1}, 1),
+    ],
 )
 def test_a_length_in_every_unit(said: dict[str, float], steps: int | None) -> None:
     assert Length(**said).steps_of(1_000, 100_000) == steps  # type: ignore[arg-type]
@@ -146,7 +178,11 @@ def test_a_length_is_said_once_and_possible() -> None:
     assert pretrain_options("texts", default_minutes=3.0).length.seconds == 180
     with pytest.raises(ConfigError, match="given once"):
         Length()
-    for said in ({"minutes": 1.0, "steps": 3}, {"budget": "1m", "minutes": 1.0}, {"tokens": 5, "epochs": 1.0}):
+    for said in (
+        {"minutes": 1.0, "steps": 3},
+        {"budget": "1m", "minutes": 1.0},
+        {"tokens": 5, "epochs": 1.0},
+    ):
         with pytest.raises(ConfigError, match="given once|both give"):
             pretrain_options("texts", **said)  # type: ignore[arg-type]
     for wrong, word in (
@@ -158,7 +194,7 @@ def test_a_length_is_said_once_and_possible() -> None:
             pretrain_options("texts", **wrong)  # type: ignore[arg-type]
 
 
-SOUND = Plan(
+SOUND = RunPlan(
     1_000_000, 5_000, 40_000_000, 30_000_000, 0, 0, None, width=128, context_tokens=128, batch_tokens=8_000,
     learning_rate=RATE, optimizer=FIT.optimizer, typical_document_tokens=500,
 )  # fmt: skip
@@ -180,7 +216,9 @@ SOUND = Plan(
         ({"steps": 20}, "steps are too few"),
     ],
 )
-def test_a_plan_warns_of_what_is_wrong_and_of_nothing_else(changed: dict[str, int], words: str | None) -> None:
+def test_a_plan_warns_of_what_is_wrong_and_of_nothing_else(
+    changed: dict[str, int], words: str | None
+) -> None:
     found = plan_warnings(dataclasses.replace(SOUND, **changed))  # type: ignore[arg-type]
     assert not found if words is None else any(words in sentence for sentence in found), found
 
@@ -197,7 +235,9 @@ def test_large_models_in_days_and_memory() -> None:
         18 * large.parameters > large.ddp_bytes > 14 * large.parameters
     )  # weights, gradients, Muon's one number, activations
     assert large.fsdp_bytes > large.ddp_bytes / 8
-    assert parse_machine("RTX4090") == parse_machine("rtx4090x1") == ("rtx4090", 1) and set(DEVICES) >= {
+    assert parse_machine("RTX4090") == parse_machine("rtx4090x1") == ("rtx4090", 1) and set(
+        DEVICES
+    ) >= {
         "h100",
         "a100",
         "rtx4090",

@@ -12,7 +12,13 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 
 SMALL = [
-    *("model.width=16", "model.num_layers=1", "model.num_heads=2", "model.num_kv_heads=1", "model.context_tokens=16"),
+    *(
+        "model.width=16",
+        "model.num_layers=1",
+        "model.num_heads=2",
+        "model.num_kv_heads=1",
+        "model.context_tokens=16",
+    ),
     *("model.vocab_size=280", "fit.precision=float32", "fit.batch_size=2"),
 ]
 
@@ -22,8 +28,12 @@ def made(folder: Path, *, seed: int, sets: tuple[str, ...] = ()) -> PreparedRun:
     texts = folder / "texts"
     texts.mkdir(exist_ok=True)
     for number in range(6):
-        (texts / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
-    options = PretrainOptions((str(texts),), Length(steps=4), seed=seed, tables=tables([*SMALL, *sets]))
+        (texts / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 20
+        )
+    options = PretrainOptions(
+        (str(texts),), Length(steps=4), seed=seed, tables=tables([*SMALL, *sets])
+    )
     return prepare_run(options, RunFolder(folder / "run"), Compute(torch.device("cpu")), Silent())
 
 

@@ -10,18 +10,22 @@ import torch
 
 from groundup.config import to_plain
 from groundup.data.batches.shards import ShardSet
-from groundup.data.config import DataConfig
+from groundup.data.preparation.config import DataConfig
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.planning.corpus import corpus
-from groundup.planning.scaling import LAW
+from groundup.planning.scaling_constants import LAW
 from groundup.planning.sweep import SWEEP_FILE, SweepOptions, read_law, sweep
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 
 ASKED = SweepOptions(sizes=2, budget_s=None, steps=8)
-RUNS = [{"name": f"d{depth}-s{steps}", "depth": depth, "steps": steps} for steps in (2, 4, 8) for depth in (2, 3)]
+RUNS = [
+    {"name": f"d{depth}-s{steps}", "depth": depth, "steps": steps}
+    for steps in (2, 4, 8)
+    for depth in (2, 3)
+]
 PLANNED: dict[str, Any] = {"runs": RUNS, "flops_per_s": 1e9}
 SOUND_LAW = to_plain(LAW)
 
@@ -30,7 +34,9 @@ SOUND_LAW = to_plain(LAW)
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ShardSet, Tokenizer]:
     root = tmp_path_factory.mktemp("texts")
     for number in range(6):
-        (root / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+        (root / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 20
+        )
     run = RunFolder(tmp_path_factory.mktemp("corpus"))
     return corpus([str(root)], run, DataConfig(), tokenizer=None, vocab_size=280, progress=Silent())
 
@@ -67,13 +73,25 @@ def test_a_damaged_sweep_is_one_sentence_and_no_run_begins(
     (tmp_path / SWEEP_FILE).write_text(json.dumps(record))
     with pytest.raises(FormatError) as refused:
         sweep(*made, tmp_path, ASKED, compute=Compute(torch.device("cpu")), progress=Silent())
-    assert said in refused.value.message and SWEEP_FILE in refused.value.message and "Remove it" in refused.value.fix
+    assert (
+        said in refused.value.message
+        and SWEEP_FILE in refused.value.message
+        and "Remove it" in refused.value.fix
+    )
     assert [path.name for path in tmp_path.iterdir()] == [SWEEP_FILE]
 
 
 @pytest.mark.parametrize(
     "law",
-    [None, 3, [], {}, {**SOUND_LAW, "floor": "low"}, {**SOUND_LAW, "of_text": 0}, {**SOUND_LAW, "parameters": [0, 1]}],
+    [
+        None,
+        3,
+        [],
+        {},
+        {**SOUND_LAW, "floor": "low"},
+        {**SOUND_LAW, "of_text": 0},
+        {**SOUND_LAW, "parameters": [0, 1]},
+    ],
     ids=str,
 )
 def test_a_damaged_law_is_one_sentence(tmp_path: Path, law: Any) -> None:

@@ -24,7 +24,9 @@ def test_pretraining_on_a_teaching_tokenizer_and_its_export(
     tokenizer = make_tokenizer(require_kind(kind), [TEXT])
     tokenizer.save(tmp_path / "tok")
     out = tmp_path / "run"
-    results = pretrain(tmp_path / "texts", out, steps=3, depth=1, tokenizer=tmp_path / "tok", device="cpu")
+    results = pretrain(
+        tmp_path / "texts", out, steps=3, depth=1, tokenizer=tmp_path / "tok", device="cpu"
+    )
     assert 0 < results["bits_per_byte"] < 12
     assert Tokenizer.load(RunFolder(out).path).fingerprint == tokenizer.fingerprint
     assert run(["convert", str(out), "--to", "hf", "--out", str(tmp_path / "hf")]) == 0
@@ -32,7 +34,10 @@ def test_pretraining_on_a_teaching_tokenizer_and_its_export(
     status = run(["convert", str(out), "--to", "gguf", "--out", str(tmp_path / "m.gguf")])
     if kind == "byte":
         assert status == 2
-        assert "no merges, and llama.cpp loads no byte-level tokenizer without" in capsys.readouterr().err
+        assert (
+            "no merges, and llama.cpp loads no byte-level tokenizer without"
+            in capsys.readouterr().err
+        )
         assert not (tmp_path / "m.gguf").exists()
         return
     assert status == 0

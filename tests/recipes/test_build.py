@@ -15,8 +15,8 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import atomic_folder, read_json, write_json
 from groundup.progress import Silent
-from groundup.recipes.build import build, forget, stage_seconds
 from groundup.recipes.build_log import LOG_FILE
+from groundup.recipes.builds.build import build, forget, stage_seconds
 from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.verify import verify_path
@@ -34,13 +34,22 @@ class FakePipeline:
 
     def stages(self, *, tokenizer_version: int = 1) -> list[Stage]:
         return [
-            Stage("data", 1, self.writer("data", lambda c: c.recipe.data.text_column), 0.1, outputs=("*.txt",)),
+            Stage(
+                "data",
+                1,
+                self.writer("data", lambda c: c.recipe.data.text_column),
+                0.1,
+                outputs=("*.txt",),
+            ),
             Stage(
                 "tokenizer",
                 tokenizer_version,
                 self.writer(
                     "tokenizer",
-                    lambda c: (c.build / "data" / "out.txt").read_text() + str(c.recipe.tokenizer.vocab_size),
+                    lambda c: (
+                        (c.build / "data" / "out.txt").read_text()
+                        + str(c.recipe.tokenizer.vocab_size)
+                    ),
                 ),
                 0.2,
                 needs=("data",),
@@ -49,7 +58,9 @@ class FakePipeline:
             ),
         ]
 
-    def writer(self, name: str, text: Callable[[StageContext], str]) -> Callable[[StageContext], StageResult]:
+    def writer(
+        self, name: str, text: Callable[[StageContext], str]
+    ) -> Callable[[StageContext], StageResult]:
         def run(context: StageContext) -> StageResult:
             self.ran.append(name)
             steps = context.fix("steps", lambda: self.measured)
@@ -61,7 +72,9 @@ class FakePipeline:
 
         return run
 
-    def build(self, out: Path, recipe: Recipe, *, fresh: bool = False, tokenizer_version: int = 1) -> dict[str, object]:
+    def build(
+        self, out: Path, recipe: Recipe, *, fresh: bool = False, tokenizer_version: int = 1
+    ) -> dict[str, object]:
         self.ran.clear()
         stages = self.stages(tokenizer_version=tokenizer_version)
         return build(recipe, out, stages, compute=CPU, progress=Silent(), fresh=fresh)
@@ -108,19 +121,26 @@ def test_raised_version_redoes_the_stage(pipeline: FakePipeline, tmp_path: Path)
     assert pipeline.ran == ["tokenizer"]
 
 
-def test_failed_stage_keeps_what_was_done_and_its_measured_sizes(pipeline: FakePipeline, tmp_path: Path) -> None:
+def test_failed_stage_keeps_what_was_done_and_its_measured_sizes(
+    pipeline: FakePipeline, tmp_path: Path
+) -> None:
     pipeline.fail_in = "tokenizer"
     with pytest.raises(DataError):
         pipeline.build(tmp_path / "b", recipe())
     record = read_json(tmp_path / "b" / "build.json")
     assert record["stages"]["tokenizer"]["status"] == "failed"
-    pipeline.fail_in, pipeline.measured = None, 1000  # the machine is faster now: the same work is done all the same
+    pipeline.fail_in, pipeline.measured = (
+        None,
+        1000,
+    )  # the machine is faster now: the same work is done all the same
     record = pipeline.build(tmp_path / "b", recipe())
     assert pipeline.ran == ["tokenizer"]
     assert record["stages"]["tokenizer"]["facts"] == {"steps": 7}  # type: ignore[index]
 
 
-def test_altered_output_is_refused_and_redo_mends_it(pipeline: FakePipeline, tmp_path: Path) -> None:
+def test_altered_output_is_refused_and_redo_mends_it(
+    pipeline: FakePipeline, tmp_path: Path
+) -> None:
     out = tmp_path / "b"
     pipeline.build(out, recipe())
     (out / "data" / "out.txt").write_text("Text")
@@ -145,7 +165,9 @@ def test_folder_with_other_files_is_not_built_into(pipeline: FakePipeline, tmp_p
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_fresh_removes_nothing_where_there_is_no_build(pipeline: FakePipeline, tmp_path: Path) -> None:
+def test_fresh_removes_nothing_where_there_is_no_build(
+    pipeline: FakePipeline, tmp_path: Path
+) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is not a build"):
@@ -166,9 +188,16 @@ def test_two_builds_never_write_one_folder(pipeline: FakePipeline, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "entry", [[], {"key": 1}, {"key": "k", "key_parts": {}, "sizes": [], "elapsed_s": 1.0, "status": "done"}]
+    "entry",
+    [
+        [],
+        {"key": 1},
+        {"key": "k", "key_parts": {}, "sizes": [], "elapsed_s": 1.0, "status": "done"},
+    ],
 )
-def test_damaged_record_is_refused_in_one_sentence(pipeline: FakePipeline, tmp_path: Path, entry: object) -> None:
+def test_damaged_record_is_refused_in_one_sentence(
+    pipeline: FakePipeline, tmp_path: Path, entry: object
+) -> None:
     pipeline.build(tmp_path / "b", recipe())
     write_json(tmp_path / "b" / "build.json", {"stages": {"data": entry}})
     with pytest.raises(FormatError, match="not a table of stages"):
@@ -182,7 +211,9 @@ def test_what_quick_stages_leave_over_goes_to_later_ones_and_one_that_goes_on_ke
     pipeline.fail_in = "tokenizer"
     with pytest.raises(DataError):
         pipeline.build(out, recipe("budget=100s"))
-    planned = {name: entry["planned_s"] for name, entry in read_json(out / "build.json")["stages"].items()}
+    planned = {
+        name: entry["planned_s"] for name, entry in read_json(out / "build.json")["stages"].items()
+    }
     assert planned["data"] == 10, "its share: a budget does not size it"
     assert planned["tokenizer"] == pytest.approx(100, abs=2), "data took no time"
     pipeline.fail_in = None
@@ -221,7 +252,9 @@ def test_a_build_says_one_line_a_stage_and_its_log_has_the_rest(tmp_path: Path) 
         return StageResult("all done")
 
     progress = Recorded()
-    build(recipe(), tmp_path / "b", [Stage("data", 1, talkative, 0.1)], compute=CPU, progress=progress)
+    build(
+        recipe(), tmp_path / "b", [Stage("data", 1, talkative, 0.1)], compute=CPU, progress=progress
+    )
     assert len(progress.said) == 1 and progress.said[0].startswith("[1/1] data ")
     assert progress.said[0].endswith("all done")
     log = (tmp_path / "b" / LOG_FILE).read_text()
@@ -230,21 +263,34 @@ def test_a_build_says_one_line_a_stage_and_its_log_has_the_rest(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("said", "where"),
-    [("Stopped after step 3 of 50, saved: the same command resumes.", " after step 3 of 50: "), ("busy", ": ")],
+    [
+        ("Stopped after step 3 of 50, saved: the same command resumes.", " after step 3 of 50: "),
+        ("busy", ": "),
+    ],
 )
-def test_a_stopped_build_says_where_and_that_the_same_command_goes_on(tmp_path: Path, said: str, where: str) -> None:
+def test_a_stopped_build_says_where_and_that_the_same_command_goes_on(
+    tmp_path: Path, said: str, where: str
+) -> None:
     def stopped(context: StageContext) -> StageResult:
         context.progress.say(said)
         raise KeyboardInterrupt
 
     progress = Recorded()
     with pytest.raises(KeyboardInterrupt):
-        build(recipe(), tmp_path / "b", [Stage("data", 1, stopped, 0.1)], compute=CPU, progress=progress)
+        build(
+            recipe(),
+            tmp_path / "b",
+            [Stage("data", 1, stopped, 0.1)],
+            compute=CPU,
+            progress=progress,
+        )
     goes_on = "what is done is kept, and the same command goes on from there."
     assert progress.said == [f"Stopped in data (stage 1 of 1){where}{goes_on}"]
 
 
-def test_a_log_without_a_build_keeps_no_build_from_beginning(pipeline: FakePipeline, tmp_path: Path) -> None:
+def test_a_log_without_a_build_keeps_no_build_from_beginning(
+    pipeline: FakePipeline, tmp_path: Path
+) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / LOG_FILE).write_text("stopped before its first stage")
     pipeline.build(tmp_path / "b", recipe())
@@ -264,7 +310,9 @@ def test_more_is_measured_while_any_of_the_builds_time_is_left(tmp_path: Path) -
     later = Stage("tokenizer", 1, FakePipeline().writer("tokenizer", lambda c: "x"), 0.4)
     stages = [Stage("data", 1, measuring, 0.1), later]
     build(recipe("budget=100s"), tmp_path / "b", stages, compute=CPU, progress=Silent())
-    assert reasons[0] == "", "the stage's own share is 10 s, but the later one needs 20 s at least, so 80 s are left"
+    assert reasons[0] == "", (
+        "the stage's own share is 10 s, but the later one needs 20 s at least, so 80 s are left"
+    )
     assert "about 90 s, and " in reasons[1]
 
 
@@ -289,7 +337,9 @@ def fails(folder: Path) -> bool:
 def silent(folder: Path, places: int) -> list[tuple[str, int]]:
     """Of each file below a folder, removed or with a wrong byte at some places: what `verify` does not notice."""
     missed = []
-    for file in sorted(each for each in folder.rglob("*") if each.is_file() and each.stat().st_size):
+    for file in sorted(
+        each for each in folder.rglob("*") if each.is_file() and each.stat().st_size
+    ):
         whole = file.read_bytes()
         file.unlink()
         missed += [] if fails(folder) else [(file.name, -1)]
@@ -301,7 +351,9 @@ def silent(folder: Path, places: int) -> list[tuple[str, int]]:
     return missed
 
 
-def test_no_file_of_a_build_is_gone_or_damaged_in_silence(pipeline: FakePipeline, tmp_path: Path) -> None:
+def test_no_file_of_a_build_is_gone_or_damaged_in_silence(
+    pipeline: FakePipeline, tmp_path: Path
+) -> None:
     page = Stage("report", 1, page_stage, 0.1, outputs=("report.html",), has_folder=False)
     build(recipe(), tmp_path / "b", [*pipeline.stages(), page], compute=CPU, progress=Silent())
     (tmp_path / "b" / LOG_FILE).unlink()  # which nothing reads
@@ -312,8 +364,12 @@ def test_no_file_of_a_build_is_gone_or_damaged_in_silence(pipeline: FakePipeline
     assert fails(tmp_path / "b")
 
 
-@pytest.mark.parametrize("changed", ['"status": "done"', '"sha256"', '"planned_s"', '"recipe_sha256"'])
-def test_a_changed_record_of_a_build_is_named(pipeline: FakePipeline, tmp_path: Path, changed: str) -> None:
+@pytest.mark.parametrize(
+    "changed", ['"status": "done"', '"sha256"', '"planned_s"', '"recipe_sha256"']
+)
+def test_a_changed_record_of_a_build_is_named(
+    pipeline: FakePipeline, tmp_path: Path, changed: str
+) -> None:
     """Each a record that can be read."""
     pipeline.build(tmp_path / "b", recipe())
     file = tmp_path / "b" / "build.json"
@@ -324,7 +380,9 @@ def test_a_changed_record_of_a_build_is_named(pipeline: FakePipeline, tmp_path: 
         verify_path(tmp_path / "b")
 
 
-def test_a_page_that_is_written_again_is_known_to_verify(pipeline: FakePipeline, tmp_path: Path) -> None:
+def test_a_page_that_is_written_again_is_known_to_verify(
+    pipeline: FakePipeline, tmp_path: Path
+) -> None:
     page = Stage("report", 1, page_stage, 0.1, outputs=("report.html",), has_folder=False)
     build(recipe(), tmp_path / "b", [*pipeline.stages(), page], compute=CPU, progress=Silent())
     assert run(["report", str(tmp_path / "b")]) == 0

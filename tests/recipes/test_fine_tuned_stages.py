@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundup.data.config import DataConfig
 from groundup.data.documents import Example
-from groundup.data.pipeline import prepare
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
-from groundup.evaluate.emergence import CurvePoint
+from groundup.evaluate.comparison.emergence import CurvePoint
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import read_json, verify_folder
 from groundup.model.config import ModelConfig
@@ -40,7 +40,10 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = LanguageModel(ModelConfig(tokenizer.vocab_size, 256, 16, 1, 2, 32))
     initialise(model, torch.Generator().manual_seed(0))
     save_model(model, root / "model", tokenizer, card=ModelCard("tiny", license="mit"))
-    rows = [f"{'win a prize' if n % 2 else 'see you'} number {n},{'spam' if n % 2 else 'ham'}" for n in range(80)]
+    rows = [
+        f"{'win a prize' if n % 2 else 'see you'} number {n},{'spam' if n % 2 else 'ham'}"
+        for n in range(80)
+    ]
     (root / "rows.csv").write_text("\n".join(["text,label", *rows]))
     (root / "asked.jsonl").write_text(
         "\n".join(f'{{"instruction": "Say {n}", "output": "{n}"}}' for n in range(20)) + "\n"
@@ -55,7 +58,9 @@ def build(published: Path, tmp_path: Path) -> Path:
         shutil.copytree(published / "model", tmp_path / name)
     (tmp_path / "texts").mkdir()
     for number in range(40):
-        (tmp_path / "texts" / f"{number}.txt").write_text(f"Tale {number}: the fox and the hen sang. " * 9)
+        (tmp_path / "texts" / f"{number}.txt").write_text(
+            f"Tale {number}: the fox and the hen sang. " * 9
+        )
     return tmp_path
 
 
@@ -63,23 +68,47 @@ def build(published: Path, tmp_path: Path) -> Path:
 def test_the_own_model_is_measured_on_test_and_in_older_builds_on_validation(
     published: Path, build: Path, share: float, split: str
 ) -> None:
-    prepare([Source(str(build / "texts"))], build / "data", DataConfig(test_fraction=share), progress=Silent())
-    sets = [f"chat.source={published / 'asked.jsonl'}", "evaluate.side_by_side=1", 'evaluate.suites=["grammar"]']
+    prepare(
+        [Source(str(build / "texts"))],
+        build / "data",
+        DataConfig(test_fraction=share),
+        progress=Silent(),
+    )
+    sets = [
+        f"chat.source={published / 'asked.jsonl'}",
+        "evaluate.side_by_side=1",
+        'evaluate.suites=["grammar"]',
+    ]
     recipe = load_recipe("quickstart", sets)
-    context = StageContext(build / "evaluate", build, recipe, 600.0, CPU, Silent(), sizes={}, record=lambda: None)
-    outcome = evaluate.run(context)
+    context = StageContext(
+        build / "evaluate", build, recipe, 600.0, CPU, Silent(), sizes={}, record=lambda: None
+    )
+    outcome = evaluate.comparison.run(context)
     found = read_json(build / "evaluate" / "results.json")
     texts = [document.text for document in read_split(build / "data", split)]
     measured = BitsPerByte(sample_texts(texts, seed=recipe.seed))
-    expected = measured.measure(open_model(build / "pretrain", CPU), compute=CPU, progress=Silent()).measures[0]
+    expected = measured.measure(
+        open_model(build / "pretrain", CPU), compute=CPU, progress=Silent()
+    ).measures[0]
     assert found["text"] == found["table"][-1]
-    assert (found["text"]["split"], found["text"]["value"], found["text"]["n"]) == (split, expected.value, expected.n)
-    assert f"own model {expected.value:.3f} bits per byte of {split} text (n = {expected.n} windows)" in outcome.line
+    assert (found["text"]["split"], found["text"]["value"], found["text"]["n"]) == (
+        split,
+        expected.value,
+        expected.n,
+    )
+    assert (
+        f"own model {expected.value:.3f} bits per byte of {split} text (n = {expected.n} windows)"
+        in outcome.line
+    )
     suites = read_json(build / "evaluate" / "suites.json")
     assert suites["curves"] == [], "this own model has no snapshots"
     grammar = suites["suites"]["grammar"]
     assert list(grammar["rows"]) == ["base", "chat", "own"] and grammar["change"]["value"] == 0
-    assert grammar["rows"]["own"]["n"] >= MIN_ITEMS and set(grammar["items"][0]["answers"]) == {"base", "chat", "own"}
+    assert grammar["rows"]["own"]["n"] >= MIN_ITEMS and set(grammar["items"][0]["answers"]) == {
+        "base",
+        "chat",
+        "own",
+    }
     assert grammar["overlap"]["overlapping"] == 0 and " suites" in outcome.line
 
 
@@ -90,9 +119,19 @@ def test_snapshots_are_chosen_evenly_with_the_first_and_the_last() -> None:
 
 
 def stage(
-    run: Callable[[StageContext], StageResult], name: str, root: Path, build: Path, model: Path, seconds: float = 600.0
+    run: Callable[[StageContext], StageResult],
+    name: str,
+    root: Path,
+    build: Path,
+    model: Path,
+    seconds: float = 600.0,
 ) -> None:
-    sets = [f"base.model={model}", f"spam.source.spec={root / 'rows.csv'}", "spam.source.sha256=", "spam.train=20"]
+    sets = [
+        f"base.model={model}",
+        f"spam.source.spec={root / 'rows.csv'}",
+        "spam.source.sha256=",
+        "spam.train=20",
+    ]
     sets += [
         "spam.validation=20",
         "spam.test=20",
@@ -108,7 +147,7 @@ def stage(
 def test_models_made_from_a_base_name_its_licence(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.train.steps.precision.MEASURED_S", 0.02)
     shutil.copytree(published / "model", tmp_path / "pretrain")
     for name, run in (("base", base.run), ("chat", chat.run), ("spam", classifier.run)):
         stage(run, name, published, tmp_path, published / "model")
@@ -120,7 +159,7 @@ def test_models_made_from_a_base_name_its_licence(
 def test_what_pretraining_is_worth_is_measured_where_there_is_time(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, made: bool
 ) -> None:
-    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.train.steps.precision.MEASURED_S", 0.02)
     shutil.copytree(published / "model", tmp_path / "pretrain")
     stage(base.run, "base", published, tmp_path, published / "model")
     stage(classifier.run, "spam", published, tmp_path, published / "model", seconds)
@@ -130,7 +169,11 @@ def test_what_pretraining_is_worth_is_measured_where_there_is_time(
     if not made:
         assert set(found) == {"skipped"} and "were left" in found["skipped"]
         return
-    assert [row["name"] for row in found["models"]] == ["the public model", "pretrained here", "random weights"]
+    assert [row["name"] for row in found["models"]] == [
+        "the public model",
+        "pretrained here",
+        "random weights",
+    ]
     assert {row["accuracy"]["n"] for row in found["models"]} == {20}
     accuracies = [row["accuracy"]["value"] for row in found["models"]]
     assert found["own_over_random"]["value"] == pytest.approx(accuracies[1] - accuracies[2])
@@ -141,7 +184,7 @@ def test_what_pretraining_is_worth_is_measured_where_there_is_time(
 def test_what_pretraining_is_worth_for_chat_is_measured_where_there_is_time(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, made: bool
 ) -> None:
-    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.train.steps.precision.MEASURED_S", 0.02)
     shutil.copytree(published / "model", tmp_path / "pretrain")
     stage(base.run, "base", published, tmp_path, published / "model")
     stage(chat.run, "chat", published, tmp_path, published / "model", seconds)
@@ -157,7 +200,9 @@ def test_what_pretraining_is_worth_for_chat_is_measured_where_there_is_time(
 
 
 def test_a_base_that_is_a_gguf_file_keeps_its_licence(published: Path, tmp_path: Path) -> None:
-    file = export(open_model(published / "model", CPU), "gguf", tmp_path / "tiny.gguf", encoding="f32")
+    file = export(
+        open_model(published / "model", CPU), "gguf", tmp_path / "tiny.gguf", encoding="f32"
+    )
     stage(base.run, "base", published, tmp_path, file)
     assert read_license(tmp_path / "base") == "mit"
 
@@ -171,7 +216,9 @@ def test_the_message_to_try_a_classifier_with_can_be_read() -> None:
         "You have to call now to have a prize of the week in the sun, " * 4: "spam",
     }
     messages = [Example(text, label) for text, label in texts.items()]
-    assert readable_example(messages, "spam") == "You have won a week in the sun, call now to have it!"
+    assert (
+        readable_example(messages, "spam") == "You have won a week in the sun, call now to have it!"
+    )
     assert readable_example(messages, "ham") == "Call me now, I have a week in the sun."
     assert readable_example(messages, None) in texts, "several classes: one of any"
     assert readable_example([Example("OK", "ham")], "spam") == "OK", "nothing better"

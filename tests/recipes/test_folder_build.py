@@ -48,9 +48,15 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_makes_the_model_and_tries_it_with_words_of_the_texts(own: Path) -> None:
     record, results = read_json(own / "build.json"), read_json(own / "evaluate" / "results.json")
     assert list(record["stages"]) == ["data", "tokenizer", "pretrain", "evaluate", "report"]
-    assert results["text"]["split"] == "test" and results["text"]["value"] > 0 and "loss" not in results
+    assert (
+        results["text"]["split"] == "test"
+        and results["text"]["value"] > 0
+        and "loss" not in results
+    )
     prompts = [sample["prompt"] for sample in results["samples"]]
-    assert prompts and set(prompts) <= {"Then the fox and", "The wind was cold"}, "no heading, no word cut"
+    assert prompts and set(prompts) <= {"Then the fox and", "The wind was cold"}, (
+        "no heading, no word cut"
+    )
     assert all(sample["text"] for sample in results["samples"])
     closing = "\n".join(_summary(record, own))
     words = record["stages"]["evaluate"]["facts"]["example"]
@@ -65,7 +71,9 @@ def test_generate_and_lab_open_its_own_model_and_one_line_says_so(own: Path) -> 
     assert api.open_model(own).engine.opened.path == own / "pretrain"
 
 
-def test_what_it_does_not_make_is_one_sentence_with_the_switch(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_does_not_make_is_one_sentence_with_the_switch(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for verb in (["chat", str(own)], ["classify", str(own), "Win a prize"]):
         assert run(verb) == 2
         shown = capsys.readouterr().err

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from groundup.data.batches.shards import write_shards
-from groundup.data.config import DataConfig
-from groundup.data.pipeline import prepare
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
@@ -21,7 +21,13 @@ from groundup.recipes.stages import chat, pretrain
 from groundup.tokenizer.fast import train_tokenizer
 
 TINY = ModelConfig(
-    vocab_size=300, context_tokens=16, width=16, num_layers=1, num_heads=2, num_kv_heads=1, feedforward_width=32
+    vocab_size=300,
+    context_tokens=16,
+    width=16,
+    num_layers=1,
+    num_heads=2,
+    num_kv_heads=1,
+    feedforward_width=32,
 )
 
 
@@ -31,9 +37,18 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("build")
     (root / "texts").mkdir()
     for number in range(12):
-        (root / "texts" / f"{number}.txt").write_text(f"Tale {number}: the fox and the hen sang of the sea. " * 20)
-    prepare([Source(str(root / "texts"))], root / "data", DataConfig(validation_fraction=0.3), progress=Silent())
-    tokenizer = train_tokenizer((document.text for document in read_split(root / "data", "train")), 300)
+        (root / "texts" / f"{number}.txt").write_text(
+            f"Tale {number}: the fox and the hen sang of the sea. " * 20
+        )
+    prepare(
+        [Source(str(root / "texts"))],
+        root / "data",
+        DataConfig(validation_fraction=0.3),
+        progress=Silent(),
+    )
+    tokenizer = train_tokenizer(
+        (document.text for document in read_split(root / "data", "train")), 300
+    )
     tokenizer.save(root / "tokenizer")
     write_shards(root / "data", tokenizer, root / "tokenizer" / "shards", progress=Silent())
     return root
@@ -59,11 +74,16 @@ def trained(build: Path, name: str, seconds: float, *sets: str) -> StageResult:
     ],
 )
 def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
-    build: Path, monkeypatch: pytest.MonkeyPatch, measured: int, seconds: float, sets: tuple[str, ...], steps: int
+    build: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    measured: int,
+    seconds: float,
+    sets: tuple[str, ...],
+    steps: int,
 ) -> None:
     monkeypatch.setattr(pretrain, "preset", lambda name: TINY)
-    monkeypatch.setattr("groundup.train.time_budget.MAX_SCALE", 4)
-    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.train.monitor.time_budget.MAX_SCALE", 4)
+    monkeypatch.setattr("groundup.train.steps.precision.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
     monkeypatch.setattr("groundup.train.monitor.validation.MAX_TOKENS", 64)
@@ -84,7 +104,12 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     ],
 )
 def test_without_bf16_chat_overruns_its_share_so_as_to_learn_from_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_bf16: bool, rate: float, tokens: int, said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_bf16: bool,
+    rate: float,
+    tokens: int,
+    said: str,
 ) -> None:
     lines: list[str] = []
     trained: list[int] = []
@@ -93,7 +118,9 @@ def test_without_bf16_chat_overruns_its_share_so_as_to_learn_from_enough(
         def say(self, text: str) -> None:
             lines.append(text)
 
-    def fit_chat(opened: object, examples: object, run: object, config: chat.ChatConfig, **_: object) -> object:
+    def fit_chat(
+        opened: object, examples: object, run: object, config: chat.ChatConfig, **_: object
+    ) -> object:
         trained.append(config.tokens)
         return {"tokens": config.tokens, "held_out_loss": {"before": 2.0, "after": 1.0}}
 
@@ -101,7 +128,9 @@ def test_without_bf16_chat_overruns_its_share_so_as_to_learn_from_enough(
     monkeypatch.setattr(chat, "measure_tokens_per_s", lambda *_, **__: rate)
     monkeypatch.setattr(chat, "fit_chat", fit_chat)
     compute = Compute(torch.device("cpu"), native_bf16=has_bf16)
-    recipe = load_recipe("quickstart").model_copy(update={"data": DataStage()})  # no own model to compare with
+    recipe = load_recipe("quickstart").model_copy(
+        update={"data": DataStage()}
+    )  # no own model to compare with
     place = (tmp_path / "chat", tmp_path, recipe, 150.0, compute, Heard())
     chat.run(StageContext(*place, sizes={}, record=lambda: None))
     assert trained == [tokens]

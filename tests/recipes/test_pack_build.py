@@ -17,13 +17,13 @@ from groundup.files import read_json, verify_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.packs.new import new_pack
-from groundup.packs.pack import Row
+from groundup.packs.pack import PackRow
 from groundup.progress import Silent
-from groundup.recipes.build import build
+from groundup.recipes.builds.build import build
+from groundup.recipes.builds.pipeline import stages_of
 from groundup.recipes.named_stages import IndexStage
-from groundup.recipes.pipeline import stages_of
 from groundup.recipes.recipe import Recipe, load_recipe
-from groundup.recipes.stages.answers import Arm, evenly_chosen, figures
+from groundup.recipes.stages.answers import AnswerMethod, evenly_chosen, figures
 from groundup.recipes.stages.chat import grounded
 from groundup.retrieve.answer import Answer, ask
 from groundup.retrieve.index import Index
@@ -49,8 +49,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "text": text,
         "summary": "Work is guaranteed for 90 days; storage costs £2 a day after 14 days.",
     }
-    (root / "firm/summaries.jsonl").write_text(json.dumps({**row, "key_facts": ["90 days", "£2"]}) + "\n")
-    texts = [file.read_text() for file in (root / "firm").rglob("*.*") if file.suffix in (".md", ".jsonl")]
+    (root / "firm/summaries.jsonl").write_text(
+        json.dumps({**row, "key_facts": ["90 days", "£2"]}) + "\n"
+    )
+    texts = [
+        file.read_text()
+        for file in (root / "firm").rglob("*.*")
+        if file.suffix in (".md", ".jsonl")
+    ]
     tokenizer = train_tokenizer([*texts, "user assistant system source " * 9], 500)
     model = LanguageModel(ModelConfig(tokenizer.vocab_size, 1024, 16, 1, 2, 32))
     initialise(model, torch.Generator().manual_seed(0))
@@ -59,7 +65,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe_of(root: Path, *sets: str) -> Recipe:
-    given = [f"base.model={root / 'model'}", "chat.tokens=2000", "answers.answer_tokens=4", "evaluate.answer_tokens=4"]
+    given = [
+        f"base.model={root / 'model'}",
+        "chat.tokens=2000",
+        "answers.answer_tokens=4",
+        "evaluate.answer_tokens=4",
+    ]
     return load_recipe(str(root / "firm"), [*given, "index.vectors=", *sets])
 
 
@@ -67,7 +78,7 @@ def recipe_of(root: Path, *sets: str) -> Recipe:
 def built(root: Path) -> Path:
     """A whole build of the pack."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+        patch.setattr("groundup.train.steps.precision.MEASURED_S", 0.02)
         recipe = recipe_of(root)
         build(recipe, root / "out", stages_of(recipe), compute=CPU, progress=Silent())
     return root / "out"
@@ -87,8 +98,12 @@ def test_a_pack_is_built_without_a_model_of_ones_own(root: Path, built: Path) ->
     verify_folder(built / "index")
     [few] = record["stages"]["index"]["thin"]
     assert "instructions are questions that a document answers, fewer than 20" in few
-    again = build(recipe_of(root), built, stages_of(recipe_of(root)), compute=CPU, progress=Silent())
-    assert {name: entry["elapsed_s"] for name, entry in again["stages"].items() if name != "report"} == {
+    again = build(
+        recipe_of(root), built, stages_of(recipe_of(root)), compute=CPU, progress=Silent()
+    )
+    assert {
+        name: entry["elapsed_s"] for name, entry in again["stages"].items() if name != "report"
+    } == {
         name: entry["elapsed_s"] for name, entry in record["stages"].items() if name != "report"
     }, "nothing is done twice"
 
@@ -96,7 +111,9 @@ def test_a_pack_is_built_without_a_model_of_ones_own(root: Path, built: Path) ->
 @pytest.mark.slow
 def test_no_file_of_a_built_pack_is_gone_or_damaged_in_silence(built: Path, tmp_path: Path) -> None:
     """`test_build.py` has a quick one of small stages."""
-    folder = Path(shutil.copytree(built, tmp_path / "out", ignore=shutil.ignore_patterns("*-shm", "*-wal")))
+    folder = Path(
+        shutil.copytree(built, tmp_path / "out", ignore=shutil.ignore_patterns("*-shm", "*-wal"))
+    )
     assert verify_path(folder).unlisted == 0
     assert silent(folder, 3) == []
 
@@ -105,8 +122,16 @@ def test_each_way_to_answer_is_measured_on_the_same_questions(built: Path) -> No
     found = read_json(built / "answers/results.json")
     assert found["questions"] == {"answerable": 7, "unanswerable": 2} and found["of"] == 9
     arms = {arm["name"]: arm for arm in found["arms"]}
-    assert list(arms) == ["quotations", "base", "base with documents", "fine-tuned", "fine-tuned with documents"]
-    quotes = [item for item in found["items"] if item["answer"] and item["answers"]["quotations"]["text"]]
+    assert list(arms) == [
+        "quotations",
+        "base",
+        "base with documents",
+        "fine-tuned",
+        "fine-tuned with documents",
+    ]
+    quotes = [
+        item for item in found["items"] if item["answer"] and item["answers"]["quotations"]["text"]
+    ]
     assert quotes, "the documents have the answers"
     right = sum(item["document"] in item["answers"]["quotations"]["cited"] for item in quotes)
     assert arms["quotations"]["cited"]["value"] == right / len(quotes) > 0.5
@@ -120,7 +145,9 @@ def test_summaries_are_held_against_the_first_three_sentences(built: Path) -> No
     assert [arm["name"] for arm in found["arms"]] == ["first three sentences", "base", "fine-tuned"]
     assert first["facts"]["value"] == 0.5, "of the two facts one stands in them"
     assert 0.3 < first["rouge_l"]["value"] < 1 and base["facts"]["change"]["value"] == 0
-    assert found["items"][0]["answers"]["first three sentences"].endswith("A bicycle is kept for 14 days.")
+    assert found["items"][0]["answers"]["first three sentences"].endswith(
+        "A bicycle is kept for 14 days."
+    )
 
 
 def test_the_page_has_the_chapters_of_a_pack_and_no_others(built: Path) -> None:
@@ -133,10 +160,16 @@ def test_the_page_has_the_chapters_of_a_pack_and_no_others(built: Path) -> None:
         "A classifier against simple baselines",
     ):
         assert said in page, said
-    assert "Not in this build" not in page and 'id="pretrain"' not in page and 'id="export"' not in page
+    assert (
+        "Not in this build" not in page
+        and 'id="pretrain"' not in page
+        and 'id="export"' not in page
+    )
 
 
-def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_classifier(built: Path) -> None:
+def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_classifier(
+    built: Path,
+) -> None:
     assert indexes_of_builds([str(built)]) == [f"out={built / 'index'}"]
     assert sorted(each.name for each in registry_of([str(built)], None, Silent()).listed()) == [
         "out-intents:latest",
@@ -145,27 +178,37 @@ def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_c
     assert open_model(built, CPU, prefer="classifier").labels == ("hire", "none of these", "repair")
 
 
-def index_alone(root: Path, out: Path, encoder: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def index_alone(
+    root: Path, out: Path, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
     """The record of an index stage with an encoder; all instructions are asked."""
     monkeypatch.setattr("groundup.retrieve.calibration.MIN_QUESTIONS", 3)
     recipe = recipe_of(root, f"index.vectors={encoder}")
     [stage] = [each for each in stages_of(recipe) if each.name == "index"]
-    found: dict[str, Any] = build(recipe, out, [stage], compute=CPU, progress=Silent())["stages"]["index"]
+    found: dict[str, Any] = build(recipe, out, [stage], compute=CPU, progress=Silent())["stages"][
+        "index"
+    ]
     return found
 
 
 def test_the_documents_of_a_pack_are_searched_by_vectors_too(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert load_recipe(str(root / "firm")).of_kind(IndexStage)["index"].vectors == "all-minilm-l6-v2"
-    found = index_alone(root, tmp_path / "out", str(save_encoder(tmp_path / "encoder")), monkeypatch)
+    assert (
+        load_recipe(str(root / "firm")).of_kind(IndexStage)["index"].vectors == "all-minilm-l6-v2"
+    )
+    found = index_alone(
+        root, tmp_path / "out", str(save_encoder(tmp_path / "encoder")), monkeypatch
+    )
     assert "searched by words and vectors" in found["line"] and not found["thin"]
     assert set(found["facts"]["least_evidence"]) == {"words", "both"}
     verify_folder(tmp_path / "out/index")
     with Index(tmp_path / "out/index") as index:
         vectors = vectors_for("both", index.folder, "cpu", Silent())
         assert vectors is not None and len(vectors.ids) == index.passage_count
-        *_, answer = ask(index, "What does a city bicycle cost?", rank_by=vectors.mixture(), vectors=vectors)
+        *_, answer = ask(
+            index, "What does a city bicycle cost?", rank_by=vectors.mixture(), vectors=vectors
+        )
     assert isinstance(answer, Answer) and len(answer.sources) == 5
 
 
@@ -174,7 +217,9 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
 ) -> None:
     found = index_alone(root, tmp_path / "out", "no-such-encoder", monkeypatch)
     [note] = found["thin"]
-    assert "searched by words alone" in note and "no-such-encoder" in note and "--redo index" in note
+    assert (
+        "searched by words alone" in note and "no-such-encoder" in note and "--redo index" in note
+    )
     assert set(found["facts"]["least_evidence"]) == {"words"}
 
 
@@ -187,32 +232,53 @@ def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(
     monkeypatch.setattr("groundup.retrieve.calibration.MIN_QUESTIONS", 3)
     recipe = load_recipe(str(pack), ["index.vectors="])
     [stage] = [each for each in stages_of(recipe) if each.name == "index"]
-    found = build(recipe, tmp_path / "out", [stage], compute=CPU, progress=Silent())["stages"]["index"]
+    found = build(recipe, tmp_path / "out", [stage], compute=CPU, progress=Silent())["stages"][
+        "index"
+    ]
     [note] = found["thin"]
     assert note.startswith("1 of ") and "another language than en (de)" in note
 
 
 def test_an_instruction_is_learned_with_the_passage_of_its_document(built: Path) -> None:
-    row = Row("x:1", {"instruction": "What does it cost?", "input": "", "output": "£38", "document": "hire.md"})
+    row = PackRow(
+        "x:1",
+        {"instruction": "What does it cost?", "input": "", "output": "£38", "document": "hire.md"},
+    )
     with Index(built / "index") as index:
         system, asked, answer = grounded(row, index).messages  # type: ignore[union-attr]
-        unknown = grounded(Row("x:2", {**row.values, "document": None}), index)
-    assert "city bicycle costs £16" in asked.content and asked.content.endswith("Question: What does it cost?")
+        unknown = grounded(PackRow("x:2", {**row.values, "document": None}), index)
+    assert "city bicycle costs £16" in asked.content and asked.content.endswith(
+        "Question: What does it cost?"
+    )
     assert asked.content.count("<source>") == 1 == unknown.instruction.count("<source>")
     assert (system.role, answer.content) == ("system", "£38")
 
 
 def test_a_part_of_the_questions_has_both_kinds() -> None:
-    rows = [Row(f"q:{n}", {"question": str(n), "answer": None if n % 5 == 0 else "x"}) for n in range(50)]
+    rows = [
+        PackRow(f"q:{n}", {"question": str(n), "answer": None if n % 5 == 0 else "x"})
+        for n in range(50)
+    ]
     chosen = evenly_chosen(rows, 10)
-    assert sum(row["answer"] is None for row in chosen) == 2 and len({row.place for row in chosen}) == 10
+    assert (
+        sum(row["answer"] is None for row in chosen) == 2
+        and len({row.place for row in chosen}) == 10
+    )
 
 
 @pytest.mark.parametrize(
     ("part", "row", "reason"),
     [
-        ("messages", {"text": "Good morning", "label": "greeting"}, "the intent 'greeting' has 1 messages"),
-        ("questions", {"question": "Whose?", "answer": "5 pm", "document": "x.md"}, "there is no documents/x.md"),
+        (
+            "messages",
+            {"text": "Good morning", "label": "greeting"},
+            "the intent 'greeting' has 1 messages",
+        ),
+        (
+            "questions",
+            {"question": "Whose?", "answer": "5 pm", "document": "x.md"},
+            "there is no documents/x.md",
+        ),
     ],
 )
 def test_a_pack_that_can_not_be_built_is_one_sentence(
@@ -226,7 +292,9 @@ def test_a_pack_that_can_not_be_built_is_one_sentence(
     assert "groundup pack check" in caught.value.fix
 
 
-def test_a_text_that_contradicts_the_facts_is_no_reason_not_to_build(root: Path, tmp_path: Path) -> None:
+def test_a_text_that_contradicts_the_facts_is_no_reason_not_to_build(
+    root: Path, tmp_path: Path
+) -> None:
     pack = Path(shutil.copytree(root / "firm", tmp_path / "firm"))
     (pack / "documents/new.md").write_text("# New\n\nIt costs £99.\n")
     assert load_recipe(str(pack)).pack == str(pack)
@@ -259,20 +327,30 @@ def test_a_stage_that_names_another_one_that_is_not_there_is_refused(
 
 def test_figures_of_answers_are_counted_over_the_questions_that_they_are_about() -> None:
     rows = [
-        Row("q:1", {"question": "When?", "answer": "4 pm", "document": "a.md"}),
-        Row("q:2", {"question": "How much?", "answer": "£2", "document": "b.md"}),
-        Row("q:3", {"question": "Who?", "answer": None, "document": None}),
+        PackRow("q:1", {"question": "When?", "answer": "4 pm", "document": "a.md"}),
+        PackRow("q:2", {"question": "How much?", "answer": "£2", "document": "b.md"}),
+        PackRow("q:3", {"question": "Who?", "answer": None, "document": None}),
     ]
-    base = Arm("base", ["At 4 pm.", "£2", "Ada"], [[], [], []])
-    tuned = Arm("fine-tuned with documents", ["4 pm", "", ""], [["b.md"], [], []], left_out=1, written=2)
+    base = AnswerMethod("base", ["At 4 pm.", "£2", "Ada"], [[], [], []])
+    tuned = AnswerMethod(
+        "fine-tuned with documents", ["4 pm", "", ""], [["b.md"], [], []], left_out=1, written=2
+    )
     found = figures([base, tuned], rows)
     assert found["questions"] == {"answerable": 2, "unanswerable": 1}
     first, second = found["arms"]
     assert [arm["contains"]["value"] for arm in (first, second)] == [1.0, 0.5]
     assert [arm["exact"]["value"] for arm in (first, second)] == [0.5, 0.5]
     assert [arm["refused"]["value"] for arm in (first, second)] == [0.0, 1.0]
-    assert (second["silent"]["value"], second["cited"]["value"], second["left_out"]) == (0.5, 0.0, 1)
-    assert first["f1"]["value"] == pytest.approx((0.8 + 1) / 2) and "cited" not in first and "left_out" not in first
+    assert (second["silent"]["value"], second["cited"]["value"], second["left_out"]) == (
+        0.5,
+        0.0,
+        1,
+    )
+    assert (
+        first["f1"]["value"] == pytest.approx((0.8 + 1) / 2)
+        and "cited" not in first
+        and "left_out" not in first
+    )
     assert second["contains"]["change"]["value"] == -0.5
     with pytest.raises(DataError, match="None of the questions"):
         figures([base], rows[2:])

@@ -6,19 +6,25 @@ from pathlib import Path
 import pytest
 
 from groundup.config import read_toml
-from groundup.data.config import DataConfig
+from groundup.data.preparation.config import DataConfig
 from groundup.errors import ConfigError
-from groundup.recipes.build import digest
+from groundup.recipes.builds.build import digest
+from groundup.recipes.builds.pipeline import plan_build, stages_of
 from groundup.recipes.named_stages import named_stage
-from groundup.recipes.pipeline import plan_build, stages_of
 from groundup.recipes.recipe import check, load_recipe, parse_duration, write_recipe
 from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 
 
 def test_every_field_can_be_overridden() -> None:
-    recipe = load_recipe("quickstart", ["pretrain.learning_rate=0.001", "seed=3", "export.encodings=['q8_0']"])
-    assert (recipe.pretrain.learning_rate, recipe.seed, recipe.export.encodings) == (0.001, 3, ("q8_0",))
+    recipe = load_recipe(
+        "quickstart", ["pretrain.learning_rate=0.001", "seed=3", "export.encodings=['q8_0']"]
+    )
+    assert (recipe.pretrain.learning_rate, recipe.seed, recipe.export.encodings) == (
+        0.001,
+        3,
+        ("q8_0",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,12 @@ def test_shares_that_leave_too_little_to_train_on_are_refused() -> None:
 
 
 def test_the_data_table_says_how_texts_are_read_and_split() -> None:
-    sets = ["data.encoding=CP1251", "data.keep_dropped=true", "data.test_share=0.1", "data.validation_share=0.2"]
+    sets = [
+        "data.encoding=CP1251",
+        "data.keep_dropped=true",
+        "data.test_share=0.1",
+        "data.validation_share=0.2",
+    ]
     config = load_recipe("quickstart", sets).data.config
     assert (config.encoding, config.keep_dropped) == ("cp1251", True)
     assert config.fractions == {"validation": 0.2, "test": 0.1}
@@ -82,7 +93,12 @@ def test_fields_that_are_newer_than_a_build_do_not_have_it_redone(stage: str) ->
 @pytest.mark.parametrize(
     "change",
     [
-        *("data.encoding=cp1251", "data.keep_dropped=true", "data.test_share=0", "data.text_column=body"),
+        *(
+            "data.encoding=cp1251",
+            "data.keep_dropped=true",
+            "data.test_share=0",
+            "data.text_column=body",
+        ),
         *("spam.encoding=cp1251", "spam.label_column=stars", "chat.encoding=cp1251"),
         "spam.source.name=sms",
     ],
@@ -97,10 +113,18 @@ def test_a_mixture_redoes_pretraining_and_nothing_before_it(tmp_path: Path) -> N
     rest = "[spam]\nkind = 'classifier'\nsource = {spec = 's.csv'}\n"
     plain, weighted = tmp_path / "plain.toml", tmp_path / "weighted.toml"
     for file, weight in ((plain, 1), (weighted, 3)):
-        file.write_text("name = 'x'\n" + table.format("a", "letters", weight) + table.format("b", "books", 1) + rest)
+        file.write_text(
+            "name = 'x'\n"
+            + table.format("a", "letters", weight)
+            + table.format("b", "books", 1)
+            + rest
+        )
     one, other = load_recipe(str(plain)), load_recipe(str(weighted))
     assert one.data.key() == other.data.key() and one.tokenizer.key() == other.tokenizer.key()
-    assert PRETRAIN.outside(one) == {} and set(PRETRAIN.outside(other)) == {"weight of letters", "weight of books"}
+    assert PRETRAIN.outside(one) == {} and set(PRETRAIN.outside(other)) == {
+        "weight of letters",
+        "weight of books",
+    }
     assert one.mixture.as_they_come and other.mixture.weights == {"letters": 3, "books": 1}
     for change in ("pretrain.mixture=temperature=2", "pretrain.max_epochs_per_source=4"):
         assert load_recipe(str(plain), [change]).pretrain.key() != one.pretrain.key()
@@ -111,7 +135,9 @@ def test_a_mixture_redoes_pretraining_and_nothing_before_it(tmp_path: Path) -> N
 
 def test_changed_evaluation_items_redo_the_data(tmp_path: Path) -> None:
     recipe, items, texts = tmp_path / "plain.toml", tmp_path / "items.txt", tmp_path / "texts.txt"
-    recipe.write_text(f"name = 'x'\n[[data.sources]]\nspec = '{texts}'\n[data.process]\ndecontaminate = ['{items}']\n")
+    recipe.write_text(
+        f"name = 'x'\n[[data.sources]]\nspec = '{texts}'\n[data.process]\ndecontaminate = ['{items}']\n"
+    )
     keys = []
     for text in ("The first item.", "The second item."):
         texts.write_text("A text.")
@@ -130,17 +156,28 @@ def test_a_folder_of_texts_makes_a_model_of_these_texts_alone(tmp_path: Path) ->
     assert [source.spec for source in recipe.data.sources] == [str(tmp_path)] and not recipe.named
     stages = {stage.name: stage for stage in stages_of(recipe)}
     assert list(stages) == ["data", "tokenizer", "pretrain", "evaluate", "export", "report"]
-    assert stages["pretrain"].share > 0.75 and sum(stage.share for stage in stages.values()) == pytest.approx(1)
+    assert stages["pretrain"].share > 0.75 and sum(
+        stage.share for stage in stages.values()
+    ) == pytest.approx(1)
     plan = plan_build(recipe)
-    assert plan["base_parameters"] is None and plan["download_bytes"] == 0 and plan["disk_bytes"] < 50e6
+    assert (
+        plan["base_parameters"] is None
+        and plan["download_bytes"] == 0
+        and plan["disk_bytes"] < 50e6
+    )
     assert plan["stages"][3]["what"] == "bits per byte of test text, and samples"
 
 
 def test_with_adds_the_stages_of_quickstart_to_a_folder(tmp_path: Path) -> None:
     recipe = load_recipe(str(tmp_path), added=("spam", "chat"))
-    assert recipe.named == load_recipe("quickstart").named and list(recipe.named) == ["spam", "chat"]
+    assert recipe.named == load_recipe("quickstart").named and list(recipe.named) == [
+        "spam",
+        "chat",
+    ]
     assert list(load_recipe(str(tmp_path), added=("chat",)).named) == ["chat"]
-    assert list(load_recipe(str(tmp_path), teach=True).named) == ["chat"], "taught before it learns to chat"
+    assert list(load_recipe(str(tmp_path), teach=True).named) == ["chat"], (
+        "taught before it learns to chat"
+    )
     assert load_recipe("quickstart", added=("spam",)) == load_recipe("quickstart"), "which has it"
     shorter = load_recipe(str(tmp_path), ["chat.tokens=9"], added=("chat",))
     assert shorter.table("chat").tokens == 9  # type: ignore[attr-defined]
@@ -153,20 +190,47 @@ def test_with_adds_the_stages_of_quickstart_to_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_recipe_has_any_number_of_classifiers_and_chat_models_by_name() -> None:
-    sets = ["mood.kind=classifier", "mood.source.spec=moods.csv", "writer.kind=chat", "writer.source=letters.jsonl"]
+    sets = [
+        "mood.kind=classifier",
+        "mood.source.spec=moods.csv",
+        "writer.kind=chat",
+        "writer.source=letters.jsonl",
+    ]
     recipe = load_recipe("quickstart", sets)
     stages = stages_of(recipe)
-    names = ["data", "tokenizer", "pretrain", "base", "spam", "mood", "chat", "writer", "evaluate", "export", "report"]
+    names = [
+        "data",
+        "tokenizer",
+        "pretrain",
+        "base",
+        "spam",
+        "mood",
+        "chat",
+        "writer",
+        "evaluate",
+        "export",
+        "report",
+    ]
     assert [stage.name for stage in stages] == names
     assert sum(stage.share for stage in stages) == pytest.approx(1)
     needs = {stage.name: stage.needs for stage in stages}
-    assert needs["mood"] == ("pretrain", "base") and needs["evaluate"] == ("data", "pretrain", "base", "chat", "writer")
+    assert needs["mood"] == ("pretrain", "base") and needs["evaluate"] == (
+        "data",
+        "pretrain",
+        "base",
+        "chat",
+        "writer",
+    )
     assert check(tomllib.loads(write_recipe(recipe))) == recipe
-    assert {row["stage"]: row["what"] for row in plan_build(recipe)["stages"]}["writer"].endswith("LoRA of rank 8")
+    assert {row["stage"]: row["what"] for row in plan_build(recipe)["stages"]}["writer"].endswith(
+        "LoRA of rank 8"
+    )
 
 
 def test_a_recipe_of_before_is_told_to_name_the_kind_of_its_classifier(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text("name = 'x'\n[data]\nsources = [{spec = 'a'}]\n[spam.source]\nspec = 's.csv'\n")
+    (tmp_path / "mine.toml").write_text(
+        "name = 'x'\n[data]\nsources = [{spec = 'a'}]\n[spam.source]\nspec = 's.csv'\n"
+    )
     with pytest.raises(ConfigError, match="Unknown field 'spam'") as caught:
         load_recipe(str(tmp_path / "mine.toml"))
     assert 'spam.kind = one of "index", "classifier", "chat"' in caught.value.fix
@@ -179,11 +243,20 @@ def test_a_recipe_without_texts_and_stages_is_refused_and_one_without_texts_has_
     with pytest.raises(ConfigError, match=r"data\.sources is empty"):
         load_recipe(str(tmp_path / "mine.toml"))
     stages = stages_of(load_recipe("quickstart", ["data.sources=[]"]))
-    assert [stage.name for stage in stages] == ["base", "spam", "chat", "evaluate", "export", "report"]
+    assert [stage.name for stage in stages] == [
+        "base",
+        "spam",
+        "chat",
+        "evaluate",
+        "export",
+        "report",
+    ]
 
 
 def test_a_recipe_without_a_model_to_export_has_no_export(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text("name = 'x'\n[spam]\nkind = 'classifier'\n[spam.source]\nspec = 's.csv'\n")
+    (tmp_path / "mine.toml").write_text(
+        "name = 'x'\n[spam]\nkind = 'classifier'\n[spam.source]\nspec = 's.csv'\n"
+    )
     stages = stages_of(load_recipe(str(tmp_path / "mine.toml")))
     assert [stage.name for stage in stages] == ["base", "spam", "evaluate", "report"]
 
@@ -200,7 +273,9 @@ def test_written_recipe_reads_back_the_same(tmp_path: Path) -> None:
     assert check(read_toml(tmp_path / "recipe.toml")) == recipe
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("3m", 180), ("1h30m", 5400), ("600", 600), ("1.5h", 5400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("3m", 180), ("1h30m", 5400), ("600", 600), ("1.5h", 5400)]
+)
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 

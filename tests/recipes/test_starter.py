@@ -18,7 +18,16 @@ import groundup
 
 STARTER = Path(groundup.__file__).parent / "recipes" / "starter"
 FIELDS = ["id", "kind", "instruction", "input", "output", "held_out", "check"]
-KINDS = ["arithmetic", "classification", "grammar", "question", "rewriting", "summary", "translation", "unknowable"]
+KINDS = [
+    "arithmetic",
+    "classification",
+    "grammar",
+    "question",
+    "rewriting",
+    "summary",
+    "translation",
+    "unknowable",
+]
 CHECKED = {"arithmetic": 6, "classification": 6, "question": 5, "grammar": 3}
 
 MOST_OVERLAP = 0.5
@@ -72,34 +81,57 @@ def malformed(entries: list[Entry]) -> list[str]:
     faults = []
     for entry in entries:
         texts = [entry.get(field) for field in ("id", "kind", "instruction", "input", "output")]
-        if list(entry) != FIELDS or not all(isinstance(text, str) and text == text.strip() for text in texts):
-            faults.append(f"{entry.get('id')}: its fields are not {FIELDS}, texts without outer blanks")
+        if list(entry) != FIELDS or not all(
+            isinstance(text, str) and text == text.strip() for text in texts
+        ):
+            faults.append(
+                f"{entry.get('id')}: its fields are not {FIELDS}, texts without outer blanks"
+            )
         elif not (entry["instruction"] and entry["output"] and isinstance(entry["held_out"], bool)):
-            faults.append(f"{entry['id']}: no instruction, no output, or held_out is not true or false")
-        elif not regex.fullmatch(rf"{entry['kind']}-\d{{3}}", entry["id"]) or entry["kind"] not in KINDS:
+            faults.append(
+                f"{entry['id']}: no instruction, no output, or held_out is not true or false"
+            )
+        elif (
+            not regex.fullmatch(rf"{entry['kind']}-\d{{3}}", entry["id"])
+            or entry["kind"] not in KINDS
+        ):
             faults.append(f"{entry['id']}: the id is not one of kind {entry['kind']!r}")
     return faults
 
 
 def repeated_ids(entries: list[Entry]) -> list[str]:
-    return [f"{name} is there {count} times" for name, count in Counter(e["id"] for e in entries).items() if count > 1]
+    return [
+        f"{name} is there {count} times"
+        for name, count in Counter(e["id"] for e in entries).items()
+        if count > 1
+    ]
 
 
 def too_few(entries: list[Entry]) -> list[str]:
     counts = Counter(entry["kind"] for entry in entries)
-    faults = [f"{kind}: only {counts[kind]} entries" for kind in KINDS if counts[kind] < FEWEST_OF_A_KIND]
+    faults = [
+        f"{kind}: only {counts[kind]} entries" for kind in KINDS if counts[kind] < FEWEST_OF_A_KIND
+    ]
     return faults + ([f"only {len(entries)} entries"] if len(entries) < FEWEST_ENTRIES else [])
 
 
 def near_copies(entries: list[Entry]) -> list[str]:
     grams = [(entry["id"], trigrams(entry["instruction"])) for entry in entries]
     pairs = ((a, b, overlap(first, second)) for (a, first), (b, second) in combinations(grams, 2))
-    return [f"{a} and {b} share {share:.2f} of their trigrams" for a, b, share in pairs if share > MOST_OVERLAP]
+    return [
+        f"{a} and {b} share {share:.2f} of their trigrams"
+        for a, b, share in pairs
+        if share > MOST_OVERLAP
+    ]
 
 
 def worn_openings(entries: list[Entry]) -> list[str]:
     openings = Counter(" ".join(words(entry["instruction"])[:3]) for entry in entries)
-    return [f"{count} begin with {opening!r}" for opening, count in openings.items() if count > MOST_ALIKE_OPENINGS]
+    return [
+        f"{count} begin with {opening!r}"
+        for opening, count in openings.items()
+        if count > MOST_ALIKE_OPENINGS
+    ]
 
 
 def not_a_tenth_held_out(entries: list[Entry]) -> list[str]:
@@ -132,7 +164,11 @@ def bad_checks(entries: list[Entry]) -> list[str]:
 def check_fault(entry: Entry) -> str:
     """What is wrong with one entry's check; "" when nothing is. Repeating the question must pass no word or number."""
     check, question = entry["check"], f"{entry['instruction']}\n{entry['input']}"
-    if not isinstance(check, dict) or not isinstance(check.get("answer"), str) or not check["answer"].strip():
+    if (
+        not isinstance(check, dict)
+        or not isinstance(check.get("answer"), str)
+        or not check["answer"].strip()
+    ):
         return "the check has no answer"
     kind, answer = check.get("type"), check["answer"]
     shape = {"type", "answer", "labels"} if kind == "label" else {"type", "answer"}
@@ -157,7 +193,9 @@ def check_fault(entry: Entry) -> str:
 
 def checks_not_as_planned(entries: list[Entry]) -> list[str]:
     counts = Counter(entry["kind"] for entry in entries if entry["check"] is not None)
-    trained = [entry["id"] for entry in entries if entry["check"] is not None and not entry["held_out"]]
+    trained = [
+        entry["id"] for entry in entries if entry["check"] is not None and not entry["held_out"]
+    ]
     return [f"{name} has a check and is trained on" for name in trained] + (
         [] if counts == CHECKED else [f"checks by kind: {dict(counts)}"]
     )
@@ -181,11 +219,21 @@ RULES: list[Rule] = [
 def starter() -> list[Entry]:
     files = sorted(STARTER.glob("*.jsonl"))
     assert [file.stem for file in files] == KINDS
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()
+    ]
 
 
-def entry(instruction: str = "Name a colour.", text: str = "", output: str = "Red.", **changes: Any) -> Entry:
-    made = {"id": "question-900", "kind": "question", "instruction": instruction, "input": text, "output": output}
+def entry(
+    instruction: str = "Name a colour.", text: str = "", output: str = "Red.", **changes: Any
+) -> Entry:
+    made = {
+        "id": "question-900",
+        "kind": "question",
+        "instruction": instruction,
+        "input": text,
+        "output": output,
+    }
     return made | {"held_out": False, "check": None} | changes
 
 
@@ -203,7 +251,9 @@ def test_every_kind_lies_in_its_own_file() -> None:
 def test_an_instruction_close_to_another_is_refused() -> None:
     long = "Tell me in one line why the sky is blue."
     assert near_copies([entry(long), entry("Tell me in one line why the sea is salt.")])
-    assert near_copies([entry("Shorten this."), entry("shorten THIS!")]), "texts of fewer than three words too"
+    assert near_copies([entry("Shorten this."), entry("shorten THIS!")]), (
+        "texts of fewer than three words too"
+    )
     assert not near_copies([entry(long), entry("Say why the sea is salt.")])
 
 
@@ -223,7 +273,9 @@ def test_the_thirteenth_equal_opening_is_refused() -> None:
 
 def test_fewer_than_500_entries_or_40_of_a_kind_are_refused(starter: list[Entry]) -> None:
     assert too_few(starter[:499])
-    assert too_few([one for one in starter if one["kind"] != "grammar" or one["id"] < "grammar-040"]), "39 of grammar"
+    assert too_few(
+        [one for one in starter if one["kind"] != "grammar" or one["id"] < "grammar-040"]
+    ), "39 of grammar"
 
 
 def test_a_held_out_share_that_is_no_tenth_is_refused(starter: list[Entry]) -> None:
@@ -272,9 +324,18 @@ def test_a_malformed_entry_is_refused(change: Entry) -> None:
         (entry("Red or what?", check={"type": "word", "answer": "red"}), "gives the answer away"),
         (entry(output="Red wine.", check={"type": "word", "answer": "red wine"}), "not one word"),
         (entry(output="2 and 3 is 5.", check={"type": "number", "answer": "5"}), "only number"),
-        (entry("Is 5 odd?", output="5", check={"type": "number", "answer": "5"}), "gives the answer away"),
-        (entry(check={"type": "label", "answer": "red", "labels": ["blue", "green"]}), "two labels or more"),
-        (entry("Red?", check={"type": "label", "answer": "red", "labels": ["red", "blue"]}), "every label"),
+        (
+            entry("Is 5 odd?", output="5", check={"type": "number", "answer": "5"}),
+            "gives the answer away",
+        ),
+        (
+            entry(check={"type": "label", "answer": "red", "labels": ["blue", "green"]}),
+            "two labels or more",
+        ),
+        (
+            entry("Red?", check={"type": "label", "answer": "red", "labels": ["red", "blue"]}),
+            "every label",
+        ),
         (
             entry(
                 "Red or blue?",
@@ -295,7 +356,11 @@ def test_a_check_that_can_mislead_is_refused(bad: Entry, fault: str) -> None:
     [
         entry(check={"type": "word", "answer": "red"}),
         entry("Two and three?", output="It is 5.", check={"type": "number", "answer": "5"}),
-        entry("Red or blue?", "a tomato", check={"type": "label", "answer": "red", "labels": ["red", "blue"]}),
+        entry(
+            "Red or blue?",
+            "a tomato",
+            check={"type": "label", "answer": "red", "labels": ["red", "blue"]},
+        ),
     ],
 )
 def test_a_check_that_the_reference_passes_is_taken(good: Entry) -> None:

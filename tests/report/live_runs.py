@@ -35,7 +35,9 @@ class Writer:
             "fit": {"steps": self.steps, "learning_rate": 0.002 * self.seed},
         }
         (self.folder / "run.json").write_text(json.dumps({"kind": "pretrain", "config": config}))
-        (self.folder / "fit.json").write_text(json.dumps({"identity": {"config": {"steps": self.steps}}}))
+        (self.folder / "fit.json").write_text(
+            json.dumps({"identity": {"config": {"steps": self.steps}}})
+        )
 
     def write(self, first: int = 0, last: int | None = None) -> None:
         """Append the lines of the steps from `first` to `last`, both counted."""
@@ -84,7 +86,13 @@ class Writer:
                 "bits_per_byte:plays": held_out / 2.1,
                 "bits_per_byte:sonnets": held_out / 2.6,
             }
-            yield {"event": "evaluation", "step": step, "validation_loss": held_out, **bits, **elapsed}
+            yield {
+                "event": "evaluation",
+                "step": step,
+                "validation_loss": held_out,
+                **bits,
+                **elapsed,
+            }
 
     def _sample(self, step: int) -> dict[str, Any]:
         text = TEXTS[min(2, 3 * step // self.steps)]

@@ -5,19 +5,31 @@ from pathlib import Path
 import pytest
 
 from groundup.files import write_json
-from groundup.report.page import render_page
+from groundup.report.pages.build_page import render_page
 from groundup.report.report_data import read_report_data
 
 CHANGE = {"value": 0.25, "low": 0.1, "high": 0.4, "verdict": "better"}
 
 
 def share(value: float, n: int, **more: object) -> dict[str, object]:
-    return {"value": value, "low": max(0.0, value - 0.1), "high": min(1.0, value + 0.1), "n": n, **more}
+    return {
+        "value": value,
+        "low": max(0.0, value - 0.1),
+        "high": min(1.0, value + 0.1),
+        "n": n,
+        **more,
+    }
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    kinds = {"base": "base", "docs": "index", "chat": "chat", "answers": "answers", "summaries": "summaries"}
+    kinds = {
+        "base": "base",
+        "docs": "index",
+        "chat": "chat",
+        "answers": "answers",
+        "summaries": "summaries",
+    }
     stages: dict[str, dict[str, object]] = {
         name: {"status": "done", "line": f"{name} is done", "elapsed_s": 2.0} for name in kinds
     }
@@ -49,8 +61,16 @@ def folder(tmp_path: Path) -> Path:
     }
     (tmp_path / "answers").mkdir()
     write_json(tmp_path / "answers/results.json", found)
-    first = {"name": "first three sentences", "rouge_l": share(0.4, 13), "facts": share(0.5, 13, change=CHANGE)}
-    said = {"text": "A long text.", "summary": "A text.", "answers": {"first three sentences": "A long text."}}
+    first = {
+        "name": "first three sentences",
+        "rouge_l": share(0.4, 13),
+        "facts": share(0.5, 13, change=CHANGE),
+    }
+    said = {
+        "text": "A long text.",
+        "summary": "A text.",
+        "answers": {"first three sentences": "A long text."},
+    }
     (tmp_path / "summaries").mkdir()
     write_json(tmp_path / "summaries/results.json", {"texts": 13, "arms": [first], "items": [said]})
     return tmp_path

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from groundup.report.page import write_page
+from groundup.report.pages.build_page import write_page
 
 pytestmark = pytest.mark.browser
 
@@ -39,7 +39,9 @@ def unfold(page: Any) -> None:
         summary.click()
 
 
-def test_the_overview_fits_one_screen_and_chapters_are_folded(browser: Any, build_folder: Path) -> None:
+def test_the_overview_fits_one_screen_and_chapters_are_folded(
+    browser: Any, build_folder: Path
+) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(write_page(build_folder).as_uri())
     for part in (".overview", ".stages", ".contents"):
@@ -75,7 +77,9 @@ def test_on_paper_every_chapter_is_there(browser: Any, build_folder: Path) -> No
     page.close()
 
 
-def test_style_sheet_is_accepted_and_one_drawing_of_each_chart_is_shown(browser: Any, build_folder: Path) -> None:
+def test_style_sheet_is_accepted_and_one_drawing_of_each_chart_is_shown(
+    browser: Any, build_folder: Path
+) -> None:
     address = write_page(build_folder).as_uri()
     for width, shown, hidden in ((1280, "wide", "narrow"), (390, "narrow", "wide")):
         page = browser.new_page(viewport={"width": width, "height": 900})
@@ -89,14 +93,17 @@ def test_style_sheet_is_accepted_and_one_drawing_of_each_chart_is_shown(browser:
         page.close()
 
 
-def test_dark_and_light_differ_and_both_have_enough_contrast(browser: Any, build_folder: Path) -> None:
+def test_dark_and_light_differ_and_both_have_enough_contrast(
+    browser: Any, build_folder: Path
+) -> None:
     address = write_page(build_folder).as_uri()
     grounds = set()
     for scheme in ("light", "dark"):
         page = browser.new_page(color_scheme=scheme)
         page.goto(address)
         ink, ground = (
-            page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor")
+            page.evaluate(f"getComputedStyle(document.body).{name}")
+            for name in ("color", "backgroundColor")
         )
         soft = page.evaluate("getComputedStyle(document.querySelector('.see')).color")
         assert contrast(ink, ground) > 7
@@ -114,5 +121,7 @@ def contrast(one: str, two: str) -> float:
 
 def luminance(colour: str) -> float:
     shares = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
-    linear = [share / 12.92 if share <= 0.03928 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    linear = [
+        share / 12.92 if share <= 0.03928 else ((share + 0.055) / 1.055) ** 2.4 for share in shares
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -7,7 +7,7 @@ import pytest
 
 from groundup.errors import FormatError
 from groundup.report.downsampling import MAX_CURVE_POINTS, MAX_RECORDS, DownsampledCurve, EvenSample
-from groundup.report.page import render_page
+from groundup.report.pages.build_page import render_page
 from groundup.report.report_data import read_report_data
 
 
@@ -26,7 +26,13 @@ def test_the_stage_that_makes_the_page_is_left_out(build_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "place"), [("pretrain", "pretrain"), ("classifier", "classifier"), ("chat", "chat"), ("other", "pretrain")]
+    ("kind", "place"),
+    [
+        ("pretrain", "pretrain"),
+        ("classifier", "classifier"),
+        ("chat", "chat"),
+        ("other", "pretrain"),
+    ],
 )
 def test_a_single_run_goes_to_its_chapter(tmp_path: Path, kind: str, place: str) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"kind": kind}))
@@ -57,7 +63,9 @@ def test_texts_of_a_package_are_nobodys_own(build_folder: Path) -> None:
     assert read_report_data(build_folder).texts == "your texts"
 
 
-def test_evaluations_are_kept_apart_from_steps_and_half_a_line_is_passed_over(tmp_path: Path) -> None:
+def test_evaluations_are_kept_apart_from_steps_and_half_a_line_is_passed_over(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "run.json").write_text('{"kind": "pretrain"}')
     lines = [
         '{"event": "evaluation", "step": 0, "validation_loss": 8.3}',
@@ -73,9 +81,12 @@ def test_evaluations_are_kept_apart_from_steps_and_half_a_line_is_passed_over(tm
 def test_odd_metrics_are_drawn_or_left_out(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"kind": "pretrain"}')
     records = [
-        {"step": step, "loss": loss} for step, loss in ((-5, 1e308), (-1, -1e18), (0, 1e18), ("x", 1), (1, None))
+        {"step": step, "loss": loss}
+        for step, loss in ((-5, 1e308), (-1, -1e18), (0, 1e18), ("x", 1), (1, None))
     ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps(record) + "\n" for record in records)
+    )
     story = read_report_data(tmp_path)
     assert story.run("pretrain").losses == [(-1.0, -1e18), (0.0, 1e18)]
     assert "nan" not in render_page(story)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from groundup.markup import Node
+from groundup.html_nodes import Node
 from groundup.report.drawing import NARROW, WIDE, Frame, Scale, Series, bar, line_chart, whisker
 from groundup.report.sections.attention import heat_map
 from groundup.report.values import MeasuredFraction
@@ -36,15 +36,23 @@ def test_a_line_is_drawn_wide_and_narrow_and_falls_where_the_loss_falls() -> Non
 
 def test_a_chart_says_in_words_what_it_shows() -> None:
     _, wide, _ = chart(Series("training", [(0, 8.0), (100, 4.0)]))
-    assert (wide.get("role"), wide.get("aria-label")) == ("img", "Loss: training from 8.00 to 4.00.")
+    assert (wide.get("role"), wide.get("aria-label")) == (
+        "img",
+        "Loss: training from 8.00 to 4.00.",
+    )
 
 
 def test_marked_points_tell_their_value() -> None:
     _, wide, _ = chart(Series("validation", [(0, 8.0), (100, 4.0)], "marked"))
-    assert [title.text for title in wide.iter("title")] == ["validation at 0: 8.000", "validation at 100: 4.000"]
+    assert [title.text for title in wide.iter("title")] == [
+        "validation at 0: 8.000",
+        "validation at 100: 4.000",
+    ]
 
 
-@pytest.mark.parametrize("points", [[(0, 1.0)], [(5, 2.0), (6, 2.0)], [(0, 0.0), (0, 1.0)], [(1, 1e-9), (2, 1e9)]])
+@pytest.mark.parametrize(
+    "points", [[(0, 1.0)], [(5, 2.0), (6, 2.0)], [(0, 0.0), (0, 1.0)], [(1, 1e-9), (2, 1e9)]]
+)
 def test_odd_curves_are_drawn_with_finite_places(points: list[tuple[float, float]]) -> None:
     _, wide, _ = chart(Series("training", points))
     assert all(math.isfinite(x) and math.isfinite(y) for x, y in points_of(wide))
@@ -72,7 +80,12 @@ def test_whisker_places_value_interval_and_chance() -> None:
     chance, span = whisker(MeasuredFraction(0.9, 0.8, 1.0, 20, 0.85), (0.5, 1.0)).iter("line")
     assert chance.get("x1") == "70.00%"
     assert (span.get("x1"), span.get("x2")) == ("60.00%", "100.00%")
-    assert next(whisker(MeasuredFraction(0.9, 0.8, 1.0, 20, None), (0.5, 1.0)).iter("circle")).get("cx") == "80.00%"
+    assert (
+        next(whisker(MeasuredFraction(0.9, 0.8, 1.0, 20, None), (0.5, 1.0)).iter("circle")).get(
+            "cx"
+        )
+        == "80.00%"
+    )
 
 
 def test_heat_map_has_a_cell_for_each_weight_and_its_share_as_opacity() -> None:

@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 
 from groundup.cli.main import run
-from groundup.data.inspection import inspect_sources
+from groundup.data.preparation.inspection import inspect_sources
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions
-from groundup.markup import node
+from groundup.html_nodes import node
 from groundup.progress import Silent
 from groundup.report.histogram import length_histogram, median_length
-from groundup.report.inspection_page import render_inspection_page
+from groundup.report.pages.inspection_page import render_inspection_page
 from groundup.report.source_parts import source_parts
 
 SCRIPT = "<script>alert(1)</script></style></title><img src=x onerror=alert(2)>"
-HOSTILE = f"{SCRIPT} \u202eRTL override\u202c שלום עולם مرحبا &lt;b&gt; ]]>  \r\nnext line \x07 e\u0301\n"
+HOSTILE = (
+    f"{SCRIPT} \u202eRTL override\u202c שלום עולם مرحبا &lt;b&gt; ]]>  \r\nnext line \x07 e\u0301\n"
+)
 
 
 def write_sources(folder: Path) -> list[Path]:
@@ -32,12 +34,16 @@ def write_sources(folder: Path) -> list[Path]:
     for number in range(7):
         (texts / f"<b>{number}.png").write_bytes(b"\x89PNG")
     rows = folder / "rows.csv"
-    rows.write_text("text,label\n" + "".join(f'"Row {n} {SCRIPT}",{"ab"[n % 2]}\n' for n in range(40)))
+    rows.write_text(
+        "text,label\n" + "".join(f'"Row {n} {SCRIPT}",{"ab"[n % 2]}\n' for n in range(40))
+    )
     return [texts, rows]
 
 
 def plain(*specs: Path) -> list[dict[str, Any]]:
-    found = inspect_sources([Source(str(spec)) for spec in specs], SourceOptions(), progress=Silent())
+    found = inspect_sources(
+        [Source(str(spec)) for spec in specs], SourceOptions(), progress=Silent()
+    )
     return [each.to_plain() for each in found]
 
 
@@ -71,10 +77,17 @@ def test_page_without_the_detector_says_how_to_install_it_once(tmp_path: Path) -
     cards[0]["languages"] = {"documents": 4, "found": {"en": 3, SCRIPT: 1}}
     cards[1]["languages"] = {"documents": 2, "found": {"unknown": 2}}
     html = render_inspection_page(cards)
-    assert "pip install" not in html and "English" in html and "<script" not in html and "Languages of 4" in html
+    assert (
+        "pip install" not in html
+        and "English" in html
+        and "<script" not in html
+        and "Languages of 4" in html
+    )
 
 
-@pytest.mark.parametrize("odd", [None, True, -1, "text", [], {}, [None], {"found": []}, 1e308, float("nan")])
+@pytest.mark.parametrize(
+    "odd", [None, True, -1, "text", [], {}, [None], {"found": []}, 1e308, float("nan")]
+)
 def test_odd_values_never_break_the_page(tmp_path: Path, odd: Any) -> None:
     cards = plain(*write_sources(tmp_path))
     for name in cards[0]:
@@ -91,10 +104,14 @@ def test_the_command_writes_page_and_json_of_several_sources(
     assert run(["data", "inspect", str(texts), str(rows), "--out", str(page), "--json"]) == 0
     said = capsys.readouterr()
     assert [each["documents"] for each in json.loads(said.out)["sources"]] == [4, 40]
-    assert "page.html" in said.err and page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert "page.html" in said.err and page.read_text(encoding="utf-8").startswith(
+        "<!DOCTYPE html>"
+    )
     assert run(["data", "inspect", str(texts), str(rows), "--show", "1"]) == 0
     out = capsys.readouterr().out
-    assert f"== {texts}" in out and f"== {rows}" in out and "text in 'text', label in 'label'" in out
+    assert (
+        f"== {texts}" in out and f"== {rows}" in out and "text in 'text', label in 'label'" in out
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,12 +136,19 @@ def test_languages_count_by_the_documents_of_their_source_and_every_source_has_a
     def card(kept: int, language: str) -> dict[str, Any]:
         samples = [{"name": f"{language}{number}", "text": "a text"} for number in range(5)]
         counted = {"documents": 10, "found": {language: 10}}
-        return {"kept_documents": kept, "lengths": [0, kept], "languages": counted, "samples": samples}
+        return {
+            "kept_documents": kept,
+            "lengths": [0, kept],
+            "languages": counted,
+            "samples": samples,
+        }
 
     drawn = node("div", source_parts([card(9000, "en"), card(1000, "de")]))
     shown = "".join(drawn.itertext()).replace("\u00a0", " ")
     assert "Languages of 20 random documents" in shown and "90.0 %" in shown and "10.0 %" in shown
-    assert [name for name in ("en0", "en1", "en2", "en3", "de0", "de1", "de2") if name in shown] == [
+    assert [
+        name for name in ("en0", "en1", "en2", "en3", "de0", "de1", "de2") if name in shown
+    ] == [
         "en0",
         "en1",
         "en2",
@@ -142,8 +166,15 @@ def test_bars_stand_at_the_lengths_they_count() -> None:
     ]
     heights = [float(bar.attrib["height"]) for bar in bars]
     assert heights[1] == pytest.approx(2 * heights[0], rel=0.01)
-    ticks = {each.text: float(each.attrib["x"]) for each in wide.iter("text") if each.get("class") == "middle"}
-    left, right = float(bars[0].attrib["x"]), float(bars[0].attrib["x"]) + float(bars[0].attrib["width"])
+    ticks = {
+        each.text: float(each.attrib["x"])
+        for each in wide.iter("text")
+        if each.get("class") == "middle"
+    }
+    left, right = (
+        float(bars[0].attrib["x"]),
+        float(bars[0].attrib["x"]) + float(bars[0].attrib["width"]),
+    )
     assert left < ticks["100"] < right
     assert length_histogram([5]) == [] == length_histogram([])
 

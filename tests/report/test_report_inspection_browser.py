@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 from test_report_inspection import SCRIPT, plain, write_sources
 
-from groundup.report.inspection_page import write_inspection_page
+from groundup.report.pages.inspection_page import write_inspection_page
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_hostile_texts_are_shown_as_text_and_fit(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
+def test_hostile_texts_are_shown_as_text_and_fit(
+    browser: Any, tmp_path: Path, scheme: str, width: int
+) -> None:
     complaints: list[str] = []
     requests: list[str] = []
-    address = write_inspection_page(plain(*write_sources(tmp_path)), tmp_path / "page.html").as_uri()
+    address = write_inspection_page(
+        plain(*write_sources(tmp_path)), tmp_path / "page.html"
+    ).as_uri()
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -29,7 +33,10 @@ def test_hostile_texts_are_shown_as_text_and_fit(browser: Any, tmp_path: Path, s
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("script, img, iframe, [style], [onerror]").count() == 0
     assert page.locator("blockquote", has_text=SCRIPT).count() >= 2
-    assert page.locator("blockquote").first.evaluate("each => getComputedStyle(each).unicodeBidi") == "isolate"
+    assert (
+        page.locator("blockquote").first.evaluate("each => getComputedStyle(each).unicodeBidi")
+        == "isolate"
+    )
     assert page.locator("del").count() >= 3
     drawing, other = ("wide", "narrow") if width > 600 else ("narrow", "wide")
     assert page.locator(f"#source-1 .{drawing}-drawing").is_visible()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from groundup.report.page import render_page
+from groundup.report.pages.build_page import render_page
 from groundup.report.report_data import read_report_data
 
 HOSTILE = "<script>alert(1)</script>"
@@ -17,7 +17,13 @@ def row(name: str, micro: float) -> dict[str, Any]:
         {"label": "delivery", "precision": 0.91, "recall": 0.83, "f1": 0.868, "n": 36, "said": 33},
         {"label": HOSTILE, "precision": None, "recall": 0.0, "f1": 0.0, "n": 4, "said": 0},
     ]
-    return {"name": name, "micro_f1": share, "macro_f1": share, "exact_match": share, "by_label": labels}
+    return {
+        "name": name,
+        "micro_f1": share,
+        "macro_f1": share,
+        "exact_match": share,
+        "by_label": labels,
+    }
 
 
 def label_set_results() -> dict[str, Any]:
@@ -58,6 +64,13 @@ def test_the_figures_of_each_label_stand_in_place_of_a_confusion_matrix(rewrite:
 def test_damaged_figures_of_labels_leave_a_page(rewrite: Rewrite) -> None:
     def damage(results: dict[str, Any]) -> None:
         results.clear()
-        results.update({"multi_label": True, "models": [{"by_label": [{"f1": "x"}, 3]}], "decision": 3, "sizes": []})
+        results.update(
+            {
+                "multi_label": True,
+                "models": [{"by_label": [{"f1": "x"}, 3]}],
+                "decision": 3,
+                "sizes": [],
+            }
+        )
 
     assert "</html>" in render_page(read_report_data(rewrite("spam/results.json", damage)))

@@ -13,7 +13,9 @@ from live_runs import Writer
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = "<img src=x onerror=\"document.title='run'\"></script><script>document.title='run'</script>"
+HOSTILE = (
+    "<img src=x onerror=\"document.title='run'\"></script><script>document.title='run'</script>"
+)
 Watch = Callable[..., str]
 
 
@@ -23,7 +25,16 @@ def watch() -> Iterator[Watch]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*folders: Path) -> str:
-        command = [sys.executable, "-m", "groundup", "watch", "--wait", *map(str, folders), "--port", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "groundup",
+            "watch",
+            "--wait",
+            *map(str, folders),
+            "--port",
+            "0",
+        ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
         started.append(process)
         assert process.stdout is not None
@@ -41,12 +52,17 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     pages: list[Any] = []
     complaints: list[str] = []
 
-    def open_page(address: str, *, width: int = 1280, height: int = 900, scheme: str = "light") -> Any:
+    def open_page(
+        address: str, *, width: int = 1280, height: int = 900, scheme: str = "light"
+    ) -> Any:
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
-            "request", lambda request: complaints.append(request.url) if not request.url.startswith(address) else None
+            "request",
+            lambda request: (
+                complaints.append(request.url) if not request.url.startswith(address) else None
+            ),
         )
         page.goto(address)
         pages.append(page)
@@ -60,10 +76,16 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
 def fact(page: Any, run: str, name: str) -> str:
     row = page.locator(".run", has_text=run)
-    return str(row.locator(".facts > div", has=page.locator("dt", has_text=name)).locator("dd").inner_text())
+    return str(
+        row.locator(".facts > div", has=page.locator("dt", has_text=name))
+        .locator("dd")
+        .inner_text()
+    )
 
 
-def test_a_run_is_followed_while_it_is_written(watch: Watch, opened: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_run_is_followed_while_it_is_written(
+    watch: Watch, opened: Callable[..., Any], tmp_path: Path
+) -> None:
     writer = Writer(tmp_path / "run", skips=(50,))
     page = opened(watch(writer.folder))
     page.get_by_text("No run yet. This page shows runs").wait_for()
@@ -82,7 +104,9 @@ def test_a_run_is_followed_while_it_is_written(watch: Watch, opened: Callable[..
     assert fact(page, "run", "validation loss") == f"{writer.loss(200) + 0.1:.4g}"
 
 
-def test_a_log_that_was_cut_is_drawn_as_it_is_now(watch: Watch, opened: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_log_that_was_cut_is_drawn_as_it_is_now(
+    watch: Watch, opened: Callable[..., Any], tmp_path: Path
+) -> None:
     writer = Writer(tmp_path / "run")
     writer.begin()
     writer.write(last=100)
@@ -123,7 +147,9 @@ def test_runs_are_compared_by_steps_tokens_and_time_and_can_be_hidden(
     assert loss.locator("polyline.curve").count() == 2
 
 
-def test_smoothing_and_logarithmic_height_change_the_curve(compared: str, opened: Callable[..., Any]) -> None:
+def test_smoothing_and_logarithmic_height_change_the_curve(
+    compared: str, opened: Callable[..., Any]
+) -> None:
     page = opened(compared)
     curve = page.locator("polyline.curve").first
     curve.wait_for(state="attached")
@@ -155,12 +181,19 @@ def test_values_are_read_by_pointer_and_by_keys(compared: str, opened: Callable[
     assert not readout.is_visible()
 
 
-def test_the_figure_of_the_evaluations_can_be_chosen(compared: str, opened: Callable[..., Any]) -> None:
+def test_the_figure_of_the_evaluations_can_be_chosen(
+    compared: str, opened: Callable[..., Any]
+) -> None:
     page = opened(compared)
     choice = page.get_by_label("Figure of the evaluations")
     choice.locator("option").first.wait_for(state="attached")
     offered = choice.locator("option").all_inner_texts()
-    assert offered == ["bits per byte", "bits per byte: plays", "bits per byte: sonnets", "validation loss"]
+    assert offered == [
+        "bits per byte",
+        "bits per byte: plays",
+        "bits per byte: sonnets",
+        "validation loss",
+    ]
     line = page.locator("figure.chart").nth(1).locator("polyline").first
     before = page.locator("figure.chart").nth(1).locator(".axes text").all_text_contents()
     choice.select_option("validation_loss")
@@ -168,11 +201,17 @@ def test_the_figure_of_the_evaluations_can_be_chosen(compared: str, opened: Call
     assert page.locator("figure.chart").nth(1).locator(".axes text").all_text_contents() != before
 
 
-def test_the_coach_warns_and_samples_are_walked_through(compared: str, opened: Callable[..., Any]) -> None:
+def test_the_coach_warns_and_samples_are_walked_through(
+    compared: str, opened: Callable[..., Any]
+) -> None:
     page = opened(compared)
     page.get_by_text("Overfitting.").wait_for()
     assert page.get_by_text("In order.").is_visible()
-    assert page.locator("#samples blockquote").inner_text().startswith("Enter the KING. The king is come")
+    assert (
+        page.locator("#samples blockquote")
+        .inner_text()
+        .startswith("Enter the KING. The king is come")
+    )
     slider = page.locator("#sample-slider")
     slider.focus()
     page.keyboard.press("Home")
@@ -182,7 +221,9 @@ def test_the_coach_warns_and_samples_are_walked_through(compared: str, opened: C
     assert page.locator("#sample-step").inner_text() == "200"
 
 
-def test_what_a_model_wrote_stays_text(watch: Watch, opened: Callable[..., Any], tmp_path: Path) -> None:
+def test_what_a_model_wrote_stays_text(
+    watch: Watch, opened: Callable[..., Any], tmp_path: Path
+) -> None:
     writer = Writer(tmp_path / "run")
     writer.begin()
     writer.write()

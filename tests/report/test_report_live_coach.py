@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from groundup.report.downsampling import Curves
-from groundup.report.live.coach import (
+from groundup.report.live.training_advice import (
     EvaluationPoint,
     RunView,
     climbing,
@@ -28,7 +28,10 @@ def curves(losses: Sequence[float], speeds: Sequence[float] = ()) -> Curves:
 
 
 def evaluations(*pairs: tuple[float | None, float]) -> list[EvaluationPoint]:
-    return [EvaluationPoint(100 * index, train, held_out) for index, (train, held_out) in enumerate(pairs)]
+    return [
+        EvaluationPoint(100 * index, train, held_out)
+        for index, (train, held_out) in enumerate(pairs)
+    ]
 
 
 FALLING = [8.0 - 0.05 * step for step in range(100)]
@@ -40,7 +43,10 @@ def test_overfitting_is_a_gap_that_grows_while_training_loss_falls() -> None:
     said = overfitting(lesson)
     assert said is not None
     assert (said.level, said.what) == ("warning", "overfitting")
-    assert "fell to 1.00, on held-out text it is 2.00: the gap grew from 0.10 at step 100 to 1.00" in said.text
+    assert (
+        "fell to 1.00, on held-out text it is 2.00: the gap grew from 0.10 at step 100 to 1.00"
+        in said.text
+    )
     # A gap of 0.1 all the way is every run's.
     assert overfitting(RunView(evaluations=evaluations((3.0, 3.1), (2.0, 2.1), (1.0, 1.1)))) is None
     # Wide, but as wide as before; wide, but training loss does not fall; too early.
@@ -56,7 +62,9 @@ def test_rising_counts_the_evaluations_since_the_best() -> None:
     assert (
         rising(RunView(evaluations=evaluations((3.0, 2.0), (2.0, 2.01), (2.0, 2.005)))) is None
     )  # a hundredth comes and goes
-    assert rising(RunView(evaluations=evaluations((3.0, 3.0), (2.0, 2.0), (2.0, 2.5)))) is None  # once is no trend
+    assert (
+        rising(RunView(evaluations=evaluations((3.0, 3.0), (2.0, 2.0), (2.0, 2.5)))) is None
+    )  # once is no trend
 
 
 def test_climbing_is_a_loss_that_went_up_and_stayed() -> None:
@@ -102,11 +110,19 @@ def test_a_run_that_was_rolled_back_is_reported_and_twice_is_a_warning() -> None
 
 def test_a_plateau_is_a_loss_that_no_longer_changes() -> None:
     falling = [(None, 5.0), (None, 4.0), (None, 3.0)]
-    said = plateau(RunView(evaluations=evaluations(*falling, (None, 2.005), (None, 2.0), (None, 2.0))))
+    said = plateau(
+        RunView(evaluations=evaluations(*falling, (None, 2.005), (None, 2.0), (None, 2.0)))
+    )
     assert said is not None
     assert "stayed at 2.000 for 3 evaluations" in said.text
-    assert plateau(RunView(evaluations=evaluations(*falling, (None, 2.1), (None, 2.05), (None, 2.0)))) is None
-    assert plateau(RunView(evaluations=evaluations(*falling, (None, 2.0), (None, 2.2), (None, 2.4)))) is None
+    assert (
+        plateau(RunView(evaluations=evaluations(*falling, (None, 2.1), (None, 2.05), (None, 2.0))))
+        is None
+    )
+    assert (
+        plateau(RunView(evaluations=evaluations(*falling, (None, 2.0), (None, 2.2), (None, 2.4))))
+        is None
+    )
 
 
 def test_going_in_circles_is_the_mean_over_the_last_samples() -> None:
@@ -118,7 +134,10 @@ def test_going_in_circles_is_the_mean_over_the_last_samples() -> None:
 
 
 def test_copying_names_the_longest_passage() -> None:
-    written = [{"longest_copy": 25, "copied_text": "to be\nor not  to be"}, {"longest_copy": 22, "copied_text": "x"}]
+    written = [
+        {"longest_copy": 25, "copied_text": "to be\nor not  to be"},
+        {"longest_copy": 22, "copied_text": "x"},
+    ]
     said = copying(RunView(written=written))
     assert said is not None
     assert "25 tokens in a row" in said.text
@@ -145,6 +164,10 @@ def test_a_run_without_trouble_gets_a_word_and_an_early_one_patience() -> None:
 
 def test_warnings_come_first_and_leave_no_room_for_comfort() -> None:
     said = remarks(
-        RunView(evaluations=evaluations((None, 8.0), (3.0, 2.0), (1.0, 2.2), (0.5, 2.4)), skipped=1, step=900)
+        RunView(
+            evaluations=evaluations((None, 8.0), (3.0, 2.0), (1.0, 2.2), (0.5, 2.4)),
+            skipped=1,
+            step=900,
+        )
     )
     assert [each.level for each in said] == ["warning", "warning", "note"]

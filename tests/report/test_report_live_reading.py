@@ -32,7 +32,8 @@ class Reader:
 
 def lines(*numbers: int, time: int = 0) -> bytes:
     return b"".join(
-        json.dumps({"step": number, "elapsed_s": number + time / 1000}).encode() + b"\n" for number in numbers
+        json.dumps({"step": number, "elapsed_s": number + time / 1000}).encode() + b"\n"
+        for number in numbers
     )
 
 
@@ -74,7 +75,9 @@ def test_a_cut_that_was_written_over_between_two_looks_is_seen(tmp_path: Path) -
     path.write_bytes(lines(1, 2, 3))
     reader = Reader(path)
     reader.read()
-    path.write_bytes(lines(1, 2) + lines(3, 4, 5, time=7))  # longer than before: its length tells nothing
+    path.write_bytes(
+        lines(1, 2) + lines(3, 4, 5, time=7)
+    )  # longer than before: its length tells nothing
     assert steps(reader.read()) == [1, 2, 3, 4, 5]
     assert reader.records[2]["elapsed_s"] == 3.007
 
@@ -111,7 +114,12 @@ def test_lines_that_are_no_records_cost_themselves_only(tmp_path: Path) -> None:
 Deed = tuple[str, int]
 
 
-@given(st.lists(st.tuples(st.sampled_from(("append", "cut", "read", "half")), st.integers(0, 5)), max_size=25))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("append", "cut", "read", "half")), st.integers(0, 5)),
+        max_size=25,
+    )
+)
 def test_whatever_happens_to_a_log_its_reader_has_what_it_holds(
     tmp_path_factory: pytest.TempPathFactory, deeds: list[Deed]
 ) -> None:
@@ -142,10 +150,17 @@ def test_a_long_curve_keeps_its_mean_and_its_extremes(values: list[float], limit
         curves.add(record(step, value))
     cells = [bucket.cells["loss"] for bucket in curves.buckets]
     assert len(cells) <= limit
-    assert (min(cell.low for cell in cells), max(cell.high for cell in cells)) == (min(values), max(values))
+    assert (min(cell.low for cell in cells), max(cell.high for cell in cells)) == (
+        min(values),
+        max(values),
+    )
     assert sum(cell.total for cell in cells) == pytest.approx(sum(values), abs=1e-3)
     assert sum(bucket.steps for bucket in curves.buckets) == len(values)
-    assert curves.buckets[-1].axes == {"step": len(values), "tokens": 10 * len(values), "elapsed_s": len(values) / 4}
+    assert curves.buckets[-1].axes == {
+        "step": len(values),
+        "tokens": 10 * len(values),
+        "elapsed_s": len(values) / 4,
+    }
 
 
 def test_a_short_curve_is_drawn_step_by_step() -> None:

@@ -51,7 +51,11 @@ def test_a_run_on_its_way_says_how_far_it_is_and_how_long_it_takes(tmp_path: Pat
         "pretrain",
     )
     assert row["left_s"] == pytest.approx(5.0, rel=0.05)  # 100 steps of 0.05 s
-    assert row["evaluation"]["validation"] == row["evaluation"]["validation_loss"] == row["best"]["loss"]
+    assert (
+        row["evaluation"]["validation"]
+        == row["evaluation"]["validation_loss"]
+        == row["best"]["loss"]
+    )
     assert run.detail()["figures"] == [
         "bits_per_byte",
         "bits_per_byte:plays",
@@ -73,7 +77,9 @@ def test_a_run_rolled_back_is_marked_where_it_happened_and_counted(tmp_path: Pat
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     run = followed(tmp_path)
     assert (run.summary()["rolled_back"], run.summary()["skipped"]) == (1, 0)
-    assert run.detail()["marks"] == [{"step": 8, "event": "rolled back", "reason": "the loss rose", "to_step": 4}]
+    assert run.detail()["marks"] == [
+        {"step": 8, "event": "rolled back", "reason": "the loss rose", "to_step": 4}
+    ]
     assert run.detail()["columns"]["step"] == [8, 9]
 
 
@@ -87,7 +93,10 @@ def test_a_run_that_aims_at_another_number_of_steps_has_the_last_one_told(tmp_pa
     before, marks = log.read_bytes(), run.detail()["marks"]
     for steps in (260, 150):
         with log.open("a") as handle:
-            handle.write(json.dumps({"event": "re-aimed", "step": 100, "steps": steps, "elapsed_s": 5.0}) + "\n")
+            handle.write(
+                json.dumps({"event": "re-aimed", "step": 100, "steps": steps, "elapsed_s": 5.0})
+                + "\n"
+            )
     run.read()
     row = run.summary()
     assert (row["step"], row["steps"]) == (100, 150)
@@ -119,7 +128,13 @@ def test_what_is_new_raises_the_version_and_nothing_else_does(tmp_path: Path) ->
     writer = Writer(tmp_path / "run")
     run = followed(writer.folder)
     versions = []
-    for deed in (writer.begin, lambda: writer.write(last=3), lambda: None, writer.end, lambda: None):
+    for deed in (
+        writer.begin,
+        lambda: writer.write(last=3),
+        lambda: None,
+        writer.end,
+        lambda: None,
+    ):
         deed()
         run.read()
         versions.append(run.version)
@@ -180,7 +195,9 @@ def test_a_lock_that_is_listed_under_another_device_is_no_proof() -> None:
 
 
 def test_a_run_is_stopped_when_nobody_holds_it_and_it_has_been_quiet() -> None:
-    assert status_of(finished=False, locked=False, quiet_s=5) == "running"  # it may be saving its model
+    assert (
+        status_of(finished=False, locked=False, quiet_s=5) == "running"
+    )  # it may be saving its model
     assert status_of(finished=False, locked=False, quiet_s=60) == "stopped"
     assert status_of(finished=False, locked=None, quiet_s=60) == "running"
     assert status_of(finished=False, locked=True, quiet_s=6000) == "running"

@@ -20,7 +20,7 @@ from processor_time import at_most_cpu_s
 
 from groundup.cli.main import run as groundup
 from groundup.report.chapter import facts
-from groundup.report.page import render_page, write_page
+from groundup.report.pages.build_page import render_page, write_page
 from groundup.report.report_data import read_report_data
 from groundup.report.terms import PATTERNS, TERMS
 
@@ -89,10 +89,19 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
 def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_models_and_none_of_what_it_has_not(
     build_folder: Path, rewrite: Rewrite
 ) -> None:
-    kinds = {"base": "base", "mood": "classifier", "spam": "classifier", "chat": "chat", "writer": "chat"}
+    kinds = {
+        "base": "base",
+        "mood": "classifier",
+        "spam": "classifier",
+        "chat": "chat",
+        "writer": "chat",
+    }
     for copy, of in (("mood", "spam"), ("writer", "chat")):
         shutil.copytree(build_folder / of, build_folder / copy)
-    rewrite("evaluate/results.json", lambda results: results.update(chats={"writer": {"loss": {"before": 9.5}}}))
+    rewrite(
+        "evaluate/results.json",
+        lambda results: results.update(chats={"writer": {"loss": {"before": 9.5}}}),
+    )
     page = page_of(rewrite("build.json", lambda build: build.update(kinds=kinds)))
     found = [values["id"] for tag, values in page.tags if tag == "section"]
     assert found == ["mood", "spam", "chat", "writer", "times", "lineage", "repeat"]
@@ -106,7 +115,10 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
     [
         ("top", "read 4.86 million characters of text"),
         ("top", "each of which agrees with its original in real llama.cpp"),
-        ("emergence", "Own model: above chance in none of them; not distinguishable from chance in 2 of 2."),
+        (
+            "emergence",
+            "Own model: above chance in none of them; not distinguishable from chance in 2 of 2.",
+        ),
         (
             "emergence",
             "Pulled model: above chance in grammatical minimal pairs; not distinguishable from chance in 1 of 2.",
@@ -145,7 +157,10 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
         ("data", "held out for test380,989"),
         ("pretrain", "bits per byte on test (n = 16,384 tokens)2.12"),
         ("pretrain", "bits per byte on validation2.09"),
-        ("pretrain", "The finished model on test: 2.10 (95 % interval 2.07 to 2.13, n = 300 windows"),
+        (
+            "pretrain",
+            "The finished model on test: 2.10 (95 % interval 2.07 to 2.13, n = 300 windows",
+        ),
         ("spam", "No clear difference from the best baseline"),
         ("spam", "The 200 messages that the base model was asked about"),
         ("export", "best next tokens"),
@@ -158,10 +173,14 @@ def test_chapters_say_what_the_files_say(build_folder: Path, section: str, said:
     assert said in page_of(build_folder).text[section]
 
 
-def test_figures_of_a_build_without_a_test_split_are_of_validation(build_folder: Path, rewrite: Rewrite) -> None:
+def test_figures_of_a_build_without_a_test_split_are_of_validation(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
     rewrite("data/data.json", lambda card: card["splits"].pop("test"))
     rewrite("pretrain/results.json", lambda results: results.pop("test"))
-    text = page_of(rewrite("evaluate/results.json", lambda results: results["text"].pop("split"))).text
+    text = page_of(
+        rewrite("evaluate/results.json", lambda results: results["text"].pop("split"))
+    ).text
     assert "held out for validation" in text["data"] and "for test" not in text["data"]
     assert "on test" not in text["pretrain"] and "bits per byte on validation" in text["pretrain"]
     assert "The finished model on validation: 2.10" in text["pretrain"]
@@ -173,7 +192,11 @@ def paired(value: float, low: float | None, high: float | None, verdict: str) ->
 
 TAUGHT = {
     "forgetting": {
-        "texts": {"before": 1.463, "after": 0.96, "difference": paired(-0.503, -0.6, -0.4, "better")},
+        "texts": {
+            "before": 1.463,
+            "after": 0.96,
+            "difference": paired(-0.503, -0.6, -0.4, "better"),
+        },
         "general": {"before": 1.124, "after": 1.2, "difference": paired(0.076, 0.05, 0.1, "worse")},
     },
     "start": {"before": {"bits_per_byte": 1.786}},
@@ -185,7 +208,11 @@ TAUGHT = {
 def taught(folder: Path) -> Path:
     """A build with the optional stage; its folder is that of the pretrained model but for what was gained and forgotten."""
     shutil.copytree(folder / "pretrain", folder / "teach")
-    run = json.loads((folder / "teach/run.json").read_text()) if (folder / "teach/run.json").exists() else {}
+    run = (
+        json.loads((folder / "teach/run.json").read_text())
+        if (folder / "teach/run.json").exists()
+        else {}
+    )
     start = {"kind": "pretrain", "inputs": {"start": {"model": "/models/tiny <b>"}}}
     (folder / "teach/run.json").write_text(json.dumps({**run, **start}))
     (folder / "teach/results.json").write_text(json.dumps(TAUGHT))
@@ -195,14 +222,22 @@ def taught(folder: Path) -> Path:
     return folder
 
 
-def test_a_model_that_read_the_texts_has_a_chapter_of_what_it_gained_and_forgot(build_folder: Path) -> None:
-    assert "teach" not in page_of(build_folder).text and "Taught model" not in page_of(build_folder).text["top"]
+def test_a_model_that_read_the_texts_has_a_chapter_of_what_it_gained_and_forgot(
+    build_folder: Path,
+) -> None:
+    assert (
+        "teach" not in page_of(build_folder).text
+        and "Taught model" not in page_of(build_folder).text["top"]
+    )
     text = page_of(taught(build_folder)).text
     assert "1.463" in text["teach"] and "-0.503 (-0.600 to -0.400), better" in text["teach"]
     assert "predicts unseen text of the kind of these texts better than before" in text["teach"]
     assert "general text is predicted worse" in text["teach"] and "1.196" in text["teach"]
     assert "Taught model" in text["top"] and "read these texts and fine-tuned it" in text["top"]
-    assert "trained further here" in text["readers"] and "first trained further on these texts" in text["chat"]
+    assert (
+        "trained further here" in text["readers"]
+        and "first trained further on these texts" in text["chat"]
+    )
 
 
 def test_a_continued_run_alone_has_that_chapter(build_folder: Path) -> None:
@@ -211,11 +246,17 @@ def test_a_continued_run_alone_has_that_chapter(build_folder: Path) -> None:
     assert "pretrain" not in text and "tiny <b> went on with your texts" in text["teach"]
 
 
-def test_what_pretraining_is_worth_is_a_table_and_a_sentence(build_folder: Path, rewrite: Rewrite) -> None:
+def test_what_pretraining_is_worth_is_a_table_and_a_sentence(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
     assert "What pretraining is worth" not in page_of(build_folder).text["spam"], "an older build"
     names = ("the public model", "pretrained here", "random weights")
     models = [
-        {"name": name, "accuracy": {"value": 0.98 - place / 100, "low": 0.9, "high": 0.99, "n": 500}, "f1": 0.9}
+        {
+            "name": name,
+            "accuracy": {"value": 0.98 - place / 100, "low": 0.9, "high": 0.99, "n": 500},
+            "f1": 0.9,
+        }
         for place, name in enumerate(names)
     ]
     found = {
@@ -224,16 +265,22 @@ def test_what_pretraining_is_worth_is_a_table_and_a_sentence(build_folder: Path,
         "public_over_own": paired(0.01, -0.01, 0.03, "unclear"),
         "parameters": 1_310_000,
     }
-    text = page_of(rewrite("spam/results.json", lambda results: results.update(pretraining=found))).text["spam"]
+    text = page_of(
+        rewrite("spam/results.json", lambda results: results.update(pretraining=found))
+    ).text["spam"]
     assert "Against random weights, pretraining here gained +1.0 (+0.2 to +2.0) points" in text
     assert "the public model shows no clear difference from it (+1.0 (-1.0 to +3.0) points)" in text
     assert "random weights96.0 %" in text and "1.31 million parameters" in text
     skipped = {"pretraining": {"skipped": "it would have taken 40 s"}}
-    text = page_of(rewrite("spam/results.json", lambda results: results.update(skipped))).text["spam"]
+    text = page_of(rewrite("spam/results.json", lambda results: results.update(skipped))).text[
+        "spam"
+    ]
     assert "What pretraining is worth was not measured: it would have taken 40 s." in text
 
 
-def test_what_pretraining_is_worth_for_chat_is_said_in_bits_per_byte(build_folder: Path, rewrite: Rewrite) -> None:
+def test_what_pretraining_is_worth_for_chat_is_said_in_bits_per_byte(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
     names = ("the public model", "pretrained here", "random weights")
     models = [
         {"name": name, "loss": {"value": 1.0 + place, "low": 0.9, "high": 1.1, "n": 58}}
@@ -245,7 +292,9 @@ def test_what_pretraining_is_worth_for_chat_is_said_in_bits_per_byte(build_folde
         "public_over_own": paired(-1.0, -1.1, -0.9, "better"),
         "parameters": 1_310_000,
     }
-    said = page_of(rewrite("chat/results.json", lambda results: results.update(pretraining=found))).text["chat"]
+    said = page_of(
+        rewrite("chat/results.json", lambda results: results.update(pretraining=found))
+    ).text["chat"]
     assert "pretraining here gained +1.000 (+0.800 to +1.200) bits per byte" in said
     assert "random weights3.000" in said and "n 58" in said
 
@@ -263,7 +312,13 @@ def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
         "examples": {"train": 360},
         "steps": 90,
         "beta": 0.1,
-        "forgetting": {"general": {"before": 1.1, "after": 1.1, "difference": paired(0.0, -0.01, 0.01, "unclear")}},
+        "forgetting": {
+            "general": {
+                "before": 1.1,
+                "after": 1.1,
+                "difference": paired(0.0, -0.01, 0.01, "unclear"),
+            }
+        },
     }
     (tmp_path / "run.json").write_text(json.dumps({"kind": "preference", "inputs": {"base": "9f"}}))
     (tmp_path / "results.json").write_text(json.dumps(results))
@@ -275,13 +330,19 @@ def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
         and "75.0 %" in said
         and "50.0 % to 70.0 %: +20.0 (+5.0 to +34.0)" in said
     )
-    assert "the chosen answers gained on the rejected ones" in said and "no clear difference" in said
+    assert (
+        "the chosen answers gained on the rejected ones" in said and "no clear difference" in said
+    )
     assert "Which 0? <i>" in said and "this <b>" in said and "2 that gained most" in said
     assert "✗ lost" in said and "✓ gained" in said
 
 
-def test_sources_of_a_run_are_drawn_wanted_against_there(build_folder: Path, rewrite: Rewrite) -> None:
-    assert "Sources of the training text" not in page_of(build_folder).text["pretrain"], "one source, or an older run"
+def test_sources_of_a_run_are_drawn_wanted_against_there(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
+    assert "Sources of the training text" not in page_of(build_folder).text["pretrain"], (
+        "one source, or an older run"
+    )
     letters = {
         "source": "my/letters",
         "name": "letters",
@@ -290,11 +351,20 @@ def test_sources_of_a_run_are_drawn_wanted_against_there(build_folder: Path, rew
         "read_tokens": 600,
         "epochs": 3.0,
     }
-    books = {"source": "my/<b>", "name": "<b>", "share": 0.8, "wanted": 0.25, "read_tokens": 200, "epochs": 0.25}
+    books = {
+        "source": "my/<b>",
+        "name": "<b>",
+        "share": 0.8,
+        "wanted": 0.25,
+        "read_tokens": 200,
+        "epochs": 0.25,
+    }
     figures = {"sources": [letters, books], "bits_per_byte:my/letters": 1.5}
     page = page_of(rewrite("pretrain/results.json", lambda results: results.update(figures)))
     text = page.text["pretrain"]
-    assert "letters75.0 %20.0 %75.0 %3.006001.500" in text and "<b>25.0 %80.0 %25.0 %0.25200" in text
+    assert (
+        "letters75.0 %20.0 %75.0 %3.006001.500" in text and "<b>25.0 %80.0 %25.0 %0.25200" in text
+    )
 
 
 CUT = {"name": "play.txt", "at_character": 9000, "why": "chance gave it too little"}
@@ -303,7 +373,10 @@ CUT = {"name": "play.txt", "at_character": 9000, "why": "chance gave it too litt
 @pytest.mark.parametrize(
     ("card", "splits"),
     [
-        ({"cuts": [{**CUT, "split": "validation"}, {**CUT, "split": "test"}]}, ["validation", "test"]),
+        (
+            {"cuts": [{**CUT, "split": "validation"}, {**CUT, "split": "test"}]},
+            ["validation", "test"],
+        ),
         ({"cut": CUT}, ["validation"]),
         ({"cut": None}, []),
         ({"cuts": [7, None]}, []),
@@ -319,14 +392,30 @@ def test_documents_that_were_cut_are_named_with_the_split_of_their_end(
     said = page_of(rewrite("data/data.json", cut)).text["data"]
     assert said.count("play.txt") == len(splits)
     for split in splits:
-        assert f"(from character 9,000) was held out for {split}, since chance gave it too little." in said
+        assert (
+            f"(from character 9,000) was held out for {split}, since chance gave it too little."
+            in said
+        )
 
 
-def test_a_data_card_of_an_older_version_is_shown_without_what_it_lacks(build_folder: Path, rewrite: Rewrite) -> None:
-    older = {"spec", "source", "read", "kept_documents", "kept_characters", "dropped", "changed", "samples"}
+def test_a_data_card_of_an_older_version_is_shown_without_what_it_lacks(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
+    older = {
+        "spec",
+        "source",
+        "read",
+        "kept_documents",
+        "kept_characters",
+        "dropped",
+        "changed",
+        "samples",
+    }
 
     def strip(card: Any) -> None:
-        card["sources"] = [{name: source[name] for name in older & set(source)} for source in card["sources"]]
+        card["sources"] = [
+            {name: source[name] for name in older & set(source)} for source in card["sources"]
+        ]
         card["cut"] = {"name": "plays.txt", "at_character": 900, "why": "only 1 document was drawn"}
 
     rewrite("data/data.json", strip)
@@ -359,7 +448,9 @@ def test_what_is_missing_is_said_in_one_line_and_the_rest_is_shown(
     assert [name for name in SECTIONS if "Not in this build" in page.text[name]] == sections
 
 
-def test_a_build_stopped_half_way_gets_a_page_of_what_exists(build_folder: Path, rewrite: Rewrite) -> None:
+def test_a_build_stopped_half_way_gets_a_page_of_what_exists(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
     for stage in ("base", "spam", "chat", "evaluate", "export"):
         shutil.rmtree(build_folder / stage, ignore_errors=True)
 
@@ -384,7 +475,9 @@ def test_an_empty_build_gets_a_page(tmp_path: Path) -> None:
     assert "Not in this build" in page.text["data"]
 
 
-@pytest.mark.parametrize(("part", "kept"), [("pretrain", "samples"), ("spam", "classifier"), ("chat", "chat")])
+@pytest.mark.parametrize(
+    ("part", "kept"), [("pretrain", "samples"), ("spam", "classifier"), ("chat", "chat")]
+)
 def test_a_single_run_gets_a_page_of_its_chapters(build_folder: Path, part: str, kept: str) -> None:
     folder = build_folder / part
     kind = kept if part == "spam" else part
@@ -403,7 +496,11 @@ def poison(value: Any) -> Any:
         return {key: poison(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [poison(inner) for inner in value]
-    return HOSTILE if isinstance(value, str) and value not in ("done", "previous", "first", "same") else value
+    return (
+        HOSTILE
+        if isinstance(value, str) and value not in ("done", "previous", "first", "same")
+        else value
+    )
 
 
 def test_no_text_of_any_file_becomes_markup(build_folder: Path) -> None:
@@ -414,7 +511,16 @@ def test_no_text_of_any_file_becomes_markup(build_folder: Path) -> None:
         file.write_text("".join(json.dumps(record) + "\n" for record in records))
     html = render_page(read_report_data(build_folder))
     page = Checked(html)
-    assert not {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "embed", "form", "input", "b0"}
+    assert not {tag for tag, _ in page.tags} & {
+        "script",
+        "img",
+        "iframe",
+        "object",
+        "embed",
+        "form",
+        "input",
+        "b0",
+    }
     assert not [name for _, values in page.tags for name in values if name.startswith("on")]
     assert sum(tag == "style" for tag, _ in page.tags) == 1
     assert "\x00" not in html and "\x1b" not in html
@@ -444,12 +550,20 @@ ODD_VALUES = [
 def places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) in a JSON value."""
     items = (
-        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+        list(value.items())
+        if isinstance(value, dict)
+        else list(enumerate(value))
+        if isinstance(value, list)
+        else []
     )
-    return [(value, key) for key, _ in items] + [place for _, inner in items for place in places(inner)]
+    return [(value, key) for key, _ in items] + [
+        place for _, inner in items for place in places(inner)
+    ]
 
 
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 8))])
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 8))]
+)
 def test_odd_values_anywhere_never_break_the_page(build_folder: Path, seed: int) -> None:
     chosen = random.Random(seed)
     files = sorted(build_folder.rglob("*.json"))
@@ -467,11 +581,15 @@ def test_odd_values_anywhere_never_break_the_page(build_folder: Path, seed: int)
 def test_keys_of_tables_are_escaped_too(build_folder: Path, rewrite: Rewrite) -> None:
     rewrite(
         "data/data.json",
-        lambda card: card["sources"][0]["dropped"].update({HOSTILE: {"count": 2, "examples": [HOSTILE]}}),
+        lambda card: card["sources"][0]["dropped"].update(
+            {HOSTILE: {"count": 2, "examples": [HOSTILE]}}
+        ),
     )
     rewrite(
         "build.json",
-        lambda build: build["stages"].update({HOSTILE: {"status": "done", "line": HOSTILE, "elapsed_s": 1}}),
+        lambda build: build["stages"].update(
+            {HOSTILE: {"status": "done", "line": HOSTILE, "elapsed_s": 1}}
+        ),
     )
     page = page_of(build_folder)
     assert not {tag for tag, _ in page.tags} & {"script", "img"}
@@ -508,7 +626,9 @@ def test_contents_at_the_top_name_every_chapter(build_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["", "pretrain"])
-def test_every_term_is_explained_once_and_not_after_it_is_used(build_folder: Path, part: str) -> None:
+def test_every_term_is_explained_once_and_not_after_it_is_used(
+    build_folder: Path, part: str
+) -> None:
     page = render_page(read_report_data(build_folder / part))
     parts = re.findall(r"<(?:header|section)[ >].*?</(?:header|section)>", page, re.DOTALL)
     explained: list[str] = []
@@ -522,7 +642,9 @@ def test_every_term_is_explained_once_and_not_after_it_is_used(build_folder: Pat
             flags=re.DOTALL,
         )
         words = html.unescape(re.sub(r"<[^>]+>", " ", bare))
-        assert not [term for term in TERMS if PATTERNS[term].search(words) and term not in explained]
+        assert not [
+            term for term in TERMS if PATTERNS[term].search(words) and term not in explained
+        ]
     assert len(explained) == len(set(explained)) >= 3
 
 
@@ -538,17 +660,26 @@ def test_policy_allows_the_one_style_sheet_by_its_hash_and_nothing_else(build_fo
     sheet = html.split("<style>")[1].split("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     policy = next(
-        values["content"] for tag, values in Checked(html).tags if values.get("http-equiv") == "Content-Security-Policy"
+        values["content"]
+        for tag, values in Checked(html).tags
+        if values.get("http-equiv") == "Content-Security-Policy"
     )
-    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert (
+        policy
+        == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
 
 
 def test_pictures_and_tables_can_be_heard(build_folder: Path) -> None:
     page = page_of(build_folder)
     assert ("html", {"lang": "en"}) in page.tags
     drawings = [values for tag, values in page.tags if tag == "svg"]
-    assert all(values.get("aria-label") or values.get("aria-hidden") == "true" for values in drawings)
-    assert sum(tag == "table" for tag, _ in page.tags) == sum(tag == "caption" for tag, _ in page.tags)
+    assert all(
+        values.get("aria-label") or values.get("aria-hidden") == "true" for values in drawings
+    )
+    assert sum(tag == "table" for tag, _ in page.tags) == sum(
+        tag == "caption" for tag, _ in page.tags
+    )
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
@@ -561,7 +692,7 @@ def test_the_page_of_the_same_folder_is_always_the_same(build_folder: Path) -> N
 
 
 def test_the_page_needs_no_torch() -> None:
-    asked = "import sys; import groundup.report.page, groundup.cli.report; sys.exit('torch' in sys.modules)"
+    asked = "import sys; import groundup.report.pages.build_page, groundup.cli.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
@@ -575,7 +706,9 @@ def test_the_page_needs_no_torch() -> None:
         ("", 0.03, "whether that is chance was not measured"),
     ],
 )
-def test_spam_says_honestly_who_wins(rewrite: Rewrite, verdict: str, lead: float, said: str) -> None:
+def test_spam_says_honestly_who_wins(
+    rewrite: Rewrite, verdict: str, lead: float, said: str
+) -> None:
     value = 0.982 - lead
     accuracy = {"value": value, "low": value - 0.01, "high": min(1.0, value + 0.01), "n": 500}
     found = {"value": lead, "low": lead - 0.01, "high": lead + 0.01, "verdict": verdict}
@@ -595,31 +728,66 @@ def test_spam_says_how_far_it_can_be_trusted(rewrite: Rewrite) -> None:
         "costs": {"false_alarms": 3, "misses": 4},
         "coverage": {"answered": 0.8, "accuracy": 0.996, "curve": curve},
     }
-    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text["spam"]
+    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text[
+        "spam"
+    ]
     assert all(
-        each in shown for each in ("0.012", "0.035", "false alarms", "80.0 %", "99.6 %", "What abstaining would bring")
+        each in shown
+        for each in (
+            "0.012",
+            "0.035",
+            "false alarms",
+            "80.0 %",
+            "99.6 %",
+            "What abstaining would bring",
+        )
     )
 
 
 def test_spam_says_what_was_tried_and_what_is_stacked(rewrite: Rewrite) -> None:
     found = {
         "trained": "stacked",
-        "tried": [{"train": "stacked", "validation_loss": 0.0412}, {"train": "last-block", "validation_loss": 0.0634}],
-        "stacked": {"blocks": [{"block": 12}, {"block": 30}], "letters": {"ngrams": 41_000}, "letters_share": 0.25},
+        "tried": [
+            {"train": "stacked", "validation_loss": 0.0412},
+            {"train": "last-block", "validation_loss": 0.0634},
+        ],
+        "stacked": {
+            "blocks": [{"block": 12}, {"block": 30}],
+            "letters": {"ngrams": 41_000},
+            "letters_share": 0.25,
+        },
         "plain_head": {"value": 0.975},
         "calibration": {"error": 0.0123, "before": 0.0345, "by_chance": 0.0211},
     }
-    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text["spam"]
+    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text[
+        "spam"
+    ]
     assert "Chosen: stacked." in shown and "0.0634" in shown
-    assert "after blocks 12, 30 and on 41,000 n-grams" in shown and "plain head alone: 97.5 %" in shown
+    assert (
+        "after blocks 12, 30 and on 41,000 n-grams" in shown and "plain head alone: 97.5 %" in shown
+    )
     assert "0.021 is chance" in shown
 
 
 def test_spam_draws_what_the_results_hold(rewrite: Rewrite) -> None:
-    bins = [{"n": 20, "confidence": 0.6, "accuracy": 0.55}, {"n": 480, "confidence": 0.97, "accuracy": 0.99}]
-    curve = [{"labels": n, "accuracy": y, "low": y - 0.02, "high": y + 0.01} for n, y in ((50, 0.9), (100, 0.95))]
-    suspect = {"text": "Lunch at one?", "label": "spam", "suggested": "ham", "suggested_probability": 0.97}
-    listed = [{**suspect, "suspected": True}, {**suspect, "text": "Not that one", "suspected": False}]
+    bins = [
+        {"n": 20, "confidence": 0.6, "accuracy": 0.55},
+        {"n": 480, "confidence": 0.97, "accuracy": 0.99},
+    ]
+    curve = [
+        {"labels": n, "accuracy": y, "low": y - 0.02, "high": y + 0.01}
+        for n, y in ((50, 0.9), (100, 0.95))
+    ]
+    suspect = {
+        "text": "Lunch at one?",
+        "label": "spam",
+        "suggested": "ham",
+        "suggested_probability": 0.97,
+    }
+    listed = [
+        {**suspect, "suspected": True},
+        {**suspect, "text": "Not that one", "suspected": False},
+    ]
     found = {
         "positive": "spam",
         "curves": {
@@ -629,21 +797,43 @@ def test_spam_draws_what_the_results_hold(rewrite: Rewrite) -> None:
             "average_precision": 0.96,
         },
         "calibration": {"error": 0.01, "before": 0.03, "bins": bins},
-        "learning_curve": {"points": curve, "forecast": {"labels": 200, "accuracy": 0.97}, "n": 300},
+        "learning_curve": {
+            "points": curve,
+            "forecast": {"labels": 200, "accuracy": 0.97},
+            "n": 300,
+        },
         "wrong_labels": {"n": 2400, "suspected": 1, "list": listed},
     }
     page = page_of(rewrite("spam/results.json", lambda results: results.update(found)))
     shown = page.text["spam"]
-    expected = ["Area under the curve: 0.980", "Average precision: 0.960", "as sure as right", "labels, doubling"]
-    expected += ["1 of 2,400", "Lunch at one?", "97.0 %", "93.4 %", "91.9 %", "0.927"]  # precision 57/61, recall 57/62
+    expected = [
+        "Area under the curve: 0.980",
+        "Average precision: 0.960",
+        "as sure as right",
+        "labels, doubling",
+    ]
+    expected += [
+        "1 of 2,400",
+        "Lunch at one?",
+        "97.0 %",
+        "93.4 %",
+        "91.9 %",
+        "0.927",
+    ]  # precision 57/61, recall 57/62
     assert [each for each in expected if each not in shown] == []
     assert "Not that one" not in shown
     assert "measured at 50: 0.900" in shown and "classifier at 97.0 %: 0.990" in shown
 
 
 def test_spam_draws_nothing_from_damaged_curves(rewrite: Rewrite) -> None:
-    found = {"curves": {"roc": [[0], "x", [None, 1]]}, "calibration": {"bins": [3]}, "learning_curve": {"points": 7}}
-    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found, wrong_labels=[1]))).text["spam"]
+    found = {
+        "curves": {"roc": [[0], "x", [None, 1]]},
+        "calibration": {"bins": [3]},
+        "learning_curve": {"points": 7},
+    }
+    shown = page_of(
+        rewrite("spam/results.json", lambda results: results.update(found, wrong_labels=[1]))
+    ).text["spam"]
     assert "ROC" not in shown and "doubling" not in shown and "probably wrong" not in shown
 
 
@@ -651,14 +841,21 @@ def test_chat_says_whether_the_difference_may_be_chance(rewrite: Rewrite) -> Non
     found = {"value": 0.25, "low": 0.0, "high": 0.46, "verdict": "unclear"}
     loss = {"value": -0.53, "low": -0.6, "high": -0.4, "verdict": "better"}
     changes = {"checked answers": found, "answers": loss}
-    shown = page_of(rewrite("evaluate/results.json", lambda results: results.update(changes=changes))).text["chat"]
-    assert "+25.0 (+0.0 to +46.0) points, no clear difference" in shown and "-0.53 (-0.60 to -0.40), better" in shown
+    shown = page_of(
+        rewrite("evaluate/results.json", lambda results: results.update(changes=changes))
+    ).text["chat"]
+    assert (
+        "+25.0 (+0.0 to +46.0) points, no clear difference" in shown
+        and "-0.53 (-0.60 to -0.40), better" in shown
+    )
 
 
 def test_a_failed_gate_is_said_before_anything_else(rewrite: Rewrite) -> None:
     def spoil(results: Any) -> None:
         results["gates"][0]["passed"] = False
-        results["gates"][0]["checks"][0].update(passed=False, detail="'١٢' is [5, 9] here and [7] there")
+        results["gates"][0]["checks"][0].update(
+            passed=False, detail="'١٢' is [5, 9] here and [7] there"
+        )
 
     page = page_of(rewrite("export/results.json", spoil))
     assert "1 of 4 files failed the gate" in page.text["export"]
@@ -672,7 +869,12 @@ def test_a_failed_export_shows_what_its_gate_found(build_folder: Path) -> None:
     gate.update(
         passed=False,
         checks=[
-            {"name": "stops", "passed": False, "detail": "llama.cpp goes on after our stop token 2", "figures": {}}
+            {
+                "name": "stops",
+                "passed": False,
+                "detail": "llama.cpp goes on after our stop token 2",
+                "figures": {},
+            }
         ],
     )
     shutil.rmtree(build_folder / "export")
@@ -706,14 +908,21 @@ def test_report_verb_makes_the_page_again_from_the_folder(
     moved = tmp_path / "elsewhere"
     build_folder.rename(moved)
     assert groundup(["report", str(moved)]) == 0
-    assert (moved / "report.html").read_text(encoding="utf-8") == render_page(read_report_data(moved))
+    assert (moved / "report.html").read_text(encoding="utf-8") == render_page(
+        read_report_data(moved)
+    )
     capsys.readouterr()
     other = tmp_path / "page.html"
     assert groundup(["report", str(moved), "--out", str(other), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"page": str(other), "bytes": other.stat().st_size}
+    assert json.loads(capsys.readouterr().out) == {
+        "page": str(other),
+        "bytes": other.stat().st_size,
+    }
 
 
-def test_report_of_a_folder_without_a_run_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_of_a_folder_without_a_run_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert groundup(["report", str(tmp_path)]) == 2
     assert "neither build.json nor run.json" in " ".join(capsys.readouterr().err.split())
 
@@ -724,11 +933,17 @@ def test_page_replaces_an_older_one(build_folder: Path) -> None:
 
 
 def test_headline_numbers_are_short_and_sentences_are_lines() -> None:
-    made = facts(("2.41", "loss before"), ("-0.11 (-0.18 to -0.06), better", "change, paired"), ("–", "missing"))
+    made = facts(
+        ("2.41", "loss before"),
+        ("-0.11 (-0.18 to -0.06), better", "change, paired"),
+        ("–", "missing"),
+    )
     assert made is not None
     large, lines = made.find("dl[@class='facts']"), made.find("dl[@class='findings']")
     assert large is not None and [each.text for each in large.iter("dd")] == ["2.41"]
-    assert lines is not None and [each.text for each in lines.iter("dd")] == ["-0.11 (-0.18 to -0.06), better"]
+    assert lines is not None and [each.text for each in lines.iter("dd")] == [
+        "-0.11 (-0.18 to -0.06), better"
+    ]
     only = facts(("2.41", "loss"))
     assert only is not None and only.get("class") == "facts"
     assert facts(("–", "missing"), ("", "empty")) is None
@@ -737,19 +952,33 @@ def test_headline_numbers_are_short_and_sentences_are_lines() -> None:
 def test_no_large_number_of_the_page_is_a_sentence(build_folder: Path) -> None:
     page = render_page(read_report_data(build_folder))
     large = re.findall(r'<dl class="facts">.*?</dl>', page, re.DOTALL)
-    values = [html.unescape(value) for each in large for value in re.findall(r"<dd>([^<]*)</dd>", each)]
-    values += [html.unescape(value) for value in re.findall(r'<p class="headline">([^<]*)</p>', page)]
+    values = [
+        html.unescape(value) for each in large for value in re.findall(r"<dd>([^<]*)</dd>", each)
+    ]
+    values += [
+        html.unescape(value) for value in re.findall(r'<p class="headline">([^<]*)</p>', page)
+    ]
     assert len(values) > 10 and max(map(len, values)) <= 16, max(values, key=len)
 
 
-def test_the_overview_shows_what_the_models_write_and_a_figure_for_each_stage(build_folder: Path) -> None:
+def test_the_overview_shows_what_the_models_write_and_a_figure_for_each_stage(
+    build_folder: Path,
+) -> None:
     top = page_of(build_folder).text["top"]
-    for said in ("The own model goes on from", "step 160", "The chat model is asked", "bits per byte", "of 20 right"):
+    for said in (
+        "The own model goes on from",
+        "step 160",
+        "The chat model is asked",
+        "bits per byte",
+        "of 20 right",
+    ):
         assert said in top, said
     assert "groundup chat" in top and "groundup serve" in top
 
 
-def test_a_build_of_texts_alone_speaks_of_no_public_model(build_folder: Path, rewrite: Rewrite) -> None:
+def test_a_build_of_texts_alone_speaks_of_no_public_model(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
     own = {"data": "data", "tokenizer": "tokenizer", "pretrain": "pretrain", "evaluate": "evaluate"}
 
     def alone(build: Any) -> None:
@@ -758,12 +987,19 @@ def test_a_build_of_texts_alone_speaks_of_no_public_model(build_folder: Path, re
 
     rewrite("build.json", alone)
     samples = [{"prompt": "Now is the winter", "text": " of our discontent"}]
-    page = page_of(rewrite("evaluate/results.json", lambda results: results.update(samples=samples)))
+    page = page_of(
+        rewrite("evaluate/results.json", lambda results: results.update(samples=samples))
+    )
     assert (
-        "readers" not in page.text and "chat" not in page.text and "From texts to a model of them" in page.text["top"]
+        "readers" not in page.text
+        and "chat" not in page.text
+        and "From texts to a model of them" in page.text["top"]
     )
     assert "groundup generate" in page.text["top"] and "Chat model" not in page.text["top"]
-    assert "Now is the winter of our discontent" in page.text["samples"] and "at the end" in page.text["samples"]
+    assert (
+        "Now is the winter of our discontent" in page.text["samples"]
+        and "at the end" in page.text["samples"]
+    )
 
 
 def test_the_page_says_which_choices_were_measured(build_folder: Path, rewrite: Rewrite) -> None:
@@ -778,9 +1014,14 @@ def test_the_page_says_which_choices_were_measured(build_folder: Path, rewrite: 
     }
     (build_folder / "pretrain" / "fit.json").write_text(json.dumps(record))
     threads = [{"step": 0, "count": 2}, {"step": 50, "count": 1}]
-    rewrite("pretrain/results.json", lambda results: results.update(threads=threads, turns=[{"step": 9}], steps=700))
+    rewrite(
+        "pretrain/results.json",
+        lambda results: results.update(threads=threads, turns=[{"step": 9}], steps=700),
+    )
     sizes = {"steps": 640, "worth": 2}
-    said = page_of(rewrite("build.json", lambda build: build["stages"]["pretrain"].update(sizes=sizes))).text["repeat"]
+    said = page_of(
+        rewrite("build.json", lambda build: build["stages"]["pretrain"].update(sizes=sizes))
+    ).text["repeat"]
     for words in (
         "precisionfloat32a step: 31.0 ms float32, 40.2 ms bf16",
         "torch.compileona step: 31.0 ms plain, 20.0 ms compiled",

@@ -4,7 +4,11 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from groundup.report.tokenizer_page import MAX_TOKENS, render_comparison_page, render_tokens_page
+from groundup.report.pages.tokenizer_page import (
+    MAX_TOKENS,
+    render_comparison_page,
+    render_tokens_page,
+)
 
 HOSTILE = "<script>alert(1)</script>\"'>&amp;\u202eevil\x00"
 
@@ -51,7 +55,9 @@ def test_every_token_has_its_id_and_its_bytes() -> None:
 
 
 def test_what_a_text_says_never_becomes_markup() -> None:
-    tokens = [token(number, byte) for number, byte in enumerate((HOSTILE.encode(), b"\xf0\x9f", b""))]
+    tokens = [
+        token(number, byte) for number, byte in enumerate((HOSTILE.encode(), b"\xf0\x9f", b""))
+    ]
     values = {**shown(*tokens), "name": HOSTILE}
     for page in (render_tokens_page(values), render_comparison_page(compared(HOSTILE, HOSTILE))):
         assert "script" not in read(page).tags
@@ -72,7 +78,13 @@ def test_no_tokens_and_damaged_values_are_drawn() -> None:
 
 
 def compared(name: str, source: str) -> dict[str, Any]:
-    row = {"vocab_size": 300, "tokens": 10, "bytes_per_token": 2.5, "embedding_share": 0.25, "mb_per_s": 3.21}
+    row = {
+        "vocab_size": 300,
+        "tokens": 10,
+        "bytes_per_token": 2.5,
+        "embedding_share": 0.25,
+        "mb_per_s": 3.21,
+    }
     group = {"documents": 1, "bytes": 25, "bytes_per_token": {name: 2.5, "b": 1.0}}
     return {
         "tokenizers": [{"name": name, **row}, {"name": "b", **row, "bytes_per_token": 1.0}],
@@ -80,7 +92,11 @@ def compared(name: str, source: str) -> dict[str, Any]:
         "sources": {source: group},
         "languages": {"de": group},
         "examples": [
-            {"source": source, "text": "ab", "pieces": {name: [token(1, b"ab")], "b": [token(2, b"a"), token(3, b"b")]}}
+            {
+                "source": source,
+                "text": "ab",
+                "pieces": {name: [token(1, b"ab")], "b": [token(2, b"a"), token(3, b"b")]},
+            }
         ],
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from test_tokenizer_page import compared, shown, token
 
-from groundup.report.tokenizer_page import write_comparison_page, write_tokens_page
+from groundup.report.pages.tokenizer_page import write_comparison_page, write_tokens_page
 
 pytestmark = pytest.mark.browser
 

@@ -65,7 +65,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory, compute: Compute) -> Engine
     """A tiny model with random weights: it writes nonsense, which is what the checks are for."""
     tokenizer = train_tokenizer([(BOILER + HOSTEL + 'It says "so". ') * 5], 500)
     config = ModelConfig(
-        vocab_size=tokenizer.vocab_size, context_tokens=1024, width=32, num_layers=1, num_heads=2, feedforward_width=64
+        vocab_size=tokenizer.vocab_size,
+        context_tokens=1024,
+        width=32,
+        num_layers=1,
+        num_heads=2,
+        feedforward_width=64,
     )
     model = LanguageModel(config)
     initialise(model, torch.Generator().manual_seed(1))

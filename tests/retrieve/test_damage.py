@@ -24,7 +24,11 @@ from groundup.retrieve.vectors import Vectors, about, make_vectors
 
 from .test_vectors import letters
 
-QUESTIONS = ("How much is the blue kettle?", "Which walrus lives in hall 7?", "When does the shop close?")
+QUESTIONS = (
+    "How much is the blue kettle?",
+    "Which walrus lives in hall 7?",
+    "When does the shop close?",
+)
 
 
 @pytest.fixture
@@ -32,14 +36,22 @@ def folder(tmp_path: Path) -> Path:
     """An index with vectors and a threshold of its own."""
     docs = tmp_path / "docs"
     docs.mkdir()
-    (docs / "prices.md").write_text("# Prices\n\nThe blue kettle is £7.50.\n\nThe shop closes at 18:00.\n")
+    (docs / "prices.md").write_text(
+        "# Prices\n\nThe blue kettle is £7.50.\n\nThe shop closes at 18:00.\n"
+    )
     for number in range(12):
         (docs / f"{number}.txt").write_text(f"Walrus {number} lives in hall {number}. " * 15)
     made = tmp_path / "index"
     update_index(made, [Source(str(docs))], progress=Silent())
     make_vectors(made, letters, "letters", progress=Silent())
     with Index(made) as index:
-        calibrate(index, [f"Which walrus lives in hall {n % 12}?" for n in range(20)], 3, None, progress=Silent())
+        calibrate(
+            index,
+            [f"Which walrus lives in hall {n % 12}?" for n in range(20)],
+            3,
+            None,
+            progress=Silent(),
+        )
     return made
 
 
@@ -90,7 +102,9 @@ def test_no_damage_of_an_index_changes_a_result_in_silence(folder: Path, count: 
             assert isinstance(error, FormatError) and "\n" not in error.message and error.fix
         finally:
             file.write_bytes(before)
-    assert said > 0.7 * count  # SQLite makes its -shm anew, and a byte may be written over by itself
+    assert (
+        said > 0.7 * count
+    )  # SQLite makes its -shm anew, and a byte may be written over by itself
     assert results(folder) == right
 
 
@@ -111,7 +125,9 @@ def test_a_price_that_is_damaged_while_the_index_is_open_is_never_quoted(folder:
                 [read(row[0]) for row in index.rows("SELECT id FROM document")]
 
 
-@pytest.mark.parametrize("column", ["document.name", "document.address", "file.place", "file.sha256"])
+@pytest.mark.parametrize(
+    "column", ["document.name", "document.address", "file.place", "file.sha256"]
+)
 def test_a_passage_has_its_place_in_its_hash_too(folder: Path, column: str) -> None:
     (folder / MANIFEST).unlink()
     table, name = column.split(".")
@@ -127,13 +143,21 @@ def test_verify_checks_an_index_and_says_where_a_manifest_is_gone(
     assert run(["verify", str(folder), "--json"]) == 0
     checked = json.loads(capsys.readouterr().out)
     assert checked["manifests"] == 2 and checked["files"] == 5 and checked["unlisted"] == 0
-    for file in [each for each in folder.rglob("*") if each.is_file() and not each.name.endswith(("-wal", "-shm"))]:
+    for file in [
+        each
+        for each in folder.rglob("*")
+        if each.is_file() and not each.name.endswith(("-wal", "-shm"))
+    ]:
         content = file.read_bytes()
         file.unlink()
         assert run(["verify", str(folder)]) == 2, file
         assert "Traceback" not in capsys.readouterr().err
         file.write_bytes(content)
-    for file in (folder / INDEX_FILE, folder / EVIDENCE_FILE, folder / VECTORS_FOLDER / "rows-0.f32"):
+    for file in (
+        folder / INDEX_FILE,
+        folder / EVIDENCE_FILE,
+        folder / VECTORS_FOLDER / "rows-0.f32",
+    ):
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
@@ -142,7 +166,9 @@ def test_verify_checks_an_index_and_says_where_a_manifest_is_gone(
         file.write_bytes(content)
 
 
-def test_an_update_refuses_a_damaged_index_and_blesses_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_update_refuses_a_damaged_index_and_blesses_none(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = folder / INDEX_FILE
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -158,7 +184,9 @@ def test_an_interrupted_update_is_said_until_one_ends(
 ) -> None:
     (folder.parent / "docs" / "new.txt").write_text("A new text.")
     with monkeypatch.context() as patched:
-        patched.setattr("groundup.retrieve.writer.end_change", lambda folder: None)  # killed before its end
+        patched.setattr(
+            "groundup.retrieve.writer.end_change", lambda folder: None
+        )  # killed before its end
         assert run(["index", "--out", str(folder)]) == 0
     for words in (
         ["search", str(folder), "kettle", "--by", "words"],

@@ -41,8 +41,12 @@ def vectors(index: Index) -> Iterator[Vectors]:
     yield opened(index)
 
 
-def answer(index: Index, question: str, vectors: Vectors | None, config: AskConfig | None = None) -> Answer:
-    *_, last = ask(index, question, None, config, rank_by=vectors and vectors.mixture(), vectors=vectors)
+def answer(
+    index: Index, question: str, vectors: Vectors | None, config: AskConfig | None = None
+) -> Answer:
+    *_, last = ask(
+        index, question, None, config, rank_by=vectors and vectors.mixture(), vectors=vectors
+    )
     assert isinstance(last, Answer)
     return last
 
@@ -64,15 +68,23 @@ def test_with_vectors_the_passage_with_the_answer_has_most(index: Index, vectors
     assert sum(value >= MIN_BY_BOTH for value in found.values) == 1 < len(passages)
 
 
-@pytest.mark.parametrize("question", ["Who is the president of Peru?", "What is the capital of France?", "zzz", ""])
-def test_what_is_not_there_is_said_plainly_with_vectors_too(index: Index, vectors: Vectors, question: str) -> None:
+@pytest.mark.parametrize(
+    "question", ["Who is the president of Peru?", "What is the capital of France?", "zzz", ""]
+)
+def test_what_is_not_there_is_said_plainly_with_vectors_too(
+    index: Index, vectors: Vectors, question: str
+) -> None:
     found = answer(index, question, vectors)
     assert not found.found and found.text == NOT_FOUND and found.evidence < MIN_BY_BOTH
-    assert answer(index, QUESTION, vectors).quotes[0].text.startswith("The warranty lasts 24 months")
+    assert (
+        answer(index, QUESTION, vectors).quotes[0].text.startswith("The warranty lasts 24 months")
+    )
 
 
 def test_more_of_either_is_more_evidence() -> None:
-    values = [by_both(near, lead) for near, lead in ((0.2, 0.0), (1.0, 0.0), (1.0, 0.2), (1.8, 0.2))]
+    values = [
+        by_both(near, lead) for near, lead in ((0.2, 0.0), (1.0, 0.0), (1.0, 0.2), (1.8, 0.2))
+    ]
     assert values == sorted(values) and 0 < values[0] < MIN_BY_BOTH < values[-1] < 1
 
 
@@ -105,7 +117,11 @@ def test_passages_whose_vectors_are_not_made_yet_are_judged_as_well(
 
 def test_how_much_is_asked_for_can_be_said(index: Index, vectors: Vectors) -> None:
     for used in (None, vectors):
-        assert answer(index, "warranty of penguins in Peru", used, AskConfig(min_evidence=0.0)).found
-        assert not answer(index, "warranty of penguins in Peru", used, AskConfig(min_evidence=1.0)).found
+        assert answer(
+            index, "warranty of penguins in Peru", used, AskConfig(min_evidence=0.0)
+        ).found
+        assert not answer(
+            index, "warranty of penguins in Peru", used, AskConfig(min_evidence=1.0)
+        ).found
     with pytest.raises(ConfigError, match="evidence"):
         AskConfig(min_evidence=1.5)

@@ -24,7 +24,7 @@ from groundup.progress import Silent
 from groundup.retrieve import terms, vectors, writer
 from groundup.retrieve.answer import Answer, ask
 from groundup.retrieve.index import INDEX_FILE, Index
-from groundup.retrieve.passages import Piece
+from groundup.retrieve.passages import PassageSpan
 from groundup.retrieve.search import find, search
 from groundup.retrieve.update import update_index
 from groundup.retrieve.vectors import Vectors, about, make_vectors, text_of
@@ -57,7 +57,9 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def killed_until_done(work: Callable[[], object], holds: Callable[[], None], kills: int, draw: random.Random) -> int:
+def killed_until_done(
+    work: Callable[[], object], holds: Callable[[], None], kills: int, draw: random.Random
+) -> int:
     """Kill `work` at random moments, begin it again and check that `holds`; at last let it end. Returns how many kills met it at work."""
     longest, met = 0.02, 0
     for _ in range(kills):
@@ -94,7 +96,9 @@ def require_whole(folder: Path) -> int:
             assert not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         return 0
     with index:
-        documents = index.rows("SELECT document.id, file.place FROM document JOIN file ON file.id = document.file_id")
+        documents = index.rows(
+            "SELECT document.id, file.place FROM document JOIN file ON file.id = document.file_id"
+        )
         for id, place in documents:
             assert index.document_text(id) == Path(place).read_text()
         assert index.rows("PRAGMA integrity_check") == [("ok",)]
@@ -121,7 +125,9 @@ def test_kills_while_documents_are_read_lose_no_document(
 
     def holds() -> None:
         if require_whole(folder) == 62:  # done: the next one has to read again
-            (many / f"{draw.randrange(60)}.txt").write_text(f"New walruses {draw.random()}.\n\n" * 30)
+            (many / f"{draw.randrange(60)}.txt").write_text(
+                f"New walruses {draw.random()}.\n\n" * 30
+            )
             shutil.rmtree(folder, ignore_errors=draw.random() < 0.5)
 
     assert killed_until_done(work, holds, kills, draw) > kills / 4
@@ -129,7 +135,9 @@ def test_kills_while_documents_are_read_lose_no_document(
 
 
 @pytest.mark.parametrize("kills", KILLS)
-def test_kills_while_terms_are_made_again_leave_the_old_ones(many: Path, tmp_path: Path, kills: int) -> None:
+def test_kills_while_terms_are_made_again_leave_the_old_ones(
+    many: Path, tmp_path: Path, kills: int
+) -> None:
     folder, draw = tmp_path / "index", random.Random(kills)
     update_index(folder, [Source(str(many))], progress=Silent())
 
@@ -155,7 +163,9 @@ def test_kills_while_vectors_are_made_leave_only_right_rows(
     def holds() -> None:
         if require_right_rows(folder):
             for number in range(35):  # more than half of them are gone: new files are written
-                (many / f"{number}.txt").write_text(f"Walruses {draw.random()}.\n\n" + "Another paragraph. " * 90)
+                (many / f"{number}.txt").write_text(
+                    f"Walruses {draw.random()}.\n\n" + "Another paragraph. " * 90
+                )
             update_index(folder, [Source(str(many))], progress=Silent())
 
     assert killed_until_done(work, holds, kills, draw) > kills / 4
@@ -178,7 +188,9 @@ def require_right_rows(folder: Path) -> bool:
         return set(passages) <= set(found.ids.tolist())
 
 
-def test_of_writers_at_once_one_writes_and_the_others_are_refused(many: Path, tmp_path: Path) -> None:
+def test_of_writers_at_once_one_writes_and_the_others_are_refused(
+    many: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "index"
 
     def work() -> None:
@@ -273,12 +285,16 @@ def test_an_answer_that_has_no_room_leaves_the_one_before(index: Index, tmp_path
     def again() -> None:
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            code = run(["ask", str(index.folder), "How often is the filter cleaned?", "--out", str(saved)])
+            code = run(
+                ["ask", str(index.folder), "How often is the filter cleaned?", "--out", str(saved)]
+            )
         assert code == 2 and "Traceback" not in said.getvalue()
         raise DiskError(said.getvalue(), fix="")
 
     assert with_full_disk(again, 100) == REFUSED
-    assert saved.read_bytes() == before and [each.name for each in tmp_path.glob("*answer*")] == ["answer.json"]
+    assert saved.read_bytes() == before and [each.name for each in tmp_path.glob("*answer*")] == [
+        "answer.json"
+    ]
 
 
 def test_an_index_is_searched_on_a_full_disk(docs: Path, tmp_path: Path, update: Update) -> None:
@@ -317,7 +333,9 @@ def as_another_user(work: Callable[[], object]) -> int:
     return ended(in_a_process(changed))
 
 
-def test_an_index_in_a_read_only_folder_is_searched_also_with_a_log_that_was_left(docs: Path, tmp_path: Path) -> None:
+def test_an_index_in_a_read_only_folder_is_searched_also_with_a_log_that_was_left(
+    docs: Path, tmp_path: Path
+) -> None:
     folder, place = tmp_path / "index", [tmp_path]
 
     def searching() -> None:
@@ -331,7 +349,9 @@ def test_an_index_in_a_read_only_folder_is_searched_also_with_a_log_that_was_lef
 
     shutil.rmtree(folder)
     child = in_a_process(lambda: committed_and_killed(folder))
-    assert ended(child) == -signal.SIGKILL and folder.joinpath(f"{INDEX_FILE}-wal").stat().st_size > 0
+    assert (
+        ended(child) == -signal.SIGKILL and folder.joinpath(f"{INDEX_FILE}-wal").stat().st_size > 0
+    )
     with read_only(folder) as place[0]:
         assert as_another_user(searching) == 0
         (place[0] / f"{INDEX_FILE}-shm").unlink()
@@ -345,7 +365,7 @@ def committed_and_killed(folder: Path) -> None:
         with opened.transaction():
             id = opened.add_file(opened.source_id("here", False), "place", "", "")
             for text in ("The warranty lasts.", "One more.", "And another."):
-                opened.add_document(id, "a", "a", "a", "en", text, [Piece(0, len(text), "")])
+                opened.add_document(id, "a", "a", "a", "en", text, [PassageSpan(0, len(text), "")])
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -426,7 +446,9 @@ def test_ten_thousand_small_files_are_updated_in_five_seconds_and_a_deleted_one_
     assert update_index(index, [Source(str(docs))], progress=Silent()).files_removed == 20
     assert time.perf_counter() - started <= 5
     with Index(index) as opened:
-        assert not [each for each in search(opened, "gadget 500", 50) if each.document.endswith("/500.txt")]
+        assert not [
+            each for each in search(opened, "gadget 500", 50) if each.document.endswith("/500.txt")
+        ]
 
 
 def last(parts: Iterator[object]) -> Answer:

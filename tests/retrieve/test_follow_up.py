@@ -25,12 +25,19 @@ WARRANTY = "How long is the warranty of the PX-20?"
         ([WARRANTY, ""], f"{WARRANTY} "),
     ],
 )
-def test_a_turn_that_says_too_little_is_read_with_the_one_before(turns: list[str], question: str) -> None:
+def test_a_turn_that_says_too_little_is_read_with_the_one_before(
+    turns: list[str], question: str
+) -> None:
     assert question_in_context(turns) == question
 
 
 def test_words_of_grammar_and_words_that_ask_are_none_of_its_own() -> None:
-    assert own_words("And how much is it?") == own_words("Und wie viel?") == own_words("How old?") == []
+    assert (
+        own_words("And how much is it?")
+        == own_words("Und wie viel?")
+        == own_words("How old?")
+        == []
+    )
     assert own_words("When does the hostel close?") == ["hostel", "close"]
 
 

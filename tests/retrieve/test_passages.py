@@ -38,7 +38,11 @@ def test_the_passages_of_a_text_joined_are_the_text(text: str, max_tokens: int) 
 def test_a_passage_begins_at_a_heading_and_is_titled_by_those_above_it() -> None:
     text = "# Boiler\n\n## Cleaning\n\nWash it.\n\n## Warranty\n\nTwo years.\n\nRepair\n======\n\nSend it back.\n"
     found = [(text[each.start : each.end].split("\n")[0], each.title) for each in split(text)]
-    assert found == [("# Boiler", "Boiler > Cleaning"), ("## Warranty", "Boiler > Warranty"), ("Repair", "Repair")]
+    assert found == [
+        ("# Boiler", "Boiler > Cleaning"),
+        ("## Warranty", "Boiler > Warranty"),
+        ("Repair", "Repair"),
+    ]
 
 
 def test_a_comment_in_code_is_no_heading() -> None:
@@ -47,10 +51,16 @@ def test_a_comment_in_code_is_no_heading() -> None:
 
 
 def test_a_long_paragraph_is_cut_between_sentences_into_parts_of_about_equal_length() -> None:
-    text = " ".join(f"This is sentence number {number} of a long paragraph." for number in range(60))
+    text = " ".join(
+        f"This is sentence number {number} of a long paragraph." for number in range(60)
+    )
     pieces = [text[each.start : each.end] for each in split(text, 100)]
     sizes = [estimated_tokens(piece) for piece in pieces]
-    assert all(piece.rstrip().endswith(".") for piece in pieces) and max(sizes) <= 100 and min(sizes) > 30
+    assert (
+        all(piece.rstrip().endswith(".") for piece in pieces)
+        and max(sizes) <= 100
+        and min(sizes) > 30
+    )
 
 
 def test_a_text_without_spaces_is_cut_in_time() -> None:
@@ -61,7 +71,13 @@ def test_a_text_without_spaces_is_cut_in_time() -> None:
 def test_sentences_end_at_full_stops_but_not_at_abbreviations_or_initials() -> None:
     text = "Dr. A. Lee paid 3.50 euros (approx. 4 dollars). Why? “No.” She left.\n\nA title\n\n- one\n- two\n東京です。はい。"
     assert [text[start:end] for start, end in sentence_spans(text)] == [
-        *("Dr. A. Lee paid 3.50 euros (approx. 4 dollars).", "Why?", "“No.”", "She left.", "A title"),
+        *(
+            "Dr. A. Lee paid 3.50 euros (approx. 4 dollars).",
+            "Why?",
+            "“No.”",
+            "She left.",
+            "A title",
+        ),
         *("- one", "- two\n東京です。", "はい。"),
     ]
 
@@ -70,9 +86,22 @@ def test_sentences_end_at_full_stops_but_not_at_abbreviations_or_initials() -> N
     "sentences",
     [
         ("It runs on normal termination.", "atexit runs these functions in reverse order."),
-        ("It copies the mode.", "copystat() never fails.", "os.chmod may.", "key_function is called.", "iOS has it."),
-        ("See the list.", "`key` is a function (for example str.lower).", "key, if given, is called."),
-        ("It is 5 euros incl. tax, resp. six, i.e. more, on 3. maj at example.com.", "Then it ends."),
+        (
+            "It copies the mode.",
+            "copystat() never fails.",
+            "os.chmod may.",
+            "key_function is called.",
+            "iOS has it.",
+        ),
+        (
+            "See the list.",
+            "`key` is a function (for example str.lower).",
+            "key, if given, is called.",
+        ),
+        (
+            "It is 5 euros incl. tax, resp. six, i.e. more, on 3. maj at example.com.",
+            "Then it ends.",
+        ),
         ("He said no. and left, e.g. at six p.m. on foot.", "“Stop!” he said."),
     ],
 )
@@ -87,7 +116,14 @@ def test_each_row_of_a_table_is_a_sentence() -> None:
     text = "Codes:\n| Code | Meaning |\n|---|---|\n| E1 | Tank empty. Fill it |\n| E4 | Jammed |\nCall us."
     found = [text[start:end] for start, end in sentence_spans(text)]
     assert found == [
-        *("Codes:", "| Code | Meaning |", "|---|---|", "| E1 | Tank empty. Fill it |", "| E4 | Jammed |", "Call us."),
+        *(
+            "Codes:",
+            "| Code | Meaning |",
+            "|---|---|",
+            "| E1 | Tank empty. Fill it |",
+            "| E4 | Jammed |",
+            "Call us.",
+        ),
     ]
 
 

@@ -26,7 +26,13 @@ def quotable(tokenizer: Tokenizer) -> Quotable:
     return Quotable(PASSAGES, tokenizer, tokenizer.vocab_size + 5)
 
 
-def answer(quotable: Quotable, tokenizer: Tokenizer, wanted: "random.Random", lie: list[int], tokens: int = 40) -> str:
+def answer(
+    quotable: Quotable,
+    tokenizer: Tokenizer,
+    wanted: "random.Random",
+    lie: list[int],
+    tokens: int = 40,
+) -> str:
     """An answer of a model that would rather write `lie`, and anything else where it may not."""
     constraint = QuoteConstraint(quotable)
     out = b""
@@ -57,28 +63,42 @@ def require_verbatim(text: str) -> int:
     for quotation in found:
         assert any(quotation in passage for passage in PASSAGES), (quotation, text)
     outside = "".join(text.split('"')[::2])
-    assert not any(mark.decode() in part for mark in OTHER_MARKS for part in text.split('"')[::2]), outside
+    assert not any(
+        mark.decode() in part for mark in OTHER_MARKS for part in text.split('"')[::2]
+    ), outside
     return len(found)
 
 
 @pytest.mark.parametrize("answers", [400, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_no_quotation_of_any_answer_is_false(quotable: Quotable, tokenizer: Tokenizer, answers: int) -> None:
+def test_no_quotation_of_any_answer_is_false(
+    quotable: Quotable, tokenizer: Tokenizer, answers: int
+) -> None:
     draw = random.Random(1)
-    lies = [tokenizer.encode(lie) for lie in (LIES, '"99 months"', '“Yes”, "24 months. Not!"', '"' * 20)]
+    lies = [
+        tokenizer.encode(lie) for lie in (LIES, '"99 months"', '“Yes”, "24 months. Not!"', '"' * 20)
+    ]
     count = 0
     for number in range(answers):
-        count += require_verbatim(answer(quotable, tokenizer, draw, lies[number % 5] if number % 5 < 4 else []))
+        count += require_verbatim(
+            answer(quotable, tokenizer, draw, lies[number % 5] if number % 5 < 4 else [])
+        )
     assert count > answers / 2
 
 
-def test_a_true_quotation_can_be_written_in_any_tokens(quotable: Quotable, tokenizer: Tokenizer) -> None:
+def test_a_true_quotation_can_be_written_in_any_tokens(
+    quotable: Quotable, tokenizer: Tokenizer
+) -> None:
     for passage in PASSAGES:
         for piece in passage.split('"'):
             constraint = QuoteConstraint(quotable)
             text = f'So: "{piece.strip()}" (1).'
             for ids in (
                 tokenizer.encode(text),
-                [id for byte in text.encode() for id in quotable.ids.get(bytes([byte]), []) or quotable.marked[:1]],
+                [
+                    id
+                    for byte in text.encode()
+                    for id in quotable.ids.get(bytes([byte]), []) or quotable.marked[:1]
+                ],
             ):
                 constraint = QuoteConstraint(quotable)
                 for id in ids:
@@ -91,13 +111,19 @@ def test_an_answer_cannot_end_inside_a_quotation_nor_use_control_tokens_there(
 ) -> None:
     constraint = QuoteConstraint(quotable)
     stops = list(tokenizer.special.stop_ids)
-    assert isinstance(constraint, Constraint) and constraint.mask()[stops].all() and not constraint.finished
+    assert (
+        isinstance(constraint, Constraint)
+        and constraint.mask()[stops].all()
+        and not constraint.finished
+    )
     for id in tokenizer.encode('"The'):
         constraint.accept(id)
     assert not constraint.mask()[list(tokenizer.special.tokens.values())].any()
 
 
-def test_an_empty_quotation_and_padded_ids_are_not_allowed(quotable: Quotable, tokenizer: Tokenizer) -> None:
+def test_an_empty_quotation_and_padded_ids_are_not_allowed(
+    quotable: Quotable, tokenizer: Tokenizer
+) -> None:
     constraint = QuoteConstraint(quotable)
     assert not constraint.mask()[tokenizer.vocab_size :].any()
     mark = next(id for id in quotable.marked if quotable.tokens[id] == b'"')

@@ -62,7 +62,9 @@ def false_quotation(draw: random.Random) -> str:
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     draw = random.Random(0)
-    return train_tokenizer(["".join(false_quotation(draw) for _ in range(400)), *PASSAGES * 3, '." ", "' * 20], 700)
+    return train_tokenizer(
+        ["".join(false_quotation(draw) for _ in range(400)), *PASSAGES * 3, '." ", "' * 20], 700
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,9 @@ def built_to_lie(quotable: Quotable, draw: random.Random) -> Prefer:
         for row, answer in enumerate(answers):
             lie = lies.setdefault(row, false_quotation(draw).encode() * 2) if answer else b""
             lies[row] = lie = lie or false_quotation(draw).encode() * 2
-            for length in range(min(12, len(answer)), -1, -1):  # where the answer's end stands in the lie
+            for length in range(
+                min(12, len(answer)), -1, -1
+            ):  # where the answer's end stands in the lie
                 if (at := lie.find(answer[len(answer) - length :])) >= 0:
                     ahead = lie[at + length : at + length + 24]
                     break
@@ -138,7 +142,9 @@ def trained_to_lie(quotable: Quotable, tokenizer: Tokenizer, draw: random.Random
     return prefer
 
 
-def answers_of(prefer: Prefer, quotable: Quotable, seed: int, *, constrained: bool = True) -> list[str]:
+def answers_of(
+    prefer: Prefer, quotable: Quotable, seed: int, *, constrained: bool = True
+) -> list[str]:
     """ROWS answers of TOKENS tokens each; an answer that ends within a quotation loses it, as a saved one does."""
     constraints = [QuoteConstraint(quotable) for _ in range(ROWS)]
     texts, random = [b""] * ROWS, seeded_generator(seed)
@@ -148,20 +154,29 @@ def answers_of(prefer: Prefer, quotable: Quotable, seed: int, *, constrained: bo
         logits = prefer(texts)
         logits[:, stops] = -torch.inf
         for row, constraint in enumerate(constraints):
-            id = choose(logits[row], (), sampling, random, constraint.mask() if constrained else None)
+            id = choose(
+                logits[row], (), sampling, random, constraint.mask() if constrained else None
+            )
             if constrained:
                 constraint.accept(id)
             texts[row] += quotable.tokens[id]
     open_ones = [constraint.is_inside for constraint in constraints]
-    whole = [text[: text.rindex(b'"')] if is_open else text for text, is_open in zip(texts, open_ones, strict=True)]
+    whole = [
+        text[: text.rindex(b'"')] if is_open else text
+        for text, is_open in zip(texts, open_ones, strict=True)
+    ]
     return [text.decode("utf-8", "replace") for text in whole]
 
 
 def false_ones(answer: str) -> list[str]:
     """The quotations of an answer that no passage has, and the parts outside of them with other quotation marks."""
-    false = [each for each in quotations(answer) if not any(each in passage for passage in PASSAGES)]
+    false = [
+        each for each in quotations(answer) if not any(each in passage for passage in PASSAGES)
+    ]
     return false + [
-        part for part in answer.split('"')[::2] if any(mark.decode(errors="ignore") in part for mark in OTHER_MARKS)
+        part
+        for part in answer.split('"')[::2]
+        if any(mark.decode(errors="ignore") in part for mark in OTHER_MARKS)
     ]
 
 
@@ -178,7 +193,11 @@ def test_no_quotation_is_false_whatever_the_logits(
     }
     torch.manual_seed(1)
     prefer = made[kind]()
-    free = [each for answer in answers_of(prefer, quotable, 0, constrained=False) for each in false_ones(answer)]
+    free = [
+        each
+        for answer in answers_of(prefer, quotable, 0, constrained=False)
+        for each in false_ones(answer)
+    ]
     assert len(free) > ROWS / 2  # it does lie where it may
     written = 0
     for seed in range(count // ROWS):

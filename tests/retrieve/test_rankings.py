@@ -44,12 +44,16 @@ def test_the_default_is_words_without_vectors_and_both_with_them(
 
 
 @pytest.mark.usefixtures("encoder")
-def test_an_answer_is_searched_by_the_same_rankings(index: Index, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_is_searched_by_the_same_rankings(
+    index: Index, capsys: pytest.CaptureFixture[str]
+) -> None:
     for by in ("auto", "words", "both", "vectors"):
         command = ["ask", str(index.folder), QUESTION, "--by", by, "--device", "cpu", "--json"]
         assert run(command) == 0
         answer = json.loads(capsys.readouterr().out)
-        assert answer["quotes"][0]["text"] == "The warranty lasts 24 months from the day of purchase."
+        assert (
+            answer["quotes"][0]["text"] == "The warranty lasts 24 months from the day of purchase."
+        )
 
 
 def test_an_encoder_that_is_gone_leaves_words_unless_it_was_asked_for(
@@ -64,7 +68,9 @@ def test_an_encoder_that_is_gone_leaves_words_unless_it_was_asked_for(
         assert "Traceback" not in capsys.readouterr().err
 
 
-def test_vectors_that_an_index_has_not_are_refused(index: Index, capsys: pytest.CaptureFixture[str]) -> None:
+def test_vectors_that_an_index_has_not_are_refused(
+    index: Index, capsys: pytest.CaptureFixture[str]
+) -> None:
     for verb in ("search", "ask"):
         assert run([verb, str(index.folder), QUESTION, "--by", "both"]) == 2
         assert "has no vectors" in capsys.readouterr().err

@@ -17,7 +17,22 @@ from .conftest import Update
 
 @pytest.mark.parametrize(
     "query",
-    ["don't", "C++", "flight?", "co-operate", '"', "a AND (b", "NEAR(", "*", "^x", "-", "", "☃", "\0", "x" * 9000],
+    [
+        "don't",
+        "C++",
+        "flight?",
+        "co-operate",
+        '"',
+        "a AND (b",
+        "NEAR(",
+        "*",
+        "^x",
+        "-",
+        "",
+        "☃",
+        "\0",
+        "x" * 9000,
+    ],
 )
 def test_nothing_that_is_typed_is_a_syntax_error(index: Index, query: str) -> None:
     assert isinstance(search(index, query), list)
@@ -25,13 +40,20 @@ def test_nothing_that_is_typed_is_a_syntax_error(index: Index, query: str) -> No
 
 @pytest.mark.parametrize(
     ("query", "document"),
-    [("strassburg", "hostel.txt"), ("a flight?", "hostel.txt"), ("filters", "boiler.md"), ("CLEANED", "boiler.md")],
+    [
+        ("strassburg", "hostel.txt"),
+        ("a flight?", "hostel.txt"),
+        ("filters", "boiler.md"),
+        ("CLEANED", "boiler.md"),
+    ],
 )
 def test_other_forms_of_a_word_find_it(index: Index, query: str, document: str) -> None:
     assert search(index, query)[0].document == document
 
 
-def test_parts_of_a_chinese_or_japanese_run_are_found(docs: Path, update: Update, index: Index) -> None:
+def test_parts_of_a_chinese_or_japanese_run_are_found(
+    docs: Path, update: Update, index: Index
+) -> None:
     (docs / "zh.txt").write_text("本手册介绍锅炉的清洁方法。滤网每六个月清洗一次。")
     (docs / "ja.txt").write_text("東京都の水道は安全です。")
     update()
@@ -46,9 +68,13 @@ def test_parts_of_a_chinese_or_japanese_run_are_found(docs: Path, update: Update
         assert search(index, query)[0].document == document, query
 
 
-def test_a_question_in_each_language_of_the_index_finds_its_document(docs: Path, update: Update, index: Index) -> None:
+def test_a_question_in_each_language_of_the_index_finds_its_document(
+    docs: Path, update: Update, index: Index
+) -> None:
     pytest.importorskip("snowballstemmer")
-    (docs / "de.txt").write_text("Die Garantien für die Pumpe gelten zwei Jahre und sind nicht übertragbar.")
+    (docs / "de.txt").write_text(
+        "Die Garantien für die Pumpe gelten zwei Jahre und sind nicht übertragbar."
+    )
     (docs / "fr.txt").write_text(
         "Les garanties de la pompe sont valables pendant deux ans et ne sont pas transmissibles."
     )
@@ -90,7 +116,9 @@ def test_frequent_words_find_no_candidates_but_count_in_their_score(
 ) -> None:
     for number in range(30):
         (docs / f"{number}.txt").write_text(
-            f"Common words of text {number}." + " Rare." * (number in (3, 4)) + " Common." * (number == 4)
+            f"Common words of text {number}."
+            + " Rare." * (number in (3, 4))
+            + " Common." * (number == 4)
         )
     update()
     everything = search(index, "common rare", 30)
@@ -103,7 +131,10 @@ def test_frequent_words_find_no_candidates_but_count_in_their_score(
 def test_another_ranking_takes_the_place_of_bm25(index: Index) -> None:
     ids = [id for id, _ in bm25(index, "filter breakfast", 10)]
     found = searching.find(
-        index, "anything", 2, rank_by=lambda *_: [(id, -place) for place, id in enumerate(reversed(ids))]
+        index,
+        "anything",
+        2,
+        rank_by=lambda *_: [(id, -place) for place, id in enumerate(reversed(ids))],
     )
     assert [each.id for each in found.passages] == ids[::-1][:2] and found.passages[1].score == -1
 

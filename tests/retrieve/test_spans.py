@@ -61,7 +61,8 @@ def write_epub(path: Path) -> None:
         item = '<item id="c" href="c.xhtml" media-type="application/xhtml+xml"/>'
         spine = '<spine><itemref idref="c"/></spine>'
         book.writestr(
-            "b.opf", f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{item}</manifest>{spine}</package>'
+            "b.opf",
+            f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{item}</manifest>{spine}</package>',
         )
         book.writestr("c.xhtml", page())
 
@@ -69,7 +70,9 @@ def write_epub(path: Path) -> None:
 def write_zip(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("deep/below/a note.md", FIRST + PARAGRAPH)
-        archive.writestr("rows.jsonl", json.dumps({"text": "Other."}) + "\n" + json.dumps({"text": PARAGRAPH}))
+        archive.writestr(
+            "rows.jsonl", json.dumps({"text": "Other."}) + "\n" + json.dumps({"text": PARAGRAPH})
+        )
 
 
 def write_tar(path: Path) -> None:
@@ -90,7 +93,9 @@ KINDS = {
     "a.mbox": write_mbox,
     "a.epub": write_epub,
     "a.csv": lambda path: path.write_text(f'id,text\n1,Other\n2,"{PARAGRAPH}"\n'),
-    "a.jsonl": lambda path: path.write_text(f"{json.dumps({'text': 'Other.'})}\n{json.dumps({'text': PARAGRAPH})}\n"),
+    "a.jsonl": lambda path: path.write_text(
+        f"{json.dumps({'text': 'Other.'})}\n{json.dumps({'text': PARAGRAPH})}\n"
+    ),
     "a.json": lambda path: path.write_text(json.dumps([{"text": "Other."}, {"text": PARAGRAPH}])),
     "a.txt.gz": lambda path: path.write_bytes(gzip.compress((FIRST + PARAGRAPH).encode())),
     "a.zip": write_zip,
@@ -126,7 +131,10 @@ def test_what_is_cited_stands_at_its_place_and_is_verified_as_cited(
                 assert document[quote.start : quote.end] == quote.text
             assert any(word in answer.quotes[0].text for word in ("oﬃce", "zebra"))
         for passage in search(index, "zebra"):
-            assert index.document_text(passage.document_id)[passage.start : passage.end] == passage.text
+            assert (
+                index.document_text(passage.document_id)[passage.start : passage.end]
+                == passage.text
+            )
         save_answer(answer, index, tmp_path / "answer.json")
     (tmp_path / "elsewhere").mkdir()
     moved = (tmp_path / "answer.json").rename(tmp_path / "elsewhere" / "moved.json")
@@ -141,7 +149,9 @@ def test_relative_paths_hold_from_everywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["index", "docs", "--out", "own.index"]) == 0
-    assert run(["ask", "own.index", "How long does the warranty last?", "--out", "answer.json"]) == 0
+    assert (
+        run(["ask", "own.index", "How long does the warranty last?", "--out", "answer.json"]) == 0
+    )
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert run(["verify", "../answer.json"]) == 0
@@ -153,5 +163,17 @@ def test_relative_paths_hold_from_everywhere(
 def test_words_are_found_in_any_of_their_forms(docs: Path, update: Update, index: Index) -> None:
     (docs / "hard.txt").write_text(PARAGRAPH)
     update()
-    for query in ("office", "cafe", "café", "CAFÉ", "שלום", "שָׁלוֹם", "مرحبا", "مَرْحَبًا", "東京", "東", "zebra"):
+    for query in (
+        "office",
+        "cafe",
+        "café",
+        "CAFÉ",
+        "שלום",
+        "שָׁלוֹם",
+        "مرحبا",
+        "مَرْحَبًا",
+        "東京",
+        "東",
+        "zebra",
+    ):
         assert [each.document for each in search(index, query)] == ["hard.txt"], query

@@ -69,4 +69,9 @@ def test_the_language_of_a_text_is_found_by_its_stop_words(text: str, language: 
 
 
 def test_stop_words_are_folded_as_texts_are() -> None:
-    assert all(words(word) == [word] for listed in STOP_WORDS.values() for word in listed if re.fullmatch(r"\w+", word))
+    assert all(
+        words(word) == [word]
+        for listed in STOP_WORDS.values()
+        for word in listed
+        if re.fullmatch(r"\w+", word)
+    )

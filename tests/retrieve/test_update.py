@@ -38,7 +38,9 @@ def names(index: Index, query: str) -> list[str]:
     return [passage.document for passage in search(index, query)]
 
 
-def test_unchanged_files_are_not_opened(docs: Path, update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_files_are_not_opened(
+    docs: Path, update: Update, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settle(docs)
     assert update().files_read == 2
 
@@ -59,7 +61,10 @@ def test_passages_have_the_characters_of_windows_1252_at_the_places_of_the_file(
     update()
     with Index(tmp_path / "index") as index:
         (passage,) = [each for each in search(index, "lighthouse") if each.document == "latin.txt"]
-    assert passage.text == text.replace("\x92", "’").strip() and (passage.start, passage.end) == (0, len(text) - 1)
+    assert passage.text == text.replace("\x92", "’").strip() and (passage.start, passage.end) == (
+        0,
+        len(text) - 1,
+    )
 
 
 def test_an_update_says_which_files_are_utf8_though_another_encoding_is_named(
@@ -67,7 +72,10 @@ def test_an_update_says_which_files_are_utf8_though_another_encoding_is_named(
 ) -> None:
     assert run(["index", str(docs), "--out", str(tmp_path / "index"), "--encoding", "cp1251"]) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (hostel.txt)" in said
+    assert (
+        "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (hostel.txt)"
+        in said
+    )
 
 
 def test_a_new_index_of_nothing_to_read_is_refused_and_not_made(
@@ -86,14 +94,18 @@ def test_a_new_index_of_nothing_to_read_is_refused_and_not_made(
     assert run(["index", str(folder), "--out", str(out)]) == 0  # what is gone is taken out
 
 
-def test_a_touched_file_is_hashed_and_not_read(docs: Path, update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_touched_file_is_hashed_and_not_read(
+    docs: Path, update: Update, monkeypatch: pytest.MonkeyPatch
+) -> None:
     update()
     os.utime(docs / "boiler.md", (1, 1))
     monkeypatch.setattr(doc_files, "read_texts", lambda *_: pytest.fail("read"))
     assert update().files_unchanged == 2
 
 
-def test_a_changed_and_a_deleted_file_are_gone_from_the_next_answer_without_an_update(docs: Path, index: Index) -> None:
+def test_a_changed_and_a_deleted_file_are_gone_from_the_next_answer_without_an_update(
+    docs: Path, index: Index
+) -> None:
     assert names(index, "filter") == ["boiler.md"] and names(index, "hostel") == ["hostel.txt"]
     (docs / "boiler.md").write_text(BOILER.replace("filter", "Filter"))
     (docs / "hostel.txt").unlink()
@@ -101,7 +113,9 @@ def test_a_changed_and_a_deleted_file_are_gone_from_the_next_answer_without_an_u
     assert find(index, "hostel").outdated == (str(docs / "hostel.txt"),)
 
 
-def test_an_update_replaces_what_changed_and_takes_out_what_is_gone(docs: Path, index: Index, update: Update) -> None:
+def test_an_update_replaces_what_changed_and_takes_out_what_is_gone(
+    docs: Path, index: Index, update: Update
+) -> None:
     (docs / "boiler.md").write_text("The kettle whistles.")
     (docs / "hostel.txt").unlink()
     (docs / "new.txt").write_text("A new kettle.")
@@ -134,13 +148,17 @@ def test_bad_files_are_listed_with_the_reason_and_the_rest_is_read(
     update()
     with Index(tmp_path / "index") as index:
         faults = {Path(place).name: reason for place, reason in index.counts().faults}
-        assert set(faults) == {"noise.txt", "bad.zip", "broken.json", "picture.jpg"} and all(faults.values())
+        assert set(faults) == {"noise.txt", "bad.zip", "broken.json", "picture.jpg"} and all(
+            faults.values()
+        )
         assert names(index, "filter") == ["boiler.md"]
     assert run(["index", str(docs), "--out", str(tmp_path / "index")]) == 0
     assert "noise.txt looks binary" in capsys.readouterr().out
 
 
-def test_a_file_whose_name_is_not_utf_8_can_be_met_again(docs: Path, update: Update, index: Index) -> None:
+def test_a_file_whose_name_is_not_utf_8_can_be_met_again(
+    docs: Path, update: Update, index: Index
+) -> None:
     (docs / os.fsdecode(b"caf\xe9.txt")).write_text("The walrus.")
     update()
     update()
@@ -148,7 +166,9 @@ def test_a_file_whose_name_is_not_utf_8_can_be_met_again(docs: Path, update: Upd
     assert "caf" in place and reason == "its name is not UTF-8"
 
 
-def test_rows_and_members_of_archives_have_their_address(docs: Path, update: Update, index: Index) -> None:
+def test_rows_and_members_of_archives_have_their_address(
+    docs: Path, update: Update, index: Index
+) -> None:
     with zipfile.ZipFile(docs / "a.zip", "w") as archive:
         archive.writestr("deep/rows.jsonl", '{"text": "walrus one"}\n{"text": "walrus two"}\n')
     update()
@@ -169,9 +189,13 @@ def test_spans_point_at_the_words_in_the_decoded_text_of_every_kind_of_file(
     (docs / "zebra.html").write_text(
         "<html><body><article><p>Long intro here.</p><p>A zebra has stripes.</p></article></body></html>"
     )
-    (docs / "zebra.eml").write_text("Subject: Zebra\nContent-Type: text/plain\n\nThe zebra e-mail.\n")
+    (docs / "zebra.eml").write_text(
+        "Subject: Zebra\nContent-Type: text/plain\n\nThe zebra e-mail.\n"
+    )
     (docs / "zebra.csv").write_text("id,text\n1,A zebra in a table\n")
-    (docs / "latin.txt").write_bytes("Zebra \u00e9t\u00e9 d\u00e9j\u00e0 vu, caf\u00e9.".encode("cp1252"))
+    (docs / "latin.txt").write_bytes(
+        "Zebra \u00e9t\u00e9 d\u00e9j\u00e0 vu, caf\u00e9.".encode("cp1252")
+    )
     (docs / "crlf.txt").write_bytes("Ein Zebra.\r\n\r\nﬁne שָׁלוֹם zebra e\u0301".encode())
     update()
     found = search(index, "zebra")
@@ -183,7 +207,9 @@ def test_spans_point_at_the_words_in_the_decoded_text_of_every_kind_of_file(
     assert index.document_text(crlf.document_id).encode() == (docs / "crlf.txt").read_bytes()
 
 
-def test_a_second_writer_is_refused_and_readers_are_not(docs: Path, index: Index, update: Update) -> None:
+def test_a_second_writer_is_refused_and_readers_are_not(
+    docs: Path, index: Index, update: Update
+) -> None:
     with only_one(index.folder):
         with pytest.raises(ConfigError, match="Another process is writing"):
             update()
@@ -227,7 +253,9 @@ def test_a_killed_update_leaves_whole_files_and_the_next_one_goes_on(
     docs: Path, tmp_path: Path, update: Update
 ) -> None:
     for number in range(300):
-        (docs / f"{number}.txt").write_text(f"Number {number} is a walrus.\n\nThe second paragraph of {number}.")
+        (docs / f"{number}.txt").write_text(
+            f"Number {number} is a walrus.\n\nThe second paragraph of {number}."
+        )
     command = [sys.executable, "-c", KILLED, str(tmp_path / "index"), str(docs)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -255,13 +283,19 @@ sys.exit(run(["index", sys.argv[2], "--out", sys.argv[1]]))
 """
 
 
-def test_a_full_disk_ends_with_one_sentence_and_the_index_as_it_was(docs: Path, index: Index, update: Update) -> None:
+def test_a_full_disk_ends_with_one_sentence_and_the_index_as_it_was(
+    docs: Path, index: Index, update: Update
+) -> None:
     for number in range(40):
         (docs / f"{number}.txt").write_text(" ".join(f"word{number}x{i}" for i in range(3000)))
     command = [sys.executable, "-c", FULL, str(index.folder), str(docs)]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "No space left" in done.stderr and "Traceback" not in done.stderr
-    assert names(index, "filter") == ["boiler.md"] and index.rows("PRAGMA integrity_check") == [("ok",)]
+    assert (
+        done.returncode == 2 and "No space left" in done.stderr and "Traceback" not in done.stderr
+    )
+    assert names(index, "filter") == ["boiler.md"] and index.rows("PRAGMA integrity_check") == [
+        ("ok",)
+    ]
     assert update().files_read == 40 and names(index, "word39x7") == ["39.txt"]
 
 
@@ -277,9 +311,13 @@ def test_terms_of_another_version_are_made_again_from_the_passages(
     assert report.files_removed == 2 and index.rows("SELECT count(*) FROM vocabulary") == [(0,)]
 
 
-def test_an_index_keeps_its_options_and_refuses_others(docs: Path, tmp_path: Path, index: Index) -> None:
+def test_an_index_keeps_its_options_and_refuses_others(
+    docs: Path, tmp_path: Path, index: Index
+) -> None:
     with pytest.raises(ConfigError, match="other options"):
-        update_index(index.folder, [Source(str(docs))], IndexConfig(max_tokens=64), progress=Silent())
+        update_index(
+            index.folder, [Source(str(docs))], IndexConfig(max_tokens=64), progress=Silent()
+        )
 
 
 def test_a_foreign_or_damaged_file_is_refused(tmp_path: Path, index: Index) -> None:
@@ -304,7 +342,10 @@ def test_a_source_that_is_gone_is_taken_out_and_one_that_never_was_is_refused(
 ) -> None:
     shutil.rmtree(docs)
     assert run(["index", str(tmp_path / "never"), "--out", str(index.folder)]) == 2
-    assert update_index(index.folder, [], progress=Silent()).files_removed == 2 and index.passage_count == 0
+    assert (
+        update_index(index.folder, [], progress=Silent()).files_removed == 2
+        and index.passage_count == 0
+    )
 
 
 def test_reading_goes_through_the_data_door() -> None:

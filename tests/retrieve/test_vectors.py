@@ -14,7 +14,16 @@ from groundup.progress import Silent
 from groundup.retrieve import vectors as module
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import find
-from groundup.retrieve.vectors import Embed, Vectors, about, both, embed_with, make_vectors, mixed, text_of
+from groundup.retrieve.vectors import (
+    Embed,
+    Vectors,
+    about,
+    both,
+    embed_with,
+    make_vectors,
+    mixed,
+    text_of,
+)
 
 from .conftest import Update
 
@@ -23,7 +32,10 @@ CPU = Compute(torch.device("cpu"))
 
 def letters(texts: Sequence[str]) -> np.ndarray:
     """A vector of how often each letter stands in a text."""
-    counts = np.array([[1e-3 + text.lower().count(chr(97 + n)) for n in range(26)] for text in texts], dtype=np.float32)
+    counts = np.array(
+        [[1e-3 + text.lower().count(chr(97 + n)) for n in range(26)] for text in texts],
+        dtype=np.float32,
+    )
     return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
@@ -55,13 +67,18 @@ def test_the_nearest_are_those_of_a_full_comparison(
     found = opened(folder)
     query = letters(["warm water"])[0]
     expected = sorted(
-        zip((found.rows @ query).tolist(), found.ids.tolist(), strict=True), key=lambda each: (-each[0], each[1])
+        zip((found.rows @ query).tolist(), found.ids.tolist(), strict=True),
+        key=lambda each: (-each[0], each[1]),
     )
     for limit in (1, 3, 100):
         near = found.nearest(query, limit)
         assert [id for id, _ in near] == [id for _, id in expected[:limit]]
-        assert [cosine for _, cosine in near] == pytest.approx([cosine for cosine, _ in expected[:limit]], abs=1e-6)
-    assert found.cosines(query, [found.ids[1], 999]) == {found.ids[1]: pytest.approx(float(found.rows[1] @ query))}
+        assert [cosine for _, cosine in near] == pytest.approx(
+            [cosine for cosine, _ in expected[:limit]], abs=1e-6
+        )
+    assert found.cosines(query, [found.ids[1], 999]) == {
+        found.ids[1]: pytest.approx(float(found.rows[1] @ query))
+    }
 
 
 class Stopped(Exception):
@@ -85,7 +102,9 @@ def test_what_was_stopped_goes_on_from_the_last_whole_row(
         make_vectors(folder, stopping, "letters", progress=Silent())
     known = about(folder)
     assert known is not None and known.count == 2
-    assert len(find(index, "warranty", 5, opened(folder).mixture()).passages) > 0  # searched meanwhile
+    assert (
+        len(find(index, "warranty", 5, opened(folder).mixture()).passages) > 0
+    )  # searched meanwhile
     for file, torn in zip(known.files, (7, 3), strict=True):  # killed in the middle of a write
         with file.open("ab") as handle:
             handle.write(b"x" * torn)
@@ -104,7 +123,9 @@ def test_rows_of_passages_that_are_gone_are_never_found_and_left_out_when_they_a
     (docs / "boiler.md").unlink()
     update()
     assert index.passage_count < len(old) / 2
-    assert {each.document for each in find(index, "warm water", 10, opened(folder).ranking).passages} == {"hostel.txt"}
+    assert {
+        each.document for each in find(index, "warm water", 10, opened(folder).ranking).passages
+    } == {"hostel.txt"}
     assert make_vectors(folder, letters, "letters", progress=Silent()) == 0
     found = opened(folder)
     assert found.ids.tolist() == [each.id for each in index.all_passages()]
@@ -127,7 +148,9 @@ def test_a_mixture_ranks_what_either_finds_by_both_scores(folder: Path, index: I
     only_vectors = [id for id, _ in found.nearest(found.embed(["warranty of the boiler"])[0], 100)]
     assert [id for id, _ in mixed(words, cosines, 1e6)] == only_vectors
     # without a vector: as near as the others are on average
-    assert dict(mixed({1: 2.0, 2: 1.0, 3: 1.0}, {1: 0.2, 2: 0.6}, 1.0)) == pytest.approx({1: 1.2, 2: 1.1, 3: 0.9})
+    assert dict(mixed({1: 2.0, 2: 1.0, 3: 1.0}, {1: 0.2, 2: 0.6}, 1.0)) == pytest.approx(
+        {1: 1.2, 2: 1.1, 3: 0.9}
+    )
     assert mixed({}, {}, 1.0) == []
 
 
@@ -153,7 +176,9 @@ def test_a_real_encoder_makes_them(folder: Path, tmp_path: Path, index: Index) -
     assert len(find(index, "clean the filter", 3, opened(folder, embed).mixture()).passages) == 3
 
 
-def test_sentences_that_come_again_are_not_embedded_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentences_that_come_again_are_not_embedded_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_vectors(folder, letters, "letters", progress=Silent())
     asked: list[str] = []
 

@@ -17,7 +17,8 @@ from groundup.weights.model_io import save_model
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer. "
 TOOL_TEMPLATES = {
-    file.stem: file.read_text() for file in (Path(__file__).parents[1] / "tool_templates").glob("*.jinja")
+    file.stem: file.read_text()
+    for file in (Path(__file__).parents[1] / "tool_templates").glob("*.jinja")
 }
 HARD = "öß é 中文字符 😀😀 \u2028"
 
@@ -82,30 +83,48 @@ def save_parrot(folder: Path, question: str, answer: str, *, steps: int = 250) -
     return _save_taught(folder, words, [told.ids], steps)
 
 
-def save_caller(folder: Path, turns: tuple[Message, ...], tools: Sequence[Sequence[Tool]], *, steps: int = 150) -> Path:
+def save_caller(
+    folder: Path, turns: tuple[Message, ...], tools: Sequence[Sequence[Tool]], *, steps: int = 150
+) -> Path:
     """A parrot of a conversation with calls; `tools` are those that it may be told of, as each client writes them."""
     words = train_tokenizer([json.dumps(tools) + repr(turns)] * 2, 600)
     words = with_template(words, TOOL_TEMPLATES["tagged"])
-    return _save_taught(folder, words, [render(Conversation(turns, tuple(told)), words).ids for told in tools], steps)
+    return _save_taught(
+        folder,
+        words,
+        [render(Conversation(turns, tuple(told)), words).ids for told in tools],
+        steps,
+    )
 
 
-def save_reader(folder: Path, question: str, source: Passage, answer: str, *, steps: int = 200) -> Path:
+def save_reader(
+    folder: Path, question: str, source: Passage, answer: str, *, steps: int = 200
+) -> Path:
     """A language model that gives an answer to a question where it is asked with a source, and without it says that it does not know."""
     unknown = "I don't know."
     chats = [
         Conversation((*asked(question, passages).messages, Message("assistant", text)))
         for passages, text in (([source], answer), ([], unknown))
     ]
-    words = train_tokenizer([message.content for chat in chats for message in chat.messages] * 2, 700)
+    words = train_tokenizer(
+        [message.content for chat in chats for message in chat.messages] * 2, 700
+    )
     return _save_taught(folder, words, [render(chat, words).ids for chat in chats], steps)
 
 
 def _save_taught(
-    folder: Path, words: Tokenizer, rows: Sequence[Sequence[int]], steps: int, *, decays: bool = False
+    folder: Path,
+    words: Tokenizer,
+    rows: Sequence[Sequence[int]],
+    steps: int,
+    *,
+    decays: bool = False,
 ) -> Path:
     """A model of rows that each have a learning step in turn; many rows are only told apart where the learning rate decays."""
     context_tokens = max(256, 2 * max(map(len, rows)))
-    model = LanguageModel(ModelConfig(words.vocab_size, context_tokens, 64, 2, 4, 128, tied_head=False))
+    model = LanguageModel(
+        ModelConfig(words.vocab_size, context_tokens, 64, 2, 4, 128, tied_head=False)
+    )
     initialise(model, torch.Generator().manual_seed(3))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(steps):

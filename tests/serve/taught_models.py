@@ -13,7 +13,7 @@ import torch
 
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
-from groundup.serve.general_tools import with_general_tools
+from groundup.serve.tool_prompt import with_general_tools
 from groundup.tokenizer.chat import Conversation, Message, Rendered, render
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.tools import ToolCall
@@ -51,9 +51,17 @@ def _answered(choose: random.Random, answer: str) -> Conversation:
 
 def _called(choose: random.Random, answer: str) -> Conversation:
     """A call in the general format, its result, and what is said of it."""
-    tools = [{"type": "function", "function": {"name": "weather", "description": _noise(choose, 40)}}]
-    asked = (*_system(choose), Message("user", _noise(choose, 12)), Message("assistant", "", (CALL,)))
-    return with_general_tools(Conversation((*asked, Message("tool", RESULT), Message("assistant", SAID))), tools)
+    tools = [
+        {"type": "function", "function": {"name": "weather", "description": _noise(choose, 40)}}
+    ]
+    asked = (
+        *_system(choose),
+        Message("user", _noise(choose, 12)),
+        Message("assistant", "", (CALL,)),
+    )
+    return with_general_tools(
+        Conversation((*asked, Message("tool", RESULT), Message("assistant", SAID))), tools
+    )
 
 
 def _system(choose: random.Random) -> tuple[Message, ...]:
@@ -62,13 +70,17 @@ def _system(choose: random.Random) -> tuple[Message, ...]:
 
 def _save(folder: Path, words: Tokenizer, rows: Sequence[Rendered], seed: int) -> None:
     """The loss counts on answers alone; a row is a step."""
-    model = LanguageModel(ModelConfig(words.vocab_size, CONTEXT_TOKENS, 64, 2, 4, 128, tied_head=False))
+    model = LanguageModel(
+        ModelConfig(words.vocab_size, CONTEXT_TOKENS, 64, 2, 4, 128, tied_head=False)
+    )
     initialise(model, torch.Generator().manual_seed(seed))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(STEPS):
         row = rows[step % len(rows)]
         ids, counts = torch.tensor([row.ids]), torch.tensor(row.mask[1:])
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(ids[:, :-1])[0][counts], ids[0, 1:][counts]).backward()
+        torch.nn.functional.cross_entropy(
+            model(ids[:, :-1])[0][counts], ids[0, 1:][counts]
+        ).backward()
         optimizer.step()
     save_model(model, folder, words)

@@ -30,12 +30,19 @@ ROLES = """{{ if .System }}S:{{ .System }}
 SAID = (("system", "S"), ("user", "a"), ("assistant", "b"), ("user", "c"))
 TURN = "<|im_start|>{}\n{}<|im_end|>\n"
 OPEN = "<|im_start|>assistant\n"
-WHOLE = TURN.format("system", "S") + TURN.format("user", "a") + TURN.format("assistant", "b") + TURN.format("user", "c")
+WHOLE = (
+    TURN.format("system", "S")
+    + TURN.format("user", "a")
+    + TURN.format("assistant", "b")
+    + TURN.format("user", "c")
+)
 
 
 def rendered(template: str, turns: Sequence[tuple[str, str]] = SAID) -> str:
     messages = [{"role": role, "content": content} for role, content in turns]
-    [text] = renderer(jinja_of(template), 100_000)([{"messages": messages, "add_generation_prompt": True}])
+    [text] = renderer(jinja_of(template), 100_000)(
+        [{"messages": messages, "add_generation_prompt": True}]
+    )
     return text
 
 
@@ -60,13 +67,23 @@ def rendered(template: str, turns: Sequence[tuple[str, str]] = SAID) -> str:
     ],
     ids=range(14),
 )  # fmt: skip
-def test_a_template_says_what_it_says_in_ollama(template: str, turns: Sequence[tuple[str, str]], expected: str) -> None:
+def test_a_template_says_what_it_says_in_ollama(
+    template: str, turns: Sequence[tuple[str, str]], expected: str
+) -> None:
     assert rendered(template, turns) == expected
 
 
 @pytest.mark.parametrize(
     "text",
-    ["{% raw %}", "{# no #}", '"}} {{ "', "\\n \\", "é😀\u2028\ud800", "{{'x' * 9}}".replace("{{", "{ {"), "\r\n"],
+    [
+        "{% raw %}",
+        "{# no #}",
+        '"}} {{ "',
+        "\\n \\",
+        "é😀\u2028\ud800",
+        "{{'x' * 9}}".replace("{{", "{ {"),
+        "\r\n",
+    ],
 )
 def test_literal_text_and_contents_stay_what_they_are(text: str) -> None:
     if "{{" not in text:

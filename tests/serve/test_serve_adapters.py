@@ -46,10 +46,15 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def adapters(base: Path, tmp_path: Path) -> list[str]:
-    return [f"{name}={save_adapter(tmp_path / f'lora-{name}', base, seed)}" for seed, name in ((1, "one"), (2, "two"))]
+    return [
+        f"{name}={save_adapter(tmp_path / f'lora-{name}', base, seed)}"
+        for seed, name in ((1, "one"), (2, "two"))
+    ]
 
 
-def answers(registry: ModelRegistry, precision: PrecisionChoice = "float32") -> dict[str, list[int]]:
+def answers(
+    registry: ModelRegistry, precision: PrecisionChoice = "float32"
+) -> dict[str, list[int]]:
     """The greedy answer of each model, all of them at work at the same time."""
 
     async def ask(loaded_models: LoadedModels, name: str) -> list[int]:
@@ -57,14 +62,18 @@ def answers(registry: ModelRegistry, precision: PrecisionChoice = "float32") -> 
         async with loaded_models.lease(alias.base, registry.info(alias), None) as loaded:
             assert loaded.session is not None
             prompt = loaded.opened.require_tokenizer().encode("To be, or not")
-            stream = await loaded.session.open([Request(name, tuple(prompt), Sampling(temperature=0, max_tokens=12))])
+            stream = await loaded.session.open(
+                [Request(name, tuple(prompt), Sampling(temperature=0, max_tokens=12))]
+            )
             text = "".join([event.text async for _, event in stream])
             return loaded.opened.require_tokenizer().encode(text)
 
     async def ask_all() -> dict[str, list[int]]:
         worker = Worker(8)
         settings = BatchSettings()
-        loaded_models = LoadedModels(worker, CPU, precision, keep_alive_s=300.0, memory_bytes=2**40, settings=settings)
+        loaded_models = LoadedModels(
+            worker, CPU, precision, keep_alive_s=300.0, memory_bytes=2**40, settings=settings
+        )
         names = [each.name for each in registry.listed()]
         found = await asyncio.gather(*(ask(loaded_models, name) for name in names))
         models = loaded_models.current().values()
@@ -83,14 +92,20 @@ def alone(path: Path) -> list[int]:
     from groundup.engine.engine import Engine
 
     engine = Engine(open_model(path, CPU), CPU)
-    text = "".join(event.text for event in engine.complete("To be, or not", Sampling(temperature=0, max_tokens=12)))
+    text = "".join(
+        event.text
+        for event in engine.complete("To be, or not", Sampling(temperature=0, max_tokens=12))
+    )
     return engine.tokenizer.encode(text)
 
 
 def test_each_adapter_answers_as_its_merged_model(base: Path, adapters: list[str]) -> None:
     registry = registry_of([str(base)], None, Silent(), adapters)
     found = answers(registry)
-    paths = {"base": base, **{name: Path(path) for name, path in (each.split("=") for each in adapters)}}
+    paths = {
+        "base": base,
+        **{name: Path(path) for name, path in (each.split("=") for each in adapters)},
+    }
     assert found == {f"{name}:latest": alone(path) for name, path in paths.items()}
     assert len({tuple(each) for each in found.values()}) == 3
 
@@ -116,7 +131,9 @@ def test_an_adapter_of_another_base_is_refused_before_the_server_starts(
     with pytest.raises(ModelError, match="was trained on another base than"):
         registry_of([str(other)], None, Silent(), adapters)
     moved = base.rename(tmp_path / "moved")
-    assert len(registry_of([str(moved)], None, Silent(), adapters).listed()) == 3, "a copy of the base is the base"
+    assert len(registry_of([str(moved)], None, Silent(), adapters).listed()) == 3, (
+        "a copy of the base is the base"
+    )
     with pytest.raises(ConfigError, match="none of the models that are served"):
         registry_of([str(moved), str(other)], None, Silent(), adapters)
     with pytest.raises(ConfigError, match="is not the folder of an adapter"):
@@ -126,7 +143,8 @@ def test_an_adapter_of_another_base_is_refused_before_the_server_starts(
 
 
 @pytest.mark.parametrize(
-    "change", [{"lora_alpha": 10**400}, {"alpha_pattern": [1]}, {"base_model_name_or_path": "b" * 5000}]
+    "change",
+    [{"lora_alpha": 10**400}, {"alpha_pattern": [1]}, {"base_model_name_or_path": "b" * 5000}],
 )
 def test_a_damaged_adapter_is_refused_before_the_server_starts(
     base: Path, adapters: list[str], change: dict[str, object]

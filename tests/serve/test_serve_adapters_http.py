@@ -57,7 +57,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def port(models: dict[str, Path]) -> Iterator[int]:
     root = models["base"].parent
     adapters = [part for name in ("one", "two") for part in ("--adapter", f"{name}={root / name}")]
-    command = [sys.executable, "-m", "groundup", "serve", str(models["base"]), *adapters, "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "groundup",
+        "serve",
+        str(models["base"]),
+        *adapters,
+        "--port",
+        "0",
+    ]
     command += ["--precision", "float32", "--device", "cpu"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
@@ -75,7 +84,9 @@ def port(models: dict[str, Path]) -> Iterator[int]:
 def ask(port: int, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     sent = None if body is None else json.dumps(body)
-    connection.request("GET" if body is None else "POST", path, sent, {"Content-Type": "application/json"})
+    connection.request(
+        "GET" if body is None else "POST", path, sent, {"Content-Type": "application/json"}
+    )
     answer = connection.getresponse()
     found = json.loads(answer.read())
     connection.close()
@@ -84,12 +95,22 @@ def ask(port: int, path: str, body: dict[str, Any] | None = None) -> tuple[int, 
 
 def test_every_adapter_is_listed_beside_its_base(port: int) -> None:
     status, listed = ask(port, "/v1/models")
-    assert status == 200 and {each["id"].partition(":")[0] for each in listed["data"]} == {"base", "one", "two"}
-    assert {each["name"] for each in ask(port, "/api/tags")[1]["models"]} == {"base:latest", "one:latest", "two:latest"}
+    assert status == 200 and {each["id"].partition(":")[0] for each in listed["data"]} == {
+        "base",
+        "one",
+        "two",
+    }
+    assert {each["name"] for each in ask(port, "/api/tags")[1]["models"]} == {
+        "base:latest",
+        "one:latest",
+        "two:latest",
+    }
 
 
 @pytest.mark.parametrize("dialect", ["openai", "ollama"])
-def test_each_adapter_answers_as_its_merged_model(port: int, models: dict[str, Path], dialect: str) -> None:
+def test_each_adapter_answers_as_its_merged_model(
+    port: int, models: dict[str, Path], dialect: str
+) -> None:
     found = {}
     for name in models:
         if dialect == "openai":
@@ -100,14 +121,21 @@ def test_each_adapter_answers_as_its_merged_model(port: int, models: dict[str, P
             options = {"temperature": 0, "num_predict": TOKENS}
             found[name] = ask(port, "/api/generate", {**asked, "options": options})[1]["response"]
     engines = {name: Engine(open_model(path, CPU), CPU) for name, path in models.items()}
-    alone = {name: "".join(e.text for e in engine.complete(PROMPT, GREEDY)) for name, engine in engines.items()}
+    alone = {
+        name: "".join(e.text for e in engine.complete(PROMPT, GREEDY))
+        for name, engine in engines.items()
+    }
     assert found == alone and len(set(found.values())) == 3
 
 
-@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/api/generate", "/api/chat"])
+@pytest.mark.parametrize(
+    "path", ["/v1/completions", "/v1/chat/completions", "/api/generate", "/api/chat"]
+)
 def test_an_unknown_name_is_a_404_with_the_names(port: int, path: str) -> None:
     body = {"model": "three", "prompt": PROMPT, "messages": [{"role": "user", "content": PROMPT}]}
     body.pop("messages" if path in ("/v1/completions", "/api/generate") else "prompt")
     status, answer = ask(port, path, body)
     said = json.dumps(answer)
-    assert status == 404 and "three" in said and all(name in said for name in ("base", "one", "two")), said
+    assert (
+        status == 404 and "three" in said and all(name in said for name in ("base", "one", "two"))
+    ), said

@@ -28,5 +28,7 @@ def test_a_context_and_its_next_turn_are_the_conversation(name: str) -> None:
     context = recorder.recorded(events[1]).context
     assert context[: len(first)] == tuple(first) and words.decode(context).endswith(SAID)
     found = continued_ids(ContinuedPrompt(context, Conversation((NEXT,))), words)
-    whole = render(Conversation((ASKED, Message("assistant", SAID), NEXT)), words, add_generation_prompt=True)
+    whole = render(
+        Conversation((ASKED, Message("assistant", SAID), NEXT)), words, add_generation_prompt=True
+    )
     assert words.decode(found) == whole.text

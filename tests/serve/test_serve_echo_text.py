@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.engine.events import RankedToken, TokenLogprob
-from groundup.serve.echo import with_text
+from groundup.serve.prompt_echo import with_text
 
 
 @pytest.mark.parametrize(

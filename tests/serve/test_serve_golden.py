@@ -50,7 +50,9 @@ def fixed(request: Any, golden: dict[str, Any]) -> Translator:
             searched = None if found is None else Searched("To be?", found, asked.is_perplexitys)
             return ResponsesAnswer(request.plain.model, asked.echo, searched, **same)
         concise = golden["body"].get("stream_mode") == "concise"
-        return SonarAnswer(request.plain.model, request.size, golden["results"], concise=concise, **same)
+        return SonarAnswer(
+            request.plain.model, request.size, golden["results"], concise=concise, **same
+        )
     if endpoint.startswith("api/"):
         return OllamaAnswer(request.model, chat=endpoint == "api/chat", now=lambda: NOW)
     kind = ChatCompletion if endpoint == "v1/chat/completions" else TextCompletion
@@ -93,8 +95,16 @@ def token_of(value: dict[str, Any]) -> RankedToken:
 def plain(request: Any) -> dict[str, Any]:
     """What a request says beyond the defaults."""
     values = {each.name: getattr(request, each.name) for each in dataclasses.fields(request)}
-    default = SearchRequest(GenerateRequest("", ())) if isinstance(request, SearchRequest) else GenerateRequest("", ())
-    said = {name: value for name, value in values.items() if value != getattr(default, name) and name not in OF_ERRORS}
+    default = (
+        SearchRequest(GenerateRequest("", ()))
+        if isinstance(request, SearchRequest)
+        else GenerateRequest("", ())
+    )
+    said = {
+        name: value
+        for name, value in values.items()
+        if value != getattr(default, name) and name not in OF_ERRORS
+    }
     return json.loads(json.dumps(said, default=_plain_part))
 
 
@@ -105,8 +115,14 @@ def _plain_part(value: Any) -> Any:
         return value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, TextPrompt):
         return {"text": value.text, "rendered": value.rendered}
-    parts = {each.name: (getattr(value, each.name), each.default) for each in dataclasses.fields(value)}
-    return {name: said for name, (said, default) in parts.items() if said != default and name not in OF_ERRORS}
+    parts = {
+        each.name: (getattr(value, each.name), each.default) for each in dataclasses.fields(value)
+    }
+    return {
+        name: said
+        for name, (said, default) in parts.items()
+        if said != default and name not in OF_ERRORS
+    }
 
 
 def outcome(golden: dict[str, Any]) -> dict[str, Any]:
@@ -116,10 +132,16 @@ def outcome(golden: dict[str, Any]) -> dict[str, Any]:
     answers = [[event_of(each) for each in events] for events in golden["events"]]
     translator = fixed(request, golden)
     stream = [translator.begin()]
-    stream += [translator.chunk(index, event) for index, events in enumerate(answers) for event in events]
+    stream += [
+        translator.chunk(index, event) for index, events in enumerate(answers) for event in events
+    ]
     stream.append(translator.end([events[-1] for events in answers], TIMING))
     whole = fixed(request, golden).complete(answers, TIMING)
-    return {"request": plain(request), "whole": whole, "stream": b"".join(stream).decode("ascii").splitlines()}
+    return {
+        "request": plain(request),
+        "whole": whole,
+        "stream": b"".join(stream).decode("ascii").splitlines(),
+    }
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem)
@@ -131,10 +153,14 @@ def test_an_endpoint_says_what_its_golden_file_says(file: Path) -> None:
 
 
 def test_every_endpoint_that_generates_has_a_golden_file() -> None:
-    assert {json.loads(file.read_text())["endpoint"] for file in FOLDER.glob("*.json")} == set(READERS)
+    assert {json.loads(file.read_text())["endpoint"] for file in FOLDER.glob("*.json")} == set(
+        READERS
+    )
 
 
 if __name__ == "__main__":
     for path in sorted(FOLDER.glob("*.json")):
         content = json.loads(path.read_text())
-        path.write_text(json.dumps({**content, **outcome(content)}, indent=1, ensure_ascii=True) + "\n")
+        path.write_text(
+            json.dumps({**content, **outcome(content)}, indent=1, ensure_ascii=True) + "\n"
+        )

@@ -13,7 +13,10 @@ ASKED = [{"role": "user", "content": "Hello"}]
 
 
 def response(number: int, text: str = "Good day") -> dict[str, Any]:
-    return {"id": f"resp_{number}", "output": [{"type": "message", "id": f"msg_{number}", "content": text}]}
+    return {
+        "id": f"resp_{number}",
+        "output": [{"type": "message", "id": f"msg_{number}", "content": text}],
+    }
 
 
 def test_the_oldest_responses_go_first_with_their_items() -> None:

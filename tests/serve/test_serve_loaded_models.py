@@ -24,11 +24,17 @@ Tested = Callable[[LoadedModels, dict[str, ModelInfo]], Awaitable[None]]
 @pytest.fixture(scope="module")
 def info(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelInfo]:
     folder = tmp_path_factory.mktemp("models")
-    made = {"a": save_language(folder / "a"), "b": save_language(folder / "b"), "sorter": save_classifier(folder / "s")}
+    made = {
+        "a": save_language(folder / "a"),
+        "b": save_language(folder / "b"),
+        "sorter": save_classifier(folder / "s"),
+    }
     return {name: read_model_info(path) for name, path in made.items()}
 
 
-def checked(test: Tested, info: dict[str, ModelInfo], memory_bytes: int = 2**40, keep_alive_s: float = 300.0) -> None:
+def checked(
+    test: Tested, info: dict[str, ModelInfo], memory_bytes: int = 2**40, keep_alive_s: float = 300.0
+) -> None:
     async def run() -> None:
         worker = Worker(8)
         compute = Compute(torch.device("cpu"))
@@ -46,12 +52,16 @@ def checked(test: Tested, info: dict[str, ModelInfo], memory_bytes: int = 2**40,
     asyncio.run(run())
 
 
-async def use(loaded_models: LoadedModels, name: str, info: dict[str, ModelInfo], keep_s: float | None = None) -> int:
+async def use(
+    loaded_models: LoadedModels, name: str, info: dict[str, ModelInfo], keep_s: float | None = None
+) -> int:
     async with loaded_models.lease(name, info[name], keep_s) as loaded:
         return loaded.size_bytes
 
 
-def test_a_model_is_loaded_once_and_stays_as_long_as_was_said_last(info: dict[str, ModelInfo]) -> None:
+def test_a_model_is_loaded_once_and_stays_as_long_as_was_said_last(
+    info: dict[str, ModelInfo],
+) -> None:
     async def test(loaded_models: LoadedModels, info: dict[str, ModelInfo]) -> None:
         await use(loaded_models, "a", info)
         first = loaded_models.current()["a"]
@@ -94,7 +104,9 @@ def test_a_model_at_work_is_never_put_out(info: dict[str, ModelInfo]) -> None:
     checked(test, info)
 
 
-def test_a_model_beyond_the_bound_is_refused_in_words_and_puts_nothing_out(info: dict[str, ModelInfo]) -> None:
+def test_a_model_beyond_the_bound_is_refused_in_words_and_puts_nothing_out(
+    info: dict[str, ModelInfo],
+) -> None:
     async def test(loaded_models: LoadedModels, info: dict[str, ModelInfo]) -> None:
         loaded_models.memory_bytes = await use(loaded_models, "sorter", info)
         with pytest.raises(RequestError, match=r"needs .* GB .*--memory-gb") as refused:

@@ -46,7 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_models_folder_is_served_by_name_and_what_is_half_written_is_passed_over(folder: Path) -> None:
+def test_a_models_folder_is_served_by_name_and_what_is_half_written_is_passed_over(
+    folder: Path,
+) -> None:
     registry = ModelRegistry({}, folder)
     assert [each.name for each in registry.listed()] == ["one:latest", "sorter:latest"]
     assert registry.find("one") == registry.find("one:latest")
@@ -57,8 +59,12 @@ def test_a_models_folder_is_served_by_name_and_what_is_half_written_is_passed_ov
 def test_a_model_can_call_tools_where_its_template_can_in_both_kinds_of_files(
     tmp_path: Path, template: str | None
 ) -> None:
-    opened = open_model(save_language(tmp_path / "m", template=TOOL_TEMPLATES.get(template or "")), CPU)
-    write_gguf(opened.model, opened.require_tokenizer(), tmp_path / "m2.gguf", encoding="f16", name="m2")
+    opened = open_model(
+        save_language(tmp_path / "m", template=TOOL_TEMPLATES.get(template or "")), CPU
+    )
+    write_gguf(
+        opened.model, opened.require_tokenizer(), tmp_path / "m2.gguf", encoding="f16", name="m2"
+    )
     registry = ModelRegistry({}, tmp_path)
     able = ["tools" in registry.info(alias).capabilities for alias in registry.listed()]
     assert able == [template is not None] * 2
@@ -70,7 +76,9 @@ def test_upper_and_lower_case_are_one_name(folder: Path) -> None:
     registry.copy("oNe", "GPT-3.5-Turbo")
     assert registry.find("gpt-3.5-turbo").base == "one:latest"
     registry.copy("sorter", "gpt-3.5-turbo")
-    assert [each.base for each in registry.listed() if "gpt" in each.name.lower()] == ["sorter:latest"]
+    assert [each.base for each in registry.listed() if "gpt" in each.name.lower()] == [
+        "sorter:latest"
+    ]
     with pytest.raises(RequestError, match="the name of a model"):
         registry.copy("sorter", "ONE")
     registry.delete("GPT-3.5-TURBO")
@@ -119,10 +127,18 @@ def test_copies_are_kept_in_the_folder_and_deleted_without_touching_weights(tmp_
 def test_a_created_name_has_texts_and_parameters_of_its_own(tmp_path: Path) -> None:
     save_language(tmp_path / "one")
     registry = ModelRegistry({}, tmp_path)
-    registry.create("poet", "one", {"system": "Rhyme.", "options": Options(temperature=0.1, stop=("x",))})
-    registry.create("poet2", "poet", {"messages": (Message("user", "Hi"),), "options": Options(seed=3)})
+    registry.create(
+        "poet", "one", {"system": "Rhyme.", "options": Options(temperature=0.1, stop=("x",))}
+    )
+    registry.create(
+        "poet2", "poet", {"messages": (Message("user", "Hi"),), "options": Options(seed=3)}
+    )
     again = ModelRegistry({}, tmp_path).find("poet2")
-    assert (again.base, again.system, again.messages) == ("one:latest", "Rhyme.", (Message("user", "Hi"),))
+    assert (again.base, again.system, again.messages) == (
+        "one:latest",
+        "Rhyme.",
+        (Message("user", "Hi"),),
+    )
     assert again.options == Options(temperature=0.1, stop=("x",), seed=3)
 
 
@@ -132,7 +148,13 @@ def test_a_models_own_name_can_not_be_taken(folder: Path) -> None:
 
 
 def test_names_of_a_damaged_file_are_refused_in_one_sentence(tmp_path: Path) -> None:
-    for content in ('[{"name": "x"}]', "[5]", '{"a": 5}', '[{"name": "../x", "base": "one:latest"}]', "{"):
+    for content in (
+        '[{"name": "x"}]',
+        "[5]",
+        '{"a": 5}',
+        '[{"name": "../x", "base": "one:latest"}]',
+        "{",
+    ):
         (tmp_path / NAMES_FILE).write_text(content)
         with pytest.raises(FormatError):
             ModelRegistry({}, tmp_path)
@@ -172,7 +194,9 @@ def test_the_digest_changes_when_the_abilities_of_its_tools_do(tmp_path: Path) -
     registry.create("calls", "two", {"template": TOOL_TEMPLATES["tagged"]})
     registry.copy("two", "same")
     assert registry.info(registry.find("same")).digest == registry.info(registry.find("two")).digest
-    assert registry.info(registry.find("calls")).digest != registry.info(registry.find("two")).digest
+    assert (
+        registry.info(registry.find("calls")).digest != registry.info(registry.find("two")).digest
+    )
 
 
 def test_usual_names_can_stand_in_a_request() -> None:

@@ -10,8 +10,8 @@ from small_models import save_classifier, save_language
 from groundup.cli.serve import registry_of
 from groundup.errors import ConfigError
 from groundup.progress import Silent
+from groundup.serve.app.page import menu
 from groundup.serve.model_registry import ModelRegistry
-from groundup.serve.page import menu
 from groundup.weights.card import ModelCard
 
 
@@ -20,7 +20,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build's folder with its own model, a chat model and a classifier."""
     folder = tmp_path_factory.mktemp("builds") / "mini"
     (save_language(folder / "pretrain") / "README.md").write_text(ModelCard("own").markdown())
-    (save_language(folder / "chat") / "README.md").write_text(ModelCard("chat", base="published").markdown())
+    (save_language(folder / "chat") / "README.md").write_text(
+        ModelCard("chat", base="published").markdown()
+    )
     save_classifier(folder / "spam")
     (folder / "build.json").write_text("{}")
     return folder
@@ -28,15 +30,21 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def told(registry: ModelRegistry) -> list[tuple[str, str]]:
     return [
-        (each["name"], each["kind"]) for each in menu([(alias, registry.info(alias)) for alias in registry.listed()])
+        (each["name"], each["kind"])
+        for each in menu([(alias, registry.info(alias)) for alias in registry.listed()])
     ]
 
 
 def test_a_build_is_served_as_its_chat_model_and_its_classifier(build: Path) -> None:
     registry = registry_of([str(build)], None, Silent())
     assert told(registry) == [("mini:latest", "chat"), ("mini-spam:latest", "classifier")]
-    assert told(registry_of([f"mine={build}"], None, Silent()))[1] == ("mine-spam:latest", "classifier")
-    (build / "build.json").write_text('{"kinds": {"chat": "chat", "spam": "classifier", "mood": "classifier"}}')
+    assert told(registry_of([f"mine={build}"], None, Silent()))[1] == (
+        "mine-spam:latest",
+        "classifier",
+    )
+    (build / "build.json").write_text(
+        '{"kinds": {"chat": "chat", "spam": "classifier", "mood": "classifier"}}'
+    )
     save_classifier(build / "mood")
     assert [name for name, _ in told(registry_of([str(build)], None, Silent()))][1:] == [
         "mini-mood:latest",

@@ -107,11 +107,17 @@ def test_web_sockets_are_refused(port: int) -> None:
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
     )
     with connect(port) as connection:
-        connection.sendall(("GET /length HTTP/1.1\r\nHost: localhost\r\n" + "\r\n".join(asked) + "\r\n\r\n").encode())
+        connection.sendall(
+            (
+                "GET /length HTTP/1.1\r\nHost: localhost\r\n" + "\r\n".join(asked) + "\r\n\r\n"
+            ).encode()
+        )
         assert parsed(until_closed(connection))[0] == 400
 
 
-def test_a_request_with_two_lengths_is_refused_and_what_follows_on_the_connection_is_not_read(port: int) -> None:
+def test_a_request_with_two_lengths_is_refused_and_what_follows_on_the_connection_is_not_read(
+    port: int,
+) -> None:
     second = b"GET /length HTTP/1.1\r\nHost: localhost\r\n\r\n"
     both = REQUEST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second
     with connect(port) as connection:
@@ -121,7 +127,9 @@ def test_a_request_with_two_lengths_is_refused_and_what_follows_on_the_connectio
 
 
 def test_a_declared_body_that_is_too_large_is_refused_before_it_is_sent(port: int) -> None:
-    assert exchange(port, REQUEST + b"Content-Length: 100001\r\nConnection: close\r\n\r\n")[0] == 413
+    assert (
+        exchange(port, REQUEST + b"Content-Length: 100001\r\nConnection: close\r\n\r\n")[0] == 413
+    )
 
 
 def test_a_streamed_body_that_is_too_large_is_refused_while_it_comes(port: int) -> None:
@@ -244,7 +252,10 @@ def is_answered(port: int) -> bool:
 
 def test_deep_json_is_a_sentence(port: int) -> None:
     body = b'{"a":' + b"[" * 40_000 + b"]" * 40_000 + b"}"
-    raw = b"POST /keys HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    raw = (
+        b"POST /keys HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+    )
     status, _, answer = exchange(port, raw + body)
     assert (status, b"nested too deep" in answer) == (400, True)
 
@@ -260,7 +271,9 @@ def test_without_its_key_a_server_shows_nothing(start_server: Start) -> None:
 def test_a_port_that_is_taken_is_named_with_its_holder(start_server: Start) -> None:
     address, holder = start_server()
     _, second = start_server(port=port_of(address))
-    assert second.wait(HANG_S) == 1  # this process has no command line around it that would make it 2
+    assert (
+        second.wait(HANG_S) == 1
+    )  # this process has no command line around it that would make it 2
     assert second.stderr is not None
     said = second.stderr.read().splitlines()[-1]
     assert f"Port {port_of(address)} of 127.0.0.1 is taken by" in said
@@ -278,7 +291,9 @@ def test_sigterm_ends_it_in_time_though_a_thread_is_at_work(start_server: Start)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
-def test_a_signal_ends_it_cleanly_though_a_request_hangs(start_server: Start, number: int, code: int) -> None:
+def test_a_signal_ends_it_cleanly_though_a_request_hangs(
+    start_server: Start, number: int, code: int
+) -> None:
     address, process = start_server(json.dumps({"shutdown_s": 1}))
     with connect(port_of(address)) as connection:
         connection.sendall(b"GET /forever HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -20,7 +20,9 @@ from groundup.tokenizer.special import END_OF_TEXT
 from groundup.tokenizer.tools import ToolCall
 
 CONTEXT = 64
-LONG = Conversation((Message("system", "Be."), *(Message("user", "to be or not " * 3) for _ in range(9))))
+LONG = Conversation(
+    (Message("system", "Be."), *(Message("user", "to be or not " * 3) for _ in range(9)))
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,11 @@ def tokenizer() -> Tokenizer:
 
 
 def jobs(
-    tokenizer: Tokenizer, *prompts: Prompt, truncate: bool = True, choices: int = 1, **options: object
+    tokenizer: Tokenizer,
+    *prompts: Prompt,
+    truncate: bool = True,
+    choices: int = 1,
+    **options: object,
 ) -> list[Request]:
     request = GenerateRequest("m", prompts, truncate=truncate, choices=choices)
     return prepare(request, Options(**options), tokenizer, CONTEXT, lambda: None)  # type: ignore[arg-type]
@@ -47,23 +53,39 @@ def test_an_answer_has_the_rest_of_the_context_or_what_was_asked_for(tokenizer: 
     [job] = jobs(tokenizer, TextPrompt("To be"))
     assert job.sampling.max_tokens == CONTEXT - len(job.prompt_ids)
     assert jobs(tokenizer, TextPrompt("To be"), max_tokens=5)[0].sampling.max_tokens == 5
-    assert jobs(tokenizer, TextPrompt("To be"), context_tokens=10)[0].sampling.max_tokens == 10 - len(job.prompt_ids)
+    assert jobs(tokenizer, TextPrompt("To be"), context_tokens=10)[
+        0
+    ].sampling.max_tokens == 10 - len(job.prompt_ids)
     assert jobs(tokenizer, TextPrompt("To be"), context_tokens=10**9)[0].sampling == job.sampling
 
 
-def test_what_is_too_long_loses_turns_then_the_beginning_of_the_last_message(tokenizer: Tokenizer) -> None:
+def test_what_is_too_long_loses_turns_then_the_beginning_of_the_last_message(
+    tokenizer: Tokenizer,
+) -> None:
     [job] = jobs(tokenizer, LONG, max_tokens=8)
     assert job.dropped_messages > 0 and len(job.prompt_ids) + 8 <= CONTEXT
     text = tokenizer.decode(job.prompt_ids)
     assert text.startswith("<|im_start|>system\nBe.")
-    [last] = jobs(tokenizer, Conversation((Message("user", "to be " * 200 + "that is the question"),)), max_tokens=8)
+    [last] = jobs(
+        tokenizer,
+        Conversation((Message("user", "to be " * 200 + "that is the question"),)),
+        max_tokens=8,
+    )
     assert CONTEXT - 16 <= len(last.prompt_ids) <= CONTEXT - 8
     assert "that is the question<|im_end|>" in tokenizer.decode(last.prompt_ids)
-    later = (Message("user", "to be " * 200 + "that is the question"), Message("assistant", "It is"))
+    later = (
+        Message("user", "to be " * 200 + "that is the question"),
+        Message("assistant", "It is"),
+    )
     [begun] = jobs(tokenizer, Conversation(later), max_tokens=8)
-    assert "that is the question<|im_end|>" in tokenizer.decode(begun.prompt_ids) and len(begun.prompt_ids) <= 56
+    assert (
+        "that is the question<|im_end|>" in tokenizer.decode(begun.prompt_ids)
+        and len(begun.prompt_ids) <= 56
+    )
     [plain] = jobs(tokenizer, TextPrompt("x " * 500 + "end"), max_tokens=8)
-    assert len(plain.prompt_ids) == CONTEXT - 9 and tokenizer.decode(plain.prompt_ids).endswith("end")
+    assert len(plain.prompt_ids) == CONTEXT - 9 and tokenizer.decode(plain.prompt_ids).endswith(
+        "end"
+    )
 
 
 @pytest.mark.parametrize("prompt", [LONG, TextPrompt("x " * 500)], ids=["turns", "text"])
@@ -89,7 +111,10 @@ def test_numbers_out_of_range_are_refused_and_special_ones_understood(tokenizer:
 
 def test_a_names_own_texts_stand_before_the_conversation(tokenizer: Tokenizer) -> None:
     named = ModelAlias(
-        "poet:latest", "m:latest", system="Rhyme.", messages=(Message("user", "Hi"), Message("assistant", "Ho"))
+        "poet:latest",
+        "m:latest",
+        system="Rhyme.",
+        messages=(Message("user", "Hi"), Message("assistant", "Ho")),
     )
     asked = Conversation((Message("user", "To be"),))
     [prompt] = with_name(GenerateRequest("poet", (asked,)), named).prompts
@@ -99,7 +124,9 @@ def test_a_names_own_texts_stand_before_the_conversation(tokenizer: Tokenizer) -
     ]  # fmt: skip
     own = Conversation((Message("system", "No."), *asked.messages))
     [prompt] = with_name(GenerateRequest("poet", (own,)), named).prompts
-    assert isinstance(prompt, Conversation) and [m.content for m in prompt.messages if m.role == "system"] == ["No."]
+    assert isinstance(prompt, Conversation) and [
+        m.content for m in prompt.messages if m.role == "system"
+    ] == ["No."]
     [text] = with_name(GenerateRequest("poet", (TextPrompt("a"),)), named).prompts
     assert text == TextPrompt("a")
 
@@ -111,13 +138,20 @@ def test_a_model_that_knows_no_turns_goes_on_with_a_text(tokenizer: Tokenizer) -
     assert jobs(base, one)[0].prompt_ids == tuple(base.encode("To be"))
     with pytest.raises(RequestError, match="no chat template"):
         jobs(base, LONG)
-    assert jobs(tokenizer, one)[0].prompt_ids == tuple(render(one, tokenizer, add_generation_prompt=True).ids)
+    assert jobs(tokenizer, one)[0].prompt_ids == tuple(
+        render(one, tokenizer, add_generation_prompt=True).ids
+    )
 
 
 def test_tools_stay_when_turns_are_cut_and_calls_stay_with_their_answers() -> None:
     tokenizer = small_tokenizer(TOOL_TEMPLATES["tagged"])
     call = Message("assistant", "", (ToolCall("f", {"x": 1}),))
-    turns = (*[Message("user", "to be or not " * 9)] * 4, Message("user", "f?"), call, Message("tool", "7"))
+    turns = (
+        *[Message("user", "to be or not " * 9)] * 4,
+        Message("user", "f?"),
+        call,
+        Message("tool", "7"),
+    )
     tool = {"type": "function", "function": {"name": "f"}}
     request = GenerateRequest("m", (Conversation(turns),), tools=(tool,))
     [job] = prepare(request, Options(max_tokens=8), tokenizer, 420, lambda: None)
@@ -125,7 +159,13 @@ def test_tools_stay_when_turns_are_cut_and_calls_stay_with_their_answers() -> No
     assert json.dumps(tool) in text and 0 < job.dropped_messages < 5
     assert '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>' in text
     assert text.endswith("<tool_response>\n7\n</tool_response><|im_end|>\n<|im_start|>assistant\n")
-    plain = prepare(GenerateRequest("m", (Conversation(turns[-3:]),)), Options(), small_tokenizer(), 420, lambda: None)
+    plain = prepare(
+        GenerateRequest("m", (Conversation(turns[-3:]),)),
+        Options(),
+        small_tokenizer(),
+        420,
+        lambda: None,
+    )
     assert "The tool answered: 7" in tokenizer.decode(plain[0].prompt_ids)
 
 
@@ -133,12 +173,17 @@ def test_marks_of_calls_that_are_control_tokens_are_shown() -> None:
     marked = TOOL_TEMPLATES["tagged"]
     tokenizer = small_tokenizer(marked)
     names = {"<|reserved_0|>": "<tool_call>", "<|reserved_1|>": "</tool_call>"}
-    added = {id: each._replace(text=names.get(each.text, each.text)) for id, each in tokenizer.table.added.items()}
+    added = {
+        id: each._replace(text=names.get(each.text, each.text))
+        for id, each in tokenizer.table.added.items()
+    }
     tokenizer = Tokenizer(dataclasses.replace(tokenizer.table, added=added), tokenizer.config())
     tools = ({"type": "function", "function": {"name": "f"}},)
     asked = Conversation((Message("user", "f?"),))
     shown = [
-        prepare(GenerateRequest("m", (asked,), tools=given), Options(), tokenizer, 900, lambda: None)[0].shown_ids
+        prepare(
+            GenerateRequest("m", (asked,), tools=given), Options(), tokenizer, 900, lambda: None
+        )[0].shown_ids
         for given in (tools, ())
     ]
     assert shown == [{tokenizer.special.tokens[each] for each in names.values()}, frozenset()]
@@ -159,31 +204,51 @@ def test_more_than_the_server_gives_is_refused() -> None:
     wants = (
         GenerateRequest("m", (TextPrompt("a"),) * 3, choices=2),
         GenerateRequest("m", (TextPrompt("a"),), logprobs=6),
-        GenerateRequest("m", (TextPrompt("a"),), tools=({"type": "function", "function": {"name": "x" * 200}},)),
-        GenerateRequest("m", (TextPrompt("a"),), tools=({"function": {"parameters": {"pattern": "x" * 10}}},)),
-        GenerateRequest("m", (Conversation((Message("assistant", "", (ToolCall("f", {"x": "x" * 200}),)),)),)),
-        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.schema({"enum": ["x" * 200]})),
+        GenerateRequest(
+            "m", (TextPrompt("a"),), tools=({"type": "function", "function": {"name": "x" * 200}},)
+        ),
+        GenerateRequest(
+            "m", (TextPrompt("a"),), tools=({"function": {"parameters": {"pattern": "x" * 10}}},)
+        ),
+        GenerateRequest(
+            "m", (Conversation((Message("assistant", "", (ToolCall("f", {"x": "x" * 200}),)),)),)
+        ),
+        GenerateRequest(
+            "m", (TextPrompt("a"),), constraint=OutputConstraint.schema({"enum": ["x" * 200]})
+        ),
         GenerateRequest(
             "m",
             (TextPrompt("a"),),
-            constraint=OutputConstraint.schema({"items": [{"pattern": "x" * 5}, {"pattern": "x" * 5}]}),
+            constraint=OutputConstraint.schema(
+                {"items": [{"pattern": "x" * 5}, {"pattern": "x" * 5}]}
+            ),
         ),
         GenerateRequest(
-            "m", (TextPrompt("a"),), constraint=OutputConstraint.schema({"patternProperties": {"x" * 10: {}}})
+            "m",
+            (TextPrompt("a"),),
+            constraint=OutputConstraint.schema({"patternProperties": {"x" * 10: {}}}),
         ),
         GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.regex("x" * 10)),
-        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.grammar("start: " + "x" * 20)),
-        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.choice(["x" * 60, "y" * 60])),
+        GenerateRequest(
+            "m", (TextPrompt("a"),), constraint=OutputConstraint.grammar("start: " + "x" * 20)
+        ),
+        GenerateRequest(
+            "m", (TextPrompt("a"),), constraint=OutputConstraint.choice(["x" * 60, "y" * 60])
+        ),
     )
     for request in wants:
         with pytest.raises(RequestError, match="at most"):
             require_within(request, Options(), limits)
     require_within(
-        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.choice(["x" * 60])), Options(), limits
+        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.choice(["x" * 60])),
+        Options(),
+        limits,
     )
     plain = {"properties": {"pattern": {"type": "string"}, "b": {"pattern": "x" * 9}}}
     require_within(
-        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.schema(plain)), Options(), limits
+        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.schema(plain)),
+        Options(),
+        limits,
     )
     for stop in (("a", "b", "c"), ("x" * 9,)):
         with pytest.raises(RequestError, match="at most"):

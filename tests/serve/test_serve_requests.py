@@ -37,7 +37,10 @@ def test_numbers_are_numbers_in_every_dialect(value: Any) -> None:
         ("messages", [{"role": "wizard", "content": "Hi"}]),
         ("messages", [{"role": "user", "content": 5}]),
         ("messages", [{"role": "user"}]),
-        ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]),
+        (
+            "messages",
+            [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}],
+        ),
         ("max_tokens", -1),
         ("max_tokens", 1.5),
         ("top_p", 2),
@@ -77,7 +80,9 @@ def test_a_chat_completion_names_the_field_at_fault(field: str, value: Any) -> N
 
 
 def test_what_was_sent_is_never_repeated() -> None:
-    error = refusal(read_chat_completion, {"model": "m", "messages": HI, "temperature": "my secret"})
+    error = refusal(
+        read_chat_completion, {"model": "m", "messages": HI, "temperature": "my secret"}
+    )
     assert "secret" not in error.message
 
 
@@ -108,17 +113,25 @@ def test_what_generate_can_not_do_is_said(body: dict[str, Any], words: str) -> N
 
 
 def test_null_is_the_same_as_absent_and_unknown_fields_are_passed_over() -> None:
-    nulls = dict.fromkeys(("options", "format", "tools", "keep_alive", "think", "logprobs", "stream", "suffix"))
+    nulls = dict.fromkeys(
+        ("options", "format", "tools", "keep_alive", "think", "logprobs", "stream", "suffix")
+    )
     body = {"model": "m", "prompt": "p", "messages": HI}
     assert read_generate({**body, **nulls, "numa": 3}) == read_generate(body)
     assert read_chat({**body, **nulls, "numa": 3}) == read_chat(body)
-    nulls = dict.fromkeys(("max_tokens", "stop", "seed", "n", "response_format", "tool_choice", "stream_options"))
+    nulls = dict.fromkeys(
+        ("max_tokens", "stop", "seed", "n", "response_format", "tool_choice", "stream_options")
+    )
     assert read_chat_completion({**body, **nulls, "store": 1}) == read_chat_completion(body)
 
 
 def test_the_limit_of_newer_clients_wins_and_both_are_read() -> None:
     body = {"model": "m", "messages": HI}
-    limits = [{"max_tokens": 3}, {"max_completion_tokens": 3}, {"max_tokens": 9, "max_completion_tokens": 3}]
+    limits = [
+        {"max_tokens": 3},
+        {"max_completion_tokens": 3},
+        {"max_tokens": 9, "max_completion_tokens": 3},
+    ]
     assert {read_chat_completion({**body, **each}).options.max_tokens for each in limits} == {3}
     assert read_chat_completion(body).options.max_tokens is None
     assert read_completion({"model": "m", "prompt": "p"}).options.max_tokens == 16
@@ -127,12 +140,23 @@ def test_the_limit_of_newer_clients_wins_and_both_are_read() -> None:
 def test_no_prompt_means_load_and_keep_alive_0_unload() -> None:
     assert read_generate({"model": "m"}) == LoadRequest("m", None)
     assert read_generate({"model": "m", "prompt": "", "keep_alive": 0}) == LoadRequest("m", 0.0)
-    assert read_chat({"model": "m", "messages": [], "keep_alive": "-1m"}) == LoadRequest("m", FOREVER_S)
+    assert read_chat({"model": "m", "messages": [], "keep_alive": "-1m"}) == LoadRequest(
+        "m", FOREVER_S
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "seconds"),
-    [(None, None), (0, 0), (300, 300), (-1, FOREVER_S), ("5m", 300), ("1h30m", 5400), ("500ms", 0.5), ("0", 0)],
+    [
+        (None, None),
+        (0, 0),
+        (300, 300),
+        (-1, FOREVER_S),
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("500ms", 0.5),
+        ("0", 0),
+    ],
 )
 def test_keep_alive_is_seconds_or_a_length_of_time(given: Any, seconds: float | None) -> None:
     assert keep_alive_s(given) == seconds
@@ -144,10 +168,19 @@ def test_a_keep_alive_that_is_no_time_is_refused(given: str) -> None:
 
 
 def test_tools_are_told_to_models_as_they_have_seen_them() -> None:
-    function = {"strict": True, "parameters": {"b": 1, "a": 2}, "description": None, "name": "f", "x": 1}
+    function = {
+        "strict": True,
+        "parameters": {"b": 1, "a": 2},
+        "description": None,
+        "name": "f",
+        "x": 1,
+    }
     body = {"model": "m", "messages": HI, "tools": [{"function": function, "type": "function"}]}
     [tool] = read_chat_completion(body).tools
-    assert json.dumps(tool) == '{"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": 2}}}'
+    assert (
+        json.dumps(tool)
+        == '{"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": 2}}}'
+    )
     asked = read_chat(body)
     assert isinstance(asked, GenerateRequest) and asked.tools == (tool,)
 
@@ -161,13 +194,17 @@ def test_tools_are_told_to_models_as_they_have_seen_them() -> None:
     ],
     ids=str,
 )
-def test_a_choice_says_what_must_be_called(choice: Any, must_call: tuple[str, ...], one_call: bool) -> None:
+def test_a_choice_says_what_must_be_called(
+    choice: Any, must_call: tuple[str, ...], one_call: bool
+) -> None:
     tools = [{"type": "function", "function": {"name": name}} for name in "fg"]
     body = {"model": "m", "messages": HI, "tools": tools, "tool_choice": choice}
     asked = read_chat_completion(body)
     assert (asked.must_call, asked.one_call) == (must_call, one_call)
     assert read_chat_completion({**body, "parallel_tool_calls": False}).one_call
-    assert read_chat_completion({**body, "parallel_tool_calls": True}).one_call is isinstance(choice, dict)
+    assert read_chat_completion({**body, "parallel_tool_calls": True}).one_call is isinstance(
+        choice, dict
+    )
 
 
 SCHEMA = {"type": "boolean"}
@@ -189,7 +226,10 @@ SCHEMA = {"type": "boolean"}
             {"structured_outputs": {"choice": ["a", "b"]}, "response_format": {"type": "text"}},
             OutputConstraint.choice(["a", "b"]),
         ),
-        ({"structured_outputs": {"grammar": "start: /a/", "regex": None}}, OutputConstraint.grammar("start: /a/")),
+        (
+            {"structured_outputs": {"grammar": "start: /a/", "regex": None}},
+            OutputConstraint.grammar("start: /a/"),
+        ),
         ({"structured_outputs": {"json": SCHEMA}}, OutputConstraint.schema(SCHEMA)),
         ({"structured_outputs": {"json_object": True}}, ANY_OBJECT),
         ({"guided_regex": "a+"}, OutputConstraint.regex("a+")),
@@ -214,23 +254,36 @@ def test_two_forms_of_one_answer_are_refused() -> None:
     regex, grammar = {"structured_outputs": {"regex": "a"}}, {"grammar": "start: /a/"}
     wants: list[tuple[dict[str, Any], str]] = [
         ({**regex, **grammar}, "grammar and structured_outputs.regex"),
-        ({**regex, "response_format": {"type": "json_object"}}, "response_format and structured_outputs.regex"),
+        (
+            {**regex, "response_format": {"type": "json_object"}},
+            "response_format and structured_outputs.regex",
+        ),
         ({"structured_outputs": {"json": {}, "json_object": True}}, "structured_outputs.json and"),
         ({**grammar, "json_schema": {}}, "json_schema and grammar"),
     ]
     for fields, words in wants:
         error = refusal(read_chat_completion, {"model": "m", "messages": HI, **fields})
-        assert words in error.message and "can't be combined" in error.message and error.status == 400
+        assert (
+            words in error.message and "can't be combined" in error.message and error.status == 400
+        )
 
 
 def test_tool_choice_none_means_no_tools() -> None:
-    body = {"model": "m", "messages": HI, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    body = {
+        "model": "m",
+        "messages": HI,
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+    }
     assert read_chat_completion(body).tools
     assert read_chat_completion({**body, "tool_choice": "none"}).tools == ()
 
 
 def test_what_a_request_leaves_open_comes_from_the_name_and_then_from_the_dialect() -> None:
-    request, name, dialect = Options(seed=1), Options(seed=2, temperature=0.5), Options(temperature=1.0, top_k=0)
+    request, name, dialect = (
+        Options(seed=1),
+        Options(seed=2, temperature=0.5),
+        Options(temperature=1.0, top_k=0),
+    )
     merged = request.over(name).over(dialect)
     assert (merged.seed, merged.temperature, merged.top_k, merged.top_p) == (1, 0.5, 0, None)
     assert Options(temperature=0.0, stop=()).over(name).temperature == 0.0

@@ -13,7 +13,10 @@ def passage(id: int, document_id: int, file: str = "") -> Passage:
 
 
 def test_a_document_that_several_queries_find_has_its_best_place() -> None:
-    first, second = [passage(1, 1), passage(2, 2), passage(3, 3)], [passage(4, 4), passage(5, 2), passage(6, 1)]
+    first, second = (
+        [passage(1, 1), passage(2, 2), passage(3, 3)],
+        [passage(4, 4), passage(5, 2), passage(6, 1)],
+    )
     assert [each.id for each in merged([first, second])] == [1, 4, 2, 3]
     assert merged([[], []]) == []
 

@@ -16,7 +16,11 @@ def test_loading_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture
 
 
 def item(question: object, answer: object, quoted: object) -> dict[str, object]:
-    return {"question": question, "answer": answer, "answers": {"quotations": {"text": quoted, "cited": []}}}
+    return {
+        "question": question,
+        "answer": answer,
+        "answers": {"quotations": {"text": quoted, "cited": []}},
+    }
 
 
 def test_the_questions_of_a_pack_are_those_that_its_quotations_answer(tmp_path: Path) -> None:
@@ -30,7 +34,9 @@ def test_the_questions_of_a_pack_are_those_that_its_quotations_answer(tmp_path: 
         "damaged",
         item(1, 2, 3),
     ]
-    write_json(tmp_path / "build.json", {"kinds": {"index": "index", "asked": "answers"}, "stages": {}})
+    write_json(
+        tmp_path / "build.json", {"kinds": {"index": "index", "asked": "answers"}, "stages": {}}
+    )
     assert example_questions(tmp_path) == [], "the questions are not asked yet"
     (tmp_path / "asked").mkdir()
     write_json(tmp_path / "asked" / "results.json", {"items": items})

@@ -39,7 +39,9 @@ class Stumbling(BatchEngine):
 
 
 def at_desk(
-    opened: OpenModel, test: Callable[[ModelSession], Awaitable[None]], kind: type[BatchEngine] = BatchEngine
+    opened: OpenModel,
+    test: Callable[[ModelSession], Awaitable[None]],
+    kind: type[BatchEngine] = BatchEngine,
 ) -> None:
     async def run() -> None:
         worker = Worker(max_answers=3)
@@ -52,7 +54,10 @@ def at_desk(
 def jobs(opened: OpenModel, count: int = 1, max_tokens: int = 8) -> Sequence[Request]:
     prompt = tuple(opened.require_tokenizer().encode("To be"))
     sampling = Sampling(temperature=0, max_tokens=max_tokens)
-    return [Request(f"{id(opened)}-{torch.randint(10**9, ()).item()}", prompt, sampling) for _ in range(count)]
+    return [
+        Request(f"{id(opened)}-{torch.randint(10**9, ()).item()}", prompt, sampling)
+        for _ in range(count)
+    ]
 
 
 async def text_of(session: ModelSession, wanted: Sequence[Request]) -> list[str]:

@@ -32,11 +32,19 @@ def test_each_request_has_the_arguments_of_its_tool_in_its_words() -> None:
 def test_a_table_has_each_outcome_with_its_interval(tmp_path: Path) -> None:
     model = save_language(tmp_path / "chatty", context_tokens=2048, template=CHATML_TEMPLATE)
     command = [sys.executable, str(BENCHMARKS / "tools.py"), "--quick", "--model", str(model)]
-    done = subprocess.run([*command, "--json", str(tmp_path / "out.json")], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "out.json")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     rows = {
-        (row["tool_choice"], row["outcome"]): row for row in json.loads((tmp_path / "out.json").read_text())["rows"]
+        (row["tool_choice"], row["outcome"]): row
+        for row in json.loads((tmp_path / "out.json").read_text())["rows"]
     }
-    assert len(rows) == 6 and all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in rows.values())
+    assert len(rows) == 6 and all(
+        0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in rows.values()
+    )
     assert rows["auto", "right tool"]["hits"] + rows["auto", "no call"]["hits"] <= 10
     assert done.stdout.count("%") == 18

@@ -8,7 +8,14 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.tokenizer.formats import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, tokenizer_from_gguf
+from groundup.tokenizer.formats import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    USER_DEFINED,
+    tokenizer_from_gguf,
+)
 from groundup.tokenizer.sentencepiece import BYTE_TOKENS
 
 HARD_STRINGS = (
@@ -96,7 +103,12 @@ def hard_strings() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def english() -> list[str]:
-    return [ENGLISH, ENGLISH.upper(), ENGLISH[300:900].replace("\n", "\r\n"), "aaa aa aaaa abab baba aab " * 3]
+    return [
+        ENGLISH,
+        ENGLISH.upper(),
+        ENGLISH[300:900].replace("\n", "\r\n"),
+        "aaa aa aaaa abab baba aab " * 3,
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +125,9 @@ def learned_pieces(texts: list[str], size: int) -> tuple[list[str], list[str]]:
     """What SentencePiece would learn: merged pieces in the order of learning, and the common characters."""
     library = tokenizers.Tokenizer(models.BPE())
     library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
-    library.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False))
+    library.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False)
+    )
     model = json.loads(library.to_str())["model"]
     characters = [token for token in model["vocab"] if len(token) == 1 and token < "\u3000"]
     merged = ["".join(merge) for merge in model["merges"]]
@@ -125,11 +139,26 @@ def pieces_metadata(english: list[str]) -> dict[str, Any]:
     """A SentencePiece vocabulary as a GGUF file holds it: scores, byte tokens, space prefix."""
     learned, characters = learned_pieces(english, 500)
     runs = ["\u2581" * 2, "\u2581" * 4, "\u2581" * 3, "--", "----", "---"]
-    ordinary = [*learned[:20], *runs, *learned[20:], *(each for each in [*characters, "-"] if each not in learned)]
-    tokens = ["<unk>", "<s>", "</s>", *BYTE_TOKENS, *dict.fromkeys(ordinary), "<think>", *ROLE_TOKENS]
+    ordinary = [
+        *learned[:20],
+        *runs,
+        *learned[20:],
+        *(each for each in [*characters, "-"] if each not in learned),
+    ]
+    tokens = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *BYTE_TOKENS,
+        *dict.fromkeys(ordinary),
+        "<think>",
+        *ROLE_TOKENS,
+    ]
     types = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256]
     types += (
-        [NORMAL] * (len(tokens) - len(types) - 1 - len(ROLE_TOKENS)) + [USER_DEFINED] + [CONTROL] * len(ROLE_TOKENS)
+        [NORMAL] * (len(tokens) - len(types) - 1 - len(ROLE_TOKENS))
+        + [USER_DEFINED]
+        + [CONTROL] * len(ROLE_TOKENS)
     )
     return {
         "tokenizer.ggml.model": "llama",

@@ -20,13 +20,17 @@ def visible_merges(bpe: BPE) -> list[tuple[str, str]]:
     return [(texts[left], texts[right]) for left, right in bpe.merges]
 
 
-def test_both_trainers_learn_the_same_merges_in_the_same_order(readable: BPE, tokenizer: Tokenizer) -> None:
+def test_both_trainers_learn_the_same_merges_in_the_same_order(
+    readable: BPE, tokenizer: Tokenizer
+) -> None:
     assert len(readable.merges) > 300
     assert visible_merges(readable) == tokenizer.table.merges
 
 
 def test_both_give_every_token_the_same_id_and_bytes(readable: BPE, tokenizer: Tokenizer) -> None:
-    assert list(readable.tokens) == [tokenizer.token_bytes(id) for id in range(len(readable.tokens))]
+    assert list(readable.tokens) == [
+        tokenizer.token_bytes(id) for id in range(len(readable.tokens))
+    ]
 
 
 def test_both_encode_hard_strings_to_the_same_ids(
@@ -40,7 +44,9 @@ def test_both_encode_hard_strings_to_the_same_ids(
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(alphabet=st.sampled_from("ab \n\t0é日😀\u0301'<|>"), max_size=40))
-def test_both_encode_any_text_to_the_same_ids(readable: BPE, tokenizer: Tokenizer, text: str) -> None:
+def test_both_encode_any_text_to_the_same_ids(
+    readable: BPE, tokenizer: Tokenizer, text: str
+) -> None:
     assert readable.encode(text) == tokenizer.encode(text)
 
 
@@ -73,9 +79,14 @@ def test_joining_goes_from_the_left() -> None:
 @pytest.mark.parametrize("run", ["a", "-", " ", "\n", "é", "字", "-\n"])
 def test_both_learn_from_long_unbroken_text_by_short_parts_and_encode_it_whole(run: str) -> None:
     texts = ["aab aab-aab\n", run * 25_000]
-    fast, slow = train_tokenizer(texts, 320), train_bpe(texts, 320 - len(CONTROL_TOKENS), "llama-bpe")
+    fast, slow = (
+        train_tokenizer(texts, 320),
+        train_bpe(texts, 320 - len(CONTROL_TOKENS), "llama-bpe"),
+    )
     assert visible_merges(slow) == fast.table.merges
-    assert max(len(fast.token_bytes(id)) for id in range(fast.vocab_size)) <= 3 * 2 * MAX_TRAINED_RUN
+    assert (
+        max(len(fast.token_bytes(id)) for id in range(fast.vocab_size)) <= 3 * 2 * MAX_TRAINED_RUN
+    )
     ids = fast.encode(texts[1])
     assert fast.decode(ids) == texts[1] and fast.encode_batch(texts) == [fast.encode(texts[0]), ids]
     assert slow.encode(run * 700) == fast.encode(run * 700)

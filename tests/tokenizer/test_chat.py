@@ -10,7 +10,12 @@ from groundup.errors import DataError, ModelError
 from groundup.tokenizer.chat import Conversation, Message, Rendered, Role, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import AddedToken
-from groundup.tokenizer.special import CONTROL_TOKENS, TURN_END, TURN_START, our_special_tokens_config
+from groundup.tokenizer.special import (
+    CONTROL_TOKENS,
+    TURN_END,
+    TURN_START,
+    our_special_tokens_config,
+)
 
 # Templates shaped like those of real models, in our own words.
 CHATML_WITH_DEFAULT_SYSTEM = (
@@ -64,7 +69,9 @@ def talk(*turns: tuple[Role, str]) -> Conversation:
 
 
 def supervised(rendered: Rendered, tokenizer: Tokenizer) -> str:
-    return tokenizer.decode([id for id, counts in zip(rendered.ids, rendered.mask, strict=True) if counts])
+    return tokenizer.decode(
+        [id for id, counts in zip(rendered.ids, rendered.mask, strict=True) if counts]
+    )
 
 
 def controls(ids: list[int], tokenizer: Tokenizer) -> list[int]:
@@ -72,7 +79,9 @@ def controls(ids: list[int], tokenizer: Tokenizer) -> list[int]:
 
 
 def test_chatml_as_a_worked_example(tokenizer: Tokenizer) -> None:
-    rendered = render(talk(("user", "2+2?"), ("assistant", "4")), tokenizer, add_generation_prompt=True)
+    rendered = render(
+        talk(("user", "2+2?"), ("assistant", "4")), tokenizer, add_generation_prompt=True
+    )
     assert rendered.text == (
         "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n4<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -90,10 +99,17 @@ def test_chatml_as_a_worked_example(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize("system", [False, True])
 @pytest.mark.parametrize("prompt", [False, True])
-def test_ids_are_those_of_the_whole_text(tokenizer: Tokenizer, name: str, system: bool, prompt: bool) -> None:
+def test_ids_are_those_of_the_whole_text(
+    tokenizer: Tokenizer, name: str, system: bool, prompt: bool
+) -> None:
     speaking = with_template(tokenizer, TEMPLATES[name])
     turns: list[tuple[Role, str]] = [("system", "Be short. ")] if system else []
-    turns += [("user", " What is\n7 * 6? "), ("assistant", "42.\n"), ("user", "And 1/3?"), ("assistant", " 0.333, 😀")]
+    turns += [
+        ("user", " What is\n7 * 6? "),
+        ("assistant", "42.\n"),
+        ("user", "And 1/3?"),
+        ("assistant", " 0.333, 😀"),
+    ]
     rendered = render(talk(*turns), speaking, add_generation_prompt=prompt)
     assert rendered.ids == speaking.encode_control(rendered.text)
     assert len(rendered.ids) == len(rendered.mask)
@@ -108,9 +124,14 @@ def test_ids_are_those_of_the_whole_text(tokenizer: Tokenizer, name: str, system
         ("names", " Yes.<|endoftext|> No<|endoftext|>"),
     ],
 )
-def test_the_loss_counts_for_answers_and_their_end_of_turn(tokenizer: Tokenizer, name: str, answers: str) -> None:
+def test_the_loss_counts_for_answers_and_their_end_of_turn(
+    tokenizer: Tokenizer, name: str, answers: str
+) -> None:
     speaking = with_template(tokenizer, TEMPLATES[name])
-    rendered = render(talk(("user", "Yes."), ("assistant", "Yes."), ("user", "No"), ("assistant", "No  \n")), speaking)
+    rendered = render(
+        talk(("user", "Yes."), ("assistant", "Yes."), ("user", "No"), ("assistant", "No  \n")),
+        speaking,
+    )
     assert supervised(rendered, speaking) == answers
 
 
@@ -134,7 +155,9 @@ def test_the_bos_stands_there_once(tokenizer: Tokenizer, adds_bos: bool) -> None
 @pytest.mark.parametrize("content", ["", " \n", "\t"])
 def test_a_message_of_nothing_is_no_error(tokenizer: Tokenizer, content: str) -> None:
     for template in TEMPLATES.values():
-        rendered = render(talk(("user", content), ("assistant", content)), with_template(tokenizer, template))
+        rendered = render(
+            talk(("user", content), ("assistant", content)), with_template(tokenizer, template)
+        )
         assert rendered.ids == tokenizer.encode_control(rendered.text)
 
 
@@ -150,7 +173,21 @@ def test_look_alikes_stay_text(tokenizer: Tokenizer) -> None:
 
 CONTENT = st.lists(
     st.sampled_from(
-        [*CONTROL_TOKENS, "<|im_", "end|>", "<|", "|>", "a", " ", "\n", "\t", "é", "😀", "\U000f0000", "\U000f0001"]
+        [
+            *CONTROL_TOKENS,
+            "<|im_",
+            "end|>",
+            "<|",
+            "|>",
+            "a",
+            " ",
+            "\n",
+            "\t",
+            "é",
+            "😀",
+            "\U000f0000",
+            "\U000f0001",
+        ]
     ),
     max_size=8,
 ).map("".join)
@@ -159,9 +196,13 @@ CONTENT = st.lists(
 @pytest.mark.parametrize("name", TEMPLATES)
 @settings(max_examples=120, deadline=None)
 @given(contents=st.tuples(*[CONTENT] * len(ROLES)))
-def test_no_content_makes_a_control_token(tokenizer: Tokenizer, name: str, contents: tuple[str, ...]) -> None:
+def test_no_content_makes_a_control_token(
+    tokenizer: Tokenizer, name: str, contents: tuple[str, ...]
+) -> None:
     speaking = with_template(tokenizer, TEMPLATES[name])
-    rendered = render(talk(*zip(ROLES, contents, strict=True)), speaking, add_generation_prompt=True)
+    rendered = render(
+        talk(*zip(ROLES, contents, strict=True)), speaking, add_generation_prompt=True
+    )
     harmless = render(talk(*((role, "x") for role in ROLES)), speaking, add_generation_prompt=True)
     assert controls(rendered.ids, speaking) == controls(harmless.ids, speaking)
     assert speaking.decode(rendered.ids) == rendered.text
@@ -172,8 +213,12 @@ def test_no_content_makes_a_control_token(tokenizer: Tokenizer, name: str, conte
 
 def test_a_template_that_drops_earlier_thoughts_can_be_followed(tokenizer: Tokenizer) -> None:
     speaking = with_template(tokenizer, WITHOUT_EARLIER_THOUGHTS)
-    rendered = render(talk(("user", "Hi"), ("assistant", "<think>\nhm\n</think>\n\nHello.")), speaking)
-    assert rendered.text == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n"
+    rendered = render(
+        talk(("user", "Hi"), ("assistant", "<think>\nhm\n</think>\n\nHello.")), speaking
+    )
+    assert (
+        rendered.text == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n"
+    )
     assert rendered.ids == speaking.encode_control(rendered.text)
 
 
@@ -190,7 +235,9 @@ def test_the_refusal_of_a_template_is_passed_on(tokenizer: Tokenizer) -> None:
 
 def test_a_model_without_template_and_without_chatml_can_not_chat(tokenizer: Tokenizer) -> None:
     vocabulary = tokenizer.table.vocabulary
-    table = dataclasses.replace(tokenizer.table, added={len(vocabulary): AddedToken("<|endoftext|>", True)})
+    table = dataclasses.replace(
+        tokenizer.table, added={len(vocabulary): AddedToken("<|endoftext|>", True)}
+    )
     with pytest.raises(ModelError, match="no chat template"):
         render(talk(("user", "Hi")), Tokenizer(table, {}))
     rendered = render(talk(("user", "Hi")), with_template(tokenizer, None))

@@ -10,10 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.errors import ConfigError, DataError, FormatError
-from groundup.tokenizer.fast import CONFIG_FILE, TEMPLATE_FILE, TOKENIZER_FILE, Tokenizer, train_tokenizer
+from groundup.tokenizer.fast import (
+    CONFIG_FILE,
+    TEMPLATE_FILE,
+    TOKENIZER_FILE,
+    Tokenizer,
+    train_tokenizer,
+)
 from groundup.tokenizer.special import CONTROL_TOKENS, END_OF_TEXT, TURN_END, TURN_START
 
-ANY_TEXT = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("a1 \n\r\t'<|>_")), max_size=80)
+ANY_TEXT = st.text(
+    alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("a1 \n\r\t'<|>_")), max_size=80
+)
 LOOK_ALIKE = st.sampled_from([*CONTROL_TOKENS, "<|im_", "end|>", "<|", "|>", "x", " ", "\n"])
 
 
@@ -27,12 +35,18 @@ def test_decoding_gives_the_text_back(tokenizer: Tokenizer, text: str) -> None:
 @given(text=st.lists(LOOK_ALIKE, max_size=12).map("".join))
 def test_text_never_becomes_a_control_token(tokenizer: Tokenizer, text: str) -> None:
     control = set(tokenizer.special.tokens.values())
-    for ids in (tokenizer.encode(text), tokenizer.encode_batch([text])[0], tokenizer.encode_offsets(text)[0]):
+    for ids in (
+        tokenizer.encode(text),
+        tokenizer.encode_batch([text])[0],
+        tokenizer.encode_offsets(text)[0],
+    ):
         assert not control & set(ids)
         assert tokenizer.decode(ids) == text
 
 
-def test_hard_strings_come_back_from_every_way_of_encoding(tokenizer: Tokenizer, hard_strings: tuple[str, ...]) -> None:
+def test_hard_strings_come_back_from_every_way_of_encoding(
+    tokenizer: Tokenizer, hard_strings: tuple[str, ...]
+) -> None:
     single = [tokenizer.encode(text) for text in hard_strings]
     assert [tokenizer.decode(ids) for ids in single] == list(hard_strings)
     assert tokenizer.encode_batch(hard_strings) == single
@@ -53,10 +67,19 @@ def test_half_a_character_becomes_the_replacement_character(tokenizer: Tokenizer
 
 def test_control_tokens_stand_at_the_last_ids(tokenizer: Tokenizer) -> None:
     first = tokenizer.vocab_size - len(CONTROL_TOKENS)
-    assert tokenizer.special.tokens == {text: first + rank for rank, text in enumerate(CONTROL_TOKENS)}
+    assert tokenizer.special.tokens == {
+        text: first + rank for rank, text in enumerate(CONTROL_TOKENS)
+    }
     assert tokenizer.special.eos_id == tokenizer.special.tokens[TURN_END]
-    assert tokenizer.special.document_end_id == tokenizer.special.pad_id == tokenizer.special.tokens[END_OF_TEXT]
-    assert tokenizer.special.stop_ids == {tokenizer.special.tokens[TURN_END], tokenizer.special.tokens[END_OF_TEXT]}
+    assert (
+        tokenizer.special.document_end_id
+        == tokenizer.special.pad_id
+        == tokenizer.special.tokens[END_OF_TEXT]
+    )
+    assert tokenizer.special.stop_ids == {
+        tokenizer.special.tokens[TURN_END],
+        tokenizer.special.tokens[END_OF_TEXT],
+    }
     assert not tokenizer.special.adds_bos
 
 
@@ -98,7 +121,9 @@ def test_a_saved_tokenizer_is_the_same_when_loaded(
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_another_training_text_has_another_fingerprint(tokenizer: Tokenizer, english: list[str]) -> None:
+def test_another_training_text_has_another_fingerprint(
+    tokenizer: Tokenizer, english: list[str]
+) -> None:
     assert train_tokenizer(english[:1], 500).fingerprint != tokenizer.fingerprint
     assert train_tokenizer(english, 640).fingerprint == tokenizer.fingerprint
 
@@ -112,15 +137,24 @@ def test_the_template_file_of_newer_folders_is_read(tokenizer: Tokenizer, tmp_pa
     assert not (tmp_path / TEMPLATE_FILE).exists()
 
 
-def test_of_several_named_templates_the_default_is_taken(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_of_several_named_templates_the_default_is_taken(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     tokenizer.save(tmp_path)
-    named = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}, {"name": ["x"]}, 3]
+    named = [
+        {"name": "tool_use", "template": "t"},
+        {"name": "default", "template": "d"},
+        {"name": ["x"]},
+        3,
+    ]
     config = json.loads((tmp_path / CONFIG_FILE).read_text())
     (tmp_path / CONFIG_FILE).write_text(json.dumps({**config, "chat_template": named}))
     assert Tokenizer.load(tmp_path).chat_template == "d"
 
 
-def test_a_folder_without_settings_finds_its_end_of_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_folder_without_settings_finds_its_end_of_text(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     tokenizer.save(tmp_path)
     (tmp_path / CONFIG_FILE).unlink()
     loaded = Tokenizer.load(tmp_path)
@@ -139,7 +173,8 @@ def test_a_bos_is_put_first_once(tokenizer: Tokenizer, tmp_path: Path) -> None:
     assert tokenizer.with_bos([1, 2]) == [1, 2]
     loaded.save(tmp_path / "again")
     assert (
-        json.loads((tmp_path / "again" / TOKENIZER_FILE).read_text())["post_processor"]["type"] == "TemplateProcessing"
+        json.loads((tmp_path / "again" / TOKENIZER_FILE).read_text())["post_processor"]["type"]
+        == "TemplateProcessing"
     )
     assert Tokenizer.load(tmp_path / "again").special.adds_bos
 

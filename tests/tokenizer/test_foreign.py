@@ -21,7 +21,9 @@ def spec(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def opened(spec: dict[str, Any], **config: Any) -> Tokenizer:
     return Tokenizer(
-        table_from_json(spec, "foreign.json"), {"eos_token": "<|im_end|>", **config}, source="foreign.json"
+        table_from_json(spec, "foreign.json"),
+        {"eos_token": "<|im_end|>", **config},
+        source="foreign.json",
     )
 
 
@@ -30,9 +32,22 @@ def test_merges_may_be_texts_or_pairs(spec: dict[str, Any], tokenizer: Tokenizer
     assert opened(spec).fingerprint == tokenizer.fingerprint
 
 
-def test_truncation_and_padding_of_a_foreign_file_are_switched_off(spec: dict[str, Any], tokenizer: Tokenizer) -> None:
-    spec["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
-    spec["padding"] = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "!"}
+def test_truncation_and_padding_of_a_foreign_file_are_switched_off(
+    spec: dict[str, Any], tokenizer: Tokenizer
+) -> None:
+    spec["truncation"] = {
+        "direction": "Right",
+        "max_length": 3,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+    spec["padding"] = {
+        "strategy": {"Fixed": 9},
+        "direction": "Right",
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "!",
+    }
     text = "many more tokens than three, and no token to fill up"
     assert opened(spec).encode(text) == tokenizer.encode(text)
     assert opened(spec).encode("a") == tokenizer.encode("a")
@@ -41,7 +56,12 @@ def test_truncation_and_padding_of_a_foreign_file_are_switched_off(spec: dict[st
 def test_a_bos_of_the_post_processor_is_known(spec: dict[str, Any]) -> None:
     first = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
     rest = {"Sequence": {"id": "A", "type_id": 0}}
-    template = {"type": "TemplateProcessing", "single": [first, rest], "pair": [], "special_tokens": {}}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [first, rest],
+        "pair": [],
+        "special_tokens": {},
+    }
     spec["post_processor"] = {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template]}
     assert opened(spec, bos_token="<|endoftext|>").special.adds_bos
     assert not opened(spec, bos_token="<|endoftext|>", add_bos_token=False).special.adds_bos
@@ -65,12 +85,20 @@ def deep(levels: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}),  # the library panics
+        (
+            "normalizer",
+            {"type": "Precompiled", "precompiled_charsmap": "AAAA"},
+        ),  # the library panics
         ("normalizer", {"type": "Prepend", "prepend": "x" * 1000}),
         ("normalizer", deep(200)),
         (
             "pre_tokenizer",
-            {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False},
+            {
+                "type": "Split",
+                "pattern": {"Regex": "(a+)+$"},
+                "behavior": "Isolated",
+                "invert": False,
+            },
         ),  # panics
         ("pre_tokenizer", None),
         ("post_processor", {"type": "BertProcessing", "sep": ["x", 1], "cls": ["y", 2]}),
@@ -100,7 +128,9 @@ def deep(levels: int) -> dict[str, Any]:
         ("added_tokens", 3),
     ],
 )
-def test_what_the_library_would_stumble_over_is_refused_first(spec: dict[str, Any], place: str, value: object) -> None:
+def test_what_the_library_would_stumble_over_is_refused_first(
+    spec: dict[str, Any], place: str, value: object
+) -> None:
     *parents, last = place.split(".")
     (spec[parents[0]] if parents else spec)[last] = value
     with pytest.raises(FormatError, match=r"foreign\.json"):
@@ -108,17 +138,31 @@ def test_what_the_library_would_stumble_over_is_refused_first(spec: dict[str, An
 
 
 def test_a_control_token_that_text_would_become_is_refused(spec: dict[str, Any]) -> None:
-    word = next(token for token in spec["model"]["vocab"] if token.isalpha() and token.isascii() and len(token) > 2)
+    word = next(
+        token
+        for token in spec["model"]["vocab"]
+        if token.isalpha() and token.isascii() and len(token) > 2
+    )
     spec["added_tokens"] = [{"id": spec["model"]["vocab"][word], "content": word, "special": True}]
-    spec["model"]["merges"] = [merge for merge in spec["model"]["merges"] if word not in (*merge, "".join(merge))]
+    spec["model"]["merges"] = [
+        merge for merge in spec["model"]["merges"] if word not in (*merge, "".join(merge))
+    ]
     with pytest.raises(FormatError, match="ordinary text can become"):
         check_table(table_from_json(spec, "foreign.json"), "foreign.json")
 
 
 @pytest.mark.parametrize(
-    "config", [{"eos_token": 7}, {"eos_token": "nowhere"}, {"chat_template": 7}, {"bos_token": {"content": [1]}}]
+    "config",
+    [
+        {"eos_token": 7},
+        {"eos_token": "nowhere"},
+        {"chat_template": 7},
+        {"bos_token": {"content": [1]}},
+    ],
 )
-def test_settings_that_contradict_the_tokens_are_refused(spec: dict[str, Any], config: dict[str, Any]) -> None:
+def test_settings_that_contradict_the_tokens_are_refused(
+    spec: dict[str, Any], config: dict[str, Any]
+) -> None:
     with pytest.raises(FormatError, match=r"foreign\.json"):
         opened(spec, **config)
 
@@ -138,7 +182,13 @@ def test_a_file_over_the_size_limit_is_not_read(tmp_path: Path) -> None:
 
 def paths(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to every part of a JSON value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in items:
         yield (*path, key)
         yield from paths(inner, (*path, key))
@@ -146,7 +196,10 @@ def paths(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 def test_eight_hundred_mutants_load_or_are_refused(tmp_path: Path, english: list[str]) -> None:
     train_tokenizer(english[:1], 280).save(tmp_path)
-    files = {name: (tmp_path / name).read_text(encoding="utf-8") for name in (TOKENIZER_FILE, CONFIG_FILE)}
+    files = {
+        name: (tmp_path / name).read_text(encoding="utf-8")
+        for name in (TOKENIZER_FILE, CONFIG_FILE)
+    }
     odd: list[Any] = [
         None,
         0,
@@ -187,7 +240,9 @@ def mutant(text: str, odd: list[Any], chance: random.Random) -> bytes:
     if chance.random() < 0.4:
         data = bytearray(text.encode())
         for _ in range(chance.randint(1, 3)):
-            data[chance.randrange(len(data))] = chance.choice([*b'{}[]",:0129', chance.randrange(256)])
+            data[chance.randrange(len(data))] = chance.choice(
+                [*b'{}[]",:0129', chance.randrange(256)]
+            )
         return bytes(data[: chance.choice([len(data)] * 9 + [chance.randrange(len(data))])])
     value = json.loads(text)
     *parents, last = chance.choice(list(paths(value)))

@@ -8,7 +8,13 @@ import pytest
 from groundup.errors import FormatError, GroundupError, ModelError
 from groundup.tokenizer.bytelevel import LLAMACPP_SPLITS
 from groundup.tokenizer.fast import Tokenizer
-from groundup.tokenizer.formats import CONTROL, UNUSED, USER_DEFINED, gguf_metadata, tokenizer_from_gguf
+from groundup.tokenizer.formats import (
+    CONTROL,
+    UNUSED,
+    USER_DEFINED,
+    gguf_metadata,
+    tokenizer_from_gguf,
+)
 
 
 @pytest.fixture
@@ -16,7 +22,9 @@ def metadata(tokenizer: Tokenizer) -> dict[str, Any]:
     return gguf_metadata(tokenizer)
 
 
-def test_metadata_read_back_are_the_same_tokenizer(tokenizer: Tokenizer, metadata: dict[str, Any]) -> None:
+def test_metadata_read_back_are_the_same_tokenizer(
+    tokenizer: Tokenizer, metadata: dict[str, Any]
+) -> None:
     read = tokenizer_from_gguf(metadata)
     assert read.fingerprint == tokenizer.fingerprint
     assert read.special == tokenizer.special
@@ -25,26 +33,43 @@ def test_metadata_read_back_are_the_same_tokenizer(tokenizer: Tokenizer, metadat
 
 
 def test_metadata_say_what_llama_cpp_needs(tokenizer: Tokenizer, metadata: dict[str, Any]) -> None:
-    end_of_turn, end_of_text = tokenizer.special.tokens["<|im_end|>"], tokenizer.special.tokens["<|endoftext|>"]
+    end_of_turn, end_of_text = (
+        tokenizer.special.tokens["<|im_end|>"],
+        tokenizer.special.tokens["<|endoftext|>"],
+    )
     assert metadata["tokenizer.ggml.model"] == "gpt2"
     assert metadata["tokenizer.ggml.pre"] == "llama-bpe"
-    assert metadata["tokenizer.ggml.eos_token_id"] == metadata["tokenizer.ggml.eot_token_id"] == end_of_turn
-    assert metadata["tokenizer.ggml.bos_token_id"] == metadata["tokenizer.ggml.padding_token_id"] == end_of_text
+    assert (
+        metadata["tokenizer.ggml.eos_token_id"]
+        == metadata["tokenizer.ggml.eot_token_id"]
+        == end_of_turn
+    )
+    assert (
+        metadata["tokenizer.ggml.bos_token_id"]
+        == metadata["tokenizer.ggml.padding_token_id"]
+        == end_of_text
+    )
     # Without it llama.cpp would put a bos before every text of this split.
     assert metadata["tokenizer.ggml.add_bos_token"] is False
     types = metadata["tokenizer.ggml.token_type"]
-    assert {id for id, type in enumerate(types) if type == CONTROL} == set(tokenizer.special.tokens.values())
+    assert {id for id, type in enumerate(types) if type == CONTROL} == set(
+        tokenizer.special.tokens.values()
+    )
 
 
 @pytest.mark.parametrize("split", LLAMACPP_SPLITS)
-def test_every_split_goes_there_and_back(metadata: dict[str, Any], split: str, hard_strings: tuple[str, ...]) -> None:
+def test_every_split_goes_there_and_back(
+    metadata: dict[str, Any], split: str, hard_strings: tuple[str, ...]
+) -> None:
     read = tokenizer_from_gguf({**metadata, "tokenizer.ggml.pre": split})
     assert read.pre == split
     assert [read.decode(ids) for ids in read.encode_batch(hard_strings)] == list(hard_strings)
     assert gguf_metadata(read)["tokenizer.ggml.pre"] == split
 
 
-def test_rows_without_a_token_are_unused_ids(tokenizer: Tokenizer, metadata: dict[str, Any]) -> None:
+def test_rows_without_a_token_are_unused_ids(
+    tokenizer: Tokenizer, metadata: dict[str, Any]
+) -> None:
     padded = gguf_metadata(tokenizer, vocab_size=tokenizer.vocab_size + 3)
     assert padded["tokenizer.ggml.token_type"][-3:] == [UNUSED] * 3
     assert len(set(padded["tokenizer.ggml.tokens"])) == tokenizer.vocab_size + 3
@@ -53,16 +78,23 @@ def test_rows_without_a_token_are_unused_ids(tokenizer: Tokenizer, metadata: dic
         gguf_metadata(tokenizer, vocab_size=639)
 
 
-def test_user_defined_tokens_are_found_in_text_and_are_no_control_tokens(metadata: dict[str, Any]) -> None:
+def test_user_defined_tokens_are_found_in_text_and_are_no_control_tokens(
+    metadata: dict[str, Any],
+) -> None:
     tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
-    thinking = {"tokenizer.ggml.tokens": [*tokens, "<think>"], "tokenizer.ggml.token_type": [*types, USER_DEFINED]}
+    thinking = {
+        "tokenizer.ggml.tokens": [*tokens, "<think>"],
+        "tokenizer.ggml.token_type": [*types, USER_DEFINED],
+    }
     read = tokenizer_from_gguf({**metadata, **thinking})
     assert "<think>" not in read.special.tokens
     assert read.encode("a<think>")[-1] == len(tokens)
     assert read.encode_batch(["a<think>"]) == [read.encode("a<think>")]
 
 
-def test_control_tokens_may_stand_first(metadata: dict[str, Any], hard_strings: tuple[str, ...]) -> None:
+def test_control_tokens_may_stand_first(
+    metadata: dict[str, Any], hard_strings: tuple[str, ...]
+) -> None:
     tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
     count = types.count(CONTROL)
     moved = {
@@ -120,7 +152,9 @@ def test_the_eos_is_a_control_token_whatever_its_type(metadata: dict[str, Any]) 
         ("add_bos_token", 1, "is a int, expected a bool"),
     ],
 )
-def test_metadata_that_lie_are_refused(metadata: dict[str, Any], name: str, value: object, reason: str) -> None:
+def test_metadata_that_lie_are_refused(
+    metadata: dict[str, Any], name: str, value: object, reason: str
+) -> None:
     with pytest.raises(FormatError, match=r"tiny\.gguf: .*") as refused:
         tokenizer_from_gguf({**metadata, f"tokenizer.ggml.{name}": value}, source="tiny.gguf")
     assert reason in str(refused.value)
@@ -136,12 +170,18 @@ def test_two_tokens_of_one_text_are_refused(metadata: dict[str, Any]) -> None:
 def test_a_token_outside_the_byte_alphabet_is_refused(metadata: dict[str, Any]) -> None:
     tokens = list(metadata["tokenizer.ggml.tokens"])
     free = next(
-        id for id in range(256, 600) if not any(tokens[id] in merge for merge in metadata["tokenizer.ggml.merges"])
+        id
+        for id in range(256, 600)
+        if not any(tokens[id] in merge for merge in metadata["tokenizer.ggml.merges"])
     )
     tokens[free] = "▁word"
-    merges = [merge for merge in metadata["tokenizer.ggml.merges"] if merge.replace(" ", "") in tokens]
+    merges = [
+        merge for merge in metadata["tokenizer.ggml.merges"] if merge.replace(" ", "") in tokens
+    ]
     with pytest.raises(FormatError, match="byte alphabet"):
-        tokenizer_from_gguf({**metadata, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": merges})
+        tokenizer_from_gguf(
+            {**metadata, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": merges}
+        )
 
 
 def test_mutated_metadata_give_a_tokenizer_or_one_error(metadata: dict[str, Any]) -> None:

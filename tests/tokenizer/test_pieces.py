@@ -38,7 +38,9 @@ FORMS = (
     SentencePiece("always", metaspace=True),
 )
 ANY_TEXT = st.text(
-    alphabet=st.one_of(st.characters(codec="utf-8", exclude_characters=SPACE), st.sampled_from("the a1  \n-\t<|>")),
+    alphabet=st.one_of(
+        st.characters(codec="utf-8", exclude_characters=SPACE), st.sampled_from("the a1  \n-\t<|>")
+    ),
     max_size=60,
 )
 PIECE_TEXT = st.text(alphabet="theo  -\n é日", max_size=60)
@@ -53,7 +55,9 @@ def joined_plainly(tokenizer: Tokenizer, text: str) -> list[int]:
     vocabulary = tokenizer.table.vocabulary
     whole = {each.text for each in tokenizer.table.added.values()}
     ordinary = {
-        token: -float(id) for token, id in vocabulary.items() if token not in whole and token not in BYTE_TOKENS
+        token: -float(id)
+        for token, id in vocabulary.items()
+        if token not in whole and token not in BYTE_TOKENS
     }
     ids: list[int] = []
     for piece in join_by_score((" " + text).replace(" ", SPACE) if text else "", ordinary):
@@ -71,10 +75,15 @@ AB = st.text(alphabet="ab", min_size=1, max_size=6)
 
 
 @settings(max_examples=200, deadline=None)
-@given(tokens=st.lists(AB, max_size=10, unique=True), probes=st.lists(st.text("ab", max_size=25), min_size=1))
+@given(
+    tokens=st.lists(AB, max_size=10, unique=True),
+    probes=st.lists(st.text("ab", max_size=25), min_size=1),
+)
 def test_random_scores_and_their_merges_join_the_same(tokens: list[str], probes: list[str]) -> None:
     scores = {token: -float(rank) for rank, token in enumerate(dict.fromkeys([*tokens, "a", "b"]))}
-    library = models.BPE(vocab={token: id for id, token in enumerate(scores)}, merges=merges_of(scores))
+    library = models.BPE(
+        vocab={token: id for id, token in enumerate(scores)}, merges=merges_of(scores)
+    )
     for probe in probes:
         assert [token.value for token in library.tokenize(probe)] == join_by_score(probe, scores)
 
@@ -91,18 +100,26 @@ def test_merging_as_a_worked_example() -> None:
 @given(text=ANY_TEXT.filter(lambda text: "<think>" not in text), form=st.sampled_from(FORMS))
 def test_decoding_gives_the_text_back(pieces: Tokenizer, text: str, form: SentencePiece) -> None:
     ours = in_form(pieces, form)
-    lost = " " if form.metaspace and text.startswith(" ") else ""  # that form takes a space of the text for the prefix
+    lost = (
+        " " if form.metaspace and text.startswith(" ") else ""
+    )  # that form takes a space of the text for the prefix
     assert ours.decode(ours.encode(text)) == text.removeprefix(lost)
     assert ours.decode(ours.encode(text, starts=False), starts=False) == text
     assert ours.encode_batch([text]) == [ours.encode(text)] == [ours.encode_offsets(text)[0]]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_text_never_becomes_structure(pieces: Tokenizer, piece_strings: tuple[str, ...], form: SentencePiece) -> None:
+def test_text_never_becomes_structure(
+    pieces: Tokenizer, piece_strings: tuple[str, ...], form: SentencePiece
+) -> None:
     ours = in_form(pieces, form)
     structure = set(ours.special.tokens.values())
     for text in piece_strings:
-        for ids in (ours.encode(text), ours.encode_batch([text])[0], ours.encode(text, starts=False)):
+        for ids in (
+            ours.encode(text),
+            ours.encode_batch([text])[0],
+            ours.encode(text, starts=False),
+        ):
             assert not structure & set(ids), text[:60]
     assert pieces.encode("<0x0A>") != pieces.encode("\n")
 
@@ -114,7 +131,9 @@ def test_what_is_no_token_is_spelled_in_bytes(pieces: Tokenizer) -> None:
     assert pieces.encode_offsets("日x")[1][-4:-1] == [(0, 1)] * 3
 
 
-def test_every_character_has_a_token_over_it(pieces: Tokenizer, piece_strings: tuple[str, ...]) -> None:
+def test_every_character_has_a_token_over_it(
+    pieces: Tokenizer, piece_strings: tuple[str, ...]
+) -> None:
     for text in filter(None, piece_strings):
         _, offsets = pieces.encode_offsets(text)
         assert offsets[0][0] == 0 and offsets[-1][1] == len(text)
@@ -130,11 +149,17 @@ def test_every_character_has_a_token_over_it(pieces: Tokenizer, piece_strings: t
         ("never", False, "", ""),
     ],
 )
-def test_where_a_space_is_read(pieces: Tokenizer, prefix: Prefix, metaspace: bool, start: str, after: str) -> None:
+def test_where_a_space_is_read(
+    pieces: Tokenizer, prefix: Prefix, metaspace: bool, start: str, after: str
+) -> None:
     ours = in_form(pieces, SentencePiece(prefix, metaspace))
     plain = in_form(pieces, SentencePiece("never"))
     end = ours.special.eos_id
-    assert ours.encode_control("the</s>the") == [*plain.encode(start + "the"), end, *plain.encode(after + "the")]
+    assert ours.encode_control("the</s>the") == [
+        *plain.encode(start + "the"),
+        end,
+        *plain.encode(after + "the"),
+    ]
     assert ours.encode_control("</s>the") == [end, *plain.encode(after + "the")]
     assert ours.encode("") == []
 
@@ -142,7 +167,9 @@ def test_where_a_space_is_read(pieces: Tokenizer, prefix: Prefix, metaspace: boo
 def test_a_space_before_a_text_is_doubled_but_by_metaspace(pieces: Tokenizer) -> None:
     plain = in_form(pieces, SentencePiece("never"))
     assert pieces.encode(" the") == plain.encode("  the")
-    assert in_form(pieces, SentencePiece("first", metaspace=True)).encode(" the") == plain.encode(" the")
+    assert in_form(pieces, SentencePiece("first", metaspace=True)).encode(" the") == plain.encode(
+        " the"
+    )
 
 
 def test_the_first_word_goes_on_with_its_space(pieces: Tokenizer) -> None:
@@ -154,7 +181,9 @@ def test_the_first_word_goes_on_with_its_space(pieces: Tokenizer) -> None:
 
 
 def test_a_turn_is_rendered_as_its_text_is_encoded(pieces: Tokenizer) -> None:
-    conversation = Conversation((Message("user", " Hi </s> you"), Message("assistant", "the answer\n")))
+    conversation = Conversation(
+        (Message("user", " Hi </s> you"), Message("assistant", "the answer\n"))
+    )
     for form in FORMS:
         ours = in_form(pieces, form)
         rendered = render(conversation, ours, add_generation_prompt=True)
@@ -165,7 +194,10 @@ def test_a_turn_is_rendered_as_its_text_is_encoded(pieces: Tokenizer) -> None:
 
 
 def test_tokens_that_take_spaces_take_them(pieces: Tokenizer) -> None:
-    added = {id: each._replace(takes_spaces=each.text.startswith("<|")) for id, each in pieces.table.added.items()}
+    added = {
+        id: each._replace(takes_spaces=each.text.startswith("<|"))
+        for id, each in pieces.table.added.items()
+    }
     ours = Tokenizer(dataclasses.replace(pieces.table, added=added), pieces.config())
     user, end = (ours.special.tokens[text] for text in ("<|user|>", "<|end|>"))
     assert ours.encode_control("<|user|>\n  Hi <|end|>\n") == [user, *ours.encode("Hi "), end]
@@ -175,7 +207,9 @@ def test_tokens_that_take_spaces_take_them(pieces: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_saved_tokenizer_is_the_same_when_loaded(pieces: Tokenizer, tmp_path: Path, form: SentencePiece) -> None:
+def test_a_saved_tokenizer_is_the_same_when_loaded(
+    pieces: Tokenizer, tmp_path: Path, form: SentencePiece
+) -> None:
     ours = in_form(pieces, form)
     ours.save(tmp_path)
     loaded = Tokenizer.load(tmp_path)
@@ -185,12 +219,16 @@ def test_a_saved_tokenizer_is_the_same_when_loaded(pieces: Tokenizer, tmp_path: 
 
 def test_added_tokens_beyond_the_rows_of_a_model_are_left_out(pieces: Tokenizer) -> None:
     rows = pieces.vocab_size
-    table = dataclasses.replace(pieces.table, added={**pieces.table.added, rows: AddedToken("<image>", True)})
+    table = dataclasses.replace(
+        pieces.table, added={**pieces.table.added, rows: AddedToken("<image>", True)}
+    )
     ours = Tokenizer(table, pieces.config())
     assert ours.vocab_size == rows + 1
     assert ours.fitted(rows).table == pieces.table
     assert ours.fitted(rows + 1) is ours
-    assert ours.fitted(5).vocab_size == len(pieces.table.vocabulary)  # what merging makes can't be left out
+    assert ours.fitted(5).vocab_size == len(
+        pieces.table.vocabulary
+    )  # what merging makes can't be left out
     as_eos = Tokenizer(table, {**pieces.config(), "eos_token": "<image>"})
     assert as_eos.fitted(rows) is as_eos
 
@@ -201,7 +239,9 @@ def spec(pieces: Tokenizer) -> dict[str, Any]:
 
 
 def opened(spec: dict[str, Any]) -> Tokenizer:
-    return Tokenizer(table_from_json(spec, "foreign.json"), {"eos_token": "</s>"}, source="foreign.json")
+    return Tokenizer(
+        table_from_json(spec, "foreign.json"), {"eos_token": "</s>"}, source="foreign.json"
+    )
 
 
 def test_a_split_that_gemma_writes_changes_nothing(spec: dict[str, Any], pieces: Tokenizer) -> None:
@@ -212,11 +252,15 @@ def test_a_split_that_gemma_writes_changes_nothing(spec: dict[str, Any], pieces:
         "behavior": "MergedWithPrevious",
         "invert": False,
     }
-    assert opened(spec).encode("the  reader") == in_form(pieces, SentencePiece("never")).encode("the  reader")
+    assert opened(spec).encode("the  reader") == in_form(pieces, SentencePiece("never")).encode(
+        "the  reader"
+    )
 
 
 def test_merges_that_spell_structure_are_left_out(pieces_metadata: dict[str, Any]) -> None:
-    tokens = ["/s>" if token == "----" else token for token in pieces_metadata["tokenizer.ggml.tokens"]]
+    tokens = [
+        "/s>" if token == "----" else token for token in pieces_metadata["tokenizer.ggml.tokens"]
+    ]
     read = tokenizer_from_gguf({**pieces_metadata, "tokenizer.ggml.tokens": tokens})
     spec = read.table.to_json()
     spec["model"]["merges"] += [["/", "s>"], ["<", "/s>"], ["<0x0", "A>"]]
@@ -232,12 +276,16 @@ def test_a_byte_that_is_missing_is_named(spec: dict[str, Any]) -> None:
     with pytest.raises(FormatError, match="the byte 230, '<0xE6>'"):
         opened(spec)
     vocabulary["<0xE6>"] = vocabulary.pop("<xE6>")
-    vocabulary["<x41>"] = vocabulary.pop("<0x41>")  # Gemma lacks the tab's, which is a token by itself
+    vocabulary["<x41>"] = vocabulary.pop(
+        "<0x41>"
+    )  # Gemma lacks the tab's, which is a token by itself
     assert "A" in vocabulary and opened(spec).decode(opened(spec).encode("A")) == "A"
 
 
 def test_a_control_token_that_text_would_become_is_refused(spec: dict[str, Any]) -> None:
-    spec["added_tokens"].append({"id": spec["model"]["vocab"]["<0x00>"], "content": "<0x00>", "special": True})
+    spec["added_tokens"].append(
+        {"id": spec["model"]["vocab"]["<0x00>"], "content": "<0x00>", "special": True}
+    )
     with pytest.raises(FormatError, match="ordinary text can become"):
         opened(spec)
 
@@ -249,14 +297,20 @@ def test_a_control_token_that_text_would_become_is_refused(spec: dict[str, Any])
         ("normalizer", {"type": "Sequence", "normalizers": []}, "mark spaces"),
         ("normalizer", None, "mark spaces"),
         ("pre_tokenizer", metaspace("always") | {"split": True}, "mark spaces"),
-        ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated"}, "mark spaces"),
+        (
+            "pre_tokenizer",
+            {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated"},
+            "mark spaces",
+        ),
         ("model.ignore_merges", True, "does not support"),
         ("model.type", "Unigram", "supported are BPE"),
         ("model.type", "WordPiece", "has no unk_token"),
         ("model.merges", [["the", "zzz"]], "is not a pair of tokens that makes a token"),
     ],
 )
-def test_what_is_not_known_is_refused(spec: dict[str, Any], place: str, value: object, reason: str) -> None:
+def test_what_is_not_known_is_refused(
+    spec: dict[str, Any], place: str, value: object, reason: str
+) -> None:
     *parents, last = place.split(".")
     (spec[parents[0]] if parents else spec)[last] = value
     with pytest.raises(FormatError, match=r"foreign\.json") as refused:

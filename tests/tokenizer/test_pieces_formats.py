@@ -17,7 +17,10 @@ def test_metadata_read_back_are_the_same_tokenizer(pieces: Tokenizer) -> None:
     metadata = gguf_metadata(pieces)
     read = tokenizer_from_gguf(metadata)
     assert (read.table, read.chat_template) == (pieces.table, pieces.chat_template)
-    assert (read.special.tokens, read.special.stop_ids) == (pieces.special.tokens, pieces.special.stop_ids)
+    assert (read.special.tokens, read.special.stop_ids) == (
+        pieces.special.tokens,
+        pieces.special.stop_ids,
+    )
     assert gguf_metadata(read) == metadata
 
 
@@ -41,13 +44,21 @@ def test_metadata_say_what_llama_cpp_needs(pieces: Tokenizer) -> None:
     assert [id for id, type in enumerate(types) if type == BYTE] == [
         pieces.table.vocabulary[each] for each in BYTE_TOKENS
     ]
-    assert {id for id, type in enumerate(types) if type == CONTROL} == set(pieces.special.tokens.values())
+    assert {id for id, type in enumerate(types) if type == CONTROL} == set(
+        pieces.special.tokens.values()
+    )
     plain = dataclasses.replace(pieces.table, style=SentencePiece("never"))
-    assert gguf_metadata(Tokenizer(plain, pieces.config()))["tokenizer.ggml.add_space_prefix"] is False
+    assert (
+        gguf_metadata(Tokenizer(plain, pieces.config()))["tokenizer.ggml.add_space_prefix"] is False
+    )
 
 
 def test_silent_metadata_are_read_as_llama_cpp_reads_them(pieces_metadata: dict[str, Any]) -> None:
-    silent = {key: value for key, value in pieces_metadata.items() if "_token" not in key or key.endswith("token_type")}
+    silent = {
+        key: value
+        for key, value in pieces_metadata.items()
+        if "_token" not in key or key.endswith("token_type")
+    }
     del silent["tokenizer.ggml.add_space_prefix"]
     read = tokenizer_from_gguf(silent)
     assert read.table.style == SentencePiece("always")
@@ -58,7 +69,9 @@ def test_silent_metadata_are_read_as_llama_cpp_reads_them(pieces_metadata: dict[
 def test_spaces_of_whole_tokens_are_written_as_spaces(pieces: Tokenizer) -> None:
     # Gemma's files: a run of spaces is a whole token, "▁▁" in a tokenizer.json and "  " in a GGUF.
     id = pieces.table.vocabulary[SPACE * 2]
-    table = dataclasses.replace(pieces.table, added={**pieces.table.added, id: AddedToken(SPACE * 2, False)})
+    table = dataclasses.replace(
+        pieces.table, added={**pieces.table.added, id: AddedToken(SPACE * 2, False)}
+    )
     ours = Tokenizer(dataclasses.replace(table, style=SentencePiece("never")), pieces.config())
     metadata = gguf_metadata(ours)
     assert metadata["tokenizer.ggml.tokens"][id] == "  "  # type: ignore[index]
@@ -95,20 +108,30 @@ def test_phi_3_is_known_by_its_name(pieces_metadata: dict[str, Any], name: str) 
         ("token_type", [1] * 10, "has 10 entries for"),
     ],
 )
-def test_metadata_that_lie_are_refused(pieces_metadata: dict[str, Any], name: str, value: object, reason: str) -> None:
+def test_metadata_that_lie_are_refused(
+    pieces_metadata: dict[str, Any], name: str, value: object, reason: str
+) -> None:
     with pytest.raises(FormatError, match=r"tiny\.gguf: .*") as refused:
-        tokenizer_from_gguf({**pieces_metadata, f"tokenizer.ggml.{name}": value}, source="tiny.gguf")
+        tokenizer_from_gguf(
+            {**pieces_metadata, f"tokenizer.ggml.{name}": value}, source="tiny.gguf"
+        )
     assert reason in str(refused.value)
 
 
 def test_a_vocabulary_without_all_bytes_is_refused(pieces_metadata: dict[str, Any]) -> None:
-    tokens = ["<other>" if token == "<0xE6>" else token for token in pieces_metadata["tokenizer.ggml.tokens"]]
+    tokens = [
+        "<other>" if token == "<0xE6>" else token
+        for token in pieces_metadata["tokenizer.ggml.tokens"]
+    ]
     with pytest.raises(FormatError, match="the byte 230"):
         tokenizer_from_gguf({**pieces_metadata, "tokenizer.ggml.tokens": tokens})
 
 
 def test_a_token_of_a_character_that_is_none_is_refused(pieces_metadata: dict[str, Any]) -> None:
-    tokens = ["\N{SNOWMAN}t" if token == "----" else token for token in pieces_metadata["tokenizer.ggml.tokens"]]
+    tokens = [
+        "\N{SNOWMAN}t" if token == "----" else token
+        for token in pieces_metadata["tokenizer.ggml.tokens"]
+    ]
     with pytest.raises(FormatError, match="with a character that is not a token"):
         tokenizer_from_gguf({**pieces_metadata, "tokenizer.ggml.tokens": tokens})
 

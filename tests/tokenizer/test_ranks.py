@@ -16,7 +16,9 @@ AB = st.text(alphabet="aab b", min_size=1, max_size=40)
 
 @settings(max_examples=80, deadline=None)
 @given(texts=st.lists(AB, min_size=1, max_size=6), probes=st.lists(AB, min_size=1, max_size=10))
-def test_random_vocabularies_give_the_same_ids_in_both_libraries(texts: list[str], probes: list[str]) -> None:
+def test_random_vocabularies_give_the_same_ids_in_both_libraries(
+    texts: list[str], probes: list[str]
+) -> None:
     trained = train_tokenizer(texts, 256 + len(CONTROL_TOKENS) + 20)
     encoder = fast.rank_encoder(trained.table)
     assert encoder is not None
@@ -25,14 +27,18 @@ def test_random_vocabularies_give_the_same_ids_in_both_libraries(texts: list[str
 
 def test_merges_out_of_rank_order_are_left_to_tokenizers(tokenizer: Tokenizer) -> None:
     table = tokenizer.table
-    swapped = dataclasses.replace(table, merges=[table.merges[1], table.merges[0], *table.merges[2:]])
+    swapped = dataclasses.replace(
+        table, merges=[table.merges[1], table.merges[0], *table.merges[2:]]
+    )
     assert fast.rank_encoder(table) is not None
     assert fast.rank_encoder(swapped) is None
 
 
 def test_a_token_that_merging_never_reaches_is_left_to_tokenizers() -> None:
     # "abc" is made of (ab, c), but b and c join first, so no text ever becomes it by merging.
-    vocabulary = {character: rank for rank, character in enumerate(sorted(BYTE_TO_CHARACTER.values()))}
+    vocabulary = {
+        character: rank for rank, character in enumerate(sorted(BYTE_TO_CHARACTER.values()))
+    }
     for token in ("bc", "ab", "abc"):
         vocabulary[token] = len(vocabulary)
     merges = [("b", "c"), ("a", "b"), ("ab", "c")]

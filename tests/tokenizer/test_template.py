@@ -24,14 +24,23 @@ def rendered(text: str) -> str:
 
 
 def test_a_template_is_rendered_for_each_variant() -> None:
-    variants = [{"messages": MESSAGES}, {"messages": [{"role": "user", "content": "日本 \N{GRINNING FACE}"}]}]
-    assert render_template("<{{ messages[0].content }}>", variants) == ["<Hi>", "<日本 \N{GRINNING FACE}>"]
+    variants = [
+        {"messages": MESSAGES},
+        {"messages": [{"role": "user", "content": "日本 \N{GRINNING FACE}"}]},
+    ]
+    assert render_template("<{{ messages[0].content }}>", variants) == [
+        "<Hi>",
+        "<日本 \N{GRINNING FACE}>",
+    ]
 
 
 def test_what_models_expect_is_there() -> None:
     assert rendered("{{ messages | tojson }}") == json.dumps(MESSAGES)
     assert rendered("{{ strftime_now('%Y') | length }}") == "4"
-    assert rendered("{% for m in messages %}{% if loop.first %}1{% endif %}{% break %}{% endfor %}") == "1"
+    assert (
+        rendered("{% for m in messages %}{% if loop.first %}1{% endif %}{% break %}{% endfor %}")
+        == "1"
+    )
     assert rendered("  {% if true %}\nyes\n  {% endif %}\n") == "yes\n"
 
 
@@ -50,10 +59,15 @@ def test_what_models_expect_is_there() -> None:
         ("{{ 'x' * 5000000 }}", "more than 4,000,000 characters"),
         ("{% for i in range(10**9) %}{% endfor %}", "Range too big"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
-        ("{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}", "memory limit"),
+        (
+            "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+            "memory limit",
+        ),
     ],
 )
-def test_a_failing_template_is_told_in_its_own_words(text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_template_is_told_in_its_own_words(
+    text: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(template, "MEMORY_BYTES", 2**28)  # sooner reached
     with pytest.raises(ModelError, match="chat template raised an error") as failure:
         rendered(text)
@@ -69,7 +83,9 @@ def test_a_failing_template_is_told_in_its_own_words(text: str, words: str, monk
         "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(90) }}",
     ],
 )
-def test_a_template_that_takes_too_long_is_stopped(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_template_that_takes_too_long_is_stopped(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(template, "CPU_SECONDS", 0.3)
     with pytest.raises(ModelError, match="was stopped"):
         rendered(text)
@@ -94,9 +110,7 @@ def test_a_slow_template_holds_up_no_other_one_and_its_own_waiters_get_a_new_pro
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(template, "CPU_SECONDS", 1.0)
-    slow = (
-        "{% if messages %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{% endif %}ok"
-    )
+    slow = "{% if messages %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{% endif %}ok"
 
     def stopped() -> bool:
         with pytest.raises(ModelError, match="was stopped"):

@@ -24,7 +24,10 @@ from groundup.tokenizer.tiktoken_ranks import (
 )
 
 BYTES = {bytes([byte]): byte for byte in range(256)}
-TEXT = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("aAbB1 \n\r\t'sſ.$/")), max_size=40)
+TEXT = st.text(
+    alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("aAbB1 \n\r\t'sſ.$/")),
+    max_size=40,
+)
 
 
 def write_ranks(file: Path, ranks: Mapping[bytes, int]) -> Path:
@@ -35,7 +38,9 @@ def write_ranks(file: Path, ranks: Mapping[bytes, int]) -> Path:
 
 @pytest.fixture(scope="module")
 def ranks(tokenizer: Tokenizer) -> dict[bytes, int]:
-    tokens = ((text, id) for text, id in tokenizer.table.vocabulary.items() if text not in CONTROL_TOKENS)
+    tokens = (
+        (text, id) for text, id in tokenizer.table.vocabulary.items() if text not in CONTROL_TOKENS
+    )
     return {bytes(CHARACTER_TO_BYTE[character] for character in text): id for text, id in tokens}
 
 
@@ -47,7 +52,9 @@ def ranks(tokenizer: Tokenizer) -> dict[bytes, int]:
 def test_any_ranks_give_the_ids_of_tiktoken(words: list[str], probes: list[str]) -> None:
     """Random words in random order: many are reached by no merge of lower rank, which trained vocabularies seldom have."""
     ranks = BYTES | {word.encode(): 256 + place for place, word in enumerate(words)}
-    encoding = tiktoken.Encoding("x", pat_str=PUBLISHED["gpt2"].pattern, mergeable_ranks=ranks, special_tokens={})
+    encoding = tiktoken.Encoding(
+        "x", pat_str=PUBLISHED["gpt2"].pattern, mergeable_ranks=ranks, special_tokens={}
+    )
     tokenizer = tokenizer_of_encoding(encoding, source="x")
     for probe in probes:
         assert tokenizer.encode(probe) == encoding.encode_ordinary(probe), (words, probe)
@@ -60,7 +67,9 @@ def test_the_published_splits_give_the_pieces_of_tiktoken(
     encoding = tiktoken_encoding(str(write_ranks(tmp_path / "mine.tiktoken", ranks)), name)
     assert encoding._pat_str == PUBLISHED[name].pattern
     tokenizer = tokenizer_of_encoding(encoding, source="x")
-    random_texts = ["".join(random.Random(seed).choices(" \n\r\taA1é'sſ漢.", k=12)) for seed in range(1500)]
+    random_texts = [
+        "".join(random.Random(seed).choices(" \n\r\taA1é'sſ漢.", k=12)) for seed in range(1500)
+    ]
     for text in (*hard_strings, *random_texts):
         assert tokenizer.encode(text) == encoding.encode_ordinary(text), text[:60]
     assert tokenizer.encode_batch(random_texts) == encoding.encode_ordinary_batch(random_texts)
@@ -70,24 +79,32 @@ def test_spaces_at_the_end_of_a_text_are_one_piece_for_gpt4_only(ranks: dict[byt
     """What an expression copied from Llama 3 gets wrong."""
     both = {**ranks, b"\n ": max(ranks.values()) + 1}
     for name, pieces in (("cl100k_base", [b"a", b"\n "]), ("o200k_base", [b"a", b"\n", b" "])):
-        encoding = tiktoken.Encoding("x", pat_str=PUBLISHED[name].pattern, mergeable_ranks=both, special_tokens={})
+        encoding = tiktoken.Encoding(
+            "x", pat_str=PUBLISHED[name].pattern, mergeable_ranks=both, special_tokens={}
+        )
         tokenizer = tokenizer_of_encoding(encoding, source="x")
         assert [tokenizer.token_bytes(id) for id in tokenizer.encode("a\n ")] == pieces
 
 
 @given(text=TEXT)
 def test_decoding_gives_the_text_again(text: str) -> None:
-    encoding = tiktoken.Encoding("x", pat_str=PUBLISHED["o200k_base"].pattern, mergeable_ranks=BYTES, special_tokens={})
+    encoding = tiktoken.Encoding(
+        "x", pat_str=PUBLISHED["o200k_base"].pattern, mergeable_ranks=BYTES, special_tokens={}
+    )
     tokenizer = tokenizer_of_encoding(encoding, source="x")
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_the_tiktoken_library_is_also_the_fast_encoder(ranks: dict[bytes, int], tmp_path: Path) -> None:
+def test_the_tiktoken_library_is_also_the_fast_encoder(
+    ranks: dict[bytes, int], tmp_path: Path
+) -> None:
     encoding = tiktoken_encoding(str(write_ranks(tmp_path / "x.tiktoken", ranks)), "cl100k")
     assert tokenizer_of_encoding(encoding, source="x")._ranks is not None
 
 
-def test_special_tokens_keep_their_published_ids_also_between_ranks(ranks: dict[bytes, int]) -> None:
+def test_special_tokens_keep_their_published_ids_also_between_ranks(
+    ranks: dict[bytes, int],
+) -> None:
     encoding = tiktoken.Encoding(
         "x",
         pat_str=PUBLISHED["p50k_base"].pattern,
@@ -100,7 +117,9 @@ def test_special_tokens_keep_their_published_ids_also_between_ranks(ranks: dict[
     assert tokenizer.encode("a<|endoftext|>b") == encoding.encode_ordinary("a<|endoftext|>b")
 
 
-def test_ranks_without_special_tokens_get_ours_at_the_next_ids(ranks: dict[bytes, int], tmp_path: Path) -> None:
+def test_ranks_without_special_tokens_get_ours_at_the_next_ids(
+    ranks: dict[bytes, int], tmp_path: Path
+) -> None:
     file = write_ranks(tmp_path / "x.tiktoken", ranks)
     tokenizer = tokenizer_of_encoding(tiktoken_encoding(str(file), "gpt2"), source="x")
     assert list(tokenizer.special.tokens) == list(CONTROL_TOKENS)
@@ -116,7 +135,9 @@ def test_a_token_is_made_of_the_two_parts_below_its_rank() -> None:
     assert list(merges_of_ranks(unreached)) == [("ab", "c"), ("a", "b")]
 
 
-def test_a_file_named_as_an_encoding_needs_no_pattern(ranks: dict[bytes, int], tmp_path: Path) -> None:
+def test_a_file_named_as_an_encoding_needs_no_pattern(
+    ranks: dict[bytes, int], tmp_path: Path
+) -> None:
     encoding = tiktoken_encoding(str(write_ranks(tmp_path / "o200k_base.tiktoken", ranks)))
     assert encoding._pat_str == PUBLISHED["o200k_base"].pattern
     other = write_ranks(tmp_path / "other.tiktoken", ranks)
@@ -125,7 +146,10 @@ def test_a_file_named_as_an_encoding_needs_no_pattern(ranks: dict[bytes, int], t
     assert "cl100k_base" in error.value.fix
     with pytest.raises(ConfigError, match="not one of those"):
         tiktoken_encoding(str(other), r"(a+)+$")
-    assert tiktoken_encoding(str(other), PUBLISHED["cl100k_base"].pattern)._pat_str == PUBLISHED["cl100k_base"].pattern
+    assert (
+        tiktoken_encoding(str(other), PUBLISHED["cl100k_base"].pattern)._pat_str
+        == PUBLISHED["cl100k_base"].pattern
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +175,9 @@ def test_a_bad_line_is_named(line: str, place: str, tmp_path: Path) -> None:
 
 
 def test_other_bad_files_are_refused(tmp_path: Path) -> None:
-    file = write_ranks(tmp_path / "x.tiktoken", {token: rank for token, rank in BYTES.items() if rank != 7})
+    file = write_ranks(
+        tmp_path / "x.tiktoken", {token: rank for token, rank in BYTES.items() if rank != 7}
+    )
     with pytest.raises(FormatError, match="the byte 7 has no token"):
         read_ranks(file)
     with pytest.raises(FormatError, match="is missing"):
@@ -162,7 +188,9 @@ def test_other_bad_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_encoding_whose_pattern_is_unknown_is_refused() -> None:
-    encoding = tiktoken.Encoding("x", pat_str=r"\w+|\W+", mergeable_ranks=dict(BYTES), special_tokens={})
+    encoding = tiktoken.Encoding(
+        "x", pat_str=r"\w+|\W+", mergeable_ranks=dict(BYTES), special_tokens={}
+    )
     with pytest.raises(FormatError, match="splits text in an unknown way"):
         tokenizer_of_encoding(encoding, source="x")
 
@@ -176,7 +204,9 @@ def test_a_special_token_that_is_also_text_is_refused() -> None:
         tokenizer_of_encoding(encoding, source="x")
 
 
-def test_names_of_encodings_are_known_and_the_network_is_not_needed_to_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_encodings_are_known_and_the_network_is_not_needed_to_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(ConfigError, match="no encoding 'cl100k_bse'") as unknown:
         tiktoken_encoding("tiktoken:cl100k_bse")
     assert "cl100k_base" in unknown.value.fix

@@ -37,16 +37,22 @@ def test_a_text_that_is_cut_has_the_same_pieces(text: str) -> None:
     for characters in (1, 3, 10):
         parts = list(cut(text, characters))
         assert "".join(parts) == text
-        assert [piece for part in parts for piece in split_text(part, SPLIT)] == split_text(text, SPLIT)
+        assert [piece for part in parts for piece in split_text(part, SPLIT)] == split_text(
+            text, SPLIT
+        )
 
 
 def test_digits_without_an_end_are_cut_between_pieces() -> None:
     text = "x" + "1234567" * 200
     parts = list(cut(text))
-    assert len(parts) > 4 and [p for part in parts for p in split_text(part, SPLIT)] == split_text(text, SPLIT)
+    assert len(parts) > 4 and [p for part in parts for p in split_text(part, SPLIT)] == split_text(
+        text, SPLIT
+    )
 
 
-@pytest.mark.parametrize("text", ["ACGT" * 50_000, "a1b2+/" * 50_000, "9" * 300_000, ". " * 150_000, " \n" * 150_000])
+@pytest.mark.parametrize(
+    "text", ["ACGT" * 50_000, "a1b2+/" * 50_000, "9" * 300_000, ". " * 150_000, " \n" * 150_000]
+)
 def test_no_part_is_long_whatever_the_text(text: str) -> None:
     assert max(map(len, cut(text))) < BLOCK_BYTES
     assert max(map(len, blocks_of([text]))) <= BLOCK_BYTES
@@ -67,7 +73,9 @@ def test_a_sample_has_the_bytes_asked_for_and_is_even(monkeypatch: pytest.Monkey
     numbers = [int(block.split()[0]) for block in sample.blocks]
     assert 98 * block_bytes <= sample.sampled_bytes <= 100 * block_bytes
     assert sample.all_bytes == pytest.approx(400 * block_bytes, rel=1e-3)
-    assert min(Counter(number // 100 for number in set(numbers)).values()) >= 15  # of each quarter, 25 expected
+    assert (
+        min(Counter(number // 100 for number in set(numbers)).values()) >= 15
+    )  # of each quarter, 25 expected
     assert sample == choose(texts, SPLIT, 100 * block_bytes)
 
 
@@ -77,7 +85,9 @@ def test_a_larger_sample_holds_the_smaller_one() -> None:
     assert small < large
 
 
-def test_text_of_new_words_only_is_sampled_so_that_memory_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_of_new_words_only_is_sampled_so_that_memory_holds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(training_sample, "MAX_DISTINCT_BYTES", 2**20)
     monkeypatch.setattr(training_sample, "PROBE_BYTES", 2**19)
     new = choose([words(2**18, seed) for seed in range(16)], SPLIT)
@@ -90,6 +100,8 @@ def test_the_sample_is_said_and_the_tokenizer_is_the_same_twice() -> None:
     texts = [words(BLOCK_BYTES, seed) for seed in range(45)]
     said = Said()
     first = train_tokenizer(texts, 400, sample_bytes=20 * BLOCK_BYTES, progress=said)  # type: ignore[arg-type]
-    assert first.fingerprint == train_tokenizer(texts, 400, sample_bytes=20 * BLOCK_BYTES).fingerprint
+    assert (
+        first.fingerprint == train_tokenizer(texts, 400, sample_bytes=20 * BLOCK_BYTES).fingerprint
+    )
     assert first.fingerprint != train_tokenizer(texts, 400).fingerprint
     assert "on 1.3 of 2.9 MB (evenly at random)" in said.lines[0]

@@ -29,9 +29,14 @@ def reading(folder: Path) -> Any:
     return transformers.AutoTokenizer.from_pretrained(str(folder))
 
 
-@pytest.mark.parametrize("config", [None, {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}])
+@pytest.mark.parametrize(
+    "config", [None, {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}]
+)
 def test_auto_tokenizer_gives_the_same_ids(
-    tokenizer: Tokenizer, tmp_path: Path, hard_strings: tuple[str, ...], config: dict[str, Any] | None
+    tokenizer: Tokenizer,
+    tmp_path: Path,
+    hard_strings: tuple[str, ...],
+    config: dict[str, Any] | None,
 ) -> None:
     tokenizer.save(tmp_path)
     if config:
@@ -48,7 +53,8 @@ def test_auto_tokenizer_gives_the_same_ids(
         special.pad_id,
     )
     assert (
-        theirs.decode(tokenizer.encode("  spaces , kept ."), clean_up_tokenization_spaces=None) == "  spaces , kept ."
+        theirs.decode(tokenizer.encode("  spaces , kept ."), clean_up_tokenization_spaces=None)
+        == "  spaces , kept ."
     )
 
 
@@ -58,11 +64,17 @@ def test_apply_chat_template_gives_the_same_text_and_ids(
     tokenizer: Tokenizer, tmp_path: Path, system: bool, prompt: bool
 ) -> None:
     tokenizer.save(tmp_path)
-    messages = (Message("system", "Be short."), *CONVERSATION.messages) if system else CONVERSATION.messages
+    messages = (
+        (Message("system", "Be short."), *CONVERSATION.messages)
+        if system
+        else CONVERSATION.messages
+    )
     ours = render(Conversation(messages), tokenizer, add_generation_prompt=prompt)
     plain = [{"role": message.role, "content": message.content} for message in messages]
     theirs = reading(tmp_path)
-    assert theirs.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompt) == ours.text
+    assert (
+        theirs.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompt) == ours.text
+    )
     assert theirs.apply_chat_template(plain, add_generation_prompt=prompt)["input_ids"] == ours.ids
 
 
@@ -73,7 +85,9 @@ def test_a_tokenizer_from_gguf_gives_the_same_ids_there(
     read = tokenizer_from_gguf({**gguf_metadata(tokenizer), "tokenizer.ggml.pre": split})
     read.save(tmp_path)
     theirs = reading(tmp_path)
-    assert [theirs(text)["input_ids"] for text in hard_strings] == [read.encode_control(text) for text in hard_strings]
+    assert [theirs(text)["input_ids"] for text in hard_strings] == [
+        read.encode_control(text) for text in hard_strings
+    ]
 
 
 def test_a_bos_is_put_first_there_too(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -83,7 +97,8 @@ def test_a_bos_is_put_first_there_too(tokenizer: Tokenizer, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "split"), [(transformers.GPT2Tokenizer, "gpt-2"), (transformers.Qwen2Tokenizer, "qwen2")]
+    ("kind", "split"),
+    [(transformers.GPT2Tokenizer, "gpt-2"), (transformers.Qwen2Tokenizer, "qwen2")],
 )
 def test_what_transformers_saves_is_read_here(
     tokenizer: Tokenizer, tmp_path: Path, hard_strings: tuple[str, ...], kind: Any, split: str

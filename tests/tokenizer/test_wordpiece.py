@@ -52,7 +52,13 @@ WHOLE, ENDING = (OURS[0].table.vocabulary[text] for text in ("cat", "##s"))
 def as_file(ours: Tokenizer) -> dict[str, Any]:
     """The tokenizer.json as sentence encoders have it: it cuts a text after 8 tokens, and pads it to 8."""
     cut = {"max_length": 8, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
-    pad = {"strategy": {"Fixed": 8}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0}
+    pad = {
+        "strategy": {"Fixed": 8},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+    }
     return {**ours.table.to_json(), "truncation": cut, "padding": {**pad, "pad_token": "[PAD]"}}
 
 
@@ -75,7 +81,10 @@ def test_ids_equal_the_librarys_and_those_of_what_is_saved(ours: Tokenizer, tmp_
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(ours.config()))
     read, expected = Tokenizer.load(tmp_path), library(as_file(ours))
     read.save(tmp_path / "saved")
-    again, saved = Tokenizer.load(tmp_path / "saved"), json.loads((tmp_path / "saved" / "tokenizer.json").read_text())
+    again, saved = (
+        Tokenizer.load(tmp_path / "saved"),
+        json.loads((tmp_path / "saved" / "tokenizer.json").read_text()),
+    )
     assert saved["truncation"] is saved["padding"] is None
     assert again.fingerprint == read.fingerprint == ours.fingerprint
     for text in HARD:
@@ -83,7 +92,9 @@ def test_ids_equal_the_librarys_and_those_of_what_is_saved(ours: Tokenizer, tmp_
         assert read.encode_batch([text]) == [read.encode(text)]
 
 
-@hypothesis.given(st.text(st.sampled_from("aezcATs #[]'.,!\u0301\u0130ß漢\n"), max_size=40) | st.text(max_size=40))
+@hypothesis.given(
+    st.text(st.sampled_from("aezcATs #[]'.,!\u0301\u0130ß漢\n"), max_size=40) | st.text(max_size=40)
+)
 def test_ids_of_any_text_equal_the_librarys(text: str) -> None:
     for ours in OURS:
         sayable = text.encode("utf-8", "replace").decode()
@@ -96,7 +107,13 @@ def test_auto_tokenizer_gives_the_same_ids(tmp_path: Path) -> None:
     for text in HARD:
         if "[" not in text:  # it recognises control tokens in a text
             assert theirs(text)["input_ids"] == whole(OURS[0], text), text
-    roles = (theirs.cls_token, theirs.sep_token, theirs.pad_token, theirs.unk_token, theirs.mask_token)
+    roles = (
+        theirs.cls_token,
+        theirs.sep_token,
+        theirs.pad_token,
+        theirs.unk_token,
+        theirs.mask_token,
+    )
     assert roles == ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]")
 
 
@@ -104,7 +121,9 @@ def test_only_an_unknown_word_becomes_a_control_token() -> None:
     for ours in OURS:
         unknown = ours.special.tokens["[UNK]"]
         for text in HARD:
-            assert set(ours.encode(text)).isdisjoint(set(ours.special.tokens.values()) - {unknown}), text
+            assert set(ours.encode(text)).isdisjoint(
+                set(ours.special.tokens.values()) - {unknown}
+            ), text
     assert OURS[0].encode("pizza cat") == [OURS[0].special.unk_id, *OURS[0].encode("cat")]
 
 
@@ -118,7 +137,13 @@ def test_words_come_back_without_their_case_and_spacing() -> None:
 def test_offsets_point_into_the_text() -> None:
     text = "The  Cats,\u00e9"
     ids, offsets = OURS[0].encode_offsets(text)
-    assert [text[start:end] for start, end in offsets] == ["The", "Cat", "s", ",", "\u00e9"] and len(ids) == 5
+    assert [text[start:end] for start, end in offsets] == [
+        "The",
+        "Cat",
+        "s",
+        ",",
+        "\u00e9",
+    ] and len(ids) == 5
 
 
 def test_the_older_form_of_the_end_tokens_is_read() -> None:
@@ -142,12 +167,22 @@ def test_the_older_form_of_the_end_tokens_is_read() -> None:
         (("model", "unk_token"), 7, "unk_token"),
         (("model", "vocab"), [], "model.vocab"),
         (("added_tokens", 0, "content"), "cat", "each with a unique id"),
-        (("added_tokens", 0), {"id": WHOLE, "content": "cat", "special": True}, "can become the control token 'cat'"),
-        (("added_tokens", 0), {"id": ENDING, "content": "##s", "special": True}, "can become the control token '##s'"),
+        (
+            ("added_tokens", 0),
+            {"id": WHOLE, "content": "cat", "special": True},
+            "can become the control token 'cat'",
+        ),
+        (
+            ("added_tokens", 0),
+            {"id": ENDING, "content": "##s", "special": True},
+            "can become the control token '##s'",
+        ),
     ],
     ids=str,
 )
-def test_a_file_with_other_parts_is_refused_by_name(part: tuple[Any, ...], value: object, says: str) -> None:
+def test_a_file_with_other_parts_is_refused_by_name(
+    part: tuple[Any, ...], value: object, says: str
+) -> None:
     spec = copy.deepcopy(OURS[0].table.to_json())
     place: Any = spec
     for key in part[:-1]:

@@ -12,12 +12,18 @@ from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.transformer import use_recompute
-from groundup.train.compiled import compiled, repeatable
-from groundup.train.config import FitConfig
 from groundup.train.pretrain import pretraining_loss
-from groundup.train.step import sum_gradients
+from groundup.train.steps.compiled import compiled, repeatable
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.step import sum_gradients
 
-SHAPE: dict[str, Any] = {"vocab_size": 300, "context_tokens": 24, "width": 32, "num_layers": 2, "num_heads": 4}
+SHAPE: dict[str, Any] = {
+    "vocab_size": 300,
+    "context_tokens": 24,
+    "width": 32,
+    "num_layers": 2,
+    "num_heads": 4,
+}
 KINDS: dict[str, dict[str, Any]] = {
     "llama": {},
     "llama recomputed": {},
@@ -32,7 +38,12 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "alibi": {"positions": "alibi"},
     "llama packed": {},
-    "gpt2 packed bf16": {"norm": "layer", "positions": "learned", "feedforward": "gelu", "num_kv_heads": 4},
+    "gpt2 packed bf16": {
+        "norm": "layer",
+        "positions": "learned",
+        "feedforward": "gelu",
+        "num_kv_heads": 4,
+    },
     "alibi window packed": {"positions": "alibi", "window_tokens": 4},
     "experts": {"num_experts": 4, "experts_per_token": 2},
 }
@@ -51,13 +62,17 @@ def largest_difference(kind: str) -> float:
         model.zero_grad()
         with repeatable(made is not loss, ids.device):
             sum_gradients(model, [batch], made, device=ids.device, bf16=kind.endswith("bf16"))
-        found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+        found.append(
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        )
     return float((found[0] - found[1]).abs().max() / found[0].abs().max())
 
 
 def packed(ids: torch.Tensor) -> Batch:
     """Documents of several lengths, and padding at the end of two rows."""
-    documents = (torch.rand(ids.shape, generator=torch.Generator().manual_seed(2)) < 0.2).cumsum(dim=1)
+    documents = (torch.rand(ids.shape, generator=torch.Generator().manual_seed(2)) < 0.2).cumsum(
+        dim=1
+    )
     documents[1:3, 20:] = -1
     return Batch(ids, ids.where(documents >= 0, IGNORED_LABEL), documents=documents)
 

@@ -36,7 +36,9 @@ def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
 
 
 @pytest.fixture(scope="session")
-def whole(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+def whole(
+    starter: Starter, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, object]]:
     """The facts of the run that went through in one go, for each kind."""
     found = {}
     for kind in ("adamw", "muon", "sgd", "bf16", "muon bf16"):

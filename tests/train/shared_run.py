@@ -25,20 +25,26 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.state import MODEL_FILE
 from groundup.train.checkpoint.tensors import weight_tensors
-from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
-from groundup.train.losses import next_token_loss
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
-from groundup.train.step import LossSum
-from groundup.train.time_budget import StepControl, TimeBudget
+from groundup.train.monitor.time_budget import StepControl, TimeBudget
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.process_group import SINGLE_PROCESS, ProcessGroup
+from groundup.train.steps.step import LossSum
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
 STEPS, ROWS = 20, 4
 # 33 rows of 2 processes are 17 and 16.
 SHAPE = ModelConfig(
-    vocab_size=33, context_tokens=8, width=16, num_layers=2, num_heads=2, num_kv_heads=1, feedforward_width=24
+    vocab_size=33,
+    context_tokens=8,
+    width=16,
+    num_layers=2,
+    num_heads=2,
+    num_kv_heads=1,
+    feedforward_width=24,
 )
 CONFIG = FitConfig(
     steps=STEPS,
@@ -59,7 +65,12 @@ class Texts:
     fingerprint = "texts"
 
     def __init__(
-        self, stop_at: int = -1, nonsense: range = range(0), batch_s: float = 0.0, *, packed: bool = False
+        self,
+        stop_at: int = -1,
+        nonsense: range = range(0),
+        batch_s: float = 0.0,
+        *,
+        packed: bool = False,
     ) -> None:
         self.stop_at, self.nonsense, self.packed = stop_at, nonsense, packed
         self.batch_s, self.now_s = batch_s, 0.0
@@ -77,8 +88,12 @@ class Texts:
         labels = ((ids + position if position in self.nonsense else ids) * 3 + 1) % SHAPE.vocab_size
         labels[torch.rand(labels.shape, generator=g) < 0.3] = IGNORED_LABEL
         if position % 7 == 3:
-            labels[ROWS // 2 :] = IGNORED_LABEL  # the second of two processes has nothing to learn from
-        documents = (torch.rand(labels.shape, generator=g) < 0.3).cumsum(dim=1) if self.packed else None
+            labels[ROWS // 2 :] = (
+                IGNORED_LABEL  # the second of two processes has nothing to learn from
+            )
+        documents = (
+            (torch.rand(labels.shape, generator=g) < 0.3).cumsum(dim=1) if self.packed else None
+        )
         return Batch(ids, labels, documents=documents)
 
 
@@ -98,7 +113,9 @@ class Said(Silent):
             handle.write(text + "\n")
 
 
-def shared_fit(job: dict[str, Any], group: ProcessGroup = SINGLE_PROCESS) -> tuple[nn.Module, FitResult]:
+def shared_fit(
+    job: dict[str, Any], group: ProcessGroup = SINGLE_PROCESS
+) -> tuple[nn.Module, FitResult]:
     """The run; what is called once only leaves a line beside its folder."""
     folder = Path(job["folder"])
     model = LanguageModel(SHAPE)
@@ -118,8 +135,14 @@ def shared_fit(job: dict[str, Any], group: ProcessGroup = SINGLE_PROCESS) -> tup
     config = replace(CONFIG, **job.get("config", {}), parallel=job.get("parallel", "ddp"))
     stop_at = job.get("stop_at", -1) if group.rank == group.world - 1 else -1
     nonsense = range(*job.get("nonsense", (0, 0)))
-    texts = Texts(stop_at, nonsense, batch_s=0.5 + 0.5 * group.rank, packed=job.get("packed", False))
-    control = StepControl(TimeBudget(job["aim_s"]), clock=texts.clock) if "aim_s" in job else StepControl()
+    texts = Texts(
+        stop_at, nonsense, batch_s=0.5 + 0.5 * group.rank, packed=job.get("packed", False)
+    )
+    control = (
+        StepControl(TimeBudget(job["aim_s"]), clock=texts.clock)
+        if "aim_s" in job
+        else StepControl()
+    )
     result = fit(
         model,
         texts,
@@ -157,7 +180,9 @@ def main(jobs: list[dict[str, Any]]) -> None:
                     "turns": [[turn.step, turn.steps] for turn in result.state.rescales],
                 }
                 if group.leads:
-                    save_tensors(weight_tensors(model), Path(job["folder"]).with_suffix(".safetensors"))
+                    save_tensors(
+                        weight_tensors(model), Path(job["folder"]).with_suffix(".safetensors")
+                    )
             except SystemExit as stop:
                 ended = {"exit": stop.code}
             except GroundupError as error:

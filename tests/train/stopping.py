@@ -23,7 +23,9 @@ class Starter:
 
     process: "subprocess.Popen[str]"
 
-    def run(self, folder: Path, *, signal: int = 0, moment: Moment | None = None, **request: object) -> int:
+    def run(
+        self, folder: Path, *, signal: int = 0, moment: Moment | None = None, **request: object
+    ) -> int:
         """One run, sent `signal` when `moment(folder)` holds. Returns its exit status (negative: killed by that signal)."""
         assert self.process.stdin and self.process.stdout
         _held_file(folder).unlink(missing_ok=True)
@@ -80,12 +82,16 @@ def _held_file(folder: Path) -> Path:
 
 def half_written(folder: Path) -> list[int]:
     """Steps of the checkpoints that lie there unfinished."""
-    return [int(path.name.split("-")[2]) for path in RunFolder(folder).checkpoints.glob(".tmp-step-*")]
+    return [
+        int(path.name.split("-")[2]) for path in RunFolder(folder).checkpoints.glob(".tmp-step-*")
+    ]
 
 
 def last_step(folder: Path) -> int:
     """The newest finished checkpoint's step; 0 where there is none."""
-    return max((int(path.name[5:]) for path in RunFolder(folder).checkpoints.glob("step-*")), default=0)
+    return max(
+        (int(path.name[5:]) for path in RunFolder(folder).checkpoints.glob("step-*")), default=0
+    )
 
 
 def facts(folder: Path) -> dict[str, object]:
@@ -97,10 +103,19 @@ def facts(folder: Path) -> dict[str, object]:
         "checkpoint": last.name,
         "model": (last / "model.safetensors").read_bytes(),
         "tensors": (last / "state.safetensors").read_bytes(),
-        "state": {name: value for name, value in state.items() if not name.endswith("_s") and name != "metrics_bytes"},
-        "metrics": [{k: v for k, v in line.items() if k not in TIMES} for line in read_lines(run.metrics_file)],
+        "state": {
+            name: value
+            for name, value in state.items()
+            if not name.endswith("_s") and name != "metrics_bytes"
+        },
+        "metrics": [
+            {k: v for k, v in line.items() if k not in TIMES}
+            for line in read_lines(run.metrics_file)
+        ],
         "samples": run.samples_file.read_bytes(),
-        "snapshots": {path.name: (path / "model.safetensors").read_bytes() for path in run.snapshots.iterdir()},
+        "snapshots": {
+            path.name: (path / "model.safetensors").read_bytes() for path in run.snapshots.iterdir()
+        },
     }
 
 

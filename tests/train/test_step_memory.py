@@ -13,9 +13,9 @@ from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
 from groundup.model.heads import LanguageModel
 from groundup.model.transformer import use_recompute
-from groundup.train.config import FitConfig
-from groundup.train.losses import next_token_loss
-from groundup.train.optimizers import build_optimizer
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.optimizers import build_optimizer
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 1_000,
@@ -30,7 +30,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "llama": {},
     "many words": {"vocab_size": 12_000},
     "gpt2": {"norm": "layer", "feedforward": "gelu", "positions": "learned", "num_kv_heads": 4},
-    "gemma2": {"block": "sandwich", "feedforward": "geglu", "score_softcap": 50.0, "logit_softcap": 30.0},
+    "gemma2": {
+        "block": "sandwich",
+        "feedforward": "geglu",
+        "score_softcap": 50.0,
+        "logit_softcap": 30.0,
+    },
     "window": {"window_tokens": 16, "full_every": 2, "qk_norm": "head"},
     "post": {"block": "post"},
     "parallel": {"block": "parallel"},
@@ -64,7 +69,9 @@ def measured_bytes(config: ModelConfig, batch_size: int, *, recompute: bool = Fa
     model = LanguageModel(config)
     use_recompute(model, recompute)
     optimizer = build_optimizer(model, FitConfig(steps=2))
-    ids = torch.randint(0, config.vocab_size, (batch_size, config.context_tokens), generator=torch.Generator())
+    ids = torch.randint(
+        0, config.vocab_size, (batch_size, config.context_tokens), generator=torch.Generator()
+    )
 
     def step() -> None:
         loss = next_token_loss(model, Batch(ids, ids, None))
@@ -91,7 +98,9 @@ def test_a_step_takes_what_was_said(kind: str) -> None:
 def test_recomputed_activations_lower_the_peak_to_what_was_said(kind: str) -> None:
     """The estimate counts logits and the one block together, which are not there at the same moment: up to a tenth too much."""
     config = ModelConfig(**{**SHAPE, "num_layers": 12, "vocab_size": 200, **KINDS[kind]})
-    memory = training_memory(config, batch_size=8, context_tokens=config.context_tokens, recompute=True)
+    memory = training_memory(
+        config, batch_size=8, context_tokens=config.context_tokens, recompute=True
+    )
     kept, anew = (measured_bytes(config, 8, recompute=recompute) for recompute in (False, True))
     assert anew < 0.6 * kept
     assert 0.9 * anew < memory.total < 1.1 * anew, memory.total / anew

@@ -13,11 +13,11 @@ from torch import nn
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError
 from groundup.runs import RunFolder, read_lines
-from groundup.train.bad_steps import find_bad_step
-from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.step import Loss, LossSum
+from groundup.train.monitor.loss_spikes import find_bad_step
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.step import Loss, LossSum
 
 CPU = Compute(torch.device("cpu"))
 CONFIG = FitConfig(steps=8, checkpoint_every=1, precision="float32", max_skipped=2)
@@ -36,7 +36,9 @@ def long_gradient(part: LossSum) -> LossSum:
     return LossSum(part.total + 1000 * (part.total - part.total.detach()), part.count)
 
 
-def with_bad_steps(steps: Collection[int], change: Callable[[LossSum], LossSum], stop_at: int | None = None) -> Loss:
+def with_bad_steps(
+    steps: Collection[int], change: Callable[[LossSum], LossSum], stop_at: int | None = None
+) -> Loss:
     """The loss, changed in these steps; Ctrl-C in step `stop_at`."""
     changed = [TinyBatches().batch(step - 1).ids for step in steps]
     stopping = TinyBatches().batch((stop_at or 0) - 1).ids if stop_at else None
@@ -53,14 +55,26 @@ def with_bad_steps(steps: Collection[int], change: Callable[[LossSum], LossSum],
 def trained(folder: Path, loss: Loss, config: FitConfig = CONFIG) -> tuple[nn.Module, FitResult]:
     model = TinyBlocks()
     said = Said(folder.with_suffix(".said"))
-    return model, fit(model, TinyBatches(), loss, config, RunFolder(folder), compute=CPU, hooks=Hooks(progress=said))
+    return model, fit(
+        model,
+        TinyBatches(),
+        loss,
+        config,
+        RunFolder(folder),
+        compute=CPU,
+        hooks=Hooks(progress=said),
+    )
 
 
-@pytest.mark.parametrize(("change", "word"), [(nan_loss, "the loss is nan"), (nan_gradient, "the gradient of")])
+@pytest.mark.parametrize(
+    ("change", "word"), [(nan_loss, "the loss is nan"), (nan_gradient, "the gradient of")]
+)
 def test_a_step_that_is_not_finite_changes_nothing_is_counted_and_shown(
     tmp_path: Path, change: Callable[[LossSum], LossSum], word: str
 ) -> None:
-    _, result = trained(tmp_path / "run", with_bad_steps([3], change), replace(CONFIG, keep_checkpoints=8))
+    _, result = trained(
+        tmp_path / "run", with_bad_steps([3], change), replace(CONFIG, keep_checkpoints=8)
+    )
     assert (result.steps, result.state.skipped, result.state.tokens) == (8, 1, 7 * 32)
     run = RunFolder(tmp_path / "run")
     second, third = (load_file(run.checkpoints / f"step-{n}" / "model.safetensors") for n in (2, 3))
@@ -86,7 +100,9 @@ def test_so_many_in_a_row_end_the_run_before_the_update_with_step_and_tensor(
     trained(tmp_path / "apart", with_bad_steps([3, 5, 7], change))
 
 
-def test_with_a_limit_of_one_and_in_a_run_that_learns_nothing_the_first_ends_it(tmp_path: Path) -> None:
+def test_with_a_limit_of_one_and_in_a_run_that_learns_nothing_the_first_ends_it(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(GroundupError, match="Step 3: the loss is nan; the weights"):
         trained(tmp_path / "one", with_bad_steps([3], nan_loss), replace(CONFIG, max_skipped=1))
     with pytest.raises(GroundupError, match="Step 1: the loss"):
@@ -98,7 +114,9 @@ def test_a_spike_is_skipped_only_where_that_is_asked_for(tmp_path: Path) -> None
     _, without = trained(tmp_path / "without", spike, replace(CONFIG, steps=24))
     _, within = trained(tmp_path / "within", spike, replace(CONFIG, steps=24, spike_factor=10.0))
     assert (without.state.skipped, within.state.skipped) == (0, 1)
-    assert "step 20 of 24 is skipped: the gradient norm is" in (tmp_path / "within.said").read_text()
+    assert (
+        "step 20 of 24 is skipped: the gradient norm is" in (tmp_path / "within.said").read_text()
+    )
     with pytest.raises(ConfigError, match="spike_factor must be above 1"):
         replace(CONFIG, spike_factor=0.5)
 
@@ -106,7 +124,10 @@ def test_a_spike_is_skipped_only_where_that_is_asked_for(tmp_path: Path) -> None
 def test_a_spike_is_held_against_the_median_of_enough_steps() -> None:
     recent = [1.0, 3.0] * 8
     assert find_bad_step(1.0, 20.0, {}, recent, 10.0) is None  # the median is 2
-    assert str(find_bad_step(1.0, 60.0, {}, recent, 10.0)) == "the gradient norm is 60, 30 times the median 2"
+    assert (
+        str(find_bad_step(1.0, 60.0, {}, recent, 10.0))
+        == "the gradient norm is 60, 30 times the median 2"
+    )
     assert find_bad_step(1.0, 60.0, {}, recent[:15], 10.0) is None
     assert find_bad_step(1.0, 60.0, {}, recent, None) is None
 
@@ -117,7 +138,9 @@ def test_a_spike_is_held_against_the_median_of_enough_steps() -> None:
 def test_stopped_and_resumed_it_skips_the_same_steps(
     tmp_path: Path, optimizer: str, change: Callable[[LossSum], LossSum]
 ) -> None:
-    config = replace(CONFIGS[optimizer], accumulation=1, batch_size=4, snapshots=0, spike_factor=10.0)
+    config = replace(
+        CONFIGS[optimizer], accumulation=1, batch_size=4, snapshots=0, spike_factor=10.0
+    )
     whole, result = trained(tmp_path / "whole", with_bad_steps([18, 19, 22], change), config)
     for stop_at in (19, 21):
         with pytest.raises(KeyboardInterrupt):

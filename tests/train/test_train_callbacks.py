@@ -16,10 +16,10 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.state import MODEL_FILE
 from groundup.train.checkpoint.tensors import weight_tensors
-from groundup.train.config import FitConfig
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Callback, CallbackList, Hooks, Line, RunFacts
 from groundup.train.monitor.loggers import LOGGERS, loggers
+from groundup.train.steps.config import FitConfig
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -54,7 +54,9 @@ class Kept:
             raise RuntimeError("can't end")
 
 
-def trained(folder: Path, *observers: Callback, progress: Any = None, config: FitConfig = CONFIG) -> None:
+def trained(
+    folder: Path, *observers: Callback, progress: Any = None, config: FitConfig = CONFIG
+) -> None:
     model = TinyModel()
     fit(
         model,
@@ -77,7 +79,9 @@ def test_an_observer_is_told_every_line_and_every_sample(tmp_path: Path) -> None
     kept = Kept()
     trained(tmp_path / "run", kept)
     run = RunFolder(tmp_path / "run")
-    assert [line for line in kept.lines if line.get("event") != "sample"] == list(read_lines(run.metrics_file))
+    assert [line for line in kept.lines if line.get("event") != "sample"] == list(
+        read_lines(run.metrics_file)
+    )
     samples = [dict(line) for line in kept.lines if line.get("event") == "sample"]
     assert samples == [{"event": "sample", **line} for line in read_lines(run.samples_file)]
     (begun,) = kept.facts
@@ -86,7 +90,9 @@ def test_an_observer_is_told_every_line_and_every_sample(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("fails", ["begin", "observe", "close"])
-def test_a_run_with_observers_and_failing_ones_is_the_run_without(tmp_path: Path, fails: str) -> None:
+def test_a_run_with_observers_and_failing_ones_is_the_run_without(
+    tmp_path: Path, fails: str
+) -> None:
     trained(tmp_path / "alone")
     trained(tmp_path / "told", Kept(), Kept(fails))
     assert facts(tmp_path / "told") == facts(tmp_path / "alone")
@@ -94,8 +100,12 @@ def test_a_run_with_observers_and_failing_ones_is_the_run_without(tmp_path: Path
     assert said.count("Kept failed and is not called again; training continues") == 1
 
 
-@pytest.mark.parametrize("fails", [("begin",), ("observe",), ("close",), ("begin", "close"), ("observe", "close")])
-def test_an_observer_that_fails_is_closed_once_and_told_nothing_more(fails: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "fails", [("begin",), ("observe",), ("close",), ("begin", "close"), ("observe", "close")]
+)
+def test_an_observer_that_fails_is_closed_once_and_told_nothing_more(
+    fails: tuple[str, ...],
+) -> None:
     said: list[str] = []
     failing, sound = Kept(*fails), Kept()
     observers = CallbackList([failing, sound], said.append)
@@ -104,7 +114,10 @@ def test_an_observer_that_fails_is_closed_once_and_told_nothing_more(fails: tupl
         observers.observe({"step": step})
     observers.close()
     assert (failing.closed, sound.closed, len(said)) == (1, 1, 1)
-    assert len(failing.lines) == {"begin": 0, "observe": 1, "close": 2}[fails[0]] and len(sound.lines) == 2
+    assert (
+        len(failing.lines) == {"begin": 0, "observe": 1, "close": 2}[fails[0]]
+        and len(sound.lines) == 2
+    )
 
 
 def test_a_resumed_run_tells_where_it_goes_on(tmp_path: Path) -> None:
@@ -126,7 +139,9 @@ def test_a_progress_that_observes_is_told_without_being_named(tmp_path: Path) ->
     assert len([line for line in panel.lines if "event" not in line]) == 24
 
 
-def test_a_logger_that_is_unknown_or_not_installed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_logger_that_is_unknown_or_not_installed_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(ConfigError, match="'tensorbord' is not one of"):
         loggers(["tensorbord"])
     for name in LOGGERS:
@@ -149,19 +164,33 @@ def test_tensorboard_reads_the_curves_each_step_once(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     stopped_and_resumed(tmp_path / "run", lambda: loggers(["tensorboard"])[0])
-    read = EventAccumulator(str(tmp_path / "run" / "logs" / "tensorboard"), size_guidance={"scalars": 0})
+    read = EventAccumulator(
+        str(tmp_path / "run" / "logs" / "tensorboard"), size_guidance={"scalars": 0}
+    )
     read.Reload()
     losses = read.Scalars("training/loss")
     assert [event.step for event in losses] == list(range(1, 25))
-    logged = [line["loss"] for line in read_lines(RunFolder(tmp_path / "run").metrics_file) if "event" not in line]
+    logged = [
+        line["loss"]
+        for line in read_lines(RunFolder(tmp_path / "run").metrics_file)
+        if "event" not in line
+    ]
     assert [event.value for event in losses] == pytest.approx(logged)
-    assert [event.step for event in read.Scalars("evaluation/validation_loss")] == [0, 6, 12, 18, 24]
+    assert [event.step for event in read.Scalars("evaluation/validation_loss")] == [
+        0,
+        6,
+        12,
+        18,
+        24,
+    ]
     assert len(read.Tensors("sample/text_summary")) == 5
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # its own dependencies' deprecations
-def test_wandb_keeps_a_run_offline_in_the_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_keeps_a_run_offline_in_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("wandb", reason=HINT.format("wandb"))
     monkeypatch.delenv("WANDB_MODE", raising=False)
     stopped_and_resumed(tmp_path / "run", lambda: loggers(["wandb"])[0])

@@ -28,7 +28,10 @@ SMALL = {
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Texts of two kinds, a model of the first, and one process's continued training on the second."""
     root = tmp_path_factory.mktemp("continued")
-    for kind, line in (("general", "The fox and the hen sang of the sea. "), ("own", "Invoice 47: nine crates. ")):
+    for kind, line in (
+        ("general", "The fox and the hen sang of the sea. "),
+        ("own", "Invoice 47: nine crates. "),
+    ):
         (root / kind).mkdir()
         for number in range(40):
             (root / kind / f"{number}.txt").write_text(f"{kind} {number}. " + line * 20)
@@ -39,21 +42,54 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def losses(folder: Path) -> list[float]:
-    return [line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line]
+    return [
+        line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line
+    ]
 
 
 @pytest.mark.parametrize("way", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_go_on_as_one_does(root: Path, way: str) -> None:
     sets = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "groundup", "pretrain"]
-    command += [str(root / "own"), "--from", str(root / "base"), "--replay", f"{root / 'general'}=0.25"]
-    command += ["--out", str(root / way), "--steps", "8", "--device", "cpu", "--set", f"fit.parallel={way}", *sets]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node=2",
+        "-m",
+        "groundup",
+        "pretrain",
+    ]
+    command += [
+        str(root / "own"),
+        "--from",
+        str(root / "base"),
+        "--replay",
+        f"{root / 'general'}=0.25",
+    ]
+    command += [
+        "--out",
+        str(root / way),
+        "--steps",
+        "8",
+        "--device",
+        "cpu",
+        "--set",
+        f"fit.parallel={way}",
+        *sets,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, "--json"], capture_output=True, text=True, timeout=240, env=environment, check=False
+        [*command, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found, alone = json.loads(done.stdout), RunFolder(root / "one").read_results()
     assert losses(root / way) == pytest.approx(losses(root / "one"), abs=1e-4)
     assert found["start"]["before"] == pytest.approx(alone["start"]["before"], abs=1e-5)
-    assert found["forgetting"]["general"]["after"] == pytest.approx(alone["forgetting"]["general"]["after"], abs=1e-3)
+    assert found["forgetting"]["general"]["after"] == pytest.approx(
+        alone["forgetting"]["general"]["after"], abs=1e-3
+    )

@@ -17,7 +17,7 @@ from groundup.errors import ConfigError, GroundupError
 from groundup.files import verify_folder
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.state import load_latest, read_weights
-from groundup.train.parallel.process_group import SINGLE_PROCESS, require_shares
+from groundup.train.steps.process_group import SINGLE_PROCESS, require_shares
 
 SCRIPT = Path(__file__).parent / "shared_run.py"
 WAYS = ("ddp", "fsdp")
@@ -27,7 +27,13 @@ STOPPED = 11
 MUON, BF16 = {"optimizer": "muon"}, {"precision": "bf16"}
 # Learned after some 30 steps; then eight steps of labels that mean nothing.
 POISONED: dict[str, Any] = {
-    "config": {"steps": 60, "rollback_nats": 1.0, "checkpoint_every": 5, "evaluate_every": 60, "warmup_steps": 0},
+    "config": {
+        "steps": 60,
+        "rollback_nats": 1.0,
+        "checkpoint_every": 5,
+        "evaluate_every": 60,
+        "warmup_steps": 0,
+    },
     "nonsense": (80, 96),
 }
 # A step takes a second by the first process's clock, and two by the other's.
@@ -36,11 +42,21 @@ TIMES = ("tokens_per_s", "elapsed_s", "evaluation_s")
 Runs = Callable[[str], Path]
 
 
-def torchrun(*words: str, processes: int = 2, timeout_s: float = 300) -> "subprocess.CompletedProcess[str]":
+def torchrun(
+    *words: str, processes: int = 2, timeout_s: float = 300
+) -> "subprocess.CompletedProcess[str]":
     """Start a command twice; torchrun's own warnings are its own."""
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc_per_node={processes}",
+        *words,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False
+    )
 
 
 def jobs(way: str) -> list[dict[str, Any]]:
@@ -65,16 +81,26 @@ def more_jobs(way: str) -> list[dict[str, Any]]:
         {"folder": f"{way}-spoiled", "spoiled": True},
         {"folder": f"{way}-recompute", "config": {"recompute": True}},
         {"folder": f"{way}-poisoned", **POISONED},
-        {"folder": f"other-to-{way}", "stop_at": STOP_AT, "parallel": "ddp" if way == "fsdp" else "fsdp"},
+        {
+            "folder": f"other-to-{way}",
+            "stop_at": STOP_AT,
+            "parallel": "ddp" if way == "fsdp" else "fsdp",
+        },
         {"folder": f"other-to-{way}"},
     ]
 
 
-def made(root: Path, of_one: dict[str, dict[str, Any]], chosen: Callable[[str], list[dict[str, Any]]]) -> Runs:
+def made(
+    root: Path, of_one: dict[str, dict[str, Any]], chosen: Callable[[str], list[dict[str, Any]]]
+) -> Runs:
     """Make runs of one process here and those of two by torchrun; where each lies."""
     for name, job in of_one.items():
         shared_fit({"folder": str(root / name), **job})
-    every = [{"parallel": way, **job, "folder": str(root / job["folder"])} for way in WAYS for job in chosen(way)]
+    every = [
+        {"parallel": way, **job, "folder": str(root / job["folder"])}
+        for way in WAYS
+        for job in chosen(way)
+    ]
     (root / "jobs.json").write_text(json.dumps(every))
     done = torchrun(str(SCRIPT), str(root / "jobs.json"))
     assert done.returncode == 0, done.stderr[:3000]
@@ -103,7 +129,9 @@ def more_runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 def losses(folder: Path) -> list[float]:
     """The loss of each step that is in the log."""
-    return [line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line]
+    return [
+        line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line
+    ]
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -150,7 +178,10 @@ def test_the_same_number_of_processes_gives_the_same_bits(runs: Runs, way: str) 
     """Two runs, of which one was stopped by a signal to one process and taken up again."""
     whole, resumed = runs(way), runs(f"{way}-resumed")
     assert lines(whole) == lines(resumed)
-    assert whole.with_suffix(".safetensors").read_bytes() == resumed.with_suffix(".safetensors").read_bytes()
+    assert (
+        whole.with_suffix(".safetensors").read_bytes()
+        == resumed.with_suffix(".safetensors").read_bytes()
+    )
     assert "not bitwise equal" not in runs(f"{way}-resumed").with_suffix(".said").read_text()
 
 
@@ -160,7 +191,9 @@ def test_a_signal_to_one_stops_all_after_the_same_step_saved(runs: Runs, way: st
     assert [ended(folder, rank) for rank in (0, 1)] == [{"exit": 143}] * 2
     checkpoint = load_latest(RunFolder(folder).checkpoints, read_identity(folder), print)
     assert checkpoint is not None and checkpoint.state.step == STOPPED == len(losses(folder))
-    assert f"Stopped after step {STOPPED} of {STEPS}, saved" in folder.with_suffix(".said").read_text()
+    assert (
+        f"Stopped after step {STOPPED} of {STEPS}, saved" in folder.with_suffix(".said").read_text()
+    )
 
 
 def read_identity(folder: Path) -> str:
@@ -169,11 +202,15 @@ def read_identity(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_run_goes_on_with_another_number_of_processes(runs: Runs, tmp_path: Path, way: str) -> None:
+def test_a_run_goes_on_with_another_number_of_processes(
+    runs: Runs, tmp_path: Path, way: str
+) -> None:
     """The same batches, and losses as of a run that never stopped; that it is not bit for bit is said."""
     whole = losses(runs("one"))
     assert farthest(losses(runs(f"one-to-{way}")), whole) < 1e-5
-    assert f"processes was 1, is 2 by {way}" in runs(f"one-to-{way}").with_suffix(".said").read_text()
+    assert (
+        f"processes was 1, is 2 by {way}" in runs(f"one-to-{way}").with_suffix(".said").read_text()
+    )
     stopped = runs(f"{way}-stopped")
     shared_fit({"folder": str(stopped)})
     assert farthest(losses(stopped), whole) < 1e-5
@@ -191,10 +228,15 @@ def test_a_run_goes_on_in_the_other_way(more_runs: Runs, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_evaluations_and_samples_are_made_once_and_written_once(runs: Runs, way: str) -> None:
-    assert (runs(way) / "samples.jsonl").read_bytes() == (runs("one") / "samples.jsonl").read_bytes()
-    assert runs(way).with_suffix(".once").read_text() == runs("one").with_suffix(".once").read_text()
+    assert (runs(way) / "samples.jsonl").read_bytes() == (
+        runs("one") / "samples.jsonl"
+    ).read_bytes()
+    assert (
+        runs(way).with_suffix(".once").read_text() == runs("one").with_suffix(".once").read_text()
+    )
     found, expected = (
-        [line for line in lines(runs(name)) if line.get("event") == "evaluation"] for name in (way, "one")
+        [line for line in lines(runs(name)) if line.get("event") == "evaluation"]
+        for name in (way, "one")
     )
     assert [line["step"] for line in found] == [line["step"] for line in expected] == [0, 10, 20]
     for one, other in zip(found, expected, strict=True):
@@ -204,7 +246,9 @@ def test_evaluations_and_samples_are_made_once_and_written_once(runs: Runs, way:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_a_step_that_is_no_number_on_one_process_is_skipped_on_all(more_runs: Runs, way: str) -> None:
+def test_a_step_that_is_no_number_on_one_process_is_skipped_on_all(
+    more_runs: Runs, way: str
+) -> None:
     folder = more_runs(f"{way}-spoiled")
     skipped = [line for line in lines(folder) if line.get("event") == "skipped"]
     assert [line["step"] for line in skipped] == [2, 6, 9, 13, 16, 20]
@@ -225,7 +269,9 @@ def test_all_are_rolled_back_together_to_the_same_weights(more_runs: Runs, way: 
         [line for line in lines(more_runs(name)) if line.get("event") == "rolled back"]
         for name in (f"{way}-poisoned", "poisoned")
     )
-    assert [(line["step"], line["to_step"]) for line in found] == [(line["step"], line["to_step"]) for line in expected]
+    assert [(line["step"], line["to_step"]) for line in found] == [
+        (line["step"], line["to_step"]) for line in expected
+    ]
     assert len(found) == ended(more_runs(f"{way}-poisoned"), 0)["rolled_back"] == 1
     assert ended(more_runs(f"{way}-poisoned"), 0) == ended(more_runs(f"{way}-poisoned"), 1)
     assert farthest(losses(more_runs(f"{way}-poisoned")), losses(more_runs("poisoned"))) < 1e-3
@@ -237,8 +283,13 @@ def test_all_keep_the_time_of_the_first_one_s_clock(runs: Runs, way: str) -> Non
     folder = runs(f"{way}-aimed")
     assert ended(folder, 0) == ended(folder, 1) and ended(folder, 0)["turns"] == [[6, 14]]
     assert len(losses(folder)) == len(losses(runs("aimed"))) == 14
-    assert max(abs(a - b) for a, b in zip(losses(folder), losses(runs("aimed")), strict=True)) < 1e-5
-    rates = [[line["lr"] for line in lines(runs(name)) if "lr" in line] for name in (f"{way}-aimed", "aimed", "one")]
+    assert (
+        max(abs(a - b) for a, b in zip(losses(folder), losses(runs("aimed")), strict=True)) < 1e-5
+    )
+    rates = [
+        [line["lr"] for line in lines(runs(name)) if "lr" in line]
+        for name in (f"{way}-aimed", "aimed", "one")
+    ]
     assert rates[0] == rates[1] and rates[0][-1] == rates[2][-1]
 
 
@@ -256,7 +307,8 @@ def test_a_sharded_checkpoint_is_the_model_and_has_no_pickle(runs: Runs) -> None
 
 def test_a_batch_that_cannot_be_shared_out_is_refused_with_the_nearest_sizes() -> None:
     with pytest.raises(
-        ConfigError, match="batch_size 8 can't be divided evenly among 3 processes; the nearest are 6 and 9"
+        ConfigError,
+        match="batch_size 8 can't be divided evenly among 3 processes; the nearest are 6 and 9",
     ):
         require_shares(8, 3)
     with pytest.raises(ConfigError, match="the smallest is 4"):

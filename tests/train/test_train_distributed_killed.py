@@ -19,7 +19,14 @@ from groundup.weights.model_io import open_model
 STEPS = 150
 SMALL = [
     *("--set", "model.width=16", "--set", "model.num_layers=1", "--set", "model.context_tokens=16"),
-    *("--set", "model.vocab_size=280", "--set", "fit.precision=float32", "--set", "fit.batch_size=2"),
+    *(
+        "--set",
+        "model.vocab_size=280",
+        "--set",
+        "fit.precision=float32",
+        "--set",
+        "fit.batch_size=2",
+    ),
     *("--set", "fit.evaluate_every=150", "--set", "fit.checkpoint_every=20", "--steps", str(STEPS)),
 ]
 
@@ -29,14 +36,26 @@ def texts(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
     for number in range(6):
-        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+        (folder / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 20
+        )
     return folder
 
 
 def started(*words: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "groundup", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node=2",
+        "-m",
+        "groundup",
+        *words,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def process_of_rank(rank: int, torchrun: int) -> int:
@@ -50,7 +69,10 @@ def process_of_rank(rank: int, torchrun: int) -> int:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the process in /proc")
 @pytest.mark.parametrize(
     ("way", "victim"),
-    [("fsdp", 1), *(pytest.param(*each, marks=pytest.mark.slow) for each in [("ddp", 1), ("ddp", 0)])],
+    [
+        ("fsdp", 1),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in [("ddp", 1), ("ddp", 0)]),
+    ],
 )
 def test_a_killed_rank_ends_the_run_in_one_sentence_and_it_goes_on(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str, victim: int
@@ -60,12 +82,17 @@ def test_a_killed_rank_ends_the_run_in_one_sentence_and_it_goes_on(
     with started(*command, "--set", f"fit.parallel={way}") as process:
         ends = time.monotonic() + 240
         while not (out / "checkpoints" / "step-20").is_dir():
-            assert process.poll() is None and time.monotonic() < ends, process.communicate()[1][:3000]
+            assert process.poll() is None and time.monotonic() < ends, process.communicate()[1][
+                :3000
+            ]
             time.sleep(0.01)
         os.kill(process_of_rank(victim, process.pid), signal.SIGKILL)
         printed, said = process.communicate(timeout=240)
     assert process.returncode != 0 and printed == ""
-    assert said.count("lost contact with another process") == 1 and "the same command resumes from there" in said
+    assert (
+        said.count("lost contact with another process") == 1
+        and "the same command resumes from there" in said
+    )
     assert said.count("6 documents kept") == 1, "one process speaks"
     newest = max((out / "checkpoints").glob("step-*"), key=lambda path: int(path.name[5:]))
     verify_folder(newest)
@@ -83,8 +110,12 @@ def test_what_cannot_be_is_told_once(texts: Path, tmp_path: Path) -> None:
         (["--set", "fit.batch_size=3"], "the nearest are 2 and 4"),
         (["--set", "model.context_tokens=9000"], "are missing"),
     ):
-        with started("pretrain", str(texts), "--out", str(tmp_path / "run"), *SMALL, *wrong) as process:
+        with started(
+            "pretrain", str(texts), "--out", str(tmp_path / "run"), *SMALL, *wrong
+        ) as process:
             printed, said = process.communicate(timeout=120)
         assert process.returncode != 0 and printed == ""
         assert " ".join(said.split()).count(word) == 1, said
-        assert "Traceback" not in said.split("torch/distributed/elastic")[0], "what torchrun says comes after"
+        assert "Traceback" not in said.split("torch/distributed/elastic")[0], (
+            "what torchrun says comes after"
+        )

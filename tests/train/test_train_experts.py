@@ -15,11 +15,11 @@ from groundup.model.experts import balance_loss, router_scores
 from groundup.model.heads import LanguageModel, initialise
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import identify
-from groundup.train.config import FitConfig
 from groundup.train.loop import fit
-from groundup.train.losses import balanced, next_token_loss
 from groundup.train.pretrain import pretraining_loss
-from groundup.train.step import LossSum
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import balanced, next_token_loss
+from groundup.train.steps.step import LossSum
 
 CPU = Compute(torch.device("cpu"))
 V, T = 40, 16
@@ -41,12 +41,17 @@ class Counting:
 
     def batch(self, position: int) -> Batch:
         generator = torch.Generator().manual_seed(position)
-        start, step = torch.randint(0, V, (4, 1), generator=generator), torch.randint(1, 4, (4, 1), generator=generator)
+        start, step = (
+            torch.randint(0, V, (4, 1), generator=generator),
+            torch.randint(1, 4, (4, 1), generator=generator),
+        )
         text = (start + step * torch.arange(T + 1)) % V
         return Batch(text[:, :-1], text[:, 1:])
 
 
-def trained(run: Path, weight: float = FIT.balance_weight, stop_at: int | None = None) -> tuple[LanguageModel, float]:
+def trained(
+    run: Path, weight: float = FIT.balance_weight, stop_at: int | None = None
+) -> tuple[LanguageModel, float]:
     """The model after all steps, and its last loss; stopped by Ctrl-C in the loss of call `stop_at`."""
     calls = 0
 
@@ -58,7 +63,9 @@ def trained(run: Path, weight: float = FIT.balance_weight, stop_at: int | None =
         return balanced(next_token_loss, weight)(model, batch)
 
     model = model_of()
-    result = fit(model, Counting(), loss, replace(FIT, balance_weight=weight), RunFolder(run), compute=CPU)
+    result = fit(
+        model, Counting(), loss, replace(FIT, balance_weight=weight), RunFolder(run), compute=CPU
+    )
     return model, result.last_loss
 
 

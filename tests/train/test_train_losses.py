@@ -14,10 +14,16 @@ from groundup.device import generator
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.transformer import use_recompute
-from groundup.train.losses import next_token_loss
+from groundup.train.steps.losses import next_token_loss
 
 CONFIG = ModelConfig(
-    vocab_size=50, context_tokens=12, width=16, num_layers=2, num_heads=2, num_kv_heads=1, feedforward_width=32
+    vocab_size=50,
+    context_tokens=12,
+    width=16,
+    num_layers=2,
+    num_heads=2,
+    num_kv_heads=1,
+    feedforward_width=32,
 )
 
 
@@ -31,7 +37,8 @@ def model() -> LanguageModel:
 def random_batch(rows: int = 3, tokens: int = 12) -> Batch:
     draw = generator(1, "batch")
     return Batch(
-        torch.randint(0, 50, (rows, tokens), generator=draw), torch.randint(0, 50, (rows, tokens), generator=draw)
+        torch.randint(0, 50, (rows, tokens), generator=draw),
+        torch.randint(0, 50, (rows, tokens), generator=draw),
     )
 
 
@@ -42,7 +49,9 @@ def test_the_loss_is_the_summed_surprise_at_every_label(model: LanguageModel) ->
     by_hand = -sum(logprobs[b, t, batch.labels[b, t]].item() for b in range(3) for t in range(12))
     assert part.count == 36
     assert part.total.item() == pytest.approx(by_hand, rel=1e-5)
-    assert part.total.item() / 36 == pytest.approx(math.log(50), abs=0.1)  # a new model knows nothing
+    assert part.total.item() / 36 == pytest.approx(
+        math.log(50), abs=0.1
+    )  # a new model knows nothing
 
 
 def test_masked_labels_count_for_nothing(model: LanguageModel) -> None:
@@ -55,7 +64,9 @@ def test_masked_labels_count_for_nothing(model: LanguageModel) -> None:
     assert gradient is not None
     ours = gradient.clone()
     model.zero_grad()
-    full = F.cross_entropy(model(batch.ids).flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
+    full = F.cross_entropy(
+        model(batch.ids).flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum"
+    )
     full.backward()
     assert part.count == 21
     torch.testing.assert_close(part.total, full)
@@ -65,7 +76,9 @@ def test_masked_labels_count_for_nothing(model: LanguageModel) -> None:
 def test_padding_changes_no_loss(model: LanguageModel) -> None:
     batch = random_batch(rows=1, tokens=7)
     padded = Batch(
-        F.pad(batch.ids, (0, 4)), F.pad(batch.labels, (0, 4), value=-100), F.pad(torch.ones(1, 7), (0, 4)) > 0
+        F.pad(batch.ids, (0, 4)),
+        F.pad(batch.labels, (0, 4), value=-100),
+        F.pad(torch.ones(1, 7), (0, 4)) > 0,
     )
     alone, beside = next_token_loss(model, batch), next_token_loss(model, padded)
     assert alone.count == beside.count == 7
@@ -90,7 +103,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama": {},
     "qwen3": {"qk_norm": "head"},
     "gpt2": {"norm": "layer", "positions": "learned", "feedforward": "gelu", "num_kv_heads": 2},
-    "gemma2": {"block": "sandwich", "feedforward": "geglu", "score_softcap": 50.0, "logit_softcap": 30.0},
+    "gemma2": {
+        "block": "sandwich",
+        "feedforward": "geglu",
+        "score_softcap": 50.0,
+        "logit_softcap": 30.0,
+    },
     "window": {"window_tokens": 4},
 }
 

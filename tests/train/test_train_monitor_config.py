@@ -9,8 +9,8 @@ import torch
 from tiny_run import Said
 
 from groundup.data.batches.shards import ShardSet, write_shards
-from groundup.data.config import DataConfig
-from groundup.data.pipeline import prepare
+from groundup.data.preparation.config import DataConfig
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
@@ -22,14 +22,16 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.train.config import FitConfig
-from groundup.train.losses import next_token_loss
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.validation import Validation
 from groundup.train.pretrain import pretrain
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import next_token_loss
 
 CPU = Compute(torch.device("cpu"))
-FIT = FitConfig(steps=8, batch_size=4, learning_rate=0.01, evaluate_every=4, precision="float32", seed=3)
+FIT = FitConfig(
+    steps=8, batch_size=4, learning_rate=0.01, evaluate_every=4, precision="float32", seed=3
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ShardSet, Tokenizer]
     for source, word, count in (("ships", "sails", 12), ("stars", "0451", 12), ("few", "?", 1)):
         (root / source).mkdir()
         for number in range(count):
-            text = f"Of {source}, tale {number}: one {word}, one {word * 2}. " * (150 if count > 1 else 4)
+            text = f"Of {source}, tale {number}: one {word}, one {word * 2}. " * (
+                150 if count > 1 else 4
+            )
             (root / source / f"{number}.txt").write_text(text)
     sources = [Source(str(root / name)) for name in ("ships", "stars", "few")]
     prepare(sources, root / "data", DataConfig(validation_fraction=0.3), progress=Silent(), seed=12)
@@ -48,11 +52,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ShardSet, Tokenizer]
 
 
 def shape(tokenizer: Tokenizer) -> ModelConfig:
-    sizes = {"width": 32, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "feedforward_width": 64}
+    sizes = {
+        "width": 32,
+        "num_layers": 1,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "feedforward_width": 64,
+    }
     return ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=32, **sizes)
 
 
-def test_each_source_with_enough_text_has_its_bits_per_byte_and_they_add_up(made: tuple[ShardSet, Tokenizer]) -> None:
+def test_each_source_with_enough_text_has_its_bits_per_byte_and_they_add_up(
+    made: tuple[ShardSet, Tokenizer],
+) -> None:
     shards, tokenizer = made
     model = LanguageModel(shape(tokenizer)).eval()
     initialise(model, torch.Generator().manual_seed(0))
@@ -90,43 +102,71 @@ def test_weights_are_the_same_byte_for_byte_whatever_is_looked_at(
         def close(self) -> None:
             pass
 
-    monitor = MonitorConfig(("Of ships", "one"), (BitsPerByte(["Of stars, tale 7."], name="stars"),), (Kept(),))
+    monitor = MonitorConfig(
+        ("Of ships", "one"), (BitsPerByte(["Of stars, tale 7."], name="stars"),), (Kept(),)
+    )
     runs = {name: RunFolder(tmp_path / name) for name in ("plain", "looked")}
     for name, extra in (("plain", MonitorConfig()), ("looked", monitor)):
         pretrain(shards, tokenizer, shape(tokenizer), FIT, runs[name], compute=CPU, monitor=extra)
     files = [run.path / "model.safetensors" for run in runs.values()]
     assert files[0].read_bytes() == files[1].read_bytes()
-    checkpoints = [(run.checkpoints / "step-8" / "state.safetensors").read_bytes() for run in runs.values()]
+    checkpoints = [
+        (run.checkpoints / "step-8" / "state.safetensors").read_bytes() for run in runs.values()
+    ]
     assert checkpoints[0] == checkpoints[1] and len(told) > 8
-    evaluations = [line for line in read_lines(runs["looked"].metrics_file) if line.get("event") == "evaluation"]
-    assert all(0 < line["stars:bits_per_byte"] < 12 and line["evaluation_s"] > 0 for line in evaluations)
+    evaluations = [
+        line
+        for line in read_lines(runs["looked"].metrics_file)
+        if line.get("event") == "evaluation"
+    ]
+    assert all(
+        0 < line["stars:bits_per_byte"] < 12 and line["evaluation_s"] > 0 for line in evaluations
+    )
     samples = list(read_lines(runs["looked"].samples_file))
     assert [line["prompt"] for line in samples] == ["Of ships", "one"] * len(evaluations)
     assert all(0 <= line["repetition"] <= 1 and 0 <= line["longest_copy"] <= 64 for line in samples)
-    whole = [line for line in samples if "\N{REPLACEMENT CHARACTER}" not in line["copied_text"]]  # no part of a letter
+    whole = [
+        line for line in samples if "\N{REPLACEMENT CHARACTER}" not in line["copied_text"]
+    ]  # no part of a letter
     assert whole and all(line["copied_text"] in line["text"] for line in whole)
-    result = pretrain(shards, tokenizer, shape(tokenizer), FIT, runs["plain"], compute=CPU, monitor=monitor)
+    result = pretrain(
+        shards, tokenizer, shape(tokenizer), FIT, runs["plain"], compute=CPU, monitor=monitor
+    )
     assert result == runs["plain"].read_results(), "it is the same run"
 
 
-def test_what_cannot_be_looked_at_ends_before_the_first_step(made: tuple[ShardSet, Tokenizer], tmp_path: Path) -> None:
+def test_what_cannot_be_looked_at_ends_before_the_first_step(
+    made: tuple[ShardSet, Tokenizer], tmp_path: Path
+) -> None:
     shards, tokenizer = made
 
     def run(monitor: MonitorConfig) -> None:
         fit = replace(FIT, steps=1)
-        pretrain(shards, tokenizer, shape(tokenizer), fit, RunFolder(tmp_path / "run"), compute=CPU, monitor=monitor)
+        pretrain(
+            shards,
+            tokenizer,
+            shape(tokenizer),
+            fit,
+            RunFolder(tmp_path / "run"),
+            compute=CPU,
+            monitor=monitor,
+        )
 
     with pytest.raises(DataError, match="no room to continue"):
         run(MonitorConfig(("Of ships " * 40,)))
     with pytest.raises(ConfigError, match="17 prompts, at most 16"):
         run(MonitorConfig(("one",) * 17))
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ModelError, match="The task 'checked answers' can't be measured: No held-out example"):
+    with pytest.raises(
+        ModelError, match="The task 'checked answers' can't be measured: No held-out example"
+    ):
         run(MonitorConfig(tasks=(CheckedAnswers([]),)))
     assert not list(read_lines(RunFolder(tmp_path / "run").metrics_file))
 
 
-def test_a_run_that_learned_nothing_is_as_surprised_by_every_source(made: tuple[ShardSet, Tokenizer]) -> None:
+def test_a_run_that_learned_nothing_is_as_surprised_by_every_source(
+    made: tuple[ShardSet, Tokenizer],
+) -> None:
     shards, tokenizer = made
     model = LanguageModel(shape(tokenizer)).eval()
     with torch.no_grad():
@@ -140,8 +180,12 @@ def test_a_text_too_long_to_search_whole_is_said_and_noted(
     made: tuple[ShardSet, Tokenizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards, tokenizer = made
-    monkeypatch.setattr("groundup.train.monitor.samples.PIECE_TOKENS", shards.num_tokens("train") // 8)
-    monkeypatch.setattr("groundup.train.monitor.samples.MAX_SEARCHED_TOKENS", shards.num_tokens("train") // 4)
+    monkeypatch.setattr(
+        "groundup.train.monitor.samples.PIECE_TOKENS", shards.num_tokens("train") // 8
+    )
+    monkeypatch.setattr(
+        "groundup.train.monitor.samples.MAX_SEARCHED_TOKENS", shards.num_tokens("train") // 4
+    )
     run, said, fit = RunFolder(tmp_path / "run"), Said(tmp_path / "said"), replace(FIT, steps=1)
     pretrain(shards, tokenizer, shape(tokenizer), fit, run, compute=CPU, progress=said)
     assert "compared with 25.0% of it, evenly spread" in said.path.read_text()

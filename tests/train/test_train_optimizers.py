@@ -14,10 +14,16 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.lora import add_lora
 from groundup.model.matmul_precision import ProductTimes
-from groundup.train.config import FitConfig, TrainPrecision
-from groundup.train.losses import next_token_loss
-from groundup.train.optimizers import Optimizers, StackedMuon, build_optimizer, muon_step, orthogonalised
-from groundup.train.precision import decide_muon
+from groundup.train.steps.config import FitConfig, TrainPrecision
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.optimizers import (
+    Optimizers,
+    StackedMuon,
+    build_optimizer,
+    muon_step,
+    orthogonalised,
+)
+from groundup.train.steps.precision import decide_muon
 
 SHAPE = ModelConfig(60, 16, 32, 2, 2, 48, positions="learned", attention_bias=True)
 RATES = {"momentum": 0.95, "weight_decay": 0.3, "rate": 0.02}
@@ -49,18 +55,29 @@ def test_torchs_muon_is_the_readable_one_but_for_its_bfloat16(rows: int, columns
         before = weight.detach().clone()
         optimizer.step()
         readable, memory = muon_step(readable, weight.grad, memory, **RATES)
-        torch.testing.assert_close(optimizer.state[weight]["momentum_buffer"], memory, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            optimizer.state[weight]["momentum_buffer"], memory, rtol=1e-5, atol=1e-6
+        )
         moved = (weight - before).norm()
-        assert (weight - readable).norm() < 0.02 * step * moved  # 8 bits of a number, through fifteen products
+        assert (
+            weight - readable
+        ).norm() < 0.02 * step * moved  # 8 bits of a number, through fifteen products
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr("groundup.train.optimizers.STACKED_NUMBERS", 48 * 32)
-    shapes = [*[(48, 32)] * 3, (32, 48), (32, 32), *[(48, 33)] * 2]  # the last two are too large for a stack
-    weights = [nn.Parameter(random_matrix(*shape, seed=number)) for number, shape in enumerate(shapes)]
+    monkeypatch.setattr("groundup.train.steps.optimizers.STACKED_NUMBERS", 48 * 32)
+    shapes = [
+        *[(48, 32)] * 3,
+        (32, 48),
+        (32, 32),
+        *[(48, 33)] * 2,
+    ]  # the last two are too large for a stack
+    weights = [
+        nn.Parameter(random_matrix(*shape, seed=number)) for number, shape in enumerate(shapes)
+    ]
     readable = [(weight.detach().clone(), torch.zeros(weight.shape)) for weight in weights]
     optimizer: torch.optim.Optimizer = StackedMuon(weights, dtype=dtype, **SETTINGS)
     for step in range(1, 4):
@@ -74,14 +91,18 @@ def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
             if weight.grad is None:
                 assert torch.equal(weight, old)
                 continue
-            readable[number] = muon_step(readable[number][0], weight.grad, readable[number][1], **RATES)
+            readable[number] = muon_step(
+                readable[number][0], weight.grad, readable[number][1], **RATES
+            )
             error, moved = (weight - readable[number][0]).norm(), (weight - old).norm()
             assert error < (1e-4 if dtype == torch.float32 else 0.02) * step * moved
             momentum = optimizer.state[weight]["momentum_buffer"]
             torch.testing.assert_close(momentum, readable[number][1], rtol=1e-5, atol=1e-6)
     other = torch.optim.Muon(weights, **SETTINGS)
     other.load_state_dict(optimizer.state_dict())
-    assert torch.equal(other.state[weights[0]]["momentum_buffer"], optimizer.state[weights[0]]["momentum_buffer"])
+    assert torch.equal(
+        other.state[weights[0]]["momentum_buffer"], optimizer.state[weights[0]]["momentum_buffer"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,15 +116,23 @@ def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
     ],
 )
 def test_muon_is_in_float32_where_bf16_is_emulated_unless_the_config_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch, has_bf16: bool, said: TrainPrecision, slowdown: float, expected: str
+    monkeypatch: pytest.MonkeyPatch,
+    has_bf16: bool,
+    said: TrainPrecision,
+    slowdown: float,
+    expected: str,
 ) -> None:
-    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(1.0, slowdown))
+    monkeypatch.setattr(
+        "groundup.train.steps.precision.product_times", lambda *_: ProductTimes(1.0, slowdown)
+    )
     compute, model = Compute(torch.device("cpu"), native_bf16=has_bf16), model_of()
     config = replace(MUON, muon_precision=said)
     decided = decide_muon(config, model, compute=compute)
     assert decided.precision == expected
     dtypes = [
-        part.dtype for part in build_optimizer(model, decided.closed(config)).parts if isinstance(part, StackedMuon)
+        part.dtype
+        for part in build_optimizer(model, decided.closed(config)).parts
+        if isinstance(part, StackedMuon)
     ]
     assert dtypes == [torch.float32 if expected == "float32" else torch.bfloat16]
     assert decide_muon(FitConfig(steps=1), model, compute=compute).described() == {}
@@ -118,7 +147,10 @@ def model_of(config: ModelConfig = SHAPE) -> LanguageModel:
 def owners(model: nn.Module, optimizer: Optimizers) -> dict[str, str]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {
-        names[id(p)]: type(part).__name__ for part in optimizer.parts for g in part.param_groups for p in g["params"]
+        names[id(p)]: type(part).__name__
+        for part in optimizer.parts
+        for g in part.param_groups
+        for p in g["params"]
     }
 
 
@@ -127,9 +159,17 @@ def test_muon_takes_the_matrices_of_the_blocks_and_adamw_all_else() -> None:
     found = owners(model, build_optimizer(model, MUON))
     assert set(found) == set(dict(model.named_parameters()))
     parts = ("query", "key", "value", "output", "gate", "up", "down")
-    expected = {n for n in found if ".blocks." in n and n.endswith(".weight") and n.split(".")[-2] in parts}
-    assert {name for name, owner in found.items() if owner == "StackedMuon"} == expected and len(expected) == 14
-    assert {"head.weight", "transformer.embedding.weight", "transformer.position_embedding.weight"} <= set(found)
+    expected = {
+        n for n in found if ".blocks." in n and n.endswith(".weight") and n.split(".")[-2] in parts
+    }
+    assert {name for name, owner in found.items() if owner == "StackedMuon"} == expected and len(
+        expected
+    ) == 14
+    assert {
+        "head.weight",
+        "transformer.embedding.weight",
+        "transformer.position_embedding.weight",
+    } <= set(found)
 
 
 def test_routers_and_stacked_experts_are_adamws() -> None:
@@ -149,9 +189,14 @@ def test_muon_serves_adapters_of_frozen_blocks_and_needs_a_matrix() -> None:
 
 
 def test_learning_rates_rise_and_fall_together() -> None:
-    optimizer = build_optimizer(model_of(), replace(MUON, learning_rate=0.004, muon_learning_rate=0.02))
+    optimizer = build_optimizer(
+        model_of(), replace(MUON, learning_rate=0.004, muon_learning_rate=0.02)
+    )
     optimizer.set_rate(0.001)  # a quarter
-    rates = {type(part).__name__: [group["lr"] for group in part.param_groups] for part in optimizer.parts}
+    rates = {
+        type(part).__name__: [group["lr"] for group in part.param_groups]
+        for part in optimizer.parts
+    }
     assert rates == {"StackedMuon": [pytest.approx(0.005)], "AdamW": [0.001, 0.001]}
 
 

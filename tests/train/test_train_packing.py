@@ -11,7 +11,7 @@ from tiny_run import Said
 from groundup.data.batches.loader import IGNORED_LABEL
 from groundup.data.batches.packing import PackedWindows
 from groundup.data.batches.shards import ShardSet, write_shards
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.preparation.pipeline import DataConfig, prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
@@ -24,16 +24,24 @@ from groundup.planning.pretrain_options import pretrain_options
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.train.batches import rank_slices
-from groundup.train.config import FitConfig
 from groundup.train.monitor.validation import Validation
-from groundup.train.parallel.process_group import ProcessGroup
 from groundup.train.pretrain import pretrain, train_windows, window_lines
+from groundup.train.steps.batches import rank_slices
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.process_group import ProcessGroup
 from groundup.weights.model_io import open_model
 
 CPU = Compute(torch.device("cpu"))
 WORDS = ["red", "old", "sly", "wet", "odd", "shy", "big", "sad", "mad", "raw"]
-FIT = FitConfig(steps=24, batch_size=6, learning_rate=0.01, precision="float32", seed=3, evaluate_every=8, packing=True)
+FIT = FitConfig(
+    steps=24,
+    batch_size=6,
+    learning_rate=0.01,
+    precision="float32",
+    seed=3,
+    evaluate_every=8,
+    packing=True,
+)
 Made = tuple[ShardSet, Tokenizer]
 
 
@@ -54,7 +62,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def shape(tokenizer: Tokenizer, **fields: Any) -> ModelConfig:
-    sizes = {"context_tokens": 48, "width": 16, "num_layers": 2, "num_heads": 2, "feedforward_width": 32}
+    sizes = {
+        "context_tokens": 48,
+        "width": 16,
+        "num_layers": 2,
+        "num_heads": 2,
+        "feedforward_width": 32,
+    }
     return ModelConfig(vocab_size=tokenizer.vocab_size, **{**sizes, **fields})
 
 
@@ -67,20 +81,30 @@ class StopsAt(Silent):
 
 
 def losses(run: RunFolder) -> list[tuple[int, int, float]]:
-    return [(line["step"], line["tokens"], line["loss"]) for line in read_lines(run.metrics_file) if "loss" in line]
+    return [
+        (line["step"], line["tokens"], line["loss"])
+        for line in read_lines(run.metrics_file)
+        if "loss" in line
+    ]
 
 
 def test_a_packed_run_learns_resumes_bit_for_bit_and_is_measured_on_packed_documents(
     made: Made, tmp_path: Path
 ) -> None:
     shards, tokenizer = made
-    whole, run, said = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run"), Said(tmp_path / "said")
+    whole, run, said = (
+        RunFolder(tmp_path / "whole"),
+        RunFolder(tmp_path / "run"),
+        Said(tmp_path / "said"),
+    )
     parts = (shards, tokenizer, shape(tokenizer), FIT)
     results = pretrain(*parts, whole, compute=CPU, progress=said)
     with pytest.raises(KeyboardInterrupt):
         pretrain(*parts, run, compute=CPU, progress=StopsAt())
     assert pretrain(*parts, run, compute=CPU)["validation_loss"] == results["validation_loss"]
-    assert (whole.path / "model.safetensors").read_bytes() == (run.path / "model.safetensors").read_bytes()
+    assert (whole.path / "model.safetensors").read_bytes() == (
+        run.path / "model.safetensors"
+    ).read_bytes()
     assert losses(whole) == losses(run)
     packed = PackedWindows(shards, "train", 48, 6, seed=3)
     counts = [int((packed.batch(step).labels != IGNORED_LABEL).sum()) for step in range(24)]
@@ -97,12 +121,16 @@ def test_a_packed_run_learns_resumes_bit_for_bit_and_is_measured_on_packed_docum
     assert results["test"]["tokens"] == shards.num_tokens("test") - shards.splits["test"].documents
 
 
-def test_the_loss_of_a_packed_evaluation_is_that_of_its_documents_one_by_one(made: Made, tmp_path: Path) -> None:
+def test_the_loss_of_a_packed_evaluation_is_that_of_its_documents_one_by_one(
+    made: Made, tmp_path: Path
+) -> None:
     shards, tokenizer = made
     parts = (shards, tokenizer, shape(tokenizer), replace(FIT, steps=2))
     pretrain(*parts, RunFolder(tmp_path / "run"), compute=CPU)
     model = open_model(tmp_path / "run", CPU).model
-    found = Validation(shards, tokenizer, 48, batch_size=6, seed=3, compute=CPU, packing=True).figures(model)  # type: ignore[arg-type]
+    found = Validation(
+        shards, tokenizer, 48, batch_size=6, seed=3, compute=CPU, packing=True
+    ).figures(model)  # type: ignore[arg-type]
     nats, num_bytes = 0.0, 0
     for document in read_split(shards.folder.parent / "data", "validation"):
         ids = torch.tensor([*tokenizer.encode(document.text), tokenizer.special.document_end_id])
@@ -121,10 +149,14 @@ def test_processes_share_the_rows_of_every_batch(made: Made, world: int) -> None
     for position in (0, 5, 17):
         whole, parts = source.batch(position), [make(position) for make in of_ranks]
         for name in ("ids", "labels", "documents"):
-            assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+            assert torch.equal(
+                torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)
+            )
 
 
-def test_a_run_of_before_there_was_packing_or_a_stride_is_still_the_same(made: Made, tmp_path: Path) -> None:
+def test_a_run_of_before_there_was_packing_or_a_stride_is_still_the_same(
+    made: Made, tmp_path: Path
+) -> None:
     shards, tokenizer = made
     run, config = RunFolder(tmp_path / "run"), replace(FIT, packing=False)
     pretrain(shards, tokenizer, shape(tokenizer), replace(config, steps=2), run, compute=CPU)
@@ -134,13 +166,23 @@ def test_a_run_of_before_there_was_packing_or_a_stride_is_still_the_same(made: M
         ({"stride": 8}, "stride was unset and is 8"),
     ):
         with pytest.raises(ConfigError, match=words):
-            pretrain(shards, tokenizer, shape(tokenizer), replace(config, steps=2, **change), run, compute=CPU)
+            pretrain(
+                shards,
+                tokenizer,
+                shape(tokenizer),
+                replace(config, steps=2, **change),
+                run,
+                compute=CPU,
+            )
 
 
 def test_a_plan_of_before_has_windows(made: Made, tmp_path: Path) -> None:
     """plan.json without the newer fields."""
     shards, _ = made
-    run, asked = RunFolder(tmp_path / "run"), pretrain_options(shards.folder, steps=3, tokenizer=shards.folder)
+    run, asked = (
+        RunFolder(tmp_path / "run"),
+        pretrain_options(shards.folder, steps=3, tokenizer=shards.folder),
+    )
     asked = replace(asked, tokenizer=None)
     write_tokenizer_beside(made)
     prepare_run(asked, run, CPU, Silent())
@@ -160,7 +202,9 @@ def write_tokenizer_beside(made: Made) -> None:
 def test_the_options_reach_plan_and_run(made: Made, tmp_path: Path) -> None:
     write_tokenizer_beside(made)
     folder = made[0].folder
-    packed = prepare_run(pretrain_options(folder, steps=3, packing=True), RunFolder(tmp_path / "a"), CPU, Silent())
+    packed = prepare_run(
+        pretrain_options(folder, steps=3, packing=True), RunFolder(tmp_path / "a"), CPU, Silent()
+    )
     assert packed.fit.packing and packed.plan is not None
     lines = "\n".join(plan_lines(packed.plan))
     assert "without the keys of other documents" in lines
@@ -168,20 +212,32 @@ def test_the_options_reach_plan_and_run(made: Made, tmp_path: Path) -> None:
     one_row = {"fit.batch_size": 1}
     strided = pretrain_options(folder, epochs=1, stride=32, settings=one_row)
     found = prepare_run(strided, RunFolder(tmp_path / "b"), CPU, Silent())
-    plain = prepare_run(pretrain_options(folder, epochs=1, settings=one_row), RunFolder(tmp_path / "c"), CPU, Silent())
+    plain = prepare_run(
+        pretrain_options(folder, epochs=1, settings=one_row),
+        RunFolder(tmp_path / "c"),
+        CPU,
+        Silent(),
+    )
     assert found.fit.stride == 32 and found.plan is not None
-    assert found.fit.steps == pytest.approx(plain.fit.steps * found.shape.context_tokens / 32, abs=2)
+    assert found.fit.steps == pytest.approx(
+        plain.fit.steps * found.shape.context_tokens / 32, abs=2
+    )
     assert "stride 32; learning rate" in "\n".join(plan_lines(found.plan))
     with pytest.raises(ConfigError, match="packing and stride 32 can't be combined"):
         prepare_run(
-            pretrain_options(folder, steps=3, stride=32, packing=True), RunFolder(tmp_path / "d"), CPU, Silent()
+            pretrain_options(folder, steps=3, stride=32, packing=True),
+            RunFolder(tmp_path / "d"),
+            CPU,
+            Silent(),
         )
 
 
 def test_what_a_stride_means_for_an_epoch_is_said(made: Made) -> None:
     shards, tokenizer = made
     lines = {
-        stride: window_lines(train_windows(shards, shape(tokenizer), replace(FIT, packing=False, stride=stride)))
+        stride: window_lines(
+            train_windows(shards, shape(tokenizer), replace(FIT, packing=False, stride=stride))
+        )
         for stride in (None, 48, 16, 96)
     }
     assert lines[None] == lines[48] == []

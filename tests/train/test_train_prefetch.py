@@ -12,9 +12,9 @@ from groundup.data.batches.loader import Batch
 from groundup.device import Compute
 from groundup.runs import RunFolder
 from groundup.train import loop
-from groundup.train.batches import Prefetcher
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
+from groundup.train.steps.batches import Prefetcher
 
 CPU = Compute(torch.device("cpu"))
 
@@ -76,7 +76,9 @@ def test_a_run_fed_ahead_is_the_same_run_also_when_it_is_interrupted(
         monkeypatch.setattr(
             loop,
             "Prefetcher",
-            lambda make, ahead_here=ahead, **others: Prefetcher(make, ahead=ahead_here, pinned=False),
+            lambda make, ahead_here=ahead, **others: Prefetcher(
+                make, ahead=ahead_here, pinned=False
+            ),
         )
         model, run = TinyModel(), RunFolder(tmp_path / f"{ahead}")
         config = replace(CONFIG, steps=8, evaluate_every=4)
@@ -89,7 +91,15 @@ def test_a_run_fed_ahead_is_the_same_run_also_when_it_is_interrupted(
 
         for _ in range(1 + stopped):
             try:
-                fit(model, TinyBatches(), tiny_loss, config, run, compute=CPU, hooks=Hooks(evaluate=evaluate))
+                fit(
+                    model,
+                    TinyBatches(),
+                    tiny_loss,
+                    config,
+                    run,
+                    compute=CPU,
+                    hooks=Hooks(evaluate=evaluate),
+                )
             except KeyboardInterrupt:
                 assert not threads()
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))

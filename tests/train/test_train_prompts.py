@@ -32,5 +32,9 @@ def test_a_prompt_is_the_beginning_of_a_sentence(text: str, starts: list[str]) -
 def test_prompts_come_in_turn_from_all_texts_each_once() -> None:
     one = "The first of all the tales is rather short. It begins with a fox and ends with a hen."
     other = f"{WINTER} {WINTER}"
-    assert prompts_of([one, other], 3) == ["It begins with a", "Now is the winter", "The first of all"]
+    assert prompts_of([one, other], 3) == [
+        "It begins with a",
+        "Now is the winter",
+        "The first of all",
+    ]
     assert prompts_of(["no sentence"], 3) == []

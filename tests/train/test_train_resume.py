@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import CONFIG, CONFIGS, Said, TinyBatch, TinyBatches, TinyBlocks, TinyModel, tiny_fit, tiny_loss
+from tiny_run import (
+    CONFIG,
+    CONFIGS,
+    Said,
+    TinyBatch,
+    TinyBatches,
+    TinyBlocks,
+    TinyModel,
+    tiny_fit,
+    tiny_loss,
+)
 
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
@@ -15,10 +25,10 @@ from groundup.model.matmul_precision import ProductTimes
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import differences, identify
 from groundup.train.checkpoint.state import load_weights
-from groundup.train.config import FitConfig, TrainPrecision
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.precision import StepClock, decide_precision, open_kinds
+from groundup.train.steps.config import FitConfig, TrainPrecision
+from groundup.train.steps.precision import StepClock, decide_precision, open_kinds
 
 CPU = Compute(torch.device("cpu"))
 
@@ -51,12 +61,22 @@ def model_of(folder: Path, step: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("optimizer", "precision"),
-    [("adamw", "float32"), ("adamw", "bf16"), ("muon", "float32"), ("muon", "bf16"), ("sgd", "float32")],
+    [
+        ("adamw", "float32"),
+        ("adamw", "bf16"),
+        ("muon", "float32"),
+        ("muon", "bf16"),
+        ("sgd", "float32"),
+    ],
 )
 def test_a_damaged_newest_checkpoint_is_passed_over_and_said(
     tmp_path: Path, optimizer: str, precision: TrainPrecision
 ) -> None:
-    whole, folder, config = tmp_path / "whole", tmp_path / "run", replace(CONFIGS[optimizer], precision=precision)
+    whole, folder, config = (
+        tmp_path / "whole",
+        tmp_path / "run",
+        replace(CONFIGS[optimizer], precision=precision),
+    )
     tiny_fit(whole, config=config)
     tiny_fit(folder, config=config)
     flip_a_byte(folder / "checkpoints" / "step-24" / "model.safetensors", -3)
@@ -91,8 +111,12 @@ def test_when_no_checkpoint_holds_the_run_is_refused_and_kept(tmp_path: Path) ->
     assert len(list(folder.glob("checkpoints/step-*"))) == 2
 
 
-@pytest.mark.parametrize("name", ["state.json", "state.safetensors", "model.safetensors", "manifest.json"])
-def test_a_checkpoint_whose_manifest_lies_is_refused_by_one_error_class(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["state.json", "state.safetensors", "model.safetensors", "manifest.json"]
+)
+def test_a_checkpoint_whose_manifest_lies_is_refused_by_one_error_class(
+    tmp_path: Path, name: str
+) -> None:
     folder = tmp_path / "run"
     tiny_fit(folder)
     for step in folder.glob("checkpoints/step-*"):
@@ -106,7 +130,9 @@ def test_a_checkpoint_whose_manifest_lies_is_refused_by_one_error_class(tmp_path
 def test_the_last_k_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
     losses = iter([5.0, 2.0, 3.0, 4.0, 6.0])
     run = RunFolder(tmp_path / "run")
-    config = FitConfig(steps=8, evaluate_every=2, checkpoint_every=1, keep_checkpoints=3, precision="float32")
+    config = FitConfig(
+        steps=8, evaluate_every=2, checkpoint_every=1, keep_checkpoints=3, precision="float32"
+    )
     model = TinyModel()
     result = fit(
         model,
@@ -117,7 +143,12 @@ def test_the_last_k_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
         compute=CPU,
         hooks=Hooks(evaluate=lambda: {"validation_loss": next(losses)}),
     )
-    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["step-2", "step-6", "step-7", "step-8"]
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == [
+        "step-2",
+        "step-6",
+        "step-7",
+        "step-8",
+    ]
     assert (result.state.best_step, result.state.best_loss, result.state.evaluation) == (
         2,
         2.0,
@@ -146,7 +177,12 @@ def base(model: TinyModel) -> None:
 @pytest.mark.parametrize(
     ("change", "batches", "config", "word"),
     [
-        (None, TinyBatches(), replace(CONFIG, learning_rate=0.001), "learning_rate was 0.002 and is 0.001"),
+        (
+            None,
+            TinyBatches(),
+            replace(CONFIG, learning_rate=0.001),
+            "learning_rate was 0.002 and is 0.001",
+        ),
         (None, TinyBatches(), replace(CONFIG, optimizer="sgd"), "optimizer was adamw and is sgd"),
         (None, TinyBatches(), replace(CONFIG, schedule="wsd"), "schedule was cosine and is wsd"),
         (None, OtherBatches(), CONFIG, "the data are not the same"),
@@ -155,7 +191,11 @@ def base(model: TinyModel) -> None:
     ],
 )
 def test_a_run_that_differs_is_refused_with_what_differs(
-    finished: Path, change: Callable[[TinyModel], None] | None, batches: TinyBatches, config: FitConfig, word: str
+    finished: Path,
+    change: Callable[[TinyModel], None] | None,
+    batches: TinyBatches,
+    config: FitConfig,
+    word: str,
 ) -> None:
     model = TinyModel()
     if change:
@@ -165,12 +205,24 @@ def test_a_run_that_differs_is_refused_with_what_differs(
     assert word in refused.value.message and "--fresh" in refused.value.fix
 
 
-def test_runs_from_before_there_was_a_choice_of_optimizer_and_schedule_are_still_the_same(finished: Path) -> None:
+def test_runs_from_before_there_was_a_choice_of_optimizer_and_schedule_are_still_the_same(
+    finished: Path,
+) -> None:
     fields = read_json(finished / "fit.json")["identity"]["config"]
-    later = {"optimizer", "muon_learning_rate", "muon_momentum", "schedule", "decay_steps", "compile", "recompute"}
+    later = {
+        "optimizer",
+        "muon_learning_rate",
+        "muon_momentum",
+        "schedule",
+        "decay_steps",
+        "compile",
+        "recompute",
+    }
     later |= {"start_context_tokens", "start_share"}
     assert not later & set(fields)
-    changed = replace(CONFIG, muon_learning_rate=0.5, decay_steps=3)  # neither has a part in AdamW and cosine
+    changed = replace(
+        CONFIG, muon_learning_rate=0.5, decay_steps=3
+    )  # neither has a part in AdamW and cosine
     assert identify(TinyModel(), "tiny", changed) == identify(TinyModel(), "tiny", CONFIG)
     muon = replace(CONFIG, optimizer="muon")
     other = replace(muon, muon_learning_rate=0.5)
@@ -209,20 +261,33 @@ def test_another_machine_is_said_when_going_on(tmp_path: Path) -> None:
     record["machine"]["threads"] = 77
     write_json(folder / "fit.json", record)
     tiny_fit(folder)
-    assert "not bitwise equal to an uninterrupted run (threads was 77, is 1)" in folder.with_suffix(".said").read_text()
+    assert (
+        "not bitwise equal to an uninterrupted run (threads was 77, is 1)"
+        in folder.with_suffix(".said").read_text()
+    )
 
 
 def test_auto_precision_is_measured_once_said_with_both_figures_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
-    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(0.002, 0.001))
+    monkeypatch.setattr("groundup.train.steps.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr(
+        "groundup.train.steps.precision.product_times", lambda *_: ProductTimes(0.002, 0.001)
+    )
     run, said = RunFolder(tmp_path / "run"), Said(tmp_path / "said")
     config, has = FitConfig(steps=2), replace(CPU, native_bf16=True)
     model, untouched = TinyModel(), TinyModel()
     results = [
         fit(model, TinyBatches(), tiny_loss, config, run, compute=has, hooks=Hooks(progress=said)),
-        fit(untouched, TinyBatches(), tiny_loss, config, run, compute=has, hooks=Hooks(progress=said)),
+        fit(
+            untouched,
+            TinyBatches(),
+            tiny_loss,
+            config,
+            run,
+            compute=has,
+            hooks=Hooks(progress=said),
+        ),
     ]
     (line,) = said.path.read_text().splitlines()
     assert "ms in float32 and" in line and "ms in bf16: training in" in line
@@ -231,18 +296,28 @@ def test_auto_precision_is_measured_once_said_with_both_figures_and_kept(
     assert set(record["step_s"]) == {"float32", "bf16"}
 
 
-def test_bf16_is_never_tried_where_the_processor_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_never_tried_where_the_processor_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(StepClock, "step_s", lambda self, *, bf16, loss=None: asked.append(bf16) or 1.0)
+    monkeypatch.setattr(
+        StepClock, "step_s", lambda self, *, bf16, loss=None: asked.append(bf16) or 1.0
+    )
     said, without = Said(tmp_path / "said"), replace(CPU, native_bf16=False)
     run = RunFolder(tmp_path / "run")
     fitted = fit(
-        TinyModel(), TinyBatches(), tiny_loss, FitConfig(steps=2), run, compute=without, hooks=Hooks(progress=said)
+        TinyModel(),
+        TinyBatches(),
+        tiny_loss,
+        FitConfig(steps=2),
+        run,
+        compute=without,
+        hooks=Hooks(progress=said),
     )
     assert fitted.precision == "float32" and not any(asked)
     assert "no bf16 in this processor: training in float32" in said.path.read_text()
     slow = ProductTimes(0.001, 0.02)  # one that says it has bf16, and takes 20 times as long in it
-    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: slow)
+    monkeypatch.setattr("groundup.train.steps.precision.product_times", lambda *_: slow)
     assert open_kinds("auto", 64, compute=replace(CPU, native_bf16=True)) == (False,)
     assert open_kinds("bf16", 64, compute=without) == (True,), "what is asked for is done"
 
@@ -250,15 +325,26 @@ def test_bf16_is_never_tried_where_the_processor_has_none(tmp_path: Path, monkey
 def test_steps_too_long_for_their_run_are_not_tried_in_both_precisions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(0.002, 0.001))
+    monkeypatch.setattr(
+        "groundup.train.steps.precision.product_times", lambda *_: ProductTimes(0.002, 0.001)
+    )
     taken: list[bool] = []
-    monkeypatch.setattr(StepClock, "step_s", lambda self, *, bf16, loss=None: taken.append(bf16) or 8.0)
+    monkeypatch.setattr(
+        StepClock, "step_s", lambda self, *, bf16, loss=None: taken.append(bf16) or 8.0
+    )
     said = Said(tmp_path / "said")
     compute = replace(CPU, native_bf16=True)
-    clock = StepClock(TinyModel(), [TinyBatches().batch(0)], tiny_loss, FitConfig(steps=50), compute=compute)
+    clock = StepClock(
+        TinyModel(), [TinyBatches().batch(0)], tiny_loss, FitConfig(steps=50), compute=compute
+    )
     found = decide_precision(clock, progress=said, run_s=150.0)
-    assert (found.precision, taken) == ("bf16", [False]), "one step of 8 s is more than a twentieth of 150"
-    assert "too long to" in said.path.read_text() and "1 ms in bf16 and 2 ms in float32" in said.path.read_text()
+    assert (found.precision, taken) == ("bf16", [False]), (
+        "one step of 8 s is more than a twentieth of 150"
+    )
+    assert (
+        "too long to" in said.path.read_text()
+        and "1 ms in bf16 and 2 ms in float32" in said.path.read_text()
+    )
 
 
 def test_a_run_goes_on_with_the_muon_it_began_with_on_any_processor(
@@ -270,9 +356,13 @@ def test_a_run_goes_on_with_the_muon_it_began_with_on_any_processor(
         RunFolder(tmp_path / "run"),
     )
     without, has = replace(CPU, native_bf16=False), replace(CPU, native_bf16=True)
-    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(0.002, 0.001))
+    monkeypatch.setattr(
+        "groundup.train.steps.precision.product_times", lambda *_: ProductTimes(0.002, 0.001)
+    )
 
-    def fitted(folder: RunFolder, compute: Compute, batches: TinyBatches = TinyBatches()) -> FitResult:
+    def fitted(
+        folder: RunFolder, compute: Compute, batches: TinyBatches = TinyBatches()
+    ) -> FitResult:
         return fit(TinyBlocks(), batches, tiny_loss, config, folder, compute=compute)
 
     assert fitted(RunFolder(whole), without).muon_precision == "float32"
@@ -280,7 +370,10 @@ def test_a_run_goes_on_with_the_muon_it_began_with_on_any_processor(
         fitted(run, without, StoppedBatches())
     assert fitted(run, has).muon_precision == "float32"
     kept = read_json(run.fit_file)
-    assert kept["muon_precision"] == "float32" and kept["product_s"] == {"float32_s": 0.002, "bf16_s": 0.001}
+    assert kept["muon_precision"] == "float32" and kept["product_s"] == {
+        "float32_s": 0.002,
+        "bf16_s": 0.001,
+    }
     last = "checkpoints/step-24/model.safetensors"
     assert (run.path / last).read_bytes() == (whole / last).read_bytes()
     assert fitted(RunFolder(tmp_path / "other"), has).muon_precision == "bf16"
@@ -292,7 +385,7 @@ def test_a_run_goes_on_with_the_muon_it_began_with_on_any_processor(
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_measuring_a_step_leaves_weights_and_random_state_alone(precision: str) -> None:
-    from groundup.train.precision import StepClock, measure_steps
+    from groundup.train.steps.precision import StepClock, measure_steps
 
     model = TinyModel()
     before, state = [p.clone() for p in model.parameters()], torch.get_rng_state()
@@ -309,6 +402,10 @@ def test_bf16_and_float32_runs_learn_alike(tmp_path: Path) -> None:
     for precision in ("float32", "bf16"):
         config = FitConfig(steps=12, precision=precision, learning_rate=0.03)  # type: ignore[arg-type]
         run = RunFolder(tmp_path / precision)
-        last[precision] = fit(TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU).last_loss
+        last[precision] = fit(
+            TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU
+        ).last_loss
         assert next(read_lines(run.metrics_file))["loss"] > last[precision]
-    assert last["bf16"] == pytest.approx(last["float32"], rel=0.02) and last["bf16"] != last["float32"]
+    assert (
+        last["bf16"] == pytest.approx(last["float32"], rel=0.02) and last["bf16"] != last["float32"]
+    )

@@ -12,13 +12,18 @@ from tiny_run import Said, TinyBatch, TinyBatches, TinyBlocks, tiny_loss
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError
 from groundup.runs import RunFolder, read_lines
-from groundup.train.bad_steps import RISEN_STEPS, find_loss_rise, needed_steps, target_step
 from groundup.train.checkpoint.identity import identify
 from groundup.train.checkpoint.state import MODEL_FILE, TrainState
 from groundup.train.checkpoint.tensors import weight_tensors
-from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
+from groundup.train.monitor.loss_spikes import (
+    RISEN_STEPS,
+    find_loss_rise,
+    needed_steps,
+    target_step,
+)
+from groundup.train.steps.config import FitConfig
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -52,11 +57,16 @@ class PoisonedBatches:
         if position not in self.poisoned:
             return batch
         return TinyBatch(
-            batch.ids, torch.randint(0, 256, batch.ids.shape, generator=torch.Generator().manual_seed(position))
+            batch.ids,
+            torch.randint(
+                0, 256, batch.ids.shape, generator=torch.Generator().manual_seed(position)
+            ),
         )
 
 
-def trained(folder: Path, batches: PoisonedBatches = PoisonedBatches(), config: FitConfig = CONFIG) -> FitResult:
+def trained(
+    folder: Path, batches: PoisonedBatches = PoisonedBatches(), config: FitConfig = CONFIG
+) -> FitResult:
     model = TinyBlocks()
     return fit(
         model,
@@ -75,7 +85,11 @@ def trained(folder: Path, batches: PoisonedBatches = PoisonedBatches(), config: 
 
 
 def losses(folder: Path) -> dict[int, float]:
-    return {line["step"]: line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line}
+    return {
+        line["step"]: line["loss"]
+        for line in read_lines(RunFolder(folder).metrics_file)
+        if "event" not in line
+    }
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +106,16 @@ def test_the_run_goes_back_to_the_weights_of_before_and_past_the_poisoned_text(
     (line,) = [line for line in read_lines(run.metrics_file) if line.get("event") == "rolled back"]
     assert line["step"] == POISONED.start + RISEN_STEPS and line["to_step"] == POISONED.start
     assert line["rolled_back"] == 1 and "for 8 steps, the median before is" in line["reason"]
-    assert "step 48 of 70: the loss was" in said(never_stopped) and "1 of at most 3 times" in said(never_stopped)
+    assert "step 48 of 70: the loss was" in said(never_stopped) and "1 of at most 3 times" in said(
+        never_stopped
+    )
     found = losses(never_stopped)
     assert sorted(found) == list(range(1, 71)), "no step is done twice"
     trained(tmp_path / "off", config=replace(CONFIG, rollback_nats=None))
     without = losses(tmp_path / "off")
-    assert all(found[step] == without[step] for step in range(1, 49)), "until then nothing is otherwise"
+    assert all(found[step] == without[step] for step in range(1, 49)), (
+        "until then nothing is otherwise"
+    )
     gained = [without[step] - found[step] for step in range(49, 61)]
     assert min(gained) > 0 and sum(gained) / 12 > 0.5, "the poison is forgotten at once"
 
@@ -119,18 +137,26 @@ def test_a_run_that_was_killed_before_its_next_save_is_the_same_bit_for_bit(
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         trained(folder, PoisonedBatches(stop_at=49))
-    shutil.rmtree(folder / "checkpoints" / "step-49")  # kill -9 would not have saved it: it is done again from step 45
+    shutil.rmtree(
+        folder / "checkpoints" / "step-49"
+    )  # kill -9 would not have saved it: it is done again from step 45
     trained(folder)
     assert facts(folder) == facts(never_stopped)
 
 
-def test_after_too_many_the_run_ends_with_one_sentence_and_again_when_resumed(tmp_path: Path) -> None:
+def test_after_too_many_the_run_ends_with_one_sentence_and_again_when_resumed(
+    tmp_path: Path,
+) -> None:
     folder, forever = tmp_path / "run", PoisonedBatches(range(40, 1000))
     for _ in range(2):
         with pytest.raises(GroundupError, match="the run was rolled back 1 times already") as ended:
             trained(folder, forever, replace(CONFIG, max_rollbacks=1))
         assert "--fresh" in ended.value.fix
-    events = [line for line in read_lines(RunFolder(folder).metrics_file) if line.get("event") == "rolled back"]
+    events = [
+        line
+        for line in read_lines(RunFolder(folder).metrics_file)
+        if line.get("event") == "rolled back"
+    ]
     assert [line["to_step"] for line in events] == [40]
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from groundup.config import build_config
 from groundup.errors import ConfigError
-from groundup.train.config import FitConfig, Schedule
-from groundup.train.step_schedule import learning_rate
+from groundup.train.steps.config import FitConfig, Schedule
+from groundup.train.steps.step_schedule import learning_rate
 
 
 def test_learning_rate_rises_straight_and_falls_by_half_a_cosine() -> None:
@@ -22,10 +22,14 @@ def test_learning_rate_rises_straight_and_falls_by_half_a_cosine() -> None:
 
 
 def test_learning_rate_rises_stays_and_falls_straight() -> None:
-    config = FitConfig(15, learning_rate=0.8, min_learning_rate=0.2, warmup_steps=4, schedule="wsd", decay_steps=4)
+    config = FitConfig(
+        15, learning_rate=0.8, min_learning_rate=0.2, warmup_steps=4, schedule="wsd", decay_steps=4
+    )
     rates = [learning_rate(step, config) for step in range(15)]
     assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
-    assert rates[3:12] == [0.8] * 9  # 15 - 4: the first step of the decay still has the highest rate
+    assert (
+        rates[3:12] == [0.8] * 9
+    )  # 15 - 4: the first step of the decay still has the highest rate
     assert rates[11:] == pytest.approx([0.8, 0.6, 0.4, 0.2])
     assert FitConfig(1000, schedule="wsd").decay == 600
     assert FitConfig(10, schedule="wsd", warmup_steps=9).decay == 1
@@ -35,7 +39,9 @@ def test_learning_rate_rises_stays_and_falls_straight() -> None:
 
 @pytest.mark.parametrize("schedule", ["cosine", "wsd"])
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (1, 1), (2, 1), (3, 3)])
-def test_learning_rate_of_very_short_runs_stays_within_bounds(steps: int, warmup: int, schedule: Schedule) -> None:
+def test_learning_rate_of_very_short_runs_stays_within_bounds(
+    steps: int, warmup: int, schedule: Schedule
+) -> None:
     config = FitConfig(steps=steps, warmup_steps=warmup, learning_rate=0.1, schedule=schedule)
     rates = [learning_rate(step, config) for step in range(steps)]
     assert all(0.01 - 1e-12 <= rate <= 0.1 + 1e-12 for rate in rates)
@@ -66,7 +72,9 @@ def test_what_is_left_open_follows_from_the_steps() -> None:
         ({"steps": "many"}, "steps"),
     ],
 )
-def test_a_config_that_cannot_be_is_refused_with_its_numbers(values: dict[str, object], word: str) -> None:
+def test_a_config_that_cannot_be_is_refused_with_its_numbers(
+    values: dict[str, object], word: str
+) -> None:
     with pytest.raises(ConfigError) as refused:
         build_config(FitConfig, values)
     assert word in str(refused.value)

@@ -10,7 +10,7 @@ from groundup.errors import ConfigError, DiskError
 from groundup.files import verify_folder
 from groundup.runs import RunFolder, step_folders
 from groundup.train.checkpoint.state import drop_snapshots_after, require_snapshot_space
-from groundup.train.config import MAX_SNAPSHOTS, FitConfig
+from groundup.train.steps.config import MAX_SNAPSHOTS, FitConfig
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,9 @@ from groundup.train.config import MAX_SNAPSHOTS, FitConfig
         (50, 1, (0,)),
     ],
 )
-def test_steps_stand_closer_at_the_beginning(steps: int, snapshots: int, expected: tuple[int, ...]) -> None:
+def test_steps_stand_closer_at_the_beginning(
+    steps: int, snapshots: int, expected: tuple[int, ...]
+) -> None:
     assert FitConfig(steps=steps, snapshots=snapshots).snapshot_steps == expected
 
 
@@ -37,7 +39,10 @@ def test_a_snapshot_is_the_model_after_its_step_whole_and_alone(tmp_path: Path) 
     tiny_fit(run.path, config=replace(CONFIG, checkpoint_every=1, keep_checkpoints=100))
     for step, folder in step_folders(run.snapshots):
         verify_folder(folder)
-        assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.safetensors"]
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "manifest.json",
+            "model.safetensors",
+        ]
         if step:
             weights = (run.checkpoints / f"step-{step}" / "model.safetensors").read_bytes()
             assert (folder / "model.safetensors").read_bytes() == weights
@@ -55,7 +60,9 @@ def test_a_run_with_snapshots_is_the_run_without(tmp_path: Path) -> None:
 
 def test_how_many_are_kept_may_change_on_the_way(tmp_path: Path) -> None:
     tiny_fit(tmp_path / "run")
-    tiny_fit(tmp_path / "run", config=replace(CONFIG, snapshots=0))  # a run that differs would be refused
+    tiny_fit(
+        tmp_path / "run", config=replace(CONFIG, snapshots=0)
+    )  # a run that differs would be refused
 
 
 def test_snapshots_of_steps_that_are_done_again_go(tmp_path: Path) -> None:
@@ -63,7 +70,9 @@ def test_snapshots_of_steps_that_are_done_again_go(tmp_path: Path) -> None:
     tiny_fit(run.path)
     (run.snapshots / ".tmp-step-000015-4194304").mkdir()
     drop_snapshots_after(run, 9)
-    assert sorted(path.name for path in run.snapshots.iterdir()) == [f"step-{step:06d}" for step in (0, 1, 4, 9)]
+    assert sorted(path.name for path in run.snapshots.iterdir()) == [
+        f"step-{step:06d}" for step in (0, 1, 4, 9)
+    ]
 
 
 def test_a_disk_that_cannot_hold_them_all_is_refused_before_the_first_step(tmp_path: Path) -> None:

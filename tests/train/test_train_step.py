@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.runs import RunFolder, read_lines
-from groundup.train.config import FitConfig
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.optimizers import build_optimizer
-from groundup.train.step import LossSum, average_and_clip, sum_gradients
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.optimizers import build_optimizer
+from groundup.train.steps.step import LossSum, average_and_clip, sum_gradients
 
 CPU = Compute(torch.device("cpu"))
 CONFIG = FitConfig(steps=3, precision="float32")
@@ -49,7 +49,14 @@ def test_accumulating_1_x_16_equals_16_x_1(tmp_path: Path) -> None:
     for rows in (1, 16):
         models[rows] = plain_model()
         config = replace(CONFIG, batch_size=rows, accumulation=16 // rows, clip_norm=0.05)
-        fit(models[rows], Rows(rows), tiny_loss, config, RunFolder(tmp_path / str(rows)), compute=CPU)
+        fit(
+            models[rows],
+            Rows(rows),
+            tiny_loss,
+            config,
+            RunFolder(tmp_path / str(rows)),
+            compute=CPU,
+        )
     lines = [list(read_lines(RunFolder(tmp_path / str(rows)).metrics_file)) for rows in (1, 16)]
     for one, sixteen in zip(*lines, strict=True):
         assert one["tokens"] == sixteen["tokens"]
@@ -91,7 +98,10 @@ def test_frozen_parameters_are_neither_changed_nor_saved(tmp_path: Path) -> None
     fit(model, TinyBatches(), tiny_loss, CONFIG, run, compute=CPU)
     assert torch.equal(model.embedding.weight, before["embedding.weight"])
     assert not torch.equal(model.head.weight, before["head.weight"])
-    assert set(load_file(run.checkpoints / "step-3" / "model.safetensors")) == {"head.weight", "head.bias"}
+    assert set(load_file(run.checkpoints / "step-3" / "model.safetensors")) == {
+        "head.weight",
+        "head.bias",
+    }
 
 
 def test_only_matrices_that_are_no_tables_decay() -> None:
@@ -115,7 +125,15 @@ def test_evaluation_runs_without_dropout_and_training_with_it(tmp_path: Path) ->
         return tiny_loss(model, batch)
 
     config = FitConfig(steps=1, precision="float32", compile="off")
-    fit(model, TinyBatches(), loss, config, RunFolder(tmp_path / "run"), compute=CPU, hooks=Hooks(evaluate=evaluate))
+    fit(
+        model,
+        TinyBatches(),
+        loss,
+        config,
+        RunFolder(tmp_path / "run"),
+        compute=CPU,
+        hooks=Hooks(evaluate=evaluate),
+    )
     assert modes == [(False, False), (True, True), (False, False)]
 
 
@@ -125,7 +143,7 @@ def test_a_tensor_of_any_batch_goes_to_the_device() -> None:
         values: Tensor
         mask: Tensor | None = None
 
-    from groundup.train.step import to_device
+    from groundup.train.steps.step import to_device
 
     batch = Features(torch.zeros(2))
     assert to_device(batch, torch.device("cpu")) is batch

@@ -7,8 +7,8 @@ import pytest
 
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError
-from groundup.train.config import FitConfig, Schedule
-from groundup.train.step_schedule import Rescale, StepSchedule, learning_rate
+from groundup.train.steps.config import FitConfig, Schedule
+from groundup.train.steps.step_schedule import Rescale, StepSchedule, learning_rate
 
 
 def random_schedule(seed: int) -> StepSchedule:
@@ -20,7 +20,9 @@ def random_schedule(seed: int) -> StepSchedule:
         if run.steps - step < 3:
             break
         step = dice.randint(step + 1, run.steps - 1)
-        run = StepSchedule(run.planned, [*run.rescales, run.rescaled(step, step + dice.randint(1, 400))])
+        run = StepSchedule(
+            run.planned, [*run.rescales, run.rescaled(step, step + dice.randint(1, 400))]
+        )
     return run
 
 
@@ -30,7 +32,9 @@ def test_without_rescales_a_step_s_place_is_its_number(schedule: Schedule) -> No
     assert run.steps == 1000
     for step in range(1000):
         assert run.place(step) == run.update_place(step) == step
-        assert learning_rate(run.update_place(step), config) == learning_rate(step, config), "to the last bit"
+        assert learning_rate(run.update_place(step), config) == learning_rate(step, config), (
+            "to the last bit"
+        )
     places = (0, 3, 7, 1000)
     assert [step for step in range(1001) if run.passes(places, step)] == list(places)
 
@@ -62,14 +66,23 @@ def test_marked_places_are_each_passed_once_and_the_last_one_at_the_end(seed: in
     assert steps[0] == 0 and steps[-1] == run.steps
     assert len(steps) <= len(places)
     for place in places:
-        assert sum(run.place(step) < place for step in range(run.steps + 1)) in steps, "the first to come so far"
+        assert sum(run.place(step) < place for step in range(run.steps + 1)) in steps, (
+            "the first to come so far"
+        )
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "wsd"])
 @pytest.mark.parametrize("steps", [60, 90, 101, 180])
-def test_the_learning_rate_ends_at_its_end_and_keeps_the_shares_of_what_is_left(schedule: Schedule, steps: int) -> None:
+def test_the_learning_rate_ends_at_its_end_and_keeps_the_shares_of_what_is_left(
+    schedule: Schedule, steps: int
+) -> None:
     config = FitConfig(
-        100, learning_rate=0.5, min_learning_rate=0.1, warmup_steps=10, schedule=schedule, decay_steps=None
+        100,
+        learning_rate=0.5,
+        min_learning_rate=0.1,
+        warmup_steps=10,
+        schedule=schedule,
+        decay_steps=None,
     )
     run = StepSchedule(100, [Rescale(20, 20.0, steps)])
     rates = [learning_rate(run.update_place(step), config) for step in range(steps)]
@@ -91,8 +104,12 @@ def test_a_rise_that_is_stretched_or_pressed_never_exceeds_the_highest_rate() ->
         assert 0 < max(rates) <= 0.3 + 1e-15 and rates[6] == pytest.approx(0.3 * 7 / 50)
 
 
-@pytest.mark.parametrize("wrong", [{"step": 0, "place": 0.0, "steps": 5}, {"step": 5, "place": 5.0, "steps": 5}])
-def test_a_turn_that_leaves_no_step_is_refused_and_any_other_is_read_as_written(wrong: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"step": 0, "place": 0.0, "steps": 5}, {"step": 5, "place": 5.0, "steps": 5}]
+)
+def test_a_turn_that_leaves_no_step_is_refused_and_any_other_is_read_as_written(
+    wrong: dict[str, object],
+) -> None:
     with pytest.raises(ConfigError, match="leaves none"):
         build_config(Rescale, wrong)
     turn = StepSchedule(30, [Rescale(7, 7.0, 22)]).rescaled(11, 90)

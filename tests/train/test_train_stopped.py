@@ -53,12 +53,21 @@ def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
     ]
 
 
-SIGNALS = [(signal.SIGINT, 130, "adamw"), (signal.SIGTERM, 143, "adamw"), (signal.SIGTERM, 143, "muon")]
+SIGNALS = [
+    (signal.SIGINT, 130, "adamw"),
+    (signal.SIGTERM, 143, "adamw"),
+    (signal.SIGTERM, 143, "muon"),
+]
 
 
 @pytest.mark.parametrize(("number", "code", "kind"), SIGNALS)
 def test_stopped_by_a_signal_saves_and_goes_on_equal(
-    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, number: int, code: int, kind: str
+    starter: Starter,
+    whole: dict[str, dict[str, object]],
+    tmp_path: Path,
+    number: int,
+    code: int,
+    kind: str,
 ) -> None:
     folder = tmp_path / "run"
     for steps in (3, 6, 14):  # 6: the log has it while its evaluation is still running
@@ -75,7 +84,10 @@ def test_full_disk_ends_in_one_sentence_and_goes_on_when_there_is_room(
     starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, kind: str
 ) -> None:
     folder = tmp_path / "run"
-    assert starter.run(folder, signal=signal.SIGTERM, moment=after_steps(5), sleep_s=0.02, kind=kind) == 143
+    assert (
+        starter.run(folder, signal=signal.SIGTERM, moment=after_steps(5), sleep_s=0.02, kind=kind)
+        == 143
+    )
     before = last_step(folder)
     assert starter.run(folder, file_limit_bytes=50_000, kind=kind) == 2
     (sentence,) = [line for line in said(folder).splitlines() if line.startswith("error:")]
@@ -89,10 +101,16 @@ def test_full_disk_ends_in_one_sentence_and_goes_on_when_there_is_room(
 def test_a_finished_run_called_again_does_nothing(starter: Starter, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert starter.run(folder) == 0
-    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+    before = {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     assert starter.run(folder) == 0
     assert {
-        path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
     } == before
 
 
@@ -103,7 +121,9 @@ def test_the_log_has_a_line_for_every_step_and_evaluation(starter: Starter, tmp_
     steps = [line for line in lines if "event" not in line]
     assert [line["step"] for line in steps] == list(range(1, STEPS + 1))
     assert all(line["tokens"] == line["step"] * 64 for line in steps)
-    assert {"step", "tokens", "loss", "lr", "grad_norm", "tokens_per_s", "elapsed_s"} == set(steps[0])
+    assert {"step", "tokens", "loss", "lr", "grad_norm", "tokens_per_s", "elapsed_s"} == set(
+        steps[0]
+    )
     evaluations = [line for line in lines if line.get("event") == "evaluation"]
     assert [line["step"] for line in evaluations] == [0, 6, 12, 18, 24]
     samples = [json.loads(line) for line in RunFolder(folder).samples_file.read_text().splitlines()]

@@ -16,12 +16,12 @@ from groundup.files import read_json, write_json, write_manifest
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.state import MODEL_FILE
 from groundup.train.checkpoint.tensors import weight_tensors
-from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.step import LossSum
-from groundup.train.step_schedule import Threads
-from groundup.train.time_budget import StepControl
+from groundup.train.monitor.time_budget import StepControl
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.step import LossSum
+from groundup.train.steps.step_schedule import Threads
 from groundup.weights.hf import save_tensors
 
 TWO = Compute(torch.device("cpu"), thread_counts=(2, 1))
@@ -53,7 +53,9 @@ def shared_out_loss(model: nn.Module, batch: TinyBatch) -> LossSum:
     return LossSum(found.total + 1e-4 * total * total, found.count)
 
 
-def trained(folder: Path, *, stop_at: int = -1, config: FitConfig = CONFIG, **more: object) -> FitResult:
+def trained(
+    folder: Path, *, stop_at: int = -1, config: FitConfig = CONFIG, **more: object
+) -> FitResult:
     model, batches = TinyModel(), Stopping(rows=64)
     held_out = TinyBatches(rows=8).batch(10**6)
     object.__setattr__(batches, "stop_at", stop_at)
@@ -109,7 +111,9 @@ def test_each_change_is_taken_at_its_step_recorded_and_logged(tmp_path: Path) ->
     assert result.state.threads == list(CHANGES)
 
 
-def test_the_number_of_threads_changes_last_bits_so_its_record_is_needed(whole: Path, tmp_path: Path) -> None:
+def test_the_number_of_threads_changes_last_bits_so_its_record_is_needed(
+    whole: Path, tmp_path: Path
+) -> None:
     trained(tmp_path / "two", threads=CHANGES[:1])
     assert facts(tmp_path / "two")["model"] != facts(whole)["model"]
 
@@ -134,14 +138,24 @@ def test_a_run_whose_threads_were_tuned_is_done_again_bit_for_bit(tmp_path: Path
     def clock() -> float:
         nonlocal now_s
         position = steps_logged(tmp_path / "once")
-        now_s += 0.5 if torch.get_num_threads() == 2 and 8 <= position < 16 else 0.1 / torch.get_num_threads()
+        now_s += (
+            0.5
+            if torch.get_num_threads() == 2 and 8 <= position < 16
+            else 0.1 / torch.get_num_threads()
+        )
         return now_s
 
     config = replace(CONFIG, steps=48)
     once = trained(tmp_path / "once", config=config, clock=clock)
     assert len(once.state.threads) > 3 and {each.count for each in once.state.threads} == {1, 2}
-    events = [line for line in read_lines(RunFolder(tmp_path / "once").metrics_file) if line.get("event") == "threads"]
-    assert [(line["step"], line["threads"]) for line in events] == [(c.step, c.count) for c in once.state.threads[1:]]
+    events = [
+        line
+        for line in read_lines(RunFolder(tmp_path / "once").metrics_file)
+        if line.get("event") == "threads"
+    ]
+    assert [(line["step"], line["threads"]) for line in events] == [
+        (c.step, c.count) for c in once.state.threads[1:]
+    ]
     torch.set_num_threads(1)
     again = trained(tmp_path / "again", config=config, threads=once.state.threads)
     assert again.state.threads == once.state.threads
@@ -150,25 +164,39 @@ def test_a_run_whose_threads_were_tuned_is_done_again_bit_for_bit(tmp_path: Path
         assert first[name] == second[name]
 
 
-def test_a_resumed_run_goes_on_with_the_threads_it_had_and_keeps_their_history(tmp_path: Path) -> None:
+def test_a_resumed_run_goes_on_with_the_threads_it_had_and_keeps_their_history(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         trained(folder, threads=CHANGES, stop_at=30)  # after step 15: one thread since step 12
     torch.set_num_threads(2)
     result = trained(folder)  # tuned from here on
-    assert result.state.threads[:4] == list(CHANGES[:4]) and all(each.step >= 15 for each in result.state.threads[4:])
+    assert result.state.threads[:4] == list(CHANGES[:4]) and all(
+        each.step >= 15 for each in result.state.threads[4:]
+    )
 
 
 def test_where_the_user_fixed_the_number_it_stays(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     fixed = Compute(torch.device("cpu"))
     result = fit(
-        TinyModel(), TinyBatches(), tiny_loss, CONFIG, run, compute=fixed, control=StepControl(threads=CHANGES)
+        TinyModel(),
+        TinyBatches(),
+        tiny_loss,
+        CONFIG,
+        run,
+        compute=fixed,
+        control=StepControl(threads=CHANGES),
     )
-    assert torch.get_num_threads() == 1 and result.state.threads == [Threads(0, 1)], "the record says what was done"
+    assert torch.get_num_threads() == 1 and result.state.threads == [Threads(0, 1)], (
+        "the record says what was done"
+    )
 
 
-def test_steps_that_a_killed_run_had_logged_are_done_again_with_their_threads(whole: Path, tmp_path: Path) -> None:
+def test_steps_that_a_killed_run_had_logged_are_done_again_with_their_threads(
+    whole: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         trained(folder, threads=CHANGES, stop_at=44)  # after step 22

@@ -17,11 +17,18 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.state import MODEL_FILE, TrainState
 from groundup.train.checkpoint.tensors import weight_tensors
-from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.step_schedule import Rescale, StepSchedule, learning_rate
-from groundup.train.time_budget import CHECKS, MAX_SCALE, BudgetController, StepControl, TimeBudget, TimeReading
+from groundup.train.monitor.time_budget import (
+    CHECKS,
+    MAX_SCALE,
+    BudgetController,
+    StepControl,
+    TimeBudget,
+    TimeReading,
+)
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.step_schedule import Rescale, StepSchedule, learning_rate
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -94,7 +101,11 @@ def steps_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    return [line for line in read_lines(RunFolder(folder).metrics_file) if line.get("event") == "re-aimed"]
+    return [
+        line
+        for line in read_lines(RunFolder(folder).metrics_file)
+        if line.get("event") == "re-aimed"
+    ]
 
 
 def steady(position: int) -> float:
@@ -129,7 +140,10 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
     assert result.steps == len(lines) == lines[-1]["step"] == result.state.rescales[-1].steps != 64
     assert lines[-1]["lr"] == pytest.approx(learning_rate(63, CONFIG), rel=1e-9)
     assert max(line["lr"] for line in lines) == pytest.approx(CONFIG.learning_rate, rel=1e-12)
-    assert sorted(path.name for path in RunFolder(folder).snapshots.iterdir())[-1] == f"step-{result.steps:06d}"
+    assert (
+        sorted(path.name for path in RunFolder(folder).snapshots.iterdir())[-1]
+        == f"step-{result.steps:06d}"
+    )
     rescales = events(folder)
     assert [(line["step"], line["steps"]) for line in rescales] == [
         (each.step, each.steps) for each in result.state.rescales
@@ -140,10 +154,16 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
     assert f"step {result.steps} of {result.steps}: validation loss" in said(folder)
 
 
-def test_without_a_time_budget_or_with_a_steady_machine_a_run_is_what_it_was(tmp_path: Path) -> None:
+def test_without_a_time_budget_or_with_a_steady_machine_a_run_is_what_it_was(
+    tmp_path: Path,
+) -> None:
     trained(tmp_path / "plain", Machine(slowing))
     result = trained(tmp_path / "budgeted", Machine(steady), time_budget=TimeBudget(PLANNED_S))
-    assert result.state.rescales == [] and result.steps == 64 and result.state.elapsed_s == pytest.approx(PLANNED_S)
+    assert (
+        result.state.rescales == []
+        and result.steps == 64
+        and result.state.elapsed_s == pytest.approx(PLANNED_S)
+    )
     assert facts(tmp_path / "budgeted") == facts(tmp_path / "plain")
 
 
@@ -166,7 +186,9 @@ def test_a_run_that_was_stopped_after_a_turn_goes_on_to_the_same_bits(
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         trained(folder, Machine(slow, stop_at), time_budget=TimeBudget(PLANNED_S))
-    if killed:  # kill -9 would not have saved it: what came after the last regular checkpoint is done again
+    if (
+        killed
+    ):  # kill -9 would not have saved it: what came after the last regular checkpoint is done again
         shutil.rmtree(folder / "checkpoints" / f"step-{stop_at}")
     before = [line["step"] for line in events(folder)]
     result = trained(folder, Machine(slow), time_budget=TimeBudget(PLANNED_S))
@@ -176,7 +198,9 @@ def test_a_run_that_was_stopped_after_a_turn_goes_on_to_the_same_bits(
     assert f"of {result.steps}.\n" in said(folder), "it says how many steps there are now"
 
 
-def test_a_run_that_was_resumed_without_its_aim_keeps_its_turns(never_stopped: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_resumed_without_its_aim_keeps_its_turns(
+    never_stopped: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         trained(folder, Machine(slow, 25), time_budget=TimeBudget(PLANNED_S))
@@ -192,18 +216,34 @@ class PoisonedMachine(Machine):
         batch = super().batch(position)
         if not 40 <= position < 48:
             return batch
-        labels = torch.randint(0, 256, batch.ids.shape, generator=torch.Generator().manual_seed(position))
+        labels = torch.randint(
+            0, 256, batch.ids.shape, generator=torch.Generator().manual_seed(position)
+        )
         return TinyBatch(batch.ids, labels)
 
 
 @pytest.mark.parametrize("stop_at", [38, 47, 52])
-def test_a_run_that_was_rolled_back_and_stopped_keeps_its_time_and_its_bits(tmp_path: Path, stop_at: int) -> None:
+def test_a_run_that_was_rolled_back_and_stopped_keeps_its_time_and_its_bits(
+    tmp_path: Path, stop_at: int
+) -> None:
     config = replace(
-        CONFIG, steps=96, learning_rate=0.08, warmup_steps=0, checkpoint_every=5, rollback_nats=1.0, schedule="cosine"
+        CONFIG,
+        steps=96,
+        learning_rate=0.08,
+        warmup_steps=0,
+        checkpoint_every=5,
+        rollback_nats=1.0,
+        schedule="cosine",
     )
     seconds = 96 + 9 * EVALUATION_S
     pace: Callable[[int], float] = lambda position: 1.25  # noqa: E731
-    whole = trained(tmp_path / "whole", PoisonedMachine(pace), config, TinyBlocks(), time_budget=TimeBudget(seconds))
+    whole = trained(
+        tmp_path / "whole",
+        PoisonedMachine(pace),
+        config,
+        TinyBlocks(),
+        time_budget=TimeBudget(seconds),
+    )
     assert (
         whole.state.rolled_back == 1
         and 70 < whole.steps < 90
@@ -211,7 +251,13 @@ def test_a_run_that_was_rolled_back_and_stopped_keeps_its_time_and_its_bits(tmp_
     )
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        trained(folder, PoisonedMachine(pace, stop_at), config, TinyBlocks(), time_budget=TimeBudget(seconds))
+        trained(
+            folder,
+            PoisonedMachine(pace, stop_at),
+            config,
+            TinyBlocks(),
+            time_budget=TimeBudget(seconds),
+        )
     trained(folder, PoisonedMachine(pace), config, TinyBlocks(), time_budget=TimeBudget(seconds))
     assert facts(folder) == facts(tmp_path / "whole")
     assert f"of {whole.steps}: the loss was" in said(folder)
@@ -228,7 +274,9 @@ def test_the_rescales_of_a_run_taken_by_another_give_the_same_weights_whatever_t
     once, again = facts(never_stopped), facts(folder)
     for name in ("checkpoint", "model", "tensors", "snapshots", "state"):
         assert again[name] == once[name]
-    assert [line["loss"] for line in steps_of(folder)] == [line["loss"] for line in steps_of(never_stopped)]
+    assert [line["loss"] for line in steps_of(folder)] == [
+        line["loss"] for line in steps_of(never_stopped)
+    ]
     assert [(line["step"], line["steps"]) for line in events(folder)] == [(0, rescales[-1].steps)]
 
 
@@ -246,28 +294,42 @@ def test_progress_and_observers_are_told_the_new_number(tmp_path: Path) -> None:
 
         def __exit__(self, *_: object) -> None: ...
 
-    result = trained(tmp_path / "run", Machine(slow), time_budget=TimeBudget(PLANNED_S), progress=Told())
+    result = trained(
+        tmp_path / "run", Machine(slow), time_budget=TimeBudget(PLANNED_S), progress=Told()
+    )
     assert totals[0] == 64 and totals[-1] == result.steps < 64
 
 
 def test_a_run_is_not_cut_below_a_quarter(tmp_path: Path) -> None:
-    slow = trained(tmp_path / "slow", Machine(lambda position: 50.0), time_budget=TimeBudget(PLANNED_S))
-    least = trained(tmp_path / "least", Machine(lambda position: 50.0), time_budget=TimeBudget(PLANNED_S, min_steps=40))
+    slow = trained(
+        tmp_path / "slow", Machine(lambda position: 50.0), time_budget=TimeBudget(PLANNED_S)
+    )
+    least = trained(
+        tmp_path / "least",
+        Machine(lambda position: 50.0),
+        time_budget=TimeBudget(PLANNED_S, min_steps=40),
+    )
     assert (slow.steps, least.steps) == (16, 40)
 
 
-def test_a_run_planned_in_a_busy_moment_takes_the_steps_that_fit_with_as_many_evaluations(tmp_path: Path) -> None:
+def test_a_run_planned_in_a_busy_moment_takes_the_steps_that_fit_with_as_many_evaluations(
+    tmp_path: Path,
+) -> None:
     folder, seconds = tmp_path / "run", 400 * 0.2 + 9 * EVALUATION_S
     config = replace(CONFIG, steps=32, checkpoint_every=None)
     result = trained(folder, Machine(lambda position: 0.2), config, time_budget=TimeBudget(seconds))
-    assert result.steps == pytest.approx(400, rel=0.06) and result.state.elapsed_s == pytest.approx(seconds, rel=0.05)
+    assert result.steps == pytest.approx(400, rel=0.06) and result.state.elapsed_s == pytest.approx(
+        seconds, rel=0.05
+    )
     lines = list(read_lines(RunFolder(folder).metrics_file))
     assert sum(line.get("event") == "evaluation" for line in lines) == 9
     assert len(events(folder)) < CHECKS
 
 
 def test_short_rows_tell_nothing_of_the_whole_ones_that_follow(tmp_path: Path) -> None:
-    config = replace(CONFIG, start_context_tokens=4)  # 32 of 64 steps; here they take a third of the time
+    config = replace(
+        CONFIG, start_context_tokens=4
+    )  # 32 of 64 steps; here they take a third of the time
     result = trained(
         tmp_path / "run",
         Machine(lambda position: 0.5 if position < 32 else 1.5),
@@ -279,7 +341,9 @@ def test_short_rows_tell_nothing_of_the_whole_ones_that_follow(tmp_path: Path) -
 
 def test_a_run_too_short_to_tell_a_pace_is_left_alone(tmp_path: Path) -> None:
     config = replace(CONFIG, steps=3, snapshots=0)
-    assert trained(tmp_path / "run", Machine(steady), config, time_budget=TimeBudget(500.0)).steps == 3
+    assert (
+        trained(tmp_path / "run", Machine(steady), config, time_budget=TimeBudget(500.0)).steps == 3
+    )
 
 
 def test_a_forecast_counts_the_evaluations_that_are_still_to_come() -> None:
@@ -291,7 +355,10 @@ def test_a_forecast_counts_the_evaluations_that_are_still_to_come() -> None:
     assert TimeBudget(80.0).steps(schedule, reading) is None, "it is on its way"
     assert TimeBudget(78.0).steps(schedule, reading) is None, "it is 3 % off"
     assert TimeBudget(70.0).steps(schedule, reading) == 54 and reading.end_s(54) == 70
-    assert TimeBudget(1.0).steps(schedule, reading) == 20 and TimeBudget(1e6).steps(schedule, reading) == MAX_SCALE * 64
+    assert (
+        TimeBudget(1.0).steps(schedule, reading) == 20
+        and TimeBudget(1e6).steps(schedule, reading) == MAX_SCALE * 64
+    )
     assert TimeBudget(1.0).steps(StepSchedule(64, [Rescale(4, 4.0, 20)]), reading) is None
 
 
@@ -307,4 +374,6 @@ def test_looks_are_spread_over_the_planned_steps_and_end_before_the_last() -> No
     one = BudgetController(TimeBudget(1.0), FitConfig(160), begun=8)
     one.mark(state)
     one.mark(replace(state, step=12, elapsed_s=17.0))
-    assert one.steps(StepSchedule(160), replace(state, step=12, elapsed_s=17.0)) is None, "too few steps to tell"
+    assert one.steps(StepSchedule(160), replace(state, step=12, elapsed_s=17.0)) is None, (
+        "too few steps to tell"
+    )

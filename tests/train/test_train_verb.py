@@ -13,12 +13,19 @@ from groundup.errors import FormatError
 from groundup.files import read_json, verify_folder, write_json
 from groundup.planning.reproduce import recorded_changes
 from groundup.runs import RunFolder, read_lines
-from groundup.train.step_schedule import Rescale, Threads
+from groundup.train.steps.step_schedule import Rescale, Threads
 from groundup.weights.model_io import open_model
 
 SMALL = [
     *("--set", "model.width=32", "--set", "model.num_layers=1", "--set", "model.context_tokens=16"),
-    *("--set", "model.vocab_size=280", "--set", "fit.precision=float32", "--set", "fit.batch_size=2"),
+    *(
+        "--set",
+        "model.vocab_size=280",
+        "--set",
+        "fit.precision=float32",
+        "--set",
+        "fit.batch_size=2",
+    ),
 ]
 
 
@@ -27,7 +34,9 @@ def texts(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
     for number in range(6):
-        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+        (folder / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 20
+        )
     return folder
 
 
@@ -49,42 +58,93 @@ def test_texts_become_a_model_folder_and_the_same_command_does_nothing(
     assert "learning_rate was 0.006 and is 0.01" in said and "--fresh" in said
     assert run([*command[:-1], "--set", "fit.learning_rate=0.01", "--fresh"]) == 0
     assert read_json(out / "fit.json")["identity"]["config"]["learning_rate"] == 0.01
-    shards = ["pretrain", str(out / "shards"), "--out", str(tmp_path / "again"), "--steps", "1", *SMALL]
+    shards = [
+        "pretrain",
+        str(out / "shards"),
+        "--out",
+        str(tmp_path / "again"),
+        "--steps",
+        "1",
+        *SMALL,
+    ]
     assert run(shards) == 0, "the shards of one run serve another, with its tokenizer"
 
 
-def test_texts_are_read_and_split_as_the_options_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_texts_are_read_and_split_as_the_options_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     texts, out = tmp_path / "texts", tmp_path / "run"
     texts.mkdir()
     for number in range(12):
-        (texts / f"{number}.txt").write_bytes((f"Сказка {number}. Лиса и курица поют о море. " * 20).encode("cp1251"))
+        (texts / f"{number}.txt").write_bytes(
+            (f"Сказка {number}. Лиса и курица поют о море. " * 20).encode("cp1251")
+        )
     (texts / "empty.txt").write_text(" ")
     command = ["pretrain", str(texts), "--out", str(out), "--steps", "2", *SMALL]
     assert run(command) == 2
     assert "--encoding cp1251" in " ".join(capsys.readouterr().err.split())
-    assert run([*command, "--encoding", "cp1251", "--test-fraction", "0.25", "--keep-dropped", "--json"]) == 0
+    assert (
+        run(
+            [
+                *command,
+                "--encoding",
+                "cp1251",
+                "--test-fraction",
+                "0.25",
+                "--keep-dropped",
+                "--json",
+            ]
+        )
+        == 0
+    )
     results = json.loads(capsys.readouterr().out)
     assert results["test"]["bits_per_byte"] > 0 and results["test"]["tokens"] > 0
     card = read_json(out / "data" / "data.json")
     assert (card["config"]["encoding"], card["config"]["test_fraction"]) == ("cp1251", 0.25)
     assert card["sources"][0]["read"]["encodings"]["cp1251"]["count"] == 13
-    dropped = [json.loads(line) for line in (out / "data" / "dropped.jsonl").read_text().splitlines()]
+    dropped = [
+        json.loads(line) for line in (out / "data" / "dropped.jsonl").read_text().splitlines()
+    ]
     assert [(row["name"], row["reason"]) for row in dropped] == [("empty.txt", "empty")]
     verify_folder(out / "data")
     assert run([*command, "--encoding", "cp1251", "--test-fraction", "0.25", "--keep-dropped"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     bits, test = results["bits_per_byte"], results["test"]
-    assert f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), {bits:.3f}" in said
+    assert (
+        f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), {bits:.3f}"
+        in said
+    )
     assert run([*command, "--encoding", "cp1251", "--test-fraction", "0", "--fresh", "--json"]) == 0
-    assert "test" not in json.loads(capsys.readouterr().out) and not (out / "data" / "test.jsonl").exists()
+    assert (
+        "test" not in json.loads(capsys.readouterr().out)
+        and not (out / "data" / "test.jsonl").exists()
+    )
 
 
-@pytest.mark.parametrize("extra", [[], ["--set", "fit.optimizer=muon", "--set", "fit.schedule=wsd"]])
+@pytest.mark.parametrize(
+    "extra", [[], ["--set", "fit.optimizer=muon", "--set", "fit.schedule=wsd"]]
+)
 def test_a_run_done_again_from_its_folder_is_the_same_byte_for_byte(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str]
 ) -> None:
     out, again = tmp_path / "run", tmp_path / "again"
-    assert run(["pretrain", str(texts), "--out", str(out), "--steps", "6", *SMALL, *extra, "--seed", "5"]) == 0
+    assert (
+        run(
+            [
+                "pretrain",
+                str(texts),
+                "--out",
+                str(out),
+                "--steps",
+                "6",
+                *SMALL,
+                *extra,
+                "--seed",
+                "5",
+            ]
+        )
+        == 0
+    )
     for file in texts.iterdir():
         file.unlink()  # the folder is enough
     capsys.readouterr()
@@ -104,8 +164,12 @@ def test_a_run_with_muon_in_float32_is_done_again_so_on_a_processor_with_bf16(
 ) -> None:
     out, again = tmp_path / "run", tmp_path / "again"
     monkeypatch.setattr("groundup.device.cpu_has_bf16", lambda: False)
-    assert run(["pretrain", str(texts), "--out", str(out), "--steps", "6", *SMALL, "--seed", "5"]) == 0
-    assert "Muon orthogonalises in float32: a matrix product takes" in " ".join(capsys.readouterr().err.split())
+    assert (
+        run(["pretrain", str(texts), "--out", str(out), "--steps", "6", *SMALL, "--seed", "5"]) == 0
+    )
+    assert "Muon orthogonalises in float32: a matrix product takes" in " ".join(
+        capsys.readouterr().err.split()
+    )
     monkeypatch.setattr("groundup.device.cpu_has_bf16", lambda: True)
     assert run(["pretrain", "--again", str(out), "--out", str(again), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["same_weights"] is True
@@ -113,15 +177,25 @@ def test_a_run_with_muon_in_float32_is_done_again_so_on_a_processor_with_bf16(
 
 @pytest.mark.parametrize(("muon_s", "optimizer"), [(0.17, "muon"), (0.19, "adamw")])
 def test_a_plan_for_a_time_takes_the_optimizer_that_pays_and_says_why(
-    texts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, muon_s: float, optimizer: str
+    texts: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    muon_s: float,
+    optimizer: str,
 ) -> None:
     monkeypatch.setattr(
-        "groundup.planning.measure.Benchmark.optimizer_step_s", lambda *_, **__: {"muon": muon_s, "adamw": 0.1}
+        "groundup.planning.measure.Benchmark.optimizer_step_s",
+        lambda *_, **__: {"muon": muon_s, "adamw": 0.1},
     )
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)
-    assert run(["pretrain", str(texts), "--out", "nowhere", "--minutes", "0.5", "--dry-run", *SMALL]) == 0
+    assert (
+        run(["pretrain", str(texts), "--out", "nowhere", "--minutes", "0.5", "--dry-run", *SMALL])
+        == 0
+    )
     said = " ".join(capsys.readouterr().out.split())
-    assert f"{optimizer}: a step takes {1000 * muon_s:.0f} ms with Muon and 100 ms with AdamW" in said
+    assert (
+        f"{optimizer}: a step takes {1000 * muon_s:.0f} ms with Muon and 100 ms with AdamW" in said
+    )
     assert f"learning rate {'0.006, muon' if optimizer == 'muon' else '0.002, adamw'}" in said
 
 
@@ -156,10 +230,13 @@ def test_a_time_becomes_a_plan_once_and_is_held_against_what_came(
     assert run(command) == 0
     printed = capsys.readouterr().out
     assert all(
-        words in printed for words in ("planned", "actual", "difference", "minutes", "memory, GB", "bits per byte")
+        words in printed
+        for words in ("planned", "actual", "difference", "minutes", "memory, GB", "bits per byte")
     )
     words = next(read_lines(out / "samples.jsonl"))["prompt"].split()[:2]
-    assert f"Try it: groundup generate {out} '{' '.join(words)}" in printed, "a beginning from the user's own text"
+    assert f"Try it: groundup generate {out} '{' '.join(words)}" in printed, (
+        "a beginning from the user's own text"
+    )
     results = read_json(out / "results.json")
     assert results["steps"] == 3
     assert set(results["planned"]) == {
@@ -181,7 +258,7 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     """Planned are 64 steps; all of them, and as many again, take far less than the half minute."""
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.05)
     monkeypatch.setattr("groundup.planning.prepare.steps_within", lambda *_: 64)
-    monkeypatch.setattr("groundup.train.time_budget.MAX_SCALE", 2)
+    monkeypatch.setattr("groundup.train.monitor.time_budget.MAX_SCALE", 2)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
     seldom = ["--set", "fit.evaluate_every=32", "--set", "fit.checkpoint_every=16"]
     out, again = tmp_path / "run", tmp_path / "again"
@@ -199,7 +276,12 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     said = capsys.readouterr().err
     assert "Stopped after step 20 of 128" in said and "than expected" not in said
     assert run(command) == 0
-    assert capsys.readouterr().err.count("faster than expected: 128 steps instead of 64 in the time budget.") == 1
+    assert (
+        capsys.readouterr().err.count(
+            "faster than expected: 128 steps instead of 64 in the time budget."
+        )
+        == 1
+    )
     results = read_json(out / "results.json")
     assert results["steps"] == results["turns"][-1]["steps"] == 128
     capsys.readouterr()
@@ -210,16 +292,23 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     assert (out / "samples.jsonl").read_bytes() == (again / "samples.jsonl").read_bytes()
 
 
-def test_turns_and_threads_of_a_run_are_read_from_its_results_or_its_newest_checkpoint(tmp_path: Path) -> None:
+def test_turns_and_threads_of_a_run_are_read_from_its_results_or_its_newest_checkpoint(
+    tmp_path: Path,
+) -> None:
     folder = RunFolder(tmp_path / "run")
     assert recorded_changes(folder) == ((), ())
     for step in (8, 12):
         checkpoint = folder.checkpoints / f"step-{step}"
         checkpoint.mkdir(parents=True)
-        changes = {"turns": [{"step": 4, "place": 4.0, "steps": 2 * step}], "threads": [{"step": 0, "count": step}]}
+        changes = {
+            "turns": [{"step": 4, "place": 4.0, "steps": 2 * step}],
+            "threads": [{"step": 0, "count": step}],
+        }
         write_json(checkpoint / "state.json", {"identity": "", **changes})
     assert recorded_changes(folder) == ((Rescale(4, 4.0, 24),), (Threads(0, 12),))
-    folder.write_results({"turns": [{"step": 4, "place": 4.0, "steps": 30}], "threads": [{"step": 0, "count": 2}]})
+    folder.write_results(
+        {"turns": [{"step": 4, "place": 4.0, "steps": 30}], "threads": [{"step": 0, "count": 2}]}
+    )
     assert recorded_changes(folder) == ((Rescale(4, 4.0, 30),), (Threads(0, 2),))
     folder.write_results({"steps": 30})
     assert recorded_changes(folder) == ((), ())
@@ -238,9 +327,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
 ) -> None:
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.05)
     out = tmp_path / "run"
-    assert run(["pretrain", str(texts), "--out", str(out), "--minutes", "1", *SMALL, "--dry-run"]) == 0
+    assert (
+        run(["pretrain", str(texts), "--out", str(out), "--minutes", "1", *SMALL, "--dry-run"]) == 0
+    )
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("parameters", "tokens", "loss", "memory", "disk", "time", "note:"))
+    assert all(
+        word in printed
+        for word in ("parameters", "tokens", "loss", "memory", "disk", "time", "note:")
+    )
     assert not out.exists()
 
 

@@ -24,14 +24,14 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.runs import RunFolder
-from groundup.train import compiled
 from groundup.train.checkpoint.state import MODEL_FILE
 from groundup.train.checkpoint.tensors import weight_tensors
-from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
-from groundup.train.losses import next_token_loss
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.step import Loss, LossSum
+from groundup.train.steps import compiled
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import next_token_loss
+from groundup.train.steps.step import Loss, LossSum
 from groundup.weights.hf import save_tensors
 
 STEPS, VOCABULARY, WIDTH, CONTEXT = 24, 256, 64, 8
@@ -113,7 +113,9 @@ CONFIGS = {
     "bf16": replace(CONFIG, precision="bf16"),
     "muon bf16": replace(CONFIG, precision="bf16", optimizer="muon", muon_precision="bf16"),
     "compiled": replace(CONFIG, compile="on"),
-    "muon compiled bf16": replace(CONFIG, compile="on", precision="bf16", optimizer="muon", muon_precision="bf16"),
+    "muon compiled bf16": replace(
+        CONFIG, compile="on", precision="bf16", optimizer="muon", muon_precision="bf16"
+    ),
 }
 
 
@@ -134,7 +136,9 @@ class TinyBatches:
 
 def tiny_loss(model: nn.Module, batch: TinyBatch) -> LossSum:
     logits = model(batch.ids)
-    total = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="sum")
+    total = F.cross_entropy(
+        logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="sum"
+    )
     return LossSum(total, int((batch.labels != -100).sum()))
 
 
@@ -206,7 +210,9 @@ def serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if "compiled" in str(request.get("kind")):
-            importlib.import_module("torch._inductor.compile_fx")  # seconds, too: once, and only where it is needed
+            importlib.import_module(
+                "torch._inductor.compile_fx"
+            )  # seconds, too: once, and only where it is needed
         pid = os.fork()
         if pid == 0:
             code = 1

@@ -16,7 +16,9 @@ from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(["the quick brown fox jumps over the lazy dog, and the dog sleeps on. "] * 20, 300)
+    return train_tokenizer(
+        ["the quick brown fox jumps over the lazy dog, and the dog sleeps on. "] * 20, 300
+    )
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +32,11 @@ def tiny_model(tiny_tokenizer: Tokenizer) -> LanguageModel:
     """A model whose files are a few KB."""
     return make_model(
         ModelConfig(
-            tiny_tokenizer.vocab_size, context_tokens=32, width=4, num_layers=1, num_heads=2, feedforward_width=8
+            tiny_tokenizer.vocab_size,
+            context_tokens=32,
+            width=4,
+            num_layers=1,
+            num_heads=2,
+            feedforward_width=8,
         )
     )

@@ -30,12 +30,22 @@ def load(path: str, adapter: str) -> Any:
     return xllamacpp.Server(params)
 
 
-def logprobs(server: Any, prompt: list[int], told: int, vocab_size: int, plain: int) -> list[float | None]:
+def logprobs(
+    server: Any, prompt: list[int], told: int, vocab_size: int, plain: int
+) -> list[float | None]:
     """Of the `told` most probable tokens after the prompt. Nothing is told of a token that ends a text or ends within a character, so
     the `plain` one is generated, by a bias on its logit; the probabilities told are those without it."""
-    request = {"prompt": prompt, "n_predict": 1, "n_probs": told, "temperature": 0.0, "cache_prompt": False}
+    request = {
+        "prompt": prompt,
+        "n_predict": 1,
+        "n_probs": told,
+        "temperature": 0.0,
+        "cache_prompt": False,
+    }
     request["logit_bias"] = [[plain, 10_000.0]]
-    tokens = server.handle_completions(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    tokens = server.handle_completions(request)["choices"][0]["logprobs"]["content"][0][
+        "top_logprobs"
+    ]
     found = {entry["id"]: entry["logprob"] for entry in tokens}
     return [found.get(token) for token in range(vocab_size)]
 

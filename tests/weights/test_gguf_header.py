@@ -30,8 +30,14 @@ def tensor(name: bytes, shape: tuple[int, ...], kind: int, offset: int) -> bytes
     return text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
 
 
-def build(entries: list[bytes], tensors: list[bytes], data: bytes = bytes(128), *, version: int = 3) -> bytes:
-    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(entries)) + b"".join(entries + tensors)
+def build(
+    entries: list[bytes], tensors: list[bytes], data: bytes = bytes(128), *, version: int = 3
+) -> bytes:
+    head = (
+        b"GGUF"
+        + struct.pack("<IQQ", version, len(tensors), len(entries))
+        + b"".join(entries + tensors)
+    )
     return head + bytes(-len(head) % 32) + data
 
 
@@ -49,19 +55,31 @@ LIES: dict[str, tuple[bytes, str]] = {
     "text past the file": (build([text(b"k") + struct.pack("<IQ", 8, 4096)], []), "left"),
     "array without end": (build([array_entry(b"k", 4, HUGE, b"")], []), "can't be in"),
     "array of texts without end": (build([array_entry(b"k", 8, HUGE, b"")], []), "can't be in"),
-    "arrays in arrays": (build([array_entry(b"k", 9, 1, struct.pack("<IQ", 9, 1) * 9)], []), "nested"),
-    "unknown value type": (build([text(b"k") + struct.pack("<I", 99) + bytes(64)], []), "unknown type 99"),
+    "arrays in arrays": (
+        build([array_entry(b"k", 9, 1, struct.pack("<IQ", 9, 1) * 9)], []),
+        "nested",
+    ),
+    "unknown value type": (
+        build([text(b"k") + struct.pack("<I", 99) + bytes(64)], []),
+        "unknown type 99",
+    ),
     "unknown item type": (build([array_entry(b"k", 77, 1, bytes(64))], []), "unknown type 77"),
     "bool of 2": (build([text(b"k") + struct.pack("<IB", 7, 2)], []), "a bool is 2"),
     "not utf-8": (build([text(b"\xff\xfe") + struct.pack("<II", 4, 1)], []), "UTF-8"),
     "repeated key": (build([number_entry(b"k", 1), number_entry(b"k", 2)], []), "repeated"),
     "alignment of 0": (build([number_entry(b"general.alignment", 0)], [A]), "power of two"),
     "alignment of 24": (build([number_entry(b"general.alignment", 24)], [A]), "power of two"),
-    "alignment of a gigabyte": (build([number_entry(b"general.alignment", 2**30)], [A]), "power of two"),
+    "alignment of a gigabyte": (
+        build([number_entry(b"general.alignment", 2**30)], [A]),
+        "power of two",
+    ),
     "repeated tensor": (build([], [A, A]), "repeated"),
     "no dimensions": (build([], [tensor(b"a", (), 0, 0)]), "0 dimensions"),
     "five dimensions": (build([], [tensor(b"a", (1,) * 5, 0, 0)]), "5 dimensions"),
-    "dimensions without end": (build([], [text(b"a") + struct.pack("<I", 2**32 - 1) + bytes(64)]), "dimensions"),
+    "dimensions without end": (
+        build([], [text(b"a") + struct.pack("<I", 2**32 - 1) + bytes(64)]),
+        "dimensions",
+    ),
     "dimension of 0": (build([], [tensor(b"a", (4, 0), 0, 0)]), "shape"),
     "huge dimension": (build([], [tensor(b"a", (HUGE, 2), 0, 0)]), "bytes in a file"),
     "product over 64 bits": (build([], [tensor(b"a", (2**33, 2**33), 0, 0)]), "bytes in a file"),
@@ -70,7 +88,10 @@ LIES: dict[str, tuple[bytes, str]] = {
     "not aligned": (build([], [tensor(b"a", (4,), 0, 8)]), "not a multiple"),
     "outside": (build([], [tensor(b"a", (4,), 0, 128)]), "truncated, or"),
     "far outside": (build([], [tensor(b"a", (4,), 0, 2**63)]), "truncated, or"),
-    "one over another": (build([], [tensor(b"a", (16,), 0, 0), tensor(b"b", (8,), 0, 32)]), "inside the tensor before"),
+    "one over another": (
+        build([], [tensor(b"a", (16,), 0, 0), tensor(b"b", (8,), 0, 32)]),
+        "inside the tensor before",
+    ),
     "long name": (build([], [tensor(b"a" * 65, (4,), 0, 0)]), "at most 64"),
     "short": (b"GGUF", "too short"),
 }
@@ -96,15 +117,25 @@ def test_what_is_true_is_read(version: int, tmp_path: Path) -> None:
     tensors = [tensor(b"b", (32, 2), 8, 32), A]
     (tmp_path / "x.gguf").write_bytes(build(entries, tensors, version=version))
     header = read_gguf_header(tmp_path / "x.gguf")
-    assert header.metadata == {"n": 7, "t": "é", "list": [-1, 2], "truths": [False, True], "float": 0.5}
-    assert {name: (info.shape, info.kind.name, info.num_bytes) for name, info in header.tensors.items()} == {
+    assert header.metadata == {
+        "n": 7,
+        "t": "é",
+        "list": [-1, 2],
+        "truths": [False, True],
+        "float": 0.5,
+    }
+    assert {
+        name: (info.shape, info.kind.name, info.num_bytes) for name, info in header.tensors.items()
+    } == {
         "b": ((2, 32), "Q8_0", 68),
         "a": ((2, 4), "F32", 32),
     }
     assert header.tensors["b"].begin == header.tensors["a"].begin + 32
 
 
-def test_every_truncation_is_refused(tiny_model: LanguageModel, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_every_truncation_is_refused(
+    tiny_model: LanguageModel, tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     path = tmp_path / "x.gguf"
     write_gguf(tiny_model, tiny_tokenizer, path, encoding="f32", name="tiny")
     whole = path.read_bytes()

@@ -38,24 +38,34 @@ def differences(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) 
         write(folder / encoding, make_config("llama", tokenizer.vocab_size), tokenizer, encoding)  # type: ignore[arg-type]
     for kind in KINDS:
         write_random_blocks(folder / kind.name, kind, tokenizer)
-    orders = [order(folder / name, read_gguf(folder / name).model, tokenizer.vocab_size) for name in names]
+    orders = [
+        order(folder / name, read_gguf(folder / name).model, tokenizer.vocab_size) for name in names
+    ]
     return dict(zip(names, largest_differences(orders), strict=True))
 
 
-def write(path: Path, config: ModelConfig, tokenizer: Tokenizer, encoding: GGUFEncoding = "f32") -> None:
+def write(
+    path: Path, config: ModelConfig, tokenizer: Tokenizer, encoding: GGUFEncoding = "f32"
+) -> None:
     write_gguf(make_model(config), tokenizer, path, encoding=encoding, name="Phi-3 and others")
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, *LARGEST])
-def test_every_architecture_runs_in_real_llamacpp(variant: str, differences: dict[str, float]) -> None:
+def test_every_architecture_runs_in_real_llamacpp(
+    variant: str, differences: dict[str, float]
+) -> None:
     """On texts of up to 60 tokens, the windows being of 16."""
     tabled = DEEP_TABLED if variant in LARGEST else TABLED
-    assert differences[variant] < (EXACT if make_config(variant, 300).feedforward == "swiglu" else tabled)
+    assert differences[variant] < (
+        EXACT if make_config(variant, 300).feedforward == "swiglu" else tabled
+    )
 
 
 def test_llamacpp_passes_over_windows_where_we_say_so(tokenizer: Tokenizer, tmp_path: Path) -> None:
     """Should a later llama.cpp take them, files need no shorter context any more."""
-    windowless = [name for name, each in ARCHITECTURES.items() if each.windows is None and name in VARIANTS]
+    windowless = [
+        name for name, each in ARCHITECTURES.items() if each.windows is None and name in VARIANTS
+    ]
     assert {"llama", "phi3", "qwen2"} <= set(windowless)
     orders = []
     for name in windowless:
@@ -83,7 +93,13 @@ def test_quantised_blocks_mean_what_llamacpp_takes_them_for(
 
 
 # Where each K-quant block has its f16 scales; every other byte may be anything.
-SCALES = {Kind.Q2_K: (80, 82), Kind.Q3_K: (108,), Kind.Q4_K: (0, 2), Kind.Q5_K: (0, 2), Kind.Q6_K: (208,)}
+SCALES = {
+    Kind.Q2_K: (80, 82),
+    Kind.Q3_K: (108,),
+    Kind.Q4_K: (0, 2),
+    Kind.Q5_K: (0, 2),
+    Kind.Q6_K: (208,),
+}
 # A size of the scales at which the weights are near 0.1.
 SIZES = {Kind.Q2_K: 4e-3, Kind.Q3_K: 2e-3, Kind.Q4_K: 4e-4, Kind.Q5_K: 2e-4, Kind.Q6_K: 6e-5}
 
@@ -107,9 +123,13 @@ def write_random_blocks(path: Path, kind: Kind, tokenizer: Tokenizer) -> None:
     add_metadata(writer, gguf_metadata(tokenizer, vocab_size=config.vocab_size))
     for binding in gguf_bindings(config, parameter_shapes(make_model(config))):
         if len(binding.shape) == 1:
-            writer.add_tensor(binding.theirs, rng.uniform(0.5, 1.5, binding.shape).astype(np.float32))
+            writer.add_tensor(
+                binding.theirs, rng.uniform(0.5, 1.5, binding.shape).astype(np.float32)
+            )
         elif kind in SCALES:
-            writer.add_tensor(binding.theirs, random_blocks(*binding.shape, kind, rng), raw_dtype=kind)
+            writer.add_tensor(
+                binding.theirs, random_blocks(*binding.shape, kind, rng), raw_dtype=kind
+            )
         else:
             weights = rng.normal(0, 0.1, binding.shape).astype(np.float32)
             writer.add_tensor(binding.theirs, gguf.quantize(weights, kind), raw_dtype=kind)

@@ -33,7 +33,10 @@ GPT2 = {"model_type": "gpt2", "vocab_size": 97}
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "another family": ({**BASE, "model_type": "mamba"}, "not a known family.*llama"),
-    "a family with a name like a known one": ({**BASE, "model_type": "gemma2x"}, "Did you mean 'gemma2'.*docs/tour.md"),
+    "a family with a name like a known one": (
+        {**BASE, "model_type": "gemma2x"},
+        "Did you mean 'gemma2'.*docs/tour.md",
+    ),
     "gemma of images": (
         {"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}},
         "text and images.*language_model",
@@ -44,14 +47,38 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
         {**QWEN2, "use_sliding_window": True, "max_window_layers": 1},
         "layer_types: has no regular pattern",
     ),
-    "windows without a pattern": ({**QWEN2, **WINDOWED, "layer_types": [FULL, SLIDING]}, "has no regular pattern"),
-    "windows that are switched off": ({**QWEN2, "layer_types": [FULL, SLIDING]}, "there is no sliding_window"),
-    "layers of another kind": ({**QWEN2, **WINDOWED, "layer_types": [FULL, "chunked"]}, "'chunked'"),
-    "kinds of other layers": ({**QWEN2, **WINDOWED, "layer_types": [FULL]}, "names 1 layers, but there are 2"),
-    "llama with windows": ({**LLAMA, "layer_types": [SLIDING, FULL]}, "layer_types: is not the same"),
-    "longrope": ({**LLAMA, "rope_scaling": {"rope_type": "longrope"}}, "longrope.*short texts.*linear, llama3, yarn"),
-    "dynamic": ({**LLAMA, "rope_scaling": {"type": "dynamic", "factor": 2.0}}, "dynamic.*length of the text"),
-    "a stretching nobody knows": ({**LLAMA, "rope_scaling": {"type": "mrope"}}, "'mrope'; for llama supported"),
+    "windows without a pattern": (
+        {**QWEN2, **WINDOWED, "layer_types": [FULL, SLIDING]},
+        "has no regular pattern",
+    ),
+    "windows that are switched off": (
+        {**QWEN2, "layer_types": [FULL, SLIDING]},
+        "there is no sliding_window",
+    ),
+    "layers of another kind": (
+        {**QWEN2, **WINDOWED, "layer_types": [FULL, "chunked"]},
+        "'chunked'",
+    ),
+    "kinds of other layers": (
+        {**QWEN2, **WINDOWED, "layer_types": [FULL]},
+        "names 1 layers, but there are 2",
+    ),
+    "llama with windows": (
+        {**LLAMA, "layer_types": [SLIDING, FULL]},
+        "layer_types: is not the same",
+    ),
+    "longrope": (
+        {**LLAMA, "rope_scaling": {"rope_type": "longrope"}},
+        "longrope.*short texts.*linear, llama3, yarn",
+    ),
+    "dynamic": (
+        {**LLAMA, "rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        "dynamic.*length of the text",
+    ),
+    "a stretching nobody knows": (
+        {**LLAMA, "rope_scaling": {"type": "mrope"}},
+        "'mrope'; for llama supported",
+    ),
     "yarn scaled twice": (
         {**LLAMA, "rope_parameters": {**YARN, "mscale": 1.0}},
         "mscale: is not a supported parameter of 'yarn'",
@@ -65,18 +92,35 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "another activation": ({**LLAMA, "hidden_act": "gelu"}, "hidden_act"),
     "quantised": ({**LLAMA, "quantization_config": {"bits": 4}}, "quantised"),
     "heads that do not divide": ({**LLAMA, "num_attention_heads": 5}, "48 is not divisible by 5"),
-    "key heads that do not divide": ({**LLAMA, "num_key_value_heads": 3}, "3 key/value heads|4 query heads"),
+    "key heads that do not divide": (
+        {**LLAMA, "num_key_value_heads": 3},
+        "3 key/value heads|4 query heads",
+    ),
     "a text for a number": ({**LLAMA, "hidden_size": "48"}, "hidden_size"),
     "a truth value for a number": ({**LLAMA, "hidden_size": True}, "hidden_size"),
     "layers without end": ({**LLAMA, "num_hidden_layers": 10**12}, "num_hidden_layers"),
-    "gpt2 with another activation": ({**GPT2, "activation_function": "relu"}, "activation_function"),
-    "gpt2 scaled by layer": ({**GPT2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse"),
+    "gpt2 with another activation": (
+        {**GPT2, "activation_function": "relu"},
+        "activation_function",
+    ),
+    "gpt2 scaled by layer": (
+        {**GPT2, "scale_attn_by_inverse_layer_idx": True},
+        "scale_attn_by_inverse",
+    ),
     "labels with a gap": (
-        {**LLAMA, "architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "a", "2": "b"}},
+        {
+            **LLAMA,
+            "architectures": ["LlamaForSequenceClassification"],
+            "id2label": {"0": "a", "2": "b"},
+        },
         "each of the classes",
     ),
     "labels of one name": (
-        {**LLAMA, "architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "a", "1": "a"}},
+        {
+            **LLAMA,
+            "architectures": ["LlamaForSequenceClassification"],
+            "id2label": {"0": "a", "1": "a"},
+        },
         "same name",
     ),
 }
@@ -97,7 +141,9 @@ def test_what_we_do_not_compute_is_refused(case: str, tmp_path: Path) -> None:
 def test_a_window_as_long_as_the_context_is_no_window(tmp_path: Path) -> None:
     for values in ({**MISTRAL, "sliding_window": None}, {**MISTRAL, "sliding_window": 8192}):
         assert read_hf_config(write(tmp_path, values)).config.family == "mistral"
-    assert read_hf_config(write(tmp_path, {**QWEN2, "sliding_window": 64, "use_sliding_window": False})).config
+    assert read_hf_config(
+        write(tmp_path, {**QWEN2, "sliding_window": 64, "use_sliding_window": False})
+    ).config
 
 
 def windows(folder: Path, values: dict[str, object]) -> tuple[int, int]:
@@ -115,7 +161,13 @@ def test_windows_are_read_as_the_class_means_them(tmp_path: Path) -> None:
 
 def test_the_published_config_of_gpt2_is_understood(tmp_path: Path) -> None:
     """Keys as openai-community/gpt2 has them: most are missing and mean transformers' defaults."""
-    values = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_ctx": 1024, "n_embd": 768, "n_head": 12}
+    values = {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "n_ctx": 1024,
+        "n_embd": 768,
+        "n_head": 12,
+    }
     config = read_hf_config(write(tmp_path, values)).config
     assert (config.width, config.context_tokens, config.vocab_size, config.feedforward_width) == (
         768,
@@ -127,7 +179,9 @@ def test_the_published_config_of_gpt2_is_understood(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("positions", ["sinusoidal", "none", "learned"])
-def test_models_that_no_class_describes_are_kept_in_our_own_layout(positions: str, tmp_path: Path) -> None:
+def test_models_that_no_class_describes_are_kept_in_our_own_layout(
+    positions: str, tmp_path: Path
+) -> None:
     config = ModelConfig(97, 64, 48, 2, 4, 64, positions=positions)  # type: ignore[arg-type]
     model = randomise(LanguageModel(config))
     save_model(model, tmp_path)
@@ -148,7 +202,9 @@ def test_classifiers_in_our_own_layout_keep_their_labels(tmp_path: Path) -> None
 class TestWeightsAgainstTheConfig:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
-        save_model(randomise(LanguageModel(ModelConfig(97, 64, 48, 2, 4, 64, tied_head=False))), tmp_path)
+        save_model(
+            randomise(LanguageModel(ModelConfig(97, 64, 48, 2, 4, 64, tied_head=False))), tmp_path
+        )
         return tmp_path
 
     def change(self, folder: Path, **changes: torch.Tensor | None) -> None:
@@ -213,7 +269,9 @@ class TestShards:
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
 
     def places(self, folder: Path) -> dict[str, str]:
-        table: dict[str, str] = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+        table: dict[str, str] = json.loads((folder / "model.safetensors.index.json").read_text())[
+            "weight_map"
+        ]
         return table
 
     def test_they_are_read(self, folder: Path) -> None:

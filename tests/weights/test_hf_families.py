@@ -178,7 +178,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {**GEMMA2, "use_bidirectional_attention": True},
         "use_bidirectional_attention: is True",
     ),
-    "gemma 2 with another activation": ({**GEMMA2, "hidden_activation": "gelu"}, "hidden_activation: is 'gelu'"),
+    "gemma 2 with another activation": (
+        {**GEMMA2, "hidden_activation": "gelu"},
+        "hidden_activation: is 'gelu'",
+    ),
     "gemma 2 with windows of no size": (
         {**GEMMA2, "sliding_window": None},
         "layer_types: names sliding_attention, but there is no sliding_window",
@@ -191,15 +194,33 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {**PUBLISHED["gemma-3-1b"], "rope_parameters": {"sliding_attention": LOCAL}},
         "sliding_attention: has RoPE scaling",
     ),
-    "gemma 3 with one table of angles": ({**PUBLISHED["gemma-3-1b"], "rope_parameters": LOCAL}, "is not one table for"),
+    "gemma 3 with one table of angles": (
+        {**PUBLISHED["gemma-3-1b"], "rope_parameters": LOCAL},
+        "is not one table for",
+    ),
     "gemma 3 out of step": (
-        {**PUBLISHED["gemma-3-270m"], "layer_types": ["full_attention", *["sliding_attention"] * 17]},
+        {
+            **PUBLISHED["gemma-3-270m"],
+            "layer_types": ["full_attention", *["sliding_attention"] * 17],
+        },
         "layer_types: has no regular pattern: the first of its kind is layer 1",
     ),
-    "phi-3 of long texts": ({**PHI3, "rope_scaling": LONGROPE}, "'longrope' .it has one set of angles for short texts"),
-    "phi-3 of long texts, the old way": ({**PHI3, "rope_scaling": {**LONGROPE, "type": "su"}}, "old name of longrope"),
-    "phi-4 mini": ({**PHI3, "partial_rotary_factor": 0.75}, "partial_rotary_factor: is 0.75; only 1.0"),
-    "smollm3 without a pattern": ({**SMOLLM3, "no_rope_layers": [1, 0, 1, 1] * 9}, "no_rope_layers: has no regular"),
+    "phi-3 of long texts": (
+        {**PHI3, "rope_scaling": LONGROPE},
+        "'longrope' .it has one set of angles for short texts",
+    ),
+    "phi-3 of long texts, the old way": (
+        {**PHI3, "rope_scaling": {**LONGROPE, "type": "su"}},
+        "old name of longrope",
+    ),
+    "phi-4 mini": (
+        {**PHI3, "partial_rotary_factor": 0.75},
+        "partial_rotary_factor: is 0.75; only 1.0",
+    ),
+    "smollm3 without a pattern": (
+        {**SMOLLM3, "no_rope_layers": [1, 0, 1, 1] * 9},
+        "no_rope_layers: has no regular",
+    ),
     "smollm3 with windows": (
         {**SMOLLM3, "use_sliding_window": True, "sliding_window": 64},
         "use_sliding_window: is True",
@@ -224,7 +245,11 @@ def test_presets_come_back_from_their_config_json(name: str, tmp_path: Path) -> 
     written = hf_config_json(HFConfig(config, "language"), None, "bfloat16")
     assert read(tmp_path, written) == config
     old = {key: value for key, value in written.items() if key != "rope_parameters"}
-    new = {key: value for key, value in written.items() if not key.startswith("rope_") or key == "rope_parameters"}
+    new = {
+        key: value
+        for key, value in written.items()
+        if not key.startswith("rope_") or key == "rope_parameters"
+    }
     assert read(tmp_path, old) == read(tmp_path, new) == config
 
 
@@ -252,7 +277,14 @@ def test_yarn_needs_a_base_to_count_powers_of(tmp_path: Path) -> None:
 
 def test_a_model_that_its_family_does_not_compute_is_kept_in_our_own_layout(tmp_path: Path) -> None:
     """Never under the name of a class that would compute something else."""
-    shape = {"vocab_size": 11, "context_tokens": 8, "width": 8, "num_layers": 2, "num_heads": 2, "feedforward_width": 8}
+    shape = {
+        "vocab_size": 11,
+        "context_tokens": 8,
+        "width": 8,
+        "num_layers": 2,
+        "num_heads": 2,
+        "feedforward_width": 8,
+    }
     for other in (
         ModelConfig(**shape, window_tokens=3),
         ModelConfig(**shape, family="mistral", window_tokens=3, full_every=2),
@@ -301,7 +333,9 @@ class TestGemmaNorms:
         assert torch.equal(ours.transformer.final_norm.weight, 1 + theirs.float())
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-    def test_files_of_16_bits_come_back_bit_for_bit(self, dtype: torch.dtype, tmp_path: Path) -> None:
+    def test_files_of_16_bits_come_back_bit_for_bit(
+        self, dtype: torch.dtype, tmp_path: Path
+    ) -> None:
         before = self.file(tmp_path, dtype)
         model, _ = read_hf(tmp_path)
         write_hf(model, tmp_path, dtype=dtype)
@@ -315,7 +349,9 @@ class TestGemmaNorms:
         write_hf(model, tmp_path)
         after = load_file(tmp_path / "model.safetensors")
         for name, tensor in before.items():
-            torch.testing.assert_close(after[name], tensor, rtol=0, atol=2.0**-24 if "norm" in name else 0)
+            torch.testing.assert_close(
+                after[name], tensor, rtol=0, atol=2.0**-24 if "norm" in name else 0
+            )
         again, _ = read_hf(tmp_path)
         for name, tensor in model.state_dict().items():
             assert torch.equal(again.state_dict()[name], tensor), name

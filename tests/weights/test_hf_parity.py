@@ -47,7 +47,9 @@ GPT2 = {
     "eos_token_id": 2,
 }
 CONFIGS = {
-    "llama with grouped heads and rope scaling": transformers.LlamaConfig(**COUNTS, rope_parameters=LLAMA3),
+    "llama with grouped heads and rope scaling": transformers.LlamaConfig(
+        **COUNTS, rope_parameters=LLAMA3
+    ),
     "llama with biases, wide heads, tied": transformers.LlamaConfig(
         **COUNTS, attention_bias=True, mlp_bias=True, head_dim=16, tie_word_embeddings=True
     ),
@@ -68,7 +70,9 @@ def ids() -> torch.Tensor:
 
 
 @pytest.fixture(params=CONFIGS, scope="module")
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Module, Path]:
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[torch.nn.Module, Path]:
     """transformers' model, and the folder it wrote."""
     folder = tmp_path_factory.mktemp("theirs")
     model = reference(CONFIGS[request.param])
@@ -77,7 +81,9 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @torch.no_grad()
-def test_reading_their_folder_gives_their_logits(both: tuple[torch.nn.Module, Path], ids: torch.Tensor) -> None:
+def test_reading_their_folder_gives_their_logits(
+    both: tuple[torch.nn.Module, Path], ids: torch.Tensor
+) -> None:
     theirs, folder = both
     ours, _ = read_hf(folder)
     torch.testing.assert_close(ours(ids), theirs(ids).logits, atol=TOLERANCE, rtol=0)
@@ -85,7 +91,9 @@ def test_reading_their_folder_gives_their_logits(both: tuple[torch.nn.Module, Pa
 
 @torch.no_grad()
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_padded_rows_give_their_logits(both: tuple[torch.nn.Module, Path], ids: torch.Tensor, side: str) -> None:
+def test_padded_rows_give_their_logits(
+    both: tuple[torch.nn.Module, Path], ids: torch.Tensor, side: str
+) -> None:
     theirs, folder = both
     ours, _ = read_hf(folder)
     lengths = torch.tensor([T, 7, 23])[:, None]
@@ -114,7 +122,9 @@ def test_they_open_our_folder_to_our_logits(
 @torch.no_grad()
 def test_classifiers_go_both_ways(ids: torch.Tensor, tmp_path: Path, tokenizer: Tokenizer) -> None:
     labels = ("ham", "spam", "other")
-    config = transformers.LlamaConfig(**{**COUNTS, "vocab_size": tokenizer.vocab_size}, num_labels=3)
+    config = transformers.LlamaConfig(
+        **{**COUNTS, "vocab_size": tokenizer.vocab_size}, num_labels=3
+    )
     config.id2label = dict(enumerate(labels))
     theirs = randomise(transformers.LlamaForSequenceClassification(config))
     theirs.save_pretrained(tmp_path / "theirs")
@@ -129,7 +139,9 @@ def test_classifiers_go_both_ways(ids: torch.Tensor, tmp_path: Path, tokenizer: 
     assert type(back).__name__ == "LlamaForSequenceClassification"
     assert back.config.id2label == dict(enumerate(labels))
     back.config.pad_token_id = 0
-    torch.testing.assert_close(back(padded, attention_mask=mask.long()).logits, expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(
+        back(padded, attention_mask=mask.long()).logits, expected, atol=TOLERANCE, rtol=0
+    )
 
 
 def test_other_families_make_classifiers_too(tmp_path: Path) -> None:
@@ -140,7 +152,9 @@ def test_other_families_make_classifiers_too(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_shards_are_read_as_one(both: tuple[torch.nn.Module, Path], ids: torch.Tensor, tmp_path: Path) -> None:
+def test_shards_are_read_as_one(
+    both: tuple[torch.nn.Module, Path], ids: torch.Tensor, tmp_path: Path
+) -> None:
     theirs, _ = both
     theirs.save_pretrained(tmp_path, max_shard_size="40KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
@@ -162,13 +176,19 @@ def test_gpt2_files_of_old_are_read(ids: torch.Tensor, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_rope_settings_are_written_for_old_and_new_readers(ids: torch.Tensor, tmp_path: Path) -> None:
+def test_rope_settings_are_written_for_old_and_new_readers(
+    ids: torch.Tensor, tmp_path: Path
+) -> None:
     scaling = RopeScaling(8.0, 1.0, 4.0, 64)
-    ours = randomise(LanguageModel(ModelConfig(V, 256, 48, 2, 4, 64, rope_base=5000.0, rope_scaling=scaling)))
+    ours = randomise(
+        LanguageModel(ModelConfig(V, 256, 48, 2, 4, 64, rope_base=5000.0, rope_scaling=scaling))
+    )
     save_model(ours, tmp_path)
     written = json.loads((tmp_path / "config.json").read_text())
     old = {key: value for key, value in written.items() if key != "rope_parameters"}
-    new = {key: value for key, value in written.items() if key not in ("rope_theta", "rope_scaling")}
+    new = {
+        key: value for key, value in written.items() if key not in ("rope_theta", "rope_scaling")
+    }
     for values in (old, new):
         (tmp_path / "config.json").write_text(json.dumps(values))
         again, _ = read_hf(tmp_path)
@@ -195,4 +215,7 @@ def test_stop_ids_reach_transformers(tokenizer: Tokenizer, tmp_path: Path) -> No
     assert set(theirs.generation_config.eos_token_id) == tokenizer.special.stop_ids
     assert theirs.config.eos_token_id == tokenizer.special.eos_id
     assert theirs.config.pad_token_id == tokenizer.special.pad_id
-    assert transformers.AutoTokenizer.from_pretrained(tmp_path).eos_token_id == tokenizer.special.eos_id
+    assert (
+        transformers.AutoTokenizer.from_pretrained(tmp_path).eos_token_id
+        == tokenizer.special.eos_id
+    )

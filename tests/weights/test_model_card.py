@@ -32,13 +32,20 @@ def test_the_front_matter_is_yaml_that_the_hub_reads(tmp_path: Path) -> None:
         "license": "apache-2.0",
         "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct",
     }
-    for words in ("| Shakespeare | public domain |", "| accuracy | 98 % |", "ham, spam", "## Limits"):
+    for words in (
+        "| Shakespeare | public domain |",
+        "| accuracy | 98 % |",
+        "ham, spam",
+        "## Limits",
+    ):
         assert words in card.markdown()
     assert (read_license(tmp_path), read_title(tmp_path)) == ("apache-2.0", "my-model")
 
 
 def test_names_stay_names() -> None:
-    text = ModelCard("x", data=((NASTY, NASTY),), base=NASTY, license=NASTY, figures={NASTY: NASTY}).markdown()
+    text = ModelCard(
+        "x", data=((NASTY, NASTY),), base=NASTY, license=NASTY, figures={NASTY: NASTY}
+    ).markdown()
     values = front_matter(text)
     assert values["base_model"] == values["license"] == NASTY
     assert sum(line.startswith("| a: ") for line in text.splitlines()) == 2

@@ -18,9 +18,9 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.model.lora import add_lora
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.card import ModelCard
+from groundup.weights.catalog import CATALOG
 from groundup.weights.gguf import write_gguf
 from groundup.weights.model_io import open_model, save_model
-from groundup.weights.named import CATALOG
 
 
 @pytest.fixture
@@ -36,7 +36,12 @@ def folder(model: LanguageModel, tokenizer: Tokenizer, tmp_path: Path) -> Path:
 
 def test_what_was_saved_is_opened(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
     opened = open_model(folder, CPU)
-    assert (opened.kind, opened.labels, opened.license, opened.path) == ("language", (), "mit", folder)
+    assert (opened.kind, opened.labels, opened.license, opened.path) == (
+        "language",
+        (),
+        "mit",
+        folder,
+    )
     assert opened.config == model.config
     assert opened.require_tokenizer().fingerprint == tokenizer.fingerprint
     assert not opened.model.training
@@ -57,7 +62,9 @@ def test_a_folder_without_tokenizer_opens_for_tensors_only(folder: Path) -> None
         opened.require_tokenizer()
 
 
-def test_a_gguf_opens_by_file_or_by_its_folder(model: LanguageModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_gguf_opens_by_file_or_by_its_folder(
+    model: LanguageModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     path = tmp_path / "exported" / "m.gguf"
     write_gguf(model, tokenizer, path, encoding="f32", name="x", license_id="mit")
     for place in (path, path.parent):
@@ -68,7 +75,9 @@ def test_a_gguf_opens_by_file_or_by_its_folder(model: LanguageModel, tokenizer: 
         open_model(path.parent, CPU)
 
 
-def test_a_build_opens_its_chat_model_or_its_classifier(folder: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_build_opens_its_chat_model_or_its_classifier(
+    folder: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     build = tmp_path / "build"
     (build / "chat").mkdir(parents=True)
     (build / "build.json").write_text("{}")
@@ -84,14 +93,18 @@ def test_a_build_opens_its_chat_model_or_its_classifier(folder: Path, tokenizer:
     (build / "build.json").write_text(json.dumps({"kinds": kinds}))
     shutil.move(build / "chat", build / "helper")
     assert open_model(build, CPU).path == build / "helper"
-    assert open_model(build, CPU, prefer="classifier").path == build / "spam", "the other is not finished"
+    assert open_model(build, CPU, prefer="classifier").path == build / "spam", (
+        "the other is not finished"
+    )
     shutil.copytree(build / "spam", build / "intents")
     with pytest.raises(ModelError, match="2 finished classifier stages") as caught:
         open_model(build, CPU, prefer="classifier")
     assert str(build / "intents") in caught.value.fix
 
 
-def test_an_unknown_name_lists_those_that_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_lists_those_that_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="no such folder or file, and no such name") as caught:
         open_model("zzz", CPU)
@@ -189,20 +202,26 @@ class TestManifest:
         open_model(folder, CPU)
 
 
-def test_labels_must_fit_the_classifier(tokenizer: Tokenizer, model: LanguageModel, tmp_path: Path) -> None:
+def test_labels_must_fit_the_classifier(
+    tokenizer: Tokenizer, model: LanguageModel, tmp_path: Path
+) -> None:
     classifier = Classifier(ModelConfig(97, 64, 48, 1, 4, 64), 3)
     for wrong, labels in ((classifier, ()), (classifier, ("a", "b")), (model, ("a",))):
         with pytest.raises(ModelError, match="labels were given"):
             save_model(wrong, tmp_path / "x", labels=labels)
 
 
-def test_a_model_with_adapters_is_refused_until_they_are_merged(model: LanguageModel, tmp_path: Path) -> None:
+def test_a_model_with_adapters_is_refused_until_they_are_merged(
+    model: LanguageModel, tmp_path: Path
+) -> None:
     add_lora(model, rank=2, alpha=4.0, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ModelError, match="no tensor for"):
         save_model(model, tmp_path / "x")
 
 
-def test_saving_over_a_model_keeps_the_old_one_when_the_disk_is_full(folder: Path, model: LanguageModel) -> None:
+def test_saving_over_a_model_keeps_the_old_one_when_the_disk_is_full(
+    folder: Path, model: LanguageModel
+) -> None:
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -211,7 +230,13 @@ def test_saving_over_a_model_keeps_the_old_one_when_the_disk_is_full(folder: Pat
         with pytest.raises(DiskError, match="No space left"):
             save_model(make_model(model.config, seed=1), folder)
         with pytest.raises(DiskError, match="No space left"):
-            write_gguf(model, open_model(folder, CPU).tokenizer, folder / "m.gguf", encoding="f32", name="x")
+            write_gguf(
+                model,
+                open_model(folder, CPU).tokenizer,
+                folder / "m.gguf",
+                encoding="f32",
+                name="x",
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)

@@ -18,9 +18,15 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.model.presets import PRESETS, preset
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.catalog import CATALOG
 from groundup.weights.gguf import write_gguf
-from groundup.weights.model_io import INSTRUCT, open_model, read_model_summary, save_model, tensor_names
-from groundup.weights.named import CATALOG
+from groundup.weights.model_io import (
+    INSTRUCT,
+    open_model,
+    read_model_summary,
+    save_model,
+    tensor_names,
+)
 
 
 def refused(words: str | Path) -> GroundupError:
@@ -30,19 +36,27 @@ def refused(words: str | Path) -> GroundupError:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_gguf_says_its_shape_and_its_size(variant: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_gguf_says_its_shape_and_its_size(
+    variant: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     """q8_0 as we compute it is what the file holds, the factors of stretched positions apart."""
     path = tmp_path / "model.gguf"
     write_gguf(make_model(make_config(variant, 320)), tokenizer, path, encoding="q8_0", name="tiny")
     outline = read_model_summary(str(path))
     config = open_model(path, CPU).config
     assert outline.config == config
-    factors = 4 * config.head_width // 2 if config.rope_scaling and config.rope_scaling.kind == "llama3" else 0
+    factors = (
+        4 * config.head_width // 2
+        if config.rope_scaling and config.rope_scaling.kind == "llama3"
+        else 0
+    )
     assert sum(outline.stored.values()) - factors == weight_bytes(config, "q8_0")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_folder_says_its_shape_without_its_weights(variant: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_folder_says_its_shape_without_its_weights(
+    variant: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     model = make_model(make_config(variant, 320))
     save_model(model, tmp_path, tokenizer)
     outline = read_model_summary(str(tmp_path))
@@ -53,7 +67,9 @@ def test_a_folder_says_its_shape_without_its_weights(variant: str, tokenizer: To
     assert read_model_summary(str(tmp_path / "config.json")) == replace(outline, stored={})
 
 
-def test_a_classifier_names_its_classes(tiny_tokenizer: Tokenizer, tiny_model: LanguageModel, tmp_path: Path) -> None:
+def test_a_classifier_names_its_classes(
+    tiny_tokenizer: Tokenizer, tiny_model: LanguageModel, tmp_path: Path
+) -> None:
     save_model(Classifier(tiny_model.config, 2), tmp_path, tiny_tokenizer, labels=("ham", "spam"))
     outline = read_model_summary(str(tmp_path))
     assert (outline.kind, outline.labels) == ("classifier", ("ham", "spam"))
@@ -68,7 +84,9 @@ def test_a_run_at_work_says_what_it_trains(tmp_path: Path) -> None:
     assert isinstance(refused(tmp_path / "other"), FormatError)
 
 
-def test_a_build_shows_its_chat_stage(tiny_tokenizer: Tokenizer, tiny_model: LanguageModel, tmp_path: Path) -> None:
+def test_a_build_shows_its_chat_stage(
+    tiny_tokenizer: Tokenizer, tiny_model: LanguageModel, tmp_path: Path
+) -> None:
     (tmp_path / "build.json").write_text("{}")
     assert "no finished chat stage" in refused(tmp_path).message
     save_model(tiny_model, tmp_path / "chat", tiny_tokenizer)
@@ -99,12 +117,18 @@ def test_a_mistake_in_a_toml_is_answered_with_the_nearest(tmp_path: Path) -> Non
     error = refused(file)
     assert isinstance(error, ConfigError)
     assert "mine.toml: Unknown field 'widht'" in error.message and "'width'" in error.fix
-    for body, says in (("width = [", "is not TOML"), ("width = 8", "required"), ("model = 3", "not a table")):
+    for body, says in (
+        ("width = [", "is not TOML"),
+        ("width = 8", "required"),
+        ("model = 3", "not a table"),
+    ):
         file.write_text(body)
         assert says in refused(file).message and "mine.toml" in refused(file).message
 
 
-def test_names_are_presets_pulled_models_or_refused(tiny_tokenizer: Tokenizer, tiny_model: LanguageModel) -> None:
+def test_names_are_presets_pulled_models_or_refused(
+    tiny_tokenizer: Tokenizer, tiny_model: LanguageModel
+) -> None:
     for name in PRESETS:
         assert read_model_summary(name).config == preset(name)
     assert read_model_summary("smollm2-135m-instruct").config == preset("smollm2-135m")
@@ -131,7 +155,9 @@ def test_what_is_no_model_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("variant", ["llama", "gpt2"])
-def test_every_tensor_has_the_name_it_has_in_files(variant: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_every_tensor_has_the_name_it_has_in_files(
+    variant: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     from groundup.weights.hf import list_tensors
 
     model = make_model(make_config(variant, 320))

@@ -40,10 +40,14 @@ def system_of(file: Path) -> str:
 
 
 @pytest.fixture(params=["text", "text_with_default"])
-def chatting(request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path) -> tuple[Tokenizer, str]:
+def chatting(
+    request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path
+) -> tuple[Tokenizer, str]:
     """A tokenizer with our template, or with one that has a default system prompt; which of the golden texts is its."""
     expected: str = request.param
-    return (tokenizer if expected == "text" else with_template(tokenizer, WITH_DEFAULT, tmp_path)), expected
+    return (
+        tokenizer if expected == "text" else with_template(tokenizer, WITH_DEFAULT, tmp_path)
+    ), expected
 
 
 def with_template(tokenizer: Tokenizer, template: str | None, folder: Path) -> Tokenizer:
@@ -54,22 +58,30 @@ def with_template(tokenizer: Tokenizer, template: str | None, folder: Path) -> T
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=NAMES)
-def test_the_golden_texts_are_what_render_makes(golden: dict[str, Any], chatting: tuple[Tokenizer, str]) -> None:
+def test_the_golden_texts_are_what_render_makes(
+    golden: dict[str, Any], chatting: tuple[Tokenizer, str]
+) -> None:
     tokenizer, expected = chatting
     conversation = Conversation(tuple(Message(**message) for message in golden["messages"]))
     assert render(conversation, tokenizer, add_generation_prompt=True).text == golden[expected]
 
 
 @pytest.mark.go
-@pytest.mark.skipif(shutil.which("go") is None, reason="needs Go: apt-get install --no-install-recommends golang-go")
-def test_go_renders_the_template_to_the_golden_texts(chatting: tuple[Tokenizer, str], tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    shutil.which("go") is None, reason="needs Go: apt-get install --no-install-recommends golang-go"
+)
+def test_go_renders_the_template_to_the_golden_texts(
+    chatting: tuple[Tokenizer, str], tmp_path: Path
+) -> None:
     tokenizer, expected = chatting
     file = write_modelfile(tmp_path, "m.gguf", tokenizer)
     asked = {"template": template_of(file), "system": system_of(file)}
     rendered = go_renders({**asked, "conversations": [golden["messages"] for golden in GOLDEN]})
     for golden, forms in zip(GOLDEN, rendered, strict=True):
         assert forms["messages"] == golden[expected], golden["name"]
-    whole_exchanges = {golden["name"]: forms for golden, forms in zip(GOLDEN, rendered, strict=True)}
+    whole_exchanges = {
+        golden["name"]: forms for golden, forms in zip(GOLDEN, rendered, strict=True)
+    }
     for name in (
         NAMES[:5] + NAMES[6:8]
     ):  # the others have what one exchange can't say: empty texts, a tool, an answer to go on with
@@ -79,7 +91,11 @@ def test_go_renders_the_template_to_the_golden_texts(chatting: tuple[Tokenizer, 
 def go_renders(asked: dict[str, Any]) -> list[dict[str, str]]:
     """Both forms of each conversation, from Go's own text/template."""
     done = subprocess.run(
-        ["go", "run", GO_PROGRAM], input=json.dumps(asked), capture_output=True, text=True, timeout=120
+        ["go", "run", GO_PROGRAM],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -107,9 +123,13 @@ def test_a_system_text_is_written_only_when_given(tokenizer: Tokenizer, tmp_path
         write_modelfile(tmp_path, "m.gguf", tokenizer, system='a """ b')
 
 
-def test_a_template_that_is_not_chatml_is_left_to_ollama(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_template_that_is_not_chatml_is_left_to_ollama(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     other = with_template(
-        tokenizer, "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}", tmp_path
+        tokenizer,
+        "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}",
+        tmp_path,
     )
     trimming = with_template(
         tokenizer,

@@ -44,10 +44,14 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def convert(model: Path, *arguments: str) -> int:
     """Its exit code."""
-    return run(["convert", str(model), "--out", str(model.parent / "exported"), "--no-check", *arguments])
+    return run(
+        ["convert", str(model), "--out", str(model.parent / "exported"), "--no-check", *arguments]
+    )
 
 
-def test_create_hands_the_folder_to_ollama(model: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_hands_the_folder_to_ollama(
+    model: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert convert(model, "--to", "ollama", "--create", "me/my-chat:v1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["created"] == "me/my-chat:v1"
     called = json.loads((stand_in / "called.json").read_text())

@@ -35,7 +35,13 @@ SHAPE = {"num_layers": 2, "num_heads": 4, "feedforward_width": 128, "num_kv_head
 KINDS: dict[str, dict[str, Any]] = {
     "tied": {},
     "untied": {"tied_head": False},
-    "gemma3": {"family": "gemma3", "block": "sandwich", "qk_norm": "head", "feedforward": "geglu", "head_width": 64},
+    "gemma3": {
+        "family": "gemma3",
+        "block": "sandwich",
+        "qk_norm": "head",
+        "feedforward": "geglu",
+        "head_width": 64,
+    },
     "biases": {"family": "qwen2", "attention_bias": True},
 }
 
@@ -86,7 +92,9 @@ def in_memory(path: Path, bits: Bits) -> torch.Tensor:
 
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_packed_model_is_the_one_quantised_in_memory(tmp_path: Path, kind: str, bits: Bits) -> None:
+def test_a_packed_model_is_the_one_quantised_in_memory(
+    tmp_path: Path, kind: str, bits: Bits
+) -> None:
     folder = write_model(tmp_path / "model", **KINDS[kind])
     expected = in_memory(folder, bits)
     first, again = logits(bits, folder), logits(bits, folder)
@@ -95,14 +103,20 @@ def test_a_packed_model_is_the_one_quantised_in_memory(tmp_path: Path, kind: str
     assert verify_path(folder).manifests == 2
 
 
-def test_the_models_own_weights_are_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_models_own_weights_are_not_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = logits("int8", folder)
     monkeypatch.setattr("groundup.engine.precision.open_model", None)  # it would be called
     assert torch.equal(logits("int8", folder), expected)
 
 
-@pytest.mark.parametrize("shared", ["", "packed", "packed/int8-v1", "packed/int8-v1/model.safetensors"])
-def test_packed_weights_that_another_user_could_have_written_are_not_used(folder: Path, shared: str) -> None:
+@pytest.mark.parametrize(
+    "shared", ["", "packed", "packed/int8-v1", "packed/int8-v1/model.safetensors"]
+)
+def test_packed_weights_that_another_user_could_have_written_are_not_used(
+    folder: Path, shared: str
+) -> None:
     """Nor written where others could replace them: the model is packed in memory, and that is said."""
     expected = logits("int8", folder)
     weights, heard = packed_folder(folder, "int8") / "model.safetensors", Heard()
@@ -110,7 +124,9 @@ def test_packed_weights_that_another_user_could_have_written_are_not_used(folder
     (folder / shared).chmod(0o777)
     assert torch.equal(logits("int8", folder, heard), expected)
     said = [line for line in heard.lines if "can be written by other users" in line]
-    assert len(said) == 1 and str(folder / shared) in said[0] and weights.stat().st_mtime_ns == before
+    assert (
+        len(said) == 1 and str(folder / shared) in said[0] and weights.stat().st_mtime_ns == before
+    )
     shutil.rmtree(folder / "packed")
     folder.chmod(0o777)
     assert torch.equal(logits("int8", folder, heard), expected) and not (folder / "packed").exists()
@@ -145,7 +161,9 @@ def damage(file: Path) -> None:
     file.write_bytes(data)
 
 
-@pytest.mark.parametrize("part", ["weights", "manifest", "no manifest", "no weights", "other model", "cut"])
+@pytest.mark.parametrize(
+    "part", ["weights", "manifest", "no manifest", "no weights", "other model", "cut"]
+)
 def test_packed_weights_that_do_not_agree_are_said_and_made_again(folder: Path, part: str) -> None:
     expected, kept = logits("int8", folder), packed_folder(folder, "int8")
     if part == "weights":
@@ -167,7 +185,9 @@ def test_packed_weights_that_do_not_agree_are_said_and_made_again(folder: Path, 
         shutil.move(moved, kept)
     heard = Heard()
     assert torch.equal(logits("int8", folder, heard), expected)
-    assert heard.lines[0].endswith("The packed weights are made again.") and "\n" not in heard.lines[0]
+    assert (
+        heard.lines[0].endswith("The packed weights are made again.") and "\n" not in heard.lines[0]
+    )
     heard = Heard()
     assert torch.equal(logits("int8", folder, heard), expected)
     assert "made again" not in "".join(heard.lines)
@@ -199,7 +219,9 @@ def test_a_folder_that_cannot_be_written_or_is_not_ours_is_left_as_it_is(
         raise DiskError("No space left.")
 
     monkeypatch.setattr(packed, "write_packed", refused)
-    assert torch.equal(logits("int4", folder), expected) and not packed_folder(folder, "int4").exists()
+    assert (
+        torch.equal(logits("int4", folder), expected) and not packed_folder(folder, "int4").exists()
+    )
     monkeypatch.undo()
     (folder / "packed").rmdir()
     (folder / "packed").write_text("not a folder")
@@ -223,7 +245,9 @@ def _answer(folder: Path, answers: Any) -> None:
 
 
 def test_a_write_that_was_interrupted_leaves_nothing_that_is_read(folder: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_killed_while_writing, args=(folder,))
+    process = multiprocessing.get_context("spawn").Process(
+        target=_killed_while_writing, args=(folder,)
+    )
     process.start()
     process.join()
     kept = packed_folder(folder, "int8")
@@ -233,7 +257,9 @@ def test_a_write_that_was_interrupted_leaves_nothing_that_is_read(folder: Path) 
     assert [each.name for each in kept.parent.iterdir()] == [kept.name]
 
 
-def test_processes_that_open_a_model_at_once_all_answer_and_leave_one_set_of_weights(folder: Path) -> None:
+def test_processes_that_open_a_model_at_once_all_answer_and_leave_one_set_of_weights(
+    folder: Path,
+) -> None:
     context = multiprocessing.get_context("spawn")
     answers: Any = context.SimpleQueue()
     processes = [context.Process(target=_answer, args=(folder, answers)) for _ in range(2)]
@@ -244,12 +270,16 @@ def test_processes_that_open_a_model_at_once_all_answer_and_leave_one_set_of_wei
         process.join()
     expected = in_memory(folder, "int8")
     assert all(torch.equal(each, expected) for each in found)
-    assert [each.name for each in (folder / "packed").iterdir()] == [packed_folder(folder, "int8").name]
+    assert [each.name for each in (folder / "packed").iterdir()] == [
+        packed_folder(folder, "int8").name
+    ]
 
 
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_packed_folder_is_opened_in_every_precision(tmp_path: Path, kind: str, bits: Bits) -> None:
+def test_a_packed_folder_is_opened_in_every_precision(
+    tmp_path: Path, kind: str, bits: Bits
+) -> None:
     folder = write_model(tmp_path / "model", **KINDS[kind])
     out = export(open_model(folder, CPU), "packed", tmp_path / "packed", encoding=bits)
     assert not (out / "model.safetensors").exists()
@@ -285,7 +315,11 @@ def test_a_folder_in_another_layout_is_refused_in_one_sentence_and_made_again_be
     for words in (["generate", out, "To be", "--precision", "int4"], ["model", "show", out]):
         assert run([*map(str, words)]) == 2
         told = capsys.readouterr().err
-        assert "int4-v1: layout: is not int4-v2" in told and "groundup convert" in told and "Traceback" not in told
+        assert (
+            "int4-v1: layout: is not int4-v2" in told
+            and "groundup convert" in told
+            and "Traceback" not in told
+        )
     assert torch.equal(logits("int4", folder), expected) and packed_folder(folder, "int4").is_dir()
 
 
@@ -302,7 +336,10 @@ def test_the_verbs_make_a_packed_folder_say_what_it_is_and_answer_from_it(
     assert list(told("model", "show", out)["stored"]) == ["int4"]
     assert read_model_info(out).stored_as == "int4"
     asked = ("To be", "--temperature", 0, "--max-tokens", 8, "--precision")
-    assert told("generate", out, *asked, "int4")["text"] == told("generate", folder, *asked, "int4")["text"]
+    assert (
+        told("generate", out, *asked, "int4")["text"]
+        == told("generate", folder, *asked, "int4")["text"]
+    )
     assert run(["generate", str(out), *map(str, asked), "float32"]) == 0
     assert "--precision int4 uses them as they are" in capsys.readouterr().err
     assert told("convert", folder, "--precision", "int8", "--out", out)["to"] == "packed"

@@ -12,7 +12,9 @@ from groundup.errors import FormatError
 from groundup.weights.safetensors_header import MAX_HEADER_BYTES, read_header
 
 
-def write(path: Path, header: object, data: bytes = bytes(24), *, length: int | None = None) -> Path:
+def write(
+    path: Path, header: object, data: bytes = bytes(24), *, length: int | None = None
+) -> Path:
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(raw) if length is None else length) + raw + data)
     return path
@@ -23,7 +25,11 @@ def entry(shape: list[int], begin: int, end: int, dtype: str = "F32") -> dict[st
 
 
 def test_what_the_library_writes_is_read(tmp_path: Path) -> None:
-    tensors = {"a": torch.zeros(2, 3), "b": torch.zeros(5, dtype=torch.bfloat16), "scalar": torch.tensor(1.0)}
+    tensors = {
+        "a": torch.zeros(2, 3),
+        "b": torch.zeros(5, dtype=torch.bfloat16),
+        "scalar": torch.tensor(1.0),
+    }
     save_file(tensors, tmp_path / "x.safetensors", metadata={"format": "pt"})
     found = read_header(tmp_path / "x.safetensors")
     assert {name: (item.shape, item.dtype) for name, item in found.items()} == {

@@ -28,7 +28,9 @@ def build(tokenizer: Tokenizer, tmp_path: Path) -> Path:
     """Two stages with manifests, a checkpoint with its own, and the record of the build."""
     model = make_model(make_config("llama", tokenizer.vocab_size))
     for stage in ("pretrain", "chat"):
-        save_model(model, tmp_path / "build" / stage, tokenizer, card=ModelCard("My model", license="mit"))
+        save_model(
+            model, tmp_path / "build" / stage, tokenizer, card=ModelCard("My model", license="mit")
+        )
         write_manifest(tmp_path / "build" / stage, skip=("checkpoints",))
     save_model(model, tmp_path / "build" / "pretrain" / "checkpoints" / "step-10")
     write_manifest(tmp_path / "build" / "pretrain" / "checkpoints" / "step-10")
@@ -43,9 +45,15 @@ def test_everything_below_is_checked(build: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["chat/model.safetensors", "pretrain/tokenizer.json", "pretrain/checkpoints/step-10/config.json"],
+    [
+        "chat/model.safetensors",
+        "pretrain/tokenizer.json",
+        "pretrain/checkpoints/step-10/config.json",
+    ],
 )
-def test_the_file_at_fault_is_named(build: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_at_fault_is_named(
+    build: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = build / name
     whole = file.read_bytes()
     file.write_bytes(whole[:-2] + b"\x00" + whole[-1:])
@@ -88,7 +96,12 @@ def test_convert_holds_its_file_against_real_llamacpp(
     out = tmp_path / "x.gguf"
     assert converted(build, out, "--json") == 0
     told = json.loads(capsys.readouterr().out)["checked"]
-    assert told["passed"] and {check["name"] for check in told["checks"]} >= {"tokens", "stops", "template", "greedy"}
+    assert told["passed"] and {check["name"] for check in told["checks"]} >= {
+        "tokens",
+        "stops",
+        "template",
+        "greedy",
+    }
     out.unlink()
 
     def forgetful(model: LanguageModel, *rest: Any, **named: Any) -> None:
@@ -120,9 +133,26 @@ def test_convert_says_why_its_file_was_not_checked(
     assert (tmp_path / "x.gguf").read_bytes() == (tmp_path / "y.gguf").read_bytes()
 
 
-def test_convert_goes_around_without_loss(build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_goes_around_without_loss(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gguf, folder = tmp_path / "x.gguf", tmp_path / "back"
-    assert run(["convert", str(build), "--to", "gguf", "--out", str(gguf), "--encoding", "f32", "--no-check"]) == 0
+    assert (
+        run(
+            [
+                "convert",
+                str(build),
+                "--to",
+                "gguf",
+                "--out",
+                str(gguf),
+                "--encoding",
+                "f32",
+                "--no-check",
+            ]
+        )
+        == 0
+    )
     assert run(["convert", str(gguf), "--to", "hf", "--out", str(folder), "--json"]) == 0
     assert str(folder) in capsys.readouterr().out
     before, after = open_model(build, CPU), open_model(folder, CPU)
@@ -134,10 +164,26 @@ def test_convert_goes_around_without_loss(build: Path, tmp_path: Path, capsys: p
 
 def test_convert_writes_what_ollama_wants(build: Path, tmp_path: Path) -> None:
     out = tmp_path / "ollama"
-    command = ["convert", str(build), "--to", "ollama", "--out", str(out), "--encoding", "q8_0", "--system", "Be kind."]
+    command = [
+        "convert",
+        str(build),
+        "--to",
+        "ollama",
+        "--out",
+        str(out),
+        "--encoding",
+        "q8_0",
+        "--system",
+        "Be kind.",
+    ]
     command.append("--no-check")
     assert run(command) == 0
-    assert {file.name for file in out.iterdir()} == {"My-model-q8_0.gguf", "Modelfile", "README.md", "manifest.json"}
+    assert {file.name for file in out.iterdir()} == {
+        "My-model-q8_0.gguf",
+        "Modelfile",
+        "README.md",
+        "manifest.json",
+    }
     text = (out / "Modelfile").read_text()
     assert text.startswith("FROM ./My-model-q8_0.gguf\n")
     assert 'SYSTEM """Be kind."""' in text
@@ -218,7 +264,9 @@ def test_a_manifest_that_was_there_and_is_gone_is_a_fault(build: Path) -> None:
         manifest = build / folder / "manifest.json"
         whole = manifest.read_text()
         manifest.unlink()
-        with pytest.raises(FormatError, match=f"{folder}/manifest.json: file: is missing, which every"):
+        with pytest.raises(
+            FormatError, match=f"{folder}/manifest.json: file: is missing, which every"
+        ):
             verify_path(build)
         manifest.write_text(whole)
     (build / "pretrain" / "run.json").unlink()
@@ -233,5 +281,7 @@ def test_a_missing_tensor_is_named_with_its_file(build: Path) -> None:
     del tensors["model.norm.weight"]
     save_file(tensors, file)
     (build / "chat" / "manifest.json").unlink()
-    with pytest.raises(FormatError, match=r"chat/model\.safetensors: tensor 'model.norm.weight': is missing"):
+    with pytest.raises(
+        FormatError, match=r"chat/model\.safetensors: tensor 'model.norm.weight': is missing"
+    ):
         open_model(build / "chat", CPU)

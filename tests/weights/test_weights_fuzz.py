@@ -72,11 +72,18 @@ def test_mutants_of_a_safetensors_folder_give_one_error_class(
     save_model(tiny_model, whole, tiny_tokenizer)
     shutil.copytree(whole, folder)
     open_model(folder, CPU)  # as it is, it is whole
-    shares = {"model.safetensors": 5, "config.json": 3, "tokenizer.json": 1, "tokenizer_config.json": 1}
+    shares = {
+        "model.safetensors": 5,
+        "config.json": 3,
+        "tokenizer.json": 1,
+        "tokenizer_config.json": 1,
+    }
     outcome = Outcome()
     for seed, (name, share) in enumerate(shares.items()):
         original = (whole / name).read_bytes()
-        for mutant in mutants(original, share * number // 10, seed=seed, header_bytes=min(1024, len(original))):
+        for mutant in mutants(
+            original, share * number // 10, seed=seed, header_bytes=min(1024, len(original))
+        ):
             (folder / name).write_bytes(mutant)
             outcome.open(folder)
         (folder / name).write_bytes(original)
@@ -85,49 +92,111 @@ def test_mutants_of_a_safetensors_folder_give_one_error_class(
 
 # What a GGUF file can say that an architecture may read, besides what ours say.
 SPOKEN_OF = (
-    *("attention.sliding_window", "attention.sliding_window_pattern", "rope.freq_base_swa", "rope.scaling.type"),
+    *(
+        "attention.sliding_window",
+        "attention.sliding_window_pattern",
+        "rope.freq_base_swa",
+        "rope.scaling.type",
+    ),
     *("rope.scaling.factor", "rope.scaling.original_context_length", "rope.scaling.attn_factor"),
     *("final_logit_softcapping", "attn_logit_softcapping", "expert_count"),
 )
-ODD_METADATA = (0, 1, 3, -1, 2**40, 0.0, 1.0, -0.5, 1e30, float("nan"), True, "yarn", "", [True, False], [1, 2])
+ODD_METADATA = (
+    0,
+    1,
+    3,
+    -1,
+    2**40,
+    0.0,
+    1.0,
+    -0.5,
+    1e30,
+    float("nan"),
+    True,
+    "yarn",
+    "",
+    [True, False],
+    [1, 2],
+)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_any_metadata_of_a_gguf_may_be_odd(variant: str, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_any_metadata_of_a_gguf_may_be_odd(
+    variant: str, tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     """A config that a model can be built of, or the one error."""
     path = tmp_path / "m.gguf"
     write_gguf(
-        make_model(make_config(variant, tiny_tokenizer.vocab_size)), tiny_tokenizer, path, encoding="f32", name="x"
+        make_model(make_config(variant, tiny_tokenizer.vocab_size)),
+        tiny_tokenizer,
+        path,
+        encoding="f32",
+        name="x",
     )
     header = read_gguf_header(path)
     prefix = f"{header.metadata['general.architecture']}."
-    keys = {key for key in header.metadata if key.startswith(prefix)} | {prefix + key for key in SPOKEN_OF}
+    keys = {key for key in header.metadata if key.startswith(prefix)} | {
+        prefix + key for key in SPOKEN_OF
+    }
     odd = [(key, value) for key in sorted(keys) for value in ODD_METADATA]
     refused = 0
     for key, value in odd:
         try:
-            config = read_gguf_config(replace(header, metadata=header.metadata | {key: value}), path)
-            check_table(gguf_bindings(config, parameter_shapes(empty_model(HFConfig(config, "language")))), {}, path)
+            config = read_gguf_config(
+                replace(header, metadata=header.metadata | {key: value}), path
+            )
+            check_table(
+                gguf_bindings(config, parameter_shapes(empty_model(HFConfig(config, "language")))),
+                {},
+                path,
+            )
         except FormatError:
             refused += 1
     assert refused == len(odd)  # the last step refuses everything, being given an empty table
 
 
-ODD_VALUES = (None, True, -1, 0, 1, 2**24, 2**31, 2**63, 10**30, 1e308, float("nan"), "x", "", [], [0], {}, {"a": 1})
+ODD_VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2**24,
+    2**31,
+    2**63,
+    10**30,
+    1e308,
+    float("nan"),
+    "x",
+    "",
+    [],
+    [0],
+    {},
+    {"a": 1},
+)
 
 
 def test_any_value_of_config_json_may_be_odd(tiny_model: LanguageModel, tmp_path: Path) -> None:
     save_model(tiny_model, tmp_path)
     original = json.loads((tmp_path / "config.json").read_text())
     outcome = Outcome()
-    for key in [*original, "sliding_window", "use_sliding_window", "id2label", "quantization_config", "layer_types"]:
+    for key in [
+        *original,
+        "sliding_window",
+        "use_sliding_window",
+        "id2label",
+        "quantization_config",
+        "layer_types",
+    ]:
         for value in ODD_VALUES:
             (tmp_path / "config.json").write_text(json.dumps({**original, key: value}))
             outcome.open(tmp_path)
     outcome.check(150)
 
 
-def test_any_value_of_a_safetensors_header_may_be_odd(tiny_model: LanguageModel, tmp_path: Path) -> None:
+def test_any_value_of_a_safetensors_header_may_be_odd(
+    tiny_model: LanguageModel, tmp_path: Path
+) -> None:
     save_model(tiny_model, tmp_path)
     file = tmp_path / "model.safetensors"
     original = file.read_bytes()

@@ -18,23 +18,75 @@ from groundup.weights.hf_families import FAMILIES
 
 M = TypeVar("M", bound=torch.nn.Module)
 CPU = Compute(torch.device("cpu"))
-SHAPE = {"context_tokens": 256, "width": 64, "num_layers": 2, "num_heads": 4, "feedforward_width": 96}
-YARN, LINEAR = RopeScaling(4.0, kind="yarn", original_context_tokens=64), RopeScaling(4.0, kind="linear")
+SHAPE = {
+    "context_tokens": 256,
+    "width": 64,
+    "num_layers": 2,
+    "num_heads": 4,
+    "feedforward_width": 96,
+}
+YARN, LINEAR = (
+    RopeScaling(4.0, kind="yarn", original_context_tokens=64),
+    RopeScaling(4.0, kind="linear"),
+)
 VARIANTS = (
-    *("llama", "llama_scaled", "llama_linear", "llama_yarn", "llama_biases", "smollm3", "smollm3_yarn"),
-    *("qwen2", "qwen2_yarn", "qwen3", "qwen3_biases", "qwen3_moe", "qwen3_moe_yarn", "phi3", "phi3_tied"),
-    *("gemma2", "gemma2_whole", "gemma2_linear", "gemma3", "gemma3_whole", "gemma3_linear", "gemma3_capped"),
+    *(
+        "llama",
+        "llama_scaled",
+        "llama_linear",
+        "llama_yarn",
+        "llama_biases",
+        "smollm3",
+        "smollm3_yarn",
+    ),
+    *(
+        "qwen2",
+        "qwen2_yarn",
+        "qwen3",
+        "qwen3_biases",
+        "qwen3_moe",
+        "qwen3_moe_yarn",
+        "phi3",
+        "phi3_tied",
+    ),
+    *(
+        "gemma2",
+        "gemma2_whole",
+        "gemma2_linear",
+        "gemma3",
+        "gemma3_whole",
+        "gemma3_linear",
+        "gemma3_capped",
+    ),
     *("olmo2", "olmo2_windows", "olmo2_windows_yarn", "gpt2"),
 )
 # Of as many blocks as the largest of their families, which llama.cpp knows by that and scores otherwise.
 LARGEST = ("gemma2_largest", "gemma3_largest")
-_GEMMA = {"block": "sandwich", "feedforward": "geglu", "scaled_embedding": True, "num_kv_heads": 2, "head_width": 32}
+_GEMMA = {
+    "block": "sandwich",
+    "feedforward": "geglu",
+    "scaled_embedding": True,
+    "num_kv_heads": 2,
+    "head_width": 32,
+}
 _GEMMA2 = {**_GEMMA, "family": "gemma2", "score_softcap": 5.0, "logit_softcap": 3.0}
 _GEMMA3 = {**_GEMMA, "family": "gemma3", "qk_norm": "head", "rope_base": 50_000.0}
 _WINDOW2 = {"window_tokens": 16, "full_every": 2}
 _WINDOW3 = {"window_tokens": 16, "full_every": 3, "window_rope_base": 1_000.0, "num_layers": 3}
-_OLMO2 = {"family": "olmo2", "block": "output", "qk_norm": "projection", "tied_head": False, "num_kv_heads": 2}
-_EXPERTS = {"family": "qwen3_moe", "qk_norm": "head", "num_kv_heads": 2, "num_experts": 5, "experts_per_token": 2}
+_OLMO2 = {
+    "family": "olmo2",
+    "block": "output",
+    "qk_norm": "projection",
+    "tied_head": False,
+    "num_kv_heads": 2,
+}
+_EXPERTS = {
+    "family": "qwen3_moe",
+    "qk_norm": "head",
+    "num_kv_heads": 2,
+    "num_experts": 5,
+    "experts_per_token": 2,
+}
 _SMOLLM3 = {"family": "smollm3", "unrotated_every": 4, "num_layers": 4, "num_kv_heads": 2}
 
 
@@ -44,18 +96,38 @@ def make_config(variant: str, vocab_size: int) -> ModelConfig:
     scaling = RopeScaling(8.0, 1.0, 4.0, 64)
     changes = {
         "llama": {"num_kv_heads": 2},
-        "llama_scaled": {"num_kv_heads": 2, "head_width": 32, "rope_scaling": scaling, "tied_head": False},
+        "llama_scaled": {
+            "num_kv_heads": 2,
+            "head_width": 32,
+            "rope_scaling": scaling,
+            "tied_head": False,
+        },
         "llama_linear": {"num_kv_heads": 2, "rope_scaling": LINEAR},
         "llama_yarn": {"rope_scaling": replace(YARN, attention_factor=1.7)},
-        "llama_biases": {"attention_bias": True, "attention_output_bias": True, "feedforward_bias": True},
+        "llama_biases": {
+            "attention_bias": True,
+            "attention_output_bias": True,
+            "feedforward_bias": True,
+        },
         "smollm3": _SMOLLM3,
         "smollm3_yarn": {**_SMOLLM3, "rope_scaling": YARN, "tied_head": False},
         "qwen2": {"family": "qwen2", "num_kv_heads": 2, "attention_bias": True},
         "qwen2_yarn": {"family": "qwen2", "attention_bias": True, "rope_scaling": YARN},
-        "qwen3": {"family": "qwen3", "num_kv_heads": 2, "head_width": 32, "qk_norm": "head", "tied_head": False},
+        "qwen3": {
+            "family": "qwen3",
+            "num_kv_heads": 2,
+            "head_width": 32,
+            "qk_norm": "head",
+            "tied_head": False,
+        },
         "qwen3_biases": {"family": "qwen3", "attention_bias": True, "qk_norm": "head"},
         "qwen3_moe": _EXPERTS,
-        "qwen3_moe_yarn": {**_EXPERTS, "rope_scaling": YARN, "tied_head": False, "attention_bias": True},
+        "qwen3_moe_yarn": {
+            **_EXPERTS,
+            "rope_scaling": YARN,
+            "tied_head": False,
+            "attention_bias": True,
+        },
         "phi3": {"family": "phi3", "num_kv_heads": 2, "tied_head": False},
         "phi3_tied": {"family": "phi3", "rope_scaling": YARN},
         "gemma2": {**_GEMMA2, **_WINDOW2},
@@ -69,7 +141,12 @@ def make_config(variant: str, vocab_size: int) -> ModelConfig:
         "gemma3_largest": {**_GEMMA3, **_WINDOW2, "num_layers": 62, "score_width": 16},
         "olmo2": _OLMO2,
         "olmo2_windows": {**_OLMO2, **_WINDOW2},
-        "olmo2_windows_yarn": {**_OLMO2, **_WINDOW2, "window_rope_base": 10_000.0, "rope_scaling": YARN},
+        "olmo2_windows_yarn": {
+            **_OLMO2,
+            **_WINDOW2,
+            "window_rope_base": 10_000.0,
+            "rope_scaling": YARN,
+        },
         "gpt2": {"family": "gpt2", **FAMILIES["gpt2"].parts},
     }
     return replace(base, **{"head_width": 16, **changes[variant]})
@@ -97,8 +174,15 @@ def rewrite_metadata(path: Path, values: dict[str, object]) -> None:
     metadata = header.metadata | values
     writer = gguf.GGUFWriter(path, str(metadata.pop("general.architecture")))
     for key, value in metadata.items():
-        number = writer.add_uint32 if isinstance(value, int) and 0 <= value < 2**32 else writer.add_int64
-        add = {bool: writer.add_bool, int: number, float: writer.add_float32, str: writer.add_string}
+        number = (
+            writer.add_uint32 if isinstance(value, int) and 0 <= value < 2**32 else writer.add_int64
+        )
+        add = {
+            bool: writer.add_bool,
+            int: number,
+            float: writer.add_float32,
+            str: writer.add_string,
+        }
         add.get(type(value), writer.add_array)(key, value)
     for info in header.tensors.values():
         raw = np.frombuffer(data, dtype=np.float32, count=info.num_bytes // 4, offset=info.begin)
@@ -134,7 +218,10 @@ def cut(original: bytes, choose: random.Random, reach: int) -> bytes:
 def lie(original: bytes, choose: random.Random, reach: int) -> bytes:
     """A number is huge, or zero."""
     size = choose.choice((4, 8))
-    number = choose.choice((0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1)) % 256**size
+    number = (
+        choose.choice((0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1))
+        % 256**size
+    )
     at = choose.randrange(max(1, reach - size))
     return original[:at] + number.to_bytes(size, "little") + original[at + size :]
 

@@ -22,15 +22,25 @@ def _backwards(words: Sequence[str], before: str, after: str) -> float:
 
 
 def _of_the_word(words: Sequence[str], before: str, after: str) -> float:
-    return list(pairwise(words)).count((before, after)) / words.count(before) if before in words else 0.0
+    return (
+        list(pairwise(words)).count((before, after)) / words.count(before)
+        if before in words
+        else 0.0
+    )
 
 
 EXERCISES = {
     "1.1": Exercise(
         _probability,
         (
-            (_of_all_pairs, "That is the share of all pairs. Divide by the pairs that begin with `before` only."),
-            (_backwards, "That is the probability of `before`, given what comes after. The other way round."),
+            (
+                _of_all_pairs,
+                "That is the share of all pairs. Divide by the pairs that begin with `before` only.",
+            ),
+            (
+                _backwards,
+                "That is the probability of `before`, given what comes after. The other way round.",
+            ),
             (
                 _of_the_word,
                 "The last word of the text has nothing after it: count it as `before` only where a word follows.",
@@ -47,8 +57,14 @@ EXERCISES = {
     "1.2": Exercise(
         [[5, 9, 2], [9, 2, 7]],
         (
-            ([[5, 9, 2, 7], [9, 2, 7]], "The last id has no label in this window, so it is not read."),
-            ([[5, 9, 2], [7]], "Every place is a prediction, not only the last: three ids, three labels."),
+            (
+                [[5, 9, 2, 7], [9, 2, 7]],
+                "The last id has no label in this window, so it is not read.",
+            ),
+            (
+                [[5, 9, 2], [7]],
+                "Every place is a prediction, not only the last: three ids, three labels.",
+            ),
             ([[9, 2, 7], [5, 9, 2]], "The label is what comes next, not what came before."),
             ([[5, 9, 2], [5, 9, 2]], "The label of an id is the one after it: shift by one."),
         ),
@@ -60,7 +76,10 @@ EXERCISES = {
             (12, "That is in bits (the logarithm to the base 2). In nats it is ln."),
             (math.log10(4096), "That is the logarithm to the base 10. In nats it is ln."),
             (1 / 4096, "That is the probability p. The loss is -ln p."),
-            (-math.log(4096), "The probability is below 1, its logarithm below 0, and the loss is minus that."),
+            (
+                -math.log(4096),
+                "The probability is below 1, its logarithm below 0, and the loss is minus that.",
+            ),
         ),
         hint="Each token has p = 1 / 4096.",
     ),

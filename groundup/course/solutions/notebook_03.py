@@ -14,8 +14,14 @@ def _join(row: Sequence[Any], pair: tuple[Any, Any], new: Any) -> list[Any]:
 
 def _overlapping(row: Sequence[Any], pair: tuple[Any, Any], new: Any) -> list[Any]:
     """Replaces the first of each pair that it finds, and goes on at the next token."""
-    found = [new if tuple(row[place : place + 2]) == pair else row[place] for place in range(len(row))]
-    return [each for place, each in enumerate(found) if not (place and found[place - 1] == new and each == pair[1])]
+    found = [
+        new if tuple(row[place : place + 2]) == pair else row[place] for place in range(len(row))
+    ]
+    return [
+        each
+        for place, each in enumerate(found)
+        if not (place and found[place - 1] == new and each == pair[1])
+    ]
 
 
 def _from_the_right(row: Sequence[Any], pair: tuple[Any, Any], new: Any) -> list[Any]:
@@ -40,14 +46,20 @@ EXERCISES = {
         (
             (7, "That is the number of characters. ö and ß need two bytes each, and 漢 three."),
             (10, "The space is a byte, too."),
-            (9, "漢 is above 2^11, so it needs three bytes; and so is nothing else here, but ö and ß need two each."),
+            (
+                9,
+                "漢 is above 2^11, so it needs three bytes; and so is nothing else here, but ö and ß need two each.",
+            ),
         ),
         hint="Add up the bytes of each character: one below 128, two below 2048, three below 65536.",
     ),
     "3.2": Exercise(
         "an",
         (
-            ("na", "n, a stand together three times: twice in banana, once in bandana. Another pair has four."),
+            (
+                "na",
+                "n, a stand together three times: twice in banana, once in bandana. Another pair has four.",
+            ),
             ("ba", "b, a begin both words, but that is only twice. Count inside the words, too."),
             ("nan", "A merge joins two tokens, and at first every token is one letter."),
         ),
@@ -56,7 +68,10 @@ EXERCISES = {
     "3.3": Exercise(
         _join,
         (
-            (_overlapping, "In a row like 1 1 1 the pair 1, 1 occurs once: the middle token can't belong to two."),
+            (
+                _overlapping,
+                "In a row like 1 1 1 the pair 1, 1 occurs once: the middle token can't belong to two.",
+            ),
             (_from_the_right, "Begin at the left: of 1 1 1 the first two are joined."),
             (_once, "Every occurrence is replaced, not only the first."),
         ),
@@ -72,8 +87,14 @@ EXERCISES = {
     "3.4": Exercise(
         _bits_per_byte,
         (
-            (lambda nats, size: nats / size, "That is nats per byte. A bit is ln 2 nats: divide by ln 2."),
-            (lambda nats, size: nats / math.log(2), "That is bits per token. Divide by the bytes of a token."),
+            (
+                lambda nats, size: nats / size,
+                "That is nats per byte. A bit is ln 2 nats: divide by ln 2.",
+            ),
+            (
+                lambda nats, size: nats / math.log(2),
+                "That is bits per token. Divide by the bytes of a token.",
+            ),
             (
                 lambda nats, size: nats * size / math.log(2),
                 "Longer tokens hold more bytes to share the loss: divide by them.",
@@ -98,7 +119,10 @@ EXERCISES = {
     "3.6": Exercise(
         0,
         (
-            (1, "Then any user could end the model's turn. What a user types is text, whatever it looks like."),
+            (
+                1,
+                "Then any user could end the model's turn. What a user types is text, whatever it looks like.",
+            ),
             (10, "Ten characters, but the question is about control tokens."),
         ),
         hint="What a user types is encoded as text; who adds the control tokens?",

@@ -16,7 +16,9 @@ def _cosine(a: Vector, b: Vector) -> float:
     return _dot(a, b) / math.sqrt(_dot(a, a) * _dot(b, b))
 
 
-def _best_by(closeness: Callable[[Vector, Vector], float]) -> Callable[[Sequence[Vector], int], int]:
+def _best_by(
+    closeness: Callable[[Vector, Vector], float],
+) -> Callable[[Sequence[Vector], int], int]:
     def nearest(table: Sequence[Vector], id: int) -> int:
         others = [other for other in range(len(table)) if other != id]
         return max(others, key=lambda other: closeness(table[id], table[other]))
@@ -48,9 +50,18 @@ EXERCISES = {
     "4.2": Exercise(
         _best_by(_cosine),
         (
-            (_best_by(_dot), "That is the largest dot product, which a long vector wins. Divide by both lengths."),
-            (_best_by(lambda a, b: -math.dist(a, b)), "That is the smallest distance. The cosine ignores the lengths."),
-            (_best_by(lambda a, b: abs(_cosine(a, b))), "A cosine near -1 is the opposite direction, not a near one."),
+            (
+                _best_by(_dot),
+                "That is the largest dot product, which a long vector wins. Divide by both lengths.",
+            ),
+            (
+                _best_by(lambda a, b: -math.dist(a, b)),
+                "That is the smallest distance. The cosine ignores the lengths.",
+            ),
+            (
+                _best_by(lambda a, b: abs(_cosine(a, b))),
+                "A cosine near -1 is the opposite direction, not a near one.",
+            ),
             (_itself, "A row is always nearest to itself: leave `id` out."),
         ),
         hint="For every other row compute the cosine with the row of `id`, and return the id of the largest.",
@@ -73,7 +84,10 @@ EXERCISES = {
     "4.4": Exercise(
         _rotate_pair,
         (
-            (lambda x, y, angle: _rotate_pair(x, y, -angle), "That rotates the other way: look at the two signs."),
+            (
+                lambda x, y, angle: _rotate_pair(x, y, -angle),
+                "That rotates the other way: look at the two signs.",
+            ),
             (
                 lambda x, y, angle: _rotate_pair(x, y, math.radians(angle)),
                 "The angle is in radians already; math.cos takes radians.",
@@ -85,7 +99,8 @@ EXERCISES = {
             (
                 lambda x, y, angle: [
                     x * math.cos(angle) - y * math.sin(angle),
-                    (x * math.cos(angle) - y * math.sin(angle)) * math.sin(angle) + y * math.cos(angle),
+                    (x * math.cos(angle) - y * math.sin(angle)) * math.sin(angle)
+                    + y * math.cos(angle),
                 ],
                 "The second component needs the old x: keep it before you overwrite it.",
             ),
@@ -96,8 +111,14 @@ EXERCISES = {
     "4.5": Exercise(
         2 * math.pi / SLOWEST,
         (
-            (2 * math.pi * 10_000, "The slowest pair is i = D/2 - 1 = 31, so the exponent is -62/64 and not -1."),
-            (1 / SLOWEST, "After these tokens its angle is one radian. A full turn has 2π of them."),
+            (
+                2 * math.pi * 10_000,
+                "The slowest pair is i = D/2 - 1 = 31, so the exponent is -62/64 and not -1.",
+            ),
+            (
+                1 / SLOWEST,
+                "After these tokens its angle is one radian. A full turn has 2π of them.",
+            ),
             (2 * math.pi, "That is the fastest pair, with one radian per token."),
             (360 / SLOWEST, "The angles are radians: a full turn is 2π and not 360."),
             (SLOWEST, "That is its angle per token. How many tokens make 2π?"),

@@ -52,12 +52,18 @@ EXERCISES = {
         (
             (_without_root, "The scores are not divided by the root of D."),
             (_by_width, "The scores are divided by D, and not by its root."),
-            (_only_powers, "These are the powers of e; weights have the sum 1: divide by the sum of all."),
+            (
+                _only_powers,
+                "These are the powers of e; weights have the sum 1: divide by the sum of all.",
+            ),
             (_only_scores, "These are the scores. The softmax makes weights of them."),
         ),
         hint="For each key the dot product divided by the root of D, then e to that, then divide by the sum of all.",
         cases=(
-            ([0.0, 2.0, 0.0, 0.0], [[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]),
+            (
+                [0.0, 2.0, 0.0, 0.0],
+                [[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]],
+            ),
             ([1.0, -1.0], [[0.5, 1.0], [2.0, 0.0]]),
             ([1.0, 0.0, 1.0], [[1.0, 1.0, 1.0]]),
         ),
@@ -80,7 +86,10 @@ EXERCISES = {
                 "That deals them out in turn. Neighbours share a head: 0 and 1, then 2 and 3.",
             ),
             (lambda head, heads, shared: head // shared, "A group has H / K query heads, not K."),
-            (lambda head, heads, shared: head / (heads / shared), "The number of a head is whole: round down."),
+            (
+                lambda head, heads, shared: head / (heads / shared),
+                "The number of a head is whole: round down.",
+            ),
             (lambda head, heads, shared: head // (heads // shared) + 1, "Both are counted from 0."),
         ),
         hint="H / K query heads, one after the other, use one head.",
@@ -92,7 +101,10 @@ EXERCISES = {
             (CACHE_BYTES // 2, "Keys and values are both kept: twice as many numbers."),
             (CACHE_BYTES // 4, "That is how many numbers are kept. Each has 4 bytes."),
             (CACHE_BYTES // 30, "That is one layer. Each has a cache of its own."),
-            (CACHE_BYTES * 3, "The query heads share the heads of keys and values, and only K of these are kept."),
+            (
+                CACHE_BYTES * 3,
+                "The query heads share the heads of keys and values, and only K of these are kept.",
+            ),
         ),
         hint="Multiply: 2, layers, key-value heads, head width, tokens, bytes of a number.",
     ),

@@ -55,7 +55,10 @@ EXERCISES = {
         _gated,
         (
             (_swapped, "The activation is applied to the gate, not to up."),
-            (_only_sigmoid, "That is the sigmoid of the gate. SiLU multiplies it with the gate itself."),
+            (
+                _only_sigmoid,
+                "That is the sigmoid of the gate. SiLU multiplies it with the gate itself.",
+            ),
             (_without_up, "That is the activated gate. Multiply it with up."),
             (_cut_off, "That sets negative gates to 0. SiLU is smooth: z / (1 + e to the -z)."),
         ),
@@ -65,7 +68,10 @@ EXERCISES = {
     "6.3": Exercise(
         [6 + 10 * NORMED, NORMED, 6 + NORMED],
         (
-            ([10 * NORMED, NORMED, NORMED], "Nothing replaces the stream: what the part gives is added to x."),
+            (
+                [10 * NORMED, NORMED, NORMED],
+                "Nothing replaces the stream: what the part gives is added to x.",
+            ),
             ([66, NORMED, 6 + NORMED], "With pre-norm the part reads the norm of x, not x."),
             (
                 [6 + 10 * NORMED, 6 + NORMED, NORMED],
@@ -87,7 +93,10 @@ EXERCISES = {
         (
             (ATTENTION + NETWORK, "The two norms have weights, too: one for each component."),
             (ATTENTION + NETWORK + 2 * NORMS, "RMSNorm has weights and no bias."),
-            (4 * 576 * 576 + NETWORK + NORMS, "Keys and values have 3 heads, not 9: their matrices are narrower."),
+            (
+                4 * 576 * 576 + NETWORK + NORMS,
+                "Keys and values have 3 heads, not 9: their matrices are narrower.",
+            ),
             (ATTENTION + 2 * 576 * 1536 + NORMS, "SwiGLU has three matrices: gate, up and down."),
             (30 * (ATTENTION + NETWORK + NORMS), "That is all thirty blocks. One is asked for."),
             (
@@ -101,8 +110,14 @@ EXERCISES = {
     "6.5": Exercise(
         2 * EXPERT + ROUTER,
         (
-            (8 * EXPERT + ROUTER, "That is what the block has. Only the chosen experts are active."),
-            (2 * EXPERT, "The router is used for every token, too: a matrix of 8 rows and C columns."),
+            (
+                8 * EXPERT + ROUTER,
+                "That is what the block has. Only the chosen experts are active.",
+            ),
+            (
+                2 * EXPERT,
+                "The router is used for every token, too: a matrix of 8 rows and C columns.",
+            ),
             (EXPERT + ROUTER, "Two experts are chosen."),
             (2 * 2 * 1024 * 4096 + ROUTER, "SwiGLU has three matrices: gate, up and down."),
         ),

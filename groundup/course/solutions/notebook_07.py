@@ -38,7 +38,10 @@ EXERCISES = {
         math.log2(12),
         (
             (math.log(12), "That is in nats. In bits it is the logarithm to the base 2."),
-            (12, "Twelve is the number of choices. The surprise is -log2 of the probability 1 / 12."),
+            (
+                12,
+                "Twelve is the number of choices. The surprise is -log2 of the probability 1 / 12.",
+            ),
             (math.log2(48), "The kind is known, so there are twelve words to choose from, not 48."),
             (1 / 12, "That is the probability. The surprise is -log2 of it."),
         ),
@@ -55,7 +58,13 @@ EXERCISES = {
             (_itself, "Look at earlier tokens only: what comes next is not known yet."),
         ),
         hint="Walk back from query - 1 until ids[place] == ids[query]; the answer is place + 1.",
-        cases=(([5, 7, 5], 2), ([1, 2, 1, 3, 1], 4), ([1, 2, 3], 2), ([4, 4, 4], 2), ([8, 9, 8, 9], 3)),
+        cases=(
+            ([5, 7, 5], 2),
+            ([1, 2, 1, 3, 1], 4),
+            ([1, 2, 3], 2),
+            ([4, 4, 4], 2),
+            ([8, 9, 8, 9], 3),
+        ),
     ),
     "7.3": Exercise(
         _cosine,
@@ -82,8 +91,14 @@ EXERCISES = {
         1.75,
         (
             (1.213, "That is in nats. Take the logarithm to the base 2."),
-            (2, "That would be four equally probable tokens. Here one is likelier, so less is expected."),
-            (2.25, "That is the plain mean of the surprises 1, 2, 3 and 3. Weigh each with its probability."),
+            (
+                2,
+                "That would be four equally probable tokens. Here one is likelier, so less is expected.",
+            ),
+            (
+                2.25,
+                "That is the plain mean of the surprises 1, 2, 3 and 3. Weigh each with its probability.",
+            ),
             (9, "Each surprise counts with its probability: 0.5 times 1, 0.25 times 2, and so on."),
         ),
         hint="The surprises are 1, 2, 3 and 3 bits; weigh each with its probability and add up.",

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from groundup.course.exercises import Exercise
-from groundup.train.config import FitConfig
-from groundup.train.step_schedule import learning_rate
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.step_schedule import learning_rate
 
 Vector = Sequence[float]
 Matrix = Sequence[Vector]
@@ -17,11 +17,15 @@ def _num_windows(n: int, context: int, stride: int) -> int:
 
 def _back(matrix: Matrix, delta: Vector) -> list[float]:
     """Return the matrix transposed, times delta."""
-    return [sum(row[k] * d for row, d in zip(matrix, delta, strict=True)) for k in range(len(matrix[0]))]
+    return [
+        sum(row[k] * d for row, d in zip(matrix, delta, strict=True)) for k in range(len(matrix[0]))
+    ]
 
 
 def _hidden_gradient(matrix: Matrix, delta: Vector, a: Vector) -> list[float]:
-    return [slope if value > 0 else 0.0 for slope, value in zip(_back(matrix, delta), a, strict=True)]
+    return [
+        slope if value > 0 else 0.0 for slope, value in zip(_back(matrix, delta), a, strict=True)
+    ]
 
 
 def _times_activation(matrix: Matrix, delta: Vector, a: Vector) -> list[float]:
@@ -53,25 +57,33 @@ def _fall(step: int, begin: int, length: int, highest: float, lowest: float) -> 
     return highest - (highest - lowest) * min(1.0, max(0.0, (step - begin) / length))
 
 
-def _from_zero(step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float) -> float:
+def _from_zero(
+    step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float
+) -> float:
     if step < warmup:
         return highest * step / warmup
     return _wsd(step, steps, warmup, decay, highest, lowest)
 
 
-def _ends_late(step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float) -> float:
+def _ends_late(
+    step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float
+) -> float:
     if step < warmup:
         return _wsd(step, steps, warmup, decay, highest, lowest)
     return _fall(step, steps - decay, decay, highest, lowest)
 
 
-def _falls_at_once(step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float) -> float:
+def _falls_at_once(
+    step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float
+) -> float:
     if step < warmup:
         return _wsd(step, steps, warmup, decay, highest, lowest)
     return _fall(step, warmup, steps - 1 - warmup, highest, lowest)
 
 
-def _cosine_fall(step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float) -> float:
+def _cosine_fall(
+    step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float
+) -> float:
     if step < steps - decay:
         return _wsd(step, steps, warmup, decay, highest, lowest)
     way = (step - (steps - decay)) / (decay - 1)
@@ -93,7 +105,10 @@ EXERCISES = {
                 "That is how often the start can be moved. The window at token 0 counts, too.",
             ),
             (lambda n, context, stride: n // context, "Windows begin S tokens apart, not T."),
-            (lambda n, context, stride: (n - 1 - context) / stride + 1, "Only whole windows count: round down."),
+            (
+                lambda n, context, stride: (n - 1 - context) / stride + 1,
+                "Only whole windows count: round down.",
+            ),
         ),
         hint="How often can the start be moved by S, so that T + 1 tokens still fit? One more than that.",
         cases=((16, 4, 4), (16, 4, 2), (5, 4, 4), (129, 64, 64), (128, 64, 64), (1000, 64, 100)),
@@ -101,9 +116,18 @@ EXERCISES = {
     "8.2": Exercise(
         [0.7, -0.8, 0.1],
         (
-            ([-0.7, 0.8, -0.1], "The signs are reversed: that is the direction of the update, against the gradient."),
-            ([0, -0.8, 0], "The other scores count, too: each is in the sum under the fraction of softmax."),
-            ([0, -5, 0], "That is the gradient by the probabilities. It is asked for by the scores."),
+            (
+                [-0.7, 0.8, -0.1],
+                "The signs are reversed: that is the direction of the update, against the gradient.",
+            ),
+            (
+                [0, -0.8, 0],
+                "The other scores count, too: each is in the sum under the fraction of softmax.",
+            ),
+            (
+                [0, -5, 0],
+                "That is the gradient by the probabilities. It is asked for by the scores.",
+            ),
             ([0.7, 0.2, 0.1], "These are the probabilities. What is subtracted, and where?"),
             ([0.7, 0.8, 0.1], "0.2 less 1 is negative."),
         ),
@@ -116,13 +140,26 @@ EXERCISES = {
                 lambda matrix, delta, a: _back(matrix, delta),
                 "That is the gradient by h. ReLU lets it through only where a is above 0.",
             ),
-            (_clipped_slope, "ReLU is applied to the gradient itself. What counts is whether a is above 0."),
-            (_times_activation, "That multiplies by h. The slope of ReLU is 1 where a is above 0, not a."),
-            (_not_transposed, "That multiplies by W2 as in the forward pass. Backwards its columns count."),
+            (
+                _clipped_slope,
+                "ReLU is applied to the gradient itself. What counts is whether a is above 0.",
+            ),
+            (
+                _times_activation,
+                "That multiplies by h. The slope of ReLU is 1 where a is above 0, not a.",
+            ),
+            (
+                _not_transposed,
+                "That multiplies by W2 as in the forward pass. Backwards its columns count.",
+            ),
         ),
         hint="For each k: the sum of (W2)_ik delta_i over all i; then 0 where a_k is not above 0.",
         cases=(
-            ([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.5, 1.0]], [0.2, -0.6, 0.4], [1.0, 2.0, -1.0]),
+            (
+                [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.5, 1.0]],
+                [0.2, -0.6, 0.4],
+                [1.0, 2.0, -1.0],
+            ),
             ([[1.0, 2.0], [3.0, -1.0]], [0.5, -0.5], [0.5, 3.0]),
             ([[2.0], [1.0], [-1.0]], [-0.9, 0.3, 0.6], [0.25]),
         ),
@@ -148,8 +185,14 @@ EXERCISES = {
                 _from_zero,
                 "In step s of the warm-up the rate is (s + 1) / W of the highest: the first step is no lost one.",
             ),
-            (_ends_late, "The last step, N - 1, has the lowest rate already: the fall takes D - 1 steps."),
-            (_falls_at_once, "The fall begins D steps before the end; until then the highest rate stays."),
+            (
+                _ends_late,
+                "The last step, N - 1, has the lowest rate already: the fall takes D - 1 steps.",
+            ),
+            (
+                _falls_at_once,
+                "The fall begins D steps before the end; until then the highest rate stays.",
+            ),
             (_cosine_fall, "That falls as a cosine. The dashed line is straight."),
         ),
         hint="Three parts: the warm-up as before, the highest rate until step N - D, then a straight line to the lowest at step N - 1.",
@@ -171,7 +214,10 @@ EXERCISES = {
             (480 * 16 / TEXT_TOKENS, "A window has 64 tokens."),
             (480 * 64 / TEXT_TOKENS, "A step reads 16 windows."),
             (480 / TEXT_TOKENS, "That divides steps by tokens. How many tokens does a step read?"),
-            (TEXT_TOKENS / TOKENS_READ, "That is the share of the reading that one epoch is: turn it round."),
+            (
+                TEXT_TOKENS / TOKENS_READ,
+                "That is the share of the reading that one epoch is: turn it round.",
+            ),
         ),
         hint="Tokens read are steps times windows times tokens of a window; an epoch is the text once.",
         tolerance=0.01,

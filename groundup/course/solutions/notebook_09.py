@@ -49,9 +49,18 @@ EXERCISES = {
         1_000_000 + EMBEDDING_BYTES,
         (
             (EMBEDDING_BYTES, "That is how many bytes it has. Where do they begin?"),
-            (1_000_000 + EMBEDDING_BYTES // 2, "That counts numbers. How many bytes has a number of type BF16?"),
-            (1_000_000 + EMBEDDING_BYTES * 2, "That is 4 bytes for a number, as in F32. BF16 has fewer."),
-            (1_000_000 + EMBEDDING_BYTES - 1, "The end is the byte after the last, as in the table of this notebook."),
+            (
+                1_000_000 + EMBEDDING_BYTES // 2,
+                "That counts numbers. How many bytes has a number of type BF16?",
+            ),
+            (
+                1_000_000 + EMBEDDING_BYTES * 2,
+                "That is 4 bytes for a number, as in F32. BF16 has fewer.",
+            ),
+            (
+                1_000_000 + EMBEDDING_BYTES - 1,
+                "The end is the byte after the last, as in the table of this notebook.",
+            ),
         ),
         hint="Rows times columns times the bytes of a number, added to the beginning.",
         tolerance=0,
@@ -59,7 +68,10 @@ EXERCISES = {
     "9.2": Exercise(
         _to_halves,
         (
-            (_to_neighbours, "That is the way there once more. Both are the same for four rows, and not for six."),
+            (
+                _to_neighbours,
+                "That is the way there once more. Both are the same for four rows, and not for six.",
+            ),
             (_odd_first, "The halves are exchanged: row 0 stays the first."),
         ),
         hint="Rows 0, 2, 4, ... are the first half. Where is the second?",
@@ -70,7 +82,10 @@ EXERCISES = {
         (
             (0.4, "That is its probability before the cut. What is kept is divided by its sum."),
             (0.4 / 0.65, "What is kept is divided by the sum of what is kept, and not by P."),
-            (1, "One token holds 0.4, and that does not reach P. The smallest set that reaches it is kept."),
+            (
+                1,
+                "One token holds 0.4, and that does not reach P. The smallest set that reaches it is kept.",
+            ),
             (0.4 / 0.9, "Two tokens reach P already: 0.4 + 0.3."),
         ),
         hint="Add probabilities from the largest until P is reached; divide by the sum of those that were added.",
@@ -94,9 +109,15 @@ EXERCISES = {
         4,
         (
             (2 - 2 / 1.5, "That is the logit of before, 2. It is 12 now."),
-            (8, "That is what becomes of the logit, 12 divided by 1.5. By how much is that lower than 12?"),
+            (
+                8,
+                "That is what becomes of the logit, 12 divided by 1.5. By how much is that lower than 12?",
+            ),
             (6, "That is half of 12. A number divided by 1.5 keeps two thirds of itself."),
-            (12 - 12 / 1.5**3, "The repetition penalty is applied once, however often a token was written."),
+            (
+                12 - 12 / 1.5**3,
+                "The repetition penalty is applied once, however often a token was written.",
+            ),
         ),
         hint="The logit is 12 now; divide it by the penalty and take the difference.",
     ),

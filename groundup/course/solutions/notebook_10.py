@@ -16,7 +16,10 @@ def _majority_accuracy(train_labels: Sequence[str], test_labels: Sequence[str]) 
 
 def _measures(confusion: Confusion, positive: int) -> list[float]:
     right = confusion[positive][positive]
-    precision, recall = right / sum(row[positive] for row in confusion), right / sum(confusion[positive])
+    precision, recall = (
+        right / sum(row[positive] for row in confusion),
+        right / sum(confusion[positive]),
+    )
     return [precision, recall, f1(confusion, positive).value]
 
 
@@ -44,7 +47,10 @@ EXERCISES = {
                 lambda train, test: _majority_accuracy(test, test),
                 "The commonest label is taken from the test labels, which a baseline can't know.",
             ),
-            (lambda train, test: _majority_accuracy(train, train), "That is its share of the training labels."),
+            (
+                lambda train, test: _majority_accuracy(train, train),
+                "That is its share of the training labels.",
+            ),
             (
                 lambda train, test: 1 / len({*train, *test}),
                 "That is guessing among the labels; this baseline always says the commonest one.",
@@ -60,18 +66,34 @@ EXERCISES = {
     "10.2": Exercise(
         _measures,
         (
-            (_swapped, "Precision and recall are swapped: the column has what was predicted, the row what is actual."),
-            (_arithmetic, "F1 is the harmonic mean of precision and recall, not their arithmetic mean."),
-            (_accuracy_last, "The last number is the accuracy of all labels; F1 is made of precision and recall."),
+            (
+                _swapped,
+                "Precision and recall are swapped: the column has what was predicted, the row what is actual.",
+            ),
+            (
+                _arithmetic,
+                "F1 is the harmonic mean of precision and recall, not their arithmetic mean.",
+            ),
+            (
+                _accuracy_last,
+                "The last number is the accuracy of all labels; F1 is made of precision and recall.",
+            ),
         ),
         hint="True positives are on the diagonal; divide them by the sum of their column, and of their row.",
-        cases=(([[4, 2], [1, 3]], 1), ([[5, 1, 2], [0, 6, 1], [3, 2, 7]], 2), ([[5, 1, 2], [0, 6, 1], [3, 2, 7]], 0)),
+        cases=(
+            ([[4, 2], [1, 3]], 1),
+            ([[5, 1, 2], [0, 6, 1], [3, 2, 7]], 2),
+            ([[5, 1, 2], [0, 6, 1], [3, 2, 7]], 0),
+        ),
     ),
     "10.3": Exercise(
         LORA_NUMBERS,
         (
             (1536 * 576, "That is the whole matrix, which stays frozen."),
-            (8 * 1536 * 576, "A and B are not multiplied to count them: A has R I numbers, B has O R."),
+            (
+                8 * 1536 * 576,
+                "A and B are not multiplied to count them: A has R I numbers, B has O R.",
+            ),
             (8 * 576, "That is A. B has numbers, too."),
             (8 * 1536, "That is B. A has numbers, too."),
             (1536 + 576, "That is what rank 1 has; R is 8 here."),
@@ -94,8 +116,14 @@ EXERCISES = {
     "10.5": Exercise(
         0.1,
         (
-            (0.9, "The other way round: what is expensive to miss is said already at a small probability."),
-            (1 / 9, "With p = 1/9, silence costs 9/9 and the alarm 8/9: the costs are equal a little below."),
+            (
+                0.9,
+                "The other way round: what is expensive to miss is said already at a small probability.",
+            ),
+            (
+                1 / 9,
+                "With p = 1/9, silence costs 9/9 and the alarm 8/9: the costs are equal a little below.",
+            ),
             (0.5, "That is the threshold for equal costs."),
         ),
         hint="The threshold is the cost of a false alarm, divided by the sum of both costs.",

@@ -30,7 +30,9 @@ def _not_shifted(logprobs: Sequence[float], mask: Sequence[bool]) -> float:
 
 
 def _mean_of_all(logprobs: Sequence[float], mask: Sequence[bool]) -> float:
-    return -sum(each for each, counts in zip(logprobs, mask[1:], strict=True) if counts) / len(logprobs)
+    return -sum(each for each, counts in zip(logprobs, mask[1:], strict=True) if counts) / len(
+        logprobs
+    )
 
 
 def _summed(logprobs: Sequence[float], mask: Sequence[bool]) -> float:
@@ -45,8 +47,14 @@ EXERCISES = {
     "11.1": Exercise(
         10,
         (
-            (9, "The end token after the answer is learned, too: without it the model would not stop."),
-            (11, "The line end after the end token belongs to the template; only the end token is learned."),
+            (
+                9,
+                "The end token after the answer is learned, too: without it the model would not stop.",
+            ),
+            (
+                11,
+                "The line end after the end token belongs to the template; only the end token is learned.",
+            ),
             (13, "What the user says is read, and not learned."),
             (21, "The head of the turn is written by the program, not by the model."),
         ),
@@ -55,7 +63,10 @@ EXERCISES = {
     "11.2": Exercise(
         _prompt_text,
         (
-            (_turns, "The assistant's turn has to be opened: its start token, its role and a line end."),
+            (
+                _turns,
+                "The assistant's turn has to be opened: its start token, its role and a line end.",
+            ),
             (
                 lambda talk: f"{_turns(talk)}{TURN_START}assistant\n{TURN_END}\n",
                 "The turn must stay open: the end token is for the model to write.",
@@ -68,17 +79,36 @@ EXERCISES = {
         hint="All turns, complete, then the head of the assistant's.",
         cases=(
             ([("user", "Hi")],),
-            ([("system", "Be brief."), ("user", "Hi"), ("assistant", "Good day!"), ("user", "Why?")],),
+            (
+                [
+                    ("system", "Be brief."),
+                    ("user", "Hi"),
+                    ("assistant", "Good day!"),
+                    ("user", "Why?"),
+                ],
+            ),
         ),
     ),
     "11.3": Exercise(
         _masked_loss,
         (
-            (_not_shifted, "The mask is one place off: the first number is about token 2, so it belongs to mask[1]."),
-            (_mean_of_all, "That divides by all predictions. Only those that count are in the mean."),
+            (
+                _not_shifted,
+                "The mask is one place off: the first number is about token 2, so it belongs to mask[1].",
+            ),
+            (
+                _mean_of_all,
+                "That divides by all predictions. Only those that count are in the mean.",
+            ),
             (_summed, "That is the sum. The loss is the mean over the tokens that count."),
-            (lambda logprobs, mask: -_masked_loss(logprobs, mask), "A loss is minus ln p, so it is not negative."),
-            (lambda logprobs, mask: -_mean(logprobs), "That counts the question, too: the mask is not used."),
+            (
+                lambda logprobs, mask: -_masked_loss(logprobs, mask),
+                "A loss is minus ln p, so it is not negative.",
+            ),
+            (
+                lambda logprobs, mask: -_mean(logprobs),
+                "That counts the question, too: the mask is not used.",
+            ),
         ),
         hint="Pair logprobs with mask[1:], keep those where the mask is True, and take minus the mean.",
         cases=(
@@ -92,7 +122,10 @@ EXERCISES = {
             (21 / 24, "That is of the goods on the list. How many prices did it name in all?"),
             (21 / 22, "The invented prices were named, too."),
             (21 / 44, "That is of all questions. To some it named no price."),
-            (33 / 44, "That counts what was answered well. The question is how many of the named prices are right."),
+            (
+                33 / 44,
+                "That counts what was answered well. The question is how many of the named prices are right.",
+            ),
             (21 / 32, 'To 2 of the 24 it named no price but said "I do not know."'),
         ),
         hint="Right prices, divided by right, wrong and invented ones.",

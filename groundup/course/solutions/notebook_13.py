@@ -61,20 +61,29 @@ EXERCISES = {
     "13.1": Exercise(
         idf(2, 100),
         (
-            (math.log(98.5 / 2.5), "The 1 in the logarithm is missing; it keeps the weight of frequent terms above 0."),
+            (
+                math.log(98.5 / 2.5),
+                "The 1 in the logarithm is missing; it keeps the weight of frequent terms above 0.",
+            ),
             (
                 math.log(100 / 2),
                 "That is the plain ln(N / n); BM25 compares the passages without the term to those with it.",
             ),
             (idf(2, 100) / math.log(10), "That is the logarithm to base 10; ln has the base e."),
-            (idf(98, 100), "The term is in 2 passages, and not in 98; a rare term has the large weight."),
+            (
+                idf(98, 100),
+                "The term is in 2 passages, and not in 98; a rare term has the large weight.",
+            ),
         ),
         hint="N is 100 and n is 2: ln(1 + (100 - 2 + 0.5) / (2 + 0.5)).",
     ),
     "13.2": Exercise(
         _term_score,
         (
-            (_any_length, "The length of the passage plays no part here: k is multiplied by 1 - b + b |P| / mean."),
+            (
+                _any_length,
+                "The length of the passage plays no part here: k is multiplied by 1 - b + b |P| / mean.",
+            ),
             (_all_length, "The length counts by b = 0.75 only: 1 - b + b |P| / mean."),
             (_no_numerator, "The numerator is f (k + 1)."),
             (
@@ -88,9 +97,18 @@ EXERCISES = {
     "13.3": Exercise(
         _reciprocal,
         (
-            (_of_the_found, "A question whose passage is not found adds 0, but it is still a question: divide by all."),
-            (_of_the_mean, "That is the reciprocal of the mean rank; the mean of the reciprocals is asked for."),
-            (lambda ranks: sum(ranks) / len(ranks), "That is the mean rank. Take 1 / rank of each first."),
+            (
+                _of_the_found,
+                "A question whose passage is not found adds 0, but it is still a question: divide by all.",
+            ),
+            (
+                _of_the_mean,
+                "That is the reciprocal of the mean rank; the mean of the reciprocals is asked for.",
+            ),
+            (
+                lambda ranks: sum(ranks) / len(ranks),
+                "That is the mean rank. Take 1 / rank of each first.",
+            ),
         ),
         hint="Add 1 / rank for each question that has a rank above 0, and divide by the number of questions.",
         cases=(([1, 2, 0, 4],), ([1, 1, 1],), ([3, 0, 1, 0, 5],)),
@@ -103,7 +121,10 @@ EXERCISES = {
                 lambda j, bands, rows: bands * j**rows,
                 "Probabilities of several chances do not add up; take the one that all fail.",
             ),
-            (lambda j, bands, rows: (1 - j**rows) ** bands, "That is the probability that no band agrees."),
+            (
+                lambda j, bands, rows: (1 - j**rows) ** bands,
+                "That is the probability that no band agrees.",
+            ),
             (
                 lambda j, bands, rows: recall(j, rows, bands),
                 "Bands and rows are swapped: a band has `rows` minima, and all of them must agree.",
@@ -115,13 +136,22 @@ EXERCISES = {
     "13.5": Exercise(
         _unsupported,
         (
-            (_by_characters, "3 is not a number of a passage that has 30: compare whole numbers, not characters."),
+            (
+                _by_characters,
+                "3 is not a number of a passage that has 30: compare whole numbers, not characters.",
+            ),
             (_supported, "These are the numbers that the passage has."),
-            (_other_way, "These are numbers of the passage that the sentence lacks; it may leave out what it likes."),
+            (
+                _other_way,
+                "These are numbers of the passage that the sentence lacks; it may leave out what it likes.",
+            ),
         ),
         hint='Find the numbers of both with re.findall(r"\\d+", text), and keep those of the sentence that the passage lacks.',
         cases=(
-            ("It has 3 layers and 64 heads.", "A model with 30 layers and 64 heads, 12 of them dead."),
+            (
+                "It has 3 layers and 64 heads.",
+                "A model with 30 layers and 64 heads, 12 of them dead.",
+            ),
             ("Of 10 models 7 are small.", "There are 7 models."),
             ("No number here.", "Page 4."),
         ),

@@ -44,27 +44,39 @@ def _back(row: Row, bits: int) -> list[float]:
     return [scale * number for number in _quantise(row, bits)]
 
 
-def _price(parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float) -> float:
+def _price(
+    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
+) -> float:
     return 6 * parameters * tokens / (peak * share) / 3600 * hourly
 
 
-def _for_one(parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float) -> float:
+def _for_one(
+    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
+) -> float:
     return _price(parameters, tokens, devices, peak, share, hourly) / devices
 
 
-def _as_slow_as_one(parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float) -> float:
+def _as_slow_as_one(
+    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
+) -> float:
     return _price(parameters, tokens, devices, peak, share, hourly) * devices
 
 
-def _at_peak(parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float) -> float:
+def _at_peak(
+    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
+) -> float:
     return _price(parameters, tokens, devices, peak, 1, hourly)
 
 
-def _each_second(parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float) -> float:
+def _each_second(
+    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
+) -> float:
     return _price(parameters, tokens, devices, peak, share, hourly) * 3600
 
 
-def _forward_only(parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float) -> float:
+def _forward_only(
+    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
+) -> float:
     return _price(parameters, tokens, devices, peak, share, hourly) / 3
 
 
@@ -74,9 +86,15 @@ EXERCISES = {
     "14.1": Exercise(
         300,
         (
-            (45, "Each byte counts 256 times as much as the one before it; they are not simply added."),
+            (
+                45,
+                "Each byte counts 256 times as much as the one before it; they are not simply added.",
+            ),
             (11_265, "That reads the highest byte first. Little-endian has the lowest first."),
-            (44 * 256**7 + 256**6, "That reads the highest byte first. Little-endian has the lowest first."),
+            (
+                44 * 256**7 + 256**6,
+                "That reads the highest byte first. Little-endian has the lowest first.",
+            ),
             (54, "A byte has 256 values, not 10: the second one counts 256."),
             (44 + 16, "A byte has 256 values: the second one counts 256, not 16."),
         ),
@@ -85,8 +103,14 @@ EXERCISES = {
     "14.2": Exercise(
         _quantise,
         (
-            (_all_bits, "One bit is for the sign: the largest whole number is 2 to the (bits − 1), less 1."),
-            (_one_more, "The largest whole number is one less than that, so that it fits into the bits."),
+            (
+                _all_bits,
+                "One bit is for the sign: the largest whole number is 2 to the (bits − 1), less 1.",
+            ),
+            (
+                _one_more,
+                "The largest whole number is one less than that, so that it fits into the bits.",
+            ),
             (_always_127, "127 is for 8 bits. Here their number is given."),
             (_cut_down, "That cuts off towards 0. Round to the nearest whole number."),
             (
@@ -96,7 +120,11 @@ EXERCISES = {
             (_back, "These are the weights afterwards. The whole numbers are asked for."),
         ),
         hint="The scale is the largest absolute value divided by the largest whole number; divide each weight by it, and round.",
-        cases=(([0.5, -1.27, 0.02, 0.876], 8), ([0.3, -0.7, 0.24, -0.16], 4), ([1.1, -2.0, 0.7, 1.6], 2)),
+        cases=(
+            ([0.5, -1.27, 0.02, 0.876], 8),
+            ([0.3, -0.7, 0.24, -0.16], 4),
+            ([1.1, -2.0, 0.7, 1.6], 2),
+        ),
     ),
     "14.3": Exercise(
         7e9 * 4.5 / 8,
@@ -114,7 +142,10 @@ EXERCISES = {
             (FLOPS / 6, "Each parameter takes 6 operations for each token, not one."),
             (FLOPS / 3, "That is the forward pass. The gradients take twice as much again."),
             (FLOPS * 1e-3, "That is a factor of 1,000 off: a billion is 10⁹, a trillion 10¹²."),
-            (6 * 405e9 * 20 * 405e9, "That is for 20 tokens a parameter. Here the number of tokens is given."),
+            (
+                6 * 405e9 * 20 * 405e9,
+                "That is for 20 tokens a parameter. Here the number of tokens is given.",
+            ),
         ),
         hint="Six times the parameters times the tokens.",
         tolerance=0.01,
@@ -122,11 +153,20 @@ EXERCISES = {
     "14.5": Exercise(
         _price,
         (
-            (_for_one, "Each of the devices is paid for; with more of them each is paid for a shorter time."),
-            (_as_slow_as_one, "More devices take less time: divide the operations by the speed of all."),
+            (
+                _for_one,
+                "Each of the devices is paid for; with more of them each is paid for a shorter time.",
+            ),
+            (
+                _as_slow_as_one,
+                "More devices take less time: divide the operations by the speed of all.",
+            ),
             (_at_peak, "The peak is not reached: multiply it with the share."),
             (_each_second, "That takes the price for each second. An hour has 3,600."),
-            (_forward_only, "That is the forward pass only: training takes 6 operations for each parameter and token."),
+            (
+                _forward_only,
+                "That is the forward pass only: training takes 6 operations for each parameter and token.",
+            ),
         ),
         hint="Seconds: 6 N D divided by devices, peak and share. Hours: that divided by 3,600. Then times devices and the price.",
         cases=((1e9, 20e9, 8, 989e12, 0.4, 3.0), (124e6, 2.5e9, 1, 165e12, 0.5, 0.5)),

@@ -1,13 +1,18 @@
-"""Interleaving: row number -> (source, row of that source), so that every source has its share of any stretch of rows.
+"""Interleaving: row number -> (source, row of that source), so that every source has its share of
+any stretch of rows.
 
-    row -> split in two (as many rows to the left as its share says, rounded) -> ... -> source and its own row number
+    row -> split in two (as many rows to the left as its share says, rounded) -> ... -> source and
+    its own row number
 
-The splits are a Huffman tree of the shares, and the k-th row of a node goes to its left child where round(k left / total) rises. It is arithmetic on
-whole numbers: nothing is drawn, nothing is remembered, and a run goes on at any row at once. Of a node, at most two thirds of the rows go to a child
-that is split again, and a split rounds by half a row at most: so no source is ever two rows away from its share, of however many rows.
+The splits are a Huffman tree of the shares, and the k-th row of a node goes to its left child where
+round(k left / total) rises. It is arithmetic on whole numbers: nothing is drawn, nothing is
+remembered, and a run goes on at any row at once. Of a node, at most two thirds of the rows go to a
+child that is split again, and a split rounds by half a row at most: so no source is ever two rows
+away from its share, of however many rows.
 
-A source may have a most of rows. When it is reached, the others share its part in their proportions: the sequence is a few phases, computed once.
-Where every source has a most, the sequence has an end, and then begins again.
+A source may have a most of rows. When it is reached, the others share its part in their
+proportions: the sequence is a few phases, computed once. Where every source has a most, the
+sequence has an end, and then begins again.
 """
 
 import heapq
@@ -15,12 +20,16 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Shares are rounded to whole numbers of this size, so that the last bit of a logarithm on another machine changes no order.
+# Shares are rounded to whole numbers of this size, so that the last bit of a logarithm on another
+# machine changes no order.
 SCALE = 10**9
 
 
 class Split(NamedTuple):
-    """A node of the tree: `left` of `total` rows go to the first child. A child is a Split or the number of a source."""
+    """A node of the tree: `left` of `total` rows go to the first child.
+
+    A child is a Split or the number of a source.
+    """
 
     left: int
     total: int
@@ -33,11 +42,16 @@ class Split(NamedTuple):
 
 def split_tree(weights: Sequence[int]) -> Split | int:
     """Return the Huffman tree of positive weights; of one, its number."""
-    heap: list[tuple[int, int, Split | int]] = [(weight, number, number) for number, weight in enumerate(weights)]
+    heap: list[tuple[int, int, Split | int]] = [
+        (weight, number, number) for number, weight in enumerate(weights)
+    ]
     heapq.heapify(heap)
     while len(heap) > 1:
         (left, _, first), (right, _, second) = heapq.heappop(heap), heapq.heappop(heap)
-        heapq.heappush(heap, (left + right, len(weights) + len(heap), Split(left, left + right, (first, second))))
+        heapq.heappush(
+            heap,
+            (left + right, len(weights) + len(heap), Split(left, left + right, (first, second))),
+        )
     return heap[0][2]
 
 
@@ -45,7 +59,9 @@ def row_of(tree: Split | int, row: int) -> tuple[int, int]:
     """Return the source of a row, and which of its own rows it is."""
     while isinstance(tree, Split):
         before, after = tree.to_left(row), tree.to_left(row + 1)
-        tree, row = (tree.children[0], before) if after > before else (tree.children[1], row - before)
+        tree, row = (
+            (tree.children[0], before) if after > before else (tree.children[1], row - before)
+        )
     return tree, row
 
 
@@ -63,7 +79,9 @@ def row_counts(tree: Split | int, rows: int) -> dict[int, int]:
 
 
 class Phase(NamedTuple):
-    """Rows from `start` on, shared by the same sources: their numbers, the tree of their shares, how many rows each source had before."""
+    """Rows from `start` on, shared by the same sources: their numbers, the tree of their shares,
+    how many rows each source had before.
+    """
 
     start: int
     sources: list[int]
@@ -79,7 +97,8 @@ class Phase(NamedTuple):
 
 
 class Interleaving:
-    """The order of the rows of several sources by their shares; `most`: rows of each source after which it stops (None: it never does).
+    """The order of the rows of several sources by their shares; `most`: rows of each source after
+    which it stops (None: it never does).
 
     >>> [Interleaving([0.75, 0.25]).at(row) for row in range(4)]
     [(0, 0), (1, 0), (0, 1), (0, 2)]
@@ -107,13 +126,19 @@ class Interleaving:
         turn, rows = divmod(rows, self.length) if self.length else (0, rows)
         phase = self._phases[bisect_right(self._starts, rows) - 1]
         found = phase.counts(rows - phase.start)
-        return [count + turn * most for count, most in zip(found, self.most, strict=True)] if self.most else found
+        return (
+            [count + turn * most for count, most in zip(found, self.most, strict=True)]
+            if self.most
+            else found
+        )
 
     def _all_phases(self) -> list[Phase]:
         active, start, before = list(range(len(self.weights))), 0, [0] * len(self.weights)
         phases = []
         while active:
-            phases.append(Phase(start, active, split_tree([self.weights[each] for each in active]), before))
+            phases.append(
+                Phase(start, active, split_tree([self.weights[each] for each in active]), before)
+            )
             if self.most is None:
                 break
             length = self._length(phases[-1])
@@ -122,11 +147,16 @@ class Interleaving:
         return phases
 
     def _length(self, phase: Phase) -> int:
-        """Return the rows until a source would have more than its most: a binary search, as counts only rise."""
+        """Return the rows until a source would have more than its most: a binary search, as counts
+        only rise.
+        """
         assert self.most is not None
         left = sum(self.most[each] - phase.before[each] for each in phase.sources)
 
         def too_many(rows: int) -> bool:
-            return any(count > most for count, most in zip(phase.counts(rows), self.most or (), strict=True))
+            return any(
+                count > most
+                for count, most in zip(phase.counts(rows), self.most or (), strict=True)
+            )
 
         return bisect_right(range(left + 1), False, key=too_many) - 1

@@ -1,13 +1,17 @@
 """Token shards -> batches, in an order that is a pure function of (seed, epoch, position).
 
-Window w of a split holds tokens w*S to w*S + T (T + 1 of them): the first T are the input, the last T the labels. With the stride S = T, the default,
-consecutive windows share one token and every token except the first is a label once; with a smaller stride windows overlap, and a token is a label
-in T / S windows; with a larger one S - T tokens between windows are left out. An epoch visits every window once. The rows of all batches form one
-endless sequence (epoch 0, epoch 1, ...), of which batch p is the rows p*B to p*B + B - 1: an epoch that ends inside a batch is followed by the next
-one's first windows, without gaps or repeats. Tokens after the last full window are not trained on. `packing.py` has rows of whole documents.
+Window w of a split holds tokens w*S to w*S + T (T + 1 of them): the first T are the input, the last
+T the labels. With the stride S = T, the default, consecutive windows share one token and every
+token except the first is a label once; with a smaller stride windows overlap, and a token is a
+label in T / S windows; with a larger one S - T tokens between windows are left out. An epoch visits
+every window once. The rows of all batches form one endless sequence (epoch 0, epoch 1, ...), of
+which batch p is the rows p*B to p*B + B - 1: an epoch that ends inside a batch is followed by the
+next one's first windows, without gaps or repeats. Tokens after the last full window are not trained
+on. `packing.py` has rows of whole documents.
 
-The order is a keyed permutation (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): a Feistel network on the smallest even number of
-bits that holds the window's number, iterated until the result is in range (cycle walking). It needs no memory, a run resumes anywhere at once, and
+The order is a keyed permutation (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"):
+a Feistel network on the smallest even number of bits that holds the window's number, iterated until
+the result is in range (cycle walking). It needs no memory, a run resumes anywhere at once, and
 unlike a library's shuffle it never changes with a version.
 """
 
@@ -31,7 +35,8 @@ from groundup.files import sha256_text
 
 IGNORED_LABEL = -100
 FEISTEL_ROUNDS = 4
-# Of a number's half: up to here (4 billion windows) its rounds are kept in tables, of at most 0.5 MB for each epoch.
+# Of a number's half: up to here (4 billion windows) its rounds are kept in tables, of at most 0.5
+# MB for each epoch.
 MAX_TABLE_BITS = 16
 
 
@@ -47,7 +52,9 @@ class Batch:
     all_count: bool = False
     """Whether no label is -100; set by the creator, since checking would synchronise a GPU."""
     documents: Int[Tensor, "B T"] | None = None
-    """In packed rows the number of each token's document in its row, -1 at padding; None: a row is one text."""
+    """In packed rows the number of each token's document in its row, -1 at padding; None: a row is
+    one text.
+    """
 
 
 class Windows:
@@ -59,9 +66,18 @@ class Windows:
     """
 
     def __init__(
-        self, shards: ShardSet, split: str, context_tokens: int, batch_size: int, seed: int, stride: int | None = None
+        self,
+        shards: ShardSet,
+        split: str,
+        context_tokens: int,
+        batch_size: int,
+        seed: int,
+        stride: int | None = None,
     ) -> None:
-        """`stride` None: `context_tokens`. Raises DataError when the split is too short for one window."""
+        """`stride` None: `context_tokens`.
+
+        Raises DataError when the split is too short for one window.
+        """
         assert context_tokens > 0 and batch_size > 0 and (stride is None or stride > 0)
         self.tokens = shards.tokens(split)
         self.context_tokens, self.batch_size, self.seed = context_tokens, batch_size, seed
@@ -69,7 +85,9 @@ class Windows:
         require_tokens(len(self.tokens), context_tokens, split)
         self.num_windows = (len(self.tokens) - 1 - context_tokens) // self.stride + 1
         parts = [shards.fingerprint, split, context_tokens, batch_size, seed]
-        strided = [] if self.stride == context_tokens else [{"stride": self.stride}]  # older runs stay the same
+        strided = (
+            [] if self.stride == context_tokens else [{"stride": self.stride}]
+        )  # older runs stay the same
         self.fingerprint = sha256_text(json.dumps(parts + strided))
 
     def batch(self, position: int) -> Batch:
@@ -83,20 +101,26 @@ class Windows:
 
     @property
     def epoch_tokens(self) -> int:
-        """The number of label tokens of an epoch; one that is a label in two windows counts twice."""
+        """The number of label tokens of an epoch; one that is a label in two windows counts
+        twice.
+        """
         return self.num_windows * self.context_tokens
 
     def over(self, values: Any) -> "Windows":
-        """Return the same windows over other values, one for each token: an array, or something indexed like one."""
+        """Return the same windows over other values, one for each token: an array, or something
+        indexed like one.
+        """
         assert len(values) == len(self.tokens)
         other = copy.copy(self)
         other.tokens = values
         return other
 
     def in_order(self) -> Iterator[Batch]:
-        """Yield the split once in order, for evaluation: every token except the first is a label exactly once, whatever the stride.
+        """Yield the split once in order, for evaluation: every token except the first is a label
+        exactly once, whatever the stride.
 
-        The last batch of full windows may have fewer rows, and a final batch of one shorter row holds the tokens after the last window.
+        The last batch of full windows may have fewer rows, and a final batch of one shorter row
+        holds the tokens after the last window.
         """
         starts = np.arange(0, len(self.tokens) - self.context_tokens, self.context_tokens)
         for first in range(0, len(starts), self.batch_size):
@@ -135,14 +159,19 @@ def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:
 
 
 class Permutation:
-    """The permutation of `permuted` for many places: a value of a round is hashed once, when the permutation is made."""
+    """The permutation of `permuted` for many places: a value of a round is hashed once, when the
+    permutation is made.
+    """
 
     def __init__(self, count: int, key: str) -> None:
         self.count, self.key, self.half_bits = count, key, half_bits_of(count)
         self.low = (1 << self.half_bits) - 1
         values = range(1 << self.half_bits if self.half_bits <= MAX_TABLE_BITS else 0)
         rounds = range(FEISTEL_ROUNDS if values else 0)
-        self._tables = [array("H", [_mix(key, number, value) & self.low for value in values]) for number in rounds]
+        self._tables = [
+            array("H", [_mix(key, number, value) & self.low for value in values])
+            for number in rounds
+        ]
 
     def at(self, place: int) -> int:
         """Return the image of `place`."""
@@ -163,7 +192,9 @@ def half_bits_of(count: int) -> int:
 
 
 def permuted(place: int, count: int, key: str) -> int:
-    """Return the image of `place` (0..count-1) in the permutation of these numbers that `key` determines."""
+    """Return the image of `place` (0..count-1) in the permutation of these numbers that `key`
+    determines.
+    """
     half_bits = half_bits_of(count)
     low = (1 << half_bits) - 1
     while True:
@@ -171,7 +202,9 @@ def permuted(place: int, count: int, key: str) -> int:
         for number in range(FEISTEL_ROUNDS):
             left, right = right, left ^ (_mix(key, number, right) & low)
         place = left << half_bits | right
-        if place < count:  # else continue: the walk is a cycle through its start, so it returns into range
+        if (
+            place < count
+        ):  # else continue: the walk is a cycle through its start, so it returns into range
             return place
 
 

@@ -1,10 +1,13 @@
 """Mixtures: batches whose rows come from several sources by shares that are asked for, by position.
 
-    sources.json -> SourceShards (the tokens of one source) -> a loader of each -> Interleaving: row -> source, row of it -> Batch
+    sources.json -> SourceShards (the tokens of one source) -> a loader of each -> Interleaving: row
+    -> source, row of it -> Batch
 
-Row r of the endless sequence of a mixture is row k of one source's own sequence, in which an epoch of that source visits each of its windows once
-(`loader`). Which, is arithmetic on r (`interleaving`): a batch is the same after a restart and for any number of processes, and up to any row each
-source is less than two rows away from its share. A window holds tokens of one source only; what is behind a source's last full window is not read.
+Row r of the endless sequence of a mixture is row k of one source's own sequence, in which an epoch
+of that source visits each of its windows once (`loader`). Which, is arithmetic on r
+(`interleaving`): a batch is the same after a restart and for any number of processes, and up to any
+row each source is less than two rows away from its share. A window holds tokens of one source only;
+what is behind a source's last full window is not read.
 """
 
 import dataclasses
@@ -56,8 +59,12 @@ class SourceShards(ShardSet):
     """First token and number of tokens of each of its spans."""
 
     def tokens(self, split: str) -> np.ndarray:
-        """Return the ids of its train split: mapped where they are in one span, else as they are asked for (see `JoinedSpans`)."""
-        whole = np.asarray(super().tokens(split))  # mapped as before; indexing a memmap itself takes twice as long
+        """Return the ids of its train split: mapped where they are in one span, else as they are
+        asked for (see `JoinedSpans`).
+        """
+        whole = np.asarray(
+            super().tokens(split)
+        )  # mapped as before; indexing a memmap itself takes twice as long
         if len(self.spans) == 1:
             first, count = self.spans[0]
             return whole[first : first + count]
@@ -65,16 +72,22 @@ class SourceShards(ShardSet):
 
     def num_tokens(self, split: str) -> int:
         """Return the tokens of its train split."""
-        return sum(count for _, count in self.spans) if split == TRAIN else super().num_tokens(split)
+        return (
+            sum(count for _, count in self.spans) if split == TRAIN else super().num_tokens(split)
+        )
 
 
 class JoinedSpans:
-    """Several spans of an array as one, indexed by an array of places or a slice; nothing is read before."""
+    """Several spans of an array as one, indexed by an array of places or a slice; nothing is read
+    before.
+    """
 
     def __init__(self, whole: np.ndarray, spans: Sequence[tuple[int, int]]) -> None:
         self._whole, self.dtype = whole, whole.dtype
         self._ends = np.cumsum([count for _, count in spans])
-        self._shifts = np.array([first for first, _ in spans]) - self._ends + [count for _, count in spans]
+        self._shifts = (
+            np.array([first for first, _ in spans]) - self._ends + [count for _, count in spans]
+        )
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -89,7 +102,8 @@ class JoinedSpans:
 
 
 class Mixture:
-    """Batches of rows of several loaders by shares. `most`: epochs of each source after which it stops.
+    """Batches of rows of several loaders by shares. `most`: epochs of each source after which it
+    stops.
 
     >>> mixture = Mixture({"letters": letters, "books": books}, [0.25, 0.75], batch_size=8)
     >>> mixture.batch(0).ids.shape, mixture.counts(8)
@@ -97,14 +111,24 @@ class Mixture:
     """
 
     def __init__(
-        self, loaders: dict[str, Loader], shares: Sequence[float], batch_size: int, most: float | None = None
+        self,
+        loaders: dict[str, Loader],
+        shares: Sequence[float],
+        batch_size: int,
+        most: float | None = None,
     ) -> None:
         self.loaders, self._listed = loaders, list(loaders.values())
         self.batch_size, self.context_tokens = batch_size, self._listed[0].context_tokens
-        most_rows = None if most is None else [max(1, int(most * loader.num_windows)) for loader in self._listed]
+        most_rows = (
+            None
+            if most is None
+            else [max(1, int(most * loader.num_windows)) for loader in self._listed]
+        )
         self.order = Interleaving(shares, most_rows)
         fingerprints = {source: loader.fingerprint for source, loader in loaders.items()}
-        self.fingerprint = sha256_text(json.dumps([fingerprints, self.order.weights, most_rows, batch_size]))
+        self.fingerprint = sha256_text(
+            json.dumps([fingerprints, self.order.weights, most_rows, batch_size])
+        )
 
     @property
     def length(self) -> int | None:
@@ -139,30 +163,43 @@ class Mixture:
         return dict(zip(self.loaders, self.order.counts(count), strict=True))
 
     def reading(self, source: str, rows: int) -> tuple[float, float, float]:
-        """Return of the first `rows` rows the share that `source` should have, how often it is read, and its label tokens; 0 of one left out."""
+        """Return of the first `rows` rows the share that `source` should have, how often it is
+        read, and its label tokens; 0 of one left out.
+        """
         if source not in self.loaders:
             return 0.0, 0.0, 0.0
         number, loader = list(self.loaders).index(source), self.loaders[source]
         epochs = self.counts(rows)[source] / loader.num_windows
-        return self.order.weights[number] / sum(self.order.weights), epochs, epochs * loader.epoch_tokens
+        return (
+            self.order.weights[number] / sum(self.order.weights),
+            epochs,
+            epochs * loader.epoch_tokens,
+        )
 
 
 def joined(parts: Sequence[Batch], places: Sequence[int]) -> Batch:
     """Return batches as one, their rows at these places of it."""
-    order = torch.tensor([number for number, _ in sorted(enumerate(places), key=lambda each: each[1])])
+    order = torch.tensor(
+        [number for number, _ in sorted(enumerate(places), key=lambda each: each[1])]
+    )
     values: dict[str, Any] = {}
     for name in FIELDS:
         found = [getattr(part, name) for part in parts]
         tensors = isinstance(found[0], torch.Tensor)
-        values[name] = torch.cat(found).index_select(0, order) if tensors else found[0] and all(found)
+        values[name] = (
+            torch.cat(found).index_select(0, order) if tensors else found[0] and all(found)
+        )
     return Batch(**values)
 
 
-def mixture_of(shards: ShardSet, config: MixtureConfig, batch_size: int, make: Callable[[ShardSet], Loader]) -> Mixture:
+def mixture_of(
+    shards: ShardSet, config: MixtureConfig, batch_size: int, make: Callable[[ShardSet], Loader]
+) -> Mixture:
     """Return the mixture of the sources of train. `make`: the loader of one of them.
 
-    Where no weights are given, a source that is too short for a row is left out. Raises ConfigError (unknown sources, shards that don't tell sources
-    apart) and DataError (a source is too short for one window).
+    Where no weights are given, a source that is too short for a row is left out. Raises ConfigError
+    (unknown sources, shards that don't tell sources apart) and DataError (a source is too short for
+    one window).
     """
     parts: Mapping[str, ShardSet] = source_shards(shards) or {WHOLE: _whole(shards, config)}
     tokens = {source: part.num_tokens(TRAIN) for source, part in parts.items()}
@@ -173,7 +210,9 @@ def mixture_of(shards: ShardSet, config: MixtureConfig, batch_size: int, make: C
         except DataError as error:
             if config.weights or source in config.replay or share == max(shares.values()):
                 fix = f"{LEAVE_OUT} {error.fix}"
-                raise DataError(f"{short_names(tokens)[source]}: {error.message}", fix=fix) from error
+                raise DataError(
+                    f"{short_names(tokens)[source]}: {error.message}", fix=fix
+                ) from error
     return Mixture(loaders, [shares[source] for source in loaders], batch_size, config.max_epochs)
 
 
@@ -196,7 +235,10 @@ def _shares(shards: ShardSet, config: MixtureConfig, tokens: dict[str, int]) -> 
 
 
 def _whole(shards: ShardSet, config: MixtureConfig) -> ShardSet:
-    """Return the shards as the only source, which a mixture can limit the epochs of. Raises ConfigError for any other mixture."""
+    """Return the shards as the only source, which a mixture can limit the epochs of.
+
+    Raises ConfigError for any other mixture.
+    """
     if config.weights or config.replay or config.temperature != 1:
         raise ConfigError(
             f"The shards in {shards.folder} do not tell sources apart, so none can be mixed.",
@@ -214,7 +256,10 @@ def source_shards(shards: ShardSet) -> dict[str, SourceShards]:
         places.setdefault(source, []).append((first, count))
         first += count
     same = {field.name: getattr(shards, field.name) for field in dataclasses.fields(ShardSet)}
-    return {source: SourceShards(**same, source=source, spans=tuple(found)) for source, found in places.items()}
+    return {
+        source: SourceShards(**same, source=source, spans=tuple(found))
+        for source, found in places.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -236,8 +281,11 @@ class SourceReading:
     """How often it is read."""
 
 
-def source_readings(shards: ShardSet, mixture: Mixture | None, rows: int, tokens: int) -> tuple[SourceReading, ...]:
-    """Return what a run of so many rows and label tokens reads of each source; none where the shards do not tell sources apart.
+def source_readings(
+    shards: ShardSet, mixture: Mixture | None, rows: int, tokens: int
+) -> tuple[SourceReading, ...]:
+    """Return what a run of so many rows and label tokens reads of each source; none where the
+    shards do not tell sources apart.
 
     `mixture` None: as they come.
     """
@@ -248,5 +296,7 @@ def source_readings(shards: ShardSet, mixture: Mixture | None, rows: int, tokens
         epochs, read = tokens / total, share * tokens
         if mixture is not None:
             wanted, epochs, read = mixture.reading(source, rows)
-        found.append(SourceReading(source, names[source], count, share, wanted, round(read), epochs))
+        found.append(
+            SourceReading(source, names[source], count, share, wanted, round(read), epochs)
+        )
     return tuple(found)

@@ -1,13 +1,19 @@
-"""What share of the tokens that a model reads comes from each source: as they come, by weights, or by temperature.
+"""What share of the tokens that a model reads comes from each source: as they come, by weights, or
+by temperature.
 
     proportional           as they come: one order over the whole text
-    letters=2,books=1      by weights: two tokens of letters for one of books, however large the two are
-    temperature=2          share ~ tokens^(1/temperature): 1 is proportional, 2 the square root, a large one gives all sources the same
-                           (Raffel et al. 2019, "Exploring the limits of transfer learning", section 3.5.2)
+    letters=2,books=1      by weights: two tokens of letters for one of books, however large the two
+                           are
+    temperature=2          share ~ tokens^(1/temperature): 1 is proportional, 2 the square root, a
+                           large one gives all sources the same
+                           (Raffel et al. 2019, "Exploring the limits of transfer learning", section
+                           3.5.2)
 
-Of continued training, `replay` names sources that have a share of their own; the other sources share the rest as above.
+Of continued training, `replay` names sources that have a share of their own; the other sources
+share the rest as above.
 
-A source is called by its name, or by the last part of its address without ending: `letters` for my-texts/letters/, letters.txt and hf:me/letters.
+A source is called by its name, or by the last part of its address without ending: `letters` for
+my-texts/letters/, letters.txt and hf:me/letters.
 """
 
 import math
@@ -28,29 +34,46 @@ class MixtureConfig:
     """The shares of the sources in what a run reads. Raises ConfigError."""
 
     weights: dict[str, float] = field(default_factory=dict)
-    """The share of each source, in any unit; 0: the source is not read. {}: the shares follow from the temperature."""
+    """The share of each source, in any unit; 0: the source is not read. {}: the shares follow from
+    the temperature.
+    """
     temperature: float = 1.0
     """Shares ~ tokens^(1/temperature); 1: as they come."""
     max_epochs: float | None = None
     """How often a source is read at most; the others then share its part. None: without end."""
     replay: dict[str, float] = field(default_factory=dict)
-    """The share of each replayed source, by its whole name; the other sources share what is left."""
+    """The share of each replayed source, by its whole name; the other sources share what is
+    left.
+    """
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
-            require(0 <= weight < math.inf, f"the weight of {name}", weight, "0 or more, and finite")
+            require(
+                0 <= weight < math.inf, f"the weight of {name}", weight, "0 or more, and finite"
+            )
         if self.weights and not any(self.weights.values()):
-            raise ConfigError("All weights of the mixture are 0: nothing would be read.", fix="Give one a weight.")
-        require(0 < self.temperature < math.inf, TEMPERATURE, self.temperature, "above 0 and finite")
+            raise ConfigError(
+                "All weights of the mixture are 0: nothing would be read.", fix="Give one a weight."
+            )
+        require(
+            0 < self.temperature < math.inf, TEMPERATURE, self.temperature, "above 0 and finite"
+        )
         if self.weights and self.temperature != 1:
             raise ConfigError("A mixture has weights or a temperature, not both.", fix=FORMS)
         for name, share in self.replay.items():
-            require(0 < share < 1, f"the share of {name} in the replay", share, "above 0 and below 1")
+            require(
+                0 < share < 1, f"the share of {name} in the replay", share, "above 0 and below 1"
+            )
         require(
-            sum(self.replay.values()) < 1, "the shares of the replay", sum(self.replay.values()), "below 1 together"
+            sum(self.replay.values()) < 1,
+            "the shares of the replay",
+            sum(self.replay.values()),
+            "below 1 together",
         )
         most = self.max_epochs
-        require(most is None or 0 < most < math.inf, "max_epochs_per_source", most, "above 0 and finite")
+        require(
+            most is None or 0 < most < math.inf, "max_epochs_per_source", most, "above 0 and finite"
+        )
 
     @property
     def as_they_come(self) -> bool:
@@ -58,39 +81,61 @@ class MixtureConfig:
         return self == MixtureConfig()
 
     def plain(self) -> dict[str, Any]:
-        """Return JSON values; without `replay` where there is none, as older versions wrote them."""
+        """Return JSON values; without `replay` where there is none, as older versions wrote
+        them.
+        """
         values: dict[str, Any] = to_plain(self)
-        return values if self.replay else {name: value for name, value in values.items() if name != "replay"}
+        return (
+            values
+            if self.replay
+            else {name: value for name, value in values.items() if name != "replay"}
+        )
 
     def describe(self) -> str:
         """Return the mixture in a few words."""
         if self.replay:
             names = short_names(self.replay)
-            shares = ", ".join(f"{100 * share:g} % {names[source]}" for source, share in self.replay.items())
+            shares = ", ".join(
+                f"{100 * share:g} % {names[source]}" for source, share in self.replay.items()
+            )
             return f"{replace(self, replay={}).describe()}, with a replay of {shares}"
         if self.weights:
             return "by weights"
         return "as they come" if self.temperature == 1 else f"by temperature {self.temperature:g}"
 
     def shares(self, tokens: Mapping[str, int]) -> dict[str, float]:
-        """Return the share wanted of each source, of its tokens; they add up to 1. Raises ConfigError for weights of other sources."""
+        """Return the share wanted of each source, of its tokens; they add up to 1.
+
+        Raises ConfigError for weights of other sources.
+        """
         if self.replay:
             return self._with_replay(tokens)
         if self.weights:
             weights = weights_of(self.weights, tokens)
         else:
             largest = max(tokens.values())  # so that no power overflows
-            weights = {source: (count / largest) ** (1 / self.temperature) for source, count in tokens.items()}
+            weights = {
+                source: (count / largest) ** (1 / self.temperature)
+                for source, count in tokens.items()
+            }
         total = sum(weights.values())
         return {source: weight / total for source, weight in weights.items()}
 
     def _with_replay(self, tokens: Mapping[str, int]) -> dict[str, float]:
-        """Return the shares of the replay, and for the other sources those of the mixture in what is left. Raises ConfigError."""
+        """Return the shares of the replay, and for the other sources those of the mixture in what
+        is left. Raises ConfigError.
+        """
         others = {source: count for source, count in tokens.items() if source not in self.replay}
         missing = [name for name in self.replay if name not in tokens]
         if missing or not others:
-            what = f"{missing[0]} has no training text to be replayed" if missing else "All text is replayed"
-            raise ConfigError(f"{what}.", fix="Name the texts to learn from, and others for --replay.")
+            what = (
+                f"{missing[0]} has no training text to be replayed"
+                if missing
+                else "All text is replayed"
+            )
+            raise ConfigError(
+                f"{what}.", fix="Name the texts to learn from, and others for --replay."
+            )
         left = 1 - sum(self.replay.values())
         shares = replace(self, replay={}).shares(others)
         return {**{source: left * share for source, share in shares.items()}, **self.replay}
@@ -112,11 +157,19 @@ def parse_mixture(text: str) -> MixtureConfig:
         try:
             value = float(number)
         except ValueError as error:
-            raise ConfigError(f"{part.strip()!r} in the mixture gives no number.", fix=FORMS) from error
+            raise ConfigError(
+                f"{part.strip()!r} in the mixture gives no number.", fix=FORMS
+            ) from error
         if name.strip() in found:
-            raise ConfigError(f"The mixture names {name.strip()!r} twice.", fix="Give each source one weight.")
+            raise ConfigError(
+                f"The mixture names {name.strip()!r} twice.", fix="Give each source one weight."
+            )
         found[name.strip()] = value
-    return MixtureConfig(temperature=found[TEMPERATURE]) if list(found) == [TEMPERATURE] else MixtureConfig(found)
+    return (
+        MixtureConfig(temperature=found[TEMPERATURE])
+        if list(found) == [TEMPERATURE]
+        else MixtureConfig(found)
+    )
 
 
 def mixture_config(
@@ -125,7 +178,10 @@ def mixture_config(
     sources: Sequence[Source] = (),
     replay: Mapping[str, float] | None = None,
 ) -> MixtureConfig:
-    """Return the mixture of a run: as asked for, or by the weights of its sources. Raises ConfigError, also for weights of other `sources`."""
+    """Return the mixture of a run: as asked for, or by the weights of its sources.
+
+    Raises ConfigError, also for weights of other `sources`.
+    """
     if isinstance(mixture, str):
         found = parse_mixture(mixture)
     elif mixture is not None:
@@ -138,13 +194,16 @@ def mixture_config(
 
 
 def source_weights(sources: Sequence[Source]) -> dict[str, float]:
-    """Return the weights of the sources; {} where none has one, so that they are read as they come."""
+    """Return the weights of the sources; {} where none has one, so that they are read as they
+    come.
+    """
     weights = {source.title: source.weight for source in sources}
     return {} if all(weight == Source.weight for weight in weights.values()) else weights
 
 
 def short_names(sources: Iterable[str]) -> dict[str, str]:
-    """Return how each source is called: the last part of its address without ending, where no other has the same.
+    """Return how each source is called: the last part of its address without ending, where no other
+    has the same.
 
     >>> short_names(["texts/letters/", "hf:me/books", "tales.txt"])
     {'texts/letters/': 'letters', 'hf:me/books': 'books', 'tales.txt': 'tales'}
@@ -156,16 +215,27 @@ def short_names(sources: Iterable[str]) -> dict[str, str]:
 
 
 def weights_of(weights: Mapping[str, float], sources: Iterable[str]) -> dict[str, float]:
-    """Return the weight of each source by its whole name. Raises ConfigError for an unknown name, and for a source without a weight."""
+    """Return the weight of each source by its whole name.
+
+    Raises ConfigError for an unknown name, and for a source without a weight.
+    """
     names = short_names(sources)
-    whole = {**{short: source for source, short in names.items()}, **{source: source for source in names}}
+    whole = {
+        **{short: source for source, short in names.items()},
+        **{source: source for source in names},
+    }
     found: dict[str, float] = {}
     for name, weight in weights.items():
         if name not in whole:
             known = list(names.values())
-            raise ConfigError(f"There is no source {name!r} to be mixed.", fix=did_you_mean(name, known))
+            raise ConfigError(
+                f"There is no source {name!r} to be mixed.", fix=did_you_mean(name, known)
+            )
         if whole[name] in found:
-            raise ConfigError(f"The mixture names {names[whole[name]]!r} twice.", fix="Give each source one weight.")
+            raise ConfigError(
+                f"The mixture names {names[whole[name]]!r} twice.",
+                fix="Give each source one weight.",
+            )
         found[whole[name]] = weight
     missing = [short for source, short in names.items() if source not in found]
     if missing:

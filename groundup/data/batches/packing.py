@@ -1,15 +1,20 @@
 """Packed documents: rows that hold whole documents instead of windows across them.
 
-Windows cut documents where they end, and a token sees whatever document came before its own. Packed rows do neither (Ding et al. 2024, "Fewer
-Truncations Improve Language Modeling"):
+Windows cut documents where they end, and a token sees whatever document came before its own. Packed
+rows do neither (Ding et al. 2024, "Fewer Truncations Improve Language Modeling"):
 
-    document of n tokens    -> n - 1 (token, next token) pairs: every token is a label exactly once an epoch, except the first of each document
-    longer than the context -> pieces of T pairs, which are whole rows, and a rest; a piece begins with the label that ended the one before
-    all pieces              -> rows of at most T pairs, by best fit decreasing: the longest first, each into the fullest row that has room
+    document of n tokens    -> n - 1 (token, next token) pairs: every token is a label exactly once
+                            an epoch, except the first of each document
+    longer than the context -> pieces of T pairs, which are whole rows, and a rest; a piece begins
+    with the label that ended the one before
+    all pieces              -> rows of at most T pairs, by best fit decreasing: the longest first,
+                            each into the fullest row that has room
     what is left of a row   -> padding: label -100, document -1
 
-No token attends to another document, and positions restart with each piece (`model/transformer.py`). Where each piece lies is planned once from the
-places of the end-of-text tokens, in sections of SECTION_TOKENS, so that memory does not grow with the text; of a long text it is kept in the cache.
+No token attends to another document, and positions restart with each piece
+(`model/transformer.py`). Where each piece lies is planned once from the places of the end-of-text
+tokens, in sections of SECTION_TOKENS, so that memory does not grow with the text; of a long text it
+is kept in the cache.
 """
 
 import json
@@ -37,8 +42,10 @@ KEPT_FROM_TOKENS = 32 * SECTION_TOKENS
 MUCH_PADDING = 0.03
 
 
-class Plan(NamedTuple):
-    """The pieces of all rows, row by row; its columns lie in files of their names and PLAN_TYPES."""
+class PackingPlan(NamedTuple):
+    """The pieces of all rows, row by row; its columns lie in files of their names and
+    PLAN_TYPES.
+    """
 
     starts: np.ndarray
     """The place of each piece's first token in the token file."""
@@ -64,12 +71,17 @@ class PackingFigures:
 
     def line(self) -> str:
         """Return the figures for people."""
-        much = "; a longer context, of several documents, has less" if self.padding_share > MUCH_PADDING else ""
+        much = (
+            "; a longer context, of several documents, has less"
+            if self.padding_share > MUCH_PADDING
+            else ""
+        )
         return f"Packed: {self.pieces:,} documents or parts of them in {self.rows:,} rows, {self.padding_share:.1%} padding{much}."
 
 
 class PackedWindows(Windows):
-    """Batches of packed rows over one split, by position: `Windows` with another content of the rows.
+    """Batches of packed rows over one split, by position: `Windows` with another content of the
+    rows.
 
     >>> packed = PackedWindows(shards, "train", context_tokens=128, batch_size=8, seed=0)
     >>> packed.batch(0).documents.shape
@@ -91,10 +103,14 @@ class PackedWindows(Windows):
         self.tokens = shards.tokens(split)
         self.context_tokens, self.batch_size, self.seed = context_tokens, batch_size, seed
         parts = [shards.fingerprint, split, context_tokens]
-        self.plan = plan_of(self.tokens, context_tokens, sha256_text(json.dumps(parts)), progress or Silent())
+        self.plan = plan_of(
+            self.tokens, context_tokens, sha256_text(json.dumps(parts)), progress or Silent()
+        )
         self.num_windows = len(self.plan.ends)
         if self.num_windows == 0:
-            raise DataError(f"No document of the {split} text has two tokens.", fix="Add texts to learn from.")
+            raise DataError(
+                f"No document of the {split} text has two tokens.", fix="Add texts to learn from."
+            )
         self.fingerprint = sha256_text(json.dumps([*parts, batch_size, seed, "packed"]))
         self._labels = int(self.plan.lengths.sum(dtype=np.int64))
 
@@ -107,7 +123,9 @@ class PackedWindows(Windows):
     def figures(self) -> PackingFigures:
         """Rows, pieces, and how much is padding."""
         places = self.num_windows * self.context_tokens
-        return PackingFigures(self.num_windows, len(self.plan.starts), self._labels, 1 - self._labels / places)
+        return PackingFigures(
+            self.num_windows, len(self.plan.starts), self._labels, 1 - self._labels / places
+        )
 
     def in_order(self) -> Iterator[Batch]:
         """Yield all rows once in order, for evaluation; the last batch may have fewer."""
@@ -117,7 +135,11 @@ class PackedWindows(Windows):
     def pieces_of(self, row: int) -> list[tuple[int, int]]:
         """Return (place of the first token, labels) of each piece of a row."""
         first, last = (int(self.plan.ends[row - 1]) if row else 0), int(self.plan.ends[row])
-        pairs = zip(self.plan.starts[first:last].tolist(), self.plan.lengths[first:last].tolist(), strict=True)
+        pairs = zip(
+            self.plan.starts[first:last].tolist(),
+            self.plan.lengths[first:last].tolist(),
+            strict=True,
+        )
         return list(pairs)
 
     def _windows(self, windows: Sequence[int]) -> Batch:
@@ -128,26 +150,44 @@ class PackedWindows(Windows):
         before = np.cumsum(lengths) - lengths  # labels in the batch before each piece
         each = np.arange(sum(in_row))
         source = np.repeat(starts - before, lengths) + each  # the place of each token in the file
-        skipped = np.cumsum([0, *(context - used for used in in_row[:-1])])  # padding in the batch before each row
+        skipped = np.cumsum(
+            [0, *(context - used for used in in_row[:-1])]
+        )  # padding in the batch before each row
         place = each + np.repeat(skipped, in_row)
-        ids, labels, documents = (np.full(len(windows) * context, fill) for fill in (0, IGNORED_LABEL, PADDING))
+        ids, labels, documents = (
+            np.full(len(windows) * context, fill) for fill in (0, IGNORED_LABEL, PADDING)
+        )
         ids[place], labels[place] = self.tokens[source], self.tokens[source + 1]
         documents[place] = np.repeat(numbers, lengths)
         whole = (torch.from_numpy(flat.reshape(-1, context)) for flat in (ids, labels, documents))
-        return Batch(next(whole), next(whole), all_count=len(each) == len(ids), documents=next(whole))
+        return Batch(
+            next(whole), next(whole), all_count=len(each) == len(ids), documents=next(whole)
+        )
 
 
-def plan_of(tokens: np.ndarray, context_tokens: int, key: str, progress: Progress) -> Plan:
-    """Return the plan for a token file; that of a long one is read from the cache, or written there. `key` names file and context."""
+def plan_of(tokens: np.ndarray, context_tokens: int, key: str, progress: Progress) -> PackingPlan:
+    """Return the plan for a token file; that of a long one is read from the cache, or written
+    there. `key` names file and context.
+    """
     if len(tokens) < KEPT_FROM_TOKENS:
         sections = list(plan_sections(tokens, context_tokens))
         columns = zip(*sections, strict=True) if sections else ((), (), ())
-        return Plan(*(np.concatenate([np.zeros(0, t), *c]) for t, c in zip(PLAN_TYPES, columns, strict=True)))
+        return PackingPlan(
+            *(
+                np.concatenate([np.zeros(0, t), *c])
+                for t, c in zip(PLAN_TYPES, columns, strict=True)
+            )
+        )
     folder = cache_folder("packing") / key[:32]
     if not (hold(folder) and _is_whole(folder)):
         _write_plan(tokens, context_tokens, folder, progress)
         hold(folder)
-    return Plan(*(np.memmap(folder / name, t, mode="r") for name, t in zip(Plan._fields, PLAN_TYPES, strict=True)))
+    return PackingPlan(
+        *(
+            np.memmap(folder / name, t, mode="r")
+            for name, t in zip(PackingPlan._fields, PLAN_TYPES, strict=True)
+        )
+    )
 
 
 def _is_whole(folder: Path) -> bool:
@@ -162,7 +202,7 @@ def _write_plan(tokens: np.ndarray, context_tokens: int, folder: Path, progress:
         atomic_folder(folder) as made,
         progress.track("packing documents", len(tokens) / 1e6, "million tokens") as advance,
     ):
-        handles = [(made / name).open("wb") for name in Plan._fields]
+        handles = [(made / name).open("wb") for name in PackingPlan._fields]
         try:
             for section in plan_sections(tokens, context_tokens):
                 for handle, column, kind in zip(handles, section, PLAN_TYPES, strict=True):
@@ -173,8 +213,11 @@ def _write_plan(tokens: np.ndarray, context_tokens: int, folder: Path, progress:
                 handle.close()
 
 
-def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[Plan]:
-    """Yield the plan of one section of the text after the other: of the documents that end in it. Every token file ends with end-of-text."""
+def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[PackingPlan]:
+    """Yield the plan of one section of the text after the other: of the documents that end in it.
+
+    Every token file ends with end-of-text.
+    """
     end_id = end_of_text(tokens) if len(tokens) else None
     begin = earlier = 0
     for first in range(0, len(tokens), SECTION_TOKENS):
@@ -184,7 +227,7 @@ def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[Plan]:
         rows, num_rows = best_fit(lengths, context_tokens)
         order = np.lexsort((starts, rows))
         pieces = np.cumsum(np.bincount(rows, minlength=num_rows))
-        yield Plan(starts[order], lengths[order].astype(np.int32), earlier + pieces)
+        yield PackingPlan(starts[order], lengths[order].astype(np.int32), earlier + pieces)
         earlier += len(starts)
         begin = int(ends[-1]) + 1 if len(ends) else begin
 
@@ -194,22 +237,29 @@ def end_of_text(tokens: np.ndarray) -> int:
     return int(tokens[len(tokens) - 1])
 
 
-def split_documents(starts: np.ndarray, lengths: np.ndarray, context_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return starts and labels of the pieces of documents that begin at `starts` and have `lengths` labels.
+def split_documents(
+    starts: np.ndarray, lengths: np.ndarray, context_tokens: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return starts and labels of the pieces of documents that begin at `starts` and have `lengths`
+    labels.
 
     >>> [part.tolist() for part in split_documents(np.array([0, 8]), np.array([7, 2]), 3)]
     [[0, 3, 6, 8], [3, 3, 1, 2]]
     """
     counts = -(-lengths // context_tokens)
-    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # of each piece in its document
+    number = np.arange(counts.sum()) - np.repeat(
+        np.cumsum(counts) - counts, counts
+    )  # of each piece in its document
     left = np.repeat(lengths, counts) - number * context_tokens
     return np.repeat(starts, counts) + number * context_tokens, np.minimum(left, context_tokens)
 
 
 def best_fit(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, int]:
-    """Return a row for each length, and the number of rows: the longest first, each into the row with the least room that is enough.
+    """Return a row for each length, and the number of rows: the longest first, each into the row
+    with the least room that is enough.
 
-    All pieces of a length are placed together and rows are grouped by their room, so that the time depends on the number of different lengths.
+    All pieces of a length are placed together and rows are grouped by their room, so that the time
+    depends on the number of different lengths.
 
     >>> best_fit(np.array([5, 3, 6, 2]), 8)  # 6 + 2 and 5 + 3
     (array([1, 1, 0, 0]), 2)
@@ -230,7 +280,9 @@ def best_fit(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, int]:
         while len(group):
             at = bisect_left(rooms, length)
             room = rooms[at] if at < len(rooms) else capacity
-            each = room // length  # a row that was chosen is filled first: its room is then the least
+            each = (
+                room // length
+            )  # a row that was chosen is filled first: its room is then the least
             if at < len(rooms):
                 found = by_room[room].pop()
                 if not by_room[room]:

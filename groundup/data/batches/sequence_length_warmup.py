@@ -1,7 +1,9 @@
-"""Sequence length warm-up: short rows first, full rows later, which takes less time for the same tokens, as attention is cheaper in short rows.
+"""Sequence length warm-up: short rows first, full rows later, which takes less time for the same
+tokens, as attention is cheaper in short rows.
 
-Up to a position every batch is split into shorter rows: [B, T] -> [B T / S, S]. The tokens of each batch, their labels and their order do not change,
-so nothing is read twice or omitted, and a batch is the same after a restart. Dependencies longer than S tokens are learned from the full rows that
+Up to a position every batch is split into shorter rows: [B, T] -> [B T / S, S]. The tokens of each
+batch, their labels and their order do not change, so nothing is read twice or omitted, and a batch
+is the same after a restart. Dependencies longer than S tokens are learned from the full rows that
 follow (as in Press et al. 2021, "Shortformer").
 """
 
@@ -16,7 +18,8 @@ from groundup.files import sha256_text
 
 @dataclass(frozen=True)
 class SequenceLengthWarmup:
-    """`windows` with rows of `row_tokens` in the first `until` batches. Raises ConfigError unless `row_tokens` divides the context.
+    """`windows` with rows of `row_tokens` in the first `until` batches. Raises ConfigError unless
+    `row_tokens` divides the context.
 
     >>> SequenceLengthWarmup(windows, row_tokens=32, until=1000).batch(0).ids.shape    # of windows [8, 128]
     torch.Size([32, 32])
@@ -32,7 +35,9 @@ class SequenceLengthWarmup:
             fits = ", ".join(str(size) for size in range(8, context) if context % size == 0)
             raise ConfigError(
                 f"start_context_tokens {self.row_tokens} does not divide the context of {context}.",
-                fix=f"Use one of {fits}." if fits else "Omit it: the context is too short to begin with a shorter one.",
+                fix=f"Use one of {fits}."
+                if fits
+                else "Omit it: the context is too short to begin with a shorter one.",
             )
 
     @property
@@ -55,6 +60,8 @@ class SequenceLengthWarmup:
         batch = self.windows.batch(position)
         if position >= self.until:
             return batch
-        documents = None if batch.documents is None else batch.documents.reshape(-1, self.row_tokens)
+        documents = (
+            None if batch.documents is None else batch.documents.reshape(-1, self.row_tokens)
+        )
         ids, labels = (part.reshape(-1, self.row_tokens) for part in (batch.ids, batch.labels))
         return replace(batch, ids=ids, labels=labels, documents=documents)

@@ -1,13 +1,16 @@
 """Documents -> memory-mapped token files, one for each split, and a table that describes them.
 
     FOLDER/train.bin, validation.bin, test.bin
-                                        little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
-    FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens, documents, UTF-8 bytes, SHA-256
+                                        little-endian uint16 (uint32 above 65,536 ids): document,
+                                        end-of-text, document, end-of-text, ...
+    FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens,
+                                        documents, UTF-8 bytes, SHA-256
     FOLDER/sources.json                 the source of each token, where there are several (spans.py)
     FOLDER/manifest.json                size and SHA-256 of the files
 
-A document is encoded at once, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" in a document is encoded as text.
-UTF-8 bytes count the documents only: bits per byte = (summed loss in nats / ln 2) / bytes.
+A document is encoded at once, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" in a
+document is encoded as text. UTF-8 bytes count the documents only: bits per byte = (summed loss in
+nats / ln 2) / bytes.
 """
 
 import hashlib
@@ -23,7 +26,7 @@ import numpy as np
 
 from groundup.data.batches.spans import MAX_LABELS, MAX_MIXED, SPANS_FILE, SpanWriter
 from groundup.data.documents import Document
-from groundup.data.partial import Partial, partial_folder
+from groundup.data.resumable_folder import Partial, partial_folder
 from groundup.data.split import SPLITS, TEST, TRAIN, read_split, split_file, splits_in
 from groundup.errors import DataError, FormatError
 from groundup.files import MANIFEST, read_json, sha256_file, sha256_text, verify_folder, write_json
@@ -39,7 +42,8 @@ AHEAD = 2
 RUN_CHARACTERS = 2**22
 # What a killed encoding does again at most: some seconds.
 SAVE_BYTES = 64 * 2**20
-# Below this size, opening verifies hashes (some 0.2 s); above, only lengths; `groundup verify` always verifies hashes.
+# Below this size, opening verifies hashes (some 0.2 s); above, only lengths; `groundup verify`
+# always verifies hashes.
 HASH_AT_OPEN_BYTES = 256 * 2**20
 
 
@@ -65,11 +69,16 @@ class ShardSet:
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of everything that determines the tokens; equal exactly when the token files are."""
+        """The SHA-256 of everything that determines the tokens; equal exactly when the token files
+        are.
+        """
         return sha256_text(json.dumps({**asdict(self), "folder": ""}, sort_keys=True))
 
     def tokens(self, split: str) -> np.ndarray:
-        """Return the memory-mapped ids of a split: [num_tokens], read-only. Raises DataError for an unknown split."""
+        """Return the memory-mapped ids of a split: [num_tokens], read-only.
+
+        Raises DataError for an unknown split.
+        """
         if self.num_tokens(split) == 0:
             return np.zeros(0, DTYPES[self.dtype])
         return np.memmap(token_file(self.folder, split), DTYPES[self.dtype], mode="r")
@@ -95,15 +104,23 @@ def token_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.bin"
 
 
-def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress: Progress) -> ShardSet:
-    """Encode the splits of a data folder into `out`, created atomically. Raises FormatError, DiskError."""
+def write_shards(
+    data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress: Progress
+) -> ShardSet:
+    """Encode the splits of a data folder into `out`, created atomically.
+
+    Raises FormatError, DiskError.
+    """
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     splits = splits_in(data_folder)
     sizes = [
-        split_file(data_folder, split).stat().st_size for split in splits if split_file(data_folder, split).is_file()
+        split_file(data_folder, split).stat().st_size
+        for split in splits
+        if split_file(data_folder, split).is_file()
     ]
     key = sha256_text(repr((data_key(data_folder), tokenizer.fingerprint)))
-    # A token of two bytes encodes some three or four of text, so the size of the text is an upper bound.
+    # A token of two bytes encodes some three or four of text, so the size of the text is an upper
+    # bound.
     with partial_folder(out, key, needed_bytes=sum(sizes)) as partial:
         done = partial.state.get("splits", {})
         tables = {split: SplitTable(**each) for split, each in done.items()}
@@ -121,18 +138,27 @@ def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress
             write_json(partial.folder / SPANS_FILE, spans)
         shards = ShardSet(out, dtype, tokenizer.vocab_size, tokenizer.fingerprint, tables)
         write_json(
-            partial.folder / TABLE_FILE, {key: value for key, value in asdict(shards).items() if key != "folder"}
+            partial.folder / TABLE_FILE,
+            {key: value for key, value in asdict(shards).items() if key != "folder"},
         )
     progress.say(_summary(shards))
     return shards
 
 
 def data_key(folder: Path) -> str:
-    """Return what changes whenever the splits do: the manifest's hash, or of a folder without one sizes and times."""
+    """Return what changes whenever the splits do: the manifest's hash, or of a folder without one
+    sizes and times.
+    """
     if (folder / MANIFEST).is_file():
         return sha256_file(folder / MANIFEST)
     files = [split_file(folder, split) for split in splits_in(folder)]
-    return repr([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()])
+    return repr(
+        [
+            (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+            for file in files
+            if file.is_file()
+        ]
+    )
 
 
 def _encoded_ahead(
@@ -140,8 +166,8 @@ def _encoded_ahead(
 ) -> Iterator[tuple[list[Document], list[list[int]]]]:
     """Yield each batch with its ids; the next AHEAD are encoded meanwhile.
 
-    So no core waits for reading and writing, or for another that encodes a single long document. One without spaces, which takes most memory, is
-    encoded alone.
+    So no core waits for reading and writing, or for another that encodes a single long document.
+    One without spaces, which takes most memory, is encoded alone.
     """
     waiting: deque[tuple[list[Document], Future[list[list[int]]]]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
@@ -150,7 +176,9 @@ def _encoded_ahead(
             while alone and waiting:
                 done, ids = waiting.popleft()
                 yield done, ids.result()
-            waiting.append((batch, pool.submit(tokenizer.encode_batch, [document.text for document in batch])))
+            waiting.append(
+                (batch, pool.submit(tokenizer.encode_batch, [document.text for document in batch]))
+            )
             if alone or len(waiting) > AHEAD:
                 done, ids = waiting.popleft()
                 yield done, ids.result()
@@ -160,14 +188,18 @@ def _encoded_ahead(
 
 
 def unbroken(text: str) -> bool:
-    """Whether `text` has RUN_CHARACTERS in a row without a space or line end, from a multiple of it on; so has every run of twice as many."""
+    """Whether `text` has RUN_CHARACTERS in a row without a space or line end, from a multiple of it
+    on; so has every run of twice as many.
+    """
     starts = range(0, len(text) - RUN_CHARACTERS + 1, RUN_CHARACTERS)
     return any(all(text.find(mark, at, at + RUN_CHARACTERS) < 0 for mark in " \n") for at in starts)
 
 
 def _summary(shards: ShardSet) -> str:
     counts = ", ".join(f"{split} {table.tokens:,}" for split, table in shards.splits.items())
-    tokens, utf8_bytes = (sum(getattr(t, what) for t in shards.splits.values()) for what in ("tokens", "utf8_bytes"))
+    tokens, utf8_bytes = (
+        sum(getattr(t, what) for t in shards.splits.values()) for what in ("tokens", "utf8_bytes")
+    )
     return f"Tokens: {counts} ({utf8_bytes / max(1, tokens):.2f} bytes each, stored as {shards.dtype})."
 
 
@@ -186,7 +218,9 @@ def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
 
 
 class _Encoded:
-    """A context manager: the token file of a split that is being written, with its counts and hash, from where an earlier call came to."""
+    """A context manager: the token file of a split that is being written, with its counts and hash,
+    from where an earlier call came to.
+    """
 
     def __init__(
         self,
@@ -203,7 +237,11 @@ class _Encoded:
         self.file = token_file(partial.folder, split)
         state = partial.state.get("part", {})
         if state.get("split") == split:
-            self.tokens, self.documents, self.utf8_bytes = state["tokens"], state["documents"], state["utf8_bytes"]
+            self.tokens, self.documents, self.utf8_bytes = (
+                state["tokens"],
+                state["documents"],
+                state["utf8_bytes"],
+            )
             self.spans = SpanWriter(
                 [(source, folder, count) for source, folder, count in state["spans"]], state["full"]
             )
@@ -237,13 +275,18 @@ class _Encoded:
         """Keep what was encoded: a later call goes on behind it."""
         self.handle.flush()
         self.saved_bytes = self.utf8_bytes
-        part = {"split": self.split, **{name: getattr(self, name) for name in ("tokens", "documents", "utf8_bytes")}}
+        part = {
+            "split": self.split,
+            **{name: getattr(self, name) for name in ("tokens", "documents", "utf8_bytes")},
+        }
         part |= {"spans": self.spans.spans, "full": self.spans.full}
         spans = dict(self.partial.state.get("spans", {}))
         if labelled := self.spans.labelled(MAX_MIXED if self.split == TRAIN else MAX_LABELS):
             spans[self.split] = labelled
         done = {split: asdict(table) for split, table in self.tables.items()}
-        files = [token_file(self.partial.folder, split) for split in dict.fromkeys([*done, self.split])]
+        files = [
+            token_file(self.partial.folder, split) for split in dict.fromkeys([*done, self.split])
+        ]
         self.partial.save({"splits": done, "part": part, "spans": spans}, files)
 
     def table(self) -> SplitTable:
@@ -251,16 +294,26 @@ class _Encoded:
 
 
 def open_shards(folder: Path) -> ShardSet:
-    """Open the shards in `folder`; lengths are verified, and hashes below HASH_AT_OPEN_BYTES. Raises FormatError."""
+    """Open the shards in `folder`; lengths are verified, and hashes below HASH_AT_OPEN_BYTES.
+    Raises FormatError.
+    """
     shards = _read_table(folder)
     entries = verify_folder(folder, hashes=False)["files"]
-    unlisted = {TABLE_FILE, *(token_file(folder, split).name for split in shards.splits)} - set(entries)
+    unlisted = {TABLE_FILE, *(token_file(folder, split).name for split in shards.splits)} - set(
+        entries
+    )
     if unlisted:
-        raise FormatError(folder / MANIFEST, "files", f"does not name {', '.join(sorted(unlisted))}")
+        raise FormatError(
+            folder / MANIFEST, "files", f"does not name {', '.join(sorted(unlisted))}"
+        )
     hash_all = sum(entry["bytes"] for entry in entries.values()) < HASH_AT_OPEN_BYTES
     for name, entry in entries.items():
         if (hash_all or name == TABLE_FILE) and sha256_file(folder / name) != entry["sha256"]:
-            raise FormatError(folder / name, "sha256", "differs from the manifest: the file was altered or damaged")
+            raise FormatError(
+                folder / name,
+                "sha256",
+                "differs from the manifest: the file was altered or damaged",
+            )
     for split, table in shards.splits.items():
         file = token_file(folder, split)
         expected = table.tokens * DTYPES[shards.dtype].itemsize
@@ -273,16 +326,28 @@ def _read_table(folder: Path) -> ShardSet:
     """Read shards.json and validate types and ranges of its values."""
     file = folder / TABLE_FILE
     value = read_json(file)
-    if not isinstance(value, dict) or set(value) != {"dtype", "vocab_size", "tokenizer_fingerprint", "splits"}:
-        raise FormatError(file, "fields", "are not dtype, vocab_size, tokenizer_fingerprint and splits")
+    if not isinstance(value, dict) or set(value) != {
+        "dtype",
+        "vocab_size",
+        "tokenizer_fingerprint",
+        "splits",
+    }:
+        raise FormatError(
+            file, "fields", "are not dtype, vocab_size, tokenizer_fingerprint and splits"
+        )
     if (
         value["dtype"] not in list(DTYPES)
         or not _is_count(value["vocab_size"])
         or not isinstance(value["tokenizer_fingerprint"], str)
     ):
         raise FormatError(file, "dtype, vocab_size, tokenizer_fingerprint", "have wrong values")
-    if not isinstance(value["splits"], dict) or set(value["splits"]) not in ({*SPLITS}, {*SPLITS} - {TEST}):
-        raise FormatError(file, "splits", f"are not {', '.join(SPLITS)}, or these without {TEST} as older ones")
+    if not isinstance(value["splits"], dict) or set(value["splits"]) not in (
+        {*SPLITS},
+        {*SPLITS} - {TEST},
+    ):
+        raise FormatError(
+            file, "splits", f"are not {', '.join(SPLITS)}, or these without {TEST} as older ones"
+        )
     tables = {}
     for split, entry in value["splits"].items():
         counts = ("tokens", "documents", "utf8_bytes")
@@ -291,9 +356,13 @@ def _read_table(folder: Path) -> ShardSet:
             or set(entry) != {*counts, "sha256"}
             or not all(_is_count(entry[c]) for c in counts)
         ):
-            raise FormatError(file, f"splits.{split}", f"is not a table of {', '.join(counts)} and sha256")
+            raise FormatError(
+                file, f"splits.{split}", f"is not a table of {', '.join(counts)} and sha256"
+            )
         tables[split] = SplitTable(**entry)
-    return ShardSet(folder, value["dtype"], value["vocab_size"], value["tokenizer_fingerprint"], tables)
+    return ShardSet(
+        folder, value["dtype"], value["vocab_size"], value["tokenizer_fingerprint"], tables
+    )
 
 
 def _is_count(value: object) -> bool:

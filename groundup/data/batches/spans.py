@@ -1,9 +1,12 @@
-"""Spans of a token file by source: for the losses of each source on validation and test, and for mixtures of the sources of train.
+"""Spans of a token file by source: for the losses of each source on validation and test, and for
+mixtures of the sources of train.
 
-    FOLDER/sources.json    {"train": [["books", 981234], ["letters", 65120]], "validation": ...}: label and tokens, in the order of the file
+    FOLDER/sources.json    {"train": [["books", 981234], ["letters", 65120]], "validation": ...}:
+                           label and tokens, in the order of the file
 
-The label is the document's source, or with a single source the folder inside it. Sources are read one after another, so the spans are few. It is a
-file beside shards.json, so that older shards stay readable (without these figures; before mixtures, train had none) and fingerprints of tokens do not
+The label is the document's source, or with a single source the folder inside it. Sources are read
+one after another, so the spans are few. It is a file beside shards.json, so that older shards stay
+readable (without these figures; before mixtures, train had none) and fingerprints of tokens do not
 change.
 """
 
@@ -46,7 +49,9 @@ class SpanWriter:
             self.spans.append((document.source, folder, num_tokens))
 
     def labelled(self, most: int = MAX_LABELS) -> list[SourceSpan]:
-        """Return (label, tokens) of each span; empty for a single label, more than `most` sources, too many folders, or too many spans."""
+        """Return (label, tokens) of each span; empty for a single label, more than `most` sources,
+        too many folders, or too many spans.
+        """
         by_folder = len({source for source, _, _ in self.spans}) == 1
         spans = [(folder if by_folder else source, count) for source, folder, count in self.spans]
         many = 2 <= len({label for label, _ in spans}) <= (MAX_LABELS if by_folder else most)
@@ -59,7 +64,10 @@ def merged(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
     >>> merged([("a", 1), ("a", 2), ("b", 3)])
     [('a', 3), ('b', 3)]
     """
-    return [(label, sum(count for _, count in same)) for label, same in groupby(spans, key=lambda span: span[0])]
+    return [
+        (label, sum(count for _, count in same))
+        for label, same in groupby(spans, key=lambda span: span[0])
+    ]
 
 
 def read_spans(folder: Path, split: str, num_tokens: int) -> list[SourceSpan]:

@@ -1,7 +1,9 @@
-"""What windows, stride and packing make of a token file, as plain values for the page of `groundup data windows`.
+"""What windows, stride and packing make of a token file, as plain values for the page of `groundup
+data windows`.
 
     window_view(shards, tokenizer, context_tokens=128)
-        windows     a context apart: how many, how many hold several documents, how many documents they cut
+        windows     a context apart: how many, how many hold several documents, how many documents
+                    they cut
         strided     how many there are with the stride
         packing     rows, padding
         shown       three windows around the end of a document, token by token
@@ -35,7 +37,10 @@ AT_ENDS, AROUND = 5, 3
 
 
 def find_shards(folder: Path) -> Path:
-    """Return the folder of the token shards in `folder`: itself, a run's or a build's. Raises DataError."""
+    """Return the folder of the token shards in `folder`: itself, a run's or a build's.
+
+    Raises DataError.
+    """
     for name in SHARD_FOLDERS:
         if (folder / name / TABLE_FILE).is_file():
             return folder / name
@@ -54,7 +59,10 @@ def window_view(
     split: str = "train",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Return the values of the page. Raises DataError where the split is too short for one window."""
+    """Return the values of the page.
+
+    Raises DataError where the split is too short for one window.
+    """
     windows = Windows(shards, split, context_tokens, 1, 0)
     strided = Windows(shards, split, context_tokens, 1, 0, stride)
     packed = PackedWindows(shards, split, context_tokens, 1, 0, progress=progress)
@@ -80,14 +88,22 @@ def window_view(
 
 
 def count_cuts(tokens: np.ndarray, context_tokens: int) -> tuple[int, int]:
-    """Return how many windows, a context apart, hold more than one document, and how many documents lie in more than one window."""
+    """Return how many windows, a context apart, hold more than one document, and how many documents
+    lie in more than one window.
+    """
     several = cut = 0
     step = max(1, SECTION_TOKENS // context_tokens) * context_tokens
     for starts, ends in _documents(tokens, step):
-        inside = ends[ends % context_tokens != context_tokens - 1]  # another document follows in the same window
+        inside = ends[
+            ends % context_tokens != context_tokens - 1
+        ]  # another document follows in the same window
         held = np.unique(inside // context_tokens)
-        several += int((held < (len(tokens) - 1) // context_tokens).sum())  # not the rest after the last window
-        cut += int((starts // context_tokens != np.maximum(starts, ends - 1) // context_tokens).sum())
+        several += int(
+            (held < (len(tokens) - 1) // context_tokens).sum()
+        )  # not the rest after the last window
+        cut += int(
+            (starts // context_tokens != np.maximum(starts, ends - 1) // context_tokens).sum()
+        )
     return several, cut
 
 
@@ -98,29 +114,41 @@ def _cut_by_packing(packed: PackedWindows) -> int:
 
 
 def _documents(tokens: np.ndarray, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the places of the first token and of the end of all documents, those that end in one stretch of tokens after the other."""
+    """Yield the places of the first token and of the end of all documents, those that end in one
+    stretch of tokens after the other.
+    """
     begin = 0
     for first in range(0, len(tokens), step):
-        ends = first + np.flatnonzero(np.asarray(tokens[first : first + step]) == end_of_text(tokens))
+        ends = first + np.flatnonzero(
+            np.asarray(tokens[first : first + step]) == end_of_text(tokens)
+        )
         if len(ends):
             yield np.concatenate([[begin], ends[:-1] + 1]), ends
             begin = int(ends[-1]) + 1
 
 
 def _first_ends(tokens: np.ndarray) -> np.ndarray:
-    """The places of the ends of text in the part of the file that rows are shown of, the first at least."""
+    """The places of the ends of text in the part of the file that rows are shown of, the first at
+    least.
+    """
     return next(ends for _, ends in _documents(tokens, SECTION_TOKENS))
 
 
 def _shown(
     tokens: np.ndarray, tokenizer: Tokenizer, ends: np.ndarray, context: int, stride: int
 ) -> list[dict[str, Any]]:
-    """Three windows, the second with the first end of text; the middle of each is left out (None) where it is long."""
+    """Three windows, the second with the first end of text; the middle of each is left out (None)
+    where it is long.
+    """
     count = (len(tokens) - 1 - context) // stride + 1
     middle = min(int(ends[0]) // stride, count - 1)
     first = max(0, min(middle - 1, count - SHOWN_WINDOWS))
     return [
-        {"number": at, "start": at * stride, "pieces": _pieces(tokens, tokenizer, ends, at * stride, context)}
+        {
+            "number": at,
+            "start": at * stride,
+            "pieces": _pieces(tokens, tokenizer, ends, at * stride, context),
+        }
         for at in range(first, min(first + SHOWN_WINDOWS, count))
     ]
 
@@ -144,12 +172,21 @@ def _pieces(
         id = int(tokens[place])
         end = id == end_of_text(tokens)
         text = "" if end else tokenizer.decode([id])
-        found.append({"text": text, "end": end, "document": int(np.searchsorted(ends, place)), "place": place})
+        found.append(
+            {
+                "text": text,
+                "end": end,
+                "document": int(np.searchsorted(ends, place)),
+                "place": place,
+            }
+        )
     return found
 
 
 def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, Any]]]:
-    """Windows a context apart from the one before the first end of text on, each as its documents."""
+    """Windows a context apart from the one before the first end of text on, each as its
+    documents.
+    """
     context, rows = windows.context_tokens, []
     count = (len(windows.tokens) - 1) // context
     first = max(0, min(int(ends[0]) // context - 1, count - SHOWN_ROWS))
@@ -160,23 +197,36 @@ def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, Any]
             end = int(ends[document]) if document < len(ends) else len(windows.tokens)
             stop = min((at + 1) * context, end + 1)
             begins = start == 0 or (document > 0 and start == int(ends[document - 1]) + 1)
-            row.append({"document": document, "tokens": stop - start, "begins": begins, "ends": stop == end + 1})
+            row.append(
+                {
+                    "document": document,
+                    "tokens": stop - start,
+                    "begins": begins,
+                    "ends": stop == end + 1,
+                }
+            )
             start = stop
         rows.append(row)
     return rows
 
 
 def _packed_rows(packed: PackedWindows, ends: np.ndarray) -> list[list[dict[str, Any]]]:
-    """Packed rows, evenly spread over those that hold several documents, as most do of short ones; else the first."""
+    """Packed rows, evenly spread over those that hold several documents, as most do of short ones;
+    else the first.
+    """
     several = np.flatnonzero(np.diff(packed.plan.ends[:LOOKED_AT_ROWS], prepend=0) > 1)
     if len(several) > SHOWN_ROWS:
         several = several[np.linspace(0, len(several) - 1, SHOWN_ROWS).astype(int)]
     others = [row for row in range(min(SHOWN_ROWS, packed.num_windows)) if row not in several]
     rows = sorted([*several.tolist(), *others[: SHOWN_ROWS - len(several)]])
-    return [[_packed_piece(packed, ends, *piece) for piece in packed.pieces_of(row)] for row in rows]
+    return [
+        [_packed_piece(packed, ends, *piece) for piece in packed.pieces_of(row)] for row in rows
+    ]
 
 
-def _packed_piece(packed: PackedWindows, ends: np.ndarray, start: int, length: int) -> dict[str, Any]:
+def _packed_piece(
+    packed: PackedWindows, ends: np.ndarray, start: int, length: int
+) -> dict[str, Any]:
     document = int(np.searchsorted(ends, start))
     begins = start == 0 or (document > 0 and start == int(ends[document - 1]) + 1)
     return {

@@ -1,4 +1,5 @@
-"""Who reads a source and runs the steps over its documents: this process, several, or Ray. The result is the same, to the byte.
+"""Who reads a source and runs the steps over its documents: this process, several, or Ray. The
+result is the same, to the byte.
 
 engine        the engines, and a source as parts: begin here
 worker        what any process does with a part

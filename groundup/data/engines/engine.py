@@ -1,11 +1,15 @@
-"""Engines: who reads the documents of a source and runs the steps over them. The result is the same, to the byte.
+"""Engines: who reads the documents of a source and runs the steps over them. The result is the
+same, to the byte.
 
     one          this process
-    processes    as many as there are cores: parts of many small files are read by them; what is large or packed is read here and processed by them
-    ray          tasks of Ray Data, on one machine or many, which read the files themselves (`ray_engine`; extra `ray`)
+    processes    as many as there are cores: parts of many small files are read by them; what is
+                 large or packed is read here and processed by them
+    ray          tasks of Ray Data, on one machine or many, which read the files themselves
+                 (`ray_engine`; extra `ray`)
     auto         processes where that is faster, else one
 
-Exact repeats, the split, what the data card shows and all files that are written are this process's work: it takes the pieces in order.
+Exact repeats, the split, what the data card shows and all files that are written are this process's
+work: it takes the pieces in order.
 """
 
 from collections import Counter
@@ -14,7 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from groundup.data.documents import Document
-from groundup.data.engines.pieces import Piece, read_pieces, unpack_pieces, unpack_processed
+from groundup.data.engines.document_batches import (
+    DocumentBatch,
+    read_pieces,
+    unpack_pieces,
+    unpack_processed,
+)
 from groundup.data.engines.processes import Workers
 from groundup.data.engines.ray_engine import ray_results
 from groundup.data.engines.worker import entries_task, texts_task
@@ -22,7 +31,14 @@ from groundup.data.processing.steps import ProcessConfig, Processed, Step, docum
 from groundup.data.reading.containers import archive_suffix, suffixes
 from groundup.data.reading.extract import EXTRACTORS
 from groundup.data.reading.records import SourceFile
-from groundup.data.reading.source_files import Entry, Source, entries, entry_files, is_divisible, source_files
+from groundup.data.reading.source_files import (
+    Source,
+    SourceEntry,
+    entries,
+    entry_files,
+    is_divisible,
+    source_files,
+)
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions, read_source, require_files
 from groundup.errors import ConfigError, GroundupError, did_you_mean, require_extra
@@ -33,16 +49,18 @@ Engine = Literal["auto", "one", "processes", "ray"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 # A part has so many bytes or files; on Ray, where to hand one over costs more, more.
 PART_BYTES, PART_FILES, RAY_PART_BYTES = 2**22, 500, 2**25
-# What is larger is read here and handed on in batches, so that a single file keeps all processes busy.
+# What is larger is read here and handed on in batches, so that a single file keeps all processes
+# busy.
 LARGE_BYTES = 2**24
-# Less is read in this process as fast: starting others takes about a second. Cleaning alone never pays: most of the time is this process's.
+# Less is read in this process as fast: starting others takes about a second. Cleaning alone never
+# pays: most of the time is this process's.
 WORTH_BYTES = 2**24
 
 Change = tuple[Counter[str], str, str]
 
 
 @dataclass(frozen=True)
-class Made:
+class ProcessedDocument:
     """A document, and what the steps made of it."""
 
     raw: Document
@@ -60,15 +78,15 @@ class Made:
 
 
 @dataclass
-class Task:
+class SourceTask:
     """A part of a source."""
 
     message: bytes = b""
     """For `worker.work`; empty: the pieces are whole."""
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[DocumentBatch] = field(default_factory=list)
     """What was read here."""
 
-    def results(self, messages: Iterator[bytes]) -> Iterator[Piece]:
+    def results(self, messages: Iterator[bytes]) -> Iterator[DocumentBatch]:
         """Yield the pieces that messages of a worker hold, or make whole."""
         for message in messages:
             if not self.pieces:
@@ -91,7 +109,10 @@ def check_engine(engine: Any) -> Engine:
 
 
 def chosen_engine(engine: Engine, source: Source, process: ProcessConfig) -> Engine:
-    """Return the engine for a source: of `auto`, what is likely to be faster. Raises DataError for a source that does not exist."""
+    """Return the engine for a source: of `auto`, what is likely to be faster.
+
+    Raises DataError for a source that does not exist.
+    """
     if engine != "auto":
         return engine
     if allowed_cores() < 2:
@@ -108,7 +129,7 @@ def chosen_engine(engine: Engine, source: Source, process: ProcessConfig) -> Eng
 
 
 @dataclass
-class Reading:
+class DocumentReading:
     """How the documents of one source are made; `report` counts what was read."""
 
     source: Source
@@ -123,8 +144,11 @@ class Reading:
     after_file: Callable[[int], None] = lambda files: None
     """Gets the number of files done whenever one is."""
 
-    def documents(self, engine: Engine) -> Iterator[Made]:
-        """Yield the documents in their order. Raises what `sources.read_source` raises, and WorkerError."""
+    def documents(self, engine: Engine) -> Iterator[ProcessedDocument]:
+        """Yield the documents in their order.
+
+        Raises what `sources.read_source` raises, and WorkerError.
+        """
         engine = chosen_engine(engine, self.source, self.process)
         if engine == "one":
             yield from self._here()
@@ -134,7 +158,9 @@ class Reading:
             self.advance(piece.read_bytes)
             for each in piece.documents:
                 assert each.made is not None
-                yield Made(Document(each.raw, self.source.title, each.name), each.made, None)
+                yield ProcessedDocument(
+                    Document(each.raw, self.source.title, each.name), each.made, None
+                )
             refused += piece.refused
             if piece.report:
                 self.report.add(piece.report)
@@ -145,7 +171,7 @@ class Reading:
                 raise piece.error
         require_files(self.source, self.report, refused, self.progress)
 
-    def _here(self) -> Iterator[Made]:
+    def _here(self) -> Iterator[ProcessedDocument]:
         steps, seen = document_steps(self.process), self.report.read_bytes
         for raw in read_source(
             *(self.source, self.options, self.report),
@@ -155,9 +181,13 @@ class Reading:
         ):
             self.advance(self.report.read_bytes - seen)
             seen, changed = self.report.read_bytes, list[Change]()
-            yield Made(raw, run_steps(raw.text, steps, lambda *change, to=changed: to.append(change)), changed)
+            yield ProcessedDocument(
+                raw,
+                run_steps(raw.text, steps, lambda *change, to=changed: to.append(change)),
+                changed,
+            )
 
-    def _pieces(self, engine: Engine) -> Iterator[Piece]:
+    def _pieces(self, engine: Engine) -> Iterator[DocumentBatch]:
         if engine == "ray":
             yield from _with_ray(self._tasks(RAY_PART_BYTES, splits=False))
             return
@@ -166,17 +196,21 @@ class Reading:
             for task, messages in workers.in_order(tasks):
                 yield from task.results(messages)
 
-    def _tasks(self, part_bytes: int, *, splits: bool) -> Iterator[Task]:
-        """Yield the parts of the source in order: entries, or with `splits`, the texts of large and packed ones."""
+    def _tasks(self, part_bytes: int, *, splits: bool) -> Iterator[SourceTask]:
+        """Yield the parts of the source in order: entries, or with `splits`, the texts of large and
+        packed ones.
+        """
         if not is_divisible(self.source):
-            yield from self._read(lambda report: source_files(self.source, report, self.progress), self.passed, splits)
+            yield from self._read(
+                lambda report: source_files(self.source, report, self.progress), self.passed, splits
+            )
             return
-        group, group_bytes, left = list[Entry](), 0, self.passed
+        group, group_bytes, left = list[SourceEntry](), 0, self.passed
         self.report.muted = left > 0
         for entry in entries(self.source, self.report, self.progress):
             if left or (splits and _is_whole(entry)):
                 yield from self._part(group)
-                group, group_bytes, count = [], 0, _Counted(entry)
+                group, group_bytes, count = [], 0, _CountedFiles(entry)
                 yield from self._read(count.files, left, splits)
                 left = max(0, left - count.seen)
                 continue
@@ -187,23 +221,29 @@ class Reading:
                 group, group_bytes = [], 0
         yield from self._part(group)
 
-    def _part(self, group: list[Entry]) -> Iterator[Task]:
+    def _part(self, group: list[SourceEntry]) -> Iterator[SourceTask]:
         if group:
-            yield Task(entries_task(group, self.options, self.process))
+            yield SourceTask(entries_task(group, self.options, self.process))
 
-    def _read(self, files: Callable[[SourceReport], Iterator[SourceFile]], passed: int, splits: bool) -> Iterator[Task]:
-        """Read files here; their texts are a worker's with `splits`, if there is more to do than cleaning, which is as fast as handing them over."""
+    def _read(
+        self, files: Callable[[SourceReport], Iterator[SourceFile]], passed: int, splits: bool
+    ) -> Iterator[SourceTask]:
+        """Read files here; their texts are a worker's with `splits`, if there is more to do than
+        cleaning, which is as fast as handing them over.
+        """
         steps = document_steps(self.process)
         is_here = len(steps) == 1 or not splits
         for pieces in read_pieces(files, self.options, steps if is_here else None, passed=passed):
             texts = [each.raw for piece in pieces for each in piece.documents]
-            yield Task(b"" if is_here or not texts else texts_task(texts, self.process), pieces)
+            yield SourceTask(
+                b"" if is_here or not texts else texts_task(texts, self.process), pieces
+            )
 
 
-class _Counted:
+class _CountedFiles:
     """The files of an entry, counted as they are read."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: SourceEntry) -> None:
         self.entry, self.seen = entry, 0
 
     def files(self, report: SourceReport) -> Iterator[SourceFile]:
@@ -213,16 +253,23 @@ class _Counted:
             yield file
 
 
-def _is_whole(entry: Entry) -> bool:
-    """Whether an entry is large or expands to no one knows what: it is not read by one worker before the others may go on."""
+def _is_whole(entry: SourceEntry) -> bool:
+    """Whether an entry is large or expands to no one knows what: it is not read by one worker
+    before the others may go on.
+    """
     suffix, compression = suffixes(entry.name)
     return bool(
-        entry.size_bytes > LARGE_BYTES or archive_suffix(entry.name) or compression or suffix in (".parquet", ".mbox")
+        entry.size_bytes > LARGE_BYTES
+        or archive_suffix(entry.name)
+        or compression
+        or suffix in (".parquet", ".mbox")
     )
 
 
-def _with_ray(tasks: Iterator[Task]) -> Iterator[Piece]:
-    """Yield the pieces of tasks: those that were read here come first, the others are worked at by Ray."""
+def _with_ray(tasks: Iterator[SourceTask]) -> Iterator[DocumentBatch]:
+    """Yield the pieces of tasks: those that were read here come first, the others are worked at by
+    Ray.
+    """
     for task in tasks:
         if not task.message:
             yield from task.pieces

@@ -1,7 +1,9 @@
-"""Work on several processes of this machine: `in_order(tasks, count)` gives the results of each task in the order of the tasks.
+"""Work on several processes of this machine: `in_order(tasks, count)` gives the results of each
+task in the order of the tasks.
 
-A process is started anew (no fork of a program with threads), imports `worker`, and talks through one socket pair. It ends when the other end is
-closed, however that happened. A thread for each moves its messages; what waits to be used is bounded: QUEUED_MESSAGES of each task.
+A process is started anew (no fork of a program with threads), imports `worker`, and talks through
+one socket pair. It ends when the other end is closed, however that happened. A thread for each
+moves its messages; what waits to be used is bounded: QUEUED_MESSAGES of each task.
 """
 
 import json
@@ -24,9 +26,7 @@ from groundup.errors import GroundupError, WorkerError
 QUEUED_MESSAGES = 8
 # Tasks that are begun before the first of them is used up, beside one for each process.
 MORE_TASKS = 2
-PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[2:]; from groundup.data.engines.worker import main; main(int(sys.argv[1]))"
-)
+PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from groundup.data.engines.worker import main; main(int(sys.argv[1]))"
 
 
 @dataclass
@@ -34,7 +34,9 @@ class _Job:
     """A task and its results as they come; None ends them."""
 
     task: bytes
-    results: "queue.Queue[bytes | Exception | None]" = field(default_factory=lambda: queue.Queue(QUEUED_MESSAGES))
+    results: "queue.Queue[bytes | Exception | None]" = field(
+        default_factory=lambda: queue.Queue(QUEUED_MESSAGES)
+    )
 
 
 class Workers:
@@ -46,7 +48,9 @@ class Workers:
         self.processes: list[tuple[subprocess.Popen[bytes], Connection]] = []
         for _ in range(count):
             self.processes.append(_start())
-        self.threads = [threading.Thread(target=self._serve, args=each, daemon=True) for each in self.processes]
+        self.threads = [
+            threading.Thread(target=self._serve, args=each, daemon=True) for each in self.processes
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -66,7 +70,10 @@ class Workers:
             connection.close()
 
     def in_order(self, tasks: Iterator[tuple[bytes, Any]]) -> Iterator[tuple[Any, Iterator[bytes]]]:
-        """Yield (what came with the task, its results) of each task in order. Some tasks are taken ahead; an empty one is not worked at."""
+        """Yield (what came with the task, its results) of each task in order.
+
+        Some tasks are taken ahead; an empty one is not worked at.
+        """
         waiting: deque[tuple[_Job, Any]] = deque()
         limit, is_done = len(self.processes) + MORE_TASKS, False
         while waiting or not is_done:

@@ -1,9 +1,11 @@
-"""Work on Ray Data: tasks of `worker` on the processes of one machine or of a cluster (extra `ray`).
+"""Work on Ray Data: tasks of `worker` on the processes of one machine or of a cluster (extra
+`ray`).
 
     ray_results(tasks)    the results, in the order of the tasks
 
-Ray is used as it is found: where it runs (`ray job submit`, RAY_ADDRESS), there; else a cluster of this machine's cores is started and ended again.
-Files on disk must be there under the same path on every machine; what is in an object store is read by the machines themselves.
+Ray is used as it is found: where it runs (`ray job submit`, RAY_ADDRESS), there; else a cluster of
+this machine's cores is started and ended again. Files on disk must be there under the same path on
+every machine; what is in an object store is read by the machines themselves.
 """
 
 import logging
@@ -21,7 +23,10 @@ COLUMN = "message"
 
 
 def ray_results(tasks: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the results of each task in order. Raises MissingExtra, WorkerError (Ray itself failed)."""
+    """Yield the results of each task in order.
+
+    Raises MissingExtra, WorkerError (Ray itself failed).
+    """
     require_extra(EXTRA, "ray.data")
     import ray.data
 
@@ -73,7 +78,11 @@ def _settings() -> Iterator[None]:
     from ray.data import DataContext
 
     context = DataContext.get_current()
-    before = (context.enable_progress_bars, context.print_on_execution_start, context.execution_options.preserve_order)
+    before = (
+        context.enable_progress_bars,
+        context.print_on_execution_start,
+        context.execution_options.preserve_order,
+    )
     names = ("ray.data", "ray.data._internal.execution.streaming_executor")
     levels = [logging.getLogger(name).level for name in names]
     try:

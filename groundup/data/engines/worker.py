@@ -1,8 +1,11 @@
-"""The worker: what any process does with a part of a source, be it this one, one of `processes` or one of Ray.
+"""The worker: what any process does with a part of a source, be it this one, one of `processes` or
+one of Ray.
 
-    work(task) -> messages     a task: entries of a source that are read here, or texts; with the steps over them
+    work(task) -> messages     a task: entries of a source that are read here, or texts; with the
+                               steps over them
 
-`python -c "from groundup.data.engines.worker import main; main(FD)"` serves tasks that come through a socket, until it is closed.
+`python -c "from groundup.data.engines.worker import main; main(FD)"` serves tasks that come through
+a socket, until it is closed.
 """
 
 import json
@@ -16,9 +19,16 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from groundup.config import build_config
-from groundup.data.engines.pieces import Piece, pack, pack_pieces, pack_processed, read_pieces, unpack
+from groundup.data.engines.document_batches import (
+    DocumentBatch,
+    pack,
+    pack_pieces,
+    pack_processed,
+    read_pieces,
+    unpack,
+)
 from groundup.data.processing.steps import ProcessConfig, Step, document_steps, run_steps
-from groundup.data.reading.source_files import Entry, entry_files
+from groundup.data.reading.source_files import SourceEntry, entry_files
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions
 from groundup.errors import GroundupError
@@ -27,7 +37,9 @@ from groundup.errors import GroundupError
 RESULT, FAULT, END = b"r", b"f", b"e"
 
 
-def entries_task(entries: Sequence[Entry], options: SourceOptions, process: ProcessConfig) -> bytes:
+def entries_task(
+    entries: Sequence[SourceEntry], options: SourceOptions, process: ProcessConfig
+) -> bytes:
     """Return the task to read entries; its results are those of `pack_pieces`."""
     reading = {**asdict(options), "wanted": list(options.wanted)}
     return pack(["entries", list(map(asdict, entries)), json.dumps(reading), _plain(process)], [])
@@ -46,7 +58,7 @@ def work(task: bytes) -> Iterator[bytes]:
         yield pack_processed(texts, [run_steps(text, steps, lambda *_: None) for text in texts])
         return
     named, reading, process = header
-    entries = [Entry(**each) for each in named]
+    entries = [SourceEntry(**each) for each in named]
 
     def files(report: SourceReport) -> Iterator[Any]:
         return chain.from_iterable(entry_files(entry, report) for entry in entries)
@@ -54,7 +66,7 @@ def work(task: bytes) -> Iterator[bytes]:
     try:
         steps = _steps(process)
     except GroundupError as error:  # this machine lacks an extra
-        yield pack_pieces([Piece(error=error)])
+        yield pack_pieces([DocumentBatch(error=error)])
         return
     for pieces in read_pieces(files, _options(reading), steps):
         yield pack_pieces(pieces)
@@ -80,7 +92,10 @@ def main(descriptor: int) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches all processes of a terminal; the first one ends the others
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError), Connection(descriptor) as connection:
+    with (
+        suppress(EOFError, BrokenPipeError, ConnectionResetError),
+        Connection(descriptor) as connection,
+    ):
         while True:
             task = connection.recv_bytes()
             try:

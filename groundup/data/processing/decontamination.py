@@ -1,24 +1,34 @@
-"""Decontamination: documents that hold a part of an evaluation item are found, by common word n-grams, so that they are not trained on.
+"""Decontamination: documents that hold a part of an evaluation item are found, by common word
+n-grams, so that they are not trained on.
 
-    find_contaminated(FILE, items, config, record=RECORD, progress=...) -> Contamination     which lines of FILE to drop
-    evaluation_items(source, options, progress=...)      items of any file or folder: texts, labels, chats, preferences, else each text of a row
-    RECORD (.jsonl)                          a line for each document and item: common n-grams, their share of the item, the passage
+    find_contaminated(FILE, items, config, record=RECORD, progress=...) -> Contamination     which
+        lines of FILE to drop
+    evaluation_items(source, options, progress=...)      items of any file or folder: texts, labels,
+                                                         chats, preferences, else each text of a row
+    RECORD (.jsonl)                          a line for each document and item: common n-grams,
+                                             their share of the item, the passage
 
-`items` are (name, text) pairs. Case and punctuation do not count (`word_ngrams`). A document is dropped for an item when it holds
+`items` are (name, text) pairs. Case and punctuation do not count (`word_ngrams`). A document is
+dropped for an item when it holds
 
     one of its 13-grams                                      that is in at most 10 documents
     half of its distinct 13-grams                            however common they are
     an item of 8 to 12 words as a whole, anywhere in it
-    an item of under 8 words, and nothing else               such a text in a longer one is ordinary language
+    an item of under 8 words, and nothing else               such a text in a longer one is ordinary
+                                                             language
 
-From the literature. 13 words, and 8 as the least: GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C), whose rule lm-evaluation-harness took over
-(`janitor`: 13-grams, lower case, no punctuation). There, n-grams in more than 10 documents are ignored, as licences and menus are in thousands of
-pages. But a test set that was copied eleven times is lost with them; so half of an item counts nevertheless, as Llama 2 and 3 judge an item by the
-share of it that was seen (Touvron et al. 2023, arXiv 2307.09288, A.6; Llama Team 2024, arXiv 2407.21783, 5.1.4); half is Cosmopedia's limit. GPT-3
-cuts 200 characters on both sides of a match out of a document; here the whole document goes, which is simpler and, of documents of web size, little.
+From the literature. 13 words, and 8 as the least: GPT-3 (Brown et al. 2020, arXiv 2005.14165,
+appendix C), whose rule lm-evaluation-harness took over (`janitor`: 13-grams, lower case, no
+punctuation). There, n-grams in more than 10 documents are ignored, as licences and menus are in
+thousands of pages. But a test set that was copied eleven times is lost with them; so half of an
+item counts nevertheless, as Llama 2 and 3 judge an item by the share of it that was seen (Touvron
+et al. 2023, arXiv 2307.09288, A.6; Llama Team 2024, arXiv 2407.21783, 5.1.4); half is Cosmopedia's
+limit. GPT-3 cuts 200 characters on both sides of a match out of a document; here the whole document
+goes, which is simpler and, of documents of web size, little.
 
-N-grams in more than 10 items and in more than 1 % of them are the items' own boilerplate ("Choose the right answer from the following ...") and are
-ignored. An item that occurs twice counts once. Memory: about 40 bytes for each n-gram of the items, and 9 bytes for each document.
+N-grams in more than 10 items and in more than 1 % of them are the items' own boilerplate ("Choose
+the right answer from the following ...") and are ignored. An item that occurs twice counts once.
+Memory: about 40 bytes for each n-gram of the items, and 9 bytes for each document.
 """
 
 import dataclasses
@@ -36,9 +46,9 @@ from groundup.data.processing.item_index import ItemIndex
 from groundup.data.processing.word_ngrams import distinct, hash_words, shared_passage
 from groundup.data.reading.example_rows import AnyExample
 from groundup.data.reading.examples import read_examples
+from groundup.data.reading.format_detection import sniff
 from groundup.data.reading.layouts import LAYOUTS, TEXT, Layout
 from groundup.data.reading.records import SourceFile, rows
-from groundup.data.reading.sniff import sniff
 from groundup.data.reading.source_files import ROW_SUFFIXES, Source, source_files
 from groundup.data.reading.source_report import LineTally, SourceReport
 from groundup.data.reading.sources import SourceOptions, describe_source, read_source, read_texts
@@ -63,8 +73,18 @@ class DecontaminationConfig:
     """A document is dropped that has this share of an item's n-grams, common ones too."""
 
     def __post_init__(self) -> None:
-        require(8 <= self.ngram_words <= 50, "data.process.decontamination.ngram_words", self.ngram_words, "8 to 50")
-        require(self.min_ngrams >= 1, "data.process.decontamination.min_ngrams", self.min_ngrams, "at least 1")
+        require(
+            8 <= self.ngram_words <= 50,
+            "data.process.decontamination.ngram_words",
+            self.ngram_words,
+            "8 to 50",
+        )
+        require(
+            self.min_ngrams >= 1,
+            "data.process.decontamination.min_ngrams",
+            self.min_ngrams,
+            "at least 1",
+        )
         require(
             self.common_documents >= 0,
             "data.process.decontamination.common_documents",
@@ -108,7 +128,9 @@ class Contamination:
     is_dropped: np.ndarray
     """Whether each document is dropped."""
     items: dict[str, int]
-    """Of the evaluation items: "indexed", "repeated", "boilerplate" (nothing else in them), "without_words", "whole_documents_only"."""
+    """Of the evaluation items: "indexed", "repeated", "boilerplate" (nothing else in them),
+    "without_words", "whole_documents_only".
+    """
     items_found: int
     """Items for which a document is dropped."""
     common_ngrams: int
@@ -150,7 +172,10 @@ def find_contaminated(
     config = config or DecontaminationConfig()
     index = ItemIndex(items, config.ngram_words)
     if not index.counts["indexed"]:
-        raise DataError("No evaluation item has a text to look for.", fix="Name a file with texts or questions in it.")
+        raise DataError(
+            "No evaluation item has a text to look for.",
+            fix="Name a file with texts or questions in it.",
+        )
     with DocumentFile(file) as documents:
         places, frequencies = _scan(documents, index, progress)
         is_dropped = np.zeros(len(documents), bool)
@@ -160,7 +185,9 @@ def find_contaminated(
             for number in places:
                 document = documents.read(number)
                 for item, keys in _overlaps(document, index, frequencies, config):
-                    out.write(json_bytes(asdict(_overlap(number, document, index, item, keys))) + b"\n")
+                    out.write(
+                        json_bytes(asdict(_overlap(number, document, index, item, keys))) + b"\n"
+                    )
                     is_dropped[number] = True
                     found.add(item)
                 advance()
@@ -168,8 +195,12 @@ def find_contaminated(
     return Contamination(is_dropped, index.counts, len(found), common, config)
 
 
-def _scan(documents: DocumentFile, index: ItemIndex, progress: Progress) -> tuple[Sequence[int], np.ndarray]:
-    """Return the documents that have an n-gram of an item, and for each of these n-grams in how many documents it is."""
+def _scan(
+    documents: DocumentFile, index: ItemIndex, progress: Progress
+) -> tuple[Sequence[int], np.ndarray]:
+    """Return the documents that have an n-gram of an item, and for each of these n-grams in how
+    many documents it is.
+    """
     places, frequencies, before = array("q"), np.zeros(len(index.keys), np.int64), 0
     for batch in documents.batches("Looking for evaluation items", progress):
         rows, keys = index.hits(hash_words([document.text for document in batch]))
@@ -182,7 +213,9 @@ def _scan(documents: DocumentFile, index: ItemIndex, progress: Progress) -> tupl
 def _overlaps(
     document: Document, index: ItemIndex, frequencies: np.ndarray, config: DecontaminationConfig
 ) -> list[tuple[int, np.ndarray]]:
-    """Return the items for which a document is dropped, at most SHOWN_ITEMS, those with most common n-grams first, and these n-grams."""
+    """Return the items for which a document is dropped, at most SHOWN_ITEMS, those with most common
+    n-grams first, and these n-grams.
+    """
     _, keys = index.hits(hash_words([document.text]))
     places, items = index.items_of(keys)
     found, common = np.unique(items, return_counts=True)
@@ -194,21 +227,30 @@ def _overlaps(
     return [(item, keys[places[items == item]]) for item in found[held].tolist()]
 
 
-def _overlap(number: int, document: Document, index: ItemIndex, item: int, keys: np.ndarray) -> Overlap:
+def _overlap(
+    number: int, document: Document, index: ItemIndex, item: int, keys: np.ndarray
+) -> Overlap:
     passage = shared_passage(document.text, index.keys[keys], index.lengths[item])
     share = len(keys) / int(index.sizes[item])
-    return Overlap(number + 1, document.source, document.name, index.names[item], len(keys), share, passage)
+    return Overlap(
+        number + 1, document.source, document.name, index.names[item], len(keys), share, passage
+    )
 
 
 def describe_items(
     source: Source, options: SourceOptions | None = None, *, progress: Progress | None = None
 ) -> set[Layout | None]:
-    """Return the layouts of a source of items; none where a file has rows that are not recognised. Raises DataError (nothing there)."""
+    """Return the layouts of a source of items; none where a file has rows that are not recognised.
+
+    Raises DataError (nothing there).
+    """
     options = dataclasses.replace(options or SourceOptions(), wanted=LAYOUTS)
     try:
         return {each.layout for each in describe_source(source, options, progress=progress)}
     except DataError as fault:
-        if not any(_is_unclear(file, options) for file in source_files(source, SourceReport(), None)):
+        if not any(
+            _is_unclear(file, options) for file in source_files(source, SourceReport(), None)
+        ):
             raise
         if progress:
             progress.say(f"{fault.message} So each text in its rows is an evaluation item.")
@@ -216,11 +258,15 @@ def describe_items(
 
 
 def _is_unclear(file: SourceFile, options: SourceOptions) -> bool:
-    return file.suffix in ROW_SUFFIXES and bool((found := sniff(file, options.asked)).doubt and found.form.columns)
+    return file.suffix in ROW_SUFFIXES and bool(
+        (found := sniff(file, options.asked)).doubt and found.form.columns
+    )
 
 
 def _every_text(source: Source, options: SourceOptions) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each text in the rows of a source, whatever they mean, and of its documents."""
+    """Yield (name, text) of each text in the rows of a source, whatever they mean, and of its
+    documents.
+    """
     report = SourceReport()
     for file in source_files(source, report, None):
         if file.suffix not in ROW_SUFFIXES:
@@ -228,7 +274,9 @@ def _every_text(source: Source, options: SourceOptions) -> Iterator[tuple[str, s
             continue
         for row in rows(file, sniff(file, options.asked).form, LineTally(file.name, report)):
             for column, value in row.values.items():
-                yield from ((f"{file.name}:{row.line} ({column})", text) for text in _texts_in(value))
+                yield from (
+                    (f"{file.name}:{row.line} ({column})", text) for text in _texts_in(value)
+                )
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -242,7 +290,8 @@ def _texts_in(value: Any) -> Iterator[str]:
 def evaluation_items(
     source: Source, options: SourceOptions | None = None, *, progress: Progress
 ) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of what would be evaluated on: documents, texts, what is said in chats and answered in preferences, a part at a time.
+    """Yield (name, text) of what would be evaluated on: documents, texts, what is said in chats and
+    answered in preferences, a part at a time.
 
     Of a file in which examples are marked `held_out` these are taken only. Raises DataError.
     """
@@ -269,7 +318,11 @@ def _parts(example: AnyExample, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(example, Example):
         yield name, example.text
         return
-    messages = example.prompt if isinstance(example, PreferenceExample) else to_conversation(example).messages
+    messages = (
+        example.prompt
+        if isinstance(example, PreferenceExample)
+        else to_conversation(example).messages
+    )
     for number, message in enumerate(messages, start=1):
         if message.role != "system":
             yield f"{example.id} ({message.role}, message {number})", message.content

@@ -1,7 +1,8 @@
 """Exact deduplication: finds every document whose cleaned text occurred before.
 
-It stores 16 bytes of each text's SHA-256 (about 100 bytes a document in Python): ten million documents take a gigabyte; beyond that, a file of
-sorted digests would be needed. Two different texts among ten million agree in 128 bits with probability 1e-25.
+It stores 16 bytes of each text's SHA-256 (about 100 bytes a document in Python): ten million
+documents take a gigabyte; beyond that, a file of sorted digests would be needed. Two different
+texts among ten million agree in 128 bits with probability 1e-25.
 """
 
 import hashlib
@@ -11,7 +12,10 @@ DIGEST_BYTES = 16
 
 
 class ExactRepeats:
-    """The set of texts seen so far. With a `file`, it begins with the digests there, and new ones are appended."""
+    """The set of texts seen so far.
+
+    With a `file`, it begins with the digests there, and new ones are appended.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         self._seen: set[bytes] = set()

@@ -1,4 +1,5 @@
-"""A file of documents (a line each, as `split.SplitWriter` writes them), read in order in batches and then at random by number.
+"""A file of documents (a line each, as `split.SplitWriter` writes them), read in order in batches
+and then at random by number.
 
 It keeps the place of each line: 8 bytes a document.
 """
@@ -38,7 +39,9 @@ class DocumentFile:
         return len(self._places)
 
     def batches(self, what: str, progress: Progress) -> Iterator[list[Document]]:
-        """Yield the documents in order, about BATCH_BYTES at once, under a progress bar named `what`."""
+        """Yield the documents in order, about BATCH_BYTES at once, under a progress bar named
+        `what`.
+        """
         self._places, place = array("q"), 0
         batch: list[Document] = []
         done = 0

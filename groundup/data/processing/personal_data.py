@@ -1,17 +1,23 @@
-"""Personal data in a text: mail addresses, account (IBAN) and card numbers, IP addresses, phone numbers. Found, and replaced by typed marks.
+"""Personal data in a text: mail addresses, account (IBAN) and card numbers, IP addresses, phone
+numbers. Found, and replaced by typed marks.
 
     find(text) -> [Found("phone", 11, 25), ...]
     replace(text).text: "Call us at <phone>."    replace(text).counts: {"phone": 1}
 
-A candidate comes from a cheap search for what it cannot be without ("@", ":", a run of digits); then it has to prove itself:
+A candidate comes from a cheap search for what it cannot be without ("@", ":", a run of digits);
+then it has to prove itself:
 
-    email   a local part, and a domain whose top level is no file's ending; "git@github.com:..." is none
+    email   a local part, and a domain whose top level is no file's ending; "git@github.com:..." is
+            none
     iban    a country's code and length, check digits by mod 97 (ISO 13616)
-    card    a known prefix and length, groups as they are printed, a check digit by Luhn (ISO/IEC 7812)
-    ip      a valid public address (192.168.1.1, 127.0.0.1 and ::1 belong to no one) that is no version number
+    card    a known prefix and length, groups as they are printed, a check digit by Luhn (ISO/IEC
+            7812)
+    ip      a valid public address (192.168.1.1, 127.0.0.1 and ::1 belong to no one) that is no
+            version number
     phone   written like a phone number, or called one by the word before it (`phone_numbers`)
 
-Names, postal addresses, tax and passport numbers are not looked for. Precision and recall on 300 written examples are in docs/processing.md.
+Names, postal addresses, tax and passport numbers are not looked for. Precision and recall on 300
+written examples are in docs/processing.md.
 """
 
 import re
@@ -45,8 +51,13 @@ _IBAN_COUNTRIES = {
     26: "IS TR", 27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HU LB NI PL SV", 29: "BR EG PS QA UA",
     30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
-IBAN_LENGTHS = {country: length for length, countries in _IBAN_COUNTRIES.items() for country in countries.split()}
-# The searches begin with a digit and look back from there: digits are rare, and a search for one character class is fast.
+IBAN_LENGTHS = {
+    country: length
+    for length, countries in _IBAN_COUNTRIES.items()
+    for country in countries.split()
+}
+# The searches begin with a digit and look back from there: digits are rare, and a search for one
+# character class is fast.
 IBAN_START = re.compile(r"\d(?<=(?<![A-Za-z0-9])[A-Za-z]{2}\d)\d(?=[ -]?[A-Za-z0-9])")
 
 # Prefixes and lengths of payment cards. 5018 to 6763: Maestro.
@@ -75,10 +86,12 @@ VERSION_WORD = re.compile(
     r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|[=<>~]=|\bv\.?)\W{0,3}$",
     re.IGNORECASE,
 )
-# Where the first number or all are as small as in "1.9.99.15", it is an address only after a word like these on its line.
+# Where the first number or all are as small as in "1.9.99.15", it is an address only after a word
+# like these on its line.
 SMALL_FIRST, SMALL_PARTS, CONTEXT_CHARACTERS = 20, 100, 40
 ADDRESS_WORD = re.compile(
-    r"\bip\b|addr|adress|host|server|client|log(?:ged)? ?in|\bping|ssh|dns|user|connect|banned|://$", re.IGNORECASE
+    r"\bip\b|addr|adress|host|server|client|log(?:ged)? ?in|\bping|ssh|dns|user|connect|banned|://$",
+    re.IGNORECASE,
 )
 IPV6_MARK = re.compile(r":[0-9A-Fa-f]{0,4}:")
 IPV6_CHARACTERS = 39
@@ -88,7 +101,7 @@ _HEX = frozenset("0123456789abcdefABCDEF:")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PersonalDataMatch:
     """Personal data in a text, from character `start` to before `end`."""
 
     kind: str
@@ -106,7 +119,8 @@ class Replaced:
 
 
 def replace(text: str, kinds: Collection[str] = KINDS) -> Replaced:
-    """Return the text with each piece of personal data replaced by "<email>", "<iban>", "<card>", "<ip>" or "<phone>".
+    """Return the text with each piece of personal data replaced by "<email>", "<iban>", "<card>",
+    "<ip>" or "<phone>".
 
     >>> replace("Write to jane@example.org.").text
     'Write to <email>.'
@@ -116,7 +130,9 @@ def replace(text: str, kinds: Collection[str] = KINDS) -> Replaced:
     for each in found:
         parts += [text[end : each.start], f"<{each.kind}>"]
         end = each.end
-    return Replaced("".join([*parts, text[end:]]) if found else text, Counter(each.kind for each in found))
+    return Replaced(
+        "".join([*parts, text[end:]]) if found else text, Counter(each.kind for each in found)
+    )
 
 
 def reason_to_drop(text: str, kinds: Collection[str] = KINDS) -> str | None:
@@ -125,13 +141,17 @@ def reason_to_drop(text: str, kinds: Collection[str] = KINDS) -> str | None:
     return f"{REASON}: {', '.join(kind for kind in KINDS if kind in found)}" if found else None
 
 
-def find(text: str, kinds: Collection[str] = KINDS) -> list[Found]:
+def find(text: str, kinds: Collection[str] = KINDS) -> list[PersonalDataMatch]:
     """Return the personal data of these kinds in the order of the text; none overlap."""
     found: list[tuple[int, int, str]] = []  # in the order of the text, none overlapping
-    for kind in KINDS:  # all of them: a card number is no phone number, also where cards are not asked for
-        new = [(start, end, kind) for start, end in _FINDERS[kind](text) if _is_free(start, end, found)]
+    for (
+        kind
+    ) in KINDS:  # all of them: a card number is no phone number, also where cards are not asked for
+        new = [
+            (start, end, kind) for start, end in _FINDERS[kind](text) if _is_free(start, end, found)
+        ]
         found = sorted([*found, *new]) if new else found
-    return [Found(kind, start, end) for start, end, kind in found if kind in kinds]
+    return [PersonalDataMatch(kind, start, end) for start, end, kind in found if kind in kinds]
 
 
 def _is_free(start: int, end: int, found: list[tuple[int, int, str]]) -> bool:
@@ -177,7 +197,9 @@ def _ibans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _end_of(text: str, start: int, length: int) -> int | None:
-    """Return where `length` ASCII letters and digits end, with at most one space or hyphen between two; None if it is something else."""
+    """Return where `length` ASCII letters and digits end, with at most one space or hyphen between
+    two; None if it is something else.
+    """
     place, left = start, length
     while left and place < len(text):
         if text[place].isascii() and text[place].isalnum():

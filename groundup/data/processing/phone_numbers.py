@@ -1,11 +1,13 @@
-"""Phone numbers in a text: runs of digits that are written like phone numbers, or that a word before them calls one.
+"""Phone numbers in a text: runs of digits that are written like phone numbers, or that a word
+before them calls one.
 
     "+33 1 42 68 53 00"                   with a country's code
     "(212) 555-0147", "07700 900461"      a form that is used for phone numbers only
     "Tel. 22 85 50 50"                    any form, after a word such as "phone"
 
-A date, a price, an ISBN, an order number is none: by its form, or by the word before it. The numbering plans of the library `phonenumbers` were tried
-and left out: nearly every run of eight to eleven digits is valid in some country's plan, so the plans change no answer on the 300 examples.
+A date, a price, an ISBN, an order number is none: by its form, or by the word before it. The
+numbering plans of the library `phonenumbers` were tried and left out: nearly every run of eight to
+eleven digits is valid in some country's plan, so the plans change no answer on the 300 examples.
 """
 
 import re
@@ -13,8 +15,9 @@ from collections.abc import Iterator
 
 # Letters of scripts with spaces between words: a number may stand between Japanese characters.
 _WORD = "A-Za-zÀ-ɏͰ-ϿЀ-ӿ0-9_"
-# A run of digits with at most one space, hyphen, point or slash between two, and spaces beside it; brackets hold an area's number at its beginning.
-# It begins with one character class and looks back from there, which is fast.
+# A run of digits with at most one space, hyphen, point or slash between two, and spaces beside it;
+# brackets hold an area's number at its beginning. It begins with one character class and looks back
+# from there, which is fast.
 _FIRST = r"[+(\[\d]"
 _BETWEEN = r"(?:[ \u00a0]?[.\-/–‑][ \u00a0]?|[ \u00a0])"
 CANDIDATE = re.compile(
@@ -22,10 +25,12 @@ CANDIDATE = re.compile(
     rf"(?:(?:\d{{0,3}}[ .-]?\(|(?<=\())\d{{1,5}}\){_BETWEEN}?| ?)\d?(?:{_BETWEEN}?\d){{5,}}+(?![{_WORD}%€£¥°]|[.,:]\d|-\w)"
 )
 COUNTRY_CODE = re.compile(r"\+(?! )|\[\+?(?=\d{1,3}\])|00 ?(?=[1-9])")
-# Of national numbers, and of those with a country's code (E.164 allows 15, no country has more than 13).
+# Of national numbers, and of those with a country's code (E.164 allows 15, no country has more than
+# 13).
 NATIONAL_DIGITS, INTERNATIONAL_DIGITS = range(8, 13), range(8, 14)
 
-# Words before a number, in the languages of the examples: what it is, and with less between, what to do with it.
+# Words before a number, in the languages of the examples: what it is, and with less between, what
+# to do with it.
 NAMED = re.compile(
     r"(?:(?:\b(?:(?:tele)?phone|tel\b(?! aviv)|telef|fax|mobiles?\b|mobil\b|cell\b|whatsapp|landline|contact|hotline|number is|handy|nummer ist|"
     r"t[ée]l\b|t[ée]l[ée]ph|portable|m[oó]vil|cell\.|fone|celular|mobiel|kom\b|tlf|тел|моб|τηλ|κιν)|電話|携帯|内線|电话|手机|연락처|전화|טלפון|נייד|फ़ोन|"
@@ -40,7 +45,12 @@ OTHER = re.compile(
     re.IGNORECASE,
 )
 # Dates, ranges of years, and the American ZIP+4.
-_YEAR, _MONTH, _DAY, _PART = r"(?:19|20)\d\d", "(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])", "[-./ ]"
+_YEAR, _MONTH, _DAY, _PART = (
+    r"(?:19|20)\d\d",
+    "(?:0?[1-9]|1[0-2])",
+    r"(?:0?[1-9]|[12]\d|3[01])",
+    "[-./ ]",
+)
 NO_PHONE = re.compile(
     rf".*(?:{_YEAR}{_PART}{_MONTH}{_PART}{_DAY}|{_DAY}{_PART}{_DAY}{_PART}{_YEAR}|{_YEAR} ?[-–/] ?{_YEAR}).*"
     rf"|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|\d{{5}}-\d{{4}}"
@@ -74,6 +84,10 @@ def _is_phone(number: str, before: str) -> bool:
     if with_country := COUNTRY_CODE.match(number):
         digits = "".join(filter(str.isdigit, number[with_country.end() :]))
         return len(digits) in INTERNATIONAL_DIGITS and digits[0] != "0"
-    if sum(map(str.isdigit, number)) not in NATIONAL_DIGITS or NO_PHONE.fullmatch(number) or OTHER.search(before):
+    if (
+        sum(map(str.isdigit, number)) not in NATIONAL_DIGITS
+        or NO_PHONE.fullmatch(number)
+        or OTHER.search(before)
+    ):
         return False
     return FORM.fullmatch(number) is not None or NAMED.search(before) is not None

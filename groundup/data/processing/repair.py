@@ -1,12 +1,17 @@
-"""Repair of a text before it is cleaned: wrongly decoded characters, HTML entities, ligatures, terminal colours.
+"""Repair of a text before it is cleaned: wrongly decoded characters, HTML entities, ligatures,
+terminal colours.
 
-    repair(text)    "dÃ©jÃ  vu &amp; co" -> "déjà vu & co"      ftfy (extra `clean`), on suspicious lines only
+    repair(text)    "dÃ©jÃ  vu &amp; co" -> "déjà vu & co"      ftfy (extra `clean`), on suspicious
+                                                                lines only
 
-ftfy reads some 0.5 MB/s where text isn't ASCII. A line can have been UTF-8, decoded as something else, only if a lead byte of UTF-8 as that encoding
-shows it is followed by as many continuation bytes as it announces: a search for these pairs passes over ASCII and nearly all lines of real languages.
-Whether a suspicious line is repaired is ftfy's decision. It must see the characters U+0080 to U+009F, which `clean` changes: repair goes first.
+ftfy reads some 0.5 MB/s where text isn't ASCII. A line can have been UTF-8, decoded as something
+else, only if a lead byte of UTF-8 as that encoding shows it is followed by as many continuation
+bytes as it announces: a search for these pairs passes over ASCII and nearly all lines of real
+languages. Whether a suspicious line is repaired is ftfy's decision. It must see the characters
+U+0080 to U+009F, which `clean` changes: repair goes first.
 
-Not changed: quotation marks, full-width characters (punctuation of Chinese and Japanese), anything in a line that ftfy finds well-formed.
+Not changed: quotation marks, full-width characters (punctuation of Chinese and Japanese), anything
+in a line that ftfy finds well-formed.
 """
 
 import html
@@ -21,11 +26,24 @@ from groundup.errors import require_extra
 
 EXTRA, PACKAGE = "clean", "ftfy"
 
-# The encodings that UTF-8 is mistaken for (those that ftfy knows), with the names of Python's codecs.
-MISTAKEN = ("latin-1", "cp1252", "cp1251", "cp1250", "cp1253", "cp1254", "cp1257", "iso8859-2", "mac-roman", "cp437")
+# The encodings that UTF-8 is mistaken for (those that ftfy knows), with the names of Python's
+# codecs.
+MISTAKEN = (
+    "latin-1",
+    "cp1252",
+    "cp1251",
+    "cp1250",
+    "cp1253",
+    "cp1254",
+    "cp1257",
+    "iso8859-2",
+    "mac-roman",
+    "cp437",
+)
 # Lead bytes of UTF-8 and the number of continuation bytes (80 to BF) after them.
 LEADS = ((range(0xC2, 0xE0), 1), (range(0xE0, 0xF0), 2), (range(0xF0, 0xF5), 3))
-# What a continuation byte may have become since; after "Ã" and "Â" a no-break space often is a space, and after "â€" a control character is lost.
+# What a continuation byte may have become since; after "Ã" and "Â" a no-break space often is a
+# space, and after "â€" a control character is lost.
 LOST, LOST_PAIRS = "\ufffd\x1a", ("Ã ", "Â ", "â€")
 
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -46,7 +64,8 @@ class Repaired:
 
 
 def repair(text: str) -> Repaired:
-    """Return the text with repaired decoding, entities, ligatures and terminal escapes. Raises MissingExtra where ftfy is missing and needed.
+    """Return the text with repaired decoding, entities, ligatures and terminal escapes. Raises
+    MissingExtra where ftfy is missing and needed.
 
     >>> repair("1 &lt; 2").text
     '1 < 2'
@@ -88,20 +107,29 @@ def is_suspicious(line: str) -> bool:
 
 @cache
 def mistaken() -> re.Pattern[str]:
-    """Return the pattern of one character of UTF-8, as one of the mistaken encodings shows its bytes."""
+    """Return the pattern of one character of UTF-8, as one of the mistaken encodings shows its
+    bytes.
+    """
     every, parts = "".join(_shown(codes, name) for codes, _ in LEADS for name in MISTAKEN), []
     for leads, count in LEADS:
-        # A part for each encoding: a lead of one and a continuation of another are no character. The lead is consumed first, as one class, which is
-        # fast to search for; then each part looks back at it.
+        # A part for each encoding: a lead of one and a continuation of another are no character.
+        # The lead is consumed first, as one class, which is fast to search for; then each part
+        # looks back at it.
         for name in MISTAKEN:
-            parts.append(f"(?<=[{_shown(leads, name)}])[{_shown(range(0x80, 0xC0), name)}{LOST}]{{{count}}}")
+            parts.append(
+                f"(?<=[{_shown(leads, name)}])[{_shown(range(0x80, 0xC0), name)}{LOST}]{{{count}}}"
+            )
     parts += [f"(?<={pair[0]}){pair[1]}" for pair in LOST_PAIRS]
     return re.compile(f"[{every}](?:{'|'.join(parts)})")
 
 
 def _shown(codes: range, encoding: str) -> str:
-    """Return the characters that these bytes are in an encoding, for a character class; a byte that it does not define stays U+0080 to U+009F."""
-    shown = (bytes([code]).decode(encoding, "replace").replace("\ufffd", chr(code)) for code in codes)
+    """Return the characters that these bytes are in an encoding, for a character class; a byte that
+    it does not define stays U+0080 to U+009F.
+    """
+    shown = (
+        bytes([code]).decode(encoding, "replace").replace("\ufffd", chr(code)) for code in codes
+    )
     return "".join(re.escape(each) for each in shown)
 
 

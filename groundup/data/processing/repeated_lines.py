@@ -1,15 +1,22 @@
-"""Repeated lines of a document: page headers and footers, page numbers, notices. Three rules that leave verse, plays and code alone.
+"""Repeated lines of a document: page headers and footers, page numbers, notices. Three rules that
+leave verse, plays and code alone.
 
-    page      pages are parted by form feeds (as pdftotext does); a line that is among the first or last two of at least 3 pages, and of a third of
-              them, is a header or footer, if it has two words. A bare number, or "Page 7 of 9", that counts along with the pages is a page number.
-    breaks    a line that occurs 4 times, begins with a capital letter or a digit, and at least half of the times breaks a sentence (the line before
-              ends with a letter or comma, the next one begins with a small letter) is no part of the text.
-    notice    a line of at least 40 characters and 6 words that occurs more than 10 times is kept once.
+    page      pages are parted by form feeds (as pdftotext does); a line that is among the first or
+              last two of at least 3 pages, and of a third of
+              them, is a header or footer, if it has two words. A bare number, or "Page 7 of 9",
+              that counts along with the pages is a page number.
+    breaks    a line that occurs 4 times, begins with a capital letter or a digit, and at least half
+              of the times breaks a sentence (the line before
+              ends with a letter or comma, the next one begins with a small letter) is no part of
+              the text.
+    notice    a line of at least 40 characters and 6 words that occurs more than 10 times is kept
+              once.
 
-What repeats for a reason is not touched: refrains (lines of verse begin with capitals, and few have 40 characters and come 10 times), names of
-speakers (they follow a full stop), headings. Of code, recognised by its indentation or line ends, nothing is removed. A line that many documents of a
-source share is not removed: whether it is a banner, a licence, a heading or a formula of prayer can't be told from its number; near-duplicates and
-`--rules web` see those.
+What repeats for a reason is not touched: refrains (lines of verse begin with capitals, and few have
+40 characters and come 10 times), names of speakers (they follow a full stop), headings. Of code,
+recognised by its indentation or line ends, nothing is removed. A line that many documents of a
+source share is not removed: whether it is a banner, a licence, a heading or a formula of prayer
+can't be told from its number; near-duplicates and `--rules web` see those.
 
 The form feeds must still be there, so this goes before `clean`.
 """
@@ -32,7 +39,8 @@ PAGE, BREAKS, NOTICE = "page_furniture", "breaking_lines", "repeated_notices"
 
 
 def remove_repeated_lines(text: str) -> tuple[str, Counter[str]]:
-    """Return the text without headers, footers and repeated notices, and the number of lines removed by each rule.
+    """Return the text without headers, footers and repeated notices, and the number of lines
+    removed by each rule.
 
     >>> remove_repeated_lines("one line\\nanother")
     ('one line\\nanother', Counter())
@@ -59,7 +67,11 @@ def remove_repeated_lines(text: str) -> tuple[str, Counter[str]]:
 def _repeated(lines: Sequence[str]) -> dict[str, list[int]]:
     """Return the places of the lines that occur often enough for the rules without pages."""
     counts = Counter(lines)
-    often = {line for line, count in counts.items() if count >= MIN_BREAKS and not line.isspace() and line}
+    often = {
+        line
+        for line, count in counts.items()
+        if count >= MIN_BREAKS and not line.isspace() and line
+    }
     places: dict[str, list[int]] = defaultdict(list)
     if often:
         for place, line in enumerate(lines):
@@ -117,7 +129,11 @@ def _breaking(lines: Sequence[str], repeated: dict[str, list[int]]) -> Iterator[
 def _breaks_sentence(lines: Sequence[str], place: int) -> bool:
     """Return whether the text goes on in the middle of a sentence after this line."""
     before, after = _next_filled(lines, place, -1), _next_filled(lines, place, 1)
-    return bool(before and after) and (before[-1].isalpha() or before[-1] == ",") and after[0].islower()
+    return (
+        bool(before and after)
+        and (before[-1].isalpha() or before[-1] == ",")
+        and after[0].islower()
+    )
 
 
 def _next_filled(lines: Sequence[str], place: int, step: int) -> str:
@@ -128,5 +144,9 @@ def _next_filled(lines: Sequence[str], place: int, step: int) -> str:
 
 def _notices(lines: Sequence[str], repeated: dict[str, list[int]]) -> Iterator[int]:
     for line, places in repeated.items():
-        if len(places) > MAX_NOTICES and len(line) >= NOTICE_CHARACTERS and len(line.split()) >= NOTICE_WORDS:
+        if (
+            len(places) > MAX_NOTICES
+            and len(line) >= NOTICE_CHARACTERS
+            and len(line.split()) >= NOTICE_WORDS
+        ):
             yield from places[1:]

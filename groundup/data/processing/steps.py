@@ -1,11 +1,16 @@
-"""Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those of a kind run as they are named.
+"""Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those
+of a kind run as they are named.
 
-repair            Unicode repair (`repair`)                           changes    while a document is read, before it is cleaned:
-repeated-lines    headers, footers, notices (`repeated_lines`)        changes    cleaning removes what these two see
+repair            Unicode repair (`repair`)                           changes    while a document is
+                  read, before it is cleaned:
+repeated-lines    headers, footers, notices (`repeated_lines`)        changes    cleaning removes
+                  what these two see
 languages         documents in other languages (`languages`)          drops      after cleaning
-rules             published quality rules (`quality_rules`)           drops, and changes by line rules
+rules             published quality rules (`quality_rules`)           drops, and changes by line
+                  rules
 personal-data     mail addresses, phone numbers (`personal_data`)     changes, or drops
-near-duplicates   of a longer document (`near_duplicates`)            drops      when all documents are read (`file_steps`)
+near-duplicates   of a longer document (`near_duplicates`)            drops      when all documents
+                  are read (`file_steps`)
 decontaminate     what is evaluated on (`decontamination`)            drops
 """
 
@@ -14,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from groundup.data.processing.clean import clean
+from groundup.data.clean import clean
 from groundup.data.processing.decontamination import DecontaminationConfig
 from groundup.data.processing.languages import UNKNOWN, can_detect, language_of, parse_languages
 from groundup.data.processing.languages import reason_to_drop as other_language
@@ -33,7 +38,10 @@ STEPS = (*RAW_STEPS, *CLEAN_STEPS, *FILE_STEPS)
 
 @dataclass(frozen=True)
 class ProcessConfig:
-    """The steps and their options. An option of `rules`, `languages` or `decontaminate` alone turns its step on."""
+    """The steps and their options.
+
+    An option of `rules`, `languages` or `decontaminate` alone turns its step on.
+    """
 
     steps: tuple[str, ...] = ()
     """Names, in the order in which they run; those over all documents are after the others."""
@@ -54,7 +62,8 @@ class ProcessConfig:
         for name in self.steps:
             if name not in STEPS:
                 raise ConfigError(
-                    f"There is no step {name!r}.", fix=f"{did_you_mean(name, STEPS)} They are {', '.join(STEPS)}."
+                    f"There is no step {name!r}.",
+                    fix=f"{did_you_mean(name, STEPS)} They are {', '.join(STEPS)}.",
                 )
             if self.steps.count(name) > 1:
                 raise ConfigError(f"The step {name} is named twice.", fix="Name it once.")
@@ -64,7 +73,9 @@ class ProcessConfig:
             (DECONTAMINATE, self.decontaminate, "--decontaminate questions.jsonl"),
         ):
             if name in self.steps and not given:
-                raise ConfigError(f"The step {name} has nothing to go by.", fix=f"Say what: {example}.")
+                raise ConfigError(
+                    f"The step {name} has nothing to go by.", fix=f"Say what: {example}."
+                )
         rules_named(self.rules)
         if self.languages:
             parse_languages(",".join(self.languages))
@@ -74,8 +85,13 @@ class ProcessConfig:
     def names(self) -> tuple[str, ...]:
         """The steps that run, in order."""
         given = {RULES: self.rules, LANGUAGES: self.languages, DECONTAMINATE: self.decontaminate}
-        named = [*self.steps, *(name for name in STEPS if given.get(name) and name not in self.steps)]
-        return tuple(name for kind in (RAW_STEPS, CLEAN_STEPS, FILE_STEPS) for name in named if name in kind)
+        named = [
+            *self.steps,
+            *(name for name in STEPS if given.get(name) and name not in self.steps),
+        ]
+        return tuple(
+            name for kind in (RAW_STEPS, CLEAN_STEPS, FILE_STEPS) for name in named if name in kind
+        )
 
     @property
     def file_steps(self) -> tuple[str, ...]:
@@ -89,14 +105,17 @@ def process_fields(
     languages: str | Sequence[str] = (),
     decontaminate: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the fields of ProcessConfig that a user gives, those that are named as one text split at commas.
+    """Return the fields of ProcessConfig that a user gives, those that are named as one text split
+    at commas.
 
     >>> process_fields("repair, near-duplicates", languages=["en"])
     {'steps': ('repair', 'near-duplicates'), 'languages': ('en',)}
     """
     given = {"steps": process, "rules": rules, "languages": languages}
     found = {
-        name: tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else tuple(value)
+        name: tuple(filter(None, map(str.strip, value.split(","))))
+        if isinstance(value, str)
+        else tuple(value)
         for name, value in given.items()
     }
     found["decontaminate"] = tuple(map(str, decontaminate or ()))
@@ -104,7 +123,9 @@ def process_fields(
 
 
 def depends_on(config: ProcessConfig) -> dict[str, str]:
-    """Return what beside the config the result of these steps depends on: rules for English pass over texts known to be in another language."""
+    """Return what beside the config the result of these steps depends on: rules for English pass
+    over texts known to be in another language.
+    """
     return {"languages detected": str(can_detect())} if config.rules else {}
 
 
@@ -123,7 +144,10 @@ Step = Callable[[str], Processed]
 
 
 def document_steps(config: ProcessConfig) -> list[Step]:
-    """Return the steps that see one document at a time, cleaning among them. Raises MissingExtra (extra `clean`)."""
+    """Return the steps that see one document at a time, cleaning among them.
+
+    Raises MissingExtra (extra `clean`).
+    """
     makers: dict[str, Callable[[ProcessConfig], Step]] = {
         REPAIR: lambda _: _repair,
         REPEATED_LINES: lambda _: _repeated_lines,
@@ -132,13 +156,18 @@ def document_steps(config: ProcessConfig) -> list[Step]:
         PERSONAL_DATA: _personal_data,
     }
     before, after = (
-        [makers[name](config) for name in config.names if name in names] for names in (RAW_STEPS, CLEAN_STEPS)
+        [makers[name](config) for name in config.names if name in names]
+        for names in (RAW_STEPS, CLEAN_STEPS)
     )
     return [*before, cleaning, *after]
 
 
-def run_steps(text: str, steps: Sequence[Step], changed: Callable[[Counter[str], str, str], None]) -> Processed:
-    """Return what the steps make of a text; `changed` gets the changes of each, the text before and the text after."""
+def run_steps(
+    text: str, steps: Sequence[Step], changed: Callable[[Counter[str], str, str], None]
+) -> Processed:
+    """Return what the steps make of a text; `changed` gets the changes of each, the text before and
+    the text after.
+    """
     changes: Counter[str] = Counter()
     for step in steps:
         made = step(text)
@@ -175,7 +204,9 @@ def _rules(config: ProcessConfig) -> Step:
 
     def step(text: str) -> Processed:
         judged = judge(text, rules, language=language_of(text) if detects else UNKNOWN)
-        changes = Counter({f"lines removed by {rule}": count for rule, count in judged.removed_lines.items()})
+        changes = Counter(
+            {f"lines removed by {rule}": count for rule, count in judged.removed_lines.items()}
+        )
         return Processed(judged.text, changes, f"rule {judged.reason}" if judged.reason else None)
 
     return step
@@ -186,6 +217,9 @@ def _personal_data(config: ProcessConfig) -> Step:
         if config.personal_data == "drop":
             return Processed(text, reason=reason_to_drop(text, config.personal_data_kinds))
         replaced = replace(text, config.personal_data_kinds)
-        return Processed(replaced.text, Counter({f"{kind} replaced": count for kind, count in replaced.counts.items()}))
+        return Processed(
+            replaced.text,
+            Counter({f"{kind} replaced": count for kind, count in replaced.counts.items()}),
+        )
 
     return step

@@ -1,16 +1,21 @@
-"""Measures of a text that quality rules are held against: lines, words, sentences, repetition. Each is computed once, when a rule asks for it.
+"""Measures of a text that quality rules are held against: lines, words, sentences, repetition. Each
+is computed once, when a rule asks for it.
 
 What the papers leave open is settled here, the same for every rule:
 
-    line        what stands between two "\\n", without the white space around it, if anything is left
+    line        what stands between two "\\n", without the white space around it, if anything is
+                left
     paragraph   what stands between two or more "\\n"
-    word        what stands between white space, punctuation included (as Dolma and RedPajama do; datatrove uses a trained word tokenizer)
+    word        what stands between white space, punctuation included (as Dolma and RedPajama do;
+                datatrove uses a trained word tokenizer)
     n-gram      n words in a row, across lines
     repeated    the second and every later occurrence; the first one is not counted
-    characters  those of words, without white space; one that lies in several repeated n-grams counts once
+    characters  those of words, without white space; one that lies in several repeated n-grams
+                counts once
 
-Repetition is found with integers, exactly: equal words get equal ids, and two (n+1)-grams are equal if their first and their last n words are. So
-each n looks only at the places whose n-gram occurs twice, of which prose has few from n = 4 on.
+Repetition is found with integers, exactly: equal words get equal ids, and two (n+1)-grams are equal
+if their first and their last n words are. So each n looks only at the places whose n-gram occurs
+twice, of which prose has few from n = 4 on.
 """
 
 import re
@@ -24,7 +29,8 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 PARAGRAPH_END = re.compile(r"\n{2,}")
-# A mark that ends a sentence, closing quotes and brackets, then white space or the end. "Mr. Smith" counts as an end, "3.5" does not.
+# A mark that ends a sentence, closing quotes and brackets, then white space or the end. "Mr. Smith"
+# counts as an end, "3.5" does not.
 SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]]*(?:\s|$)|[。！？]")
 LETTER = re.compile(r"[^\W\d_]")
 LARGEST_N = 10
@@ -64,7 +70,9 @@ class TextMeasures:
     @cached_property
     def word_ids(self) -> Ints:
         """The id of each word."""
-        return np.fromiter(map(self.distinct_words.__getitem__, self.words), np.int64, len(self.words))
+        return np.fromiter(
+            map(self.distinct_words.__getitem__, self.words), np.int64, len(self.words)
+        )
 
     @cached_property
     def word_lengths(self) -> Ints:
@@ -99,7 +107,9 @@ class TextMeasures:
 
     @cached_property
     def repeated_paragraphs(self) -> tuple[float, float]:
-        """Share of the paragraphs that repeat an earlier one, and of the paragraphs' characters in them."""
+        """Share of the paragraphs that repeat an earlier one, and of the paragraphs' characters in
+        them.
+        """
         return _repeated([part for raw in PARAGRAPH_END.split(self.text) if (part := raw.strip())])
 
     @cached_property
@@ -128,7 +138,9 @@ class TextMeasures:
         return 0.0 if groups is None else self._share_within(groups.repeats(), n)
 
     def _share_within(self, starts: Ints, n: int) -> float:
-        """Return the share of the characters in the n words from each start on; a word in several counts once."""
+        """Return the share of the characters in the n words from each start on; a word in several
+        counts once.
+        """
         steps = np.zeros(len(self.words) + 1, np.int64)
         np.add.at(steps, starts, 1)
         np.add.at(steps, starts + n, -1)
@@ -136,7 +148,9 @@ class TextMeasures:
 
 
 class _Groups:
-    """The places of all n-grams that occur at least twice, in order, and which of them are equal."""
+    """The places of all n-grams that occur at least twice, in order, and which of them are
+    equal.
+    """
 
     def __init__(self, n: int, starts: Ints, ids: Ints) -> None:
         self.n, self.starts, self.ids = n, starts, ids
@@ -155,14 +169,17 @@ def _repeated_ngrams(word_ids: Ints) -> Iterator[_Groups]:
         yield groups
         if groups.n == LARGEST_N:
             return
-        # An (n+1)-gram begins where an n-gram and, one word further, another one that occur twice begin.
+        # An (n+1)-gram begins where an n-gram and, one word further, another one that occur twice
+        # begin.
         next_to = np.flatnonzero(np.diff(groups.starts) == 1)
         keys = groups.ids[next_to] * (groups.ids.max() + 1) + groups.ids[next_to + 1]
         groups = _grouped(groups.n + 1, groups.starts[next_to], keys)
 
 
 def _grouped(n: int, starts: Ints, keys: Ints) -> _Groups | None:
-    """Return the places whose key occurs at least twice, with ids from 0 in place of the keys; None if there are none."""
+    """Return the places whose key occurs at least twice, with ids from 0 in place of the keys; None
+    if there are none.
+    """
     if not len(keys):
         return None
     order = np.argsort(keys, kind="stable")
@@ -178,14 +195,18 @@ def _grouped(n: int, starts: Ints, keys: Ints) -> _Groups | None:
 
 
 def _repeated(parts: Sequence[str]) -> tuple[float, float]:
-    """Return the share of the parts that repeat an earlier one, and the share of the characters in those."""
+    """Return the share of the parts that repeat an earlier one, and the share of the characters in
+    those.
+    """
     if not parts:
         return 0.0, 0.0
     distinct = set(parts)
     if len(distinct) == len(parts):
         return 0.0, 0.0
     characters = sum(map(len, parts))
-    return (len(parts) - len(distinct)) / len(parts), (characters - sum(map(len, distinct))) / characters
+    return (len(parts) - len(distinct)) / len(parts), (
+        characters - sum(map(len, distinct))
+    ) / characters
 
 
 def sentences(lines: Sequence[str], enough: int) -> int:

@@ -1,14 +1,18 @@
-"""Words and word n-grams of texts, as 64-bit hashes by numpy: what `near_duplicates` and `decontamination` compare.
+"""Words and word n-grams of texts, as 64-bit hashes by numpy: what `near_duplicates` and
+`decontamination` compare.
 
-    words("Don't  PANIC, 漢字!")                ["don", "t", "panic", "漢", "字"]         the readable version, and the test of the fast one
+    words("Don't  PANIC, 漢字!")                ["don", "t", "panic", "漢", "字"]         the readable
+                  version, and the test of the fast one
     hash_words(texts) -> Words                 a hash and a place in the text for each word
     hash_ngrams(words, 5) -> Ngrams            a hash for each run of five words within a text
 
-A word is a run of letters, digits and combining marks, in lower case; all else separates. Scripts without spaces between words (Han, kana, Thai, Lao,
-Burmese, Khmer) have a word for each character. A text with fewer words than n has one n-gram, all of its words; a text without words has none.
+A word is a run of letters, digits and combining marks, in lower case; all else separates. Scripts
+without spaces between words (Han, kana, Thai, Lao, Burmese, Khmer) have a word for each character.
+A text with fewer words than n has one n-gram, all of its words; a text without words has none.
 
-The hash of a word is a polynomial in hashed characters modulo 2^64, read off the prefix sums of a block: no Python step for a word or a character.
-Two texts of a million n-grams each share one by collision with probability 5e-8.
+The hash of a word is a polynomial in hashed characters modulo 2^64, read off the prefix sums of a
+block: no Python step for a word or a character. Two texts of a million n-grams each share one by
+collision with probability 5e-8.
 """
 
 import unicodedata
@@ -63,7 +67,9 @@ class Ngrams:
 def kind_of(character: str) -> int:
     """Return SEPARATOR, LETTER or ALONE (a word of its own)."""
     code = ord(character)
-    if code >= _TABLE_SIZE or not (character.isalnum() or unicodedata.category(character)[0] == "M"):
+    if code >= _TABLE_SIZE or not (
+        character.isalnum() or unicodedata.category(character)[0] == "M"
+    ):
         return SEPARATOR
     return ALONE if any(first <= code <= last for first, last in _UNSPACED) else LETTER
 
@@ -102,7 +108,9 @@ def hash_words(texts: Sequence[str]) -> Words:
     """Return the words of the texts; each is hashed alone, whatever stands beside it."""
     codes = np.frombuffer("\n".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
     parts = [_hash_block(block, kinds, at) for at, block, kinds in _blocks(codes)]
-    hashes, starts, ends = map(np.concatenate, zip(*parts, strict=True)) if parts else ([np.zeros(0, np.int64)] * 3)
+    hashes, starts, ends = (
+        map(np.concatenate, zip(*parts, strict=True)) if parts else ([np.zeros(0, np.int64)] * 3)
+    )
     text_starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
     rows = np.searchsorted(starts, text_starts)
     shift = np.repeat(text_starts[:-1], np.diff(rows))
@@ -127,7 +135,9 @@ def _blocks(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         start, size = start + end, BLOCK_CHARACTERS
 
 
-def _hash_block(codes: np.ndarray, kinds: np.ndarray, at: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _hash_block(
+    codes: np.ndarray, kinds: np.ndarray, at: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return hash, start and end of each word of a block that stands `at` so many characters."""
     _, values = _tables()
     powers, inverses = _powers(1 << max(len(codes).bit_length(), BLOCK_CHARACTERS.bit_length()))
@@ -146,7 +156,9 @@ def hash_ngrams(found: Words, n: int) -> Ngrams:
     """Return the n-grams of each text, of a text with fewer words one with all of them."""
     count = len(found.hashes)
     counts = np.diff(found.rows)
-    left = np.repeat(found.rows[1:], counts) - np.arange(count)  # words from here to the end of the text
+    left = np.repeat(found.rows[1:], counts) - np.arange(
+        count
+    )  # words from here to the end of the text
     padded = np.concatenate([found.hashes, np.zeros(n, np.uint64)])
     sums = np.minimum(left, n).astype(np.uint64)
     for place, power in enumerate(_powers(64)[0][1 : n + 1]):
@@ -160,7 +172,10 @@ def hash_ngrams(found: Words, n: int) -> Ngrams:
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
-    """Return the sorted distinct values. `np.unique` of numpy 2.4 takes 16 s for 8 million hashes, this 1 s."""
+    """Return the sorted distinct values.
+
+    `np.unique` of numpy 2.4 takes 16 s for 8 million hashes, this 1 s.
+    """
     ordered = np.sort(values)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
 
@@ -172,7 +187,9 @@ def is_in(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
 
 
 def shared_passage(text: str, ordered: np.ndarray, n: int) -> str:
-    """Return the beginning of the longest passage of a text whose n-grams are all in a sorted array."""
+    """Return the beginning of the longest passage of a text whose n-grams are all in a sorted
+    array.
+    """
     found = hash_words([text])
     common = np.concatenate([[False], is_in(hash_ngrams(found, n).hashes, ordered), [False]])
     edges = np.flatnonzero(common[1:] != common[:-1])
@@ -180,11 +197,17 @@ def shared_passage(text: str, ordered: np.ndarray, n: int) -> str:
         return ""
     first, end = max(edges.reshape(-1, 2).tolist(), key=lambda run: run[1] - run[0])
     passage = text[found.starts[first] : found.ends[min(end + n - 2, len(found.ends) - 1)]]
-    return passage if len(passage) <= PASSAGE_CHARACTERS else f"{passage[: PASSAGE_CHARACTERS - 4]} ..."
+    return (
+        passage
+        if len(passage) <= PASSAGE_CHARACTERS
+        else f"{passage[: PASSAGE_CHARACTERS - 4]} ..."
+    )
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
-    """Return 64-bit values with their bits mixed (the finaliser of SplitMix64: Steele, Lea, Flood 2014)."""
+    """Return 64-bit values with their bits mixed (the finaliser of SplitMix64: Steele, Lea, Flood
+    2014).
+    """
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -203,5 +226,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return p^0, p^1, ... modulo 2^64, and their inverses."""
     bases = (_BASE, pow(_BASE, -1, 2**64))
-    powers, inverses = (np.cumprod(np.array([1, *[base] * (count - 1)], np.uint64)) for base in bases)
+    powers, inverses = (
+        np.cumprod(np.array([1, *[base] * (count - 1)], np.uint64)) for base in bases
+    )
     return powers, inverses

@@ -1,7 +1,8 @@
 """Files within files: .gz and .zst as streams, .zip, .tar and .tar.gz member by member.
 
-Nothing is unpacked to disk and no member's name becomes a path. What a file may expand to is bounded as for package archives (`fetch`); links,
-devices, encrypted members and archives within archives are skipped and reported.
+Nothing is unpacked to disk and no member's name becomes a path. What a file may expand to is
+bounded as for package archives (`fetch`); links, devices, encrypted members and archives within
+archives are skipped and reported.
 """
 
 import gzip
@@ -43,9 +44,14 @@ def suffixes(name: str) -> tuple[str, str]:
 
 
 def archive_members(archive: Path, skip: Callable[[str, str], None]) -> Iterator[Member]:
-    """Yield the files of an archive; `skip` gets the reason and the name of each that is not read. Raises FormatError for a damaged one."""
+    """Yield the files of an archive; `skip` gets the reason and the name of each that is not read.
+    Raises FormatError for a damaged one.
+    """
     for member in members(archive, skip=skip):
-        hidden = any(part != ".." and part.startswith((".", "__MACOSX")) for part in PurePosixPath(member.name).parts)
+        hidden = any(
+            part != ".." and part.startswith((".", "__MACOSX"))
+            for part in PurePosixPath(member.name).parts
+        )
         if archive_suffix(member.name):
             skip(NESTED, member.name)
         elif not hidden:
@@ -68,7 +74,9 @@ def decompressed(raw: IO[bytes], suffix: str, name: str, size_bytes: int) -> io.
     Reading raises FormatError when it is damaged, ExpansionError when it expands too much.
     """
     pieces = (_gzip_pieces if suffix == ".gz" else _zstd_pieces)(raw, name)
-    return io.BufferedReader(_Pieces(_bounded(pieces, name, expansion_limit(size_bytes)), raw), buffer_size=2**16)
+    return io.BufferedReader(
+        _Pieces(_bounded(pieces, name, expansion_limit(size_bytes)), raw), buffer_size=2**16
+    )
 
 
 def _gzip_pieces(raw: IO[bytes], name: str) -> Iterator[bytes]:
@@ -93,7 +101,11 @@ def _zstd_pieces(raw: IO[bytes], name: str) -> Iterator[bytes]:
                 yield frame.decompress(left)
                 left = b""
                 if frame.eof:  # another frame may follow
-                    left, frame, is_open = frame.unused_data, zstandard.ZstdDecompressor().decompressobj(), False
+                    left, frame, is_open = (
+                        frame.unused_data,
+                        zstandard.ZstdDecompressor().decompressobj(),
+                        False,
+                    )
     except zstandard.ZstdError as error:
         raise FormatError(name, "zstd", f"is damaged ({error})") from error
     if is_open:
@@ -106,7 +118,9 @@ def _bounded(pieces: Iterator[bytes], name: str, limit_bytes: int) -> Iterator[b
         total += len(piece)
         if total > limit_bytes:
             raise ExpansionError(
-                name, "content", f"expands to more than {limit_bytes} bytes, the limit for a file of its size"
+                name,
+                "content",
+                f"expands to more than {limit_bytes} bytes, the limit for a file of its size",
             )
         yield piece
 

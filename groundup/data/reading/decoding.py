@@ -1,14 +1,20 @@
-"""Decoding of bytes: byte order marks, UTF-8 with invalid bytes counted, UTF-16 and UTF-32 with a mark, Windows-1252, binary files refused.
+"""Decoding of bytes: byte order marks, UTF-8 with invalid bytes counted, UTF-16 and UTF-32 with a
+mark, Windows-1252, binary files refused.
 
-The encoding is that of the byte order mark; else UTF-8, if the first bytes that are not ASCII hold at least as many valid sequences as invalid
-bytes; else Windows-1252 (which includes Latin-1), if `charset-normalizer` finds such a text plausible. Any other encoding must be named: the detector
-tells Cyrillic, Greek, Polish and Japanese from Windows-1252, but not Croatian, Hungarian, Romanian or Turkish in their one-byte encodings.
+The encoding is that of the byte order mark; else UTF-8, if the first bytes that are not ASCII hold
+at least as many valid sequences as invalid bytes; else Windows-1252 (which includes Latin-1), if
+`charset-normalizer` finds such a text plausible. Any other encoding must be named: the detector
+tells Cyrillic, Greek, Polish and Japanese from Windows-1252, but not Croatian, Hungarian, Romanian
+or Turkish in their one-byte encodings.
 
-    "cp1251"                       for files that are not UTF-8: text in another encoding is hardly ever valid UTF-8 by chance
-    "cp1251,old/*.txt=koi8-r"      FILE=NAME: those files have this encoding, whatever their bytes are
+    "cp1251"                       for files that are not UTF-8: text in another encoding is hardly
+                                   ever valid UTF-8 by chance
+    "cp1251,old/*.txt=koi8-r"      FILE=NAME: those files have this encoding, whatever their bytes
+                                   are
 
-An invalid byte never affects the rest of the file: Python's "surrogateescape" maps each one to a code point (U+DC80 to U+DCFF) that no valid UTF-8
-decodes to; these are then replaced by U+FFFD or dropped. A larger share of them than MAX_INVALID_SHARE is an error.
+An invalid byte never affects the rest of the file: Python's "surrogateescape" maps each one to a
+code point (U+DC80 to U+DCFF) that no valid UTF-8 decodes to; these are then replaced by U+FFFD or
+dropped. A larger share of them than MAX_INVALID_SHARE is an error.
 """
 
 import codecs
@@ -18,7 +24,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, Literal
 
-from groundup.data.processing.clean import is_plain
+from groundup.data.clean import is_plain
 from groundup.data.reading.source_report import SourceReport, Tally
 from groundup.errors import ConfigError, DataError
 
@@ -28,14 +34,16 @@ AUTO, UTF8, WESTERN = "auto", "utf-8", "cp1252"
 WIDE = ("utf-16", "utf-32")
 
 PIECE_BYTES = 2**20
-# The longest line of a .jsonl or .csv; a longer one counts as bad. 16 Mi characters are some 3,000 pages.
+# The longest line of a .jsonl or .csv; a longer one counts as bad. 16 Mi characters are some 3,000
+# pages.
 MAX_LINE_CHARACTERS = 2**24
-# Thresholds of binary files: images, archives and programs have NUL bytes, which are rare in texts, and 30 to 60 % of control characters and bytes
-# that are not UTF-8.
+# Thresholds of binary files: images, archives and programs have NUL bytes, which are rare in texts,
+# and 30 to 60 % of control characters and bytes that are not UTF-8.
 SAMPLE_CHARACTERS = 2**16
 STRAY_NULS, MAX_NUL_SHARE = 4, 0.001
 MAX_UNREADABLE_SHARE = 0.1
-# The share of control characters above which bytes that are not UTF-8 are binary, not text in another encoding.
+# The share of control characters above which bytes that are not UTF-8 are binary, not text in
+# another encoding.
 MAX_CONTROL_SHARE = 0.01
 # Invalid bytes of one file, relative to its characters; a short file may have a few.
 MAX_INVALID_SHARE, FEW_INVALID = 0.01, 3
@@ -57,24 +65,33 @@ _REPLACED = re.compile("\ufffd")
 
 
 class NotTextError(DataError):
-    """A file whose content is not what its name says; it is skipped with this reason where there are others."""
+    """A file whose content is not what its name says; it is skipped with this reason where there
+    are others.
+    """
 
     reason = "binary"
 
 
 def check_encoding(encoding: str) -> str:
-    """Return what was asked with Python's names of encodings of texts: "auto", "utf-8" for "UTF8", "*.txt=cp1251". Raises ConfigError."""
+    """Return what was asked with Python's names of encodings of texts: "auto", "utf-8" for "UTF8",
+    "*.txt=cp1251". Raises ConfigError.
+    """
     return ",".join(f"{file}={name}" if file else name for file, name in _asked(encoding))
 
 
 def _asked(encoding: str) -> list[tuple[str, str]]:
-    """Return (pattern of files or "" for all, encoding) of each part of what was asked. Raises ConfigError."""
+    """Return (pattern of files or "" for all, encoding) of each part of what was asked.
+
+    Raises ConfigError.
+    """
     parts = [part.strip().rpartition("=") for part in encoding.split(",")]
     return [(file.strip(), _known_encoding(name.strip())) for file, _, name in parts]
 
 
 def _asked_for(name: str, encoding: str) -> tuple[str, bool]:
-    """Return the encoding asked for a file, "" for "auto", and whether it is forced, being that of this file by its name."""
+    """Return the encoding asked for a file, "" for "auto", and whether it is forced, being that of
+    this file by its name.
+    """
     asked = _asked(encoding)
     forced = next((each for file, each in asked if file and fnmatch.fnmatchcase(name, file)), "")
     found = forced or next((each for file, each in asked if not file), AUTO)
@@ -95,9 +112,11 @@ def _known_encoding(encoding: str) -> str:
 def text_pieces(
     stream: IO[bytes], name: str, errors: EncodingErrors, report: SourceReport, encoding: str = AUTO
 ) -> Iterator[str]:
-    """Yield the text of a stream in pieces of about 1 MiB, newlines unchanged. Counts bytes, invalid bytes and encodings in `report`.
+    """Yield the text of a stream in pieces of about 1 MiB, newlines unchanged. Counts bytes,
+    invalid bytes and encodings in `report`.
 
-    Raises NotTextError before the first piece when the stream looks binary, DataError when its encoding must be named or too many bytes are invalid.
+    Raises NotTextError before the first piece when the stream looks binary, DataError when its
+    encoding must be named or too many bytes are invalid.
     """
     piece = stream.read(PIECE_BYTES)
     asked, is_forced = _asked_for(name, encoding)
@@ -135,7 +154,9 @@ def text_pieces(
 
 
 def _of_named(piece: bytes, asked: str, ends: bool) -> str:
-    """Return UTF-8 where the first bytes that are not all ASCII are valid, else the encoding that was asked. `ends`: the file ends with them."""
+    """Return UTF-8 where the first bytes that are not all ASCII are valid, else the encoding that
+    was asked. `ends`: the file ends with them.
+    """
     if asked.startswith(UTF8):
         return asked
     try:
@@ -151,15 +172,22 @@ def is_ebcdic(encoding: str) -> bool:
 
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
-    return codecs.getincrementaldecoder(encoding or UTF8)("surrogateescape" if encoding in ("", UTF8) else "replace")
+    return codecs.getincrementaldecoder(encoding or UTF8)(
+        "surrogateescape" if encoding in ("", UTF8) else "replace"
+    )
 
 
 def _detect(piece: bytes, name: str, offset: int) -> str:
-    """Return the encoding of the first bytes that are not all ASCII, `offset` bytes into a file. Raises DataError if it must be named."""
+    """Return the encoding of the first bytes that are not all ASCII, `offset` bytes into a file.
+
+    Raises DataError if it must be named.
+    """
     text = _decoder(UTF8).decode(piece)  # a character that is cut at the end is not an invalid one
     invalid = len(_INVALID.findall(text))
     valid = len(_NOT_ASCII.findall(text)) - invalid
-    if invalid <= valid or len(_CONTROL.findall(text)) > MAX_CONTROL_SHARE * len(text):  # UTF-8, or binary
+    if invalid <= valid or len(_CONTROL.findall(text)) > MAX_CONTROL_SHARE * len(
+        text
+    ):  # UTF-8, or binary
         return UTF8
     import charset_normalizer
 
@@ -185,20 +213,29 @@ class _Invalid:
         self.count = self.characters = self.first_byte = 0
 
     def repair(self, text: str, encoding: str, offset: int) -> str:
-        """Return the text, `offset` bytes from the start of the file, with invalid bytes replaced or dropped, and count them."""
+        """Return the text, `offset` bytes from the start of the file, with invalid bytes replaced
+        or dropped, and count them.
+        """
         self.characters += len(text)
         bad = _INVALID if encoding == UTF8 else _REPLACED
-        found = None if text.isascii() or (encoding == UTF8 and is_plain(text)) else bad.search(text)
+        found = (
+            None if text.isascii() or (encoding == UTF8 and is_plain(text)) else bad.search(text)
+        )
         if not found:
             return text
         if not self.count:
-            self.first_byte = offset + len(text[: found.start()].encode(encoding, "surrogateescape"))
+            self.first_byte = offset + len(
+                text[: found.start()].encode(encoding, "surrogateescape")
+            )
         text, count = bad.subn(self.replacement, text)
         self.count += count
         return text
 
     def close(self, report: SourceReport) -> None:
-        """Count the file in `report`. Raises DataError when more than MAX_INVALID_SHARE was invalid."""
+        """Count the file in `report`.
+
+        Raises DataError when more than MAX_INVALID_SHARE was invalid.
+        """
         if not self.count:
             return
         report.invalid_bytes += self.count
@@ -215,16 +252,20 @@ def _refuse_binary(sample: str, name: str) -> None:
     if is_plain(sample):
         return
     nuls, unreadable = sample.count("\0"), len(_UNREADABLE.findall(sample))
-    if nuls > STRAY_NULS + MAX_NUL_SHARE * len(sample) or unreadable > MAX_UNREADABLE_SHARE * len(sample):
+    if nuls > STRAY_NULS + MAX_NUL_SHARE * len(sample) or unreadable > MAX_UNREADABLE_SHARE * len(
+        sample
+    ):
         share = f"{100 * unreadable / len(sample):.0f} % of its first {len(sample)} characters are control characters or not UTF-8"
         fix = "If it is text in another encoding, name it: --encoding NAME."
         raise NotTextError(f"{name} looks binary: {share}, {nuls} of them NUL.", fix=fix)
 
 
 def numbered_lines(pieces: Iterator[str]) -> Iterator[tuple[int, str | None, int]]:
-    """Yield (number from 1, line with its newline as "\\n", characters without it) for each line; None for one over MAX_LINE_CHARACTERS.
+    """Yield (number from 1, line with its newline as "\\n", characters without it) for each line;
+    None for one over MAX_LINE_CHARACTERS.
 
-    Lines end at "\\n", "\\r\\n" and "\\r" only: other Unicode separators may occur inside JSON strings.
+    Lines end at "\\n", "\\r\\n" and "\\r" only: other Unicode separators may occur inside JSON
+    strings.
     """
     translate = io.IncrementalNewlineDecoder(None, translate=True)
     number, left, passed = 1, "", 0  # passed: characters of a line that is too long to be kept

@@ -1,6 +1,8 @@
-"""The description of a file of data: its layout, its columns, its first row, and in words what was understood or what is asked.
+"""The description of a file of data: its layout, its columns, its first row, and in words what was
+understood or what is asked.
 
-`sniff` makes it. `line()` is what commands print; `require()` raises what they refuse with: one sentence, with the columns and the options.
+`sniff` makes it. `line()` is what commands print; `require()` raises what they refuse with: one
+sentence, with the columns and the options.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -29,7 +31,8 @@ from groundup.errors import ConfigError, DataError
 
 SHOWN_CHARACTERS = 60
 TEXT_SUFFIXES = (".txt", ".md", *MARKUP_READERS)
-# In a folder of data these may be something else (a README, a config): they are passed over where they have no rows of the wanted layout.
+# In a folder of data these may be something else (a README, a config): they are passed over where
+# they have no rows of the wanted layout.
 LOOSE_SUFFIXES = (*TEXT_SUFFIXES, ".json", *EXTRACTORS)
 FLAGS: Mapping[Layout, str] = {
     "text": "--text-column NAME (build: --set data.text_column=NAME)",
@@ -48,7 +51,7 @@ LEARNED_BY: Mapping[Layout, str] = {
 }
 
 
-class PassedOver(NotTextError):
+class SkippedFile(NotTextError):
     """A file of a folder that has nothing of what is read; `reason` is counted."""
 
     def __init__(self, error: DataError, reason: str) -> None:
@@ -57,7 +60,7 @@ class PassedOver(NotTextError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReadingRequest:
     """What a reader wants of a file, and what the user said of it."""
 
     wanted: Collection[Layout] = LAYOUTS
@@ -96,17 +99,35 @@ class Description:
         return tuple(column for column in self.form.columns if column not in self.roles.values())
 
     def require(self) -> "Description":
-        """Return itself. Raises DataError where there is a doubt; PassedOver for a file that may be something else."""
+        """Return itself.
+
+        Raises DataError where there is a doubt; PassedOver for a file that may be something else.
+        """
         if not self.doubt:
             return self
         error = DataError(f"{self.name}: {self.doubt}.", fix=self.fix)
-        raise PassedOver(error, "no rows of this kind") if self.name.endswith(LOOSE_SUFFIXES) else error
+        raise (
+            SkippedFile(error, "no rows of this kind")
+            if self.name.endswith(LOOSE_SUFFIXES)
+            else error
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
-        kept = {"name": self.name, "kind": self.form.kind, "layout": self.layout, "roles": dict(self.roles)}
+        kept = {
+            "name": self.name,
+            "kind": self.form.kind,
+            "layout": self.layout,
+            "roles": dict(self.roles),
+        }
         first = {role: shorten(value) for role, value in self.first.items()}
-        return {**kept, "files": self.files, "first": first, "unused": list(self.unused), "line": self.line()}
+        return {
+            **kept,
+            "files": self.files,
+            "first": first,
+            "unused": list(self.unused),
+            "line": self.line(),
+        }
 
     def line(self) -> str:
         """Return one line: what was understood, with the first row."""
@@ -119,7 +140,9 @@ class Description:
         if self.unused:
             parts.append(f"not used: {listed(self.unused[:10])}")
         for reason, tally in self.passed_over.items():
-            parts.append(f"passed over, {reason}: {tally.count:,} ({', '.join(tally.examples[:3])})")
+            parts.append(
+                f"passed over, {reason}: {tally.count:,} ({', '.join(tally.examples[:3])})"
+            )
         shown = "; ".join(f"{role} {shorten(value)!r}" for role, value in self.first.items())
         return "; ".join(parts) + (f". First: {shown}" if shown else ".")
 
@@ -128,7 +151,10 @@ def doubted(best: Match, form: RowFormat) -> tuple[str, str]:
     """Return doubt and fix for a match that may be wrong."""
     options = " or ".join(f"--layout {layout}" for layout in best.fits) or FLAGS[best.layout]
     columns = listed(form.columns[:20])
-    return f"it is not sure what it holds: {best.doubt}; its columns are {columns}", f"Say which is meant: {options}."
+    return (
+        f"it is not sure what it holds: {best.doubt}; its columns are {columns}",
+        f"Say which is meant: {options}.",
+    )
 
 
 def refused(found: Description, doubt: str, fix: str) -> Description:
@@ -136,15 +162,22 @@ def refused(found: Description, doubt: str, fix: str) -> Description:
     return replace(found, layout=None, doubt=doubt, fix=fix)
 
 
-def unrecognised(form: RowFormat, wanted: Collection[Layout], other: Match | None, why: str) -> tuple[str, str]:
-    """Return doubt and fix for columns that have no wanted layout; `other`: the one that they have."""
+def unrecognised(
+    form: RowFormat, wanted: Collection[Layout], other: Match | None, why: str
+) -> tuple[str, str]:
+    """Return doubt and fix for columns that have no wanted layout; `other`: the one that they
+    have.
+    """
     if other is not None:
         doubt, fix = other_layout(other.layout, wanted, f" ({listed(other.roles)})")
         return f"{doubt}; its columns are {listed(form.columns[:20])}", fix
     known = [PLURALS[layout] for layout in LAYOUTS if layout in wanted]
     what = f" as {_or(known)}" if len(known) < len(LAYOUTS) else ""
     reason = f" ({why})" if why else ""
-    return f"its columns {listed(form.columns[:20])} are not recognised{what}{reason}", f"Name them: {_flags(wanted)}."
+    return (
+        f"its columns {listed(form.columns[:20])} are not recognised{what}{reason}",
+        f"Name them: {_flags(wanted)}.",
+    )
 
 
 def other_layout(layout: Layout, wanted: Collection[Layout], roles: str = "") -> tuple[str, str]:
@@ -179,12 +212,15 @@ def shorten(value: Any) -> str:
 
 
 def parse_columns(spec: str | Mapping[str, str]) -> dict[str, str]:
-    """Return role -> column of "prompt=question,completion=answer" (a mapping is taken as it is). Raises ConfigError for an unknown role.
+    """Return role -> column of "prompt=question,completion=answer" (a mapping is taken as it is).
+    Raises ConfigError for an unknown role.
 
     >>> parse_columns("prompt=question,completion=answer")
     {'prompt': 'question', 'completion': 'answer'}
     """
-    known = sorted({role for required, optional in ROLES.values() for role in (*required, *optional)})
+    known = sorted(
+        {role for required, optional in ROLES.values() for role in (*required, *optional)}
+    )
     parts = (
         [part.partition("=")[::2] for part in spec.split(",") if part.strip()]
         if isinstance(spec, str)
@@ -193,5 +229,7 @@ def parse_columns(spec: str | Mapping[str, str]) -> dict[str, str]:
     for role, column in parts:
         if role.strip() not in known or not column.strip():
             fix = f"Roles are {', '.join(known)}."
-            raise ConfigError(f"--columns: {role.strip()!r} is not one of the roles, or has no column.", fix=fix)
+            raise ConfigError(
+                f"--columns: {role.strip()!r} is not one of the roles, or has no column.", fix=fix
+            )
     return {role.strip(): column.strip() for role, column in parts}

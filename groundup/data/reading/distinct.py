@@ -1,11 +1,16 @@
-"""Examples made distinct before they are split, and kept together that must lie on one side of the split.
+"""Examples made distinct before they are split, and kept together that must lie on one side of the
+split.
 
-    without_repeats(examples) -> Distinct        the first example of each text, of each instruction, of what the user says in a conversation
-    hold_out(examples, seed)  -> Sides           training examples and held-out ones, for all kinds that have an id
+    without_repeats(examples) -> Distinct        the first example of each text, of each
+                                                 instruction, of what the user says in a
+                                                 conversation
+    hold_out(examples, seed)  -> Sides           training examples and held-out ones, for all kinds
+                                                 that have an id
 
-What counts is what the user says: two texts are the same when they differ in case and white space only, whatever their ids and answers. Examples
-that differ in the system's text are not repeats; they lie on one side, though. So do conversations of which one begins with all that the user says
-in the other: the shorter one would be learned from the longer one.
+What counts is what the user says: two texts are the same when they differ in case and white space
+only, whatever their ids and answers. Examples that differ in the system's text are not repeats;
+they lie on one side, though. So do conversations of which one begins with all that the user says in
+the other: the shorter one would be learned from the longer one.
 """
 
 import hashlib
@@ -39,7 +44,7 @@ class Distinct(Generic[E]):
 
 
 @dataclass(frozen=True)
-class Sides(Generic[C]):
+class TrainAndHeldOut(Generic[C]):
     """The training examples and the held-out ones."""
 
     train: list[C]
@@ -58,7 +63,9 @@ def same_text_key(text: str) -> str:
 
 
 def user_turns(example: AnyExample) -> tuple[str, ...]:
-    """Return the keys of what the user says: of the text, or of each message; where there is none, of the messages before the answer."""
+    """Return the keys of what the user says: of the text, or of each message; where there is none,
+    of the messages before the answer.
+    """
     if isinstance(example, Example):
         return (same_text_key(example.text),)
     messages = messages_before(example)
@@ -68,11 +75,18 @@ def user_turns(example: AnyExample) -> tuple[str, ...]:
 
 def messages_before(example: ChatExample | PreferenceExample) -> tuple[Message, ...]:
     """Return the messages before the (last) answer."""
-    return example.prompt if isinstance(example, PreferenceExample) else to_conversation(example, answer=False).messages
+    return (
+        example.prompt
+        if isinstance(example, PreferenceExample)
+        else to_conversation(example, answer=False).messages
+    )
 
 
 def without_repeats(examples: Sequence[E]) -> Distinct[E]:
-    """Return the first example of each distinct text, and none of a text with different labels. Of repeats, one that is held out stays so."""
+    """Return the first example of each distinct text, and none of a text with different labels.
+
+    Of repeats, one that is held out stays so.
+    """
     keys = [_repeat_key(example) for example in examples]
     labels: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for key, example in zip(keys, examples, strict=True):
@@ -94,7 +108,9 @@ def without_repeats(examples: Sequence[E]) -> Distinct[E]:
 
 
 def _repeat_key(example: AnyExample) -> tuple[str, ...]:
-    """Return what an example must share with another one to be its repeat: what the user says, and the system's text."""
+    """Return what an example must share with another one to be its repeat: what the user says, and
+    the system's text.
+    """
     if isinstance(example, Example):
         return user_turns(example)
     system = [message.content for message in messages_before(example) if message.role == "system"]
@@ -106,14 +122,19 @@ def _is_held_out(example: AnyExample) -> bool:
 
 
 def groups_of(examples: Sequence[AnyExample]) -> list[tuple[str, ...]]:
-    """Return for each example what it shares with all that must lie on its side: the shortest other conversation that it begins with, or itself."""
+    """Return for each example what it shares with all that must lie on its side: the shortest other
+    conversation that it begins with, or itself.
+    """
     turns = [user_turns(example) for example in examples]
     whole = set(turns)
-    return [next((said[:n] for n in range(1, len(said)) if said[:n] in whole), said) for said in turns]
+    return [
+        next((said[:n] for n in range(1, len(said)) if said[:n] in whole), said) for said in turns
+    ]
 
 
-def hold_out(examples: Sequence[C], seed: int) -> Sides[C]:
-    """Return the sides of the examples without repeats: held out are the marked ones, else a tenth (at least one) by the hash of seed and id.
+def hold_out(examples: Sequence[C], seed: int) -> TrainAndHeldOut[C]:
+    """Return the sides of the examples without repeats: held out are the marked ones, else a tenth
+    (at least one) by the hash of seed and id.
 
     Raises DataError where nothing can be held out.
     """
@@ -122,19 +143,25 @@ def hold_out(examples: Sequence[C], seed: int) -> Sides[C]:
     marked = [_is_held_out(example) for example in found]
     if any(marked):
         aside = {group for group, is_marked in zip(groups, marked, strict=True) if is_marked}
-        train = [example for example, group in zip(found, groups, strict=True) if group not in aside]
+        train = [
+            example for example, group in zip(found, groups, strict=True) if group not in aside
+        ]
         held_out = [example for example, is_marked in zip(found, marked, strict=True) if is_marked]
     else:
         aside = _chosen_groups([example.id for example in found], groups, seed, distinct.repeats)
-        train = [example for example, group in zip(found, groups, strict=True) if group not in aside]
+        train = [
+            example for example, group in zip(found, groups, strict=True) if group not in aside
+        ]
         held_out = [example for example, group in zip(found, groups, strict=True) if group in aside]
-    return Sides(train, held_out, len(examples) - len(train) - len(held_out))
+    return TrainAndHeldOut(train, held_out, len(examples) - len(train) - len(held_out))
 
 
 def _chosen_groups(
     ids: Sequence[str], groups: Sequence[tuple[str, ...]], seed: int, repeats: int
 ) -> set[tuple[str, ...]]:
-    """Return groups with a tenth of the examples, in the order of the hashes of ids; large groups come last."""
+    """Return groups with a tenth of the examples, in the order of the hashes of ids; large groups
+    come last.
+    """
     sizes = Counter(groups)
     if len(sizes) < 2:
         count = (
@@ -143,10 +170,17 @@ def _chosen_groups(
             else f"{len(ids)} conversations with one beginning are"
         )
         left_out = f" ({repeats:,} repeats left out)" if repeats else ""
-        raise DataError(f"{count} too few{left_out}: one is held out to measure on.", fix="Give more.")
+        raise DataError(
+            f"{count} too few{left_out}: one is held out to measure on.", fix="Give more."
+        )
     wanted = max(1, round(HELD_OUT_SHARE * len(ids)))
     order = sorted(zip(ids, groups, strict=True))
-    order.sort(key=lambda each: (sizes[each[1]] > wanted, hashlib.sha256(f"{seed}/{each[0]}".encode()).digest()))
+    order.sort(
+        key=lambda each: (
+            sizes[each[1]] > wanted,
+            hashlib.sha256(f"{seed}/{each[0]}".encode()).digest(),
+        )
+    )
     chosen: set[tuple[str, ...]] = set()
     for _, group in order:
         if sum(sizes[each] for each in chosen) >= wanted:

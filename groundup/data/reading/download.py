@@ -3,11 +3,13 @@
     path = fetch_url("https://host/texts.jsonl.gz", sha256, progress=progress)
 
     CACHE/downloads/SHA256[:32]-NAME         a complete file, its hash checked
-    CACHE/downloads/url-KEY/                 of one address: what has arrived (`part`, with the server's validator), and the hash of the whole
+    CACHE/downloads/url-KEY/                 of one address: what has arrived (`part`, with the
+                                             server's validator), and the hash of the whole
 
-With a hash, a file with another one is not used. Without one the hash is printed, and the file that was fetched is used from then on. What has
-arrived is kept: a broken connection is taken up where it broke (RFC 9110, Range and If-Range), by the same command or a later one. Neither an
-address nor a redirection with http: is followed, since its bytes could be altered on the way.
+With a hash, a file with another one is not used. Without one the hash is printed, and the file that
+was fetched is used from then on. What has arrived is kept: a broken connection is taken up where it
+broke (RFC 9110, Range and If-Range), by the same command or a later one. Neither an address nor a
+redirection with http: is followed, since its bytes could be altered on the way.
 """
 
 import http.client
@@ -56,9 +58,11 @@ _verified: set[tuple[str, str, int]] = set()
 
 
 def fetch_url(url: str, sha256: str = "", *, progress: Progress | None = None) -> Path:
-    """Return the file of an https: address, from the cache or else fetched. With `sha256` it is that one; without, its hash is printed.
+    """Return the file of an https: address, from the cache or else fetched. With `sha256` it is
+    that one; without, its hash is printed.
 
-    Raises ConfigError (no https: address, no hash), FormatError (another hash, too large), NetworkError and DiskError.
+    Raises ConfigError (no https: address, no hash), FormatError (another hash, too large),
+    NetworkError and DiskError.
     """
     progress = progress or Silent()
     if not urlsplit(url).hostname or not url.startswith(HTTPS):
@@ -110,7 +114,9 @@ def _fetched(url: str, sha256: str, own: Path, progress: Progress) -> Path:
     if sha256 and found != sha256:
         part.unlink()
         reason = f"the file has {found}, expected {sha256}; it was not used"
-        raise FormatError(url, "sha256", reason, fix="Correct the hash, or find out why the file was changed.")
+        raise FormatError(
+            url, "sha256", reason, fix="Correct the hash, or find out why the file was changed."
+        )
     path = own.parent / f"{found[:HASH_CHARACTERS]}-{name}"
     with disk_errors(path):
         sync_file(part)
@@ -130,7 +136,10 @@ def _download(url: str, own: Path, progress: Progress, *, is_pinned: bool) -> st
     for wait_s in (*WAITS_S, None):
         try:
             return _attempt(url, own, progress, is_pinned=is_pinned)
-        except (OSError, http.client.HTTPException) as error:  # the former is what urllib raises, too
+        except (
+            OSError,
+            http.client.HTTPException,
+        ) as error:  # the former is what urllib raises, too
             code = error.code if isinstance(error, urllib.error.HTTPError) else 0
             if code == NOT_SATISFIABLE:
                 (own / "part").unlink(missing_ok=True)
@@ -141,7 +150,10 @@ def _download(url: str, own: Path, progress: Progress, *, is_pinned: bool) -> st
 
 
 def _attempt(url: str, own: Path, progress: Progress, *, is_pinned: bool) -> str:
-    """Fetch what is missing of `part`; return the file's name. Raises OSError, HTTPException, FormatError (too large), DiskError."""
+    """Fetch what is missing of `part`; return the file's name.
+
+    Raises OSError, HTTPException, FormatError (too large), DiskError.
+    """
     part, note = own / "part", own / "part.json"
     validator = str(read_json_object(note).get("validator", "")) if note.is_file() else ""
     have = part.stat().st_size if part.is_file() and (validator or is_pinned) else 0
@@ -150,7 +162,10 @@ def _attempt(url: str, own: Path, progress: Progress, *, is_pinned: bool) -> str
         headers |= {"Range": f"bytes={have}-", **({"If-Range": validator} if validator else {})}
     request = urllib.request.Request(quote(url, safe=URL_CHARACTERS), headers=headers)
     with urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT_S) as answer:
-        continues = answer.status == http.HTTPStatus.PARTIAL_CONTENT and _range_start(answer.headers) == have
+        continues = (
+            answer.status == http.HTTPStatus.PARTIAL_CONTENT
+            and _range_start(answer.headers) == have
+        )
         if not continues:
             have = 0
             part.unlink(missing_ok=True)  # before the validator of the new file is noted
@@ -161,8 +176,12 @@ def _attempt(url: str, own: Path, progress: Progress, *, is_pinned: bool) -> str
         return _name(url, answer.headers)
 
 
-def _write(url: str, answer: Any, part: Path, have: int, total: int | None, progress: Progress) -> None:
-    """Append the answer's bytes to the `have` bytes of `part`; `total`: what the server promises in all."""
+def _write(
+    url: str, answer: Any, part: Path, have: int, total: int | None, progress: Progress
+) -> None:
+    """Append the answer's bytes to the `have` bytes of `part`; `total`: what the server promises in
+    all.
+    """
     _refuse_large(url, total or 0)
     require_free_bytes(part, (total or have) - have)
     with (
@@ -182,7 +201,9 @@ def _write(url: str, answer: Any, part: Path, have: int, total: int | None, prog
 
 def _refuse_large(url: str, size_bytes: int) -> None:
     if size_bytes > MAX_DOWNLOAD_BYTES:
-        raise FormatError(url, "size", f"is more than {MAX_DOWNLOAD_BYTES:,} bytes, the limit for one file")
+        raise FormatError(
+            url, "size", f"is more than {MAX_DOWNLOAD_BYTES:,} bytes, the limit for one file"
+        )
 
 
 def _range_start(headers: Mapping[str, str]) -> int:
@@ -192,24 +213,36 @@ def _range_start(headers: Mapping[str, str]) -> int:
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """Return what tells this version of a file from others: a strong entity tag, else its date, else ""."""
+    """Return what tells this version of a file from others: a strong entity tag, else its date,
+    else "".
+    """
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
 
 
 def _name(url: str, headers: http.client.HTTPMessage) -> str:
-    """Return a safe name for the file: the server's, else that of the address; without a suffix, with that of the content's type."""
+    """Return a safe name for the file: the server's, else that of the address; without a suffix,
+    with that of the content's type.
+    """
     name = (headers.get_filename() or unquote(urlsplit(url).path)).rpartition("/")[2]
     name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:].strip(".") or "download"
-    return name if "." in name else name + (mimetypes.guess_extension(headers.get_content_type()) or "")
+    return (
+        name
+        if "." in name
+        else name + (mimetypes.guess_extension(headers.get_content_type()) or "")
+    )
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     """Redirections to https: addresses only."""
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
         if not newurl.startswith(HTTPS):
-            raise NetworkError(f"{req.full_url} leads to {newurl}, which is not https:, so it was not followed.")
+            raise NetworkError(
+                f"{req.full_url} leads to {newurl}, which is not https:, so it was not followed."
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -1,14 +1,18 @@
-"""One row of a file -> an example, by the description of the file: Example, InstructionExample, ConversationExample or PreferenceExample.
+"""One row of a file -> an example, by the description of the file: Example, InstructionExample,
+ConversationExample or PreferenceExample.
 
-    make_example(row, description, "a.jsonl") -> the example that the layout gives; BadRow says what is wrong with the row
+    make_example(row, description, "a.jsonl") -> the example that the layout gives; BadRow says what
+    is wrong with the row
 
-Texts are cleaned as documents are. Conversations end with an answer: messages behind the last one are left out.
+Texts are cleaned as documents are. Conversations end with an answer: messages behind the last one
+are left out.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from groundup.data.clean import clean
 from groundup.data.documents import (
     ChatExample,
     ConversationExample,
@@ -17,10 +21,7 @@ from groundup.data.documents import (
     MultiLabelExample,
     PreferenceExample,
 )
-from groundup.data.processing.clean import clean
-from groundup.data.reading.description import Description
-from groundup.data.reading.records import BadRow, Row
-from groundup.data.reading.roles import (
+from groundup.data.reading.column_roles import (
     filled_text_at,
     history_at,
     label_at,
@@ -30,6 +31,8 @@ from groundup.data.reading.roles import (
     transcript,
     turns_at,
 )
+from groundup.data.reading.description import Description
+from groundup.data.reading.records import BadRow, RecordRow
 from groundup.tokenizer.chat import Message
 
 AnyExample = Example | ChatExample | PreferenceExample
@@ -37,31 +40,46 @@ AnyExample = Example | ChatExample | PreferenceExample
 CHECK_TYPES = ("number", "label", "word")
 
 
-def make_example(row: Row, found: Description, name: str) -> AnyExample:
+def make_example(row: RecordRow, found: Description, name: str) -> AnyExample:
     """Return the example in a row of the file `name`. Raises BadRow."""
     return MAKERS[found.layout or "text"](row, found.roles, name)
 
 
-def _labelled(row: Row, roles: Mapping[str, str], name: str) -> Example:
+def _labelled(row: RecordRow, roles: Mapping[str, str], name: str) -> Example:
     return Example(clean(text_at(row, roles["text"])).text, label_at(row, roles["label"]))
 
 
-def _multi_labelled(row: Row, roles: Mapping[str, str], name: str) -> MultiLabelExample:
-    return MultiLabelExample.of(clean(text_at(row, roles["text"])).text, labels_at(row, roles["labels"]))
+def _multi_labelled(row: RecordRow, roles: Mapping[str, str], name: str) -> MultiLabelExample:
+    return MultiLabelExample.of(
+        clean(text_at(row, roles["text"])).text, labels_at(row, roles["labels"])
+    )
 
 
-def _instruction(row: Row, roles: Mapping[str, str], name: str) -> ChatExample:
-    instruction, output = filled_text_at(row, roles["instruction"]), filled_text_at(row, roles["output"])
+def _instruction(row: RecordRow, roles: Mapping[str, str], name: str) -> ChatExample:
+    instruction, output = (
+        filled_text_at(row, roles["instruction"]),
+        filled_text_at(row, roles["output"]),
+    )
     given = _optional_text(row, roles, "input")
-    example = InstructionExample(clean(instruction).text, clean(given).text, clean(output).text, **_identity(row, name))
-    before = (*_system(row, roles), *(history_at(row, roles["history"]) if "history" in roles else ()))
+    example = InstructionExample(
+        clean(instruction).text, clean(given).text, clean(output).text, **_identity(row, name)
+    )
+    before = (
+        *_system(row, roles),
+        *(history_at(row, roles["history"]) if "history" in roles else ()),
+    )
     return _with_turns_before(example, before)
 
 
-def _prompt_completion(row: Row, roles: Mapping[str, str], name: str) -> ChatExample:
-    prompt, completion = turns_at(row, roles["prompt"], "user"), turns_at(row, roles["completion"], "assistant")
+def _prompt_completion(row: RecordRow, roles: Mapping[str, str], name: str) -> ChatExample:
+    prompt, completion = (
+        turns_at(row, roles["prompt"], "user"),
+        turns_at(row, roles["completion"], "assistant"),
+    )
     identity, before = _identity(row, name), _system(row, roles)
-    if isinstance(row.values[roles["prompt"]], str) and isinstance(row.values[roles["completion"]], str):
+    if isinstance(row.values[roles["prompt"]], str) and isinstance(
+        row.values[roles["completion"]], str
+    ):
         texts = clean(prompt[0].content).text, "", clean(completion[0].content).text
         return _with_turns_before(InstructionExample(*texts, **identity), before)
     return ConversationExample(_answered((*before, *prompt, *completion)), **identity)
@@ -76,16 +94,21 @@ def _with_turns_before(example: InstructionExample, before: tuple[Message, ...])
     return ConversationExample(turns, example.id, example.kind, example.held_out, example.check)
 
 
-def _conversation(row: Row, roles: Mapping[str, str], name: str) -> ConversationExample:
+def _conversation(row: RecordRow, roles: Mapping[str, str], name: str) -> ConversationExample:
     messages = _answered((*_system(row, roles), *turns_at(row, roles["messages"])))
     tools = tools_at(row, roles["tools"]) if "tools" in roles else ()
     return ConversationExample(messages, **_identity(row, name), tools=tools)
 
 
-def _preference(row: Row, roles: Mapping[str, str], name: str) -> PreferenceExample:
-    """Two answers to one prompt; where the prompt has no column, it is what both conversations begin with."""
+def _preference(row: RecordRow, roles: Mapping[str, str], name: str) -> PreferenceExample:
+    """Two answers to one prompt; where the prompt has no column, it is what both conversations
+    begin with.
+    """
     chosen, rejected = (_answers(row, roles[role]) for role in ("chosen", "rejected"))
-    prompt = (*_system(row, roles), *(turns_at(row, roles["prompt"], "user") if "prompt" in roles else ()))
+    prompt = (
+        *_system(row, roles),
+        *(turns_at(row, roles["prompt"], "user") if "prompt" in roles else ()),
+    )
     if len(chosen) > 1 or len(rejected) > 1:
         if chosen[:-1] != rejected[:-1]:
             raise BadRow("its two answers do not follow the same messages")
@@ -99,17 +122,19 @@ def _preference(row: Row, roles: Mapping[str, str], name: str) -> PreferenceExam
     return PreferenceExample(tuple(map(_cleaned, prompt)), better, worse, _id(row, name))
 
 
-def _answers(row: Row, column: str) -> tuple[Message, ...]:
+def _answers(row: RecordRow, column: str) -> tuple[Message, ...]:
     value = row.values.get(column)
-    return (transcript(value) if isinstance(value, str) else ()) or turns_at(row, column, "assistant")
+    return (transcript(value) if isinstance(value, str) else ()) or turns_at(
+        row, column, "assistant"
+    )
 
 
-def _system(row: Row, roles: Mapping[str, str]) -> tuple[Message, ...]:
+def _system(row: RecordRow, roles: Mapping[str, str]) -> tuple[Message, ...]:
     text = _optional_text(row, roles, "system")
     return (Message("system", text),) if text.strip() else ()
 
 
-def _optional_text(row: Row, roles: Mapping[str, str], role: str) -> str:
+def _optional_text(row: RecordRow, roles: Mapping[str, str], role: str) -> str:
     column = roles.get(role, "")
     value = row.values.get(column)
     if value is not None and not isinstance(value, str):
@@ -118,8 +143,13 @@ def _optional_text(row: Row, roles: Mapping[str, str], role: str) -> str:
 
 
 def _answered(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return the messages up to the last answer, cleaned. Raises BadRow where nothing is asked and answered."""
-    last = max((place for place, message in enumerate(messages) if message.role == "assistant"), default=0)
+    """Return the messages up to the last answer, cleaned.
+
+    Raises BadRow where nothing is asked and answered.
+    """
+    last = max(
+        (place for place, message in enumerate(messages) if message.role == "assistant"), default=0
+    )
     kept = tuple(map(_cleaned, messages[: last + 1]))
     if last == 0 or not (kept[-1].content.strip() or kept[-1].calls):
         raise BadRow("has no answer of an assistant to a message before it")
@@ -130,7 +160,7 @@ def _cleaned(message: Message) -> Message:
     return replace(message, content=clean(message.content).text)
 
 
-def _identity(row: Row, name: str) -> dict[str, Any]:
+def _identity(row: RecordRow, name: str) -> dict[str, Any]:
     """Return id, kind, held_out and check, as our own files have them. Raises BadRow."""
     values = row.values
     if not isinstance(values.get("kind", ""), str):
@@ -150,7 +180,7 @@ def _identity(row: Row, name: str) -> dict[str, Any]:
     }
 
 
-def _id(row: Row, name: str) -> str:
+def _id(row: RecordRow, name: str) -> str:
     """Return the id of an example; a number counts within its file."""
     value = row.values.get("id")
     if value is None:
@@ -164,16 +194,24 @@ def _require_check(check: Any) -> None:
     """Raise BadRow for what is no rule to check an answer."""
     if check is None:
         return
-    if not isinstance(check, dict) or check.get("type") not in CHECK_TYPES or not isinstance(check.get("answer"), str):
-        raise BadRow(f'\'check\' is not {{"type": one of {", ".join(CHECK_TYPES)}, "answer": text}}')
+    if (
+        not isinstance(check, dict)
+        or check.get("type") not in CHECK_TYPES
+        or not isinstance(check.get("answer"), str)
+    ):
+        raise BadRow(
+            f'\'check\' is not {{"type": one of {", ".join(CHECK_TYPES)}, "answer": text}}'
+        )
     labels = check.get("labels", [check["answer"]])
-    if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
+    if not isinstance(labels, list) or not all(
+        isinstance(label, str) and label for label in labels
+    ):
         raise BadRow("'labels' of its check is not a list of texts")
     if check["answer"] not in labels:
         raise BadRow(f"the answer of its check, {check['answer'][:40]!r}, is not one of its labels")
 
 
-MAKERS: Mapping[str, Callable[[Row, Mapping[str, str], str], AnyExample]] = {
+MAKERS: Mapping[str, Callable[[RecordRow, Mapping[str, str], str], AnyExample]] = {
     "labelled": _labelled,
     "multi-labelled": _multi_labelled,
     "instruction": _instruction,

@@ -1,11 +1,14 @@
 """Examples for fine-tuning and evaluation: reading, deduplication, stratified splits.
 
-    read_examples(source, options, wanted) -> [Example | InstructionExample | ConversationExample | PreferenceExample]
-    read_labelled(source) -> [Example] -> without_repeats -> stratified_split(examples, {"train": 1600, "test": 500}, seed)
-    read_splits(source, ...): all three
-    read_chat(source) -> [InstructionExample | ConversationExample],  read_preferences(source) -> [PreferenceExample]
+    read_examples(source, options, wanted) -> [Example | InstructionExample | ConversationExample |
+    PreferenceExample] read_labelled(source) -> [Example] -> without_repeats ->
+    stratified_split(examples, {"train": 1600, "test": 500}, seed) read_splits(source, ...): all
+    three
+    read_chat(source) -> [InstructionExample | ConversationExample],  read_preferences(source) ->
+        [PreferenceExample]
 
-Repeats are removed before the split (see `distinct`): else a text could be in train and test, and memorisation would count as accuracy.
+Repeats are removed before the split (see `distinct`): else a text could be in train and test, and
+memorisation would count as accuracy.
 """
 
 import dataclasses
@@ -27,14 +30,15 @@ from groundup.data.reading.multi_label import (
     without_unlearned,
 )
 from groundup.data.reading.named_labels import read_by_names, recognised
-from groundup.data.reading.records import BadRow, Row, SourceFile
+from groundup.data.reading.records import BadRow, RecordRow, SourceFile
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions, describe_source, read_files, read_rows
 from groundup.errors import DataError
 from groundup.progress import Progress
 
-# Of all messages that `read_splits` uses; the rest is the test set. The proportions of 1,600, 300 and 500.
+# Of all messages that `read_splits` uses; the rest is the test set. The proportions of 1,600, 300
+# and 500.
 TRAIN_SHARE, VALIDATION_SHARE = 2 / 3, 1 / 8
 SPLITS = ("train", "validation", "test")
 
@@ -47,9 +51,11 @@ def read_examples(
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[AnyExample]:
-    """Return the examples of a source, each file read as `sniff` describes it, and say what was understood.
+    """Return the examples of a source, each file read as `sniff` describes it, and say what was
+    understood.
 
-    Raises DataError (no data, none of the wanted layouts, a doubt, no such column, too many bad rows). A row whose id occurred before is bad.
+    Raises DataError (no data, none of the wanted layouts, a doubt, no such column, too many bad
+    rows). A row whose id occurred before is bad.
     """
     options, report = dataclasses.replace(options, wanted=wanted), report or SourceReport()
     describe_source(source, options, progress=progress)
@@ -58,7 +64,7 @@ def read_examples(
     def read(file: SourceFile) -> Iterator[AnyExample]:
         found = options.describe(file)
 
-        def make(row: Row) -> AnyExample:
+        def make(row: RecordRow) -> AnyExample:
             if options.label_separator and "labels" in found.roles:
                 row = divided(row, found.roles["labels"], options.label_separator)
             example = make_example(row, found, file.name)
@@ -84,7 +90,8 @@ def read_labelled(
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[Example]:
-    """Return the labelled texts of a source, cleaned: of rows, or by the names of files and folders.
+    """Return the labelled texts of a source, cleaned: of rows, or by the names of files and
+    folders.
 
     Raises DataError as `read_examples`, and for one class only.
     """
@@ -104,7 +111,10 @@ def read_multi_labelled(
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[MultiLabelExample]:
-    """Return the texts of a source that have lists of labels, or labels between separators. Raises DataError as `read_examples`."""
+    """Return the texts of a source that have lists of labels, or labels between separators.
+
+    Raises DataError as `read_examples`.
+    """
     options = with_label_column(source, options)
     found = read_examples(source, options, MULTI_LABELLED, report=report, progress=progress)
     return [each for each in found if isinstance(each, MultiLabelExample)]
@@ -117,11 +127,14 @@ def read_chat(
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[ChatExample]:
-    """Return the instructions, prompts with completions and conversations of a source. Raises DataError as `read_examples`, and for none.
+    """Return the instructions, prompts with completions and conversations of a source. Raises
+    DataError as `read_examples`, and for none.
 
     Rows may have "id", "kind", "held_out" and "check" beside the columns of their layout.
     """
-    found = read_examples(source, options or SourceOptions(), CHAT_LAYOUTS, report=report, progress=progress)
+    found = read_examples(
+        source, options or SourceOptions(), CHAT_LAYOUTS, report=report, progress=progress
+    )
     examples = [each for each in found if isinstance(each, ChatExample)]
     if not examples:
         fix = 'A line: {"instruction": "...", "input": "", "output": "..."}'
@@ -137,7 +150,9 @@ def read_preferences(
     progress: Progress | None = None,
 ) -> list[PreferenceExample]:
     """Return the preference pairs of a source. Raises DataError as `read_examples`."""
-    found = read_examples(source, options or SourceOptions(), PREFERENCE, report=report, progress=progress)
+    found = read_examples(
+        source, options or SourceOptions(), PREFERENCE, report=report, progress=progress
+    )
     return [each for each in found if isinstance(each, PreferenceExample)]
 
 
@@ -146,16 +161,21 @@ def require_classes(examples: Sequence[Example], where: str) -> None:
     labels = sorted({example.label for example in examples})
     if len(labels) < 2:
         found = f"only the class {labels[0]!r}" if labels else "no labelled text"
-        raise DataError(f"{where} has {found}; a classifier needs two classes or more.", fix="Check the label column.")
+        raise DataError(
+            f"{where} has {found}; a classifier needs two classes or more.",
+            fix="Check the label column.",
+        )
 
 
 def stratified_split(
     examples: Sequence[Example], sizes: Mapping[str, int], seed: int, *, every_class: bool = True
 ) -> dict[str, list[Example]]:
-    """Return disjoint stratified splits of exactly these sizes: each class has its overall proportion in each. Repeats are removed before.
+    """Return disjoint stratified splits of exactly these sizes: each class has its overall
+    proportion in each. Repeats are removed before.
 
-    The split of an example depends on its text and the seed, not on the order in the file. Raises DataError for too few examples, fewer than
-    two classes, or, with `every_class`, a class too small to be in every split.
+    The split of an example depends on its text and the seed, not on the order in the file. Raises
+    DataError for too few examples, fewer than two classes, or, with `every_class`, a class too
+    small to be in every split.
     """
     examples, wanted = without_repeats(examples).examples, sum(sizes.values())
     if len(examples) < wanted:
@@ -191,26 +211,36 @@ def read_splits(
     seed: int,
     progress: Progress,
 ) -> dict[str, list[Example]]:
-    """The distinct labelled texts of a source, at most `messages` of them, as "train", "validation" and "test". Raises DataError.
+    """The distinct labelled texts of a source, at most `messages` of them, as "train", "validation"
+    and "test". Raises DataError.
 
-    Classes of fewer than `min_per_class` distinct texts are left out. `given` are sources of "validation", "test" or both, which are taken whole;
-    a text that stands in several splits stays in the last of them, so that nothing is measured on what was learned.
+    Classes of fewer than `min_per_class` distinct texts are left out. `given` are sources of
+    "validation", "test" or both, which are taken whole; a text that stands in several splits stays
+    in the last of them, so that nothing is measured on what was learned.
     """
     own = {name: _distinct(each, options, progress) for name, each in (given or {}).items()}
     examples = _apart([("train", _distinct(source, options, progress)), *own.items()], progress)
     multi = require_label_sets(examples)
-    common, split = (without_rare_labels, iterative_split) if multi else (_common_classes, stratified_split)
+    common, split = (
+        (without_rare_labels, iterative_split) if multi else (_common_classes, stratified_split)
+    )
     kept = common(examples["train"], min_per_class, source.spec, progress)
     used = min(messages, len(kept))
     sizes = _sizes(used, own)
-    splits = without_unlearned({**split(kept, sizes, seed), **{name: examples[name] for name in own}}, progress)
+    splits = without_unlearned(
+        {**split(kept, sizes, seed), **{name: examples[name] for name in own}}, progress
+    )
     progress.say("Used: " + ", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + ".")
     return {name: splits[name] for name in SPLITS}
 
 
 def _sizes(used: int, given: Collection[str]) -> dict[str, int]:
     """Return the sizes of the splits that are not given."""
-    shares = {"train": TRAIN_SHARE, "validation": VALIDATION_SHARE, "test": 1 - TRAIN_SHARE - VALIDATION_SHARE}
+    shares = {
+        "train": TRAIN_SHARE,
+        "validation": VALIDATION_SHARE,
+        "test": 1 - TRAIN_SHARE - VALIDATION_SHARE,
+    }
     left = {name: share for name, share in shares.items() if name not in given}
     sizes = {name: round(used * share / sum(left.values())) for name, share in left.items()}
     last = list(sizes)[-1]
@@ -228,8 +258,12 @@ def _distinct(source: Source, options: SourceOptions, progress: Progress) -> Seq
     return distinct.examples
 
 
-def _apart(splits: Sequence[tuple[str, Sequence[Example]]], progress: Progress) -> dict[str, list[Example]]:
-    """Return the splits without the texts that stand in a later one too, and say how many those are. Raises DataError where none is left."""
+def _apart(
+    splits: Sequence[tuple[str, Sequence[Example]]], progress: Progress
+) -> dict[str, list[Example]]:
+    """Return the splits without the texts that stand in a later one too, and say how many those
+    are. Raises DataError where none is left.
+    """
     kept: dict[str, list[Example]] = {}
     later: set[str] = set()
     for name, examples in reversed(splits):
@@ -251,7 +285,10 @@ def _apart(splits: Sequence[tuple[str, Sequence[Example]]], progress: Progress) 
 def _common_classes(
     examples: Sequence[Example], min_per_class: int, where: str, progress: Progress
 ) -> Sequence[Example]:
-    """Return the examples of the classes that have `min_per_class`, and say which are left out. Raises DataError for fewer than two classes."""
+    """Return the examples of the classes that have `min_per_class`, and say which are left out.
+
+    Raises DataError for fewer than two classes.
+    """
     counts = Counter(example.label for example in examples)
     rare = {label: count for label, count in sorted(counts.items()) if count < min_per_class}
     if not rare:
@@ -264,7 +301,9 @@ def _common_classes(
             f"{where} has fewer than two classes with {min_per_class} distinct texts; left out: {named[:500]}.",
             fix=f"Lower --min-per-class (two classes have {largest}), or add examples.",
         )
-    progress.say(f"Classes of fewer than {min_per_class} texts are left out, {sum(rare.values()):,} texts: {named}.")
+    progress.say(
+        f"Classes of fewer than {min_per_class} texts are left out, {sum(rare.values()):,} texts: {named}."
+    )
     return kept
 
 
@@ -275,7 +314,9 @@ def _order_key(example: Example, seed: int) -> str:
 def _require_every_class(
     shares: Mapping[str, int], counts: Mapping[str, int], sizes: Mapping[str, int], split: str
 ) -> None:
-    """Raise DataError for a class without a share in a split; it names the count that is enough for all splits."""
+    """Raise DataError for a class without a share in a split; it names the count that is enough for
+    all splits.
+    """
     missing = [label for label, share in shares.items() if not share]
     if not missing:
         return
@@ -292,7 +333,9 @@ def _require_every_class(
 
 
 def _enough(label: str, counts: Mapping[str, int], sizes: Mapping[str, int]) -> int:
-    """Return how many examples of a class are enough to be in every split, among the classes that have as many; 0 where there are none."""
+    """Return how many examples of a class are enough to be in every split, among the classes that
+    have as many; 0 where there are none.
+    """
     for enough in range(counts[label] + 1, max(counts.values()) + 1):
         kept = {each: count for each, count in counts.items() if count >= enough}
         if len(kept) < 2:
@@ -303,7 +346,9 @@ def _enough(label: str, counts: Mapping[str, int], sizes: Mapping[str, int]) -> 
 
 
 def _all_in_all(counts: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
-    """Return whether all classes are in all splits; of fewer examples than `sizes`, splits in the same proportion."""
+    """Return whether all classes are in all splits; of fewer examples than `sizes`, splits in the
+    same proportion.
+    """
     used = min(sum(sizes.values()), sum(counts.values()))
     quotas = apportion(used, counts)
     for size in apportion(used, sizes).values():
@@ -315,7 +360,8 @@ def _all_in_all(counts: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
 
 
 def apportion(size: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Return `size` divided in proportion to `weights` (largest remainder method); no share exceeds its weight while size <= sum(weights).
+    """Return `size` divided in proportion to `weights` (largest remainder method); no share exceeds
+    its weight while size <= sum(weights).
 
     >>> apportion(10, {"ham": 87, "spam": 13})
     {'ham': 9, 'spam': 1}

@@ -2,10 +2,12 @@
 
     EXTRACTORS[".pdf"].read(path, headings) -> Extracted(part, text, fault), ...
 
-HTML goes through trafilatura, which leaves navigation and advertisements out (a page on which it finds no article gives all of its text); PDF through
-pypdf, Word through python-docx; an EPUB is a zip of HTML pages in the order of its spine (EPUB 3.3, section 5.7); e-mail is the standard library's.
-Scanned pages hold no text: a PDF of them is reported, not read. A file that a library can't parse is one bad document, never an error of the source.
-`headings`: those of HTML and Word are marked by # as in Markdown, so that a text can be divided at them; training texts have none.
+HTML goes through trafilatura, which leaves navigation and advertisements out (a page on which it
+finds no article gives all of its text); PDF through pypdf, Word through python-docx; an EPUB is a
+zip of HTML pages in the order of its spine (EPUB 3.3, section 5.7); e-mail is the standard
+library's. Scanned pages hold no text: a PDF of them is reported, not read. A file that a library
+can't parse is one bad document, never an error of the source. `headings`: those of HTML and Word
+are marked by # as in Markdown, so that a text can be divided at them; training texts have none.
 """
 
 import email
@@ -30,13 +32,16 @@ from groundup.fetch import Member, members
 
 # The largest file that is parsed whole. A book of 1,000 pages has some 10 MB as PDF.
 MAX_FILE_BYTES = 256 * 2**20
-# What a .docx or .epub, both of which are zips, may expand to, pictures included: its parser has it in memory.
+# What a .docx or .epub, both of which are zips, may expand to, pictures included: its parser has it
+# in memory.
 MAX_EXPANDED_BYTES = 2**30
-# Of an HTML page or a part of a .docx; each takes a few hundred bytes of memory. A book of 1,000 pages has some 300,000.
+# Of an HTML page or a part of a .docx; each takes a few hundred bytes of memory. A book of 1,000
+# pages has some 300,000.
 MAX_TAGS = 2_000_000
 # Of one tag of an HTML page.
 MAX_ATTRIBUTES = 1000
-# Of one header of an e-mail. RFC 5322 allows lines of 998, of which the longest headers in use have a few.
+# Of one header of an e-mail. RFC 5322 allows lines of 998, of which the longest headers in use have
+# a few.
 MAX_HEADER_CHARACTERS = 8192
 DOCUMENTS_EXTRA = "documents"
 
@@ -75,7 +80,9 @@ class Extractor:
 
 
 def html_text(data: bytes | str, headings: bool = False) -> str:
-    """Return the text of an HTML page: its article, or all of its text where no article is found."""
+    """Return the text of an HTML page: its article, or all of its text where no article is
+    found.
+    """
     _require_plain_tags(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data)
     trafilatura = _trafilatura()
     tree = trafilatura.load_html(data)
@@ -87,7 +94,9 @@ def html_text(data: bytes | str, headings: bool = False) -> str:
 
 
 def _require_plain_tags(data: bytes) -> None:
-    """Raise ValueError for a page with too many tags or attributes: the time that the parser takes grows with the square of a tag's attributes."""
+    """Raise ValueError for a page with too many tags or attributes: the time that the parser takes
+    grows with the square of a tag's attributes.
+    """
     _require_few_tags(data.count(b"<"))
     for tag in _LONG_TAG.finditer(data):
         if len(_QUOTED.sub(b"", tag[0]).split()) > MAX_ATTRIBUTES:
@@ -103,7 +112,10 @@ def _with_headings(page: Any, **options: bool) -> str:
         return ""
     for heading in found.body.iter("head"):
         level = heading.get("rend", "")[1:]
-        if next(heading.iterancestors("cell", "item"), None) is None and "".join(heading.itertext()).strip():
+        if (
+            next(heading.iterancestors("cell", "item"), None) is None
+            and "".join(heading.itertext()).strip()
+        ):
             heading.text = f"{'#' * (int(level) if level in tuple('123456') else 2)} {(heading.text or '').lstrip()}"
     return unicodedata.normalize("NFC", parted(xmltotxt(found.body, include_formatting=False)))
 
@@ -112,7 +124,9 @@ def _with_headings(page: Any, **options: bool) -> str:
 def _trafilatura() -> Any:
     import trafilatura
 
-    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it reports each page without an article as an error
+    logging.getLogger("trafilatura").setLevel(
+        logging.CRITICAL
+    )  # it reports each page without an article as an error
     return trafilatura
 
 
@@ -130,12 +144,17 @@ def _pdf(path: Path, _: bool) -> Iterator[Extracted]:
             return
         read: dict[str, str] = {}
         pages = [_page_text(page, read) for page in reader.pages]
-    yield _whole("\n\n".join(page for page in pages if page.strip()), "holds no text: scanned pages need OCR first")
+    yield _whole(
+        "\n\n".join(page for page in pages if page.strip()),
+        "holds no text: scanned pages need OCR first",
+    )
 
 
 def _page_text(page: Any, read: dict[str, str]) -> str:
     """Return the text of a page; of several that share contents and fonts it is read once."""
-    shared = repr([dict.get(page, key) for key in ("/Contents", "/Resources")])  # references, not what they stand for
+    shared = repr(
+        [dict.get(page, key) for key in ("/Contents", "/Resources")]
+    )  # references, not what they stand for
     if shared not in read:
         read[shared] = page.extract_text()
     return read[shared]
@@ -146,7 +165,9 @@ def _docx(path: Path, headings: bool) -> Iterator[Extracted]:
     from docx.table import Table
 
     for member in _parts(path):  # bounds what the zip expands to
-        if member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS:  # the shortest tags have 3 bytes
+        if (
+            member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS
+        ):  # the shortest tags have 3 bytes
             _require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
     document = docx.Document(str(path))
     blocks: list[str] = []
@@ -161,7 +182,8 @@ def _docx(path: Path, headings: bool) -> Iterator[Extracted]:
 def _table_rows(table: Any) -> Iterator[str]:
     """Yield the text of each row: a cell over several columns once, one over several rows in each.
 
-    python-docx's `row.cells` repeats a cell for every column of its span, and looks one over several rows up anew in each.
+    python-docx's `row.cells` repeats a cell for every column of its span, and looks one over
+    several rows up anew in each.
     """
     from docx.table import _Cell
 
@@ -184,16 +206,25 @@ def _mark(paragraph: Any) -> str:
 
 def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
     """Yield the book as one document, its chapters in the order of the spine."""
-    files = {member.name: member.read() for member in _parts(path) if member.name.endswith(_EPUB_SUFFIXES)}
+    files = {
+        member.name: member.read()
+        for member in _parts(path)
+        if member.name.endswith(_EPUB_SUFFIXES)
+    }
     package = ElementTree.fromstring(files["META-INF/container.xml"]).find(".//{*}rootfile")
     if package is None:
         yield Extracted("", fault="names no package document")
         return
     opf = package.attrib["full-path"]
     book = ElementTree.fromstring(files[opf])
-    pages = {item.attrib["id"]: item.attrib["href"] for item in book.iterfind(".//{*}manifest/{*}item")}
+    pages = {
+        item.attrib["id"]: item.attrib["href"] for item in book.iterfind(".//{*}manifest/{*}item")
+    }
     spine = [item.attrib["idref"] for item in book.iterfind(".//{*}spine/{*}itemref")]
-    names = [posixpath.normpath(posixpath.join(posixpath.dirname(opf), unquote(pages[idref]))) for idref in spine]
+    names = [
+        posixpath.normpath(posixpath.join(posixpath.dirname(opf), unquote(pages[idref])))
+        for idref in spine
+    ]
     # Each once: the spine must not name an item twice (EPUB 3.3, section 5.7.2).
     chapters = [html_text(files[name], headings) for name in dict.fromkeys(names) if name in files]
     yield _whole("\n\n".join(text for text in chapters if text.strip()), "holds no text")
@@ -203,7 +234,10 @@ _EPUB_SUFFIXES = (".xml", ".opf", ".xhtml", ".html", ".htm")
 
 
 def _parts(path: Path) -> Iterator[Member]:
-    """Yield the members of a zip that is one document. Raises ValueError for one that expands to more than MAX_EXPANDED_BYTES."""
+    """Yield the members of a zip that is one document.
+
+    Raises ValueError for one that expands to more than MAX_EXPANDED_BYTES.
+    """
     expanded = 0
     for member in members(path):
         expanded += member.size_bytes
@@ -213,13 +247,17 @@ def _parts(path: Path) -> Iterator[Member]:
 
 
 def _require_few_tags(tags: int) -> None:
-    """Raise ValueError above MAX_TAGS, since a parser's tree takes far more memory than the text."""
+    """Raise ValueError above MAX_TAGS, since a parser's tree takes far more memory than the
+    text.
+    """
     if tags > MAX_TAGS:
         raise ValueError(f"it has more than {MAX_TAGS:,} tags")
 
 
 class _BoundedHeaders(email.policy.EmailPolicy):
-    """Parses the first MAX_HEADER_CHARACTERS of a header: the memory of the standard library's parser grows with the square of its length."""
+    """Parses the first MAX_HEADER_CHARACTERS of a header: the memory of the standard library's
+    parser grows with the square of its length.
+    """
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
         if len(value) > MAX_HEADER_CHARACTERS:
@@ -254,7 +292,9 @@ def _message(data: bytes, part: str, headings: bool) -> Extracted:
                 return Extracted("", part, f"is HTML, which the extra {DOCUMENTS_EXTRA!r} reads")
             text = html_text(text, headings)
         subject = str(message["subject"] or "")
-        attached = tuple(item.get_filename() or item.get_content_type() for item in message.iter_attachments())
+        attached = tuple(
+            item.get_filename() or item.get_content_type() for item in message.iter_attachments()
+        )
     except (
         LookupError,
         ValueError,

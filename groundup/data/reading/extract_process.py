@@ -1,11 +1,14 @@
-"""Documents of other formats, read in a child process with limits on processor time, memory and output; one process reads many files.
+"""Documents of other formats, read in a child process with limits on processor time, memory and
+output; one process reads many files.
 
     extracted(path, ".pdf", headings) -> Extracted(part, text, fault), ...
 
-A document that exceeds a limit, or ends the process, is one `Extracted` with its fault; the next file gets a new process. Time and text grow with
-the size of the file, as what an archive may expand to does (`fetch.expansion_limit`). A process that needed much memory is not kept.
+A document that exceeds a limit, or ends the process, is one `Extracted` with its fault; the next
+file gets a new process. Time and text grow with the size of the file, as what an archive may expand
+to does (`fetch.expansion_limit`). A process that needed much memory is not kept.
 
-Each reading that is under way has a process for itself, so that two sources can be read in turns; a few that are idle are kept for the next files.
+Each reading that is under way has a process for itself, so that two sources can be read in turns; a
+few that are idle are kept for the next files.
 """
 
 import atexit
@@ -63,7 +66,10 @@ class OverLimit(Exception):
 
 
 def extracted(path: Path, suffix: str, headings: bool) -> Iterator[Extracted]:
-    """Yield the documents of a file, read by the extractor of `suffix`. Raises OSError for a file that can't be opened."""
+    """Yield the documents of a file, read by the extractor of `suffix`.
+
+    Raises OSError for a file that can't be opened.
+    """
     size_bytes = path.stat().st_size
     if size_bytes > MAX_FILE_BYTES and suffix != ".mbox":
         yield Extracted("", fault=f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
@@ -133,7 +139,9 @@ def _answers(limits: ExtractionLimits, request: Mapping[str, Any]) -> Iterator[d
     path = Path(request["path"])
     fault, is_kept = "", True
     try:
-        for found in _counted(EXTRACTORS[request["suffix"]].read(path, request["headings"]), path, limits):
+        for found in _counted(
+            EXTRACTORS[request["suffix"]].read(path, request["headings"]), path, limits
+        ):
             yield {"kind": _DOCUMENT, "document": asdict(found)}
     except OverLimit as error:
         fault = str(error)
@@ -142,7 +150,9 @@ def _answers(limits: ExtractionLimits, request: Mapping[str, Any]) -> Iterator[d
     except MemoryError:
         fault, is_kept = over_memory(limits.memory_bytes), False
     except Exception as error:  # a parsing library raises anything; the file costs itself only
-        if isinstance(error, OSError) and error.errno is not None:  # else it is a library's, about the content
+        if (
+            isinstance(error, OSError) and error.errno is not None
+        ):  # else it is a library's, about the content
             yield {"kind": _OS_ERROR, "errno": error.errno, "strerror": error.strerror}
             return
         fault = f"can't be read ({type(error).__name__}: {str(error)[:100]})"
@@ -151,8 +161,13 @@ def _answers(limits: ExtractionLimits, request: Mapping[str, Any]) -> Iterator[d
     yield {"kind": _END, "is_kept": is_kept and peak_memory_bytes() < limits.kept_bytes}
 
 
-def _counted(documents: Iterator[Extracted], path: Path, limits: ExtractionLimits) -> Iterator[Extracted]:
-    """Yield the documents of a file. Raises OverLimit where one has, or all have, too many characters."""
+def _counted(
+    documents: Iterator[Extracted], path: Path, limits: ExtractionLimits
+) -> Iterator[Extracted]:
+    """Yield the documents of a file.
+
+    Raises OverLimit where one has, or all have, too many characters.
+    """
     size_bytes = path.stat().st_size
     left = max(2 * size_bytes, expansion_limit(size_bytes))
     for each in documents:

@@ -1,7 +1,8 @@
 """The files below a folder or of a glob, sorted by name.
 
-One walk does both: a folder is the glob `FOLDER/**`. `*`, `?` and `[...]` match within a name, `**` matches any folders, as in Python's glob; names
-that begin with a dot match only where the pattern does. A link whose target is outside of the folder, and every link to a folder, is skipped and
+One walk does both: a folder is the glob `FOLDER/**`. `*`, `?` and `[...]` match within a name, `**`
+matches any folders, as in Python's glob; names that begin with a dot match only where the pattern
+does. A link whose target is outside of the folder, and every link to a folder, is skipped and
 reported; with `follow_links` it is read, each real folder once, so that cyclic links end.
 """
 
@@ -24,13 +25,17 @@ Skip = Callable[[str, str], None]
 """A callback with the reason and the name of a skipped entry."""
 
 
-def folder_files(root: Path, skip: Skip, *, follow_links: bool = False) -> Iterator[tuple[Path, str]]:
+def folder_files(
+    root: Path, skip: Skip, *, follow_links: bool = False
+) -> Iterator[tuple[Path, str]]:
     """Yield (path, name within `root`) of every file below it, without hidden files and builds."""
     names = sorted(_Walk(root, EVERYTHING, skip, follow_links).names())
     yield from ((root / name, name) for name in names)
 
 
-def glob_files(pattern: Path, skip: Skip, *, follow_links: bool = False) -> Iterator[tuple[Path, str]]:
+def glob_files(
+    pattern: Path, skip: Skip, *, follow_links: bool = False
+) -> Iterator[tuple[Path, str]]:
     """Yield (path, the same as text) of every file that the pattern matches."""
     fixed = next(at for at, part in enumerate(pattern.parts) if glob.has_magic(part))
     root = Path(*pattern.parts[:fixed])
@@ -39,14 +44,18 @@ def glob_files(pattern: Path, skip: Skip, *, follow_links: bool = False) -> Iter
 
 
 class Pattern:
-    """The parts of a pattern between its slashes, matched name by name: a state is a part that may come next."""
+    """The parts of a pattern between its slashes, matched name by name: a state is a part that may
+    come next.
+    """
 
     def __init__(self, parts: tuple[str, ...]) -> None:
         self.parts = parts
         self.start = self._closed({0})
 
     def after(self, states: set[int], name: str) -> set[int]:
-        """Return the pattern's parts that may follow `name`, given those that may match it; empty: no match."""
+        """Return the pattern's parts that may follow `name`, given those that may match it; empty:
+        no match.
+        """
         hidden = name.startswith(".")
         after = set()
         for state in states & set(range(len(self.parts))):
@@ -77,7 +86,12 @@ class _Walk:
     """A walk below `root` along the parts of a pattern."""
 
     def __init__(self, root: Path, parts: tuple[str, ...], skip: Skip, follow_links: bool) -> None:
-        self.root, self.pattern, self.skip, self.follow_links = root, Pattern(parts), skip, follow_links
+        self.root, self.pattern, self.skip, self.follow_links = (
+            root,
+            Pattern(parts),
+            skip,
+            follow_links,
+        )
         self.seen: set[str] = set()
 
     def names(self) -> Iterator[str]:
@@ -86,11 +100,17 @@ class _Walk:
         while waiting:
             folder, states = waiting.pop()
             entries = self._entries(folder)
-            if self.pattern.parts == EVERYTHING and {entry.name for entry in entries} >= BUILD_FILES:
+            if (
+                self.pattern.parts == EVERYTHING
+                and {entry.name for entry in entries} >= BUILD_FILES
+            ):
                 self.skip(BUILD, folder or ".")
                 continue
             for entry in entries:
-                after, name = self.pattern.after(states, entry.name), os.path.join(folder, entry.name)
+                after, name = (
+                    self.pattern.after(states, entry.name),
+                    os.path.join(folder, entry.name),
+                )
                 if after and os.path.isdir(entry):
                     if self._enters(entry, name):
                         waiting.append((name, after))

@@ -1,14 +1,19 @@
-"""An HTML page made ready for the extraction of its text: definition lists, permalinks and code, which trafilatura takes apart.
+"""An HTML page made ready for the extraction of its text: definition lists, permalinks and code,
+which trafilatura takes apart.
 
     prepared(tree, headings) changes the tree in place:
 
-    <dt>term</dt><dd>what it is</dd>       one paragraph, "term: what it is", so that a sentence has both
-    signatures (<dt> of an API, Sphinx's)  with `headings` below a heading of its name: all that is said of it stands under it
+    <dt>term</dt><dd>what it is</dd>       one paragraph, "term: what it is", so that a sentence has
+                                           both
+    signatures (<dt> of an API, Sphinx's)  with `headings` below a heading of its name: all that is
+                                           said of it stands under it
     permalinks (¶), links to the source    are left out
     white space outside of <pre>           is one space, as browsers show it
-    <pre>                                  with `headings` a code block between fences: its # are no headings
+    <pre>                                  with `headings` a code block between fences: its # are no
+                                           headings
 
-Without `headings`, for training, code and signatures have no marks. Blank lines within code are lost in trafilatura.
+Without `headings`, for training, code and signatures have no marks. Blank lines within code are
+lost in trafilatura.
 """
 
 import re
@@ -23,7 +28,27 @@ HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 VERBATIM = ("pre", "textarea")
 # What may stand in the paragraph of a term, before its definition's first other block.
 INLINE = frozenset(
-    {*("a", "abbr", "b", "bdi", "cite", "code", "del", "dfn", "em", "i", "img", "ins", "kbd", "mark", "q", "s", "samp")}
+    {
+        *(
+            "a",
+            "abbr",
+            "b",
+            "bdi",
+            "cite",
+            "code",
+            "del",
+            "dfn",
+            "em",
+            "i",
+            "img",
+            "ins",
+            "kbd",
+            "mark",
+            "q",
+            "s",
+            "samp",
+        )
+    }
     | {*("small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr")}
 )
 FENCE = "```"
@@ -48,19 +73,30 @@ def prepared(tree: Any, headings: bool) -> Any:
 
 
 def parted(text: str) -> str:
-    """Return a page's text with a blank line between its paragraphs, of which each is a line; items, rows and code stay together."""
+    """Return a page's text with a blank line between its paragraphs, of which each is a line;
+    items, rows and code stay together.
+    """
     lines, is_code = text.split("\n"), False
     made = lines[:1]
     for before, line in pairwise(lines):
         is_code ^= before.startswith(FENCE)
-        together = is_code or not before.strip() or not line.strip() or (_ROW.match(before) and _ROW.match(line))
+        together = (
+            is_code
+            or not before.strip()
+            or not line.strip()
+            or (_ROW.match(before) and _ROW.match(line))
+        )
         made += [line] if together else ["", line]
     return "\n".join(made)
 
 
 def _is_left_out(link: Any) -> bool:
-    classes = " ".join(each.get("class") or "" for each in link.iter() if isinstance(each.tag, str)).split()
-    is_permalink = "".join(link.itertext()).strip() in PERMALINKS and (link.get("href") or "").startswith("#")
+    classes = " ".join(
+        each.get("class") or "" for each in link.iter() if isinstance(each.tag, str)
+    ).split()
+    is_permalink = "".join(link.itertext()).strip() in PERMALINKS and (
+        link.get("href") or ""
+    ).startswith("#")
     return is_permalink or not LINKS_LEFT_OUT.isdisjoint(classes)
 
 
@@ -115,7 +151,9 @@ def _define(terms: Any, level: int) -> None:
 
 
 def _defined(terms: list[Any], definition: Any, level: int) -> Iterator[Any]:
-    """Yield a heading for the name of a signature, a paragraph of the terms and the definition's beginning, and the rest of that."""
+    """Yield a heading for the name of a signature, a paragraph of the terms and the definition's
+    beginning, and the rest of that.
+    """
     said = "; ".join(filter(None, (_text(term) for term in terms)))
     name = next(filter(None, map(_signature_name, terms)), "")
     maker = definition if definition is not None else terms[0]
@@ -129,7 +167,9 @@ def _defined(terms: list[Any], definition: Any, level: int) -> Iterator[Any]:
         yield paragraph
         return
     joint = "" if not said else " " if said.endswith((":", "?", "!")) else ": "
-    is_paragraph = len(definition) and definition[0].tag == "p" and not (definition.text or "").strip()
+    is_paragraph = (
+        len(definition) and definition[0].tag == "p" and not (definition.text or "").strip()
+    )
     begins = definition[0] if is_paragraph else definition
     paragraph.text = f"{said}{joint}{(begins.text or '').lstrip()}"
     begins.text = None
@@ -160,6 +200,8 @@ def _text(element: Any) -> str:
 
 
 def _signature_name(term: Any) -> str:
-    """Return the name in a signature as Sphinx writes it, "" where there is none: "atexit.register" of "atexit.register(func)"."""
+    """Return the name in a signature as Sphinx writes it, "" where there is none: "atexit.register"
+    of "atexit.register(func)".
+    """
     parts = [each for each in term.iter() if NAME_CLASSES & set((each.get("class") or "").split())]
     return "".join(_text(part) for part in parts)

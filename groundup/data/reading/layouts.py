@@ -1,10 +1,14 @@
-"""Which layout the rows of a file have: text, labelled, multi-labelled, instruction, conversation, prompt-completion or preference.
+"""Which layout the rows of a file have: text, labelled, multi-labelled, instruction, conversation,
+prompt-completion or preference.
 
-    columns and first rows -> match() per layout -> those that fit -> choose() -> Match(layout, roles, doubt)
+    columns and first rows -> match() per layout -> those that fit -> choose() -> Match(layout,
+    roles, doubt)
 
-A layout fits where each role that it requires has a column with a usual name whose values are what the role needs. It is in doubt where another
-column would do as well, where two layouts fit with different columns, or where a column that nothing would read changes what the others mean
-(a second text, the choices of a question, a mark of good and bad answers). What the user said is never in doubt.
+A layout fits where each role that it requires has a column with a usual name whose values are what
+the role needs. It is in doubt where another column would do as well, where two layouts fit with
+different columns, or where a column that nothing would read changes what the others mean (a second
+text, the choices of a question, a mark of good and bad answers). What the user said is never in
+doubt.
 """
 
 import re
@@ -12,8 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from groundup.data.reading.records import BadRow, Row
-from groundup.data.reading.roles import (
+from groundup.data.reading.column_roles import (
     NAMES,
     filled_text_at,
     history_at,
@@ -26,8 +29,17 @@ from groundup.data.reading.roles import (
     transcript,
     turns_at,
 )
+from groundup.data.reading.records import BadRow, RecordRow
 
-Layout = Literal["preference", "conversation", "instruction", "prompt-completion", "labelled", "multi-labelled", "text"]
+Layout = Literal[
+    "preference",
+    "conversation",
+    "instruction",
+    "prompt-completion",
+    "labelled",
+    "multi-labelled",
+    "text",
+]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "preference": (("chosen", "rejected"), ("prompt", "system")),
@@ -38,7 +50,9 @@ ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "multi-labelled": (("text", "labels"), ()),
     "text": (("text",), ()),
 }
-"""Layout -> the roles that it requires, and those that it may have; a layout with more in a row stands first."""
+"""Layout -> the roles that it requires, and those that it may have; a layout with more in a row
+stands first.
+"""
 PLURALS: Mapping[str, str] = {
     "preference": "preference pairs",
     "conversation": "conversations",
@@ -57,7 +71,8 @@ PREFERENCE: tuple[Layout, ...] = ("preference",)
 CHAT_LAYOUTS: tuple[Layout, ...] = ("conversation", "instruction", "prompt-completion")
 SPEAKER_COLUMNS = ("role", "speaker", "from")
 CHOICE_COLUMNS = ("choices", "options")
-# A column beside the text is a second text where its mean length is at least this share of the text's, with so many words.
+# A column beside the text is a second text where its mean length is at least this share of the
+# text's, with so many words.
 SECOND_TEXT_SHARE, SECOND_TEXT_WORDS = 0.25, 3
 # A measure, not a class.
 FRACTION = re.compile(r"-?\d+[.,]\d*[1-9]\d*")
@@ -78,7 +93,7 @@ class Match:
     """The layouts between which it is not decided."""
 
 
-VALUES: Mapping[str, Callable[[Row, str], Any]] = {
+VALUES: Mapping[str, Callable[[RecordRow, str], Any]] = {
     "text": text_at,
     "label": label_at,
     "labels": named_labels_at,
@@ -98,20 +113,27 @@ VALUES: Mapping[str, Callable[[Row, str], Any]] = {
 
 def choose(
     columns: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[RecordRow],
     *,
     wanted: Collection[Layout] = LAYOUTS,
     given: Mapping[str, str] | None = None,
     layout: str = "",
 ) -> Match | None:
-    """Return the layout of the rows among `wanted`, with its doubt, or None. `given`: role -> column, and `layout`: as the user named them."""
+    """Return the layout of the rows among `wanted`, with its doubt, or None.
+
+    `given`: role -> column, and `layout`: as the user named them.
+    """
     given = given or {}
     named = set(given)
     found = [each for known in LAYOUTS if (each := match(known, columns, rows, given))]
     fitting = [each for each in found if each.layout in wanted and layout in ("", each.layout)]
     # of columns that were named, the layouts that have a place for every one
     fitting = [each for each in fitting if named <= each.roles.keys()] or fitting
-    kept = [each for each in fitting if not any(_covers(other, each, rows) for other in fitting if other is not each)]
+    kept = [
+        each
+        for each in fitting
+        if not any(_covers(other, each, rows) for other in fitting if other is not each)
+    ]
     if not kept:
         return None
     best = kept[0]
@@ -122,22 +144,46 @@ def choose(
         fits = " and ".join(f"{PLURALS[each.layout]} ({listed(each.roles)})" for each in kept)
         return replace(best, doubt=f"it fits {fits}", fits=tuple(each.layout for each in kept))
     if best.layout == "text" and not named and not layout:
-        whole = next((each for each in found if each.layout not in OF_TEXTS and _has_columns(each, best)), None)
+        whole = next(
+            (each for each in found if each.layout not in OF_TEXTS and _has_columns(each, best)),
+            None,
+        )
         if whole:
-            return replace(best, doubt=f"it holds {PLURALS[whole.layout]} ({listed(whole.roles)}), not texts")
-    if best.layout == "preference" and "prompt" not in best.roles and not _has_prompts(best.roles["chosen"], rows):
-        return replace(best, doubt=f"{best.roles['chosen']!r} and {best.roles['rejected']!r} have no prompt")
-    return best if named or layout else replace(best, doubt=best.doubt or _doubt_of_rest(best, columns, rows))
+            return replace(
+                best, doubt=f"it holds {PLURALS[whole.layout]} ({listed(whole.roles)}), not texts"
+            )
+    if (
+        best.layout == "preference"
+        and "prompt" not in best.roles
+        and not _has_prompts(best.roles["chosen"], rows)
+    ):
+        return replace(
+            best, doubt=f"{best.roles['chosen']!r} and {best.roles['rejected']!r} have no prompt"
+        )
+    return (
+        best
+        if named or layout
+        else replace(best, doubt=best.doubt or _doubt_of_rest(best, columns, rows))
+    )
 
 
-def _has_prompts(column: str, rows: Sequence[Row]) -> bool:
-    """Return whether answers stand behind their prompts: in lists of messages, or in a transcript of Human and Assistant."""
+def _has_prompts(column: str, rows: Sequence[RecordRow]) -> bool:
+    """Return whether answers stand behind their prompts: in lists of messages, or in a transcript
+    of Human and Assistant.
+    """
     values = [row.values.get(column) for row in rows]
-    return all(isinstance(value, list) or (isinstance(value, str) and transcript(value)) for value in values)
+    return all(
+        isinstance(value, list) or (isinstance(value, str) and transcript(value))
+        for value in values
+    )
 
 
-def match(layout: Layout, columns: Sequence[str], rows: Sequence[Row], given: Mapping[str, str]) -> Match | None:
-    """Return the columns that have the roles of a layout; None where one that it requires has none."""
+def match(
+    layout: Layout, columns: Sequence[str], rows: Sequence[RecordRow], given: Mapping[str, str]
+) -> Match | None:
+    """Return the columns that have the roles of a layout; None where one that it requires has
+    none.
+    """
     required, optional = ROLES[layout]
     roles: dict[str, str] = {}
     doubt = ""
@@ -145,7 +191,9 @@ def match(layout: Layout, columns: Sequence[str], rows: Sequence[Row], given: Ma
         if role in given:
             roles[role] = given[role]
             continue
-        usual = [column for column in columns if is_named(column, role) and column not in roles.values()]
+        usual = [
+            column for column in columns if is_named(column, role) and column not in roles.values()
+        ]
         usual = [column for column in usual if column not in given.values()]
         able = [column for column in usual if _holds(role, column, rows, may_lack=role in optional)]
         able.sort(key=lambda column: _rank(column, role))
@@ -155,7 +203,9 @@ def match(layout: Layout, columns: Sequence[str], rows: Sequence[Row], given: Ma
             doubt = doubt or f"its {role} {usual[0]!r} does not hold what it should"
         if able:
             roles[role] = able[0]
-            if len(able) > 1 and not (role == "label" and all(_same_classes(able[0], each, rows) for each in able[1:])):
+            if len(able) > 1 and not (
+                role == "label" and all(_same_classes(able[0], each, rows) for each in able[1:])
+            ):
                 doubt = doubt or f"{listed(able, 'and')} may each be its {role}"
     if "label" in roles and "label" not in given:
         doubt = doubt or _doubt_of_label(roles["label"], rows)
@@ -163,8 +213,14 @@ def match(layout: Layout, columns: Sequence[str], rows: Sequence[Row], given: Ma
 
 
 def listed(names: Collection[str] | Mapping[str, str], joint: str = "") -> str:
-    """Return the names in quotes: 'a', 'b'; of roles, with what they are: prompt 'a', completion 'b'."""
-    shown = [f"{role} {column!r}" for role, column in names.items()] if isinstance(names, Mapping) else map(repr, names)
+    """Return the names in quotes: 'a', 'b'; of roles, with what they are: prompt 'a', completion
+    'b'.
+    """
+    shown = (
+        [f"{role} {column!r}" for role, column in names.items()]
+        if isinstance(names, Mapping)
+        else map(repr, names)
+    )
     return (f" {joint} " if joint else ", ").join(shown)
 
 
@@ -173,8 +229,10 @@ def _rank(column: str, role: str) -> int:
     return NAMES[role].index(name) if name in NAMES[role] else len(NAMES[role])
 
 
-def _holds(role: str, column: str, rows: Sequence[Row], *, may_lack: bool) -> bool:
-    """Return whether the values of a column are what the role needs, in half of the rows at least; `may_lack`: of those that have one."""
+def _holds(role: str, column: str, rows: Sequence[RecordRow], *, may_lack: bool) -> bool:
+    """Return whether the values of a column are what the role needs, in half of the rows at least;
+    `may_lack`: of those that have one.
+    """
     if may_lack:
         rows = [row for row in rows if row.values.get(column) not in (None, "", [])]
     elif not rows:
@@ -182,7 +240,7 @@ def _holds(role: str, column: str, rows: Sequence[Row], *, may_lack: bool) -> bo
     return 2 * sum(_fits(role, column, row) for row in rows) >= len(rows)
 
 
-def _fits(role: str, column: str, row: Row) -> bool:
+def _fits(role: str, column: str, row: RecordRow) -> bool:
     try:
         value = VALUES[role](row, column)
         if role == "label":
@@ -194,20 +252,22 @@ def _fits(role: str, column: str, row: Row) -> bool:
         return False
 
 
-def _same_classes(one: str, other: str, rows: Sequence[Row]) -> bool:
+def _same_classes(one: str, other: str, rows: Sequence[RecordRow]) -> bool:
     """Return whether two columns name the same classes, as 1 and "positive" do."""
     pairs = {(str(row.values.get(one)), str(row.values.get(other))) for row in rows}
     return len(pairs) == len({pair[0] for pair in pairs}) == len({pair[1] for pair in pairs}) > 1
 
 
-def _doubt_of_label(column: str, rows: Sequence[Row]) -> str:
+def _doubt_of_label(column: str, rows: Sequence[RecordRow]) -> str:
     if len(rows) >= MANY_ROWS and len({str(row.values.get(column)) for row in rows}) == len(rows):
         return f"the label {column!r} is another in each of the first {len(rows)} rows"
     return ""
 
 
-def misfit(columns: Sequence[str], rows: Sequence[Row], wanted: Collection[Layout]) -> str:
-    """Return what is wrong with the first column that has the name of a role and not its values; "" where there is none."""
+def misfit(columns: Sequence[str], rows: Sequence[RecordRow], wanted: Collection[Layout]) -> str:
+    """Return what is wrong with the first column that has the name of a role and not its values; ""
+    where there is none.
+    """
     roles = [role for layout in LAYOUTS if layout in wanted for role in ROLES[layout][0]]
     for role in dict.fromkeys(roles):
         for column in columns:
@@ -223,20 +283,31 @@ def _has_columns(one: Match, other: Match) -> bool:
     return set(other.roles.values()) <= set(one.roles.values())
 
 
-def _covers(one: Match, other: Match, rows: Sequence[Row]) -> bool:
-    """Return whether all that `other` would read is in `one`: its columns, or columns made of them (a "text" of instruction and output)."""
+def _covers(one: Match, other: Match, rows: Sequence[RecordRow]) -> bool:
+    """Return whether all that `other` would read is in `one`: its columns, or columns made of them
+    (a "text" of instruction and output).
+    """
     if LAYOUTS.index(one.layout) > LAYOUTS.index(other.layout):
         return False
-    if one.layout == "labelled" and other.layout == "multi-labelled":  # one label a text, and a list beside it
+    if (
+        one.layout == "labelled" and other.layout == "multi-labelled"
+    ):  # one label a text, and a list beside it
         return True
     more = set(other.roles.values()) - set(one.roles.values())
-    parts = [column for role, column in one.roles.items() if role not in ("input", "system", "history", "rejected")]
+    parts = [
+        column
+        for role, column in one.roles.items()
+        if role not in ("input", "system", "history", "rejected")
+    ]
     return all(_made_of(column, parts, rows) for column in more)
 
 
-def _made_of(column: str, parts: Sequence[str], rows: Sequence[Row]) -> bool:
+def _made_of(column: str, parts: Sequence[str], rows: Sequence[RecordRow]) -> bool:
     """Return whether the text of a column contains those of `parts` in nearly all rows."""
-    contained = sum(all(flat(row.values.get(part)) in flat(row.values.get(column)) for part in parts) for row in rows)
+    contained = sum(
+        all(flat(row.values.get(part)) in flat(row.values.get(column)) for part in parts)
+        for row in rows
+    )
     return contained >= 0.9 * len(rows)
 
 
@@ -249,7 +320,7 @@ def flat(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _doubt_of_rest(best: Match, columns: Sequence[str], rows: Sequence[Row]) -> str:
+def _doubt_of_rest(best: Match, columns: Sequence[str], rows: Sequence[RecordRow]) -> str:
     """Return what makes a match doubtful in the columns that it would not read."""
     rest = {column: normal_name(column) for column in columns if column not in best.roles.values()}
     for column, name in rest.items():
@@ -266,7 +337,7 @@ def _doubt_of_rest(best: Match, columns: Sequence[str], rows: Sequence[Row]) -> 
     return ""
 
 
-def _is_second_text(column: str, text: str, rows: Sequence[Row]) -> bool:
+def _is_second_text(column: str, text: str, rows: Sequence[RecordRow]) -> bool:
     values = [value for row in rows if isinstance(value := row.values.get(column), str)]
     lengths = [len(flat(row.values.get(text))) for row in rows]
     words = [len(value.split()) for value in values]

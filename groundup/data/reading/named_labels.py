@@ -1,11 +1,14 @@
-"""Labelled texts whose labels are the names of their files or folders: mailboxes and folders of documents.
+"""Labelled texts whose labels are the names of their files or folders: mailboxes and folders of
+documents.
 
     mail/spam.mbox, mail/ham.mbox            an e-mail of spam.mbox has the label "spam"
-    mail/spam/1.eml, mail/ham/2.eml          ... of the folder "spam" too; of a file within folders the first folder counts
+    mail/spam/1.eml, mail/ham/2.eml          ... of the folder "spam" too; of a file within folders
+                                             the first folder counts
     mail/2024/spam.mbox, mail/2024/ham.mbox  folders that all files have in common do not count
 
-Only a mailbox stands for its label by its own name; another file at the top is one text, whose name is no class. Where no one says so
-(`SourceOptions.label_from`), this is recognised in a folder on disk in which nothing else gives labels: no rows, no lines of label, tab, text.
+Only a mailbox stands for its label by its own name; another file at the top is one text, whose name
+is no class. Where no one says so (`SourceOptions.label_from`), this is recognised in a folder on
+disk in which nothing else gives labels: no rows, no lines of label, tab, text.
 """
 
 import dataclasses
@@ -14,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import PurePosixPath
 
+from groundup.data.clean import clean
 from groundup.data.documents import Example
-from groundup.data.processing.clean import clean
 from groundup.data.reading.containers import suffixes
 from groundup.data.reading.decoding import NotTextError
 from groundup.data.reading.description import TEXT_SUFFIXES
@@ -71,7 +74,11 @@ def recognised(source: Source, options: SourceOptions) -> bool:
     for file in source_files(source, SourceReport(), None):
         if file.suffix not in (*TEXT_SUFFIXES, *EXTRACTORS):
             return False
-        if file.suffix in TEXT_SUFFIXES and len(files) < LOOKED_AT and _has_labelled_lines(file, options):
+        if (
+            file.suffix in TEXT_SUFFIXES
+            and len(files) < LOOKED_AT
+            and _has_labelled_lines(file, options)
+        ):
             return False
         files.append(file.name)
     return len(set(labels_of_names(files).values())) > 1
@@ -87,7 +94,10 @@ def _has_labelled_lines(file: SourceFile, options: SourceOptions) -> bool:
 def read_by_names(
     source: Source, options: SourceOptions, *, report: SourceReport, progress: Progress | None
 ) -> list[Example]:
-    """Return the texts of a source with the labels of their names, and say how many of each. Raises DataError for fewer than two labels."""
+    """Return the texts of a source with the labels of their names, and say how many of each.
+
+    Raises DataError for fewer than two labels.
+    """
     options = dataclasses.replace(options, wanted=TEXT)
     labels = labels_of_names([file.name for file in source_files(source, SourceReport(), progress)])
 
@@ -100,7 +110,10 @@ def read_by_names(
 
     if len(set(labels.values())) < 2:
         found = f"the label {next(iter(labels.values()))!r} only" if labels else "no label"
-        raise DataError(f"The names of the files and folders in {source.spec} give {found}; two are needed.", fix=FIX)
+        raise DataError(
+            f"The names of the files and folders in {source.spec} give {found}; two are needed.",
+            fix=FIX,
+        )
     examples = list(read_files(source, report, read, progress=progress))
     if progress:
         progress.say(said(source.spec, Counter(example.label for example in examples), report))
@@ -109,8 +122,19 @@ def read_by_names(
 
 def said(where: str, counts: Mapping[str, int], report: SourceReport) -> str:
     """Return one line: the labels by the names of files and folders, and what is not read."""
-    shown = ", ".join(f"{label!r} {count:,}" for label, count in sorted(counts.items())[:SHOWN_LABELS])
+    shown = ", ".join(
+        f"{label!r} {count:,}" for label, count in sorted(counts.items())[:SHOWN_LABELS]
+    )
     more = f" and {len(counts) - SHOWN_LABELS} more" if len(counts) > SHOWN_LABELS else ""
     skipped = [f"{tally.count:,} not read, {reason}" for reason, tally in report.skipped.items()]
-    bad = [f"{report.bad_files.count:,} without text ({report.bad_files.shown()})"] if report.bad_files.count else []
-    return "; ".join([f"{where}: labels are the names of files and folders: {shown}{more}", *skipped, *bad]) + "."
+    bad = (
+        [f"{report.bad_files.count:,} without text ({report.bad_files.shown()})"]
+        if report.bad_files.count
+        else []
+    )
+    return (
+        "; ".join(
+            [f"{where}: labels are the names of files and folders: {shown}{more}", *skipped, *bad]
+        )
+        + "."
+    )

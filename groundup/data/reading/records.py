@@ -1,8 +1,11 @@
-"""Rows of .jsonl, .json, .csv, .tsv and .parquet files, as column -> value. Bad rows are counted and reported; the rest is used.
+"""Rows of .jsonl, .json, .csv, .tsv and .parquet files, as column -> value. Bad rows are counted
+and reported; the rest is used.
 
-    file -> row_format() -> RowFormat(kind, delimiter, columns, header) -> rows() -> Row(line, values) -> made_rows(make) -> whatever `make` returns
+    file -> row_format() -> RowFormat(kind, delimiter, columns, header) -> rows() -> Row(line,
+    values) -> made_rows(make) -> whatever `make` returns
 
-What the columns mean is decided elsewhere (`sniff`). How many bad rows a file may have: `source_report.LineTally`.
+What the columns mean is decided elsewhere (`sniff`). How many bad rows a file may have:
+`source_report.LineTally`.
 """
 
 import csv
@@ -17,7 +20,13 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
-from groundup.data.reading.decoding import AUTO, MAX_LINE_CHARACTERS, EncodingErrors, numbered_lines, text_pieces
+from groundup.data.reading.decoding import (
+    AUTO,
+    MAX_LINE_CHARACTERS,
+    EncodingErrors,
+    numbered_lines,
+    text_pieces,
+)
 from groundup.data.reading.source_report import LineTally, SourceReport
 from groundup.errors import DataError, FormatError, MissingExtra
 from groundup.files import MAX_JSON_DEPTH, is_deeper
@@ -58,17 +67,23 @@ class RowFormat:
     """How the rows of a file are written."""
 
     kind: Kind
-    """"jsonl": an object a line; "json": an array of objects; "csv": delimited fields, quoted or not; "text": no rows."""
+    """"jsonl": an object a line; "json": an array of objects; "csv": delimited fields, quoted or
+    not; "text": no rows.
+    """
     columns: tuple[str, ...] = ()
-    """The names of the columns; "1", "2", ... where the file has no header, those of the first rows in .jsonl and .json."""
+    """The names of the columns; "1", "2", ... where the file has no header, those of the first rows
+    in .jsonl and .json.
+    """
     delimiter: str = ""
     has_header: bool = True
     splits_last: bool = False
-    """Of two columns without a header, separated by tabs: the second begins after the last tab, not after the first."""
+    """Of two columns without a header, separated by tabs: the second begins after the last tab, not
+    after the first.
+    """
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RecordRow:
     """One row of a file."""
 
     line: int
@@ -90,8 +105,13 @@ class Unusable:
     why: str
 
 
-def made_rows(found: Iterator[Row], make: Callable[[Row], T], tally: LineTally) -> Iterator[T]:
-    """Yield `make(row)` of each row; where it raises BadRow, the row is counted as bad. Raises DataError (too many bad rows, or strict)."""
+def made_rows(
+    found: Iterator[RecordRow], make: Callable[[RecordRow], T], tally: LineTally
+) -> Iterator[T]:
+    """Yield `make(row)` of each row; where it raises BadRow, the row is counted as bad.
+
+    Raises DataError (too many bad rows, or strict).
+    """
     for row in found:
         try:
             made = make(row)
@@ -112,8 +132,11 @@ def rows(
     errors: EncodingErrors = "replace",
     encoding: str = AUTO,
     report: SourceReport | None = None,
-) -> Iterator[Row]:
-    """Yield the rows of a file; of .csv and .parquet files only `columns` (None: all). Rows that can't be parsed are counted in `tally` as bad."""
+) -> Iterator[RecordRow]:
+    """Yield the rows of a file; of .csv and .parquet files only `columns` (None: all).
+
+    Rows that can't be parsed are counted in `tally` as bad.
+    """
     report = report or SourceReport()
     if form.kind == "parquet":
         with on_disk(file) as path:
@@ -125,16 +148,20 @@ def rows(
         if form.kind == "csv":
             yield from _csv_rows(pieces, form, columns or form.columns, tally)
         else:
-            values = json_values(pieces, tally) if form.kind == "jsonl" else json_items(pieces, tally)
+            values = (
+                json_values(pieces, tally) if form.kind == "jsonl" else json_items(pieces, tally)
+            )
             for number, value, size in values:
                 if isinstance(value, dict):
-                    yield Row(number, value, characters=size)
+                    yield RecordRow(number, value, characters=size)
                 else:
                     tally.bad_line(number, "is not a JSON object", characters=size)
 
 
 def json_values(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any, int]]:
-    """Yield (line number, value, characters) of each line of a .jsonl file that is JSON. Blank lines are ignored."""
+    """Yield (line number, value, characters) of each line of a .jsonl file that is JSON. Blank
+    lines are ignored.
+    """
     for number, line, size in numbered_lines(pieces):
         if line is not None and not line.strip():
             continue
@@ -159,9 +186,11 @@ def _parse(line: str | None) -> tuple[Any, str]:
 
 
 def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any, int]]:
-    """Yield (number from 1, value, characters) of each item of a JSON array; one item and one piece of the file are in memory.
+    """Yield (number from 1, value, characters) of each item of a JSON array; one item and one piece
+    of the file are in memory.
 
-    Raises FormatError for a fault: what stands behind it can't be told apart, so a truncated array is refused.
+    Raises FormatError for a fault: what stands behind it can't be told apart, so a truncated array
+    is refused.
     """
     decoder, number, text, at = json.JSONDecoder(), 0, "", 0
     state, fault = "start", "is missing: the array has no end"
@@ -189,7 +218,9 @@ def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, A
 
 
 def _item(decoder: json.JSONDecoder, text: str, at: int) -> tuple[Any, int, str]:
-    """Return the item of an array that begins at `at`, its end, and what is wrong with it; the end is -1 where none is found."""
+    """Return the item of an array that begins at `at`, its end, and what is wrong with it; the end
+    is -1 where none is found.
+    """
     try:
         value, end = decoder.raw_decode(text, at)
     except RecursionError:
@@ -222,7 +253,9 @@ def _array_fault(tally: LineTally, number: int, fault: str) -> FormatError:
 
 
 def csv_columns(pieces: Iterator[str], name: str) -> tuple[str, list[str]]:
-    """Return the delimiter of a .csv file (the first line's most frequent one of comma, tab, semicolon) and the fields of its first row."""
+    """Return the delimiter of a .csv file (the first line's most frequent one of comma, tab,
+    semicolon) and the fields of its first row.
+    """
     tally = LineTally(name, SourceReport())
     lines = _CsvLines(pieces, tally)
     first = next(lines, "")
@@ -230,12 +263,18 @@ def csv_columns(pieces: Iterator[str], name: str) -> tuple[str, list[str]]:
         return ",", []
     delimiter = max(DELIMITERS, key=first.count)
     return delimiter, [
-        field.strip() for field in _next_row(_csv_reader(chain((first,), lines), delimiter), lines) or []
+        field.strip()
+        for field in _next_row(_csv_reader(chain((first,), lines), delimiter), lines) or []
     ]
 
 
-def _csv_rows(pieces: Iterator[str], form: RowFormat, columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
-    """Yield the rows of delimited fields. Raises DataError for a missing column (the existing ones are listed)."""
+def _csv_rows(
+    pieces: Iterator[str], form: RowFormat, columns: Sequence[str], tally: LineTally
+) -> Iterator[RecordRow]:
+    """Yield the rows of delimited fields.
+
+    Raises DataError for a missing column (the existing ones are listed).
+    """
     lines = _CsvLines(pieces, tally)
     if not form.has_header and form.delimiter == "\t":
         yield from _tabbed_rows(lines, form, tally)
@@ -251,8 +290,11 @@ def _csv_rows(pieces: Iterator[str], form: RowFormat, columns: Sequence[str], ta
         if row is None:
             return
         if row and len(row) == width:
-            yield Row(
-                before + 1, {name: row[at] for name, at in places.items()}, reader.line_num - before, lines.characters
+            yield RecordRow(
+                before + 1,
+                {name: row[at] for name, at in places.items()},
+                reader.line_num - before,
+                lines.characters,
             )
         elif row:
             expected = f"the header {width}" if form.has_header else f"the first row {width}"
@@ -264,14 +306,21 @@ def _csv_rows(pieces: Iterator[str], form: RowFormat, columns: Sequence[str], ta
             )
 
 
-def _tabbed_rows(lines: Iterable[str], form: RowFormat, tally: LineTally) -> Iterator[Row]:
-    """Yield lines of fields separated by tabs, without a header; quotation marks are text. Of two fields, one may have tabs."""
+def _tabbed_rows(lines: Iterable[str], form: RowFormat, tally: LineTally) -> Iterator[RecordRow]:
+    """Yield lines of fields separated by tabs, without a header; quotation marks are text.
+
+    Of two fields, one may have tabs.
+    """
     width = len(form.columns)
     for number, line in enumerate(lines, start=1):
         content = line.removesuffix("\n")
-        fields = content.rsplit("\t", width - 1) if form.splits_last else content.split("\t", width - 1)
+        fields = (
+            content.rsplit("\t", width - 1) if form.splits_last else content.split("\t", width - 1)
+        )
         if len(fields) == width:
-            yield Row(number, dict(zip(form.columns, fields, strict=True)), characters=len(content))
+            yield RecordRow(
+                number, dict(zip(form.columns, fields, strict=True)), characters=len(content)
+            )
         elif content.strip():
             fault = f"has {len(fields)} field{'s' * (len(fields) > 1)}, expected {width} with a tab between"
             tally.bad_line(number, fault, characters=len(content))
@@ -297,21 +346,28 @@ class _CsvLines:
     def __next__(self) -> str:
         number, line, characters = next(self._lines)
         if line is None:
-            self.tally.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters", characters=characters)
+            self.tally.bad_line(
+                number, f"is longer than {MAX_LINE_CHARACTERS} characters", characters=characters
+            )
             return "\n"
         self.characters += characters
         return line or "\n"
 
 
 def _next_row(reader: Any, lines: _CsvLines) -> list[str] | None:
-    """Return the next row that can be parsed, or None at the end. All lines of an unclosed quote are one bad row."""
+    """Return the next row that can be parsed, or None at the end.
+
+    All lines of an unclosed quote are one bad row.
+    """
     while True:
         before, lines.characters = reader.line_num, 0
         try:
             return next(reader, None)
         except csv.Error as error:
             count = max(1, reader.line_num - before)
-            lines.tally.bad_line(before + 1, f"is not CSV ({error})", lines=count, characters=lines.characters)
+            lines.tally.bad_line(
+                before + 1, f"is not CSV ({error})", lines=count, characters=lines.characters
+            )
 
 
 def place(column: str, columns: Sequence[str], name: str) -> int:
@@ -319,13 +375,17 @@ def place(column: str, columns: Sequence[str], name: str) -> int:
     if column not in columns:
         listed = ", ".join(repr(title[:40]) for title in columns[:50])
         fix = "Name one of these (--text-column, --label-column, --columns; for build --set data.text_column=NAME)."
-        raise DataError(f"{name} has no column {column!r}; its columns are: {listed or 'none'}.", fix=fix)
+        raise DataError(
+            f"{name} has no column {column!r}; its columns are: {listed or 'none'}.", fix=fix
+        )
     return columns.index(column)
 
 
 @contextmanager
 def on_disk(file: SourceFile) -> Iterator[Path]:
-    """Give the path of a file's bytes: its own, or that of a temporary copy of what is compressed or in an archive."""
+    """Give the path of a file's bytes: its own, or that of a temporary copy of what is compressed
+    or in an archive.
+    """
     if file.path:
         yield file.path
         return
@@ -342,8 +402,13 @@ def parquet_columns(file: SourceFile) -> tuple[str, ...]:
         return tuple(opened.schema_arrow.names)
 
 
-def _parquet_rows(path: Path, columns: Sequence[str] | None, tally: LineTally) -> Iterator[Row]:
-    """Yield the rows of a .parquet file. Raises DataError as `_csv_rows`, FormatError, MissingExtra."""
+def _parquet_rows(
+    path: Path, columns: Sequence[str] | None, tally: LineTally
+) -> Iterator[RecordRow]:
+    """Yield the rows of a .parquet file.
+
+    Raises DataError as `_csv_rows`, FormatError, MissingExtra.
+    """
     with _opened(path, tally.name) as opened:
         names = list(opened.schema_arrow.names)
         columns = names if columns is None else list(columns)
@@ -351,9 +416,11 @@ def _parquet_rows(path: Path, columns: Sequence[str] | None, tally: LineTally) -
             place(column, names, tally.name)
         number = 0
         for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=columns):
-            for cells in zip(*(map(_cell, batch.column(column)) for column in columns), strict=True):
+            for cells in zip(
+                *(map(_cell, batch.column(column)) for column in columns), strict=True
+            ):
                 number += 1
-                yield Row(number, dict(zip(columns, cells, strict=True)))
+                yield RecordRow(number, dict(zip(columns, cells, strict=True)))
 
 
 @contextmanager
@@ -368,7 +435,9 @@ def _opened(path: Path, name: str) -> Iterator[Any]:
         with parquet.ParquetFile(path) as opened:
             yield opened
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise FormatError(name, "parquet", f"can't be read ({str(error).strip()[:200]!r})") from error
+        raise FormatError(
+            name, "parquet", f"can't be read ({str(error).strip()[:200]!r})"
+        ) from error
 
 
 def _cell(scalar: Any) -> Any:
@@ -377,7 +446,9 @@ def _cell(scalar: Any) -> Any:
         scalar = scalar.value
     buffer = scalar.as_buffer() if hasattr(scalar, "as_buffer") else None
     too_long = Unusable(f"is longer than {MAX_LINE_CHARACTERS} characters")
-    if buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS:  # bytes of UTF-8, checked before they are copied
+    if (
+        buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS
+    ):  # bytes of UTF-8, checked before they are copied
         return too_long
     try:
         value = scalar.as_py()

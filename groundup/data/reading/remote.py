@@ -1,11 +1,15 @@
 """Remote sources: data sets of the Hugging Face hub, and files in object stores.
 
-    hf:OWNER/NAME[@revision][:config][/split]    the rows of a data set, streamed by `datasets` (extra `hub`)
-    hf:./FOLDER[:config][/split]                 the same of a folder on disk that is laid out as the hub lays it
-    s3://BUCKET/..., gs://BUCKET/...             a file, a folder or a glob, read by fsspec with s3fs or gcsfs (extras `s3`, `gs`)
+    hf:OWNER/NAME[@revision][:config][/split]    the rows of a data set, streamed by `datasets`
+                                                 (extra `hub`)
+    hf:./FOLDER[:config][/split]                 the same of a folder on disk that is laid out as
+                                                 the hub lays it
+    s3://BUCKET/..., gs://BUCKET/...             a file, a folder or a glob, read by fsspec with
+                                                 s3fs or gcsfs (extras `s3`, `gs`)
 
-A split becomes a file of JSON lines whose bytes are made as they are read, so that rows go the way of all others: `sniff`, `records`. Files of an
-object store are read as a stream, too. No code of a data set is run, and of its formats only those with rows are read (FORMATS).
+A split becomes a file of JSON lines whose bytes are made as they are read, so that rows go the way
+of all others: `sniff`, `records`. Files of an object store are read as a stream, too. No code of a
+data set is run, and of its formats only those with rows are read (FORMATS).
 """
 
 import json
@@ -28,11 +32,17 @@ from groundup.files import sha256_text
 HUB = "hf:"
 HUB_FORM = "hf:OWNER/NAME[:config][/split], or hf:./FOLDER[:config][/split] for one on disk"
 FORMATS = ("arrow", "csv", "json", "parquet", "text")
-"""The formats of data sets that are read; others hold pictures and sounds, or are read by libraries that may use pickle."""
+"""The formats of data sets that are read; others hold pictures and sounds, or are read by libraries
+that may use pickle.
+"""
 TRAIN = "train"
 OTHER_SPLIT = "a split that was not named"
 # scheme -> the package that fsspec needs for it, which is an extra of the same name as the second
-STORES: Mapping[str, tuple[str, str]] = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gs"), "memory": ("", "")}
+STORES: Mapping[str, tuple[str, str]] = {
+    "s3": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gs"),
+    "memory": ("", ""),
+}
 READ_BYTES = 2**20
 
 _NAMED = re.compile(r"([\w.-]+(?:/[\w.-]+)?)(?:@([\w.-]+))?(?::([^/:]+))?(?:/([\w.-]+))?")
@@ -66,18 +76,23 @@ def parse_hub(address: str) -> HubAddress:
     rest = address.removeprefix(HUB)
     found = (_LOCAL if rest[:1] in tuple("./~") else _NAMED).fullmatch(rest)
     if not found:
-        raise ConfigError(f"{address!r} is not an address of a data set.", fix=f"Write it as {HUB_FORM}.")
+        raise ConfigError(
+            f"{address!r} is not an address of a data set.", fix=f"Write it as {HUB_FORM}."
+        )
     made = HubAddress(*(part or "" for part in found.groups()))
     if not made.folder or os.path.isdir(made.folder):
         return made
     above, _, last = made.name.rpartition("/")
     if not made.config and os.path.isdir(os.path.expanduser(above or "/")):
         return HubAddress(above or "/", "", "", last)
-    raise DataError(f"{address}: there is no folder {made.name}.", fix=f"A data set is named as {HUB_FORM}.")
+    raise DataError(
+        f"{address}: there is no folder {made.name}.", fix=f"A data set is named as {HUB_FORM}."
+    )
 
 
 def hub_files(address: str, skip: Skip) -> Iterator[SourceFile]:
-    """Yield the splits of a data set as files of JSON lines: the one named, else "train", else the only one; `skip` gets the others.
+    """Yield the splits of a data set as files of JSON lines: the one named, else "train", else the
+    only one; `skip` gets the others.
 
     Raises ConfigError, DataError, NetworkError, MissingExtra.
     """
@@ -85,10 +100,15 @@ def hub_files(address: str, skip: Skip) -> Iterator[SourceFile]:
     builder = _builder(parts, address)
     with _library_errors(address):
         streams = builder.as_streaming_dataset()
-    chosen = parts.split or (TRAIN if TRAIN in streams else next(iter(streams)) if len(streams) == 1 else "")
+    chosen = parts.split or (
+        TRAIN if TRAIN in streams else next(iter(streams)) if len(streams) == 1 else ""
+    )
     if chosen not in streams:
         what = f"has no split {chosen!r}" if chosen else "names no split"
-        raise DataError(f"{address} {what}; there are: {', '.join(streams)}.", fix="Name one behind a slash: /train.")
+        raise DataError(
+            f"{address} {what}; there are: {', '.join(streams)}.",
+            fix="Name one behind a slash: /train.",
+        )
     shown = f"{parts.name.rstrip('/')}{f':{parts.config}' if parts.config else ''}"
     for split in streams:
         if split != chosen:
@@ -100,7 +120,9 @@ def hub_files(address: str, skip: Skip) -> Iterator[SourceFile]:
 def hub_fingerprint(address: str) -> str:
     """Return a hash that changes with the files of a data set of the hub."""
     builder = _builder(parse_hub(address), address)
-    files = {split: found.origin_metadata for split, found in (builder.config.data_files or {}).items()}
+    files = {
+        split: found.origin_metadata for split, found in (builder.config.data_files or {}).items()
+    }
     return sha256_text(repr((address, builder.hash, sorted(files.items()))))
 
 
@@ -115,19 +137,29 @@ def _builder(parts: HubAddress, address: str) -> Any:
             parts.folder or parts.name, parts.config or None, revision=parts.revision or None
         )
     if builder.name not in FORMATS:
-        raise DataError(f"{address} is a data set of format {builder.name!r}; those read: {', '.join(FORMATS)}.")
+        raise DataError(
+            f"{address} is a data set of format {builder.name!r}; those read: {', '.join(FORMATS)}."
+        )
     return builder
 
 
 def _json_lines(rows: Any, address: str) -> Iterator[bytes]:
-    """Yield the rows as JSON lines: classes by name, times as text; bytes, which are pictures or sounds, as null."""
+    """Yield the rows as JSON lines: classes by name, times as text; bytes, which are pictures or
+    sounds, as null.
+    """
     with _library_errors(address):
         rows = rows.decode(False)
         classes = {
-            column: kind.names for column, kind in (rows.features or {}).items() if type(kind).__name__ == "ClassLabel"
+            column: kind.names
+            for column, kind in (rows.features or {}).items()
+            if type(kind).__name__ == "ClassLabel"
         }
         for row in rows:
-            named = {column: _class(row[column], names) for column, names in classes.items() if column in row}
+            named = {
+                column: _class(row[column], names)
+                for column, names in classes.items()
+                if column in row
+            }
             text = json.dumps({**row, **named}, ensure_ascii=False, default=_text_or_null)
             yield text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -164,22 +196,32 @@ class StoredFile:
 
 
 def is_store(address: str) -> bool:
-    """Return whether an address is one of an object store. Raises ConfigError for a scheme that is not read."""
+    """Return whether an address is one of an object store.
+
+    Raises ConfigError for a scheme that is not read.
+    """
     found = _SCHEME.match(address)
     if not found or address.startswith(HTTPS):
         return False
     scheme = found[1].lower()
     if scheme == "http":
         fix = "Use https:, if the server has it; or fetch the file yourself and name it."
-        raise ConfigError(f"{address} is not fetched: what comes by http: can be altered on the way.", fix=fix)
+        raise ConfigError(
+            f"{address} is not fetched: what comes by http: can be altered on the way.", fix=fix
+        )
     if scheme not in STORES or "::" in address:
-        known = ", ".join([HTTPS, *(f"{name}://" for name, (package, _) in STORES.items() if package)])
-        raise ConfigError(f"{address}: {found[0]} is not read.", fix=f"Addresses that are read: {known}.")
+        known = ", ".join(
+            [HTTPS, *(f"{name}://" for name, (package, _) in STORES.items() if package)]
+        )
+        raise ConfigError(
+            f"{address}: {found[0]} is not read.", fix=f"Addresses that are read: {known}."
+        )
     return True
 
 
 def store_files(address: str, skip: Skip) -> Iterator[StoredFile]:
-    """Yield the files of an address in an object store, by the rules for folders and globs on disk (`folders`), sorted by name.
+    """Yield the files of an address in an object store, by the rules for folders and globs on disk
+    (`folders`), sorted by name.
 
     Raises DataError (nothing there), NetworkError, MissingExtra.
     """
@@ -194,7 +236,10 @@ def store_files(address: str, skip: Skip) -> Iterator[StoredFile]:
             root = path[: magic.start()].rpartition("/")[0]
             parts = tuple(path[len(root) :].strip("/").split("/"))
         depth = None if "**" in parts else len(parts)
-        found = {key[len(root) :].strip("/"): (key, info) for key, info in _listed(system, root, depth).items()}
+        found = {
+            key[len(root) :].strip("/"): (key, info)
+            for key, info in _listed(system, root, depth).items()
+        }
     if not found:
         raise DataError(f"{address} does not exist, or is empty.", fix="Check the address.")
     builds = _builds(found) if parts == EVERYTHING else []
@@ -241,10 +286,14 @@ def _library_errors(address: str) -> Iterator[None]:
     except GroundupError:
         raise
     except Exception as error:  # a library raises anything
-        reason = f"{address} can't be read: {' '.join(str(error).split())[:400] or type(error).__name__}"
+        reason = (
+            f"{address} can't be read: {' '.join(str(error).split())[:400] or type(error).__name__}"
+        )
         is_hub = address.startswith(HUB)
         if not isinstance(error, FileNotFoundError) and (isinstance(error, OSError) or not is_hub):
             names = "HF_TOKEN" if is_hub else "AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS"
             fix = f"Check the network, and the credentials that the library finds ({names}, ...)."
             raise NetworkError(f"{reason}.", fix=fix) from error
-        raise DataError(f"{reason}.", fix=f"Check the address{f': {HUB_FORM}' if is_hub else ''}.") from error
+        raise DataError(
+            f"{reason}.", fix=f"Check the address{f': {HUB_FORM}' if is_hub else ''}."
+        ) from error

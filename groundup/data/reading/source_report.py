@@ -1,4 +1,7 @@
-"""The report of reading a source: counts, with the first few examples of each. Plain values, for the data card."""
+"""The report of reading a source: counts, with the first few examples of each.
+
+Plain values, for the data card.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -25,7 +28,9 @@ class Tally:
             self.examples.append(example)
 
     def add(self, other: "Tally", kept: int | None = EXAMPLES_KEPT) -> None:
-        """Count what another one counted after this one; at most `kept` examples are kept (None: all)."""
+        """Count what another one counted after this one; at most `kept` examples are kept (None:
+        all).
+        """
         self.count += other.count
         self.examples = (self.examples + other.examples)[:kept]
 
@@ -51,27 +56,36 @@ class SourceReport:
     """Bytes that are not UTF-8 (replaced or dropped)."""
     invalid_files: Tally = field(default_factory=Tally)
     encodings: dict[str, Tally] = field(default_factory=dict)
-    """Files in another encoding than UTF-8, by encoding; "utf-8": those that are UTF-8 though another one was named."""
+    """Files in another encoding than UTF-8, by encoding; "utf-8": those that are UTF-8 though
+    another one was named.
+    """
     bad_documents: int = 0
-    """Rows, files and e-mails without readable text (reasons: `bad_lines`, `bad_files`); `documents` does not count them."""
+    """Rows, files and e-mails without readable text (reasons: `bad_lines`, `bad_files`);
+    `documents` does not count them.
+    """
     bad_characters: int = 0
     """The characters of bad lines, as they stand in the file."""
     bad_files: Tally = field(default_factory=Tally)
     """Files or e-mails without readable text, with the reason."""
     skipped: dict[str, Tally] = field(default_factory=dict)
     """Skipped files by reason, all of them named."""
-    # No field: while True, skipped files are not counted (those that a resumed reading passes again).
+    # No field: while True, skipped files are not counted (those that a resumed reading passes
+    # again).
     muted = False
 
     def add(self, other: "SourceReport") -> None:
-        """Count what another one counted after this one: the result is that of one report of both."""
+        """Count what another one counted after this one: the result is that of one report of
+        both.
+        """
         for each in fields(self):
             mine, its = getattr(self, each.name), getattr(other, each.name)
             if isinstance(its, Tally):
                 mine.add(its)
             elif isinstance(its, dict):
                 for key, tally in its.items():
-                    mine.setdefault(key, Tally()).add(tally, None if each.name == "skipped" else EXAMPLES_KEPT)
+                    mine.setdefault(key, Tally()).add(
+                        tally, None if each.name == "skipped" else EXAMPLES_KEPT
+                    )
             else:
                 setattr(self, each.name, mine + its)
 
@@ -83,7 +97,11 @@ class SourceReport:
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values, without what was not counted."""
-        return {name: value for name, value in asdict(self).items() if value and value != asdict(Tally())}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value and value != asdict(Tally())
+        }
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "SourceReport":
@@ -98,9 +116,14 @@ class SourceReport:
 
     def decoded_lines(self) -> list[str]:
         """Return what is to be said of encodings: files in another than UTF-8, invalid bytes."""
-        lines = [f"{tally.count:,} {read_as(name)} ({tally.shown()})" for name, tally in self.encodings.items()]
+        lines = [
+            f"{tally.count:,} {read_as(name)} ({tally.shown()})"
+            for name, tally in self.encodings.items()
+        ]
         if self.invalid_bytes:
-            lines.append(f"{self.invalid_bytes:,} invalid bytes in {self.invalid_files.count} files")
+            lines.append(
+                f"{self.invalid_bytes:,} invalid bytes in {self.invalid_files.count} files"
+            )
         return lines
 
     def bad_file(self, name: str, reason: str) -> None:
@@ -124,9 +147,13 @@ def read_as(encoding: str) -> str:
 
 
 class LineTally:
-    """Good and bad lines of one file: bad lines are skipped, unless there are too many, or `strict`."""
+    """Good and bad lines of one file: bad lines are skipped, unless there are too many, or
+    `strict`.
+    """
 
-    def __init__(self, name: str, report: SourceReport, *, strict: bool = False, unit: str = "line") -> None:
+    def __init__(
+        self, name: str, report: SourceReport, *, strict: bool = False, unit: str = "line"
+    ) -> None:
         self.name, self.report, self.strict, self.unit = name, report, strict, unit
         self.lines = 0
         self.bad = Tally()
@@ -137,13 +164,19 @@ class LineTally:
         self.report.lines += lines
 
     def bad_line(self, line: int, reason: str, *, lines: int = 1, characters: int = 0) -> None:
-        """Count an unusable line of so many characters, or row of `lines` lines. Raises DataError when strict."""
+        """Count an unusable line of so many characters, or row of `lines` lines.
+
+        Raises DataError when strict.
+        """
         self.good(lines)
         self.report.bad_documents += 1
         self.report.bad_characters += characters
         text = f"{self.name} {self.unit} {line}: {reason}"
         if self.strict:
-            raise DataError(f"{text}.", fix="Correct the line, or read without strict: then it is counted and skipped.")
+            raise DataError(
+                f"{text}.",
+                fix="Correct the line, or read without strict: then it is counted and skipped.",
+            )
         for tally in (self.bad, self.report.bad_lines):
             tally.note(text)
             tally.count += lines - 1

@@ -1,14 +1,18 @@
-"""Sources of texts, read as a stream: a folder, a file, a glob, an https: or hf: address, an object store, or a package archive.
+"""Sources of texts, read as a stream: a folder, a file, a glob, an https: or hf: address, an object
+store, or a package archive.
 
     address -> files     wherever they are (see `source_files`)
 
     .txt .md                             one document, or several if it is over 8 Mi characters
     .rst .adoc .tex .org                 the same, as plain text (see `markup_text`)
     .jsonl .json .csv .tsv .parquet      a document for each line, element or row (see `records`)
-    .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (see `extract`; extra `documents`)
-    .zip .tar .tar.gz, and .gz or .zst behind any of them but archives: what they hold (see `containers`)
+    .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (see `extract`; extra
+                                         `documents`)
+    .zip .tar .tar.gz, and .gz or .zst behind any of them but archives: what they hold (see
+    `containers`)
 
-A file in another format is skipped and reported. At most one document or one megabyte of a file is in memory.
+A file in another format is skipped and reported. At most one document or one megabyte of a file is
+in memory.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,24 +21,39 @@ from functools import partial
 from typing import TypeVar
 
 from groundup.data.documents import Document
-from groundup.data.reading.decoding import AUTO, EncodingErrors, NotTextError, check_encoding, text_pieces
-from groundup.data.reading.description import TEXT_SUFFIXES, Asked, Description
+from groundup.data.reading.column_roles import text_at
+from groundup.data.reading.decoding import (
+    AUTO,
+    EncodingErrors,
+    NotTextError,
+    check_encoding,
+    text_pieces,
+)
+from groundup.data.reading.description import TEXT_SUFFIXES, Description, ReadingRequest
 from groundup.data.reading.extract import EXTRACTORS
 from groundup.data.reading.extract_process import extracted
+from groundup.data.reading.format_detection import sniff
 from groundup.data.reading.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
 from groundup.data.reading.markup_text.formats import MARKUP_READERS, plain_text
-from groundup.data.reading.records import Row, SourceFile, made_rows, on_disk, rows
-from groundup.data.reading.roles import text_at
-from groundup.data.reading.sniff import sniff
-from groundup.data.reading.source_files import LINKS, ROW_SUFFIXES, Source, nothing_to_read, printable, source_files
+from groundup.data.reading.records import RecordRow, SourceFile, made_rows, on_disk, rows
+from groundup.data.reading.source_files import (
+    LINKS,
+    ROW_SUFFIXES,
+    Source,
+    nothing_to_read,
+    printable,
+    source_files,
+)
 from groundup.data.reading.source_report import LineTally, SourceReport
 from groundup.errors import ConfigError, ExpansionError, GroundupError, did_you_mean
 from groundup.progress import Progress
 
 T = TypeVar("T")
-# A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million characters.
+# A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million
+# characters.
 MAX_DOCUMENT_CHARACTERS = 2**23
-# Of a source with many files, so many are looked at before the reading begins; each is looked at again when it is read.
+# Of a source with many files, so many are looked at before the reading begins; each is looked at
+# again when it is read.
 MAX_DESCRIBED_FILES = 1000
 # Columns beside the roles: which example it is, and whether it is held out.
 IDENTITY = ("id", "held_out")
@@ -46,7 +65,9 @@ class SourceOptions:
     """Options for reading sources."""
 
     text_column: str = ""
-    """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised (`sniff`)."""
+    """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised
+    (`sniff`).
+    """
     encoding_errors: EncodingErrors = "replace"
     """Invalid bytes become U+FFFD ("replace") or nothing ("drop"); both are counted."""
     strict: bool = False
@@ -62,9 +83,13 @@ class SourceOptions:
     wanted: Collection[Layout] = TEXT
     """The layouts that are read; others are refused."""
     label_from: str = ""
-    """Where labels are: in a "column", or the "name" of a text's file or folder (see `named_labels`); "": it is recognised."""
+    """Where labels are: in a "column", or the "name" of a text's file or folder (see
+    `named_labels`); "": it is recognised.
+    """
     label_separator: str = ""
-    """What stands between the labels in a column of texts that have several; "": they stand in lists, or there is one."""
+    """What stands between the labels in a column of texts that have several; "": they stand in
+    lists, or there is one.
+    """
     subjects: bool = False
     """Whether the name of an e-mail ends with its subject."""
     headings: bool = False
@@ -76,25 +101,36 @@ class SourceOptions:
             fix = "Choose column or name, or leave it out: then it is recognised."
             raise ConfigError(f"--label-from {self.label_from!r} is unknown.", fix=fix)
         if self.layout and self.layout not in LAYOUTS:
-            raise ConfigError(f"--layout {self.layout!r} is unknown.", fix=did_you_mean(self.layout, LAYOUTS))
+            raise ConfigError(
+                f"--layout {self.layout!r} is unknown.", fix=did_you_mean(self.layout, LAYOUTS)
+            )
         if self.layout and self.layout not in self.wanted and self.wanted != TEXT:
             raise ConfigError(
-                f"--layout {self.layout} is not read here.", fix=f"Choose one of {', '.join(self.wanted)}."
+                f"--layout {self.layout} is not read here.",
+                fix=f"Choose one of {', '.join(self.wanted)}.",
             )
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> ReadingRequest:
         """What the sniffer is asked: of the columns that were named, those of wanted roles."""
-        named = {"text": self.text_column, "label": self.label_column, "labels": self.label_column, **self.columns}
+        named = {
+            "text": self.text_column,
+            "label": self.label_column,
+            "labels": self.label_column,
+            **self.columns,
+        }
         roles = {role for layout in self.wanted for part in ROLES[layout] for role in part}
         if "label" in roles:
             named.pop("labels")
         given = {role: column for role, column in named.items() if column and role in roles}
         wanted = [layout for layout in self.wanted if self.layout in ("", layout)] or self.wanted
-        return Asked(wanted, given, self.layout, self.encoding_errors, self.encoding)
+        return ReadingRequest(wanted, given, self.layout, self.encoding_errors, self.encoding)
 
     def describe(self, file: SourceFile) -> Description:
-        """Return what a file holds. Raises DataError where that is in doubt, PassedOver where it may be a file of another kind."""
+        """Return what a file holds.
+
+        Raises DataError where that is in doubt, PassedOver where it may be a file of another kind.
+        """
         return sniff(file, self.asked).require()
 
 
@@ -107,12 +143,16 @@ def read_source(
     passed: int = 0,
     after_file: Callable[[int], None] | None = None,
 ) -> Iterator[Document]:
-    """Yield the documents of a source in a fixed order; count in `report`. See `read_files` for `passed` and `after_file`.
+    """Yield the documents of a source in a fixed order; count in `report`. See `read_files` for
+    `passed` and `after_file`.
 
-    Raises DataError (no file, no such column, too many bad lines, a single binary file), and what fetching a package raises.
+    Raises DataError (no file, no such column, too many bad lines, a single binary file), and what
+    fetching a package raises.
     """
     read = partial(read_texts, options=options, report=report)
-    for name, text in read_files(source, report, read, progress=progress, passed=passed, after_file=after_file):
+    for name, text in read_files(
+        source, report, read, progress=progress, passed=passed, after_file=after_file
+    ):
         yield Document(text, source.title, name)
 
 
@@ -125,9 +165,11 @@ def read_files(
     passed: int = 0,
     after_file: Callable[[int], None] | None = None,
 ) -> Iterator[T]:
-    """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left.
+    """Yield the results of `read` for each file of a source; binary files are skipped. Raises
+    DataError when no file is left.
 
-    The first `passed` files are passed over: `report` has counted them. `after_file` gets the number of files done whenever one is.
+    The first `passed` files are passed over: `report` has counted them. `after_file` gets the
+    number of files done whenever one is.
     """
     refused: list[GroundupError] = []
     files = source_files(source, report, progress)
@@ -144,7 +186,8 @@ def read_each(
     passed: int = 0,
     after_file: Callable[[int], None] | None = None,
 ) -> Iterator[T]:
-    """Yield the results of `read` for each file; binary files are counted as skipped, those that expand too much as bad.
+    """Yield the results of `read` for each file; binary files are counted as skipped, those that
+    expand too much as bad.
 
     Their errors are added to `refused`.
     """
@@ -167,18 +210,31 @@ def read_each(
 
 
 def require_files(
-    source: Source, report: SourceReport, refused: Sequence[GroundupError], progress: Progress | None
+    source: Source,
+    report: SourceReport,
+    refused: Sequence[GroundupError],
+    progress: Progress | None,
 ) -> None:
-    """Say which links were skipped when a source has been read. Raises DataError when no file was."""
-    if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
+    """Say which links were skipped when a source has been read.
+
+    Raises DataError when no file was.
+    """
+    if progress and (
+        linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]
+    ):
         count, first = sum(tally.count for tally in linked), linked[0].examples[0]
-        progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
+        progress.say(
+            f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them."
+        )
     if report.files == 0:
         raise refused[0] if len(refused) == 1 else nothing_to_read(source, report)
 
 
-def describe_source(source: Source, options: SourceOptions, *, progress: Progress | None = None) -> list[Description]:
-    """Return what the files of a source hold, files with the same layout and columns counted together; say it in a line each.
+def describe_source(
+    source: Source, options: SourceOptions, *, progress: Progress | None = None
+) -> list[Description]:
+    """Return what the files of a source hold, files with the same layout and columns counted
+    together; say it in a line each.
 
     Raises DataError where one is in doubt or nothing is left, and what fetching a package raises.
     """
@@ -187,7 +243,8 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
     for number, file in enumerate(source_files(source, report, progress)):
         known = "text" if file.suffix in TEXT_SUFFIXES else next(iter(kinds), "")
         if known in kinds and (
-            number >= MAX_DESCRIBED_FILES or (file.suffix in TEXT_SUFFIXES and "text" in options.wanted)
+            number >= MAX_DESCRIBED_FILES
+            or (file.suffix in TEXT_SUFFIXES and "text" in options.wanted)
         ):
             kinds[known] = replace(kinds[known], files=kinds[known].files + 1)
             continue
@@ -200,7 +257,9 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
         except ExpansionError as error:  # counted when it is read
             refused.append(error)
             continue
-        key = "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
+        key = (
+            "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
+        )
         kinds[key] = replace(found, files=kinds[key].files + 1) if key in kinds else found
     if not kinds:
         raise refused[0] if len(refused) == 1 else nothing_to_read(source, report)
@@ -213,20 +272,33 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
 
 
 def first_columns(source: Source, options: SourceOptions) -> tuple[str, ...]:
-    """Return the columns of the first file of a source that has rows, whatever they mean. Raises DataError for no file."""
-    files = (file for file in source_files(source, SourceReport(), None) if file.suffix in ROW_SUFFIXES)
+    """Return the columns of the first file of a source that has rows, whatever they mean.
+
+    Raises DataError for no file.
+    """
+    files = (
+        file for file in source_files(source, SourceReport(), None) if file.suffix in ROW_SUFFIXES
+    )
     return next((sniff(file, options.asked).form.columns for file in files), ())
 
 
 def read_rows(
-    file: SourceFile, found: Description, make: Callable[[Row], T], options: SourceOptions, report: SourceReport
+    file: SourceFile,
+    found: Description,
+    make: Callable[[RecordRow], T],
+    options: SourceOptions,
+    report: SourceReport,
 ) -> Iterator[T]:
     """Yield `make(row)` of each row of a file. Raises DataError (too many bad rows, or strict)."""
     if found.layout is None:  # no row
         return
     unit = "row" if found.form.kind in ("json", "parquet") else "line"
     tally = LineTally(file.name, report, strict=options.strict, unit=unit)
-    columns = tuple(dict.fromkeys([*found.roles.values(), *(name for name in IDENTITY if name in found.form.columns)]))
+    columns = tuple(
+        dict.fromkeys(
+            [*found.roles.values(), *(name for name in IDENTITY if name in found.form.columns)]
+        )
+    )
     raw = rows(
         file,
         found.form,
@@ -239,8 +311,12 @@ def read_rows(
     yield from made_rows(raw, make, tally)
 
 
-def _extracted(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each document that an extractor finds in a file; count those without text as bad."""
+def _extracted(
+    file: SourceFile, options: SourceOptions, report: SourceReport
+) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each document that an extractor finds in a file; count those without
+    text as bad.
+    """
     with on_disk(file) as path:
         report.read_bytes += path.stat().st_size
         for found in extracted(path, file.suffix, options.headings):
@@ -255,7 +331,9 @@ def _extracted(file: SourceFile, options: SourceOptions, report: SourceReport) -
                 yield name, found.text
 
 
-def read_texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
+def read_texts(
+    file: SourceFile, options: SourceOptions, report: SourceReport
+) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of each document of a file, and count it."""
     for name, text in _texts(file, options, report):
         report.documents += 1
@@ -263,15 +341,19 @@ def read_texts(file: SourceFile, options: SourceOptions, report: SourceReport) -
         yield name, text
 
 
-def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
+def _texts(
+    file: SourceFile, options: SourceOptions, report: SourceReport
+) -> Iterator[tuple[str, str]]:
     if file.suffix in ROW_SUFFIXES:
         found = options.describe(file)
 
-        def text_of(row: Row) -> tuple[str, str]:
+        def text_of(row: RecordRow) -> tuple[str, str]:
             name, columns = f"{file.name}:{row.line}", found.roles
             if "text" in columns:
                 return name, text_at(row, columns["text"])
-            return name, "\n\n".join(filter(None, (flat(row.values.get(column)) for column in columns.values())))
+            return name, "\n\n".join(
+                filter(None, (flat(row.values.get(column)) for column in columns.values()))
+            )
 
         yield from read_rows(file, found, text_of, options, report)
         return
@@ -283,7 +365,10 @@ def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> It
         pieces = text_pieces(stream, file.name, options.encoding_errors, report, options.encoding)
         for name, text in _parts(file.name, pieces):
             is_markup = file.suffix in MARKUP_READERS
-            yield name, plain_text(text, file.suffix, headings=options.headings) if is_markup else text
+            yield (
+                name,
+                plain_text(text, file.suffix, headings=options.headings) if is_markup else text,
+            )
 
 
 def _parts(name: str, pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
@@ -291,8 +376,12 @@ def _parts(name: str, pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
         yield name if is_whole else f"{name}#{number}", text
 
 
-def parts_of(pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTERS) -> Iterator[tuple[str, bool]]:
-    """Yield a text as (text, True), or above `max_characters` as several (part, False), split between paragraphs if possible."""
+def parts_of(
+    pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTERS
+) -> Iterator[tuple[str, bool]]:
+    """Yield a text as (text, True), or above `max_characters` as several (part, False), split
+    between paragraphs if possible.
+    """
     text, is_whole = "", True
     for piece in pieces:
         text += piece
@@ -305,9 +394,11 @@ def parts_of(pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTER
 
 
 def _last_boundary(text: str, limit: int) -> int:
-    """Where to cut at or before `limit`: after the last blank line, else line, else space of the second half; else at a quarter.
+    """Where to cut at or before `limit`: after the last blank line, else line, else space of the
+    second half; else at a quarter.
 
-    Encoding takes some 70 bytes of memory for each letter of a run, so that texts without spaces are cut shorter.
+    Encoding takes some 70 bytes of memory for each letter of a run, so that texts without spaces
+    are cut shorter.
     """
     for mark in ("\n\n", "\n", " "):
         place = text.rfind(mark, limit // 2, limit)

@@ -1,12 +1,17 @@
-"""What `generate_ids` and the `BatchEngine` call: one step of 1 to 32 tokens on a cache of torch's, by one thread or several.
+"""What `generate_ids` and the `BatchEngine` call: one step of 1 to 32 tokens on a cache of torch's,
+by one thread or several.
 
-The tokens are of as many texts, or some are successive ones of one text (draft tokens, prompt_lookup.py).
+The tokens are of as many texts, or some are successive ones of one text (draft tokens,
+prompt_lookup.py).
 
     model.decode_step = CompiledStep(StepModel.of(model), model)
-    logits = model.decode_step.after_cache(next_id, cache)      # [1, V], as model.logits(model.hidden(next_id, cache=cache))
+    logits = model.decode_step.after_cache(next_id, cache)      # [1, V], as
+                                                                model.logits(model.hidden(next_id,
+                                                                cache=cache))
 
-The number of threads is torch's, at each call; the results do not depend on it. Threads besides the caller's are this step's own, made when they are
-first needed and anew after a fork; a step waits for another Python thread's.
+The number of threads is torch's, at each call; the results do not depend on it. Threads besides the
+caller's are this step's own, made when they are first needed and anew after a fork; a step waits
+for another Python thread's.
 """
 
 import os
@@ -34,16 +39,23 @@ TOKENS = 256
 
 
 class CompiledStep:
-    """The compiled step of one model. Copies of the model do not have it, since they may get other weights (adapters)."""
+    """The compiled step of one model.
+
+    Copies of the model do not have it, since they may get other weights (adapters).
+    """
 
     max_rows = 32
     """With 64 torch's products in bf16 are as fast (docs/log.md)."""
 
     def __init__(self, described: StepModel, model: LanguageModel) -> None:
         self.described = described
-        # in 8 bits, about as fast as torch and the same bits in any company; in 4 bits torch is twice as fast
+        # in 8 bits, about as fast as torch and the same bits in any company; in 4 bits torch is
+        # twice as fast
         self.takes_prompts = not any(map(len, described.pairs))
-        self._embedding, self._scaled = model.transformer.embedding.weight.detach(), model.config.scaled_embedding
+        self._embedding, self._scaled = (
+            model.transformer.embedding.weight.detach(),
+            model.config.scaled_embedding,
+        )
         self._fixed = Fixed(described.shape), Fixed(described.weights)
         self._kept = threading.local()  # the buffers of a Python thread's last step
         self._workers = _Workers()
@@ -51,8 +63,11 @@ class CompiledStep:
     def __deepcopy__(self, memo: Any) -> None:
         return None
 
-    def after_cache(self, ids: Tensor, cache: KVCache, positions: Sequence[int] | None = None) -> Float[Tensor, "L V"]:
-        """Return the logits after the new tokens at `positions` (None: all) of ids [B, T], text after text; keys and values of all are stored.
+    def after_cache(
+        self, ids: Tensor, cache: KVCache, positions: Sequence[int] | None = None
+    ) -> Float[Tensor, "L V"]:
+        """Return the logits after the new tokens at `positions` (None: all) of ids [B, T], text
+        after text; keys and values of all are stored.
 
         Raises ModelError (full cache).
         """
@@ -65,17 +80,29 @@ class CompiledStep:
         one_layer = texts * shape.kv_heads * capacity * shape.head_width
         strides = (one_layer, shape.head_width, capacity * shape.head_width)
         lengths = np.tile(np.arange(cache.length + 1, end + 1), texts)
-        found = StepCache(_bits(cache.keys), _bits(cache.values), places.repeat(new, axis=0), lengths, *strides)
-        logits = self._logits(ids.flatten(), found, range(texts * new) if positions is None else positions)
+        found = StepCache(
+            _bits(cache.keys), _bits(cache.values), places.repeat(new, axis=0), lengths, *strides
+        )
+        logits = self._logits(
+            ids.flatten(), found, range(texts * new) if positions is None else positions
+        )
         cache.advance(new)
         return logits
 
     def after_spans(
-        self, ids: Sequence[int], store: PagedStore, spans: Sequence[TokenSpan], positions: Sequence[int]
+        self,
+        ids: Sequence[int],
+        store: PagedStore,
+        spans: Sequence[TokenSpan],
+        positions: Sequence[int],
     ) -> Float[Tensor, "L V"]:
-        """Return the logits after the new tokens at `positions` of the spans of a paged cache, where keys and values of all are stored."""
+        """Return the logits after the new tokens at `positions` of the spans of a paged cache,
+        where keys and values of all are stored.
+        """
         shape, size = self.described.shape, store.page_tokens
-        lengths = np.array([end for span in spans for end in range(span.start + 1, span.stop + 1)], np.int64)
+        lengths = np.array(
+            [end for span in spans for end in range(span.start + 1, span.stop + 1)], np.int64
+        )
         places = np.zeros((len(lengths), int(lengths.max())), np.int64)
         row = 0
         for span in spans:
@@ -88,7 +115,9 @@ class CompiledStep:
         found = StepCache(_bits(store.keys), _bits(store.values), places, lengths, *strides)
         return self._logits(torch.tensor(ids), found, positions)
 
-    def _logits(self, ids: Tensor, cache: StepCache, positions: Sequence[int]) -> Float[Tensor, "L V"]:
+    def _logits(
+        self, ids: Tensor, cache: StepCache, positions: Sequence[int]
+    ) -> Float[Tensor, "L V"]:
         hidden = self._embedding[ids]
         if self._scaled:
             hidden = hidden * torch.tensor(self.described.shape.width**0.5, dtype=hidden.dtype)
@@ -98,11 +127,15 @@ class CompiledStep:
         logits = np.empty((len(wanted), self.described.shape.vocab_size), np.float32)
         counter, shared, rooms = self._buffers(len(rows), cache.slots.shape[1], threads)
         rest = (*self._fixed, cache, rows, cosines, sines, wanted, logits, shared)
-        self._workers.run(lambda thread, count: STEP(thread, count, *rest, rooms[thread]), threads, counter)
+        self._workers.run(
+            lambda thread, count: STEP(thread, count, *rest, rooms[thread]), threads, counter
+        )
         return torch.from_numpy(logits)
 
     def _buffers(self, rows: int, tokens: int, threads: int) -> tuple[Array, Fixed, list[Fixed]]:
-        """Return the counter of barriers, zero, and the buffers of all threads and of each; the same as before where the sizes are."""
+        """Return the counter of barriers, zero, and the buffers of all threads and of each; the
+        same as before where the sizes are.
+        """
         key = (rows, -(-tokens // TOKENS) * TOKENS, threads)
         if getattr(self._kept, "key", None) != key:
             shape = self.described.shape
@@ -133,7 +166,9 @@ def _part(work: Any, thread: int, threads: int, counter: Array) -> None:
 
 
 class _Workers:
-    """Threads that run a step together with the caller's, one step at a time: two at once could wait for one another's threads."""
+    """Threads that run a step together with the caller's, one step at a time: two at once could
+    wait for one another's threads.
+    """
 
     def __init__(self) -> None:
         self._fresh()
@@ -145,12 +180,15 @@ class _Workers:
     def run(self, work: Any, threads: int, counter: Array) -> None:
         """Call work(thread, threads) on each of the threads; return when all are done.
 
-        They meet at barriers with this `counter`: where one fails or the caller is interrupted (Ctrl-C), the others do not wait for it.
+        They meet at barriers with this `counter`: where one fails or the caller is interrupted
+        (Ctrl-C), the others do not wait for it.
         """
         if threads == 1:
             work(0, 1)
             return
-        if self._process != os.getpid():  # after a fork: the threads, and perhaps the lock's owner, are the parent's
+        if (
+            self._process != os.getpid()
+        ):  # after a fork: the threads, and perhaps the lock's owner, are the parent's
             self._fresh()
         with self._lock:
             pool = self._started(threads - 1)
@@ -170,7 +208,9 @@ class _Workers:
                     other.result()
 
     def _started(self, count: int) -> ThreadPoolExecutor | None:
-        """Return so many threads that run, None where the system gives no more: the threads of a step wait for one another."""
+        """Return so many threads that run, None where the system gives no more: the threads of a
+        step wait for one another.
+        """
         if self._pool is not None and self._size >= count:
             return self._pool
         pool, begin = ThreadPoolExecutor(count, "decode"), threading.Event()

@@ -1,6 +1,8 @@
-"""The parts of the compiled step: norm, rounding of activations, product, rotation, attention, gate; their twins are in `readable_step.py`.
+"""The parts of the compiled step: norm, rounding of activations, product, rotation, attention,
+gate; their twins are in `readable_step.py`.
 
-Arrays are float32 of one row or of R rows; a thread does its share of the rows of a matrix, or of the pairs of row and key/value head.
+Arrays are float32 of one row or of R rows; a thread does its share of the rows of a matrix, or of
+the pairs of row and key/value head.
 """
 
 from typing import Any
@@ -25,7 +27,7 @@ from groundup.engine.compiled_step.products import (
     weighted_sum,
     yield_core,
 )
-from groundup.engine.compiled_step.step_memory import ABANDONED, Room
+from groundup.engine.compiled_step.step_memory import ABANDONED, ThreadBuffers
 from groundup.engine.compiled_step.step_weights import StepShape
 
 Array = np.ndarray
@@ -60,7 +62,9 @@ def barrier(threads: int, counter: Array) -> None:
 
 @compiled
 def exponential(x: Number) -> Number:
-    """exp(x) = 2^n 2^f with n whole and f in -1/2 .. 1/2, by a polynomial of degree 6: relative error below 1e-6; -87 .. 87."""
+    """exp(x) = 2^n 2^f with n whole and f in -1/2 .. 1/2, by a polynomial of degree 6: relative
+    error below 1e-6; -87 .. 87.
+    """
     scaled = min(max(F(x) * F(1.4426950408889634), F(-126.0)), F(126.0))
     whole = np.floor(scaled + F(0.5))
     f = scaled - whole
@@ -93,18 +97,23 @@ def rms_norm(x: Array, weight: Array, eps: float, out: Array) -> None:
 
 @compiled
 def round_activations(x: Array, out: Array) -> Number:
-    """Round a row to int16; return the scale. As many steps as fit: at most MOST, and no sum of 127 |out| may exceed 31 bits."""
+    """Round a row to int16; return the scale.
+
+    As many steps as fit: at most MOST, and no sum of 127 |out| may exceed 31 bits.
+    """
     largest, total = F(1e-30), F(0.0)
     for i in range(x.shape[0]):
         size = abs(x[i])
         largest = max(largest, size)
         total += size
-    if not total < F(
-        3e38
+    if (
+        not total < F(3e38)
     ):  # NaN or infinite (`isfinite` is optimised away). Integers can't say so, the scale can: the logits become NaN
         out[:] = 0
         return F(np.nan)
-    room = F(2**31 - 1) / F(127) - F(x.shape[0])  # half a step for each number may be added by rounding
+    room = F(2**31 - 1) / F(127) - F(
+        x.shape[0]
+    )  # half a step for each number may be added by rounding
     inverse = min(F(MOST) / largest, room / max(total * F(1.001), F(1e-30)))
     for i in range(x.shape[0]):
         out[i] = np.int16(np.rint(x[i] * inverse))
@@ -125,24 +134,43 @@ def rows_together(rows: int) -> int:
 
 @compiled
 def product_int4(
-    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, room: Room
+    matrix: Array,
+    scales: Array,
+    x: Array,
+    x_scales: Array,
+    thread: int,
+    threads: int,
+    out: Array,
+    room: ThreadBuffers,
 ) -> None:
     """The same for a matrix in 4 bits."""
-    numbers, rows, columns, bias_start, pairs = matrix[0], matrix[1], matrix[2], matrix[4], matrix[5]
+    numbers, rows, columns, bias_start, pairs = (
+        matrix[0],
+        matrix[1],
+        matrix[2],
+        matrix[4],
+        matrix[5],
+    )
     groups, blocks, sums, count = columns // GROUP, rows // BLOCK, room.sums, x.shape[0]
     totals, split = np.uint64(room.totals.ctypes.data), np.uint64(room.split.ctypes.data)
     totals_bytes, distance = np.uint64(groups * 4), np.uint64(groups * 2 * GROUP)
     for r in range(count):
         row = np.uint64(r)
         split_groups(
-            np.uint64(x[r].ctypes.data), np.uint64(groups), split + row * distance, totals + row * totals_bytes
+            np.uint64(x[r].ctypes.data),
+            np.uint64(groups),
+            split + row * distance,
+            totals + row * totals_bytes,
         )
     first, place = split, sums.ctypes.data
     if FORM == PORTABLE:
         first, distance = np.uint64(x.ctypes.data), np.uint64(x.strides[0])
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
         start, r = block * BLOCK, 0
-        weights, scaling = np.uint64(numbers + start * columns // 2), np.uint64(pairs + start * groups * 4)
+        weights, scaling = (
+            np.uint64(numbers + start * columns // 2),
+            np.uint64(pairs + start * groups * 4),
+        )
         while r < count:
             take, row = rows_together(count - r), first + np.uint64(r) * distance
             sums_of = totals + np.uint64(r) * totals_bytes
@@ -163,14 +191,35 @@ def product_int4(
 
 @compiled
 def product(
-    matrix: Array, scales: Array, x: Array, x_scales: Array, thread: int, threads: int, out: Array, room: Room
+    matrix: Array,
+    scales: Array,
+    x: Array,
+    x_scales: Array,
+    thread: int,
+    threads: int,
+    out: Array,
+    room: ThreadBuffers,
 ) -> None:
-    """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o. A block is read from memory once for all rows r."""
+    """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o.
+
+    A block is read from memory once for all rows r.
+    """
     if matrix[5]:
         product_int4(matrix, scales, x, x_scales, thread, threads, out, room)
         return
-    numbers, rows, columns, scale_start, bias_start = matrix[0], matrix[1], matrix[2], matrix[3], matrix[4]
-    blocks, sums, distance, count = rows // BLOCK, room.whole_sums, np.uint64(x.strides[0]), x.shape[0]
+    numbers, rows, columns, scale_start, bias_start = (
+        matrix[0],
+        matrix[1],
+        matrix[2],
+        matrix[3],
+        matrix[4],
+    )
+    blocks, sums, distance, count = (
+        rows // BLOCK,
+        room.whole_sums,
+        np.uint64(x.strides[0]),
+        x.shape[0],
+    )
     place = sums.ctypes.data
     for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
         start, weights, r = block * BLOCK, np.uint64(numbers + block * BLOCK * columns), 0
@@ -211,11 +260,24 @@ def keep(numbers: Array, cache: Array, start: int) -> None:
 
 @compiled
 def attend(
-    query: Array, keys: Array, values: Array, starts: Array, shape: StepShape, scores: Array, out: Array
+    query: Array,
+    keys: Array,
+    values: Array,
+    starts: Array,
+    shape: StepShape,
+    scores: Array,
+    out: Array,
 ) -> None:
-    """Let the query [D] of one head attend to the stored tokens, whose keys and values begin at `starts` [S]; `scores` [S] is room for them."""
+    """Let the query [D] of one head attend to the stored tokens, whose keys and values begin at
+    `starts` [S]; `scores` [S] is room for them.
+    """
     count, width = starts.shape[0], query.shape[0]
-    factor, cap, places, room = F(shape.score_factor), F(shape.score_softcap), starts.ctypes.data, scores.ctypes.data
+    factor, cap, places, room = (
+        F(shape.score_factor),
+        F(shape.score_softcap),
+        starts.ctypes.data,
+        scores.ctypes.data,
+    )
     scores[:count] = F(0.0)
     d = 0
     while d < width:
@@ -292,7 +354,10 @@ def unpack_int8(numbers: Array, scales: Array, out: Array) -> None:
     for o in range(rows):
         if columns % GROUP == 0:
             int8_row_to_bf16(
-                np.uint64(numbers[o].ctypes.data), scales[o], np.uint64(columns), np.uint64(out[o].ctypes.data)
+                np.uint64(numbers[o].ctypes.data),
+                scales[o],
+                np.uint64(columns),
+                np.uint64(out[o].ctypes.data),
             )
         else:
             for c in range(columns):
@@ -304,5 +369,10 @@ def unpack_int4(numbers: Array, pairs: Array, out: Array) -> None:
     """W = s (q - 8) + z, rounded to bf16; `numbers` and `pairs` as `Int4Linear` has them."""
     row_bytes, groups = np.uint64(out.strides[0]), np.uint64(pairs.shape[1])
     for block in range(pairs.shape[0]):
-        weights, scaling = np.uint64(numbers[block].ctypes.data), np.uint64(pairs[block].ctypes.data)
-        int4_block_to_bf16(weights, scaling, groups, np.uint64(out[block * BLOCK].ctypes.data), row_bytes)
+        weights, scaling = (
+            np.uint64(numbers[block].ctypes.data),
+            np.uint64(pairs[block].ctypes.data),
+        )
+        int4_block_to_bf16(
+            weights, scaling, groups, np.uint64(out[block * BLOCK].ctypes.data), row_bytes
+        )

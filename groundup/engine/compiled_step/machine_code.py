@@ -1,13 +1,18 @@
-"""Machine code of the compiled functions, kept in files: a process that finds it there needs neither numba nor its compiler.
+"""Machine code of the compiled functions, kept in files: a process that finds it there needs
+neither numba nor its compiler.
 
     STEP = MachineCode("groundup.engine.compiled_step.step", "step")
-    STEP(0, 1, Fixed(weights), x)           # numbers, numpy arrays, named tuples of them; what does not change is taken apart once
+    STEP(0, 1, Fixed(weights), x)           # numbers, numpy arrays, named tuples of them; what does
+                                            not change is taken apart once
 
-At the first call of a function on a machine numba compiles it, and the object file is kept with its hash beside Python's own files (`__pycache__`),
-or in the user's cache where that can't be written. A file or folder that another user could have written is not used: where both are such, each
-process compiles for itself. llvmlite links it, and it is called through ctypes, without Python's lock, as numba's functions
-call one another (numba's developer documentation, "Numba architecture", and `numba/core/callconv.py`): two pointers for the result and an error, then
-the numbers that the arguments consist of; an array is two pointers to its owner (none), its size, item size, address, lengths and strides.
+At the first call of a function on a machine numba compiles it, and the object file is kept with its
+hash beside Python's own files (`__pycache__`), or in the user's cache where that can't be written.
+A file or folder that another user could have written is not used: where both are such, each process
+compiles for itself. llvmlite links it, and it is called through ctypes, without Python's lock, as
+numba's functions call one another (numba's developer documentation, "Numba architecture", and
+`numba/core/callconv.py`): two pointers for the result and an error, then the numbers that the
+arguments consist of; an array is two pointers to its owner (none), its size, item size, address,
+lengths and strides.
 """
 
 import contextlib
@@ -47,7 +52,9 @@ class UnknownCode(GroundupError):
 
 
 class Fixed:
-    """An argument of many calls, whose arrays stay where they are: a microsecond an array is saved in each."""
+    """An argument of many calls, whose arrays stay where they are: a microsecond an array is saved
+    in each.
+    """
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -66,7 +73,10 @@ class MachineCode:
         self._lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> None:
-        """Call it. Raises UnknownCode, and ImportError where numba is needed and can't be loaded."""
+        """Call it.
+
+        Raises UnknownCode, and ImportError where numba is needed and can't be loaded.
+        """
         types: list[str] = []
         numbers: list[Any] = []
         _take_apart(arguments, types, numbers)
@@ -80,7 +90,10 @@ class MachineCode:
         assert status == 0, (self.name, status)
 
     def _load(self, signature: str, numbers: list[Any], arguments: tuple[Any, ...]) -> Any:
-        folder, file = code_folder().path, f"{self.name}-{hashlib.sha256(signature.encode()).hexdigest()[:16]}.o"
+        folder, file = (
+            code_folder().path,
+            f"{self.name}-{hashlib.sha256(signature.encode()).hexdigest()[:16]}.o",
+        )
         code = read_code(folder / file) if folder else None
         if code is None:
             code = _compile(self.module, self.name, numbers, arguments)
@@ -109,7 +122,9 @@ class CodeFolder:
 
 @functools.cache
 def code_folder() -> CodeFolder:
-    """Return the folder of the machine code of the present files of this room, for this processor (or the one that numba is told of)."""
+    """Return the folder of the machine code of the present files of this room, for this processor
+    (or the one that numba is told of).
+    """
     own = Path(__file__).parent
     made_of = [path.read_bytes() for path in sorted(own.glob("*.py"))]
     made_of += [version(name).encode() for name in ("numba", "llvmlite")]
@@ -136,7 +151,9 @@ def _digest(parts: Sequence[bytes]) -> str:
 
 
 def read_code(file: Path) -> bytes | None:
-    """Return the object file, None where there is none, it is damaged, or another user could have written it."""
+    """Return the object file, None where there is none, it is damaged, or another user could have
+    written it.
+    """
     try:
         handle = os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     except OSError:
@@ -150,7 +167,9 @@ def read_code(file: Path) -> bytes | None:
 
 
 def keep_code(file: Path, code: bytes) -> None:
-    """Write an object file with its hash, and remove the code of older files of this room; where that fails it is compiled again next time."""
+    """Write an object file with its hash, and remove the code of older files of this room; where
+    that fails it is compiled again next time.
+    """
     with contextlib.suppress(DiskError, OSError):
         file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         write_bytes(file, hashlib.sha256(code).digest() + code, mode=0o644)
@@ -193,28 +212,52 @@ def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, .
 
     plain = getattr(importlib.import_module(module), name).py_func
     made = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(plain)
-    made.compile(tuple(numba.typeof(each.value if isinstance(each, Fixed) else each) for each in arguments))
+    made.compile(
+        tuple(numba.typeof(each.value if isinstance(each, Fixed) else each) for each in arguments)
+    )
     code = llvm.parse_assembly(made.inspect_llvm(made.signatures[0]))
     _rename(code, name, numbers)
     code.link_in(llvm.parse_assembly(FREE))
-    needed = [each.name for each in code.functions if each.is_declaration and each.name.startswith(OF_NUMBA)]
+    needed = [
+        each.name
+        for each in code.functions
+        if each.is_declaration and each.name.startswith(OF_NUMBA)
+    ]
     if needed:
-        raise UnknownCode(f"numba {version('numba')} compiles {name} to code that needs its {needed[0]}.")
+        raise UnknownCode(
+            f"numba {version('numba')} compiles {name} to code that needs its {needed[0]}."
+        )
     object_file: bytes = _target_machine().emit_object(code)
     return object_file
 
 
 def _rename(code: Any, name: str, numbers: list[Any]) -> None:
-    """Give the function its name. Raises UnknownCode where it does not take two pointers and these numbers; an address may be either."""
-    found = [each for each in code.functions if not each.is_declaration and each.linkage == llvm.Linkage.external]
-    taken = [str(each.type).replace("ptr", "i64") for function in found for each in function.arguments]
-    if taken != ["i64", "i64", *("double" if isinstance(each, float) else "i64" for each in numbers)]:
+    """Give the function its name.
+
+    Raises UnknownCode where it does not take two pointers and these numbers; an address may be
+    either.
+    """
+    found = [
+        each
+        for each in code.functions
+        if not each.is_declaration and each.linkage == llvm.Linkage.external
+    ]
+    taken = [
+        str(each.type).replace("ptr", "i64") for function in found for each in function.arguments
+    ]
+    if taken != [
+        "i64",
+        "i64",
+        *("double" if isinstance(each, float) else "i64" for each in numbers),
+    ]:
         raise UnknownCode(f"numba {version('numba')} calls its functions in another way.")
     found[0].name = name
 
 
 def _import_numba() -> Any:
-    """Import numba without scipy's linear algebra, which it only looks for (0.2 s, 10 MB) and imports again where a function needs it; ours don't."""
+    """Import numba without scipy's linear algebra, which it only looks for (0.2 s, 10 MB) and
+    imports again where a function needs it; ours don't.
+    """
     hidden = BLAS not in sys.modules
     if hidden:
         sys.modules[BLAS] = None  # type: ignore[assignment]

@@ -1,6 +1,8 @@
-"""Whether this machine decodes with the compiled step: numba is installed, the model is supported, and a product of known numbers is right.
+"""Whether this machine decodes with the compiled step: numba is installed, the model is supported,
+and a product of known numbers is right.
 
-note = use_compiled_step(model, progress)       # sets model.decode_step where it can; a sentence either way
+note = use_compiled_step(model, progress)       # sets model.decode_step where it can; a sentence
+                                                either way
 """
 
 import importlib.util
@@ -16,7 +18,8 @@ from groundup.progress import Progress
 
 WITHOUT_NUMBA = "the package numba is not installed (pip install 'groundup[fast]')"
 COMPILING = "Compiling the decoding step, once for this machine (about 10 seconds) ..."
-# Logits of the probe may differ by this share of the largest: order of summation, the polynomial for exp, a key that is rounded to the next bf16.
+# Logits of the probe may differ by this share of the largest: order of summation, the polynomial
+# for exp, a key that is rounded to the next bf16.
 MAX_ERROR = 1e-2
 # So many tokens are multiplied by four, two and one at a time.
 PROBE_TOKENS = 7
@@ -30,19 +33,25 @@ def has_compiler() -> bool:
 
 
 def decodes_with(model: LanguageModel) -> str:
-    """Return what computes a model's next token when at most 32 answers run: "compiled step" or "torch"."""
+    """Return what computes a model's next token when at most 32 answers run: "compiled step" or
+    "torch".
+    """
     return "torch" if model.decode_step is None else "compiled step"
 
 
 def expected_note(precision: str) -> str:
-    """Return what will compute single tokens in this precision, before a model is open; "" where there is nothing to say."""
+    """Return what will compute single tokens in this precision, before a model is open; "" where
+    there is nothing to say.
+    """
     if precision not in ("int8", "int4", "auto"):
         return ""
     return f"In int8 and int4 the compiled step decodes up to 32 answers at a time{'' if has_compiler() else f', but {WITHOUT_NUMBA}'}."
 
 
 def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
-    """Let the model decode with the compiled step where that works; return which step answers, for people, with the reason."""
+    """Let the model decode with the compiled step where that works; return which step answers, for
+    people, with the reason.
+    """
     if not has_compiler():
         return f"Decoding through torch: {WITHOUT_NUMBA}."
     try:
@@ -73,7 +82,9 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
 
 
 def probe_error(bits: Bits) -> float:
-    """Return the largest error of the logits of a few tokens in a tiny random model, as a share of the largest logit."""
+    """Return the largest error of the logits of a few tokens in a tiny random model, as a share of
+    the largest logit.
+    """
     from groundup.engine.compiled_step.decode_step import CompiledStep
     from groundup.engine.compiled_step.readable_step import readable_step
     from groundup.model.cache import KVCache
@@ -88,5 +99,7 @@ def probe_error(bits: Bits) -> float:
         found = CompiledStep(described, model).after_cache(ids[None], cache).numpy()
         hidden = model.transformer.embedding.weight[ids].float().numpy()
     keys, values = (np.zeros((1, PROBE_TOKENS, 1, 64), np.float32) for _ in range(2))
-    expected = np.stack([readable_step(described, row, place, keys, values) for place, row in enumerate(hidden)])
+    expected = np.stack(
+        [readable_step(described, row, place, keys, values) for place, row in enumerate(hidden)]
+    )
     return float(np.abs(found - expected).max() / np.abs(expected).max())

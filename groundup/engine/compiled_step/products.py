@@ -1,14 +1,20 @@
-"""Dot products of `BLOCK` rows of int8 weights with 1, 2 or 4 int16 vectors, in LLVM's instructions: numba has no widening product.
+"""Dot products of `BLOCK` rows of int8 weights with 1, 2 or 4 int16 vectors, in LLVM's
+instructions: numba has no widening product.
 
-Weights are read row by row as torch stores them, BLOCK rows side by side (in 4 bits: int4_products.py). A product has up to three forms, of which
-`kernels.py` takes the last that the processor has, or that numba is told of (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES); all can be tested on x86:
+Weights are read row by row as torch stores them, BLOCK rows side by side (in 4 bits:
+int4_products.py). A product has up to three forms, of which `kernels.py` takes the last that the
+processor has, or that numba is told of (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES); all can be tested on
+x86:
 
     PORTABLE    what LLVM finds for it (on Arm `smull` and `addp`)
-    AVX2        `vpmaddwd`, pairs of 16-bit numbers (LLVM makes it `vpdpwssd` where there is VNNI); of 4-bit weights `vpmaddubsw`, pairs of bytes
+    AVX2        `vpmaddwd`, pairs of 16-bit numbers (LLVM makes it `vpdpwssd` where there is VNNI);
+                of 4-bit weights `vpmaddubsw`, pairs of bytes
     VNNI        of 4-bit weights `vpdpbusd`, fours of bytes
 
-What comes after the next block is requested from memory while this one is multiplied. All arguments are addresses and counts; `kernels.py` knows what
-lies there. Also here: the inner loops of attention on bf16 keys and values, bf16 numbers to float32 and back, and the atomic counter of a barrier.
+What comes after the next block is requested from memory while this one is multiplied. All arguments
+are addresses and counts; `kernels.py` knows what lies there. Also here: the inner loops of
+attention on bf16 keys and values, bf16 numbers to float32 and back, and the atomic counter of a
+barrier.
 """
 
 import os
@@ -24,7 +30,8 @@ from groundup.model.quantised import BLOCK, GROUP
 
 LANES = 16
 PORTABLE, AVX2, VNNI = 0, 1, 2
-# How many bytes ahead memory is requested, and for which cache of the core: the first or the second (docs/log.md).
+# How many bytes ahead memory is requested, and for which cache of the core: the first or the second
+# (docs/log.md).
 NEAR, FAR = (4096, 1), (16384, 2)
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
@@ -32,7 +39,9 @@ Value = Any
 
 
 def features() -> set[str]:
-    """Return the names of the processor's instruction sets, or of those that numba was told to use (NUMBA_CPU_FEATURES)."""
+    """Return the names of the processor's instruction sets, or of those that numba was told to use
+    (NUMBA_CPU_FEATURES).
+    """
     given = numba_config.CPU_FEATURES
     if given is None:
         return {name for name, has in llvmlite.binding.get_host_cpu_features().items() if has}
@@ -90,7 +99,9 @@ def call(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Valu
     return b.call(cgutils.get_or_insert_function(b.module, kind, name), arguments)
 
 
-def request(b: ir.IRBuilder, base: Value, offset: Value, count: int, *ahead: tuple[int, int]) -> None:
+def request(
+    b: ir.IRBuilder, base: Value, offset: Value, count: int, *ahead: tuple[int, int]
+) -> None:
     """Request so many bytes from memory, each of `ahead` (NEAR, FAR) later."""
     for distance, cache in ahead:
         for line in range(0, count, 64):
@@ -112,7 +123,8 @@ def lane_totals(b: ir.IRBuilder, sums: list[Value]) -> Value:
     while len(sums) > 1:
         pairs = zip(sums[::2], sums[1::2], strict=True)
         sums = [
-            b.add(*(lanes_of(b, left, right, list(range(first, 16, 2))) for first in (0, 1))) for left, right in pairs
+            b.add(*(lanes_of(b, left, right, list(range(first, 16, 2))) for first in (0, 1)))
+            for left, right in pairs
         ]
     return sums[0]
 
@@ -128,9 +140,11 @@ def accumulators(b: ir.IRBuilder, kind: ir.Type, count: int) -> list[Value]:
 
 
 def int8_rows(form: int, vectors: int) -> Any:
-    """Return `f(weights, row_bytes, x, x_bytes, columns, out)`: out[vectors, 8] int32 = 8 rows of weights (int8) times vectors x (int16).
+    """Return `f(weights, row_bytes, x, x_bytes, columns, out)`: out[vectors, 8] int32 = 8 rows of
+    weights (int8) times vectors x (int16).
 
-    Columns are a multiple of 16, and x_bytes is the distance of two vectors. A weight is read and widened once for all vectors.
+    Columns are a multiple of 16, and x_bytes is the distance of two vectors. A weight is read and
+    widened once for all vectors.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
@@ -141,20 +155,34 @@ def int8_rows(form: int, vectors: int) -> Any:
             sums = accumulators(b, INT32, vectors * rows)
             with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
                 done = b.add(block_bytes, b.mul(columns, INT64(first)))
-                request(b, weights, b.add(done, b.mul(loop.index, INT64(rows * LANES))), rows * LANES, *ahead)
+                request(
+                    b,
+                    weights,
+                    b.add(done, b.mul(loop.index, INT64(rows * LANES))),
+                    rows * LANES,
+                    *ahead,
+                )
                 column = b.mul(loop.index, INT64(LANES))
-                places = [b.add(b.mul(column, INT64(2)), b.mul(x_bytes, INT64(v))) for v in range(vectors)]
+                places = [
+                    b.add(b.mul(column, INT64(2)), b.mul(x_bytes, INT64(v))) for v in range(vectors)
+                ]
                 activations = [load(b, x, place, vector(INT16, LANES)) for place in places]
                 for row in range(rows):
                     start = b.add(column, b.mul(row_bytes, INT64(first + row)))
-                    wide = b.sext(load(b, weights, start, vector(INT8, LANES)), vector(INT16, LANES))
+                    wide = b.sext(
+                        load(b, weights, start, vector(INT8, LANES)), vector(INT16, LANES)
+                    )
                     for v in range(vectors):
                         total = sums[v * rows + row]
-                        b.store(b.add(b.load(total), pair_sums(b, wide, activations[v], form)), total)
+                        b.store(
+                            b.add(b.load(total), pair_sums(b, wide, activations[v], form)), total
+                        )
             store_totals(b, sums, rows, out, first)
         return cg.get_dummy_value()
 
-    def int8_block(typing: Any, weights: Any, row_bytes: Any, x: Any, x_bytes: Any, columns: Any, out: Any) -> Any:
+    def int8_block(
+        typing: Any, weights: Any, row_bytes: Any, x: Any, x_bytes: Any, columns: Any, out: Any
+    ) -> Any:
         return types.void(*[types.uintp] * 6), build
 
     return intrinsic(int8_block)
@@ -166,40 +194,54 @@ def rows_at_once(vectors: int) -> int:
 
 
 def store_totals(b: ir.IRBuilder, sums: list[Value], rows: int, out: Value, first: int) -> None:
-    """Store the totals of the sums [vectors, rows] in out[vectors, BLOCK], from row `first` on; rows is 8, or 4 where vectors are even."""
+    """Store the totals of the sums [vectors, rows] in out[vectors, BLOCK], from row `first` on;
+    rows is 8, or 4 where vectors are even.
+    """
     for start in range(0, len(sums), 8):
         totals = lane_totals(b, [b.load(each) for each in sums[start : start + 8]])
         for part in range(0, 8, rows):
             place = (start + part) // rows * BLOCK + first
-            store(b, lanes_of(b, totals, totals, list(range(part, part + rows))), b.add(out, INT64(4 * place)))
+            store(
+                b,
+                lanes_of(b, totals, totals, list(range(part, part + rows))),
+                b.add(out, INT64(4 * place)),
+            )
 
 
 def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:
     """The sum of the lanes of a vector of 1, 2, 4 or 8 numbers: halves are added to one another."""
     while lanes.type.count > 1:
         half = lanes.type.count // 2
-        lanes = b.fadd(*(lanes_of(b, lanes, lanes, list(range(first, first + half))) for first in (0, half)))
+        lanes = b.fadd(
+            *(lanes_of(b, lanes, lanes, list(range(first, first + half))) for first in (0, half))
+        )
     return b.extract_element(lanes, INT32(0))
 
 
 def floats_of_bf16(b: ir.IRBuilder, bits: Value) -> Value:
     """A vector of bf16 numbers, given as int16, in float32."""
     lanes = bits.type.count
-    return b.bitcast(b.shl(b.zext(bits, vector(INT32, lanes)), filled(INT32, lanes, 16)), vector(FLOAT, lanes))
+    return b.bitcast(
+        b.shl(b.zext(bits, vector(INT32, lanes)), filled(INT32, lanes, 16)), vector(FLOAT, lanes)
+    )
 
 
 def bf16_of_floats(b: ir.IRBuilder, floats: Value) -> Value:
     """A float32 number or a vector of them, rounded to bf16 (to even), as int16."""
     count = floats.type.count if isinstance(floats.type, ir.VectorType) else 0
     wide, narrow = (vector(kind, count) if count else kind for kind in (INT32, INT16))
-    half, one, shift = (ir.Constant(wide, [each] * count if count else each) for each in (0x7FFF, 1, 16))
+    half, one, shift = (
+        ir.Constant(wide, [each] * count if count else each) for each in (0x7FFF, 1, 16)
+    )
     bits = b.bitcast(floats, wide)
     odd = b.and_(b.lshr(bits, shift), one)
     return b.trunc(b.lshr(b.add(b.add(bits, half), odd), shift), narrow)
 
 
 def dots(eights: int) -> Any:
-    """Return `f(stored, starts, numbers, count, sums)`: sums[t] += the dot product of 8 `eights` float32 numbers and the bf16 ones at `starts[t]`."""
+    """Return `f(stored, starts, numbers, count, sums)`: sums[t] += the dot product of 8 `eights`
+    float32 numbers and the bf16 ones at `starts[t]`.
+    """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         stored, starts, numbers, count, sums = arguments
@@ -211,7 +253,11 @@ def dots(eights: int) -> Any:
                 right = load(b, stored, b.add(start, INT64(16 * place)), vector(INT16, 8))
                 total = multiply_add(b, left[place], floats_of_bf16(b, right), total)
             old = load(b, sums, b.mul(loop.index, INT64(4)), FLOAT)
-            b.store(b.fadd(old, lane_sum(b, total)), address(b, sums, b.mul(loop.index, INT64(4)), FLOAT), align=4)
+            b.store(
+                b.fadd(old, lane_sum(b, total)),
+                address(b, sums, b.mul(loop.index, INT64(4)), FLOAT),
+                align=4,
+            )
         return cg.get_dummy_value()
 
     def summed(typing: Any, stored: Any, starts: Any, numbers: Any, count: Any, sums: Any) -> Any:
@@ -221,7 +267,9 @@ def dots(eights: int) -> Any:
 
 
 def weighted_sum(eights: int) -> Any:
-    """Return `f(stored, starts, shares, count, out)`: out[8 eights] float32 = sum over t of shares[t] times bf16 numbers at `starts[t]` (int64)."""
+    """Return `f(stored, starts, shares, count, out)`: out[8 eights] float32 = sum over t of
+    shares[t] times bf16 numbers at `starts[t]` (int64).
+    """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         stored, starts, shares, count, out = arguments
@@ -294,7 +342,9 @@ def read_counter(typing: Any, counter: Any) -> Any:
 
 @intrinsic
 def yield_core(typing: Any) -> Any:
-    """Let another thread have the core, where there is a call for it (`decode_step.usable_threads`)."""
+    """Let another thread have the core, where there is a call for it
+    (`decode_step.usable_threads`).
+    """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         return call(b, "sched_yield", INT32) if hasattr(os, "sched_yield") else INT32(0)
@@ -304,7 +354,9 @@ def yield_core(typing: Any) -> Any:
 
 @intrinsic
 def int8_row_to_bf16(typing: Any, numbers: Any, scale: Any, columns: Any, out: Any) -> Any:
-    """f(numbers, scale, columns, out): a row of int8 weights times its scale, in bf16; columns are a multiple of `GROUP`, `out` of 64."""
+    """f(numbers, scale, columns, out): a row of int8 weights times its scale, in bf16; columns are
+    a multiple of `GROUP`, `out` of 64.
+    """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         numbers, scale, columns, out = arguments
@@ -319,6 +371,8 @@ def int8_row_to_bf16(typing: Any, numbers: Any, scale: Any, columns: Any, out: A
 
 
 def store_past_caches(b: ir.IRBuilder, value: Value, base: Value) -> None:
-    """Write 64 bytes at `base`, a multiple of 64, to memory: another core reads them from there faster than from this one's cache (docs/log.md)."""
+    """Write 64 bytes at `base`, a multiple of 64, to memory: another core reads them from there
+    faster than from this one's cache (docs/log.md).
+    """
     written = b.store(value, address(b, base, INT64(0), value.type), align=64)
     written.set_metadata("nontemporal", b.module.add_metadata([INT32(1)]))

@@ -1,8 +1,10 @@
-"""The step in numpy, with the compiled one's arithmetic: the test of `step.py` and the place to read what it does.
+"""The step in numpy, with the compiled one's arithmetic: the test of `step.py` and the place to
+read what it does.
 
     logits = readable_step(StepModel.of(model), embedding_row, position, stored_keys, stored_values)
 
-One token of one row: keys and values are plain arrays of the earlier tokens, rounded to bf16 as in the cache.
+One token of one row: keys and values are plain arrays of the earlier tokens, rounded to bf16 as in
+the cache.
 """
 
 import numpy as np
@@ -13,7 +15,10 @@ Array = np.ndarray
 
 
 def round_activations(x: Array) -> tuple[Array, np.float32]:
-    """Return integers and their scale: x = scale * integers. At most 32639, and no sum of 127 |integers| may exceed 31 bits."""
+    """Return integers and their scale: x = scale * integers.
+
+    At most 32639, and no sum of 127 |integers| may exceed 31 bits.
+    """
     room = np.float32(2**31 - 1) / np.float32(127) - np.float32(len(x))
     total = max(np.abs(x).sum(dtype=np.float32) * np.float32(1.001), np.float32(1e-30))
     inverse = min(np.float32(32639) / max(np.abs(x).max(), np.float32(1e-30)), room / total)
@@ -29,16 +34,25 @@ def product(model: StepModel, index: int, x: Array) -> Array:
     else:
         sums = model.numbers[index].astype(np.int64) @ integers
         assert np.abs(sums).max() < 2**31
-        out = sums.astype(np.float32) * (model.weights.scales[scale_start : scale_start + rows] * scale)
+        out = sums.astype(np.float32) * (
+            model.weights.scales[scale_start : scale_start + rows] * scale
+        )
     return out if bias_start < 0 else out + model.weights.scales[bias_start : bias_start + rows]
 
 
 def unpacked(model: StepModel, index: int) -> Array:
-    """Return a matrix of 4 bits in float32: W = s (q - 8) + z in groups of 32, 8 rows interleaved (`Int4Linear.by_block`)."""
+    """Return a matrix of 4 bits in float32: W = s (q - 8) + z in groups of 32, 8 rows interleaved
+    (`Int4Linear.by_block`).
+    """
     pairs = (model.pairs[index].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
     scales, offsets = pairs.transpose(3, 0, 2, 1)[..., None]  # [O/8, 8, G, 1] each
     halves = model.numbers[index].transpose(0, 3, 1, 2, 4)  # [O/8, 8, G, 4, 4]
-    numbers = np.stack([halves & 15, halves >> 4], axis=3).reshape(*halves.shape[:3], 32).astype(np.float32) - 8
+    numbers = (
+        np.stack([halves & 15, halves >> 4], axis=3)
+        .reshape(*halves.shape[:3], 32)
+        .astype(np.float32)
+        - 8
+    )
     return (numbers * scales + offsets).reshape(8 * len(pairs), -1)
 
 
@@ -76,8 +90,11 @@ def gate(gates: Array, ups: Array, gelu: int) -> Array:
     return gates / (1 + np.exp(-gates)) * ups
 
 
-def readable_step(model: StepModel, hidden: Array, position: int, keys: Array, values: Array) -> Array:
-    """Return the logits [V] of one new token: embedding `hidden` [C], after `position` tokens with keys and values [L, S, K, D].
+def readable_step(
+    model: StepModel, hidden: Array, position: int, keys: Array, values: Array
+) -> Array:
+    """Return the logits [V] of one new token: embedding `hidden` [C], after `position` tokens with
+    keys and values [L, S, K, D].
 
     The new token's keys and values are written into place `position` of them.
     """
@@ -89,15 +106,25 @@ def readable_step(model: StepModel, hidden: Array, position: int, keys: Array, v
         added = product(model, 7 * layer + 3, mixed)
         x = x + (rms_norm(added, norms[1], shape.norm_eps) if shape.norms_after else added)
         read = rms_norm(x, norms[2], shape.norm_eps) if shape.norms_before else x
-        inner = gate(product(model, 7 * layer + 4, read), product(model, 7 * layer + 5, read), shape.gelu)
+        inner = gate(
+            product(model, 7 * layer + 4, read), product(model, 7 * layer + 5, read), shape.gelu
+        )
         added = product(model, 7 * layer + 6, inner.astype(np.float32))
         x = x + (rms_norm(added, norms[3], shape.norm_eps) if shape.norms_after else added)
     logits = product(model, 7 * shape.layers, rms_norm(x, weights.final_norm, shape.norm_eps))
-    return shape.logit_softcap * np.tanh(logits / shape.logit_softcap) if shape.logit_softcap else logits
+    return (
+        shape.logit_softcap * np.tanh(logits / shape.logit_softcap)
+        if shape.logit_softcap
+        else logits
+    )
 
 
-def attention(model: StepModel, layer: int, x: Array, position: int, keys: Array, values: Array) -> Array:
-    """Return the mixed values [H D] of one block, heads concatenated; keys and values [S, K, D] of its cache."""
+def attention(
+    model: StepModel, layer: int, x: Array, position: int, keys: Array, values: Array
+) -> Array:
+    """Return the mixed values [H D] of one block, heads concatenated; keys and values [S, K, D] of
+    its cache.
+    """
     shape, weights, kind = model.shape, model.weights, model.weights.rotations[layer]
     queries, key, value = (product(model, 7 * layer + index, x) for index in range(3))
     norm = QUERY_KEY_NORMS[shape.query_key_norm]
@@ -107,9 +134,17 @@ def attention(model: StepModel, layer: int, x: Array, position: int, keys: Array
     queries, key, value = (each.reshape(-1, shape.head_width) for each in (queries, key, value))
     if norm == "head":
         queries = np.stack(
-            [rms_norm(head, weights.query_norms[layer][: shape.head_width], shape.norm_eps) for head in queries]
+            [
+                rms_norm(head, weights.query_norms[layer][: shape.head_width], shape.norm_eps)
+                for head in queries
+            ]
         )
-        key = np.stack([rms_norm(head, weights.key_norms[layer][: shape.head_width], shape.norm_eps) for head in key])
+        key = np.stack(
+            [
+                rms_norm(head, weights.key_norms[layer][: shape.head_width], shape.norm_eps)
+                for head in key
+            ]
+        )
     if kind >= 0:
         cosines, sines = model.angles(np.array([position]))
         queries, key = (rotate(each, cosines[kind, 0], sines[kind, 0]) for each in (queries, key))
@@ -117,5 +152,8 @@ def attention(model: StepModel, layer: int, x: Array, position: int, keys: Array
     window = weights.windows[layer]
     seen = slice(max(0, position + 1 - window) if window else 0, position + 1)
     groups = queries.reshape(shape.kv_heads, -1, shape.head_width)
-    mixed = [attend(group, keys[seen, head], values[seen, head], shape) for head, group in enumerate(groups)]
+    mixed = [
+        attend(group, keys[seen, head], values[seen, head], shape)
+        for head, group in enumerate(groups)
+    ]
     return np.concatenate(mixed).reshape(-1).astype(np.float32)

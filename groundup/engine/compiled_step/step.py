@@ -1,6 +1,8 @@
-"""The whole step, compiled: each thread runs it from beginning to end on its share, and they meet at barriers. In numpy: `readable_step.py`.
+"""The whole step, compiled: each thread runs it from beginning to end on its share, and they meet
+at barriers. In numpy: `readable_step.py`.
 
-Each thread has its own copy of the residual stream x; what a thread computes for the others goes through `Shared`.
+Each thread has its own copy of the residual stream x; what a thread computes for the others goes
+through `SharedBuffers`.
 """
 
 import numpy as np
@@ -19,7 +21,7 @@ from groundup.engine.compiled_step.kernels import (
     soften,
 )
 from groundup.engine.compiled_step.products import BLOCK
-from groundup.engine.compiled_step.step_memory import Room, Shared, StepCache
+from groundup.engine.compiled_step.step_memory import SharedBuffers, StepCache, ThreadBuffers
 from groundup.engine.compiled_step.step_weights import StepShape, StepWeights
 
 Array = np.ndarray
@@ -37,10 +39,11 @@ def step(
     sines: Array,
     wanted: Array,
     logits: Array,
-    shared: Shared,
-    room: Room,
+    shared: SharedBuffers,
+    room: ThreadBuffers,
 ) -> None:
-    """Store keys and values of one new token for each of R rows, with embeddings `hidden` [R, C]; compute the logits [L, V] after those `wanted` [L].
+    """Store keys and values of one new token for each of R rows, with embeddings `hidden` [R, C];
+    compute the logits [L, V] after those `wanted` [L].
 
     Rows may be successive tokens of one text: each attends to the keys up to its own.
     """
@@ -52,18 +55,32 @@ def step(
     for layer in range(shape.layers):
         matrices, norms = weights.matrices[7 * layer : 7 * layer + 7], weights.norms[layer]
         round_rows(x, norms[0], shape, shape.norms_before, normed, rounded, x_scales)
-        product(matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries, room)
+        product(
+            matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries, room
+        )
         product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys, room)
-        product(matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values, room)
+        product(
+            matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values, room
+        )
         barrier(threads, shared.counter)
         if shape.query_key_norm == 2:
             for r in range(thread, rows, threads):
-                rms_norm(shared.queries[r], weights.query_norms[layer], shape.norm_eps, shared.queries[r])
+                rms_norm(
+                    shared.queries[r], weights.query_norms[layer], shape.norm_eps, shared.queries[r]
+                )
                 rms_norm(shared.keys[r], weights.key_norms[layer], shape.norm_eps, shared.keys[r])
             barrier(threads, shared.counter)
         for unit in range(thread, rows * shape.kv_heads, threads):
             store_key_value(
-                layer, unit // shape.kv_heads, unit % shape.kv_heads, shape, weights, cache, cosines, sines, shared
+                layer,
+                unit // shape.kv_heads,
+                unit % shape.kv_heads,
+                shape,
+                weights,
+                cache,
+                cosines,
+                sines,
+                shared,
             )
         barrier(threads, shared.counter)  # rows of one text attend to one another's keys
         for unit in range(thread, rows * shape.heads, threads):
@@ -73,20 +90,41 @@ def step(
         barrier(threads, shared.counter)
         for r in range(rows):
             x_scales[r] = round_activations(shared.mixed[r], mixed_rounded[r])
-        product(matrices[3], weights.scales, mixed_rounded, x_scales, thread, threads, shared.added, room)
+        product(
+            matrices[3],
+            weights.scales,
+            mixed_rounded,
+            x_scales,
+            thread,
+            threads,
+            shared.added,
+            room,
+        )
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[1], shape, normed)
         round_rows(x, norms[2], shape, shape.norms_before, normed, rounded, x_scales)
         product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates, room)
         product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups, room)
         blocks = shape.feedforward_width // BLOCK
-        begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
+        begin, end = (
+            BLOCK * first_of(blocks, thread, threads),
+            BLOCK * first_of(blocks, thread + 1, threads),
+        )
         for r in range(rows):
             gate(shared.gates[r, begin:end], shared.ups[r, begin:end], shape.gelu)
         barrier(threads, shared.counter)
         for r in range(rows):
             x_scales[r] = round_activations(shared.gates[r], inner_rounded[r])
-        product(matrices[6], weights.scales, inner_rounded, x_scales, thread, threads, shared.added, room)
+        product(
+            matrices[6],
+            weights.scales,
+            inner_rounded,
+            x_scales,
+            thread,
+            threads,
+            shared.added,
+            room,
+        )
         barrier(threads, shared.counter)
         add_rows(x, shared.added, norms[3], shape, normed)
     count = wanted.shape[0]
@@ -97,7 +135,10 @@ def step(
     product(head, weights.scales, rounded[:count], x_scales, thread, threads, logits, room)
     if shape.logit_softcap > 0:
         blocks = shape.vocab_size // BLOCK
-        begin, end = BLOCK * first_of(blocks, thread, threads), BLOCK * first_of(blocks, thread + 1, threads)
+        begin, end = (
+            BLOCK * first_of(blocks, thread, threads),
+            BLOCK * first_of(blocks, thread + 1, threads),
+        )
         for k in range(count):
             soften(logits[k, begin:end], shape.logit_softcap)
     barrier(threads, shared.counter)
@@ -105,7 +146,13 @@ def step(
 
 @compiled
 def round_rows(
-    x: Array, weight: Array, shape: StepShape, norms: int, normed: Array, rounded: Array, x_scales: Array
+    x: Array,
+    weight: Array,
+    shape: StepShape,
+    norms: int,
+    normed: Array,
+    rounded: Array,
+    x_scales: Array,
 ) -> None:
     """Normalise the rows (if `norms`) and round them for the products."""
     for r in range(x.shape[0]):
@@ -139,7 +186,7 @@ def store_key_value(
     cache: StepCache,
     cosines: Array,
     sines: Array,
-    shared: Shared,
+    shared: SharedBuffers,
 ) -> None:
     """Normalise and rotate the key of row `r` and key/value head `head`; store it and the value."""
     width, kind = shape.head_width, weights.rotations[layer]
@@ -165,14 +212,21 @@ def attention(
     cache: StepCache,
     cosines: Array,
     sines: Array,
-    shared: Shared,
-    room: Room,
+    shared: SharedBuffers,
+    room: ThreadBuffers,
 ) -> None:
-    """Normalise and rotate query head `head` of row `r`, and let it attend to the stored tokens of its row."""
+    """Normalise and rotate query head `head` of row `r`, and let it attend to the stored tokens of
+    its row.
+    """
     width, kind, end = shape.head_width, weights.rotations[layer], cache.lengths[r]
     query = shared.queries[r, head * width : (head + 1) * width]
     if shape.query_key_norm == 1:
-        rms_norm(query, weights.query_norms[layer, head * width : (head + 1) * width], shape.norm_eps, query)
+        rms_norm(
+            query,
+            weights.query_norms[layer, head * width : (head + 1) * width],
+            shape.norm_eps,
+            query,
+        )
     if kind >= 0:
         rotate(query, cosines[kind, r], sines[kind, r])
     window = weights.windows[layer]

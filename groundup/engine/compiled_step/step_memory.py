@@ -1,6 +1,8 @@
-"""What a step reads and writes besides the weights: the cache of keys and values, buffers of all threads and of each, in named tuples.
+"""What a step reads and writes besides the weights: the cache of keys and values, buffers of all
+threads and of each, in named tuples.
 
-The caller allocates them (`shared_memory`, `room`): machine code without numba's library has no allocator.
+The caller allocates them (`shared_memory`, `room`): machine code without numba's library has no
+allocator.
 """
 
 from typing import NamedTuple
@@ -16,7 +18,7 @@ Array = np.ndarray
 ABANDONED = 2**62
 
 
-class Shared(NamedTuple):
+class SharedBuffers(NamedTuple):
     """Buffers that all threads see, and where they meet."""
 
     queries: Array
@@ -45,7 +47,7 @@ class StepCache(NamedTuple):
     head_stride: int
 
 
-class Room(NamedTuple):
+class ThreadBuffers(NamedTuple):
     """Buffers of one thread. F: the widest input of a matrix."""
 
     x: Array
@@ -57,7 +59,9 @@ class Room(NamedTuple):
     mixed_rounded: Array
     inner_rounded: Array
     sums: Array
-    """[4, BLOCK] of 4-bit weights, whole_sums (int32) of int8 ones: a block's products with one to four rows."""
+    """[4, BLOCK] of 4-bit weights, whole_sums (int32) of int8 ones: a block's products with one to
+    four rows.
+    """
     whole_sums: Array
     totals: Array
     """[R F / GROUP] and split, int8 [R F 2]: rows of activations in halves (`split_groups`)."""
@@ -67,23 +71,28 @@ class Room(NamedTuple):
     starts: Array
 
 
-def shared_memory(shape: StepShape, rows: int) -> Shared:
+def shared_memory(shape: StepShape, rows: int) -> SharedBuffers:
     """Return the buffers of a step's threads."""
     heads, kv_heads = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
     inner = shape.feedforward_width
     widths = (heads, kv_heads, kv_heads, heads, inner, inner, shape.width)
-    queries, keys, values, mixed, gates, ups, added = (np.empty((rows, width), np.float32) for width in widths)
-    return Shared(queries, keys, values, mixed, gates, ups, added, np.zeros(8, np.int64))
+    queries, keys, values, mixed, gates, ups, added = (
+        np.empty((rows, width), np.float32) for width in widths
+    )
+    return SharedBuffers(queries, keys, values, mixed, gates, ups, added, np.zeros(8, np.int64))
 
 
-def room(shape: StepShape, rows: int, tokens: int) -> Room:
+def room(shape: StepShape, rows: int, tokens: int) -> ThreadBuffers:
     """Return the buffers of one thread, for texts of at most so many tokens."""
     widths = (shape.width, shape.heads * shape.head_width, shape.feedforward_width)
-    # torch aligns to 64 bytes: a product of four rows takes 1.7 times as long where they are at no multiple of 32
-    rounded, mixed_rounded, inner_rounded = (torch.empty(rows, width, dtype=torch.int16).numpy() for width in widths)
+    # torch aligns to 64 bytes: a product of four rows takes 1.7 times as long where they are at no
+    # multiple of 32
+    rounded, mixed_rounded, inner_rounded = (
+        torch.empty(rows, width, dtype=torch.int16).numpy() for width in widths
+    )
     x, normed = (np.empty((rows, shape.width), np.float32) for _ in range(2))
     widest = rows * max(widths)
-    return Room(
+    return ThreadBuffers(
         x,
         normed,
         np.empty(rows, np.float32),

@@ -1,9 +1,11 @@
-"""A language model as the compiled step needs it: shapes, numbers, addresses. Matrices stay where torch has them; small weights are float32 copies.
+"""A language model as the compiled step needs it: shapes, numbers, addresses. Matrices stay where
+torch has them; small weights are float32 copies.
 
     described = StepModel.of(model)          # or why not: UnsupportedModel
 
-Supported: RMSNorm, rotary or no positions, gated feed-forward networks, matrices in 8 or 4 bits (model/quantised.py): all presets but GPT-2 and
-those with experts. Shared key/value heads, norms of queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
+Supported: RMSNorm, rotary or no positions, gated feed-forward networks, matrices in 8 or 4 bits
+(model/quantised.py): all presets but GPT-2 and those with experts. Shared key/value heads, norms of
+queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
 """
 
 import math
@@ -23,7 +25,8 @@ from groundup.model.quantised import Int4Linear, Int8Linear
 from groundup.model.transformer import AFTER, BEFORE, Block
 
 Array = np.ndarray
-# Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last block.
+# Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last
+# block.
 MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 NORMS = (BEFORE[0], AFTER[0], BEFORE[1], AFTER[1])
 QUERY_KEY_NORMS = ("none", "head", "projection")
@@ -59,8 +62,9 @@ class StepWeights(NamedTuple):
     """All weights."""
 
     matrices: Array
-    """[7 L + 1, 6] int64: address of the numbers, rows, columns, where the scales and the bias (or -1) begin in `scales`; of a matrix in 4 bits the
-    address of the scales and offsets (bf16 [O/8, G, 8, 2]), else 0."""
+    """[7 L + 1, 6] int64: address of the numbers, rows, columns, where the scales and the bias (or
+    -1) begin in `scales`; of a matrix in 4 bits the address of the scales and offsets (bf16 [O/8,
+    G, 8, 2]), else 0."""
     scales: Array
     """float32: scales (8 bits) and biases of all matrices."""
     norms: Array
@@ -84,9 +88,14 @@ class StepModel:
     shape: StepShape
     weights: StepWeights
     numbers: tuple[Array, ...]
-    """The matrices themselves in the order of `weights.matrices`: int8 [O, C] or, of 4 bits, uint8 [O/8, G, 4, 8, 4] as `Int4Linear.by_block`."""
+    """The matrices themselves in the order of `weights.matrices`: int8 [O, C] or, of 4 bits, uint8
+    [O/8, G, 4, 8, 4] as `Int4Linear.by_block`.
+    """
     pairs: tuple[Array, ...]
-    """Of each matrix in 4 bits scales and offsets, bf16 as int16 [O/8, G, 8, 2]; of others nothing. The addresses are those of these arrays."""
+    """Of each matrix in 4 bits scales and offsets, bf16 as int16 [O/8, G, 8, 2]; of others nothing.
+
+    The addresses are those of these arrays.
+    """
     frequencies: Array
     """[2, D/2]: angle per token of the two kinds of rotation."""
     rotation_factors: tuple[float, float]
@@ -120,7 +129,9 @@ class StepModel:
 
 
 def unsupported_part(config: ModelConfig) -> str:
-    """Return the first part of an architecture that the step does not know, in words; "" where it knows all."""
+    """Return the first part of an architecture that the step does not know, in words; "" where it
+    knows all.
+    """
     wrong = {
         f"norm {config.norm}": config.norm != "rms",
         f"{config.block} blocks": config.block not in ("pre", "output", "sandwich"),
@@ -178,7 +189,14 @@ def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]
             pieces.append(_float(linear.bias))
             end += outputs
         rows.append(
-            (_numbers(linear).data_ptr(), outputs, inputs, here, bias_start, pair.ctypes.data if len(pair) else 0)
+            (
+                _numbers(linear).data_ptr(),
+                outputs,
+                inputs,
+                here,
+                bias_start,
+                pair.ctypes.data if len(pair) else 0,
+            )
         )
     return np.array(rows, np.int64), np.concatenate(pieces)
 
@@ -190,11 +208,18 @@ def _float(tensor: Any) -> Array:
 def _norms(blocks: list[Block], width: int) -> Array:
     one = np.ones(width, np.float32)
     norms = [[getattr(block, name) for name in NORMS] for block in blocks]
-    return np.stack([np.stack([one if norm is None else _float(norm.weight) for norm in each]) for each in norms])
+    return np.stack(
+        [
+            np.stack([one if norm is None else _float(norm.weight) for norm in each])
+            for each in norms
+        ]
+    )
 
 
 def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
-    """Return the weights of the norms of queries and keys, repeated for every head where heads have them in common."""
+    """Return the weights of the norms of queries and keys, repeated for every head where heads have
+    them in common.
+    """
     attentions = [block.attention for block in blocks]
     if attentions[0].query_key_norm == "none":
         return np.ones((1, 1), np.float32), np.ones((1, 1), np.float32)
@@ -210,7 +235,9 @@ def _repeated(norm: nn.Module, projection: Any) -> Array:
 def _kinds(config: ModelConfig) -> tuple[Array, Array]:
     layers = range(config.num_layers)
     windows = [0 if config.sees_all(layer) else config.window_tokens for layer in layers]
-    rotations = [(0 if config.sees_all(layer) else 1) if config.rotates(layer) else -1 for layer in layers]
+    rotations = [
+        (0 if config.sees_all(layer) else 1) if config.rotates(layer) else -1 for layer in layers
+    ]
     return np.array(windows, np.int64), np.array(rotations, np.int64)
 
 

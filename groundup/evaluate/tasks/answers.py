@@ -1,11 +1,14 @@
-"""Tasks for chat models: the loss on held-out answers, answers that code can check, and a few answers to read.
+"""Tasks for chat models: the loss on held-out answers, answers that code can check, and a few
+answers to read.
 
-    AnswerLoss       nats per supervised token of the written answers (and their end-of-turn tokens), given the prompts
+    AnswerLoss       nats per supervised token of the written answers (and their end-of-turn
+                     tokens), given the prompts
     CheckedAnswers   greedy answers of at most 48 tokens against a number, a label or a word
     ShownAnswers     greedy answers without a score, to compare models by reading
 
-Prompts are rendered by `tokenizer.chat.render`, as in training and in `groundup chat`. Answers are checked by rules, not by another model: this is
-reproducible, and stricter than a reader (a right answer in unexpected words fails).
+Prompts are rendered by `tokenizer.chat.render`, as in training and in `groundup chat`. Answers are
+checked by rules, not by another model: this is reproducible, and stricter than a reader (a right
+answer in unexpected words fails).
 """
 
 import math
@@ -24,7 +27,15 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import ratio_interval, wilson_interval
-from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
+from groundup.evaluate.task import (
+    EvaluationTask,
+    HeldOut,
+    PerItem,
+    TaskKind,
+    TaskResult,
+    as_measure,
+    language_model,
+)
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Rendered, render
@@ -47,16 +58,24 @@ def evenly(items: Sequence[ChatExample], count: int) -> list[ChatExample]:
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """The mean nats per supervised token over the answers of `examples`; texts are truncated at `max_tokens`, by default at the context."""
+    """The mean nats per supervised token over the answers of `examples`; texts are truncated at
+    `max_tokens`, by default at the context.
+    """
 
     examples: Sequence[ChatExample]
     name: str = "answers"
     max_tokens: int | None = None
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure the loss; `n` counts answers. Chance: all ids equally likely. Raises DataError when no answer begins within `max_tokens`."""
+        """Measure the loss; `n` counts answers. Chance: all ids equally likely.
+
+        Raises DataError when no answer begins within `max_tokens`.
+        """
         model, tokenizer = language_model(opened)
-        whole = (render(to_conversation(example), tokenizer, learn_calls=True) for example in self.examples)
+        whole = (
+            render(to_conversation(example), tokenizer, learn_calls=True)
+            for example in self.examples
+        )
         rendered = [each.cut(self.max_tokens or opened.config.context_tokens) for each in whole]
         rendered = [each for each in rendered if any(each.mask)]
         if not rendered:
@@ -67,7 +86,11 @@ class AnswerLoss:
         nats, counts = answer_nats(model, rendered, compute=compute)
         found = ratio_interval(nats, counts)
         measure = as_measure(
-            "loss_nats", found, len(rendered), chance=math.log(opened.config.vocab_size), better="lower"
+            "loss_nats",
+            found,
+            len(rendered),
+            chance=math.log(opened.config.vocab_size),
+            better="lower",
         )
         details = {"supervised_tokens": sum(counts), "left_out": len(self.examples) - len(rendered)}
         return TaskResult((measure,), details, PerItem(tuple(nats), tuple(counts)))
@@ -78,10 +101,18 @@ def answer_nats(
 ) -> tuple[list[float], list[int]]:
     """Return, for each text, the sum of nats of its supervised tokens, and their number."""
     firsts = [each.mask.index(True) for each in rendered]
-    pairs = [(each.ids[:first], each.ids[first:]) for each, first in zip(rendered, firsts, strict=True)]
+    pairs = [
+        (each.ids[:first], each.ids[first:]) for each, first in zip(rendered, firsts, strict=True)
+    ]
     nats = [
-        -math.fsum(logprob for logprob, counts in zip(each.token_logprobs, text.mask[first:], strict=True) if counts)
-        for each, text, first in zip(score(model, pairs, compute=compute), rendered, firsts, strict=True)
+        -math.fsum(
+            logprob
+            for logprob, counts in zip(each.token_logprobs, text.mask[first:], strict=True)
+            if counts
+        )
+        for each, text, first in zip(
+            score(model, pairs, compute=compute), rendered, firsts, strict=True
+        )
     ]
     return nats, [sum(each.mask) for each in rendered]
 
@@ -95,24 +126,39 @@ class CheckedAnswers:
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure the accuracy. Chance: a random label; numbers and words are never guessed. Raises DataError without a check."""
-        checks = [(example, example.check) for example in self.examples if example.check is not None]
+        """Measure the accuracy. Chance: a random label; numbers and words are never guessed.
+
+        Raises DataError without a check.
+        """
+        checks = [
+            (example, example.check) for example in self.examples if example.check is not None
+        ]
         if not checks:
             raise DataError(
                 "No held-out example has an answer that code can check.",
                 fix='Give some a check, as {"type": "number", "answer": "4"}.',
             )
         answers = write_answers(
-            opened, [example for example, _ in checks], self.max_tokens, compute=compute, progress=progress
+            opened,
+            [example for example, _ in checks],
+            self.max_tokens,
+            compute=compute,
+            progress=progress,
         )
         right = [passes(answer, check) for answer, (_, check) in zip(answers, checks, strict=True)]
-        chance = math.fsum(1 / len(labels) for _, check in checks if (labels := labels_in(check))) / len(checks)
-        measure = as_measure("accuracy", wilson_interval(sum(right), len(right)), len(right), chance=chance)
+        chance = math.fsum(
+            1 / len(labels) for _, check in checks if (labels := labels_in(check))
+        ) / len(checks)
+        measure = as_measure(
+            "accuracy", wilson_interval(sum(right), len(right)), len(right), chance=chance
+        )
         shown = [
             {**described(example, answer), "check": dict(check), "right": is_right}
             for (example, check), answer, is_right in zip(checks, answers, right, strict=True)
         ]
-        return TaskResult((measure,), {"right": sum(right), "answers": shown}, PerItem.of_right(right))
+        return TaskResult(
+            (measure,), {"right": sum(right), "answers": shown}, PerItem.of_right(right)
+        )
 
 
 @dataclass(frozen=True)
@@ -125,12 +171,18 @@ class ShownAnswers:
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Generate the answers; they are in the details, without measures."""
-        answers = write_answers(opened, self.examples, self.max_tokens, compute=compute, progress=progress)
-        return TaskResult((), {"answers": [described(*pair) for pair in zip(self.examples, answers, strict=True)]})
+        answers = write_answers(
+            opened, self.examples, self.max_tokens, compute=compute, progress=progress
+        )
+        return TaskResult(
+            (), {"answers": [described(*pair) for pair in zip(self.examples, answers, strict=True)]}
+        )
 
 
 def described(example: ChatExample, answer: str) -> dict[str, Any]:
-    """Return one answer as JSON values: the instruction, the expected output, the model's answer."""
+    """Return one answer as JSON values: the instruction, the expected output, the model's
+    answer.
+    """
     return {
         "id": example.id,
         "kind": example.kind,
@@ -142,17 +194,25 @@ def described(example: ChatExample, answer: str) -> dict[str, Any]:
 
 
 def write_answers(
-    opened: OpenModel, examples: Sequence[ChatExample], max_tokens: int, *, compute: Compute, progress: Progress
+    opened: OpenModel,
+    examples: Sequence[ChatExample],
+    max_tokens: int,
+    *,
+    compute: Compute,
+    progress: Progress,
 ) -> list[str]:
     """Return the model's greedy answers, generated as a batch. Raises ModelError."""
     model, tokenizer = language_model(opened)
     prompts = [
-        render(to_conversation(each, answer=False), tokenizer, add_generation_prompt=True).ids for each in examples
+        render(to_conversation(each, answer=False), tokenizer, add_generation_prompt=True).ids
+        for each in examples
     ]
     sampling = Sampling(temperature=0, max_tokens=max_tokens)
     stop_ids = tokenizer.special.stop_ids
     with progress.track("answers", len(prompts), "answers") as advance:
-        texts = generate_answers(prompts, model, tokenizer, sampling, compute=compute, stop_ids=stop_ids, done=advance)
+        texts = generate_answers(
+            prompts, model, tokenizer, sampling, compute=compute, stop_ids=stop_ids, done=advance
+        )
     return [text.strip() for text in texts]
 
 
@@ -186,22 +246,32 @@ def first_number(text: str) -> float | None:
 
 
 def words_found(text: str, words: Sequence[str]) -> list[str]:
-    """Return which of `words` (each one word or several) occur as whole words, in any case; of nested ones ("spam", "not spam") the longer.
+    """Return which of `words` (each one word or several) occur as whole words, in any case; of
+    nested ones ("spam", "not spam") the longer.
 
     >>> words_found("It is Not Spam.", ["spam", "not spam"])
     ['Not Spam']
     """
     longest_first = sorted(words, key=len, reverse=True)
-    return re.findall(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", text, re.IGNORECASE)
+    return re.findall(
+        rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", text, re.IGNORECASE
+    )
 
 
-def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
-    """Return the loss on `items` answers, as many checked ones where there are any, a few to read. Held-out ones only, where some are marked."""
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
+    """Return the loss on `items` answers, as many checked ones where there are any, a few to read.
+
+    Held-out ones only, where some are marked.
+    """
     examples = read_chat(data.source, data.options, progress=progress)
-    examples = without_repeats([example for example in examples if example.held_out] or examples).examples
+    examples = without_repeats(
+        [example for example in examples if example.held_out] or examples
+    ).examples
     examples = list(data.unseen(examples))
     checked = evenly([example for example in examples if example.check], data.items)
-    shown = evenly([example for example in examples if not example.check], min(data.items, SHOWN_ANSWERS))
+    shown = evenly(
+        [example for example in examples if not example.check], min(data.items, SHOWN_ANSWERS)
+    )
     return [
         AnswerLoss(evenly(examples, data.items)),
         *([CheckedAnswers(checked)] if checked else []),

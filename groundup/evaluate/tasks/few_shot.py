@@ -1,9 +1,12 @@
-"""A language model shown a few examples of each label before it is asked for one: the few-shot baseline of a classifier.
+"""A language model shown a few examples of each label before it is asked for one: the few-shot
+baseline of a classifier.
 
-    user: question, text     assistant: label     user: question, text     assistant: label     ...     user: question, the text     assistant:
+    user: question, text     assistant: label     user: question, text     assistant: label     ...
+                             user: question, the text     assistant:
 
-How many examples of each label it is shown is chosen on validation texts, among those of SHOTS that fit the context. The examples are drawn from the
-training texts, the same for all questions: what all questions begin with is computed once for many (`engine/score.py`).
+How many examples of each label it is shown is chosen on validation texts, among those of SHOTS that
+fit the context. The examples are drawn from the training texts, the same for all questions: what
+all questions begin with is computed once for many (`engine/score.py`).
 """
 
 import hashlib
@@ -27,10 +30,16 @@ from groundup.weights.model_io import OpenModel
 SHOTS, CHOSEN_ON = (1, 2, 4), 40
 
 
-def shown_examples(train: Sequence[Example], labels: Sequence[str], shots: int, seed: int) -> list[Example]:
-    """Return `shots` training examples of each label (of a rarer one all), in an order that depends on the seed, not on the labels."""
+def shown_examples(
+    train: Sequence[Example], labels: Sequence[str], shots: int, seed: int
+) -> list[Example]:
+    """Return `shots` training examples of each label (of a rarer one all), in an order that depends
+    on the seed, not on the labels.
+    """
     drawn: dict[str, list[Example]] = {label: [] for label in labels}
-    for example in sorted(train, key=lambda each: hashlib.sha256(f"{seed}/{each.text}".encode()).digest()):
+    for example in sorted(
+        train, key=lambda each: hashlib.sha256(f"{seed}/{each.text}".encode()).digest()
+    ):
         if len(drawn[example.label]) < shots:
             drawn[example.label].append(example)
     found = [example for of_label in drawn.values() for example in of_label]
@@ -61,7 +70,9 @@ class FewShot:
                 Message("assistant", example.label),
             )
         )
-        asked = (Conversation((*before, self._asked(text, tokenizer, self.max_tokens))) for text in texts)
+        asked = (
+            Conversation((*before, self._asked(text, tokenizer, self.max_tokens))) for text in texts
+        )
         return [render(each, tokenizer, add_generation_prompt=True).ids for each in asked]
 
     def _asked(self, text: str, tokenizer: Tokenizer, max_tokens: int) -> Message:
@@ -79,12 +90,24 @@ class FewShot:
         return all(len(prompt) <= room for prompt in self.prompts(texts, shots, tokenizer))
 
     def predict(
-        self, opened: OpenModel, texts: Sequence[str], shots: int, *, compute: Compute, progress: Progress
+        self,
+        opened: OpenModel,
+        texts: Sequence[str],
+        shots: int,
+        *,
+        compute: Compute,
+        progress: Progress,
     ) -> list[str]:
-        """Return the label of each text whose complete answer has the best log-probability per byte, as zero-shot. Raises ModelError."""
+        """Return the label of each text whose complete answer has the best log-probability per
+        byte, as zero-shot. Raises ModelError.
+        """
         model, tokenizer = language_model(opened)
         answers = self.answers(tokenizer)
-        pairs = [(prompt, answer) for prompt in self.prompts(texts, shots, tokenizer) for answer in answers]
+        pairs = [
+            (prompt, answer)
+            for prompt in self.prompts(texts, shots, tokenizer)
+            for answer in answers
+        ]
         with progress.track(
             f"asking the base model after {shots} examples of each label", len(pairs), "answers"
         ) as done:
@@ -94,16 +117,29 @@ class FewShot:
         return [self.labels[row.index(max(row))] for row in rows]
 
     def tokens(self, texts: Sequence[str], shots: int, tokenizer: Tokenizer) -> int:
-        """Return how many tokens the model computes to predict: what prompts share is computed once a batch."""
+        """Return how many tokens the model computes to predict: what prompts share is computed once
+        a batch.
+        """
         answers = self.answers(tokenizer)
-        rows = [[*prompt, *answer[:-1]] for prompt in self.prompts(texts, shots, tokenizer) for answer in answers]
+        rows = [
+            [*prompt, *answer[:-1]]
+            for prompt in self.prompts(texts, shots, tokenizer)
+            for answer in answers
+        ]
         return sum(len(batch.ids) for batch in ragged_batches(rows))
 
 
 def choose_shots(
-    few: FewShot, opened: OpenModel, validation: Sequence[Example], *, compute: Compute, progress: Progress
+    few: FewShot,
+    opened: OpenModel,
+    validation: Sequence[Example],
+    *,
+    compute: Compute,
+    progress: Progress,
 ) -> list[dict[str, Any]]:
-    """Return the accuracies on validation texts of each number of examples that fits, the best first. Raises ModelError where none fits."""
+    """Return the accuracies on validation texts of each number of examples that fits, the best
+    first. Raises ModelError where none fits.
+    """
     used = validation[:CHOSEN_ON]
     texts = [example.text for example in used]
     tried = []

@@ -1,7 +1,8 @@
 """Bits per byte: the cross-entropy of a language model on held-out text, per UTF-8 byte.
 
-Texts -> ids -> windows of at most the context; each window is scored given the last token of the previous one (the first given the end-of-text
-token), so that every token counts exactly once. 8 bits per byte correspond to no compression.
+Texts -> ids -> windows of at most the context; each window is scored given the last token of the
+previous one (the first given the end-of-text token), so that every token counts exactly once. 8
+bits per byte correspond to no compression.
 """
 
 import bisect
@@ -17,7 +18,15 @@ from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import bits_per_byte, ratio_interval
-from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
+from groundup.evaluate.task import (
+    EvaluationTask,
+    HeldOut,
+    PerItem,
+    TaskKind,
+    TaskResult,
+    as_measure,
+    language_model,
+)
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.hf_families import ModelKind
@@ -33,19 +42,26 @@ MIN_DOCUMENT_CHARACTERS = 1_024
 
 @dataclass(frozen=True)
 class BitsPerByte:
-    """Bits per byte over `texts`, which `sample_texts` selects from larger data: the same for every model, whatever its tokenizer."""
+    """Bits per byte over `texts`, which `sample_texts` selects from larger data: the same for every
+    model, whatever its tokenizer.
+    """
 
     texts: Sequence[str]
     name: str = "text"
     window_tokens: int = 256
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure the bits per byte; `n` counts windows. Chance: all ids equally likely. Raises DataError when there is no text."""
+        """Measure the bits per byte; `n` counts windows. Chance: all ids equally likely.
+
+        Raises DataError when there is no text.
+        """
         model, tokenizer = language_model(opened)
         size = min(self.window_tokens, opened.config.context_tokens - 1)
         windows = list(text_windows(self.texts, tokenizer, size))
         if not windows:
-            raise DataError("There is no held-out text to measure on.", fix="Give a file that has text.")
+            raise DataError(
+                "There is no held-out text to measure on.", fix="Give a file that has text."
+            )
         scored = score(model, windows, compute=compute)
         nats = [-each.logprob for each in scored]
         num_bytes = [float(sum(len(tokenizer.token_bytes(id)) for id in ids)) for _, ids in windows]
@@ -54,12 +70,18 @@ class BitsPerByte:
         num_tokens = sum(len(ids) for _, ids in windows)
         chance = bits_per_byte(num_tokens * math.log(opened.config.vocab_size), sum(num_bytes))
         measure = as_measure("bits_per_byte", found, len(windows), chance=chance, better="lower")
-        details = {"tokens": num_tokens, "bytes": int(sum(num_bytes)), "nats_per_token": sum(nats) / num_tokens}
+        details = {
+            "tokens": num_tokens,
+            "bytes": int(sum(num_bytes)),
+            "nats_per_token": sum(nats) / num_tokens,
+        }
         return TaskResult((measure,), details, PerItem(tuple(bits), tuple(num_bytes)))
 
 
 def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Iterator[Window]:
-    """Yield (context, continuation) pairs of at most `size` tokens, in order; documents are not mixed."""
+    """Yield (context, continuation) pairs of at most `size` tokens, in order; documents are not
+    mixed.
+    """
     for text in texts:
         ids = [tokenizer.special.document_end_id, *tokenizer.encode(text)]
         for start in range(1, len(ids), size):
@@ -67,12 +89,18 @@ def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Itera
 
 
 def sample_texts(
-    texts: Iterable[str], *, seed: int, max_texts: int | None = None, max_characters: int = MEASURED_CHARACTERS
+    texts: Iterable[str],
+    *,
+    seed: int,
+    max_texts: int | None = None,
+    max_characters: int = MEASURED_CHARACTERS,
 ) -> list[str]:
-    """Return beginnings of documents: at most `max_characters` in total, spread evenly over documents chosen by hash.
+    """Return beginnings of documents: at most `max_characters` in total, spread evenly over
+    documents chosen by hash.
 
-    Of many documents it takes as many as give MIN_DOCUMENT_CHARACTERS each (shorter ones entirely); of few, all. The choice depends on texts and
-    seed, not on their order. Memory is bounded by `max_characters`, not by the number of documents.
+    Of many documents it takes as many as give MIN_DOCUMENT_CHARACTERS each (shorter ones entirely);
+    of few, all. The choice depends on texts and seed, not on their order. Memory is bounded by
+    `max_characters`, not by the number of documents.
     """
     chosen: list[tuple[bytes, str]] = []
     characters = 0
@@ -81,7 +109,8 @@ def sample_texts(
         bisect.insort(chosen, (key, text[:max_characters]))
         characters += _least(text)
         while len(chosen) > 1 and (
-            characters - _least(chosen[-1][1]) >= max_characters or len(chosen) > (max_texts or len(chosen))
+            characters - _least(chosen[-1][1]) >= max_characters
+            or len(chosen) > (max_texts or len(chosen))
         ):
             characters -= _least(chosen.pop()[1])
     return _even_beginnings([text for _, text in chosen], max_characters)
@@ -102,7 +131,7 @@ def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
     return [text[:length] for text, length in zip(texts, lengths, strict=True)]
 
 
-def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
     describe_source(data.source, data.options, progress=progress)
     report = SourceReport()
     documents = read_source(data.source, data.options, report, progress=progress)

@@ -1,6 +1,8 @@
-"""The architecture as an SVG, which follows the reader's light or dark setting, as an HTML page, and as a matplotlib figure in light colours.
+"""The architecture as an SVG, which follows the reader's light or dark setting, as an HTML page,
+and as a matplotlib figure in light colours.
 
-The residual stream runs down the left; each branch leaves it to the right and returns at a plus sign. Lengths are in pixels.
+The residual stream runs down the left; each branch leaves it to the right and returns at a plus
+sign. Lengths are in pixels.
 """
 
 import xml.etree.ElementTree as ET
@@ -22,9 +24,19 @@ GAP, SUM_RADIUS = 32, 9
 NO_BREAK = "\u00a0"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
 # Colours of the parts, by their names in the palette.
-PARTS = {"paper": "paper", "ink": "ink", "soft": "soft", "frame": "frame", "table": "piece-3", "norm": "norm"}
+PARTS = {
+    "paper": "paper",
+    "ink": "ink",
+    "soft": "soft",
+    "frame": "frame",
+    "table": "piece-3",
+    "norm": "norm",
+}
 PARTS |= {"attention": "piece-0", "feedforward": "piece-1", "head": "piece-2"}
-LIGHT, DARK = ({part: colours[name] for part, name in PARTS.items()} for colours in (palette.LIGHT, palette.DARK))
+LIGHT, DARK = (
+    {part: colours[name] for part, name in PARTS.items()}
+    for colours in (palette.LIGHT, palette.DARK)
+)
 STYLE = """
 text { font-family: FONT; fill: var(--ink); font-size: 13px; }
 .name { font-size: 18px; font-weight: 700; }
@@ -79,7 +91,10 @@ class Arrow:
 
 @dataclass
 class DiagramLayout:
-    """A picture of `width` times `height` pixels, whose height grows while it is laid out. Shapes are drawn in the order of the fields."""
+    """A picture of `width` times `height` pixels, whose height grows while it is laid out.
+
+    Shapes are drawn in the order of the fields.
+    """
 
     width: float
     height: float = 0.0
@@ -99,17 +114,27 @@ class DiagramLayout:
 
 def architecture_svg(picture: Architecture) -> str:
     """Return a picture from `lab.architecture` as the text of an SVG file."""
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(_drawing(picture), encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        + ET.tostring(_drawing(picture), encoding="unicode")
+        + "\n"
+    )
 
 
-def architecture_page(picture: Architecture, table: Sequence[Sequence[str]], facts: Sequence[tuple[str, str]]) -> str:
-    """Return one HTML page: the drawing, a table (its first row has the headers) and facts (name, value). It makes no requests."""
+def architecture_page(
+    picture: Architecture, table: Sequence[Sequence[str]], facts: Sequence[tuple[str, str]]
+) -> str:
+    """Return one HTML page: the drawing, a table (its first row has the headers) and facts (name,
+    value). It makes no requests.
+    """
     page = ET.Element("html", lang="en")
     head = _inside(page, "head")
     _inside(head, "meta", charset="utf-8")
     _inside(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
     _inside(head, "title").text = printable(picture.title)
-    _inside(head, "style").text = custom_properties(LIGHT, DARK) + PAGE_STYLE.replace("FONT", FONT.replace('"', "'"))
+    _inside(head, "style").text = custom_properties(LIGHT, DARK) + PAGE_STYLE.replace(
+        "FONT", FONT.replace('"', "'")
+    )
     body = _inside(page, "body")
     body.append(_drawing(picture))
     body.append(_table(table, "costs"))
@@ -124,7 +149,9 @@ def printable(text: str) -> str:
 
 def _inside(parent: ET.Element, tag: str, **attributes: str | float) -> ET.Element:
     return ET.SubElement(
-        parent, tag, {name.rstrip("_").replace("_", "-"): _number(v) for name, v in attributes.items()}
+        parent,
+        tag,
+        {name.rstrip("_").replace("_", "-"): _number(v) for name, v in attributes.items()},
     )
 
 
@@ -147,7 +174,9 @@ def _drawing(picture: Architecture) -> ET.Element:
     view = {"viewBox": f"0 0 {size['width']} {size['height']}", "role": "img"}
     root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **view, **size})
     _inside(root, "title").text = f"Architecture of {printable(picture.title)}"
-    _inside(root, "style").text = custom_properties(LIGHT, DARK) + STYLE.replace("FONT", FONT.replace('"', "'"))
+    _inside(root, "style").text = custom_properties(LIGHT, DARK) + STYLE.replace(
+        "FONT", FONT.replace('"', "'")
+    )
     _inside(root, "rect", width="100%", height="100%", fill="var(--paper)")
     for box in page.boxes:
         place = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
@@ -169,14 +198,20 @@ def _drawing(picture: Architecture) -> ET.Element:
 def _tip(arrow: Arrow) -> str:
     """Return the points of a triangle at the end of an arrow, which points down or to the left."""
     (x0, _), (x, y) = arrow.points[-2:]
-    corners = [(x, y), (x - 4, y - 8), (x + 4, y - 8)] if x0 == x else [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
+    corners = (
+        [(x, y), (x - 4, y - 8), (x + 4, y - 8)]
+        if x0 == x
+        else [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
+    )
     return " ".join(f"{_number(a)},{_number(b)}" for a, b in corners)
 
 
 def draw_architecture(picture: Architecture) -> Any:
     """Draw a picture from `lab.architecture`. Raises MissingExtra."""
     plt, page, ink = pyplot(), layout(picture), LIGHT["ink"]
-    figure = plt.figure(figsize=(page.width / DOTS_PER_INCH, page.height / DOTS_PER_INCH), facecolor=LIGHT["paper"])
+    figure = plt.figure(
+        figsize=(page.width / DOTS_PER_INCH, page.height / DOTS_PER_INCH), facecolor=LIGHT["paper"]
+    )
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, page.width), ylim=(page.height, 0))
     axes.axis("off")
@@ -184,14 +219,20 @@ def draw_architecture(picture: Architecture) -> Any:
     for box in page.boxes:
         colours = {"facecolor": LIGHT[box.role], "edgecolor": LIGHT["soft"], "linewidth": 0.8}
         corner = (box.x, box.y)
-        axes.add_patch(plt.matplotlib.patches.FancyBboxPatch(corner, box.width, box.height, **rounded, **colours))
+        axes.add_patch(
+            plt.matplotlib.patches.FancyBboxPatch(
+                corner, box.width, box.height, **rounded, **colours
+            )
+        )
     tip = {"arrowstyle": "-|>", "color": ink, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
     for arrow in page.arrows:
         axes.plot(*zip(*arrow.points, strict=True), color=ink, linewidth=1.1, solid_capstyle="butt")
         if arrow.headed:
             axes.annotate("", xy=arrow.points[-1], xytext=arrow.points[-2], arrowprops=tip)
     for x, y in page.sums:
-        axes.add_patch(plt.Circle((x, y), SUM_RADIUS, facecolor=LIGHT["paper"], edgecolor=ink, zorder=3))
+        axes.add_patch(
+            plt.Circle((x, y), SUM_RADIUS, facecolor=LIGHT["paper"], edgecolor=ink, zorder=3)
+        )
         axes.plot(x, y, marker="+", color=ink, markersize=8, zorder=4)
     for label in page.labels:
         text = printable(label.text).replace("$", r"\$")
@@ -233,7 +274,9 @@ def _on_stream(page: DiagramLayout, box: Box) -> None:
     page.height += _box(page, box, MARGIN, page.height, page.width - 2 * MARGIN)
 
 
-def _box(page: DiagramLayout, box: Box, x: float, y: float, width: float, *, num_lines: int = 0) -> float:
+def _box(
+    page: DiagramLayout, box: Box, x: float, y: float, width: float, *, num_lines: int = 0
+) -> float:
     """Draw a box and its text, as tall as for at least `num_lines`, and return its height."""
     height = 2 * PADDING + TITLE_LINE + LINE * max(len(box.lines), num_lines) - 4
     page.boxes.append(Rectangle(x, y, width, height, box.role))
@@ -258,7 +301,10 @@ def _blocks(page: DiagramLayout, picture: Architecture) -> None:
 
 
 def _branch(page: DiagramLayout, branch: Branch, stream: str, begin: float) -> float:
-    """Draw one branch; `begin` is how far the stream has been drawn. Return how far it is drawn now."""
+    """Draw one branch; `begin` is how far the stream has been drawn.
+
+    Return how far it is drawn now.
+    """
     width = page.width - BRANCH - 2 * MARGIN
     columns = len(branch.parts)
     each = (width - (columns - 1) * MARGIN) / columns
@@ -286,7 +332,9 @@ def _into_parts(page: DiagramLayout, turns: list[float], stream: str) -> None:
     page.height += GAP
 
 
-def _sum(page: DiagramLayout, branch: Branch, turns: list[float], stream: str, begin: float) -> float:
+def _sum(
+    page: DiagramLayout, branch: Branch, turns: list[float], stream: str, begin: float
+) -> float:
     """Return to the stream, and draw its norm where the block has one there."""
     y = page.height + 22
     for turn in turns:

@@ -1,4 +1,5 @@
-"""The architecture in a terminal: boxes, the residual stream as a line down the left, shapes along it.
+"""The architecture in a terminal: boxes, the residual stream as a line down the left, shapes along
+it.
 
 Every function returns lines of text; `RAIL` is the column of the stream, `TURN` that of a branch.
 """
@@ -71,7 +72,10 @@ def _branch(branch: Branch, stream: str) -> Iterator[str]:
 
 
 def _beside(box: Box, *, joined: bool = False, narrow: int = 0) -> Iterator[str]:
-    """Yield a box of a branch, with the stream at its left. `joined`: a second branch leaves at its right end."""
+    """Yield a box of a branch, with the stream at its left.
+
+    `joined`: a second branch leaves at its right end.
+    """
     right = WIDTH - 4 - narrow
     lines = _boxed(box, LEFT, right, TURN)
     if joined:
@@ -81,7 +85,9 @@ def _beside(box: Box, *, joined: bool = False, narrow: int = 0) -> Iterator[str]
 
 
 def _both(parts: tuple[Box, ...], stream: str) -> Iterator[str]:
-    """Yield two parts with the same input: the line to the second passes at the right of the first."""
+    """Yield two parts with the same input: the line to the second passes at the right of the
+    first.
+    """
     rail = WIDTH - 6
     for line in (*_beside(parts[0], narrow=4), _added(stream)):
         yield line.ljust(rail) + "│"

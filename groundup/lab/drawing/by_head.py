@@ -1,4 +1,6 @@
-"""Measures of every head of a model as heatmaps, a row for each block, a column for each head; and the ablation of each head and each block."""
+"""Measures of every head of a model as heatmaps, a row for each block, a column for each head; and
+the ablation of each head and each block.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +28,11 @@ NARROWEST, LOWEST = 2.3, 1.8
 # The best of many heads is above chance by luck; it counts as found from this many times chance on.
 TIMES_CHANCE = 3
 FIELDS = (
-    ("distance_beyond_first_tokens", "How far back\n(first token left out)", "mean distance, tokens"),
+    (
+        "distance_beyond_first_tokens",
+        "How far back\n(first token left out)",
+        "mean distance, tokens",
+    ),
     ("entropy_bits", "How widely", "entropy, bits"),
     ("first_share", "Attention to\nthe first token", "share of attention"),
 )
@@ -49,11 +55,20 @@ def draw_head_search(found: Mapping[str, Any]) -> Any:
         said = "none found"
         if best["score"] > TIMES_CHANCE * kind["chance"]:
             corner = (best["head"] - 1.5, best["block"] - 1.5)
-            axes.add_patch(pyplot().Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1.3))
+            axes.add_patch(
+                pyplot().Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1.3)
+            )
             said = f"block {best['block']}, head {best['head']}: {best['score']:.2f}"
-        axes.set_title(f"{name}:\n{PATTERNS[name]}\n{said}\n(chance {kind['chance']:.2f})", fontsize=LABEL_SIZE)
+        axes.set_title(
+            f"{name}:\n{PATTERNS[name]}\n{said}\n(chance {kind['chance']:.2f})", fontsize=LABEL_SIZE
+        )
     colours = (image, "share of attention", (0, 0.25, 0.5, 0.75, 1))
-    return finished(figure, title=_title(heads), caption=f"{found['caption']}{_losses(found['loss'])}", colours=colours)
+    return finished(
+        figure,
+        title=_title(heads),
+        caption=f"{found['caption']}{_losses(found['loss'])}",
+        colours=colours,
+    )
 
 
 def _title(heads: Sequence[Mapping[str, Any]]) -> str:
@@ -89,17 +104,28 @@ def draw_head_distances(reach: Mapping[str, Any]) -> Any:
     return finished(figure, title=title, caption=f"{reach['caption']} {evenly}")
 
 
-def _by_head_figure(heads: Iterable[Mapping[str, Any]], fields: int, around: float) -> tuple[Any, list[Any]]:
-    """Return a figure with `fields` axes side by side, each with room for a cell for every head and a margin of `around` inches."""
+def _by_head_figure(
+    heads: Iterable[Mapping[str, Any]], fields: int, around: float
+) -> tuple[Any, list[Any]]:
+    """Return a figure with `fields` axes side by side, each with room for a cell for every head and
+    a margin of `around` inches.
+    """
     blocks, most = _shape(heads)
-    size = (fields * max(most * SQUARE + around, NARROWEST) + 0.6, max(blocks * SQUARE, LOWEST) + 1.9)
+    size = (
+        fields * max(most * SQUARE + around, NARROWEST) + 0.6,
+        max(blocks * SQUARE, LOWEST) + 1.9,
+    )
     figure, grid = pyplot().subplots(1, fields, figsize=size, squeeze=False)
     name_axes(grid[0][0], y=BLOCKS)
     return figure, list(grid[0])
 
 
-def _draw_by_head(axes: Any, heads: Sequence[Mapping[str, Any]], values: Iterable[float], *, top: float | None) -> Any:
-    """Draw the heatmap of one measure and return its image; `top` is the darkest value (None: the largest)."""
+def _draw_by_head(
+    axes: Any, heads: Sequence[Mapping[str, Any]], values: Iterable[float], *, top: float | None
+) -> Any:
+    """Draw the heatmap of one measure and return its image; `top` is the darkest value (None: the
+    largest).
+    """
     blocks, most = _shape(heads)
     field = [[float("nan")] * most for _ in range(blocks)]
     for head, value in zip(heads, values, strict=True):
@@ -117,14 +143,17 @@ def _shape(heads: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
 
 
 def draw_ablation(table: Mapping[str, Any]) -> Any:
-    """Draw the change of the loss without each head as a heatmap, darker for a larger one, and without each block as bars.
+    """Draw the change of the loss without each head as a heatmap, darker for a larger one, and
+    without each block as bars.
 
     `table` is from `ablation`.
     """
     heads, best = table["heads"], table["most"][0]
     blocks, most = len(heads), len(heads[0])
     size = (most * CELL_INCHES + 4.2, max(blocks * ROW_INCHES, 1.4) + 2.2)
-    figure, (field, side) = pyplot().subplots(1, 2, figsize=size, width_ratios=[most * CELL_INCHES, 2.6], sharey=True)
+    figure, (field, side) = pyplot().subplots(
+        1, 2, figsize=size, width_ratios=[most * CELL_INCHES, 2.6], sharey=True
+    )
     largest = max(max(map(max, heads)), 1e-6)
     field.imshow(heads, cmap=SHARES, vmin=0, vmax=largest, aspect="auto", origin="lower")
     for y, (row, errors) in enumerate(zip(heads, table["heads_error"], strict=True)):
@@ -144,7 +173,12 @@ def draw_ablation(table: Mapping[str, Any]) -> Any:
 
 
 def _draw_blocks(axes: Any, changes: Sequence[float]) -> None:
-    axes.barh(range(len(changes)), changes, color=[ONE if change >= 0 else TWO for change in changes], height=0.7)
+    axes.barh(
+        range(len(changes)),
+        changes,
+        color=[ONE if change >= 0 else TWO for change in changes],
+        height=0.7,
+    )
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_xscale("symlog", linthresh=0.1)
     axes.tick_params(labelsize=SMALL_SIZE)

@@ -1,4 +1,5 @@
-"""Curves of evaluation suites over steps, sizes or shots: one small chart a task, with the 95 % band of each curve and the line of chance.
+"""Curves of evaluation suites over steps, sizes or shots: one small chart a task, with the 95 %
+band of each curve and the line of chance.
 
 draw_curves(results["curves"]) -> a figure      of `groundup evaluate --over`
 """
@@ -33,13 +34,21 @@ def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
     figure, grid = pyplot().subplots(rows, columns, figsize=size, squeeze=False)
     places = [axes for line in grid for axes in line]
     for axes, shown in zip(places, panels, strict=False):
-        _panel(axes, [curve for curve in curves if (curve["task"], curve["metric"]) == shown], models)
+        _panel(
+            axes, [curve for curve in curves if (curve["task"], curve["metric"]) == shown], models
+        )
     for axes in places[len(panels) :]:
         axes.set_visible(False)
     if len(models) > 1:
         places[0].legend(frameon=False, fontsize=SMALL_SIZE)
-    said = "/".join(Path(models[0]).parts[-2:]).replace("$", r"\$") if len(models) == 1 else f"{len(models)} models"
-    return finished(figure, title=f"What nobody taught it, {TITLES[curves[0]['over']]}: {said}", caption=CAPTION)
+    said = (
+        "/".join(Path(models[0]).parts[-2:]).replace("$", r"\$")
+        if len(models) == 1
+        else f"{len(models)} models"
+    )
+    return finished(
+        figure, title=f"What nobody taught it, {TITLES[curves[0]['over']]}: {said}", caption=CAPTION
+    )
 
 
 def _panel(axes: Any, curves: Sequence[Mapping[str, Any]], models: Sequence[str]) -> None:
@@ -54,7 +63,9 @@ def _panel(axes: Any, curves: Sequence[Mapping[str, Any]], models: Sequence[str]
     _x_axis(axes, curves)
     axes.tick_params(labelsize=SMALL_SIZE)
     unit = first["metric"].replace("_", " ") + (", %" if scale == 100 else "")
-    axes.set_title(f"{first['task']} (n = {first['points'][0]['n']:,})", fontsize=LABEL_SIZE, loc="left")
+    axes.set_title(
+        f"{first['task']} (n = {first['points'][0]['n']:,})", fontsize=LABEL_SIZE, loc="left"
+    )
     plain(axes, x=X_LABELS[first["over"]], y=unit)
 
 
@@ -66,12 +77,19 @@ def _draw(axes: Any, curve: Mapping[str, Any], scale: float, colour: str, marker
         axes.fill_between(*zip(*bounds, strict=True), color=colour, alpha=0.16, linewidth=0)
     axes.plot(x, values, color=colour, linewidth=1.4, label=curve["model"])
     faces = ["white" if point["is_chance"] else colour for point in points]
-    axes.scatter(x, values, s=20, c=faces, edgecolors=colour, linewidths=1.1, marker=marker, zorder=3)
+    axes.scatter(
+        x, values, s=20, c=faces, edgecolors=colour, linewidths=1.1, marker=marker, zorder=3
+    )
 
 
 def _x_axis(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
-    """Steps on a square root, as the first ones are closer together; sizes on a logarithm; a tick for each number of shots."""
-    over, x = curves[0]["over"], sorted({point["x"] for curve in curves for point in curve["points"]})
+    """Steps on a square root, as the first ones are closer together; sizes on a logarithm; a tick
+    for each number of shots.
+    """
+    over, x = (
+        curves[0]["over"],
+        sorted({point["x"] for curve in curves for point in curve["points"]}),
+    )
     if over == "steps":
         axes.set_xscale("function", functions=(lambda v: abs(v) ** 0.5, lambda v: v**2))
         axes.set_xlim(left=0)

@@ -1,6 +1,8 @@
-"""A map of tokens or words, the nearest neighbours of a word, and the share of neighbours of the same category.
+"""A map of tokens or words, the nearest neighbours of a word, and the share of neighbours of the
+same category.
 
-On a map each name takes the nearest free place around its point, so that none overlaps another, with a line to the point where that is far.
+On a map each name takes the nearest free place around its point, so that none overlaps another,
+with a line to the point where that is far.
 """
 
 import math
@@ -50,7 +52,9 @@ def draw_embeddings(map: Mapping[str, Any]) -> Any:
     else:
         axes.plot(*zip(*points, strict=True), ".", color=MUTED, markersize=2)
     labels = token_labels(map["points"])
-    for (x, y), (left, up, far), label in zip(points, label_places(axes, points, labels), labels, strict=True):
+    for (x, y), (left, up, far), label in zip(
+        points, label_places(axes, points, labels), labels, strict=True
+    ):
         write_at(axes, left, up, label, family="monospace")
         if far:
             axes.plot([x, left], [y, up], color=MUTED, linewidth=0.4, alpha=0.6, zorder=0)
@@ -66,7 +70,9 @@ def draw_embeddings(map: Mapping[str, Any]) -> Any:
 
 def set_map_limits(axes: Any, points: Sequence[Sequence[float]], margin: float) -> None:
     """Set both axes to the extent of the points, with `margin` of it on each side."""
-    for values, set_limits in zip(zip(*points, strict=True), (axes.set_xlim, axes.set_ylim), strict=True):
+    for values, set_limits in zip(
+        zip(*points, strict=True), (axes.set_xlim, axes.set_ylim), strict=True
+    ):
         around = margin * (max(values) - min(values)) + 1e-6
         set_limits(min(values) - around, max(values) + around)
 
@@ -74,13 +80,17 @@ def set_map_limits(axes: Any, points: Sequence[Sequence[float]], margin: float) 
 def label_places(
     axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]
 ) -> list[tuple[float, float, bool]]:
-    """Return the centre of each label, and whether it is so far from its point that a line should connect them.
+    """Return the centre of each label, and whether it is so far from its point that a line should
+    connect them.
 
     The limits of `axes` must be final.
     """
     width, height = axes.figure.get_size_inches()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    across, upward = 0.85 * width / (right - left), 0.8 * height / (high - low)  # about inches per unit
+    across, upward = (
+        0.85 * width / (right - left),
+        0.8 * height / (high - low),
+    )  # about inches per unit
     inches = [(x * across, y * upward) for x, y in points]
     taken = [(x - 0.03, y - 0.03, x + 0.03, y + 0.03) for x, y in inches]
     places = []
@@ -93,7 +103,9 @@ def label_places(
 
 
 def _free_place(x: float, y: float, label: str, taken: Sequence[Box]) -> tuple[float, float, Box]:
-    """Return the nearest centre for a label whose box overlaps no other; just above the point where none is free."""
+    """Return the nearest centre for a label whose box overlaps no other; just above the point where
+    none is free.
+    """
     wide = len(label) * LETTER_WIDTH * SMALL_SIZE * INCHES / 2
     tall = LETTER_HEIGHT * SMALL_SIZE * INCHES / 2
     for place_x, place_y in _around(x, y, wide, tall):
@@ -104,7 +116,9 @@ def _free_place(x: float, y: float, label: str, taken: Sequence[Box]) -> tuple[f
 
 
 def _around(x: float, y: float, wide: float, tall: float) -> Iterator[tuple[float, float]]:
-    """Yield positions on rings around a point, the nearest first; on each: above, below, right, left, then between."""
+    """Yield positions on rings around a point, the nearest first; on each: above, below, right,
+    left, then between.
+    """
     for ring in range(RINGS):
         reach = 0.04 + ring * STEP_INCHES
         for turn in (2, 6, 0, 4, 1, 3, 5, 7):
@@ -117,12 +131,16 @@ def _meet(one: Box, other: Box) -> bool:
 
 
 def draw_neighbours(found: Mapping[str, Any]) -> Any:
-    """Draw the nearest words as bars of cosine, the nearest on top; `found` is from `neighbours`."""
+    """Draw the nearest words as bars of cosine, the nearest on top; `found` is from
+    `neighbours`.
+    """
     near = found["neighbours"]
     figure, axes = pyplot().subplots(figsize=(6.5, len(near) * ROW_INCHES + 1.7))
     axes.barh(range(len(near)), [entry["cosine"] for entry in near], color=ONE, height=0.7)
     for place, entry in enumerate(near):
-        axes.text(entry["cosine"], place, f" {entry['cosine']:.2f}", va="center", fontsize=SMALL_SIZE)
+        axes.text(
+            entry["cosine"], place, f" {entry['cosine']:.2f}", va="center", fontsize=SMALL_SIZE
+        )
     names = token_labels(near)
     name_tokens(axes, y=names, size=LABEL_SIZE)
     axes.invert_yaxis()
@@ -134,10 +152,15 @@ def draw_neighbours(found: Mapping[str, Any]) -> Any:
 
 
 def draw_kinds(score: Mapping[str, Any]) -> Any:
-    """Draw the shares of neighbours of the same category, with chance as a mark; `score` is from `kind_score`."""
+    """Draw the shares of neighbours of the same category, with chance as a mark; `score` is from
+    `kind_score`.
+    """
     figure, grid = pyplot().subplots(1, 2, figsize=(9, 3.6), sharey=True)
     kinds = list(score["vocabulary"]["kinds"])
-    names = (("vocabulary", "among all words of the vocabulary"), ("listed", "among the listed words only"))
+    names = (
+        ("vocabulary", "among all words of the vocabulary"),
+        ("listed", "among the listed words only"),
+    )
     for axes, (part, title) in zip(grid, names, strict=True):
         _draw_shares(axes, [score[part]["kinds"][kind] for kind in kinds])
         axes.set_title(title, fontsize=LABEL_SIZE)
@@ -149,13 +172,19 @@ def draw_kinds(score: Mapping[str, Any]) -> Any:
 
 def _draw_shares(axes: Any, scores: Sequence[Mapping[str, Any]]) -> None:
     places = [place for place, score in enumerate(scores) if score["judged"]]
-    shares, chances = ([100 * scores[place][name] for place in places] for name in ("share", "chance"))
+    shares, chances = (
+        [100 * scores[place][name] for place in places] for name in ("share", "chance")
+    )
     axes.barh(places, shares, color=ONE, height=0.55)
     axes.plot(chances, places, "D", color=TWO, label="chance", clip_on=False, zorder=3)
     for place, score in enumerate(scores):
         text, colour, share = f"  too few words ({score['words']})", MUTED, 0.0
         if score["judged"]:
-            text, colour, share = f" {100 * score['share']:.0f} % of {score['judged']}", "black", 100 * score["share"]
+            text, colour, share = (
+                f" {100 * score['share']:.0f} % of {score['judged']}",
+                "black",
+                100 * score["share"],
+            )
         axes.text(max(share, 3), place, text, va="center", fontsize=SMALL_SIZE, color=colour)
     axes.set_xlim(0, 130)
     axes.set_xticks([0, 25, 50, 75, 100])

@@ -1,9 +1,20 @@
-"""A position scheme: its table on the left, similarity by distance on the right; and several schemes side by side."""
+"""A position scheme: its table on the left, similarity by distance on the right; and several
+schemes side by side.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from groundup.lab.style import LABEL_SIZE, SIGNED, SMALL_SIZE, finished, name_axes, plain, pyplot, scale_beside
+from groundup.lab.style import (
+    LABEL_SIZE,
+    SIGNED,
+    SMALL_SIZE,
+    finished,
+    name_axes,
+    plain,
+    pyplot,
+    scale_beside,
+)
 
 TITLES = {
     "none": "No positions: the distance of an earlier token has no effect",
@@ -21,20 +32,35 @@ def draw_positions(picture: Mapping[str, Any]) -> Any:
     """Draw the picture of `position_picture` or `model_positions`."""
     figure, (left, right) = pyplot().subplots(1, 2, figsize=(11, 4.2))
     rows, columns = len(picture["table"]), len(picture["table"][0])
-    extent = (0.5, columns + 0.5, rows - 0.5, -0.5)  # positions from 0, as in the formulas; columns from 1
-    image = left.imshow(picture["table"], aspect="auto", cmap=SIGNED, interpolation="nearest", extent=extent)
-    name_axes(left, picture["table_axis"], BACK if picture["scheme"] == "alibi" else "position of the token")
+    extent = (
+        0.5,
+        columns + 0.5,
+        rows - 0.5,
+        -0.5,
+    )  # positions from 0, as in the formulas; columns from 1
+    image = left.imshow(
+        picture["table"], aspect="auto", cmap=SIGNED, interpolation="nearest", extent=extent
+    )
+    name_axes(
+        left,
+        picture["table_axis"],
+        BACK if picture["scheme"] == "alibi" else "position of the token",
+    )
     left.tick_params(labelsize=SMALL_SIZE)
     scale_beside(left, image, picture["table_value"])
     _draw_curves(right, picture)
     if len(picture["curves"]) > 1:
-        right.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        right.legend(
+            frameon=False, fontsize=SMALL_SIZE, loc="upper left", bbox_to_anchor=(1.0, 1.0)
+        )
     return finished(figure, title=TITLES[picture["scheme"]], caption=picture["caption"])
 
 
 def draw_schemes(pictures: Sequence[Mapping[str, Any]]) -> Any:
     """Draw the similarity by distance of several schemes, side by side."""
-    figure, grid = pyplot().subplots(1, len(pictures), figsize=(3.1 * len(pictures), 3.4), squeeze=False)
+    figure, grid = pyplot().subplots(
+        1, len(pictures), figsize=(3.1 * len(pictures), 3.4), squeeze=False
+    )
     for axes, picture in zip(grid[0], pictures, strict=True):
         _draw_curves(axes, picture)
         axes.set_title(picture["scheme"], fontsize=LABEL_SIZE)
@@ -48,9 +74,17 @@ def draw_schemes(pictures: Sequence[Mapping[str, Any]]) -> Any:
 
 def _draw_curves(axes: Any, picture: Mapping[str, Any]) -> None:
     curves = picture["curves"]
-    shades = pyplot().get_cmap(SIGNED)([0.85 * i / max(1, len(curves) - 1) for i in range(len(curves))])
+    shades = pyplot().get_cmap(SIGNED)(
+        [0.85 * i / max(1, len(curves) - 1) for i in range(len(curves))]
+    )
     for number, (curve, shade) in enumerate(zip(curves, shades, strict=True)):
-        axes.plot(curve["values"], DASHES[number % len(DASHES)], color=shade, linewidth=1.4, label=curve["label"])
+        axes.plot(
+            curve["values"],
+            DASHES[number % len(DASHES)],
+            color=shade,
+            linewidth=1.4,
+            label=curve["label"],
+        )
     axes.tick_params(labelsize=SMALL_SIZE)
     if picture["scheme"] == "none":
         axes.set_ylim(-1, 1)

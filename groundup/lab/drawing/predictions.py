@@ -1,4 +1,6 @@
-"""Predictions along a text: the logit lens as a heatmap, a text shaded by its surprise, and bars of what each token contributed to a decision."""
+"""Predictions along a text: the logit lens as a heatmap, a text shaded by its surprise, and bars of
+what each token contributed to a decision.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,7 +46,9 @@ COLUMNS = (("contribution", "gradient times input"), ("without", "loss when left
 
 
 def draw_lens(picture: Mapping[str, Any], *, first: int = 1) -> Any:
-    """Draw the predictions at 12 pieces from number `first` on, layers upwards; a frame marks correct ones. `picture` is from `logit_lens`."""
+    """Draw the predictions at 12 pieces from number `first` on, layers upwards; a frame marks
+    correct ones. `picture` is from `logit_lens`.
+    """
     layers, pieces, start = picture["layers"], picture["pieces"], first - 1
     shown = pieces[start : start + LENS_TOKENS]
     size = (len(shown) * CELL_INCHES + 3.2, max(len(layers) * ROW_INCHES, 1.5) + 2.4)
@@ -58,10 +62,15 @@ def draw_lens(picture: Mapping[str, Any], *, first: int = 1) -> Any:
             _draw_cell(field, x, y, cell)
     following = [f"→ {name}" for name in token_labels(pieces[start + 1 : start + 1 + LENS_TOKENS])]
     following += ["→ ?"] * (len(shown) - len(following))
-    labels = [f"{name[:14]}\n{after[:14]}" for name, after in zip(token_labels(shown), following, strict=True)]
+    labels = [
+        f"{name[:14]}\n{after[:14]}"
+        for name, after in zip(token_labels(shown), following, strict=True)
+    ]
     field.set_xticks(range(len(labels)), labels, family="monospace", fontsize=SMALL_SIZE)
     step = 1 if len(layers) <= 16 else 5
-    places = [layer["layer"] for layer in layers if layer["layer"] % step == 0 or layer is layers[-1]]
+    places = [
+        layer["layer"] for layer in layers if layer["layer"] % step == 0 or layer is layers[-1]
+    ]
     field.set_yticks(places, [str(place) for place in places], fontsize=SMALL_SIZE)
     name_axes(field, "token read → next token", "layer (0: before block 1)")
     _draw_bits(side, layers)
@@ -78,12 +87,19 @@ def _draw_cell(axes: Any, x: int, y: int, cell: Mapping[str, Any]) -> None:
     colour = "white" if cell["probability"] > DARK else "black"
     write_at(axes, x, y, label, family="monospace", fontsize=SMALL_SIZE - 0.5, color=colour)
     if cell["rank"] == 1:
-        axes.add_patch(pyplot().Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=1.2))
+        axes.add_patch(
+            pyplot().Rectangle(
+                (x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=1.2
+            )
+        )
 
 
 def _draw_bits(axes: Any, layers: Sequence[Mapping[str, Any]]) -> None:
     """Draw the bits per token of each layer, over all tokens of the text."""
-    numbers, bits = [layer["layer"] for layer in layers], [layer["bits_per_token"] for layer in layers]
+    numbers, bits = (
+        [layer["layer"] for layer in layers],
+        [layer["bits_per_token"] for layer in layers],
+    )
     axes.barh(numbers, bits, color=ONE, height=0.7)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
@@ -93,16 +109,22 @@ def _draw_bits(axes: Any, layers: Sequence[Mapping[str, Any]]) -> None:
 
 
 def draw_surprise(picture: Mapping[str, Any]) -> Any:
-    """Draw the first 300 tokens: shaded text above, surprise and entropy as curves below; `picture` is from `surprise`."""
+    """Draw the first 300 tokens: shaded text above, surprise and entropy as curves below; `picture`
+    is from `surprise`.
+    """
     tokens = picture["tokens"][:SHOWN_TOKENS]
     labels = [name.replace("·", " ") for name in token_labels(tokens)]
-    lines = in_lines(labels, LINE_CHARACTERS, ends=[n for n, token in enumerate(tokens) if "\n" in token["text"]])
+    lines = in_lines(
+        labels, LINE_CHARACTERS, ends=[n for n, token in enumerate(tokens) if "\n" in token["text"]]
+    )
     above, below = len(lines) * LINE_INCHES, 2.6
     size = (9.5, above + below + 1.2)
     figure, (text, curve) = pyplot().subplots(2, 1, figsize=size, height_ratios=[above, below])
     for row, line in enumerate(lines):
         for left, index in line:
-            _draw_shaded(text, left, row, labels[index], min(tokens[index]["bits"] / DARKEST_BITS, 1.0))
+            _draw_shaded(
+                text, left, row, labels[index], min(tokens[index]["bits"] / DARKEST_BITS, 1.0)
+            )
     text.set(xlim=(0, LINE_CHARACTERS), ylim=(-len(lines) + 0.5, 0.5))
     text.axis("off")
     _draw_curves(curve, tokens)
@@ -110,7 +132,11 @@ def draw_surprise(picture: Mapping[str, Any]) -> Any:
     title = f"Darker: more surprising. The most surprising token is {show_spaces(most['text']).strip('·')!r}, {most['bits']:.1f} bits"
     more = len(picture["tokens"]) - SHOWN_TOKENS
     unseen = f" {more:,} more tokens are counted but not shown." if more > 0 else ""
-    return finished(figure, title=title, caption=f"{_means(picture)} {picture['caption']}{SURPRISE_LEGEND}{unseen}")
+    return finished(
+        figure,
+        title=title,
+        caption=f"{_means(picture)} {picture['caption']}{SURPRISE_LEGEND}{unseen}",
+    )
 
 
 def _means(picture: Mapping[str, Any]) -> str:
@@ -125,27 +151,36 @@ def _draw_shaded(axes: Any, left: int, row: int, label: str, shade: float) -> No
     style = {"facecolor": plt.get_cmap(SHARES)(shade), "edgecolor": "white", "linewidth": 0.8}
     axes.add_patch(plt.Rectangle((left, -row - 0.44), len(label), 0.88, **style))
     colour = "white" if shade > DARK else "black"
-    for place, letter in enumerate(label):  # letter by letter, so that a font of another width keeps to its box
-        write_at(axes, left + place + 0.5, -row, letter, family="monospace", fontsize=9, color=colour)
+    for place, letter in enumerate(
+        label
+    ):  # letter by letter, so that a font of another width keeps to its box
+        write_at(
+            axes, left + place + 0.5, -row, letter, family="monospace", fontsize=9, color=colour
+        )
 
 
 def _draw_curves(axes: Any, tokens: Sequence[Mapping[str, Any]]) -> None:
     places = range(1, len(tokens) + 1)
     bits, entropy = [token["bits"] for token in tokens], [token["entropy_bits"] for token in tokens]
-    axes.plot(places, bits, "o-", color=ONE, markersize=3, linewidth=1.3, label="surprise of the token")
+    axes.plot(
+        places, bits, "o-", color=ONE, markersize=3, linewidth=1.3, label="surprise of the token"
+    )
     axes.plot(places, entropy, "--", color=TWO, linewidth=1.3, label="entropy: expected surprise")
     axes.set_ylim(bottom=0)
     axes.set_xlim(0.5, len(tokens) + 0.5)
     axes.tick_params(labelsize=SMALL_SIZE)
     if len(tokens) <= NAMED_TOKENS:
-        axes.set_xticks(places, token_labels(tokens), rotation=90, family="monospace", fontsize=SMALL_SIZE)
+        axes.set_xticks(
+            places, token_labels(tokens), rotation=90, family="monospace", fontsize=SMALL_SIZE
+        )
     axes.grid(axis="y", color=MUTED, alpha=0.2)
     axes.legend(frameon=False, fontsize=SMALL_SIZE)
     plain(axes, x="token of the text, in order", y="bits")
 
 
 def draw_attribution(record: Mapping[str, Any]) -> Any:
-    """Draw a bar for each of the first 40 tokens, hatched where it lowers the score, and beside it the loss of score without the token.
+    """Draw a bar for each of the first 40 tokens, hatched where it lowers the score, and beside it
+    the loss of score without the token.
 
     `record` is from `class_attribution` or `next_token_attribution`."""
     pieces = record["pieces"][:ATTRIBUTED_TOKENS]
@@ -154,8 +189,15 @@ def draw_attribution(record: Mapping[str, Any]) -> Any:
     figure, (grid,) = pyplot().subplots(1, len(columns), figsize=size, sharey=True, squeeze=False)
     for axes, (name, title) in zip(grid, columns, strict=True):
         for place, piece in enumerate(pieces):
-            against = {"facecolor": PALE_TWO, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
-            axes.barh(place, piece[name], height=0.72, **({"color": ONE} if piece[name] >= 0 else against))
+            against = {
+                "facecolor": PALE_TWO,
+                "edgecolor": "black",
+                "hatch": "////",
+                "linewidth": 0.5,
+            }
+            axes.barh(
+                place, piece[name], height=0.72, **({"color": ONE} if piece[name] >= 0 else against)
+            )
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_title(title, fontsize=LABEL_SIZE)
         axes.tick_params(axis="x", labelsize=SMALL_SIZE)
@@ -169,7 +211,9 @@ def draw_attribution(record: Mapping[str, Any]) -> Any:
 
 
 def _attribution_title(record: Mapping[str, Any]) -> str:
-    """Return a title about the token that matters most, by leaving it out where that was measured."""
+    """Return a title about the token that matters most, by leaving it out where that was
+    measured.
+    """
     decision = f"{_quoted(record['decision'])} ({100 * record['probability']:.0f} % probable)"
     if record["agreement"] is None:
         most = max(record["pieces"], key=lambda piece: piece["contribution"])

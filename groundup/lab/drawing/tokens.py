@@ -10,17 +10,25 @@ LINE_CHARACTERS = 64
 
 
 def draw_tokens(picture: Mapping[str, Any]) -> Any:
-    """Draw the tokens of a text in alternating colours with their ids below; `picture` is from `token_picture`."""
+    """Draw the tokens of a text in alternating colours with their ids below; `picture` is from
+    `token_picture`.
+    """
     plt, pieces = pyplot(), picture["pieces"]
-    labels = [f" {show_spaces(piece['text'])} ".center(len(str(piece["id"])) + 1) for piece in pieces]
+    labels = [
+        f" {show_spaces(piece['text'])} ".center(len(str(piece["id"])) + 1) for piece in pieces
+    ]
     lines = in_lines(labels, LINE_CHARACTERS)
     figure, axes = plt.subplots(figsize=(9, 0.62 * len(lines) + 0.2))
     for row, line in enumerate(lines):
         for left, index in line:
             width = len(labels[index])
             colour = PIECES[index % len(PIECES)]
-            axes.add_patch(plt.Rectangle((left + 0.08, -row - 0.42), width - 0.16, 0.84, color=colour))
-            write_at(axes, left + width / 2, -row + 0.1, labels[index], family="monospace", fontsize=10)
+            axes.add_patch(
+                plt.Rectangle((left + 0.08, -row - 0.42), width - 0.16, 0.84, color=colour)
+            )
+            write_at(
+                axes, left + width / 2, -row + 0.1, labels[index], family="monospace", fontsize=10
+            )
             write_at(axes, left + width / 2, -row - 0.27, str(pieces[index]["id"]), color=MUTED)
     axes.set(xlim=(0, LINE_CHARACTERS), ylim=(-len(lines) + 0.45, 0.55))
     axes.axis("off")
@@ -28,8 +36,11 @@ def draw_tokens(picture: Mapping[str, Any]) -> Any:
     return closed(figure)
 
 
-def in_lines(labels: Sequence[str], most: int, *, ends: Sequence[int] = ()) -> list[list[tuple[int, int]]]:
-    """Return labels in lines of at most `most` characters, at least one line: (left edge in characters, index of the label).
+def in_lines(
+    labels: Sequence[str], most: int, *, ends: Sequence[int] = ()
+) -> list[list[tuple[int, int]]]:
+    """Return labels in lines of at most `most` characters, at least one line: (left edge in
+    characters, index of the label).
 
     A new line begins after each index of `ends`, too.
     """

@@ -1,6 +1,8 @@
-"""Answers to held-out questions: the base and the chat model, each alone and with the passages that `groundup ask` reads; and quotations alone.
+"""Answers to held-out questions: the base and the chat model, each alone and with the passages that
+`groundup ask` reads; and quotations alone.
 
-answers/results.json    questions: how many; arms: of each the figures with intervals; changes: paired differences; items: every answer
+answers/results.json    questions: how many; arms: of each the figures with intervals; changes:
+                        paired differences; items: every answer
 """
 
 import time
@@ -18,7 +20,7 @@ from groundup.evaluate.metrics import Interval, ratio_interval, wilson_interval
 from groundup.evaluate.paired import Difference, ratio_difference, share_difference
 from groundup.evaluate.tasks.answers import write_answers
 from groundup.files import atomic_folder, write_json
-from groundup.packs.pack import Row, pack_rows
+from groundup.packs.pack import PackRow, pack_rows
 from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import AnswersStage
 from groundup.recipes.recipe import Recipe
@@ -39,8 +41,10 @@ WITH = "{} with documents"
 
 
 @dataclass
-class Arm:
-    """The answers of one way to the first of the questions: quotations to all, a model's to as many as the time allows."""
+class AnswerMethod:
+    """The answers of one way to the first of the questions: quotations to all, a model's to as many
+    as the time allows.
+    """
 
     name: str
     texts: list[str] = field(default_factory=list)
@@ -61,20 +65,42 @@ class Documents:
 
     def ask(self, question: str, engine: Engine | None, config: AskConfig) -> Iterator[Part]:
         """Answer as `groundup ask` does."""
-        return ask(self.index, question, engine, config, rank_by=ranking_of(AUTO, self.vectors), vectors=self.vectors)
+        return ask(
+            self.index,
+            question,
+            engine,
+            config,
+            rank_by=ranking_of(AUTO, self.vectors),
+            vectors=self.vectors,
+        )
 
 
 def run(context: StageContext) -> StageResult:
-    """Ask all questions without a model, and as many as the time allows in every way; write the figures."""
-    table, compute, progress = table_of(context.recipe, context.name), context.compute, context.progress
+    """Ask all questions without a model, and as many as the time allows in every way; write the
+    figures.
+    """
+    table, compute, progress = (
+        table_of(context.recipe, context.name),
+        context.compute,
+        context.progress,
+    )
     rows = pack_rows(Path(table.source.spec))
-    models = {BASE: open_model(context.build / "base", compute), CHAT: open_model(context.build / table.chat, compute)}
+    models = {
+        BASE: open_model(context.build / "base", compute),
+        CHAT: open_model(context.build / table.chat, compute),
+    }
     folder = context.build / table.index
     with Index(folder) as index:
         documents = Documents(index, vectors_for(AUTO, folder, compute.device.type, progress))
-        count = context.fix("questions", lambda: affordable_questions(rows, models, documents, table, context))
+        count = context.fix(
+            "questions", lambda: affordable_questions(rows, models, documents, table, context)
+        )
         chosen = evenly_chosen(rows, count)
-        arms = [quotations([*chosen, *(row for row in rows if row not in chosen)], documents, table, progress)]
+        arms = [
+            quotations(
+                [*chosen, *(row for row in rows if row not in chosen)], documents, table, progress
+            )
+        ]
         for name, opened in models.items():
             arms += [alone(name, opened, chosen, table, compute, progress)]
             arms += [with_documents(name, opened, chosen, documents, table, compute, progress)]
@@ -90,7 +116,7 @@ def table_of(recipe: Recipe, name: str) -> AnswersStage:
     return recipe.of_kind(AnswersStage)[name]
 
 
-def evenly_chosen(rows: Sequence[Row], count: int) -> list[Row]:
+def evenly_chosen(rows: Sequence[PackRow], count: int) -> list[PackRow]:
     """Return so many of the rows, answerable and not in their proportion, evenly spaced."""
     ordered = sorted(rows, key=lambda row: row["answer"] is None)
     count = min(len(ordered), count)
@@ -98,7 +124,7 @@ def evenly_chosen(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def affordable_questions(
-    rows: Sequence[Row],
+    rows: Sequence[PackRow],
     models: Mapping[str, OpenModel],
     documents: Documents,
     table: AnswersStage,
@@ -114,22 +140,34 @@ def affordable_questions(
 
 
 def alone(
-    name: str, opened: OpenModel, rows: Sequence[Row], table: AnswersStage, compute: Compute, progress: Progress
-) -> Arm:
+    name: str,
+    opened: OpenModel,
+    rows: Sequence[PackRow],
+    table: AnswersStage,
+    compute: Compute,
+    progress: Progress,
+) -> AnswerMethod:
     """Return a model's answers to the bare questions."""
     asked = [InstructionExample(row["question"], "", "", id=row.place) for row in rows]
     texts = write_answers(opened, asked, table.answer_tokens, compute=compute, progress=progress)
-    return Arm(name, ["" if declines(text) else text for text in texts], [[] for _ in texts])
+    return AnswerMethod(
+        name, ["" if declines(text) else text for text in texts], [[] for _ in texts]
+    )
 
 
-def quotations(rows: Sequence[Row], documents: Documents, table: AnswersStage, progress: Progress) -> Arm:
+def quotations(
+    rows: Sequence[PackRow], documents: Documents, table: AnswersStage, progress: Progress
+) -> AnswerMethod:
     """Return the sentences that `groundup ask` quotes, without a model."""
-    arm, config = Arm(QUOTES), AskConfig(table.passages)
+    arm, config = AnswerMethod(QUOTES), AskConfig(table.passages)
     with progress.track("quotations", len(rows), "questions") as advance:
         for row in rows:
             *_, answer = documents.ask(row["question"], None, config)
             assert isinstance(answer, Answer)
-            said = " ".join(f"{each.head.text} {each.text}" if each.head else each.text for each in answer.quotes)
+            said = " ".join(
+                f"{each.head.text} {each.text}" if each.head else each.text
+                for each in answer.quotes
+            )
             add(arm, answer, said, [each.source for each in answer.quotes])
             advance()
     return arm
@@ -138,38 +176,52 @@ def quotations(rows: Sequence[Row], documents: Documents, table: AnswersStage, p
 def with_documents(
     name: str,
     opened: OpenModel,
-    rows: Sequence[Row],
+    rows: Sequence[PackRow],
     documents: Documents,
     table: AnswersStage,
     compute: Compute,
     progress: Progress,
-) -> Arm:
-    """Return a model's answers as `groundup ask` gives them: the sentences that passed the checks."""
-    engine, config = Engine(opened, compute), AskConfig(table.passages, max_tokens=table.answer_tokens)
-    arm = Arm(WITH.format(name))
+) -> AnswerMethod:
+    """Return a model's answers as `groundup ask` gives them: the sentences that passed the
+    checks.
+    """
+    engine, config = (
+        Engine(opened, compute),
+        AskConfig(table.passages, max_tokens=table.answer_tokens),
+    )
+    arm = AnswerMethod(WITH.format(name))
     with progress.track(f"answers of {name} with documents", len(rows), "questions") as advance:
         for row in rows:
             *_, answer = documents.ask(row["question"], engine, config)
             assert isinstance(answer, Answer)
             said = " ".join(each.text for each in answer.sentences)
-            add(arm, answer, "" if declines(said) else said, [each.source for each in answer.sentences])
+            add(
+                arm,
+                answer,
+                "" if declines(said) else said,
+                [each.source for each in answer.sentences],
+            )
             arm.left_out += len(answer.omitted)
             arm.written += len(answer.omitted) + len(answer.sentences)
             advance()
     return arm
 
 
-def add(arm: Arm, answer: Answer, text: str, sources: Sequence[int]) -> None:
+def add(arm: AnswerMethod, answer: Answer, text: str, sources: Sequence[int]) -> None:
     """Add an answer and the documents that it cites."""
     arm.texts.append(text)
     arm.cited.append([answer.sources[number - 1].document for number in sources] if text else [])
 
 
-def figures(arms: Sequence[Arm], rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the figures of every arm, the paired differences from the base alone on the questions that it was asked, and the items."""
+def figures(arms: Sequence[AnswerMethod], rows: Sequence[PackRow]) -> dict[str, Any]:
+    """Return the figures of every arm, the paired differences from the base alone on the questions
+    that it was asked, and the items.
+    """
     answerable = sum(row["answer"] is not None for row in rows)
     if not answerable:
-        raise DataError("None of the questions has an answer.", fix="Give some an answer and its document.")
+        raise DataError(
+            "None of the questions has an answer.", fix="Give some an answer and its document."
+        )
     base = next(arm for arm in arms if arm.name == BASE)
     return {
         "questions": {"answerable": answerable, "unanswerable": len(rows) - answerable},
@@ -189,25 +241,37 @@ def figures(arms: Sequence[Arm], rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def arm_figures(arm: Arm, base: Arm, rows: Sequence[Row]) -> dict[str, Any]:
+def arm_figures(arm: AnswerMethod, base: AnswerMethod, rows: Sequence[PackRow]) -> dict[str, Any]:
     """Return the figures of an arm, with their differences from the base alone."""
     answerable = [place for place in range(len(arm.texts)) if rows[place]["answer"] is not None]
     others = [place for place in range(len(arm.texts)) if rows[place]["answer"] is None]
     shared = sum(place < len(base.texts) for place in answerable)
 
-    def each(judge: Callable[[str, str], Any], of: Arm) -> list[Any]:
-        return [judge(of.texts[place], rows[place]["answer"]) for place in answerable if place < len(of.texts)]
+    def each(judge: Callable[[str, str], Any], of: AnswerMethod) -> list[Any]:
+        return [
+            judge(of.texts[place], rows[place]["answer"])
+            for place in answerable
+            if place < len(of.texts)
+        ]
 
     n, ones = len(answerable), [1.0] * len(answerable)
     found: dict[str, Any] = {"name": arm.name}
     for name, judge in (("contains", contains), ("exact", exact_match)):
         right = each(judge, arm)
-        found[name] = plain(wilson_interval(sum(right), n), n, share_difference(each(judge, base)[:n], right[:shared]))
+        found[name] = plain(
+            wilson_interval(sum(right), n),
+            n,
+            share_difference(each(judge, base)[:n], right[:shared]),
+        )
     f1 = each(word_f1, arm)
     found["f1"] = plain(
-        ratio_interval(f1, ones), n, ratio_difference(each(word_f1, base)[:n], f1[:shared], ones[:shared])
+        ratio_interval(f1, ones),
+        n,
+        ratio_difference(each(word_f1, base)[:n], f1[:shared], ones[:shared]),
     )
-    found["silent"] = plain(wilson_interval(sum(not arm.texts[place] for place in answerable), n), n)
+    found["silent"] = plain(
+        wilson_interval(sum(not arm.texts[place] for place in answerable), n), n
+    )
     if others:
         found["refused"] = plain(
             wilson_interval(sum(not arm.texts[place] for place in others), len(others)), len(others)
@@ -225,10 +289,13 @@ def plain(interval: Interval, n: int, change: Difference | None = None) -> dict[
 
 
 def described(results: Mapping[str, Any], of: int) -> StageResult:
-    """Return how often each way had the answer, and how often it refused what no document answers."""
+    """Return how often each way had the answer, and how often it refused what no document
+    answers.
+    """
     counts, asked = results["questions"], results["asked_of_models"]
     right = ", ".join(
-        f"{arm['name']} {100 * arm['contains']['value']:.0f} % of {arm['contains']['n']}" for arm in results["arms"]
+        f"{arm['name']} {100 * arm['contains']['value']:.0f} % of {arm['contains']['n']}"
+        for arm in results["arms"]
     )
     refused = [
         f"{arm['name']} {100 * arm['refused']['value']:.0f} % of {arm['refused']['n']}"
@@ -242,7 +309,10 @@ def described(results: Mapping[str, Any], of: int) -> StageResult:
     thin.append(
         f"{counts['answerable']} answerable and {counts['unanswerable']} unanswerable questions: the intervals are wide."
     )
-    facts = {arm["name"]: {name: arm[name]["value"] for name in ("contains", "exact", "f1")} for arm in results["arms"]}
+    facts = {
+        arm["name"]: {name: arm[name]["value"] for name in ("contains", "exact", "f1")}
+        for arm in results["arms"]
+    }
     return StageResult(line, facts, tuple(thin))
 
 
@@ -253,7 +323,9 @@ def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
         3,
         run,
         share,
-        describe=lambda recipe: f"the questions of {table_of(recipe, name).source.spec}, with and without documents",
+        describe=lambda recipe: (
+            f"the questions of {table_of(recipe, name).source.spec}, with and without documents"
+        ),
         needs=("base", *needs),
         outputs=("results.json",),
         sized_by_budget=True,

@@ -11,43 +11,69 @@ from groundup.model.sizes import parameter_count
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.card import ModelCard
+from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import find_model, open_model, save_model
-from groundup.weights.named import CATALOG
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
-PATTERNS = (*WEIGHTS, "config.json", "generation_config.json", "tokenizer*.json", "*.jinja", "README.md")
+PATTERNS = (
+    *WEIGHTS,
+    "config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "*.jinja",
+    "README.md",
+)
 
 
 def run(context: StageContext) -> StageResult:
-    """Pull it into the cache (once for all builds) and hard-link its files here; a .gguf is converted."""
+    """Pull it into the cache (once for all builds) and hard-link its files here; a .gguf is
+    converted.
+    """
     name = context.recipe.base.model
     source = find_model(name, progress=context.progress)
     with atomic_folder(context.folder, extra={"pulled": name}) as folder:
         if source.is_file():
             opened = open_model(source, context.compute)
-            card = ModelCard(context.recipe.name, "Read from a GGUF file.", base=source.name, license=opened.license)
+            card = ModelCard(
+                context.recipe.name,
+                "Read from a GGUF file.",
+                base=source.name,
+                license=opened.license,
+            )
             save_model(opened.model, folder, opened.tokenizer, card=card)
         for file in model_files(source):
             link_or_copy(file, folder / file.name)
     opened = open_model(context.folder, context.compute)
     parameters = sum(parameter.numel() for parameter in opened.model.parameters())
     facts = {"name": name, "parameters": parameters, "licence": opened.license}
-    return StageResult(f"{name}: {parameters:,} parameters, licence {opened.license or 'not stated'}", facts)
+    return StageResult(
+        f"{name}: {parameters:,} parameters, licence {opened.license or 'not stated'}", facts
+    )
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder without a run's records and checkpoints; none for a file."""
-    return sorted({file for pattern in PATTERNS for file in folder.glob(pattern)}) if folder.is_dir() else []
+    """Return the files of a model folder without a run's records and checkpoints; none for a
+    file.
+    """
+    return (
+        sorted({file for pattern in PATTERNS for file in folder.glob(pattern)})
+        if folder.is_dir()
+        else []
+    )
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:
-    """Return what identifies the model: the archive's hash for a named one, else the hashes of its files."""
+    """Return what identifies the model: the archive's hash for a named one, else the hashes of its
+    files.
+    """
     name = recipe.base.model
     if name in CATALOG:
         archive = CATALOG[name].archive
         return {CATALOG[name].hub: archive.fingerprint if archive else "as published on the hub"}
     path = Path(name)
-    return {file.name: sha256_file(file) for file in ([path] if path.is_file() else model_files(path))}
+    return {
+        file.name: sha256_file(file) for file in ([path] if path.is_file() else model_files(path))
+    }
 
 
 def base_shape(recipe: Recipe) -> ModelConfig | None:
@@ -58,7 +84,9 @@ def base_shape(recipe: Recipe) -> ModelConfig | None:
 
 
 def base_bytes(recipe: Recipe) -> float:
-    """Return the bytes of the pulled model's weights in float32; 0 where its size is not known before it is opened."""
+    """Return the bytes of the pulled model's weights in float32; 0 where its size is not known
+    before it is opened.
+    """
     shape = base_shape(recipe)
     return parameter_count(shape).total * FLOAT32_BYTES if shape else 0.0
 
@@ -66,7 +94,11 @@ def base_bytes(recipe: Recipe) -> float:
 def describe(recipe: Recipe) -> str:
     """Return its name and size."""
     shape = base_shape(recipe)
-    size = f"{parameter_count(shape).total / 1e6:.0f}M parameters" if shape else "size unknown until it is opened"
+    size = (
+        f"{parameter_count(shape).total / 1e6:.0f}M parameters"
+        if shape
+        else "size unknown until it is opened"
+    )
     return f"{recipe.base.model}, {size}"
 
 

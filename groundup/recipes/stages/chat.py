@@ -1,4 +1,6 @@
-"""A chat model: the public model is fine-tuned on hand-written instructions with LoRA; the loss covers the answers only."""
+"""A chat model: the public model is fine-tuned on hand-written instructions with LoRA; the loss
+covers the answers only.
+"""
 
 import dataclasses
 import time
@@ -12,15 +14,19 @@ from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.data.reading.sources import SourceOptions
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
-from groundup.finetune.pretraining_worth import add_chat_worth, chat_worth_config, without_pretraining_worth
+from groundup.finetune.pretraining_ablation import (
+    add_chat_worth,
+    chat_worth_config,
+    without_pretraining_worth,
+)
 from groundup.model.footprint import training_memory
-from groundup.packs.pack import Row, pack_rows
+from groundup.packs.pack import PackRow, pack_rows
 from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.packaged import instructions_source, licence_of
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
-from groundup.recipes.stages.teach import FOLDER as TEACH
+from groundup.recipes.stages.continued_pretraining import FOLDER as TEACH
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
 from groundup.retrieve.search import Ranking, bm25, find
@@ -33,7 +39,8 @@ from groundup.weights.model_io import ModelCard, OpenModel, open_model
 SHARE = 0.25
 # Evaluations of the held-out answers, opening and saving take their part of the share.
 TRAINING_SHARE = 0.6
-# In float32 a step takes twice as long, and half the tokens are too few: without bf16 the stage may take this much longer.
+# In float32 a step takes twice as long, and half the tokens are too few: without bf16 the stage may
+# take this much longer.
 OVERRUN_WITHOUT_BF16 = 2.5
 # Two models learn the conversations once more; evaluations and saving take half of that time again.
 WORTH_FACTOR = 2 * 1.5
@@ -65,7 +72,9 @@ def run(context: StageContext) -> StageResult:
         needed_s = table.tokens / (rate * TRAINING_SHARE)
         if context.seconds < needed_s and context.seconds < most_s:
             device, longer_s = "processor" if compute.is_cpu else "device", min(needed_s, most_s)
-            reason = f"{longer_s:.0f} s instead of {context.seconds:.0f} s, to train on enough tokens"
+            reason = (
+                f"{longer_s:.0f} s instead of {context.seconds:.0f} s, to train on enough tokens"
+            )
             progress.say(f"      this {device} has no bf16: {reason}")
         return min(table.tokens, rate * TRAINING_SHARE * most_s)
 
@@ -74,12 +83,17 @@ def run(context: StageContext) -> StageResult:
     card = ModelCard(
         name=f"{context.recipe.name}-{context.name}",
         summary="Answers short instructions. Its base model was already tuned on instructions.",
-        data=(*texts_of(context.recipe), (f"{table.source} instructions", licence_of(table.source))),
+        data=(
+            *texts_of(context.recipe),
+            (f"{table.source} instructions", licence_of(table.source)),
+        ),
         base=context.recipe.base.model,
         license=opened.license,  # of the model that its weights are from
     )
     runs = RunFolder(context.folder)
-    results = fit_chat(opened, examples, runs, config, compute=compute, progress=progress, card=card)
+    results = fit_chat(
+        opened, examples, runs, config, compute=compute, progress=progress, card=card
+    )
     if context.recipe.data.sources:
         results = with_pretraining_worth(results, examples, runs, config, context, started)
     loss = results["held_out_loss"]
@@ -97,7 +111,9 @@ def with_pretraining_worth(
     context: StageContext,
     started: float,
 ) -> dict[str, Any]:
-    """Compare with the model pretrained here and with random weights, where the stage's time has room for it."""
+    """Compare with the model pretrained here and with random weights, where the stage's time has
+    room for it.
+    """
     compute, progress = context.compute, context.progress
 
     def own() -> OpenModel:
@@ -113,22 +129,38 @@ def with_pretraining_worth(
         progress.say(f"      what pretraining is worth was not measured: {reason}")
         return without_pretraining_worth(results, runs, reason)
     public = open_model(runs.path, compute)
-    return add_chat_worth(results, public, own(), examples, runs, config, compute=compute, progress=progress)
+    return add_chat_worth(
+        results, public, own(), examples, runs, config, compute=compute, progress=progress
+    )
 
 
 def texts_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     """Name and licence of the texts that the model has read before, where it was taught."""
-    return tuple((source.spec, source.licence) for source in recipe.data.sources) if recipe.teach else ()
+    return (
+        tuple((source.spec, source.licence) for source in recipe.data.sources)
+        if recipe.teach
+        else ()
+    )
 
 
 def read_instructions(table: ChatStage, context: StageContext) -> list[ChatExample]:
-    """The examples of the stage's source, those of a stage with an index with a passage before each. Raises DataError."""
+    """The examples of the stage's source, those of a stage with an index with a passage before
+    each. Raises DataError.
+    """
     if table.index:
         folder = context.build / table.index
-        rank_by = ranking_of(AUTO, vectors_for(AUTO, folder, context.compute.device.type, context.progress)) or bm25
+        rank_by = (
+            ranking_of(
+                AUTO, vectors_for(AUTO, folder, context.compute.device.type, context.progress)
+            )
+            or bm25
+        )
         with Index(folder) as index:
             return [grounded(row, index, rank_by) for row in pack_rows(Path(table.source))]
-    source, options = Source(instructions_source(table.source)), SourceOptions(encoding=table.encoding)
+    source, options = (
+        Source(instructions_source(table.source)),
+        SourceOptions(encoding=table.encoding),
+    )
     return read_chat(source, options, progress=context.progress)
 
 
@@ -137,26 +169,41 @@ def table_of(recipe: Recipe, name: str) -> ChatStage:
     return recipe.of_kind(ChatStage)[name]
 
 
-def grounded(row: Row, index: Index, rank_by: Ranking = bm25) -> ChatExample:
-    """An instruction as `groundup ask` asks it, with the passage of its document that fits it best; without a document, the best of all."""
+def grounded(row: PackRow, index: Index, rank_by: Ranking = bm25) -> ChatExample:
+    """An instruction as `groundup ask` asks it, with the passage of its document that fits it best;
+    without a document, the best of all.
+    """
     question = f"{row['instruction']}\n\n{row['input']}".strip()
 
     def all_passages(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
         return rank_by(index, query, index.passage_count)
 
-    found = find(index, question, 1, all_passages, lambda passage: row["document"] in (None, passage.document))
+    found = find(
+        index,
+        question,
+        1,
+        all_passages,
+        lambda passage: row["document"] in (None, passage.document),
+    )
     messages = asked(question, found.passages).messages
     return ConversationExample((*messages, Message("assistant", row["output"])), id=row.place)
 
 
 def held_out_instructions(context: StageContext, name: str) -> list[ChatExample]:
-    """Those that a chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    return hold_out(read_instructions(table_of(context.recipe, name), context), context.seed).held_out
+    """Those that a chat model is not trained on: the marked ones, else a tenth chosen by hash.
+
+    Raises DataError.
+    """
+    return hold_out(
+        read_instructions(table_of(context.recipe, name), context), context.seed
+    ).held_out
 
 
 def outside(tables: Iterable[ChatStage]) -> Mapping[str, str]:
     """The content of the instruction sets."""
-    return {table.source: content_hash(Source(instructions_source(table.source))) for table in tables}
+    return {
+        table.source: content_hash(Source(instructions_source(table.source))) for table in tables
+    }
 
 
 def describe(table: ChatStage) -> str:
@@ -166,12 +213,16 @@ def describe(table: ChatStage) -> str:
 
 
 def memory_bytes(recipe: Recipe, table: ChatStage) -> float:
-    """What a training step of the adapters holds; 0 where the base's size is not known before it is opened."""
+    """What a training step of the adapters holds; 0 where the base's size is not known before it is
+    opened.
+    """
     base = base_shape(recipe)
     if base is None:
         return 0.0
     adapters = table.rank * base.num_layers * 8 * base.width
-    return training_memory(base, batch_size=4, context_tokens=table.max_tokens, trained_parameters=adapters).total
+    return training_memory(
+        base, batch_size=4, context_tokens=table.max_tokens, trained_parameters=adapters
+    ).total
 
 
 def stage(name: str, share: float, index: str = "") -> Stage:

@@ -1,6 +1,7 @@
 """A classifier: the public model is fine-tuned on labelled messages and compared with baselines.
 
-NAME/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model zero-shot; pretraining: what it is worth
+NAME/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model
+                     zero-shot; pretraining: what it is worth
 """
 
 import dataclasses
@@ -23,26 +24,32 @@ from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
 from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
-from groundup.finetune.pretraining_worth import add_pretraining_worth, without_pretraining_worth, worth_config
+from groundup.finetune.pretraining_ablation import (
+    add_pretraining_worth,
+    without_pretraining_worth,
+    worth_config,
+)
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
 from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
-from groundup.train.precision import open_kinds
+from groundup.train.steps.precision import open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel, find_model, open_model
 
 # Of the budget, for all classifiers of a build together.
 SHARE = 0.24
-# Seconds beside the forward passes: reading, training on cached states at three rates and at the chosen one, baselines, saving.
+# Seconds beside the forward passes: reading, training on cached states at three rates and at the
+# chosen one, baselines, saving.
 BESIDE_S = 30.0
 # Tokens of a zero-shot prompt beside its message: the question and control tokens.
 PROMPT_TOKENS_AROUND = 30
 MIN_PERCENT = 5
 FEWEST_SHOWN, MOST_SHOWN = 30, 110
 _PLAIN_WORD = re.compile(r"['\"(]*([^\W\d_](?:[^\W\d_A-Z]|['’-])*)[.,;:!?'\")]*")
-# Forward passes over the training tokens that two models take to learn them: the backward pass is two, evaluations and the optimizer another two.
+# Forward passes over the training tokens that two models take to learn them: the backward pass is
+# two, evaluations and the optimizer another two.
 WORTH_FACTOR = 2 * 5
 
 
@@ -56,8 +63,12 @@ def run(context: StageContext) -> StageResult:
     )
     opened = open_model(context.build / "base", compute)
     distinct = read_messages(table, context)
-    percent = context.fix("percent", lambda: affordable_percent(opened, distinct.examples, table, context))
-    sizes = {name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")}
+    percent = context.fix(
+        "percent", lambda: affordable_percent(opened, distinct.examples, table, context)
+    )
+    sizes = {
+        name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")
+    }
     seed = context.seed if table.seed is None else table.seed
     splits = stratified_split(distinct.examples, sizes, seed)
     encoder, lack = found_encoder(table, context)
@@ -77,16 +88,26 @@ def run(context: StageContext) -> StageResult:
         base=context.recipe.base.model,
         license=opened.license,  # of the model that its weights are from
     )
-    results = fit_classifier(opened, splits, runs, config, compute=compute, progress=progress, card=card)
-    results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
+    results = fit_classifier(
+        opened, splits, runs, config, compute=compute, progress=progress, card=card
+    )
+    results["source"] = {
+        "repeats": distinct.repeats,
+        "conflicts": distinct.conflicts,
+        "empty": distinct.empty,
+    }
     size = scaled(table.zero_shot, percent)
     asked: dict[str, Any] = {"question": table.question, "zero_shot_items": size}
     asked["few_shot"] = 0  # longer prompts: the stage's time has no room for them
-    results = add_baselines(results, opened, splits, runs, **asked, compute=compute, progress=progress)
+    results = add_baselines(
+        results, opened, splits, runs, **asked, compute=compute, progress=progress
+    )
     if context.recipe.data.sources:
         results = with_pretraining_worth(results, splits, runs, config, context, started)
     tried = [
-        each for each, said in zip(splits["test"], results["predictions"][OURS], strict=True) if each.label == said
+        each
+        for each, said in zip(splits["test"], results["predictions"][OURS], strict=True)
+        if each.label == said
     ]
     example = readable_example(tried or splits["test"], results["positive"])
     result = described(results, context.name, sizes, percent, example)
@@ -113,22 +134,31 @@ def with_pretraining_worth(
     context: StageContext,
     started: float,
 ) -> dict[str, Any]:
-    """Compare with the model pretrained here and with random weights, where the stage's time has room for it."""
+    """Compare with the model pretrained here and with random weights, where the stage's time has
+    room for it.
+    """
     own, compute = open_model(context.build / "pretrain", context.compute), context.compute
     assert config.max_tokens is not None
     config = worth_config(min(config.max_tokens, own.config.context_tokens), config.seed)
-    rows = [own.require_tokenizer().encode(example.text)[: config.max_tokens] for example in splits["train"]]
+    rows = [
+        own.require_tokenizer().encode(example.text)[: config.max_tokens]
+        for example in splits["train"]
+    ]
     token_s = seconds_per_token(own, rows[:64], compute, low_precision=False)
     needed_s = WORTH_FACTOR * sum(map(len, rows)) * config.epochs * token_s
     if reason := context.lack_of_time("worth", needed_s, started):
         context.progress.say(f"      what pretraining is worth was not measured: {reason}")
         return without_pretraining_worth(results, runs, reason)
-    return add_pretraining_worth(results, own, splits, runs, config, compute=compute, progress=context.progress)
+    return add_pretraining_worth(
+        results, own, splits, runs, config, compute=compute, progress=context.progress
+    )
 
 
 def read_messages(table: ClassifierStage, context: StageContext) -> Distinct[Example]:
     """Return the labelled messages without repeats; prints the counts."""
-    options = SourceOptions(table.text_column, label_column=table.label_column, encoding=table.encoding)
+    options = SourceOptions(
+        table.text_column, label_column=table.label_column, encoding=table.encoding
+    )
     examples = read_labelled(table.source, options, progress=context.progress)
     distinct = without_repeats(examples)
     context.progress.say(
@@ -146,7 +176,9 @@ def scaled(upper: int, percent: int) -> int:
 def affordable_percent(
     opened: OpenModel, examples: Sequence[Example], table: ClassifierStage, context: StageContext
 ) -> float:
-    """Return the percentage of the upper limits that fits the stage's time, from timed passes over a few messages."""
+    """Return the percentage of the upper limits that fits the stage's time, from timed passes over
+    a few messages.
+    """
     tokenizer = opened.require_tokenizer()
     rows = [tokenizer.encode(example.text)[: table.max_tokens] for example in examples[:256]]
     mean_tokens = sum(map(len, rows)) / len(rows)
@@ -166,12 +198,19 @@ def affordable_percent(
 def seconds_per_token(
     opened: OpenModel, rows: Sequence[Sequence[int]], compute: Compute, *, low_precision: bool
 ) -> float:
-    """Return the seconds a token of a forward pass over rows of similar length, from two or more passes that agree."""
+    """Return the seconds a token of a forward pass over rows of similar length, from two or more
+    passes that agree.
+    """
     longest = sorted(rows, key=len)[len(rows) // 2 :]
     length = min(map(len, longest))
     ids = torch.tensor([list(row[:length]) for row in longest], device=compute.device)
-    with torch.no_grad(), torch.autocast(compute.device.type, dtype=torch.bfloat16, enabled=low_precision):
-        return steady_s(lambda: timeit(lambda: opened.model.transformer(ids), number=1)) / ids.numel()
+    with (
+        torch.no_grad(),
+        torch.autocast(compute.device.type, dtype=torch.bfloat16, enabled=low_precision),
+    ):
+        return (
+            steady_s(lambda: timeit(lambda: opened.model.transformer(ids), number=1)) / ids.numel()
+        )
 
 
 def table_of(recipe: Recipe, name: str) -> ClassifierStage:
@@ -180,9 +219,15 @@ def table_of(recipe: Recipe, name: str) -> ClassifierStage:
 
 
 def readable_example(messages: Sequence[Example], label: str | None) -> str:
-    """Return a message to try the classifier with: of the label where there is one, short, in small letters and words that others use too."""
+    """Return a message to try the classifier with: of the label where there is one, short, in small
+    letters and words that others use too.
+    """
     used = Counter(word for each in messages for word in set(plain_words(each.text)))
-    usual = [each for each in messages if FEWEST_SHOWN <= len(each.text) <= MOST_SHOWN and "\n" not in each.text]
+    usual = [
+        each
+        for each in messages
+        if FEWEST_SHOWN <= len(each.text) <= MOST_SHOWN and "\n" not in each.text
+    ]
     wanted = [each for each in usual if each.label == label] or usual or messages
 
     def readable(example: Example) -> float:
@@ -207,7 +252,8 @@ def described(
     """Return the accuracies of the classifier and the best baseline in one line."""
     ours, *others = results["models"]
     found = ours["accuracy"]
-    # The zero-shot baseline has fewer messages: it is compared only where there is no other (no scikit-learn).
+    # The zero-shot baseline has fewer messages: it is compared only where there is no other (no
+    # scikit-learn).
     same = [row for row in others if row["accuracy"]["n"] == found["n"]]
     best = max(same or others or [ours], key=lambda row: row["accuracy"]["value"])
     line = (
@@ -216,16 +262,22 @@ def described(
     )
     facts = {"sizes": dict(sizes), "accuracy": found["value"], "f1": ours["f1"], "example": example}
     facts["best_other"] = best["accuracy"]["value"]
-    thin = (f"The classifier {name} was trained and tested on {percent} % of the messages.",) if percent < 100 else ()
+    thin = (
+        (f"The classifier {name} was trained and tested on {percent} % of the messages.",)
+        if percent < 100
+        else ()
+    )
     return StageResult(line, facts, thin)
 
 
 def compared(other: Mapping[str, Any]) -> str:
     """Return what the paired comparison with a method says of the classifier."""
     verdict = other["lead"]["accuracy"]["verdict"] if "lead" in other else ""
-    return {"unclear": " (no clear difference)", "better": " (clearly less)", "worse": " (clearly more)"}.get(
-        verdict, ""
-    )
+    return {
+        "unclear": " (no clear difference)",
+        "better": " (clearly less)",
+        "worse": " (clearly more)",
+    }.get(verdict, "")
 
 
 def describe(table: ClassifierStage) -> str:

@@ -1,7 +1,7 @@
 """Stage 1: texts are collected, cleaned and split by document."""
 
-from groundup.data.pipeline import prepare
-from groundup.data.processing.file_steps import items_of
+from groundup.data.preparation.file_steps import items_of
+from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing.steps import depends_on
 from groundup.data.reading.source_files import content_hash
 from groundup.recipes.recipe import Recipe
@@ -11,7 +11,9 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 def run(context: StageContext) -> StageResult:
     """Write the data folder."""
     table = context.recipe.data
-    card = prepare(table.sources, context.folder, table.config, seed=context.seed, progress=context.progress)
+    card = prepare(
+        table.sources, context.folder, table.config, seed=context.seed, progress=context.progress
+    )
     kept = sum(source.kept_documents for source in card.sources)
     dropped = sum(noted.count for source in card.sources for noted in source.dropped.values())
     characters = sum(source.kept_characters for source in card.sources)
@@ -20,10 +22,14 @@ def run(context: StageContext) -> StageResult:
 
 
 def outside(recipe: Recipe) -> dict[str, str]:
-    """Return the hashes of the texts and of the evaluation items that they are compared with, and what else the steps depend on."""
+    """Return the hashes of the texts and of the evaluation items that they are compared with, and
+    what else the steps depend on.
+    """
     table = recipe.data
     texts = {source.spec: content_hash(source) for source in table.sources}
-    items = {f"decontaminate {source.spec}": content_hash(source) for source in items_of(table.process)}
+    items = {
+        f"decontaminate {source.spec}": content_hash(source) for source in items_of(table.process)
+    }
     return texts | items | depends_on(table.process)
 
 

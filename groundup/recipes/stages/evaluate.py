@@ -1,9 +1,12 @@
-"""Evaluation: the chat models and their base on the same held-out instructions; the pretrained model on test.
+"""Evaluation: the chat models and their base on the same held-out instructions; the pretrained
+model on test.
 
-evaluate/suites.json     the models on suites of items that none of them was trained for (`recipes.suites`)
-evaluate/results.json    of the first chat model loss, checked answers, answers side by side; of the others the same under "chats", by name;
-                         of the own model bits per byte on test, and "samples": what it writes after beginnings of test sentences;
-                         "table" is all of it as rows
+evaluate/suites.json     the models on suites of items that none of them was trained for
+                         (`recipes.suites`)
+evaluate/results.json    of the first chat model loss, checked answers, answers side by side; of the
+                         others the same under "chats", by name;
+                         of the own model bits per byte on test, and "samples": what it writes after
+                         beginnings of test sentences; "table" is all of it as rows
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +18,8 @@ from groundup.data.documents import ChatExample
 from groundup.data.split import read_split, splits_in
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
-from groundup.evaluate.run import evaluate
-from groundup.evaluate.task import Task, language_model
+from groundup.evaluate.comparison.run import evaluate
+from groundup.evaluate.task import EvaluationTask, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, evenly
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
@@ -27,7 +30,15 @@ from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.chat import held_out_instructions, table_of
 from groundup.recipes.stages.chat import outside as instructions_outside
-from groundup.recipes.suites import BASE, CHAT, OWN, SNAPSHOTS_SHARE, SUITES_SHARE, above_chance, measure_suites
+from groundup.recipes.suites import (
+    BASE,
+    CHAT,
+    OWN,
+    SNAPSHOTS_SHARE,
+    SUITES_SHARE,
+    above_chance,
+    measure_suites,
+)
 from groundup.train.monitor.prompts import prompts_of
 from groundup.train.monitor.samples import SAMPLE_TOKENS
 from groundup.weights.model_io import OpenModel, open_model
@@ -45,14 +56,18 @@ def run(context: StageContext) -> StageResult:
     models: dict[str, OpenModel] = {}
     if context.recipe.uses_public_model:
         models[BASE] = open_model(context.build / "base", context.compute)
-    held_out = {name: held_out_instructions(context, name) for name in context.recipe.of_kind(ChatStage)}
+    held_out = {
+        name: held_out_instructions(context, name) for name in context.recipe.of_kind(ChatStage)
+    }
     percent = 100
     if held_out:
         base = models[BASE]
         percent = context.fix("percent", lambda: affordable_percent(base, held_out, context))
     for name, items in held_out.items():
         chat = open_model(context.build / name, context.compute)
-        found = answers_of({BEFORE: base, AFTER: chat}, part_tasks(items, percent, name, context), context)
+        found = answers_of(
+            {BEFORE: base, AFTER: chat}, part_tasks(items, percent, name, context), context
+        )
         results["table"] += found.pop("table")
         if CHAT in models:
             results.setdefault("chats", {})[name] = found
@@ -71,13 +86,17 @@ def run(context: StageContext) -> StageResult:
         if own:
             tokenizer = own.opened.require_tokenizer()
             sentence = example_sentence(tokenizer, own.texts)
-            write_json(folder / "attention.json", attention_record(own.opened.model, tokenizer, sentence))
+            write_json(
+                folder / "attention.json", attention_record(own.opened.model, tokenizer, sentence)
+            )
     return described(results, percent, suites.get("suites", {}))
 
 
 @dataclass(frozen=True)
 class OwnModel:
-    """The pretrained model, held-out texts of its data, and its bits per byte on them with the name of their split."""
+    """The pretrained model, held-out texts of its data, and its bits per byte on them with the name
+    of their split.
+    """
 
     opened: OpenModel
     texts: Sequence[str]
@@ -91,7 +110,9 @@ def own_model(context: StageContext) -> OwnModel | None:
     own, data = open_model(context.build / "pretrain", context.compute), context.build / "data"
     split = splits_in(data)[-1]  # test; of a data folder of an older version validation
     texts = sample_texts((document.text for document in read_split(data, split)), seed=context.seed)
-    found = evaluate({OWN: own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
+    found = evaluate(
+        {OWN: own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress
+    )
     return OwnModel(own, texts, {**found["rows"][0], "split": split})
 
 
@@ -102,12 +123,20 @@ def samples_of(own: OwnModel, context: StageContext) -> list[dict[str, str]]:
     samples = []
     for prompt in prompts_of(own.texts, SAMPLES):
         given = tokenizer.encode(prompt)[: own.opened.config.context_tokens // 2]
-        ids = list(generate_ids(model, given, sampling, tokenizer.special.stop_ids, compute=context.compute))
-        samples.append({"prompt": prompt, "text": tokenizer.decode(ids, skip_control=True, starts=False)})
+        ids = list(
+            generate_ids(
+                model, given, sampling, tokenizer.special.stop_ids, compute=context.compute
+            )
+        )
+        samples.append(
+            {"prompt": prompt, "text": tokenizer.decode(ids, skip_control=True, starts=False)}
+        )
     return samples
 
 
-def part_tasks(held_out: Sequence[ChatExample], percent: int, name: str, context: StageContext) -> list[Task]:
+def part_tasks(
+    held_out: Sequence[ChatExample], percent: int, name: str, context: StageContext
+) -> list[EvaluationTask]:
     """Return the tasks of a chat model, on so much of its held-out instructions."""
     table, max_tokens = context.recipe.evaluate, table_of(context.recipe, name).max_tokens
     checked = part([e for e in held_out if e.check], percent)[: table.answers]
@@ -125,7 +154,9 @@ def part(items: Sequence[ChatExample], percent: int) -> list[ChatExample]:
 
 
 def spread(items: Sequence[ChatExample]) -> list[ChatExample]:
-    """Order the items as the first of each kind, the second of each, and so on, so that a few show every kind."""
+    """Order the items as the first of each kind, the second of each, and so on, so that a few show
+    every kind.
+    """
     place: dict[str, int] = {}
     order: list[tuple[int, int, ChatExample]] = []
     for item in items:
@@ -137,32 +168,53 @@ def spread(items: Sequence[ChatExample]) -> list[ChatExample]:
 def affordable_percent(
     opened: OpenModel, held_out: Mapping[str, Sequence[ChatExample]], context: StageContext
 ) -> float:
-    """Return the percentage of the held-out sets that fits the stage's time, from a few timed items of the first."""
+    """Return the percentage of the held-out sets that fits the stage's time, from a few timed items
+    of the first.
+    """
     few = list(next(iter(held_out.values()))[:4])
 
-    def cost_s(task: Task) -> float:
-        return min(repeat(lambda: task.measure(opened, compute=context.compute, progress=Silent()), number=1, repeat=2))
+    def cost_s(task: EvaluationTask) -> float:
+        return min(
+            repeat(
+                lambda: task.measure(opened, compute=context.compute, progress=Silent()),
+                number=1,
+                repeat=2,
+            )
+        )
 
     loss_s = cost_s(AnswerLoss(few)) / len(few)  # an item
     token_s = cost_s(ShownAnswers(few, max_tokens=8)) / 8
     table = context.recipe.evaluate
-    # two batches of answers, each as long as its longest answer; a larger batch is slower by its width
+    # two batches of answers, each as long as its longest answer; a larger batch is slower by its
+    # width
     items = sum(map(len, held_out.values()))
     whole_s = 2 * (loss_s * items + 2 * len(held_out) * table.answer_tokens * token_s * 1.6)
-    seconds = context.seconds * (1 - SUITES_SHARE - SNAPSHOTS_SHARE if table.suites else 1) - BESIDE_S
+    seconds = (
+        context.seconds * (1 - SUITES_SHARE - SNAPSHOTS_SHARE if table.suites else 1) - BESIDE_S
+    )
     return min(100.0, max(MIN_PERCENT, 100 * seconds / whole_s))
 
 
-def answers_of(models: Mapping[str, OpenModel], tasks: Sequence[Task], context: StageContext) -> dict[str, Any]:
+def answers_of(
+    models: Mapping[str, OpenModel], tasks: Sequence[EvaluationTask], context: StageContext
+) -> dict[str, Any]:
     """Return the results of a chat model and its base as the report reads them."""
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     rows = {(row["task"], row["model"]): row for row in found["rows"]}
     loss, checked = AnswerLoss.name, CheckedAnswers.name
-    written = [found["details"][task] for task in (checked, ShownAnswers.name) if task in found["details"]]
-    pairs = [pair for of in written for pair in zip(*(of[model]["answers"] for model in (BEFORE, AFTER)), strict=True)]
+    written = [
+        found["details"][task] for task in (checked, ShownAnswers.name) if task in found["details"]
+    ]
+    pairs = [
+        pair
+        for of in written
+        for pair in zip(*(of[model]["answers"] for model in (BEFORE, AFTER)), strict=True)
+    ]
     return {
         "loss": {model: rows[loss, model]["value"] for model in (BEFORE, AFTER)},
-        "checked": {model: rows[checked, model] for model in (BEFORE, AFTER) if (checked, model) in rows},
+        "checked": {
+            model: rows[checked, model] for model in (BEFORE, AFTER) if (checked, model) in rows
+        },
         "answers": [side_by_side(before, after) for before, after in pairs],
         "changes": {row["task"]: row for row in found["changes"]},
         "table": found["rows"],
@@ -170,38 +222,64 @@ def answers_of(models: Mapping[str, OpenModel], tasks: Sequence[Task], context: 
 
 
 def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one instruction with both answers, and whether each passed its check, where it has one."""
+    """Return one instruction with both answers, and whether each passed its check, where it has
+    one.
+    """
     asked = {key: before[key] for key in ("id", "kind", "instruction", "input")}
     both = ((BEFORE, before), (AFTER, after))
     right = {f"{name}_right": answer["right"] for name, answer in both if "right" in answer}
-    return {**asked, "reference": before["expected"], BEFORE: before["answer"], AFTER: after["answer"], **right}
+    return {
+        **asked,
+        "reference": before["expected"],
+        BEFORE: before["answer"],
+        AFTER: after["answer"],
+        **right,
+    }
 
 
 def described(results: Mapping[str, Any], percent: int, suites: Mapping[str, Any]) -> StageResult:
     """Return before and after in one line, and in how many suites the models are above chance."""
     loss, checked = results.get("loss", {}), results.get("checked", {})
     own = {"example": example} if (example := example_of(results)) else {}
-    right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
+    right = {
+        model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()
+    }
     said = [f"checked answers {right[BEFORE]} → {right[AFTER]}"] if right else []
     said += [f"loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}"] if loss else []
     if text := results.get("text"):
-        said.append(f"own model {text['value']:.3f} bits per byte of {text['split']} text (n = {text['n']} windows)")
+        said.append(
+            f"own model {text['value']:.3f} bits per byte of {text['split']} text (n = {text['n']} windows)"
+        )
     if suites:
-        counts = (f"{len(above_chance(suites, m))} ({m})" for m, there in ((OWN, text), (CHAT, loss)) if there)
+        counts = (
+            f"{len(above_chance(suites, m))} ({m})"
+            for m, there in ((OWN, text), (CHAT, loss))
+            if there
+        )
         said.append(f"above chance in {' and '.join(counts)} of {len(suites)} suites")
-    thin = [f"The chat model was evaluated on {percent} % of the held-out instructions."] if percent < 100 else []
+    thin = (
+        [f"The chat model was evaluated on {percent} % of the held-out instructions."]
+        if percent < 100
+        else []
+    )
     if not loss:
         return StageResult("; ".join(said), own)
     if not checked:
         thin.append("No held-out instruction has an answer that code can check.")
     elif checked[AFTER]["thin"]:
         thin.append(f"Only {checked[AFTER]['n']} checked answers: the intervals are wide.")
-    facts = {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}, **own}
+    facts = {
+        "loss": loss,
+        "checked": {model: row["value"] for model, row in checked.items()},
+        **own,
+    }
     return StageResult("; ".join(said), facts, tuple(thin))
 
 
 def example_of(results: Mapping[str, Any]) -> str:
-    """Return the first words of a held-out sentence, to try the own model with; "" where there is none."""
+    """Return the first words of a held-out sentence, to try the own model with; "" where there is
+    none.
+    """
     return next((sample["prompt"] for sample in results.get("samples", ())), "")
 
 

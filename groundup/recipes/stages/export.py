@@ -1,4 +1,5 @@
-"""The own model and the chat models as Hugging Face folders and GGUF files, each of which must pass the parity gate in real llama.cpp.
+"""The own model and the chat models as Hugging Face folders and GGUF files, each of which must pass
+the parity gate in real llama.cpp.
 
 export/own/, export/NAME/    a Hugging Face folder with GGUF files and a Modelfile beside
 export/results.json          files with hashes; every check of every gate
@@ -33,7 +34,8 @@ USER_LINES = 40
 LINE_CHARACTERS = 200
 PROMPT_CHARACTERS = 120
 MIN_PROMPTS = 4
-# Seconds for writing each file of the large model, starting llama.cpp, checks of tokens and templates.
+# Seconds for writing each file of the large model, starting llama.cpp, checks of tokens and
+# templates.
 BESIDE_FILE_S = 4.0
 # Bytes of a weight in each GGUF encoding, block scales included (ggml's block layouts).
 ENCODED_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
@@ -43,8 +45,13 @@ def run(context: StageContext) -> StageResult:
     """Export and check the models. Raises ModelError when a gate fails."""
     questions = {name: questions_of(context, name) for name in context.recipe.of_kind(ChatStage)}
     lines, progress = user_lines(context, questions), context.progress
-    stages = {**({OWN: "pretrain"} if context.recipe.data.sources else {}), **{name: name for name in questions}}
-    opened = {name: open_model(context.build / stage, context.compute) for name, stage in stages.items()}
+    stages = {
+        **({OWN: "pretrain"} if context.recipe.data.sources else {}),
+        **{name: name for name in questions},
+    }
+    opened = {
+        name: open_model(context.build / stage, context.compute) for name, stage in stages.items()
+    }
     prompts = context.fix("prompts", lambda: affordable_prompts(list(opened.values())[-1], context))
     files: list[dict[str, Any]] = []
     gates: list[dict[str, Any]] = []
@@ -54,9 +61,22 @@ def run(context: StageContext) -> StageResult:
             for encoding in context.recipe.export.encodings:
                 file = write_files(model, folder / name, f"{context.recipe.name}-{name}", encoding)
                 path, size = file.relative_to(folder).as_posix(), file.stat().st_size
-                entry = {"path": path, "model": name, "encoding": encoding, "bytes": size, "sha256": sha256_file(file)}
+                entry = {
+                    "path": path,
+                    "model": name,
+                    "encoding": encoding,
+                    "bytes": size,
+                    "sha256": sha256_file(file),
+                }
                 files.append(entry)
-                report = gate(model, file, encoding=encoding, user_lines=lines, prompts=starts, progress=progress)
+                report = gate(
+                    model,
+                    file,
+                    encoding=encoding,
+                    user_lines=lines,
+                    prompts=starts,
+                    progress=progress,
+                )
                 gates.append({**report.plain(), "model": name, "file": path})
                 require(report, context)
         write_json(folder / "results.json", {"files": files, "gates": gates})
@@ -82,14 +102,23 @@ def user_lines(context: StageContext, questions: Mapping[str, Sequence[str]]) ->
 
 
 def write_files(opened: OpenModel, folder: Path, name: str, encoding: GGUFEncoding) -> Path:
-    """Write the Hugging Face files (once), a GGUF, and a Modelfile for the first GGUF; returns the GGUF's path."""
+    """Write the Hugging Face files (once), a GGUF, and a Modelfile for the first GGUF; returns the
+    GGUF's path.
+    """
     gguf = folder / f"{name}-{encoding}.gguf"
     if not folder.exists():
         folder.mkdir()
         for file in model_files(opened.path):
             link_or_copy(file, folder / file.name)
         write_modelfile(folder, gguf.name, opened.require_tokenizer())
-    write_gguf(opened.model, opened.tokenizer, gguf, encoding=encoding, name=name, license_id=opened.license)
+    write_gguf(
+        opened.model,
+        opened.tokenizer,
+        gguf,
+        encoding=encoding,
+        name=name,
+        license_id=opened.license,
+    )
     return gguf
 
 
@@ -104,7 +133,9 @@ def require(report: ParityReport, context: StageContext) -> None:
 
 
 def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
-    """Return the prompts a file that fit the time: a token of our model is timed, llama.cpp is about three times as fast."""
+    """Return the prompts a file that fit the time: a token of our model is timed, llama.cpp is
+    about three times as fast.
+    """
     table = context.recipe.export
     ids = torch.ones(1, 64, dtype=torch.long, device=context.compute.device)
     with torch.no_grad():
@@ -116,7 +147,9 @@ def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
 
 
 def disk_bytes(recipe: Recipe) -> float:
-    """Return the bytes of the models' GGUF files; the Hugging Face files beside them are hard links."""
+    """Return the bytes of the models' GGUF files; the Hugging Face files beside them are hard
+    links.
+    """
     parameters = len(recipe.of_kind(ChatStage)) * base_bytes(recipe) / FLOAT32_BYTES
     parameters += parameter_count(own_shape(recipe)).total if recipe.data.sources else 0
     return parameters * sum(ENCODED_BYTES[encoding] for encoding in recipe.export.encodings)
@@ -127,7 +160,9 @@ STAGE = Stage(
     1,
     run,
     share=0.10,
-    describe=lambda recipe: f"GGUF {', '.join(recipe.export.encodings)}, gate of up to {recipe.export.prompts} prompts",
+    describe=lambda recipe: (
+        f"GGUF {', '.join(recipe.export.encodings)}, gate of up to {recipe.export.prompts} prompts"
+    ),
     # the weights, one encoded copy of them and llama.cpp's
     memory_bytes=lambda recipe: 3 * base_bytes(recipe),
     disk_bytes=disk_bytes,

@@ -28,7 +28,9 @@ QUESTIONS = 60
 def run(context: StageContext) -> StageResult:
     """Read the documents into the index; those in another language than expected are noted."""
     table = context.recipe.of_kind(IndexStage)[context.name]
-    report = update_index(context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress)
+    report = update_index(
+        context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress
+    )
     lack = missing_vectors(context, table.vectors) if table.vectors else ""
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
@@ -36,17 +38,30 @@ def run(context: StageContext) -> StageResult:
         least = calibrated(index, asked, context) if table.questions else {}
     by = f"words and vectors ({table.vectors})" if table.vectors and not lack else "words"
     line = f"{counts.documents:,} documents, {counts.passages:,} passages, searched by {by}; read in {report.elapsed_s:.1f} s"
-    facts = {"documents": counts.documents, "passages": counts.passages, "languages": languages, "by": by}
+    facts = {
+        "documents": counts.documents,
+        "passages": counts.passages,
+        "languages": languages,
+        "by": by,
+    }
     facts["least_evidence"] = least
     few = few_note(len(asked)) if table.questions else ""
-    notes = [*([lack] if lack else []), *([few] if few else []), *other_languages(languages, table.language)]
+    notes = [
+        *([lack] if lack else []),
+        *([few] if few else []),
+        *other_languages(languages, table.language),
+    ]
     return StageResult(line, facts, tuple(notes))
 
 
 def questions_of(table: IndexStage) -> list[str]:
     """Return up to QUESTIONS of the instructions that a document answers, spread over all."""
     asked = document_questions(pack_rows(Path(table.questions)))
-    return list(dict.fromkeys(asked[place * len(asked) // QUESTIONS] for place in range(QUESTIONS))) if asked else []
+    return (
+        list(dict.fromkeys(asked[place * len(asked) // QUESTIONS] for place in range(QUESTIONS)))
+        if asked
+        else []
+    )
 
 
 def calibrated(index: Index, questions: Sequence[str], context: StageContext) -> dict[str, float]:
@@ -56,7 +71,9 @@ def calibrated(index: Index, questions: Sequence[str], context: StageContext) ->
 
 
 def missing_vectors(context: StageContext, encoder: str) -> str:
-    """Make the vectors; return "", or why there are none: then the documents are searched by words."""
+    """Make the vectors; return "", or why there are none: then the documents are searched by
+    words.
+    """
     try:
         embed = embed_with(encoder, context.compute, context.progress)
     except (ModelError, NetworkError, FormatError) as error:
@@ -68,7 +85,8 @@ def missing_vectors(context: StageContext, encoder: str) -> str:
 
 
 def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
-    """Return a note on passages in other languages than the models know; nothing where there are none.
+    """Return a note on passages in other languages than the models know; nothing where there are
+    none.
 
     >>> other_languages({"en": 90, "de": 10, "unknown": 2}, "en")
     ['10 of 102 passages are in another language than en (de): the models here hardly know it.']
@@ -91,7 +109,11 @@ def stage(name: str, share: float) -> Stage:
     def outside(recipe: Recipe) -> Mapping[str, str]:
         questions = table_of(recipe, name).questions
         asked = {questions: content_hash(Source(questions))} if questions else {}
-        return {**source_content(table_of, name)(recipe), **asked, "format of the index": str(VERSION)}
+        return {
+            **source_content(table_of, name)(recipe),
+            **asked,
+            "format of the index": str(VERSION),
+        }
 
     return Stage(
         name,

@@ -25,9 +25,9 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import EVALUATIONS, FitConfig, pretraining_config
+from groundup.train.monitor.time_budget import StepControl, TimeBudget
 from groundup.train.pretrain import most_steps, pretrain, train_windows
-from groundup.train.time_budget import StepControl, TimeBudget
+from groundup.train.steps.config import EVALUATIONS, FitConfig, pretraining_config
 from groundup.weights.model_io import ModelCard
 
 # The rest is for measuring, the first evaluation and saving.
@@ -41,9 +41,16 @@ LITTLE_READ = 0.1
 def run(context: StageContext) -> StageResult:
     """Train for as many steps as fit the stage's share of the time, and keep that time."""
     recipe, table = context.recipe, context.recipe.pretrain
-    shards, tokenizer = open_shards(context.build / "tokenizer" / SHARDS), Tokenizer.load(context.build / "tokenizer")
+    shards, tokenizer = (
+        open_shards(context.build / "tokenizer" / SHARDS),
+        Tokenizer.load(context.build / "tokenizer"),
+    )
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
-    fields: dict[str, Any] = {"batch_size": table.batch_windows, "snapshots": table.snapshots, "seed": context.seed}
+    fields: dict[str, Any] = {
+        "batch_size": table.batch_windows,
+        "snapshots": table.snapshots,
+        "seed": context.seed,
+    }
     fields |= {} if recipe.mixture.as_they_come else {"mixture": to_plain(recipe.mixture)}
     fields |= {"stride": table.stride, "packing": table.packing}
     rate = {} if table.learning_rate is None else {"learning_rate": table.learning_rate}
@@ -62,7 +69,10 @@ def run(context: StageContext) -> StageResult:
         summary="A small language model, trained from random weights.",
         data=tuple((source.spec, source.licence) for source in recipe.data.sources),
     )
-    budget, runs = None if table.steps else TimeBudget(seconds, MIN_STEPS), RunFolder(context.folder)
+    budget, runs = (
+        None if table.steps else TimeBudget(seconds, MIN_STEPS),
+        RunFolder(context.folder),
+    )
     results = pretrain(
         *(shards, tokenizer, shape, fit, runs),
         compute=context.compute,
@@ -80,7 +90,9 @@ def run(context: StageContext) -> StageResult:
 
 
 def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidate) -> FitConfig:
-    """Return the config with the steps and evaluations that fit the time; measured once and recorded in build.json."""
+    """Return the config with the steps and evaluations that fit the time; measured once and
+    recorded in build.json.
+    """
     if "steps" not in context.sizes:
         measured = benchmark.measure(candidate)
         context.progress.say(describe_measured(measured, benchmark.run_s))
@@ -93,8 +105,13 @@ def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidat
 
 
 def own_shape(recipe: Recipe) -> ModelConfig:
-    """Return the model's config with the tokenizer's largest vocabulary. Raises ConfigError for an unknown preset."""
-    return dataclasses.replace(preset(recipe.pretrain.preset), vocab_size=recipe.tokenizer.vocab_size)
+    """Return the model's config with the tokenizer's largest vocabulary.
+
+    Raises ConfigError for an unknown preset.
+    """
+    return dataclasses.replace(
+        preset(recipe.pretrain.preset), vocab_size=recipe.tokenizer.vocab_size
+    )
 
 
 def describe(recipe: Recipe) -> str:
@@ -113,8 +130,13 @@ def memory_bytes(recipe: Recipe) -> float:
 
 
 def outside(recipe: Recipe) -> dict[str, str]:
-    """Return the weights of the sources, which are no part of its table; nothing where all are 1."""
-    return {f"weight of {name}": repr(weight) for name, weight in source_weights(recipe.data.sources).items()}
+    """Return the weights of the sources, which are no part of its table; nothing where all are
+    1.
+    """
+    return {
+        f"weight of {name}": repr(weight)
+        for name, weight in source_weights(recipe.data.sources).items()
+    }
 
 
 STAGE = Stage(

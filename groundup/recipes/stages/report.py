@@ -1,7 +1,7 @@
 """Stage 9: one HTML page about every stage, made from the build folder alone."""
 
 from groundup.recipes.stage import Stage, StageContext, StageResult
-from groundup.report.page import REPORT_NAME, write_page
+from groundup.report.pages.build_page import REPORT_NAME, write_page
 
 
 def run(context: StageContext) -> StageResult:
@@ -11,5 +11,11 @@ def run(context: StageContext) -> StageResult:
 
 
 STAGE = Stage(
-    "report", 1, run, share=0.01, describe=lambda recipe: "one HTML page", outputs=(REPORT_NAME,), has_folder=False
+    "report",
+    1,
+    run,
+    share=0.01,
+    describe=lambda recipe: "one HTML page",
+    outputs=(REPORT_NAME,),
+    has_folder=False,
 )

@@ -1,6 +1,8 @@
-"""Summaries of held-out texts by a chat model and its base, beside the first three sentences of each text: ROUGE and the key facts.
+"""Summaries of held-out texts by a chat model and its base, beside the first three sentences of
+each text: ROUGE and the key facts.
 
-NAME/results.json    texts: how many; arms: of each ROUGE-L and the share of the key facts; items: every summary
+NAME/results.json    texts: how many; arms: of each ROUGE-L and the share of the key facts; items:
+                     every summary
 """
 
 import time
@@ -14,7 +16,7 @@ from groundup.evaluate.paired import ratio_difference
 from groundup.evaluate.suites.scores import rouge_l
 from groundup.evaluate.tasks.answers import write_answers
 from groundup.files import atomic_folder, write_json
-from groundup.packs.pack import Row, pack_rows
+from groundup.packs.pack import PackRow, pack_rows
 from groundup.packs.repeats import normalised
 from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import SummariesStage
@@ -38,19 +40,29 @@ def run(context: StageContext) -> StageResult:
     """Have as many of the texts summarised as the time allows; write the figures."""
     table, compute = table_of(context.recipe, context.name), context.compute
     rows = pack_rows(Path(table.source.spec))
-    models = {BASE: open_model(context.build / "base", compute), CHAT: open_model(context.build / table.chat, compute)}
+    models = {
+        BASE: open_model(context.build / "base", compute),
+        CHAT: open_model(context.build / table.chat, compute),
+    }
 
     def affordable() -> float:
         started = time.monotonic()
         for opened in models.values():
             summaries(opened, rows[:1], table, context, Silent())
-        return min(len(rows), max(MIN_TEXTS, (context.seconds - BESIDE_S) / (time.monotonic() - started)))
+        return min(
+            len(rows), max(MIN_TEXTS, (context.seconds - BESIDE_S) / (time.monotonic() - started))
+        )
 
     chosen = rows[: context.fix("texts", affordable)]
     arms = {FIRST: [first_sentences(row["text"]) for row in chosen]}
     for name, opened in models.items():
         arms[name] = summaries(opened, chosen, table, context, context.progress)
-    results = {**figures(arms, chosen), "of": len(rows), "chat": table.chat, "instruction": INSTRUCTION}
+    results = {
+        **figures(arms, chosen),
+        "of": len(rows),
+        "chat": table.chat,
+        "instruction": INSTRUCTION,
+    }
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
     return described(results)
@@ -72,21 +84,31 @@ def first_sentences(text: str) -> str:
 
 
 def summaries(
-    opened: OpenModel, rows: Sequence[Row], table: SummariesStage, context: StageContext, progress: Progress
+    opened: OpenModel,
+    rows: Sequence[PackRow],
+    table: SummariesStage,
+    context: StageContext,
+    progress: Progress,
 ) -> list[str]:
     """Return a model's summaries, asked for in the form in which the chat model learned."""
     examples = [
         ConversationExample(
-            (*asked(f"{INSTRUCTION}\n\n{row['text']}", []).messages, Message("assistant", "")), row.place
+            (*asked(f"{INSTRUCTION}\n\n{row['text']}", []).messages, Message("assistant", "")),
+            row.place,
         )
         for row in rows
     ]
-    return write_answers(opened, examples, table.summary_tokens, compute=context.compute, progress=progress)
+    return write_answers(
+        opened, examples, table.summary_tokens, compute=context.compute, progress=progress
+    )
 
 
-def figures(arms: Mapping[str, Sequence[str]], rows: Sequence[Row]) -> dict[str, Any]:
+def figures(arms: Mapping[str, Sequence[str]], rows: Sequence[PackRow]) -> dict[str, Any]:
     """Return the figures of every arm with their differences from the base, and the items."""
-    scored: dict[str, Callable[[Row, str], tuple[float, float]]] = {"rouge_l": rouge_of, "facts": facts_of}
+    scored: dict[str, Callable[[PackRow, str], tuple[float, float]]] = {
+        "rouge_l": rouge_of,
+        "facts": facts_of,
+    }
     found = []
     for name, texts in arms.items():
         arm: dict[str, Any] = {"name": name}
@@ -107,12 +129,12 @@ def figures(arms: Mapping[str, Sequence[str]], rows: Sequence[Row]) -> dict[str,
     return {"texts": len(rows), "arms": found, "items": items}
 
 
-def rouge_of(row: Row, summary: str) -> tuple[float, float]:
+def rouge_of(row: PackRow, summary: str) -> tuple[float, float]:
     """Return ROUGE-L against the reference, and 1."""
     return rouge_l(row["summary"], summary), 1.0
 
 
-def facts_of(row: Row, summary: str) -> tuple[float, float]:
+def facts_of(row: PackRow, summary: str) -> tuple[float, float]:
     """Return how many of the key facts stand in a summary, and their number."""
     facts = row["key_facts"]
     return float(sum(normalised(fact) in normalised(summary) for fact in facts)), float(len(facts))
@@ -121,9 +143,14 @@ def facts_of(row: Row, summary: str) -> tuple[float, float]:
 def described(results: Mapping[str, Any]) -> StageResult:
     """Return the figures of every arm in one line."""
     arms = results["arms"]
-    said = [f"{a['name']} {a['rouge_l']['value']:.2f}, {100 * a['facts']['value']:.0f} % of the facts" for a in arms]
+    said = [
+        f"{a['name']} {a['rouge_l']['value']:.2f}, {100 * a['facts']['value']:.0f} % of the facts"
+        for a in arms
+    ]
     thin = (f"{results['texts']} summaries: the intervals are wide.",)
-    facts = {a["name"]: {"rouge_l": a["rouge_l"]["value"], "facts": a["facts"]["value"]} for a in arms}
+    facts = {
+        a["name"]: {"rouge_l": a["rouge_l"]["value"], "facts": a["facts"]["value"]} for a in arms
+    }
     return StageResult(f"ROUGE-L of {results['texts']} texts: {'; '.join(said)}", facts, thin)
 
 

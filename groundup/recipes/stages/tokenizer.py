@@ -1,6 +1,8 @@
-"""Stage 2: a tokenizer is trained on the train split only, and all documents are encoded into token shards.
+"""Stage 2: a tokenizer is trained on the train split only, and all documents are encoded into token
+shards.
 
-tokenizer/tokenizer.json ...    the tokenizer        tokenizer/shards/    train.bin, validation.bin, test.bin, shards.json
+tokenizer/tokenizer.json ...    the tokenizer        tokenizer/shards/    train.bin, validation.bin,
+                                test.bin, shards.json
 tokenizer/report.json           for the report: some texts split into tokens
 """
 
@@ -25,7 +27,9 @@ def run(context: StageContext) -> StageResult:
     texts = (document.text for document in read_split(data, TRAIN))
     table = context.recipe.tokenizer
     limit = table.sample_bytes or SAMPLE_BYTES
-    tokenizer = train_tokenizer(texts, table.vocab_size, sample_bytes=limit, progress=context.progress)
+    tokenizer = train_tokenizer(
+        texts, table.vocab_size, sample_bytes=limit, progress=context.progress
+    )
     shards = context.folder.with_name(".tmp-shards")
     write_shards(data, tokenizer, shards, progress=context.progress)
     with atomic_folder(context.folder) as folder:
@@ -37,8 +41,14 @@ def run(context: StageContext) -> StageResult:
         write_json(folder / "report.json", tokenizer_report(tokenizer, examples, held_out))
     train, size = open_shards(context.folder / SHARDS).splits[TRAIN], tokenizer.vocab_size
     bytes_per_token = train.utf8_bytes / max(1, train.tokens)
-    facts = {"vocab_size": size, "train_tokens": train.tokens, "bytes_per_token": round(bytes_per_token, 3)}
-    return StageResult(f"{size:,} ids; {train.tokens:,} training tokens of {bytes_per_token:.2f} bytes", facts)
+    facts = {
+        "vocab_size": size,
+        "train_tokens": train.tokens,
+        "bytes_per_token": round(bytes_per_token, 3),
+    }
+    return StageResult(
+        f"{size:,} ids; {train.tokens:,} training tokens of {bytes_per_token:.2f} bytes", facts
+    )
 
 
 STAGE = Stage(

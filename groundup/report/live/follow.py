@@ -17,7 +17,7 @@ from groundup.files import read_json
 from groundup.locks import is_locked
 from groundup.report.downsampling import Curves, EvenSample, on_axes
 from groundup.report.formatting import first_letters
-from groundup.report.live.coach import EvaluationPoint, RunView, remarks
+from groundup.report.live.training_advice import EvaluationPoint, RunView, remarks
 from groundup.report.sections.pretrain import VALIDATION_NAMES
 from groundup.report.values import JsonObject, flat, number, table, text
 from groundup.runs import MAX_LINE_BYTES, RunFolder, read_line
@@ -30,17 +30,20 @@ NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "evaluation_s", "train_lo
 SKIPPED, ROLLED_BACK = "skipped", "rolled back"
 # The number of steps is changed, to keep the time budget.
 RE_AIMED = "re-aimed"
-# Seconds without a write after which a run counts as stopped, by whether its lock is held. A finished run saves its model without the lock.
+# Seconds without a write after which a run counts as stopped, by whether its lock is held. A
+# finished run saves its model without the lock.
 QUIET_S = {False: 20.0, None: 90.0}
 # Bounds of the samples that are kept: evaluations, prompts of each, characters of a text.
 MAX_EVALUATIONS, MAX_PROMPTS, MAX_CHARACTERS = 100, 16, 4000
 
 
 class Tail:
-    """A JSON-lines file that another process writes: each read returns the complete lines that are new since the last.
+    """A JSON-lines file that another process writes: each read returns the complete lines that are
+    new since the last.
 
-    A resumed run truncates its log to its checkpoint; a new run has a new file. Both are detected by the last line that was read: it is no
-    longer at its offset (lines have times in milliseconds, so that a repeated step gives another line).
+    A resumed run truncates its log to its checkpoint; a new run has a new file. Both are detected
+    by the last line that was read: it is no longer at its offset (lines have times in milliseconds,
+    so that a repeated step gives another line).
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,9 +52,11 @@ class Tail:
         self._last = b""  # the line that ends at the offset
 
     def read(self, restart: Callable[[], None]) -> Iterator[dict[str, Any]]:
-        """Yield the records since the last call. `restart` is called first when the lines read before are no longer in the file.
+        """Yield the records since the last call. `restart` is called first when the lines read
+        before are no longer in the file.
 
-        An incomplete line is left for the next call; lines that are not records are skipped; a missing file counts as empty.
+        An incomplete line is left for the next call; lines that are not records are skipped; a
+        missing file counts as empty.
         """
         try:
             handle = self.path.open("rb")
@@ -82,7 +87,9 @@ class Tail:
 
 
 def _rest_of_line(handle: BinaryIO) -> bytes:
-    """Return the last piece of a line longer than any record; without a line end where the file ends first."""
+    """Return the last piece of a line longer than any record; without a line end where the file
+    ends first.
+    """
     while (piece := handle.readline(MAX_LINE_BYTES + 1)) and not piece.endswith(b"\n"):
         pass
     return piece
@@ -107,7 +114,11 @@ class _Log:
             self._add_evaluation(record)
         elif event in (SKIPPED, ROLLED_BACK):
             self.events[event] += 1
-            mark = {"event": event, "reason": text(record, "reason"), "to_step": number(record, "to_step")}
+            mark = {
+                "event": event,
+                "reason": text(record, "reason"),
+                "to_step": number(record, "to_step"),
+            }
             self.marks.add({**self.last, **mark})
         elif event == RE_AIMED:
             self.steps = number(record, "steps")
@@ -119,7 +130,12 @@ class _Log:
     def _add_evaluation(self, record: JsonObject) -> None:
         figures = {name: found for name in record if (found := number(record, name)) is not None}
         validation = next((figures[name] for name in VALIDATION_NAMES if name in figures), None)
-        self.evaluated = {**figures, **self.last, "train_loss": self.train_loss(), "validation": validation}
+        self.evaluated = {
+            **figures,
+            **self.last,
+            "train_loss": self.train_loss(),
+            "validation": validation,
+        }
         self.evaluations.add(self.evaluated)
         if validation is not None and validation < self.best.get("loss", float("inf")):
             self.best = {"step": self.last.get("step", 0), "loss": validation}
@@ -130,7 +146,9 @@ class _Log:
 
 @dataclass
 class SampleHistory:
-    """The samples of a run by evaluation, evenly spaced over the run, the first and the last among them."""
+    """The samples of a run by evaluation, evenly spaced over the run, the first and the last among
+    them.
+    """
 
     _spread: EvenSample = field(default_factory=lambda: EvenSample(MAX_EVALUATIONS))
     _open: dict[str, Any] = field(default_factory=dict)
@@ -144,13 +162,18 @@ class SampleHistory:
             self._open = {"step": step, "written": []}
             self._spread.add(self._open)
         if len(self._open["written"]) < MAX_PROMPTS:
-            words = {key: first_letters(text(record, key), MAX_CHARACTERS) for key in ("prompt", "text", "copied_text")}
+            words = {
+                key: first_letters(text(record, key), MAX_CHARACTERS)
+                for key in ("prompt", "text", "copied_text")
+            }
             self._open["written"].append(
                 {**words, **{key: number(record, key) for key in ("repetition", "longest_copy")}}
             )
 
     def evaluations(self) -> list[JsonObject]:
-        """[{"step": ..., "written": [{"prompt", "text", "repetition", "longest_copy", "copied_text"}, ...]}, ...]"""
+        """[{"step": ..., "written": [{"prompt", "text", "repetition", "longest_copy",
+        "copied_text"}, ...]}, ...]
+        """
         return self._spread.records()
 
 
@@ -160,7 +183,10 @@ class FollowedRun:
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = RunFolder(folder), name
         self.version = 0
-        self._metrics, self._samples = Tail(self.folder.metrics_file), Tail(self.folder.samples_file)
+        self._metrics, self._samples = (
+            Tail(self.folder.metrics_file),
+            Tail(self.folder.samples_file),
+        )
         self._records: dict[str, tuple[tuple[int, int], JsonObject]] = {}
         self._log, self._history = _Log(), SampleHistory()
 
@@ -199,7 +225,9 @@ class FollowedRun:
 
     @property
     def steps(self) -> int | None:
-        """The planned number of steps, where a file has it: the latest in the log, else the initial one."""
+        """The planned number of steps, where a file has it: the latest in the log, else the initial
+        one.
+        """
         places = (
             (self.folder.fit_file.name, ("identity", "config", "steps")),
             (self.folder.run_file.name, ("config", "fit", "steps")),
@@ -211,7 +239,12 @@ class FollowedRun:
     def quiet_s(self, now_s: float) -> float | None:
         """Seconds since the last write to a file of the run; None before the first."""
         times = []
-        for path in (self.folder.metrics_file, self.folder.samples_file, self.folder.fit_file, self.folder.run_file):
+        for path in (
+            self.folder.metrics_file,
+            self.folder.samples_file,
+            self.folder.fit_file,
+            self.folder.run_file,
+        ):
             try:
                 times.append(path.stat().st_mtime)
             except OSError:
@@ -219,14 +252,20 @@ class FollowedRun:
         return max(0.0, now_s - max(times)) if times else None
 
     def left_s(self) -> float | None:
-        """Estimated seconds to the last step, at the speed of the later half of the steps so far (evaluations and checkpoints included)."""
+        """Estimated seconds to the last step, at the speed of the later half of the steps so far
+        (evaluations and checkpoints included).
+        """
         buckets, steps = self._log.curves.buckets, self.steps
         timed = [bucket.axes for bucket in buckets if {"step", "elapsed_s"} <= bucket.axes.keys()]
         if steps is None or len(timed) < 2:
             return None
         then, now = timed[len(timed) // 2 - 1], timed[-1]
         done = now["step"] - then["step"]
-        return (steps - now["step"]) * (now["elapsed_s"] - then["elapsed_s"]) / done if done > 0 else None
+        return (
+            (steps - now["step"]) * (now["elapsed_s"] - then["elapsed_s"]) / done
+            if done > 0
+            else None
+        )
 
     def summary(self, now_s: float | None = None) -> dict[str, Any]:
         """The run in one row."""

@@ -1,4 +1,5 @@
-"""All runs below the watched folders. The folders are searched at every read, so that later runs are added, in the order they appear.
+"""All runs below the watched folders. The folders are searched at every read, so that later runs
+are added, in the order they appear.
 
 watched = Watched([Path("runs/quickstart")]);  watched.summaries();  watched.detail(1)
 """
@@ -38,7 +39,9 @@ class Watched:
         with self._lock:
             self._read()
             now_s = time.time()
-            return [{"id": id_, **run.summary(now_s)} for id_, run in enumerate(self._runs.values(), 1)]
+            return [
+                {"id": id_, **run.summary(now_s)} for id_, run in enumerate(self._runs.values(), 1)
+            ]
 
     def detail(self, id_: int) -> dict[str, Any] | None:
         """All values of one run; None when there is no such number."""
@@ -62,30 +65,48 @@ class Watched:
         """The shortest unique name: the given folder and the path below it."""
         name = "/".join((top.name, *folder.relative_to(top).parts))
         taken = {run.name for run in self._runs.values()}
-        return name if name not in taken else f"{folder.parent.name}/{folder.name} ({len(taken) + 1})"
+        return (
+            name if name not in taken else f"{folder.parent.name}/{folder.name} ({len(taken) + 1})"
+        )
 
 
 def _require_no_file(path: Path) -> None:
-    """Raise ConfigError for a file or an unreadable path; a folder that does not exist yet is fine."""
+    """Raise ConfigError for a file or an unreadable path; a folder that does not exist yet is
+    fine.
+    """
     try:
         is_file = path.exists() and not path.is_dir()
     except OSError as error:
-        raise ConfigError(f"{str(path)[:60]} can't be read: {error.strerror}.", fix="Name another folder.") from error
+        raise ConfigError(
+            f"{str(path)[:60]} can't be read: {error.strerror}.", fix="Name another folder."
+        ) from error
     if is_file:
-        raise ConfigError(f"{path} is a file, expected a folder of runs.", fix="Name the folder that it is in.")
+        raise ConfigError(
+            f"{path} is a file, expected a folder of runs.", fix="Name the folder that it is in."
+        )
 
 
 def runs_below(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Yield the run folders that `folder` is or contains, in the order of their start. An unreadable folder contains none."""
+    """Yield the run folders that `folder` is or contains, in the order of their start.
+
+    An unreadable folder contains none.
+    """
     run = RunFolder(folder)
     if any(path.is_file() for path in (run.metrics_file, run.fit_file, run.run_file)):
         yield folder
         return
     try:
-        inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        inner = [
+            path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+        ]
     except OSError:
         return
-    below = [each for path in inner if depth and path.name not in NO_RUNS for each in runs_below(path, depth - 1)]
+    below = [
+        each
+        for path in inner
+        if depth and path.name not in NO_RUNS
+        for each in runs_below(path, depth - 1)
+    ]
     yield from sorted(below, key=lambda each: (_begun(each), each))
 
 

@@ -1,1 +1,3 @@
-"""The chapters of the page, one file each, which ends with its `Chapter`; `page.chapters_of` has their order."""
+"""The chapters of the page, one file each, which ends with its `Chapter`; `page.chapters_of` has
+their order.
+"""

@@ -1,9 +1,11 @@
-"""Answers to held-out questions: the base and the chat model, alone and with documents; what was refused, what was cited."""
+"""Answers to held-out questions: the base and the chat model, alone and with documents; what was
+refused, what was cited.
+"""
 
 from collections.abc import Sequence
 from functools import partial
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import (
     Chapter,
     StageCard,
@@ -29,7 +31,12 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     arms = [arm for arm in tables(found, "arms") if measured(arm, "contains")]
     if not arms:
         return "no questions have been answered"
-    said = [sentence for name in report.of_kind("index") if (made := report.stage(name)) for sentence in made.thin]
+    said = [
+        sentence
+        for name in report.of_kind("index")
+        if (made := report.stage(name))
+        for sentence in made.thin
+    ]
     shown = [_counts(found), _right(arms), _figures(arms), _refusals(arms), _checks(arms)]
     return [*shown, *notes_of(said), _items(found, arms)]
 
@@ -43,7 +50,9 @@ def _counts(found: JsonObject) -> Node | None:
 
 
 def _right(arms: Sequence[JsonObject]) -> Node:
-    """How often the answer stands in what was said, drawn with intervals, and the paired difference from the base alone."""
+    """How often the answer stands in what was said, drawn with intervals, and the paired difference
+    from the base alone.
+    """
     rows = []
     for arm in arms:
         shown = measured(arm, "contains")
@@ -57,7 +66,9 @@ def _right(arms: Sequence[JsonObject]) -> Node:
         ]
         rows.append((foreign(text(arm, "name")), shown, cells))
     columns = ["answer stands in it", "95 % interval", "minus the base alone, paired"]
-    made = whisker_table("Questions whose answer stands in what was said", columns, rows, low=0.0, levels=LEVELS)
+    made = whisker_table(
+        "Questions whose answer stands in what was said", columns, rows, low=0.0, levels=LEVELS
+    )
     caption = (
         "Whether the expected words stand in what was said, by a rule. Quotations are sentences of the documents, found without a model: "
         "what a model adds to them is the question."
@@ -70,9 +81,18 @@ def _figures(arms: Sequence[JsonObject]) -> Node:
     for arm in arms:
         f1, exact = table(arm, "f1"), table(arm, "exact")
         low, high = number(f1, "low"), number(f1, "high")
-        interval = f"{fixed(max(0.0, low), 2)} to {fixed(high, 2)}" if low is not None and high is not None else ""
+        interval = (
+            f"{fixed(max(0.0, low), 2)} to {fixed(high, 2)}"
+            if low is not None and high is not None
+            else ""
+        )
         rows.append(
-            [foreign(text(arm, "name")), percent(number(exact, "value"), 0), fixed(number(f1, "value"), 2), interval]
+            [
+                foreign(text(arm, "name")),
+                percent(number(exact, "value"), 0),
+                fixed(number(f1, "value"), 2),
+                interval,
+            ]
         )
     head = ["", "exact match", "F1 of words", "95 % interval"]
     made = data_table("Exact match and F1, as in SQuAD", head, rows, figures=(1, 2, 3))
@@ -85,8 +105,17 @@ def _refusals(arms: Sequence[JsonObject]) -> Node | None:
     for arm in arms:
         refused, silent = measured(arm, "refused"), measured(arm, "silent")
         if refused and silent:
-            bounds = f"{percent(refused.low, 0)} to {percent(refused.high, 0)}, n {count(refused.items)}"
-            rows.append([foreign(text(arm, "name")), percent(refused.value, 0), bounds, percent(silent.value, 0)])
+            bounds = (
+                f"{percent(refused.low, 0)} to {percent(refused.high, 0)}, n {count(refused.items)}"
+            )
+            rows.append(
+                [
+                    foreign(text(arm, "name")),
+                    percent(refused.value, 0),
+                    bounds,
+                    percent(silent.value, 0),
+                ]
+            )
     head = ["", "unanswerable refused", "95 % interval", "answerable refused, too"]
     made = data_table("Questions that no document answers", head, rows, figures=(1, 2, 3))
     caption = "Refused: nothing was said, no sentence passed the checks, or it was said that there is no answer (found by a rule)."
@@ -106,17 +135,32 @@ def _checks(arms: Sequence[JsonObject]) -> Node | None:
             else ""
         )
         of = f"{percent(cited.value, 0)} ({percent(cited.low, 0)} to {percent(cited.high, 0)}) of {count(cited.items)} answers"
-        said.append(node("li", foreign(text(arm, "name")), f": the right document is cited in {of}{left}."))
-    return node("div", node("p", "Citations, each checked in code:"), node("ul", said)) if said else None
+        said.append(
+            node("li", foreign(text(arm, "name")), f": the right document is cited in {of}{left}.")
+        )
+    return (
+        node("div", node("p", "Citations, each checked in code:"), node("ul", said))
+        if said
+        else None
+    )
 
 
 def _items(found: JsonObject, arms: Sequence[JsonObject]) -> Node | None:
-    shown = [_item(item, [text(arm, "name") for arm in arms]) for item in tables(found, "items")[:ITEMS_SHOWN]]
-    return more("Every question with its answers", node("div", shown, class_="answers")) if shown else None
+    shown = [
+        _item(item, [text(arm, "name") for arm in arms])
+        for item in tables(found, "items")[:ITEMS_SHOWN]
+    ]
+    return (
+        more("Every question with its answers", node("div", shown, class_="answers"))
+        if shown
+        else None
+    )
 
 
 def _item(item: JsonObject, names: Sequence[str]) -> Node:
-    expected = foreign(text(item, "answer")) if text(item, "answer") else "that the documents do not say"
+    expected = (
+        foreign(text(item, "answer")) if text(item, "answer") else "that the documents do not say"
+    )
     answers = []
     for name in names:
         answer = table(item, "answers", name)
@@ -124,7 +168,9 @@ def _item(item: JsonObject, names: Sequence[str]) -> Node:
             continue
         cited = ", ".join(dict.fromkeys(texts(answer, "cited")))
         said = (
-            foreign(first_letters(text(answer, "text"), ANSWER_CHARACTERS)) if text(answer, "text") else "(no answer)"
+            foreign(first_letters(text(answer, "text"), ANSWER_CHARACTERS))
+            if text(answer, "text")
+            else "(no answer)"
         )
         source = node("span", " ", foreign(cited), class_="quiet") if cited else None
         answers.append(node("li", node("span", foreign(name), ": ", class_="quiet"), said, source))
@@ -144,7 +190,10 @@ def answers_chapter(stage: str, report: ReportData) -> Chapter:
         partial(parts, stage),
         stages=[stage],
         cards=[
-            *(StageCard(name, f"Documents: {name}", "makes the documents searchable") for name in indexes),
+            *(
+                StageCard(name, f"Documents: {name}", "makes the documents searchable")
+                for name in indexes
+            ),
             StageCard(stage, "Answers", "answers held-out questions, with and without documents"),
         ],
     )

@@ -1,12 +1,12 @@
 """Attention maps of a few heads on one sentence.
 
-A map is a square of weights between tokens: row = query, column = key. The weight is the opacity of one colour, a scale that also works in
-grey, dark mode and print.
+A map is a square of weights between tokens: row = query, column = key. The weight is the opacity of
+one colour, a scale that also works in grey, dark mode and print.
 """
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, node
+from groundup.html_nodes import Child, Node, node
 from groundup.report.chapter import Chapter, figure
 from groundup.report.formatting import first_letters, percent
 from groundup.report.report_data import ReportData
@@ -18,7 +18,10 @@ MAX_TOKENS = 32
 
 # The patterns that `lab` looks for in a head: where the attention goes, and what that means.
 PATTERNS = {
-    "previous": ("to the previous token", "A line beside the diagonal: this head copies from the token before."),
+    "previous": (
+        "to the previous token",
+        "A line beside the diagonal: this head copies from the token before.",
+    ),
     "first": (
         "to the first token of the text",
         "A filled first column: an attention sink, used when a head has nothing to add.",
@@ -36,7 +39,9 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     """The attention maps."""
     record = report.json("evaluate/attention.json")
     pieces = [show_spaces(text(piece, "text")) for piece in tables(record, "pieces")]
-    pictures = [made for head in tables(record, "heads")[:MAX_HEADS] if (made := _picture(head, pieces))]
+    pictures = [
+        made for head in tables(record, "heads")[:MAX_HEADS] if (made := _picture(head, pieces))
+    ]
     if not pictures:
         return "attention was not recorded"
     return [node("div", pictures, _remark(record), class_="maps wide")]
@@ -49,8 +54,14 @@ def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
         return None
     where, meaning = PATTERNS.get(text(head, "kind"), ("", ""))
     name, score = f"Block {text(head, 'block')}, head {text(head, 'head')}", number(head, "score")
-    share = f" gives {percent(score, 0)} of its attention {where}" if score is not None and where else ""
-    drawing = heat_map(pieces[:shown], [row[:shown] for row in weights[:shown]], f"{name}{share}: heat map.")
+    share = (
+        f" gives {percent(score, 0)} of its attention {where}"
+        if score is not None and where
+        else ""
+    )
+    drawing = heat_map(
+        pieces[:shown], [row[:shown] for row in weights[:shown]], f"{name}{share}: heat map."
+    )
     clear = score is None or score >= CLEAR_PATTERN
     caption: list[Child] = [
         node("b", name),
@@ -75,21 +86,43 @@ SCALE_STEPS = (0, 20, 40, 60, 80, 100)
 
 
 def heat_map(pieces: Sequence[str], weights: Sequence[Sequence[float]], summary: str) -> Node:
-    """The map of one head. `weights` are fractions of 1, T rows of T; cells below 0.005 are left out."""
+    """The map of one head.
+
+    `weights` are fractions of 1, T rows of T; cells below 0.005 are left out.
+    """
     width, height = MARGIN + CELL * len(pieces) + 34, TOP_MARGIN + CELL * len(pieces) + 6
-    seen = [(row, column, weight) for row, line in enumerate(weights) for column, weight in enumerate(line)]
+    seen = [
+        (row, column, weight)
+        for row, line in enumerate(weights)
+        for column, weight in enumerate(line)
+    ]
     cells = [_cell(pieces, *each) for each in seen if each[2] >= 0.005]
     ground = node("polygon", points=_stairs(len(pieces)), class_="heat-ground")
-    labels = [_labels(index, first_letters(piece, LABEL_CHARACTERS)) for index, piece in enumerate(pieces)]
+    labels = [
+        _labels(index, first_letters(piece, LABEL_CHARACTERS)) for index, piece in enumerate(pieces)
+    ]
     view = f"0 0 {width} {height}"
-    return node("svg", ground, cells, labels, viewBox=view, role="img", aria_label=summary, class_="chart heat-map")
+    return node(
+        "svg",
+        ground,
+        cells,
+        labels,
+        viewBox=view,
+        role="img",
+        aria_label=summary,
+        class_="chart heat-map",
+    )
 
 
 def _stairs(size: int) -> str:
     """The outline of the cells on and below the diagonal (the causal mask)."""
     corners = [
         (0, 0),
-        *[corner for index in range(size) for corner in ((index + 1, index), (index + 1, index + 1))],
+        *[
+            corner
+            for index in range(size)
+            for corner in ((index + 1, index), (index + 1, index + 1))
+        ],
         (0, size),
     ]
     return " ".join(f"{MARGIN + CELL * x},{TOP_MARGIN + CELL * y}" for x, y in corners)
@@ -100,15 +133,32 @@ def heat_scale() -> Node:
     marks = [(8 + 40 * index, share) for index, share in enumerate(SCALE_STEPS)]
     width = 40 * len(marks)
     ground = node("rect", x=8, y=2, width=width - 2, height=14, class_="heat-ground")
-    steps = [node("rect", x=x, y=2, width=38, height=14, fill_opacity=share / 100, class_="heat") for x, share in marks]
+    steps = [
+        node("rect", x=x, y=2, width=38, height=14, fill_opacity=share / 100, class_="heat")
+        for x, share in marks
+    ]
     labels = [node("text", f"{share} %", x=x + 19, y=32, class_="middle") for x, share in marks]
     view, label = f"0 0 {width + 16} 38", "Colour scale from 0 % (transparent) to 100 % (opaque)"
-    return node("svg", ground, steps, labels, viewBox=view, role="img", aria_label=label, class_="chart scale-bar")
+    return node(
+        "svg",
+        ground,
+        steps,
+        labels,
+        viewBox=view,
+        role="img",
+        aria_label=label,
+        class_="chart scale-bar",
+    )
 
 
 def _cell(pieces: Sequence[str], row: int, column: int, weight: float) -> Node:
     tooltip = node("title", f"{pieces[row]} → {pieces[column]}: {percent(weight, 0)}")
-    box = {"x": MARGIN + CELL * column, "y": TOP_MARGIN + CELL * row, "width": CELL - 1, "height": CELL - 1}
+    box = {
+        "x": MARGIN + CELL * column,
+        "y": TOP_MARGIN + CELL * row,
+        "width": CELL - 1,
+        "height": CELL - 1,
+    }
     return node("rect", tooltip, **box, fill_opacity=round(min(weight, 1.0), 2), class_="heat")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import (
     Chapter,
     StageCard,
@@ -25,8 +25,18 @@ from groundup.report.sections.classifier_charts import (
     learning_chart,
 )
 from groundup.report.sections.classifier_label_sets import label_set_parts
-from groundup.report.sections.pretraining_worth import pretraining_parts
-from groundup.report.values import JsonObject, MeasuredFraction, matrix, measured, number, table, tables, text, texts
+from groundup.report.sections.pretraining_ablation import pretraining_parts
+from groundup.report.values import (
+    JsonObject,
+    MeasuredFraction,
+    matrix,
+    measured,
+    number,
+    table,
+    tables,
+    text,
+    texts,
+)
 
 HEAT_LEVELS = 8
 MAX_EXAMPLES = 12
@@ -62,7 +72,11 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
 
 def _figures(results: JsonObject) -> list[Node | None]:
     splits, repeats = table(results, "splits"), number(results, "source", "repeats")
-    uses = (("train", "for training"), ("validation", "for model selection"), ("test", "for testing"))
+    uses = (
+        ("train", "for training"),
+        ("validation", "for model selection"),
+        ("test", "for testing"),
+    )
     shown = facts(*[(count(split_count(splits, name)), f"messages {use}") for name, use in uses])
     why = "repeated messages were removed before the split, so that no test message was trained on."
     return [shown, node("p", f"{count(repeats)} {why}", class_="see") if repeats else None]
@@ -70,23 +84,36 @@ def _figures(results: JsonObject) -> list[Node | None]:
 
 def split_count(splits: JsonObject, name: str) -> float | None:
     """Return a split's size, recorded as a number or as a number for each label."""
-    by_label = [value for label in table(splits, name) if (value := number(splits, name, label)) is not None]
+    by_label = [
+        value for label in table(splits, name) if (value := number(splits, name, label)) is not None
+    ]
     return sum(by_label) if by_label else number(splits, name)
 
 
 def _scored(results: JsonObject, name: str) -> list[tuple[JsonObject, MeasuredFraction]]:
     """Return the methods of a list that have an accuracy, each with it."""
-    return [(model, found) for model in tables(results, name) if (found := measured(model, "accuracy"))]
+    return [
+        (model, found) for model in tables(results, name) if (found := measured(model, "accuracy"))
+    ]
 
 
 def _comparison(results: JsonObject, models: list[tuple[JsonObject, MeasuredFraction]]) -> Node:
     chance = number(results, "majority", "value") or number(results, "majority")
     lows = [found.low for _, found in models] + ([] if chance is None else [chance])
     low = max(0.0, min(lows) - ROOM_BELOW_CHANCE)
-    rows = [(_name(m), found._replace(chance=chance), [*_cells(m, found), _lead(m)]) for m, found in models]
+    rows = [
+        (_name(m), found._replace(chance=chance), [*_cells(m, found), _lead(m)])
+        for m, found in models
+    ]
     columns = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
-    made = whisker_table("Classifiers on test messages", columns, rows, low=low, levels=ticks(low, 1.0, 4))
-    dotted = f" Dotted: always predicting the most frequent label ({percent(chance)})." if chance is not None else ""
+    made = whisker_table(
+        "Classifiers on test messages", columns, rows, low=low, levels=ticks(low, 1.0, 4)
+    )
+    dotted = (
+        f" Dotted: always predicting the most frequent label ({percent(chance)})."
+        if chance is not None
+        else ""
+    )
     return figure(f"Accuracy on held-out messages.{dotted}", made)
 
 
@@ -100,16 +127,28 @@ def _same_messages(results: JsonObject) -> Node | None:
     head = ["model", "accuracy", "95 % interval", "F1", "classifier minus it, paired"]
     made = data_table("Every method on these messages", head, rows, figures=(1, 2, 3, 4))
     shots, tried = number(results, "few_shot", "shots"), tables(results, "few_shot", "tried")
-    of_each = ", ".join(f"{count(number(e, 'shots'))}: {percent(number(e, 'accuracy'))}" for e in tried)
+    of_each = ", ".join(
+        f"{count(number(e, 'shots'))}: {percent(number(e, 'accuracy'))}" for e in tried
+    )
     chosen = (
-        f" (accuracy on {count(number(tried[0], 'n'))} validation messages by their number: {of_each})" if tried else ""
+        f" (accuracy on {count(number(tried[0], 'n'))} validation messages by their number: {of_each})"
+        if tried
+        else ""
     )
     shown = (
-        node("p", f"Few-shot: it was shown {count(shots)} training messages of each label before.{chosen}")
+        node(
+            "p",
+            f"Few-shot: it was shown {count(shots)} training messages of each label before.{chosen}",
+        )
         if shots
         else None
     )
-    return more(f"The {count(asked)} messages that the base model was asked about (zero-shot)", question, shown, made)
+    return more(
+        f"The {count(asked)} messages that the base model was asked about (zero-shot)",
+        question,
+        shown,
+        made,
+    )
 
 
 def _name(model: JsonObject) -> Node:
@@ -124,34 +163,51 @@ def _cells(model: JsonObject, found: MeasuredFraction) -> list[Child]:
 
 
 def _lead(model: JsonObject) -> str:
-    """How far the classifier is ahead of a method on the same messages, in points, with the interval."""
+    """How far the classifier is ahead of a method on the same messages, in points, with the
+    interval.
+    """
     return paired_points(table(model, "lead", "accuracy"))
 
 
 def _verdict(models: list[tuple[JsonObject, MeasuredFraction]]) -> Node | None:
-    """The best of the methods measured on the same messages, and whether the paired difference excludes 0."""
+    """The best of the methods measured on the same messages, and whether the paired difference
+    excludes 0.
+    """
     ours = models[0][1]
     others = [(model, found) for model, found in models[1:] if found.items == ours.items]
     if not others:
         return None
     model, best = max(others, key=lambda other: other[1].value)
     name, figures = _name(model), f"{percent(best.value)} against {percent(ours.value)}"
-    verdict, simpler = text(model, "lead", "accuracy", "verdict"), "If a simpler method is as good, use it."
+    verdict, simpler = (
+        text(model, "lead", "accuracy", "verdict"),
+        "If a simpler method is as good, use it.",
+    )
     if verdict == "worse":
         return note("A baseline is better: ", name, f", {figures}. {simpler}", kind="warning")
     if verdict == "better":
         return note("Better than the best baseline: ", name, f", {figures}.", kind="good")
     if not verdict:  # a build of an older version
-        return note("The best baseline: ", name, f", {figures}; whether that is chance was not measured. {simpler}")
+        return note(
+            "The best baseline: ",
+            name,
+            f", {figures}; whether that is chance was not measured. {simpler}",
+        )
     chance = "the interval of the paired difference contains 0, so it may be chance"
-    return note("No clear difference from the best baseline: ", name, f", {figures}: {chance}. {simpler}")
+    return note(
+        "No clear difference from the best baseline: ", name, f", {figures}: {chance}. {simpler}"
+    )
 
 
 def _how_trained(results: JsonObject) -> list[Node]:
-    """What was tried on validation, and what a stacked classifier is made of; nothing where there was no choice."""
+    """What was tried on validation, and what a stacked classifier is made of; nothing where there
+    was no choice.
+    """
     said: list[Node] = []
     if tried := tables(results, "tried"):
-        rows: list[list[Child]] = [[text(each, "train"), fixed(number(each, "validation_loss"), 4)] for each in tried]
+        rows: list[list[Child]] = [
+            [text(each, "train"), fixed(number(each, "validation_loss"), 4)] for each in tried
+        ]
         made = data_table("What was tried", ["trained", "loss on validation"], rows, figures=(1,))
         said.append(figure(f"Chosen: {text(results, 'trained')}.", made, class_=""))
     found = table(results, "stacked")
@@ -161,7 +217,11 @@ def _how_trained(results: JsonObject) -> list[Node]:
         of_vectors = table(found, "vectors")
         share = fixed(number(of_vectors, "share"), 2)
         encoder: list[Child] = (
-            [", and on vectors of ", foreign(text(of_vectors, "encoder")), f" with a share of {share}"]
+            [
+                ", and on vectors of ",
+                foreign(text(of_vectors, "encoder")),
+                f" with a share of {share}",
+            ]
             if of_vectors
             else []
         )
@@ -181,25 +241,42 @@ def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
     if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
         return None
     lines = zip(labels, counts, strict=True)
-    rows = [[foreign(label), *[_count_cell(value, sum(line)) for value in line]] for label, line in lines]
-    head: list[Child] = [node("span", "true · predicted", class_="quiet"), *[foreign(label) for label in labels]]
+    rows = [
+        [foreign(label), *[_count_cell(value, sum(line)) for value in line]]
+        for label, line in lines
+    ]
+    head: list[Child] = [
+        node("span", "true · predicted", class_="quiet"),
+        *[foreign(label) for label in labels],
+    ]
     caption = (
         "Rows: true label. Columns: predicted label. Correct predictions are on the diagonal; "
         "which mistake costs more is for you to say."
     )
-    made = data_table(f"Confusion matrix of {text(model, 'name') or 'the classifier'}", head, rows, class_="confusion")
+    made = data_table(
+        f"Confusion matrix of {text(model, 'name') or 'the classifier'}",
+        head,
+        rows,
+        class_="confusion",
+    )
     return figure(caption, made, class_="")
 
 
 def _count_cell(value: float, of_row: float) -> Node:
     share = value / of_row if of_row else 0.0
     level = round(share * HEAT_LEVELS)
-    return node("div", node("b", count(value)), node("small", percent(share)), class_=f"heat-{level}")
+    return node(
+        "div", node("b", count(value)), node("small", percent(share)), class_=f"heat-{level}"
+    )
 
 
 def _put_to_work(results: JsonObject) -> list[Node | None]:
-    """How far its probabilities can be trusted, what costs and abstaining come to, and the curve of coverage against accuracy."""
-    calibration, costs, coverage = (table(results, name) for name in ("calibration", "costs", "coverage"))
+    """How far its probabilities can be trusted, what costs and abstaining come to, and the curve of
+    coverage against accuracy.
+    """
+    calibration, costs, coverage = (
+        table(results, name) for name in ("calibration", "costs", "coverage")
+    )
     if not calibration:
         return []
     chance = number(calibration, "by_chance")
@@ -207,14 +284,27 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     error = f"calibration error on test: how far confidence is from accuracy{by_chance}"
     shown = facts(
         (fixed(number(calibration, "error"), 3), error),
-        (fixed(number(calibration, "before"), 3), "before the temperature was fitted on validation"),
-        (count(number(costs, "false_alarms")), f"false alarms: {text(results, 'positive')} that is none"),
+        (
+            fixed(number(calibration, "before"), 3),
+            "before the temperature was fitted on validation",
+        ),
+        (
+            count(number(costs, "false_alarms")),
+            f"false alarms: {text(results, 'positive')} that is none",
+        ),
         (count(number(costs, "misses")), f"misses of {text(results, 'positive')}"),
-        (percent(number(coverage, "answered")), "of the test messages answered, the others are for a person"),
+        (
+            percent(number(coverage, "answered")),
+            "of the test messages answered, the others are for a person",
+        ),
         (percent(number(coverage, "accuracy")), "of the answered ones right"),
     )
     rows: list[list[Child]] = [
-        [fixed(number(each, "confidence"), 3), percent(number(each, "coverage")), percent(number(each, "accuracy"))]
+        [
+            fixed(number(each, "confidence"), 3),
+            percent(number(each, "coverage")),
+            percent(number(each, "accuracy")),
+        ]
         for each in tables(coverage, "curve")
     ]
     head: list[Child] = ["answered from a confidence of", "messages answered", "of these right"]
@@ -239,7 +329,9 @@ def _examples(results: JsonObject) -> Node | None:
 def _wrong_labels(results: JsonObject) -> Node | None:
     """The labels that are probably wrong, to be read."""
     found = table(results, "wrong_labels")
-    listed = [each for each in tables(found, "list") if each.get("suspected") is True][:MAX_SUSPECTS]
+    listed = [each for each in tables(found, "list") if each.get("suspected") is True][
+        :MAX_SUSPECTS
+    ]
     rows: list[list[Child]] = [
         [
             foreign(first_letters(text(each, "text"), MESSAGE_CHARACTERS)),
@@ -252,7 +344,12 @@ def _wrong_labels(results: JsonObject) -> Node | None:
     if not rows:
         return None
     suspected, of = (count(number(found, name)) for name in ("suspected", "n"))
-    made = data_table("Labels that are probably wrong", ["message", "label", "perhaps", "how sure"], rows, figures=(3,))
+    made = data_table(
+        "Labels that are probably wrong",
+        ["message", "label", "perhaps", "how sure"],
+        rows,
+        figures=(3,),
+    )
     said = f"{suspected} of {of}. Classifiers that did not learn from a message confidently say another label (confident learning). "
     return more(
         "Labels to read: probably wrong",

@@ -1,8 +1,10 @@
-"""What a classifier's figures look like: precision and recall of each label, ROC, precision and recall, calibration, coverage, learning curve."""
+"""What a classifier's figures look like: precision and recall of each label, ROC, precision and
+recall, calibration, coverage, learning curve.
+"""
 
 import math
 
-from groundup.markup import Child, Node, foreign
+from groundup.html_nodes import Child, Node, foreign
 from groundup.report.chapter import data_table, figure, more
 from groundup.report.drawing import Point, Series, share_chart
 from groundup.report.formatting import count, fixed, percent
@@ -19,12 +21,27 @@ def by_label(results: JsonObject, model: JsonObject) -> Node | None:
         return None
     rows: list[list[Child]] = []
     for place, label in enumerate(labels):
-        right, is_it, said = counts[place][place], sum(counts[place]), sum(row[place] for row in counts)
+        right, is_it, said = (
+            counts[place][place],
+            sum(counts[place]),
+            sum(row[place] for row in counts),
+        )
         f1 = 2 * right / (is_it + said) if is_it + said else None
         precision, recall = (right / all_of if all_of else None for all_of in (said, is_it))
-        rows.append([foreign(label), percent(precision), percent(recall), fixed(f1, 3), count(is_it), count(said)])
+        rows.append(
+            [
+                foreign(label),
+                percent(precision),
+                percent(recall),
+                fixed(f1, 3),
+                count(is_it),
+                count(said),
+            ]
+        )
     head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times predicted"]
-    return data_table("Precision, recall and F1 of each label on test messages", head, rows, figures=range(1, 6))
+    return data_table(
+        "Precision, recall and F1 of each label on test messages", head, rows, figures=range(1, 6)
+    )
 
 
 def label_charts(results: JsonObject) -> list[Node | None]:
@@ -43,7 +60,10 @@ def label_charts(results: JsonObject) -> list[Node | None]:
         f"recall of {positive}",
         [Series("classifier", points(found, "precision_recall"))],
     )
-    area, average = fixed(number(found, "roc_area"), 3), fixed(number(found, "average_precision"), 3)
+    area, average = (
+        fixed(number(found, "roc_area"), 3),
+        fixed(number(found, "average_precision"), 3),
+    )
     of, n = count(number(found, "of_label")), count(number(found, "n"))
     captions = (
         f"ROC: recall against false alarms over all thresholds, {of} of {n} test messages are it. Area under the curve: {area}.",
@@ -58,7 +78,8 @@ def calibration_chart(calibration: JsonObject) -> Node | None:
     bins = [
         (x, y)
         for each in tables(calibration, "bins")
-        if (x := number(each, "confidence")) is not None and (y := number(each, "accuracy")) is not None
+        if (x := number(each, "confidence")) is not None
+        and (y := number(each, "accuracy")) is not None
     ]
     drawn = share_chart(
         "Calibration",
@@ -76,7 +97,8 @@ def coverage_chart(coverage: JsonObject) -> Node | None:
     curve = [
         (x, y)
         for each in tables(coverage, "curve")
-        if (x := number(each, "coverage")) is not None and (y := number(each, "accuracy")) is not None
+        if (x := number(each, "coverage")) is not None
+        and (y := number(each, "accuracy")) is not None
     ]
     if len(curve) < 2:
         return None
@@ -87,24 +109,36 @@ def coverage_chart(coverage: JsonObject) -> Node | None:
         [Series("classifier", sorted(curve))],
         y_low=axis_low([y for _, y in curve]),
     )
-    return figure("What abstaining on the least sure messages would bring: fewer answers, more of them right.", *drawn)
+    return figure(
+        "What abstaining on the least sure messages would bring: fewer answers, more of them right.",
+        *drawn,
+    )
 
 
 def learning_chart(results: JsonObject) -> list[Node]:
-    """Accuracy on validation by the number of labels, each doubling as wide as the one before, and the forecast."""
+    """Accuracy on validation by the number of labels, each doubling as wide as the one before, and
+    the forecast.
+    """
     curve, forecast = table(results, "learning_curve"), table(results, "learning_curve", "forecast")
     rows = [
         (labels, accuracy, each)
         for each in tables(curve, "points")
-        if (labels := number(each, "labels")) and labels >= 1 and (accuracy := number(each, "accuracy")) is not None
+        if (labels := number(each, "labels"))
+        and labels >= 1
+        and (accuracy := number(each, "accuracy")) is not None
     ]
     if len(rows) < 2:
         return []
     measured = [(math.log2(labels), accuracy) for labels, accuracy, _ in rows]
-    series, marks = [Series("measured", measured, "marked")], [(math.log2(n), count(n)) for n, _, _ in rows]
+    series, marks = (
+        [Series("measured", measured, "marked")],
+        [(math.log2(n), count(n)) for n, _, _ in rows],
+    )
     more_labels, expected = number(forecast, "labels"), number(forecast, "accuracy")
     if more_labels and more_labels > rows[-1][0] and expected is not None:
-        series.append(Series("forecast", [measured[-1], (math.log2(more_labels), expected)], "marked"))
+        series.append(
+            Series("forecast", [measured[-1], (math.log2(more_labels), expected)], "marked")
+        )
         marks.append((math.log2(more_labels), count(more_labels)))
     drawn = share_chart(
         "Learning curve",
@@ -113,12 +147,20 @@ def learning_chart(results: JsonObject) -> list[Node]:
         series,
         x_range=(marks[0][0], marks[-1][0]),
         y_low=axis_low([y for each in series for _, y in each.points]),
-        x_marks=[mark for place, mark in enumerate(marks) if place == 0 or mark[0] - marks[place - 1][0] > 0.5],
+        x_marks=[
+            mark
+            for place, mark in enumerate(marks)
+            if place == 0 or mark[0] - marks[place - 1][0] > 0.5
+        ],
         x_text=lambda power: count(2**power),
     )
     head: list[Child] = ["labels", "accuracy", "95 % interval"]
     cells: list[list[Child]] = [
-        [count(labels), percent(y), f"{percent(number(each, 'low'))} to {percent(number(each, 'high'))}"]
+        [
+            count(labels),
+            percent(y),
+            f"{percent(number(each, 'low'))} to {percent(number(each, 'high'))}",
+        ]
         for labels, y, each in rows
     ]
     caption = (
@@ -132,8 +174,14 @@ def learning_chart(results: JsonObject) -> list[Node]:
 def points(value: JsonObject, name: str) -> list[Point]:
     """Return the pairs of numbers in a list."""
     found = at(value, name)
-    pairs = [each for each in found if isinstance(each, list) and len(each) == 2] if isinstance(found, list) else []
-    return [(x, y) for a, b in pairs if (x := number(a)) is not None and (y := number(b)) is not None]
+    pairs = (
+        [each for each in found if isinstance(each, list) and len(each) == 2]
+        if isinstance(found, list)
+        else []
+    )
+    return [
+        (x, y) for a, b in pairs if (x := number(a)) is not None and (y := number(b)) is not None
+    ]
 
 
 def axis_low(values: list[float]) -> float:

@@ -1,6 +1,8 @@
-"""A classifier of several labels a text: the methods by micro F1, and the figures of each label in place of a confusion matrix."""
+"""A classifier of several labels a text: the methods by micro F1, and the figures of each label in
+place of a confusion matrix.
+"""
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, figure, more
 from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.sections.classifier_charts import calibration_chart
@@ -24,8 +26,14 @@ def label_set_parts(results: JsonObject) -> list[Child]:
 
 
 def _sizes(results: JsonObject) -> Node | None:
-    uses = (("train", "for training"), ("validation", "for model selection"), ("test", "for testing"))
-    return facts(*[(count(number(results, "sizes", name)), f"messages {use}") for name, use in uses])
+    uses = (
+        ("train", "for training"),
+        ("validation", "for model selection"),
+        ("test", "for testing"),
+    )
+    return facts(
+        *[(count(number(results, "sizes", name)), f"messages {use}") for name, use in uses]
+    )
 
 
 def _methods(results: JsonObject) -> Node:
@@ -38,7 +46,13 @@ def _methods(results: JsonObject) -> Node:
 
 
 def _method_table(title: str, models: list[JsonObject]) -> Node:
-    head: list[Child] = ["method", "micro F1", "macro F1", "all right", "classifier minus it, paired"]
+    head: list[Child] = [
+        "method",
+        "micro F1",
+        "macro F1",
+        "all right",
+        "classifier minus it, paired",
+    ]
     rows: list[list[Child]] = [
         [
             foreign(text(model, "name")),
@@ -78,10 +92,20 @@ def _labels(results: JsonObject) -> Node | None:
         ]
         for each in tables(ours, "by_label")
     ]
-    head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times said", "said from"]
+    head: list[Child] = [
+        "label",
+        "precision",
+        "recall",
+        "F1",
+        "messages of it",
+        "times said",
+        "said from",
+    ]
     if not rows:
         return None
-    return data_table("Precision, recall and F1 of each label on test messages", head, rows, figures=range(1, 7))
+    return data_table(
+        "Precision, recall and F1 of each label on test messages", head, rows, figures=range(1, 7)
+    )
 
 
 def _calibration(results: JsonObject) -> Node | None:
@@ -91,7 +115,10 @@ def _calibration(results: JsonObject) -> Node | None:
     said = "calibration error on test, over all pairs of a message and a label"
     shown = facts(
         (fixed(number(calibration, "error"), 3), said),
-        (fixed(number(calibration, "before"), 3), "before the temperature was fitted on validation"),
+        (
+            fixed(number(calibration, "before"), 3),
+            "before the temperature was fitted on validation",
+        ),
     )
     return node("div", shown, calibration_chart(calibration))
 
@@ -100,9 +127,15 @@ def _same_messages(results: JsonObject) -> Node | None:
     models, asked = tables(results, "same_messages"), number(results, "zero_shot", "asked")
     if not models or asked is None:
         return None
-    question = node("p", "The prompt of each label: ", foreign(text(results, "zero_shot", "question"), "q"))
+    question = node(
+        "p", "The prompt of each label: ", foreign(text(results, "zero_shot", "question"), "q")
+    )
     made = _method_table("Every method on these messages", models)
-    return more(f"The {count(asked)} messages that the base model was asked about (zero-shot)", question, made)
+    return more(
+        f"The {count(asked)} messages that the base model was asked about (zero-shot)",
+        question,
+        made,
+    )
 
 
 def _examples(results: JsonObject) -> Node | None:
@@ -111,7 +144,9 @@ def _examples(results: JsonObject) -> Node | None:
         actual, predicted = texts(each, "actual"), texts(each, "predicted")
         mark = "right" if set(actual) == set(predicted) else node("strong", "wrong", class_="no")
         message = first_letters(text(each, "text"), MESSAGE_CHARACTERS)
-        named = [foreign(", ".join(labels)) if labels else NO_LABEL for labels in (actual, predicted)]
+        named = [
+            foreign(", ".join(labels)) if labels else NO_LABEL for labels in (actual, predicted)
+        ]
         rows.append([foreign(message), *named, mark])
     made = data_table("Test messages", ["message", "labels", "said", ""], rows)
     return more("Some messages with what was said, errors first", made) if rows else None

@@ -1,8 +1,10 @@
-"""Stage 1: the sources, what was kept, what was dropped and why, what cleaning changed, and samples of the text."""
+"""Stage 1: the sources, what was kept, what was dropped and why, what cleaning changed, and samples
+of the text.
+"""
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign
+from groundup.html_nodes import Child, Node, foreign
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, note
 from groundup.report.formatting import count
 from groundup.report.process_parts import process_parts
@@ -20,7 +22,14 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         return "no text has been prepared"
     sources = tables(card, "sources")
     steps = process_parts(table(card, "steps"))
-    return [_figures(card), *_cuts(card), _sources(card), *source_parts(sources), *steps, languages_missing(sources)]
+    return [
+        _figures(card),
+        *_cuts(card),
+        _sources(card),
+        *source_parts(sources),
+        *steps,
+        languages_missing(sources),
+    ]
 
 
 def _figures(card: JsonObject) -> Node | None:
@@ -30,12 +39,18 @@ def _figures(card: JsonObject) -> Node | None:
         (count(kept(sources, "characters")), "characters"),
         (count(number(card, "splits", "train", "characters")), "of them for training"),
         (count(number(card, "splits", "validation", "characters")), "held out for validation"),
-        *([(count(test), "held out for test")] if (test := number(card, "splits", "test", "characters")) else []),
+        *(
+            [(count(test), "held out for test")]
+            if (test := number(card, "splits", "test", "characters"))
+            else []
+        ),
     )
 
 
 def _cuts(card: JsonObject) -> list[Node]:
-    """A note for each document that was cut; older data cards have one of them at most, and it gave its end to validation."""
+    """A note for each document that was cut; older data cards have one of them at most, and it gave
+    its end to validation.
+    """
     older = table(card, "cut")
     return [_cut(cut) for cut in tables(card, "cuts") or ([older] if older else [])]
 
@@ -49,7 +64,10 @@ def _cut(cut: JsonObject) -> Node:
 def _sources(card: JsonObject) -> Node | None:
     rows: list[list[Child]] = []
     for source in tables(card, "sources"):
-        spec, licence = text(source, "source", "spec"), text(source, "source", "licence") or "not stated"
+        spec, licence = (
+            text(source, "source", "spec"),
+            text(source, "source", "licence") or "not stated",
+        )
         kept_figures = (count(number(source, key)) for key in ("kept_documents", "kept_characters"))
         rows.append([foreign(spec), foreign(licence), *kept_figures])
     head = ["source", "licence", "documents", "characters"]

@@ -1,12 +1,20 @@
-"""What the models can do that nobody taught them, beside chance; and how it came while the own model was trained."""
+"""What the models can do that nobody taught them, beside chance; and how it came while the own
+model was trained.
+"""
 
 from collections.abc import Mapping, Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, figure, more, note, paired_points
 from groundup.report.formatting import count, first_letters, percent
 from groundup.report.report_data import ReportData
-from groundup.report.sections.emergence_charts import MODELS, UNITS, SuiteRows, curve_chart, suites_chart
+from groundup.report.sections.emergence_charts import (
+    MODELS,
+    UNITS,
+    SuiteRows,
+    curve_chart,
+    suites_chart,
+)
 from groundup.report.values import JsonObject, number, table, tables, text
 
 AT_CHANCE = "not distinguishable from chance"
@@ -17,7 +25,11 @@ TITLES = {"grammar": "Grammar", "copying": "Copying", "text": "Held-out text"}
 def parts(report: ReportData) -> Sequence[Child] | str:
     """The suites beside chance, the curves, the figures, items to read."""
     found = report.json("evaluate/suites.json")
-    suites = {name: suite for name in table(found, "suites") if (suite := rows_of(table(found, "suites", name))).rows}
+    suites = {
+        name: suite
+        for name in table(found, "suites")
+        if (suite := rows_of(table(found, "suites", name))).rows
+    }
     if not suites:
         return "its models were not measured on suites"
     return [
@@ -32,7 +44,11 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 def rows_of(suite: JsonObject) -> SuiteRows:
     """Return the figures of a suite's models that have a value."""
-    known = {model: row for model in MODELS if number(row := table(suite, "rows", model), "value") is not None}
+    known = {
+        model: row
+        for model in MODELS
+        if number(row := table(suite, "rows", model), "value") is not None
+    }
     first = next(iter(known.values()), {})
     return SuiteRows(text(suite, "heading"), number(first, "n"), number(first, "chance"), known)
 
@@ -42,10 +58,20 @@ def _verdicts(suites: Mapping[str, SuiteRows]) -> list[Node]:
     sentences = []
     for model, (name, _) in MODELS.items():
         judged = [suite for suite in suites.values() if model in suite.rows]
-        above = [suite.heading.lower() for suite in judged if suite.rows[model].get("is_chance") is not True]
+        above = [
+            suite.heading.lower()
+            for suite in judged
+            if suite.rows[model].get("is_chance") is not True
+        ]
         if judged:
-            where = f"above chance in {', '.join(above)}" if above else "above chance in none of them"
-            rest = f"; {AT_CHANCE} in {len(judged) - len(above)} of {len(judged)}" if len(above) < len(judged) else ""
+            where = (
+                f"above chance in {', '.join(above)}" if above else "above chance in none of them"
+            )
+            rest = (
+                f"; {AT_CHANCE} in {len(judged) - len(above)} of {len(judged)}"
+                if len(above) < len(judged)
+                else ""
+            )
             sentences.append(node("li", node("b", f"{name.capitalize()}: "), f"{where}{rest}."))
     return [node("ul", sentences, class_="verdicts")] if sentences else []
 
@@ -59,7 +85,10 @@ def _chart(suites: Sequence[SuiteRows]) -> Node:
 
 
 def _curves(found: JsonObject) -> list[Node]:
-    titled = [(curve, TITLES.get(text(curve, "task"), text(curve, "task"))) for curve in tables(found, "curves")]
+    titled = [
+        (curve, TITLES.get(text(curve, "task"), text(curve, "task")))
+        for curve in tables(found, "curves")
+    ]
     charts = [drawn for curve, title in titled if (drawn := curve_chart(curve, title)) is not None]
     if not charts:
         return []
@@ -68,8 +97,15 @@ def _curves(found: JsonObject) -> list[Node]:
         f"Dotted: chance. Bits per byte, the loss that it is trained for, fall first; a hollow point is {AT_CHANCE}."
     )
     changes = [line for curve, title in titled if (line := _change(curve, title))]
-    said = node("p", f"From the first to the last snapshot, paired: {'; '.join(changes)}.") if changes else None
-    return [figure(caption, node("div", charts, class_="small-charts")), *([said] if said is not None else [])]
+    said = (
+        node("p", f"From the first to the last snapshot, paired: {'; '.join(changes)}.")
+        if changes
+        else None
+    )
+    return [
+        figure(caption, node("div", charts, class_="small-charts")),
+        *([said] if said is not None else []),
+    ]
 
 
 def _change(curve: JsonObject, title: str) -> str:
@@ -89,7 +125,9 @@ def _figures(suites: Mapping[str, SuiteRows]) -> Node:
     for suite in suites.values():
         for model, row in suite.rows.items():
             low, high = number(row, "low"), number(row, "high")
-            interval = f"{percent(low)} to {percent(high)}" if low is not None and high is not None else ""
+            interval = (
+                f"{percent(low)} to {percent(high)}" if low is not None and high is not None else ""
+            )
             said = AT_CHANCE if row.get("is_chance") is True else ""
             figures = (
                 percent(number(row, "value")),
@@ -114,11 +152,18 @@ def _items(found: JsonObject, suites: Mapping[str, SuiteRows]) -> Node | None:
 
 def _card(item: JsonObject) -> Node:
     answers = [
-        _answer(table(item, "answers", model), MODELS[model][0]) for model in MODELS if table(item, "answers", model)
+        _answer(table(item, "answers", model), MODELS[model][0])
+        for model in MODELS
+        if table(item, "answers", model)
     ]
     expected = node("span", "expected ", class_="quiet")
     asked = foreign(first_letters(text(item, "asked"), ITEM_CHARACTERS), "p", "input")
-    wanted = node("p", expected, foreign(first_letters(text(item, "expected"), ITEM_CHARACTERS)), class_="expected")
+    wanted = node(
+        "p",
+        expected,
+        foreign(first_letters(text(item, "expected"), ITEM_CHARACTERS)),
+        class_="expected",
+    )
     return node(
         "article",
         node("p", foreign(text(item, "group")), class_="step"),
@@ -146,7 +191,8 @@ def _overlap(found: JsonObject) -> Node | None:
     if not known:
         return None
     items, seen, long = (
-        sum(number(each, key) or 0 for each in known) for key in ("items", "overlapping", "long_enough")
+        sum(number(each, key) or 0 for each in known)
+        for key in ("items", "overlapping", "long_enough")
     )
     shorter = f" ({count(items - long)} items have fewer words)" if items > long else ""
     line = f"{count(seen)} of these {count(items)} items have eight words in a row that stand in the own model's training text{shorter}."

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, more, note
 from groundup.report.formatting import NBSP, count, size
 from groundup.report.report_data import ReportData
-from groundup.report.sections.lineage import folded
+from groundup.report.sections.provenance import folded
 from groundup.report.values import JsonObject, number, table, tables, text
 
 # Column titles of the parity checks (evaluate/parity.py).
@@ -30,7 +30,9 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 
 def exported(report: ReportData) -> JsonObject:
-    """Return the files and gates of the stage; of a failed export, which has no folder, the failed gate."""
+    """Return the files and gates of the stage; of a failed export, which has no folder, the failed
+    gate.
+    """
     if found := report.json("export/results.json"):
         return found
     failed = report.json("gate-failed.json")
@@ -40,15 +42,25 @@ def exported(report: ReportData) -> JsonObject:
 def _outcome(gates: list[JsonObject]) -> Node:
     failed = [gate for gate in gates if gate.get("passed") is not True]
     if not gates:
-        return note("No file was compared with llama.cpp in this build; the files are unchecked.", kind="warning")
+        return note(
+            "No file was compared with llama.cpp in this build; the files are unchecked.",
+            kind="warning",
+        )
     if failed:
         names = [child for gate in failed for child in (foreign(text(gate, "file")), " ")]
-        return note(f"{len(failed)} of {len(gates)} files failed the gate: ", names, "do not use them.", kind="warning")
+        return note(
+            f"{len(failed)} of {len(gates)} files failed the gate: ",
+            names,
+            "do not use them.",
+            kind="warning",
+        )
     return note(f"All {len(gates)} files passed every check.", kind="good")
 
 
 def _gates(gates: list[JsonObject]) -> Node | None:
-    names = list(dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks")))
+    names = list(
+        dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks"))
+    )
     if not names:
         return None
     rows = []
@@ -100,7 +112,10 @@ def _details(gates: list[JsonObject]) -> Node | None:
 
 def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
     found = table(check, "figures")
-    listed = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in found.items()]
+    listed = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in found.items()
+    ]
     result = ". ".join(part for part in (text(check, "detail"), ", ".join(listed)) if part)
     return [foreign(_gate_name(gate)), foreign(text(check, "name")), _mark(check), foreign(result)]
 

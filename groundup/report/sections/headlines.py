@@ -1,4 +1,5 @@
-"""The one figure of each stage that the head of the page shows, with what it counts: ("2.64", "bits per byte").
+"""The one figure of each stage that the head of the page shows, with what it counts: ("2.64", "bits
+per byte").
 
 A stage without one is shown by its state alone.
 """
@@ -18,7 +19,9 @@ Headline = tuple[str, str]
 
 def headline(report: ReportData, stage: str) -> Headline | None:
     """Return the figure of a stage and what it counts; None where it has none."""
-    found = OF_KIND.get(report.kinds.get(stage, stage), lambda report, stage: ("", ""))(report, stage)
+    found = OF_KIND.get(report.kinds.get(stage, stage), lambda report, stage: ("", ""))(
+        report, stage
+    )
     return found if found[0] and found[0] != "–" else None
 
 
@@ -45,7 +48,9 @@ def _pretrain(report: ReportData, stage: str) -> Headline:
 
 
 def _base(report: ReportData, stage: str) -> Headline:
-    return short(number(table(report.build, "stages", stage, "facts"), "parameters")), "parameters, pulled"
+    return short(
+        number(table(report.build, "stages", stage, "facts"), "parameters")
+    ), "parameters, pulled"
 
 
 def _classifier(report: ReportData, stage: str) -> Headline:
@@ -55,17 +60,26 @@ def _classifier(report: ReportData, stage: str) -> Headline:
 
 def _chat(report: ReportData, stage: str) -> Headline:
     found = report.json("evaluate/results.json")
-    checked = table(found if report.of_kind("chat")[:1] == [stage] else table(found, "chats", stage), "checked")
+    checked = table(
+        found if report.of_kind("chat")[:1] == [stage] else table(found, "chats", stage), "checked"
+    )
     before, after = measured(checked, "before"), measured(checked, "after")
     if not before or not after or after.items is None:
         return fixed(number(report.run(stage).results, "held_out_loss", "after")), "loss on answers"
-    return f"{count(before.value * after.items)} → {count(after.value * after.items)}", f"of {count(after.items)} right"
+    return (
+        f"{count(before.value * after.items)} → {count(after.value * after.items)}",
+        f"of {count(after.items)} right",
+    )
 
 
 def _taught(report: ReportData, stage: str) -> Headline:
     gained = table(report.run(stage).results, "forgetting", "texts")
     before, after = number(gained, "before"), number(gained, "after")
-    return (f"{before:.2f} → {after:.2f}", "bits per byte") if before is not None and after is not None else ("", "")
+    return (
+        (f"{before:.2f} → {after:.2f}", "bits per byte")
+        if before is not None and after is not None
+        else ("", "")
+    )
 
 
 def _index(report: ReportData, stage: str) -> Headline:

@@ -1,11 +1,13 @@
-"""What was chosen by measuring this machine: precision, compilation, threads, and how much a time has room for.
+"""What was chosen by measuring this machine: precision, compilation, threads, and how much a time
+has room for.
 
-Another program that keeps the machine busy may change such a choice, and with it the last bits or the weights.
+Another program that keeps the machine busy may change such a choice, and with it the last bits or
+the weights.
 """
 
 from collections.abc import Iterator
 
-from groundup.markup import Child, foreign
+from groundup.html_nodes import Child, foreign
 from groundup.report.chapter import data_table, note
 from groundup.report.formatting import count
 from groundup.report.report_data import ReportData, RunRecord
@@ -23,14 +25,16 @@ def measured_choices(report: ReportData) -> list[Child]:
     for stage in report.kinds:
         record = report.stage(stage)
         sizes = table(record.record, "sizes") if record else {}
-        fitted = [(name, str(sizes[name]), "the time that it had") for name in sizes if name not in INTERNAL]
+        fitted = [
+            (name, str(sizes[name]), "the time that it had")
+            for name in sizes
+            if name not in INTERNAL
+        ]
         for name, value, how in [*_of_run(report.run(stage)), *fitted]:
             rows.append([foreign(stage), foreign(name.replace("_", " ")), foreign(value), how])
     if not rows:
         return [note("No choice was made by measuring the machine.")]
-    caption = (
-        "Chosen by measuring this machine: where other programs keep it busy, the same command may choose otherwise"
-    )
+    caption = "Chosen by measuring this machine: where other programs keep it busy, the same command may choose otherwise"
     return [data_table(caption, ["stage", "what", "chosen", "by"], rows)]
 
 
@@ -44,13 +48,20 @@ def _of_run(run: RunRecord) -> Iterator[tuple[str, str, str]]:
     for name, first, second in PAIRS:
         before_s, after_s = number(step_s, first), number(step_s, second)
         if before_s is not None and after_s is not None:
-            yield name, chosen[name], f"a step: {1000 * before_s:.1f} ms {first}, {1000 * after_s:.1f} ms {second}"
+            yield (
+                name,
+                chosen[name],
+                f"a step: {1000 * before_s:.1f} ms {first}, {1000 * after_s:.1f} ms {second}",
+            )
     product_s = table(run.choices, "product_s")
     if product_s:
         yield "Muon's precision", text(run.choices, "muon_precision"), "a matrix product in both"
     threads = tables(run.results, "threads")
     if len(threads) > 1:
-        changes = (f"{count(number(each, 'count'))} from step {count(number(each, 'step'))}" for each in threads)
+        changes = (
+            f"{count(number(each, 'count'))} from step {count(number(each, 'step'))}"
+            for each in threads
+        )
         yield "threads", ", ".join(changes), "the time of the steps"
     if tables(run.results, "turns"):
         yield "steps", count(number(run.results, "steps")), "the clock, to keep the time"

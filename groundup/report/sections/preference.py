@@ -1,8 +1,10 @@
-"""A run of preference tuning: how far the chosen answers gained on the rejected ones, what was forgotten, and pairs to read."""
+"""A run of preference tuning: how far the chosen answers gained on the rejected ones, what was
+forgotten, and pairs to read.
+"""
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import (
     Chapter,
     before_and_after,
@@ -35,7 +37,9 @@ def _figures(run: RunRecord) -> Node | None:
     results = run.results
     accuracy, likes = table(results, "accuracy"), table(results, "prefers")
     before, after = number(likes, "before"), number(likes, "after")
-    preferred = f"{percent(before)} to {percent(after)}" if before is not None and after is not None else ""
+    preferred = (
+        f"{percent(before)} to {percent(after)}" if before is not None and after is not None else ""
+    )
     points = paired_points(table(likes, "difference"))
     low, high = percent(number(accuracy, "low"), 0), percent(number(accuracy, "high"), 0)
     return facts(
@@ -51,8 +55,14 @@ def _figures(run: RunRecord) -> Node | None:
 
 def _verdict(results: JsonObject) -> Node | None:
     said = {
-        "better": ("On pairs that it was not trained on, the chosen answers gained on the rejected ones.", "good"),
-        "worse": ("On pairs that it was not trained on, the rejected answers gained on the chosen ones.", "warning"),
+        "better": (
+            "On pairs that it was not trained on, the chosen answers gained on the rejected ones.",
+            "good",
+        ),
+        "worse": (
+            "On pairs that it was not trained on, the rejected answers gained on the chosen ones.",
+            "warning",
+        ),
         "unclear": (
             "Whether the chosen answers gained on held-out pairs is not clear: the interval contains 0.",
             "note",
@@ -72,7 +82,9 @@ def _curves(run: RunRecord) -> list[Node]:
         "How much more the chosen answers gained than the rejected ones, times beta.",
     )
     charts = [line_chart(*each) for each in drawn]
-    return [figure(caption, chart) for caption, chart in zip(captions, charts, strict=True) if chart]
+    return [
+        figure(caption, chart) for caption, chart in zip(captions, charts, strict=True) if chart
+    ]
 
 
 def _points(run: RunRecord, name: str, label: str) -> Series:
@@ -86,7 +98,10 @@ def _pairs(results: JsonObject) -> list[Node]:
         return []
     first, others = found[:PAIRS_SHOWN], found[PAIRS_SHOWN:]
     shown = [node("h3", "Held-out pairs, those with the least margin first"), _cards(first)]
-    return [*shown, *([more(f"{count(len(others))} that gained most", _cards(others))] if others else [])]
+    return [
+        *shown,
+        *([more(f"{count(len(others))} that gained most", _cards(others))] if others else []),
+    ]
 
 
 def _cards(pairs: Sequence[JsonObject]) -> Node:
@@ -95,21 +110,30 @@ def _cards(pairs: Sequence[JsonObject]) -> Node:
 
 def _card(pair: JsonObject) -> Node:
     margin = number(pair, "margin")
-    mark = node("span", "✓ gained", class_="yes") if margin and margin > 0 else node("span", "✗ lost", class_="no")
-    lead = (
-        f"lead of the chosen answer, nats per token: {fixed(number(pair, 'before'))} to {fixed(number(pair, 'after'))}"
+    mark = (
+        node("span", "✓ gained", class_="yes")
+        if margin and margin > 0
+        else node("span", "✗ lost", class_="no")
     )
+    lead = f"lead of the chosen answer, nats per token: {fixed(number(pair, 'before'))} to {fixed(number(pair, 'after'))}"
     sides = [_side(pair, name) for name in ("chosen", "rejected")]
     head = node("p", f"margin {fixed(margin)} · ", mark, class_="step")
     asked = foreign(first_letters(text(pair, "prompt"), PROMPT_CHARACTERS), "h3", "instruction")
     return node(
-        "article", head, asked, node("div", sides, class_="sides"), node("p", lead, class_="expected"), class_="answer"
+        "article",
+        head,
+        asked,
+        node("div", sides, class_="sides"),
+        node("p", lead, class_="expected"),
+        class_="answer",
     )
 
 
 def _side(pair: JsonObject, name: str) -> Node:
     said = foreign(first_letters(text(pair, name), ANSWER_CHARACTERS), "p", "said")
-    return node("div", node("h4", name), said, class_=f"side {'after' if name == 'chosen' else 'before'}")
+    return node(
+        "div", node("h4", name), said, class_=f"side {'after' if name == 'chosen' else 'before'}"
+    )
 
 
 PREFERENCE = Chapter(

@@ -1,15 +1,25 @@
-"""Stage 3: the loss curves of the pretrained model, and the samples that it wrote at each evaluation."""
+"""Stage 3: the loss curves of the pretrained model, and the samples that it wrote at each
+evaluation.
+"""
 
 import math
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, node
+from groundup.html_nodes import Child, Node, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
 from groundup.report.drawing import Point, Series, line_chart
-from groundup.report.formatting import count, duration, first_letters, fixed, parameters, percent, size
+from groundup.report.formatting import (
+    count,
+    duration,
+    first_letters,
+    fixed,
+    parameters,
+    percent,
+    size,
+)
 from groundup.report.report_data import ReportData, RunRecord
-from groundup.report.sections.lineage import settings
 from groundup.report.sections.mixture import mixture
+from groundup.report.sections.provenance import settings
 from groundup.report.values import JsonObject, flat, measured, number, table, tables, text
 
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
@@ -34,7 +44,10 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 
 def training_parts(run: RunRecord, vocabulary: float | None, held_out: JsonObject) -> list[Child]:
-    """The figures, curves, sources and settings of a run on texts. `held_out`: what the finished model was measured at."""
+    """The figures, curves, sources and settings of a run on texts.
+
+    `held_out`: what the finished model was measured at.
+    """
     vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
     config = flat(table(run.run, "config"))
     resolved = more("The settings of this run", settings(config)) if config else None
@@ -57,7 +70,11 @@ def _figures(run: RunRecord) -> Node | None:
 def _held_out(results: JsonObject) -> list[tuple[str, str]]:
     """The bits per byte on test, and on validation; runs on older shards have the latter only."""
     test, tokens = number(results, "test", "bits_per_byte"), number(results, "test", "tokens")
-    on_test = [(fixed(test), f"bits per byte on test (n = {count(tokens)} tokens)")] if test is not None else []
+    on_test = (
+        [(fixed(test), f"bits per byte on test (n = {count(tokens)} tokens)")]
+        if test is not None
+        else []
+    )
     return [*on_test, (fixed(number(results, "bits_per_byte")), "bits per byte on validation")]
 
 
@@ -65,7 +82,9 @@ def _packed(results: JsonObject) -> list[tuple[str, str]]:
     """The padding of a run on packed documents."""
     rows = number(results, "packing", "rows")
     share = percent(number(results, "packing", "padding_share"), 1)
-    return [(share, f"padding in {count(rows)} rows of packed documents")] if rows is not None else []
+    return (
+        [(share, f"padding in {count(rows)} rows of packed documents")] if rows is not None else []
+    )
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
@@ -83,8 +102,13 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     reference = None
     if vocabulary and vocabulary > 1:
         reference = (math.log(vocabulary), f"uniform guess among {count(vocabulary)}")
-    series = [Series("training", run.losses), Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked")]
-    drawn = line_chart("Loss over training steps", "loss, nats per token", series, reference=reference)
+    series = [
+        Series("training", run.losses),
+        Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked"),
+    ]
+    drawn = line_chart(
+        "Loss over training steps", "loss, nats per token", series, reference=reference
+    )
     caption = (
         "Training text and validation text. The dotted line is the loss of an untrained model that gives every token the same "
         "probability: the logarithm of the vocabulary size."
@@ -93,14 +117,24 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
 
 
 def _bits(run: RunRecord, record: JsonObject) -> Node | None:
-    series = [Series("validation", evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"), "marked")]
-    drawn = line_chart("Bits per byte over training steps", "bits per byte of validation text", series)
+    series = [
+        Series(
+            "validation",
+            evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"),
+            "marked",
+        )
+    ]
+    drawn = line_chart(
+        "Bits per byte over training steps", "bits per byte of validation text", series
+    )
     caption = (
         "The same loss in bits per byte of text, which can be compared between models with different vocabularies; "
         "8 is no compression at all. The weights were chosen by it."
     )
     if found := measured(record):
-        guessed = f"; a uniform guess gives {fixed(found.chance)}" if found.chance is not None else ""
+        guessed = (
+            f"; a uniform guess gives {fixed(found.chance)}" if found.chance is not None else ""
+        )
         windows = f", n = {count(found.items)} windows" if found.items is not None else ""
         interval = f"95 % interval {fixed(found.low)} to {fixed(found.high)}{windows}{guessed}"
         split = text(record, "split") or "validation"  # older builds had no test split
@@ -112,7 +146,9 @@ def _kept(run: RunRecord) -> Node | None:
     best, steps = number(run.results, "best_step"), number(run.results, "steps")
     if best is None or best == steps:
         return None
-    return note(f"The weights of step {count(best)} were kept: after it the validation loss rose again.")
+    return note(
+        f"The weights of step {count(best)} were kept: after it the validation loss rose again."
+    )
 
 
 def _planned(run: RunRecord) -> Node | None:
@@ -139,11 +175,16 @@ PRETRAIN = Chapter(
 
 
 def samples(report: ReportData) -> Sequence[Child] | str:
-    """Samples of some evaluations, and all of them; what the finished model writes after beginnings of test sentences."""
+    """Samples of some evaluations, and all of them; what the finished model writes after beginnings
+    of test sentences.
+    """
     parts = sample_parts(report.run("pretrain"))
     finished = tables(report.json("evaluate/results.json"), "samples")
     if finished:
-        parts += [node("h3", "The finished model, on beginnings of sentences of the test text"), _listed(finished)]
+        parts += [
+            node("h3", "The finished model, on beginnings of sentences of the test text"),
+            _listed(finished),
+        ]
     return parts or "no samples were written"
 
 
@@ -152,8 +193,14 @@ def sample_parts(run: RunRecord) -> list[Child]:
     written = [sample for sample in run.samples if text(sample, "text").strip()]
     if not written:
         return []
-    chosen = evenly([sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN)
-    others = more(f"All {count(len(written))} samples", _listed(written)) if len(written) > len(chosen) else None
+    chosen = evenly(
+        [sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN
+    )
+    others = (
+        more(f"All {count(len(written))} samples", _listed(written))
+        if len(written) > len(chosen)
+        else None
+    )
     return [_listed(chosen), others]
 
 
@@ -167,7 +214,10 @@ def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
 def _listed(written: list[JsonObject]) -> Node:
     items = []
     for sample in written:
-        words = node("b", text(sample, "prompt")), first_letters(text(sample, "text"), SAMPLE_CHARACTERS)
+        words = (
+            node("b", text(sample, "prompt")),
+            first_letters(text(sample, "text"), SAMPLE_CHARACTERS),
+        )
         quote = node("blockquote", *words, class_="document", dir="auto")
         step = f"step {count(number(sample, 'step'))}" if "step" in sample else "at the end"
         items.append(node("li", node("p", step, class_="step"), quote))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, note
 from groundup.report.formatting import count, fixed, parameters
 from groundup.report.report_data import CONTINUED, ReportData
@@ -14,7 +14,11 @@ BASE_CARD = StageCard("base", "Pulled model", "fetches a public model")
 
 def parts(report: ReportData) -> Sequence[Child] | str:
     """What each model was trained on."""
-    rows = [row for row in (_own(report), *(_tuned_row(report, *model) for model in _tuned(report))) if row]
+    rows = [
+        row
+        for row in (_own(report), *(_tuned_row(report, *model) for model in _tuned(report)))
+        if row
+    ]
     if not rows:
         return "no model has been trained yet"
     columns = ["model", "started from", "trained here on", f"has seen {report.texts}"]
@@ -28,7 +32,9 @@ def _own(report: ReportData) -> list[Child]:
     size, tokens, epochs = (number(run.results, key) for key in ("parameters", "tokens", "epochs"))
     tokens = tokens if (last := number(run.last_step, "tokens")) is None else last
     began = "random weights" + (f", {parameters(size)} parameters" if size is not None else "")
-    read = f"the train part of {report.texts}" + (f", {count(tokens)} tokens" if tokens is not None else "")
+    read = f"the train part of {report.texts}" + (
+        f", {count(tokens)} tokens" if tokens is not None else ""
+    )
     again = f" ({fixed(epochs, 1)} epochs)" if epochs is not None else ""
     return ["the pretrained model", began, read + again, node("strong", "yes", class_="yes")]
 
@@ -36,9 +42,16 @@ def _own(report: ReportData) -> list[Child]:
 def _tuned(report: ReportData) -> list[tuple[str, str, str]]:
     """The models fine-tuned from the pulled one: name, stage, what they were trained on here."""
     return [
-        *((f"the {name} classifier", name, "labelled messages") for name in report.of_kind("classifier")),
         *(
-            (f"the chat model{'' if name == 'chat' else f' {name}'}", name, "instructions with their answers")
+            (f"the {name} classifier", name, "labelled messages")
+            for name in report.of_kind("classifier")
+        ),
+        *(
+            (
+                f"the chat model{'' if name == 'chat' else f' {name}'}",
+                name,
+                "instructions with their answers",
+            )
             for name in report.of_kind("chat")
         ),
     ]

@@ -1,9 +1,10 @@
-"""What the models of a build write, at the head of its page: the own model at the first and the last evaluation, answers before and after,
-a question of a pack with what was quoted. None of it is chosen by hand."""
+"""What the models of a build write, at the head of its page: the own model at the first and the
+last evaluation, answers before and after, a question of a pack with what was quoted. None of it is
+chosen by hand."""
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.formatting import count, first_letters
 from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, number, table, tables, text
@@ -25,7 +26,9 @@ def _own(report: ReportData) -> Node | None:
     same = [sample for sample in samples if sample.get("prompt") == samples[0].get("prompt")]
     shown = [same[0], same[-1]] if len(same) > 1 else same
     title: list[Child] = ["The own model goes on from ", _quoted(text(samples[0], "prompt"))]
-    rows = [(f"step {count(number(sample, 'step'))}", _cut(text(sample, "text"))) for sample in shown]
+    rows = [
+        (f"step {count(number(sample, 'step'))}", _cut(text(sample, "text"))) for sample in shown
+    ]
     return _example(title, rows)
 
 
@@ -35,12 +38,20 @@ def _asked(report: ReportData) -> Node | None:
     answers = [answer for answer in answers if text(answer, "after").strip()]
     if not answers:
         return None
-    mended = [each for each in answers if each.get("after_right") is True and each.get("before_right") is False]
+    mended = [
+        each
+        for each in answers
+        if each.get("after_right") is True and each.get("before_right") is False
+    ]
     right = [each for each in answers if each.get("after_right") is True]
     chosen = (mended or right or answers)[0]
-    rows = [(f"{name}{_mark(chosen, name)}", _cut(text(chosen, name))) for name in ("before", "after")]
+    rows = [
+        (f"{name}{_mark(chosen, name)}", _cut(text(chosen, name))) for name in ("before", "after")
+    ]
     asked = " ".join(part for part in (text(chosen, "instruction"), text(chosen, "input")) if part)
-    return _example(["The chat model is asked ", _quoted(first_letters(asked, QUESTION_CHARACTERS))], rows)
+    return _example(
+        ["The chat model is asked ", _quoted(first_letters(asked, QUESTION_CHARACTERS))], rows
+    )
 
 
 def _answered(report: ReportData) -> Node | None:
@@ -49,7 +60,9 @@ def _answered(report: ReportData) -> Node | None:
             said = text(table(item, "answers", "quotations"), "text")
             if said.strip() and text(item, "answer"):
                 question = first_letters(text(item, "question"), QUESTION_CHARACTERS)
-                return _example(["The documents are asked ", _quoted(question)], [("quoted", _cut(said))])
+                return _example(
+                    ["The documents are asked ", _quoted(question)], [("quoted", _cut(said))]
+                )
     return None
 
 

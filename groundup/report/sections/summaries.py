@@ -1,10 +1,20 @@
-"""Summaries by the base and the chat model beside the first three sentences: ROUGE, key facts, and the summaries to read."""
+"""Summaries by the base and the chat model beside the first three sentences: ROUGE, key facts, and
+the summaries to read.
+"""
 
 from collections.abc import Sequence
 from functools import partial
 
-from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, data_table, figure, more, paired_points, whisker_table
+from groundup.html_nodes import Child, Node, foreign, node
+from groundup.report.chapter import (
+    Chapter,
+    StageCard,
+    data_table,
+    figure,
+    more,
+    paired_points,
+    whisker_table,
+)
 from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, measured, number, table, tables, text
@@ -28,12 +38,17 @@ def _facts(arms: Sequence[JsonObject]) -> Node:
         shown = measured(arm, "facts")
         assert shown is not None
         change = "" if text(arm, "name") == "base" else paired_points(table(arm, "facts", "change"))
-        cells: list[Child] = [percent(shown.value, 0), f"{percent(shown.low, 0)} to {percent(shown.high, 0)}", change]
+        cells: list[Child] = [
+            percent(shown.value, 0),
+            f"{percent(shown.low, 0)} to {percent(shown.high, 0)}",
+            change,
+        ]
         rows.append((foreign(text(arm, "name")), shown, cells))
     columns = ["of the key facts", "95 % interval", "minus the base, paired"]
     made = whisker_table("Key facts in the summaries", columns, rows, low=0.0, levels=LEVELS)
     return figure(
-        "Key facts were chosen with the reference summaries; longer texts have more of them by their length.", made
+        "Key facts were chosen with the reference summaries; longer texts have more of them by their length.",
+        made,
     )
 
 
@@ -42,22 +57,39 @@ def _rouge(arms: Sequence[JsonObject]) -> Node:
     for arm in arms:
         rouge = table(arm, "rouge_l")
         value, low, high = (fixed(number(rouge, name), 2) for name in ("value", "low", "high"))
-        rows.append([foreign(text(arm, "name")), value, f"{low} to {high}, n {count(number(rouge, 'n'))}"])
-    made = data_table("ROUGE-L against the reference", ["", "ROUGE-L", "95 % interval"], rows, figures=(1, 2))
+        rows.append(
+            [foreign(text(arm, "name")), value, f"{low} to {high}, n {count(number(rouge, 'n'))}"]
+        )
+    made = data_table(
+        "ROUGE-L against the reference", ["", "ROUGE-L", "95 % interval"], rows, figures=(1, 2)
+    )
     return figure("The longest common sequence of words with a summary that a person wrote.", made)
 
 
 def _items(found: JsonObject, arms: Sequence[JsonObject]) -> Node | None:
     shown = [_item(item, [text(arm, "name") for arm in arms]) for item in tables(found, "items")]
-    return more("Every text with its summaries", node("div", shown, class_="answers")) if shown else None
+    return (
+        more("Every text with its summaries", node("div", shown, class_="answers"))
+        if shown
+        else None
+    )
 
 
 def _item(item: JsonObject, names: Sequence[str]) -> Node:
     said = [
-        node("li", node("span", foreign(name), ": ", class_="quiet"), foreign(text(item, "answers", name)))
+        node(
+            "li",
+            node("span", foreign(name), ": ", class_="quiet"),
+            foreign(text(item, "answers", name)),
+        )
         for name in names
     ]
-    wanted = node("p", node("span", "reference ", class_="quiet"), foreign(text(item, "summary")), class_="expected")
+    wanted = node(
+        "p",
+        node("span", "reference ", class_="quiet"),
+        foreign(text(item, "summary")),
+        class_="expected",
+    )
     asked = foreign(first_letters(text(item, "text"), TEXT_CHARACTERS), "p", "input")
     return node("article", asked, wanted, node("ul", said), class_="answer")
 

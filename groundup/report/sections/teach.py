@@ -1,8 +1,10 @@
-"""The optional stage before chat: what the public model gained and forgot when its training was continued on the texts, and how it went."""
+"""The optional stage before chat: what the public model gained and forgot when its training was
+continued on the texts, and how it went.
+"""
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, figure, note, paired_change
 from groundup.report.formatting import fixed
 from groundup.report.report_data import CONTINUED, ReportData
@@ -25,13 +27,24 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 def _changes(report: ReportData, results: JsonObject) -> Node | None:
     """Bits per byte before and after, of each text that was measured on."""
     compared = ((f"test text, of {report.texts}", "texts"), ("general text", "general"))
-    rows = [row for what, name in compared if (row := _change(what, table(results, "forgetting", name)))]
+    rows = [
+        row for what, name in compared if (row := _change(what, table(results, "forgetting", name)))
+    ]
     chosen = number(results, "start", "before", "bits_per_byte"), number(results, "bits_per_byte")
     rows += (
-        [["validation text, by which the weights were chosen", *map(_bits, chosen), ""]] if None not in chosen else []
+        [["validation text, by which the weights were chosen", *map(_bits, chosen), ""]]
+        if None not in chosen
+        else []
     )
-    head: list[Child] = ["bits per byte of", "before", "after", "difference, paired, with its 95 % interval"]
-    return figure(None, data_table("Before and after", head, rows, figures=(1, 2))) if rows else None
+    head: list[Child] = [
+        "bits per byte of",
+        "before",
+        "after",
+        "difference, paired, with its 95 % interval",
+    ]
+    return (
+        figure(None, data_table("Before and after", head, rows, figures=(1, 2))) if rows else None
+    )
 
 
 def _change(what: str, found: JsonObject) -> list[Child]:
@@ -46,26 +59,45 @@ def _bits(value: float | None) -> str:
 
 
 def _began(report: ReportData, record: JsonObject) -> Node:
-    name = report.base_name if report.is_build else text(record, "inputs", "start", "model").rpartition("/")[2]
+    name = (
+        report.base_name
+        if report.is_build
+        else text(record, "inputs", "start", "model").rpartition("/")[2]
+    )
     after = " The chat model below is made from it." if report.is_build else ""
-    return note(foreign(name or "A model"), f" went on with {report.texts}, all of its weights trained.{after}")
+    return note(
+        foreign(name or "A model"),
+        f" went on with {report.texts}, all of its weights trained.{after}",
+    )
 
 
 def _verdicts(report: ReportData, changes: JsonObject) -> list[Node]:
     """One sentence on the gain and one on the loss, as far as the paired intervals allow."""
     gained, lost = (text(changes, name, "difference", "verdict") for name in ("texts", "general"))
     gains = {
-        "better": (f"It predicts unseen text of the kind of {report.texts} better than before.", "good"),
-        "worse": (f"It predicts unseen text of the kind of {report.texts} worse than before.", "warning"),
+        "better": (
+            f"It predicts unseen text of the kind of {report.texts} better than before.",
+            "good",
+        ),
+        "worse": (
+            f"It predicts unseen text of the kind of {report.texts} worse than before.",
+            "warning",
+        ),
         "unclear": (
             f"Whether it predicts {report.texts} better than before is not certain from so little test text.",
             "note",
         ),
     }
     losses = {
-        "worse": ("It has forgotten some of what it knew: general text is predicted worse.", "warning"),
+        "worse": (
+            "It has forgotten some of what it knew: general text is predicted worse.",
+            "warning",
+        ),
         "unclear": ("What it has forgotten of general text is too little to be measured.", "note"),
-        "better": ("General text is predicted better than before: nothing of it was forgotten.", "note"),
+        "better": (
+            "General text is predicted better than before: nothing of it was forgotten.",
+            "note",
+        ),
     }
     found = [gains.get(gained), losses.get(lost)]
     return [note(sentence, kind=kind) for sentence, kind in (each for each in found if each)]

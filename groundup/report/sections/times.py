@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, foreign, node
+from groundup.html_nodes import Child, foreign, node
 from groundup.report.chapter import Chapter, data_table, facts, figure
 from groundup.report.drawing import bar
 from groundup.report.formatting import duration, size
@@ -12,7 +12,11 @@ from groundup.report.values import number
 
 def parts(report: ReportData) -> Sequence[Child] | str:
     """Time and memory."""
-    timed = [stage for stage in report.stages if stage.elapsed_s is not None and stage.status != "running"]
+    timed = [
+        stage
+        for stage in report.stages
+        if stage.elapsed_s is not None and stage.status != "running"
+    ]
     if not timed:
         return "no stage has finished yet"
     memory = [stage.peak_memory_bytes for stage in timed if stage.peak_memory_bytes is not None]

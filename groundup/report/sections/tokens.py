@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more
 from groundup.report.formatting import count, fixed
 from groundup.report.report_data import ReportData, StageRecord
@@ -27,7 +27,10 @@ def _figures(record: JsonObject, stage: StageRecord | None) -> Node | None:
     return facts(
         (count(number(record, "vocab_size")), "tokens in the vocabulary"),
         (fixed(number(record, "characters_per_token")), "characters per token, on validation text"),
-        (count(number(stage.record if stage else {}, "facts", "train_tokens")), "tokens to train on"),
+        (
+            count(number(stage.record if stage else {}, "facts", "train_tokens")),
+            "tokens to train on",
+        ),
     )
 
 
@@ -36,7 +39,9 @@ def _picture(example: JsonObject) -> Node:
     shown = [_piece(piece, index) for index, piece in enumerate(pieces[:MAX_PIECES])]
     cut = " (the beginning is shown)" if len(pieces) > MAX_PIECES else ""
     length = len(text(example, "text"))
-    caption = (f"{count(length)} characters, " if length else "") + f"{count(len(pieces))} tokens{cut}"
+    caption = (
+        f"{count(length)} characters, " if length else ""
+    ) + f"{count(len(pieces))} tokens{cut}"
     return figure(caption, node("p", shown, class_="pieces"), class_="tokens")
 
 
@@ -52,7 +57,10 @@ def show_spaces(piece: str) -> str:
 
 
 def _vocabulary(record: JsonObject) -> Node | None:
-    lists = [("The first merges", texts(record, "merges_first")), ("The longest tokens", texts(record, "longest"))]
+    lists = [
+        ("The first merges", texts(record, "merges_first")),
+        ("The longest tokens", texts(record, "longest")),
+    ]
     parts = []
     for title, words in lists:
         chips = [node("li", foreign(show_spaces(word))) for word in words[:40]]

@@ -1,7 +1,7 @@
 """Responses of /api/generate and /api/chat: events -> lines of JSON, or one object.
 
-Every line is ASCII, as clients split a stream at characters that JSON may contain unescaped (U+0085, U+2028). Only the last object has the
-counters. Durations are in nanoseconds.
+Every line is ASCII, as clients split a stream at characters that JSON may contain unescaped
+(U+0085, U+2028). Only the last object has the counters. Durations are in nanoseconds.
 """
 
 import json
@@ -18,11 +18,16 @@ JSON = dict[str, Any]
 
 
 class OllamaAnswer:
-    """The translator of one request's answer. `chat`: as a message, else as `response`. `now` returns the time of each object."""
+    """The translator of one request's answer. `chat`: as a message, else as `response`.
+
+    `now` returns the time of each object.
+    """
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, model: str, *, chat: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, model: str, *, chat: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.model = model
         self.chat = chat
         self.now = now
@@ -36,13 +41,23 @@ class OllamaAnswer:
         if event.finish_reason is not None:
             return b""
         return line(
-            {**self._head(), **self._message(event.text, event.calls), "done": False, **_logprobs(event.logprobs)}
+            {
+                **self._head(),
+                **self._message(event.text, event.calls),
+                "done": False,
+                **_logprobs(event.logprobs),
+            }
         )
 
     def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
         """Return the last line, which has no text, after a line with the remaining text, if any."""
         [last] = last_events
-        rest = {**self._head(), **self._message(last.text, last.calls), "done": False, **_logprobs(last.logprobs)}
+        rest = {
+            **self._head(),
+            **self._message(last.text, last.calls),
+            "done": False,
+            **_logprobs(last.logprobs),
+        }
         tail = line(rest) if last.text or last.calls or last.logprobs else b""
         return tail + line(self._closing(self._message(""), last, timing))
 
@@ -54,7 +69,8 @@ class OllamaAnswer:
         """Return the complete answer as one object."""
         [events] = answers
         message = self._message(
-            "".join(event.text for event in events), [call for event in events for call in event.calls]
+            "".join(event.text for event in events),
+            [call for event in events for call in event.calls],
         )
         scores = [score for event in events for score in event.logprobs]
         return {**self._closing(message, events[-1], timing), **_logprobs(scores)}
@@ -68,7 +84,11 @@ class OllamaAnswer:
 
     def _message(self, text: str, calls: Sequence[ToolCall] = ()) -> JSON:
         called = [{"function": {"name": call.name, "arguments": call.arguments}} for call in calls]
-        message = {"role": "assistant", "content": text, **({"tool_calls": called} if called else {})}
+        message = {
+            "role": "assistant",
+            "content": text,
+            **({"tool_calls": called} if called else {}),
+        }
         return {"message": message} if self.chat else {"response": text}
 
     def _closing(self, message: JSON, last: ChatEvent, timing: Timing) -> JSON:
@@ -81,7 +101,14 @@ class OllamaAnswer:
             "eval_duration": timing.answer_ns,
         }
         context = {"context": list(last.context)} if last.context else {}
-        return {**self._head(), **message, "done": True, "done_reason": last.finish_reason, **context, **counters}
+        return {
+            **self._head(),
+            **message,
+            "done": True,
+            "done_reason": last.finish_reason,
+            **context,
+            **counters,
+        }
 
 
 def _logprobs(scores: Sequence[TokenLogprob]) -> JSON:
@@ -89,12 +116,19 @@ def _logprobs(scores: Sequence[TokenLogprob]) -> JSON:
     if not scores:
         return {}
     return {
-        "logprobs": [{**_token(each.token), "top_logprobs": list(map(_token, each.alternatives))} for each in scores]
+        "logprobs": [
+            {**_token(each.token), "top_logprobs": list(map(_token, each.alternatives))}
+            for each in scores
+        ]
     }
 
 
 def _token(token: RankedToken) -> JSON:
-    return {"token": token.text.decode("utf-8", "replace"), "logprob": token.logprob, "bytes": list(token.text)}
+    return {
+        "token": token.text.decode("utf-8", "replace"),
+        "logprob": token.logprob,
+        "bytes": list(token.text),
+    }
 
 
 def line(value: JSON) -> bytes:

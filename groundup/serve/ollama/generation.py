@@ -1,5 +1,6 @@
-"""Requests to /api/generate and /api/chat: a body -> a GenerateRequest, or a LoadRequest when there is no prompt. And to /api/embed and the older
-/api/embeddings: a body -> an EmbedRequest, vectors -> an object.
+"""Requests to /api/generate and /api/chat: a body -> a GenerateRequest, or a LoadRequest when there
+is no prompt. And to /api/embed and the older /api/embeddings: a body -> an EmbedRequest, vectors ->
+an object.
 """
 
 import re
@@ -38,12 +39,17 @@ KeepAlive = float | str
 
 
 # Names of our options that differ in Ollama's API.
-OPTION_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "num_predict", "context_tokens": "num_ctx"}
+OPTION_NAMES = {
+    "repetition_penalty": "repeat_penalty",
+    "max_tokens": "num_predict",
+    "context_tokens": "num_ctx",
+}
 
 
 # What OpenAI's names of fields are here.
 NAMES = {"response_format": "format", "stop": "options.stop"}
-# Of these any value means something: top_k of 0 or less is all tokens, top_p above 1 is 1, and of 0 or less the best token.
+# Of these any value means something: top_k of 0 or less is all tokens, top_p above 1 is 1, and of 0
+# or less the best token.
 FREE: dict[str, dict[str, Any]] = {"top_k": {}, "top_p": {}}
 
 
@@ -59,13 +65,16 @@ class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES, limits=FREE)):  
     def options(self) -> Options:
         """Return them as Options, with Ollama's special values (-1, 0) translated."""
         values: dict[str, Any] = {
-            each.name: getattr(self, OPTION_NAMES.get(each.name, each.name), None) for each in fields(Options)
+            each.name: getattr(self, OPTION_NAMES.get(each.name, each.name), None)
+            for each in fields(Options)
         }
         special = {
             "top_k": None if self.top_k is None else max(self.top_k, 0),
             "top_p": None if self.top_p is None else min(self.top_p, 1.0),
             "seed": None if self.seed == -1 else self.seed,
-            "max_tokens": None if self.num_predict is None or self.num_predict < 0 else self.num_predict,
+            "max_tokens": None
+            if self.num_predict is None or self.num_predict < 0
+            else self.num_predict,
             "context_tokens": self.num_ctx if self.num_ctx and self.num_ctx > 0 else None,
             "stop": None if self.stop is None else tuple(filter(None, self.stop)),
         }
@@ -120,7 +129,7 @@ class GenerateBody(_Generation):
     images: list[str] = []
 
 
-class ChatBody(_Generation):
+class OllamaChatBody(_Generation):
     """The body of /api/chat."""
 
     messages: list[ClientMessage] = []
@@ -151,7 +160,7 @@ def _of_prompt(request: GenerateRequest) -> GenerateRequest:
 
 def read_chat(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
     """Return the request of an /api/chat body. Raises RequestError."""
-    body = read_fields(ChatBody, value)
+    body = read_fields(OllamaChatBody, value)
     if not body.messages:
         return body.load()
     if any(message.images for message in body.messages):
@@ -180,7 +189,9 @@ def keep_alive_s(given: KeepAlive | None) -> float | None:
         return None
     seconds = _duration_s(given) if isinstance(given, str) else float(given)
     if seconds is None or seconds != seconds:
-        raise RequestError('keep_alive: expected seconds, or a time such as "5m"', param="keep_alive")
+        raise RequestError(
+            'keep_alive: expected seconds, or a time such as "5m"', param="keep_alive"
+        )
     return FOREVER_S if seconds < 0 else seconds
 
 
@@ -191,11 +202,15 @@ def _duration_s(text: str) -> float | None:
         return sign * float(unsigned)
     if len(unsigned) > 64 or not re.fullmatch(rf"(?:{_DURATION.pattern})+", unsigned):
         return None
-    return sign * sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(unsigned))
+    return sign * sum(
+        float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(unsigned)
+    )
 
 
 def _texts(value: Any) -> Any:
-    """Return the texts; "" is none, and [""] one without characters (server/routes.go, EmbedHandler)."""
+    """Return the texts; "" is none, and [""] one without characters (server/routes.go,
+    EmbedHandler).
+    """
     return ([value] if value else []) if isinstance(value, str) else value
 
 
@@ -209,7 +224,7 @@ class EmbedBody(Body):
     keep_alive: KeepAlive | None = None
 
 
-class EmbeddingsBody(Body):
+class OllamaEmbeddingsBody(Body):
     """The body of /api/embeddings."""
 
     model: str = Field(min_length=1)
@@ -226,7 +241,7 @@ def read_embed(value: dict[str, Any]) -> EmbedRequest:
 
 def read_embeddings(value: dict[str, Any]) -> EmbedRequest:
     """Return the request of an /api/embeddings body. Raises RequestError."""
-    body = read_fields(EmbeddingsBody, value)
+    body = read_fields(OllamaEmbeddingsBody, value)
     return EmbedRequest(body.model, (body.prompt,), keep_alive_s=keep_alive_s(body.keep_alive))
 
 

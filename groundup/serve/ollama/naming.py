@@ -1,4 +1,6 @@
-"""Models in Ollama's format: lists, details, loaded models; bodies of copy, create, delete and pull."""
+"""Models in Ollama's format: lists, details, loaded models; bodies of copy, create, delete and
+pull.
+"""
 
 import json
 from collections.abc import Sequence
@@ -60,7 +62,10 @@ def read_name(value: JSON, body_type: type[NameBody] = NameBody) -> Any:
 
 
 def read_create(value: JSON) -> CreateBody:
-    """Return an /api/create body. Raises RequestError: 501 for what needs weights from elsewhere."""
+    """Return an /api/create body.
+
+    Raises RequestError: 501 for what needs weights from elsewhere.
+    """
     body: CreateBody = read_name(value, CreateBody)
     for name in ("files", "adapters", "quantize"):
         if getattr(body, name):
@@ -104,7 +109,9 @@ def short_count(number: int) -> str:
     >>> short_count(134_515_008), short_count(1_500_000_000), short_count(80_000)
     ('134.5M', '1.5B', '80.0K')
     """
-    unit, name = next((u, n) for u, n in ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, "")) if number >= u or u == 1)
+    unit, name = next(
+        (u, n) for u, n in ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, "")) if number >= u or u == 1
+    )
     return f"{number / unit:.1f}{name}" if name else str(number)
 
 
@@ -137,13 +144,23 @@ def loaded(alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: fl
     return {**_head(alias, info), **memory, "expires_at": rfc3339(expires)}
 
 
-def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str) -> JSON:
-    """Return the answer of /api/show. `stops`: the texts of the model's stop tokens; `determinism_note`: a field that only we have, as
-    is "tools": how the model calls them."""
+def show(
+    alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str
+) -> JSON:
+    """Return the answer of /api/show. `stops`: the texts of the model's stop tokens;
+    `determinism_note`: a field that only we have, as is "tools": how the model calls them."""
     parameters = parameter_lines(alias.options, stops)
-    own = [f'{name} """{text}"""' for name, text in (("TEMPLATE", alias.template), ("SYSTEM", alias.system)) if text]
+    own = [
+        f'{name} """{text}"""'
+        for name, text in (("TEMPLATE", alias.template), ("SYSTEM", alias.system))
+        if text
+    ]
     # Without the model's path.
-    modelfile = [f"FROM {alias.base}", *own, *(f"PARAMETER {line}" for line in parameters.splitlines())]
+    modelfile = [
+        f"FROM {alias.base}",
+        *own,
+        *(f"PARAMETER {line}" for line in parameters.splitlines()),
+    ]
     return {
         "details": details(alias, info),
         "model_info": model_info(info),

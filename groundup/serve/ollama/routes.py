@@ -13,17 +13,23 @@ from groundup.serve.fields import read_fields
 from groundup.serve.model_registry import ModelAlias, template_and_stops
 from groundup.serve.ollama import naming
 from groundup.serve.ollama.answers import MEDIA_TYPE, OllamaAnswer, line
-from groundup.serve.ollama.generation import embed_answer, read_chat, read_embed, read_embeddings, read_generate
+from groundup.serve.ollama.generation import (
+    embed_answer,
+    read_chat,
+    read_embed,
+    read_embeddings,
+    read_generate,
+)
 from groundup.serve.requests import GenerateRequest, LoadRequest, RequestError
-from groundup.serve.server import Server
+from groundup.serve.server import ModelServer
 
 # The release of Ollama whose API this is; editors require at least 0.6.4.
 VERSION = "0.12.11"
 
 
-def routes(server: Server) -> list[Route]:
+def routes(server: ModelServer) -> list[Route]:
     """Return the routes of this dialect."""
-    api = _Api(server)
+    api = _OllamaApi(server)
     return [
         Route("/api/version", api.version, methods=["GET"]),
         Route("/api/tags", api.tags, methods=["GET"]),
@@ -41,8 +47,8 @@ def routes(server: Server) -> list[Route]:
     ]
 
 
-class _Api:
-    def __init__(self, server: Server) -> None:
+class _OllamaApi:
+    def __init__(self, server: ModelServer) -> None:
         self.server = server
 
     async def version(self, request: Request) -> Response:
@@ -76,7 +82,11 @@ class _Api:
         return await self._answer(request, read_chat, chat=True)
 
     async def _answer(
-        self, request: Request, read: Callable[[dict[str, Any]], GenerateRequest | LoadRequest], *, chat: bool
+        self,
+        request: Request,
+        read: Callable[[dict[str, Any]], GenerateRequest | LoadRequest],
+        *,
+        chat: bool,
     ) -> Response:
         parsed = read(await self.server.read_body(request))
         translator = OllamaAnswer(parsed.model, chat=chat)
@@ -106,7 +116,9 @@ class _Api:
     async def create(self, request: Request) -> Response:
         body = naming.read_create(await self.server.read_body(request))
         await self.server.create(body.model, body.source, naming.created(body))
-        return _statuses(["using existing model", "writing manifest", "success"], stream=body.stream)
+        return _statuses(
+            ["using existing model", "writing manifest", "success"], stream=body.stream
+        )
 
     async def pull(self, request: Request) -> Response:
         """Succeed for existing models only: nothing is downloaded for a client."""
@@ -122,4 +134,6 @@ class _Api:
 def _statuses(statuses: list[str], *, stream: bool) -> Response:
     if not stream:
         return JsonResponse({"status": statuses[-1]})
-    return StreamingResponse(iter([line({"status": each}) for each in statuses]), media_type=MEDIA_TYPE)
+    return StreamingResponse(
+        iter([line({"status": each}) for each in statuses]), media_type=MEDIA_TYPE
+    )

@@ -13,7 +13,15 @@ from groundup.engine.events import ChatEvent, FinishReason, RankedToken, TokenLo
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.messages import Choice, ClientMessage, ToolBody, conversation, read_tools
-from groundup.serve.openai.fields import DEFAULTS, DONE, JSON, MEDIA_TYPE, CompletionFields, error_body, sse
+from groundup.serve.openai.fields import (
+    DEFAULTS,
+    DONE,
+    JSON,
+    MEDIA_TYPE,
+    CompletionFields,
+    error_body,
+    sse,
+)
 from groundup.serve.requests import GenerateRequest, RequestError, Timing
 from groundup.tokenizer.tools import ToolCall
 
@@ -49,7 +57,9 @@ def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
     body = read_fields(ChatCompletionBody, value)
     for place, message in enumerate(body.messages):
         if message.content is None and not message.tool_calls:
-            raise RequestError(f"messages.{place}.content: is missing", param=f"messages.{place}.content")
+            raise RequestError(
+                f"messages.{place}.content: is missing", param=f"messages.{place}.content"
+            )
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     return GenerateRequest(
         body.model,
@@ -71,13 +81,17 @@ def constraint_of_format(given: ResponseFormat) -> OutputConstraint | None:
     """Return the constraint of a format; None: any text. Raises RequestError."""
     if given.type == "json_schema":
         if given.json_schema is None:
-            raise RequestError("response_format.json_schema: is missing", param="response_format.json_schema")
+            raise RequestError(
+                "response_format.json_schema: is missing", param="response_format.json_schema"
+            )
         return OutputConstraint.schema(given.json_schema.wanted)
     return ANY_OBJECT if given.type == "json_object" else None
 
 
 class CompletionTranslator:
-    """The part that chat and text completions share; `id` and `created` are the same in all chunks of an answer."""
+    """The part that chat and text completions share; `id` and `created` are the same in all chunks
+    of an answer.
+    """
 
     media_type = MEDIA_TYPE
     id_prefix = object_name = chunk_name = ""
@@ -103,10 +117,16 @@ class CompletionTranslator:
         return {**self._head(self.object_name), "choices": choices, "usage": usage}
 
     def _usage(self, last_events: Sequence[ChatEvent]) -> JSON:
-        """Return the counts of all answers together; each prompt counts once, however many answers it has."""
+        """Return the counts of all answers together; each prompt counts once, however many answers
+        it has.
+        """
         prompt_tokens = sum(last.prompt_tokens for last in last_events[:: self.request.choices])
         tokens = sum(last.completion_tokens for last in last_events)
-        return {"prompt_tokens": prompt_tokens, "completion_tokens": tokens, "total_tokens": prompt_tokens + tokens}
+        return {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": tokens,
+            "total_tokens": prompt_tokens + tokens,
+        }
 
     def _head(self, name: str) -> JSON:
         return {"id": self.id, "object": name, "created": self.created, "model": self.request.model}
@@ -126,10 +146,15 @@ class ChatCompletion(CompletionTranslator):
 
     def begin(self) -> bytes:
         """Return the chunks that open the assistant's turn, one for each choice."""
-        return b"".join(self._chunk(i, {"role": "assistant", "content": ""}) for i in range(self.request.choices))
+        return b"".join(
+            self._chunk(i, {"role": "assistant", "content": ""})
+            for i in range(self.request.choices)
+        )
 
     def chunk(self, index: int, event: ChatEvent) -> bytes:
-        """Return a chunk with text, one with calls, and for the last event one with the finish reason."""
+        """Return a chunk with text, one with calls, and for the last event one with the finish
+        reason.
+        """
         text = self._chunk(index, {"content": event.text}, self._logprobs(event.logprobs))
         first = self._num_calls[index]
         calls = self._calls(index, event.calls, start=first)
@@ -159,7 +184,10 @@ class ChatCompletion(CompletionTranslator):
             {
                 "id": f"call_{own}_{index}_{place}",
                 "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+                "function": {
+                    "name": call.name,
+                    "arguments": json.dumps(call.arguments, ensure_ascii=False),
+                },
             }
             for place, call in enumerate(calls, start)
         ]
@@ -167,12 +195,16 @@ class ChatCompletion(CompletionTranslator):
     def _head(self, name: str) -> JSON:
         return {**super()._head(name), "system_fingerprint": None}
 
-    def _chunk(self, index: int, delta: JSON, logprobs: JSON | None = None, reason: str | None = None) -> bytes:
+    def _chunk(
+        self, index: int, delta: JSON, logprobs: JSON | None = None, reason: str | None = None
+    ) -> bytes:
         choice = {"index": index, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
         return sse({**self._head(self.chunk_name), "choices": [choice]})
 
     def _logprobs(self, scores: Sequence[TokenLogprob]) -> JSON | None:
-        """Return the logprobs, or None when none were requested; an answer without tokens has an empty list."""
+        """Return the logprobs, or None when none were requested; an answer without tokens has an
+        empty list.
+        """
         if self.request.logprobs is None:
             return None
         return logprobs_content(scores)
@@ -185,7 +217,11 @@ def _reason(reason: FinishReason | None, *, called: bool) -> str | None:
 
 def logprobs_content(scores: Sequence[TokenLogprob]) -> JSON:
     """Return the logprobs of tokens, each with its alternatives."""
-    return {"content": [{**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores]}
+    return {
+        "content": [
+            {**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores
+        ]
+    }
 
 
 def _token(token: RankedToken) -> JSON:

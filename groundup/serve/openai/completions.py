@@ -1,4 +1,6 @@
-"""/v1/completions, which continues texts: a body -> a GenerateRequest; events -> a text completion, or its chunks."""
+"""/v1/completions, which continues texts: a body -> a GenerateRequest; events -> a text completion,
+or its chunks.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -18,8 +20,12 @@ MAX_TOKENS = 16  # OpenAI's default
 def _prompts(value: Any) -> tuple[TextPrompt | TokenPrompt, ...]:
     several = value if isinstance(value, list) and not are_ids(value) else [value]
     if not several or not all(isinstance(each, str) or are_ids(each) for each in several):
-        raise PydanticCustomError("prompt", "expected a text, a list of token ids, or a list of these")
-    return tuple(TextPrompt(each) if isinstance(each, str) else TokenPrompt(tuple(each)) for each in several)
+        raise PydanticCustomError(
+            "prompt", "expected a text, a list of token ids, or a list of these"
+        )
+    return tuple(
+        TextPrompt(each) if isinstance(each, str) else TokenPrompt(tuple(each)) for each in several
+    )
 
 
 class CompletionBody(CompletionFields):
@@ -61,7 +67,9 @@ class TextCompletion(CompletionTranslator):
 
     def __init__(self, request: GenerateRequest, *, id: str = "", created: int = 0) -> None:
         super().__init__(request, id=id, created=created)
-        self._lengths: dict[int, int] = {}  # characters of each choice so far, for the offsets of its tokens
+        self._lengths: dict[
+            int, int
+        ] = {}  # characters of each choice so far, for the offsets of its tokens
 
     def begin(self) -> bytes:
         """Return what precedes the first event: nothing."""
@@ -77,10 +85,17 @@ class TextCompletion(CompletionTranslator):
         text = "".join(event.text for event in events)
         scores = [score for event in events for score in event.logprobs]
         logprobs = None if self.request.logprobs is None else self._logprobs(index, scores)
-        return {"text": text, "index": index, "finish_reason": events[-1].finish_reason, "logprobs": logprobs}
+        return {
+            "text": text,
+            "index": index,
+            "finish_reason": events[-1].finish_reason,
+            "logprobs": logprobs,
+        }
 
     def _logprobs(self, index: int, scores: Sequence[TokenLogprob]) -> JSON:
-        """Return four lists with an entry for each token; an offset counts the characters of all tokens before it."""
+        """Return four lists with an entry for each token; an offset counts the characters of all
+        tokens before it.
+        """
         offsets, length = [], self._lengths.get(index, 0)
         for score in scores:
             offsets.append(length)
@@ -89,13 +104,17 @@ class TextCompletion(CompletionTranslator):
         return {
             "tokens": [shown(score.token) for score in scores],
             "token_logprobs": [score.token.logprob for score in scores],
-            "top_logprobs": [None if score.token.logprob is None else _ranked(score) for score in scores],
+            "top_logprobs": [
+                None if score.token.logprob is None else _ranked(score) for score in scores
+            ],
             "text_offset": offsets,
         }
 
 
 def _ranked(score: TokenLogprob) -> JSON:
-    """Return the alternatives by their text; of several that look alike, as parts of characters do, the most probable."""
+    """Return the alternatives by their text; of several that look alike, as parts of characters do,
+    the most probable.
+    """
     found: JSON = {}
     for each in score.alternatives:
         found.setdefault(shown(each), each.logprob)

@@ -1,12 +1,16 @@
-"""What OpenAI's bodies and answers have in common: fields of sampling and constraints, and the shape of errors and of the lines of streams.
+"""What OpenAI's bodies and answers have in common: fields of sampling and constraints, and the
+shape of errors and of the lines of streams.
 
-Structured output has the fields of other servers of this API, beside OpenAI's own `response_format`:
+Structured output has the fields of other servers of this API, beside OpenAI's own
+`response_format`:
 
     {"structured_outputs": {"regex": "..."}}      vLLM; also json, json_object, choice, grammar
-    {"guided_regex": "..."}                       vLLM before 0.12; also guided_json, guided_choice, guided_grammar
+    {"guided_regex": "..."}                       vLLM before 0.12; also guided_json, guided_choice,
+                                                  guided_grammar
     {"grammar": "..."}, {"json_schema": {...}}    llama.cpp
 
-The official client sends them with `extra_body`. A request with two constraints is refused, as are vLLM's other options.
+The official client sends them with `extra_body`. A request with two constraints is refused, as are
+vLLM's other options.
 """
 
 import json
@@ -26,7 +30,12 @@ from groundup.serve.requests import Options, RequestError
 JSON = dict[str, Any]
 MEDIA_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
-_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 Schema = dict[str, Any]
 Choice = Annotated[list[str], Field(min_length=1)]
 # The name of a field, and its constraint.
@@ -34,7 +43,8 @@ NamedConstraint = tuple[str, OutputConstraint]
 
 
 class StructuredOutputs(Body):
-    """vLLM's table. Other fields (`structural_tag`, `whitespace_pattern`, misspellings) are refused, as they would change the answer.
+    """vLLM's table. Other fields (`structural_tag`, `whitespace_pattern`, misspellings) are
+    refused, as they would change the answer.
 
     (Pydantic models have a method `json`, so the field has another name.)
     """
@@ -60,23 +70,36 @@ class ConstraintFields(Body):
     grammar: str = ""
 
     def constraint(self, own: OutputConstraint | None = None) -> OutputConstraint | None:
-        """Return the constraint of these fields or of `response_format` (`own`). Raises RequestError when there are two."""
+        """Return the constraint of these fields or of `response_format` (`own`).
+
+        Raises RequestError when there are two.
+        """
         found = [*([] if own is None else [("response_format", own)]), *_constraints(self)]
         if self.structured_outputs is not None:
-            nested = [(f"structured_outputs.{name}", each) for name, each in _constraints(self.structured_outputs)]
+            nested = [
+                (f"structured_outputs.{name}", each)
+                for name, each in _constraints(self.structured_outputs)
+            ]
             if not nested:
                 expected = "expected one of json, json_object, regex, choice and grammar"
                 raise RequestError(f"structured_outputs: {expected}", param="structured_outputs")
             found += nested
         if len(found) > 1:
             (first, _), (second, _) = found[:2]
-            raise RequestError(f"{first} and {second} can't be combined: give one constraint", param=second)
+            raise RequestError(
+                f"{first} and {second} can't be combined: give one constraint", param=second
+            )
         return found[0][1] if found else None
 
     def names(self) -> dict[str, str]:
-        """Return the client's name of the constraint (`GenerateRequest.names`), where it is not `response_format`."""
+        """Return the client's name of the constraint (`GenerateRequest.names`), where it is not
+        `response_format`.
+        """
         nested = () if self.structured_outputs is None else _constraints(self.structured_outputs)
-        given = [*(name for name, _ in _constraints(self)), *(f"structured_outputs.{name}" for name, _ in nested)]
+        given = [
+            *(name for name, _ in _constraints(self)),
+            *(f"structured_outputs.{name}" for name, _ in nested),
+        ]
         return {"response_format": given[0]} if given else {}
 
 
@@ -91,7 +114,9 @@ _MAKERS: dict[str, Callable[[Any], OutputConstraint]] = {
 
 
 def _constraints(fields: Body) -> Iterator[NamedConstraint]:
-    """Yield the constraints of the fields that are set; an empty top-level grammar, llama.cpp's default, is none."""
+    """Yield the constraints of the fields that are set; an empty top-level grammar, llama.cpp's
+    default, is none.
+    """
     for name, info in type(fields).model_fields.items():
         value = getattr(fields, name)
         if name in _MAKERS and value != info.default:
@@ -100,7 +125,8 @@ def _constraints(fields: Body) -> Iterator[NamedConstraint]:
 
 # OpenAI's defaults.
 DEFAULTS = Options(temperature=1.0, top_p=1.0, top_k=0)
-# top_k (-1: all), min_p and repetition_penalty are not in OpenAI's API, but in other servers of it (vLLM); the page sends them.
+# top_k (-1: all), min_p and repetition_penalty are not in OpenAI's API, but in other servers of it
+# (vLLM); the page sends them.
 LIMITS = {"top_k": {"ge": -1}, "top_p": {"ge": 0, "le": 1}}
 
 
@@ -113,11 +139,19 @@ def _biases(value: Any) -> tuple[tuple[int, float], ...]:
     """Return {"id": bias} as pairs."""
     if not isinstance(value, dict) or len(value) > MAX_BIASES:
         raise PydanticCustomError(
-            "ids", "expected an object of at most {most} token ids with biases", {"most": MAX_BIASES}
+            "ids",
+            "expected an object of at most {most} token ids with biases",
+            {"most": MAX_BIASES},
         )
     for id, bias in value.items():
-        if not _ID.fullmatch(id) or type(bias) not in (int, float) or not -MAX_LOGIT_BIAS <= bias <= MAX_LOGIT_BIAS:
-            raise PydanticCustomError("bias", "expected token ids, each with {bounds}", {"bounds": BIAS_EXPECTED})
+        if (
+            not _ID.fullmatch(id)
+            or type(bias) not in (int, float)
+            or not -MAX_LOGIT_BIAS <= bias <= MAX_LOGIT_BIAS
+        ):
+            raise PydanticCustomError(
+                "bias", "expected token ids, each with {bounds}", {"bounds": BIAS_EXPECTED}
+            )
     return tuple((int(id), float(bias)) for id, bias in value.items())
 
 
@@ -128,11 +162,15 @@ class StreamOptions(Body):
 
 
 def _unsupported(instead: str, *harmless: Any) -> PlainValidator:
-    """Return the validator of a field that is refused by its name, but for values that ask for nothing."""
+    """Return the validator of a field that is refused by its name, but for values that ask for
+    nothing.
+    """
 
     def check(value: Any) -> Any:
         if value not in harmless:
-            raise PydanticCustomError("unsupported", "is not supported{instead}", {"instead": instead})
+            raise PydanticCustomError(
+                "unsupported", "is not supported{instead}", {"instead": instead}
+            )
         return value
 
     return PlainValidator(check)
@@ -170,7 +208,9 @@ def are_ids(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
 
 
-def error_body(message: str, status: int, *, param: str | None = None, code: str | None = None) -> JSON:
+def error_body(
+    message: str, status: int, *, param: str | None = None, code: str | None = None
+) -> JSON:
     """Return {"error": {...}}; the type follows from the status."""
     error_type = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": error_type, "param": param, "code": code}}

@@ -1,5 +1,6 @@
-"""/v1/...: each route reads a body, calls the server, and answers in OpenAI's format. Also here: the bodies and answers that are lists, /v1/models,
-/v1/embeddings (floats, or base64 of little-endian float32), and /v1/classify, which no other API has.
+"""/v1/...: each route reads a body, calls the server, and answers in OpenAI's format. Also here:
+the bodies and answers that are lists, /v1/models, /v1/embeddings (floats, or base64 of
+little-endian float32), and /v1/classify, which no other API has.
 """
 
 import asyncio
@@ -21,12 +22,12 @@ from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
 from groundup.serve.openai.fields import JSON, are_ids
 from groundup.serve.requests import ClassifyRequest, Embeddings, EmbedRequest, RequestError
-from groundup.serve.server import Server
+from groundup.serve.server import ModelServer
 
 
-def routes(server: Server) -> list[Route]:
+def routes(server: ModelServer) -> list[Route]:
     """Return the routes of this dialect."""
-    api = _Api(server)
+    api = _OpenAIApi(server)
     return [
         Route("/v1/chat/completions", api.chat, methods=["POST"]),
         Route("/v1/completions", api.completions, methods=["POST"]),
@@ -37,8 +38,8 @@ def routes(server: Server) -> list[Route]:
     ]
 
 
-class _Api:
-    def __init__(self, server: Server) -> None:
+class _OpenAIApi:
+    def __init__(self, server: ModelServer) -> None:
         self.server = server
 
     async def chat(self, request: Request) -> Response:
@@ -62,7 +63,10 @@ class _Api:
         registry = self.server.registry
         listed = await asyncio.to_thread(registry.listed)
         return JsonResponse(
-            {"object": "list", "data": [model_entry(each.name, registry.info(each)) for each in listed]}
+            {
+                "object": "list",
+                "data": [model_entry(each.name, registry.info(each)) for each in listed],
+            }
         )
 
     async def model(self, request: Request) -> Response:
@@ -72,9 +76,18 @@ class _Api:
 
 
 def model_entry(id: str, info: ModelInfo) -> JSON:
-    """Return one model; `id` as the client wrote it, or the name with its tag. `kind`, a field of ours: "chat", "base", "classifier", "encoder"."""
+    """Return one model; `id` as the client wrote it, or the name with its tag.
+
+    `kind`, a field of ours: "chat", "base", "classifier", "encoder".
+    """
     created = int(info.modified.timestamp())
-    return {"id": id, "object": "model", "created": created, "owned_by": "groundup", "kind": info.use}
+    return {
+        "id": id,
+        "object": "model",
+        "created": created,
+        "owned_by": "groundup",
+        "kind": info.use,
+    }
 
 
 class ClassifyBody(Body):
@@ -91,9 +104,11 @@ def read_classify(value: dict[str, Any]) -> ClassifyRequest:
 
 
 def classify_answer(model: str, found: Sequence[dict[str, Any]]) -> JSON:
-    """Return, for each text, its label and the probability of every label, most probable first; of an "unsure" one also the guess.
+    """Return, for each text, its label and the probability of every label, most probable first; of
+    an "unsure" one also the guess.
 
-    A classifier of several labels a text gives `labels`, those that reach their thresholds, in place of `label` and `probability`.
+    A classifier of several labels a text gives `labels`, those that reach their thresholds, in
+    place of `label` and `probability`.
     """
     data = [{"index": index, **decided} for index, decided in enumerate(found)]
     return {"object": "list", "model": model, "data": data}
@@ -101,12 +116,16 @@ def classify_answer(model: str, found: Sequence[dict[str, Any]]) -> JSON:
 
 def _inputs(value: Any) -> tuple[str | tuple[int, ...], ...]:
     several = value if isinstance(value, list) and not are_ids(value) else [value]
-    if not several or not all(isinstance(each, str) or each == [] or are_ids(each) for each in several):
-        raise PydanticCustomError("input", "expected a text, a list of token ids, or a list of these")
+    if not several or not all(
+        isinstance(each, str) or each == [] or are_ids(each) for each in several
+    ):
+        raise PydanticCustomError(
+            "input", "expected a text, a list of token ids, or a list of these"
+        )
     return tuple(each if isinstance(each, str) else tuple(each) for each in several)
 
 
-class EmbeddingsBody(Body):
+class OpenAIEmbeddingsBody(Body):
     """The body of /v1/embeddings."""
 
     model: str = Field(min_length=1)
@@ -117,7 +136,7 @@ class EmbeddingsBody(Body):
 
 def read_embedding(value: dict[str, Any]) -> tuple[EmbedRequest, bool]:
     """Return the request of a body and whether to encode as base64. Raises RequestError."""
-    body = read_fields(EmbeddingsBody, value)
+    body = read_fields(OpenAIEmbeddingsBody, value)
     if not all(body.input):
         raise RequestError("input: a text is empty; there is nothing to embed", param="input")
     request = EmbedRequest(body.model, body.input, body.dimensions)
@@ -130,7 +149,9 @@ def embedding_answer(model: str, found: Embeddings, *, as_base64: bool) -> JSON:
         {
             "object": "embedding",
             "index": index,
-            "embedding": base64.b64encode(np.array(vector, dtype="<f4").tobytes()).decode() if as_base64 else vector,
+            "embedding": base64.b64encode(np.array(vector, dtype="<f4").tobytes()).decode()
+            if as_base64
+            else vector,
         }
         for index, vector in enumerate(found.vectors)
     ]

@@ -1,6 +1,9 @@
-"""The API of Perplexity, /chat/completions and /search: answers from the indexes that are served. (/v1/responses has a folder of its own.)
+"""The API of Perplexity, /chat/completions and /search: answers from the indexes that are served.
+(/v1/responses has a folder of its own.)
 
-    body -> SearchRequest (`search_request.py`) -> `answers.py` -> a SourcedAnswer, or a plain answer of the model -> `chat.py` -> bytes
+    body -> SearchRequest (`search_request.py`) -> `answers.py` -> a SourcedAnswer, or a plain
+    answer of the model -> `chat.py` -> bytes
 
-Begin with `routes.py`; `filters.py` says which passages are searched, `results.py` what a client sees of them.
+Begin with `routes.py`; `filters.py` says which passages are searched, `results.py` what a client
+sees of them.
 """

@@ -1,7 +1,9 @@
-"""Answers to a SearchRequest: from documents, or of the model alone where nothing is to be searched or nothing is indexed.
+"""Answers to a SearchRequest: from documents, or of the model alone where nothing is to be searched
+or nothing is indexed.
 
-From documents a client gets quotations, and the model's own sentences, checked, only where it asks for them (`own_words`, or `serve --own-words`);
-then with a format (a JSON schema, ...) the model's own text alone, which is not checked, and system messages are read. Else both are refused.
+From documents a client gets quotations, and the model's own sentences, checked, only where it asks
+for them (`own_words`, or `serve --own-words`); then with a format (a JSON schema, ...) the model's
+own text alone, which is not checked, and system messages are read. Else both are refused.
 """
 
 import asyncio
@@ -20,7 +22,7 @@ from groundup.serve.perplexity.results import JSON, search_results
 from groundup.serve.perplexity.search_request import SearchRequest, is_own_name
 from groundup.serve.request_preparation import require_within
 from groundup.serve.requests import RequestError, no_such_model
-from groundup.serve.server import Server
+from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import (
     MAX_QUESTION_CHARACTERS,
     AskRequest,
@@ -33,10 +35,14 @@ from groundup.serve.streaming import EventStream, Translator, respond
 
 Writer = tuple[ModelAlias, ModelInfo]
 Translate = Callable[[list[JSON] | None, SourcedAnswer | None], Translator]
-"""A function of the results and the answer from them (None: nothing is searched) that returns the answer's translator."""
+"""A function of the results and the answer from them (None: nothing is searched) that returns the
+answer's translator.
+"""
 
 
-async def answer(server: Server, asked: SearchRequest, translate: Translate, client: Request) -> Response:
+async def answer(
+    server: ModelServer, asked: SearchRequest, translate: Translate, client: Request
+) -> Response:
     """Return the response. Raises RequestError."""
     writer = await _writer(server, asked.plain.model)
     plain = asked.plain if writer is None else replace(asked.plain, model=writer[0].name)
@@ -47,13 +53,17 @@ async def answer(server: Server, asked: SearchRequest, translate: Translate, cli
             raise no_such_model(plain.model, [])
         return await server.answer(plain, translate(None, None), client)
     async with contextlib.AsyncExitStack() as stack:
-        found = await sourced_answer(server, _question(asked, name, _own_words(server, asked, writer)), stack)
+        found = await sourced_answer(
+            server, _question(asked, name, _own_words(server, asked, writer)), stack
+        )
         read, base_url = found.reading.sources if found.reading.about else (), base_url_of(client)
         results = await server.indexes.use(name, lambda _: search_results(name, read, base_url))
         stream: EventStream = SourcedText(found)
         if plain.constraint is not None:
             stream = await formatted_answer(found, plain, stack)
-        return await respond(stream, translate(results, found), client, stack, in_pieces=plain.stream)
+        return await respond(
+            stream, translate(results, found), client, stack, in_pieces=plain.stream
+        )
     raise AssertionError("unreachable")  # the stack swallows no exception
 
 
@@ -62,8 +72,10 @@ def base_url_of(client: Request) -> str:
     return str(client.base_url).rstrip("/")
 
 
-async def _writer(server: Server, model: str) -> Writer | None:
-    """Return the model of a name; None where Perplexity's own name is given and no chat model is served. Raises RequestError."""
+async def _writer(server: ModelServer, model: str) -> Writer | None:
+    """Return the model of a name; None where Perplexity's own name is given and no chat model is
+    served. Raises RequestError.
+    """
     try:
         return await server.find(model, "completion")
     except RequestError as error:
@@ -73,8 +85,11 @@ async def _writer(server: Server, model: str) -> Writer | None:
     return None if alias is None else await server.find(alias.name, "completion")
 
 
-async def _index(server: Server, asked: SearchRequest, writer: Writer | None) -> str | None:
-    """Return the name of the index to be searched, or None. Raises RequestError for one that does not exist."""
+async def _index(server: ModelServer, asked: SearchRequest, writer: Writer | None) -> str | None:
+    """Return the name of the index to be searched, or None.
+
+    Raises RequestError for one that does not exist.
+    """
     indexes = server.indexes
     own = None if writer is None else indexes.index_of(writer[0].base)
     if asked.searches == "never" or (asked.searches == "assistant" and own is None):
@@ -85,8 +100,10 @@ async def _index(server: Server, asked: SearchRequest, writer: Writer | None) ->
     return name if await indexes.use(name, lambda index: index.passage_count) else None
 
 
-def _own_words(server: Server, asked: SearchRequest, writer: Writer | None) -> Writer | None:
-    """Return the model that also writes; None: quotations only, as where nobody asked for a model's own words. Raises RequestError."""
+def _own_words(server: ModelServer, asked: SearchRequest, writer: Writer | None) -> Writer | None:
+    """Return the model that also writes; None: quotations only, as where nobody asked for a model's
+    own words. Raises RequestError.
+    """
     if asked.own_words and writer is None:
         raise RequestError("own_words: no chat model is served that could write", param="own_words")
     wanted = server.indexes.own_words if asked.own_words is None else asked.own_words
@@ -94,10 +111,15 @@ def _own_words(server: Server, asked: SearchRequest, writer: Writer | None) -> W
 
 
 def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequest:
-    """Return what is asked of an index. Raises RequestError for what only a model that writes can do."""
+    """Return what is asked of an index.
+
+    Raises RequestError for what only a model that writes can do.
+    """
     turns = [message.content for message in asked.conversation.messages if message.role == "user"]
     if not turns:
-        raise RequestError("input: no message of a user is among them, so nothing can be searched", param="input")
+        raise RequestError(
+            "input: no message of a user is among them, so nothing can be searched", param="input"
+        )
     options = asked.plain.options
     wanted = options.max_tokens
     if wanted == 0:

@@ -1,6 +1,7 @@
 """/chat/completions: events -> a completion, or its chunks.
 
-"full" chunks have the text so far and all results, each; of a "concise" stream the chunks have pieces only, and the last one has the whole.
+"full" chunks have the text so far and all results, each; of a "concise" stream the chunks have
+pieces only, and the last one has the whole.
 """
 
 import time
@@ -33,7 +34,9 @@ class SonarAnswer:
         id: str = "",
         created: int = 0,
     ) -> None:
-        """`results` None: an answer without a search; `source_tokens` of the prompt, known once the model has read them."""
+        """`results` None: an answer without a search; `source_tokens` of the prompt, known once the
+        model has read them.
+        """
         self.model, self.size, self.results, self.concise = model, size, results, concise
         self.id = id or str(uuid.uuid4())
         self.created = created or int(time.time())
@@ -75,7 +78,10 @@ class SonarAnswer:
     def _whole(self, name: str, choices: list[JSON], event: ChatEvent) -> JSON:
         results: dict[str, Any] = {}
         if self.results is not None:
-            results = {"citations": [each["url"] for each in self.results], "search_results": self.results}
+            results = {
+                "citations": [each["url"] for each in self.results],
+                "search_results": self.results,
+            }
         return {**self._head(name), "choices": choices, **results, "usage": self._usage(event)}
 
     def _choice(self, index: int, event: ChatEvent, delta: str | None = None) -> JSON:

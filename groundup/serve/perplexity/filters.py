@@ -1,7 +1,10 @@
-"""Filters of a search: which passages are searched, by the name of their document and the time at which its file was last changed.
+"""Filters of a search: which passages are searched, by the name of their document and the time at
+which its file was last changed.
 
-`search_domain_filter` names documents: a part of the document's place within its source ("boilers/", ".pdf"), with "-" before it those to leave out.
-A file has no date of publication, so all date filters mean its last change, in UTC; a document elsewhere has no such time and passes none of them.
+`search_domain_filter` names documents: a part of the document's place within its source
+("boilers/", ".pdf"), with "-" before it those to leave out. A file has no date of publication, so
+all date filters mean its last change, in UTC; a document elsewhere has no such time and passes none
+of them.
 """
 
 import os
@@ -38,7 +41,9 @@ class SearchFilters(Body):
     search_recency_filter: Literal["hour", "day", "week", "month", "year"] | None = None
 
     def keep(self) -> Keep:
-        """Return which passages are searched: of each document the best one, where these fields allow it."""
+        """Return which passages are searched: of each document the best one, where these fields
+        allow it.
+        """
         seen: set[int] = set()
         now = datetime.now(UTC)
 
@@ -57,11 +62,19 @@ class SearchFilters(Body):
         wanted = [each for each in given if not each.startswith("-")]
         unwanted = [each[1:] for each in given if len(each) > 1 and each.startswith("-")]
         named = any(each in name for each in wanted) or not wanted
-        return named and not any(each in name for each in unwanted) and self._is_in_time(passage, now)
+        return (
+            named and not any(each in name for each in unwanted) and self._is_in_time(passage, now)
+        )
 
     def _is_in_time(self, passage: Passage, now: datetime) -> bool:
-        after = [each for each in (self.search_after_date_filter, self.last_updated_after_filter) if each]
-        before = [each for each in (self.search_before_date_filter, self.last_updated_before_filter) if each]
+        after = [
+            each for each in (self.search_after_date_filter, self.last_updated_after_filter) if each
+        ]
+        before = [
+            each
+            for each in (self.search_before_date_filter, self.last_updated_before_filter)
+            if each
+        ]
         recent = self.search_recency_filter
         if not (after or before or recent):
             return True
@@ -73,8 +86,14 @@ class SearchFilters(Body):
 
 
 def changed_at(passage: Passage) -> datetime | None:
-    """Return when the file of a passage was last changed; None for one that is not on this disk, or whose time is no date."""
+    """Return when the file of a passage was last changed; None for one that is not on this disk, or
+    whose time is no date.
+    """
     try:
-        return datetime.fromtimestamp(os.stat(passage.file).st_mtime, UTC) if os.path.isabs(passage.file) else None
+        return (
+            datetime.fromtimestamp(os.stat(passage.file).st_mtime, UTC)
+            if os.path.isabs(passage.file)
+            else None
+        )
     except (OSError, OverflowError, ValueError):
         return None

@@ -1,6 +1,8 @@
-"""Search results as clients see them: of each document the passage that fits best, word for word, with the address that opens it in its document.
+"""Search results as clients see them: of each document the passage that fits best, word for word,
+with the address that opens it in its document.
 
-Their `source` is "web", the one value that Perplexity's types have; what it is here, a document of an index, stands in `origin`.
+Their `source` is "web", the one value that Perplexity's types have; what it is here, a document of
+an index, stands in `origin`.
 """
 
 import re
@@ -17,7 +19,10 @@ MARK = re.compile(r"\[(\d{1,4})\]$", re.MULTILINE)
 
 
 def search_results(index: str, passages: Sequence[Passage], base_url: str) -> list[JSON]:
-    """Return one result for each passage. `base_url`: of this server. Looks at the files, so it runs in a thread."""
+    """Return one result for each passage. `base_url`: of this server.
+
+    Looks at the files, so it runs in a thread.
+    """
     return [_result(index, passage, base_url) for passage in passages]
 
 
@@ -36,7 +41,9 @@ def _result(index: str, passage: Passage, base_url: str) -> JSON:
 
 
 def cut(snippet: str, max_tokens: int) -> str:
-    """Return the beginning of a snippet, at most so many tokens (estimated by its bytes), cut between words."""
+    """Return the beginning of a snippet, at most so many tokens (estimated by its bytes), cut
+    between words.
+    """
     data = snippet.encode()
     if len(data) <= max_tokens * BYTES_PER_TOKEN:
         return snippet

@@ -1,7 +1,9 @@
-"""/chat/completions (also /v1/sonar) and /search: each reads a body, answers from documents, or plainly where nothing is indexed.
+"""/chat/completions (also /v1/sonar) and /search: each reads a body, answers from documents, or
+plainly where nothing is indexed.
 
-The last turn in its context is searched. A small context has fewer and shorter passages, and is no error. The model reads system messages, the
-question and the sources; earlier answers are for plain answers.
+The last turn in its context is searched. A small context has fewer and shorter passages, and is no
+error. The model reads system messages, the question and the sources; earlier answers are for plain
+answers.
 """
 
 import uuid
@@ -27,7 +29,7 @@ from groundup.serve.perplexity.filters import SearchFilters
 from groundup.serve.perplexity.results import JSON, cut, search_results
 from groundup.serve.perplexity.search_request import read_chat
 from groundup.serve.requests import RequestError
-from groundup.serve.server import Server
+from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import MAX_QUESTION_CHARACTERS, SourcedAnswer
 from groundup.serve.streaming import Translator
 
@@ -47,9 +49,9 @@ class SearchBody(SearchFilters):
     index: str | None = None
 
 
-def routes(server: Server) -> list[Route]:
+def routes(server: ModelServer) -> list[Route]:
     """Return the routes of this dialect."""
-    api = _Api(server)
+    api = _PerplexityApi(server)
     return [
         Route("/chat/completions", api.chat, methods=["POST"]),
         Route("/v1/sonar", api.chat, methods=["POST"]),
@@ -57,8 +59,8 @@ def routes(server: Server) -> list[Route]:
     ]
 
 
-class _Api:
-    def __init__(self, server: Server) -> None:
+class _PerplexityApi:
+    def __init__(self, server: ModelServer) -> None:
         self.server = server
 
     async def chat(self, client: Request) -> Response:
@@ -66,7 +68,9 @@ class _Api:
 
         def translate(results: list[JSON] | None, found: SourcedAnswer | None) -> Translator:
             count = (lambda: 0) if found is None else (lambda: found.source_tokens)
-            return SonarAnswer(asked.plain.model, asked.size, results, concise=concise, source_tokens=count)
+            return SonarAnswer(
+                asked.plain.model, asked.size, results, concise=concise, source_tokens=count
+            )
 
         return await answer(self.server, asked, translate, client)
 
@@ -78,14 +82,25 @@ class _Api:
         if body.index is not None or self.server.indexes.names:
             name, base_url = self.server.indexes.find(body.index), base_url_of(client)
             results = await self.server.indexes.search(
-                name, lambda index, vectors: _found(index, ranking_of(AUTO, vectors), name, body, base_url)
+                name,
+                lambda index, vectors: _found(
+                    index, ranking_of(AUTO, vectors), name, body, base_url
+                ),
             )
-        time = {"server_time": datetime.now(UTC).isoformat(timespec="seconds")} if body.display_server_time else {}
+        time = (
+            {"server_time": datetime.now(UTC).isoformat(timespec="seconds")}
+            if body.display_server_time
+            else {}
+        )
         return JsonResponse({"id": str(uuid.uuid4()), "results": results, **time})
 
 
-def _found(index: Index, ranking: Ranking | None, name: str, body: SearchBody, base_url: str) -> list[JSON]:
-    """Return the results of all queries: the best of each, the second of each, ..., each document once."""
+def _found(
+    index: Index, ranking: Ranking | None, name: str, body: SearchBody, base_url: str
+) -> list[JSON]:
+    """Return the results of all queries: the best of each, the second of each, ..., each document
+    once.
+    """
     count = min(body.max_results, MAX_RESULTS)
     queries = [query[:MAX_QUESTION_CHARACTERS] for query in body.query]
     lists = [find(index, query, count, ranking, body.keep()).passages for query in queries]
@@ -102,15 +117,25 @@ def merged(lists: Sequence[Sequence[Passage]]) -> list[Passage]:
 
 
 def _within(results: Sequence[JSON], body: SearchBody) -> list[JSON]:
-    """Return the results with snippets of at most `max_tokens_per_page` each and `max_tokens` together; those without room are left out."""
+    """Return the results with snippets of at most `max_tokens_per_page` each and `max_tokens`
+    together; those without room are left out.
+    """
     found: list[JSON] = []
     left = body.max_tokens
     for each in results:
-        room = min((limit for limit in (left, body.max_tokens_per_page) if limit is not None), default=None)
+        room = min(
+            (limit for limit in (left, body.max_tokens_per_page) if limit is not None), default=None
+        )
         snippet = each["snippet"] if room is None else cut(each["snippet"], room)
         if left is not None:
             left -= estimated_tokens(snippet)
-        found.append({key: value for key, value in {**each, "snippet": snippet}.items() if key not in OF_ANSWERS})
+        found.append(
+            {
+                key: value
+                for key, value in {**each, "snippet": snippet}.items()
+                if key not in OF_ANSWERS
+            }
+        )
         if left is not None and left <= 0:
             break
     return found

@@ -1,7 +1,9 @@
-"""Bodies -> a SearchRequest: what is asked, of which model and index, and which passages are searched.
+"""Bodies -> a SearchRequest: what is asked, of which model and index, and which passages are
+searched.
 
-Perplexity's own model names stand for the first chat model that is served; without one, answers are quotations. What a body asks for answers
-here can't have (tools, several at once) is refused, the rest of Perplexity's fields is ignored.
+Perplexity's own model names stand for the first chat model that is served; without one, answers are
+quotations. What a body asks for answers here can't have (tools, several at once) is refused, the
+rest of Perplexity's fields is ignored.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,13 @@ from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.tokenizer.chat import Conversation
 
 DEFAULT_MODEL = "sonar"
-MODEL_NAMES = (DEFAULT_MODEL, "sonar-pro", "sonar-reasoning", "sonar-reasoning-pro", "sonar-deep-research")
+MODEL_NAMES = (
+    DEFAULT_MODEL,
+    "sonar-pro",
+    "sonar-reasoning",
+    "sonar-reasoning-pro",
+    "sonar-deep-research",
+)
 PROVIDER = "perplexity/"
 Size = Literal["low", "medium", "high"]
 PASSAGES: dict[Size, int] = {"low": 3, "medium": 5, "high": 10}
@@ -32,9 +40,13 @@ class SearchRequest:
     """A conversation whose last turn is answered, from documents or not."""
 
     plain: GenerateRequest
-    """The conversation, and how a model answers it that reads no documents; `model` is as the client wrote it."""
+    """The conversation, and how a model answers it that reads no documents; `model` is as the
+    client wrote it.
+    """
     searches: Searches = "always"
-    """When documents are searched, where an index is served: "assistant" is for a model that has one of its own."""
+    """When documents are searched, where an index is served: "assistant" is for a model that has
+    one of its own.
+    """
     index: str | None = None
     """The index; None: that of the model, else the first one."""
     filters: SearchFilters = field(default_factory=SearchFilters)
@@ -42,7 +54,9 @@ class SearchRequest:
     passages: int | None = None
     """How many documents are read; None: by `size`."""
     own_words: bool | None = None
-    """Whether an answer from documents also has the model's own sentences; None: as the server has it."""
+    """Whether an answer from documents also has the model's own sentences; None: as the server has
+    it.
+    """
     system_param: str = "messages"
     """The field that has the system messages."""
 
@@ -56,12 +70,18 @@ class SearchRequest:
     @property
     def instructions(self) -> str:
         """The system messages, joined."""
-        return "\n\n".join(each.content for each in self.conversation.messages if each.role == "system")
+        return "\n\n".join(
+            each.content for each in self.conversation.messages if each.role == "system"
+        )
 
     @property
     def num_passages(self) -> int:
         """How many documents are read."""
-        return PASSAGES[self.size] if self.passages is None else max(1, min(self.passages, MAX_PASSAGES))
+        return (
+            PASSAGES[self.size]
+            if self.passages is None
+            else max(1, min(self.passages, MAX_PASSAGES))
+        )
 
 
 class WebSearchOptions(Body):
@@ -70,7 +90,7 @@ class WebSearchOptions(Body):
     search_context_size: Size = "medium"
 
 
-class ChatBody(SearchFilters, CompletionFields):
+class PerplexityChatBody(SearchFilters, CompletionFields):
     """The body of /chat/completions. `index` and `own_words` are ours."""
 
     model: str = Field(DEFAULT_MODEL, min_length=1)
@@ -88,7 +108,7 @@ class ChatBody(SearchFilters, CompletionFields):
 
 def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
     """Return the request of a body, and whether its stream is concise. Raises RequestError."""
-    body = read_fields(ChatBody, value)
+    body = read_fields(PerplexityChatBody, value)
     _refuse("tools", bool(body.tools), "an answer with tools")
     _refuse("n", body.n != 1, "more than one answer")
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
@@ -105,7 +125,9 @@ def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
         plain,
         "never" if body.disable_search else "always",
         body.index,
-        SearchFilters.model_construct(**{name: getattr(body, name) for name in SearchFilters.model_fields}),
+        SearchFilters.model_construct(
+            **{name: getattr(body, name) for name in SearchFilters.model_fields}
+        ),
         body.web_search_options.search_context_size,
         body.num_search_results,
         body.own_words,
@@ -116,14 +138,18 @@ def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
 def _refuse(param: str, is_asked: bool, what: str) -> None:
     """Raise RequestError for what this API does not have here."""
     if is_asked:
-        raise RequestError(f"{param}: {what} is not to be had here; /v1/chat/completions has it", param=param)
+        raise RequestError(
+            f"{param}: {what} is not to be had here; /v1/chat/completions has it", param=param
+        )
 
 
 def _asked(messages: Sequence[ClientMessage], param: str) -> Conversation:
     """Return the conversation. Raises RequestError for one that asks nothing."""
     for place, message in enumerate(messages):
         if message.content is None and not message.tool_calls:
-            raise RequestError(f"{param}.{place}.content: is missing", param=f"{param}.{place}.content")
+            raise RequestError(
+                f"{param}.{place}.content: is missing", param=f"{param}.{place}.content"
+            )
     found = conversation(messages)
     if not any(message.role == "user" for message in found.messages):
         raise RequestError(f"{param}: no message of a user is among them", param=param)

@@ -1,10 +1,13 @@
-"""ResponsesAnswer: events -> a response, or the events of its stream, as OpenAI's and Perplexity's clients read them.
+"""ResponsesAnswer: events -> a response, or the events of its stream, as OpenAI's and Perplexity's
+clients read them.
 
-    response.created, response.in_progress -> an item of what was searched -> items of the answer, each from response.output_item.added to .done
-    -> response.completed | response.incomplete | response.failed
+    response.created, response.in_progress -> an item of what was searched -> items of the answer,
+    each from response.output_item.added to .done -> response.completed | response.incomplete |
+    response.failed
 
-A message's text comes in deltas, and each number of a source in it is an annotation. A call of a function is complete when the model has written it,
-so its arguments come in one delta. What was searched is an item `web_search_call` for OpenAI's clients, `search_results` for Perplexity's.
+A message's text comes in deltas, and each number of a source in it is an annotation. A call of a
+function is complete when the model has written it, so its arguments come in one delta. What was
+searched is an item `web_search_call` for OpenAI's clients, `search_results` for Perplexity's.
 """
 
 import json
@@ -35,10 +38,25 @@ class Searched:
         """Return it as an item of the output; `id`: of the response."""
         if self.is_perplexitys:
             results = [{"id": number, **each} for number, each in enumerate(self.results, start=1)]
-            return {"type": "search_results", "id": f"search_{id}", "queries": [self.question], "results": results}
+            return {
+                "type": "search_results",
+                "id": f"search_{id}",
+                "queries": [self.question],
+                "results": results,
+            }
         sources = [{"type": "url", "url": each["url"]} for each in self.results]
-        action = {"type": "search", "query": self.question, "queries": [self.question], "sources": sources}
-        return {"type": "web_search_call", "id": f"ws_{id}", "status": "completed", "action": action}
+        action = {
+            "type": "search",
+            "query": self.question,
+            "queries": [self.question],
+            "sources": sources,
+        }
+        return {
+            "type": "web_search_call",
+            "id": f"ws_{id}",
+            "status": "completed",
+            "action": action,
+        }
 
 
 class ResponsesAnswer:
@@ -56,7 +74,9 @@ class ResponsesAnswer:
         id: str = "",
         created: int = 0,
     ) -> None:
-        """`echo`: fields that repeat the request's; `searched` None: an answer without a search; `keep` is called with the whole response."""
+        """`echo`: fields that repeat the request's; `searched` None: an answer without a search;
+        `keep` is called with the whole response.
+        """
         self.model, self.echo, self.searched, self.keep = model, echo, searched, keep
         self.id = id or uuid.uuid4().hex
         self.created = created or int(time.time())
@@ -87,7 +107,10 @@ class ResponsesAnswer:
     def error(self, message: str, status: int) -> bytes:
         """Return the failure of a response that has begun."""
         error = error_body(message, status)["error"]
-        failed = {**self._response("failed", None), "error": {"code": "server_error", "message": message}}
+        failed = {
+            **self._response("failed", None),
+            "error": {"code": "server_error", "message": message},
+        }
         return self._event("response.failed", error=error, response=failed)
 
     def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
@@ -109,20 +132,32 @@ class ResponsesAnswer:
             begun = {**item, "status": "in_progress", "action": {**item["action"], "sources": []}}
             events = self._event("response.output_item.added", output_index=place, item=begun)
             for step in ("in_progress", "searching", "completed"):
-                events += self._event(f"response.web_search_call.{step}", output_index=place, item_id=item["id"])
+                events += self._event(
+                    f"response.web_search_call.{step}", output_index=place, item_id=item["id"]
+                )
         return events + self._event("response.output_item.done", output_index=place, item=item)
 
     def _said(self, text: str) -> bytes:
         """Return the events of a piece of text, which opens a message where none is."""
         events = b"" if self._message is not None else self._opened()
         self._pieces.append(text)
-        return events + self._event("response.output_text.delta", **self._at(), delta=text, logprobs=[])
+        return events + self._event(
+            "response.output_text.delta", **self._at(), delta=text, logprobs=[]
+        )
 
     def _opened(self) -> bytes:
         """Return the events that open a message."""
         id = f"msg_{self.id}_{len(self._output)}"
-        item: JSON = {"type": "message", "id": id, "role": "assistant", "status": "in_progress", "content": []}
-        events = self._event("response.output_item.added", output_index=len(self._output), item=item)
+        item: JSON = {
+            "type": "message",
+            "id": id,
+            "role": "assistant",
+            "status": "in_progress",
+            "content": [],
+        }
+        events = self._event(
+            "response.output_item.added", output_index=len(self._output), item=item
+        )
         self._message, self._pieces = item, []
         return events + self._event("response.content_part.added", **self._at(), part=_part("", []))
 
@@ -136,17 +171,27 @@ class ResponsesAnswer:
         message = {**self._message, "status": status, "content": [part]}
         events = b""
         for number, each in enumerate(annotations):
-            events += self._event(f"{name}.annotation.added", **at, annotation_index=number, annotation=each)
+            events += self._event(
+                f"{name}.annotation.added", **at, annotation_index=number, annotation=each
+            )
         events += self._event(f"{name}.done", **at, text=text, logprobs=[])
         events += self._event("response.content_part.done", **at, part=part)
         self._message = None
-        return events + self._event("response.output_item.done", output_index=self._add(message), item=message)
+        return events + self._event(
+            "response.output_item.done", output_index=self._add(message), item=message
+        )
 
     def _called(self, call: ToolCall) -> bytes:
         """Return the events of a call."""
         place, arguments = len(self._output), json.dumps(call.arguments, ensure_ascii=False)
         id, call_id = f"fc_{self.id}_{place}", f"call_{self.id[:24]}_{place}"
-        item = {"type": "function_call", "id": id, "call_id": call_id, "name": call.name, "arguments": arguments}
+        item = {
+            "type": "function_call",
+            "id": id,
+            "call_id": call_id,
+            "name": call.name,
+            "arguments": arguments,
+        }
         done = {**item, "status": "completed"}
         at, name = {"item_id": id, "output_index": place}, "response.function_call_arguments"
         begun = {**item, "arguments": "", "status": "in_progress"}
@@ -161,9 +206,15 @@ class ResponsesAnswer:
         )
 
     def _ended(self, last: ChatEvent) -> tuple[bytes, JSON]:
-        """Return the events that end the last message, an empty one where the model said nothing, and the whole response."""
+        """Return the events that end the last message, an empty one where the model said nothing,
+        and the whole response.
+        """
         status = "incomplete" if last.finish_reason == "length" else "completed"
-        events = b"" if len(self._output) > (self.searched is not None) or self._message else self._opened()
+        events = (
+            b""
+            if len(self._output) > (self.searched is not None) or self._message
+            else self._opened()
+        )
         events += self._closed(status)
         response = self._response(status, last)
         self.keep(response)
@@ -172,7 +223,11 @@ class ResponsesAnswer:
     def _at(self) -> JSON:
         """Return the place of the open message's text."""
         assert self._message is not None
-        return {"item_id": self._message["id"], "output_index": len(self._output), "content_index": 0}
+        return {
+            "item_id": self._message["id"],
+            "output_index": len(self._output),
+            "content_index": 0,
+        }
 
     def _add(self, item: JSON) -> int:
         """Add an item to the output; return its place."""
@@ -182,7 +237,13 @@ class ResponsesAnswer:
     def _annotations(self, text: str) -> list[JSON]:
         results = [] if self.searched is None else self.searched.results
         return [
-            {"type": "url_citation", "start_index": start, "end_index": end, "url": each["url"], "title": each["title"]}
+            {
+                "type": "url_citation",
+                "start_index": start,
+                "end_index": end,
+                "url": each["url"],
+                "title": each["title"],
+            }
             for start, end, each in citation_marks(text, results)
         ]
 
@@ -195,7 +256,9 @@ class ResponsesAnswer:
             "model": self.model,
             "output": list(self._output),
             "error": None,
-            "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+            "incomplete_details": {"reason": "max_output_tokens"}
+            if status == "incomplete"
+            else None,
             **self.echo,
             "usage": None if last is None else _usage(last, searches=self.searched is not None),
         }
@@ -204,7 +267,11 @@ class ResponsesAnswer:
         """Return one event of the stream, numbered."""
         data = {"type": kind, "sequence_number": self._sequence, **fields}
         self._sequence += 1
-        return f"event: {kind}\ndata: ".encode() + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
+        return (
+            f"event: {kind}\ndata: ".encode()
+            + json.dumps(data, separators=(",", ":")).encode()
+            + b"\n\n"
+        )
 
 
 def _part(text: str, annotations: Sequence[JSON]) -> JSON:

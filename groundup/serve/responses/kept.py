@@ -1,6 +1,8 @@
-"""KeptResponses: the latest responses, so that a request can follow one (`previous_response_id`) or name one of its items (`item_reference`).
+"""KeptResponses: the latest responses, so that a request can follow one (`previous_response_id`) or
+name one of its items (`item_reference`).
 
-They are in memory only, bounded in number and size, oldest first to go; `store: false` keeps nothing. Who knows an id, which is random, may read it.
+They are in memory only, bounded in number and size, oldest first to go; `store: false` keeps
+nothing. Who knows an id, which is random, may read it.
 """
 
 import json
@@ -37,7 +39,9 @@ class KeptResponses:
 
     def keep(self, response: JSON, asked: Sequence[JSON]) -> None:
         """Keep a response to these items, if it is not too large."""
-        kept = KeptResponse(response, (*asked, *response["output"]), len(json.dumps([response, asked])))
+        kept = KeptResponse(
+            response, (*asked, *response["output"]), len(json.dumps([response, asked]))
+        )
         if kept.characters > self._most_characters:
             return
         self._kept[response["id"]] = kept

@@ -1,7 +1,10 @@
-"""Bodies -> a ResponsesRequest: the conversation, the functions that may be called, whether documents are searched, and what the answer echoes.
+"""Bodies -> a ResponsesRequest: the conversation, the functions that may be called, whether
+documents are searched, and what the answer echoes.
 
-Documents are searched where the tool `web_search` is given, where the model is an assistant (`ServedIndexes.index_of`), and for Perplexity's own
-names of models, whose answers come from a search there, too. Functions are OpenAI's flat ones. Tools that run on OpenAI's machines are refused.
+Documents are searched where the tool `web_search` is given, where the model is an assistant
+(`ServedIndexes.index_of`), and for Perplexity's own names of models, whose answers come from a
+search there, too. Functions are OpenAI's flat ones. Tools that run on OpenAI's machines are
+refused.
 """
 
 from collections.abc import Sequence
@@ -13,11 +16,24 @@ from pydantic import Field
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.http.limits import Limits
 from groundup.serve.fields import Body, Number, Whole, read_fields
-from groundup.serve.messages import ClientMessage, ToolBody, ToolChoice, ToolFunction, conversation, read_tools
+from groundup.serve.messages import (
+    ClientMessage,
+    ToolBody,
+    ToolChoice,
+    ToolFunction,
+    conversation,
+    read_tools,
+)
 from groundup.serve.openai.chat import ResponseFormat, constraint_of_format
 from groundup.serve.openai.fields import DEFAULTS
 from groundup.serve.perplexity.filters import SearchFilters
-from groundup.serve.perplexity.search_request import DEFAULT_MODEL, Searches, SearchRequest, Size, is_own_name
+from groundup.serve.perplexity.search_request import (
+    DEFAULT_MODEL,
+    Searches,
+    SearchRequest,
+    Size,
+    is_own_name,
+)
 from groundup.serve.requests import GenerateRequest, Options, RequestError
 from groundup.serve.responses.items import messages_of, resolved
 from groundup.serve.responses.kept import JSON, KeptResponses
@@ -46,7 +62,9 @@ class ToolFilters(SearchFilters):
 
     def search_filters(self) -> SearchFilters:
         """Return them by Perplexity's names."""
-        return self.model_copy(update={"search_domain_filter": [*self.search_domain_filter, *self.allowed_domains]})
+        return self.model_copy(
+            update={"search_domain_filter": [*self.search_domain_filter, *self.allowed_domains]}
+        )
 
 
 class SearchTool(Body):
@@ -78,7 +96,9 @@ class TextOptions(Body):
 
 
 class ResponsesBody(Body):
-    """The body of /v1/responses. `disable_search`, `index` and `own_words` are ours; `models`, `preset` and `response_format` are Perplexity's."""
+    """The body of /v1/responses. `disable_search`, `index` and `own_words` are ours; `models`,
+    `preset` and `response_format` are Perplexity's.
+    """
 
     model: str = Field(DEFAULT_MODEL, min_length=1)
     models: list[str] = []
@@ -131,14 +151,18 @@ class ResponsesRequest:
     keeps: bool
     """Whether the response is kept."""
     is_perplexitys: bool
-    """Whether the client asks for a model by one of Perplexity's names, and reads what was found in Perplexity's form."""
+    """Whether the client asks for a model by one of Perplexity's names, and reads what was found in
+    Perplexity's form.
+    """
 
 
 def read_responses(value: JSON, kept: KeptResponses, limits: Limits) -> ResponsesRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(ResponsesBody, value)
     if body.background:
-        raise RequestError("background: an answer is made while its client waits", param="background")
+        raise RequestError(
+            "background: an answer is made while its client waits", param="background"
+        )
     used = _tool_use(body)
     items = _items(body, kept, limits)
     own_name = bool(body.preset) or is_own_name(body.asked_model)
@@ -159,9 +183,15 @@ def _items(body: ResponsesBody, kept: KeptResponses, limits: Limits) -> list[JSO
     given = [{"role": "user", "content": body.input}] if isinstance(body.input, str) else body.input
     if not isinstance(given, list) or not given:
         raise RequestError("input: expected a text or a list of items", param="input")
-    before = kept.find(body.previous_response_id, "previous_response_id").items if body.previous_response_id else ()
+    before = (
+        kept.find(body.previous_response_id, "previous_response_id").items
+        if body.previous_response_id
+        else ()
+    )
     if len(before) + len(given) > limits.messages:
-        message = f"input: at most {limits.messages:,} items allowed, got {len(before) + len(given):,}"
+        message = (
+            f"input: at most {limits.messages:,} items allowed, got {len(before) + len(given):,}"
+        )
         raise RequestError(message, param="input")
     return [*before, *resolved(given, kept.item)]
 
@@ -178,14 +208,21 @@ def _plain(body: ResponsesBody, used: ToolUse, items: Sequence[JSON]) -> Generat
         DEFAULTS,
         stream=body.stream,
         constraint=body.text.format.constraint() or own,
-        **read_tools(used.functions, used.choice, parallel=used.choice != "required" if parallel is None else parallel),
+        **read_tools(
+            used.functions,
+            used.choice,
+            parallel=used.choice != "required" if parallel is None else parallel,
+        ),
         truncate=body.truncation == "auto",
         names={"messages": "input"} | ({"response_format": "text.format"} if own is None else {}),
     )
 
 
 def _searches(body: ResponsesBody, used: ToolUse, *, own_name: bool) -> Searches:
-    """Return when documents are searched. Functions are only called by a model that reads no documents."""
+    """Return when documents are searched.
+
+    Functions are only called by a model that reads no documents.
+    """
     if body.disable_search or body.tool_choice == "none":
         return "never"
     if used.search is not None:
@@ -196,7 +233,10 @@ def _searches(body: ResponsesBody, used: ToolUse, *, own_name: bool) -> Searches
 
 
 def _tool_use(body: ResponsesBody) -> ToolUse:
-    """Return the tools. Raises RequestError for one that is unknown, or a choice of none that is given."""
+    """Return the tools.
+
+    Raises RequestError for one that is unknown, or a choice of none that is given.
+    """
     functions: list[ToolBody] = []
     search: SearchTool | None = None
     for place, tool in enumerate(body.tools):
@@ -205,9 +245,7 @@ def _tool_use(body: ResponsesBody) -> ToolUse:
         elif _is_search(tool.get("type")):
             search = _read_tool(SearchTool, tool, place)
         else:
-            message = (
-                f"tools.{place}.type: expected function, {', '.join(SEARCH_TOOLS)}; no other tool is to be had here"
-            )
+            message = f"tools.{place}.type: expected function, {', '.join(SEARCH_TOOLS)}; no other tool is to be had here"
             raise RequestError(message, param=f"tools.{place}.type")
     used = _chosen(body.tool_choice, ToolUse(tuple(functions), search, "auto"))
     if used.functions and used.search is not None and used.choice != "none":
@@ -225,7 +263,9 @@ def _read_tool(body_type: type[B], tool: JSON, place: int) -> B:
     try:
         return read_fields(body_type, tool)
     except RequestError as error:
-        raise RequestError(f"tools.{place}.{error.message}", param=f"tools.{place}.{error.param}") from None
+        raise RequestError(
+            f"tools.{place}.{error.message}", param=f"tools.{place}.{error.param}"
+        ) from None
 
 
 def _chosen(choice: Any, given: ToolUse) -> ToolUse:
@@ -243,13 +283,17 @@ def _chosen(choice: Any, given: ToolUse) -> ToolUse:
         return replace(given, functions=())
     for function in (each.function for each in given.functions) if kind == "function" else ():
         if function.name == choice.get("name"):
-            return replace(given, search=None, choice=ToolChoice(function=ToolFunction(name=function.name)))
+            return replace(
+                given, search=None, choice=ToolChoice(function=ToolFunction(name=function.name))
+            )
     raise RequestError("tool_choice: tools has no such tool", param="tool_choice")
 
 
 def _allowed(listed: Any, given: ToolUse) -> ToolUse:
     """Return the tools that are also in the list of a choice."""
-    allowed = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    allowed = (
+        [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    )
     names = [each.get("name") for each in allowed if each.get("type") == "function"]
     searches = any(_is_search(each.get("type")) for each in allowed)
     functions = tuple(each for each in given.functions if each.function.name in names)

@@ -10,12 +10,12 @@ from groundup.serve.perplexity.answers import answer
 from groundup.serve.responses.answer import ResponsesAnswer, Searched
 from groundup.serve.responses.kept import KeptResponses
 from groundup.serve.responses.request import read_responses
-from groundup.serve.server import Server
+from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import SourcedAnswer
 from groundup.serve.streaming import Translator
 
 
-def routes(server: Server) -> list[Route]:
+def routes(server: ModelServer) -> list[Route]:
     """Return the routes."""
     api = _Api(server)
     return [
@@ -26,7 +26,7 @@ def routes(server: Server) -> list[Route]:
 
 
 class _Api:
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ModelServer) -> None:
         self.server = server
         self.kept = KeptResponses(server.limits)
 

@@ -1,12 +1,16 @@
 """Sharded checkpoints: tensors written by all processes at once and read by any number of them.
 
-    checkpoints/step-120/shard-00001-model-00001-of-00002.safetensors    rank 0's share of the weights
-                         shard-00001-model-00002-of-00002.safetensors    ... and of the optimizer state, with its random states
+    checkpoints/step-120/shard-00001-model-00001-of-00002.safetensors    rank 0's share of the
+        weights
+                         shard-00001-model-00002-of-00002.safetensors    ... and of the optimizer
+                             state, with its random states
                          shard-00002-...                                 rank 1's
-                         state.json, manifest.json                       as in any checkpoint (`state.py`)
+                         state.json, manifest.json                       as in any checkpoint
+                             (`state.py`)
 
-The files are written by torch.distributed.checkpoint's safetensors writer (its default one would pickle). Each header says which slices of which
-tensors it holds. Its reader reassembles them for any number of processes, and reads the files of an ordinary checkpoint as single slices. While
+The files are written by torch.distributed.checkpoint's safetensors writer (its default one would
+pickle). Each header says which slices of which tensors it holds. Its reader reassembles them for
+any number of processes, and reads the files of an ordinary checkpoint as single slices. While
 writing, that library exchanges its plans between the ranks pickled; nothing of that reaches a file.
 """
 
@@ -23,9 +27,14 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from groundup.errors import FormatError
-from groundup.train.checkpoint.tensors import OPTIMIZER, is_training_state, require_fit, weight_tensors
-from groundup.train.optimizers import Optimizers, trainable
-from groundup.train.parallel.process_group import ProcessGroup
+from groundup.train.checkpoint.tensors import (
+    OPTIMIZER,
+    is_training_state,
+    require_fit,
+    weight_tensors,
+)
+from groundup.train.steps.optimizers import Optimizers, trainable
+from groundup.train.steps.process_group import ProcessGroup
 
 WEIGHTS, STATE = 1, 2
 
@@ -33,9 +42,14 @@ WEIGHTS, STATE = 1, 2
 def write_shards(
     folder: Path, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor], group: ProcessGroup
 ) -> None:
-    """Write this process's share; all come here together. Raises OSError on all when one of them can't write."""
+    """Write this process's share; all come here together.
+
+    Raises OSError on all when one of them can't write.
+    """
     files = {**dict.fromkeys(weights, WEIGHTS), **dict.fromkeys(tensors, STATE)}
-    writer = HuggingFaceStorageWriter(str(folder), fqn_to_index_mapping=files, save_distributed=True)
+    writer = HuggingFaceStorageWriter(
+        str(folder), fqn_to_index_mapping=files, save_distributed=True
+    )
     try:
         dcp.save({**weights, **tensors}, storage_writer=writer, process_group=group.patient)
     except CheckpointException as error:
@@ -53,35 +67,59 @@ def stored(folder: Path) -> dict[str, TensorStorageMetadata]:
         found = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(folder, "shards", f"do not fit together ({error})") from error
-    return {name: entry for name, entry in found.items() if isinstance(entry, TensorStorageMetadata)}
+    return {
+        name: entry for name, entry in found.items() if isinstance(entry, TensorStorageMetadata)
+    }
 
 
 def read_whole(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
     """Return the wanted tensors of a checkpoint, whole. Raises FormatError."""
     entries = {name: entry for name, entry in stored(folder).items() if wanted(name)}
-    found = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in entries.items()}
+    found = {
+        name: torch.empty(entry.size, dtype=entry.properties.dtype)
+        for name, entry in entries.items()
+    }
     fill(folder, found)
     return found
 
 
 def restore_shards(model: nn.Module, optimizer: Optimizers, folder: Path) -> None:
-    """Read this process's share of weights and optimizer state. Raises FormatError, before anything is changed, when they don't fit."""
+    """Read this process's share of weights and optimizer state.
+
+    Raises FormatError, before anything is changed, when they don't fit.
+    """
     found = stored(folder)
     weights = weight_tensors(model)
-    kinds = {name: (tuple(e.size), e.properties.dtype) for name, e in found.items() if not is_training_state(name)}
+    kinds = {
+        name: (tuple(e.size), e.properties.dtype)
+        for name, e in found.items()
+        if not is_training_state(name)
+    }
     require_fit(weights, kinds, folder)
-    states = {name: _empty_state(found, name, parameter) for name, parameter in trainable(model).items()}
-    flat = {f"{OPTIMIZER}{name}.{key}": tensor for name, state in states.items() for key, tensor in state.items()}
+    states = {
+        name: _empty_state(found, name, parameter) for name, parameter in trainable(model).items()
+    }
+    flat = {
+        f"{OPTIMIZER}{name}.{key}": tensor
+        for name, state in states.items()
+        for key, tensor in state.items()
+    }
     fill(folder, {**weights, **flat})
     for name, parameter in trainable(model).items():
         if states[name]:
             optimizer.restore_state(parameter, states[name])
 
 
-def _empty_state(found: Mapping[str, TensorStorageMetadata], name: str, parameter: Tensor) -> dict[str, Tensor]:
-    """Empty tensors for the optimizer state of one parameter: sharded as it is where they have its shape, else whole."""
+def _empty_state(
+    found: Mapping[str, TensorStorageMetadata], name: str, parameter: Tensor
+) -> dict[str, Tensor]:
+    """Empty tensors for the optimizer state of one parameter: sharded as it is where they have its
+    shape, else whole.
+    """
     prefix = f"{OPTIMIZER}{name}."
-    kept = {key.removeprefix(prefix): entry for key, entry in found.items() if key.startswith(prefix)}
+    kept = {
+        key.removeprefix(prefix): entry for key, entry in found.items() if key.startswith(prefix)
+    }
     return {
         key: torch.zeros_like(parameter, dtype=entry.properties.dtype, requires_grad=False)
         if entry.size == parameter.shape
@@ -91,11 +129,18 @@ def _empty_state(found: Mapping[str, TensorStorageMetadata], name: str, paramete
 
 
 def fill(folder: Path, targets: dict[str, Any]) -> None:
-    """Read into existing tensors: whole ones, or this process's shares, without communication. Raises FormatError."""
+    """Read into existing tensors: whole ones, or this process's shares, without communication.
+
+    Raises FormatError.
+    """
     reader = HuggingFaceStorageReader(str(folder))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # each process reads for itself
+        warnings.filterwarnings(
+            "ignore", message="torch.distributed is disabled"
+        )  # each process reads for itself
         try:
             dcp.load(targets, storage_reader=reader, no_dist=True)
         except CheckpointException as error:
-            raise FormatError(folder, "shards", f"do not hold what was expected ({_cause(error)})") from error
+            raise FormatError(
+                folder, "shards", f"do not hold what was expected ({_cause(error)})"
+            ) from error

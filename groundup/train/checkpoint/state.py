@@ -1,17 +1,23 @@
-"""Checkpoints: everything that a run needs to resume exactly; and snapshots of its weights. Safetensors and JSON only.
+"""Checkpoints: everything that a run needs to resume exactly; and snapshots of its weights.
+Safetensors and JSON only.
 
     checkpoints/step-120/model.safetensors   the weights that train (frozen ones come from the base)
-                         state.safetensors   optimizer tensors ("optimizer.NAME.KEY") and random states ("random.DEVICE", "random.DEVICE.RANK")
-                         state.json          step, tokens, data position, best, lengths of the logs, identity of the run
+                         state.safetensors   optimizer tensors ("optimizer.NAME.KEY") and random
+                                             states ("random.DEVICE", "random.DEVICE.RANK")
+                         state.json          step, tokens, data position, best, lengths of the logs,
+                                             identity of the run
                          manifest.json       length and SHA-256 of each
-    snapshots/step-000146/                   the model alone, as the caller of fit() writes it (pretraining: a Hugging Face folder in bfloat16)
+    snapshots/step-000146/                   the model alone, as the caller of fit() writes it
+                                             (pretraining: a Hugging Face folder in bfloat16)
 
-A checkpoint is always at a step boundary: the accumulation position is 0. It is written atomically (`files.atomic_folder`); older ones are
-removed only after the new one has been read back. Loading takes the newest intact one, and reports those passed over. `tensors.py` names the
-tensors. A sharded run writes shards instead of the two safetensors files (`sharded.py`).
+A checkpoint is always at a step boundary: the accumulation position is 0. It is written atomically
+(`files.atomic_folder`); older ones are removed only after the new one has been read back. Loading
+takes the newest intact one, and reports those passed over. `tensors.py` names the tensors. A
+sharded run writes shards instead of the two safetensors files (`sharded.py`).
 
-Snapshots are for looking at how a model learned (`lab.film`), never to resume from. Which steps have one follows from the config
-(`FitConfig.snapshot_steps`); those of steps that will be done again are removed at resume, so a stopped run has those of one that never was.
+Snapshots are for looking at how a model learned (`lab.training_animation`), never to resume from.
+Which steps have one follows from the config (`FitConfig.snapshot_steps`); those of steps that will
+be done again are removed at resume, so a stopped run has those of one that never was.
 """
 
 import contextlib
@@ -37,9 +43,9 @@ from groundup.files import (
 )
 from groundup.runs import RunFolder, step_folders
 from groundup.train.checkpoint.tensors import is_training_state, restore_weights
-from groundup.train.config import FitConfig
-from groundup.train.parallel.process_group import ProcessGroup
-from groundup.train.step_schedule import Rescale, Threads
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.process_group import ProcessGroup
+from groundup.train.steps.step_schedule import Rescale, Threads
 from groundup.weights.hf import save_tensors
 from groundup.weights.safetensors_header import read_header
 
@@ -51,7 +57,10 @@ SMALL_FILES_BYTES = 64 * 1024
 
 @dataclass
 class TrainState:
-    """The state of a run without its tensors. But for times, a resumed run has that of an uninterrupted one."""
+    """The state of a run without its tensors.
+
+    But for times, a resumed run has that of an uninterrupted one.
+    """
 
     identity: str
     """Hash of the run's config, data and model (`identity.py`)."""
@@ -64,17 +73,20 @@ class TrainState:
     rescales: list[Rescale] = field(default_factory=list)
     """Where the run's number of steps was changed (`step_schedule.py`); "turns" in state.json."""
     threads: list[Threads] = field(default_factory=list)
-    """The number of threads that computed the steps: the first number, then each change. Empty on a GPU."""
+    """The number of threads that computed the steps: the first number, then each change.
+
+    Empty on a GPU.
+    """
     last_loss: float | None = None
     """Loss of the last step, nats per token."""
     skipped: int = 0
-    """Skipped steps (`bad_steps.py`), which count as done."""
+    """Skipped steps (`loss_spikes.py`), which count as done."""
     not_finite_in_a_row: int = 0
     """How many of the last steps were skipped as non-finite."""
     gradient_norms: list[float] = field(default_factory=list)
     """Of the last finite steps, to find spikes by; oldest first."""
     losses: list[float] = field(default_factory=list)
-    """Of the last steps, to find a rise by (`bad_steps.py`); oldest first."""
+    """Of the last steps, to find a rise by (`loss_spikes.py`); oldest first."""
     rolled_back: int = 0
     """How often the run was rolled back."""
     rolled_back_at: int | None = None
@@ -82,7 +94,9 @@ class TrainState:
     rolled_back_to: int | None = None
     """To the weights of which step."""
     evaluated_step: int | None = None
-    """The last step whose evaluation is in the log: a run stopped just before an evaluation does it when resumed."""
+    """The last step whose evaluation is in the log: a run stopped just before an evaluation does it
+    when resumed.
+    """
     evaluation: dict[str, float] = field(default_factory=dict)
     """The figures of that evaluation."""
     best_step: int | None = None
@@ -127,10 +141,19 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 
 
 def save_checkpoint(
-    checkpoints: Path, state: TrainState, weights: dict[str, Tensor], tensors: dict[str, Tensor], retention: Retention
+    checkpoints: Path,
+    state: TrainState,
+    weights: dict[str, Tensor],
+    tensors: dict[str, Tensor],
+    retention: Retention,
 ) -> Path:
-    """Write step-N, read it back, then remove those that need not stay. Raises DiskError; the older ones then stay."""
-    with _checkpoint(checkpoints, state, [*weights.values(), *tensors.values()], retention) as temporary:
+    """Write step-N, read it back, then remove those that need not stay.
+
+    Raises DiskError; the older ones then stay.
+    """
+    with _checkpoint(
+        checkpoints, state, [*weights.values(), *tensors.values()], retention
+    ) as temporary:
         save_tensors(_on_cpu(weights), temporary / MODEL_FILE)
         save_tensors(_on_cpu(tensors), temporary / STATE_TENSORS_FILE)
     return step_folder(checkpoints, state.step)
@@ -148,7 +171,11 @@ def save_shards(
     from groundup.train.checkpoint.sharded import write_shards
 
     everything = [*weights.values(), *tensors.values()]
-    with _checkpoint(checkpoints, state, everything, retention) if group.leads else nullcontext() as temporary:
+    with (
+        _checkpoint(checkpoints, state, everything, retention)
+        if group.leads
+        else nullcontext() as temporary
+    ):
         folder = Path(group.first(lambda: str(temporary)))
         with disk_errors(folder), group.lost_process_errors():
             write_shards(folder, weights, tensors, group)
@@ -158,7 +185,9 @@ def save_shards(
 def _checkpoint(
     checkpoints: Path, state: TrainState, tensors: Iterable[Tensor], retention: Retention
 ) -> Iterator[Path]:
-    """An atomic folder for the tensors; state.json, the check and the removal of old ones follow."""
+    """An atomic folder for the tensors; state.json, the check and the removal of old ones
+    follow.
+    """
     folder = step_folder(checkpoints, state.step)
     num_bytes = sum(tensor.nbytes for tensor in tensors) + SMALL_FILES_BYTES
     with atomic_folder(folder, needed_bytes=num_bytes) as temporary:
@@ -175,7 +204,10 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _drop_old(checkpoints: Path, state: TrainState, retention: Retention) -> None:
-    """Remove the others. Checkpoints of later steps are damaged ones that were passed over when the run resumed."""
+    """Remove the others.
+
+    Checkpoints of later steps are damaged ones that were passed over when the run resumed.
+    """
     folders = step_folders(checkpoints)
     last = [step for step, _ in folders if step <= state.step][-retention.keep :]
     for step, folder in folders:
@@ -184,9 +216,11 @@ def _drop_old(checkpoints: Path, state: TrainState, retention: Retention) -> Non
 
 
 def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) -> Checkpoint | None:
-    """Return the newest intact checkpoint, None where there are none; those passed over are reported.
+    """Return the newest intact checkpoint, None where there are none; those passed over are
+    reported.
 
-    Raises FormatError when there are checkpoints and none of them is intact: starting again is then the user's choice.
+    Raises FormatError when there are checkpoints and none of them is intact: starting again is then
+    the user's choice.
     """
     remove_temporaries(checkpoints)
     folders = step_folders(checkpoints)
@@ -197,7 +231,10 @@ def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) ->
             say(f"Checkpoint {folder.name} is skipped: {error.message}.")
     if folders:
         raise FormatError(
-            checkpoints, "checkpoints", f"none of the {len(folders)} is intact", fix="Start again with --fresh."
+            checkpoints,
+            "checkpoints",
+            f"none of the {len(folders)} is intact",
+            fix="Start again with --fresh.",
         )
     return None
 
@@ -208,19 +245,28 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
     state = read_state(folder)
     if state.identity != identity:
         raise FormatError(folder / STATE_FILE, "identity", "belongs to another run")
-    for file in sorted(folder.glob(SHARD_FILES)) or (folder / MODEL_FILE, folder / STATE_TENSORS_FILE):
+    for file in sorted(folder.glob(SHARD_FILES)) or (
+        folder / MODEL_FILE,
+        folder / STATE_TENSORS_FILE,
+    ):
         read_header(file)
     return Checkpoint(folder, state)
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Load one checkpoint's weights (the best one's, say) into `model`. Raises FormatError, before anything is changed."""
+    """Load one checkpoint's weights (the best one's, say) into `model`.
+
+    Raises FormatError, before anything is changed.
+    """
     verify_folder(folder)
     restore_weights(model, read_weights(folder), folder)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the weights alone. Raises FormatError; the caller checks the folder's manifest (`files.verify_folder`)."""
+    """Return the weights alone.
+
+    Raises FormatError; the caller checks the folder's manifest (`files.verify_folder`).
+    """
     return _read(folder, MODEL_FILE, lambda name: not is_training_state(name))
 
 
@@ -262,7 +308,9 @@ def keep_snapshot(run: RunFolder, step: int, write: Callable[[Path], None]) -> N
 
 
 def drop_snapshots_after(run: RunFolder, step: int) -> None:
-    """Remove the snapshots of steps after `step`, which will be done again, and what a killed write left behind."""
+    """Remove the snapshots of steps after `step`, which will be done again, and what a killed write
+    left behind.
+    """
     remove_temporaries(run.snapshots)
     for later, folder in step_folders(run.snapshots):
         if later > step:
@@ -270,6 +318,9 @@ def drop_snapshots_after(run: RunFolder, step: int) -> None:
 
 
 def require_snapshot_space(run: RunFolder, config: FitConfig, snapshot_bytes: int) -> None:
-    """Refuse a run whose snapshots would not fit on the disk, before its first step. Raises DiskError."""
+    """Refuse a run whose snapshots would not fit on the disk, before its first step.
+
+    Raises DiskError.
+    """
     missing = [step for step in config.snapshot_steps if not run.snapshot(step).exists()]
     require_free_bytes(run.snapshots, len(missing) * snapshot_bytes)

@@ -1,6 +1,8 @@
-"""The state of training as flat named tensors, to a checkpoint and back: weights, optimizer state, random states.
+"""The state of training as flat named tensors, to a checkpoint and back: weights, optimizer state,
+random states.
 
-The generators of Python's `random` and of numpy are not kept: nothing inside `fit()` may draw from them.
+The generators of Python's `random` and of numpy are not kept: nothing inside `fit()` may draw from
+them.
 """
 
 from collections.abc import Mapping
@@ -11,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import FormatError
-from groundup.train.optimizers import Optimizers, trainable
-from groundup.train.parallel.process_group import ProcessGroup
+from groundup.train.steps.optimizers import Optimizers, trainable
+from groundup.train.steps.process_group import ProcessGroup
 
-# Prefixes of the names of tensors that are not weights: "optimizer.NAME.KEY", "random.DEVICE", "random.DEVICE.RANK".
+# Prefixes of the names of tensors that are not weights: "optimizer.NAME.KEY", "random.DEVICE",
+# "random.DEVICE.RANK".
 OPTIMIZER, RANDOM = "optimizer.", "random."
 
 
@@ -29,7 +32,10 @@ def weight_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def restore_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
-    """Copy weights into the parameters that train. Raises FormatError, before anything is changed, when they don't fit."""
+    """Copy weights into the parameters that train.
+
+    Raises FormatError, before anything is changed, when they don't fit.
+    """
     own = weight_tensors(model)
     require_fit(own, {name: _kind(tensor) for name, tensor in weights.items()}, folder)
     for name, parameter in own.items():
@@ -39,13 +45,21 @@ def restore_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) 
 ShapeAndDtype = tuple[tuple[int, ...], torch.dtype]
 
 
-def require_fit(expected: dict[str, Tensor], found: Mapping[str, ShapeAndDtype], folder: Path) -> None:
+def require_fit(
+    expected: dict[str, Tensor], found: Mapping[str, ShapeAndDtype], folder: Path
+) -> None:
     """Refuse a checkpoint whose weights are not those of the model. Raises FormatError."""
     for name in sorted({*expected, *found}):
         if name not in found or name not in expected:
-            raise FormatError(folder, name, "is missing" if name not in found else "was not expected")
+            raise FormatError(
+                folder, name, "is missing" if name not in found else "was not expected"
+            )
         if found[name] != _kind(expected[name]):
-            raise FormatError(folder, name, f"is {_phrase(found[name])}, expected {_phrase(_kind(expected[name]))}")
+            raise FormatError(
+                folder,
+                name,
+                f"is {_phrase(found[name])}, expected {_phrase(_kind(expected[name]))}",
+            )
 
 
 def _kind(tensor: Tensor) -> ShapeAndDtype:
@@ -70,9 +84,15 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizers, tensors: dict[str
     """Restore the optimizer state, each tensor on the device of its parameter."""
     for name, parameter in trainable(model).items():
         prefix = f"{OPTIMIZER}{name}."
-        kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        kept = {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
         if kept:
-            optimizer.restore_state(parameter, {key: value.to(parameter.device) for key, value in kept.items()})
+            optimizer.restore_state(
+                parameter, {key: value.to(parameter.device) for key, value in kept.items()}
+            )
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
@@ -84,7 +104,9 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def gather_random_states(states: dict[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:
-    """Return the random states of all processes: rank 0's under their names, those of the others with ".RANK" appended."""
+    """Return the random states of all processes: rank 0's under their names, those of the others
+    with ".RANK" appended.
+    """
     return {
         _of_rank(name, rank): state
         for name, own in states.items()
@@ -96,8 +118,13 @@ def _of_rank(name: str, rank: int) -> str:
     return f"{name}.{rank}" if rank else name
 
 
-def restore_random(device: torch.device, tensors: dict[str, Tensor], folder: Path, rank: int = 0) -> None:
-    """Restore the random states. Raises FormatError when they are invalid or rank 0's are missing; a new process keeps its own."""
+def restore_random(
+    device: torch.device, tensors: dict[str, Tensor], folder: Path, rank: int = 0
+) -> None:
+    """Restore the random states.
+
+    Raises FormatError when they are invalid or rank 0's are missing; a new process keeps its own.
+    """
     for name in random_states(device):
         kind, key = name.removeprefix(RANDOM), _of_rank(name, rank)
         if rank and key not in tensors:
@@ -106,7 +133,9 @@ def restore_random(device: torch.device, tensors: dict[str, Tensor], folder: Pat
         try:
             setter(tensors[key])
         except (KeyError, RuntimeError, TypeError) as error:
-            raise FormatError(folder, key, "is missing or is not a state of this generator") from error
+            raise FormatError(
+                folder, key, "is missing or is not a state of this generator"
+            ) from error
 
 
 def _device_random(device: torch.device) -> Any:

@@ -1,11 +1,15 @@
-"""Callbacks of a run, which receive each figure as it is logged, and the other hooks of `fit()`. None of them changes a run.
+"""Callbacks of a run, which receive each figure as it is logged, and the other hooks of `fit()`.
+None of them changes a run.
 
-    begin(facts)     before the first step of this session: which run it is, and after which step it resumes
-    observe(line)    each line as it goes into metrics.jsonl, and each sample, as {"event": "sample", "step", "prompt", "text", ...}
+    begin(facts)     before the first step of this session: which run it is, and after which step it
+                     resumes
+    observe(line)    each line as it goes into metrics.jsonl, and each sample, as {"event":
+                     "sample", "step", "prompt", "text", ...}
     close()          at the end, also of a run that was stopped
 
-A callback that raises is reported once, closed, and not called again: a full log server ends no training. A `Progress` that is also a callback
-(the terminal's panel) is called too, without being named.
+A callback that raises is reported once, closed, and not called again: a full log server ends no
+training. A `Progress` that is also a callback (the terminal's panel) is called too, without being
+named.
 """
 
 import contextlib
@@ -40,7 +44,9 @@ class RunFacts:
     """float32 or bf16."""
     compute: Compute
     flops_per_token: float | None = None
-    """Forward and backward of one token; None: not known, or not every token's weights are trained."""
+    """Forward and backward of one token; None: not known, or not every token's weights are
+    trained.
+    """
     epoch_tokens: int | None = None
     """Tokens (or texts) whose loss is counted in an epoch; None: not known."""
 
@@ -66,11 +72,18 @@ class Hooks:
     """What a run does besides its steps. None of it changes a weight."""
 
     evaluate: Evaluate | None = None
-    """Gives figures ("validation_loss" decides the best checkpoint): before the first step, every `evaluation_interval` planned steps, at the end."""
+    """Gives figures ("validation_loss" decides the best checkpoint): before the first step, every
+    `evaluation_interval` planned steps, at the end.
+    """
     first_may_be_best: bool = True
-    """Whether the weights before the first step may be the best checkpoint; not those of a new head, which are random."""
+    """Whether the weights before the first step may be the best checkpoint; not those of a new
+    head, which are random.
+    """
     sample: Sample | None = None
-    """Gives records for samples.jsonl, after each evaluation. Both are called without gradients, the model in evaluation mode."""
+    """Gives records for samples.jsonl, after each evaluation.
+
+    Both are called without gradients, the model in evaluation mode.
+    """
     snapshot: Snapshot | None = None
     """Writes the model into a folder, after each of `config.snapshot_steps`."""
     callbacks: Sequence[Callback] = ()
@@ -100,7 +113,9 @@ class CallbackList:
         for callback in list(self._callbacks):
             if not self._call(callback, call):
                 self._callbacks.remove(callback)
-                with contextlib.suppress(Exception):  # what failed may fail again, and that was reported
+                with contextlib.suppress(
+                    Exception
+                ):  # what failed may fail again, and that was reported
                     callback.close()
 
     def _call(self, callback: Callback, call: Callable[[Callback], None]) -> bool:
@@ -108,14 +123,22 @@ class CallbackList:
         try:
             call(callback)
         except Exception as error:  # a callback's library raises what it likes
-            self._say(f"{type(callback).__name__} failed and is not called again; training continues: {error!r}")
+            self._say(
+                f"{type(callback).__name__} failed and is not called again; training continues: {error!r}"
+            )
             return False
         return True
 
 
 def training_flops(model: nn.Module, batches: object) -> float | None:
-    """FLOPs of one token, forward and backward, of a language model of which every weight trains; None for any other."""
+    """FLOPs of one token, forward and backward, of a language model of which every weight trains;
+    None for any other.
+    """
     context = getattr(batches, "context_tokens", None)
-    if not isinstance(model, LanguageModel) or context is None or not all(p.requires_grad for p in model.parameters()):
+    if (
+        not isinstance(model, LanguageModel)
+        or context is None
+        or not all(p.requires_grad for p in model.parameters())
+    ):
         return None
     return flops_per_token(model.config, context_tokens=context).training

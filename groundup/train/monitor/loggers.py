@@ -1,10 +1,12 @@
-"""Loggers for TensorBoard and Weights & Biases, as callbacks. Both write into RUN/logs and are extras.
+"""Loggers for TensorBoard and Weights & Biases, as callbacks. Both write into RUN/logs and are
+extras.
 
     --log tensorboard    RUN/logs/tensorboard; shown by: tensorboard --logdir RUN/logs/tensorboard
-    --log wandb          RUN/logs/wandb; offline unless WANDB_MODE says otherwise: by default nothing leaves the machine
+    --log wandb          RUN/logs/wandb; offline unless WANDB_MODE says otherwise: by default
+                         nothing leaves the machine
 
-A resumed run continues at its step: TensorBoard hides what a killed session had logged beyond it, and W&B plots over our own step.
-The figures have their names in metrics.jsonl.
+A resumed run continues at its step: TensorBoard hides what a killed session had logged beyond it,
+and W&B plots over our own step. The figures have their names in metrics.jsonl.
 """
 
 import os
@@ -34,7 +36,9 @@ class TensorBoardLog:
         for name, value in numbers(line).items():
             self._writer.add_scalar(f"{event}/{name}", value, step)
         if event == "sample":
-            self._writer.add_text("sample", "    " + f"{line['prompt']}|{line['text']}".replace("\n", "\n    "), step)
+            self._writer.add_text(
+                "sample", "    " + f"{line['prompt']}|{line['text']}".replace("\n", "\n    "), step
+            )
 
     def close(self) -> None:
         self._writer.close()
@@ -47,7 +51,9 @@ class WandbLog:
         import wandb
 
         folder = facts.folder / LOGS
-        folder.mkdir(parents=True, exist_ok=True)  # wandb makes its own below it; where there is none, elsewhere
+        folder.mkdir(
+            parents=True, exist_ok=True
+        )  # wandb makes its own below it; where there is none, elsewhere
         mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -63,7 +69,9 @@ class WandbLog:
 
     def observe(self, line: Line) -> None:
         event = line.get("event", "training")
-        figures: dict[str, Any] = {f"{event}/{name}": value for name, value in numbers(line).items()}
+        figures: dict[str, Any] = {
+            f"{event}/{name}": value for name, value in numbers(line).items()
+        }
         if event == "sample":
             figures["sample"] = f"{line['prompt']}|{line['text']}"
         self._run.log({**figures, "step": int(line["step"])})
@@ -89,10 +97,16 @@ LOGGERS: dict[str, tuple[str, Callable[[], Callback]]] = {
 
 
 def loggers(names: Sequence[str]) -> list[Callback]:
-    """Return the loggers of these names. Raises ConfigError for an unknown name, MissingExtra where its package is not installed."""
+    """Return the loggers of these names.
+
+    Raises ConfigError for an unknown name, MissingExtra where its package is not installed.
+    """
     for name in names:
         if name not in LOGGERS:
-            raise ConfigError(f"--log {name!r} is not one of {', '.join(LOGGERS)}.", fix=did_you_mean(name, LOGGERS))
+            raise ConfigError(
+                f"--log {name!r} is not one of {', '.join(LOGGERS)}.",
+                fix=did_you_mean(name, LOGGERS),
+            )
         if find_spec(LOGGERS[name][0]) is None:
             raise MissingExtra(LOGGERS[name][0], name)
     return [LOGGERS[name][1]() for name in dict.fromkeys(names)]

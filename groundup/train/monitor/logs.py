@@ -1,44 +1,72 @@
-"""The records of a run: metrics.jsonl and samples.jsonl, the figures in `TrainState` that go with their lines, and the callbacks that receive each.
+"""The records of a run: metrics.jsonl and samples.jsonl, the figures in `TrainState` that go with
+their lines, and the callbacks that receive each.
 
-Where several processes train, only rank 0 opens the files: on the others nothing is written and no callback called.
+Where several processes train, only rank 0 opens the files: on the others nothing is written and no
+callback called.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from groundup.runs import LineLog, RunFolder
-from groundup.train.bad_steps import BadStep
 from groundup.train.checkpoint.state import TrainState
 from groundup.train.monitor.callbacks import CallbackList, RunFacts
-from groundup.train.step import Summed
+from groundup.train.monitor.loss_spikes import BadStep
+from groundup.train.steps.step import Summed
 
 # The figure of an evaluation by which the best checkpoint is chosen.
 BEST_BY = "validation_loss"
 
 
 class RunLog:
-    """The log of one session. Lines are written from `open` on; before it, and where it is never called, they are dropped."""
+    """The log of one session.
+
+    Lines are written from `open` on; before it, and where it is never called, they are dropped.
+    """
 
     def __init__(
-        self, run: RunFolder, callbacks: CallbackList, clock: Callable[[], float], *, first_may_be_best: bool = True
+        self,
+        run: RunFolder,
+        callbacks: CallbackList,
+        clock: Callable[[], float],
+        *,
+        first_may_be_best: bool = True,
     ) -> None:
-        self._run, self._callbacks, self._clock, self._first_may_be_best = run, callbacks, clock, first_may_be_best
+        self._run, self._callbacks, self._clock, self._first_may_be_best = (
+            run,
+            callbacks,
+            clock,
+            first_may_be_best,
+        )
         self._metrics: LineLog | None = None
         self._samples: LineLog | None = None
         self._state = TrainState("")
         self._counted_until = 0.0
 
     def open(self, state: TrainState, say: Callable[[str], None]) -> None:
-        """Open both files at the length they had: lines of steps that will be done again are dropped."""
-        self._metrics, self._samples = LineLog(self._run.metrics_file), LineLog(self._run.samples_file)
-        for log, num_bytes in ((self._metrics, state.metrics_bytes), (self._samples, state.samples_bytes)):
+        """Open both files at the length they had: lines of steps that will be done again are
+        dropped.
+        """
+        self._metrics, self._samples = (
+            LineLog(self._run.metrics_file),
+            LineLog(self._run.samples_file),
+        )
+        for log, num_bytes in (
+            (self._metrics, state.metrics_bytes),
+            (self._samples, state.samples_bytes),
+        ):
             if log.length_bytes() > num_bytes:
                 log.cut(num_bytes)
             elif log.length_bytes() < num_bytes:
-                say(f"{log.path} is shorter than recorded: some of its lines are lost; the run is not affected.")
+                say(
+                    f"{log.path} is shorter than recorded: some of its lines are lost; the run is not affected."
+                )
 
     def begin(self, state: TrainState, facts: RunFacts) -> None:
-        """Tell the callbacks what run it is, and count its time from now on. `state` receives the figures."""
+        """Tell the callbacks what run it is, and count its time from now on.
+
+        `state` receives the figures.
+        """
         self._state = state
         self._callbacks.begin(facts)
         self._counted_until = self._clock()
@@ -50,17 +78,28 @@ class RunLog:
         state.tokens += summed.count
         state.last_loss = summed.mean
         state.training_s += step_s
-        line = {"step": state.step, "tokens": state.tokens, "loss": summed.mean, "lr": rate, "grad_norm": norm}
+        line = {
+            "step": state.step,
+            "tokens": state.tokens,
+            "loss": summed.mean,
+            "lr": rate,
+            "grad_norm": norm,
+        }
         self.metric({**line, "tokens_per_s": round(summed.count / step_s, 1)})
 
     def skipped_step(self, bad_step: BadStep) -> None:
-        """Record a step that was skipped. It counts as done: its batches are passed over, and so is its place in the schedule."""
+        """Record a step that was skipped.
+
+        It counts as done: its batches are passed over, and so is its place in the schedule.
+        """
         state = self._state
         state.skipped += 1
         state.not_finite_in_a_row = state.not_finite_in_a_row + 1 if bad_step.lasting else 0
         self.event("skipped", reason=str(bad_step), skipped=state.skipped)
 
-    def evaluation(self, figures: dict[str, float], samples: list[dict[str, Any]], seconds: float) -> None:
+    def evaluation(
+        self, figures: dict[str, float], samples: list[dict[str, Any]], seconds: float
+    ) -> None:
         """Record the figures and samples of an evaluation, and the best step so far."""
         state = self._state
         state.evaluation_s += seconds

@@ -25,7 +25,9 @@ def actual_figures(results: dict[str, Any], compute: Compute) -> dict[str, float
 
 
 def compared(planned: dict[str, Any], actual: dict[str, float]) -> list[list[str]]:
-    """Return rows of name, planned, actual, difference; a figure that was not planned is left out."""
+    """Return rows of name, planned, actual, difference; a figure that was not planned is left
+    out.
+    """
     rows = []
     for name, (words, divisor, form) in FIGURES.items():
         before, after = planned.get(name), actual.get(name)

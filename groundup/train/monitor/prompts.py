@@ -1,9 +1,11 @@
 """Prompts for samples: the first words of sentences of a held-out text.
 
-    sentence_starts("ACT I\\n\\nNow is the winter of our discontent made glorious. ...") -> ["Now is the winter"]
+    sentence_starts("ACT I\\n\\nNow is the winter of our discontent made glorious. ...") -> ["Now is
+    the winter"]
 
-A sentence here begins a line or follows the end of another in its paragraph, is no heading (most of its words begin small, where a script has
-small letters) and has no markup. Of scripts without spaces the first letters are taken instead of words.
+A sentence here begins a line or follows the end of another in its paragraph, is no heading (most of
+its words begin small, where a script has small letters) and has no markup. Of scripts without
+spaces the first letters are taken instead of words.
 """
 
 import re
@@ -43,8 +45,15 @@ def _is_sentence(sentence: str, words: Sequence[str]) -> bool:
     """Whether a stretch up to the end of a sentence is one that a reader would call so."""
     first = sentence[0]
     spaced = len(words) >= MIN_WORDS and len(sentence) >= MIN_CHARACTERS
-    unspaced = len(sentence) >= 2 * UNSPACED_CHARACTERS and not sentence.isascii() and len(words) == 1
-    if not (spaced or unspaced) or not first.isalpha() or first.islower() or _MARKUP.search(sentence):
+    unspaced = (
+        len(sentence) >= 2 * UNSPACED_CHARACTERS and not sentence.isascii() and len(words) == 1
+    )
+    if (
+        not (spaced or unspaced)
+        or not first.isalpha()
+        or first.islower()
+        or _MARKUP.search(sentence)
+    ):
         return False
     small = sum(not word[0].isupper() for word in words[1:])
     first_words = words[:PROMPT_WORDS]
@@ -54,7 +63,9 @@ def _is_sentence(sentence: str, words: Sequence[str]) -> bool:
 
 
 def prompts_of(texts: Sequence[str], count: int) -> list[str]:
-    """Return at most `count` different prompts, in turn from each text, from the middle of each on."""
+    """Return at most `count` different prompts, in turn from each text, from the middle of each
+    on.
+    """
     found: list[str] = []
     sources = [sentence_starts(text[len(text) // 2 :]) for text in texts]
     sources += [sentence_starts(text) for text in texts]

@@ -1,19 +1,24 @@
-"""Samples of a model at each evaluation, always from the same prompts (`prompts.py`), so that they can be compared over time.
+"""Samples of a model at each evaluation, always from the same prompts (`prompts.py`), so that they
+can be compared over time.
 
-A sample is a line of samples.jsonl: prompt, text, and two figures about it that need the training text or the tokens,
+A sample is a line of samples.jsonl: prompt, text, and two figures about it that need the training
+text or the tokens,
 
     repetition      0 to 1: the share of its runs of four tokens that occurred in it before
-    longest_copy    tokens in a row that also occur in the training text; copied_text: which ones. searched_share, below 1: of how much of it
+    longest_copy    tokens in a row that also occur in the training text; copied_text: which ones.
+                    searched_share, below 1: of how much of it
 
 Nothing is drawn from torch's global generators: samples change no run.
 
-`longest_copy` is exact and needs no index. For each token id, a 64-bit word has a bit for each position of the sample with that id:
+`longest_copy` is exact and needs no index. For each token id, a 64-bit word has a bit for each
+position of the sample with that id:
 
     m_1[i] = places[text[i]]          m_k[i] = places[text[i]] & (m_{k-1}[i - 1] << 1)
 
-Bit p of m_k[i] says: the k tokens of the text that end at i are those of the sample that end at p. The largest k with any bit set is the
-longest copy. All i go at once in numpy, and only those whose word is not zero go on to k + 1: a few after two or three rounds.
-The text is mapped into memory and read in pieces, so memory is bounded.
+Bit p of m_k[i] says: the k tokens of the text that end at i are those of the sample that end at p.
+The largest k with any bit set is the longest copy. All i go at once in numpy, and only those whose
+word is not zero go on to k + 1: a few after two or three rounds. The text is mapped into memory and
+read in pieces, so memory is bounded.
 """
 
 from collections.abc import Sequence
@@ -49,7 +54,10 @@ GRAM_TOKENS = 4
 
 
 class Sampler:
-    """Generates from fixed prompts. Raises DataError for a prompt that leaves no room in the context, ConfigError for too many."""
+    """Generates from fixed prompts.
+
+    Raises DataError for a prompt that leaves no room in the context, ConfigError for too many.
+    """
 
     def __init__(
         self,
@@ -74,7 +82,11 @@ class Sampler:
 
     def _record(self, model: LanguageModel, prompt: list[int]) -> dict[str, Any]:
         sampling = Sampling(temperature=0.8, max_tokens=SAMPLE_TOKENS, seed=self.seed)
-        ids = list(generate_ids(model, prompt, sampling, self.tokenizer.special.stop_ids, compute=self.compute))
+        ids = list(
+            generate_ids(
+                model, prompt, sampling, self.tokenizer.special.stop_ids, compute=self.compute
+            )
+        )
         copied = longest_copy(ids, self.text, model.config.vocab_size)
 
         def decode(ids: list[int]) -> str:
@@ -86,14 +98,20 @@ class Sampler:
             "repetition": round(repetition(ids), 4),
             "longest_copy": copied.num_tokens,
             "copied_text": decode(ids[copied.start : copied.start + copied.num_tokens]),
-            **({"searched_share": round(self.searched_share, 4)} if self.searched_share < 1 else {}),
+            **(
+                {"searched_share": round(self.searched_share, 4)} if self.searched_share < 1 else {}
+            ),
         }
 
 
-def require_room_for(prompts: Sequence[Sequence[int]], texts: Sequence[str], context_tokens: int) -> None:
+def require_room_for(
+    prompts: Sequence[Sequence[int]], texts: Sequence[str], context_tokens: int
+) -> None:
     """Refuse prompts that can't be continued, before any work. Raises ConfigError, DataError."""
     if len(prompts) > MAX_PROMPTS:
-        raise ConfigError(f"There are {len(prompts)} prompts, at most {MAX_PROMPTS} are used at each evaluation.")
+        raise ConfigError(
+            f"There are {len(prompts)} prompts, at most {MAX_PROMPTS} are used at each evaluation."
+        )
     for ids, text in zip(prompts, texts, strict=True):
         if not 0 < len(ids) < context_tokens:
             raise DataError(
@@ -103,10 +121,15 @@ def require_room_for(prompts: Sequence[Sequence[int]], texts: Sequence[str], con
 
 
 def own_prompts(tokens: np.ndarray, tokenizer: Tokenizer, context_tokens: int) -> list[list[int]]:
-    """Return the first words of up to four sentences of a text, evenly spread; of a text without sentences the beginnings of documents."""
+    """Return the first words of up to four sentences of a text, evenly spread; of a text without
+    sentences the beginnings of documents.
+    """
     places = (len(tokens) * number // PROMPTS for number in range(PROMPTS))
     parts = [
-        tokenizer.decode([int(id) for id in tokens[at : at + PROMPT_SEARCH_TOKENS]], skip_control=True) for at in places
+        tokenizer.decode(
+            [int(id) for id in tokens[at : at + PROMPT_SEARCH_TOKENS]], skip_control=True
+        )
+        for at in places
     ]
     found = (tokenizer.encode(prompt) for prompt in prompts_of(parts, PROMPTS))
     fitting = [ids for ids in found if len(ids) <= context_tokens // 2]
@@ -115,7 +138,9 @@ def own_prompts(tokens: np.ndarray, tokenizer: Tokenizer, context_tokens: int) -
 
 
 def openings(tokens: np.ndarray, end_id: int, length: int) -> list[list[int]]:
-    """Return the first `length` tokens, and those of up to three documents: the next ones after a quarter, half and three quarters of the text."""
+    """Return the first `length` tokens, and those of up to three documents: the next ones after a
+    quarter, half and three quarters of the text.
+    """
     starts = [0]
     for number in range(1, OPENINGS + 1):
         near = len(tokens) * number // (OPENINGS + 1)
@@ -137,7 +162,8 @@ class Copy:
 
 
 def repetition(ids: Sequence[int]) -> float:
-    """Return the share, 0 to 1, of runs of four tokens that occurred before in the same text; 0 for a text shorter than four.
+    """Return the share, 0 to 1, of runs of four tokens that occurred before in the same text; 0 for
+    a text shorter than four.
 
     >>> round(repetition([1, 2, 3, 4, 1, 2, 3, 4]), 3)  # of five runs, the last is the first again
     0.2
@@ -152,7 +178,9 @@ def searched_share(num_tokens: int) -> float:
 
 
 def longest_copy(ids: Sequence[int], text: np.ndarray, vocab_size: int) -> Copy:
-    """Return the longest run of `ids` (its first 64) that occurs in `text` [num_tokens]; of equal ones the earliest in `ids`."""
+    """Return the longest run of `ids` (its first 64) that occurs in `text` [num_tokens]; of equal
+    ones the earliest in `ids`.
+    """
     ids = ids[:MAX_SAMPLE_TOKENS]
     places = np.zeros(vocab_size, np.uint64)
     for place, id in enumerate(ids):
@@ -167,14 +195,18 @@ def longest_copy(ids: Sequence[int], text: np.ndarray, vocab_size: int) -> Copy:
 
 
 def piece_starts(num_tokens: int) -> range:
-    """Return where the searched pieces begin: adjacent, or spread evenly over a text that is too long."""
+    """Return where the searched pieces begin: adjacent, or spread evenly over a text that is too
+    long.
+    """
     pieces = max(1, -(-num_tokens // PIECE_TOKENS))
     wanted = min(pieces, MAX_SEARCHED_TOKENS // PIECE_TOKENS)
     return range(0, max(1, num_tokens), PIECE_TOKENS if wanted == pieces else num_tokens // wanted)
 
 
 def _longest_in(first: np.ndarray) -> tuple[int, int]:
-    """Return of one piece, given as the words m_1, the largest k and the positions where copies of that length end, as bits."""
+    """Return of one piece, given as the words m_1, the largest k and the positions where copies of
+    that length end, as bits.
+    """
     length, ends = 0, 0
     at, words = np.flatnonzero(first), first[first != 0]
     while len(at):

@@ -1,13 +1,16 @@
 """DDP and FSDP: one model trained by many processes, with torch's own implementations.
 
-    ddp      each process has a whole copy and some rows of every batch; gradients are summed during the backward pass
+    ddp      each process has a whole copy and some rows of every batch; gradients are summed during
+             the backward pass
              (Li et al. 2020, "PyTorch Distributed")
-    fsdp     each has a shard of every tensor, of its gradient and of the optimizer state; a block's weights are gathered when it runs and
+    fsdp     each has a shard of every tensor, of its gradient and of the optimizer state; a block's
+             weights are gathered when it runs and
              freed afterwards (Zhao et al. 2023, "PyTorch FSDP"; torch's `fully_shard`)
 
-Under fsdp the caller's model is not the one that trains: rank 0 keeps it in the CPU's memory and fills it where it is needed (`whole`): to
-evaluate, to write a snapshot, at the end. So evaluation and saving find an ordinary model on one device. What this leaves out: models that no
-single device can hold.
+Under fsdp the caller's model is not the one that trains: rank 0 keeps it in the CPU's memory and
+fills it where it is needed (`whole`): to evaluate, to write a snapshot, at the end. So evaluation
+and saving find an ordinary model on one device. What this leaves out: models that no single device
+can hold.
 """
 
 import contextlib
@@ -27,16 +30,18 @@ from torch.nn.parallel import DistributedDataParallel
 from groundup.train.checkpoint.sharded import restore_shards
 from groundup.train.checkpoint.state import Checkpoint, Retention, TrainState, save_shards
 from groundup.train.checkpoint.tensors import optimizer_tensors, weight_tensors
-from groundup.train.optimizers import Optimizers
-from groundup.train.parallel.process_group import ProcessGroup
 from groundup.train.parallel.single_process import SingleProcess
-from groundup.train.step import Batch, Loss, LossSum
+from groundup.train.steps.optimizers import Optimizers
+from groundup.train.steps.process_group import ProcessGroup
+from groundup.train.steps.step import Batch, Loss, LossSum
 
 BLOCKS = "blocks"
 
 
 class LossModule(nn.Module):
-    """A loss as a module that contains its model: torch's wrappers hook forward(), and losses call other methods of a model."""
+    """A loss as a module that contains its model: torch's wrappers hook forward(), and losses call
+    other methods of a model.
+    """
 
     def __init__(self, model: nn.Module, loss: Loss) -> None:
         super().__init__()
@@ -48,11 +53,15 @@ class LossModule(nn.Module):
 
 
 class DDP(SingleProcess):
-    """Distributed data parallel: rank 0's weights are everyone's first, and equal gradients keep them equal."""
+    """Distributed data parallel: rank 0's weights are everyone's first, and equal gradients keep
+    them equal.
+    """
 
     def __init__(self, model: nn.Module, loss: Loss, group: ProcessGroup) -> None:
         super().__init__(model, loss, group)
-        self._wrapped = DistributedDataParallel(LossModule(model, loss), gradient_as_bucket_view=True)
+        self._wrapped = DistributedDataParallel(
+            LossModule(model, loss), gradient_as_bucket_view=True
+        )
 
     def loss(self, model: nn.Module, batch: Batch) -> LossSum:
         return LossSum(*self._wrapped(batch))
@@ -62,16 +71,23 @@ class DDP(SingleProcess):
 
 
 class FSDP(SingleProcess):
-    """Fully sharded data parallel: a second model of the same shape that has a shard of each tensor."""
+    """Fully sharded data parallel: a second model of the same shape that has a shard of each
+    tensor.
+    """
 
-    def __init__(self, model: nn.Module, loss: Loss, group: ProcessGroup, device: torch.device, *, bf16: bool) -> None:
+    def __init__(
+        self, model: nn.Module, loss: Loss, group: ProcessGroup, device: torch.device, *, bf16: bool
+    ) -> None:
         super().__init__(model, loss, group)
         self._model, self._device = model, device
         self.trained = meta_copy(model)
         self._root = LossModule(self.trained, loss)
         mesh = init_device_mesh(device.type, (group.world,))
-        # Blocks' weights travel in bf16, in which their products are made anyway; the stream, the table, the head and all sums stay float32.
-        policy = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32, cast_forward_inputs=False)
+        # Blocks' weights travel in bf16, in which their products are made anyway; the stream, the
+        # table, the head and all sums stay float32.
+        policy = MixedPrecisionPolicy(
+            torch.bfloat16 if bf16 else None, torch.float32, cast_forward_inputs=False
+        )
         for name, part in list(
             self.trained.named_modules()
         ):  # each block is sharded by itself; all else is one more group
@@ -112,7 +128,12 @@ class FSDP(SingleProcess):
         self._model.to("cpu" if self.group.leads else "meta")
 
     def save(
-        self, checkpoints: Path, state: TrainState, optimizer: Optimizers, random: dict[str, Tensor], keep: Retention
+        self,
+        checkpoints: Path,
+        state: TrainState,
+        optimizer: Optimizers,
+        random: dict[str, Tensor],
+        keep: Retention,
     ) -> None:
         tensors = optimizer_tensors(self.trained, optimizer) | (random if self.group.leads else {})
         save_shards(checkpoints, state, weight_tensors(self.trained), tensors, keep, self.group)
@@ -132,14 +153,20 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def fill_meta_copy(sharded: nn.Module, model: nn.Module, device: torch.device) -> None:
-    """Give the sharded copy its shard of the model's weights, and its buffers, without communication: each process has the model."""
+    """Give the sharded copy its shard of the model's weights, and its buffers, without
+    communication: each process has the model.
+    """
     sharded.to_empty(device=device)
     whole = dict(model.named_parameters())
     for name, parameter in sharded.named_parameters():
         assert isinstance(parameter, DTensor)
-        share = distribute_tensor(whole[name].detach(), parameter.device_mesh, parameter.placements, src_data_rank=None)
+        share = distribute_tensor(
+            whole[name].detach(), parameter.device_mesh, parameter.placements, src_data_rank=None
+        )
         parameter.to_local().copy_(share.to_local())
-    for (_, buffer), (_, original) in zip(sharded.named_buffers(), model.named_buffers(), strict=True):
+    for (_, buffer), (_, original) in zip(
+        sharded.named_buffers(), model.named_buffers(), strict=True
+    ):
         buffer.copy_(original)
 
 

@@ -1,7 +1,9 @@
-"""The work of a training step in one process: forward, backward, saving and restoring. The base of the strategies DDP and FSDP (`distributed.py`).
+"""The work of a training step in one process: forward, backward, saving and restoring. The base of
+the strategies DDP and FSDP (`distributed.py`).
 
-A loss is a sum over the tokens of a batch, so gradients add up over rows, batches and processes alike. torch divides the sum over processes by their
-number, which the loop takes into account (`shares`). With several batches a step gradients are exchanged once, with the last.
+A loss is a sum over the tokens of a batch, so gradients add up over rows, batches and processes
+alike. torch divides the sum over processes by their number, which the loop takes into account
+(`shares`). With several batches a step gradients are exchanged once, with the last.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.train.checkpoint.state import Checkpoint, Retention, TrainState, read_weights, save_checkpoint
+from groundup.train.checkpoint.state import (
+    Checkpoint,
+    Retention,
+    TrainState,
+    read_weights,
+    save_checkpoint,
+)
 from groundup.train.checkpoint.tensors import (
     OPTIMIZER,
     optimizer_tensors,
@@ -20,10 +28,18 @@ from groundup.train.checkpoint.tensors import (
     restore_weights,
     weight_tensors,
 )
-from groundup.train.interrupts import Interrupts
-from groundup.train.optimizers import Optimizers, trainable
-from groundup.train.parallel.process_group import ProcessGroup
-from groundup.train.step import Batch, Loss, LossSum, Summed, gradient_norm, require_supervised, sum_gradients
+from groundup.train.steps.interrupts import Interrupts
+from groundup.train.steps.optimizers import Optimizers, trainable
+from groundup.train.steps.process_group import ProcessGroup
+from groundup.train.steps.step import (
+    Batch,
+    Loss,
+    LossSum,
+    Summed,
+    gradient_norm,
+    require_supervised,
+    sum_gradients,
+)
 
 
 class SingleProcess:
@@ -47,31 +63,50 @@ class SingleProcess:
     def sum_gradients(
         self, batches: Sequence[Batch], interrupts: Interrupts, device: torch.device, *, bf16: bool
     ) -> tuple[Summed, float]:
-        """Forward and backward: the loss over all processes, and the gradient norm of rank 0, by which all decide alike.
+        """Forward and backward: the loss over all processes, and the gradient norm of rank 0, by
+        which all decide alike.
 
-        Here all agree on a signal that any of them received. Raises DataError when nothing is supervised.
+        Here all agree on a signal that any of them received. Raises DataError when nothing is
+        supervised.
         """
-        own = sum_gradients(self.trained, batches, self.loss, device=device, bf16=bf16, exchange=self.exchange)
+        own = sum_gradients(
+            self.trained, batches, self.loss, device=device, bf16=bf16, exchange=self.exchange
+        )
         norm = gradient_norm(trainable(self.trained).values())
-        of_all = self.group.gather([own.nats, float(own.count), norm, float(interrupts.received)])  # [ranks, 4]
+        of_all = self.group.gather(
+            [own.nats, float(own.count), norm, float(interrupts.received)]
+        )  # [ranks, 4]
         interrupts.agree(int(of_all[:, 3].max()))
         nats, count = of_all[:, :2].sum(dim=0).tolist()
         require_supervised(int(count))
         return Summed(nats, int(count)), float(of_all[0, 2])
 
     def exchange(self, last: bool) -> AbstractContextManager[Any]:
-        """A context around forward and backward pass of a batch: gradients are exchanged with the last one of a step."""
+        """A context around forward and backward pass of a batch: gradients are exchanged with the
+        last one of a step.
+        """
         return nullcontext()
 
     def whole(self) -> AbstractContextManager[Any]:
-        """Inside, the caller's model on rank 0 has the present weights. All processes enter it together."""
+        """Inside, the caller's model on rank 0 has the present weights.
+
+        All processes enter it together.
+        """
         return nullcontext()
 
     def end(self) -> None:
-        """Put the last weights into the caller's model on rank 0. All processes call it together."""
+        """Put the last weights into the caller's model on rank 0.
+
+        All processes call it together.
+        """
 
     def save(
-        self, checkpoints: Path, state: TrainState, optimizer: Optimizers, random: dict[str, Tensor], keep: Retention
+        self,
+        checkpoints: Path,
+        state: TrainState,
+        optimizer: Optimizers,
+        random: dict[str, Tensor],
+        keep: Retention,
     ) -> None:
         """Write a checkpoint. All processes call it together. Raises DiskError."""
         if self.group.leads:

@@ -53,7 +53,9 @@ class Documents:
         update_index(self.index, [Source(str(self.docs))], progress=Silent())
 
     def ask(self, question: str = QUESTION, **fields: Any) -> list[dict[str, Any]]:
-        answer = self.server.post("/groundup/ask", {"index": "manuals", "question": question, **fields})
+        answer = self.server.post(
+            "/groundup/ask", {"index": "manuals", "question": question, **fields}
+        )
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "application/x-ndjson"
         return [json.loads(line) for line in answer.text.splitlines()]

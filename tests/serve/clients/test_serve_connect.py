@@ -35,8 +35,15 @@ def test_the_lines_name_the_server_and_its_first_chat_model(
 
 
 def test_what_continue_gets_is_yaml(server: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    [model] = yaml.safe_load("\n".join(connected(capsys, "continue", "--url", server.address)["lines"]))["models"]
-    assert model == {"name": "ender", "provider": "ollama", "model": "ender", "apiBase": server.address}
+    [model] = yaml.safe_load(
+        "\n".join(connected(capsys, "continue", "--url", server.address)["lines"])
+    )["models"]
+    assert model == {
+        "name": "ender",
+        "provider": "ollama",
+        "model": "ender",
+        "apiBase": server.address,
+    }
 
 
 def test_a_server_with_a_key_and_one_without_chat_models_are_said(
@@ -85,16 +92,26 @@ def test_what_another_server_answers_is_no_traceback_and_no_line_of_a_shell(
     assert shlex.split(found["lines"][-1])[-1] == f"ollama_chat/{model}"
 
 
-def test_without_a_server_there_is_a_placeholder_and_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_server_there_is_a_placeholder_and_a_note(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     found = connected(capsys, "llm", "--url", "http://127.0.0.1:9")
     assert found["model"] == "" and PLACEHOLDER in found["lines"][-1]
     assert "can't be reached" in found["note"] and "groundup serve" in found["note"]
 
 
 @pytest.mark.parametrize(
-    "words", [["emacs"], ["llm", "--url", "ftp://x"], ["llm", "--url", "http://"], ["llm", "--url", "http://a:b"]]
+    "words",
+    [
+        ["emacs"],
+        ["llm", "--url", "ftp://x"],
+        ["llm", "--url", "http://"],
+        ["llm", "--url", "http://a:b"],
+    ],
 )
-def test_what_can_not_be_connected_is_one_sentence(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+def test_what_can_not_be_connected_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
     assert run(["connect", *words]) == 2
     said = capsys.readouterr()
     assert said.out == "" and "Traceback" not in said.err

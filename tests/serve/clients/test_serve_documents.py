@@ -26,7 +26,11 @@ BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 def test_the_indexes_are_listed_with_what_they_hold(documents: Documents) -> None:
     manuals, none = documents.server.get("/groundup/indexes").json()["indexes"]
-    assert manuals["name"] == "manuals" and manuals["documents"] == manuals["files"] == 2 and manuals["passages"] >= 3
+    assert (
+        manuals["name"] == "manuals"
+        and manuals["documents"] == manuals["files"] == 2
+        and manuals["passages"] >= 3
+    )
     assert manuals["languages"] == {"en": manuals["passages"]} and manuals["unread"] == 0
     assert none == {
         "name": "none",
@@ -42,20 +46,40 @@ def test_the_indexes_are_listed_with_what_they_hold(documents: Documents) -> Non
 def test_quotations_come_first_and_without_a_model_are_the_answer(documents: Documents) -> None:
     first, *quotes, last = documents.ask()
     [source, *_] = first["sources"]
-    assert source["number"] == 1 and source["address"] == "boilers/px20.md" and source["document"] == "px20.md"
-    assert source["title"] == "Boiler PX-20 > Warranty" and BOILER[source["start"] : source["end"]] == source["text"]
-    assert [each["quote"]["text"] for each in quotes] == ["The warranty lasts 24 months from the day of purchase."]
+    assert (
+        source["number"] == 1
+        and source["address"] == "boilers/px20.md"
+        and source["document"] == "px20.md"
+    )
+    assert (
+        source["title"] == "Boiler PX-20 > Warranty"
+        and BOILER[source["start"] : source["end"]] == source["text"]
+    )
+    assert [each["quote"]["text"] for each in quotes] == [
+        "The warranty lasts 24 months from the day of purchase."
+    ]
     assert last["done"] and last["found"] and last["cited"] == [1]
     assert last["answer"] == '"The warranty lasts 24 months from the day of purchase." [1]'
 
 
-def test_the_model_writes_after_them_and_what_no_passage_says_is_omitted(documents: Documents) -> None:
+def test_the_model_writes_after_them_and_what_no_passage_says_is_omitted(
+    documents: Documents,
+) -> None:
     *_, quote, sentence, omitted, last = documents.ask(model="reader")
     assert "quote" in quote
-    assert sentence["sentence"]["text"] == 'The warranty lasts "24 months".' and sentence["sentence"]["source"] == 1
+    assert (
+        sentence["sentence"]["text"] == 'The warranty lasts "24 months".'
+        and sentence["sentence"]["source"] == 1
+    )
     assert sentence["sentence"]["support"] > 0.2
-    assert omitted["omitted"] == {"text": "It was signed by Grace Hopper.", "reason": "no passage has Grace, Hopper"}
-    assert last["answer"].endswith('The warranty lasts "24 months". [1]') and "Grace" not in last["answer"]
+    assert omitted["omitted"] == {
+        "text": "It was signed by Grace Hopper.",
+        "reason": "no passage has Grace, Hopper",
+    }
+    assert (
+        last["answer"].endswith('The warranty lasts "24 months". [1]')
+        and "Grace" not in last["answer"]
+    )
     assert last["prompt_tokens"] > 50 and last["completion_tokens"] > 5
 
 
@@ -67,19 +91,30 @@ def test_the_server_answers_as_the_command_line_does(documents: Documents) -> No
     with Index(documents.index) as index:
         *parts, whole = ask(index, QUESTION, engine, AskConfig())
     assert isinstance(whole, Answer) and len(parts) == len(lines) - 2
-    assert (whole.text, whole.cited, whole.found) == tuple(lines[-1][name] for name in ("answer", "cited", "found"))
-    assert [each.text for each in whole.omitted] == [each["omitted"]["text"] for each in lines if "omitted" in each]
+    assert (whole.text, whole.cited, whole.found) == tuple(
+        lines[-1][name] for name in ("answer", "cited", "found")
+    )
+    assert [each.text for each in whole.omitted] == [
+        each["omitted"]["text"] for each in lines if "omitted" in each
+    ]
 
 
 def test_what_is_not_there_is_an_answer_of_its_own(documents: Documents) -> None:
     for fields in ({}, {"model": "reader"}, {"index": "none"}):
         *_, last = documents.ask("Who is the president of Peru?", **fields)
-        assert not last["found"] and last["answer"] == "Not found in your documents." and last["cited"] == []
+        assert (
+            not last["found"]
+            and last["answer"] == "Not found in your documents."
+            and last["cited"] == []
+        )
         assert last["prompt_tokens"] == 0, "no model is asked"
 
 
 def test_a_follow_up_is_asked_in_its_context(documents: Documents) -> None:
-    history = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "24 months."}]
+    history = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": "24 months."},
+    ]
     *_, last = documents.ask("And how long exactly?", history=history)
     assert last["found"] and last["question"] == f"{QUESTION} And how long exactly?"
     *_, last = documents.ask("When does the hostel close?", history=history)
@@ -94,13 +129,18 @@ def test_a_citation_opens_its_place_in_the_document(documents: Documents) -> Non
     assert page["text"][page["start"] : page["end"]] == first["sources"][0]["text"]
     assert page["next"] is None
     before = documents.server.get(f"/groundup/passages/manuals/{page['previous']}").json()
-    assert before["next"] == page["id"] and "Clean the filter" in before["text"][before["start"] : before["end"]]
+    assert (
+        before["next"] == page["id"]
+        and "Clean the filter" in before["text"][before["start"] : before["end"]]
+    )
 
 
 def test_a_browser_that_follows_a_citation_gets_the_page_at_it(documents: Documents) -> None:
     url = documents.ask()[0]["sources"][0]["url"]
     answer = documents.server.get(url, headers=BROWSER)
-    assert answer.status_code == 303 and answer.headers["location"] == url.replace("/groundup/passages", "/#documents")
+    assert answer.status_code == 303 and answer.headers["location"] == url.replace(
+        "/groundup/passages", "/#documents"
+    )
 
 
 def test_markup_and_orders_in_a_document_stay_text(documents: Documents) -> None:
@@ -115,9 +155,15 @@ def test_markup_and_orders_in_a_document_stay_text(documents: Documents) -> None
         assert quote["text"] == evil.read_text(), "shown as the document's own words"
         assert not any("PWNED" in json.dumps(each) for each in lines if "sentence" in each)
         answer = documents.server.get(lines[0]["sources"][0]["url"])
-        assert answer.headers["content-type"] == "application/json" and answer.json()["text"] == evil.read_text()
+        assert (
+            answer.headers["content-type"] == "application/json"
+            and answer.json()["text"] == evil.read_text()
+        )
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert "<script" not in documents.server.get(lines[0]["sources"][0]["url"], headers=BROWSER).text
+        assert (
+            "<script"
+            not in documents.server.get(lines[0]["sources"][0]["url"], headers=BROWSER).text
+        )
     finally:
         evil.unlink()
         documents.update()
@@ -126,7 +172,12 @@ def test_markup_and_orders_in_a_document_stay_text(documents: Documents) -> None
 def test_answers_of_others_go_on_while_documents_are_asked(documents: Documents) -> None:
     with ThreadPoolExecutor(9) as threads:
         asked = [threads.submit(documents.ask, model="reader") for _ in range(8)]
-        body = {"model": "reader", "prompt": "Hello", "stream": False, "options": {"num_predict": 20}}
+        body = {
+            "model": "reader",
+            "prompt": "Hello",
+            "stream": False,
+            "options": {"num_predict": 20},
+        }
         plain = threads.submit(documents.server.post, "/api/generate", body)
         answers = {each.result()[-1]["answer"] for each in asked}
     assert len(answers) == 1 and plain.result().status_code == 200
@@ -171,7 +222,9 @@ def test_a_changed_document_is_said_and_a_deleted_one_is_gone(documents: Documen
         ({"question": "a", "model": "nobody"}, 404, "model"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_in_words(documents: Documents, body: Any, status: int, param: str) -> None:
+def test_what_cannot_be_asked_is_refused_in_words(
+    documents: Documents, body: Any, status: int, param: str
+) -> None:
     answer = documents.server.post("/groundup/ask", body)
     assert answer.status_code == status and answer.json()["error"]["param"] == param
     assert answer.json()["error"]["message"] and "/tmp" not in answer.text
@@ -201,7 +254,9 @@ def test_another_index_made_in_its_place_is_seen(tmp_path: Path, serve: Callable
     server = serve("--index", str(tmp_path / "x.index"), "--models", str(tmp_path))
 
     def answer() -> str:
-        lines = server.post("/groundup/ask", {"question": "Which colour is the gate?"}).text.splitlines()
+        lines = server.post(
+            "/groundup/ask", {"question": "Which colour is the gate?"}
+        ).text.splitlines()
         return str(json.loads(lines[-1])["answer"])
 
     assert answer() == '"The gate is green." [1]'
@@ -212,12 +267,17 @@ def test_another_index_made_in_its_place_is_seen(tmp_path: Path, serve: Callable
     shutil.rmtree(tmp_path / "x.index")
     refused = server.post("/groundup/ask", {"question": "Which colour is the gate?"})
     assert refused.status_code == 500 and "/tmp" not in refused.text
-    assert refused.json()["error"]["message"] == "index \"x\" can't be read now; the server's log says why"
+    assert (
+        refused.json()["error"]["message"]
+        == "index \"x\" can't be read now; the server's log says why"
+    )
     assert server.get("/groundup/indexes").json() == {"indexes": []}
 
 
 @pytest.mark.parametrize("place", ["", "nothing.index"])
-def test_a_bad_index_ends_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+def test_a_bad_index_ends_with_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
     assert run(["serve", "--index", str(tmp_path / place), "--port", "0"]) == 2
     said = capsys.readouterr().err
     assert "is no index" in said and "Traceback" not in said

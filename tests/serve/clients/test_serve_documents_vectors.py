@@ -49,14 +49,18 @@ def ranked(folder: Path, query: str) -> list[str]:
         return [each.document for each in find(index, query, 3, ranking_of(AUTO, vectors)).passages]
 
 
-def test_the_order_is_that_of_search_before_and_after_an_update(folder: Path, serve: Callable[..., Any]) -> None:
+def test_the_order_is_that_of_search_before_and_after_an_update(
+    folder: Path, serve: Callable[..., Any]
+) -> None:
     server = serve("--index", str(folder / "docs.index"))
 
     def found(query: str) -> list[str]:
         results = server.post("/search", {"query": query, "max_results": 3}).json()["results"]
         return [each["title"] for each in results]
 
-    assert found("sitting") == ranked(folder, "sitting") and len(found("sitting")) == 3, "no word of it is there"
+    assert found("sitting") == ranked(folder, "sitting") and len(found("sitting")) == 3, (
+        "no word of it is there"
+    )
     (folder / "docs" / "new.txt").write_text("A zebra sat on the question.")
     update(folder)
     assert found("zebra question") == ranked(folder, "zebra question")
@@ -65,13 +69,17 @@ def test_the_order_is_that_of_search_before_and_after_an_update(folder: Path, se
     assert '"done":true' in answer.text
 
 
-def test_vectors_that_are_made_later_or_anew_are_used(folder: Path, serve: Callable[..., Any]) -> None:
+def test_vectors_that_are_made_later_or_anew_are_used(
+    folder: Path, serve: Callable[..., Any]
+) -> None:
     place = folder / "docs.index"
     shutil.rmtree(place / "vectors")
     server = serve("--index", str(place))
 
     def found(query: str) -> list[str]:
-        return [each["title"] for each in server.post("/search", {"query": query}).json()["results"]]
+        return [
+            each["title"] for each in server.post("/search", {"query": query}).json()["results"]
+        ]
 
     assert found("sitting") == [], "no word of it is there"
     update(folder)

@@ -46,7 +46,11 @@ def test_echo_gives_the_prompt_and_its_logprobs_as_the_engine_scores_it(
     answer = complete(prompt=PROMPT, echo=True, max_tokens=0, logprobs=3)
     (choice,) = answer.choices
     told = choice.logprobs
-    assert (choice.text, choice.finish_reason, answer.usage.prompt_tokens) == (PROMPT, "length", len(ids))
+    assert (choice.text, choice.finish_reason, answer.usage.prompt_tokens) == (
+        PROMPT,
+        "length",
+        len(ids),
+    )
     assert answer.usage.completion_tokens == 0
     assert (told.token_logprobs[0], told.top_logprobs[0]) == (None, None)
     assert told.token_logprobs[1:] == pytest.approx(scored(tiny, ids), abs=1e-5)
@@ -60,10 +64,14 @@ def test_a_prompt_of_ids_is_used_as_it_is_and_several_come_in_order(
     complete: Callable[..., Any], tiny: OpenModel, ids: list[int]
 ) -> None:
     asked = {"echo": True, "max_tokens": 0, "logprobs": 1}
-    text, one, several = (complete(prompt=each, **asked) for each in (PROMPT, ids, [ids, ids[:3], ids[2:]]))
+    text, one, several = (
+        complete(prompt=each, **asked) for each in (PROMPT, ids, [ids, ids[:3], ids[2:]])
+    )
     assert one.choices[0].logprobs == text.choices[0].logprobs
     assert [len(each.logprobs.tokens) for each in several.choices] == [len(ids), 3, len(ids) - 2]
-    assert several.choices[2].logprobs.token_logprobs[1:] == pytest.approx(scored(tiny, ids[2:]), abs=1e-5)
+    assert several.choices[2].logprobs.token_logprobs[1:] == pytest.approx(
+        scored(tiny, ids[2:]), abs=1e-5
+    )
     assert several.choices[0].text == PROMPT
     assert complete(prompt=ids, max_tokens=5, temperature=0).choices[0].text == (
         complete(prompt=PROMPT, max_tokens=5, temperature=0).choices[0].text
@@ -77,19 +85,28 @@ def test_echo_and_an_answer_have_a_score_for_each_token_also_for_the_one_that_en
     ender = open_model(models / "ender", CPU)
     assert isinstance(ender.model, LanguageModel)
     stop_ids = ender.require_tokenizer().special.stop_ids
-    rows = torch.randint(ender.config.vocab_size, (4000, 4), generator=torch.Generator().manual_seed(1))
+    rows = torch.randint(
+        ender.config.vocab_size, (4000, 4), generator=torch.Generator().manual_seed(1)
+    )
     with torch.inference_mode():
         best = ender.model(rows)[:, -1].argmax(dim=-1).tolist()
     ids = next(row.tolist() for row, id in zip(rows, best, strict=True) if id in stop_ids)
-    choice = complete(model="ender", prompt=ids, echo=True, max_tokens=1, temperature=0, logprobs=1).choices[0]
+    choice = complete(
+        model="ender", prompt=ids, echo=True, max_tokens=1, temperature=0, logprobs=1
+    ).choices[0]
     told = choice.logprobs
     assert choice.finish_reason == "stop"
-    assert [len(each) for each in (told.tokens, told.token_logprobs, told.top_logprobs, told.text_offset)] == [5] * 4
+    assert [
+        len(each)
+        for each in (told.tokens, told.token_logprobs, told.top_logprobs, told.text_offset)
+    ] == [5] * 4
     assert told.tokens[-1] in ender.require_tokenizer().special.tokens
     assert told.tokens[-1] not in choice.text
 
 
-def test_streamed_echo_is_whole_echo_with_offsets_that_point_into_the_text(complete: Callable[..., Any]) -> None:
+def test_streamed_echo_is_whole_echo_with_offsets_that_point_into_the_text(
+    complete: Callable[..., Any],
+) -> None:
     asked = {"prompt": "To be or not", "echo": True, "max_tokens": 6, "logprobs": 0, "seed": 2}
     whole = complete(**asked).choices[0]
     chunks = [each.choices[0] for each in complete(**asked, stream=True) if each.choices]
@@ -98,7 +115,11 @@ def test_streamed_echo_is_whole_echo_with_offsets_that_point_into_the_text(compl
     streamed = [value for each in chunks if each.logprobs for value in each.logprobs.token_logprobs]
     assert streamed == whole.logprobs.token_logprobs
     for token, offset in zip(whole.logprobs.tokens, whole.logprobs.text_offset, strict=True):
-        assert "�" in token or whole.text[offset : offset + len(token)] == token or "�" in whole.text[:offset]
+        assert (
+            "�" in token
+            or whole.text[offset : offset + len(token)] == token
+            or "�" in whole.text[:offset]
+        )
     assert complete(prompt="To be", echo=True, max_tokens=0).choices[0].logprobs is None
 
 
@@ -115,7 +136,9 @@ def test_the_echo_of_a_prompt_that_fills_the_context_is_answered_and_a_longer_on
         assert refused.value.code == "context_length_exceeded"
 
 
-@pytest.mark.parametrize("prompt", [[], [[]], [1, "a"], [True], [[1], [2.5]], {"a": 1}, 5, [10**9], [-1]])
+@pytest.mark.parametrize(
+    "prompt", [[], [[]], [1, "a"], [True], [[1], [2.5]], {"a": 1}, 5, [10**9], [-1]]
+)
 def test_a_prompt_that_is_neither_text_nor_ids_is_refused_in_one_sentence(
     complete: Callable[..., Any], prompt: Any
 ) -> None:

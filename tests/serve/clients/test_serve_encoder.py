@@ -30,15 +30,23 @@ def client(server: Any) -> Iterator[ollama.Client]:
         yield opened
 
 
-def test_every_api_gives_the_vectors_of_the_model(server: Any, client: ollama.Client, folder: Path) -> None:
+def test_every_api_gives_the_vectors_of_the_model(
+    server: Any, client: ollama.Client, folder: Path
+) -> None:
     expected = groundup.open_model(folder).embed(TEXTS).tolist()
     with openai.OpenAI(base_url=f"{server.address}/v1", api_key="any") as theirs:
         found = theirs.embeddings.create(model="vectors", input=[text for text in TEXTS if text])
     named = [vector for text, vector in zip(TEXTS, expected, strict=True) if text]
-    assert [each.embedding for each in found.data] == [pytest.approx(vector, abs=1e-5) for vector in named]
+    assert [each.embedding for each in found.data] == [
+        pytest.approx(vector, abs=1e-5) for vector in named
+    ]
     together = client.embed("vectors", TEXTS)
-    assert list(map(list, together.embeddings)) == [pytest.approx(vector, abs=1e-5) for vector in expected]
-    assert list(client.embeddings("vectors", TEXTS[0]).embedding) == pytest.approx(expected[0], abs=1e-5)
+    assert list(map(list, together.embeddings)) == [
+        pytest.approx(vector, abs=1e-5) for vector in expected
+    ]
+    assert list(client.embeddings("vectors", TEXTS[0]).embedding) == pytest.approx(
+        expected[0], abs=1e-5
+    )
     assert together.prompt_eval_count == sum(min(24, len(row)) for row in token_rows(folder))
 
 
@@ -47,12 +55,16 @@ def token_rows(folder: Path) -> list[list[int]]:
     return [engine.embedding_ids(text) for text in TEXTS]
 
 
-def test_a_text_beyond_the_context_is_refused_where_it_must_not_be_cut(client: ollama.Client) -> None:
+def test_a_text_beyond_the_context_is_refused_where_it_must_not_be_cut(
+    client: ollama.Client,
+) -> None:
     with pytest.raises(ollama.ResponseError, match="exceeds the context length of 24"):
         client.embed("vectors", TEXTS, truncate=False)
 
 
-def test_it_is_listed_as_an_encoder_and_answers_nothing_else(server: Any, client: ollama.Client) -> None:
+def test_it_is_listed_as_an_encoder_and_answers_nothing_else(
+    server: Any, client: ollama.Client
+) -> None:
     shown = client.show("vectors")
     assert shown.capabilities == ["embedding"] and shown.modelinfo["general.architecture"] == "bert"
     with pytest.raises(ollama.ResponseError, match="does not support") as refused:

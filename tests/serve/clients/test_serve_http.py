@@ -7,7 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-ASKED = {"model": "tiny", "prompt": "To be", "stream": False, "options": {"seed": 1, "num_predict": 6}}
+ASKED = {
+    "model": "tiny",
+    "prompt": "To be",
+    "stream": False,
+    "options": {"seed": 1, "num_predict": 6},
+}
 
 
 def test_a_body_is_read_whatever_it_is_called_and_however_it_comes(server: Any) -> None:
@@ -29,12 +34,19 @@ def test_a_body_is_read_whatever_it_is_called_and_however_it_comes(server: Any) 
 
 def test_streaming_is_ollamas_default_and_not_openais(server: Any) -> None:
     turns = [{"role": "user", "content": "To be"}]
-    streamed = server.post("/api/chat", {"model": "tiny", "messages": turns, "options": {"num_predict": 3}})
+    streamed = server.post(
+        "/api/chat", {"model": "tiny", "messages": turns, "options": {"num_predict": 3}}
+    )
     assert streamed.headers["content-type"].startswith("application/x-ndjson")
     assert b"\n\n" not in streamed.content and streamed.content.endswith(b"}\n")
-    whole = server.post("/v1/chat/completions", {"model": "tiny", "messages": turns, "max_tokens": 3})
+    whole = server.post(
+        "/v1/chat/completions", {"model": "tiny", "messages": turns, "max_tokens": 3}
+    )
     assert whole.headers["content-type"] == "application/json"
-    sse = server.post("/v1/chat/completions", {"model": "tiny", "messages": turns, "max_tokens": 3, "stream": True})
+    sse = server.post(
+        "/v1/chat/completions",
+        {"model": "tiny", "messages": turns, "max_tokens": 3, "stream": True},
+    )
     assert sse.headers["content-type"].startswith("text/event-stream")
     assert sse.content.endswith(b"data: [DONE]\n\n")
 
@@ -71,10 +83,14 @@ def test_greeting_version_and_head(server: Any) -> None:
         assert (answer.status_code, answer.content) == (200, b""), path
 
 
-@pytest.mark.parametrize("text", ["", "\0", "\ufeffx", "\x1b[31m", "a\u0085b\u2028c", "<|im_end|>", "x" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "\0", "\ufeffx", "\x1b[31m", "a\u0085b\u2028c", "<|im_end|>", "x" * 5000]
+)
 def test_hard_texts_are_answered(server: Any, text: str) -> None:
     turns = [{"role": "user", "content": text}]
-    answer = server.post("/api/chat", {"model": "tiny", "messages": turns, "options": {"num_predict": 3}})
+    answer = server.post(
+        "/api/chat", {"model": "tiny", "messages": turns, "options": {"num_predict": 3}}
+    )
     assert answer.status_code == 200
     assert all(json.loads(line) for line in answer.content.splitlines())
 
@@ -83,7 +99,9 @@ def test_half_a_character_is_answered_or_refused_and_echoed_harmlessly(server: A
     raw = b'{"model": "tiny", "prompt": "\\ud800x", "stream": false, "options": {"num_predict": 2}}'
     assert httpx.post(f"{server.address}/api/generate", content=raw).status_code in (200, 400)
     missing = httpx.post(f"{server.address}/api/show", content=b'{"model": "\\ud800"}')
-    assert missing.status_code == 404 and missing.json()["error"].startswith('model "\ud800" not found')
+    assert missing.status_code == 404 and missing.json()["error"].startswith(
+        'model "\ud800" not found'
+    )
 
 
 def test_refusals_of_the_guard_have_the_dialects_shape(server: Any) -> None:

@@ -11,7 +11,9 @@ from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 
 # LangChain closes none of its connections.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 TURNS = [SystemMessage("Be brief."), HumanMessage("To be")]
 TOOL_TURNS = [
     HumanMessage("weather?"),
@@ -32,7 +34,12 @@ def chats(address: str) -> dict[str, Any]:
     return {
         "ollama": ChatOllama(model="tiny", base_url=address, seed=3, num_predict=10),
         "openai": ChatOpenAI(
-            model="tiny", base_url=f"{address}/v1", api_key="any", seed=3, max_tokens=10, max_retries=0
+            model="tiny",
+            base_url=f"{address}/v1",
+            api_key="any",
+            seed=3,
+            max_tokens=10,
+            max_retries=0,
         ),
     }
 
@@ -75,7 +82,9 @@ def test_structured_output_is_of_the_class(address: str, kind: str) -> None:
         if kind == "ollama"
         else ChatOpenAI(model="tiny", base_url=f"{address}/v1", api_key="any", seed=3)
     )
-    assert isinstance(chat.with_structured_output(Verdict, method="json_schema").invoke("Spam?"), Verdict)
+    assert isinstance(
+        chat.with_structured_output(Verdict, method="json_schema").invoke("Spam?"), Verdict
+    )
 
 
 def test_plain_language_models_go_on_with_a_text(address: str) -> None:
@@ -87,8 +96,13 @@ def test_plain_language_models_go_on_with_a_text(address: str) -> None:
 
 def test_embeddings_of_both_agree(address: str) -> None:
     ollama = OllamaEmbeddings(model="tiny", base_url=address)
-    openai = OpenAIEmbeddings(model="tiny", base_url=f"{address}/v1", api_key="any", check_embedding_ctx_length=False)
-    one, other = ollama.embed_documents(["to be", "or not"]), openai.embed_documents(["to be", "or not"])
+    openai = OpenAIEmbeddings(
+        model="tiny", base_url=f"{address}/v1", api_key="any", check_embedding_ctx_length=False
+    )
+    one, other = (
+        ollama.embed_documents(["to be", "or not"]),
+        openai.embed_documents(["to be", "or not"]),
+    )
     for left, right in zip(one, other, strict=True):
         assert left == pytest.approx(right, abs=1e-5)
     assert ollama.embed_query("to be") == pytest.approx(one[0], abs=1e-5)

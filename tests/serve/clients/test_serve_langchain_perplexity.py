@@ -12,7 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from served_documents import BOILER, QUESTION, Documents
 
 # LangChain closes none of its connections.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 TEXT = '"The warranty lasts 24 months from the day of purchase." [1]\nThe warranty lasts "24 months". [1]'
 
 
@@ -22,7 +24,9 @@ def address(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PPLX_API_KEY", "any")
 
 
-@pytest.mark.parametrize("fields", [{}, {"use_responses_api": True}], ids=["completions", "responses"])
+@pytest.mark.parametrize(
+    "fields", [{}, {"use_responses_api": True}], ids=["completions", "responses"]
+)
 def test_a_chat_model_answers_from_documents(fields: dict[str, Any]) -> None:
     model = ChatPerplexity(model="sonar", temperature=0, **fields)
     answer = model.invoke(QUESTION)

@@ -31,21 +31,35 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("name", "value"), BEYOND, ids=str)
-def test_a_number_beyond_its_bounds_is_refused_with_its_name_on_every_api(server: Any, name: str, value: float) -> None:
+def test_a_number_beyond_its_bounds_is_refused_with_its_name_on_every_api(
+    server: Any, name: str, value: float
+) -> None:
     for path, body in PATHS:
         refused = server.post(path, {"model": "tiny", "max_tokens": 2, **body, name: value})
-        assert (refused.status_code, refused.json()["error"]["param"]) == (400, name), (path, refused.text)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, name), (
+            path,
+            refused.text,
+        )
     if name not in ("top_k", "top_p"):  # Ollama gives every value of these a meaning
         theirs = {"repetition_penalty": "repeat_penalty"}.get(name, name)
-        for path, asked in (("/api/chat", {"messages": TURNS}), ("/api/generate", {"prompt": "To be"})):
+        for path, asked in (
+            ("/api/chat", {"messages": TURNS}),
+            ("/api/generate", {"prompt": "To be"}),
+        ):
             refused = server.post(path, {"model": "tiny", **asked, "options": {theirs: value}})
-            assert refused.status_code == 400 and refused.json()["error"].startswith(f"options.{theirs}: expected")
-        made = server.post("/api/create", {"model": "extreme", "from": "tiny", "parameters": {theirs: value}})
+            assert refused.status_code == 400 and refused.json()["error"].startswith(
+                f"options.{theirs}: expected"
+            )
+        made = server.post(
+            "/api/create", {"model": "extreme", "from": "tiny", "parameters": {theirs: value}}
+        )
         assert made.status_code == 400 and theirs in made.json()["error"]
 
 
 @pytest.mark.parametrize("least", [True, False], ids=["least", "most"])
-def test_numbers_at_their_bounds_are_answered_with_and_without_a_schema(server: Any, least: bool) -> None:
+def test_numbers_at_their_bounds_are_answered_with_and_without_a_schema(
+    server: Any, least: bool
+) -> None:
     bounds = {"frequency_penalty": 100, "presence_penalty": 100}
     bounds = {name: -value if least else value for name, value in bounds.items()}
     bounds |= {"repetition_penalty": 0.01 if least else 100, "top_p": 0 if least else 1}
@@ -55,14 +69,19 @@ def test_numbers_at_their_bounds_are_answered_with_and_without_a_schema(server: 
             answer = server.post("/v1/chat/completions", asked)
             assert answer.status_code == 200, answer.text
             if form:
-                assert json.loads(answer.json()["choices"][0]["message"]["content"])["a"] in ("x", "y")
+                assert json.loads(answer.json()["choices"][0]["message"]["content"])["a"] in (
+                    "x",
+                    "y",
+                )
 
 
 def test_one_clients_impossible_penalty_does_not_end_another_clients_stream(server: Any) -> None:
     asked = {**CHAT, "max_tokens": 120, "temperature": 1}
     expected = server.post("/v1/chat/completions", asked).json()["choices"][0]["message"]["content"]
     text = ""
-    with httpx.stream("POST", f"{server.address}/v1/chat/completions", json={**asked, "stream": True}) as stream:
+    with httpx.stream(
+        "POST", f"{server.address}/v1/chat/completions", json={**asked, "stream": True}
+    ) as stream:
         lines = (line.removeprefix("data: ") for line in stream.iter_lines() if line)
         for number, line in enumerate(lines):
             if line == "[DONE]":
@@ -72,18 +91,32 @@ def test_one_clients_impossible_penalty_does_not_end_another_clients_stream(serv
             text += chunk["choices"][0]["delta"].get("content", "")
             if number == 3:
                 for impossible in ({"frequency_penalty": -1e308}, {"presence_penalty": 1e308}):
-                    refused = server.post("/v1/chat/completions", {**CHAT, "temperature": 1, **impossible})
-                    assert (refused.status_code, refused.json()["error"]["param"]) == (400, next(iter(impossible)))
+                    refused = server.post(
+                        "/v1/chat/completions", {**CHAT, "temperature": 1, **impossible}
+                    )
+                    assert (refused.status_code, refused.json()["error"]["param"]) == (
+                        400,
+                        next(iter(impossible)),
+                    )
     assert text == expected
 
 
 def test_a_bias_bans_tokens_and_makes_others_certain(server: Any) -> None:
     def said(**more: Any) -> str:
-        answer = server.post("/v1/chat/completions", {**CHAT, "temperature": 0, "max_tokens": 4, **more})
+        answer = server.post(
+            "/v1/chat/completions", {**CHAT, "temperature": 0, "max_tokens": 4, **more}
+        )
         return answer.json()["choices"][0]["message"]["content"]
 
     def continued(**more: Any) -> list[str]:
-        asked = {"model": "tiny", "prompt": "To be", "max_tokens": 4, "temperature": 0, "logprobs": 1, **more}
+        asked = {
+            "model": "tiny",
+            "prompt": "To be",
+            "max_tokens": 4,
+            "temperature": 0,
+            "logprobs": 1,
+            **more,
+        }
         return server.post("/v1/completions", asked).json()["choices"][0]["logprobs"]["tokens"]
 
     assert said(logit_bias={}) == said() == said(logit_bias=None)

@@ -47,18 +47,67 @@ WRONG: dict[str, list[Any]] = {
         "{{ 1 // 0 }}",
         "x" * 40_000,
     ],
-    "chosen": ["perhaps", "required", "", 5, [], {}, {"type": "x"}, {"function": {"name": "nobody"}}],
+    "chosen": [
+        "perhaps",
+        "required",
+        "",
+        5,
+        [],
+        {},
+        {"type": "x"},
+        {"function": {"name": "nobody"}},
+    ],
     "content": [5, True, {}, [5], ["x"], [{"type": "image_url"}]],
     "role": ["wizard", "", 5, [], {}],
-    "name": ["nobody", "../tiny", "/etc/passwd", "tiny:../x", "a" * 3000, "", "tiny\0", "\ud800", 5, [], {}, None],
+    "name": [
+        "nobody",
+        "../tiny",
+        "/etc/passwd",
+        "tiny:../x",
+        "a" * 3000,
+        "",
+        "tiny\0",
+        "\ud800",
+        5,
+        [],
+        {},
+        None,
+    ],
 }
-WRONG["own name"] = [name for name in WRONG["name"] if name is not None]  # none is the default model
-WRONG["penalty"] = [*WRONG["number"], 1e308, -1e308, 1e-308]  # the least that a repetition penalty can't be
-WRONG["biases"] = [5, "x", [1], {"x": 1}, {"-1": 1}, {"5": "1"}, {"5": 1e308}, {"5": float("nan")}, {"9" * 400: 1}]
+WRONG["own name"] = [
+    name for name in WRONG["name"] if name is not None
+]  # none is the default model
+WRONG["penalty"] = [
+    *WRONG["number"],
+    1e308,
+    -1e308,
+    1e-308,
+]  # the least that a repetition penalty can't be
+WRONG["biases"] = [
+    5,
+    "x",
+    [1],
+    {"x": 1},
+    {"-1": 1},
+    {"5": "1"},
+    {"5": 1e308},
+    {"5": float("nan")},
+    {"9" * 400: 1},
+]
 WRONG["unsupported"] = [5, "x", {"name": "f"}, [{"name": "f"}], ["audio"], True]
 WRONG["words"] = ["x", 5, True, [5], [{}], {}]
 WRONG["day"] = ["2020-01-31", "13/01/2020", "x", "", 5, [], {}]
-WRONG["items"] = [5, True, {}, [], [5], ["x"], [{}], [{"type": "function_call"}], [{"role": "wizard", "content": "a"}]]
+WRONG["items"] = [
+    5,
+    True,
+    {},
+    [],
+    [5],
+    ["x"],
+    [{}],
+    [{"type": "function_call"}],
+    [{"role": "wizard", "content": "a"}],
+]
 TURN = {"role": "user", "content": "To be"}
 OPTIONS = {
     "options.temperature": "number",
@@ -66,17 +115,51 @@ OPTIONS = {
     "options.top_k": "whole",
     "options.seed": "whole",
 }
-OPTIONS |= {"options.num_predict": "whole", "options.stop": "stop", "options.repeat_penalty": "penalty"}
-OLLAMA = {"model": "name", "stream": "flag", "options": "table", "top_logprobs": "whole", "logprobs": "flag", **OPTIONS}
+OPTIONS |= {
+    "options.num_predict": "whole",
+    "options.stop": "stop",
+    "options.repeat_penalty": "penalty",
+}
+OLLAMA = {
+    "model": "name",
+    "stream": "flag",
+    "options": "table",
+    "top_logprobs": "whole",
+    "logprobs": "flag",
+    **OPTIONS,
+}
 TURNS = {"messages": "tables", "messages.0.role": "role", "messages.0.content": "content"}
-OPENAI = {"model": "name", "stream": "flag", "max_tokens": "whole", "temperature": "number", "top_p": "number"}
+OPENAI = {
+    "model": "name",
+    "stream": "flag",
+    "max_tokens": "whole",
+    "temperature": "number",
+    "top_p": "number",
+}
 OPENAI |= {"structured_outputs": "form", "guided_regex": "expression"}
 TOOLS = {"tools": "tables", "tool_choice": "chosen", "parallel_tool_calls": "flag"}
-OPENAI |= {"seed": "whole", "stop": "stop", "n": "whole", "presence_penalty": "number", "stream_options": "table"}
+OPENAI |= {
+    "seed": "whole",
+    "stop": "stop",
+    "n": "whole",
+    "presence_penalty": "number",
+    "stream_options": "table",
+}
 OPENAI |= {"repetition_penalty": "penalty", "logit_bias": "biases"}
 OPENAI |= dict.fromkeys(("functions", "function_call", "modalities", "audio"), "unsupported")
-FILTERS = {"search_domain_filter": "words", "search_after_date_filter": "day", "search_recency_filter": "role"}
-SONAR = {**OPENAI, **TURNS, **FILTERS, "model": "own name", "tools": "tables", "disable_search": "flag"}
+FILTERS = {
+    "search_domain_filter": "words",
+    "search_after_date_filter": "day",
+    "search_recency_filter": "role",
+}
+SONAR = {
+    **OPENAI,
+    **TURNS,
+    **FILTERS,
+    "model": "own name",
+    "tools": "tables",
+    "disable_search": "flag",
+}
 SONAR |= {
     "num_search_results": "whole",
     "web_search_options": "table",
@@ -87,13 +170,26 @@ SONAR |= {
 ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "/api/generate": (
         {"model": "tiny", "prompt": "To be"},
-        {**OLLAMA, "prompt": "text", "system": "text", "raw": "flag", "context": "ids", "template": "template"},
+        {
+            **OLLAMA,
+            "prompt": "text",
+            "system": "text",
+            "raw": "flag",
+            "context": "ids",
+            "template": "template",
+        },
     ),
     "/api/chat": ({"model": "tiny", "messages": [TURN]}, {**OLLAMA, **TURNS, "tools": "tables"}),
-    "/api/embed": ({"model": "tiny", "input": "To be"}, {"model": "name", "input": "texts", "dimensions": "whole"}),
+    "/api/embed": (
+        {"model": "tiny", "input": "To be"},
+        {"model": "name", "input": "texts", "dimensions": "whole"},
+    ),
     "/api/embeddings": ({"model": "tiny", "prompt": "To be"}, {"model": "name", "prompt": "text"}),
     "/api/show": ({"model": "tiny"}, {"model": "name"}),
-    "/api/copy": ({"source": "tiny", "destination": "x"}, {"source": "name", "destination": "text"}),
+    "/api/copy": (
+        {"source": "tiny", "destination": "x"},
+        {"source": "name", "destination": "text"},
+    ),
     "/api/create": (
         {"model": "x", "from": "tiny"},
         {"from": "name", "parameters": "table", "messages": "tables", "template": "template"},
@@ -110,7 +206,10 @@ ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             "max_completion_tokens": "whole",
         },
     ),
-    "/v1/completions": ({"model": "tiny", "prompt": "To be"}, {**OPENAI, "prompt": "prompts", "logprobs": "whole"}),
+    "/v1/completions": (
+        {"model": "tiny", "prompt": "To be"},
+        {**OPENAI, "prompt": "prompts", "logprobs": "whole"},
+    ),
     "/v1/embeddings": (
         {"model": "tiny", "input": "To be"},
         {"model": "name", "input": "prompts", "encoding_format": "role"},
@@ -119,11 +218,23 @@ ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "/v1/sonar": ({"model": "tiny", "messages": [TURN]}, SONAR),
     "/search": (
         {"query": "x", "country": "no"},
-        {**FILTERS, "query": "texts", "max_results": "whole", "max_tokens": "whole", "max_tokens_per_page": "whole"},
+        {
+            **FILTERS,
+            "query": "texts",
+            "max_results": "whole",
+            "max_tokens": "whole",
+            "max_tokens_per_page": "whole",
+        },
     ),
     "/v1/responses": (
         {"model": "tiny", "input": "To be"},
-        {"model": "own name", "input": "items", "instructions": "text", "stream": "flag", "tools": "tables"},
+        {
+            "model": "own name",
+            "input": "items",
+            "instructions": "text",
+            "stream": "flag",
+            "tools": "tables",
+        },
     ),
     "/groundup/ask": (
         {"question": "x", "index": "nobody"},
@@ -179,7 +290,9 @@ def damaged(path: str, choose: random.Random) -> bytes:
             choose.choice((b"[]", b"5", b"null", b'"x"', b"true", b"[1, 2]")),
             good[:-1] + b', "x": ' + b"[" * depth + b"]" * depth + b"}",
             b'{"a":' * depth,
-            good.replace(b'"tiny"', b"NaN").replace(b'"sorter"', b"NaN").replace(b'"x"', b"Infinity"),
+            good.replace(b'"tiny"', b"NaN")
+            .replace(b'"sorter"', b"NaN")
+            .replace(b'"x"', b"Infinity"),
             good.replace(b"o", b"\xff"),
             b'{"model": ' + b"9" * 5000 + b"}",
         ]
@@ -189,10 +302,23 @@ def damaged(path: str, choose: random.Random) -> bytes:
 def misrouted(path: str, choose: random.Random) -> tuple[str, str, bytes]:
     good = json.dumps(ENDPOINTS[path][0]).encode()
     other = choose.choice(
-        (path + "/", path + "/x", path.upper(), "/api/../api/nothing", "/v1/nothing", "/api/blobs/sha256:0")
+        (
+            path + "/",
+            path + "/x",
+            path.upper(),
+            "/api/../api/nothing",
+            "/v1/nothing",
+            "/api/blobs/sha256:0",
+        )
     )
     return choose.choice(
-        [("GET", path, b""), ("PUT", path, good), ("PATCH", path, good), ("DELETE", path, good), ("POST", other, good)]
+        [
+            ("GET", path, b""),
+            ("PUT", path, good),
+            ("PATCH", path, good),
+            ("DELETE", path, good),
+            ("POST", other, good),
+        ]
     )
 
 
@@ -208,14 +334,21 @@ def check(path: str, answer: httpx.Response) -> None:
         if error["param"] is not None:  # a field as the client writes it, never a name of ours
             good, kinds = ENDPOINTS[path]
             assert re.fullmatch(r"[a-z_]+(\.[a-z_0-9]+)*", error["param"]), error
-            assert error["param"].split(".")[0] in good.keys() | {name.split(".")[0] for name in kinds}, error
+            assert error["param"].split(".")[0] in good.keys() | {
+                name.split(".")[0] for name in kinds
+            }, error
     for word in ("Traceback", "site-packages", ".py", "groundup/", "/tmp", "/home"):
         assert word not in answer.text
 
 
 def ask_all(server: Any, count: int, seed: int) -> None:
     def known() -> Any:
-        asked = {"model": "tiny", "prompt": "To be", "stream": False, "options": {"seed": 1, "num_predict": 8}}
+        asked = {
+            "model": "tiny",
+            "prompt": "To be",
+            "stream": False,
+            "options": {"seed": 1, "num_predict": 8},
+        }
         return server.post("/api/generate", asked).json()["response"]
 
     before = known(), server.get("/api/tags").json()

@@ -43,29 +43,44 @@ def test_generate_is_chat_of_one_turn_and_raw_is_not_rendered(client: ollama.Cli
     asked = client.generate("tiny", "To be", system="Be brief.", options=DRAW)
     turns = [{"role": "system", "content": "Be brief."}, *HI]
     assert asked.response == client.chat("tiny", turns, options=DRAW).message.content
-    raw = client.generate("tiny", "<|im_start|>user\nTo be<|im_end|>\n<|im_start|>assistant\n", raw=True, options=DRAW)
+    raw = client.generate(
+        "tiny", "<|im_start|>user\nTo be<|im_end|>\n<|im_start|>assistant\n", raw=True, options=DRAW
+    )
     assert raw.response == client.chat("tiny", HI, options=DRAW).message.content
     plain = client.generate("tiny", "<|im_start|>", options=DRAW)
-    assert plain.prompt_eval_count > raw.prompt_eval_count - 10  # typed by a user it is text of several tokens
+    assert (
+        plain.prompt_eval_count > raw.prompt_eval_count - 10
+    )  # typed by a user it is text of several tokens
 
 
 def test_context_goes_on_as_a_chat_with_the_same_turns(client: ollama.Client) -> None:
-    for model, limit in (("tiny", 12), ("ender", 60)):  # an answer that is cut, and one that ends its turn
-        first = client.generate(model, "To be", system="Be brief.", options={**DRAW, "num_predict": limit})
+    for model, limit in (
+        ("tiny", 12),
+        ("ender", 60),
+    ):  # an answer that is cut, and one that ends its turn
+        first = client.generate(
+            model, "To be", system="Be brief.", options={**DRAW, "num_predict": limit}
+        )
         assert first.context
         *_, last = client.generate(
             model, "To be", system="Be brief.", options={**DRAW, "num_predict": limit}, stream=True
         )
         assert last.context == first.context
         second = client.generate(model, "or not?", context=first.context, options=DRAW)
-        turns = [{"role": "system", "content": "Be brief."}, *HI, {"role": "assistant", "content": first.response}]
+        turns = [
+            {"role": "system", "content": "Be brief."},
+            *HI,
+            {"role": "assistant", "content": first.response},
+        ]
         turns.append({"role": "user", "content": "or not?"})
         assert second.response == client.chat(model, turns, options=DRAW).message.content
         assert second.context and list(second.context)[: len(first.context)] == list(first.context)
     assert client.generate("tiny", "To be", raw=True, options=DRAW).context is None
 
 
-def test_a_context_that_is_too_long_loses_its_beginning_and_may_refuse_to(client: ollama.Client) -> None:
+def test_a_context_that_is_too_long_loses_its_beginning_and_may_refuse_to(
+    client: ollama.Client,
+) -> None:
     long = list(range(97, 105)) * 40
     answer = client.generate("tiny", "To be", context=long, options={"num_predict": 4})
     assert 200 < answer.prompt_eval_count <= 252
@@ -76,7 +91,9 @@ def test_a_context_that_is_too_long_loses_its_beginning_and_may_refuse_to(client
 LOUD = "{% for each in messages %}{{ each.role | upper }}: {{ each.content }}\n{% endfor %}ANSWER:"
 
 
-def test_a_chat_template_of_the_client_is_used_in_one_request_or_by_a_name(client: ollama.Client) -> None:
+def test_a_chat_template_of_the_client_is_used_in_one_request_or_by_a_name(
+    client: ollama.Client,
+) -> None:
     raw = client.generate("tiny", "SYSTEM: Be brief.\nUSER: To be\nANSWER:", raw=True, options=DRAW)
     once = client.generate("tiny", "To be", system="Be brief.", template=LOUD, options=DRAW)
     assert (once.response, once.prompt_eval_count) == (raw.response, raw.prompt_eval_count)
@@ -91,9 +108,7 @@ def test_a_chat_template_of_the_client_is_used_in_one_request_or_by_a_name(clien
 def test_a_chat_template_in_gos_language_says_the_same(client: ollama.Client) -> None:
     raw = client.generate("tiny", "SYSTEM: Be brief.\nUSER: To be\nANSWER:", raw=True, options=DRAW)
     turns = "{{ if .System }}SYSTEM: {{ .System }}\n{{ end }}USER: {{ .Prompt }}\nANSWER:{{ .Response }}"
-    each = (
-        "{{ range .Messages }}{{ if eq .Role `user` }}USER{{ else }}SYSTEM{{ end }}: {{ .Content }}\n{{ end }}ANSWER:"
-    )
+    each = "{{ range .Messages }}{{ if eq .Role `user` }}USER{{ else }}SYSTEM{{ end }}: {{ .Content }}\n{{ end }}ANSWER:"
     for template in (turns, each):
         once = client.generate("tiny", "To be", system="Be brief.", template=template, options=DRAW)
         assert (once.response, once.prompt_eval_count) == (raw.response, raw.prompt_eval_count)
@@ -108,7 +123,9 @@ def test_a_chat_template_in_gos_language_says_the_same(client: ollama.Client) ->
 def test_a_chat_template_in_jinja_may_have_the_words_of_gos_actions(client: ollama.Client) -> None:
     template = "{% set end = '!' %}{{ range(3) | join }}{{- range (2) | last }}{{ messages[-1].content }}{{ end }}"
     raw = client.generate("tiny", "0121To be!", raw=True, options=DRAW)
-    assert client.generate("tiny", "To be", template=template, options=DRAW).response == raw.response
+    assert (
+        client.generate("tiny", "To be", template=template, options=DRAW).response == raw.response
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +143,9 @@ def test_a_chat_template_in_jinja_may_have_the_words_of_gos_actions(client: olla
         ("{{ 'x' * 10**10 }}", "template"),
     ],
 )
-def test_a_template_that_can_not_be_used_is_refused_in_words(client: ollama.Client, template: str, words: str) -> None:
+def test_a_template_that_can_not_be_used_is_refused_in_words(
+    client: ollama.Client, template: str, words: str
+) -> None:
     for refused in (
         lambda: client.generate("tiny", "To be", template=template),
         lambda: client.create("loud", from_="tiny", template=template),
@@ -151,13 +170,17 @@ def test_stop_strings_end_an_answer_and_no_part_of_them_is_told(client: ollama.C
 def test_unicode_is_never_cut(client: ollama.Client) -> None:
     options = {"temperature": 2.0, "seed": 5, "num_predict": 120}
     whole = client.generate("tiny", "😀 中文", options=options)
-    pieces = [piece.response for piece in client.generate("tiny", "😀 中文", options=options, stream=True)]
+    pieces = [
+        piece.response for piece in client.generate("tiny", "😀 中文", options=options, stream=True)
+    ]
     assert "".join(pieces) == whole.response
     assert any(ord(character) > 255 and character != "\ufffd" for character in whole.response)
 
 
 def test_a_model_that_ends_its_turn_says_stop(client: ollama.Client) -> None:
-    answers = [client.chat("ender", HI, options={"seed": seed, "temperature": 3.0}) for seed in range(3)]
+    answers = [
+        client.chat("ender", HI, options={"seed": seed, "temperature": 3.0}) for seed in range(3)
+    ]
     assert "stop" in {answer.done_reason for answer in answers}
     assert not any("<|im_end|>" in (answer.message.content or "") for answer in answers)
 
@@ -177,15 +200,26 @@ def test_without_a_limit_an_answer_fills_the_context(client: ollama.Client) -> N
     )
 
 
-def test_a_long_conversation_loses_its_oldest_turns_and_may_refuse_to(client: ollama.Client) -> None:
+def test_a_long_conversation_loses_its_oldest_turns_and_may_refuse_to(
+    client: ollama.Client,
+) -> None:
     long = [{"role": "system", "content": "Be."}]
-    long += [{"role": role, "content": "to be or not " * 4} for _ in range(20) for role in ("user", "assistant")]
+    long += [
+        {"role": role, "content": "to be or not " * 4}
+        for _ in range(20)
+        for role in ("user", "assistant")
+    ]
     long += HI
     answer = client.chat("tiny", long, options={"num_predict": 4})
     assert 20 < answer.prompt_eval_count <= 252
-    huge = client.chat("tiny", [{"role": "user", "content": "to be or not " * 400}], options={"num_predict": 4})
+    huge = client.chat(
+        "tiny", [{"role": "user", "content": "to be or not " * 400}], options={"num_predict": 4}
+    )
     assert 150 < huge.prompt_eval_count <= 252
-    assert client.generate("tiny", "x " * 3000, raw=True, options={"num_predict": 4}).prompt_eval_count > 150
+    assert (
+        client.generate("tiny", "x " * 3000, raw=True, options={"num_predict": 4}).prompt_eval_count
+        > 150
+    )
 
 
 def test_loading_and_unloading_are_seen_in_ps(client: ollama.Client) -> None:
@@ -217,12 +251,17 @@ def test_copy_create_and_delete(client: ollama.Client) -> None:
     client.copy("tiny", "gpt-3.5-turbo")
     same = client.chat("gpt-3.5-turbo", HI, options=DRAW).message.content
     assert same == client.chat("tiny", HI, options=DRAW).message.content
-    client.create("brief", from_="tiny", system="Be brief.", parameters={"num_predict": 3, "seed": 1})
+    client.create(
+        "brief", from_="tiny", system="Be brief.", parameters={"num_predict": 3, "seed": 1}
+    )
     answer = client.chat("brief", HI)
     assert answer.eval_count == 3
     assert client.chat("brief", HI, options={"num_predict": 4}).eval_count == 4
     turns = [{"role": "system", "content": "Be brief."}, *HI]
-    assert answer.message.content == client.chat("tiny", turns, options={"num_predict": 3, "seed": 1}).message.content
+    assert (
+        answer.message.content
+        == client.chat("tiny", turns, options={"num_predict": 3, "seed": 1}).message.content
+    )
     assert "SYSTEM" in (client.show("brief").modelfile or "")
     for name in ("brief", "gpt-3.5-turbo"):
         client.delete(name)
@@ -242,7 +281,9 @@ def test_embeddings_have_unit_length_and_their_own_order(client: ollama.Client) 
     short = client.embed("tiny", "to be", dimensions=8).embeddings[0]
     assert len(short) == 8 and sum(x * x for x in short) == pytest.approx(1, abs=1e-4)
     assert client.embed("tiny", []).embeddings == []
-    assert list(client.embeddings("tiny", "to be").embedding) == pytest.approx(together.embeddings[0], abs=1e-4)
+    assert list(client.embeddings("tiny", "to be").embedding) == pytest.approx(
+        together.embeddings[0], abs=1e-4
+    )
     with pytest.raises(ollama.ResponseError, match="exceeds the context length"):
         client.embed("tiny", texts, truncate=False)
 
@@ -267,9 +308,13 @@ def test_an_answer_fits_the_schema_and_ends_by_itself(client: ollama.Client) -> 
         assert found.keys() == {"mood", "sure", "of"}
         assert found["mood"] in ("sad", "glad", None, 5) and isinstance(found["sure"], bool)
         assert answer.done_reason == "stop"
-        pieces = client.chat("tiny", HI, format=SCHEMA, options={"seed": seed, "temperature": 2.0}, stream=True)
+        pieces = client.chat(
+            "tiny", HI, format=SCHEMA, options={"seed": seed, "temperature": 2.0}, stream=True
+        )
         assert "".join(piece.message.content or "" for piece in pieces) == answer.message.content
-    anything = client.generate("ender", "To be", format="json", options={"seed": 1, "temperature": 1.5})
+    anything = client.generate(
+        "ender", "To be", format="json", options={"seed": 1, "temperature": 1.5}
+    )
     assert anything.response.startswith("{")
     with pytest.raises(ollama.ResponseError, match="can't be followed") as refused:
         client.chat("tiny", HI, format={"type": "nonsense"})
@@ -279,14 +324,20 @@ def test_an_answer_fits_the_schema_and_ends_by_itself(client: ollama.Client) -> 
 def test_what_is_local_can_be_pulled_and_nothing_pushed(client: ollama.Client) -> None:
     assert client.pull("tiny").status == "success"
     assert [part.status for part in client.pull("tiny", stream=True)][-1] == "success"
-    for refused, status in ((lambda: client.pull("llama3"), 404), (lambda: client.push("tiny"), 501)):
+    for refused, status in (
+        (lambda: client.pull("llama3"), 404),
+        (lambda: client.push("tiny"), 501),
+    ):
         with pytest.raises(ollama.ResponseError) as caught:
             refused()
         assert caught.value.status_code == status
 
 
 def test_refusals_say_what_a_model_lacks(client: ollama.Client) -> None:
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
+    }
     for refused, words in (
         (lambda: client.chat("tiny", HI, tools=[tool]), "does not support tools"),
         (lambda: client.chat("tiny", HI, think=True), "does not support thinking"),

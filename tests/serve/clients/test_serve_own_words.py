@@ -43,13 +43,17 @@ def test_nobody_asked_so_quotations_only(plain: Any, path: str, model: str) -> N
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/v1/responses"])
-def test_a_server_that_is_told_so_writes_unless_a_request_does_not_want_it(documents: Documents, path: str) -> None:
+def test_a_server_that_is_told_so_writes_unless_a_request_does_not_want_it(
+    documents: Documents, path: str
+) -> None:
     assert said(documents.server, path) == f"{QUOTED}\n{OWN}"
     assert said(documents.server, path, own_words=False) == QUOTED
 
 
 def test_a_stream_has_no_words_of_a_model_either(plain: Any) -> None:
-    streamed = plain.post("/chat/completions", {"messages": [TURN], "stream": True, "stream_mode": "concise"})
+    streamed = plain.post(
+        "/chat/completions", {"messages": [TURN], "stream": True, "stream_mode": "concise"}
+    )
     assert "24 months from the day" in streamed.text and 'lasts \\"24 months' not in streamed.text
 
 
@@ -57,9 +61,17 @@ def test_a_stream_has_no_words_of_a_model_either(plain: Any) -> None:
     ("path", "fields", "param"),
     [
         ("/chat/completions", {"messages": [SYSTEM, TURN]}, "messages"),
-        ("/chat/completions", {"messages": [TURN], "response_format": {"type": "json_object"}}, "response_format"),
+        (
+            "/chat/completions",
+            {"messages": [TURN], "response_format": {"type": "json_object"}},
+            "response_format",
+        ),
         ("/v1/responses", {"input": QUESTION, "instructions": "Answer in French."}, "instructions"),
-        ("/v1/responses", {"input": QUESTION, "text": {"format": {"type": "json_object"}}}, "text.format"),
+        (
+            "/v1/responses",
+            {"input": QUESTION, "text": {"format": {"type": "json_object"}}},
+            "text.format",
+        ),
     ],
 )
 def test_what_quotations_can_not_follow_is_refused_by_name(
@@ -71,8 +83,12 @@ def test_what_quotations_can_not_follow_is_refused_by_name(
     assert plain.post(path, {**fields, "own_words": True}).status_code == 200
 
 
-def test_own_words_need_a_model_that_writes(documents: Documents, serve: Callable[..., Any]) -> None:
-    nobody = serve("--models", str(documents.index.parent / "empty"), "--index", str(documents.index))
+def test_own_words_need_a_model_that_writes(
+    documents: Documents, serve: Callable[..., Any]
+) -> None:
+    nobody = serve(
+        "--models", str(documents.index.parent / "empty"), "--index", str(documents.index)
+    )
     refused = nobody.post("/chat/completions", {"messages": [TURN], "own_words": True})
     assert refused.status_code == 400 and refused.json()["error"]["param"] == "own_words"
     assert said(nobody, "/chat/completions") == QUOTED

@@ -43,7 +43,9 @@ def house(serve: Callable[..., Any], models: Path, tmp_path_factory: pytest.Temp
 def chat(house: Any, opened: Callable[..., Any]) -> Callable[..., Any]:
     """chat(model, temperature=...) -> the page with that model chosen."""
 
-    def begin(model: str = "tiny", *, temperature: float = 0, longest: int = 400, **view: Any) -> Any:
+    def begin(
+        model: str = "tiny", *, temperature: float = 0, longest: int = 400, **view: Any
+    ) -> Any:
         page = opened(house.address, **view)
         page.locator("#chat-model option").first.wait_for(state="attached")
         page.locator("#chat-model").select_option(model)
@@ -69,7 +71,9 @@ def stored(page: Any) -> Any:
     return found
 
 
-def test_an_answer_grows_while_it_is_written_and_says_what_it_took(chat: Callable[..., Any]) -> None:
+def test_an_answer_grows_while_it_is_written_and_says_what_it_took(
+    chat: Callable[..., Any],
+) -> None:
     page = chat(longest=150)
     page.evaluate(
         """() => {
@@ -85,7 +89,9 @@ def test_an_answer_grows_while_it_is_written_and_says_what_it_took(chat: Callabl
     page.locator("#announcer", has_text="Answer ended: 150 tokens").wait_for(state="attached")
 
 
-def test_a_stopped_answer_is_kept_and_frees_the_server(chat: Callable[..., Any], house: Any) -> None:
+def test_a_stopped_answer_is_kept_and_frees_the_server(
+    chat: Callable[..., Any], house: Any
+) -> None:
     page = chat("endless", longest=8000)
     page.locator("#question").fill("To be")
     page.keyboard.press("Enter")
@@ -110,7 +116,9 @@ def test_an_answer_can_be_drawn_again(chat: Callable[..., Any]) -> None:
     assert page.locator(".answer").inner_text() != first
 
 
-def test_an_edited_message_drops_what_followed_and_is_answered_anew(chat: Callable[..., Any]) -> None:
+def test_an_edited_message_drops_what_followed_and_is_answered_anew(
+    chat: Callable[..., Any],
+) -> None:
     page = chat(longest=10)
     ask(page, "one")
     ask(page, "two")
@@ -136,7 +144,10 @@ def test_system_prompt_and_sampling_reach_the_server(chat: Callable[..., Any]) -
     with page.expect_request("**/v1/chat/completions") as sent:
         ask(page, "To be")
     body = json.loads(sent.value.post_data)
-    assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "To be"}]
+    assert body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "To be"},
+    ]
     drawn = {name: body[name] for name in ("temperature", "top_p", "seed", "max_tokens")}
     assert drawn == {"temperature": 0.5, "top_p": 0.5, "seed": 3, "max_tokens": 7}
 
@@ -153,11 +164,15 @@ def test_what_a_model_writes_is_text_and_never_runs(chat: Callable[..., Any]) ->
     assert answer.locator("pre").inner_text() == '<script>alert("run") // 1</script>'
     assert answer.locator("td").first.inner_text() == "<svg onload=alert(1)>"
     assert answer.locator("li").nth(1).inner_text() == "bold slant code <i> &lt; *star*"
-    assert [link.get_attribute("href") for link in answer.locator("a").all()] == ["https://example.org/a_b"]
+    assert [link.get_attribute("href") for link in answer.locator("a").all()] == [
+        "https://example.org/a_b"
+    ]
     assert answer.locator("a").get_attribute("rel") == "noopener noreferrer nofollow"
 
 
-def test_each_token_tells_its_probability_and_what_else_it_could_have_been(chat: Callable[..., Any]) -> None:
+def test_each_token_tells_its_probability_and_what_else_it_could_have_been(
+    chat: Callable[..., Any],
+) -> None:
     page = chat("parrot")
     answer = ask(page, "Go.").locator(".answer")
     words = answer.locator("[data-token]", has_text="Hello")
@@ -188,7 +203,9 @@ def test_everything_can_be_done_with_keys_alone(chat: Callable[..., Any]) -> Non
     reached = set()
     for _ in range(40):
         page.keyboard.press("Shift+Tab")
-        name = page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent")
+        name = page.evaluate(
+            "document.activeElement.ariaLabel ?? document.activeElement.textContent"
+        )
         reached.add(name)
         if name.startswith("Answer."):
             break
@@ -201,7 +218,9 @@ def test_everything_can_be_done_with_keys_alone(chat: Callable[..., Any]) -> Non
     assert not page.locator("#readout").is_visible()
 
 
-def test_conversations_survive_a_reload_and_are_renamed_and_deleted(chat: Callable[..., Any]) -> None:
+def test_conversations_survive_a_reload_and_are_renamed_and_deleted(
+    chat: Callable[..., Any],
+) -> None:
     page = chat(longest=10)
     ask(page, "first question")
     page.get_by_role("button", name="New conversation").click()
@@ -237,7 +256,11 @@ def test_a_conversation_leaves_as_markdown_and_json(chat: Callable[..., Any]) ->
         if ending == "md":
             assert text == f"# Go.\n\n## You\n\nGo.\n\n## parrot\n\n{HOSTILE}\n"
         else:
-            assert json.loads(text)["messages"][1] == {"role": "assistant", "content": HOSTILE, "model": "parrot"}
+            assert json.loads(text)["messages"][1] == {
+                "role": "assistant",
+                "content": HOSTILE,
+                "model": "parrot",
+            }
 
 
 def test_a_full_browser_forgets_probabilities_before_words(chat: Callable[..., Any]) -> None:
@@ -257,7 +280,9 @@ def test_a_full_browser_forgets_probabilities_before_words(chat: Callable[..., A
     assert kept["second"][1]["content"]
 
 
-def test_a_server_that_is_gone_is_said_in_words(serve: Callable[..., Any], models: Path, browser: Any) -> None:
+def test_a_server_that_is_gone_is_said_in_words(
+    serve: Callable[..., Any], models: Path, browser: Any
+) -> None:
     own = serve(str(models / "tiny"))
     page = browser.new_page()
     page.goto(own.address)
@@ -297,7 +322,9 @@ def mixed(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -
     return serve("--models", str(folder))
 
 
-def test_the_page_begins_with_a_chat_model_and_explains_a_base_model(mixed: Any, opened: Callable[..., Any]) -> None:
+def test_the_page_begins_with_a_chat_model_and_explains_a_base_model(
+    mixed: Any, opened: Callable[..., Any]
+) -> None:
     page = opened(mixed.address)
     questions = page.locator(".welcome .idea")
     questions.nth(2).wait_for()
@@ -334,10 +361,15 @@ def test_menus_say_that_they_load_until_the_models_are_known(mixed: Any, browser
     page.close()
 
 
-def test_answers_are_drawn_as_the_server_says_until_a_hand_says_otherwise(chat: Callable[..., Any]) -> None:
+def test_answers_are_drawn_as_the_server_says_until_a_hand_says_otherwise(
+    chat: Callable[..., Any],
+) -> None:
     page = chat(longest=3)
     bodies: list[Any] = []
-    page.on("request", lambda request: bodies.append(request.post_data_json) if request.method == "POST" else None)
+    page.on(
+        "request",
+        lambda request: bodies.append(request.post_data_json) if request.method == "POST" else None,
+    )
     page.locator("#settings summary").click()
     page.get_by_role("button", name="The model's defaults").click()
     page.locator("#option-max_tokens").fill("3")

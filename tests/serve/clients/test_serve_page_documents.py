@@ -38,7 +38,9 @@ def ask(page: Any, question: str, *, model: str = "") -> Any:
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_a_number_opens_what_is_cited_in_its_document(view: Callable[..., Any], width: int, height: int) -> None:
+def test_a_number_opens_what_is_cited_in_its_document(
+    view: Callable[..., Any], width: int, height: int
+) -> None:
     page = view(width=width, height=height)
     answer = ask(page, QUESTION)
     quoted = answer.locator("blockquote").first
@@ -46,7 +48,10 @@ def test_a_number_opens_what_is_cited_in_its_document(view: Callable[..., Any], 
     quoted.locator(".cite").click()
     page.locator("#passage mark").first.wait_for()
     assert page.locator(".document").inner_text().strip() == BOILER.strip()
-    assert page.locator("mark.cited").inner_text() == "The warranty lasts 24 months from the day of purchase."
+    assert (
+        page.locator("mark.cited").inner_text()
+        == "The warranty lasts 24 months from the day of purchase."
+    )
     assert page.locator("#passage-name").inner_text() == "px20.md"
     page.keyboard.press("Escape")
     assert not page.locator("#passage").is_visible()
@@ -83,7 +88,9 @@ def test_what_is_not_there_is_an_answer_of_its_own(view: Callable[..., Any]) -> 
     assert answer.locator(".cite").count() == 0
 
 
-def test_markup_in_a_document_or_question_is_text(view: Callable[..., Any], documents: Documents) -> None:
+def test_markup_in_a_document_or_question_is_text(
+    view: Callable[..., Any], documents: Documents
+) -> None:
     evil = "The <img src=x onerror=alert(1)> zebra pump costs 5 euros.\n"
     file = documents.docs / "evil.txt"
     file.write_text(evil)
@@ -101,14 +108,18 @@ def test_markup_in_a_document_or_question_is_text(view: Callable[..., Any], docu
         documents.update()
 
 
-def test_a_citations_address_opens_the_page_at_its_passage(opened: Callable[..., Any], documents: Documents) -> None:
+def test_a_citations_address_opens_the_page_at_its_passage(
+    opened: Callable[..., Any], documents: Documents
+) -> None:
     url = documents.ask()[0]["sources"][0]["url"]
     page = opened(documents.server.address + url)
     page.locator("#passage mark").first.wait_for()
     assert "24 months" in page.locator("#passage mark").first.inner_text()
 
 
-def test_places_count_characters_not_units_of_utf16(view: Callable[..., Any], documents: Documents) -> None:
+def test_places_count_characters_not_units_of_utf16(
+    view: Callable[..., Any], documents: Documents
+) -> None:
     file = documents.docs / "smile.txt"
     file.write_text("😀😀😀 A preface.\n\nThe quagga ticket costs 7 euros.\n")
     documents.update()
@@ -122,7 +133,9 @@ def test_places_count_characters_not_units_of_utf16(view: Callable[..., Any], do
         documents.update()
 
 
-def test_a_server_without_an_index_says_how_to_make_one(opened: Callable[..., Any], address: str) -> None:
+def test_a_server_without_an_index_says_how_to_make_one(
+    opened: Callable[..., Any], address: str
+) -> None:
     page = opened(f"{address}/#documents")
     page.locator("#no-index").wait_for()
     assert "groundup index DOCS" in page.locator("#no-index").inner_text()
@@ -141,7 +154,9 @@ def test_a_pack_opens_on_its_documents_with_questions_that_they_answer(
 ) -> None:
     shutil.copytree(documents.index, tmp_path / "index")
     answers = {"quotations": {"text": "The warranty lasts 24 months.", "cited": []}}
-    write_json(tmp_path / "build.json", {"kinds": {"index": "index", "asked": "answers"}, "stages": {}})
+    write_json(
+        tmp_path / "build.json", {"kinds": {"index": "index", "asked": "answers"}, "stages": {}}
+    )
     (tmp_path / "asked").mkdir()
     items = [{"question": QUESTION, "answer": "24 months", "answers": answers}]
     write_json(tmp_path / "asked" / "results.json", {"items": items})
@@ -152,7 +167,10 @@ def test_a_pack_opens_on_its_documents_with_questions_that_they_answer(
     assert idea.inner_text() == QUESTION and not page.locator("#chat").is_visible()
     idea.click()
     page.wait_for_function("() => document.querySelector('.asked:last-child:not([aria-busy])')")
-    assert "24 months" in page.locator(".asked blockquote").first.inner_text() and not idea.is_visible()
+    assert (
+        "24 months" in page.locator(".asked blockquote").first.inner_text()
+        and not idea.is_visible()
+    )
     page.goto(f"{server.address}/#chat")
     page.locator(".welcome .idea").wait_for()
     assert "France" not in page.locator("#chat").inner_text()

@@ -54,7 +54,9 @@ def test_scripts_make_no_markup_from_text() -> None:
 
 
 def test_the_inside_of_a_text_has_its_tokens_and_one_blocks_attention(server: Any) -> None:
-    found = server.post("/groundup/inside", {"model": "tiny", "text": "To be, or not", "block": 2}).json()
+    found = server.post(
+        "/groundup/inside", {"model": "tiny", "text": "To be, or not", "block": 2}
+    ).json()
     assert "".join(token["text"] for token in found["tokens"]) == "To be, or not"
     assert found["blocks"] == 2
     assert len(found["heads"]) == 4
@@ -74,21 +76,37 @@ def test_heads_worth_a_look_are_those_that_the_lab_finds(server: Any, models: Pa
         for head in kind["best"][:3]
         if head["score"] > 3 * kind["chance"]
     ]
-    assert [(head["kind"], head["block"], head["head"], head["score"]) for head in found["heads"]] == expected
+    assert [
+        (head["kind"], head["block"], head["head"], head["score"]) for head in found["heads"]
+    ] == expected
     assert found["caption"] == searched["caption"]
-    assert server.post("/groundup/heads", {"model": "tiny"}).json() == found  # and again, from what is remembered
+    assert (
+        server.post("/groundup/heads", {"model": "tiny"}).json() == found
+    )  # and again, from what is remembered
 
 
 def test_the_menus_are_told_without_a_tokenizer_being_read(server: Any) -> None:
     found = server.get("/groundup/models").json()["models"]
-    assert [each["name"] for each in found] == ["ender:latest", "other:latest", "tiny:latest", "sorter:latest"]
+    assert [each["name"] for each in found] == [
+        "ender:latest",
+        "other:latest",
+        "tiny:latest",
+        "sorter:latest",
+    ]
     assert [each["kind"] for each in found] == ["chat", "chat", "chat", "classifier"]
 
 
 def test_what_the_page_says_of_sampling_reaches_the_draw(server: Any) -> None:
     def text(**options: float) -> str:
-        body = {"model": "tiny", "messages": [{"role": "user", "content": "To be"}], "max_tokens": 12, **options}
-        return str(server.post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"])
+        body = {
+            "model": "tiny",
+            "messages": [{"role": "user", "content": "To be"}],
+            "max_tokens": 12,
+            **options,
+        }
+        return str(
+            server.post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"]
+        )
 
     greedy = text(temperature=0)
     assert text(temperature=9, seed=1) != greedy
@@ -132,7 +150,9 @@ def test_why_names_what_spoke_for_the_verdict(server: Any) -> None:
         ("why", [], 400),
     ],
 )
-def test_what_cannot_be_looked_at_is_refused_in_words(server: Any, path: str, body: Any, status: int) -> None:
+def test_what_cannot_be_looked_at_is_refused_in_words(
+    server: Any, path: str, body: Any, status: int
+) -> None:
     answer = server.post(f"/groundup/{path}", body)
     assert answer.status_code == status
     assert answer.json()["error"]["message"]

@@ -14,26 +14,35 @@ def view(opened: Callable[..., Any], address: str) -> Callable[..., Any]:
 
     def show(name: str, **options: Any) -> Any:
         page = opened(f"{address}/#{name}", **options)
-        page.locator(f"#{name} option:not([disabled]), #{name} .card").first.wait_for(state="attached")
+        page.locator(f"#{name} option:not([disabled]), #{name} .card").first.wait_for(
+            state="attached"
+        )
         return page
 
     return show
 
 
-def test_models_tell_what_they_are_and_whether_they_are_loaded(view: Callable[..., Any], server: Any) -> None:
+def test_models_tell_what_they_are_and_whether_they_are_loaded(
+    view: Callable[..., Any], server: Any
+) -> None:
     server.post("/api/generate", {"model": "tiny"})  # loads it
     page = view("models")
     tiny = page.locator(".card", has=page.get_by_role("heading", name="tiny"))
     assert "in memory" in tiny.locator(".badge").inner_text()
-    assert tiny.locator(".facts > div", has_text="context, tokens").locator("dd").inner_text() == "256"
+    assert (
+        tiny.locator(".facts > div", has_text="context, tokens").locator("dd").inner_text() == "256"
+    )
     sorter = page.locator(".card", has=page.get_by_role("heading", name="sorter"))
     assert "classifies" in sorter.inner_text()
 
 
-def test_messages_are_classified_and_their_words_marked(view: Callable[..., Any], server: Any) -> None:
+def test_messages_are_classified_and_their_words_marked(
+    view: Callable[..., Any], server: Any
+) -> None:
     texts = ["To be, or not to be", "<b>that</b> is the question"]
     expected = [
-        each["label"] for each in server.post("/v1/classify", {"model": "sorter", "input": texts}).json()["data"]
+        each["label"]
+        for each in server.post("/v1/classify", {"model": "sorter", "input": texts}).json()["data"]
     ]
     page = view("classify")
     page.get_by_label("Messages").fill("\n\n".join(texts))
@@ -65,7 +74,9 @@ def test_two_models_answer_one_prompt_side_by_side(view: Callable[..., Any]) -> 
 def test_the_inside_of_an_answer_is_one_click_away(view: Callable[..., Any]) -> None:
     page = view("chat")
     page.locator("#chat-model").select_option("tiny")
-    page.locator("#option-max_tokens").evaluate("e => { e.value = 12; e.dispatchEvent(new Event('input')); }")
+    page.locator("#option-max_tokens").evaluate(
+        "e => { e.value = 12; e.dispatchEvent(new Event('input')); }"
+    )
     page.locator("#question").fill("To be")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Look inside").click()
@@ -87,16 +98,23 @@ def test_attention_is_read_token_by_token_with_pointer_and_keys(view: Callable[.
     pieces.nth(2).focus()
     page.keyboard.press("ArrowRight")
     assert told.inner_text().startswith("Token 4,")
-    shares = [float(piece.evaluate("e => e.style.getPropertyValue('--share')")) ** 2 for piece in pieces.all()]
+    shares = [
+        float(piece.evaluate("e => e.style.getPropertyValue('--share')")) ** 2
+        for piece in pieces.all()
+    ]
     assert sum(shares) == pytest.approx(1, abs=0.02)
     assert all(share == 0 for share in shares[4:])
     before = page.locator(".map svg").inner_html()
     page.get_by_label("Block").select_option("2")
-    page.wait_for_function("before => document.querySelector('.map svg').innerHTML !== before", arg=before)
+    page.wait_for_function(
+        "before => document.querySelector('.map svg').innerHTML !== before", arg=before
+    )
     assert page.get_by_label("Block").input_value() == "2"
 
 
-def test_the_map_has_labels_a_scale_and_a_value_at_each_square(view: Callable[..., Any], server: Any) -> None:
+def test_the_map_has_labels_a_scale_and_a_value_at_each_square(
+    view: Callable[..., Any], server: Any
+) -> None:
     page = view("inside")
     page.locator("#inside-model").select_option("tiny")
     page.locator("#inside-text").fill("To be, or not")
@@ -105,9 +123,17 @@ def test_the_map_has_labels_a_scale_and_a_value_at_each_square(view: Callable[..
     pieces.first.wait_for()
     labels, size = page.locator(".map text").all_text_contents(), pieces.count()
     assert sorted(labels) == sorted(2 * pieces.all_inner_texts())
-    assert page.locator(".scale > span").all_inner_texts()[1:] == ["1 %", "5 %", "20 %", "50 %", "100 %"]
+    assert page.locator(".scale > span").all_inner_texts()[1:] == [
+        "1 %",
+        "5 %",
+        "20 %",
+        "50 %",
+        "100 %",
+    ]
     page.get_by_label("Head").select_option("0")
-    found = server.post("/groundup/inside", {"model": "tiny", "text": "To be, or not", "block": 1}).json()
+    found = server.post(
+        "/groundup/inside", {"model": "tiny", "text": "To be, or not", "block": 1}
+    ).json()
     share = found["heads"][0][2][1]  # of token 3, to token 2
     box = page.locator(".map svg").bounding_box()
     cell = page.locator(".map rect").nth(0).bounding_box()["width"] + 1
@@ -132,7 +158,8 @@ def test_heads_worth_a_look_are_shown_on_the_text(view: Callable[..., Any], serv
     if heads:  # a random model may have none, and then the page says so
         shown.last.click()
         page.wait_for_function(
-            "n => document.querySelector('.controls select').value === n", arg=str(heads[-1]["block"])
+            "n => document.querySelector('.controls select').value === n",
+            arg=str(heads[-1]["block"]),
         )
         assert page.get_by_label("Head").input_value() == str(heads[-1]["head"] - 1)
     else:
@@ -148,7 +175,9 @@ def test_without_a_text_nothing_is_asked(view: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("name", ["inside", "classify", "compare", "models"])
 @pytest.mark.parametrize(("width", "height", "scheme"), [(1280, 900, "dark"), (360, 740, "light")])
-def test_every_view_fits(view: Callable[..., Any], name: str, width: int, height: int, scheme: str) -> None:
+def test_every_view_fits(
+    view: Callable[..., Any], name: str, width: int, height: int, scheme: str
+) -> None:
     page = view(name, width=width, height=height, scheme=scheme)
     assert page.locator(f"#{name} h2").is_visible()
     assert page.locator(f"#{name}").evaluate("e => e.scrollWidth <= e.clientWidth")

@@ -47,18 +47,31 @@ def chat(client: perplexity.Perplexity, question: str = QUESTION, **fields: Any)
 
 
 @pytest.mark.parametrize("model", ["reader", "sonar", "sonar-pro"])
-def test_an_answer_has_its_sources(client: perplexity.Perplexity, documents: Documents, model: str) -> None:
+def test_an_answer_has_its_sources(
+    client: perplexity.Perplexity, documents: Documents, model: str
+) -> None:
     answer = chat(client, model=model)
     [choice] = answer.choices
-    assert choice.message.content == TEXT and choice.finish_reason == "stop" and choice.delta.role == "assistant"
+    assert (
+        choice.message.content == TEXT
+        and choice.finish_reason == "stop"
+        and choice.delta.role == "assistant"
+    )
     assert answer.model == model and answer.object == "chat.completion"
     assert answer.citations == [each.url for each in answer.search_results]
     first = answer.search_results[0]
-    assert first.title == "Boiler PX-20 > Warranty (px20.md)" and first.snippet in BOILER and first.source == "web"
+    assert (
+        first.title == "Boiler PX-20 > Warranty (px20.md)"
+        and first.snippet in BOILER
+        and first.source == "web"
+    )
     assert first.origin == "document", "what it is here stands beside Perplexity's own value"
     assert first.last_updated == datetime.now(UTC).date().isoformat() and first.date is None
     used = answer.usage
-    assert used.total_tokens == used.prompt_tokens + used.completion_tokens and used.completion_tokens > 5
+    assert (
+        used.total_tokens == used.prompt_tokens + used.completion_tokens
+        and used.completion_tokens > 5
+    )
     assert 0 < used.citation_tokens < used.prompt_tokens and used.num_search_queries == 1
     assert used.cost.total_cost == used.cost.input_tokens_cost == used.cost.output_tokens_cost == 0
     assert used.search_context_size == "medium"
@@ -70,23 +83,35 @@ def test_a_citation_opens_the_passage_in_its_document(client: perplexity.Perplex
     assert page["text"][page["start"] : page["end"]] == answer.search_results[0].snippet
 
 
-def test_a_stream_has_the_results_in_every_chunk_and_the_same_text(client: perplexity.Perplexity) -> None:
+def test_a_stream_has_the_results_in_every_chunk_and_the_same_text(
+    client: perplexity.Perplexity,
+) -> None:
     whole, chunks = chat(client), list(chat(client, stream=True))
-    assert "".join(chunk.choices[0].delta.content for chunk in chunks) == TEXT == whole.choices[0].message.content
+    assert (
+        "".join(chunk.choices[0].delta.content for chunk in chunks)
+        == TEXT
+        == whole.choices[0].message.content
+    )
     text = ""
     for chunk in chunks:
         text += chunk.choices[0].delta.content
         assert chunk.choices[0].message.content == text
         assert chunk.citations == whole.citations and chunk.search_results == whole.search_results
         assert chunk.id == chunks[0].id and chunk.object == "chat.completion.chunk"
-    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + [
+        "stop"
+    ]
     counted = [chunk.usage.completion_tokens for chunk in chunks]
     assert counted == sorted(counted) and chunks[-1].usage == whole.usage
 
 
 def test_a_concise_stream_has_pieces_and_then_the_whole(client: perplexity.Perplexity) -> None:
     *pieces, last = chat(client, stream=True, stream_mode="concise")
-    assert "".join(each.choices[0].delta.content for each in pieces) == TEXT == last.choices[0].message.content
+    assert (
+        "".join(each.choices[0].delta.content for each in pieces)
+        == TEXT
+        == last.choices[0].message.content
+    )
     assert all(each.citations is None and each.usage is None for each in pieces)
     assert last.object == "chat.completion.done" and last.citations and last.usage.total_tokens > 0
     assert last.choices[0].finish_reason == "stop"
@@ -109,12 +134,16 @@ def test_without_a_search_or_without_documents_the_model_answers_plainly(
         chat(plain_client, model="tiny", max_tokens=5),
         chat(plain_client, max_tokens=5),
     ):
-        assert answer.choices[0].message.content and not answer.citations and not answer.search_results
+        assert (
+            answer.choices[0].message.content and not answer.citations and not answer.search_results
+        )
         assert answer.usage.completion_tokens <= 5 and answer.usage.num_search_queries == 0
     assert plain_client.search.create(query="anything").results == []
 
 
-def test_a_plain_answer_may_have_a_format(client: perplexity.Perplexity, plain_client: perplexity.Perplexity) -> None:
+def test_a_plain_answer_may_have_a_format(
+    client: perplexity.Perplexity, plain_client: perplexity.Perplexity
+) -> None:
     a = {"properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
     schema = {"type": "object", **a, "additionalProperties": False}
     form: Any = {"type": "json_schema", "json_schema": {"schema": schema}}
@@ -136,7 +165,9 @@ FORM: Any = {
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_an_answer_from_documents_may_have_a_format(client: perplexity.Perplexity, stream: bool) -> None:
+def test_an_answer_from_documents_may_have_a_format(
+    client: perplexity.Perplexity, stream: bool
+) -> None:
     answer = chat(client, model="reader", response_format=FORM, stream=stream)
     last = list(answer)[-1] if stream else answer
     assert json.loads(last.choices[0].message.content)["months"] in (24, 36)
@@ -160,24 +191,44 @@ def test_the_model_reads_system_messages_with_the_documents(client: perplexity.P
     assert str(told.choices[0].message.content).startswith(QUOTED)
 
 
-def test_quotations_alone_follow_no_system_message_and_have_no_format(documents: Documents, serve: Any) -> None:
-    nobody = serve("--models", str(documents.index.parent / "empty"), "--index", str(documents.index))
+def test_quotations_alone_follow_no_system_message_and_have_no_format(
+    documents: Documents, serve: Any
+) -> None:
+    nobody = serve(
+        "--models", str(documents.index.parent / "empty"), "--index", str(documents.index)
+    )
     system = {"role": "system", "content": "Be kind."}
-    assert nobody.post("/chat/completions", {"messages": [TURN]}).json()["choices"][0]["message"]["content"] == QUOTED
+    assert (
+        nobody.post("/chat/completions", {"messages": [TURN]}).json()["choices"][0]["message"][
+            "content"
+        ]
+        == QUOTED
+    )
     for path, body, param in (
         ("/chat/completions", {"messages": [system, TURN]}, "messages"),
         ("/chat/completions", {"messages": [TURN], "response_format": FORM}, "response_format"),
         ("/v1/responses", {"input": QUESTION, "instructions": "Be kind."}, "instructions"),
         ("/v1/responses", {"input": [system, TURN]}, "input"),
-        ("/v1/responses", {"input": QUESTION, "text": {"format": {"type": "json_object"}}}, "text.format"),
+        (
+            "/v1/responses",
+            {"input": QUESTION, "text": {"format": {"type": "json_object"}}},
+            "text.format",
+        ),
         ("/v1/responses", {"input": QUESTION, "response_format": FORM}, "response_format"),
     ):
         answer = nobody.post(path, body)
-        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), (path, answer.text)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), (
+            path,
+            answer.text,
+        )
 
 
 def test_a_follow_up_is_searched_in_its_context(client: perplexity.Perplexity) -> None:
-    turns: Any = [TURN, {"role": "assistant", "content": "24 months."}, {"role": "user", "content": "And from when?"}]
+    turns: Any = [
+        TURN,
+        {"role": "assistant", "content": "24 months."},
+        {"role": "user", "content": "And from when?"},
+    ]
     answer = client.chat.completions.create(model="sonar", messages=turns)
     assert str(answer.choices[0].message.content).startswith(QUOTED)
 
@@ -185,7 +236,9 @@ def test_a_follow_up_is_searched_in_its_context(client: perplexity.Perplexity) -
 def test_limits_and_stop_strings_hold(client: perplexity.Perplexity) -> None:
     answer = chat(client, max_tokens=3)
     assert answer.choices[0].finish_reason == "length" and answer.usage.completion_tokens == 3
-    assert answer.choices[0].message.content == QUOTED, "a sentence that is cut off is no part of the answer"
+    assert answer.choices[0].message.content == QUOTED, (
+        "a sentence that is cut off is no part of the answer"
+    )
     for stop in ("months", "[1]\nThe", "wa"):
         expected = TEXT.partition(stop)[0]
         assert chat(client, stop=stop).choices[0].message.content == expected
@@ -211,28 +264,50 @@ def test_filters_choose_documents_by_name_and_by_time(
 ) -> None:
     month_ago = time.time() - timedelta(days=40).total_seconds()
     os.utime(documents.docs / "hostel.txt", (month_ago, month_ago))
-    results = client.search.create(query=["warranty of the boiler", "breakfast in the hostel"], **filters).results
+    results = client.search.create(
+        query=["warranty of the boiler", "breakfast in the hostel"], **filters
+    ).results
     names = sorted(re.sub(r".*\((.*)\)", r"\1", each.title) for each in results)
     assert len(names) == 1 if found is None else names == sorted(found)
 
 
 def test_a_search_has_each_document_once_and_its_words(client: perplexity.Perplexity) -> None:
-    found = client.search.create(query="boiler warranty filter hostel", extra_body={"display_server_time": True})
+    found = client.search.create(
+        query="boiler warranty filter hostel", extra_body={"display_server_time": True}
+    )
     assert found.id and found.server_time
     assert len({each.title for each in found.results}) == len(found.results) == 2
-    short = client.search.create(query="boiler warranty filter hostel", max_tokens=10, max_tokens_per_page=5).results
+    short = client.search.create(
+        query="boiler warranty filter hostel", max_tokens=10, max_tokens_per_page=5
+    ).results
     for each in short:
-        assert len(each.snippet) <= 20 and any(full.snippet.startswith(each.snippet) for full in found.results)
+        assert len(each.snippet) <= 20 and any(
+            full.snippet.startswith(each.snippet) for full in found.results
+        )
     assert client.search.create(query="zzz").results == []
 
 
-def test_what_it_does_not_have_is_refused_in_words(documents: Documents, client: perplexity.Perplexity) -> None:
+def test_what_it_does_not_have_is_refused_in_words(
+    documents: Documents, client: perplexity.Perplexity
+) -> None:
     for path, fields, param in (
         ("/chat/completions", {"tools": [{"type": "function"}]}, "tools"),
-        ("/chat/completions", {"response_format": {"type": "json_object"}, "max_tokens": 0}, "response_format"),
+        (
+            "/chat/completions",
+            {"response_format": {"type": "json_object"}, "max_tokens": 0},
+            "response_format",
+        ),
         ("/chat/completions", {"n": 2}, "n"),
-        ("/chat/completions", {"search_after_date_filter": "2020-01-01"}, "search_after_date_filter"),
-        ("/chat/completions", {"messages": [{"role": "system", "content": "Be kind."}]}, "messages"),
+        (
+            "/chat/completions",
+            {"search_after_date_filter": "2020-01-01"},
+            "search_after_date_filter",
+        ),
+        (
+            "/chat/completions",
+            {"messages": [{"role": "system", "content": "Be kind."}]},
+            "messages",
+        ),
         ("/chat/completions", {"stream_mode": "short"}, "stream_mode"),
         ("/chat/completions", {"index": "nobody"}, "index"),
         ("/v1/sonar", {"model": "nobody"}, "model"),
@@ -248,7 +323,11 @@ def test_what_it_does_not_have_is_refused_in_words(documents: Documents, client:
         ("/v1/responses", {"input": [{"type": "function_call_output"}]}, None),
         ("/v1/responses", {}, "input"),
     ):
-        body = {"messages": [TURN], **fields} if "/v1/responses" not in path and path != "/search" else fields
+        body = (
+            {"messages": [TURN], **fields}
+            if "/v1/responses" not in path and path != "/search"
+            else fields
+        )
         answer = documents.server.post(path, body)
         assert answer.status_code in (400, 404), (path, fields, answer.text)
         error = answer.json()["error"]
@@ -263,7 +342,9 @@ def test_many_at_once_have_what_each_has_alone(client: perplexity.Perplexity) ->
     assert set(found) == {TEXT}
 
 
-def test_a_client_that_hangs_up_frees_everything(documents: Documents, client: perplexity.Perplexity) -> None:
+def test_a_client_that_hangs_up_frees_everything(
+    documents: Documents, client: perplexity.Perplexity
+) -> None:
     body = {"model": "sonar", "messages": [TURN], "stream": True}
     with httpx.stream("POST", f"{documents.server.address}/chat/completions", json=body) as stream:
         next(stream.iter_bytes())

@@ -10,7 +10,12 @@ TURNS = [{"role": "user", "content": "To be"}]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 BAD_SCHEMA = {"type": "no"}
 LONG = "to be or not " * 400
-CHAT, COMPLETIONS, EMBEDDINGS, SONAR = "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/chat/completions"
+CHAT, COMPLETIONS, EMBEDDINGS, SONAR = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/chat/completions",
+)
 CASES: list[tuple[str, dict[str, Any], str]] = [
     # what is missing or of another type, within unions too
     (CHAT, {"messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
@@ -69,7 +74,9 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "body", "param"), CASES, ids=[f"{path} {list(b)[-1]} {p}" for path, b, p in CASES])
+@pytest.mark.parametrize(
+    ("path", "body", "param"), CASES, ids=[f"{path} {list(b)[-1]} {p}" for path, b, p in CASES]
+)
 def test_an_error_names_the_field_as_the_client_wrote_it(
     server: Any, path: str, body: dict[str, Any], param: str
 ) -> None:
@@ -90,16 +97,26 @@ def test_the_same_fields_with_values_that_ask_for_nothing_are_taken(server: Any)
     [
         ("/api/generate", {"prompt": "x", "format": BAD_SCHEMA}, "JSON schema"),
         ("/api/generate", {"prompt": "x" * 2**20 + "y"}, "prompt: at most"),
-        ("/api/chat", {"messages": [{"role": "user", "content": "x" * 2**20 + "y"}]}, "messages: at most"),
+        (
+            "/api/chat",
+            {"messages": [{"role": "user", "content": "x" * 2**20 + "y"}]},
+            "messages: at most",
+        ),
         ("/api/chat", {"messages": TURNS, "format": {"enum": ["x" * 70_000]}}, "format: at most"),
         ("/api/chat", {"messages": TURNS, "format": 5}, "format: "),
         ("/api/chat", {"messages": TURNS, "keep_alive": []}, "keep_alive: "),
-        ("/api/chat", {"messages": TURNS, "options": {"stop": ["x"] * 17}}, "options.stop: at most"),
+        (
+            "/api/chat",
+            {"messages": TURNS, "options": {"stop": ["x"] * 17}},
+            "options.stop: at most",
+        ),
         ("/api/create", {"model": "new", "from": "tiny", "license": 5}, "license: "),
     ],
     ids=str,
 )
-def test_ollamas_errors_begin_with_its_own_names(server: Any, path: str, body: dict[str, Any], words: str) -> None:
+def test_ollamas_errors_begin_with_its_own_names(
+    server: Any, path: str, body: dict[str, Any], words: str
+) -> None:
     refused = server.post(path, {"model": "tiny", **body})
     assert refused.status_code == 400 and words in refused.json()["error"], refused.text
     assert refused.json()["error"].split(":")[0] in words or words == "JSON schema"
@@ -116,7 +133,9 @@ def test_ids_are_embedded_as_the_text_that_they_are_of(server: Any) -> None:
     assert vectors(ids) == vectors([ids]) == [of_text]
     first, _, third = vectors([ids, [84], "To be, or not"])
     assert np.allclose([first, third], of_text, atol=1e-6)
-    counted = server.post(EMBEDDINGS, {"model": "tiny", "input": [ids, [84]]}).json()["usage"]["prompt_tokens"]
+    counted = server.post(EMBEDDINGS, {"model": "tiny", "input": [ids, [84]]}).json()["usage"][
+        "prompt_tokens"
+    ]
     assert counted == len(ids) + 1
     for wrong in ([10**6], [-1], [[84], [10**6]], [[]], [84, "x"], [1.5], [True], [[[84]]]):
         refused = server.post(EMBEDDINGS, {"model": "tiny", "input": wrong})

@@ -71,7 +71,13 @@ def plain_client(server: Any) -> Iterator[openai.OpenAI]:
     [
         QUESTION,
         [{"type": "message", "role": "user", "content": QUESTION}],
-        [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": QUESTION}]}],
+        [
+            {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_text", "text": QUESTION}],
+            }
+        ],
         [
             {"type": "message", "role": "user", "content": QUESTION},
             {"type": "message", "role": "assistant", "content": "24 months."},
@@ -82,7 +88,9 @@ def plain_client(server: Any) -> Iterator[openai.OpenAI]:
 )
 def test_an_answer_has_its_sources_as_annotations(client: Any, given: Any) -> None:
     answer = client.responses.create(model="sonar", input=given)
-    assert answer.output_text == TEXT and answer.status == "completed" and answer.object == "response"
+    assert (
+        answer.output_text == TEXT and answer.status == "completed" and answer.object == "response"
+    )
     found, message = answer.output
     assert found.type == "search_results" and list(found.queries) == [QUESTION]
     [part] = message.content
@@ -115,11 +123,17 @@ def test_openais_helper_for_streams_gathers_the_same(openai_client: openai.OpenA
 
 
 @pytest.mark.parametrize("choice", ["auto", "required", {"type": "web_search_preview"}], ids=str)
-def test_a_model_searches_by_the_tool_and_says_so_in_openais_form(openai_client: openai.OpenAI, choice: Any) -> None:
+def test_a_model_searches_by_the_tool_and_says_so_in_openais_form(
+    openai_client: openai.OpenAI, choice: Any
+) -> None:
     fields: Any = {"model": "reader", "input": QUESTION, "tools": [SEARCH], "tool_choice": choice}
     answer = openai_client.responses.create(**fields)
     search, message = answer.output
-    assert (search.type, search.status, search.action.query) == ("web_search_call", "completed", QUESTION)
+    assert (search.type, search.status, search.action.query) == (
+        "web_search_call",
+        "completed",
+        QUESTION,
+    )
     assert answer.output_text == TEXT and len(message.content[0].annotations) == 2
     assert httpx.get(search.action.sources[0].url).json()["text"] == BOILER
     events = list(openai_client.responses.create(**fields, stream=True))
@@ -144,18 +158,29 @@ def test_without_the_tool_a_model_searches_only_if_it_is_an_assistant(
             model: client.responses.create(model=model, input=QUESTION, max_output_tokens=60)
             for model in ("firm", "reader")
         }
-        assert by_model["firm"].output_text == TEXT and by_model["firm"].output[0].type == "web_search_call"
+        assert (
+            by_model["firm"].output_text == TEXT
+            and by_model["firm"].output[0].type == "web_search_call"
+        )
         assert [item.type for item in by_model["reader"].output] == ["message"]
-        none = client.responses.create(model="firm", input=QUESTION, tool_choice="none", max_output_tokens=4)
+        none = client.responses.create(
+            model="firm", input=QUESTION, tool_choice="none", max_output_tokens=4
+        )
         assert [item.type for item in none.output] == ["message"]
 
 
-def test_an_assistant_answers_from_its_own_documents(assistant: Any, openai_client: openai.OpenAI) -> None:
+def test_an_assistant_answers_from_its_own_documents(
+    assistant: Any, openai_client: openai.OpenAI
+) -> None:
     """Also where another index is the first one; one that is named takes precedence."""
     with openai_of(assistant) as client:
         for fields in ({}, {"tools": [SEARCH]}):
-            assert client.responses.create(model="firm", input=QUESTION, **fields).output_text == TEXT
-        other = client.responses.create(model="firm", input=QUESTION, extra_body={"index": "none"}, max_output_tokens=4)
+            assert (
+                client.responses.create(model="firm", input=QUESTION, **fields).output_text == TEXT
+            )
+        other = client.responses.create(
+            model="firm", input=QUESTION, extra_body={"index": "none"}, max_output_tokens=4
+        )
         assert [item.type for item in other.output] == ["message"]
 
 
@@ -173,28 +198,47 @@ def assistant(documents: Documents, serve: Any, tmp_path_factory: pytest.TempPat
 def test_openais_parts_of_an_earlier_answer_are_read(openai_client: openai.OpenAI) -> None:
     turns: Any = [
         {"role": "user", "content": QUESTION},
-        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "24 months."}]},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "24 months."}],
+        },
         {"role": "user", "content": [{"type": "input_text", "text": "And from when?"}]},
     ]
     answer = openai_client.responses.create(model="sonar", input=turns)
     assert answer.output_text.startswith(TEXT.splitlines()[0])
 
 
-def test_without_a_search_the_model_answers_plainly(openai_client: openai.OpenAI, plain_client: openai.OpenAI) -> None:
+def test_without_a_search_the_model_answers_plainly(
+    openai_client: openai.OpenAI, plain_client: openai.OpenAI
+) -> None:
     plain: list[Any] = [
-        openai_client.responses.create(model="reader", input=QUESTION, extra_body={"disable_search": True}),
+        openai_client.responses.create(
+            model="reader", input=QUESTION, extra_body={"disable_search": True}
+        ),
         openai_client.responses.create(model="reader", input=QUESTION, tool_choice="none"),
-        plain_client.responses.create(model="tiny", input="To be", instructions="Speak.", max_output_tokens=4),
+        plain_client.responses.create(
+            model="tiny", input="To be", instructions="Speak.", max_output_tokens=4
+        ),
     ]
     for answer in plain:
         [message] = answer.output
-        assert message.type == "message" and message.content[0].text and message.content[0].annotations == []
-    assert plain[-1].status == "incomplete" and plain[-1].incomplete_details.reason == "max_output_tokens"
+        assert (
+            message.type == "message"
+            and message.content[0].text
+            and message.content[0].annotations == []
+        )
+    assert (
+        plain[-1].status == "incomplete"
+        and plain[-1].incomplete_details.reason == "max_output_tokens"
+    )
     assert plain[-1].usage.output_tokens == 4
     fields: Any = {"model": "tiny", "input": "To be", "max_output_tokens": 4, "temperature": 0}
     events = list(plain_client.responses.create(**fields, stream=True))
     assert events[-1].type == "response.incomplete"
-    assert events[-1].response.output_text == plain_client.responses.create(**fields).output_text != ""
+    assert (
+        events[-1].response.output_text == plain_client.responses.create(**fields).output_text != ""
+    )
 
 
 def test_a_plain_answer_may_have_a_format(plain_client: openai.OpenAI) -> None:
@@ -205,20 +249,38 @@ def test_a_plain_answer_may_have_a_format(plain_client: openai.OpenAI) -> None:
     assert json.loads(answer.output_text)["a"] in ("x", "y")
 
 
-def test_instructions_and_formats_reach_the_model_that_reads_documents(openai_client: openai.OpenAI) -> None:
+def test_instructions_and_formats_reach_the_model_that_reads_documents(
+    openai_client: openai.OpenAI,
+) -> None:
     plain: Any = {"model": "reader", "input": QUESTION, "tools": [SEARCH]}
     counted = openai_client.responses.create(**plain).usage
-    told = openai_client.responses.create(**plain, instructions="Say it in one short sentence, please.")
-    assert told.usage is not None and counted is not None and told.usage.input_tokens > counted.input_tokens + 4
-    schema = {"properties": {"months": {"enum": [24, 36]}}, "required": ["months"], "additionalProperties": False}
-    form: Any = {"format": {"type": "json_schema", "name": "months", "schema": {"type": "object", **schema}}}
+    told = openai_client.responses.create(
+        **plain, instructions="Say it in one short sentence, please."
+    )
+    assert (
+        told.usage is not None
+        and counted is not None
+        and told.usage.input_tokens > counted.input_tokens + 4
+    )
+    schema = {
+        "properties": {"months": {"enum": [24, 36]}},
+        "required": ["months"],
+        "additionalProperties": False,
+    }
+    form: Any = {
+        "format": {"type": "json_schema", "name": "months", "schema": {"type": "object", **schema}}
+    }
     answer = openai_client.responses.create(**plain, text=form)
     assert json.loads(answer.output_text)["months"] in (24, 36)
     assert answer.output[0].type == "web_search_call" and answer.output[0].action.sources
 
 
 def test_the_tool_that_searches_takes_filters(documents: Documents) -> None:
-    tool: Any = {"type": "web_search", "filters": {"search_domain_filter": ["-boilers"]}, "search_context_size": "low"}
+    tool: Any = {
+        "type": "web_search",
+        "filters": {"search_domain_filter": ["-boilers"]},
+        "search_context_size": "low",
+    }
     with perplexity_of(documents.server) as client:
         found = client.responses.create(input=QUESTION, preset="pro-search", tools=[tool])
         assert found.output_text.startswith("Not found")

@@ -17,7 +17,9 @@ from groundup.tokenizer.special import CHATML_TEMPLATE
 from groundup.tokenizer.tools import ToolCall
 
 # LangChain closes none of its connections.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 PARAMETERS = {
     "type": "object",
     "properties": {"city": {"enum": ["Ulm", "Paris"]}},
@@ -38,7 +40,9 @@ TURNS = (
     Message("tool", "sunny in Ulm"),
     Message("assistant", "It is sunny."),
 )
-TOLD = {name: value for name, value in WEATHER.items() if name in ("name", "description", "parameters")}
+TOLD = {
+    name: value for name, value in WEATHER.items() if name in ("name", "description", "parameters")
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +62,24 @@ def client(server: Any) -> Iterator[openai.OpenAI]:
 
 
 def ask(client: openai.OpenAI, given: Any = "Weather?", **fields: Any) -> Any:
-    return client.responses.create(**{"model": "caller", "tools": [WEATHER], "temperature": 0, **fields}, input=given)
+    return client.responses.create(
+        **{"model": "caller", "tools": [WEATHER], "temperature": 0, **fields}, input=given
+    )
 
 
 def test_a_call_is_an_item_and_its_result_is_answered(client: openai.OpenAI) -> None:
     first = ask(client)
     message, call = first.output
-    assert (message.type, message.content[0].text, message.status) == ("message", "I look.", "completed")
-    assert (call.type, call.name, json.loads(call.arguments)) == ("function_call", "weather", {"city": "Ulm"})
+    assert (message.type, message.content[0].text, message.status) == (
+        "message",
+        "I look.",
+        "completed",
+    )
+    assert (call.type, call.name, json.loads(call.arguments)) == (
+        "function_call",
+        "weather",
+        {"city": "Ulm"},
+    )
     assert (call.status, first.status) == ("completed", "completed")
     assert call.id.startswith("fc_") and call.call_id.startswith("call_")
     result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny in Ulm"}
@@ -73,7 +87,11 @@ def test_a_call_is_an_item_and_its_result_is_answered(client: openai.OpenAI) -> 
     parts = [{"type": "input_text", "text": "sunny in Ulm"}]
     for given in (
         [asked, *first.output, result],
-        [asked, *(item.model_dump(exclude_none=True) for item in first.output), {**result, "output": parts}],
+        [
+            asked,
+            *(item.model_dump(exclude_none=True) for item in first.output),
+            {**result, "output": parts},
+        ],
         [asked, {"type": "reasoning", "id": "rs_1", "summary": []}, *first.output, result],
     ):
         assert ask(client, given).output_text == "It is sunny."
@@ -97,19 +115,27 @@ def test_the_events_of_a_call_come_in_openais_order(client: openai.OpenAI) -> No
         "response.output_item.done",
         "response.completed",
     ]
-    [added] = [e for e in events if e.type == "response.output_item.added" and e.item.type == "function_call"]
+    [added] = [
+        e
+        for e in events
+        if e.type == "response.output_item.added" and e.item.type == "function_call"
+    ]
     assert (added.item.arguments, added.item.status, added.output_index) == ("", "in_progress", 1)
     pieces = [e for e in events if e.type == "response.function_call_arguments.delta"]
     [done] = [e for e in events if e.type == "response.function_call_arguments.done"]
     assert "".join(each.delta for each in pieces) == done.arguments == '{"city": "Ulm"}'
-    assert {each.item_id for each in pieces} == {added.item.id} == {done.item_id} and done.name == "weather"
+    assert {each.item_id for each in pieces} == {added.item.id} == {
+        done.item_id
+    } and done.name == "weather"
     whole, last = ask(client), events[-1].response
     assert [item.type for item in last.output] == [item.type for item in whole.output]
     assert last.usage == whole.usage and last.output[1].arguments == whole.output[1].arguments
 
 
 def test_openais_helper_for_streams_gathers_a_call(client: openai.OpenAI) -> None:
-    with client.responses.stream(model="caller", input="Weather?", tools=[WEATHER], temperature=0) as stream:
+    with client.responses.stream(
+        model="caller", input="Weather?", tools=[WEATHER], temperature=0
+    ) as stream:
         for _ in stream:
             pass
         found = stream.get_final_response()
@@ -123,14 +149,24 @@ def test_openais_helper_for_streams_gathers_a_call(client: openai.OpenAI) -> Non
     "choice",
     [
         {"type": "function", "name": "weather"},
-        {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]},
+        {
+            "type": "allowed_tools",
+            "mode": "required",
+            "tools": [{"type": "function", "name": "weather"}],
+        },
     ],
     ids=["named", "allowed"],
 )
 def test_a_call_that_is_forced_is_made_by_any_chat_model(
     client: openai.OpenAI, model: str, stream: bool, choice: Any
 ) -> None:
-    fields: Any = {"model": model, "tools": [NOW, WEATHER], "tool_choice": choice, "temperature": 1, "stream": stream}
+    fields: Any = {
+        "model": model,
+        "tools": [NOW, WEATHER],
+        "tool_choice": choice,
+        "temperature": 1,
+        "stream": stream,
+    }
     found = ask(client, **fields)
     response = list(found)[-1].response if stream else found
     [call] = response.output
@@ -179,7 +215,11 @@ def test_a_message_that_was_cut_says_so(client: openai.OpenAI) -> None:
 
 def test_a_request_follows_a_response_that_is_kept(client: openai.OpenAI) -> None:
     first = ask(client)
-    result = {"type": "function_call_output", "call_id": first.output[1].call_id, "output": "sunny in Ulm"}
+    result = {
+        "type": "function_call_output",
+        "call_id": first.output[1].call_id,
+        "output": "sunny in Ulm",
+    }
     second = ask(client, [result], previous_response_id=first.id)
     assert (second.output_text, second.previous_response_id) == ("It is sunny.", first.id)
     message = {"type": "item_reference", "id": first.output[0].id}
@@ -201,7 +241,14 @@ def test_a_text_has_the_format_that_is_asked_for(client: openai.OpenAI, kind: st
     form: Any = {"type": kind}
     if kind == "json_schema":
         form |= {"name": "place", "schema": PARAMETERS, "strict": True}
-    found = ask(client, model="chatty", tools=[], text={"format": form}, temperature=1, max_output_tokens=600)
+    found = ask(
+        client,
+        model="chatty",
+        tools=[],
+        text={"format": form},
+        temperature=1,
+        max_output_tokens=600,
+    )
     assert found.status == "incomplete" or isinstance(json.loads(found.output_text), dict)
     if kind == "json_schema":
         assert json.loads(found.output_text)["city"] in ("Ulm", "Paris")
@@ -210,7 +257,11 @@ def test_a_text_has_the_format_that_is_asked_for(client: openai.OpenAI, kind: st
 
 def test_langchain_uses_the_same_route(server: Any) -> None:
     chat: Any = ChatOpenAI(
-        model="caller", base_url=f"{server.address}/v1", api_key="any", temperature=0, use_responses_api=True
+        model="caller",
+        base_url=f"{server.address}/v1",
+        api_key="any",
+        temperature=0,
+        use_responses_api=True,
     )
     bound, asked = chat.bind(tools=[WEATHER]), [HumanMessage("Weather?")]
     said = bound.invoke(asked)
@@ -219,7 +270,9 @@ def test_langchain_uses_the_same_route(server: Any) -> None:
     streamed: Any = None
     for chunk in bound.stream(asked):
         streamed = chunk if streamed is None else streamed + chunk
-    assert [(each["name"], each["args"]) for each in streamed.tool_calls] == [("weather", {"city": "Ulm"})]
+    assert [(each["name"], each["args"]) for each in streamed.tool_calls] == [
+        ("weather", {"city": "Ulm"})
+    ]
     for first in (said, streamed):
         result = ToolMessage("sunny in Ulm", tool_call_id=first.tool_calls[0]["id"])
         assert bound.invoke([*asked, first, result]).text == "It is sunny."
@@ -253,8 +306,12 @@ def test_langchain_uses_the_same_route(server: Any) -> None:
         ({"model": "nobody"}, "model"),
     ],
 )
-def test_what_can_not_be_is_refused_by_the_name_of_its_field(server: Any, fields: Any, param: str) -> None:
-    answer = server.post("/v1/responses", {"model": "wild", "input": "a", "max_output_tokens": 1, **fields})
+def test_what_can_not_be_is_refused_by_the_name_of_its_field(
+    server: Any, fields: Any, param: str
+) -> None:
+    answer = server.post(
+        "/v1/responses", {"model": "wild", "input": "a", "max_output_tokens": 1, **fields}
+    )
     assert answer.status_code == (404 if param == "model" else 400), answer.text
     assert answer.json()["error"]["param"] == param
 
@@ -262,5 +319,8 @@ def test_what_can_not_be_is_refused_by_the_name_of_its_field(server: Any, fields
 def test_a_prompt_that_is_too_long_is_refused_unless_it_may_be_cut(server: Any) -> None:
     fields = {"model": "wild", "input": "To be, " * 2000, "max_output_tokens": 1}
     refused = server.post("/v1/responses", fields)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (
+        400,
+        "context_length_exceeded",
+    )
     assert server.post("/v1/responses", {**fields, "truncation": "auto"}).status_code == 200

@@ -29,14 +29,19 @@ def test_it_knows_the_capital_of_france_in_both_dialects(client: ollama.Client, 
     assert "Paris" in (said.message.content or "")
     assert said.done_reason == "stop"
     with openai.OpenAI(base_url=f"{real.address}/v1", api_key="any") as other:
-        same = other.chat.completions.create(model=NAME, messages=CAPITAL, temperature=0, max_tokens=40)
+        same = other.chat.completions.create(
+            model=NAME, messages=CAPITAL, temperature=0, max_tokens=40
+        )
         assert same.choices[0].message.content == said.message.content
 
 
 def test_it_fills_in_a_schema(client: ollama.Client) -> None:
     schema = {
         "type": "object",
-        "properties": {"city": {"enum": ["Rome", "Paris", "Berlin"]}, "country": {"const": "France"}},
+        "properties": {
+            "city": {"enum": ["Rome", "Paris", "Berlin"]},
+            "country": {"const": "France"},
+        },
         "required": ["city", "country"],
         "additionalProperties": False,
     }
@@ -45,7 +50,9 @@ def test_it_fills_in_a_schema(client: ollama.Client) -> None:
 
 
 def test_near_texts_have_near_vectors(client: ollama.Client) -> None:
-    cat, kitten, tax = client.embed(NAME, ["The cat sleeps.", "A kitten is asleep.", "Tax is due in April."]).embeddings
+    cat, kitten, tax = client.embed(
+        NAME, ["The cat sleeps.", "A kitten is asleep.", "Tax is due in April."]
+    ).embeddings
 
     def product(left: Any, right: Any) -> float:
         return sum(x * y for x, y in zip(left, right, strict=True))

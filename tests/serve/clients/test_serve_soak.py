@@ -9,7 +9,9 @@ import pytest
 
 SOAK = Path(__file__).parents[3] / "benchmarks" / "soak.py"
 KINDS = {"whole", "streamed", "of a form", "embedded", "refused"}
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads memory from /proc"
+)
 
 
 def soak(out: Path, *options: str) -> "subprocess.CompletedProcess[str]":

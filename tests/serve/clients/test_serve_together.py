@@ -30,10 +30,16 @@ def ask(server: Any, number: int) -> str:
         "model": "tiny",
         "messages": [{"role": "user", "content": f"To be {number}, or not " * (1 + number % 3)}],
         "stream": bool(number % 2),
-        "options": {"seed": number, "num_predict": 10 + number % 7, "temperature": 0.0 if number % 5 == 0 else 1.0},
+        "options": {
+            "seed": number,
+            "num_predict": 10 + number % 7,
+            "temperature": 0.0 if number % 5 == 0 else 1.0,
+        },
     }
     answer = server.post("/api/chat", body)
-    return "".join(json.loads(line)["message"]["content"] for line in answer.text.strip("\n").split("\n"))
+    return "".join(
+        json.loads(line)["message"]["content"] for line in answer.text.strip("\n").split("\n")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,9 @@ def long_server(serve: Callable[..., Any], long_folder: Path) -> Any:
 def in_hand(server: Any) -> int:
     text = server.get("/metrics").text
     return next(
-        int(float(line.split()[1])) for line in text.splitlines() if line.startswith("groundup_answers_in_hand ")
+        int(float(line.split()[1]))
+        for line in text.splitlines()
+        if line.startswith("groundup_answers_in_hand ")
     )
 
 
@@ -74,23 +82,39 @@ def test_32_concurrent_answers_are_what_each_is_alone(server: Any) -> None:
 
 
 def test_gets_answer_while_generations_run(long_server: Any) -> None:
-    with httpx.stream("POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60) as stream:
+    with httpx.stream(
+        "POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60
+    ) as stream:
         lines = stream.iter_lines()  # let go, it would close the connection
         next(lines)
-        for path in ("/", "/api/tags", "/api/ps", "/api/version", "/v1/models", "/healthz", "/metrics"):
+        for path in (
+            "/",
+            "/api/tags",
+            "/api/ps",
+            "/api/version",
+            "/v1/models",
+            "/healthz",
+            "/metrics",
+        ):
             assert long_server.get(path).status_code == 200
         assert in_hand(long_server) == 1
     wait_for(lambda: in_hand(long_server) == 0)
 
 
-def test_thousands_of_messages_are_refused_or_cut_while_another_stream_goes_on(long_server: Any) -> None:
+def test_thousands_of_messages_are_refused_or_cut_while_another_stream_goes_on(
+    long_server: Any,
+) -> None:
     def turns(count: int) -> list[dict[str, str]]:
         return [{"role": ("user", "assistant")[n % 2], "content": "a"} for n in range(count)]
 
     asked = {"model": "breaks", "stream": False, "keep_alive": 0, "options": {"num_predict": 2}}
-    with httpx.stream("POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60) as stream:
+    with httpx.stream(
+        "POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60
+    ) as stream:
         lines: list[str] = []
-        reading = threading.Thread(target=lambda: lines.extend(itertools.islice(stream.iter_lines(), 400)))
+        reading = threading.Thread(
+            target=lambda: lines.extend(itertools.islice(stream.iter_lines(), 400))
+        )
         reading.start()
         many = {"model": "breaks", "messages": turns(20_000)}
         for path in ("/api/chat", "/v1/chat/completions"):
@@ -104,9 +128,13 @@ def test_thousands_of_messages_are_refused_or_cut_while_another_stream_goes_on(l
     wait_for(lambda: in_hand(long_server) == 0)
 
 
-def test_a_text_beyond_what_is_embedded_is_cut_or_refused_and_another_stream_goes_on(long_server: Any) -> None:
+def test_a_text_beyond_what_is_embedded_is_cut_or_refused_and_another_stream_goes_on(
+    long_server: Any,
+) -> None:
     asked = {"model": "long", "input": "To be, or not to be. " * 10_000}
-    with httpx.stream("POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60) as stream:
+    with httpx.stream(
+        "POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60
+    ) as stream:
         next(stream.iter_lines())
         answer = long_server.post("/api/embed", asked)
         assert (answer.status_code, answer.json()["prompt_eval_count"]) == (200, 2048)
@@ -116,7 +144,9 @@ def test_a_text_beyond_what_is_embedded_is_cut_or_refused_and_another_stream_goe
 
 
 def test_a_client_that_vanishes_frees_its_place(long_server: Any) -> None:
-    with httpx.stream("POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60) as stream:
+    with httpx.stream(
+        "POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60
+    ) as stream:
         next(stream.iter_lines())
     wait_for(lambda: in_hand(long_server) == 0)
     body = json.dumps({**FOREVER, "stream": False}).encode()
@@ -129,7 +159,9 @@ def test_a_client_that_vanishes_frees_its_place(long_server: Any) -> None:
         wait_for(lambda: in_hand(long_server) == 0)
 
 
-def test_a_model_that_breaks_later_is_a_sentence_without_a_path(long_server: Any, long_folder: Path) -> None:
+def test_a_model_that_breaks_later_is_a_sentence_without_a_path(
+    long_server: Any, long_folder: Path
+) -> None:
     weights = long_folder / "breaks" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     answer = long_server.post("/api/chat", {**FOREVER, "model": "breaks", "stream": False})
@@ -143,7 +175,9 @@ def test_sigterm_ends_streams_in_words_and_exits_0(long_server: Any) -> None:
     lines: list[str] = []
 
     def read() -> None:
-        with httpx.stream("POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60) as stream:
+        with httpx.stream(
+            "POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60
+        ) as stream:
             lines.extend(stream.iter_lines())
 
     def read_openai() -> str:
@@ -168,7 +202,9 @@ def test_sigterm_ends_streams_in_words_and_exits_0(long_server: Any) -> None:
         assert "the server is stopping" in sse.result()
 
 
-def test_a_port_in_use_names_its_holder(server: Any, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_names_its_holder(
+    server: Any, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     port = server.address.rpartition(":")[2]
     assert run(["serve", str(models / "tiny"), "--port", port]) == 2
     said = capsys.readouterr().err
@@ -204,7 +240,9 @@ def test_a_half_written_model_is_refused_before_anything_listens(
     assert "is incomplete" in capsys.readouterr().err
 
 
-def test_a_server_with_a_key_logs_no_prompt_and_ends_at_ctrl_c(serve: Callable[..., Any], models: Path) -> None:
+def test_a_server_with_a_key_logs_no_prompt_and_ends_at_ctrl_c(
+    serve: Callable[..., Any], models: Path
+) -> None:
     keyed = serve(str(models / "tiny"), GROUNDUP_API_KEY="secret")
     assert keyed.get("/api/tags").status_code == 401
     assert keyed.get("/v1/models").json()["error"]["type"] == "authentication_error"
@@ -231,13 +269,19 @@ def test_company_changes_no_answer_of_packed_weights_where_that_was_asked_for(
         assert list(threads.map(lambda number: ask(packed, number), range(12))) == alone
 
 
-def test_the_compiled_step_answers_several_clients_at_once(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_compiled_step_answers_several_clients_at_once(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
     pytest.importorskip("numba")
     save_language(tmp_path / "even", multiple=16)  # as the kernels of int8 want it
     packed = serve(str(tmp_path / "even"), "--precision", "int8", "--speculate")
 
     def count(number: int) -> int:
-        asked = {"prompt": f"To be {number}", "stream": False, "options": {"num_predict": 20, "temperature": 0}}
+        asked = {
+            "prompt": f"To be {number}",
+            "stream": False,
+            "options": {"num_predict": 20, "temperature": 0},
+        }
         return int(packed.post("/api/generate", {"model": "even", **asked}).json()["eval_count"])
 
     with ThreadPoolExecutor(8) as threads:

@@ -23,7 +23,9 @@ from groundup.tokenizer.special import CHATML_TEMPLATE
 from groundup.tokenizer.tools import ToolCall
 
 # LangChain closes none of its connections.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def weather(city: Literal["Ulm", "Paris"]) -> str:
@@ -78,7 +80,9 @@ def chats(server: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {"model": "caller", "temperature": 0}
     return {
         "ollama": ChatOllama(base_url=server.address, **settings),
-        "openai": ChatOpenAI(base_url=f"{server.address}/v1", api_key="any", max_retries=0, **settings),
+        "openai": ChatOpenAI(
+            base_url=f"{server.address}/v1", api_key="any", max_retries=0, **settings
+        ),
     }
 
 
@@ -102,8 +106,15 @@ def test_ollamas_client_gets_a_call_and_answers_it(theirs: ollama.Client) -> Non
     assert "".join(part.message.content or "" for part in parts) == "I look."
     assert [call for part in parts for call in part.message.tool_calls or []] == [call]
     assert parts[-1].done and not parts[-1].message.tool_calls
-    answered = [*ASKED, whole.message, {"role": "tool", "tool_name": "weather", "content": weather("Ulm")}]
-    assert theirs.chat("caller", answered, tools=[TOOL], options=greedy).message.content == "It is sunny."
+    answered = [
+        *ASKED,
+        whole.message,
+        {"role": "tool", "tool_name": "weather", "content": weather("Ulm")},
+    ]
+    assert (
+        theirs.chat("caller", answered, tools=[TOOL], options=greedy).message.content
+        == "It is sunny."
+    )
 
 
 def test_openais_client_gets_a_call_and_answers_it(client: openai.OpenAI) -> None:
@@ -116,11 +127,23 @@ def test_openais_client_gets_a_call_and_answers_it(client: openai.OpenAI) -> Non
     chunks = [chunk.choices[0] for chunk in ask(messages=ASKED, stream=True, **asked)]
     assert "".join(chunk.delta.content or "" for chunk in chunks) == "I look."
     [told] = [delta for chunk in chunks for delta in chunk.delta.tool_calls or []]
-    assert (told.index, told.type, told.function) == (0, "function", told.function.model_validate(dict(call.function)))
+    assert (told.index, told.type, told.function) == (
+        0,
+        "function",
+        told.function.model_validate(dict(call.function)),
+    )
     assert [chunk.finish_reason for chunk in chunks][-1] == "tool_calls"
-    answered = [*ASKED, choice.message, {"role": "tool", "tool_call_id": call.id, "content": weather("Ulm")}]
+    answered = [
+        *ASKED,
+        choice.message,
+        {"role": "tool", "tool_call_id": call.id, "content": weather("Ulm")},
+    ]
     [last] = ask(messages=answered, **asked).choices
-    assert (last.finish_reason, last.message.content, last.message.tool_calls) == ("stop", "It is sunny.", None)
+    assert (last.finish_reason, last.message.content, last.message.tool_calls) == (
+        "stop",
+        "It is sunny.",
+        None,
+    )
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
@@ -133,23 +156,45 @@ def test_langchain_binds_tools(chats: dict[str, Any], kind: str) -> None:
     streamed: Any = None
     for chunk in bound.stream(asked):
         streamed = chunk if streamed is None else streamed + chunk
-    assert [(each["name"], each["args"]) for each in streamed.tool_calls] == [("weather", {"city": "Ulm"})]
-    answer = bound.invoke([*asked, said, ToolMessage(weather(**call["args"]), tool_call_id=call["id"], name="weather")])
+    assert [(each["name"], each["args"]) for each in streamed.tool_calls] == [
+        ("weather", {"city": "Ulm"})
+    ]
+    answer = bound.invoke(
+        [
+            *asked,
+            said,
+            ToolMessage(weather(**call["args"]), tool_call_id=call["id"], name="weather"),
+        ]
+    )
     assert (answer.content, answer.tool_calls) == ("It is sunny.", [])
 
 
 @pytest.mark.parametrize("model", ["wild", "bare", "chatty"])
-def test_a_call_that_must_be_made_is_made_and_its_arguments_fit(client: openai.OpenAI, model: str) -> None:
+def test_a_call_that_must_be_made_is_made_and_its_arguments_fit(
+    client: openai.OpenAI, model: str
+) -> None:
     ask: Any = client.chat.completions.create
-    asked = {"model": model, "messages": ASKED, "tools": [TOOL, NOW], "temperature": 1.5, "max_tokens": 400}
+    asked = {
+        "model": model,
+        "messages": ASKED,
+        "tools": [TOOL, NOW],
+        "temperature": 1.5,
+        "max_tokens": 400,
+    }
     named = {"type": "function", "function": {"name": "weather"}}
     for choice in ask(tool_choice=named, n=4, seed=1, **asked).choices:
         [call] = choice.message.tool_calls
-        assert call.function.name == "weather" and json.loads(call.function.arguments)["city"] in ("Ulm", "Paris")
+        assert call.function.name == "weather" and json.loads(call.function.arguments)["city"] in (
+            "Ulm",
+            "Paris",
+        )
         assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
     some = ask(tool_choice="required", parallel_tool_calls=True, n=4, seed=2, **asked).choices
     assert all(choice.message.tool_calls and choice.message.content is None for choice in some)
-    assert {call.function.name for choice in some for call in choice.message.tool_calls} == {"weather", "now"}
+    assert {call.function.name for choice in some for call in choice.message.tool_calls} == {
+        "weather",
+        "now",
+    }
     ids = [call.id for choice in some for call in choice.message.tool_calls]
     assert len(set(ids)) == len(ids)
     for once in ({}, {"parallel_tool_calls": False}):
@@ -158,18 +203,24 @@ def test_a_call_that_must_be_made_is_made_and_its_arguments_fit(client: openai.O
 
 
 def test_langchain_makes_objects_by_calls(server: Any) -> None:
-    chat = ChatOpenAI(model="wild", base_url=f"{server.address}/v1", api_key="any", max_retries=0, seed=3)  # type: ignore[arg-type]
+    chat = ChatOpenAI(
+        model="wild", base_url=f"{server.address}/v1", api_key="any", max_retries=0, seed=3
+    )  # type: ignore[arg-type]
     found: Any = chat.with_structured_output(TOOL, method="function_calling").invoke("Weather?")
     assert found["city"] in ("Ulm", "Paris")
     assert chat.bind_tools([weather], tool_choice="any").invoke("Weather?").tool_calls  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("model", ["wild", "bare"])
-def test_where_the_answer_has_a_form_too_it_is_that_or_a_call(theirs: ollama.Client, model: str) -> None:
+def test_where_the_answer_has_a_form_too_it_is_that_or_a_call(
+    theirs: ollama.Client, model: str
+) -> None:
     found = set()
     for seed in range(8):
         options = {"seed": seed, "temperature": 3.0, "num_predict": 400}
-        said = theirs.chat(model, ASKED, tools=[TOOL], format={"enum": [[1], [2]]}, options=options).message
+        said = theirs.chat(
+            model, ASKED, tools=[TOOL], format={"enum": [[1], [2]]}, options=options
+        ).message
         found.add("call" if said.tool_calls else said.content)
     assert found <= {"call", "[1]", "[2]"} and len(found) > 1
 
@@ -186,7 +237,10 @@ def test_what_is_no_call_is_said_as_it_is(theirs: ollama.Client) -> None:
 @pytest.mark.parametrize(
     ("given", "param"),
     [
-        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "nobody"}}}, "tool_choice"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "nobody"}}},
+            "tool_choice",
+        ),
         ({"tools": [], "tool_choice": "required"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": "perhaps"}, "tool_choice"),
         ({"tools": [{"type": "function"}]}, "tools"),
@@ -194,11 +248,20 @@ def test_what_is_no_call_is_said_as_it_is(theirs: ollama.Client) -> None:
         ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools"),
         ({"tools": {"name": "f"}}, "tools"),
         ({"tools": [NOW] * 20_000}, "tools"),
-        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "no"}}}]}, "tools"),
+        (
+            {
+                "tools": [
+                    {"type": "function", "function": {"name": "f", "parameters": {"type": "no"}}}
+                ]
+            },
+            "tools",
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_tools_that_can_not_be_used_are_refused_in_words(client: openai.OpenAI, given: Any, param: str | None) -> None:
+def test_tools_that_can_not_be_used_are_refused_in_words(
+    client: openai.OpenAI, given: Any, param: str | None
+) -> None:
     ask: Any = client.chat.completions.create
     with pytest.raises(openai.BadRequestError) as refused:
         ask(model="wild", messages=ASKED, **given)
@@ -208,9 +271,15 @@ def test_tools_that_can_not_be_used_are_refused_in_words(client: openai.OpenAI, 
 def test_a_history_with_calls_is_always_taken(client: openai.OpenAI) -> None:
     call = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "Ulm"}'}}
     odd = {"type": "function", "function": {"name": "weather", "arguments": "Ulm, please"}}
-    two = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", **call}, {"id": "2", **odd}]}
+    two = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", **call}, {"id": "2", **odd}],
+    }
     answers = [{"role": "tool", "tool_call_id": id, "content": "sunny"} for id in "12"]
     ask: Any = client.chat.completions.create
     for model in ("wild", "bare", "plain"):
         for tools in ({}, {"tools": [TOOL]}) if model != "plain" else ({},):
-            assert ask(model=model, messages=[*ASKED, two, *answers], max_tokens=5, **tools).usage.completion_tokens
+            assert ask(
+                model=model, messages=[*ASKED, two, *answers], max_tokens=5, **tools
+            ).usage.completion_tokens

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from groundup.data.reading.markup_text.latex import latex
 from groundup.data.reading.markup_text.lightweight import asciidoc, org
 from groundup.data.reading.markup_text.restructured import restructured
-from groundup.data.reading.markup_text.written import Written
+from groundup.data.reading.markup_text.written import MarkupSource
 
-MARKUP_READERS: Mapping[str, Callable[[str, Written], None]] = {
+MARKUP_READERS: Mapping[str, Callable[[str, MarkupSource], None]] = {
     ".rst": restructured,
     ".adoc": asciidoc,
     ".asciidoc": asciidoc,
@@ -20,7 +20,9 @@ MARKUP_READERS: Mapping[str, Callable[[str, Written], None]] = {
 
 
 def plain_text(text: str, suffix: str, *, headings: bool) -> str:
-    """Return the plain text of a file with this suffix; `headings`: headings and code are marked as in Markdown."""
-    out = Written(headings)
+    """Return the plain text of a file with this suffix; `headings`: headings and code are marked as
+    in Markdown.
+    """
+    out = MarkupSource(headings)
     MARKUP_READERS[suffix](text.replace("\r\n", "\n").replace("\r", "\n"), out)
     return out.text()

@@ -1,22 +1,34 @@
-"""LaTeX as plain text: sectioning commands become headings, verbatim environments code, formulas stay as they are written.
+"""LaTeX as plain text: sectioning commands become headings, verbatim environments code, formulas
+stay as they are written.
 
-Commands of formatting give their argument; labels, references, citations, figures' files and the preamble are left out.
+Commands of formatting give their argument; labels, references, citations, figures' files and the
+preamble are left out.
 """
 
 import re
 import unicodedata
 from collections.abc import Callable
 
-from groundup.data.reading.markup_text.written import Written
+from groundup.data.reading.markup_text.written import MarkupSource
 
-SECTIONS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
+SECTIONS = (
+    "part",
+    "chapter",
+    "section",
+    "subsection",
+    "subsubsection",
+    "paragraph",
+    "subparagraph",
+)
 VERBATIM = "verbatim|Verbatim|lstlisting|minted|alltt"
 LEFT_OUT = (
     "label|ref|eqref|pageref|autoref|cref|Cref|cite|citep|citet|citealp|nocite|includegraphics|input|include|bibliography|bibliographystyle"
     "|vspace|hspace|vskip|hskip|index|usepackage|documentclass|pagestyle|thispagestyle|setlength|setcounter|hypersetup|newcommand|renewcommand"
 )
 MAX_NESTED = 12
-_ACCENTS = dict(zip("'`^\"~=.cv", "\u0301\u0300\u0302\u0308\u0303\u0304\u0307\u0327\u030c", strict=True))
+_ACCENTS = dict(
+    zip("'`^\"~=.cv", "\u0301\u0300\u0302\u0308\u0303\u0304\u0307\u0327\u030c", strict=True)
+)
 _LETTERS = {
     "ss": "ß",
     "o": "ø",
@@ -46,7 +58,9 @@ _SIGNS = {
 
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*")
 _CODE = re.compile(rf"\\begin\{{((?:{VERBATIM})\*?)\}}[^\n]*\n")
-_SECTION = re.compile(rf"\\({'|'.join(SECTIONS)})\*?(?:\[[^\]]{{0,300}}\])?\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}")
+_SECTION = re.compile(
+    rf"\\({'|'.join(SECTIONS)})\*?(?:\[[^\]]{{0,300}}\])?\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
+)
 _TITLE = re.compile(r"\\title\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LEFT_OUT = re.compile(rf"~?\\(?:{LEFT_OUT})\*?(?:\[[^\]]{{0,300}}\])*(?:\{{[^{{}}]*\}})+")
 _HREF = re.compile(r"\\href\{[^{}]*\}\{([^{}]*)\}")
@@ -55,7 +69,9 @@ _TERM = re.compile(r"\\item\[([^\]]*)\][ \t]*")
 _ITEM = re.compile(r"\\item\b[ \t]*")
 _FOOTNOTE = re.compile(r"\\footnote\{([^{}]*)\}")
 _ACCENT = re.compile(r"\\(['`^\"~=.]|[cv](?![A-Za-z]))[ \t]*(?:\{\\?([A-Za-z])\}|\\?([A-Za-z]))")
-_LETTER = re.compile(rf"\\({'|'.join(sorted(_LETTERS, key=len, reverse=True))})(?![A-Za-z])(?:\{{\}}|[ \t]?)")
+_LETTER = re.compile(
+    rf"\\({'|'.join(sorted(_LETTERS, key=len, reverse=True))})(?![A-Za-z])(?:\{{\}}|[ \t]?)"
+)
 _SIGN = re.compile(rf"\\({'|'.join(_SIGNS)})(?![A-Za-z])(?:\{{\}})?")
 _COMMAND = re.compile(r"\\[A-Za-z]+\*?(?:\[[^\]]{0,300}\])?\{([^{}]*)\}")
 _MATH = re.compile(
@@ -67,7 +83,7 @@ _MATH = re.compile(
 _KEPT = re.compile("\ufdd0(\\d+)\ufdd1")
 
 
-def latex(text: str, out: Written) -> None:
+def latex(text: str, out: MarkupSource) -> None:
     """Write the plain text."""
     kept: list[str] = []
 
@@ -91,7 +107,9 @@ def latex(text: str, out: Written) -> None:
     place = 0
     for found in _SECTION.finditer(text):
         _write(text[place : found.start()], kept, code, out)
-        out.heading(SECTIONS.index(found[1]) - highest + 1 + base, _restored(_plain(found[2]), kept))
+        out.heading(
+            SECTIONS.index(found[1]) - highest + 1 + base, _restored(_plain(found[2]), kept)
+        )
         place = found.end()
     _write(text[place:], kept, code, out)
 
@@ -111,7 +129,7 @@ def _without_code(text: str, keep: Callable[[str], str]) -> str:
     return "".join([*parts, text[place:]])
 
 
-def _write(text: str, kept: list[str], code: int, out: Written) -> None:
+def _write(text: str, kept: list[str], code: int, out: MarkupSource) -> None:
     for line in _plain(text).split("\n"):
         whole = _KEPT.fullmatch(line.strip())
         if whole and int(whole[1]) < code:
@@ -126,7 +144,10 @@ def _restored(text: str, kept: list[str]) -> str:
 
 def _plain(text: str) -> str:
     """Return text without commands."""
-    text = _ACCENT.sub(lambda found: unicodedata.normalize("NFC", (found[2] or found[3]) + _ACCENTS[found[1]]), text)
+    text = _ACCENT.sub(
+        lambda found: unicodedata.normalize("NFC", (found[2] or found[3]) + _ACCENTS[found[1]]),
+        text,
+    )
     text = _LETTER.sub(lambda found: _LETTERS[found[1]], text)
     text = _SIGN.sub(lambda found: _SIGNS[found[1]].replace("\\", "\ufdd2"), text)
     text = _LEFT_OUT.sub("", text)
@@ -144,5 +165,11 @@ def _plain(text: str) -> str:
     text = re.sub(r"\\([%&_#$ ])", r"\1", text)
     text = re.sub(r"(?<!\\)[{}]|\\[,;:!/@\-]", "", text)
     text = re.sub(r"\\([{}])", r"\1", text).replace("\ufdd2", "\\")
-    text = text.replace("~", " ").replace("---", "—").replace("--", "–").replace("``", "“").replace("''", "”")
+    text = (
+        text.replace("~", " ")
+        .replace("---", "—")
+        .replace("--", "–")
+        .replace("``", "“")
+        .replace("''", "”")
+    )
     return text

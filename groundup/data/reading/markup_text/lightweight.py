@@ -1,8 +1,10 @@
-"""AsciiDoc and Org as plain text: headings, lists and code stay, attributes, comments, drawers and delimiters are left out."""
+"""AsciiDoc and Org as plain text: headings, lists and code stay, attributes, comments, drawers and
+delimiters are left out.
+"""
 
 import re
 
-from groundup.data.reading.markup_text.written import Written, until
+from groundup.data.reading.markup_text.written import MarkupSource, until
 
 Rules = tuple[tuple[re.Pattern[str], str], ...]
 
@@ -18,7 +20,12 @@ _ADOC_INLINE: Rules = (
     (re.compile(r"\[\[[^\]]{0,200}\]\]|\(\(\(.{0,200}?\)\)\)|indexterm:\[[^\]]{0,200}\]"), ""),
     (re.compile(r"<<[^,>]{0,200},([^>]{0,200})>>"), r"\1"),
     (re.compile(r"<<([^>]{0,200})>>"), r"\1"),
-    (re.compile(r"(?:link:|xref:|mailto:|https?://|ftp://)[^\s\[\]]{0,500}\[([^\]^]{1,500})\^?\]"), r"\1"),
+    (
+        re.compile(
+            r"(?:link:|xref:|mailto:|https?://|ftp://)[^\s\[\]]{0,500}\[([^\]^]{1,500})\^?\]"
+        ),
+        r"\1",
+    ),
     (
         re.compile(
             r"(?:footnote:\w{0,60}|kbd:|btn:|menu:\w{0,60}|image:[^\s\[\]]{0,500}|stem:|pass:\w{0,9})\[([^\]]{0,500})\]"
@@ -30,8 +37,10 @@ _ADOC_INLINE: Rules = (
 )
 
 
-def asciidoc(text: str, out: Written) -> None:
-    """Write the plain text of AsciiDoc (docs.asciidoctor.org/asciidoc/latest/syntax-quick-reference)."""
+def asciidoc(text: str, out: MarkupSource) -> None:
+    """Write the plain text of AsciiDoc
+    (docs.asciidoctor.org/asciidoc/latest/syntax-quick-reference).
+    """
     lines, at, term = text.split("\n"), 0, ""
     while at < len(lines):
         line = lines[at]
@@ -62,12 +71,16 @@ def asciidoc(text: str, out: Written) -> None:
         out.line(term)
 
 
-_ORG_TITLE = re.compile(r"(\*+)[ \t]+(?:(?:TODO|DONE|NEXT|WAITING|CANCELLED)[ \t]+)?(?:\[#\w\][ \t]+)?(.*)")
+_ORG_TITLE = re.compile(
+    r"(\*+)[ \t]+(?:(?:TODO|DONE|NEXT|WAITING|CANCELLED)[ \t]+)?(?:\[#\w\][ \t]+)?(.*)"
+)
 _ORG_TAGS = re.compile(r"[ \t]{1,80}:[\w@#%:]+:[ \t]{0,9}\Z")
 _ORG_BLOCK = re.compile(r"[ \t]*#\+begin_(\w+)", re.IGNORECASE)
 _ORG_DRAWER = re.compile(r"[ \t]*:[A-Z_]+:[ \t]*\Z")
 _ORG_NAMED_TITLE = re.compile(r"#\+title:[ \t]*(.+)", re.IGNORECASE)
-_ORG_LEFT_OUT = re.compile(r"[ \t]*#(?:[ \t+]|\Z)|[ \t]*\|[-+]+\|?[ \t]*\Z|[ \t]*(?:SCHEDULED|DEADLINE|CLOSED|CLOCK):")
+_ORG_LEFT_OUT = re.compile(
+    r"[ \t]*#(?:[ \t+]|\Z)|[ \t]*\|[-+]+\|?[ \t]*\Z|[ \t]*(?:SCHEDULED|DEADLINE|CLOSED|CLOCK):"
+)
 _ORG_CODE = ("src", "example", "export", "comment")
 _ORG_INLINE: Rules = (
     (re.compile(r"\[\[[^\]]{0,500}\]\[([^\]]{0,500})\]\]"), r"\1"),
@@ -78,7 +91,7 @@ _ORG_INLINE: Rules = (
 )
 
 
-def org(text: str, out: Written) -> None:
+def org(text: str, out: MarkupSource) -> None:
     """Write the plain text of Org (orgmode.org/worg/org-syntax.html)."""
     lines, at = text.split("\n"), 0
     base = 0

@@ -1,16 +1,27 @@
 """reStructuredText (docutils' specification, with Sphinx's directives) as plain text.
 
-Titles become headings, in the order in which their adornments first occur. Code and literal blocks stay as they are; of other directives the content
-stays, signatures (`.. function:: f(x)`) before what is said of them. Comments, targets, images, tables of contents and options are left out.
+Titles become headings, in the order in which their adornments first occur. Code and literal blocks
+stay as they are; of other directives the content stays, signatures (`.. function:: f(x)`) before
+what is said of them. Comments, targets, images, tables of contents and options are left out.
 """
 
 import re
 from textwrap import dedent
 
-from groundup.data.reading.markup_text.written import Written
+from groundup.data.reading.markup_text.written import MarkupSource
 
 CODE = frozenset(
-    {"code", "code-block", "sourcecode", "parsed-literal", "doctest", "testcode", "math", "productionlist", "prompt"}
+    {
+        "code",
+        "code-block",
+        "sourcecode",
+        "parsed-literal",
+        "doctest",
+        "testcode",
+        "math",
+        "productionlist",
+        "prompt",
+    }
 )
 LEFT_OUT = frozenset(
     {"toctree", "image", "include", "literalinclude", "index", "contents", "module", "currentmodule", "raw", "meta", "highlight"}
@@ -44,7 +55,7 @@ _INLINE = (
 )
 
 
-def restructured(text: str, out: Written) -> None:
+def restructured(text: str, out: MarkupSource) -> None:
     """Write the plain text."""
     _blocks(text.expandtabs(8).split("\n"), out, [], 0)
 
@@ -60,7 +71,7 @@ def inline(text: str) -> str:
     return text
 
 
-def _blocks(lines: list[str], out: Written, styles: list[str], depth: int) -> None:
+def _blocks(lines: list[str], out: MarkupSource, styles: list[str], depth: int) -> None:
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -85,13 +96,19 @@ def _blocks(lines: list[str], out: Written, styles: list[str], depth: int) -> No
 
 
 def _styles_of(lines: list[str], at: int) -> str:
-    """Return the characters that adorn the title at a place, above and below it; "" where there is no title."""
+    """Return the characters that adorn the title at a place, above and below it; "" where there is
+    no title.
+    """
     above, title, below = ([*lines[at : at + 3], "", "", ""])[:3]
     if (found := _ADORNMENT.match(above)) and title.strip() and (under := _ADORNMENT.match(below)):
         return found[1] * 2 if found[1] == under[1] else ""
     found = _ADORNMENT.match(title)
     is_title = found and above.strip() and not above[0].isspace() and not _ADORNMENT.match(above)
-    return found[1] if found and is_title and len(title.rstrip()) >= min(len(above.rstrip()), 4) else ""
+    return (
+        found[1]
+        if found and is_title and len(title.rstrip()) >= min(len(above.rstrip()), 4)
+        else ""
+    )
 
 
 def _title_level(lines: list[str], at: int, styles: list[str]) -> int:
@@ -102,16 +119,20 @@ def _title_level(lines: list[str], at: int, styles: list[str]) -> int:
 
 
 def _indented_end(lines: list[str], at: int, indent: int) -> int:
-    """Return the place behind the lines that are indented more than `indent`, blank ones between them included."""
+    """Return the place behind the lines that are indented more than `indent`, blank ones between
+    them included.
+    """
     end = at
-    while at < len(lines) and (not lines[at].strip() or len(lines[at]) - len(lines[at].lstrip()) > indent):
+    while at < len(lines) and (
+        not lines[at].strip() or len(lines[at]) - len(lines[at].lstrip()) > indent
+    ):
         at += 1
         if lines[at - 1].strip():
             end = at
     return end
 
 
-def _explicit(head: str, body: list[str], out: Written, styles: list[str], depth: int) -> None:
+def _explicit(head: str, body: list[str], out: MarkupSource, styles: list[str], depth: int) -> None:
     """Write a directive or a footnote; comments and targets are left out."""
     if note := _NOTE.match(head):
         out.line(inline(f"{note[0]}{head[note.end() :]}"))
@@ -136,8 +157,12 @@ def _explicit(head: str, body: list[str], out: Written, styles: list[str], depth
     out.line("")
 
 
-def _signature(argument: str, body: list[str], out: Written, styles: list[str], depth: int) -> None:
-    """Write the signatures of an API, and what is said of them, under a heading of the first one's name."""
+def _signature(
+    argument: str, body: list[str], out: MarkupSource, styles: list[str], depth: int
+) -> None:
+    """Write the signatures of an API, and what is said of them, under a heading of the first one's
+    name.
+    """
     more = 0
     while more < len(body) and body[more].strip() and not _OPTION.match(body[more]):
         more += 1
@@ -148,7 +173,9 @@ def _signature(argument: str, body: list[str], out: Written, styles: list[str], 
     content = _dedented(_without_options(body[more:]))
     while content and not content[0].strip():
         content.pop(0)
-    begins = bool(content) and not _EXPLICIT.match(content[0]) and not content[0].rstrip().endswith("::")
+    begins = (
+        bool(content) and not _EXPLICIT.match(content[0]) and not content[0].rstrip().endswith("::")
+    )
     out.line("")
     if begins:
         out.line(f"{'; '.join(signatures)}: {inline(content[0])}")

@@ -9,8 +9,11 @@ MAX_LEVEL = 6
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
-class Written:
-    """Lines of text. `marked`: headings begin with #, code stands between fences, so that its own # are no headings."""
+class MarkupSource:
+    """Lines of text.
+
+    `marked`: headings begin with #, code stands between fences, so that its own # are no headings.
+    """
 
     def __init__(self, marked: bool) -> None:
         self.marked = marked
@@ -38,9 +41,15 @@ class Written:
 
     def text(self) -> str:
         """Return all of it."""
-        return _BLANK_LINES.sub("\n\n", "\n".join(self.lines)).strip("\n") + "\n" if any(self.lines) else ""
+        return (
+            _BLANK_LINES.sub("\n\n", "\n".join(self.lines)).strip("\n") + "\n"
+            if any(self.lines)
+            else ""
+        )
 
 
 def until(lines: list[str], start: int, end: re.Pattern[str]) -> int:
-    """Return the place of the next line that `end` matches, from `start` on; that behind the last line where none does."""
+    """Return the place of the next line that `end` matches, from `start` on; that behind the last
+    line where none does.
+    """
     return next((at for at in range(start, len(lines)) if end.match(lines[at])), len(lines))

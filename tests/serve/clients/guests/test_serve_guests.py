@@ -42,9 +42,18 @@ def guested(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory)
 
 def run_guest(command: list[str], server: Any, folder: Path) -> None:
     """Run the checks of a guest, away from the settings of whoever runs this; afterwards the server has no answer in hand."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
-    own = {"GROUNDUP_ADDRESS": server.address, "HOME": str(folder), "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env={**kept, **own}, cwd=folder, timeout=LIMIT_S)
+    kept = {
+        name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ
+    }
+    own = {
+        "GROUNDUP_ADDRESS": server.address,
+        "HOME": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**kept, **own}, cwd=folder, timeout=LIMIT_S
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     deadline = time.monotonic() + 20
     while "groundup_answers_in_hand 0.0" not in server.get("/metrics").text:
@@ -57,7 +66,9 @@ def test_a_guest_in_python_works(guested: Any, tmp_path: Path, name: str) -> Non
     own = name.removesuffix("_guest.py")
     if (HERE / "large" / f"{own}.txt").is_file() and not (ENVIRONMENT / own).is_dir():
         pytest.skip(f"make .venv-guests/{own} installs it")
-    environment = own if any((HERE / place / f"{own}.txt").is_file() for place in ("", "large")) else "python"
+    environment = (
+        own if any((HERE / place / f"{own}.txt").is_file() for place in ("", "large")) else "python"
+    )
     python = str(ENVIRONMENT / environment / "bin" / "python")
     options = [
         "-q",

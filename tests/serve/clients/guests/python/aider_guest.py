@@ -25,10 +25,25 @@ EDIT = "hello.txt\n```\nGood day to you.\n```"
 def aider(folder: Path, way: str, model: str, *arguments: str) -> str:
     """What it says, its spaces as single ones, run once in a folder with the file hello.txt."""
     (folder / "hello.txt").write_text("Hi.\n")
-    command = [AIDER, "--model", f"{way}/{model}", *QUIET.split(), *arguments, "--message", "Say good day", "hello.txt"]
+    command = [
+        AIDER,
+        "--model",
+        f"{way}/{model}",
+        *QUIET.split(),
+        *arguments,
+        "--message",
+        "Say good day",
+        "hello.txt",
+    ]
     settings = {**os.environ, **WAYS[way], "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     done = subprocess.run(
-        command, cwd=folder, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        command,
+        cwd=folder,
+        env=settings,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return " ".join(done.stdout.split())
@@ -39,7 +54,9 @@ def test_a_file_is_edited(tmp_path: Path, arguments: list[str]) -> None:
     """The model has random weights: a field of ours, among aider's settings, makes it write this edit."""
     settings = tmp_path / "settings.json"  # which is YAML, too
     settings.write_text(
-        json.dumps([{"name": "openai/chatty", "extra_params": {"extra_body": {"guided_choice": [EDIT]}}}])
+        json.dumps(
+            [{"name": "openai/chatty", "extra_params": {"extra_body": {"guided_choice": [EDIT]}}}]
+        )
     )
     said = aider(tmp_path, "openai", "chatty", *arguments, "--model-settings-file", str(settings))
     assert "Applied edit to hello.txt" in said

@@ -37,14 +37,18 @@ def weather(city: str) -> str:
 
 
 def generator(kind: str, name: str, **fields: object) -> object:
-    return KINDS[kind](model=name, max_retries=0, generation_kwargs={"temperature": 0, **fields}, **OPENAI)
+    return KINDS[kind](
+        model=name, max_retries=0, generation_kwargs={"temperature": 0, **fields}, **OPENAI
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_whole_and_streamed_are_the_same(kind: str) -> None:
     assert generator(kind, "greeter").run(HELLO)["replies"][0].text == SAID
     pieces = []
-    generator(kind, "greeter").run(HELLO, streaming_callback=lambda chunk: pieces.append(chunk.content))
+    generator(kind, "greeter").run(
+        HELLO, streaming_callback=lambda chunk: pieces.append(chunk.content)
+    )
     assert "".join(pieces) == SAID
 
 
@@ -52,14 +56,18 @@ def test_answers_whole_and_streamed_are_the_same(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_agent_calls_its_tool_and_says_the_result(kind: str, streams: bool) -> None:
     callback = (lambda chunk: None) if streams else None
-    agent = Agent(chat_generator=generator(kind, "helper"), tools=[weather], streaming_callback=callback)
+    agent = Agent(
+        chat_generator=generator(kind, "helper"), tools=[weather], streaming_callback=callback
+    )
     found = agent.run(messages=[ChatMessage.from_user("How is the weather?")])
     assert found["last_message"].text == "It is sunny in Ulm."
     [call] = [call for each in found["messages"] for call in each.tool_calls]
     assert (call.tool_name, call.arguments) == ("weather", {"city": "Ulm"})
 
 
-@pytest.mark.parametrize(("kind", "field"), [("chat", "response_format"), ("responses", "text_format")])
+@pytest.mark.parametrize(
+    ("kind", "field"), [("chat", "response_format"), ("responses", "text_format")]
+)
 def test_an_object_of_a_class(kind: str, field: str) -> None:
     found = generator(kind, "chatty", **{field: Mood}).run(HELLO)["replies"][0].text
     assert json.loads(found)["mood"] in ("sad", "glad")
@@ -68,7 +76,8 @@ def test_an_object_of_a_class(kind: str, field: str) -> None:
 def test_a_pipeline_of_a_template_and_a_model() -> None:
     pipeline = Pipeline()
     pipeline.add_component(
-        "prompt", ChatPromptBuilder([ChatMessage.from_user("Hello {{ name }}")], required_variables="*")
+        "prompt",
+        ChatPromptBuilder([ChatMessage.from_user("Hello {{ name }}")], required_variables="*"),
     )
     pipeline.add_component("model", generator("chat", "greeter"))
     pipeline.connect("prompt.prompt", "model.messages")

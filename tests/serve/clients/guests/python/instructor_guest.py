@@ -31,7 +31,9 @@ def client(mode: instructor.Mode):
 
 
 def test_json_mode_gives_what_the_model_says() -> None:
-    found = client(instructor.Mode.JSON).create(model="clerk", messages=ASKED, response_model=Weather, temperature=0)
+    found = client(instructor.Mode.JSON).create(
+        model="clerk", messages=ASKED, response_model=Weather, temperature=0
+    )
     assert (found.city, found.degrees) == ("Ulm", 21)
 
 
@@ -52,13 +54,17 @@ def test_the_object_of_a_call_in_a_streamed_response() -> None:
 @pytest.mark.parametrize("mode", [instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA])
 def test_an_object_fits_whatever_the_model_knows(mode: instructor.Mode) -> None:
     for seed in range(3):
-        found = client(mode).create(model="chatty", messages=ASKED, response_model=Mood, seed=seed, max_retries=0)
+        found = client(mode).create(
+            model="chatty", messages=ASKED, response_model=Mood, seed=seed, max_retries=0
+        )
         assert found.mood in ("sad", "glad")
 
 
 def test_tool_mode_streamed() -> None:
     parts = list(
-        client(instructor.Mode.TOOLS).create_partial(model="chatty", messages=ASKED, response_model=Mood, seed=1)
+        client(instructor.Mode.TOOLS).create_partial(
+            model="chatty", messages=ASKED, response_model=Mood, seed=1
+        )
     )
     assert parts[-1].mood in ("sad", "glad") and isinstance(parts[-1].sure, bool)
 
@@ -68,5 +74,7 @@ def test_several_objects_of_one_answer() -> None:
         first: Mood
         second: Mood
 
-    found = client(instructor.Mode.TOOLS).create(model="chatty", messages=ASKED, response_model=Moods, max_retries=0)
+    found = client(instructor.Mode.TOOLS).create(
+        model="chatty", messages=ASKED, response_model=Moods, max_retries=0
+    )
     assert found.first.mood in ("sad", "glad") and isinstance(found.second.sure, bool)

@@ -37,7 +37,11 @@ def test_an_agent_calls_its_tool_and_says_the_result(way: str) -> None:
     messages = agent.invoke(ASKED)["messages"]
     assert [each.type for each in messages] == ["human", "ai", "tool", "ai"]
     [call] = messages[1].tool_calls
-    assert (call["name"], call["args"], messages[2].content) == ("weather", {"city": "Ulm"}, "sunny in Ulm")
+    assert (call["name"], call["args"], messages[2].content) == (
+        "weather",
+        {"city": "Ulm"},
+        "sunny in Ulm",
+    )
     assert messages[3].text == "It is sunny in Ulm."
 
 
@@ -45,7 +49,10 @@ def test_an_agent_calls_its_tool_and_says_the_result(way: str) -> None:
 def test_an_agent_streams_its_messages(way: str) -> None:
     agent = create_react_agent(CHATS[way]("helper"), [weather])
     pieces = [piece for piece, _ in agent.stream(ASKED, stream_mode="messages")]
-    assert "".join(piece.text for piece in pieces if piece.type == "AIMessageChunk") == "It is sunny in Ulm."
+    assert (
+        "".join(piece.text for piece in pieces if piece.type == "AIMessageChunk")
+        == "It is sunny in Ulm."
+    )
 
 
 @pytest.mark.parametrize("way", CHATS)

@@ -17,7 +17,11 @@ TOOL = {
     "function": {
         "name": "weather",
         "description": "The weather in a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
     },
 }
 
@@ -30,7 +34,9 @@ def test_answers_whole_streamed_and_asynchronous_are_the_same(way: str) -> None:
     assert whole.choices[0].finish_reason == "stop" and whole.usage.completion_tokens > 2
     pieces = list(litellm.completion(stream=True, **asked))
     assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == "Good day to you."
-    assert asyncio.run(litellm.acompletion(**asked)).choices[0].message.content == "Good day to you."
+    assert (
+        asyncio.run(litellm.acompletion(**asked)).choices[0].message.content == "Good day to you."
+    )
 
 
 def test_generate_of_ollama() -> None:
@@ -45,18 +51,26 @@ def test_tools(way: str) -> None:
     [call] = first.tool_calls
     assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"city": "Ulm"})
     result = {"role": "tool", "tool_call_id": call.id, "name": "weather", "content": "sunny in Ulm"}
-    said = litellm.completion(messages=[*HELLO, first.model_dump(exclude_none=True), result], **asked)
+    said = litellm.completion(
+        messages=[*HELLO, first.model_dump(exclude_none=True), result], **asked
+    )
     assert said.choices[0].message.content == "It is sunny in Ulm."
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_answer_that_fits_a_schema(way: str) -> None:
-    fields = {"properties": {"mood": {"enum": ["sad", "glad"]}}, "required": ["mood"], "additionalProperties": False}
+    fields = {
+        "properties": {"mood": {"enum": ["sad", "glad"]}},
+        "required": ["mood"],
+        "additionalProperties": False,
+    }
     form = {
         "type": "json_schema",
         "json_schema": {"name": "mood", "schema": {"type": "object", **fields}, "strict": True},
     }
-    said = litellm.completion(model=f"{way}chatty", messages=HELLO, response_format=form, **WAYS[way])
+    said = litellm.completion(
+        model=f"{way}chatty", messages=HELLO, response_format=form, **WAYS[way]
+    )
     assert json.loads(said.choices[0].message.content)["mood"] in ("sad", "glad")
 
 
@@ -75,4 +89,6 @@ def test_refusals(way: str) -> None:
 def test_a_tool_that_can_not_be_compiled_is_refused() -> None:
     odd = {"type": "function", "function": {"name": "f", "parameters": {"type": "nonsense"}}}
     with pytest.raises(litellm.BadRequestError):
-        litellm.completion(model="openai/chatty", messages=HELLO, tools=[odd], tool_choice="required", **OPENAI)
+        litellm.completion(
+            model="openai/chatty", messages=HELLO, tools=[odd], tool_choice="required", **OPENAI
+        )

@@ -20,7 +20,12 @@ SAID = "Good day to you."
 
 
 def llms(name: str) -> dict:
-    openai = {"api_base": f"{ADDRESS}/v1", "api_key": "any", "is_chat_model": True, "is_function_calling_model": True}
+    openai = {
+        "api_base": f"{ADDRESS}/v1",
+        "api_key": "any",
+        "is_chat_model": True,
+        "is_function_calling_model": True,
+    }
     return {
         "ollama": Ollama(model=name, base_url=ADDRESS, temperature=0, context_window=4096),
         "openai": OpenAILike(model=name, temperature=0, context_window=4096, **openai),
@@ -78,7 +83,9 @@ def test_embeddings_of_both_are_the_same() -> None:
 @pytest.mark.parametrize("way", ["ollama", "openai"])
 def test_a_query_over_an_index_of_vectors(way: str) -> None:
     Settings.embed_model, Settings.llm = EMBEDDINGS[way], llms("greeter")[way]
-    index = VectorStoreIndex.from_documents([Document(text="To be, or not to be."), Document(text="Good day.")])
+    index = VectorStoreIndex.from_documents(
+        [Document(text="To be, or not to be."), Document(text="Good day.")]
+    )
     answer = index.as_query_engine(similarity_top_k=1).query("Good day.")
     assert str(answer) == SAID and answer.source_nodes[0].node.get_content() == "Good day."
     assert json.dumps(answer.metadata)

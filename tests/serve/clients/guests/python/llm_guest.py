@@ -24,7 +24,10 @@ def llm(tmp_path: Path):
 def test_models_are_listed_and_one_answers_streamed_and_whole(llm) -> None:
     assert "Ollama: ollama/greeter" in llm("models").stdout
     for stream in ([], ["--no-stream"]):
-        assert llm("-m", "ollama/greeter", "Hello", "-s", "Be brief.", *stream).stdout.strip() == "Good day to you."
+        assert (
+            llm("-m", "ollama/greeter", "Hello", "-s", "Be brief.", *stream).stdout.strip()
+            == "Good day to you."
+        )
 
 
 def test_a_conversation_goes_on(llm) -> None:
@@ -37,7 +40,11 @@ def test_a_conversation_goes_on(llm) -> None:
 def test_options_and_a_schema(llm) -> None:
     cut = llm("-m", "ollama/greeter", "Hello", "-o", "num_predict", "1").stdout.strip()
     assert 0 < len(cut) < 8 and "Good day to you.".startswith(cut)
-    fields = {"properties": {"sure": {"type": "boolean"}}, "required": ["sure"], "additionalProperties": False}
+    fields = {
+        "properties": {"sure": {"type": "boolean"}},
+        "required": ["sure"],
+        "additionalProperties": False,
+    }
     said = llm("-m", "ollama/chatty", "Hello", "--schema", json.dumps({"type": "object", **fields}))
     assert isinstance(json.loads(said.stdout)["sure"], bool), said.stderr
 

@@ -17,7 +17,11 @@ import pytest
 ADDRESS = os.environ["GROUNDUP_ADDRESS"]
 PROGRAM = Path(sys.executable).with_name("open-webui")
 START_S = 180
-HELLO = {"model": "greeter:latest", "messages": [{"role": "user", "content": "Hello"}], "stream": False}
+HELLO = {
+    "model": "greeter:latest",
+    "messages": [{"role": "user", "content": "Hello"}],
+    "stream": False,
+}
 SETTINGS = {
     "WEBUI_AUTH": "False",
     "WEBUI_SECRET_KEY": "any",
@@ -55,7 +59,9 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any
         try:
             deadline = time.monotonic() + START_S
             while not token:
-                assert running.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
+                assert running.poll() is None and time.monotonic() < deadline, (
+                    folder / "log"
+                ).read_text()[-3000:]
                 try:
                     token = ask("/api/v1/auths/signin", {"email": "", "password": ""})["token"]
                 except urllib.error.URLError:
@@ -66,7 +72,9 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any
 
 
 def test_it_lists_the_models(call: Callable[..., Any]) -> None:
-    assert {"greeter:latest", "helper:latest"} <= {each["id"] for each in call("/api/models")["data"]}
+    assert {"greeter:latest", "helper:latest"} <= {
+        each["id"] for each in call("/api/models")["data"]
+    }
 
 
 @pytest.mark.parametrize("path", ["/api/chat/completions", "/openai/chat/completions"])
@@ -77,5 +85,6 @@ def test_it_answers(call: Callable[..., Any], path: str) -> None:
 
 def test_it_answers_through_ollamas_api(call: Callable[..., Any]) -> None:
     assert (
-        call("/ollama/api/chat", {**HELLO, "options": {"temperature": 0}})["message"]["content"] == "Good day to you."
+        call("/ollama/api/chat", {**HELLO, "options": {"temperature": 0}})["message"]["content"]
+        == "Good day to you."
     )

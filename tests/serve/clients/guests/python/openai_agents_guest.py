@@ -19,7 +19,9 @@ agents.set_tracing_disabled(True)
 @pytest.fixture(autouse=True)
 def client() -> None:
     """One for each test, since each has an event loop of its own."""
-    agents.set_default_openai_client(openai.AsyncOpenAI(base_url=f"{ADDRESS}/v1", api_key="any", max_retries=0))
+    agents.set_default_openai_client(
+        openai.AsyncOpenAI(base_url=f"{ADDRESS}/v1", api_key="any", max_retries=0)
+    )
 
 
 class Mood(BaseModel):
@@ -67,7 +69,10 @@ def test_an_agent_streams() -> None:
 
     said, kinds, output = asyncio.run(read())
     assert said == output == "It is sunny in Ulm."
-    assert kinds.count("response.function_call_arguments.done") == 1 and kinds.count("response.completed") == 2
+    assert (
+        kinds.count("response.function_call_arguments.done") == 1
+        and kinds.count("response.completed") == 2
+    )
 
 
 def test_an_output_of_a_class_is_a_schema() -> None:
@@ -86,7 +91,12 @@ def test_a_conversation_goes_on(follows: bool) -> None:
 
 
 def test_a_call_that_is_required_hands_over() -> None:
-    first = Agent("chatty", model="chatty", handoffs=[greeter()], model_settings=ModelSettings(tool_choice="required"))
+    first = Agent(
+        "chatty",
+        model="chatty",
+        handoffs=[greeter()],
+        model_settings=ModelSettings(tool_choice="required"),
+    )
     found = Runner.run_sync(first, "Hello")
     assert (found.last_agent.name, found.final_output) == ("greeter", "Good day to you.")
 

@@ -52,7 +52,9 @@ def test_the_default_output_is_a_forced_call(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_native_output_is_a_schema(provider: str) -> None:
-    found = Agent(model("chatty", provider), output_type=NativeOutput(Mood), retries=0).run_sync("How are you?")
+    found = Agent(model("chatty", provider), output_type=NativeOutput(Mood), retries=0).run_sync(
+        "How are you?"
+    )
     assert found.output.mood in ("sad", "glad")
 
 

@@ -23,7 +23,9 @@ def weather(city: str) -> str:
 
 def model(name: str, **fields: object) -> OpenAIModel:
     client = {"max_retries": 0}
-    return OpenAIModel(name, api_base=f"{ADDRESS}/v1", api_key="any", temperature=0, client_kwargs=client, **fields)
+    return OpenAIModel(
+        name, api_base=f"{ADDRESS}/v1", api_key="any", temperature=0, client_kwargs=client, **fields
+    )
 
 
 def test_answers_whole_and_streamed_are_the_same() -> None:
@@ -34,7 +36,9 @@ def test_answers_whole_and_streamed_are_the_same() -> None:
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
 def test_an_agent_calls_its_tool(streams: bool) -> None:
-    agent = ToolCallingAgent([weather], model("helper"), max_steps=1, stream_outputs=streams, verbosity_level=0)
+    agent = ToolCallingAgent(
+        [weather], model("helper"), max_steps=1, stream_outputs=streams, verbosity_level=0
+    )
     agent.run("How is the weather?")
     [step] = [each for each in agent.memory.steps if getattr(each, "tool_calls", None)]
     call = step.tool_calls[0]

@@ -1,0 +1,152 @@
+"""Examples of what cleaning changed: a place of a text where a kind of change happens, before and
+after.
+
+Each example is a window of the text. Characters stand guard at its ends, so that cleaning the
+window does what it did to these characters within the whole text: it removes spaces at the ends of
+lines, not at the ends of the window.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from groundup.data.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, WINDOWS_1252, clean
+
+CONTEXT_CHARACTERS = 50
+MAX_CHANGED_CHARACTERS = 100
+# Of a text so many characters are searched.
+SEARCHED_CHARACTERS = 2**17
+EXAMPLES_PER_CHANGE = 2
+GUARD = "|"
+
+Place = tuple[int, int]
+_SPACE_AT_END = re.compile(f"[ \t](?=[\n{NEWLINES}])")
+
+
+@dataclass
+class ChangeExamples:
+    """A few examples of each kind of change."""
+
+    found: list[dict[str, Any]] = field(default_factory=list)
+    """Name, changes, before and after of each."""
+    shown: dict[str, int] = field(default_factory=dict)
+    """The number of examples of each kind."""
+
+    def wants(self, changes: Iterable[str]) -> bool:
+        """Return whether there are too few examples of one of these changes: else `add` would do
+        nothing.
+        """
+        return any(self.shown.get(change, 0) < EXAMPLES_PER_CHANGE for change in changes)
+
+    def add(self, name: str, changes: Mapping[str, int], before: str, after: str) -> None:
+        """Look for examples of these changes of a step in a text, if there are too few yet."""
+        few = EXAMPLES_PER_CHANGE
+        for change in changes:
+            if self.shown.get(change, 0) >= few:
+                continue
+            example = (
+                change_example(before, change)
+                if change in _PLACES
+                else first_difference(before, after, changes)
+            )
+            if example:
+                self.found.append({"name": name, **example})
+                self.shown |= {each: self.shown.get(each, 0) + 1 for each in example["changes"]}
+                few = 1  # a second one of the same document only for what no other has shown
+
+
+def first_difference(before: str, after: str, changes: Iterable[str]) -> dict[str, Any]:
+    """Return the surroundings of the first place where two texts differ, with all the changes.
+
+    >>> first_difference("Write to a@b.org now.", "Write to <email> now.", ["email replaced"])
+    {'changes': ['email replaced'], 'before': 'Write to a@b.org now.', 'after': 'Write to <email>
+    now.'}
+    """
+    differing = (
+        at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]
+    )
+    at = next(differing, min(len(before), len(after)))
+    start = max(0, at - CONTEXT_CHARACTERS)
+    start = max(start, before.rfind(" ", start, at) + 1) if start else 0
+    end = at + CONTEXT_CHARACTERS + MAX_CHANGED_CHARACTERS
+    return {"changes": list(changes), "before": before[start:end], "after": after[start:end]}
+
+
+def change_example(raw: str, change: str) -> dict[str, Any] | None:
+    """Return a place of a raw text with this kind of change (see `clean.Cleaned`), and all the
+    changes there; None where none can be shown.
+
+    >>> change_example("one  \\ntwo", "trailing_spaces")
+    {'changes': ['trailing_spaces'], 'before': 'one  \\ntwo', 'after': 'one\\ntwo'}
+    """
+    place = _PLACES[change](raw)
+    if place is None or place[1] - place[0] > MAX_CHANGED_CHARACTERS:
+        return None
+    start, end = _window(raw, *place)
+    before = raw[start:end]
+    head, tail = GUARD if start else "", GUARD if end < len(raw) else ""
+    cleaned = clean(f"{head}{before}{tail}")
+    after = cleaned.text[len(head) : len(cleaned.text) - len(tail)]
+    return (
+        {"changes": list(cleaned.changes), "before": before, "after": after}
+        if change in cleaned.changes
+        else None
+    )
+
+
+def _window(raw: str, start: int, end: int) -> Place:
+    """Return the surroundings of a place, from the beginning of a word to the end of one."""
+    low, high = max(0, start - CONTEXT_CHARACTERS), min(len(raw), end + CONTEXT_CHARACTERS)
+    if low:
+        low = max(low, raw.find(" ", low, start) + 1)
+    space = raw.rfind(" ", end, high) if high < len(raw) else -1
+    high = space if space > end else high
+    return low, high if high == len(raw) else end + len(raw[end:high].rstrip(" \t"))
+
+
+def _first(pattern: re.Pattern[str]) -> Callable[[str], Place | None]:
+    def place(raw: str) -> Place | None:
+        found = pattern.search(raw, 0, SEARCHED_CHARACTERS)
+        return found.span() if found else None
+
+    return place
+
+
+def _trailing_spaces(raw: str) -> Place | None:
+    found = _SPACE_AT_END.search(raw, 0, SEARCHED_CHARACTERS)
+    if not found and not raw.endswith((" ", "\t")):
+        return None
+    end = found.end() if found else len(raw)
+    before = raw[max(0, end - MAX_CHANGED_CHARACTERS - 1) : end]
+    return end - len(before) + len(before.rstrip(" \t")), end
+
+
+def _outer_newlines(raw: str) -> Place | None:
+    white = " \t\n" + NEWLINES
+    start, end = len(raw) - len(raw.lstrip(white)), len(raw.rstrip(white))
+    places = ((0, start), (end, len(raw)))
+    return next((place for place in places if set(raw[slice(*place)]) - {" ", "\t"}), None)
+
+
+def _composed(raw: str) -> Place | None:
+    start = 0
+    for line in raw[:SEARCHED_CHARACTERS].split("\n"):
+        if not unicodedata.is_normalized("NFC", line):
+            pairs = enumerate(zip(line, unicodedata.normalize("NFC", line), strict=False))
+            at = start + next((at for at, (old, new) in pairs if old != new), len(line) - 1)
+            return at, at + 1
+        start += len(line) + 1
+    return None
+
+
+_PLACES: dict[str, Callable[[str], Place | None]] = {
+    "windows_1252": _first(WINDOWS_1252),
+    "newlines": _first(LINE_ENDS),
+    "control_characters": _first(CONTROL),
+    "lone_surrogates": _first(SURROGATES),
+    "trailing_spaces": _trailing_spaces,
+    "outer_newlines": _outer_newlines,
+    "composed": _composed,
+}

@@ -1,0 +1,215 @@
+"""Inspection of sources before they are used: their sizes, their faults, examples, their first
+lines.
+
+It reads exactly as `pipeline.prepare` does and fills the same card, so its counts are those of a
+build.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from groundup.data.clean import clean
+from groundup.data.documents import Document
+from groundup.data.engines.engine import ProcessedDocument
+from groundup.data.preparation.data_card import SourceCard
+from groundup.data.preparation.file_steps import ALL, check_steps, run_file_steps
+from groundup.data.preparation.pipeline import REPEAT, ShownDocuments, kept_documents
+from groundup.data.processing.dedup import ExactRepeats
+from groundup.data.processing.filters import EMPTY
+from groundup.data.processing.languages import UNKNOWN, can_detect, language_of
+from groundup.data.processing.quality_rules import judge, rules_named
+from groundup.data.processing.steps import ProcessConfig
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.sources import SourceOptions, describe_source
+from groundup.data.split import SplitWriter
+from groundup.errors import DataError
+from groundup.progress import Progress
+
+FIRST_LINES, RULE_EXAMPLES = 3, 3
+LINE_CHARACTERS = 100
+
+
+@dataclass
+class Inspection:
+    """The contents of a source.
+
+    Characters and words are those of the cleaned texts before other steps, dropped ones included.
+    """
+
+    card: SourceCard
+    """What a build would keep, drop and change, with examples."""
+    characters: int = 0
+    words: int = 0
+    """Words separated by white space."""
+    longest: dict[str, Any] = field(default_factory=lambda: {"name": "", "characters": 0})
+    beginnings: list[dict[str, Any]] = field(default_factory=list)
+    """Name and first lines of the first few documents."""
+
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each of the rules asked for would drop: drops (in words), source, documents, lines,
+    examples.
+    """
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the steps over all documents of all sources found (see `file_steps`)."""
+
+    @property
+    def documents(self) -> int:
+        """The documents read."""
+        return self.card.read.documents
+
+    def dropped(self, reason: str) -> int:
+        """The documents that a build would drop for this reason."""
+        return self.card.dropped[reason].count if reason in self.card.dropped else 0
+
+    def count(self, document: Document) -> None:
+        """Count one cleaned document."""
+        self.characters += len(document.text)
+        self.words += len(document.text.split())
+        if len(document.text) > self.longest["characters"]:
+            self.longest = {"name": document.name, "characters": len(document.text)}
+
+    def show(self, document: Document) -> None:
+        """Keep the first lines of a document."""
+        lines = [line[:LINE_CHARACTERS] for line in document.text.split("\n", 50) if line.strip()]
+        self.beginnings.append({"name": document.name, "lines": lines[:FIRST_LINES]})
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values: those of the card, and the figures of this inspection."""
+        own = {name: value for name, value in asdict(self).items() if name != "card"}
+        drops = {"empty": self.dropped(EMPTY), "repeats": self.dropped(REPEAT)}
+        return {**self.card.to_plain(), "documents": self.documents, **drops, **own}
+
+
+class _RuleCounts:
+    """What each quality rule would drop, whatever the others do."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.rules, self.detects = rules_named(names), can_detect()
+        self.found = {
+            rule.name: {
+                "drops": rule.drops,
+                "source": rule.source,
+                "documents": 0,
+                "lines": 0,
+                "examples": [],
+            }
+            for rule in self.rules
+        }
+
+    def add(self, document: Document) -> None:
+        """Count a cleaned document."""
+        language = language_of(document.text) if self.detects else UNKNOWN
+        judged = judge(document.text, self.rules, language=language, every=True)
+        for violation in judged.violations:
+            self._note(violation.rule.name, document, documents=1)
+        for name, lines in judged.removed_lines.items():
+            self._note(name, document, lines=lines)
+
+    def _note(self, name: str, document: Document, *, documents: int = 0, lines: int = 0) -> None:
+        counts: dict[str, Any] = self.found[name]
+        counts["documents"] += documents
+        counts["lines"] += lines
+        if len(counts["examples"]) < RULE_EXAMPLES:
+            counts["examples"].append(
+                {"name": document.name, "text": document.text[:LINE_CHARACTERS]}
+            )
+
+
+class _KeptDocuments(ShownDocuments):
+    """Passes each kept document on, as it was before all steps but cleaning."""
+
+    def __init__(self, seed: int, process: ProcessConfig, read: Callable[[Document], None]) -> None:
+        super().__init__(seed, process)
+        self._read, self._is_cleaned_only = read, not process.names
+
+    def add(self, document: Document, made: ProcessedDocument) -> None:
+        """Consider a document."""
+        super().add(document, made)
+        self._read(document if self._is_cleaned_only else _cleaned(made.raw))
+
+
+def _cleaned(raw: Document) -> Document:
+    return replace(raw, text=clean(raw.text).text)
+
+
+def _require_readable(cards: Sequence[SourceCard]) -> None:
+    """Raise DataError where no document of any source could be read, and files or rows could
+    not.
+    """
+    faults = [
+        (card, card.read.bad_files if card.read.bad_files.count else card.read.bad_lines)
+        for card in cards
+    ]
+    if any(card.read.documents for card in cards) or not any(tally.count for _, tally in faults):
+        return
+    said = "; ".join(
+        f"{card.source.title}: {tally.shown()}" for card, tally in faults if tally.count
+    )
+    raise DataError(f"Nothing could be read. {said}.", fix="Name other files, or correct these.")
+
+
+def inspect_sources(
+    sources: Sequence[Source],
+    options: SourceOptions,
+    process: ProcessConfig | None = None,
+    *,
+    show: int = 3,
+    seed: int = 0,
+    progress: Progress,
+) -> list[Inspection]:
+    """Read sources and count their contents; a document that an earlier one holds too is a repeat.
+
+    `process`: the steps of the build. `show`: of each source the number of documents whose
+    beginnings are kept; `seed` draws the random ones. Raises what `read_source` and
+    `file_steps.run_file_steps` raise.
+    """
+    process = process or ProcessConfig()
+    check_steps(process)
+    near_duplicates = replace(
+        process.near_duplicates, max_dropped_share=1.0
+    )  # it is shown, and stops nothing
+    cards = [  # all of them before the first is read: what can't be read is said at once
+        SourceCard(
+            source, understood=[each.to_plain() for each in describe_source(source, options)]
+        )
+        for source in sources
+    ]
+    repeats = ExactRepeats()
+    with TemporaryDirectory(prefix="groundup-") as name, SplitWriter(Path(name), (ALL,)) as writer:
+
+        def one(card: SourceCard) -> Inspection:
+            found, rules = Inspection(card), _RuleCounts(process.rules)
+
+            def dropped(raw: Document, reason: str) -> None:
+                read(_cleaned(raw))
+
+            def read(document: Document) -> None:
+                found.count(document)
+                if process.rules:
+                    rules.add(document)
+
+            shown = _KeptDocuments(seed, process, read)
+            for document in kept_documents(
+                card, repeats, options, progress, dropped, shown=shown, process=process
+            ):
+                if len(found.beginnings) < show:
+                    found.show(document)
+                if process.file_steps:
+                    writer.write(ALL, document)
+            found.rules = rules.found
+            return found
+
+        inspections = [one(card) for card in cards]
+        _require_readable(cards)
+        writer.flush()
+        if process.file_steps:
+            shown_all = replace(process, near_duplicates=near_duplicates)
+            _, figures = run_file_steps(
+                Path(name), cards, shown_all, lambda document, reason: None, progress
+            )
+            for found in inspections:
+                found.steps = figures
+    return inspections

@@ -1,0 +1,483 @@
+"""The ways to train a classifier (`ClassifierConfig.train`): what learns, from which prepared
+inputs, and what comes of it.
+
+job = ClassifierJob(opened, messages, config, compute, progress)
+job.learner(run).final(run) -> Learned: the classifier, its scores of any rows of the messages, the
+figures of its training
+
+_Descent     gradient descent on the head, the last block, adapters or everything (`class_parts`),
+             at the chosen learning rate
+_Stacking    regressions on hidden states and letters (`stacked`)
+_Best        several of them: the one with the lowest loss on the validation messages
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from groundup.device import Compute, generator
+from groundup.engine.engine import Engine
+from groundup.engine.padded_batch import classifier_ids, classifier_windows
+from groundup.errors import ModelError
+from groundup.evaluate.calibration import cross_entropy, fit_temperature
+from groundup.evaluate.metrics import wilson_interval
+from groundup.finetune.classifier_config import ClassifierConfig, Trained
+from groundup.finetune.features import Features, FrozenBlocks, Windows, keep_features
+from groundup.finetune.learning_rate import choose_learning_rate
+from groundup.finetune.lengths import Lengths, shortest_limit
+from groundup.finetune.messages import Messages
+from groundup.finetune.stacked import PooledBlocks, StackedTraining
+from groundup.finetune.trainable_parts import (
+    ClassBatches,
+    IdInputs,
+    Inputs,
+    LastBlock,
+    ScoreHead,
+    WholeModel,
+    scores_of,
+)
+from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.model.lora import add_lora
+from groundup.progress import Progress, Silent
+from groundup.runs import RunFolder, read_lines
+from groundup.train.checkpoint.identity import frozen_fingerprint
+from groundup.train.loop import FitResult, fit
+from groundup.train.monitor.callbacks import Hooks
+from groundup.train.monitor.logs import BEST_BY
+from groundup.train.run_lifecycle import load_best
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.losses import finetune_loss
+from groundup.weights.hf_families import KIND_NAMES
+from groundup.weights.model_io import OpenModel, find_model, open_model
+from groundup.weights.stacked import Stacked
+
+POSITION_TABLE = "position_embedding.weight"
+# The weights of the transformer that learn, as a pattern of their names; adapters are merged into
+# the blocks. Of others none.
+LEARNS = {"last-block": r"blocks\.{last}\.|final_norm\.", "lora": r"blocks\.", "all": r""}
+NONE_LEARNS = r"$."
+# What "auto" trains, to keep the one with the lowest loss on the validation messages.
+AUTO: tuple[Trained, ...] = ("stacked", "last-block")
+# About a factor of 2.5 apart, around the usual rate.
+LEARNING_RATES: dict[str, tuple[float, ...]] = {
+    "head": (1e-3, 3e-3, 1e-2),
+    "last-block": (2e-4, 5e-4, 1.2e-3),
+    "lora": (2e-4, 5e-4, 1.2e-3),
+    "all": (1e-5, 3e-5, 8e-5),
+}
+WINDOW_TOKENS = (64, 128, 256, 512)
+LORA_RANK, LORA_ALPHA = 8, 16.0
+
+
+@dataclass(frozen=True)
+class ClassifierJob:
+    """What is learned from what."""
+
+    opened: OpenModel
+    messages: Messages
+    config: ClassifierConfig
+    compute: Compute
+    progress: Progress
+
+    @cached_property
+    def token_counts(self) -> list[int]:
+        """Tokens of each message, whole."""
+        tokenizer = self.opened.require_tokenizer()
+        return [len(classifier_ids(tokenizer, example.text)) for example in self.messages.examples]
+
+    @cached_property
+    def max_tokens(self) -> int:
+        """Tokens of a window: as configured, or from the training messages; at most the model's
+        context.
+        """
+        limit = self.config.max_tokens
+        if limit is None:
+            train = self.messages.rows["train"]
+            limit = shortest_limit(self.token_counts[train.start : train.stop], WINDOW_TOKENS)
+        return min(limit, self.opened.config.context_tokens)
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """How long the messages are, how many are read in windows, and what is cut."""
+        return Lengths.of_windows(self.token_counts, self.max_tokens, self.config.windows)
+
+    @cached_property
+    def texts(self) -> list[Windows]:
+        """The windows of each message."""
+        tokenizer, windows = self.opened.require_tokenizer(), self.config.windows
+        return [
+            classifier_windows(tokenizer, e.text, self.max_tokens, windows)
+            for e in self.messages.examples
+        ]
+
+    def classifier(self) -> Classifier:
+        """Return the classifier before the first step."""
+        return classifier_from(self.opened, self.messages.labels, self.config, self.max_tokens)
+
+    def frozen(self, model: Classifier) -> FrozenBlocks | None:
+        """Return the frozen blocks; None where every block learns."""
+        layers = model.config.num_layers
+        if self.config.train in ("stacked", "auto"):
+            return PooledBlocks(model.transformer, layers, self.compute)
+        kept = {"head": 0, "last-block": 1}.get(self.config.train)
+        return (
+            None if kept is None else FrozenBlocks(model.transformer, layers - kept, self.compute)
+        )
+
+    def fingerprint(self, model: Classifier) -> str:
+        """Return the hash of weights and inputs."""
+        frozen = self.frozen(model)
+        return (
+            frozen.fingerprint(self.texts)
+            if frozen
+            else IdInputs(frozen_fingerprint(model.transformer), self.texts).fingerprint
+        )
+
+    def keep(self, frozen: FrozenBlocks) -> Features:
+        """Return the features of all messages."""
+        return keep_features(
+            frozen, self.texts, precision=self.config.precision, progress=self.progress
+        )
+
+    def vectors(self) -> tuple[Path | None, torch.Tensor | None]:
+        """Return the encoder's folder and its vectors of all messages; nothing where none is named.
+
+        Raises ModelError, NetworkError.
+        """
+        if not self.config.encoder:
+            return None, None
+        folder = find_model(self.config.encoder, progress=self.progress)
+        engine = Engine(open_model(folder, self.compute), self.compute)
+        if engine.opened.kind != "encoder":
+            what = f"{self.config.encoder} is {KIND_NAMES[engine.opened.kind]}, and no encoder."
+            raise ModelError(what, fix="Use all-minilm-l6-v2.")
+        return folder, engine.embed([example.text for example in self.messages.examples])
+
+    def learner(self, run: RunFolder) -> "Learner":
+        """Return what `train` asks for, its learning rate chosen."""
+        config, weights = (
+            self.config,
+            self.messages.class_weights(balanced=self.config.class_weights == "balanced"),
+        )
+        if config.train == "auto":
+            encoders = {"stacked": config.encoder}
+            configs = [
+                dataclasses.replace(config, train=train, encoder=encoders.get(train, ""))
+                for train in AUTO
+            ]
+            jobs = [dataclasses.replace(self, config=each) for each in configs]
+            return _Best([job.learner(run) for job in jobs], self.messages, self.progress)
+        model = self.classifier()
+        frozen = self.frozen(model)
+        if isinstance(frozen, PooledBlocks):
+            encoder, vectors = self.vectors()
+            training = StackedTraining(
+                self.messages, self.keep(frozen), frozen.blocks, weights, encoder, vectors
+            )
+            return _Stacking(model, training)
+        features = None if frozen is None else self.keep(frozen)
+        inputs = features or IdInputs(frozen_fingerprint(model.transformer), self.texts)
+
+        def try_rate(rate: float, folder: RunFolder) -> FitResult:
+            return self.train(self.learning_part(self.classifier()), inputs, rate, folder)
+
+        rates = LEARNING_RATES[config.train]
+        tried = (
+            []
+            if config.learning_rate
+            else choose_learning_rate(try_rate, run, self.progress, rates)
+        )
+        return _Descent(
+            self, inputs, features, config.learning_rate or tried[0]["learning_rate"], tried
+        )
+
+    def plain_head(self, learned: "Learned", progress: Progress) -> dict[str, Any]:
+        """Return the test accuracy of what other programs read of a stacked classifier, and say
+        so.
+        """
+        assert learned.head_scores is not None
+        rows = self.messages.rows["test"]
+        truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
+        right = int((learned.head_scores(rows).argmax(dim=1) == truth).sum())
+        progress.say(
+            f"Other programs read only the plain head: {100 * right / len(rows):.1f} % of the test messages are right with it."
+        )
+        return dataclasses.asdict(wilson_interval(right, len(rows)))
+
+    def learning_part(self, model: Classifier) -> nn.Module:
+        """Return what learns of a classifier, as a module; what is frozen in it requires no
+        gradient.
+        """
+        if self.config.train == "last-block":
+            return LastBlock(model).requires_grad_(True)
+        if self.config.train == "lora":
+            add_lora(
+                model,
+                rank=LORA_RANK,
+                alpha=LORA_ALPHA,
+                generator=generator(self.config.seed, "lora"),
+            )
+        if self.config.train == "all":
+            model.requires_grad_(True)
+        model.score.requires_grad_(True)
+        return ScoreHead(model) if self.config.train == "head" else WholeModel(model)
+
+    def train(
+        self,
+        part: nn.Module,
+        prepared: Inputs,
+        rate: float,
+        folder: RunFolder,
+        rows: Sequence[int] | None = None,
+    ) -> FitResult:
+        """Train at a rate on `rows` (None: all training messages); the test messages are not
+        read.
+        """
+        messages, config = self.messages, self.config
+        weights = messages.class_weights(balanced=config.class_weights == "balanced")
+        batches = ClassBatches(
+            prepared,
+            messages.classes,
+            messages.rows["train"] if rows is None else rows,
+            weights=weights,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        hooks = Hooks(
+            lambda: self.validate(part, prepared), first_may_be_best=False, progress=self.progress
+        )
+        loss = finetune_loss(messages.kind, config.loss)
+        return fit(
+            part,
+            batches,
+            loss,
+            fit_config_of(batches, config, rate),
+            folder,
+            compute=self.compute,
+            hooks=hooks,
+        )
+
+    def validate(self, part: nn.Module, prepared: Inputs) -> dict[str, float]:
+        """Return loss (nats a message) and accuracy on the validation messages."""
+        rows = self.messages.rows["validation"]
+        return self.messages.figures(scores_of(part, prepared, rows, device=self.compute.device))
+
+
+Scorer = Callable[[Sequence[int]], torch.Tensor]
+"""Of some rows of the messages to their scores [rows, N]."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A classifier that was trained."""
+
+    model: Classifier
+    scores: Scorer
+    figures: dict[str, Any]
+    """Of results.json: what was trained and chosen."""
+    stacked: Stacked | None = None
+    head_scores: Scorer | None = None
+    """Of a stacked one: the scores of its plain head, which other programs read."""
+
+
+class Learner(Protocol):
+    """A way to train, on cached features where there are any."""
+
+    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows, in a folder of its own."""
+
+    def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages."""
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """Gradient descent at the chosen learning rate."""
+
+    job: ClassifierJob
+    inputs: Inputs
+    features: Features | None
+    rate: float
+    tried: list[dict[str, Any]]
+
+    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows, in a folder of its own."""
+        part = self.job.learning_part(self.job.classifier())
+        load_best(
+            part, self.job.train(part, self.inputs, self.rate, folder, rows), folder, Silent()
+        )
+        return self.scorer(part)
+
+    def scorer(self, part: nn.Module) -> Scorer:
+        """Return what scores rows."""
+        part.eval()
+        return lambda rows: scores_of(part, self.inputs, rows, device=self.job.compute.device)
+
+    def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages; adapters are merged last."""
+        job, model = self.job, self.job.classifier()
+        part = job.learning_part(model)
+        fitted = job.train(part, self.inputs, self.rate, run)
+        load_best(part, fitted, run, job.progress)
+        warn_of_no_gain(fitted, run, job.progress)
+        figures = {
+            "features": self.features.described() if self.features else None,
+            "trained": job.config.train,
+            "trained_parameters": sum(
+                each.numel() for each in part.parameters() if each.requires_grad
+            ),
+            "steps": fitted.steps,
+            "best_step": fitted.state.best_step,
+            "epochs": job.config.epochs,
+            "learning_rate": self.rate,
+            "learning_rates": self.tried,
+        }
+        return Learned(model, self.scorer(part), figures)
+
+
+def warn_of_no_gain(fitted: FitResult, run: RunFolder, progress: Progress) -> None:
+    """Say so where the loss on the validation messages was lowest before the first step."""
+    state, lines = fitted.state, read_lines(run.metrics_file)
+    before = next(
+        (line[BEST_BY] for line in lines if line.get("event") == "evaluation" and BEST_BY in line),
+        None,
+    )
+    if before is not None and state.best_loss is not None and state.best_loss >= before:
+        progress.say(
+            f"No epoch has a lower loss on the validation messages than the untrained classifier ({before:.3f}), as where their labels have"
+            f" other shares than in training: the best epoch is kept, which ended after step {state.best_step} ({state.best_loss:.3f})."
+        )
+
+
+@dataclass(frozen=True)
+class _Stacking:
+    """Regressions on hidden states and letters, solved to their optimum."""
+
+    model: Classifier
+    training: StackedTraining
+
+    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows; nothing is written."""
+        return partial(self.training.scores, self.training.fit(rows).stacked)
+
+    def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages."""
+        found = self.training.fit()
+        self.model.score.weight.data = torch.from_numpy(found.head).to(self.model.score.weight)
+        figures = {
+            "features": self.training.features.described(),
+            "trained": "stacked",
+            "trained_parameters": sum(
+                tensor.numel() for tensor in found.stacked.tensors().values()
+            ),
+            "stacked": found.chosen,
+        }
+        by_head = partial(self.training.head_scores, found.head)
+        return Learned(
+            self.model,
+            partial(self.training.scores, found.stacked),
+            figures,
+            found.stacked,
+            by_head,
+        )
+
+
+@dataclass(frozen=True)
+class _Best:
+    """Of several ways to train the one with the lowest loss on the validation messages, each with
+    its temperature.
+    """
+
+    learners: Sequence[Learner]
+    messages: Messages
+    progress: Progress
+
+    def loss(self, scores: Scorer) -> float:
+        """Return the loss on the validation messages."""
+        rows = self.messages.rows["validation"]
+        values, classes = (
+            scores(rows).double().numpy(),
+            self.messages.classes[rows.start : rows.stop],
+        )
+        return cross_entropy(values, classes, fit_temperature(values, classes))
+
+    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows in every way."""
+        found = [
+            each.trained_on(rows, RunFolder(folder.path / str(i)))
+            for i, each in enumerate(self.learners)
+        ]
+        return min(found, key=self.loss)
+
+    def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages in every way, and say how each did."""
+        found = [each.final(run) for each in self.learners]
+        losses = [self.loss(each.scores) for each in found]
+        tried = [
+            {"train": each.figures["trained"], "validation_loss": loss}
+            for loss, each in sorted(zip(losses, found, strict=True), key=lambda pair: pair[0])
+        ]
+        listed = ", ".join(f"{each['train']} ({each['validation_loss']:.4f})" for each in tried)
+        self.progress.say(
+            f"What is trained, chosen by the loss on the validation messages, best first: {listed}."
+        )
+        best = found[losses.index(min(losses))]
+        return dataclasses.replace(best, figures={**best.figures, "tried": tried})
+
+
+def classifier_from(
+    opened: OpenModel, labels: Sequence[str], config: ClassifierConfig, max_tokens: int
+) -> Classifier:
+    """Return a classifier on the language model's transformer, all frozen: what learns is copied,
+    the rest shared, the score head initialised.
+
+    Raises ModelError when it is no language model.
+    """
+    if not isinstance(opened.model, LanguageModel):
+        what = (
+            f"{opened.path} is {KIND_NAMES[opened.kind]}; a classifier is made of a language model."
+        )
+        raise ModelError(what, fix="Use a language model.")
+    source = opened.model.transformer
+    context_tokens = min(max_tokens, opened.config.context_tokens)
+    with torch.device("meta"):
+        model = Classifier(
+            dataclasses.replace(opened.config, context_tokens=context_tokens), len(labels)
+        )
+    learns = LEARNS.get(config.train, NONE_LEARNS).format(last=opened.config.num_layers - 1)
+    state = {
+        name: t.detach().clone() if re.match(learns, name) else t.detach()
+        for name, t in source.state_dict().items()
+    }
+    if POSITION_TABLE in state:
+        state[POSITION_TABLE] = state[POSITION_TABLE][:context_tokens].clone()
+    model.transformer.load_state_dict(state, assign=True)
+    score = nn.Linear(opened.config.width, len(labels), bias=False)
+    initialise(score, generator(config.seed, "score head"))
+    model.score = score.to(source.embedding.weight)
+    return model.requires_grad_(False).eval()
+
+
+def fit_config_of(batches: ClassBatches, config: ClassifierConfig, rate: float) -> FitConfig:
+    """Return `fit()`'s config: an evaluation after every epoch, float32 on features, as bf16 gains
+    nothing there.
+    """
+    return FitConfig(
+        steps=config.epochs * batches.batches_per_epoch,
+        batch_size=config.batch_size,
+        learning_rate=rate,
+        weight_decay=config.weight_decay,
+        precision=config.precision if config.train in ("lora", "all") else "float32",
+        compile="off",  # batches of many shapes
+        evaluate_every=batches.batches_per_epoch,
+        checkpoint_every=batches.batches_per_epoch,
+        keep_checkpoints=1,
+        seed=config.seed,
+    )

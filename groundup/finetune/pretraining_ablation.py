@@ -1,0 +1,198 @@
+"""What pretraining is worth: the same labelled texts or conversations, learned from random weights,
+by the same model pretrained, by a public one.
+
+Both small models are trained whole, in the same way, with the same seed: the difference is what
+they knew before the first example. All three are compared, paired, on the same test texts; or on
+the same held-out answers, in bits per byte, since a public model has another tokenizer. Values
+below "pretraining" in the results.json of a classifier or a chat model; "skipped" says why there
+are none.
+"""
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from groundup.data.documents import ChatExample, Example, to_conversation
+from groundup.data.reading.distinct import hold_out
+from groundup.device import Compute
+from groundup.evaluate.metrics import ratio_interval
+from groundup.evaluate.paired import ratio_difference, share_difference
+from groundup.evaluate.task import as_measure, language_model
+from groundup.evaluate.tasks.answers import answer_nats
+from groundup.evaluate.tasks.classification import compare
+from groundup.files import TMP_PREFIX
+from groundup.finetune.classifier import fit_classifier
+from groundup.finetune.classifier_config import ClassifierConfig
+from groundup.finetune.classifier_results import OURS
+from groundup.finetune.instruct import ChatConfig, fit_chat
+from groundup.progress import Progress
+from groundup.runs import RunFolder
+from groundup.tokenizer.chat import Rendered, render
+from groundup.train.pretrain import new_model
+from groundup.train.run_lifecycle import write_finished
+from groundup.train.steps.config import FINETUNE_LEARNING_RATE
+from groundup.weights.model_io import OpenModel
+
+Splits = Mapping[str, Sequence[Example]]
+PUBLIC, OWN, RANDOM = "the public model", "pretrained here", "random weights"
+
+
+def worth_config(max_tokens: int, seed: int) -> ClassifierConfig:
+    """Return how both small models are trained: whole, at one rate, since the usual ones for a
+    pretrained model hardly move random weights.
+    """
+    return ClassifierConfig(
+        max_tokens=max_tokens,
+        train="all",
+        learning_rate=FINETUNE_LEARNING_RATE,
+        precision="float32",
+        seed=seed,
+    )
+
+
+def add_pretraining_worth(
+    results: Mapping[str, Any],
+    own: OpenModel,
+    splits: Splits,
+    run: RunFolder,
+    config: ClassifierConfig,
+    *,
+    compute: Compute,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Return a public model's results with the comparison, and write them to its run folder.
+
+    Raises what `fit_classifier` raises.
+    """
+    predicted = {PUBLIC: results["predictions"][OURS]}
+    for name, opened in _both(own, config.seed, compute):
+        progress.say(f"      the same messages, learned from {name}")
+        with _folder_apart(run) as folder:
+            predicted[name] = fit_classifier(opened, splits, folder, config, compute=compute)[
+                "predictions"
+            ][OURS]
+    actual = [example.label for example in splits["test"]]
+    rows, _ = compare(predicted, actual, tuple(results["labels"]), results["positive"])
+    right = {
+        name: [a == p for a, p in zip(actual, labels, strict=True)]
+        for name, labels in predicted.items()
+    }
+    found = {
+        "models": rows,
+        "own_over_random": share_difference(right[RANDOM], right[OWN]).plain(),
+        "public_over_own": share_difference(right[OWN], right[PUBLIC]).plain(),
+        "parameters": sum(parameter.numel() for parameter in own.model.parameters()),
+        "learning_rate": config.learning_rate,
+    }
+    return _written({**results, "pretraining": found}, run)
+
+
+def chat_worth_config(config: ChatConfig, own: OpenModel) -> ChatConfig:
+    """Return how both small models learn the conversations that the public one learned by `config`:
+    whole, at one rate.
+    """
+    limit = config.limit(own.config.context_tokens)
+    whole = dataclasses.replace(
+        config, train="all", merge=False, learning_rate=FINETUNE_LEARNING_RATE
+    )
+    return dataclasses.replace(whole, max_tokens=limit, precision="float32")
+
+
+def add_chat_worth(
+    results: Mapping[str, Any],
+    public: OpenModel,
+    own: OpenModel,
+    examples: Sequence[ChatExample],
+    run: RunFolder,
+    config: ChatConfig,
+    *,
+    compute: Compute,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Return the results of `public`, trained by `config`, with the comparison, and write them to
+    its run folder. Raises what `fit_chat` raises.
+
+    Compared are the held-out answers that both tokenizers' models can read whole.
+    """
+    small = chat_worth_config(config, own)
+    held_out = [
+        each
+        for each in hold_out(examples, config.seed).held_out
+        if max(len(_rendered(opened, each).ids) for opened in (public, own))
+        <= (small.max_tokens or 0)
+    ]
+    if not held_out:
+        return without_pretraining_worth(
+            results, run, f"no held-out answer ends within {small.max_tokens} tokens"
+        )
+    sizes = [_answer_bytes(example) for example in held_out]
+    bits = {PUBLIC: _answer_bits(public, held_out, compute)}
+    for name, opened in _both(own, config.seed, compute):
+        progress.say(f"      the same conversations, learned from {name}")
+        with _folder_apart(run) as folder:
+            fit_chat(opened, examples, folder, small, compute=compute)
+        bits[name] = _answer_bits(opened, held_out, compute)
+    losses = {name: ratio_interval(each, sizes) for name, each in bits.items()}
+    found = {
+        "models": [
+            {
+                "name": name,
+                "loss": as_measure("bits_per_byte", loss, len(held_out), better="lower").plain(),
+            }
+            for name, loss in losses.items()
+        ],
+        "own_over_random": ratio_difference(bits[RANDOM], bits[OWN], sizes).plain("lower"),
+        "public_over_own": ratio_difference(bits[OWN], bits[PUBLIC], sizes).plain("lower"),
+        "parameters": sum(parameter.numel() for parameter in own.model.parameters()),
+        "learning_rate": small.learning_rate,
+    }
+    return _written({**results, "pretraining": found}, run)
+
+
+def without_pretraining_worth(
+    results: Mapping[str, Any], run: RunFolder, reason: str
+) -> dict[str, Any]:
+    """Return the results with the reason why the comparison was not made, and write them."""
+    return _written({**results, "pretraining": {"skipped": reason}}, run)
+
+
+def _both(own: OpenModel, seed: int, compute: Compute) -> list[tuple[str, OpenModel]]:
+    """Return the model pretrained here and one of its shape with random weights."""
+    random = dataclasses.replace(own, model=new_model(own.config, seed, compute))
+    return [(OWN, own), (RANDOM, random)]
+
+
+@contextmanager
+def _folder_apart(run: RunFolder) -> Iterator[RunFolder]:
+    """Yield the folder of a run that is not kept."""
+    folder = run.path.with_name(f"{TMP_PREFIX}worth")
+    shutil.rmtree(folder, ignore_errors=True)  # of a stopped call
+    try:
+        yield RunFolder(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rendered(opened: OpenModel, example: ChatExample) -> Rendered:
+    return render(to_conversation(example), opened.require_tokenizer(), learn_calls=True)
+
+
+def _answer_bits(
+    opened: OpenModel, examples: Sequence[ChatExample], compute: Compute
+) -> list[float]:
+    model, _ = language_model(opened)
+    nats, _ = answer_nats(model, [_rendered(opened, each) for each in examples], compute=compute)
+    return [each / math.log(2) for each in nats]
+
+
+def _answer_bytes(example: ChatExample) -> int:
+    turns = to_conversation(example).messages
+    return sum(len(turn.content.encode()) for turn in turns if turn.role == "assistant")
+
+
+def _written(results: dict[str, Any], run: RunFolder) -> dict[str, Any]:
+    write_finished(run, results)
+    return results

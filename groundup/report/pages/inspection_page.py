@@ -1,0 +1,119 @@
+"""The page about sources of texts before anything is built from them: a table of all, and a chapter
+for each.
+
+write_inspection_page([inspection, ...], out)     the JSON values of `groundup data inspect`
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from groundup.files import write_text
+from groundup.html_nodes import Child, Node, foreign, node
+from groundup.report.chapter import data_table, facts, section
+from groundup.report.formatting import count, parameters
+from groundup.report.html_page import html_page
+from groundup.report.process_parts import process_parts, rule_parts
+from groundup.report.source_parts import kept, languages_missing, source_parts
+from groundup.report.values import JsonObject, number, table, text
+
+STEPS_SEE = "Compared with one another after the steps over single documents; the evidence for each document that would be dropped."
+SEE = "As a build would read it: what is kept, dropped and changed, with examples."
+
+
+def write_inspection_page(inspections: Sequence[JsonObject], out: Path) -> Path:
+    """Write the page to `out`. Raises DiskError."""
+    write_text(out, render_inspection_page(inspections))
+    return out
+
+
+def render_inspection_page(inspections: Sequence[JsonObject]) -> str:
+    """Return the page as HTML text."""
+    chapters = [
+        _chapter(each, number, len(inspections)) for number, each in enumerate(inspections, 1)
+    ]
+    if steps := process_parts(table(inspections[0], "steps"), is_open=True):
+        chapters.append(
+            section("steps", "All sources", "Steps over all documents", STEPS_SEE, steps)
+        )
+    skip = node("a", "Skip to the sources", href="#main", class_="skip")
+    specs = [_spec(each) for each in inspections]
+    title = f"data inspect {specs[0] if len(specs) == 1 else f'{len(specs)} sources'}"
+    return html_page(title, skip, _opening(inspections), node("main", chapters, id="main"))
+
+
+def _spec(inspection: JsonObject) -> str:
+    return text(inspection, "source", "spec")
+
+
+def _licence(inspection: JsonObject) -> str:
+    return text(inspection, "source", "licence") or "not stated"
+
+
+def _opening(inspections: Sequence[JsonObject]) -> Node:
+    documents, characters = (_total(inspections, name) for name in ("documents", "characters"))
+    left, several = kept(inspections, "documents") or 0.0, len(inspections) > 1
+    where = f"{len(inspections)} sources have" if several else "This source has"
+    dropped = f"; a build would drop {count(documents - left)} of them" if documents > left else ""
+    lead = f"{where} {_documents(documents)} with {parameters(characters)} characters{dropped}."
+    parts: list[Child] = [
+        node("p", "groundup · data inspect", class_="kicker"),
+        node("h1", "What these texts hold"),
+        node("p", lead, class_="lead"),
+        _all(inspections) if several else None,
+        languages_missing(inspections),
+    ]
+    return node("header", parts, id="top")
+
+
+def _documents(found: float) -> str:
+    return "1 document" if found == 1 else f"{count(found)} documents"
+
+
+def _total(inspections: Sequence[JsonObject], name: str) -> float:
+    return sum(number(each, name) or 0.0 for each in inspections)
+
+
+def _all(inspections: Sequence[JsonObject]) -> Node:
+    rows: list[list[Child]] = []
+    for at, each in enumerate(inspections, 1):
+        figures = [
+            count(number(each, name)) for name in ("documents", "kept_documents", "characters")
+        ]
+        rows.append(
+            [
+                node("a", foreign(_spec(each)), href=f"#source-{at}"),
+                foreign(_licence(each)),
+                *figures,
+            ]
+        )
+    head = ["source", "licence", "documents", "kept", "characters"]
+    return data_table("Sources", head, rows, figures=(2, 3, 4))
+
+
+def _chapter(inspection: JsonObject, at: int, of: int) -> Node:
+    kicker = f"Source {at} of {of}" if of > 1 else "Source"
+    return section(
+        f"source-{at}",
+        kicker,
+        foreign(_spec(inspection)),
+        SEE,
+        [
+            _figures(inspection),
+            *source_parts([inspection], is_open=of == 1),
+            *rule_parts([inspection]),
+        ],
+    )
+
+
+def _figures(inspection: JsonObject) -> Node | None:
+    longest = count(number(inspection, "longest", "characters"))
+    dropped = sum(number(entry, "count") or 0.0 for entry in table(inspection, "dropped").values())
+    return facts(
+        (count(number(inspection, "read", "files")), "files"),
+        (count(number(inspection, "documents")), "documents"),
+        (count(dropped), "of them dropped"),
+        (count(number(inspection, "characters")), "characters"),
+        (count(number(inspection, "words")), "words"),
+        (longest, "characters in the longest document"),
+        (_licence(inspection), "licence"),
+    )

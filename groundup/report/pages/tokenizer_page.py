@@ -1,0 +1,212 @@
+"""Two pages about tokenizers: a text cut into tokens, and tokenizers side by side.
+
+write_tokens_page(shown, out)             the JSON value of `groundup tokenizer show`
+write_comparison_page(compared, out)      that of `groundup tokenizer compare`
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from groundup.data.processing.language_names import language_name
+from groundup.files import write_text
+from groundup.html_nodes import Child, Node, foreign, node
+from groundup.report.chapter import data_table, facts, more, note, section
+from groundup.report.drawing import bar
+from groundup.report.formatting import count, fixed, percent
+from groundup.report.html_page import html_page
+from groundup.report.values import JsonObject, number, table, tables, text
+
+MAX_TOKENS = 20_000
+MAX_FREQUENT = 30
+COLOURS = 4
+HOVER = "A raised dot is a space, ⏎ a line end. The id and the bytes of a token are shown under the pointer."
+
+
+def write_tokens_page(shown: JsonObject, out: Path) -> Path:
+    """Write the page about a text's tokens to `out`. Raises DiskError."""
+    write_text(out, render_tokens_page(shown))
+    return out
+
+
+def write_comparison_page(compared: JsonObject, out: Path) -> Path:
+    """Write the page about tokenizers to `out`. Raises DiskError."""
+    write_text(out, render_comparison_page(compared))
+    return out
+
+
+def render_tokens_page(shown: JsonObject) -> str:
+    """Return the page about a text's tokens as HTML text."""
+    name, tokens = text(shown, "name"), tables(shown, "tokens")
+    num_bytes = sum(len(_bytes(each)) for each in tokens)
+    opening: list[Child] = [
+        node("p", "groundup · tokenizer show", class_="kicker"),
+        node("h1", "One token" if len(tokens) == 1 else f"{count(len(tokens))} tokens"),
+        node(
+            "p", "The text as the tokenizer ", foreign(name), " gives it to a model.", class_="lead"
+        ),
+        facts(
+            (count(len(tokens)), "tokens"),
+            (count(len({number(each, "id") for each in tokens})), "different ones"),
+            (count(num_bytes), "bytes"),
+            (fixed(num_bytes / len(tokens)) if tokens else "", "bytes per token"),
+            (count(number(shown, "vocab_size")), "ids in the vocabulary"),
+        ),
+    ]
+    parts: list[Child] = [_text(tokens[:MAX_TOKENS])]
+    if len(tokens) > MAX_TOKENS:
+        parts.append(
+            note(f"The first {count(MAX_TOKENS)} of {count(len(tokens))} tokens are shown.")
+        )
+    parts += [_frequent(tokens), _ids(tokens[:MAX_TOKENS])]
+    main = node(
+        "main",
+        section(
+            "text", "Text", "Cut into tokens", HOVER, [each for each in parts if each is not None]
+        ),
+    )
+    return html_page(f"tokens of {name}", node("header", opening, id="top"), main)
+
+
+def _bytes(token: JsonObject) -> list[int]:
+    found = token.get("bytes")
+    return (
+        [byte for byte in found if type(byte) is int and 0 <= byte < 256]
+        if isinstance(found, list)
+        else []
+    )
+
+
+def _text(tokens: Sequence[JsonObject]) -> Node:
+    """Return a text as coloured tokens."""
+    return node(
+        "p", [_token(each, place) for place, each in enumerate(tokens)], class_="token-text"
+    )
+
+
+def _token(token: JsonObject, place: int) -> Node:
+    tip = f"{text(token, 'id')} · {bytes(_bytes(token)[:24]).hex(' ')}"
+    made = foreign(_shown(token), "bdi", f"token piece-{place % COLOURS}")
+    made.set("data-tip", tip)
+    return made
+
+
+def _shown(token: JsonObject) -> str:
+    """Return a token's text with visible spaces; a line end also ends the line of the page."""
+    piece = bytes(_bytes(token)).decode("utf-8", "backslashreplace")
+    return piece.replace(" ", "·").replace("\t", "⇥").replace("\r", "␍").replace("\n", "⏎\n") or "∅"
+
+
+def _frequent(tokens: Sequence[JsonObject]) -> Node | None:
+    """Return the table of the most frequent tokens."""
+    counts = Counter(text(each, "id") for each in tokens)
+    first = {text(each, "id"): each for each in reversed(tokens)}
+    rows: list[list[Child]] = [
+        [foreign(_shown(first[id]).strip("\n")), id, count(times), percent(times / len(tokens))]
+        for id, times in counts.most_common(MAX_FREQUENT)
+        if times > 1
+    ]
+    if not rows:
+        return None
+    found = data_table("Most frequent", ["token", "id", "times", "share"], rows, figures=(1, 2, 3))
+    return more("The most frequent tokens", found)
+
+
+def _ids(tokens: Sequence[JsonObject]) -> Node | None:
+    ids = " ".join(text(each, "id") for each in tokens)
+    return more("The ids, in order", node("p", ids, class_="token-ids")) if ids else None
+
+
+def render_comparison_page(compared: JsonObject) -> str:
+    """Return the page about tokenizers as HTML text."""
+    rows = tables(compared, "tokenizers")
+    names = [text(each, "name") for each in rows]
+    best = max(rows, key=lambda each: number(each, "bytes_per_token") or 0.0, default={})
+    opening = [
+        node("p", "groundup · tokenizer compare", class_="kicker"),
+        node(
+            "h1", f"{len(rows)} tokenizers on the same texts" if len(rows) > 1 else "One tokenizer"
+        ),
+        node("p", _lead(compared, best), class_="lead"),
+    ]
+    chapters: list[Node] = [
+        section("all", "Bytes per token", "All texts", SEE_ALL, [_figures(rows)]),
+        _by_group(compared, "sources", names, "By source"),
+        _examples(compared, names),
+    ]
+    if table(compared, "languages"):
+        chapters.insert(2, _by_group(compared, "languages", names, "By language"))
+    return html_page("tokenizers", node("header", opening, id="top"), node("main", chapters))
+
+
+SEE_ALL = "More bytes per token: shorter sequences, and more text in a context. A larger vocabulary gets them for more parameters."
+SEE_GROUPS = "A tokenizer is good at what it was trained on: a language or a format that it has not met takes more tokens."
+
+
+def _lead(compared: JsonObject, best: JsonObject) -> list[Child]:
+    model, rate = table(compared, "model"), fixed(number(best, "bytes_per_token"))
+    shape = f"a model of width {count(number(model, 'width'))} with {count(number(model, 'layers'))} blocks"
+    words = f" has the most bytes per token, {rate}; the shares of parameters are those of {shape}."
+    return [foreign(text(best, "name")), words]
+
+
+def _figures(rows: Sequence[JsonObject]) -> Node:
+    most = max((number(each, "bytes_per_token") or 0.0 for each in rows), default=0.0)
+    head: list[Child] = ["tokenizer", "", "bytes per token", "ids", "tokens", "embeddings", "MB/s"]
+    body: list[list[Child]] = [
+        [
+            foreign(text(each, "name")),
+            node("div", bar(number(each, "bytes_per_token"), most), class_="drawn"),
+            fixed(number(each, "bytes_per_token")),
+            count(number(each, "vocab_size")),
+            count(number(each, "tokens")),
+            percent(number(each, "embedding_share")),
+            fixed(number(each, "mb_per_s"), 1),
+        ]
+        for each in rows
+    ]
+    caption = "Embeddings: share of the model's parameters. MB/s: encoding on one thread of the machine that made this page."
+    return data_table(caption, head, body, figures=range(2, 7), class_="bars")
+
+
+def _by_group(compared: JsonObject, key: str, names: Sequence[str], title: str) -> Node:
+    """Return the table of bytes per token: a row for each source or language, a column for each
+    tokenizer.
+    """
+    groups = table(compared, key)
+    body: list[list[Child]] = []
+    for name in groups:
+        group = table(compared, key, name)
+        rates = [number(group, "bytes_per_token", each) for each in names]
+        most = max((rate for rate in rates if rate is not None), default=None)
+        shown = language_name(name) if key == "languages" else name
+        cells: list[Child] = [
+            node("b", fixed(rate)) if rate == most and len(names) > 1 else fixed(rate)
+            for rate in rates
+        ]
+        body.append(
+            [
+                foreign(shown),
+                count(number(group, "documents")),
+                count(number(group, "bytes")),
+                *cells,
+            ]
+        )
+    head: list[Child] = [key.removesuffix("s"), "documents", "bytes", *map(foreign, names)]
+    found = data_table("Bytes per token; the most in bold", head, body, figures=range(1, len(head)))
+    return section(key, "Bytes per token", title, SEE_GROUPS, [found])
+
+
+def _examples(compared: JsonObject, names: Sequence[str]) -> Node:
+    parts: list[Child] = []
+    for example in tables(compared, "examples"):
+        parts.append(node("h3", foreign(text(example, "source"))))
+        for name in names:
+            pieces = tables(example, "pieces", name)
+            parts += [
+                node("p", foreign(name), f": {count(len(pieces))} tokens", class_="step"),
+                _text(pieces),
+            ]
+    return section(
+        "examples", "Examples", "The beginning of each source, cut into tokens", HOVER, parts
+    )

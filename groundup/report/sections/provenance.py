@@ -1,0 +1,154 @@
+"""Lineage: the hashes of what each stage read and wrote.
+
+Reproduction: the command, the versions, the machine.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+from groundup.html_nodes import Child, Node, foreign, node
+from groundup.report.chapter import Chapter, data_table, figure, more
+from groundup.report.formatting import MISSING, count
+from groundup.report.report_data import CONTINUED, RUN_KINDS, ReportData, StageRecord
+from groundup.report.sections.measured_choices import measured_choices
+from groundup.report.values import JsonObject, flat, table, text, texts
+
+SHOWN_OUTPUTS = 4
+KINDS = [*RUN_KINDS, CONTINUED]
+
+
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The table of hashes."""
+    if not report.is_build:
+        return _run_inputs(report)
+    if not report.stages:
+        return "no stage has written anything"
+    rows = [_row(report, stage) for stage in report.stages]
+    head = ["stage", "made from", "wrote"]
+    made = data_table(
+        "Each stage, what it was made from and what it wrote", head, rows, class_="stacked lineage"
+    )
+    return [figure(None, made), _all_hashes(report)]
+
+
+def _row(report: ReportData, stage: StageRecord) -> list[Child]:
+    outputs = list(table(stage.record, "outputs_sha256"))
+    hidden = len(outputs) - SHOWN_OUTPUTS
+    rest = node("li", f"and {count(hidden)} more", class_="quiet") if hidden > 0 else None
+    wrote = [
+        node("li", foreign(name.removeprefix(f"{stage.name}/"))) for name in outputs[:SHOWN_OUTPUTS]
+    ]
+    sources = [node("li", foreign(name)) for name in table(stage.record, "key_parts", "outside")]
+    sources += [
+        _input(report, name, hashes)
+        for name, hashes in table(stage.record, "key_parts", "inputs").items()
+    ]
+    made_from = node("ul", sources, class_="hashes") if sources else MISSING
+    return [foreign(stage.name), made_from, node("ul", wrote, rest, class_="hashes")]
+
+
+def _input(report: ReportData, name: str, hashes: object) -> Node:
+    """A stage that was read, and whether its files are still the ones that were read."""
+    source, state = report.stage(name), node("strong", "✗ changed since", class_="no")
+    if source is not None and table(source.record, "outputs_sha256") == hashes:
+        state = node("span", "✓ unchanged", class_="yes")
+    return node("li", foreign(name), " ", state)
+
+
+def _all_hashes(report: ReportData) -> Node | None:
+    named: list[tuple[str, object]] = []
+    for stage in report.stages:
+        named += table(stage.record, "key_parts", "outside").items()
+        named += [(f"{stage.name}: key", text(stage.record, "key"))]
+        named += table(stage.record, "outputs_sha256").items()
+    return folded(named)
+
+
+def folded(named: list[tuple[str, object]]) -> Node | None:
+    """The full hashes, as closed details."""
+    rows = [[foreign(name), node("code", text(digest), class_="whole")] for name, digest in named]
+    title = "The full hash" if len(named) == 1 else f"All {count(len(named))} full hashes"
+    return more(title, data_table("SHA-256", ["file", "SHA-256"], rows)) if named else None
+
+
+def _run_inputs(report: ReportData) -> Sequence[Child] | str:
+    inputs = [
+        pair for stage in report.kinds for pair in table(report.run(stage).run, "inputs").items()
+    ]
+    if not inputs:
+        return "this run names no inputs"
+    names = node("ul", [node("li", foreign(name)) for name, _ in inputs], class_="hashes")
+    return [node("p", "This run was made from:"), names, folded(inputs)]
+
+
+LINEAGE = Chapter(
+    "lineage",
+    "From source to file",
+    "Lineage",
+    "A hash identifies the bytes of a file. From the last stage back to the first, the hashes show "
+    "exactly what a model was made from; groundup verify checks every file.",
+    parts,
+    runs=KINDS,
+)
+
+
+def reproduction(report: ReportData) -> Sequence[Child]:
+    """The command, the versions and the machine."""
+    made_by = provenance(report)
+    rows = [("created", text(made_by, "created")), ("seed", text(report.build, "seed"))]
+    rows += [("groundup", text(made_by, "groundup")), ("Python", text(made_by, "python"))]
+    rows += [(name, text(version)) for name, version in table(made_by, "packages").items()]
+    rows = [(name, value) for name, value in rows if value] + flat(table(made_by, "machine"))
+    recipe = more("The resolved recipe", settings(flat(report.recipe))) if report.recipe else None
+    return [_commands(report, made_by), settings(rows), *measured_choices(report), recipe]
+
+
+def provenance(report: ReportData) -> JsonObject:
+    """Return the first record of versions and machine in the folder: the build's own, else a
+    run's.
+    """
+    runs = [report.run(stage).run for stage in report.kinds]
+    return next(
+        (
+            record
+            for record in (report.build, *runs)
+            if record.get("packages") or record.get("python")
+        ),
+        {},
+    )
+
+
+def settings(pairs: list[tuple[str, str]]) -> Node:
+    """Names and values in two columns."""
+    rows = [
+        node("div", node("dt", foreign(name)), node("dd", foreign(value))) for name, value in pairs
+    ]
+    return node("dl", rows, class_="settings")
+
+
+def _commands(report: ReportData, made_by: JsonObject) -> list[Node]:
+    typed = ["groundup", *texts(made_by, "argv")[1:]]
+    if not report.is_build:
+        return [_command("The command", shlex.join(typed))]
+    what = "From the recipe in this folder, which has all settings, the seed and the budget"
+    shown = [_command(what, "groundup build recipe.toml --out AGAIN")]
+    return [_command("The command", shlex.join(typed)), *shown] if len(typed) > 1 else shown
+
+
+def _command(what: str, line: str) -> Node:
+    return node(
+        "div",
+        node("p", what, class_="step"),
+        node("pre", node("code", line, dir="ltr"), class_="command"),
+    )
+
+
+REPEAT = Chapter(
+    "repeat",
+    "Reproduction",
+    "How to reproduce it",
+    "The same recipe with the same seed and the same versions gives the same steps. "
+    "On another machine the last digits may differ.",
+    reproduction,
+    runs=KINDS,
+)

@@ -1,0 +1,155 @@
+"""The server as one ASGI app: the routes of every API dialect, and errors in the JSON shape of the
+dialect at a path.
+
+All dialects share one port and no path belongs to two: Ollama has /api, OpenAI has /v1, Perplexity
+/chat/completions and /search, both /v1/responses. Outside of any dialect are / (a text that
+Ollama's clients look for; a browser, which accepts text/html, gets the page), /page and /groundup
+(used by the page), /healthz and /metrics. To add a dialect: a folder with a translator and its
+routes, and a line here. Errors of /api have Ollama's shape, all others OpenAI's, which is
+Perplexity's, too.
+"""
+
+import asyncio
+import contextlib
+import difflib
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
+from groundup.http.access_log import MEDIA_TYPE
+from groundup.http.responses import JsonResponse, error_handlers
+from groundup.serve.app import documents, page
+from groundup.serve.ollama import routes as ollama
+from groundup.serve.ollama.answers import error_body as ollama_error
+from groundup.serve.openai import routes as openai
+from groundup.serve.openai.fields import error_body as openai_error
+from groundup.serve.perplexity import routes as perplexity
+from groundup.serve.requests import RequestError
+from groundup.serve.responses import routes as responses
+from groundup.serve.server import ModelServer
+
+# Paths that clients use: the known ones, and the known path that an unknown one most likely stands
+# for.
+KNOWN = (
+    *(
+        f"/v1/{name}"
+        for name in ("chat/completions", "completions", "embeddings", "models", "classify")
+    ),
+    *(
+        f"/api/{name}"
+        for name in ("generate", "chat", "embed", "embeddings", "tags", "show", "ps", "version")
+    ),
+    *(f"/api/{name}" for name in ("copy", "delete", "create", "pull", "push")),
+    *("/v1/responses", "/v1/sonar", "/chat/completions", "/search"),
+)
+LIKELY_PATHS = {
+    **dict.fromkeys(("/v1/messages", "/v1/chat", "/chat"), "/v1/chat/completions"),
+    **dict.fromkeys(("/completions", "/v1/engines/completions", "/v1/generate"), "/v1/completions"),
+    **dict.fromkeys(("/embeddings", "/v1/embed", "/v1/embedding"), "/v1/embeddings"),
+    **dict.fromkeys(("/models", "/v1/model"), "/v1/models"),
+    **dict.fromkeys(("/api/models", "/api/list"), "/api/tags"),
+    "/api/completions": "/api/generate",
+    "/api/chat/completions": "/v1/chat/completions",
+    "/api/embedding": "/api/embed",
+    "/responses": "/v1/responses",
+    "/sonar": "/v1/sonar",
+}
+log = logging.getLogger(__name__)
+
+
+def app_of(server: ModelServer) -> Starlette:
+    """Return the app, to be wrapped in `http.guard.Guard`."""
+
+    async def healthz(request: Request) -> Response:
+        return JsonResponse({"status": "ok"})
+
+    async def metrics(request: Request) -> Response:
+        server.metrics.jobs.set(server.worker.num_answers)
+        server.metrics.models.set(len(server.loaded_models.current()))
+        return Response(server.metrics.text(), media_type=MEDIA_TYPE)
+
+    app = Starlette(
+        routes=[
+            *page.routes(server),
+            *documents.routes(server),
+            Route("/healthz", healthz),
+            Route("/metrics", metrics),
+            *ollama.routes(server),
+            *openai.routes(server),
+            *perplexity.routes(server),
+            *responses.routes(server),
+        ],
+        exception_handlers={**error_handlers(error_body, unknown_path), GroundupError: _refused},
+        lifespan=_lifespan(server),
+    )
+    app.router.redirect_slashes = False  # a path with an additional slash is another path: 404
+    return app
+
+
+def paths_of(app: Starlette) -> frozenset[str]:
+    """Return every path without a path parameter."""
+    return frozenset(
+        route.path for route in app.routes if isinstance(route, Route) and "{" not in route.path
+    )
+
+
+def unknown_path(path: str) -> str:
+    """Return the message for an unknown path, with the path that the client most likely means.
+
+    >>> unknown_path("/v1/messages"), unknown_path("/favicon.ico")
+    ('There is no such path here; this server has /v1/chat/completions.', 'Not Found')
+    """
+    path = path.rstrip("/").lower()
+    likely = LIKELY_PATHS.get(path) or next(
+        (known for known in KNOWN if path.endswith(known)), None
+    )
+    close = [likely] if likely else difflib.get_close_matches(path, KNOWN, n=1, cutoff=0.8)
+    return f"There is no such path here; this server has {close[0]}." if close else "Not Found"
+
+
+def error_body(status: int, message: str, path: str) -> bytes:
+    """Return an error as JSON in the shape of the dialect at this path."""
+    return json.dumps(_shape(path, status, message)).encode()
+
+
+def _shape(
+    path: str, status: int, message: str, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
+    if path.startswith("/api/"):
+        return ollama_error(message)
+    return openai_error(message, status, param=param, code=code)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Return the response for a refused request. Invalid values and missing packages are shown to
+    the client; other errors (those about files contain paths) only go to the log."""
+    assert isinstance(error, GroundupError)
+    if isinstance(error, ConfigError | DataError | ModelError):
+        error = RequestError(error.message)
+    elif isinstance(error, MissingExtra):
+        error = RequestError(error.message, status=501)
+    elif not isinstance(error, RequestError):
+        log.error("a request could not be answered: %s", error)
+        error = RequestError("internal server error; the server's log has the details", status=500)
+    shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
+    return JsonResponse(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
+
+
+def _lifespan(server: ModelServer) -> Any:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        watching = asyncio.create_task(server.loaded_models.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            server.worker.close()
+
+    return lifespan

@@ -1,0 +1,135 @@
+"""/groundup/...: the routes by which the page asks one's own documents, outside of any API dialect;
+without `--index` there are none to ask.
+
+GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents",
+                                      "files", "languages", "unread", "questions"}]}
+POST /groundup/ask                    {"index", "question", "model": name or null (quotations only),
+                                      "k": 5, "history": [messages before]}
+     a stream of JSON lines:          {"sources": [...]}, then {"quote": {...}}, {"sentence":
+                                      {...}}, {"omitted": {...}} as they are made, last
+                                      {"done": true, "found", "answer", "cited", "question" (in its
+                                      context), ...}; or {"error": {...}}
+GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
+                                      link there gets the page, opened at it
+"""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from groundup.errors import GroundupError
+from groundup.http.responses import JsonResponse, path_number
+from groundup.retrieve.answer import PASSAGES, Answer, AskConfig
+from groundup.retrieve.cite import Quote
+from groundup.retrieve.follow_up import question_in_context
+from groundup.retrieve.generation import Omitted, Sentence
+from groundup.serve.fields import Body, Whole, read_fields
+from groundup.serve.indexes import passage_page, source_entries
+from groundup.serve.messages import ClientMessage
+from groundup.serve.openai.fields import error_body
+from groundup.serve.requests import RequestError
+from groundup.serve.server import ModelServer
+from groundup.serve.sourced_answers import (
+    MAX_QUESTION_CHARACTERS,
+    AskRequest,
+    SourcedAnswer,
+    sourced_answer,
+)
+from groundup.serve.streaming import HeldStreamingResponse
+
+MEDIA_TYPE = "application/x-ndjson"
+MAX_PASSAGES = 20
+MAX_ID = 2**63 - 1
+
+
+class AskBody(Body):
+    """The body of /groundup/ask."""
+
+    question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARACTERS)
+    index: str | None = None
+    model: str | None = None
+    k: Whole = Field(PASSAGES, ge=1, le=MAX_PASSAGES)
+    history: list[ClientMessage] = Field([], max_length=256)
+
+
+def routes(server: ModelServer) -> list[Route]:
+    """Return the routes."""
+
+    async def indexes(request: Request) -> Response:
+        return JsonResponse({"indexes": await server.indexes.entries()})
+
+    async def ask(request: Request) -> Response:
+        asked = await read_ask(server, await server.read_body(request))
+        async with contextlib.AsyncExitStack() as stack:
+            answer = await sourced_answer(server, asked, stack)
+            return HeldStreamingResponse(_lines(answer), MEDIA_TYPE, stack.pop_all())
+        raise AssertionError("unreachable")  # the stack swallows no exception
+
+    async def passage(request: Request) -> Response:
+        name = server.indexes.find(request.path_params["index"])
+        id = min(path_number(request.path_params["id"]), MAX_ID)
+        if "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(f"/#documents/{name}/{id}", 303, headers={"Vary": "Accept"})
+        page = await server.indexes.use(name, lambda index: passage_page(name, index, id))
+        return JsonResponse(page, headers={"Vary": "Accept"})
+
+    return [
+        Route("/groundup/indexes", indexes),
+        Route("/groundup/ask", ask, methods=["POST"]),
+        Route("/groundup/passages/{index}/{id}", passage),
+    ]
+
+
+async def read_ask(server: ModelServer, value: dict[str, Any]) -> AskRequest:
+    """Return the request of a body. Raises RequestError."""
+    body = read_fields(AskBody, value)
+    name = server.indexes.find(body.index)
+    writer = None if body.model is None else await server.find(body.model, "completion")
+    before = (message.message().content for message in body.history if message.role == "user")
+    turns = [content[:MAX_QUESTION_CHARACTERS] for content in before]
+    return AskRequest(
+        name, question_in_context([*turns, body.question]), writer, AskConfig(passages=body.k)
+    )
+
+
+async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:
+    """Yield the lines of the stream."""
+    yield _line({"sources": source_entries(answer.request.index, answer.reading.sources)})
+    try:
+        async for part in answer:
+            yield _line(_done(part, answer) if isinstance(part, Answer) else part_entry(part))
+    except RequestError as error:
+        yield _line(error_body(error.message, error.status))
+    except GroundupError as error:
+        yield _line(error_body(error.message, 500))
+
+
+def part_entry(part: Quote | Sentence | Omitted) -> dict[str, Any]:
+    """Return a part of a stream, by what it is called there."""
+    if isinstance(part, Quote):
+        return {"quote": part.to_plain()}
+    return {"sentence" if isinstance(part, Sentence) else "omitted": vars(part)}
+
+
+def _done(answer: Answer, made: SourcedAnswer) -> dict[str, Any]:
+    return {
+        "done": True,
+        "found": answer.found,
+        "answer": answer.text,
+        "cited": answer.cited,
+        "question": answer.question,
+        "evidence": answer.evidence,
+        "outdated": len(answer.outdated),
+        "prompt_tokens": made.last_event.prompt_tokens,
+        "completion_tokens": made.last_event.completion_tokens,
+    }
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,210 @@
+"""/groundup/...: routes that only the web page of `groundup serve` uses, outside of any API
+dialect.
+
+GET  /groundup/models   the models for its menus: chat models first, each with its sampling
+                        settings; no tokenizer is read for it
+POST /groundup/inside   {"model", "text", "block": 1}   a language model on a text: tokens with
+                                                        their surprise (bits), attention of one
+                                                        block
+POST /groundup/heads    {"model"}                       attention heads with a known pattern, in all
+                                                        blocks; searched once for each model
+POST /groundup/why      {"model", "text"}               a classifier: how each token contributed to
+                                                        its prediction
+
+The last three show internals of a model: `lab` computes them in the worker's thread, between two
+steps. The two that read a text read its beginning only, and return its length (`shown`): a larger
+picture is unreadable, and running answers wait meanwhile.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from groundup.engine.sampling import CHAT_SAMPLING, chat_sampling
+from groundup.http.page import page_routes
+from groundup.http.responses import JsonResponse
+from groundup.lab.attention import attention_picture
+from groundup.lab.attribution import class_attribution
+from groundup.lab.drawing.attention import PATTERNS
+from groundup.lab.drawing.by_head import TIMES_CHANCE
+from groundup.lab.head_patterns import search_heads
+from groundup.lab.predictions import surprise
+from groundup.lab.tokens import beginning
+from groundup.serve.fields import Body, Whole, read_fields
+from groundup.serve.model_registry import ModelAlias, ModelInfo
+from groundup.serve.server import ModelServer
+from groundup.serve.worker import Worker
+from groundup.weights.model_io import OpenModel
+
+KINDS = ("chat", "base", "classifier", "encoder")
+# Tokens along one side of an attention map. Attribution runs the classifier once without each
+# token: quadratic work.
+SHOWN_TOKENS = 48
+MAX_CHARACTERS = 20_000
+EXPECTED = 3
+# Random texts used in the search for heads: each delays running answers, and two separate heads as
+# well as the lab's eight.
+HEAD_TEXTS = 2
+HEADS_PER_PATTERN = 3
+# Models whose heads are cached.
+MAX_CACHED = 64
+Inspect = Callable[[OpenModel, str], dict[str, Any]]
+
+
+class ModelBody(Body):
+    """The body of /groundup/heads."""
+
+    model: str = Field(min_length=1)
+
+
+class InsideBody(Body):
+    """The body of /groundup/inside and /groundup/why; `block` counts from 1."""
+
+    model: str = Field(min_length=1)
+    text: str = Field(max_length=MAX_CHARACTERS)
+    block: Whole = Field(1, ge=1)
+
+
+def routes(server: ModelServer) -> list[Route]:
+    """Return the routes of the page, its files, its menus and its internals."""
+    cached: dict[str, dict[str, Any]] = {}  # by the model's digest
+
+    async def models(request: Request) -> Response:
+        registry = server.registry
+        listed = await asyncio.to_thread(
+            lambda: [(alias, registry.info(alias)) for alias in registry.listed()]
+        )
+        return JsonResponse({"models": await asyncio.to_thread(menu, listed)})
+
+    async def inside(request: Request) -> Response:
+        body = read_fields(InsideBody, await server.read_body(request))
+        return await _inspect(
+            server, body, "completion", lambda opened, text: _read(opened, text, body.block)
+        )
+
+    async def why(request: Request) -> Response:
+        body = read_fields(InsideBody, await server.read_body(request))
+        return await _inspect(
+            server,
+            body,
+            "classification",
+            lambda opened, text: class_attribution(
+                opened.model,
+                opened.tokenizer,
+                text,
+                labels=opened.labels,
+                multi_label=opened.decision.multi_label,
+            ),
+        )
+
+    async def heads(request: Request) -> Response:
+        body = read_fields(ModelBody, await server.read_body(request))
+        alias, info = await server.find(body.model, "completion")
+        if info.digest not in cached:
+            async with (
+                _admitted(server.worker),
+                server.loaded_models.lease(alias.base, info, None) as loaded,
+            ):
+                found = await server.worker.run(lambda: _pattern_heads(loaded.opened))
+            if len(cached) >= MAX_CACHED:
+                cached.clear()
+            cached[info.digest] = found
+        return JsonResponse({"model": body.model, **cached[info.digest]})
+
+    return [
+        *page_routes("groundup.serve"),
+        Route("/groundup/models", models),
+        Route("/groundup/heads", heads, methods=["POST"]),
+        Route("/groundup/inside", inside, methods=["POST"]),
+        Route("/groundup/why", why, methods=["POST"]),
+    ]
+
+
+async def _inspect(
+    server: ModelServer, body: InsideBody, capability: str, inspect: Inspect
+) -> Response:
+    """Return the result of `inspect`.
+
+    Raises RequestError (503 when too many answers run or wait; this counts as one), DataError,
+    ModelError.
+    """
+    alias, info = await server.find(body.model, capability)
+    async with (
+        _admitted(server.worker),
+        server.loaded_models.lease(alias.base, info, None) as loaded,
+    ):
+        opened = loaded.opened
+        room = min(SHOWN_TOKENS, info.config.context_tokens - 1)
+        shown = beginning(opened.require_tokenizer(), body.text, room)
+        found = await server.worker.run(lambda: inspect(opened, shown))
+    return JsonResponse({"model": body.model, "shown": len(shown), **found})
+
+
+@contextlib.asynccontextmanager
+async def _admitted(worker: Worker) -> AsyncIterator[None]:
+    """Count as one running answer for as long as the block runs."""
+    worker.admit(1)
+    worker.num_answers += 1
+    try:
+        yield
+    finally:
+        worker.num_answers -= 1
+
+
+def _read(opened: OpenModel, text: str, block: int) -> dict[str, Any]:
+    """Return the tokens of the text with their surprise, and the attention of one block, with the
+    bos token where the model has one.
+    """
+    picture = attention_picture(opened.model, opened.tokenizer, text, blocks=(block,))
+    surprises = surprise(opened.model, opened.tokenizer, text, top=EXPECTED)
+    return {
+        "blocks": opened.config.num_layers,
+        "tokens": surprises["tokens"],
+        "bits_per_token": surprises["bits_per_token"],
+        "pieces": picture["pieces"],
+        "heads": [head["weights"] for head in picture["heads"]],
+    }
+
+
+def _pattern_heads(opened: OpenModel) -> dict[str, Any]:
+    """Return, for each attention pattern, the heads that show it most, as far as they are well
+    above chance.
+    """
+    found = search_heads(opened.model, opened.tokenizer, sequences=HEAD_TEXTS)
+    heads = [
+        {**head, "kind": kind["kind"], "looks": PATTERNS[kind["kind"]], "chance": kind["chance"]}
+        for kind in found["kinds"]
+        for head in kind["best"][:HEADS_PER_PATTERN]
+        if head["score"] > TIMES_CHANCE * kind["chance"]
+    ]
+    return {"heads": heads, "caption": found["caption"]}
+
+
+def menu(listed: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[dict[str, Any]]:
+    """Return one entry for each model: chat models, then base models, then classifiers, each in the
+    order of `listed`.
+    """
+    entries = []
+    for alias, info in listed:
+        own = {
+            name: value
+            for name in CHAT_SAMPLING
+            if (value := getattr(alias.options, name)) is not None
+        }
+        sampling = {**chat_sampling(info.path), **own}
+        capabilities = list(info.capabilities)
+        entries.append(
+            {
+                "name": alias.name,
+                "kind": info.use,
+                "capabilities": capabilities,
+                "sampling": sampling,
+            }
+        )
+    return sorted(entries, key=lambda entry: KINDS.index(entry["kind"]))

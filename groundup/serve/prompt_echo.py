@@ -1,0 +1,64 @@
+"""Echoes: the prompt of an answer as its first event, with the logprobs of its tokens where they
+are requested.
+"""
+
+import functools
+from collections.abc import AsyncIterator, Sequence
+
+from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
+from groundup.engine.prompt_logprobs import prompt_logprobs
+from groundup.engine.request import Request
+from groundup.model.heads import LanguageModel
+from groundup.serve.loaded_models import LoadedModel
+from groundup.serve.requests import GenerateRequest, TextPrompt
+from groundup.serve.worker import Worker
+from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.spec import well_formed
+
+
+async def echoes(
+    request: GenerateRequest, prepared: Sequence[Request], loaded: LoadedModel, worker: Worker
+) -> AsyncIterator[tuple[int, ChatEvent]]:
+    """Yield the echo of each answer with its index; `prepared` are the engine's requests."""
+    tokenizer = loaded.opened.require_tokenizer()
+    for place, prompt in enumerate(request.prompts):
+        ids = prepared[place * request.choices].prompt_ids
+        text = well_formed(prompt.text) if isinstance(prompt, TextPrompt) else tokenizer.decode(ids)
+        scores: tuple[TokenLogprob, ...] = ()
+        if request.logprobs is not None:
+            scores = with_text(await _scores(ids, request.logprobs, loaded, worker), text)
+        event = ChatEvent(text, None, len(ids), 0, logprobs=scores)
+        for choice in range(request.choices):
+            yield place * request.choices + choice, event
+
+
+async def _scores(
+    ids: Sequence[int], count: int, loaded: LoadedModel, worker: Worker
+) -> list[TokenLogprob]:
+    """Return the logprobs of all tokens of a prompt; the engine's steps run in between."""
+    model, tokenizer = loaded.opened.model, loaded.opened.require_tokenizer()
+    assert isinstance(model, LanguageModel)
+    scores = [_first(ids[0], tokenizer)]
+    pieces = prompt_logprobs(model, tokenizer, ids, count, compute=loaded.engine.compute)
+    while (piece := await worker.run(functools.partial(next, pieces, None))) is not None:
+        scores += piece
+    return scores
+
+
+def _first(token_id: int, tokenizer: Tokenizer) -> TokenLogprob:
+    return TokenLogprob(RankedToken(token_id, tokenizer.token_bytes(token_id), None), ())
+
+
+def with_text(scores: Sequence[TokenLogprob], text: str) -> tuple[TokenLogprob, ...]:
+    """Return the scores with tokens that join to `text`: without a bos token, or a space of
+    SentencePiece, that the prompt does not have.
+    """
+    joined, wanted = b"".join(each.token.text for each in scores), text.encode()
+    extra = len(joined) - len(wanted) if joined.endswith(wanted) else 0
+    found = []
+    for each in scores:
+        cut = min(extra, len(each.token.text))
+        extra -= cut
+        token = RankedToken(each.token.id, each.token.text[cut:], each.token.logprob)
+        found.append(TokenLogprob(token, each.alternatives))
+    return tuple(found)

@@ -1,0 +1,160 @@
+"""Time budgets: a run with one forecasts its end on the way, and changes its number of steps where
+it would end early or late.
+
+A machine's speed is measured before the first step, and then it drifts: heat on a laptop,
+neighbours on a virtual machine. So after each sixteenth of the schedule the end is forecast from
+the steps since the last forecast and from the evaluations so far. Where it is more than 3 % off,
+the number of steps is changed (`step_schedule.Rescale`) to the largest that the time has room for,
+and the schedule follows.
+
+What this leaves out: a run is never cut to less than a quarter of the planned steps, and in the
+last sixteenth of the schedule nothing is changed, so that no schedule ends within a few steps. A
+machine that is slower by more than that overruns the time. Upwards there is room for a run that was
+planned in a busy moment (50 steps where 2,800 fit): evaluations and forecasts go by the place in
+the schedule, so their number stays.
+
+Rescales depend on the clock, so they differ each time; given the rescales of a run, `reproduce.py`
+repeats it bit for bit.
+"""
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from groundup.train.checkpoint.state import TrainState
+from groundup.train.steps.config import FitConfig
+from groundup.train.steps.step_schedule import Rescale, StepSchedule, Threads
+
+CHECKS = 16
+TOLERANCE = 0.03
+MIN_SCALE, MAX_SCALE = 1 / 4, 256
+# The fewest steps whose time counts: one or two may be outliers.
+MIN_TIMED_STEPS = 4
+
+
+@dataclass(frozen=True)
+class TimeReading:
+    """The times measured after a step."""
+
+    step: int
+    spent_s: float
+    """Seconds inside fit() so far, restarts added up."""
+    step_s: float
+    """Of a step at the present speed, logs and checkpoints included."""
+    evaluation_s: float
+    """Of an evaluation; one after this step is among the seconds spent."""
+    evaluations_left: int
+    """Those after later steps, the last step included."""
+
+    def end_s(self, steps: int) -> float:
+        """The forecast seconds at the end of a run of so many steps."""
+        left = steps - self.step
+        return (
+            self.spent_s + left * self.step_s + min(left, self.evaluations_left) * self.evaluation_s
+        )
+
+
+@dataclass(frozen=True)
+class TimeBudget:
+    """A time in which a run is to end."""
+
+    seconds: float
+    """Inside fit(), evaluations and restarts included: what `TrainState.elapsed_s` counts."""
+    min_steps: int = 1
+    """A run is not cut below these."""
+    max_steps: int | None = None
+    """For these there is text (a mixture with an end); None: for any number."""
+
+    def steps(self, schedule: StepSchedule, reading: TimeReading) -> int | None:
+        """The number of steps the run has from now on; None: it is not changed."""
+        if abs(reading.end_s(schedule.steps) - self.seconds) <= TOLERANCE * self.seconds:
+            return None
+        low = max(
+            round(MIN_SCALE * schedule.planned),
+            self.min_steps,
+            reading.step + check_interval(schedule),
+        )
+        high = max(low, MAX_SCALE * schedule.planned)
+        if self.max_steps is not None:
+            high = min(high, self.max_steps)
+            low = min(low, high)
+        in_time = bisect_right(range(low, high + 1), self.seconds, key=reading.end_s)
+        steps = low + max(0, in_time - 1)
+        return None if steps == schedule.steps else steps
+
+
+@dataclass(frozen=True)
+class StepControl:
+    """What controls the number of steps of a run, and of the threads that compute them.
+
+    None of it is part of the run's identity.
+    """
+
+    time_budget: TimeBudget | None = None
+    """The time in which the run is to end: its number of steps follows."""
+    rescales: Sequence[Rescale] = ()
+    """Those of another run, made again at the same steps (`reproduce.py`)."""
+    threads: Sequence[Threads] = ()
+    """The thread counts of another run; where there are none, they are tuned where `compute` allows
+    it (`step_threads.py`).
+    """
+    clock: Callable[[], float] = time.perf_counter
+    """Gives seconds."""
+
+
+def check_interval(schedule: StepSchedule) -> int:
+    """Planned steps between two forecasts."""
+    return -(-schedule.planned // CHECKS)
+
+
+class BudgetController:
+    """Forecasts the end in one session of a run, which began after the step `begun`.
+
+    Its first step warms up or is compiled, and short rows (`start_context_tokens`) take less time
+    than the whole ones that follow: neither is counted.
+    """
+
+    def __init__(self, budget: TimeBudget, config: FitConfig, begun: int) -> None:
+        self._budget, self._config = budget, config
+        self._warm = max(begun, config.start_steps) + 1
+        self._mark: tuple[int, float] | None = None
+
+    def mark(self, state: TrainState) -> None:
+        """Begin to count at the first step like those that are left; to be called after each."""
+        if self._mark is None and state.step >= self._warm:
+            self._mark = state.step, _beside_evaluations_s(state)
+
+    def due(self, schedule: StepSchedule, step: int) -> bool:
+        """Whether a forecast is due after `step`: the same for all processes of a run."""
+        interval, left = check_interval(schedule), schedule.planned - schedule.place(step)
+        return step > self._warm and schedule.comes_to(interval, step) and left > interval
+
+    def steps(self, schedule: StepSchedule, state: TrainState) -> int | None:
+        """Forecast: the number of steps the run has from now on; None: it is not changed."""
+        assert self._mark is not None
+        since, before_s = self._mark
+        if state.step - since < MIN_TIMED_STEPS:
+            return None
+        now_s = _beside_evaluations_s(state)
+        self._mark = state.step, now_s
+        interval = self._config.evaluation_interval
+        done = int(schedule.place(state.step) // interval)  # and one before the first step
+        step_s, left = (
+            (now_s - before_s) / (state.step - since),
+            -(-schedule.planned // interval) - done,
+        )
+        reading = TimeReading(
+            state.step, state.elapsed_s, step_s, state.evaluation_s / (done + 1), left
+        )
+        return self._budget.steps(schedule, reading)
+
+
+def describe_rescale(before: int, steps: int) -> str:
+    """Return a sentence about all rescales of a run together."""
+    slower = "slower" if steps < before else "faster"
+    return f"The machine was {slower} than expected: {steps:,} steps instead of {before:,} in the time budget."
+
+
+def _beside_evaluations_s(state: TrainState) -> float:
+    return state.elapsed_s - state.evaluation_s

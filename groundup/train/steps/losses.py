@@ -1,0 +1,148 @@
+"""Losses: a model and a batch -> a sum in nats and the number of tokens it was taken over; those of
+fine-tuning by name (`FINETUNE_LOSSES`).
+
+The loss of a text is the mean of -log p(token | the tokens before it); labels are the text itself,
+shifted by one. A label of -100 is not counted: prompts, when an assistant is trained, and padding.
+
+With experts, any loss gets the routers' balance loss beside it (Fedus et al. 2021, section 2.2).
+Left alone, a router sends ever more tokens to the experts that happened to be good first, and the
+others learn nothing. It is taken over the tokens of one batch: with several batches a step
+(`accumulation`) each is balanced by itself.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
+from groundup.errors import ConfigError, did_you_mean
+from groundup.model.experts import Experts, balance_loss, router_scores
+from groundup.model.heads import LanguageModel
+from groundup.model.linear_cross_entropy import summed_cross_entropy
+from groundup.train.steps.step import Loss, LossSum
+
+
+def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
+    """Cross-entropy of the next token, summed over the labels that count.
+
+    The head is applied to those positions alone: with V in the thousands it is a large part of the
+    work.
+    """
+    assert isinstance(model, LanguageModel)
+    hidden = model.hidden(batch.ids, mask=batch.mask, documents=batch.documents).flatten(
+        0, 1
+    )  # [B*T, C]
+    labels = batch.labels.flatten()  # [B*T]
+    if not batch.all_count:
+        counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [positions that count]
+        if len(counted) < len(labels):
+            hidden, labels = hidden.index_select(0, counted), labels[counted]
+    total = summed_cross_entropy(hidden, model.head_weight, labels, model.config.logit_softcap)
+    return LossSum(total, len(labels))
+
+
+def class_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Cross-entropy of the true classes, summed over texts: `batch` has the inputs of `model`, and
+    a label and a weight (1 on average) a text.
+    """
+    scores = model(*batch.inputs)
+    nats = F.cross_entropy(scores.float(), batch.labels, reduction="none")
+    return LossSum((nats * batch.weights).sum(), len(batch.labels))
+
+
+def label_set_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Binary cross-entropy of every label, summed over labels and texts: `batch` has a 0 or 1 and a
+    weight (1 on average) for each, [B, N].
+    """
+    scores = model(*batch.inputs)
+    nats = F.binary_cross_entropy_with_logits(
+        scores.float(), batch.labels.float(), reduction="none"
+    )  # [B, N]
+    return LossSum((nats * batch.weights).sum(), len(batch.labels))
+
+
+def answer_logprobs(
+    model: LanguageModel, ids: Int[Tensor, "N T"], labels: Int[Tensor, "N T"]
+) -> Float[Tensor, " N"]:
+    """Return the log-probability of each row's labels, summed over those that count."""
+    hidden, wanted = model.hidden(ids).flatten(0, 1), labels.flatten()  # [N*T, C], [N*T]
+    counted = (wanted != IGNORED_LABEL).nonzero().squeeze(1)
+    logits = model.logits(hidden.index_select(0, counted)).float()
+    each = -F.cross_entropy(logits, wanted[counted], reduction="none")
+    rows = torch.div(counted, ids.shape[1], rounding_mode="floor")
+    return torch.zeros(len(ids), device=each.device).index_add(0, rows, each)
+
+
+def preference_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Direct preference optimization, summed over pairs (Rafailov et al. 2023, eq. 7).
+
+        L = -log sigmoid(beta [(log pi(w) - log ref(w)) - (log pi(l) - log ref(l))])        w: the
+            chosen answer, l: the rejected one
+
+    `batch` has ids and labels [B, 2, T], the chosen answer first, the reference's log-probabilities
+    [B, 2], and beta.
+    """
+    assert isinstance(model, LanguageModel)
+    policy = answer_logprobs(model, batch.ids.flatten(0, 1), batch.labels.flatten(0, 1)).view(
+        -1, 2
+    )  # [B, 2]
+    rewards = batch.beta * (policy - batch.reference)
+    return LossSum(-F.logsigmoid(rewards[:, 0] - rewards[:, 1]).sum(), len(rewards))
+
+
+@dataclass(frozen=True)
+class FinetuneLoss:
+    """A loss that a fine-tuning run can be trained with: `--set loss=NAME`."""
+
+    kind: Literal["chat", "classifier", "multi-label", "preference"]
+    """The kind of run whose batches it reads."""
+    loss: Loss
+
+
+# The first of each kind is its default.
+FINETUNE_LOSSES: dict[str, FinetuneLoss] = {
+    "next_token": FinetuneLoss("chat", next_token_loss),
+    "class": FinetuneLoss("classifier", class_loss),
+    "label_set": FinetuneLoss("multi-label", label_set_loss),
+    "dpo": FinetuneLoss("preference", preference_loss),
+}
+
+
+def finetune_loss(kind: str, name: str | None) -> Loss:
+    """Return the loss of that name for a run of that kind; None: the default.
+
+    Raises ConfigError.
+    """
+    known = {key: each.loss for key, each in FINETUNE_LOSSES.items() if each.kind == kind}
+    if name is not None and name not in known:
+        raise ConfigError(
+            f"loss {name!r} is not known for a {kind} run.", fix=did_you_mean(name, known)
+        )
+    return known[name or next(iter(known))]
+
+
+def balanced(loss: Loss, weight: float) -> Loss:
+    """Return `loss` with a gradient that also spreads the tokens over the experts.
+
+    Its value is unchanged: comparable with the validation loss.
+    """
+
+    def with_balance(model: nn.Module, batch: Batch) -> LossSum:
+        with router_scores(model) as scores:
+            plain = loss(model, batch)
+        chosen = next(
+            part.experts_per_token for part in model.modules() if isinstance(part, Experts)
+        )
+        marked = batch.mask if batch.documents is None else batch.documents >= 0
+        real = None if marked is None else marked.flatten()
+        uneven = torch.stack([balance_loss(layer, chosen, real) for layer in scores]).mean()
+        beside = (
+            weight * plain.count * uneven
+        )  # eq. 4's alpha, for as many tokens as the loss is summed over
+        return LossSum(plain.total + (beside - beside.detach()), plain.count)
+
+    return with_balance

@@ -1,0 +1,220 @@
+"""The time of a training step, and the choice between float32 and bf16 by it. Both are measured on
+the model and batches that will be trained.
+
+bf16 halves the work of large matrix products where the processor has it; at small widths the casts
+cost more than they save, and where it is emulated a step may take minutes. So it is measured, and
+never tried where the processor has no bf16 or one small product shows that it is slow. A
+measurement takes a twentieth of the run at most. Another program may change its outcome: with
+`Compute.fixed_choices` nothing is measured, and training is in float32 on a CPU and in bf16 on a
+GPU that has it.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from groundup.device import Compute, keep_freed_memory
+from groundup.model.matmul_precision import ProductTimes, product_times
+from groundup.progress import Progress
+from groundup.timing import shortest
+from groundup.train.steps.config import FitConfig, TrainPrecision
+from groundup.train.steps.optimizers import build_optimizer, is_block_matrix, trainable
+from groundup.train.steps.step import (
+    Batch,
+    Loss,
+    average_and_clip,
+    require_supervised,
+    sum_gradients,
+)
+
+Chosen = Literal["float32", "bf16"]
+
+MEASURED_S = 2.0
+# No measurement takes more of a run than this share of it, nor is one second too much.
+PROBE_SHARE, SHORT_S = 1 / 20, 1.0
+# A product that takes so many times as long in bf16 is emulated, whatever the processor reports.
+EMULATED = 2.0
+# Where steps take too long to be tried in both, a product decides. It has to gain more, as a step
+# is not products alone.
+PRODUCT_WORTH_IT = 0.75
+# float32 is exact and needs no casts: bf16 has to be faster by more than the noise of a
+# measurement.
+WORTH_IT = 0.95
+
+
+class StepClock:
+    """Times real training steps that leave weights and random state as they are (their learning
+    rate is 0).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Sequence[Batch],
+        loss: Loss,
+        config: FitConfig,
+        *,
+        compute: Compute,
+    ) -> None:
+        self.model, self.loss, self.compute = model, loss, compute
+        self.muon = decide_muon(config, model, compute=compute)
+        self.config = self.muon.closed(config)
+        self._batches, self._device = batches, compute.device
+        if compute.is_cpu:
+            keep_freed_memory()  # as fit() does
+        self._parameters = list(trainable(model).values())
+        self._optimizer = build_optimizer(model, self.config)
+        self._optimizer.set_rate(0.0)
+
+    def step_s(self, *, bf16: bool, loss: Loss | None = None) -> float:
+        """Seconds of one step, with the clock's loss or another version of it (compiled)."""
+        started = time.perf_counter()
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            summed = sum_gradients(
+                self.model, self._batches, loss or self.loss, device=self._device, bf16=bf16
+            )
+        require_supervised(summed.count)
+        norm = average_and_clip(self._parameters, summed.count, self.config.clip_norm)
+        if math.isfinite(norm):  # 0 times infinity would spoil the weights
+            self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._device.type == "cuda":  # which works asynchronously
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter() - started
+
+
+def measure_steps(
+    clock: StepClock, kinds: Sequence[bool], *, seconds: float, progress: Progress | None = None
+) -> dict[bool, float]:
+    """The shortest seconds of a step in each precision (bf16 or not), measured for about `seconds`
+    each.
+    """
+    takes = {bf16: partial(clock.step_s, bf16=bf16) for bf16 in kinds}
+    return shortest(takes, seconds=seconds, progress=progress)
+
+
+@dataclass(frozen=True)
+class MeasuredPrecision:
+    """The precision of a run and the seconds a step that decided it (none where the config says
+    it).
+    """
+
+    precision: Chosen
+    step_s: dict[str, float] = field(default_factory=dict)
+    compiled: bool = False
+    """Whether torch.compile makes its steps (`compiled.py`)."""
+
+
+@dataclass(frozen=True)
+class MuonDecision:
+    """The precision in which Muon orthogonalises, and the product measured for it (None: the config
+    says it).
+    """
+
+    precision: Chosen | None
+    times: ProductTimes | None = None
+
+    def closed(self, config: FitConfig) -> FitConfig:
+        """Return the config with this precision."""
+        return config if self.precision is None else replace(config, muon_precision=self.precision)
+
+    def described(self) -> dict[str, Any]:
+        """For a run's record; {} without Muon."""
+        measured = {} if self.times is None else {"product_s": asdict(self.times)}
+        return {} if self.precision is None else {"muon_precision": self.precision, **measured}
+
+
+def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> MuonDecision:
+    """Return what the config says; for "auto" bf16, but float32 where the processor has no bf16 or
+    emulates it.
+    """
+    if config.optimizer != "muon":
+        return MuonDecision(None)
+    if config.muon_precision != "auto":
+        return MuonDecision(config.muon_precision)
+    if not compute.is_cpu or compute.fixed_choices:
+        return MuonDecision("bf16" if compute.has_bf16 else "float32")
+    times = product_times(*_largest_matrix(model), compute.device)
+    return MuonDecision(
+        "bf16" if compute.has_bf16 and times.slowdown < EMULATED else "float32", times
+    )
+
+
+def _largest_matrix(model: nn.Module) -> tuple[int, int]:
+    """Rows and columns, the fewer first as Muon transposes them, of the largest matrix that trains
+    in a block; 1, 1 where none does.
+    """
+    shapes = [p.shape for name, p in trainable(model).items() if is_block_matrix(name, p.shape)]
+    rows, columns = sorted(max(shapes, key=lambda shape: shape.numel(), default=(1, 1)))
+    return rows, columns
+
+
+def open_kinds(precision: TrainPrecision, width: int, *, compute: Compute) -> tuple[bool, ...]:
+    """Which of float32 (False) and bf16 (True) are worth a measured step: bf16 only where the
+    device has it and a product is not slow.
+    """
+    if precision != "auto":
+        return (precision == "bf16",)
+    if compute.fixed_choices:
+        return (fixed_precision(compute) == "bf16",)
+    emulated = (
+        compute.is_cpu
+        and compute.has_bf16
+        and product_times(width, width, compute.device).slowdown >= EMULATED
+    )
+    return (False, True) if compute.has_bf16 and not emulated else (False,)
+
+
+def fixed_precision(compute: Compute) -> Chosen:
+    """Return the precision of training where nothing is measured: bf16 on a GPU that has it, else
+    float32.
+    """
+    return "bf16" if not compute.is_cpu and compute.has_bf16 else "float32"
+
+
+def decide_precision(
+    clock: StepClock, *, progress: Progress, run_s: float | None = None
+) -> MeasuredPrecision:
+    """Return what the config says; for "auto" the faster of the two, both figures reported.
+
+    `run_s`: the time budget of the run.
+    """
+    config, compute = clock.config, clock.compute
+    if config.precision != "auto":
+        return MeasuredPrecision(config.precision)
+    if compute.fixed_choices:
+        return MeasuredPrecision(fixed_precision(compute))
+    width = max(_largest_matrix(clock.model))
+    if open_kinds("auto", width, compute=compute) == (False,):
+        progress.say(
+            f"There is no bf16 in this {'processor' if compute.is_cpu else 'device'}: training in float32."
+        )
+        return MeasuredPrecision("float32")
+    first_s = clock.step_s(bf16=False)
+    most_s = max(SHORT_S, PROBE_SHARE * (run_s or config.steps * first_s))
+    if 3 * first_s > most_s:  # this one, and one in each precision
+        return _by_product(width, compute, progress)
+    taken = measure_steps(
+        clock, (False, True), seconds=min(MEASURED_S, most_s / 4), progress=progress
+    )
+    chosen: Chosen = "bf16" if taken[True] < WORTH_IT * taken[False] else "float32"
+    progress.say(
+        f"A step takes {1000 * taken[False]:.1f} ms in float32 and {1000 * taken[True]:.1f} ms in bf16: training in {chosen}."
+    )
+    return MeasuredPrecision(chosen, {"float32": taken[False], "bf16": taken[True]})
+
+
+def _by_product(width: int, compute: Compute, progress: Progress) -> MeasuredPrecision:
+    """Return the precision by one matrix product, where steps take too long to be tried."""
+    times = product_times(width, width, compute.device)
+    chosen: Chosen = "bf16" if times.slowdown < PRODUCT_WORTH_IT else "float32"
+    progress.say(
+        f"A step takes too long to measure one in each precision; {times}: training in {chosen}."
+    )
+    return MeasuredPrecision(chosen)

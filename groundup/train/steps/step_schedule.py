@@ -1,0 +1,139 @@
+"""The step schedule: the place in the schedule of each step of a run, also where its number of
+steps was changed, and the learning rate there.
+
+As planned a step's place is its number. A rescale gives the run another number of steps from there
+on (`time_budget.py` decides when): the rest of the schedule is spread evenly over the steps that
+are left, so that warm-up, stable part and decay keep their shares of it, whatever the schedule.
+
+    place(s) = planned - (planned - place at the rescale) (steps - s) / (steps - step of the
+    rescale)
+
+The learning rate is a pure function of the place: a linear warm-up, then
+
+    cosine   half a cosine from the highest to the lowest (Loshchilov & Hutter 2017, eq. 5, one
+             cycle)
+    wsd      warm-up, stable, decay: the highest rate for most of the run, then linearly down (Hu et
+             al. 2024, "MiniCPM", section 4; Hägele et al.
+             2024: as good as a cosine with a decay over a fifth of the steps). A checkpoint of the
+             stable part suits a run of any length.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from groundup.errors import ConfigError
+from groundup.train.steps.config import FitConfig
+
+# More threads than any machine has: a record that says so is damaged.
+MAX_THREADS = 4096
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """From here on the run has another number of steps. Raises ConfigError."""
+
+    step: int
+    """After which step."""
+    place: float
+    """The place of that step in the schedule, in planned steps."""
+    steps: int
+    """The steps of the whole run from now on."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step < self.steps:
+            raise ConfigError(f"A change to {self.steps} steps after step {self.step} leaves none.")
+
+
+@dataclass(frozen=True)
+class StepSchedule:
+    """The steps planned, and the rescales made, the earliest first."""
+
+    planned: int
+    rescales: Sequence[Rescale] = ()
+
+    @property
+    def steps(self) -> int:
+        """The steps of the whole run, as far as is known."""
+        return self.rescales[-1].steps if self.rescales else self.planned
+
+    def place(self, step: int) -> float:
+        """The place in the schedule after `step`, in planned steps: 0 before the first one, exactly
+        `planned` after the last.
+
+        >>> schedule = StepSchedule(100, [Rescale(step=20, place=20.0, steps=60)])
+        >>> schedule.place(20), schedule.place(40), schedule.place(60)
+        (20.0, 60.0, 100.0)
+        """
+        before = next((each for each in reversed(self.rescales) if each.step < step), None)
+        if before is None:
+            return float(step)
+        left = (before.steps - step) / (before.steps - before.step)  # 1 .. 0
+        return self.planned - (self.planned - before.place) * left
+
+    def update_place(self, step: int) -> float:
+        """The place of the update that leads from `step` to `step + 1`, as a schedule counts: from
+        0 to exactly `planned - 1`.
+        """
+        return self.place(step + 1) - 1
+
+    def passes(self, places: Sequence[int], step: int) -> bool:
+        """Whether `step` comes to one of these places or is the first beyond it."""
+        before = self.place(step - 1) if step else -1
+        return any(before < place <= self.place(step) for place in places)
+
+    def comes_to(self, interval: int, step: int) -> bool:
+        """Whether `step` comes to a multiple of so many planned steps or is the first beyond it:
+        what is due then is due as often as planned.
+        """
+        return step == 0 or self.place(step) // interval > self.place(step - 1) // interval
+
+    def rescaled(self, step: int, steps: int) -> Rescale:
+        """The rescale after `step` by which the whole run has `steps` steps."""
+        return Rescale(step, self.place(step), steps)
+
+
+def learning_rate(step: int | float, config: FitConfig) -> float:
+    """The learning rate of the update that leads from `step` to `step + 1` (0 <= step <
+    config.steps).
+
+    The rise ends at the highest rate in the last step of the warm-up; the last step of all has the
+    lowest. Where a run's number of steps was changed, a place may lie between two steps.
+    """
+    if step + 1 <= config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    falls_from = config.steps - config.decay if config.schedule == "wsd" else config.warmup
+    way = (step - falls_from) / max(
+        1, config.steps - 1 - falls_from
+    )  # 0 .. 1; wsd: below 0 before the decay
+    way = max(0.0, min(1.0, way))
+    low, high = config.lowest_learning_rate, config.learning_rate
+    if config.schedule == "wsd":
+        return low + (high - low) * (1 - way)
+    # eq. 5: low + (high - low) (1 + cos(pi way)) / 2
+    return low + (high - low) * (1 + math.cos(math.pi * way)) / 2
+
+
+@dataclass(frozen=True)
+class Threads:
+    """From here on the steps are computed by so many threads (`step_threads.py`).
+
+    Raises ConfigError.
+    """
+
+    step: int
+    """After which step; 0: from the first on."""
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.step < 0 or not 1 <= self.count <= MAX_THREADS:
+            raise ConfigError(f"{self.count} threads after step {self.step}: no run can have them.")
+
+
+def threads_after(changes: Sequence[Threads], step: int) -> int:
+    """The number for the step that follows `step`. There is one from the first step on.
+
+    >>> threads_after([Threads(0, 2), Threads(8, 1)], 7), threads_after([Threads(0, 2), Threads(8, 1)], 8)
+    (2, 1)
+    """
+    return next(each.count for each in reversed(changes) if each.step <= step)

