@@ -25,7 +25,7 @@ from typing import Any
 
 from groundup.config import build_config
 from groundup.data.documents import Document
-from groundup.data.engines.engine import Engine, ProcessedDocument, DocumentReading, check_engine
+from groundup.data.engines.engine import DocumentReading, Engine, ProcessedDocument, check_engine
 from groundup.data.preparation.change_examples import ChangeExamples
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.data_card import DataCard, SourceCard, split_summary
