@@ -97,9 +97,9 @@ def command(
     Examples:
         groundup generate runs/quickstart "To be, or not"
         groundup generate smollm2-135m-instruct "The capital of France is" --temperature 0
-        --max-tokens 16 groundup generate model.gguf "Once upon a time" --top-p 0.9 --seed 1 --stop
-        "The end" groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex
-        "1[0-9]{3}"
+            --max-tokens 16
+        groundup generate model.gguf "Once upon a time" --top-p 0.9 --seed 1 --stop "The end"
+        groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     constraint, drawn = output.constraint(), sampling_of(sampling.given())
     opened, text = (
