@@ -1,8 +1,8 @@
 """The numbers of the planner: those measured with the current defaults of training, to be measured
 again when these change, and published ones.
 
-    groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m     the
-        law; LAW's runs: docs/log.md
+    groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
+            the law; LAW's runs: docs/log.md
 
 The learning-rate rule comes from the reference run (quickstart's), the critical batch from runs
 over one text in several batch sizes (docs/log.md).

@@ -2,7 +2,7 @@
 and reported; the rest is used.
 
     file -> row_format() -> RowFormat(kind, delimiter, columns, header) -> rows() -> Row(line,
-    values) -> made_rows(make) -> whatever `make` returns
+        values) -> made_rows(make) -> whatever `make` returns
 
 What the columns mean is decided elsewhere (`sniff`). How many bad rows a file may have:
 `source_report.LineTally`.
