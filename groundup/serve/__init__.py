@@ -8,7 +8,7 @@
         `indexes.py`, the same engine, checks -> an answer
 
 `server.py` carries out this path; `model_registry.py` maps names to models, `loaded_models.py`
-holds those in memory, `app.py` has the routes. `local_server.py` is the same without a socket, for
+holds those in memory, `app/` has the routes. `local_server.py` is the same without a socket, for
 a program in the same process. Begin reading with `requests.py`. Guard, limits and headers are in
 the package `http`.
 """
