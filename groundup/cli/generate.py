@@ -102,17 +102,15 @@ def command(
         groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     constraint, drawn = output.constraint(), sampling_of(sampling.given())
-    opened, text = (
-        open_model(
-            model,
-            device,
-            precision,
-            prefer="pretrain",
-            speculate=speculate,
-            progress=console_progress(),
-        ),
-        "",
+    opened = open_model(
+        model,
+        device,
+        precision,
+        prefer="pretrain",
+        speculate=speculate,
+        progress=console_progress(),
     )
+    text = ""
     started_s = time.perf_counter()
     first: tuple[float, int] | None = None  # when the first tokens were there, and how many
     for event in opened.events(prompt, drawn, constraint):
