@@ -222,8 +222,8 @@ PULL_FROM_HUB = """
 import sys
 from pathlib import Path
 from groundup.weights.model_hub import pull
-from groundup.weights.catalog import CATALOG, Entry
-CATALOG["tiny"] = Entry("owner/tiny", "mit", 1, "a test")
+from groundup.weights.catalog import CATALOG, CatalogEntry
+CATALOG["tiny"] = CatalogEntry("owner/tiny", "mit", 1, "a test")
 pull("tiny", Path(sys.argv[1]))
 """
 
