@@ -81,7 +81,7 @@ def inspect(
         groundup data inspect "notes/**/*.md" --json
         groundup data inspect letters.zip --encoding cp1251
         groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web
-        --languages en --out page.html
+            --languages en --out page.html
     """
     from groundup.data.preparation.inspection import inspect_sources
     from groundup.data.reading.description import parse_columns
