@@ -225,15 +225,16 @@ def test_ray_goes_on_within_an_archive_and_says_what_is_wrong(
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from groundup.data import pipeline, split
-from groundup.data.engines import engine as engines, pieces
+from groundup.data import split
+from groundup.data.preparation import pipeline
+from groundup.data.engines import engine as engines, document_batches
 from groundup.data.reading.source_files import Source, entries
 from groundup.data.processing.steps import ProcessConfig
 from groundup.progress import Silent
 
 root, left, engine = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 pipeline.SAVE_BYTES = 1
-engines.PART_BYTES, engines.LARGE_BYTES, pieces.BATCH_CHARACTERS = 20_000, 100_000, 30_000
+engines.PART_BYTES, engines.LARGE_BYTES, document_batches.BATCH_CHARACTERS = 20_000, 100_000, 30_000
 engines.allowed_cores = lambda: 2
 
 def counted(function):

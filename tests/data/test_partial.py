@@ -28,7 +28,8 @@ KILLED_ROWS = 40
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from groundup.data import pipeline, split
+from groundup.data import split
+from groundup.data.preparation import pipeline
 from groundup.data.batches import shards
 from groundup.data.reading.source_files import Source
 from groundup.data.processing.steps import ProcessConfig
