@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,20 @@ def test_sources_are_named_as_anywhere_and_each_has_an_inspection(docs: Path) ->
     assert (len(shown.beginnings), shown.documents) == (1, 4)
     with pytest.raises(ConfigError, match="Two sources have the name"):
         groundup.index([docs, str(docs)])
+
+
+def test_the_page_on_python_names_every_function_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    named = {
+        name
+        for row in rows
+        for name in re.findall(r"`(?:groundup\.)?([a-z_]+)(?:\(\.\.\.\))?`", row.split("|")[2])
+    }
+    methods = {"generate", "stream", "chat", "classify", "score", "embed", "save"}
+    assert named - methods == {*groundup.__all__} - {"Model"}
+    assert all(callable(getattr(groundup.Model, name)) for name in methods)
+
+
+def test_the_package_has_its_marker_of_types() -> None:
+    assert (Path(groundup.__file__).parent / "py.typed").is_file()
