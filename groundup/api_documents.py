@@ -162,7 +162,7 @@ def index(
         embed = embed_with(str(vectors), select_compute(device), progress)
         report = update_index(folder, sources, config, progress=progress)
         progress.say(
-            f"{folder} can be searched by words; Ctrl-C stops the vectors, and the same call goes on "
+            f"{folder} can be searched by words; Ctrl-C stops the vectors, and the same again goes on "
             "with them."
         )
         made = make_vectors(folder, embed, str(vectors), progress=progress)

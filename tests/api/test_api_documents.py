@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,14 @@ def test_a_search_finds_by_words_and_by_vectors_what_the_verb_finds(
         assert told["passages"] == json.loads(json.dumps([passage.to_plain()]))
     words = groundup.search(tmp_path / "index", "clean the filter", by="words")
     assert words.passages[0].file.endswith("boiler.md")
+
+
+def test_a_search_by_words_comes_without_torch(indexed: Path) -> None:
+    code = (
+        "import sys, groundup; found = groundup.search(sys.argv[1], 'filter')\n"
+        "assert found.passages and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(indexed)], check=True)
 
 
 def test_a_changed_file_is_named_and_nothing_of_it_found(docs: Path, indexed: Path) -> None:
