@@ -1,9 +1,9 @@
 """What is kept to be used again, its sizes and last use, and its removal down to a limit.
 
-    CACHE/packages/ downloads/ models/ precision/ packing/ features/ ...     an entry a file or
-        folder in each of them (`files.cache_folder`)
+    CACHE/packages/ downloads/ models/ precision/ packing/ features/ ...
+            an entry a file or folder in each of them (`files.cache_folder`)
     RUN/data/ .partial-*/ features.safetensors (of an older version) of runs that are named: they
-    are made again when they are needed
+        are made again when they are needed
 
 What a command uses is never removed: it holds a shared lock on an entry of the cache (`locks.hold`)
 until it ends, and the lock of its run (`locks.only_one`). The time of an entry is that of its last

@@ -1,14 +1,12 @@
 """Reading and writing files so that nothing is lost: atomic writes, manifests with hashes, safe
 names, the cache folder.
 
-A file:                 write_text / write_json / write_bytes      (temporary name, fsync, rename,
-                        fsync of the folder)
-A folder:               with atomic_folder(path) as tmp: ...        (the same for a folder, with
-                        manifest.json)
-Verification:           verify_folder(path)                         (every size and SHA-256 of the
-                        manifest)
-Untrusted names:        safe_name(name), inside(root, name)         (the only two ways in which one
-                        becomes a path)
+A file:            write_text, write_json, write_bytes       temporary name, fsync, rename, fsync of
+                                                             the folder
+A folder:          with atomic_folder(path) as tmp: ...      the same, with manifest.json
+Verification:      verify_folder(path)                       every size and SHA-256 of the manifest
+Untrusted names:   safe_name(name), inside(root, name)       the only two ways in which one becomes
+                                                             a path
 """
 
 import contextlib

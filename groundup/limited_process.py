@@ -2,7 +2,7 @@
 is kept for many requests.
 
     process = LimitedProcess("groundup.tokenizer.sandbox", ProcessLimits(memory_bytes=2**30, ...),
-    start={...})
+        start={...})
     process.send({...}, cpu_seconds=5)           # starts it
     answer = process.receive()                   # raises ProcessEnded, with the reason
 

@@ -51,12 +51,8 @@ def verb_sections(name: str) -> Iterator[str]:
 def section(heading: str, path: str, command: Any, group: bool) -> str:
     """Return one command: its help, usage, examples, arguments and options."""
     paragraphs = [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
-    examples = [part for part in paragraphs if part.startswith("groundup ")]
-    words = [
-        plain(part)
-        for part in paragraphs
-        if part not in examples and part not in ("Example:", "Examples:")
-    ]
+    begin = paragraphs.index("Examples:") if "Examples:" in paragraphs else len(paragraphs)
+    words, examples = [plain(part) for part in paragraphs[:begin]], paragraphs[begin + 1 :]
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [
         each for each in command.params if each.param_type_name == "option" and not each.hidden

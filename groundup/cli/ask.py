@@ -81,8 +81,9 @@ def command(
     Examples:
         groundup ask manuals.index "How often is the filter cleaned?"
         groundup ask manuals.index "How long is the warranty?" --model smollm2-135m-instruct --out
-        answer.json groundup verify answer.json groundup ask --retriever my_documents:retriever "How
-        long is the warranty?"
+            answer.json
+        groundup verify answer.json
+        groundup ask --retriever my_documents:retriever "How long is the warranty?"
     """
     from groundup.api_documents import answer_parts
     from groundup.retrieve.answer import Answer, AskConfig

@@ -46,6 +46,7 @@ class Bar:
         """How much of how much: "23/94 steps"."""
         whole = self.total >= FEW or self.total == int(self.total)
         digits = 0 if whole and self.unit not in ("s", "MB") else 1 if self.total < FEW else 0
+        digits += 0 < self.total < 0.1  # not "0.0/0.0 MB"
         done = min(self.done, self.total)
         return f"{done:,.{digits}f}/{self.total:,.{digits}f} {self.unit}".rstrip()
 

@@ -68,7 +68,7 @@ def command(
         groundup chat runs/quickstart
         groundup chat smollm2-135m-instruct --system "You answer in one sentence." --temperature 0
         printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart
-        --json
+            --json
     """
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened

@@ -81,7 +81,7 @@ def inspect(
         groundup data inspect "notes/**/*.md" --json
         groundup data inspect letters.zip --encoding cp1251
         groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web
-        --languages en --out page.html
+            --languages en --out page.html
     """
     from groundup.api_documents import inspect_data
     from groundup.data.reading.description import parse_columns

@@ -140,13 +140,15 @@ def classifier(
 
     Examples:
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews
-        --label-column stars groundup finetune classifier smollm2-135m-instruct messages.jsonl --out
-        runs/spam --cost-false-alarm 5 --abstain 0.99 groundup finetune classifier
-        smollm2-135m-instruct mail/ --out runs/filter --train stacked groundup finetune classifier
-        smollm2-135m-instruct train.csv --validation dev.csv --test test.csv --out runs/mine
+            --label-column stars
+        groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam
+            --cost-false-alarm 5 --abstain 0.99
+        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter --train stacked
+        groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test
+            test.csv --out runs/mine
         groundup finetune classifier smollm2-135m-instruct tickets.csv --label-column topics
-        --label-separator ';' --out runs/tickets groundup classify runs/reviews "I would buy it
-        again."
+            --label-separator ';' --out runs/tickets
+        groundup classify runs/reviews "I would buy it again."
     """
     chosen = {
         "train": train,
@@ -343,7 +345,8 @@ def chat(
     Examples:
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
         groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens
-        100000 --rank 16 groundup chat runs/mine
+            100000 --rank 16
+        groundup chat runs/mine
     """
     results = finetune_chat(
         *(model, data, out),
@@ -409,7 +412,7 @@ def preference(
     Examples:
         groundup finetune preference runs/mine pairs.jsonl --out runs/preferred
         groundup finetune preference smollm2-135m-instruct pairs.jsonl --out runs/preferred --beta
-        0.3 --merge
+            0.3 --merge
     """
     results = finetune_preference(
         *(model, data, out),

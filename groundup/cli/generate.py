@@ -97,22 +97,20 @@ def command(
     Examples:
         groundup generate runs/quickstart "To be, or not"
         groundup generate smollm2-135m-instruct "The capital of France is" --temperature 0
-        --max-tokens 16 groundup generate model.gguf "Once upon a time" --top-p 0.9 --seed 1 --stop
-        "The end" groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex
-        "1[0-9]{3}"
+            --max-tokens 16
+        groundup generate model.gguf "Once upon a time" --top-p 0.9 --seed 1 --stop "The end"
+        groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     constraint, drawn = output.constraint(), sampling_of(sampling.given())
-    opened, text = (
-        open_model(
-            model,
-            device,
-            precision,
-            prefer="pretrain",
-            speculate=speculate,
-            progress=console_progress(),
-        ),
-        "",
+    opened = open_model(
+        model,
+        device,
+        precision,
+        prefer="pretrain",
+        speculate=speculate,
+        progress=console_progress(),
     )
+    text = ""
     started_s = time.perf_counter()
     first: tuple[float, int] | None = None  # when the first tokens were there, and how many
     for event in opened.events(prompt, drawn, constraint):

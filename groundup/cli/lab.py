@@ -71,8 +71,9 @@ def command(
     Examples:
         groundup lab runs/quickstart --text "To be, or not to be, that is the question."
         groundup lab smollm2-135m-instruct --file letter.txt --out letter.html --pictures pictures
-        --form svg groundup lab runs/quickstart --only attention --only heads --json groundup lab
-        runs/quickstart --film forming.gif --of embeddings
+            --form svg
+        groundup lab runs/quickstart --only attention --only heads --json
+        groundup lab runs/quickstart --film forming.gif --of embeddings
     """
     from groundup.device import select_compute
     from groundup.lab.gallery import write_pictures

@@ -136,8 +136,8 @@ def load_verb(name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
     for each in (command, *getattr(command, "commands", {}).values()):
-        # each indented line, as of an example, is a paragraph of its own
-        paragraphs = re.split(r"\n\n|\n(?=    )", each.help or "")
+        # Each example is a paragraph of its own; a line of one that goes on is indented further.
+        paragraphs = re.split(r"\n\n|\n(?=    \S)", each.help or "")
         each.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return command
 

@@ -1,9 +1,10 @@
 """The options that verbs share, each defined once.
 
 TrainingLength, TrainingTexts, StartOptions, MonitorOptions, FinetuneOptions, ListenOptions,
-    OutputOptions    options that verbs take together
+    OutputOptions
+        options that verbs take together
 grouped
-    makes their fields options
+        makes their fields options
 """
 
 import copy

@@ -70,11 +70,14 @@ def command(
         groundup pretrain runs/quickstart/data --out runs/wide --set model.width=192 --steps 2000
         groundup pretrain my-texts/ --out runs/mine --dry-run
         groundup pretrain letters/ hf:roneneldan/TinyStories --out runs/both --mixture
-        letters=1,TinyStories=3 groundup pretrain my-texts/ --out runs/mine --log tensorboard
-        --prompts beginnings.txt --task answers groundup pretrain my-texts/ --from
-        smollm2-135m-instruct --replay general.txt=0.1 --out runs/mine --epochs 2 groundup pretrain
-        --again runs/mine --out runs/mine-again torchrun --nproc_per_node 2 -m groundup pretrain
-        my-texts/ --out runs/mine --set fit.parallel=fsdp
+            letters=1,TinyStories=3
+        groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt
+            --task answers
+        groundup pretrain my-texts/ --from smollm2-135m-instruct --replay general.txt=0.1 --out
+            runs/mine --epochs 2
+        groundup pretrain --again runs/mine --out runs/mine-again
+        torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set
+            fit.parallel=fsdp
     """
     from groundup.cli.plan import planned
     from groundup.planning.pretrain_options import pretrain_options

@@ -265,7 +265,7 @@ def compare(
     Examples:
         groundup tokenizer compare mine theirs --text my-texts/ --text letters.jsonl
         groundup tokenizer compare mine tiktoken:cl100k_base hf:openai-community/gpt2 --text
-        my-texts/ --model 512x8 --out page.html
+            my-texts/ --model 512x8 --out page.html
     """
     from groundup.data.reading.source_list import read_sources
     from groundup.data.reading.sources import SourceOptions

@@ -1,14 +1,12 @@
 """Cleaning of a text, with counts of each change: newlines, control characters, trailing spaces,
 Unicode normalisation.
 
-    U+0080 to U+009F that Windows-1252 has a character for            become it: U+0092 is ’
-    "\\r\\n", "\\r", form feed, vertical tab, U+2028, U+2029           become "\\n"
-    control characters but "\\n" and "\\t", and U+FEFF in the text      are removed
-    lone surrogates (a JSON text can hold "\\ud800")                   become U+FFFD: no UTF-8 can
-        hold them
-    spaces and tabs at the end of lines, newlines around the text     are removed
-    canonically equivalent characters                                 become their composed form
-        (NFC)
+    U+0080 to U+009F, where Windows-1252 has a character        become it: U+0092 is ’
+    "\\r\\n", "\\r", form feed, vertical tab, U+2028, U+2029     become "\\n"
+    control characters but "\\n" and "\\t", U+FEFF in the text   are removed
+    lone surrogates (a JSON text can hold "\\ud800")            become U+FFFD: no UTF-8 can hold them
+    spaces and tabs at line ends, newlines around the text      are removed
+    canonically equivalent characters                           become their composed form (NFC)
 
 Why Windows-1252: its bytes 80 to 9F, read as Latin-1, are the control characters U+0080 to U+009F
 (C1), which no text uses as such. Browsers show the characters of Windows-1252 in their place

@@ -2,7 +2,7 @@
 whose answer can only be those tokens.
 
     scoring_request(context, continuation, ...) -> BatchEngine -> ChatEvents -> sum of their
-    logprobs = ln P(continuation | context)
+        logprobs = ln P(continuation | context)
 
 `score.score` computes the same in one pass at once; here a step takes one token, as of any other
 answer, and prompts with a common prefix share it.

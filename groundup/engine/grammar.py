@@ -3,7 +3,7 @@ library llguidance.
 
     grammars = Grammars(tokenizer, vocab_size)
     engine.submit(Request("a", ids, sampling, stop_ids,
-    constraint=grammars.constraint(OutputConstraint.regex("[0-9]+"))))
+        constraint=grammars.constraint(OutputConstraint.regex("[0-9]+"))))
 
 The separators of JSON are exactly ", " and ": ", as Python writes them. With free spaces no
 language would be finite, and a small model might generate spaces without end; with fixed ones an

@@ -2,8 +2,8 @@
 activations. Or "auto": the fastest, measured.
 
     opened, compute = open_in("auto", "smollm2-135m-instruct", select_compute())
-    opened, compute = open_to_write("smollm2-135m-instruct", select_compute())      # what `chat`,
-        `ask` and `generate` do unless told otherwise
+    opened, compute = open_to_write("smollm2-135m-instruct", select_compute())
+            # what `chat`, `ask` and `generate` do unless told otherwise
 
 What measures, trains, exports or serves opens a model in float32 unless told otherwise; what writes
 an answer for one person in int8, where this machine and model have the fast path for it

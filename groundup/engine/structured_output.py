@@ -2,7 +2,7 @@
 grammar, be one of some texts, or call tools.
 
     OutputConstraint.regex(r"\\d{4}-\\d\\d"), OutputConstraint.choice(["yes", "no"]),
-    OutputConstraint.grammar('root ::= "yes" | "no"')
+        OutputConstraint.grammar('root ::= "yes" | "no"')
 
 Plain values, made by an API translator or the command line; `grammar.py` compiles one to a
 `Constraint`, or refuses it.

@@ -2,9 +2,8 @@
 pure functions.
 
 ROC                   share of the others that it is said of (false positive rate) against the share
-                      of its own (recall); the area is the probability
-                      that a text with the label has a higher probability than one without (Fawcett
-                      2006)
+                      of its own (recall); the area is the probability that a text with the label
+                      has a higher probability than one without (Fawcett 2006)
 precision and recall  the average precision is the sum of precision times the step of recall (as
                       scikit-learn has it)
 """

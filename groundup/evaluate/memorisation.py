@@ -2,7 +2,7 @@
 high score may be memory.
 
     overlaps(items, RUN/data, progress) -> {"items", "long_enough", "overlapping", "ngram_words",
-    "searched_share"}
+        "searched_share"}
 
 By the n-grams of decontamination (`data.processing.item_index`): an item overlaps where a training
 document has 8 words of it in a row; case and punctuation do not count. Items of fewer words are

@@ -6,7 +6,7 @@ language model.
     Generation(prompt, until, n)      the greedy answer, up to `until` or n tokens
 
     respond(opened, requests, "plain", compute=compute, progress=progress) -> a Scored or a str for
-    each, in order
+        each, in order
 
 A prompt is a question with the worked examples (shots) before it. The plain template gives the
 model this text; the chat template gives each example as a turn of the user and one of the

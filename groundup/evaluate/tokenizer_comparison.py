@@ -1,8 +1,8 @@
 """Tokenizers side by side on the same texts: bytes per token by source and language, speed, and
 what their vocabularies cost a model.
 
-    compare_tokenizers({"mine": tokenizer, "gpt2": other}, sources, shape_named("768x12"))  ->
-        plain values, for a table, JSON and a page
+    compare_tokenizers({"mine": tokenizer, "gpt2": other}, sources, shape_named("768x12"))
+            ->  plain values, for a table, JSON and a page
 
 Bytes per token say how long the texts are for a model: with twice as many, a context holds twice
 the text and a step reads twice as much. A larger vocabulary has more of them, and takes parameters:

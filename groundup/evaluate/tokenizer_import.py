@@ -3,8 +3,8 @@ library that they are made for.
 
     DIR, tokenizer.json          Hugging Face's form                 checked against `tokenizers`
     X.tiktoken, tiktoken:NAME    ranks (`tokenizer.tiktoken_ranks`)  checked against `tiktoken`
-    X.gguf                       the vocabulary in a model's file    checked against llama.cpp
-                                 (extra `demo`)
+    X.gguf                       the vocabulary in a model's file
+            checked against llama.cpp (extra `demo`)
     hf:OWNER/NAME                the tokenizer.json on the hub       checked against `tokenizers`
     a model's name or folder     as other verbs open it
 

@@ -2,7 +2,7 @@
 trained (or more: `train`), the rest is frozen.
 
     messages -> ids, in windows -> embedding and frozen blocks, once -> features -> last block,
-    norm, head -> class scores
+        norm, head -> class scores
 
 The result is a folder that transformers opens as LlamaForSequenceClassification. Its context is the
 length of a window: the shortest that holds nearly all training messages. Of a longer message up to

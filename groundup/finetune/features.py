@@ -2,7 +2,7 @@
 cache; and the last block, trained on them.
 
     features = keep_features(FrozenBlocks(transformer, num_blocks, compute), texts,
-    precision="auto", progress=progress)
+        precision="auto", progress=progress)
     hidden, mask, texts = features.padded([3, 7])   # [W, T, C] as it enters block `num_blocks`,
                                                     which tokens are real, and of which text each
                                                     row is

@@ -2,7 +2,7 @@
 on answers only.
 
     instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on
-    the LoRA parameters -> folder
+        the LoRA parameters -> folder
 
 The labels of the prompt are masked, which leaves the loss of the answer and its end-of-turn token.
 Their share is reported, and a data set without any is refused. The whole set is read so many

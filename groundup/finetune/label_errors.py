@@ -2,7 +2,7 @@
 arXiv:1911.00068) over out-of-fold probabilities.
 
     texts of all splits -> FOLDS parts -> of each part the probabilities of a classifier that
-    learned from the other parts -> suspects, ranked
+        learned from the other parts -> suspects, ranked
 
 A label is suspected where another one is confidently said: of the labels whose probability reaches
 their threshold the most probable is another. The threshold of a label is the mean probability that

@@ -2,7 +2,7 @@
 options mean something there.
 
     messages_of(splits, options) -> Messages, or MultiLabelMessages whose `classes` are a 0 or 1 for
-    each label
+        each label
 
 The classifier has a score for each label; its sigmoid is the probability that the text has it,
 independent of the other labels.

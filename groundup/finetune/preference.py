@@ -2,7 +2,7 @@
 rejected one, measured from the base model.
 
     prompt, chosen, rejected -> two conversations -> render() -> ids and masks -> the base's
-    log-probabilities, once -> fit() -> folder
+        log-probabilities, once -> fit() -> folder
 
 Nothing but the answers counts, as in `instruct`; LoRA or all weights are trained, and the folder is
 the same kind. The reference is the model as it was opened: its log-probabilities are computed

@@ -3,7 +3,7 @@ their scores added (`weights.stacked`).
 
     features (mean hidden states after BLOCKS) -> a logistic regression each --mean--+
     letters of the whole text -> TF-IDF -> a logistic regression ------------------- + share ->
-    scores
+        scores
 
 Nothing of the language model learns. Each regression has its optimum for its strength of
 regularisation; the strengths and the share of the letters have the lowest cross-entropy on the

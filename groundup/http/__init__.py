@@ -2,7 +2,7 @@
 metrics, error responses.
 
     bytes -> protocol (closes slow and excess connections) -> Guard (Host, Origin, key, body,
-    deadline) -> an ASGI app -> bytes
+        deadline) -> an ASGI app -> bytes
 
 In: an ASGI app, its access rules (`access.Access`) and limits (`limits.Limits`). Out: responses
 with security headers; errors as JSON in the API dialect of the app. Begin reading with `guard.py`;

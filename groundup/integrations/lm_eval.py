@@ -2,9 +2,10 @@
 suites in lm-eval.
 
     python -m groundup.integrations.lm_eval --model groundup --model_args path=runs/mine --tasks
-    arc_easy python -m groundup.integrations.lm_eval export tasks/ --tasks written python -m
-    groundup.integrations.lm_eval --model groundup --model_args path=runs/mine --include_path tasks/
-    --tasks groundup
+        arc_easy
+    python -m groundup.integrations.lm_eval export tasks/ --tasks written
+    python -m groundup.integrations.lm_eval --model groundup --model_args path=runs/mine
+        --include_path tasks/ --tasks groundup
 
 The first line is lm-eval's own command line: its releases find no plug-ins, so this script
 registers the model and calls it. The second writes our suites as its tasks, which any of its models

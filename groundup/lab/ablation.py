@@ -10,10 +10,9 @@ A head writes to the residual stream through its own columns of the output proje
 these columns is replaced in one of two ways:
 
     "mean"   by its mean over the text, so that only what depends on the token is removed. The
-             default: later blocks rely on the constant
-             part, and its absence would change the loss as well (Wang et al. 2022,
-             arXiv:2211.00593, section 2.2). The mean includes later tokens, so a change slightly
-             below zero has no meaning.
+             default: later blocks rely on the constant part, and its absence would change the loss
+             as well (Wang et al. 2022, arXiv:2211.00593, section 2.2). The mean includes later
+             tokens, so a change slightly below zero has no meaning.
     "zero"   by zeros (Michel et al. 2019, arXiv:1905.10650).
 
 Heads are removed one at a time: of two heads that do the same, neither seems to be needed, as each

@@ -2,7 +2,7 @@
 `drawing/architecture_*.py` draw it.
 
     ids [T] -> embedding -> T x C -> L blocks, each with one or two branches that are added to the
-    residual stream -> final norm -> head -> T x V
+        residual stream -> final norm -> head -> T x V
 
 T is the number of tokens of a text; a batch of B texts has B times as many.
 """

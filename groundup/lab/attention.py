@@ -4,8 +4,8 @@ patterns, how far back each head attends.
     picture = attention_picture(model, tokenizer, "To be, or not to be")
     {"text", "pieces": [{"id", "text"}], "heads_in_all": 16, "caption",
      "heads": [{"block": 1, "head": 1, "weights": T rows of T}, ...]}
-    record = attention_record(model, tokenizer, "To be, or not to be")      the same for the
-        clearest heads only, each with
+    record = attention_record(model, tokenizer, "To be, or not to be")
+            the same for the clearest heads only, each with
      "kind": "previous", "score": 0.86
 
 Blocks, heads and tokens are counted from 1. The score of a pattern is the share of a head's

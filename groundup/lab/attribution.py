@@ -6,8 +6,8 @@ arXiv:1312.6034; Shrikumar et al. 2016).
     {"text", "decision", "against", "probability", "score", "sum", "agreement",
      "pieces": [{"id", "text", "contribution", "without"}], "caption"}
 
-    contribution of token t = sum over C of x[t, c] * d score / d x[t, c]        x: the vector that
-        enters block 1
+    contribution of token t = sum over C of x[t, c] * d score / d x[t, c]
+            x: the vector that enters block 1
 
 This is a linear approximation of the model at this text: how much the score would fall if token t's
 vector were zero. Softmax depends on differences of scores only, so the explained score is one: that

@@ -2,7 +2,7 @@
 
     inside = look_inside(opened, "The capital of France is")
     {"model", "text", "views": {"tokens": {...}, "attention": {...}, ...}, "left_out": {"sentences":
-    "This needs a text of ..."}}
+        "This needs a text of ..."}}
 
 What each view computes stands in `views.py`. A view that does not suit the model or the text (a
 classifier predicts no next token, a single sentence has none before it) is left out with its

@@ -5,7 +5,7 @@ category (days, countries, ...).
                                               "cosine"}], "caption"}
     kind_score(model, tokenizer)
     {"vocabulary": {"kinds": {"days": {"words": 7, "judged": 35, "share": 0.97, "chance": 0.0002},
-    ...}, ...}, "listed": the same, "caption"}
+        ...}, ...}, "listed": the same, "caption"}
 
 Every token of the vocabulary is a candidate. The table contains many spellings of one word
 ("Monday", " monday", " MONDAY"), which are each other's nearest neighbours. So of each word only

@@ -1,10 +1,10 @@
 """The model's predictions along a text: after each block (logit lens), and how surprising each
 token was.
 
-    picture = logit_lens(model, tokenizer, "The capital of France is")      nostalgebraist 2020,
-        "interpreting GPT: the logit lens"
+    picture = logit_lens(model, tokenizer, "The capital of France is")
+            nostalgebraist 2020, "interpreting GPT: the logit lens"
     {"text", "pieces": [T + 1 of {"id", "text"}], "layers": [{"layer": 0, "cells": [...],
-    "bits_per_token", "right"}, ...], "caption"}
+        "bits_per_token", "right"}, ...], "caption"}
 
 Every block adds to the residual stream, and the head reads it after the last one. The same final
 norm and head applied after an earlier block show how the prediction forms. Layer 0 is the input of
@@ -18,12 +18,12 @@ prove that the information is absent.
 
     picture = surprise(model, tokenizer, "Strawberries and cream")
     {"text", "tokens": [{"id", "text", "bits", "entropy_bits", "rank", "expected": [{"id", "text",
-    "probability"}]}],
+        "probability"}]}],
      "words": [{"text", "bits", "tokens"}], "next": [{"id", "text", "probability"}],
      "bits_per_token", "bits_per_word", "entropy_bits_per_token", "caption"}
 
-    surprise of token t   -log2 P(t | all before)                 (Shannon 1948: its length in an
-                          optimal code)
+    surprise of token t   -log2 P(t | all before)
+            (Shannon 1948: its length in an optimal code)
     entropy before t      -sum over v of P(v) log2 P(v)           the expected surprise
 
 For a calibrated model both have the same mean. Bits per token depend on the tokenizer, bits per

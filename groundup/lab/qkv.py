@@ -1,7 +1,7 @@
 """One head on one sentence, step by step with its actual numbers.
 
-    head_steps(model, tokenizer, "The cat sat", block=1, head=1)  ->  {"pieces", "queries", "keys",
-        "values", "steps", "mixed", ...}
+    head_steps(model, tokenizer, "The cat sat", block=1, head=1)
+            ->  {"pieces", "queries", "keys", "values", "steps", "mixed", ...}
 
 Queries, keys and values are rows of D numbers, one for each token, as the head compares and mixes
 them: normalised and rotated by position where the model does that. `steps` are the T x T tables

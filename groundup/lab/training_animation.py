@@ -4,7 +4,7 @@ step, as plain values.
     attention_film(opened, "To be, or not to be")
     {"text", "pieces", "heads": [{"block", "head", "kind"}], "caption",
      "frames": [{"step", "training_loss", "scores": [0.07, ...], "weights": [T rows of T, for each
-     head]}, ...]}
+         head]}, ...]}
 
     embeddings_film(opened)
     {"tokens": [{"id", "text", "group"}], "explained", "caption",

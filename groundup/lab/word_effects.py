@@ -2,7 +2,7 @@
 (leave one out: Li et al. 2016, arXiv:1612.08220).
 
     word_effects(engine, "You have won a prize", "spam") -> WordEffects([WordEffect("prize", 4.1,
-    0.12), ...], tried=5, words=5)
+        0.12), ...], tried=5, words=5)
 
 The effect of a word is the fall of the label's log-odds, log p / (1 - p), when the word is left out
 wherever it stands: above 0 it spoke for the label, below 0 against it. Log-odds, as a probability

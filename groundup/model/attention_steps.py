@@ -10,8 +10,8 @@ one:
     masked_multi_head          both: GPT-2's attention                    Radford et al. 2018
     grouped_query_heads        groups of heads share keys and values      Ainslie et al. 2023
     multi_query_heads          all heads share them                       Shazeer 2019
-    sliding_window_heads       only the last few tokens                   Beltagy et al. 2020;
-                               Mistral 7B
+    sliding_window_heads       only the last few tokens
+            Beltagy et al. 2020; Mistral 7B
     cached_heads               token by token, with a KV cache            Pope et al. 2022
 
 Last all heads of a batch in one call (`naive_attention`), which is the test of every faster

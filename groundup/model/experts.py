@@ -2,15 +2,7 @@
 them per token. [.., C] -> [.., C].
 
     scores p = softmax(x W_r)  over all E experts;   y = sum over the A largest of  p_e expert_e(x)
-                               (Shazeer et al. 2017, eq. 1;
-                                                                                                    Fedus
-                                                                                                    et
-                                                                                                    al.
-                                                                                                    2021,
-                                                                                                    eq.
-                                                                                                    1
-                                                                                                    and
-                                                                                                    2)
+        (Shazeer et al. 2017, eq. 1; Fedus et al. 2021, eq. 1 and 2)
 
 Qwen3-MoE (Yang et al. 2025) divides the A weights by their sum (`normalised`); Qwen1.5-MoE did not.
 There is no capacity limit that drops tokens (Fedus et al. 2021 had one), so a text gives the same

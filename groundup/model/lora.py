@@ -1,7 +1,7 @@
 """LoRA: each chosen matrix W [O, I] is frozen and gets a trainable update of rank R.
 
-    h = W x + (alpha / R) B A x                    A: [R, I], B: [O, R]          (Hu et al. 2021,
-                                                   eq. 3 and section 4.1)
+    h = W x + (alpha / R) B A x                    A: [R, I], B: [O, R]
+            (Hu et al. 2021, eq. 3 and section 4.1)
 
 In a block with experts only the attention is adapted: adapters of every expert would cost E times
 as much, and each would see few tokens.

@@ -7,7 +7,7 @@ stored ones:
 
     store = PagedStore(model.config, num_pages=64, page_tokens=16)
     rows = store.rows([TokenSpan(pages=[3, 4], start=20, count=1), TokenSpan(pages=[9], start=0,
-    count=5)])
+        count=5)])
     model(ids, cache=rows)          # ids [1, 6]: the one new token of the first row, then the five
                                     of the second
 

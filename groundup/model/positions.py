@@ -1,11 +1,11 @@
 """Position encodings: attention by itself ignores the order of tokens.
 
     rotary       rotates every query and key by an angle proportional to its position (Su et al.
-                 2021): scores then depend only
-                 on the distance between two tokens. Inside attention.
+                 2021): scores then depend only on the distance between two tokens. Inside
+                 attention.
     ALiBi        subtracts from every score a penalty proportional to the distance, with a slope per
-                 head (Press et al. 2022):
-                 generalises to texts longer than in training. Inside attention.
+                 head (Press et al. 2022): generalises to texts longer than in training. Inside
+                 attention.
     learned      a matrix with a row per position, added to the embedding (GPT-2).
     sinusoidal   the same with fixed rows of sines and cosines (Vaswani et al. 2017, section 3.5).
     none         only the causal mask (a causal model can count, Haviv et al. 2022).

@@ -4,9 +4,8 @@ without the devices.
     days      6 N D operations (Kaplan et al. 2020, section 2.1, plus attention: model/sizes.py)
               over devices x peak x share of peak
     memory    mixed-precision training in bf16: weights and gradients in float32, optimizer state,
-              bf16 copies of the weights in use, and
-              activations of one row; DDP holds all of it on each device, FSDP shards weights,
-              gradients and optimizer state
+              bf16 copies of the weights in use, and activations of one row; DDP holds all of it on
+              each device, FSDP shards weights, gradients and optimizer state
 
 First-order estimates: nothing here has run on such machines.
 """

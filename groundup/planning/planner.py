@@ -2,7 +2,7 @@
 scaling law expects in the time, on this machine.
 
     candidates (a family of shapes, or batches of one) -> the most promising is measured -> ...
-    until the best and the next larger one are
+        until the best and the next larger one are
 
 A candidate that was not measured is expected to take the time that its nearest measured neighbours
 suggest. So a few measurements are enough, and only of models of about the right size: a step of a

@@ -1,7 +1,7 @@
 """From the options of a command to a run that can begin.
 
     PretrainOptions -> corpus: shards and tokenizer -> choose_model: shape, batch ->
-    choose_optimizer -> with_steps: FitConfig -> make_plan: Plan
+        choose_optimizer -> with_steps: FitConfig -> make_plan: Plan
 
 What was measured and chosen is written to RUN/plan.json once, so that the same command, resuming,
 trains the same model for as many steps, in the same precision.

@@ -1,8 +1,8 @@
 """The numbers of the planner: those measured with the current defaults of training, to be measured
 again when these change, and published ones.
 
-    groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m     the
-        law; LAW's runs: docs/log.md
+    groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
+            the law; LAW's runs: docs/log.md
 
 The learning-rate rule comes from the reference run (quickstart's), the critical batch from runs
 over one text in several batch sizes (docs/log.md).
@@ -11,7 +11,7 @@ over one text in several batch sizes (docs/log.md).
 from groundup.planning.scaling_law import Law
 from groundup.train.steps.config import OptimizerName, pretraining_config
 
-# The runs that the defaults (`defaults.py`) were tuned on: quickstart, 8 windows of 128 tokens.
+# The runs that the defaults (`train/steps/config.py`) were tuned on: quickstart, 8 windows of 128 tokens.
 REFERENCE_WIDTH, REFERENCE_BATCH_TOKENS = 128, 1_024
 # Highest learning rate ~ width^(-2/3): from AdamW's 2e-3 at width 128 it leads to 6.1e-4 at 768 and
 # 2.0e-4 at 4,096, where GPT-3's table 2.1 has 6e-4 and 1.2e-4, and Llama's table 2 has 3e-4 (Brown

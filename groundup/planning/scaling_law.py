@@ -1,19 +1,18 @@
 """A scaling law: the final loss of a model of N parameters trained on D bytes of text, and its fit
 to a few runs.
 
-    L(N, D) = floor + of_parameters / N^a + of_text / D^b          (Hoffmann et al. 2022, eq. 2; N
-        in millions, D in megabytes)
+    L(N, D) = floor + of_parameters / N^a + of_text / D^b
+            (Hoffmann et al. 2022, eq. 2; N in millions, D in megabytes)
 
 L is in bits per byte of held-out text and D in bytes, so that neither depends on the tokenizer. N
 and D are corrected first:
 
     repeats   repeated text teaches less: D' = U + U R* (1 - exp(-(D / U - 1) / R*)) of U bytes of
-              unique text, R* = 15.4
-              (Muennighoff et al. 2023, eq. 5); parameters above what U can teach count less,
-              likewise with 5.3 (eq. 6)
+              unique text, R* = 15.4 (Muennighoff et al. 2023, eq. 5); parameters above what U can
+              teach count less, likewise with 5.3 (eq. 6)
     batch     a batch above the critical size B* wastes text: D / (1 + B / B*) (McCandlish et al.
-              2018, eq. 5.2, at a fixed number of steps),
-              and B* grows with the square root of the text (Zhang et al. 2024: D^0.47)
+              2018, eq. 5.2, at a fixed number of steps), and B* grows with the square root of the
+              text (Zhang et al. 2024: D^0.47)
 
 The parameters are fitted as by Hoffmann et al., with the Huber loss of the logarithms. A few runs
 can't determine five parameters, so each has a prior: its initial value, with the standard deviation

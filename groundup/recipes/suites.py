@@ -2,10 +2,10 @@
 own model was trained.
 
     measure_suites(context, {"base": base, "chat": chat, "own": own}, texts) -> the contents of
-    evaluate/suites.json
+        evaluate/suites.json
 
     {"suites": {name: {"heading", "rows": {model: {...}}, "change", "items": [{"group", "asked",
-    "expected", "answers": {model: {...}}}],
+        "expected", "answers": {model: {...}}}],
                        "overlap"}}, "curves": [...] (see `evaluate.comparison.emergence`)}
 
 All suites have the same time: how many items of one are asked is fixed by the time of a few on the

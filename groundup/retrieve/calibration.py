@@ -2,9 +2,9 @@
 documents answer, and kept with it.
 
     questions -> the evidence for the best passage of each -> the value that at most MAX_REFUSED of
-    them are below -> FOLDER/evidence.json
+        them are below -> FOLDER/evidence.json
     fewer than MIN_QUESTIONS                        -> OF_SMALL, what was chosen for packaged packs
-                                                    -> FOLDER/evidence.json
+            -> FOLDER/evidence.json
 
 The usual values (`evidence.py`) are of questions in the words of their passage. Customers ask in
 other words, and most of theirs have less.

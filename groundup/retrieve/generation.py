@@ -2,7 +2,7 @@
 are apart, so that any engine can run them.
 
     question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents ->
-    Drafts: whole sentences -> checked -> Sentence, Omitted
+        Drafts: whole sentences -> checked -> Sentence, Omitted
 
 `answer.ask` runs them one after another; a server runs each between steps of the answers of others.
 """

@@ -2,7 +2,7 @@
 itself.
 
     headings, paragraphs -> sections of whole paragraphs of at most `max_tokens` -> longer
-    paragraphs at sentences -> longer sentences at spaces
+        paragraphs at sentences -> longer sentences at spaces
 
 The passages of a document, joined, are its text: none overlaps, nothing is left out, and a span in
 a passage is a span in the document. A passage begins at a heading, and its title is the headings

@@ -1,9 +1,8 @@
 """Update of an index: files that are new or changed are read, those that are gone are taken out,
 unchanged ones are not opened.
 
-    sources -> files: state as in the index? -> not opened;   same SHA-256? -> not read;   else
-                                                              documents -> passages -> terms ->
-                                                              index.sqlite
+    sources -> files: state as in the index? -> not opened;   same SHA-256? -> not read;
+            else documents -> passages -> terms -> index.sqlite
 
 One process writes an index at a time (`locks.only_one`). Each file is put in whole or not at all,
 and a commit follows every few seconds: after kill -9 or on a full disk the index is as it was at

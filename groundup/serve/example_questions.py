@@ -1,8 +1,8 @@
 """Questions that the documents of a build answer, for its page to open with: those of its pack
 whose answer stands in what was quoted.
 
-example_questions(build) -> ["When is the restaurant open on Sundays?", ...]      [] for anything
-    but a build that asked its questions
+example_questions(build) -> ["When is the restaurant open on Sundays?", ...]
+        [] for anything but a build that asked its questions
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Ollama's chat templates, in Go's language, translated to jinja: the part of it that templates of
 chat models commonly use.
 
-    {{ if .System }}<s>{{ .System }}</s>{{ end }}{{ .Prompt }}|{{ .Response }}      one turn after
-        the other, each with these three
+    {{ if .System }}<s>{{ .System }}</s>{{ end }}{{ .Prompt }}|{{ .Response }}
+            one turn after the other, each with these three
     {{ range .Messages }}{{ .Role }}: {{ .Content }}{{ end }}                       or all messages
 
 Also `else`, `else if`, `eq`, `ne`, `and`, `or`, `not`, texts, comments, and `-` at an action's

@@ -1,8 +1,8 @@
 """Models in memory: loaded at the first request, kept for a while after the last answer, and
 unloaded when another model needs the memory.
 
-    async with loaded_models.lease(base, info, keep_alive_s) as loaded: ...       not unloaded while
-        in use
+    async with loaded_models.lease(base, info, keep_alive_s) as loaded: ...
+            not unloaded while in use
 
 Loading runs in a thread beside the worker, so answers of other models continue meanwhile. Adapters
 of one base have its weights in common: each is a model of its own modules around the same tensors,

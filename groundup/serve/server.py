@@ -2,7 +2,7 @@
 
     GenerateRequest + Translator -> answer() -> a response: complete, or a stream
     EmbedRequest, ClassifyRequest, LoadRequest -> values, which the dialect's route puts into its
-    own shape
+        own shape
 
 The steps of an answer: look up the name, lease (and load) the model, render and truncate the
 prompts, submit the engine's requests. Every refusal happens before the first byte. A client that

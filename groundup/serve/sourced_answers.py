@@ -2,7 +2,7 @@
 `retrieve.answer.ask`; between them the answers of others go on.
 
     question -> a search, in a thread -> quotations -> the model under `QuoteConstraint`, in its
-    BatchEngine -> each sentence scored there and checked
+        BatchEngine -> each sentence scored there and checked
 
 The parts come as they are made, and the last one is the whole `Answer`. For the translator of a
 dialect they are the events of one text (`SourcedText`).

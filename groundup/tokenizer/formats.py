@@ -4,9 +4,8 @@ A GGUF file has a tokenizer as lists under `tokenizer.ggml.*`: the tokens, a typ
 ids of the special tokens.
 
     "gpt2"    byte-level BPE: merges as "left right", and in `pre` the name of the split, for which
-              llama.cpp has the expression compiled in. A
-              wrong name gives other ids without a warning, so a tokenizer with an unnamed split
-              can't be written.
+              llama.cpp has the expression compiled in. A wrong name gives other ids without a
+              warning, so a tokenizer with an unnamed split can't be written.
     "llama"   SentencePiece BPE: a score per token instead of merges (`sentencepiece.py`), and
               whether a space is added at the start of a text.
 

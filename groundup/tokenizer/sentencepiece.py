@@ -13,7 +13,7 @@ Programs differ in the prefix:
     "first"    transformers' form since 2024: only at the start of the text
     "never"    Gemma
     `metaspace` with a prefix: none is added to a text that begins with a space (all that
-    transformers 5 writes); decoding then loses that space
+        transformers 5 writes); decoding then loses that space
 
 Each tokenizer follows its file. A GGUF file has only "always" (without metaspace) or "never".
 

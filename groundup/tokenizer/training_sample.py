@@ -2,7 +2,7 @@
 they are more than fits in memory.
 
     texts -> parts (`cut`: nowhere that changes a piece) -> blocks of some 64 KiB -> `choose` -> the
-    parts of the chosen blocks
+        parts of the chosen blocks
 
 Training takes in a few hundred parts ahead and keeps each distinct piece, with every place of every
 pair in it. So memory is bounded three times:

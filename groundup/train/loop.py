@@ -2,7 +2,7 @@
 stopped run resumes.
 
     resume -> [evaluation, checkpoint when due] -> step -> [evaluation, checkpoint when due] -> ...
-    -> the last step
+        -> the last step
 
 A run's state is taken at the boundary between two steps. Whatever interrupts it (Ctrl-C, SIGTERM:
 the state at the last boundary is saved first; kill -9, a full disk: the last checkpoint counts), it

@@ -2,7 +2,7 @@
 that is a Hugging Face folder too; or, with a `StartingModel`, the continued training of that model.
 
     weights from a seed, or a model's -> fit() on windows of train -> the weights with the lowest
-    validation loss -> their loss on test -> RUN
+        validation loss -> their loss on test -> RUN
 
 RUN then has the files of every run (runs.py) and the model: model.safetensors, config.json,
 tokenizer.json, README.md. The result is a pure function of shards, shape, config and seed on one

@@ -2,7 +2,7 @@
 other programs ignore.
 
     {"version": 1, "windows": 8, "temperature": 1.3, "positive": "spam", "threshold": 0.83,
-    "abstain_below": 0.9}
+        "abstain_below": 0.9}
 
 With "thresholds", {"delivery": 0.4, "complaint": 0.5} and version 2, a text has every label whose
 probability reaches its threshold, or none (`problem_type: multi_label_classification` in

@@ -1,8 +1,7 @@
 """A GGUF file <-> a language model and its tokenizer: what llama.cpp and Ollama run.
 
 read_gguf    gguf_header checks the whole header; metadata -> config -> the list of tensors that
-             must be there; then each tensor is
-             read from a memory map and dequantised
+             must be there; then each tensor is read from a memory map and dequantised
 write_gguf   the same list in the other direction, one tensor in memory at a time; the file is moved
              into place when it is complete
 

@@ -15,13 +15,13 @@ all the same (Mistral, Phi-3), we apply it.
 RoPE scaling has two kinds as metadata, one as a tensor:
 
     linear, yarn   `rope.scaling.*`. llama.cpp multiplies queries and keys by YaRN's 0.1 ln(factor)
-                   + 1 and then by `attn_factor`, which is
-                   therefore our attention factor divided by that.
+                   + 1 and then by `attn_factor`, which is therefore our attention factor divided by
+                   that.
     llama3         D/2 factors in `rope_freqs.weight`: unscaled frequency / scaled one. The four
-                   parameters can't be recovered from the
-                   factors in general, so our files name them too, under `groundup.rope_scaling.*`,
-                   which other programs ignore; in other files the factors must be those of a
-                   published model (Llama 3.1, 3.2). Factors that differ from them are refused.
+                   parameters can't be recovered from the factors in general, so our files name them
+                   too, under `groundup.rope_scaling.*`, which other programs ignore; in other files
+                   the factors must be those of a published model (Llama 3.1, 3.2). Factors that
+                   differ from them are refused.
 """
 
 import math

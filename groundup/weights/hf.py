@@ -2,8 +2,7 @@
 generation_config.json.
 
 read_hf     config.json -> a model on the meta device -> the list of tensors that must be there,
-            compared with the headers of the
-            safetensors files before a weight is read
+            compared with the headers of the safetensors files before a weight is read
 write_hf    one model.safetensors, the two configs and the tokenizer's files, each atomically;
             transformers, vLLM and Ollama open the folder as it is
 

@@ -9,8 +9,8 @@ What differs between layouts:
     offset       Gemma stores norm weights minus one, so that weight decay draws them to one; ours
                  are the weights themselves
     interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), we rotate (i, i +
-                 D/2) as Hugging Face does:
-                 their rows of query and key are in another order. Other architectures have ours.
+                 D/2) as Hugging Face does: their rows of query and key are in another order. Other
+                 architectures have ours.
     experts      ours and GGUF have one tensor for all experts; Hugging Face's files have one per
                  expert ("{e}")
     folded       BERT adds a vector for the token's type, the same for all texts but the second of a

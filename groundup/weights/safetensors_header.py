@@ -2,7 +2,8 @@
 
     8 bytes little-endian: length N of the header
     N bytes JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...,
-    "__metadata__": {text: text}} the tensors' bytes, one after the other, without gaps
+        "__metadata__": {text: text}}
+    the tensors' bytes, one after the other, without gaps
 
 Every number is checked against the size of the file, in Python integers, and nothing is allocated
 by a number from the file. Source: the format's README (huggingface/safetensors).

@@ -2,7 +2,7 @@
 vectors of an encoder, each with a linear classifier, their scores added.
 
     scores = mean over tokens of the hidden states after some blocks x W + TF-IDF of letters x V +
-    vector of the encoder x U + b
+        vector of the encoder x U + b
 
 `stacked/stacked.json` (blocks, n-grams) and `stacked/stacked.safetensors` (W, V, U, b, the rarity
 of the n-grams) lie in a folder of their own in the model's, and so does the encoder

@@ -16,6 +16,7 @@ def test_small_amounts_are_counted_with_a_decimal() -> None:
     bar = Bar("measuring", 0.8, "s")
     bar.advance(0.4)
     assert bar.counted == "0.4/0.8 s"
+    assert Bar("reading", 0.032, "MB", done=0.014).counted == "0.01/0.03 MB"
     assert Bar("training", 94, "steps", done=23).counted == "23/94 steps"
     assert Bar("tokens", 24_000, "tokens", done=1_500).counted == "1,500/24,000 tokens"
 

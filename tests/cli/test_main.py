@@ -70,6 +70,18 @@ def test_the_table_of_contents_lists_the_verbs_in_the_order_of_a_models_life(
     assert all(line in out for _, line in VERBS.values())  # on one line of 80 characters each
 
 
+def test_each_example_in_the_help_is_one_whole_command() -> None:
+    for name in VERBS:
+        verb = main.load_verb(name)
+        for command in (verb, *getattr(verb, "commands", {}).values()):
+            examples = command.help.partition("Examples:\n\n")[2].split("\n\n")
+            words = [example.split() for example in examples if example]
+            assert words or hasattr(command, "commands"), f"{name} has no examples"
+            for each in words:
+                assert each[0] in ("groundup", "printf", "torchrun"), each
+                assert each.count("groundup") == 1, each
+
+
 def test_without_arguments_the_help_is_shown_and_no_error_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

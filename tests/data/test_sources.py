@@ -22,8 +22,9 @@ from groundup.data.reading.decoding import (
 )
 from groundup.data.reading.folders import OUTSIDE
 from groundup.data.reading.layouts import LAYOUTS
+from groundup.data.reading.records import json_items
 from groundup.data.reading.source_files import README_OF_ROWS, Source, content_hash
-from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.source_report import LineTally, SourceReport
 from groundup.data.reading.sources import SourceOptions, describe_source, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 
@@ -329,6 +330,13 @@ def test_one_row_that_is_nested_deep_is_one_bad_line(
     assert report.bad_lines.examples[0].endswith(
         f" {bad_at}: is nested too deep (at most 100 levels)"
     )
+
+
+def test_brackets_in_a_text_that_two_pieces_share_close_no_item() -> None:
+    depth = 100_000
+    pieces = [f"[{'[' * depth}" + '"]]' + "]" * depth, f'"{"]" * depth}, 2]']
+    tally = LineTally("a.json", SourceReport())
+    assert [value for _, value, _ in json_items(iter(pieces), tally)] == [2]
 
 
 def test_a_line_over_the_limit_is_one_bad_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from groundup.cli.main import run
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import atomic_folder, read_json, write_json
-from groundup.progress import Silent
+from groundup.progress import Silent, StageProgress
 from groundup.recipes.build_log import LOG_FILE
 from groundup.recipes.builds.build import build, forget, stage_seconds
 from groundup.recipes.recipe import Recipe, load_recipe
@@ -286,6 +286,18 @@ def test_a_stopped_build_says_where_and_that_the_same_command_goes_on(
         )
     goes_on = "what is done is kept, and the same command goes on from there."
     assert progress.said == [f"Stopped in data (stage 1 of 1){where}{goes_on}"]
+
+
+def test_a_build_that_is_stopped_as_a_stage_begins_says_so(tmp_path: Path) -> None:
+    class StoppedAtOnce(Recorded):
+        def stage(self, title: str) -> AbstractContextManager[StageProgress]:
+            raise KeyboardInterrupt
+
+    progress = StoppedAtOnce()
+    stages = [Stage("data", 1, lambda context: StageResult("done"), 0.1)]
+    with pytest.raises(KeyboardInterrupt):
+        build(recipe(), tmp_path / "b", stages, compute=CPU, progress=progress)
+    assert [line[:37] for line in progress.said] == ["Stopped in data (stage 1 of 1): what "]
 
 
 def test_a_log_without_a_build_keeps_no_build_from_beginning(

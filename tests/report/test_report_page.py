@@ -984,6 +984,7 @@ def test_a_build_of_texts_alone_speaks_of_no_public_model(
     def alone(build: Any) -> None:
         build["kinds"] = own
         build["stages"] = {name: build["stages"][name] for name in own}
+        build["stages"]["evaluate"]["facts"] = {"example": "Now is the winter"}
 
     rewrite("build.json", alone)
     samples = [{"prompt": "Now is the winter", "text": " of our discontent"}]
@@ -995,7 +996,8 @@ def test_a_build_of_texts_alone_speaks_of_no_public_model(
         and "chat" not in page.text
         and "From texts to a model of them" in page.text["top"]
     )
-    assert "groundup generate" in page.text["top"] and "Chat model" not in page.text["top"]
+    typed = f"groundup generate {build_folder.parent.name}/{build_folder.name} 'Now is the winter'"
+    assert typed in page.text["top"] and "Chat model" not in page.text["top"]
     assert (
         "Now is the winter of our discontent" in page.text["samples"]
         and "at the end" in page.text["samples"]

@@ -2,7 +2,7 @@
 any stretch of rows.
 
     row -> split in two (as many rows to the left as its share says, rounded) -> ... -> source and
-    its own row number
+        its own row number
 
 The splits are a Huffman tree of the shares, and the k-th row of a node goes to its left child where
 round(k left / total) rises. It is arithmetic on whole numbers: nothing is drawn, nothing is

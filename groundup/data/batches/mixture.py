@@ -1,7 +1,7 @@
 """Mixtures: batches whose rows come from several sources by shares that are asked for, by position.
 
     sources.json -> SourceShards (the tokens of one source) -> a loader of each -> Interleaving: row
-    -> source, row of it -> Batch
+        -> source, row of it -> Batch
 
 Row r of the endless sequence of a mixture is row k of one source's own sequence, in which an epoch
 of that source visits each of its windows once (`loader`). Which, is arithmetic on r

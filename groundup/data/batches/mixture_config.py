@@ -5,9 +5,8 @@ by temperature.
     letters=2,books=1      by weights: two tokens of letters for one of books, however large the two
                            are
     temperature=2          share ~ tokens^(1/temperature): 1 is proportional, 2 the square root, a
-                           large one gives all sources the same
-                           (Raffel et al. 2019, "Exploring the limits of transfer learning", section
-                           3.5.2)
+                           large one gives all sources the same (Raffel et al. 2019, "Exploring the
+                           limits of transfer learning", section 3.5.2)
 
 Of continued training, `replay` names sources that have a share of their own; the other sources
 share the rest as above.

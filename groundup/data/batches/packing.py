@@ -6,7 +6,7 @@ rows do neither (Ding et al. 2024, "Fewer Truncations Improve Language Modeling"
     document of n tokens    -> n - 1 (token, next token) pairs: every token is a label exactly once
                             an epoch, except the first of each document
     longer than the context -> pieces of T pairs, which are whole rows, and a rest; a piece begins
-    with the label that ended the one before
+        with the label that ended the one before
     all pieces              -> rows of at most T pairs, by best fit decreasing: the longest first,
                             each into the fullest row that has room
     what is left of a row   -> padding: label -100, document -1

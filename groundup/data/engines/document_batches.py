@@ -2,7 +2,7 @@
 the files that are done.
 
     files -> read_pieces -> [Piece, ...] some megabytes at once -> pack -> bytes -> unpack, in
-    another process
+        another process
 
 The pieces of a source, added up in order, are what reading it in one process counts and yields,
 whoever read which part of it. A message is one line of JSON and the texts behind it.

@@ -3,8 +3,8 @@ split. `data.json` holds it.
 
 Nothing is lost uncounted. For each source, in documents and in characters:
 
-    read.documents                      = kept_documents + dropped_documents         bad rows and
-                                        files: read.bad_documents, besides
+    read.documents                      = kept_documents + dropped_documents
+            bad rows and files: read.bad_documents, besides
     read.characters                     = kept_characters + cleaned_characters + dropped_characters
 """
 

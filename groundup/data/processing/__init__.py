@@ -3,9 +3,11 @@
 
     text -> clean -> filters, dedup                     every document
     text -> repair, repeated_lines, languages, quality_rules (text_measures), personal_data
-        (phone_numbers)           by `steps`, as asked for
+        (phone_numbers)
+            by `steps`, as asked for
     file of documents -> near_duplicates (minhash), decontamination (item_index); both by
-        word_ngrams                 by `file_steps`
+        word_ngrams
+            by `file_steps`
 
 Begin in `steps.py`.
 """

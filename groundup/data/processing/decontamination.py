@@ -1,8 +1,8 @@
 """Decontamination: documents that hold a part of an evaluation item are found, by common word
 n-grams, so that they are not trained on.
 
-    find_contaminated(FILE, items, config, record=RECORD, progress=...) -> Contamination     which
-        lines of FILE to drop
+    find_contaminated(FILE, items, config, record=RECORD, progress=...) -> Contamination
+            which lines of FILE to drop
     evaluation_items(source, options, progress=...)      items of any file or folder: texts, labels,
                                                          chats, preferences, else each text of a row
     RECORD (.jsonl)                          a line for each document and item: common n-grams,

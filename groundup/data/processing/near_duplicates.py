@@ -1,8 +1,8 @@
 """Near-duplicates: documents that say nearly the same as a longer one. MinHash proposes pairs,
 exact Jaccard decides.
 
-    find_near_duplicates(FILE, config, record=RECORD, progress=...) -> NearDuplicates     which
-        lines of FILE to drop
+    find_near_duplicates(FILE, config, record=RECORD, progress=...) -> NearDuplicates
+            which lines of FILE to drop
     RECORD (.jsonl)                          a line for each dropped document: the kept one,
                                              Jaccard, a passage of both
     read_clusters(RECORD)                    a kept document with all that were dropped for it, at a

@@ -12,7 +12,7 @@ that line rules remove. Opt-in.
                                     section 3
 
     judge(text, rules_named(["web"])) -> Judgement: the text without the lines that line rules
-    remove, and what it violates
+        remove, and what it violates
 
 `--rules web|books|code`, or names of rules. Which rule belongs to which set, and why, is in
 docs/processing.md. Lines, words, n-grams and characters are defined in `text_measures`. Left out:

@@ -2,13 +2,12 @@
 leave verse, plays and code alone.
 
     page      pages are parted by form feeds (as pdftotext does); a line that is among the first or
-              last two of at least 3 pages, and of a third of
-              them, is a header or footer, if it has two words. A bare number, or "Page 7 of 9",
-              that counts along with the pages is a page number.
+              last two of at least 3 pages, and of a third of them, is a header or footer, if it has
+              two words. A bare number, or "Page 7 of 9", that counts along with the pages is a page
+              number.
     breaks    a line that occurs 4 times, begins with a capital letter or a digit, and at least half
-              of the times breaks a sentence (the line before
-              ends with a letter or comma, the next one begins with a small letter) is no part of
-              the text.
+              of the times breaks a sentence (the line before ends with a letter or comma, the next
+              one begins with a small letter) is no part of the text.
     notice    a line of at least 40 characters and 6 words that occurs more than 10 times is kept
               once.
 

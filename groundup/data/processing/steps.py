@@ -1,17 +1,16 @@
 """Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those
 of a kind run as they are named.
 
-repair            Unicode repair (`repair`)                           changes    while a document is
-                  read, before it is cleaned:
-repeated-lines    headers, footers, notices (`repeated_lines`)        changes    cleaning removes
-                  what these two see
-languages         documents in other languages (`languages`)          drops      after cleaning
-rules             published quality rules (`quality_rules`)           drops, and changes by line
-                  rules
-personal-data     mail addresses, phone numbers (`personal_data`)     changes, or drops
-near-duplicates   of a longer document (`near_duplicates`)            drops      when all documents
-                  are read (`file_steps`)
-decontaminate     what is evaluated on (`decontamination`)            drops
+repair            Unicode repair (`repair`)                         changes
+repeated-lines    headers, footers, notices (`repeated_lines`)      changes
+languages         documents in other languages (`languages`)        drops
+rules             published quality rules (`quality_rules`)         drops, and changes by line rules
+personal-data     mail addresses, phone numbers (`personal_data`)   changes, or drops
+near-duplicates   of a longer document (`near_duplicates`)          drops
+decontaminate     what is evaluated on (`decontamination`)          drops
+
+The first two see a document as it is read, before cleaning removes what they look for; the next
+three see it cleaned; the last two run when all documents are read (`file_steps`).
 """
 
 from collections import Counter

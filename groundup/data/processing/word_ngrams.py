@@ -1,8 +1,8 @@
 """Words and word n-grams of texts, as 64-bit hashes by numpy: what `near_duplicates` and
 `decontamination` compare.
 
-    words("Don't  PANIC, 漢字!")                ["don", "t", "panic", "漢", "字"]         the readable
-                  version, and the test of the fast one
+    words("Don't  PANIC, 漢字!")                ["don", "t", "panic", "漢", "字"]
+            the readable version, and the test of the fast one
     hash_words(texts) -> Words                 a hash and a place in the text for each word
     hash_ngrams(words, 5) -> Ngrams            a hash for each run of five words within a text
 

@@ -2,7 +2,7 @@
 ConversationExample or PreferenceExample.
 
     make_example(row, description, "a.jsonl") -> the example that the layout gives; BadRow says what
-    is wrong with the row
+        is wrong with the row
 
 Texts are cleaned as documents are. Conversations end with an answer: messages behind the last one
 are left out.

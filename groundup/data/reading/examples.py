@@ -1,11 +1,12 @@
 """Examples for fine-tuning and evaluation: reading, deduplication, stratified splits.
 
     read_examples(source, options, wanted) -> [Example | InstructionExample | ConversationExample |
-    PreferenceExample] read_labelled(source) -> [Example] -> without_repeats ->
-    stratified_split(examples, {"train": 1600, "test": 500}, seed) read_splits(source, ...): all
-    three
-    read_chat(source) -> [InstructionExample | ConversationExample],  read_preferences(source) ->
-        [PreferenceExample]
+        PreferenceExample]
+    read_labelled(source) -> [Example] -> without_repeats -> stratified_split(examples, {"train":
+        1600, "test": 500}, seed)
+    read_splits(source, ...): all three
+    read_chat(source) -> [InstructionExample | ConversationExample],
+            read_preferences(source) -> [PreferenceExample]
 
 Repeats are removed before the split (see `distinct`): else a text could be in train and test, and
 memorisation would count as accuracy.

@@ -2,7 +2,7 @@
 and its first row.
 
     sniff("reviews.csv") -> Description(layout="labelled", roles={"text": "review", "label":
-    "stars"}, first={...}, doubt="")
+        "stars"}, first={...}, doubt="")
 
 Every command that takes data begins here, prints `Description.line()`, and reads by the
 description. Where there is a doubt it does not read:

@@ -27,30 +27,10 @@ NAME_CLASSES = frozenset({"descclassname", "descname"})
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 VERBATIM = ("pre", "textarea")
 # What may stand in the paragraph of a term, before its definition's first other block.
-INLINE = frozenset(
-    {
-        *(
-            "a",
-            "abbr",
-            "b",
-            "bdi",
-            "cite",
-            "code",
-            "del",
-            "dfn",
-            "em",
-            "i",
-            "img",
-            "ins",
-            "kbd",
-            "mark",
-            "q",
-            "s",
-            "samp",
-        )
-    }
-    | {*("small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr")}
-)
+INLINE = frozenset({
+    "a", "abbr", "b", "bdi", "cite", "code", "del", "dfn", "em", "i", "img", "ins", "kbd", "mark",
+    "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+})  # fmt: skip
 FENCE = "```"
 # Lists within lists; deeper ones are left as they are.
 MAX_NESTED_LISTS = 20

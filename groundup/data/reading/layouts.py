@@ -2,7 +2,7 @@
 prompt-completion or preference.
 
     columns and first rows -> match() per layout -> those that fit -> choose() -> Match(layout,
-    roles, doubt)
+        roles, doubt)
 
 A layout fits where each role that it requires has a column with a usual name whose values are what
 the role needs. It is in doubt where another column would do as well, where two layouts fit with

@@ -2,7 +2,7 @@
 and reported; the rest is used.
 
     file -> row_format() -> RowFormat(kind, delimiter, columns, header) -> rows() -> Row(line,
-    values) -> made_rows(make) -> whatever `make` returns
+        values) -> made_rows(make) -> whatever `make` returns
 
 What the columns mean is decided elsewhere (`sniff`). How many bad rows a file may have:
 `source_report.LineTally`.
@@ -38,8 +38,8 @@ DELIMITERS = (",", "\t", ";")
 # Cells of a batch are in memory together, and one may have 16 Mi characters.
 PARQUET_BATCH_ROWS = 64
 TOO_DEEP = f"is nested too deep (at most {MAX_JSON_DEPTH} levels)"
-# Strings, whose brackets are text, and brackets.
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
+# Strings, whose brackets are text, also one that goes on in the next piece; and brackets.
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]')
 _SPACE = re.compile(r"\s*")
 _ARRAY_MARKS = {
     ("start", "["): "first item",

@@ -9,7 +9,7 @@ store, or a package archive.
     .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (see `extract`; extra
                                          `documents`)
     .zip .tar .tar.gz, and .gz or .zst behind any of them but archives: what they hold (see
-    `containers`)
+        `containers`)
 
 A file in another format is skipped and reported. At most one document or one megabyte of a file is
 in memory.

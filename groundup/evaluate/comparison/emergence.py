@@ -2,10 +2,10 @@
 do what it was not trained for?
 
     points = points_over("steps", ["runs/mine"])                     the snapshots that a run keeps
-    points = points_over("sizes", ["runs/law"])                      the longest run of each size of
-        a sweep, or several models
-    points = points_over("shots", ["runs/mine"])                     one model; the tasks have the
-        numbers of shots
+    points = points_over("sizes", ["runs/law"])
+            the longest run of each size of a sweep, or several models
+    points = points_over("shots", ["runs/mine"])
+            one model; the tasks have the numbers of shots
     measure_over("steps", points, tasks, compute=compute, progress=progress)
 
 The result has the form of `evaluate.comparison.run`: each row has "x" (the step, the parameters,
@@ -13,7 +13,7 @@ the shots) besides, "changes" are from the first point of a curve to its last on
 "curves" has of each task its first metric, and bits per byte where it has them, point by point:
 
     {"task", "metric", "better", "chance", "model", "over", "points": [{"x", "value", "low", "high",
-    "n", "is_chance"}, ...], "change": {...} | None}
+        "n", "is_chance"}, ...], "change": {...} | None}
 
 Only one model is in memory at a time. The snapshots of a run are in half precision
 (`train.pretrain`).

@@ -5,8 +5,8 @@ by item.
                                  measure(tasks, opened))
 
 general            bits per byte of general text: of the packaged one (30 short texts of many kinds,
-                   written for this purpose, so that no public
-                   model was trained on them) or of the user's file; lower is better
+                   written for this purpose, so that no public model was trained on them) or of the
+                   user's file; lower is better
 multiple_choice    accuracy on questions of the packaged suite (`suites.written`), the same ones;
                    higher is better
 

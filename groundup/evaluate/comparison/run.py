@@ -3,16 +3,19 @@ users can name.
 
     source = Source("messages.csv")
     results = evaluate_on(kind_of(source), HeldOut(source, items=200), models, compute=compute,
-    progress=progress) results = evaluate({"before": base, "after": chat}, [AnswerLoss(held_out),
-    CheckedAnswers(held_out)], compute=compute, progress=progress)
+        progress=progress)
+    results = evaluate({"before": base, "after": chat}, [AnswerLoss(held_out),
+        CheckedAnswers(held_out)], compute=compute, progress=progress)
 
 Its format, as in `results.json`:
 
     {"rows": [{"task", "model", "metric", "value", "low", "high", "n", "chance", "better", "thin",
-    "is_chance", "elapsed_s"},
-              ...],                                    of suites with "shots", "template", "bos" and "prompts", the hash of all prompts
+        "is_chance", "elapsed_s"},
+              ...],                                    of suites with "shots", "template", "bos" and
+                                                       "prompts", the hash of all prompts
      "changes": [{"task", "from", "to", "metric", "value", "low", "high", "n", "p_value", "thin",
-         "verdict"}, ...],   paired, see `paired`
+         "verdict"}, ...],
+             paired, see `paired`
      "details": {task: {model: {...}}},
      "left_out": {"items", "of", "models": {model: n}}}       of `evaluate_on`: items that a model
                                                               was trained on

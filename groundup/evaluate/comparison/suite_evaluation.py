@@ -2,7 +2,7 @@
 (`evaluate.comparison.emergence`), and which items stand in the training text.
 
     evaluate_suites(["runs/mine"], ["grammar", "text"], SuiteOptions(), None, compute=compute,
-    progress=progress)
+        progress=progress)
 
 "text" is no suite: the bits per byte of the test texts of the first model's run, build or sweep.
 `results["overlap"]`: suite -> model -> `memorisation.overlaps`, of the models whose training text

@@ -4,15 +4,15 @@ models are. For evaluation only.
 The packages may be changed or withdrawn by their owners, so each is pinned by its SHA-256. Licences
 are what the package says.
 
-    arc_easy, arc_challenge, openbookqa, sciq     questions of school science        (Clark et al.
-                                                  2018; Mihaylov et al. 2018; Welbl et al. 2017)
-    piqa, socialiqa, commonsenseqa                everyday actions, people, things    (Bisk et al.
-                                                  2020; Sap et al. 2019; Talmor et al. 2019)
+    arc_easy, arc_challenge, openbookqa, sciq     questions of school science
+            (Clark et al. 2018; Mihaylov et al. 2018; Welbl et al. 2017)
+    piqa, socialiqa, commonsenseqa                everyday actions, people, things
+            (Bisk et al. 2020; Sap et al. 2019; Talmor et al. 2019)
     common_knowledge                              sentences to be ended
     feelings                                      the questions of socialiqa that ask how somebody
                                                   feels or is
-    tweets                                        is a tweet positive or negative?    (Hutto &
-                                                  Gilbert 2014)
+    tweets                                        is a tweet positive or negative?
+            (Hutto & Gilbert 2014)
     messages                                      a program's messages from English into French,
                                                   German and Spanish
 """

@@ -2,8 +2,9 @@
 `tasks/classification.py` is for one label a text.
 
     judge_sets(actual, predicted, labels) -> exact match, micro F1, macro F1, and precision, recall
-    and F1 of each label choose_thresholds(probabilities, present) -> for each label the probability
-    from which it is said
+        and F1 of each label
+    choose_thresholds(probabilities, present) -> for each label the probability from which it is
+        said
 
 exact match   the share of the texts whose labels are all said and no other
 micro F1      of all pairs of a text and a label; macro F1: the mean over the labels that a text has

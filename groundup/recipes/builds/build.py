@@ -35,7 +35,7 @@ from groundup.files import (
 )
 from groundup.locks import only_one
 from groundup.progress import Progress
-from groundup.recipes.build_log import LOG_FILE, logged_stage
+from groundup.recipes.build_log import LOG_FILE, LoggedStage, logged_stage
 from groundup.recipes.recipe import Recipe, write_recipe
 from groundup.recipes.stage import Stage, StageContext
 from groundup.runs import BUILD_FILE, RECIPE_FILE, provenance
@@ -161,13 +161,14 @@ class _Build:
         Where it is stopped, that is said, and how it goes on.
         """
         title = f"[{number}/{of}] {stage.name.ljust(self.name_columns)}"
+        shown: LoggedStage | None = None
         try:
             with logged_stage(self.progress, self.out, title) as shown:
                 line = self.run_or_skip(stage, shown, planned_s, spare_s)
                 spent = f"{self.record['stages'][stage.name]['elapsed_s']:.0f}"
                 shown.end(f"{spent.rjust(4)} s  {line}")
         except (KeyboardInterrupt, SystemExit):
-            after = f" {shown.stopped_after}" if shown.stopped_after else ""
+            after = f" {shown.stopped_after}" if shown and shown.stopped_after else ""
             kept = "what is done is kept, and the same command goes on from there"
             self.progress.say(f"Stopped in {stage.name} (stage {number} of {of}){after}: {kept}.")
             raise

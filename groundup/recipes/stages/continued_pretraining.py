@@ -2,7 +2,7 @@
 1, so that the chat model has read them.
 
     train of data/ and the replay -> teach/data/ -> teach/shards/ (the model's own tokenizer) ->
-    pretrain(start=...) -> teach/
+        pretrain(start=...) -> teach/
 
 General text is read beside the texts (replay), so that less is forgotten. Of validation and test as
 much is taken as the time allows to measure. teach/results.json is that of a pretraining run; under

@@ -4,9 +4,9 @@ model on test.
 evaluate/suites.json     the models on suites of items that none of them was trained for
                          (`recipes.suites`)
 evaluate/results.json    of the first chat model loss, checked answers, answers side by side; of the
-                         others the same under "chats", by name;
-                         of the own model bits per byte on test, and "samples": what it writes after
-                         beginnings of test sentences; "table" is all of it as rows
+                         others the same under "chats", by name; of the own model bits per byte on
+                         test, and "samples": what it writes after beginnings of test sentences;
+                         "table" is all of it as rows
 """
 
 from collections.abc import Mapping, Sequence

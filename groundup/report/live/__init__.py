@@ -2,7 +2,7 @@
 them.
 
     follow.Tail (new complete lines of a file) -> downsampling.Curves, coach (remarks on the
-    figures)
+        figures)
         -> follow.FollowedRun -> watched.Watched -> JSON -> web/ (the page)
 
 In: folders. Files are opened for reading and closed again; nothing is locked, so training is not

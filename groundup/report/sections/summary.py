@@ -2,6 +2,7 @@
 figure.
 """
 
+import shlex
 from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
@@ -14,7 +15,7 @@ from groundup.report.sections.headlines import headline
 from groundup.report.sections.shown_texts import shown_texts
 from groundup.report.sections.tokens import TOKENIZER_REPORT
 from groundup.report.source_parts import kept
-from groundup.report.values import number, tables
+from groundup.report.values import number, table, tables, text
 
 
 def opening(report: ReportData, contents: Node, chapters: Sequence[Chapter]) -> Node:
@@ -143,16 +144,14 @@ def _commands(report: ReportData) -> list[Node]:
     """What to type next, for the folder as it lies below where builds are written."""
     whole = report.folder.resolve()
     folder = f"{whole.parent.name}/{whole.name}"
-    verbs = (
-        [f"groundup generate {folder}"]
-        if report.of_kind("pretrain") and not report.of_kind("chat")
-        else []
-    )
-    verbs += [f"groundup chat {folder}"] if report.of_kind("chat") else []
-    return [
-        node("pre", node("code", line), class_="typed")
-        for line in [*verbs, f"groundup serve {folder}"]
-    ]
+    lines = [f"groundup serve {folder}"]
+    if report.of_kind("chat"):
+        lines.insert(0, f"groundup chat {folder}")
+    elif report.of_kind("pretrain"):
+        facts = table(report.build, "stages", "evaluate", "facts")
+        words = shlex.quote(text(facts, "example") or "Once upon a time")
+        lines.insert(0, f"groundup generate {folder} {words}")
+    return [node("pre", node("code", line), class_="typed") for line in lines]
 
 
 def _warnings(report: ReportData) -> list[Node]:

@@ -6,9 +6,9 @@ GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passag
 POST /groundup/ask                    {"index", "question", "model": name or null (quotations only),
                                       "k": 5, "history": [messages before]}
      a stream of JSON lines:          {"sources": [...]}, then {"quote": {...}}, {"sentence":
-                                      {...}}, {"omitted": {...}} as they are made, last
-                                      {"done": true, "found", "answer", "cited", "question" (in its
-                                      context), ...}; or {"error": {...}}
+                                      {...}}, {"omitted": {...}} as they are made, last {"done":
+                                      true, "found", "answer", "cited", "question" (in its context),
+                                      ...}; or {"error": {...}}
 GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
                                       link there gets the page, opened at it
 """

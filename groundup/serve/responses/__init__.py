@@ -2,7 +2,7 @@
 events, responses that follow an earlier one.
 
     body, kept responses -> `request.py` (its `items.py`) -> ResponsesRequest ->
-    `perplexity/answers.py` -> events -> `answer.py` -> bytes
+        `perplexity/answers.py` -> events -> `answer.py` -> bytes
 
 Begin with `routes.py`; `kept.py` has the responses of before, in memory.
 """

@@ -2,8 +2,8 @@
 clients read them.
 
     response.created, response.in_progress -> an item of what was searched -> items of the answer,
-    each from response.output_item.added to .done -> response.completed | response.incomplete |
-    response.failed
+        each from response.output_item.added to .done
+    -> response.completed | response.incomplete | response.failed
 
 A message's text comes in deltas, and each number of a source in it is an annotation. A call of a
 function is complete when the model has written it, so its arguments come in one delta. What was

@@ -1,12 +1,12 @@
 """Items of a conversation as /v1/responses has them -> messages.
 
-    {"role": "user", "content": "How is the weather?"}                          a message, also as
-        {"type": "message", ...} and with parts
-    {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}    the
-        assistant's; with what is said before it one message
+    {"role": "user", "content": "How is the weather?"}
+            a message, also as {"type": "message", ...} and with parts
+    {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}
+            the assistant's; with what is said before it one message
     {"type": "function_call_output", "call_id": "c", "output": "sunny"}          the result
-    {"type": "item_reference", "id": "msg_1"}                                    an item of a
-        response that is kept
+    {"type": "item_reference", "id": "msg_1"}
+            an item of a response that is kept
 
 What models here have no use for (reasoning, what a search found) is passed over: clients send back
 the whole output.

@@ -1,12 +1,12 @@
 """Sharded checkpoints: tensors written by all processes at once and read by any number of them.
 
-    checkpoints/step-120/shard-00001-model-00001-of-00002.safetensors    rank 0's share of the
-        weights
-                         shard-00001-model-00002-of-00002.safetensors    ... and of the optimizer
-                             state, with its random states
+    checkpoints/step-120/shard-00001-model-00001-of-00002.safetensors
+            rank 0's share of the weights
+                         shard-00001-model-00002-of-00002.safetensors
+                                 ... and of the optimizer state, with its random states
                          shard-00002-...                                 rank 1's
-                         state.json, manifest.json                       as in any checkpoint
-                             (`state.py`)
+                         state.json, manifest.json
+                                 as in any checkpoint (`state.py`)
 
 The files are written by torch.distributed.checkpoint's safetensors writer (its default one would
 pickle). Each header says which slices of which tensors it holds. Its reader reassembles them for

@@ -7,16 +7,16 @@ and optimizer state stay as they are:
     non-finite   the loss, or the gradient of some tensor, is nan or infinity. `max_skipped` in a
                  row end the run: it would not recover.
     spike        the gradient norm is above `spike_factor` times the median of the last 64. A
-                 spike's norm joins these like any other:
-                 if it was the first of a new kind of text, the median soon follows.
+                 spike's norm joins these like any other: if it was the first of a new kind of text,
+                 the median soon follows.
 
 Rolled back to earlier weights, and the text read since then is not read again:
 
     risen        each of the last 8 steps' losses is more than `rollback_nats` above the median of
                  the (up to 64, at least 16) before them
     where to     the newest regular checkpoint (every `checkpoint_interval` steps) from before those
-                 8 steps, and from after an earlier
-                 roll-back: those between a checkpoint and a roll-back to it have bad weights
+                 8 steps, and from after an earlier roll-back: those between a checkpoint and a
+                 roll-back to it have bad weights
     what         weights and optimizer state. The step, the schedule and the position in the data go
                  on: no step is done twice
     how often    `max_rollbacks` times, then the run ends with one sentence

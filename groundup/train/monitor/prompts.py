@@ -1,7 +1,7 @@
 """Prompts for samples: the first words of sentences of a held-out text.
 
     sentence_starts("ACT I\\n\\nNow is the winter of our discontent made glorious. ...") -> ["Now is
-    the winter"]
+        the winter"]
 
 A sentence here begins a line or follows the end of another in its paragraph, is no heading (most of
 its words begin small, where a script has small letters) and has no markup. Of scripts without

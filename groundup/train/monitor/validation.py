@@ -8,7 +8,7 @@ documents: their first tokens are not predicted, nor seen from another document,
 not comparable with those of windows.
 
     validation_loss, bits_per_byte, and where the shards know of several sources:
-    bits_per_byte:SOURCE
+        bits_per_byte:SOURCE
 
 The best checkpoint is chosen by validation, so that its figure is too good by the choice; that of
 test, measured once at the end, is not.

@@ -1,11 +1,10 @@
 """DDP and FSDP: one model trained by many processes, with torch's own implementations.
 
     ddp      each process has a whole copy and some rows of every batch; gradients are summed during
-             the backward pass
-             (Li et al. 2020, "PyTorch Distributed")
+             the backward pass (Li et al. 2020, "PyTorch Distributed")
     fsdp     each has a shard of every tensor, of its gradient and of the optimizer state; a block's
-             weights are gathered when it runs and
-             freed afterwards (Zhao et al. 2023, "PyTorch FSDP"; torch's `fully_shard`)
+             weights are gathered when it runs and freed afterwards (Zhao et al. 2023, "PyTorch
+             FSDP"; torch's `fully_shard`)
 
 Under fsdp the caller's model is not the one that trains: rank 0 keeps it in the CPU's memory and
 fills it where it is needed (`whole`): to evaluate, to write a snapshot, at the end. So evaluation

@@ -80,8 +80,8 @@ def answer_logprobs(
 def preference_loss(model: nn.Module, batch: Any) -> LossSum:
     """Direct preference optimization, summed over pairs (Rafailov et al. 2023, eq. 7).
 
-        L = -log sigmoid(beta [(log pi(w) - log ref(w)) - (log pi(l) - log ref(l))])        w: the
-            chosen answer, l: the rejected one
+        L = -log sigmoid(beta [(log pi(w) - log ref(w)) - (log pi(l) - log ref(l))])
+                w: the chosen answer, l: the rejected one
 
     `batch` has ids and labels [B, 2, T], the chosen answer first, the reference's log-probabilities
     [B, 2], and beta.

@@ -2,9 +2,9 @@
 
     adamw   AdamW (Loshchilov & Hutter 2019) for all
     muon    Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") for
-            the matrices of the blocks, AdamW for the
-            rest: embeddings, head, norms, biases, positions, routers, and experts, whose matrices
-            are stacked in tensors of three dimensions
+            the matrices of the blocks, AdamW for the rest: embeddings, head, norms, biases,
+            positions, routers, and experts, whose matrices are stacked in tensors of three
+            dimensions
     sgd     stochastic gradient descent with momentum, as a baseline for the other two
 
 Matrices decay, vectors and tables do not. `Optimizers` holds several of torch's as one.

@@ -6,16 +6,15 @@ on (`time_budget.py` decides when): the rest of the schedule is spread evenly ov
 are left, so that warm-up, stable part and decay keep their shares of it, whatever the schedule.
 
     place(s) = planned - (planned - place at the rescale) (steps - s) / (steps - step of the
-    rescale)
+        rescale)
 
 The learning rate is a pure function of the place: a linear warm-up, then
 
     cosine   half a cosine from the highest to the lowest (Loshchilov & Hutter 2017, eq. 5, one
              cycle)
     wsd      warm-up, stable, decay: the highest rate for most of the run, then linearly down (Hu et
-             al. 2024, "MiniCPM", section 4; Hägele et al.
-             2024: as good as a cosine with a decay over a fifth of the steps). A checkpoint of the
-             stable part suits a run of any length.
+             al. 2024, "MiniCPM", section 4; Hägele et al. 2024: as good as a cosine with a decay
+             over a fifth of the steps). A checkpoint of the stable part suits a run of any length.
 """
 
 import math

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from groundup.data.reading.markup_text.latex import latex
 from groundup.data.reading.markup_text.lightweight import asciidoc, org
 from groundup.data.reading.markup_text.restructured import restructured
-from groundup.data.reading.markup_text.written import MarkupSource
+from groundup.data.reading.markup_text.text_writer import TextWriter
 
-MARKUP_READERS: Mapping[str, Callable[[str, MarkupSource], None]] = {
+MARKUP_READERS: Mapping[str, Callable[[str, TextWriter], None]] = {
     ".rst": restructured,
     ".adoc": asciidoc,
     ".asciidoc": asciidoc,
@@ -23,6 +23,6 @@ def plain_text(text: str, suffix: str, *, headings: bool) -> str:
     """Return the plain text of a file with this suffix; `headings`: headings and code are marked as
     in Markdown.
     """
-    out = MarkupSource(headings)
+    out = TextWriter(headings)
     MARKUP_READERS[suffix](text.replace("\r\n", "\n").replace("\r", "\n"), out)
     return out.text()

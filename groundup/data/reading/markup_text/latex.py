@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from groundup.data.reading.markup_text.written import MarkupSource
+from groundup.data.reading.markup_text.text_writer import TextWriter
 
 SECTIONS = (
     "part",
@@ -83,7 +83,7 @@ _MATH = re.compile(
 _KEPT = re.compile("\ufdd0(\\d+)\ufdd1")
 
 
-def latex(text: str, out: MarkupSource) -> None:
+def latex(text: str, out: TextWriter) -> None:
     """Write the plain text."""
     kept: list[str] = []
 
@@ -129,7 +129,7 @@ def _without_code(text: str, keep: Callable[[str], str]) -> str:
     return "".join([*parts, text[place:]])
 
 
-def _write(text: str, kept: list[str], code: int, out: MarkupSource) -> None:
+def _write(text: str, kept: list[str], code: int, out: TextWriter) -> None:
     for line in _plain(text).split("\n"):
         whole = _KEPT.fullmatch(line.strip())
         if whole and int(whole[1]) < code:

@@ -4,7 +4,7 @@ delimiters are left out.
 
 import re
 
-from groundup.data.reading.markup_text.written import MarkupSource, until
+from groundup.data.reading.markup_text.text_writer import TextWriter, until
 
 Rules = tuple[tuple[re.Pattern[str], str], ...]
 
@@ -37,7 +37,7 @@ _ADOC_INLINE: Rules = (
 )
 
 
-def asciidoc(text: str, out: MarkupSource) -> None:
+def asciidoc(text: str, out: TextWriter) -> None:
     """Write the plain text of AsciiDoc
     (docs.asciidoctor.org/asciidoc/latest/syntax-quick-reference).
     """
@@ -91,7 +91,7 @@ _ORG_INLINE: Rules = (
 )
 
 
-def org(text: str, out: MarkupSource) -> None:
+def org(text: str, out: TextWriter) -> None:
     """Write the plain text of Org (orgmode.org/worg/org-syntax.html)."""
     lines, at = text.split("\n"), 0
     base = 0

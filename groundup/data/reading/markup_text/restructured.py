@@ -8,7 +8,7 @@ what is said of them. Comments, targets, images, tables of contents and options 
 import re
 from textwrap import dedent
 
-from groundup.data.reading.markup_text.written import MarkupSource
+from groundup.data.reading.markup_text.text_writer import TextWriter
 
 CODE = frozenset(
     {
@@ -55,7 +55,7 @@ _INLINE = (
 )
 
 
-def restructured(text: str, out: MarkupSource) -> None:
+def restructured(text: str, out: TextWriter) -> None:
     """Write the plain text."""
     _blocks(text.expandtabs(8).split("\n"), out, [], 0)
 
@@ -71,7 +71,7 @@ def inline(text: str) -> str:
     return text
 
 
-def _blocks(lines: list[str], out: MarkupSource, styles: list[str], depth: int) -> None:
+def _blocks(lines: list[str], out: TextWriter, styles: list[str], depth: int) -> None:
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -132,7 +132,7 @@ def _indented_end(lines: list[str], at: int, indent: int) -> int:
     return end
 
 
-def _explicit(head: str, body: list[str], out: MarkupSource, styles: list[str], depth: int) -> None:
+def _explicit(head: str, body: list[str], out: TextWriter, styles: list[str], depth: int) -> None:
     """Write a directive or a footnote; comments and targets are left out."""
     if note := _NOTE.match(head):
         out.line(inline(f"{note[0]}{head[note.end() :]}"))
@@ -158,7 +158,7 @@ def _explicit(head: str, body: list[str], out: MarkupSource, styles: list[str], 
 
 
 def _signature(
-    argument: str, body: list[str], out: MarkupSource, styles: list[str], depth: int
+    argument: str, body: list[str], out: TextWriter, styles: list[str], depth: int
 ) -> None:
     """Write the signatures of an API, and what is said of them, under a heading of the first one's
     name.

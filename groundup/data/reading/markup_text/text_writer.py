@@ -1,4 +1,4 @@
-"""Written: the plain text that a reader of markup writes, with the marks of Markdown or without."""
+"""TextWriter: the plain text that a reader of markup writes, with the marks of Markdown or without."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ MAX_LEVEL = 6
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
-class MarkupSource:
+class TextWriter:
     """Lines of text.
 
     `marked`: headings begin with #, code stands between fences, so that its own # are no headings.
