@@ -98,46 +98,43 @@ def convert(
         )
     program = None if create is None else require_ollama(create)
     opened = open_model(model, select_compute("cpu"), progress=progress)
-    reports: list[ParityReport] = []
-    unchecked: list[str] = []
+    compares = FORMATS[to].runs_in_llamacpp
+    outcomes: list[ParityReport | str] = [] if check or not compares else [WITHOUT_CHECK]
 
     def compare(file: Path) -> None:
-        try:
-            reports.append(parity(opened, file, to, used, progress))
-        except MissingExtra as missing:
-            unchecked.append(f"{missing.message} {missing.fix}")
+        outcomes.append(parity(opened, file, to, used, progress))
 
-    compares = FORMATS[to].runs_in_llamacpp
-    if compares and not check:
-        unchecked.append(WITHOUT_CHECK)
     gate = compare if compares and check else None
     export(opened, to, path, encoding=used, system=system, check=gate, progress=progress)
     if program is not None and create is not None:
         create_in_ollama(program, create, path)
+    outcome = outcomes[0] if outcomes else ""
     return ConvertResults(
         path,
         to,
         used,
         folder_bytes(path) if path.is_dir() else path.stat().st_size,
-        parity=reports[0] if reports else None,
-        unchecked=unchecked[0] if unchecked else "",
+        parity=None if isinstance(outcome, str) else outcome,
+        unchecked=outcome if isinstance(outcome, str) else "",
         created=create,
     )
 
 
 def parity(
     opened: "OpenModel", gguf: Path, to: str, encoding: str, progress: Progress
-) -> "ParityReport":
-    """Compare a GGUF file in llama.cpp with the model.
+) -> "ParityReport | str":
+    """Compare a GGUF file in llama.cpp with the model; return why not, where llama.cpp is missing.
 
-    Raises ModelError where they differ, MissingExtra without llama.cpp.
+    Raises ModelError where they differ.
     """
     from groundup.evaluate.parity import gate, gate_adapter
 
     check = gate_adapter if to == "gguf-adapter" else gate
-    report = check(opened, gguf, encoding=encoding, progress=progress)
     try:
+        report = check(opened, gguf, encoding=encoding, progress=progress)
         report.require()
+    except MissingExtra as missing:
+        return f"{missing.message} {missing.fix}"
     except ModelError as failed:
         fix = f"Nothing was written. To write it anyway: {WITHOUT_CHECK}."
         raise ModelError(failed.message, fix=fix) from failed
