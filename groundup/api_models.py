@@ -132,9 +132,10 @@ def parity(
     check = gate_adapter if to == "gguf-adapter" else gate
     try:
         report = check(opened, gguf, encoding=encoding, progress=progress)
-        report.require()
     except MissingExtra as missing:
         return f"{missing.message} {missing.fix}"
+    try:
+        report.require()
     except ModelError as failed:
         fix = f"Nothing was written. To write it anyway: {WITHOUT_CHECK}."
         raise ModelError(failed.message, fix=fix) from failed

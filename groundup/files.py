@@ -35,6 +35,8 @@ MAX_JSON_BYTES = 64 * 2**20
 # Lists and objects within one another, in JSON of others: what reads or shows a value recursively
 # needs a few of Python's 1,000 frames a level.
 MAX_JSON_DEPTH = 100
+# Of one path: Linux follows no more (path_resolution(7)).
+MAX_LINKS = 40
 # Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all
 # cores can check it at once.
 PART_BYTES = 16 * 2**20
@@ -131,20 +133,41 @@ def written_by_others(path: Path) -> str:
     as another user unless it is the user's own (of the same name and without other members).
     """
     path = path.absolute()
-    real = Path(os.path.realpath(path))
-    for each in dict.fromkeys([path, *path.parents, real, *real.parents]):
+    way = list(_way_to(path))
+    for each in dict.fromkeys(way):
         try:
             stat = each.lstat()
         except OSError:  # it is to be made
             continue
         if stat.st_uid not in (0, os.geteuid()):
             return f"{each} belongs to another user"
-        is_shared_folder = each not in (path, real) and bool(stat.st_mode & S_ISVTX)
+        is_shared_folder = each not in (path, way[-1]) and bool(stat.st_mode & S_ISVTX)
         if S_ISLNK(stat.st_mode) or is_shared_folder:
             continue
         if stat.st_mode & S_IWOTH or (stat.st_mode & S_IWGRP and not _is_own_group(stat.st_gid)):
             return f"{each} can be written by other users"
     return ""
+
+
+def _way_to(path: Path) -> Iterator[Path]:
+    """Yield the folders and links that lead to what an absolute path names, and that itself last.
+
+    A link is followed as the system does, so that the folders of links to links are among them.
+    """
+    place, links = Path(path.anchor), 0
+    left = list(reversed(path.parts[1:]))
+    yield place
+    while left:
+        name = left.pop()
+        place = place.parent if name == ".." else place / name
+        yield place
+        if place.is_symlink() and links < MAX_LINKS:
+            links += 1
+            target = place.readlink()
+            left += reversed(target.parts)
+            place = place.parent
+            if target.is_absolute():
+                place = Path(left.pop())
 
 
 def _is_own_group(gid: int) -> bool:

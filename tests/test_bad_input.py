@@ -203,7 +203,7 @@ def state_of(folder: Path) -> dict[str, bytes]:
 def test_an_empty_folder_has_nothing_to_read(home: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for words in reading(home, tmp_path / "empty", tmp_path / "out"):
-        refused(*words, says=("empty has no file to read.", ".txt .md .jsonl"))
+        refused(*words, says=("empty has no file to read.", ".txt .md .rst"))
     assert not (tmp_path / "out" / "config.json").exists()
 
 

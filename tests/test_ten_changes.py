@@ -110,7 +110,7 @@ assert "a straight line, added" in str(architecture(config, "tiny"))
 FAMILY = Change(
     "load a new model family",
     inserted=(
-        ("model/config.py", '    "llama", "gpt2"', '    "vicuna",'),
+        ("model/config.py", '    "llama",', '    "vicuna",\n'),
         (
             "weights/hf_families.py",
             '    "smollm3": HFFamily(',
@@ -445,7 +445,7 @@ from pathlib import Path
 from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.evaluate.metrics import wilson_interval
-from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, language_model
+from groundup.evaluate.task import HeldOut, EvaluationTask, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
@@ -467,7 +467,7 @@ class Pairs:
         return TaskResult((as_measure("accuracy", interval, len(self.pairs), chance=0.5),))
 
 
-def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
     records = [json.loads(line) for line in Path(data.source.spec).read_text().splitlines()]
     return [Pairs([(record["right"], record["wrong"]) for record in records[: data.items]])]
 

@@ -374,9 +374,7 @@ class BatchEngine:
                 accepted += 1
             if running.lookup is not None:
                 running.lookup.report_accepted(len(drafts), accepted)
-        except (
-            Exception
-        ) as error:  # a bug in its sampler, constraint or text that ends this row alone
+        except Exception as error:  # a bug in its sampler or text that ends this row alone
             yield self._failed(scheduled, error)
             return
         self.scheduler.mark_stored(scheduled, len(scheduled.ids) - 1)

@@ -127,9 +127,8 @@ class Guard:
             raise RefusedError(
                 431, f"At most {count} headers of {total} bytes together are allowed."
             )
-        if {b"content-length", b"transfer-encoding"} <= {
-            name for name, _ in raw
-        }:  # RFC 9112, 6.1: how smuggling begins
+        names = {name for name, _ in raw}
+        if {b"content-length", b"transfer-encoding"} <= names:  # RFC 9112, 6.1: smuggling
             raise RefusedError(
                 400, "Content-Length and Transfer-Encoding can't be combined.", CLOSING
             )

@@ -26,7 +26,7 @@ def example_questions(build: Path) -> list[str]:
     """
     try:
         found = [question for items in _asked(build) for question in _answered(items)]
-    except FormatError:
+    except (FormatError, OSError):  # OSError: a stage's name that can't be a folder's
         return []
     return found[:QUESTIONS]
 

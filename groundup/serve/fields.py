@@ -87,12 +87,13 @@ def _public(location: Sequence[int | str], value: Any, *, is_missing: bool) -> s
     Pydantic's also names the members of unions that it tried.
     """
     names = []
+    inner: Any = _ABSENT
     for part in location:
         inner = _inner(value, part)
         if inner is not _ABSENT:
             names.append(str(part))
             value = inner
-    if is_missing:
+    if is_missing and inner is _ABSENT:  # not null, which counts as missing too
         names.append(str(location[-1]))
     return ".".join(names)[:200]
 

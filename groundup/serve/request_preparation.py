@@ -58,7 +58,7 @@ def prepare(
         if (calls := format_of_calls(request, tokenizer)) is None
         else (calls.opening, calls.closing)
     )
-    require_ids([id for id, _ in options.logit_bias or ()], "logit_bias", tokenizer)
+    require_biased_ids(options, tokenizer)
     shown_ids = frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
     prepared = []
     for prompt in request.prompts:
@@ -215,6 +215,11 @@ def require_ids(ids: Sequence[int], param: str, tokenizer: Tokenizer) -> None:
         raise RequestError(
             f"{param}: this model's token ids are 0 to {most}, not {beyond[0]}", param=param
         )
+
+
+def require_biased_ids(options: Options, tokenizer: Tokenizer) -> None:
+    """Raise RequestError for a `logit_bias` of a token id that the model has not."""
+    require_ids([id for id, _ in options.logit_bias or ()], "logit_bias", tokenizer)
 
 
 def sampling_of(options: Options, room_tokens: int) -> Sampling:

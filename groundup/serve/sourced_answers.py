@@ -48,7 +48,7 @@ from groundup.retrieve.support import asked, differences, prompt_ids, support_pa
 from groundup.retrieve.vectors import Vectors
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
-from groundup.serve.request_preparation import sampling_of
+from groundup.serve.request_preparation import require_biased_ids, sampling_of
 from groundup.serve.requests import GenerateRequest, Options, RequestError
 from groundup.serve.server import ModelServer
 from groundup.serve.streaming import AnswerStream, RequestTimer
@@ -92,6 +92,10 @@ async def sourced_answer(
             what = "answers only from what it has learnt: it is no chat model, and answers from documents need one"
             raise RequestError(f'"{alias.name}" {what}', param="model")
         server.worker.admit(1)
+        if request.options.logit_bias:  # known before the first quotation is sent
+            lease = server.loaded_models.lease(alias.base, info, None)
+            loaded = await resources.enter_async_context(lease)
+            require_biased_ids(request.options, loaded.engine.tokenizer)
     question = request.question[:MAX_QUESTION_CHARACTERS]
 
     def searched(index: Index, vectors: Vectors | None) -> QuestionReading:

@@ -22,6 +22,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +128,14 @@ class AdapterConfig:
     def alpha_of(self, name: str) -> float:
         """Return the alpha of a module."""
         parts = name.split(".")
-        fitting = {".".join(parts[start:]) for start in range(len(parts))} & self.alphas.keys()
-        if len(fitting) > 1:
-            return next(alpha for key, alpha in self.alphas.items() if key in fitting)
-        return self.alphas[fitting.pop()] if fitting else self.alpha
+        ends = (".".join(parts[start:]) for start in range(len(parts)))
+        fitting = [end for end in ends if end in self.alphas]
+        return self.alphas[min(fitting, key=self._places.__getitem__)] if fitting else self.alpha
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The place of each name of `alphas`: a foreign file may have millions."""
+        return {name: place for place, name in enumerate(self.alphas)}
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig:

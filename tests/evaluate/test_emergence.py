@@ -113,7 +113,8 @@ def test_a_curve_over_shots_has_a_point_for_each_number(opened: OpenModel, tmp_p
     results = groundup.run_suites(
         tmp_path / "m", "copying", items=30, shots=(2, 0, 1), over="shots"
     )
-    accuracy, _ = results["curves"]
+    accuracy, *bits = results["curves"]
+    assert [curve["metric"] for curve in bits] == ["bits_per_byte", "bits_per_byte_control"]
     assert [point["x"] for point in accuracy["points"]] == [0, 1, 2] and accuracy[
         "task"
     ] == "copying"

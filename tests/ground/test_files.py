@@ -274,6 +274,19 @@ def test_what_others_can_write_or_own_or_link_to_is_known(
     assert (
         written_by_others(tmp_path / "link" / "file") == f"{folder} can be written by other users"
     )
+    folder.chmod(0o755)
+    # where a link leads over a further one, whose folder others can write
+    between = tmp_path / "between"
+    between.mkdir()
+    (between / "link").symlink_to(Path("..") / "a" / "b")
+    (tmp_path / "first").symlink_to(between / "link")
+    between.chmod(0o755)
+    assert written_by_others(tmp_path / "first" / "file") == ""
+    between.chmod(0o757)
+    found = written_by_others(tmp_path / "first" / "file")
+    assert found == f"{between} can be written by other users"
+    (tmp_path / "a" / "round").symlink_to("round")
+    assert written_by_others(tmp_path / "a" / "round" / "file") == ""
     folder.chmod(0o775)
     monkeypatch.setattr(files, "_is_own_group", lambda gid: True)
     assert written_by_others(file) == ""

@@ -83,7 +83,7 @@ def test_the_own_model_is_measured_on_test_and_in_older_builds_on_validation(
     context = StageContext(
         build / "evaluate", build, recipe, 600.0, CPU, Silent(), sizes={}, record=lambda: None
     )
-    outcome = evaluate.comparison.run(context)
+    outcome = evaluate.run(context)
     found = read_json(build / "evaluate" / "results.json")
     texts = [document.text for document in read_split(build / "data", split)]
     measured = BitsPerByte(sample_texts(texts, seed=recipe.seed))

@@ -44,3 +44,5 @@ def test_the_questions_of_a_pack_are_those_that_its_quotations_answer(tmp_path: 
     (tmp_path / "asked" / "results.json").write_text("{")
     assert example_questions(tmp_path) == [], "damaged: the server starts all the same"
     assert example_questions(tmp_path / "elsewhere") == []
+    write_json(tmp_path / "build.json", {"kinds": {"x" * 5000: "answers"}, "stages": {}})
+    assert example_questions(tmp_path) == []

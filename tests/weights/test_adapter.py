@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -329,6 +330,26 @@ def test_the_first_alpha_whose_name_ends_a_modules_is_taken(pattern: dict[str, f
     assert (
         config.alpha_of("q_proj") == 2 and config.alpha_of("model.layers.0.self_attn.vq_proj") == 8
     )
+
+
+def test_alphas_are_read_through_once_for_all_modules() -> None:
+    """Two names that fit each module took a walk through all names for each."""
+
+    class Watched(dict[str, float]):
+        walks = 0
+
+        def items(self) -> Any:
+            self.walks += 1
+            return super().items()
+
+        def __iter__(self) -> Iterator[str]:
+            self.walks += 1
+            return super().__iter__()
+
+    alphas = Watched({"other": 1.0, "q_proj": 2.0, "self_attn.q_proj": 3.0})
+    config = AdapterConfig("base", 8.0, alphas, divides_by_root=False)
+    assert {config.alpha_of(f"layers.{n}.self_attn.q_proj") for n in range(50)} == {2.0}
+    assert alphas.walks <= 1
 
 
 def test_damaged_weights_of_an_adapter_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:

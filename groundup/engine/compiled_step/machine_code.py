@@ -90,10 +90,8 @@ class MachineCode:
         assert status == 0, (self.name, status)
 
     def _load(self, signature: str, numbers: list[Any], arguments: tuple[Any, ...]) -> Any:
-        folder, file = (
-            code_folder().path,
-            f"{self.name}-{hashlib.sha256(signature.encode()).hexdigest()[:16]}.o",
-        )
+        folder = code_folder().path
+        file = f"{self.name}-{_digest([signature.encode()])}.o"
         code = read_code(folder / file) if folder else None
         if code is None:
             code = _compile(self.module, self.name, numbers, arguments)

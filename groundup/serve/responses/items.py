@@ -100,10 +100,8 @@ def messages_of(items: Sequence[JSON]) -> list[ClientMessage]:
             _add_call(messages, call)
         elif kind == "function_call_output":
             result = _read(ResultItem, item, place)
-            text, name = (
-                _text(result.output, f"input.{place}.output"),
-                names.get(result.call_id, ""),
-            )
+            text = _text(result.output, f"input.{place}.output")
+            name = names.get(result.call_id, "")
             messages.append(
                 ClientMessage(role="tool", content=text, name=name, tool_call_id=result.call_id)
             )

@@ -274,10 +274,13 @@ def test_another_index_made_in_its_place_is_seen(tmp_path: Path, serve: Callable
     assert server.get("/groundup/indexes").json() == {"indexes": []}
 
 
-@pytest.mark.parametrize("place", ["", "nothing.index"])
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("", "this is a folder, and no index"), ("nothing.index", "this folder does not exist")],
+)
 def test_a_bad_index_ends_with_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, reason: str
 ) -> None:
     assert run(["serve", "--index", str(tmp_path / place), "--port", "0"]) == 2
     said = capsys.readouterr().err
-    assert "is no index" in said and "Traceback" not in said
+    assert f"is missing: {reason}" in said and "Traceback" not in said

@@ -92,3 +92,15 @@ def test_own_words_need_a_model_that_writes(
     refused = nobody.post("/chat/completions", {"messages": [TURN], "own_words": True})
     assert refused.status_code == 400 and refused.json()["error"]["param"] == "own_words"
     assert said(nobody, "/chat/completions") == QUOTED
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_bias_for_no_token_of_the_model_is_refused_before_a_quotation_is_sent(
+    plain: Any, stream: bool
+) -> None:
+    asked = {"messages": [TURN], "own_words": True, "logit_bias": {"999999": 1}}
+    refused = plain.post("/chat/completions", {**asked, "stream": stream})
+    assert refused.status_code == 400, refused.text
+    assert refused.json()["error"]["param"] == "logit_bias"
+    biased = said(plain, "/chat/completions", own_words=True, logit_bias={"65": 100})
+    assert biased.startswith(QUOTED) and OWN not in biased

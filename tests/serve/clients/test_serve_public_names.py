@@ -23,6 +23,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (CHAT, {"messages": [{"role": "user", "content": [{}]}]}, "messages.0.content"),
     (CHAT, {"messages": [{"role": "user"}]}, "messages.0.content"),
     (CHAT, {"messages": [{"content": "x"}]}, "messages.0.role"),
+    (CHAT, {"messages": None}, "messages"),
+    ("/v1/responses", {"input": [{"role": "user", "content": None}]}, "input.0.content"),
     (CHAT, {"messages": TURNS, "tools": [TOOL], "tool_choice": "perhaps"}, "tool_choice"),
     (CHAT, {"messages": TURNS, "tools": [TOOL], "tool_choice": {"type": "x"}}, "tool_choice"),
     (CHAT, {"messages": TURNS, "stop": [5]}, "stop.0"),
