@@ -2,10 +2,10 @@
 
 Order of the rooms (imports point right, never left; `tests/test_architecture.py` checks it):
 
-    cli > api, course > recipes > report, planning, finetune, integrations > serve, train > lab,
-        retrieve, evaluate > engine > data, weights > tokenizer, runs, packs > http, model > config,
-        device, fetch, timing > cache > locks > progress, files, html_nodes, threads, palette,
-        limited_process > errors
+    cli > api, course > api_documents, api_models > recipes > report, planning, finetune,
+        integrations > serve, train > lab, retrieve, evaluate > engine > data, weights > tokenizer,
+        runs, packs > http, model > config, device, fetch, timing > cache > locks > progress, files,
+        html_nodes, threads, palette, limited_process > errors
 
 Importing the package does nothing. The names in `__all__` are those of `groundup/api.py`, which is
 imported when one of them is first used.
@@ -17,14 +17,20 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = [
     "Model",
+    "ask",
     "build",
+    "convert",
     "finetune_chat",
     "finetune_classifier",
     "finetune_preference",
+    "index",
+    "inspect_data",
     "open_model",
     "pretrain",
+    "pull",
     "run_evaluation",
     "run_suites",
+    "search",
 ]
 
 

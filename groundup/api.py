@@ -4,6 +4,8 @@ verbs of the command line call the same.
     open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
     pretrain, finetune_classifier, finetune_chat, finetune_preference, run_evaluation, run_suites,
         build      each returns the results that it writes
+    inspect_data, index, search, ask      texts and documents (api_documents.py)
+    pull, convert                         a model's files (api_models.py)
 
 A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu);
 `progress` is told how far the work is. The same call again resumes a stopped run. `settings` are
@@ -18,6 +20,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from groundup.api_documents import ask as ask
+from groundup.api_documents import index as index
+from groundup.api_documents import inspect_data as inspect_data
+from groundup.api_documents import search as search
+from groundup.api_models import convert as convert
+from groundup.api_models import pull as pull
 from groundup.config import Settings, apply_sets, build_config, checked_arguments, require_names
 from groundup.errors import ConfigError, DataError, ModelError
 from groundup.progress import Progress, Silent

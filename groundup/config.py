@@ -155,6 +155,14 @@ def require_names(function: str, given: Iterable[str], known: Iterable[str]) -> 
             )
 
 
+def require_instance(function: str, name: str, value: Any, kind: type) -> None:
+    """Raise ConfigError for an argument that is neither None nor of a class."""
+    if value is not None and not isinstance(value, kind):
+        raise ConfigError(
+            f"{function}: {name} must be of the class {kind.__name__} (got {value!r:.80})."
+        )
+
+
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a value is of an annotated type; True for a type that is not plain."""
     origin, args = get_origin(kind), get_args(kind)

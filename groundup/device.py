@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from groundup.errors import ConfigError
-from groundup.threads import ThreadTuner, chosen, thread_counts
+from groundup.threads import ThreadTuner, allowed_cores, prepare, thread_counts
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # Parameters of glibc's mallopt(3), and a size above any tensor of a small model's step.
@@ -66,6 +66,9 @@ def select_compute(
 ) -> Compute:
     """Return the named device, or for "auto" the first available of cuda, mps and cpu.
 
+    On the CPU it has the numbers of threads to choose from by measuring, but where the user has set
+    the number (`threads.decide`); in a container, torch's threads are reduced to its cores.
+
     Raises ConfigError.
     """
     if device not in DEVICES:
@@ -81,16 +84,19 @@ def select_compute(
         raise ConfigError(
             f"--device {device}: this machine has none.", fix="Use --device auto or --device cpu."
         )
-    choice = chosen()
-    tuned = device == "cpu" and choice is not None and choice.tuned and not fixed_choices
+    tuned = prepare(say=lambda late: None).tuned and device == "cpu" and not fixed_choices
     counts = thread_counts(most_threads()) if tuned else ()
+    if counts and torch.get_num_threads() > counts[0]:
+        set_threads(counts[0])
     return Compute(torch.device(device), dtype, thread_counts=counts, fixed_choices=fixed_choices)
 
 
 @functools.cache
 def most_threads() -> int:
-    """Return torch's number of threads at the start of this process."""
-    return torch.get_num_threads()
+    """Return torch's number of threads at the start of this process, at most the cores that it may
+    use.
+    """
+    return min(torch.get_num_threads(), allowed_cores())
 
 
 def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) -> None:

@@ -2,7 +2,8 @@
 the computation.
 
     prepare()                        at the start of a program (`cli/main.py`) or in a notebook's
-                                     first cell, before torch; never on import
+                                     first cell, before torch; else by the first `select_compute`,
+                                     as in `groundup.open_model`; never on import
     tuner = ThreadTuner((2, 1), 2)   after each piece of work: threads = tuner.told(seconds)
 
 OpenMP's threads spin at barriers. Alone on a machine that is the fastest way to wait; where another
@@ -93,7 +94,7 @@ def prepare(say: Callable[[str], None] = lambda text: print(text, file=sys.stder
 
 
 def chosen() -> ThreadChoice | None:
-    """Return what `prepare` chose; None where it was not called: then nothing is tuned."""
+    """Return what `prepare` chose; None before its first call."""
     return _made[0] if _made else None
 
 

@@ -4,6 +4,7 @@ import doctest
 import inspect
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import groundup
 from groundup import api
 from groundup.device import generator
 from groundup.engine.structured_output import OutputConstraint
-from groundup.errors import ConfigError, DataError, GroundupError, ModelError
+from groundup.errors import ConfigError, DataError, FormatError, GroundupError, ModelError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import train_tokenizer
@@ -46,12 +47,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, words = tmp_path_factory.mktemp("api"), SENTENCE.split()
     tokenizer = train_tokenizer([SENTENCE * 3], 340)
     config = ModelConfig(tokenizer.vocab_size, 160, 32, 2, 2, 64, tied_head=True)
+    named = folder / "cache" / "models" / "smollm2-135m-instruct"  # as if it had been fetched
     for name, model, labels in (
         ("mine", LanguageModel(config), ()),
         ("spam", Classifier(config, 2), ("ham", "spam")),
     ):
         initialise(model, generator(1, name))
         save_model(model, folder / "runs" / name, tokenizer, labels=labels)
+    shutil.copytree(folder / "runs" / "mine", named)
     (folder / "my-texts").mkdir()
     draw = random.Random(1)
     for number in range(8):
@@ -77,6 +80,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _inside(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(models)
+    monkeypatch.setenv("GROUNDUP_CACHE", str(models / "cache"))
 
 
 def test_importing_does_nothing() -> None:
@@ -166,6 +170,15 @@ def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Pa
         (ModelError, "no model 'nowhere'", lambda: groundup.finetune_preference("nowhere", "no data", "c")),
         (ConfigError, "must be given once", lambda: groundup.pretrain("my-texts", tmp_path / "x", steps=1, tokens=9)),
         (ConfigError, "named twice", lambda: groundup.run_evaluation(["runs/mine", Path("runs/mine")])),
+        (ConfigError, "inspect_data: data must be an address, or a list of addresses .got 5", lambda: groundup.inspect_data(5)),
+        (ConfigError, "options must be of the class SourceOptions .got 'text'", lambda: groundup.inspect_data("my-texts", options="text")),
+        (ConfigError, "index has no argument 'vector'. Did you mean 'vectors'", lambda: groundup.index("my-texts", vector="x")),
+        (ConfigError, "index: config must be of the class IndexConfig", lambda: groundup.index("my-texts", tmp_path / "x", config=5)),
+        (ConfigError, "search: count must be a whole number", lambda: groundup.search("texts.index", "prize", "5")),
+        (FormatError, "this is a folder, and no index", lambda: groundup.ask(tmp_path, "prize?")),
+        (ModelError, "no model named 'nowhere'", lambda: groundup.pull("nowhere")),
+        (ConfigError, "onnx", lambda: groundup.convert("runs/mine", tmp_path / "x", "onnx")),
+        (ConfigError, "from the format ollama only .got hf", lambda: groundup.convert("runs/mine", tmp_path / "x", "hf", create="a")),
         (ConfigError, "no stage 'tokeniser'", lambda: groundup.build("my-texts", tmp_path / "x", redo=["tokeniser"])),
     ):  # fmt: skip
         with pytest.raises(error, match=word) as caught:

@@ -19,6 +19,7 @@ ROOT = Path(groundup.__file__).parent
 ORDER = [
     ("cli",),
     ("api", "course"),
+    ("api_documents", "api_models"),
     ("recipes",),
     ("report", "planning", "finetune", "integrations"),
     ("serve", "train"),

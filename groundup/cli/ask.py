@@ -9,10 +9,11 @@ from typer import Argument, Option
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.plain import terminal_safe
-from groundup.cli.search import ByOption, say_note, say_outdated
+from groundup.cli.search import ByOption, say_outdated
 from groundup.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
+    from groundup.api import Model
     from groundup.retrieve.answer import Answer, Part
     from groundup.retrieve.given_passages import GivenPassages
     from groundup.retrieve.index import Index
@@ -84,18 +85,23 @@ def command(
         groundup verify answer.json
         groundup ask --retriever my_documents:retriever "How long is the warranty?"
     """
-    from groundup.retrieve.answer import Answer, AskConfig, ask
-    from groundup.retrieve.rankings import ranking_of, vectors_for
+    from groundup.api_documents import answer_parts
+    from groundup.retrieve.answer import Answer, AskConfig
+    from groundup.retrieve.rankings import require_ranking
     from groundup.retrieve.saved import save_answer, saved_plain
 
+    require_ranking(by)  # before a model is opened
     place, asked = _place_and_question(index, question, retriever)
     config = AskConfig(count, min_evidence, max_tokens=max_tokens)
     with _opened(place, retriever) as opened:
-        say_note(getattr(opened, "note", ""))
-        vectors = None if retriever else vectors_for(by, Path(place), device, console_progress())
-        engine = _engine(model, device, precision)
-        for part in ask(
-            opened, asked, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors
+        for part in answer_parts(
+            opened,
+            asked,
+            model=_model(model, device, precision),
+            by=by,
+            config=config,
+            device=device,
+            progress=console_progress(),
         ):
             if not as_json:
                 _show(part)
@@ -144,13 +150,13 @@ def _opened(place: str, retriever: str | None) -> "AbstractContextManager[Index 
     return nullcontext(passages_from(place))
 
 
-def _engine(model: str | None, device: str, precision: str | None):  # type: ignore[no-untyped-def]
-    """Return the model's engine, or None without one."""
+def _model(model: str | None, device: str, precision: str | None) -> "Model | None":
+    """Return the open model, or None without one."""
     if model is None:
         return None
     from groundup.api import open_model
 
-    return open_model(model, device, precision, progress=console_progress()).engine
+    return open_model(model, device, precision, progress=console_progress())
 
 
 def _show(part: "Part") -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.api import RUNS, build
+from groundup.api import build
 from groundup.cli import options
 from groundup.cli.console import (
     console_progress,
@@ -18,6 +18,7 @@ from groundup.cli.console import (
     wrapped,
 )
 from groundup.recipes.build_log import LOG_FILE
+from groundup.recipes.packaged import RUNS
 from groundup.runs import kinds_of_stages
 
 

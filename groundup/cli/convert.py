@@ -8,11 +8,12 @@ from typer import Option
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import JsonOption, ModelArgument, name_to_write
-from groundup.errors import ConfigError, MissingExtra, ModelError
+from groundup.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from groundup.progress import Progress
-    from groundup.weights.model_io import OpenModel
+    from groundup.api_models import ConvertResults
+
+NO_CHECK = "--no-check"
 
 
 def command(
@@ -76,48 +77,57 @@ def command(
         groundup convert model.gguf --to hf --out folder
         groundup convert smollm2-135m-instruct --precision int8 --out small
     """
-    from groundup.device import select_compute
-    from groundup.files import folder_bytes
-    from groundup.weights.formats import FORMATS, check_target, export
-    from groundup.weights.model_io import open_model
-    from groundup.weights.modelfile import create_in_ollama, require_ollama
+    from groundup.api_models import WITHOUT_CHECK, convert
 
     to, encoding = target_of(to, encoding, precision)
-    encoding = check_target(to, out, encoding)
-    if create is not None and to != "ollama":
-        raise ConfigError(
-            f"--create is for Ollama's models (got --to {to}).",
-            fix="Use --to ollama, or leave it out.",
+    try:
+        done = convert(
+            model,
+            out,
+            to,
+            encoding=encoding,
+            system=system,
+            create=create,
+            check=check,
+            progress=console_progress(),
         )
-    program = require_ollama(create) if create is not None else None
-    progress = console_progress()
-    opened = open_model(model, select_compute("cpu"), progress=progress)
-    checks: list[tuple[str, dict[str, Any] | None]] = []
-    checked = check and FORMATS[to].runs_in_llamacpp
-    gate = (
-        (lambda file: checks.append(parity(opened, file, to, encoding, progress)))
-        if checked
-        else None
-    )
-    written = export(
-        opened, to, out, encoding=encoding, system=system, check=gate, progress=progress
-    )
-    size_bytes = folder_bytes(written) if written.is_dir() else written.stat().st_size
-    lines = [f"{written}: {size_bytes / 1e6:,.1f} MB."]
-    said, report = checks[0] if checks else ("Not checked in llama.cpp (--no-check).", None)
-    if FORMATS[to].runs_in_llamacpp:
-        lines.append(said)
-    if program is not None and create is not None:
-        create_in_ollama(program, create, written)
-        lines.append(f"Talk to it: ollama run {create}")
-    elif to == "ollama":
-        folder = shlex.quote(str(written))
+    except ModelError as error:
+        raise ModelError(error.message, fix=error.fix.replace(WITHOUT_CHECK, NO_CHECK)) from error
+    print_result(result_lines(done), plain_result(done), as_json)
+
+
+def result_lines(done: "ConvertResults") -> list[str]:
+    """Return what was written, whether it was checked, and what can be done with it."""
+    lines = [f"{done.path}: {done.size_bytes / 1e6:,.1f} MB.", *check_lines(done)]
+    if done.created is not None:
+        lines.append(f"Talk to it: ollama run {done.created}")
+    elif done.to == "ollama":
+        folder = shlex.quote(str(done.path))
         lines.append(
             f"For Ollama: cd {folder} && ollama create NAME -f Modelfile (or here: --create NAME)"
         )
-    result = {"path": str(written), "to": to, "bytes": size_bytes, "created": create}
-    result["checked"] = (report or said) if FORMATS[to].runs_in_llamacpp else None
-    print_result(lines, result, as_json)
+    return lines
+
+
+def check_lines(done: "ConvertResults") -> list[str]:
+    """Return whether a GGUF file was checked in llama.cpp; none for other formats."""
+    if done.unchecked:
+        from groundup.api_models import WITHOUT_CHECK
+
+        chosen = done.unchecked == WITHOUT_CHECK
+        return [f"Not checked in llama.cpp{f' ({NO_CHECK}).' if chosen else f'. {done.unchecked}'}"]
+    if done.parity is None:
+        return []
+    count = len(done.parity.checks)
+    llama = done.parity.llama
+    return [f"Checked in a real llama.cpp ({llama}): the same model, {count} of {count} checks."]
+
+
+def plain_result(done: "ConvertResults") -> dict[str, Any]:
+    """Return JSON values; `checked` is the comparison, or why there is none."""
+    plain = {"path": str(done.path), "to": done.to, "bytes": done.size_bytes}
+    checked = done.parity.plain() if done.parity else "".join(check_lines(done)) or None
+    return {**plain, "created": done.created, "checked": checked}
 
 
 def target_of(
@@ -137,29 +147,3 @@ def target_of(
             fix="For others: --to hf --encoding.",
         )
     return "packed", precision
-
-
-def parity(
-    opened: "OpenModel", gguf: Path, to: str, encoding: str, progress: "Progress"
-) -> tuple[str, dict[str, Any] | None]:
-    """Compare a GGUF file in llama.cpp with the model; return the result as a sentence and as
-    values. Raises ModelError where they differ.
-    """
-    from groundup.evaluate.parity import gate, gate_adapter
-
-    check = gate if to != "gguf-adapter" else gate_adapter
-    try:
-        report = check(opened, gguf, encoding=encoding, progress=progress)
-    except MissingExtra as missing:
-        return f"Not checked in llama.cpp. {missing.message} {missing.fix}", None
-    try:
-        report.require()
-    except ModelError as failed:
-        raise ModelError(
-            failed.message, fix="Nothing was written. To write it anyway: --no-check."
-        ) from failed
-    count = len(report.checks)
-    return (
-        f"Checked in a real llama.cpp ({report.llama}): the same model, {count} of {count} checks.",
-        report.plain(),
-    )

@@ -83,7 +83,7 @@ def inspect(
         groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web
             --languages en --out page.html
     """
-    from groundup.data.preparation.inspection import inspect_sources
+    from groundup.api_documents import inspect_data
     from groundup.data.reading.description import parse_columns
     from groundup.data.reading.layouts import LAYOUTS
     from groundup.data.reading.sources import SourceOptions
@@ -101,13 +101,20 @@ def inspect(
         wanted=LAYOUTS,
     )
     progress = console_progress()
-    named = _named(sources, sha256, follow_links)
-    process = _process(processing, settings)
-    found = inspect_sources(named, reading, process, show=show, seed=seed, progress=progress)
+    found = inspect_data(
+        _named(sources, sha256, follow_links),
+        options=reading,
+        process=_process(processing, settings),
+        show=show,
+        seed=seed,
+        progress=progress,
+    )
     plain = [each.to_plain() for each in found]
-    page = (
-        _page(plain, out) if out else ""
-    )  # before anything is printed: a pipe that is closed ends the command
+    page = ""
+    if out:  # before anything is printed: a pipe that is closed ends the command
+        from groundup.report.pages.inspection_page import write_inspection_page
+
+        page = _written(write_inspection_page(plain, out))
     print_result(_lines(found), plain[0] if len(plain) == 1 else {"sources": plain}, as_json)
     if page:
         progress.say(page)
@@ -226,12 +233,6 @@ def _process(processing: options.ProcessOptions, settings: Sequence[str] | None)
     return build_config(
         ProcessConfig, {**fields, **process_fields(**vars(processing))}, where="data.process."
     )
-
-
-def _page(plain: list[dict[str, Any]], out: Path) -> str:
-    from groundup.report.pages.inspection_page import write_inspection_page
-
-    return _written(write_inspection_page(plain, out))
 
 
 def _written(page: Path) -> str:

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
-from groundup.api import ITEMS, STARTER, run_evaluation, run_suites
+from groundup.api import ITEMS, run_evaluation, run_suites
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import plain
 from groundup.errors import ConfigError
 from groundup.files import write_json
+from groundup.recipes.packaged import STARTER
 
 PICTURES = (".png", ".svg")
 

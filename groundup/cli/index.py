@@ -10,9 +10,8 @@ from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
 
 if TYPE_CHECKING:
-    from groundup.progress import Progress
+    from groundup.api_documents import IndexResults
     from groundup.retrieve.index import IndexCounts
-    from groundup.retrieve.vectors import Embed
 
 FAULTS_SHOWN = 10
 
@@ -64,51 +63,36 @@ def command(
         groundup index --out mine.index
         groundup index manuals/ --out manuals.index --vectors all-minilm-l6-v2
     """
-    from groundup.data.reading.source_list import read_sources
-    from groundup.retrieve.index import Index
+    from groundup.api_documents import index
     from groundup.retrieve.index_config import IndexConfig
     from groundup.retrieve.passages import MAX_TOKENS
-    from groundup.retrieve.update import update_index
 
     given = passage_tokens or text_column or encoding != "auto"
     config = IndexConfig(passage_tokens or MAX_TOKENS, text_column, encoding) if given else None
-    sources = read_sources(docs or [], follow_links=follow_links)
-    progress = console_progress()
-    embed = encoder_named(vectors, device, progress) if vectors else None  # refused before the work
-    report = update_index(out, sources, config, progress=progress)
-    made = add_vectors(out, vectors, embed, progress) if vectors and embed else 0
-    with Index(out) as index:
-        counts = index.counts()
-    did = f"{report.files_read:,} files read ({report.read_bytes / 1e6:,.1f} MB), {report.files_unchanged:,} unchanged, {report.files_removed:,} gone"
-    holds = f"{counts.files:,} files, {counts.documents:,} documents, {counts.passages:,} passages"
-    by_vectors = [f"{made:,} vectors made by {vectors}"] if vectors else []
+    results = index(
+        docs or [],
+        out,
+        vectors=vectors,
+        config=config,
+        follow_links=follow_links,
+        device=device,
+        progress=console_progress(),
+    )
+    print_result(result_lines(results, vectors), results.to_plain(), as_json)
+
+
+def result_lines(results: "IndexResults", vectors: str | None) -> list[str]:
+    """Return what was done, what the index holds, and what could not be read."""
+    did, counts = results.update, results.counts
     lines = [
-        f"{did}: {report.elapsed_s:.1f} s",
-        f"{out}: {holds}",
-        *by_vectors,
-        *fault_lines(counts),
+        f"{did.files_read:,} files read ({did.read_bytes / 1e6:,.1f} MB), "
+        f"{did.files_unchanged:,} unchanged, {did.files_removed:,} gone: {did.elapsed_s:.1f} s",
+        f"{results.index}: {counts.files:,} files, {counts.documents:,} documents, "
+        f"{counts.passages:,} passages",
     ]
-    print_result(
-        lines, {"index": str(out), "vectors_made": made, **vars(report), **vars(counts)}, as_json
-    )
-
-
-def encoder_named(name: str, device: str, progress: "Progress") -> "Embed":
-    """Open an encoder. Raises ConfigError, ModelError."""
-    from groundup.device import select_compute
-    from groundup.retrieve.vectors import embed_with
-
-    return embed_with(name, select_compute(device), progress)
-
-
-def add_vectors(folder: Path, name: str, embed: "Embed", progress: "Progress") -> int:
-    """Make the vectors that are missing; return how many."""
-    from groundup.retrieve.vectors import make_vectors
-
-    progress.say(
-        f"{folder} can be searched by words; Ctrl-C stops the vectors, and the same command goes on with them."
-    )
-    return make_vectors(folder, embed, name, progress=progress)
+    if vectors:
+        lines.append(f"{results.vectors_made:,} vectors made by {vectors}")
+    return [*lines, *fault_lines(counts)]
 
 
 def fault_lines(counts: "IndexCounts") -> list[str]:

@@ -37,9 +37,9 @@ def command(
         _print_known(as_json)
         return
     entry = find_entry(name)
-    from groundup.weights.model_hub import pull  # imported only here: it imports torch
+    from groundup.api_models import pull
 
-    folder = pull(name, out, console_progress())
+    folder = pull(name, out, progress=console_progress())
     result = {"name": name, "folder": str(folder), "license": entry.license, "hub": entry.hub}
     print_result([str(folder)], result, as_json)
 

@@ -50,15 +50,9 @@ def command(
         groundup search manuals.index "garantie pompe" -k 20 --json
         groundup search manuals.index "my money back" --by vectors
     """
-    from groundup.retrieve.index import Index
-    from groundup.retrieve.rankings import ranking_of, vectors_for
-    from groundup.retrieve.search import find
+    from groundup.api_documents import search
 
-    with Index(index) as opened:
-        say_note(opened.note)
-        found = find(
-            opened, words, count, ranking_of(by, vectors_for(by, index, device, console_progress()))
-        )
+    found = search(index, words, count, by=by, device=device, progress=console_progress())
     say_outdated(found.outdated)
     lines = [
         line
@@ -83,12 +77,6 @@ def passage_lines(number: int, passage: "Passage") -> list[str]:
         terminal_safe(line)
         for line in (f"[{number}] {passage.score:.2f}{title}", f"    {place}", *indented, "")
     ]
-
-
-def say_note(note: str) -> None:
-    """Say on stderr what is to be known of an index."""
-    if note:
-        console_progress().say(terminal_safe(f"note: {note}"))
 
 
 def say_outdated(files: "tuple[str, ...]") -> None:

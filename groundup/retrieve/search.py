@@ -228,7 +228,8 @@ def score(passage: Passage, weights: dict[Group, float], mean_terms: float) -> f
         count = occurrences(counts, group) + TITLE_WEIGHT * occurrences(title, group)
         total += weight * count * (K + 1) / (count + K * length)
         matched += weight if count else 0.0
-    return (total + pairs_near(body, weights)) * (matched / sum(weights.values())) ** COVERAGE_POWER
+    coverage: float = (matched / sum(weights.values())) ** COVERAGE_POWER
+    return (total + pairs_near(body, weights)) * coverage
 
 
 def pairs_near(body: Sequence[str], weights: dict[Group, float]) -> float:

@@ -13,7 +13,7 @@ it is listed with the reason.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from groundup.data.reading.source_files import (
@@ -43,7 +43,7 @@ CHANGED_WHILE_READ = "was changed while it was read"
 SHOWN_FAULT_CHARACTERS = 300
 
 
-@dataclass
+@dataclass(frozen=True)
 class UpdateReport:
     """What an update did."""
 
@@ -83,8 +83,7 @@ def update_index(
         update.prepare(config)
         for source in given or update.known_sources():
             update.bring_up_to_date(source)
-    update.report.elapsed_s = time.monotonic() - started
-    return update.report
+    return replace(update.report, elapsed_s=time.monotonic() - started)
 
 
 def _require_files(sources: Sequence[Source], *, is_new: bool) -> None:
@@ -192,10 +191,15 @@ class _Update:
             for place, each in known.items():
                 if each.source_id == source_id and place not in present:
                     self._writer.remove_file(each.id)
-                    self.report.files_removed += 1
+                    self._count(files_removed=1)
                     self._writer.commit_now_and_then()
         for line in self._decoded.taken().decoded_lines():
             self._progress.say(f"{source.spec}: {line}.")
+
+    def _count(self, **more: int) -> None:
+        """Add to the figures of the report."""
+        counted = {name: getattr(self.report, name) + each for name, each in more.items()}
+        self.report = replace(self.report, **counted)
 
     def _is_own(self, file: DocFile, source: Source) -> bool:
         """Whether a file is of the index itself, which may be in the folder of the documents."""
@@ -214,7 +218,7 @@ class _Update:
             return
         if known and same and not (known.fault and self._retries):
             self._writer.change_file(known.id, state=state, fault=known.fault)
-            self.report.files_unchanged += 1
+            self._count(files_unchanged=1)
             return
         try:
             with self._writer.undone_on_error():
@@ -223,7 +227,7 @@ class _Update:
                     self._replace(known, source_id, file.shown_place, "", state, sha256),
                     state,
                 )
-            self.report.files_read += bool(documents)
+            self._count(files_read=int(bool(documents)))
         except GroundupError as error:
             self._replace(known, source_id, file.shown_place, _shown(error.message), state, sha256)
         except OSError as error:
@@ -257,7 +261,7 @@ class _Update:
                     *(id, well_formed(name), well_formed(file.address_of(name)), well_formed(stem)),
                     *(language_of_text(text), text, pieces),
                 )
-        self.report.read_bytes += report.read_bytes
+        self._count(read_bytes=report.read_bytes)
         self._decoded.add(SourceReport(encodings=report.encodings))
         if file.entry and state and file.state() != state:
             raise DataError(CHANGED_WHILE_READ)

@@ -220,11 +220,10 @@ def test_an_encoder_is_pulled_from_the_files_of_an_archive(
 
 PULL_FROM_HUB = """
 import sys
-from pathlib import Path
-from groundup.weights.model_hub import pull
+import groundup
 from groundup.weights.catalog import CATALOG, CatalogEntry
 CATALOG["tiny"] = CatalogEntry("owner/tiny", "mit", 1, "a test")
-pull("tiny", Path(sys.argv[1]))
+print(groundup.pull("tiny", sys.argv[1]))
 """
 
 
@@ -269,6 +268,7 @@ def test_a_model_comes_from_a_hub_without_its_code(tokenizer: Tokenizer, tmp_pat
             text=True,
         )
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'out'}\n"
     fetched = {path.rsplit("/", 1)[1] for path in asked if "/resolve/" in path}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= fetched
     assert not any(

@@ -75,7 +75,7 @@ def test_what_ollama_refuses_is_said_in_its_words_and_the_files_stay(
         (["--to", "ollama", "--create", "my-chat"], "no `ollama` on this machine's PATH"),
         (["--to", "ollama", "--create=-f"], "'-f' is not a valid name for an Ollama model"),
         (["--to", "ollama", "--create", "a b"], "'a b' is not a valid name"),
-        (["--to", "hf", "--create", "my-chat"], "got --to hf"),
+        (["--to", "hf", "--create", "my-chat"], "got hf"),
     ],
 )
 def test_what_can_t_be_created_is_refused_before_any_work(

@@ -1,0 +1,291 @@
+"""The Python surface for texts and documents: `inspect_data`, `index`, `search` and `ask`, handed
+out by `groundup/api.py`. The verbs of the command line of the same names call the same.
+
+    inspect_data(data) -> Inspections
+    index(data, out) -> IndexResults;  search(index, words) -> SearchResult
+    ask(index, question) -> Answer;    answer_parts: its parts as they are made
+
+Functions import what they need when they are called: a search by words comes without torch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from groundup.config import checked_arguments, require_instance
+from groundup.errors import ConfigError
+from groundup.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from groundup.data.preparation.inspection import Inspection
+    from groundup.data.processing.steps import ProcessConfig
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import SourceOptions
+    from groundup.engine.engine import Engine
+    from groundup.retrieve.answer import Answer, AskConfig, Part
+    from groundup.retrieve.given_passages import GivenPassages
+    from groundup.retrieve.index import Index, IndexCounts
+    from groundup.retrieve.index_config import IndexConfig
+    from groundup.retrieve.search import SearchResult
+    from groundup.retrieve.update import UpdateReport
+
+AnyPath = str | Path
+PASSAGES, DOCUMENTS_SHOWN = 5, 3
+
+
+class AnsweringModel(Protocol):
+    """A model that answers are written by: an `api.Model` that is open."""
+
+    @property
+    def engine(self) -> "Engine": ...
+
+
+@dataclass(frozen=True)
+class IndexResults:
+    """What `index` did, and what the index holds now."""
+
+    index: Path
+    vectors_made: int
+    update: "UpdateReport"
+    counts: "IndexCounts"
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        own = {"index": str(self.index), "vectors_made": self.vectors_made}
+        return {**own, **vars(self.update), **vars(self.counts)}
+
+
+@checked_arguments
+def inspect_data(
+    data: "AnyPath | Source | Sequence[AnyPath | Source]",
+    *,
+    options: "SourceOptions | None" = None,
+    process: "ProcessConfig | None" = None,
+    follow_links: bool = False,
+    show: int = DOCUMENTS_SHOWN,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> "tuple[Inspection, ...]":
+    """Figures of texts or examples before training on them: an inspection of each source.
+
+    `data`: one address or several (docs/data.md), or a .toml that lists them. `options`: how they
+    are read (columns, layout, encoding); by default any layout is recognised. `process`: the steps
+    of a build, which are counted. Of each source the beginnings of `show` documents are kept;
+    `seed` draws the random ones. Raises ConfigError, DataError, NetworkError, MissingExtra.
+
+    >>> (found,) = groundup.inspect_data("my-texts")
+    >>> found.documents, found.words
+    (8, 4800)
+    """
+    from groundup.data.preparation.inspection import inspect_sources
+    from groundup.data.processing.steps import ProcessConfig
+    from groundup.data.reading.layouts import LAYOUTS
+    from groundup.data.reading.sources import SourceOptions
+
+    require_instance("inspect_data", "options", options, SourceOptions)
+    require_instance("inspect_data", "process", process, ProcessConfig)
+    sources = sources_of("inspect_data", data, follow_links=follow_links)
+    found = inspect_sources(
+        sources,
+        options or SourceOptions(wanted=LAYOUTS),
+        process,
+        show=show,
+        seed=seed,
+        progress=progress or Silent(),
+    )
+    return tuple(found)
+
+
+def sources_of(function: str, data: Any, *, follow_links: bool = False) -> "tuple[Source, ...]":
+    """Return the sources that an argument `data` names: an address, a source, or several of them.
+
+    Raises ConfigError.
+    """
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.source_list import read_sources, require_distinct_names
+
+    single = isinstance(data, str | Path | Source)
+    given = [data] if single or not isinstance(data, Sequence) else list(data)
+    for each in given:
+        if not isinstance(each, str | Path | Source):
+            what = f"{function}: data must be an address, or a list of addresses"
+            raise ConfigError(f"{what} (got {each!r:.80}).")
+    found: list[Source] = []
+    for each in given:
+        if isinstance(each, Source):
+            found.append(each)
+        else:
+            found.extend(read_sources([str(each)], follow_links=follow_links))
+    require_distinct_names(found)
+    return tuple(found)
+
+
+@checked_arguments
+def index(
+    data: "AnyPath | Source | Sequence[AnyPath | Source]" = (),
+    out: AnyPath = "index",
+    *,
+    vectors: str | Path | None = None,
+    config: "IndexConfig | None" = None,
+    follow_links: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> IndexResults:
+    """Make documents searchable; the same again reads only what is new or changed, and takes out
+    what is gone.
+
+    `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
+    whose vectors are made of each passage, for search by meaning ("all-minilm-l6-v2"). `config`:
+    how documents become passages; None: as the index has it, else the defaults. Files that can't be
+    read are in `counts.faults`, with the reason. Raises ConfigError, DataError, DiskError,
+    FormatError, ModelError.
+
+    >>> results = groundup.index("my-texts", "texts.index")
+    >>> results.counts.documents
+    8
+    """
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.index_config import IndexConfig
+    from groundup.retrieve.update import update_index
+
+    require_instance("index", "config", config, IndexConfig)
+    folder, progress = Path(out), progress or Silent()
+    sources = sources_of("index", data, follow_links=follow_links)
+    if vectors is None:
+        report, made = update_index(folder, sources, config, progress=progress), 0
+    else:
+        from groundup.device import select_compute
+        from groundup.retrieve.vectors import embed_with, make_vectors
+
+        # What can't be opened is refused before the work.
+        embed = embed_with(str(vectors), select_compute(device), progress)
+        report = update_index(folder, sources, config, progress=progress)
+        progress.say(
+            f"{folder} can be searched by words; Ctrl-C stops the vectors, and the same again goes on "
+            "with them."
+        )
+        made = make_vectors(folder, embed, str(vectors), progress=progress)
+    with Index(folder) as opened:
+        return IndexResults(folder, made, report, opened.counts())
+
+
+@checked_arguments
+def search(
+    index: AnyPath,
+    words: str,
+    count: int = PASSAGES,
+    *,
+    by: str = "auto",
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> "SearchResult":
+    """The `count` passages of an index that fit some words best, each with its place and its score
+    (BM25; of vectors, the cosine).
+
+    `by`: "words", "vectors" (of an index that has them), "both", or "auto": both where it has
+    vectors. Passages of files that were changed or deleted since they were read are left out, and
+    the files named in `outdated`. Raises ConfigError, FormatError.
+
+    >>> made = groundup.index("my-texts", "texts.index")
+    >>> found = groundup.search("texts.index", "the prize", count=2)
+    >>> len(found.passages), found.passages[0].score > 0
+    (2, True)
+    """
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.rankings import ranking_of, vectors_for
+    from groundup.retrieve.search import find
+
+    progress = progress or Silent()
+    with Index(index) as opened:
+        if opened.note:
+            progress.say(f"note: {opened.note}")
+        vectors = vectors_for(by, opened.folder, device, progress)
+        return find(opened, words, count, ranking_of(by, vectors))
+
+
+@checked_arguments
+def ask(
+    index: AnyPath,
+    question: str,
+    *,
+    model: "AnyPath | AnsweringModel | None" = None,
+    by: str = "auto",
+    config: "AskConfig | None" = None,
+    out: AnyPath | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> "Answer":
+    """Answer from the documents of an index: their best sentences word for word, then those of
+    `model` as far as a passage supports them.
+
+    `model`: None (quotations only), an open one, or what `open_model` opens. `by`: as in `search`.
+    `config`: how many passages are read, what must speak for one, the longest text of the model.
+    `out`: the answer is saved there, to be verified later (`groundup verify`). Where the documents
+    hold no answer, `found` is False. Raises ConfigError, FormatError, ModelError.
+
+    >>> made = groundup.index("my-texts", "texts.index")
+    >>> answer = groundup.ask("texts.index", "When is the prize over?")
+    >>> answer.found == bool(answer.quotes)
+    True
+    """
+    from groundup.retrieve.answer import Answer
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.saved import save_answer
+
+    progress = progress or Silent()
+    with Index(index) as opened:
+        *_, answer = answer_parts(
+            opened, question, model=model, by=by, config=config, device=device, progress=progress
+        )
+        assert isinstance(answer, Answer)
+        if out is not None:
+            save_answer(answer, opened, Path(out))
+    return answer
+
+
+def answer_parts(
+    opened: "Index | GivenPassages",
+    question: str,
+    *,
+    model: "AnyPath | AnsweringModel | None" = None,
+    by: str = "auto",
+    config: "AskConfig | None" = None,
+    device: str = "auto",
+    progress: Progress,
+) -> "Iterator[Part]":
+    """Yield the parts of an answer as they are made, and last the `Answer`, from an open index or
+    what is in its place; the rest is as in `ask`.
+    """
+    from groundup.retrieve.answer import AskConfig, ask
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.rankings import ranking_of, vectors_for
+
+    require_instance("ask", "config", config, AskConfig)
+    vectors = None
+    if isinstance(opened, Index):
+        if opened.note:
+            progress.say(f"note: {opened.note}")
+        vectors = vectors_for(by, opened.folder, device, progress)
+    engine = None if model is None else _engine(model, device, progress)
+    yield from ask(
+        opened, question, engine, config, rank_by=ranking_of(by, vectors), vectors=vectors
+    )
+
+
+def _engine(model: "AnyPath | AnsweringModel", device: str, progress: Progress) -> "Engine":
+    """Return the engine of an open model, or of one that is opened to write answers.
+
+    Raises ConfigError, and what opening it raises.
+    """
+    from groundup.device import select_compute
+    from groundup.engine.engine import Engine
+    from groundup.engine.precision import open_to_write
+
+    if isinstance(model, str | Path):
+        return Engine(*open_to_write(model, select_compute(device), progress=progress))
+    engine = getattr(model, "engine", None)
+    if not isinstance(engine, Engine):
+        what = "ask: model must be a model of open_model, its name or its path"
+        raise ConfigError(f"{what} (got {model!r:.80}).")
+    return engine
