@@ -219,7 +219,9 @@ _ALL = (
         "attention_forming",
         "Attention forming in training",
         "The same heads after more and more steps of training: at first they attend to all tokens alike. Which pattern comes first?",
-        look=lambda s: function("training_animation:attention_film")(s.opened, s.text, progress=s.progress),
+        look=lambda s: function("training_animation:attention_film")(
+            s.opened, s.text, progress=s.progress
+        ),
         draw="drawing.animation:attention_strip",
         reel="drawing.animation:attention_reel",
         concept="attention",
@@ -228,7 +230,9 @@ _ALL = (
         "embeddings_forming",
         "Embeddings forming in training",
         "The same tokens on the same axes. The model never sees letters, and yet tokens that are spelled alike come to be close together.",
-        look=lambda s: function("training_animation:embeddings_film")(s.opened, progress=s.progress),
+        look=lambda s: function("training_animation:embeddings_film")(
+            s.opened, progress=s.progress
+        ),
         draw="drawing.animation:embeddings_strip",
         reel="drawing.animation:embeddings_reel",
         concept="embeddings",
