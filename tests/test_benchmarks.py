@@ -177,6 +177,7 @@ def measured_time_to_a_loss(contender: str, *text: str) -> None:
     assert found["reached"] and found["seconds"] > 0 and 1 < found["bits_per_byte"] < target
 
 
+@pytest.mark.slow
 def test_serving_is_measured_in_one_process_over_http_and_from_its_start(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     command = [sys.executable, str(SERVE), "--quick", "--json", str(out)]

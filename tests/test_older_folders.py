@@ -72,6 +72,7 @@ def test_older_folders_verify(older: Path, name: str) -> None:
     assert run(["verify", str(older / name)]) == 0
 
 
+@pytest.mark.slow
 def test_an_older_run_resumes(older: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shape = [word for field, value in SHAPE.items() for word in ("--set", f"model.{field}={value}")]
     command = ["pretrain", str(older / "texts"), "--out", str(older / "stopped"), "--steps", "600"]

@@ -29,7 +29,7 @@ from stopping import (
     steps_logged,
 )
 
-KINDS = ("chat", "preference", "head", "lora", "last-block")
+QUICK_KINDS, SLOW_KINDS = ("chat", "last-block"), ("preference", "head", "lora")
 # Weights of a whole model or of an adapter.
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 
@@ -87,7 +87,7 @@ def _without_times(value: Any) -> Any:
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "preference")) for kind in KINDS],
+    [*QUICK_KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW_KINDS)],
 )
 def test_killed_and_started_again_equals_never_stopped(
     starter: Starter, root: Path, kind: str

@@ -79,6 +79,7 @@ def test_structured_output_fills_nested_pydantic_classes(models: Path) -> None:
     assert "works=[Work(kind=" in second and "'output_tokens'" in second
 
 
+@pytest.mark.slow
 def test_an_agent_calls_two_tools_and_answers(tmp_path: Path) -> None:
     sys.path.insert(0, str(EXAMPLES))
     try:

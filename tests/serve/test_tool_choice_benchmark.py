@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from small_models import save_language
 
 from groundup.tokenizer.special import CHATML_TEMPLATE
@@ -29,6 +30,7 @@ def test_each_request_has_the_arguments_of_its_tool_in_its_words() -> None:
     subprocess.run([sys.executable, "-c", CHECK], cwd=BENCHMARKS, check=True)
 
 
+@pytest.mark.slow
 def test_a_table_has_each_outcome_with_its_interval(tmp_path: Path) -> None:
     model = save_language(tmp_path / "chatty", context_tokens=2048, template=CHATML_TEMPLATE)
     command = [sys.executable, str(BENCHMARKS / "tools.py"), "--quick", "--model", str(model)]

@@ -43,6 +43,7 @@ def killed_often(starter: Starter, folder: Path, kind: str, kills: int) -> None:
     assert starter.run(folder, kind=kind) == 0
 
 
+@pytest.mark.slow
 @needs_a_compiler
 def test_a_compiled_run_killed_at_a_random_step_equals_never_stopped(
     starter: Starter, tmp_path: Path

@@ -47,7 +47,8 @@ def losses(folder: Path) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("way", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
 def test_two_processes_go_on_as_one_does(root: Path, way: str) -> None:
     sets = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
     command = [

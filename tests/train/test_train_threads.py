@@ -118,7 +118,10 @@ def test_the_number_of_threads_changes_last_bits_so_its_record_is_needed(
     assert facts(tmp_path / "two")["model"] != facts(whole)["model"]
 
 
-@pytest.mark.parametrize("stop_at", [10, 11, 18, 24, 40])
+SLOW = [pytest.param(step, marks=pytest.mark.slow) for step in (10, 18, 24)]
+
+
+@pytest.mark.parametrize("stop_at", [11, 40, *SLOW])
 def test_a_run_resumed_between_changes_ends_as_if_never_stopped_bit_for_bit(
     whole: Path, tmp_path: Path, stop_at: int
 ) -> None:
