@@ -100,7 +100,7 @@ def ours(
     recompute: bool = False,
 ) -> None:
     """What `groundup finetune chat` calls, on the same instructions, which it renders itself."""
-    from groundup.api import finetune_chat
+    from groundup.api.finetuning import finetune_chat
 
     settings = {
         "precision": precision,

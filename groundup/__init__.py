@@ -2,12 +2,12 @@
 
 Order of the rooms (imports point right, never left; `tests/test_architecture.py` checks it):
 
-    cli > api, course > api_documents, api_models > recipes > report, planning, finetune,
-        integrations > serve, train > lab, retrieve, evaluate > engine > data, weights > tokenizer,
-        runs, packs > http, model > config, device, fetch, timing > cache > locks > progress, files,
-        html_nodes, threads, palette, limited_process > errors
+    cli > api, course > recipes > report, planning, finetune, integrations > serve, train > lab,
+        retrieve, evaluate > engine > data, weights > tokenizer, runs, packs > http, model > config,
+        device, fetch, timing > cache > locks > progress, files, html_nodes, threads, palette,
+        limited_process > errors
 
-Importing the package does nothing. The names in `__all__` are those of `groundup/api.py`, which is
+Importing the package does nothing. The names in `__all__` are those of `groundup/api/public.py`, which is
 imported when one of them is first used.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "Data",
     "Model",
     "ask",
     "build",
@@ -37,7 +38,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'groundup' has no attribute {name!r}")
-    return getattr(importlib.import_module("groundup.api"), name)
+    return getattr(importlib.import_module("groundup.api.public"), name)
 
 
 def __dir__() -> list[str]:

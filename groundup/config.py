@@ -131,6 +131,7 @@ def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
                 each for each in signature.parameters if each not in ("self", "options", "sampling")
             ]
             if inspect.Parameter.VAR_KEYWORD not in kinds:
+                _refuse_fields_of_configs(name, kwargs, signature)
                 require_names(name, kwargs, known)
             raise ConfigError(
                 f"{name}: {error}.", fix=f"Its arguments: {', '.join(known)}."
@@ -145,6 +146,16 @@ def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
     return checked
 
 
+def checked_fields(config: type[T]) -> type[T]:
+    """A decorator of a config (a dataclass): an unknown field, or a value of a wrong type, is a
+    ConfigError with the nearest name, instead of Python's TypeError or a failure later.
+    """
+    made = config.__init__
+    made.__name__ = config.__name__
+    config.__init__ = checked_arguments(made)  # type: ignore[method-assign]
+    return config
+
+
 def require_names(function: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise ConfigError, with the nearest name, for an argument that a function does not have."""
     known = list(known)
@@ -153,6 +164,20 @@ def require_names(function: str, given: Iterable[str], known: Iterable[str]) -> 
             raise ConfigError(
                 f"{function} has no argument '{name}'.", fix=did_you_mean(name, known)
             )
+
+
+def _refuse_fields_of_configs(
+    function: str, given: Iterable[str], signature: inspect.Signature
+) -> None:
+    """Say of an argument that is a field of one of the function's configs where it belongs."""
+    for name in set(given) - signature.parameters.keys():
+        for parameter, config in signature.parameters.items():
+            for kind in (config.annotation, *get_args(config.annotation)):
+                if name in field_types(kind):
+                    raise ConfigError(
+                        f"{function} has no argument '{name}', it is a field of {kind.__name__}.",
+                        fix=f"Write {parameter}={kind.__name__}({name}=...).",
+                    )
 
 
 def require_instance(function: str, name: str, value: Any, kind: type) -> None:
@@ -177,6 +202,8 @@ def _fits(value: Any, kind: Any) -> bool:
             and not isinstance(value, str | bytes)
         )
         return listed and all(_fits(each, args[0]) for each in value)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return isinstance(value, kind)
     plain = {
         str: str,
         Path: os.PathLike,

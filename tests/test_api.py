@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import groundup
-from groundup import api
+from groundup.api import public as api
 from groundup.device import generator
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError, ModelError
@@ -89,7 +89,7 @@ import sys, groundup
 assert [name for name in sys.modules if name.startswith("groundup")] == ["groundup"]
 assert "open_model" in dir(groundup)
 groundup.open_model
-assert "groundup.api" in sys.modules and "torch" not in sys.modules
+assert "groundup.api.public" in sys.modules and "torch" not in sys.modules
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     with pytest.raises(AttributeError, match="no attribute 'close_model'"):

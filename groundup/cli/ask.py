@@ -13,7 +13,7 @@ from groundup.cli.search import ByOption, say_outdated
 from groundup.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
-    from groundup.api import Model
+    from groundup.api.models import Model
     from groundup.retrieve.answer import Answer, Part
     from groundup.retrieve.given_passages import GivenPassages
     from groundup.retrieve.index import Index
@@ -85,7 +85,7 @@ def command(
         groundup verify answer.json
         groundup ask --retriever my_documents:retriever "How long is the warranty?"
     """
-    from groundup.api_documents import answer_parts
+    from groundup.api.documents import answer_parts
     from groundup.retrieve.answer import Answer, AskConfig
     from groundup.retrieve.rankings import require_ranking
     from groundup.retrieve.saved import save_answer, saved_plain
@@ -154,7 +154,7 @@ def _model(model: str | None, device: str, precision: str | None) -> "Model | No
     """Return the open model, or None without one."""
     if model is None:
         return None
-    from groundup.api import open_model
+    from groundup.api.models import open_model
 
     return open_model(model, device, precision, progress=console_progress())
 

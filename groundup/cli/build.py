@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.api import build
+from groundup.api.building import build
 from groundup.cli import options
 from groundup.cli.console import (
     console_progress,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from groundup.api import open_model, sampling_of
+from groundup.api.models import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
 from groundup.cli.encoding import json_text
+from groundup.cli.fields import grouped
 from groundup.cli.generate import SamplingOptions
 from groundup.cli.options import (
     DeviceOption,
@@ -23,7 +24,6 @@ from groundup.cli.options import (
     ModelArgument,
     PrecisionOption,
     SpeculateOption,
-    grouped,
 )
 from groundup.cli.plain import json_safe, terminal_safe
 from groundup.engine.sampling import CHAT_SAMPLING

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.api import Model, open_model
+from groundup.api.models import Model, open_model
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.label_sets import NO_LABEL, named
 from groundup.cli.options import (

@@ -11,7 +11,7 @@ from groundup.cli.options import JsonOption, ModelArgument, name_to_write
 from groundup.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from groundup.api_models import ConvertResults
+    from groundup.api.models import ConvertResults
 
 NO_CHECK = "--no-check"
 
@@ -77,7 +77,7 @@ def command(
         groundup convert model.gguf --to hf --out folder
         groundup convert smollm2-135m-instruct --precision int8 --out small
     """
-    from groundup.api_models import WITHOUT_CHECK, convert
+    from groundup.api.models import WITHOUT_CHECK, convert
 
     to, encoding = target_of(to, encoding, precision)
     try:
@@ -112,7 +112,7 @@ def result_lines(done: "ConvertResults") -> list[str]:
 def check_lines(done: "ConvertResults") -> list[str]:
     """Return whether a GGUF file was checked in llama.cpp; none for other formats."""
     if done.unchecked:
-        from groundup.api_models import WITHOUT_CHECK
+        from groundup.api.models import WITHOUT_CHECK
 
         chosen = done.unchecked == WITHOUT_CHECK
         return [f"Not checked in llama.cpp{f' ({NO_CHECK}).' if chosen else f'. {done.unchecked}'}"]

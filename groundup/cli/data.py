@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.fields import grouped
 from groundup.cli.usage import VerbApp
 from groundup.errors import ConfigError
 
@@ -26,7 +27,7 @@ LANGUAGES_SHOWN = 6
 
 
 @app.command("inspect")
-@options.grouped()
+@grouped()
 def inspect(
     sources: Annotated[
         list[str],
@@ -83,7 +84,7 @@ def inspect(
         groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web
             --languages en --out page.html
     """
-    from groundup.api_documents import inspect_data
+    from groundup.api.documents import inspect_data
     from groundup.data.reading.description import parse_columns
     from groundup.data.reading.layouts import LAYOUTS
     from groundup.data.reading.sources import SourceOptions

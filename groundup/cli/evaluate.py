@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
-from groundup.api import ITEMS, run_evaluation, run_suites
+from groundup.api.evaluation import ITEMS, run_evaluation, run_suites
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import plain

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.api import (
+from groundup.api.finetuning import (
     CHAT_EPOCHS,
     MESSAGES,
     PREFERENCE_BETA,
@@ -16,6 +16,7 @@ from groundup.api import (
 )
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.fields import grouped
 from groundup.cli.label_sets import multi_label_lines
 from groundup.cli.plain import beginning
 from groundup.cli.usage import VerbApp
@@ -29,7 +30,7 @@ app = VerbApp(
 
 
 @app.command()
-@options.grouped()
+@grouped()
 def classifier(
     model: options.ModelArgument,
     data: Annotated[
@@ -310,7 +311,7 @@ def method_cells(row: dict[str, Any]) -> list[str]:
 
 
 @app.command()
-@options.grouped()
+@grouped()
 def chat(
     model: options.ModelArgument,
     data: Annotated[
@@ -379,7 +380,7 @@ def chat_lines(results: dict[str, Any], out: Path) -> list[str]:
 
 
 @app.command()
-@options.grouped()
+@grouped()
 def preference(
     model: options.ModelArgument,
     data: Annotated[str, Argument(help="Pairs of answers: rows with prompt, chosen, rejected.")],

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundup.api import open_model, sampling_of
+from groundup.api.models import open_model, sampling_of
 from groundup.cli.console import console_progress, print_result, stderr_console
+from groundup.cli.fields import grouped
 from groundup.cli.options import (
     DeviceOption,
     JsonOption,
@@ -18,13 +19,12 @@ from groundup.cli.options import (
     OutputOptions,
     PrecisionOption,
     SpeculateOption,
-    grouped,
 )
 from groundup.cli.plain import terminal_safe
 from groundup.engine.sampling import CHAT_MAX_TOKENS, RULES, Sampling
 
 if TYPE_CHECKING:
-    from groundup.api import Model
+    from groundup.api.models import Model
 
 # For each rule of sampling with a help text, an option of its name; None: not given.
 _RULE_OPTIONS = [

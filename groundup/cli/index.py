@@ -10,7 +10,7 @@ from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
 
 if TYPE_CHECKING:
-    from groundup.api_documents import IndexResults
+    from groundup.api.documents import IndexResults
     from groundup.retrieve.index import IndexCounts
 
 FAULTS_SHOWN = 10
@@ -63,7 +63,7 @@ def command(
         groundup index --out mine.index
         groundup index manuals/ --out manuals.index --vectors all-minilm-l6-v2
     """
-    from groundup.api_documents import index
+    from groundup.api.documents import index
     from groundup.retrieve.index_config import IndexConfig
     from groundup.retrieve.passages import MAX_TOKENS
 

@@ -16,7 +16,15 @@ from typer import Option
 from groundup import __version__
 from groundup.cli.distributed_launch import require_alone
 from groundup.cli.encoding import start_in_utf8, tolerate_any_text
-from groundup.cli.usage import USAGE_ERROR, Verb, VerbApp, VerbGroup, unknown_verb, usage_message
+from groundup.cli.usage import (
+    USAGE_ERROR,
+    Verb,
+    VerbApp,
+    VerbGroup,
+    name_options,
+    unknown_verb,
+    usage_message,
+)
 from groundup.errors import GroundupError
 from groundup.threads import prepare
 
@@ -101,6 +109,8 @@ CONTENTS: dict[str, dict[str, tuple[str, str]]] = {
 VERBS = {name: verb for verbs in CONTENTS.values() for name, verb in verbs.items()}
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 STOPPED = 130
+# Field -> option of the verb that was called, for messages about fields.
+OPTIONS: dict[str, str] = {}
 
 
 class LazyVerbs(VerbGroup):
@@ -136,6 +146,9 @@ def load_verb(name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
     for each in (command, *getattr(command, "commands", {}).values()):
+        OPTIONS.update(
+            {param.name: param.opts[0] for param in each.params if param.opts[0][0] == "-"}
+        )
         # Each example is a paragraph of its own; a line of one that goes on is indented further.
         paragraphs = re.split(r"\n\n|\n(?=    \S)", each.help or "")
         each.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
@@ -193,7 +206,7 @@ def run(args: list[str]) -> int:
     except GroundupError as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        return _complain(error.message, error.fix)
+        return _complain(name_options(error.message, OPTIONS), name_options(error.fix, OPTIONS))
     except (KeyboardInterrupt, typer.Abort):
         print("Stopped.", file=sys.stderr)
         return STOPPED

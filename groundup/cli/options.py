@@ -2,20 +2,14 @@
 
 TrainingLength, TrainingTexts, StartOptions, MonitorOptions, FinetuneOptions, ListenOptions,
     OutputOptions
-        options that verbs take together
-grouped
-        makes their fields options
+        options that verbs take together (`fields.grouped` makes options of them)
 """
 
-import copy
-import functools
-import inspect
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -90,50 +84,6 @@ def _exists(path: Path, option: typer.CallbackParam) -> bool:
         message = f"{option.opts[0]} {str(path)[:60]}... can't be written: {error.strerror}."
         raise ConfigError(message, fix="Use a shorter path, or another one.") from error
     return True
-
-
-def grouped(
-    shown: Mapping[str, str] | None = None,
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator: each parameter of a command whose type is a dataclass is replaced by one option
-    per field.
-
-    Defaults are those of the parameter's default value; `shown` says what help shows instead, by
-    field.
-    """
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        groups: dict[str, Any] = {}
-        parameters: dict[str, inspect.Parameter] = {}
-        hints = get_type_hints(command, include_extras=True)
-        for name, parameter in inspect.signature(command).parameters.items():
-            parameter = parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY)
-            if not is_dataclass(hints[name]):
-                parameters[name] = parameter
-                continue
-            groups[name] = hints[name]
-            for field, option in get_type_hints(groups[name], include_extras=True).items():
-                if shown and field in shown:
-                    info = copy.copy(option.__metadata__[0])
-                    info.show_default = shown[field]
-                    option = Annotated[option.__origin__, info]
-                parameters[field] = parameter.replace(
-                    name=field, default=getattr(parameter.default, field), annotation=option
-                )
-
-        @functools.wraps(command)
-        def run(**values: Any) -> None:
-            for name, kind in groups.items():
-                values[name] = kind(
-                    **{field.name: values.pop(field.name) for field in fields(kind)}
-                )
-            command(**values)
-
-        run.__annotations__ = {name: each.annotation for name, each in parameters.items()}
-        run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-        return run
-
-    return decorate
 
 
 SeedOption = Annotated[int, Option("--seed", help="Random seed.", min=0)]

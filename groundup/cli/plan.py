@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.fields import grouped
 from groundup.cli.options import (
     DeviceOption,
     JsonOption,
@@ -15,7 +16,6 @@ from groundup.cli.options import (
     StartOptions,
     TrainingLength,
     TrainingTexts,
-    grouped,
 )
 from groundup.errors import ConfigError
 

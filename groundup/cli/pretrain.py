@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.api import pretrain
+from groundup.api.pretraining import pretrain
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.distributed_launch import joined, progress_of, require_alone
+from groundup.cli.fields import grouped
 from groundup.cli.plain import beginning
 from groundup.errors import ConfigError
 from groundup.runs import RunFolder, read_lines
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from groundup.train.steps.process_group import ProcessGroup
 
 
-@options.grouped()
+@grouped()
 def command(
     data: Annotated[
         list[str] | None,

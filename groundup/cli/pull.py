@@ -37,7 +37,7 @@ def command(
         _print_known(as_json)
         return
     entry = find_entry(name)
-    from groundup.api_models import pull
+    from groundup.api.models import pull
 
     folder = pull(name, out, progress=console_progress())
     result = {"name": name, "folder": str(folder), "license": entry.license, "hub": entry.hub}

@@ -50,7 +50,7 @@ def command(
         groundup search manuals.index "garantie pompe" -k 20 --json
         groundup search manuals.index "my money back" --by vectors
     """
-    from groundup.api_documents import search
+    from groundup.api.documents import search
 
     found = search(index, words, count, by=by, device=device, progress=console_progress())
     say_outdated(found.outdated)

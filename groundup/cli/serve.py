@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from groundup.cli.console import console_progress
+from groundup.cli.fields import grouped
 from groundup.cli.options import (
     DeviceOption,
     JsonOption,
@@ -21,7 +22,6 @@ from groundup.cli.options import (
     PortOption,
     PrecisionOption,
     SpeculateOption,
-    grouped,
 )
 from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress

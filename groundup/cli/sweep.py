@@ -8,6 +8,7 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.fields import grouped
 
 if TYPE_CHECKING:
     from groundup.planning.sweep import Sweep
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 
 
-@options.grouped()
+@grouped()
 def command(
     data: Annotated[
         list[str],

@@ -6,7 +6,7 @@ they are told apart by the names of their classes.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import typer
@@ -64,6 +64,14 @@ def unknown_verb(name: str, known: Iterable[str], verb: str = "") -> GroundupErr
     before = f"{verb} " if verb else ""
     fix = f"{did_you_mean(name, known)} See groundup {before}--help."
     return GroundupError(f"There is no verb '{before}{name}'.", fix=fix)
+
+
+def name_options(text: str, options: Mapping[str, str]) -> str:
+    """Return a message with options of the verb in place of fields: `learning_rate`, and a field at
+    its beginning, are written as the option is called.
+    """
+    text = re.sub(r"`(\w+)`", lambda found: options.get(found[1], found[0]), text)
+    return re.sub(r"^(\w+)(?= must be )", lambda found: options.get(found[1], found[1]), text)
 
 
 def usage_message(error: Any, words: list[str]) -> tuple[str, str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import JsonOption, ListenOptions, PortOption, grouped
+from groundup.cli.fields import grouped
+from groundup.cli.options import JsonOption, ListenOptions, PortOption
 from groundup.errors import ConfigError, require_extra
 from groundup.runs import nearest_names
 

@@ -12,7 +12,7 @@ import pytest
 from tiny_encoder import save_encoder
 
 import groundup
-from groundup import api
+from groundup.api import public as api
 from groundup.cli.main import run
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
@@ -167,7 +167,7 @@ def test_the_page_on_python_names_every_function_and_no_other() -> None:
     named = {
         name
         for row in rows
-        for name in re.findall(r"`(?:groundup\.)?([a-z_]+)(?:\(\.\.\.\))?`", row.split("|")[2])
+        for name in re.findall(r"`(?:groundup\.)?([A-Za-z_]+)(?:\(\.\.\.\))?`", row.split("|")[2])
     }
     methods = {"generate", "stream", "chat", "classify", "score", "embed", "save"}
     assert named - methods == {*groundup.__all__} - {"Model"}

@@ -1,11 +1,11 @@
 """What `groundup evaluate` measures on."""
 
-from groundup.api import STARTER, instructions_source
 from groundup.data.reading.source_files import Source
 from groundup.evaluate.comparison.run import kind_of
 from groundup.evaluate.task import EvaluationTask, HeldOut
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
 from groundup.progress import Silent
+from groundup.recipes.packaged import STARTER, instructions_source
 
 PACKAGED = instructions_source(STARTER)
 

@@ -248,16 +248,16 @@ def test_only_what_writes_answers_for_people_has_another_default_than_float32() 
         }
 
     assert users("open_to_write") == {
-        "api.py",
-        "api_documents.py",  # ask with the name of a model
+        "api/models.py",
+        "api/documents.py",  # ask with the name of a model
         "engine/precision.py",
         "serve/loaded_models.py",
     }
     assert users("default_precision") == {
         *("engine/precision.py", "serve/loaded_models.py", "cli/serve.py"),
     }
-    assert users("from groundup.api import .*open_model") == {
-        *("cli/ask.py", "cli/chat.py", "cli/classify.py", "cli/generate.py"),
+    assert users("from groundup.api.models import .*open_model") == {
+        *("api/public.py", "cli/ask.py", "cli/chat.py", "cli/classify.py", "cli/generate.py"),
     }
     for notebook in (PACKAGE / "course" / "notebooks").glob("*.ipynb"):
         for line in notebook.read_text().splitlines():

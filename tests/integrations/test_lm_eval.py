@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from groundup.api import run_suites
+from groundup.api.evaluation import run_suites
 from groundup.device import Compute, generator
 from groundup.evaluate.suites.registry import suites_named
 from groundup.model.config import ModelConfig

@@ -13,6 +13,7 @@ from groundup.device import Compute, choose_threads, select_compute
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.progress import Silent
 from groundup.recipes.builds.build import changed_parts
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import train_tokenizer
@@ -136,7 +137,7 @@ def test_fixed_choices_measure_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model = LanguageModel(ModelConfig(64, 16, 16, 1, 2, 32))
     config = FitConfig(100_000, optimizer="muon")
     clock = StepClock(model, [], next_token_loss, config, compute=FIXED)
-    silent = groundup.api.Silent()
+    silent = Silent()
     decided = decide_compile(decide_precision(clock, progress=silent), clock, progress=silent)
     assert decided == MeasuredPrecision("float32") and clock.config.muon_precision == "bf16"
     assert (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup import api
+from groundup.api import public as api
 from groundup.cli.build import _summary, stages_in
 from groundup.cli.chat import command as chat
 from groundup.cli.main import run

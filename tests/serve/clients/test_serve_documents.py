@@ -84,7 +84,7 @@ def test_the_model_writes_after_them_and_what_no_passage_says_is_omitted(
 
 
 def test_the_server_answers_as_the_command_line_does(documents: Documents) -> None:
-    from groundup.api import open_model
+    from groundup.api.models import open_model
 
     lines = documents.ask(model="reader")
     engine = open_model(str(documents.model)).engine

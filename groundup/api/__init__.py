@@ -1,0 +1,1 @@
+"""The Python surface: what `import groundup` hands out (`public`), a file for each group of functions."""

@@ -1,0 +1,32 @@
+"""The Python surface of groundup: what `import groundup` hands out, for notebooks and scripts. The
+verbs of the command line call the same.
+
+    open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
+    pretrain, finetune_classifier, finetune_chat, finetune_preference, run_evaluation, run_suites,
+        build      each returns the results that it writes
+    inspect_data, index, search, ask      texts and documents (documents.py)
+    pull, convert                         a model's files (models.py)
+
+A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu);
+`progress` is told how far the work is. The same call again resumes a stopped run. `settings` are
+the fields that `--set` of the same verb reaches, as {"fit.learning_rate": 0.001}. Errors are
+GroundupErrors, with a message and what to do. Functions import what they need when they are called:
+this module comes without torch.
+"""
+
+from groundup.api.building import build as build
+from groundup.api.documents import ask as ask
+from groundup.api.documents import index as index
+from groundup.api.documents import inspect_data as inspect_data
+from groundup.api.documents import search as search
+from groundup.api.evaluation import run_evaluation as run_evaluation
+from groundup.api.evaluation import run_suites as run_suites
+from groundup.api.finetuning import finetune_chat as finetune_chat
+from groundup.api.finetuning import finetune_classifier as finetune_classifier
+from groundup.api.finetuning import finetune_preference as finetune_preference
+from groundup.api.models import Model as Model
+from groundup.api.models import convert as convert
+from groundup.api.models import open_model as open_model
+from groundup.api.models import pull as pull
+from groundup.api.pretraining import pretrain as pretrain
+from groundup.data.reading.data import Data as Data
