@@ -438,17 +438,14 @@ def write_hashed_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def own_hash_fault(content: dict[str, Any]) -> str:
-    """Return what is wrong with the hash of an object that `write_hashed_json` wrote, "" where it
-    is right, or an older version wrote none.
+    """Return what is wrong with the hash of an object that `write_hashed_json` wrote; "" where it
+    is right.
     """
+    if "sha256" not in content:
+        return "is missing"
     bare = {name: value for name, value in content.items() if name != "sha256"}
-    if "sha256" in content:
-        return "" if content["sha256"] == _content_hash(bare) else "is not the hash of the content"
-    for name in content:  # its name may be what is damaged
-        if content[name] == _content_hash(
-            {each: value for each, value in content.items() if each != name}
-        ):
-            return "is missing"
+    if content["sha256"] != _content_hash(bare):
+        return "is not the hash of the content"
     return ""
 
 
@@ -465,8 +462,8 @@ def _content_hash(content: dict[str, Any]) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a folder, its structure and its own hash (older ones have none)
-    checked. Raises FormatError.
+    """Return the manifest of a folder, its structure and its own hash checked. Raises
+    FormatError.
     """
     file = folder / MANIFEST
     try:

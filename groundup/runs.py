@@ -1,7 +1,8 @@
 """The run folder: names and formats of its files. No torch.
 
-    RUN/run.json               provenance: kind, resolved config, inputs with hashes, versions,
-                               argv, time (before the first step)
+    RUN/run.json               provenance: version of the format (migrations.py), kind, resolved
+                               config, inputs with hashes, versions, argv, time (before the first
+                               step)
     RUN/plan.json              of planned pretraining: what was asked, model and fit chosen, the
                                figures planned (before run.json)
     RUN/fit.json               the run's identity, and what was measured before the first step
@@ -35,7 +36,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
@@ -56,6 +57,7 @@ from groundup.files import (
     write_hashed_json,
     write_json,
 )
+from groundup.migrations import BUILD, RUN
 
 MAX_LINE_BYTES = 2**20
 TRAINED_ON_FILE = "trained_on.json"
@@ -63,18 +65,6 @@ BUILD_FILE, RECIPE_FILE = "build.json", "recipe.toml"
 # A file of a folder -> what the folder is.
 PLACES = {BUILD_FILE: "build", "run.json": "run", "index.sqlite": "index", "config.json": "model"}
 MAX_NAMES, SHOWN_NAMES = 200, 12
-# The stages of builds that did not record what each makes.
-OLDER_KINDS = {
-    "data": "data",
-    "tokenizer": "tokenizer",
-    "pretrain": "pretrain",
-    "base": "base",
-    "spam": "classifier",
-    "teach": "teach",
-    "chat": "chat",
-    "evaluate": "evaluate",
-    "export": "export",
-}
 LOGS = "logs"  # written by other programs, so in no manifest
 PLAN_FILE = "plan.json"
 PLAN_TABLES = ("asked", "model", "fit", "planned")
@@ -119,9 +109,8 @@ class RunFolder:
         before the first step.
         """
         make_folder(self.path)
-        write_json(
-            self.run_file, {"kind": kind, "config": config, "inputs": inputs, **provenance()}
-        )
+        record = {"kind": kind, "config": config, "inputs": inputs, **provenance()}
+        write_json(self.run_file, RUN.stamp(record))
 
     def clear(self) -> None:
         """Remove the records of an earlier run, its checkpoints last.
@@ -178,8 +167,8 @@ class RunFolder:
         return record
 
     def read_run(self) -> dict[str, Any]:
-        """Return run.json as a table. Raises FormatError."""
-        return read_json_object(self.run_file)
+        """Return run.json as a table. Raises FormatError, also for a run of a later version."""
+        return RUN.read(self.path)
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Write the final figures."""
@@ -190,16 +179,25 @@ class RunFolder:
         return read_json_object(self.results_file)
 
 
-def kinds_of_stages(record: Any) -> dict[str, str]:
+def read_stage_kinds(build: Path) -> dict[str, str]:
+    """Return the stages of a build, in order, and what each makes, as build.json has them; {} for
+    anything but a build. Raises FormatError.
+    """
+    if not (build / BUILD_FILE).is_file():
+        return {}
+    return kinds_of_stages(BUILD.read(build))
+
+
+def kinds_of_stages(record: Mapping[str, Any]) -> dict[str, str]:
     """Return the stages of a build, in order, and what each makes, by the content of its
-    build.json.
+    build.json; without those whose kind is damaged.
 
     >>> kinds_of_stages({"kinds": {"base": "base", "intents": "classifier"}})
     {'base': 'base', 'intents': 'classifier'}
     """
-    kinds = record.get("kinds") if isinstance(record, dict) else None
+    kinds = record.get("kinds")
     if not isinstance(kinds, dict):
-        return OLDER_KINDS
+        return {}
     return {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
 
 

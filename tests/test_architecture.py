@@ -29,7 +29,7 @@ ORDER = [
     ("http", "model"),
     ("config", "device", "fetch", "timing"),
     ("cache",),
-    ("locks",),
+    ("locks", "migrations"),
     ("progress", "files", "html_nodes", "threads", "palette", "limited_process"),
     ("errors",),
 ]

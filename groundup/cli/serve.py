@@ -216,16 +216,13 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
     """Return the finished indexes of the builds among the models, as NAME=PATH: a build's only one
     has the build's name. Raises FormatError.
     """
-    from groundup.files import read_json
     from groundup.retrieve.index import INDEX_FILE
-    from groundup.runs import BUILD_FILE, kinds_of_stages
+    from groundup.runs import read_stage_kinds
 
     found: list[str] = []
     for name, path in map(name_and_path, models):
         build = Path(path)
-        kinds = (
-            kinds_of_stages(read_json(build / BUILD_FILE)) if (build / BUILD_FILE).is_file() else {}
-        )
+        kinds = read_stage_kinds(build)
         folders = [
             build / stage
             for stage in kinds
@@ -354,12 +351,9 @@ def classifiers_of_build(name: str, path: str) -> dict[str, Path]:
     """Return the finished classifiers of a build, as NAME-STAGE (NAME is its chat model); {} for
     anything else. Raises FormatError.
     """
-    from groundup.runs import BUILD_FILE
     from groundup.weights.model_io import stages_with_model
 
-    found = (
-        stages_with_model(Path(path), "classifier") if (Path(path) / BUILD_FILE).is_file() else []
-    )
+    found = stages_with_model(Path(path), "classifier")
     return {f"{name}-{stage.name}": stage for stage in found}
 
 

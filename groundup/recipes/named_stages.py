@@ -6,10 +6,9 @@ A table says its kind (`[spam]` with kind = "classifier"), unless it is named li
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import to_jsonable_python
 
 from groundup.config import build_config, to_plain
 from groundup.data.reading.decoding import AUTO, check_encoding
@@ -24,33 +23,16 @@ Encoding = Annotated[str, AfterValidator(check_encoding)]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # The folder of the own model in the export.
 RESERVED = ("own",)
-# Fields of sources that the first builds did not have: not in a stage's key at their default.
-NEWER_OF_SOURCES = {"name", "weight"}
 
 
 class StageConfig(BaseModel):
     """The base of all stages' tables: frozen, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    key_of_default: ClassVar[Mapping[str, Any]] = {}
-    """Fields with a newer default than the first builds: what it is in a stage's key (None:
-    nothing), so that older builds stay done.
-    """
 
     def key(self) -> dict[str, Any]:
         """Return the table as plain values, for the key of its stage."""
-        table = to_plain(self)
-        for name, older in self.key_of_default.items():
-            default = to_jsonable_python(type(self).model_fields[name].default)
-            if table.get(name) == default:  # None is left out of plain values
-                table.pop(name, None)
-                table |= {} if older is None else {name: older}
-        for source in [*table.get("sources", ()), table.get("source")]:
-            if isinstance(source, dict):
-                for name in NEWER_OF_SOURCES & source.keys():
-                    if source[name] == getattr(Source, name):
-                        del source[name]
-        return table
+        return to_plain(self)
 
 
 class IndexStage(StageConfig):
@@ -70,7 +52,6 @@ class IndexStage(StageConfig):
     """JSON lines of instruction, input and document (docs/packs.md); on those without an input it
     is chosen how much evidence an answer needs.
     """
-    key_of_default = {"vectors": None, "questions": None}
 
 
 class ClassifierStage(StageConfig):
@@ -111,16 +92,6 @@ class ClassifierStage(StageConfig):
     """
     seed: int | None = None
     """Of the split and of the training; None: the build's."""
-    key_of_default = {
-        "kind": None,
-        "epochs": None,
-        "learner": None,
-        "encoder": None,
-        "abstain": None,
-        "label_column": "label",
-        "text_column": "text",
-        "encoding": None,
-    }
 
 
 class ChatStage(StageConfig):
@@ -144,7 +115,6 @@ class ChatStage(StageConfig):
     """An index stage: instructions are learned as `groundup ask` asks, each with the passage of the
     "document" in its line that fits it best.
     """
-    key_of_default = {"kind": None, "index": None, "encoding": None, "epochs": None}
 
 
 class AnswersStage(StageConfig):

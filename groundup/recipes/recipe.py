@@ -85,15 +85,6 @@ class DataStage(StageConfig):
     process: ProcessConfig = ProcessConfig()
     """What is done with documents after cleaning (docs/processing.md)."""
 
-    # Older builds, without a test split, stay as they are until `--redo data`.
-    key_of_default = {
-        "text_column": "text",
-        "encoding": None,
-        "test_share": None,
-        "keep_dropped": None,
-        "process": None,
-    }
-
     def key(self) -> dict[str, Any]:
         """Return the table without the weights of the sources: they are pretraining's, and change
         no text.
@@ -163,7 +154,6 @@ class PretrainStage(StageConfig):
     """How many copies of the weights are saved over the run, for `groundup lab RUN --film`; 0:
     none.
     """
-    key_of_default = {"mixture": None, "stride": None, "packing": None}
 
 
 class BaseStage(StageConfig):
@@ -217,7 +207,6 @@ class EvaluateStage(StageConfig):
     """Evaluation suites for all models, as of `evaluate --tasks`, a part of each by the time; []
     for none.
     """
-    key_of_default = {"suites": None}
 
 
 class ExportStage(StageConfig):

@@ -15,7 +15,7 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json
 from groundup.report.downsampling import DownsampledCurve, EvenSample
 from groundup.report.values import JsonObject, number, table, tables, text, texts
-from groundup.runs import OLDER_KINDS, RunFolder, kinds_of_stages, read_lines
+from groundup.runs import RunFolder, kinds_of_stages, read_lines
 
 # The stage that makes the page is still running meanwhile; it is left out, so that a page made
 # later is the same.
@@ -97,13 +97,7 @@ class ReportData:
 
     def _kinds(self) -> dict[str, str]:
         if self.is_build:
-            kinds = kinds_of_stages(self.build)
-            optional = {CONTINUED} if kinds is OLDER_KINDS else set()
-            return {
-                name: kind
-                for name, kind in kinds.items()
-                if name not in optional or self.stage(name)
-            }
+            return kinds_of_stages(self.build)
         run = self._table("./run.json", read_json)
         kind = text(run, "kind") if text(run, "kind") in RUN_KINDS else RUN_KINDS[0]
         kind = CONTINUED if kind == "pretrain" and table(run, "inputs", "start") else kind

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from groundup.errors import FormatError
-from groundup.files import read_json
 from groundup.retrieve.index_manifest import INDEX_FILE
-from groundup.runs import BUILD_FILE, kind_of_place, kinds_of_stages, nearest_names
+from groundup.runs import kind_of_place, nearest_names, read_stage_kinds
 
 MAKE = "Make one of documents: groundup index DOCS --out"
 
@@ -24,11 +23,7 @@ def no_index(folder: Path) -> FormatError:
 def _fix(folder: Path, kind: str) -> str:
     name = f"{folder.name or 'docs'}.index"
     if kind == "build":
-        indexes = [
-            stage
-            for stage, made in kinds_of_stages(read_json(folder / BUILD_FILE)).items()
-            if made == "index"
-        ]
+        indexes = [stage for stage, made in read_stage_kinds(folder).items() if made == "index"]
         there = [folder / stage for stage in indexes if (folder / stage / INDEX_FILE).is_file()]
         if there:
             return f"Name its index: {', '.join(map(str, there))}."

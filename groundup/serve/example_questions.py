@@ -12,7 +12,7 @@ from typing import Any
 from groundup.errors import FormatError
 from groundup.evaluate.answer_match import contains
 from groundup.files import read_json
-from groundup.runs import BUILD_FILE, kinds_of_stages
+from groundup.runs import read_stage_kinds
 
 QUESTIONS, MAX_CHARACTERS = 3, 90
 # The stage that asked them, and its answers without a model (recipes/stages/answers.py).
@@ -32,9 +32,7 @@ def example_questions(build: Path) -> list[str]:
 
 
 def _asked(build: Path) -> Iterator[list[Any]]:
-    if not (build / BUILD_FILE).is_file():
-        return
-    for stage, kind in kinds_of_stages(read_json(build / BUILD_FILE)).items():
+    for stage, kind in read_stage_kinds(build).items():
         file = build / stage / "results.json"
         results = read_json(file) if kind == KIND and file.is_file() else None
         items = results.get("items") if isinstance(results, dict) else None

@@ -22,13 +22,13 @@ import torch
 from groundup.config import build_config, read_toml
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
-from groundup.files import cache_path, is_cached, read_errors, read_json, write_text
+from groundup.files import cache_path, is_cached, read_errors, write_text
 from groundup.locks import hold
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
 from groundup.model.presets import PRESETS
 from groundup.progress import Progress
-from groundup.runs import BUILD_FILE, RunFolder, kinds_of_stages, nearest_names
+from groundup.runs import BUILD_FILE, RunFolder, nearest_names, read_stage_kinds
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import base_name, is_adapter
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
@@ -182,7 +182,7 @@ def _kind_of(build: Path, prefer: str) -> str:
     """Return the kind of stage that is opened: the preferred one, or what the build has in its
     place. Raises ModelError, FormatError.
     """
-    kinds = kinds_of_stages(read_json(build / BUILD_FILE)).values()
+    kinds = read_stage_kinds(build).values()
     instead = IN_PLACE.get(prefer, "")
     if prefer not in kinds and instead in kinds:
         return instead
@@ -195,16 +195,12 @@ def require_stage(build: Path, kind: str) -> None:
 
     Raises ModelError, which names the switch; FormatError.
     """
-    if (
-        not (build / BUILD_FILE).is_file()
-        or kind in kinds_of_stages(read_json(build / BUILD_FILE)).values()
-    ):
+    if not (build / BUILD_FILE).is_file() or kind in read_stage_kinds(build).values():
         return
-    name = BUILD_WORDS.get(kind, kind)
-    added = SWITCHES.get(kind)
-    fix = (
-        f"The same build command with --with {added} adds one; what is done stays." if added else ""
-    )
+    name, fix = BUILD_WORDS.get(kind, kind), ""
+    if kind in SWITCHES:
+        added = SWITCHES[kind]
+        fix = f"The same build command with --with {added} adds one; what is done stays."
     raise ModelError(f"The build {build} has no {name}.", fix=fix)
 
 
@@ -212,7 +208,7 @@ def opened_line(build: Path, found: Path, prefer: str) -> str:
     """Return which model of a build is opened, and the switch where it has not the one that was
     meant.
     """
-    kind = kinds_of_stages(read_json(build / BUILD_FILE)).get(found.name, "")
+    kind = read_stage_kinds(build).get(found.name, "")
     line = f"{build}: its {BUILD_WORDS.get(kind, kind)} is opened ({found})"
     if kind == prefer or prefer not in SWITCHES:
         return f"{line}."
@@ -224,7 +220,7 @@ def stages_with_model(build: Path, kind: str) -> list[Path]:
 
     Raises FormatError.
     """
-    kinds = kinds_of_stages(read_json(build / BUILD_FILE))
+    kinds = read_stage_kinds(build)
     return [
         build / name
         for name in kinds

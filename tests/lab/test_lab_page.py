@@ -17,12 +17,14 @@ import torch
 import groundup
 from groundup.cli.main import run
 from groundup.errors import DataError, ModelError
+from groundup.files import write_json
 from groundup.lab.charts import attention_chart, heads_chart
 from groundup.lab.gallery import picture
 from groundup.lab.internals import look_inside
 from groundup.lab.page import PUBLIC_MODEL, render, write_lab_page
 from groundup.lab.tokens import beginning
 from groundup.lab.views import VIEWS, View, function
+from groundup.migrations import BUILD
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.catalog import CATALOG
@@ -180,7 +182,7 @@ def test_the_page_says_which_model_of_a_build_it_shows(
 ) -> None:
     build, page = tmp_path / "mini", tmp_path / "page.html"
     build.mkdir()
-    (build / "build.json").write_text("{}")
+    write_json(build / "build.json", BUILD.stamp({"kinds": {"pretrain": "pretrain"}}))
     shutil.copytree(folder, build / "pretrain")
     assert run(["lab", str(build), "--text", TEXT, "--only", "tokens", "--out", str(page)]) == 0
     body = page.read_text().split("<body>")[1]

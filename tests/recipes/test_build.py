@@ -14,6 +14,7 @@ from groundup.cli.main import run
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import atomic_folder, read_json, write_json
+from groundup.migrations import BUILD
 from groundup.progress import Silent, StageProgress
 from groundup.recipes.build_log import LOG_FILE
 from groundup.recipes.builds.build import build, forget, stage_seconds
@@ -199,7 +200,7 @@ def test_damaged_record_is_refused_in_one_sentence(
     pipeline: FakePipeline, tmp_path: Path, entry: object
 ) -> None:
     pipeline.build(tmp_path / "b", recipe())
-    write_json(tmp_path / "b" / "build.json", {"stages": {"data": entry}})
+    write_json(tmp_path / "b" / "build.json", BUILD.stamp({"stages": {"data": entry}}))
     with pytest.raises(FormatError, match="not a table of stages"):
         pipeline.build(tmp_path / "b", recipe())
 

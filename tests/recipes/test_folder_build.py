@@ -10,6 +10,7 @@ from groundup.cli.chat import command as chat
 from groundup.cli.main import run
 from groundup.errors import ModelError
 from groundup.files import read_json, write_json
+from groundup.migrations import BUILD
 from groundup.weights.model_io import find_model, require_stage
 
 TALE = "Then the fox and the hen went down to the sea and sang. The wind was cold, but nobody wanted to go home. "
@@ -98,7 +99,8 @@ def test_a_build_whose_chat_stage_is_not_done_is_told_to_go_on(own: Path, tmp_pa
 def test_generate_of_a_pack_opens_its_chat_model(own: Path, tmp_path: Path) -> None:
     (tmp_path / "talk").mkdir()
     (tmp_path / "talk" / "config.json").write_text("{}")
-    write_json(tmp_path / "build.json", {"kinds": {"index": "index", "talk": "chat"}, "stages": {}})
+    kinds = {"index": "index", "talk": "chat"}
+    write_json(tmp_path / "build.json", BUILD.stamp({"kinds": kinds, "stages": {}}))
     assert find_model(tmp_path, prefer="pretrain") == tmp_path / "talk"
 
 

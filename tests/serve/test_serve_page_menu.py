@@ -9,6 +9,8 @@ from small_models import save_classifier, save_language
 
 from groundup.cli.serve import registry_of
 from groundup.errors import ConfigError
+from groundup.files import write_json
+from groundup.migrations import BUILD
 from groundup.progress import Silent
 from groundup.serve.app.page import menu
 from groundup.serve.model_registry import ModelRegistry
@@ -24,7 +26,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ModelCard("chat", base="published").markdown()
     )
     save_classifier(folder / "spam")
-    (folder / "build.json").write_text("{}")
+    write_json(
+        folder / "build.json", BUILD.stamp({"kinds": {"chat": "chat", "spam": "classifier"}})
+    )
     return folder
 
 
@@ -42,9 +46,8 @@ def test_a_build_is_served_as_its_chat_model_and_its_classifier(build: Path) -> 
         "mine-spam:latest",
         "classifier",
     )
-    (build / "build.json").write_text(
-        '{"kinds": {"chat": "chat", "spam": "classifier", "mood": "classifier"}}'
-    )
+    kinds = {"chat": "chat", "spam": "classifier", "mood": "classifier"}
+    write_json(build / "build.json", BUILD.stamp({"kinds": kinds}))
     save_classifier(build / "mood")
     assert [name for name, _ in told(registry_of([str(build)], None, Silent()))][1:] == [
         "mini-mood:latest",
@@ -56,7 +59,7 @@ def test_a_build_is_served_as_its_chat_model_and_its_classifier(build: Path) -> 
 
 def test_an_unfinished_classifier_is_not_served(build: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(build, tmp_path / "mini"))
-    (other / "build.json").write_text("{}")
+    write_json(other / "build.json", BUILD.stamp({"kinds": {"chat": "chat", "spam": "classifier"}}))
     (other / "spam" / "config.json").unlink()
     assert told(registry_of([str(other)], None, Silent())) == [("mini:latest", "chat")]
 

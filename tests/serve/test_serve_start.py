@@ -6,6 +6,7 @@ import pytest
 
 from groundup.cli.main import run
 from groundup.files import write_json
+from groundup.migrations import BUILD
 from groundup.serve.example_questions import example_questions
 
 
@@ -34,9 +35,8 @@ def test_the_questions_of_a_pack_are_those_that_its_quotations_answer(tmp_path: 
         "damaged",
         item(1, 2, 3),
     ]
-    write_json(
-        tmp_path / "build.json", {"kinds": {"index": "index", "asked": "answers"}, "stages": {}}
-    )
+    kinds = {"index": "index", "asked": "answers"}
+    write_json(tmp_path / "build.json", BUILD.stamp({"kinds": kinds, "stages": {}}))
     assert example_questions(tmp_path) == [], "the questions are not asked yet"
     (tmp_path / "asked").mkdir()
     write_json(tmp_path / "asked" / "results.json", {"items": items})
@@ -44,5 +44,6 @@ def test_the_questions_of_a_pack_are_those_that_its_quotations_answer(tmp_path: 
     (tmp_path / "asked" / "results.json").write_text("{")
     assert example_questions(tmp_path) == [], "damaged: the server starts all the same"
     assert example_questions(tmp_path / "elsewhere") == []
-    write_json(tmp_path / "build.json", {"kinds": {"x" * 5000: "answers"}, "stages": {}})
+    kinds = {"x" * 5000: "answers"}
+    write_json(tmp_path / "build.json", BUILD.stamp({"kinds": kinds, "stages": {}}))
     assert example_questions(tmp_path) == []

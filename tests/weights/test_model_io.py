@@ -12,7 +12,8 @@ from tiny_weights import CPU, make_config, make_model, randomise
 
 from groundup.device import Compute
 from groundup.errors import DiskError, FormatError, GroundupError, ModelError
-from groundup.files import write_manifest
+from groundup.files import write_json, write_manifest
+from groundup.migrations import BUILD
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.model.lora import add_lora
@@ -80,7 +81,8 @@ def test_a_build_opens_its_chat_model_or_its_classifier(
 ) -> None:
     build = tmp_path / "build"
     (build / "chat").mkdir(parents=True)
-    (build / "build.json").write_text("{}")
+    kinds = {"spam": "classifier", "chat": "chat"}
+    write_json(build / "build.json", BUILD.stamp({"kinds": kinds}))
     with pytest.raises(ModelError, match="no finished chat stage"):
         open_model(build, CPU)
     shutil.copytree(folder, build / "chat", dirs_exist_ok=True)
@@ -90,7 +92,7 @@ def test_a_build_opens_its_chat_model_or_its_classifier(
     spam = open_model(build, CPU, prefer="classifier")
     assert (spam.kind, spam.labels) == ("classifier", ("ham", "spam"))
     kinds = {"intents": "classifier", "spam": "classifier", "helper": "chat"}
-    (build / "build.json").write_text(json.dumps({"kinds": kinds}))
+    write_json(build / "build.json", BUILD.stamp({"kinds": kinds}))
     shutil.move(build / "chat", build / "helper")
     assert open_model(build, CPU).path == build / "helper"
     assert open_model(build, CPU, prefer="classifier").path == build / "spam", (

@@ -11,7 +11,8 @@ from tiny_weights import CPU, VARIANTS, make_config, make_model
 
 from groundup.config import to_plain
 from groundup.errors import ConfigError, FormatError, GroundupError, ModelError
-from groundup.files import cache_folder
+from groundup.files import cache_folder, write_json
+from groundup.migrations import BUILD
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import weight_bytes
 from groundup.model.heads import Classifier, LanguageModel
@@ -87,7 +88,7 @@ def test_a_run_at_work_says_what_it_trains(tmp_path: Path) -> None:
 def test_a_build_shows_its_chat_stage(
     tiny_tokenizer: Tokenizer, tiny_model: LanguageModel, tmp_path: Path
 ) -> None:
-    (tmp_path / "build.json").write_text("{}")
+    write_json(tmp_path / "build.json", BUILD.stamp({"kinds": {"chat": "chat"}}))
     assert "no finished chat stage" in refused(tmp_path).message
     save_model(tiny_model, tmp_path / "chat", tiny_tokenizer)
     assert read_model_summary(str(tmp_path)).config == tiny_model.config

@@ -26,7 +26,6 @@ from groundup.device import Compute, choose_threads, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import (
     MANIFEST,
-    read_json,
     remove_temporaries,
     sha256_file,
     verify_folder,
@@ -34,6 +33,7 @@ from groundup.files import (
     write_text,
 )
 from groundup.locks import only_one
+from groundup.migrations import BUILD
 from groundup.progress import Progress
 from groundup.recipes.build_log import LOG_FILE, LoggedStage, logged_stage
 from groundup.recipes.recipe import Recipe, write_recipe
@@ -113,8 +113,8 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
             )
         record: dict[str, Any] = {"stages": {}}
     else:
-        record = read_json(file)
-        stages = record.get("stages") if isinstance(record, dict) else None
+        record = BUILD.read(out)
+        stages = record.get("stages")
         if not isinstance(stages, dict) or not all(map(is_entry, stages.values())):
             problem = "is not a table of stages as a build writes it"
             raise FormatError(file, "stages", problem, fix="Start again with --fresh.")
@@ -124,18 +124,25 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
         "seed": recipe.seed,
         "budget_s": recipe.budget_s,
     }
-    return {**head, **provenance(), "stages": record["stages"]}
+    return BUILD.stamp({**head, **provenance(), "stages": record["stages"]})
 
 
 # The fields of a stage's entry in build.json: those that it has from its start, and those of a
 # stage that is done.
-ENTRY = {"key": str, "key_parts": dict, "sizes": dict, "elapsed_s": float, "status": str}
+ENTRY = {
+    "key": str,
+    "key_parts": dict,
+    "sizes": dict,
+    "planned_s": float,
+    "elapsed_s": float,
+    "status": str,
+}
 DONE = {"line": str, "outputs_sha256": dict}
 
 
 def is_entry(entry: Any) -> bool:
     """Whether a value has the fields of a stage's entry in build.json."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("planned_s", 0.0), int | float):
+    if not isinstance(entry, dict):
         return False
     fields = {**ENTRY, **(DONE if entry.get("status") == "done" else {})}
     return all(isinstance(entry.get(name), kind) for name, kind in fields.items())
@@ -199,12 +206,11 @@ class _Build:
 
     def _run(self, stage: Stage, entry: dict[str, Any], shown: Progress, spare_s: float) -> str:
         self.record["stages"][stage.name] = entry
-        # A stage that is continued keeps its planned time.
-        planned_s = entry.setdefault("planned_s", round(stage.share * self.recipe.budget_s, 1))
         entry["status"] = "running"
         choose_threads(self.compute)
         self.save()
         place = (self.out / stage.name, self.out, self.recipe)
+        planned_s = entry["planned_s"]  # that of its start, where it is continued
         context = StageContext(
             *place, planned_s, self.compute, shown, entry["sizes"], self.save, spare_s
         )
@@ -302,14 +308,12 @@ def forget(out: Path, names: Sequence[str], stages: Sequence[Stage]) -> None:
     for name in names:
         if name not in known:
             raise ConfigError(f"There is no stage '{name}'.", fix=f"Stages: {', '.join(known)}.")
-    record = read_json(out / BUILD_FILE) if (out / BUILD_FILE).exists() else {}
-    if isinstance(record, dict) and isinstance(
-        stages_before := record.get("stages"), dict
-    ):  # else `build` refuses it
-        kept = {
-            name: entry
-            for name, entry in stages_before.items()
-            if name in known and name not in names
-        }
-        if kept != stages_before:
-            write_hashed_json(out / BUILD_FILE, {**record, "stages": kept})
+    if not (out / BUILD_FILE).exists():
+        return
+    record = BUILD.read(out)
+    before = record.get("stages")
+    if not isinstance(before, dict):  # `build` refuses it
+        return
+    kept = {name: entry for name, entry in before.items() if name in set(known) - set(names)}
+    if kept != before:
+        write_hashed_json(out / BUILD_FILE, {**record, "stages": kept})

@@ -9,6 +9,7 @@ import pytest
 from served_documents import BOILER, QUESTION, Documents
 
 from groundup.files import write_json
+from groundup.migrations import BUILD
 
 pytestmark = pytest.mark.browser
 
@@ -154,9 +155,8 @@ def test_a_pack_opens_on_its_documents_with_questions_that_they_answer(
 ) -> None:
     shutil.copytree(documents.index, tmp_path / "index")
     answers = {"quotations": {"text": "The warranty lasts 24 months.", "cited": []}}
-    write_json(
-        tmp_path / "build.json", {"kinds": {"index": "index", "asked": "answers"}, "stages": {}}
-    )
+    kinds = {"index": "index", "asked": "answers"}
+    write_json(tmp_path / "build.json", BUILD.stamp({"kinds": kinds, "stages": {}}))
     (tmp_path / "asked").mkdir()
     items = [{"question": QUESTION, "answer": "24 months", "answers": answers}]
     write_json(tmp_path / "asked" / "results.json", {"items": items})

@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from served_documents import BOILER, QUESTION, Documents
 
+from groundup.migrations import BUILD
+
 TEXT = '"The warranty lasts 24 months from the day of purchase." [1]\nThe warranty lasts "24 months". [1]'
 EVENTS = [
     "response.created",
@@ -190,7 +192,8 @@ def assistant(documents: Documents, serve: Any, tmp_path_factory: pytest.TempPat
     build = tmp_path_factory.mktemp("builds") / "firm"
     shutil.copytree(documents.index, build / "index")
     shutil.copytree(documents.model, build / "chat")
-    (build / "build.json").write_text(json.dumps({"kinds": {"chat": "chat", "index": "index"}}))
+    record = BUILD.stamp({"kinds": {"chat": "chat", "index": "index"}})
+    (build / "build.json").write_text(json.dumps(record))
     empty = f"none={documents.index.parent / 'empty.index'}"
     return serve(str(build), str(documents.model), "--index", empty, "--own-words")
 
