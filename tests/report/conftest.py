@@ -517,6 +517,7 @@ def write_build(folder: Path) -> Path:
         "total_s": 595.1,
         "started": "2026-02-03T10:11:12Z",
         "machine": {"system": "Linux", "processor": "x86_64", "cores": 2},
+        "kinds": KINDS,
         "stages": stages(),
     }
     write_json(folder / "build.json", build)
@@ -567,6 +568,18 @@ def write_build(folder: Path) -> Path:
     write_json(folder / "evaluate/suites.json", suites_results())
     write_json(folder / "export/results.json", export_results())
     return folder
+
+
+KINDS = {
+    "data": "data",
+    "tokenizer": "tokenizer",
+    "pretrain": "pretrain",
+    "base": "base",
+    "spam": "classifier",
+    "chat": "chat",
+    "evaluate": "evaluate",
+    "export": "export",
+}
 
 
 @pytest.fixture
