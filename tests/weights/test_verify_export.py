@@ -35,7 +35,10 @@ def build(tokenizer: Tokenizer, tmp_path: Path) -> Path:
         write_manifest(tmp_path / "build" / stage, skip=("checkpoints",))
     save_model(model, tmp_path / "build" / "pretrain" / "checkpoints" / "step-10")
     write_manifest(tmp_path / "build" / "pretrain" / "checkpoints" / "step-10")
-    write_hashed_json(tmp_path / "build" / "build.json", BUILD.stamp({}))
+    write_hashed_json(
+        tmp_path / "build" / "build.json",
+        BUILD.stamp({"kinds": {"pretrain": "pretrain", "chat": "chat"}}),
+    )
     return tmp_path / "build"
 
 
