@@ -25,7 +25,7 @@ ORDER = [
     ("lab", "retrieve", "evaluate"),
     ("engine",),
     ("data", "weights"),
-    ("tokenizer", "runs", "packs"),
+    ("kernels", "tokenizer", "runs", "packs"),
     ("http", "model"),
     ("config", "device", "fetch", "timing"),
     ("cache",),

@@ -152,7 +152,7 @@ def speed_of(
     """
     import torch
 
-    from groundup.engine.compiled_step.probe import decodes_with
+    from groundup.kernels.probe import decodes_with
 
     rate = (
         (tokens - first_tokens) / (time.perf_counter() - first_s) if tokens > first_tokens else None

@@ -186,8 +186,8 @@ def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[s
     """Return what is said at the start about the precision of the models: in one line by default,
     with warnings where one was asked for.
     """
-    from groundup.engine.compiled_step.probe import expected_note
     from groundup.engine.precision import default_precision, emulation_note
+    from groundup.kernels.probe import expected_note
     from groundup.serve.model_registry import determinism_note
     from groundup.weights.packed import unpacked_note
 

@@ -12,8 +12,8 @@ the result in the cache folder, for models of this shape on this machine. It nev
 loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32
 and the other choices give a warning: they compute in emulated bf16, which makes prefill 2 to 6
 times slower. Weights in int8 and int4 are read from the model's folder (weights/packed.py), where
-they are written once. In both, up to 32 tokens at a time go through the compiled step
-(engine/compiled_step) where numba is installed.
+they are written once. In both, up to 32 tokens at a time go through the compiled step (groundup/kernels)
+where numba is installed.
 """
 
 import platform
@@ -25,12 +25,12 @@ from typing import Literal, cast, get_args
 import torch
 
 from groundup.device import Compute, release_memory
-from groundup.engine.compiled_step.probe import has_compiler, use_compiled_step
-from groundup.engine.compiled_step.step_weights import unsupported_part
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
 from groundup.files import cache_folder, json_bytes, read_json, sha256_text, write_json
+from groundup.kernels.probe import has_compiler, use_compiled_step
+from groundup.kernels.step_weights import unsupported_part
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import MOST_SIDE, product_times, steady_s

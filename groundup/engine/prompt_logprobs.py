@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from groundup.device import Compute
-from groundup.engine.batch import ranked
 from groundup.engine.events import TokenLogprob
 from groundup.engine.generate import PREFILL_TOKENS
+from groundup.engine.output_processor import rank_tokens
 from groundup.engine.score import MAX_LOGITS
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
@@ -35,7 +35,7 @@ def prompt_logprobs(
         with torch.inference_mode(), fast_matmul(compute.device):
             logits = model.logits(model.hidden(inputs, cache=cache)[0]).float().cpu()  # [T, V]
             found = [
-                ranked(row, target, count, tokenizer)
+                rank_tokens(row, target, count, tokenizer)
                 for row, target in zip(logits, targets, strict=True)
             ]
         yield found

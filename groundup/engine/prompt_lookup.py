@@ -3,7 +3,7 @@ no tensors.
 
 Answers quote names, code and passages of the prompt. Where the last n-gram of a text occurred
 before, the tokens that followed it are proposed as drafts. The model verifies them in one pass
-(`batch.py`): each position is sampled exactly as without drafts, and the first draft that differs
+(`model_runner.py`): each position is sampled exactly as without drafts, and the first draft that differs
 from the sample ends the verification, so that the text is the same. Source: Saxena 2023 (prompt
 lookup decoding); verification in one pass: Leviathan et al. 2022 (arXiv:2211.17192).
 

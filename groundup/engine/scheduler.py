@@ -1,5 +1,5 @@
-"""Scheduler: which requests run in the next step. Plain Python, no tensors; `batch.py` executes
-what `Scheduler.plan` returns.
+"""Scheduler: which requests run in the next step. Plain Python, no tensors; `model_runner.py` runs
+what `Scheduler.schedule` returns.
 
 Each step has a budget of tokens. Requests in decoding come first, with one token each (and draft
 tokens, see `prompt_lookup.py`). The rest goes to prompts (chunked prefill), so that a long prompt
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from groundup.engine.pages import BlockTable, Pages
+from groundup.engine.prompt_lookup import PromptLookup
 from groundup.errors import GroundupError, ModelError
 
 # Token budget of a step without decoding requests; larger chunks of a prompt are no faster on a
@@ -44,6 +45,8 @@ class ScheduledRequest:
     prompt_tokens: int
     max_tokens: int
     """The maximum length of prompt and answer together."""
+    lookup: PromptLookup | None = None
+    """Proposes its draft tokens; None: it has none."""
     drafts: list[int] = field(default_factory=list)
     """Draft tokens, to be verified in the next step."""
     stored: int = 0
@@ -57,6 +60,11 @@ class ScheduledRequest:
         """The number of tokens to compute before the next one can be chosen."""
         return len(self.ids) - self.stored
 
+    @property
+    def is_prefilled(self) -> bool:
+        """Whether keys and values of the whole prompt are stored."""
+        return self.stored >= self.prompt_tokens
+
 
 @dataclass(frozen=True)
 class ScheduledChunk:
@@ -68,9 +76,9 @@ class ScheduledChunk:
     @property
     def tokens(self) -> list[int]:
         """The ids to run through the model."""
-        return self.request.ids[self.request.stored : self.request.stored + self.count] + (
-            self.request.drafts if self.chooses else []
-        )
+        request = self.request
+        tokens = request.ids[request.stored : request.stored + self.count]
+        return tokens + request.drafts if self.chooses else tokens
 
     @property
     def chooses(self) -> bool:
@@ -114,7 +122,8 @@ class Scheduler:
         if self.pages.needed(request.max_tokens) > self.pages.num_pages:
             holds = self.pages.num_pages * self.pages.page_tokens
             raise ModelError(
-                f"A prompt and answer of {request.max_tokens:,} tokens do not fit into a cache of {holds:,}.",
+                f"A prompt and answer of {request.max_tokens:,} tokens do not fit into a cache of "
+                f"{holds:,}.",
                 fix="Reduce max_tokens, or give the cache more memory.",
             )
         request.order = self._next_order
@@ -134,53 +143,54 @@ class Scheduler:
     def mark_stored(self, request: ScheduledRequest, num_tokens: int) -> None:
         """Record that keys and values of the request's first `num_tokens` ids are in its pages."""
         request.stored = num_tokens
-        self.pages.note(
-            request.table,
-            request.ids,
-            min(num_tokens, request.prompt_tokens) if self.fixed_chunks else num_tokens,
-        )
+        if self.fixed_chunks:
+            num_tokens = min(num_tokens, request.prompt_tokens)
+        self.pages.note(request.table, request.ids, num_tokens)
 
-    def plan(self) -> list[ScheduledChunk]:
-        """Return what to compute in the next step; empty only when there is nothing to do."""
-        work = [
+    def schedule(self) -> list[ScheduledChunk]:
+        """Return what to compute in the next step; empty only when there is nothing to do.
+
+        Answers come before prompts, the longest first: attention groups neighbours of similar
+        length.
+        """
+        chunks = [
             ScheduledChunk(request, 1)
             for request in list(self.running)
-            if self._is_answered(request) and self._has_room(request)
+            if self._is_decoding(request) and self._has_room(request)
         ]
-        taken = sum(len(each.tokens) for each in work)
-        budget = max(SHARED_STEP_TOKENS - taken, MIN_CHUNK_TOKENS) if work else STEP_TOKENS
-        prompts = [request for request in self.running if not self._is_answered(request)]
-        while (
-            sum(half_each([request.pending for request in prompts], budget)) < budget
-            and self._admit()
-        ):
+        budget = STEP_TOKENS
+        if chunks:
+            taken = sum(len(chunk.tokens) for chunk in chunks)
+            budget = max(SHARED_STEP_TOKENS - taken, MIN_CHUNK_TOKENS)
+        prompts = [request for request in self.running if not self._is_decoding(request)]
+        while _sum_of_halves(prompts, budget) < budget and self._admit():
             prompts.append(self.running[-1])
-        counts = (
-            self._pages(prompts, budget)
-            if self.fixed_chunks
-            else shares([request.pending for request in prompts], budget)
+        chunks += self._chunks(prompts, budget)
+        return sorted(
+            chunks,
+            key=lambda chunk: (chunk.count > 1, -chunk.request.stored, chunk.request.order),
         )
-        return work + [
+
+    def _is_decoding(self, request: ScheduledRequest) -> bool:
+        """Whether its prompt is computed, so that the next token is one of its answer."""
+        return request.is_prefilled if self.fixed_chunks else request.pending == 1
+
+    def _chunks(self, prompts: Sequence[ScheduledRequest], budget: int) -> list[ScheduledChunk]:
+        """Return the chunks of prompts for this budget. With fixed chunks: one page of each prompt,
+        or its rest, for as many prompts as the budget has pages.
+        """
+        if self.fixed_chunks:
+            size = self.pages.page_tokens
+            return [
+                ScheduledChunk(request, min(request.prompt_tokens - request.stored, size))
+                for request in prompts[: max(budget // size, 1)]
+                if not request.is_prefilled
+            ]
+        counts = share_budget([request.pending for request in prompts], budget)
+        return [
             ScheduledChunk(request, count)
             for request, count in zip(prompts, counts, strict=True)
             if count
-        ]
-
-    def _is_answered(self, request: ScheduledRequest) -> bool:
-        """Whether its prompt is computed, so that it is decoding."""
-        return (
-            request.stored >= request.prompt_tokens if self.fixed_chunks else request.pending == 1
-        )
-
-    def _pages(self, prompts: Sequence[ScheduledRequest], budget: int) -> list[int]:
-        """Return one page of each prompt, or its rest, for as many prompts as the budget has
-        pages.
-        """
-        size = self.pages.page_tokens
-        num_chosen = max(budget // size, 1)
-        return [
-            min(request.prompt_tokens - request.stored, size) if position < num_chosen else 0
-            for position, request in enumerate(prompts)
         ]
 
     def _has_room(self, request: ScheduledRequest) -> bool:
@@ -213,13 +223,12 @@ class Scheduler:
             return False
         request = self.waiting[0]
         request.table = self.pages.open(request.ids)
-        missing = self.pages.needed(min(len(request.ids) + 1, request.max_tokens)) - len(
-            request.table.pages
-        )
+        num_tokens = min(len(request.ids) + 1, request.max_tokens)
+        missing = self.pages.needed(num_tokens) - len(request.table.pages)
         if missing + len(self.running) > self.pages.available or self._is_being_computed(request):
             self.pages.close(request.table)
             return False
-        self.pages.reserve(request.table, min(len(request.ids) + 1, request.max_tokens))
+        self.pages.reserve(request.table, num_tokens)
         request.stored = request.table.shared_tokens
         self.shared_tokens += request.stored
         self.running.append(self.waiting.pop(0))
@@ -237,20 +246,23 @@ class Scheduler:
         )
 
 
-def shares(pending: Sequence[int], budget: int) -> list[int]:
+def _sum_of_halves(prompts: Sequence[ScheduledRequest], budget: int) -> int:
+    return sum(half_each([request.pending for request in prompts], budget))
+
+
+def share_budget(pending: Sequence[int], budget: int) -> list[int]:
     """Return the number of tokens to compute of each prompt: rounds of `half_each` until the budget
     or the prompts are used up.
 
-    >>> shares([400, 30, 10], 128)
+    >>> share_budget([400, 30, 10], 128)
     [88, 30, 10]
     """
-    counts = [0] * len(pending)
-    while sum(counts) < min(budget, sum(pending)):
-        missing = [wanted - count for wanted, count in zip(pending, counts, strict=True)]
-        counts = [
-            a + b for a, b in zip(counts, half_each(missing, budget - sum(counts)), strict=True)
-        ]
-    return counts
+    missing = list(pending)
+    while budget > 0 and any(missing):
+        counts = half_each(missing, budget)
+        missing = [wanted - count for wanted, count in zip(missing, counts, strict=True)]
+        budget -= sum(counts)
+    return [wanted - left for wanted, left in zip(pending, missing, strict=True)]
 
 
 def half_each(pending: Sequence[int], budget: int) -> list[int]:

@@ -141,7 +141,7 @@ class LastBlock(nn.Module):
         """Scores from the last real tokens; rows are padded on the right."""
         rows, last = torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1  # [W]
         attended = self._attend(hidden, mask, rows, last)
-        stream = self.block.after_attention(hidden[rows, last][:, None], attended)  # [W, 1, C]
+        stream = self.block.wire(hidden[rows, last][:, None], lambda _: attended)  # [W, 1, C]
         return pooled(self.score(self.final_norm(stream))[:, 0], texts)
 
     def _attend(self, hidden: Tensor, mask: Tensor, rows: Tensor, last: Tensor) -> Tensor:

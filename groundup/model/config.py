@@ -129,19 +129,23 @@ class ModelConfig:
     def __post_init__(self) -> None:
         self._check_choices()
         self._check_numbers()
-        object.__setattr__(self, "num_kv_heads", self.num_kv_heads or self.num_heads)
-        object.__setattr__(
-            self, "head_width", self.head_width or divided(self.width, self.num_heads)
-        )
+        num_kv_heads = self.num_kv_heads or self.num_heads
+        head_width = self.head_width or divide_width(self.width, self.num_heads)
+        object.__setattr__(self, "num_kv_heads", num_kv_heads)
+        object.__setattr__(self, "head_width", head_width)
         self._check_heads()
         self._check_positions()
         self._check_experts()
 
+    def window_of(self, layer: int) -> int:
+        """Return the window of block `layer`, counted from 0, in tokens; 0: it has none."""
+        if self.full_every and (layer + 1) % self.full_every == 0:
+            return 0
+        return self.window_tokens
+
     def sees_all(self, layer: int) -> bool:
         """Whether block `layer`, counted from 0, has no window."""
-        return not self.window_tokens or (
-            self.full_every > 0 and (layer + 1) % self.full_every == 0
-        )
+        return self.window_of(layer) == 0
 
     def rotates(self, layer: int) -> bool:
         """Whether block `layer`, counted from 0, has rotary positions."""
@@ -150,11 +154,14 @@ class ModelConfig:
         )
 
     def _check_choices(self) -> None:
-        kinds = {"family": Family, "norm": Norm, "block": BlockKind, "qk_norm": QueryKeyNorm}
-        choices = {name: get_args(kind) for name, kind in kinds.items()} | {
-            "feedforward": tuple(FEEDFORWARDS)
+        choices: dict[str, tuple[str, ...]] = {
+            "family": get_args(Family),
+            "norm": get_args(Norm),
+            "block": get_args(BlockKind),
+            "qk_norm": get_args(QueryKeyNorm),
+            "feedforward": tuple(FEEDFORWARDS),
+            "positions": ("rope", "alibi", *ADDED_POSITIONS, "none"),
         }
-        choices |= {"positions": ("rope", "alibi", *ADDED_POSITIONS, "none")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(
@@ -183,8 +190,10 @@ class ModelConfig:
     def _check_heads(self) -> None:
         if self.num_heads % self.num_kv_heads:
             divisors = [str(k) for k in range(1, self.num_heads + 1) if self.num_heads % k == 0]
-            shared = f"{self.num_heads} query heads can't share {self.num_kv_heads} key/value heads evenly"
-            raise ConfigError(f"{shared}; num_kv_heads can be {', '.join(divisors)}.")
+            raise ConfigError(
+                f"{self.num_heads} query heads can't share {self.num_kv_heads} key/value heads "
+                f"evenly; num_kv_heads can be {', '.join(divisors)}."
+            )
 
     def _check_positions(self) -> None:
         if self.positions == "rope":
@@ -201,18 +210,16 @@ class ModelConfig:
                 raise ConfigError(
                     f"{name} is for rotary positions, but positions is {self.positions!r}."
                 )
-        if (
-            self.rope_scaling is not None
-            and self.rope_scaling.kind == "yarn"
-            and self.rope_base < 2
-        ):
+        if self.rope_scaling and self.rope_scaling.kind == "yarn" and self.rope_base < 2:
             raise ConfigError(
-                f"YaRN takes logarithms to the base rope_base, which must be at least 2 (got {self.rope_base})."
+                "YaRN takes logarithms to the base rope_base, which must be at least 2 "
+                f"(got {self.rope_base})."
             )
         if not self.causal and (self.window_tokens or self.positions == "alibi"):
-            message = "A model without a causal mask (causal is false) has neither a window nor ALiBi here."
             raise ConfigError(
-                message, fix="Set window_tokens to 0, and positions to another encoding."
+                "A model without a causal mask (causal is false) has neither a window nor ALiBi "
+                "here.",
+                fix="Set window_tokens to 0, and positions to another encoding.",
             )
         for name in ("full_every", "window_rope_base"):
             if getattr(self, name) and not self.window_tokens:
@@ -221,17 +228,17 @@ class ModelConfig:
                 )
 
     def _check_experts(self) -> None:
-        if not (
-            1 <= self.experts_per_token <= self.num_experts
-            or self.experts_per_token == self.num_experts == 0
-        ):
+        least = min(self.num_experts, 1)
+        if not least <= self.experts_per_token <= self.num_experts:
             raise ConfigError(
-                f"experts_per_token must be 1 .. num_experts (got {self.experts_per_token} of {self.num_experts})."
+                f"experts_per_token must be 1 .. num_experts (got {self.experts_per_token} of "
+                f"{self.num_experts})."
             )
         if self.num_experts and (not FEEDFORWARDS[self.feedforward].gated or self.feedforward_bias):
             gated = " or ".join(name for name, network in FEEDFORWARDS.items() if network.gated)
             raise ConfigError(
-                f"Experts are gated feed-forward networks without biases: feedforward must be {gated} and feedforward_bias false."
+                "Experts are gated feed-forward networks without biases: feedforward must be "
+                f"{gated} and feedforward_bias false."
             )
 
 
@@ -243,13 +250,14 @@ def require_even(name: str, value: int, reason: str) -> None:
         )
 
 
-def divided(width: int, num_heads: int) -> int:
+def divide_width(width: int, num_heads: int) -> int:
     """Return width / num_heads. Raises ConfigError with the nearest divisible widths."""
     if width % num_heads:
         below = width // num_heads * num_heads
         nearest = [str(value) for value in (below, below + num_heads) if value > 0]
-        are = "the nearest are" if len(nearest) == 2 else "the nearest is"
+        verb = {1: "is", 2: "are"}[len(nearest)]
         raise ConfigError(
-            f"width {width} is not divisible by {num_heads} heads; {are} {' and '.join(nearest)}."
+            f"width {width} is not divisible by {num_heads} heads; the nearest {verb} "
+            f"{' and '.join(nearest)}."
         )
     return width // num_heads

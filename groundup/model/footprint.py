@@ -2,22 +2,21 @@
 The tests measure the same.
 
 training_memory(config, batch_size=8, context_tokens=128)   bytes by part at the peak of a step
-optimizer_numbers(config, "muon")                           numbers in the optimizer state
+state_numbers(config, StateSize(block_matrix=1))            numbers in the optimizer state
 activation_bytes(config, batch_size=8, context_tokens=128)  activations saved for the backward pass
 cache_bytes(config, batch=1, capacity=2048)                 keys and values
 weight_bytes(config, "q8_0")                                the weights in one of ENCODINGS
 """
 
 from dataclasses import dataclass
-from math import prod
 from typing import Literal, get_args
 
 from groundup.model.attention_blocks import BLOCKS_UP_TO_TOKENS
+from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.linear_cross_entropy import chunk_tokens
 from groundup.model.sizes import WeightKind, parameter_count, weight_kinds
-from groundup.model.transformer import NORM_NAMES
 
 FLOAT32_BYTES = 4
 Encoding = Literal["float32", "bf16", "q8_0"]
@@ -28,13 +27,26 @@ ROUTER = "feedforward.router.weight"
 
 
 @dataclass(frozen=True)
+class StateSize:
+    """How many numbers of state an optimizer keeps for each parameter."""
+
+    block_matrix: int = 2
+    """For parameters in the matrices of blocks."""
+    rest: int = 2
+    """For all others."""
+
+
+ADAMW_STATE = StateSize()
+
+
+@dataclass(frozen=True)
 class TrainingMemory:
     """Bytes of a training step at its peak, by part."""
 
     weights: int
     gradients: int
     optimizer: int
-    """The optimizer state: see `optimizer_numbers`."""
+    """The optimizer state: see `state_numbers`."""
     activations: int
     """Saved by the blocks for the backward pass."""
     logits: int
@@ -55,29 +67,25 @@ def training_memory(
     context_tokens: int,
     trained_parameters: int | None = None,
     recompute: bool = False,
-    optimizer: str = "adamw",
+    state: StateSize = ADAMW_STATE,
 ) -> TrainingMemory:
     """Estimate one step in float32 on `batch_size` rows of `context_tokens`; `recompute` as in
-    `activation_bytes`.
+    `activation_bytes`, `state` as in `state_numbers`.
 
     `trained_parameters` None: all of them. Not counted: the process itself and the allocator's
     overhead.
     """
-    state = (
-        optimizer_numbers(config, optimizer)
-        if trained_parameters is None
-        else 2 * trained_parameters
-    )
-    total = parameter_count(config).total
-    trained = total if trained_parameters is None else trained_parameters
-    tokens = batch_size * context_tokens
-    logit_rows = (
-        4 * tokens if config.logit_softcap else min(tokens, 2 * chunk_tokens(config.vocab_size))
-    )
+    total, tokens = parameter_count(config).total, batch_size * context_tokens
+    trained, numbers = total, state_numbers(config, state)
+    if trained_parameters is not None:  # adapters: none of them is a matrix of the model's own
+        trained, numbers = trained_parameters, state.rest * trained_parameters
+    logit_rows = min(tokens, 2 * chunk_tokens(config.vocab_size))
+    if config.logit_softcap:
+        logit_rows = 4 * tokens
     return TrainingMemory(
         weights=FLOAT32_BYTES * total,
         gradients=FLOAT32_BYTES * trained,
-        optimizer=FLOAT32_BYTES * state,
+        optimizer=FLOAT32_BYTES * numbers,
         activations=activation_bytes(
             config, batch_size=batch_size, context_tokens=context_tokens, recompute=recompute
         ),
@@ -85,18 +93,15 @@ def training_memory(
     )
 
 
-def optimizer_numbers(config: ModelConfig, optimizer: str) -> int:
-    """Return the size of the optimizer state. AdamW: two moments per parameter; SGD one; Muon one
-    for matrices of blocks, two for the rest.
+def state_numbers(config: ModelConfig, state: StateSize) -> int:
+    """Return the numbers of the optimizer state of all parameters.
 
     Which are matrices of blocks: as in `train.steps.optimizers.is_block_matrix`.
     """
     total = parameter_count(config).total
-    if optimizer == "sgd":
-        return total
-    matrices = (kind for kind in weight_kinds(config) if kind.part in ("attention", "feedforward"))
-    flat = sum(kind.numbers for kind in matrices if len(kind.shape) == 2 and kind.name != ROUTER)
-    return 2 * total - (flat if optimizer == "muon" else 0)
+    parts = (kind for kind in weight_kinds(config) if kind.part in ("attention", "feedforward"))
+    flat = sum(kind.numbers for kind in parts if len(kind.shape) == 2 and kind.name != ROUTER)
+    return state.block_matrix * flat + state.rest * (total - flat)
 
 
 def activation_bytes(
@@ -109,19 +114,22 @@ def activation_bytes(
     rotary positions. With `recompute` (`transformer.use_recompute`) every block saves its input,
     and one at a time, in the backward pass, everything.
     """
-    tokens, layers = batch_size * context_tokens, range(config.num_layers)
-    attention = [_attention_saved(config, layer, context_tokens) for layer in layers]
-    blocks = [_norms_saved(config) + each + _feedforward_saved(config) for each in attention]
+    layers = range(config.num_layers)
+    others = _norms_saved(config) + _feedforward_saved(config)
+    blocks = [_attention_saved(config, layer, context_tokens) + others for layer in layers]
     squares = [_square_bytes(config, layer, batch_size, context_tokens) for layer in layers]
-    at_once = max if recompute else sum
-    inputs = (config.num_layers - 1) * config.width if recompute else 0
-    # at the end the 64-bit id for the embedding, the output of the last block, the final norm and
-    # its output
-    final = 2 + config.width + (0 if config.block == "post" else _norm_saved(config) + config.width)
-    per_token = at_once(blocks) + inputs + final
+    if recompute:
+        per_token = max(blocks) + (config.num_layers - 1) * config.width
+        square_bytes = max(squares)
+    else:
+        per_token, square_bytes = sum(blocks), sum(squares)
+    per_token += 2 + config.width  # the 64-bit id for the embedding, the output of the last block
+    if config.block != "post":  # the final norm and its output
+        per_token += _norm_saved(config) + config.width
     angles = {config.sees_all(layer) for layer in layers if config.rotates(layer)}
-    numbers = tokens * per_token + len(angles) * 2 * context_tokens * config.head_width
-    return FLOAT32_BYTES * numbers + at_once(squares)
+    numbers = batch_size * context_tokens * per_token
+    numbers += len(angles) * 2 * context_tokens * config.head_width
+    return FLOAT32_BYTES * numbers + square_bytes
 
 
 def _norm_saved(config: ModelConfig) -> int:
@@ -158,23 +166,23 @@ def _attention_saved(config: ModelConfig, layer: int, context_tokens: int) -> in
     normed = queries + keys + norms if norms else 0
     if config.score_softcap:  # naive: keys and values are repeated for every query head
         return normed + 4 * queries
-    fused = (
-        context_tokens > BLOCKS_UP_TO_TOKENS or _square_bytes(config, layer, 1, context_tokens) > 0
-    )
-    return normed + 2 * queries + 2 * keys + (config.num_heads if fused else 0)
+    saved = normed + 2 * queries + 2 * keys
+    if context_tokens > BLOCKS_UP_TO_TOKENS or _square_bytes(config, layer, 1, context_tokens):
+        return saved + config.num_heads
+    return saved
 
 
 def _square_bytes(config: ModelConfig, layer: int, batch_size: int, context_tokens: int) -> int:
     """Bytes of the T x T tensors of one block."""
     square = context_tokens**2
-    if (
-        config.score_softcap
-    ):  # per row and head: the capped scores and the weights; once: the mask, in bytes
+    if config.score_softcap:
+        # per row and head: the capped scores and the weights; once: the mask, in bytes
         return (2 * FLOAT32_BYTES * batch_size * config.num_heads + 1) * square
     if config.positions == "alibi":  # the bias of every head
         return FLOAT32_BYTES * config.num_heads * square
-    windowed = not config.sees_all(layer) and config.window_tokens < context_tokens
-    return FLOAT32_BYTES * square if windowed else 0  # the kernel converts the mask to floats
+    if 0 < config.window_of(layer) < context_tokens:
+        return FLOAT32_BYTES * square  # the kernel converts the mask to floats
+    return 0
 
 
 def _feedforward_saved(config: ModelConfig) -> int:
@@ -183,9 +191,11 @@ def _feedforward_saved(config: ModelConfig) -> int:
     if not config.num_experts:
         return network
     copies = 3 * config.width  # its input, its output, and the weighted output
-    shares = config.experts_per_token + 1 if config.normalised_router else 0
-    routing = config.experts_per_token * 7  # three 64-bit indices and a weight
-    return config.experts_per_token * (network + copies) + config.num_experts + shares + routing
+    routing = 7  # three 64-bit indices and a weight
+    saved = config.experts_per_token * (network + copies + routing) + config.num_experts
+    if config.normalised_router:
+        saved += config.experts_per_token + 1
+    return saved
 
 
 def cache_bytes(
@@ -197,15 +207,8 @@ def cache_bytes(
     """
     if not config.causal:
         return 0
-    return (
-        2
-        * config.num_layers
-        * batch
-        * config.num_kv_heads
-        * capacity
-        * config.head_width
-        * value_bytes
-    )
+    token_numbers = 2 * config.num_layers * config.num_kv_heads * config.head_width
+    return token_numbers * batch * capacity * value_bytes
 
 
 def needed_cache_bytes(
@@ -214,11 +217,10 @@ def needed_cache_bytes(
     """Return the bytes of the keys and values still in the window after `capacity` tokens: a
     rolling cache would need only these.
     """
-    layers, window = (
-        range(config.num_layers if config.causal else 0),
-        min(capacity, config.window_tokens),
-    )
-    tokens = sum(capacity if config.sees_all(layer) else window for layer in layers)
+    if not config.causal:
+        return 0
+    windows = (config.window_of(layer) or capacity for layer in range(config.num_layers))
+    tokens = sum(min(capacity, window) for window in windows)
     return 2 * batch * config.num_kv_heads * tokens * config.head_width * value_bytes
 
 
@@ -234,13 +236,12 @@ def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
 
     In q8_0 vectors, routers and position tables stay float32; rows not divisible by 32, float16.
     """
-    if encoding != "q8_0":
-        return kind.numbers * (FLOAT32_BYTES if encoding == "float32" else 2)
-    if len(kind.shape) == 1 or kind.part == "positions" or kind.name == ROUTER:
+    stays = len(kind.shape) == 1 or kind.part == "positions" or kind.name == ROUTER
+    if encoding == "float32" or (encoding == "q8_0" and stays):
         return kind.numbers * FLOAT32_BYTES
-    row = kind.shape[-1]
-    row_bytes = row // BLOCK_NUMBERS * BLOCK_BYTES if row % BLOCK_NUMBERS == 0 else 2 * row
-    return kind.count * prod(kind.shape[:-1]) * row_bytes
+    if encoding == "bf16" or kind.shape[-1] % BLOCK_NUMBERS:
+        return kind.numbers * 2
+    return kind.numbers // BLOCK_NUMBERS * BLOCK_BYTES
 
 
 def attention_path(
@@ -249,23 +250,35 @@ def attention_path(
     """Describe which of `attention.IMPLEMENTATIONS` computes texts of this length on a device
     ("cpu", "cuda", "mps"), and why.
     """
-    if device == "cuda" and (
-        config.score_softcap or config.positions == "alibi" or config.window_tokens or packing
-    ):
-        return "flex: FlexAttention, one kernel with the window, cap or bias compiled into it; no T x T tensor"
+    alibi, layers = config.positions == "alibi", range(config.num_layers)
+    windowed = sum(0 < config.window_of(layer) < context_tokens for layer in layers)
+    if device == "cuda" and (config.score_softcap or alibi or config.window_tokens or packing):
+        return (
+            "flex: FlexAttention, one kernel with the window, cap or bias compiled into it; "
+            "no T x T tensor"
+        )
     if not config.causal:
-        return "sdpa, the fused kernel, every token with every other: no T x T tensor, but a mask where texts are padded"
+        return (
+            "sdpa, the fused kernel, every token with every other: no T x T tensor, but a mask "
+            "where texts are padded"
+        )
     if config.score_softcap:
-        return f"naive: the fused kernel has no soft cap (score_softcap {config.score_softcap:g}), so T x T tensors are stored"
-    if config.positions == "alibi":
+        return (
+            f"naive: the fused kernel has no soft cap (score_softcap {config.score_softcap:g}), "
+            "so T x T tensors are stored"
+        )
+    if alibi:
         return "sdpa, the fused kernel, with the T x T bias of ALiBi"
     if packing:
-        return "sdpa: on a CPU in blocks of queries without the keys of other documents; a T x T mask for each row"
-    windowed = sum(
-        bool(_square_bytes(config, layer, 1, context_tokens)) for layer in range(config.num_layers)
-    )
+        return (
+            "sdpa: on a CPU in blocks of queries without the keys of other documents; a T x T "
+            "mask for each row"
+        )
     if windowed:
-        return f"sdpa, the fused kernel; {windowed} of {config.num_layers} blocks need a T x T mask for their window"
+        return (
+            f"sdpa, the fused kernel; {windowed} of {config.num_layers} blocks need a T x T mask "
+            "for their window"
+        )
     if context_tokens <= BLOCKS_UP_TO_TOKENS:
         return (
             "sdpa: blocks of queries on a CPU, the fused kernel elsewhere, causal: no T x T tensor"

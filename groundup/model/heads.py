@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from groundup.errors import ConfigError
 from groundup.model.attention_steps import softcap
+from groundup.model.block import Block
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 from groundup.model.paged import Cache, PagedStore, TokenSpan
-from groundup.model.transformer import Block, Transformer
+from groundup.model.transformer import Transformer
 
 
 @runtime_checkable
 class DecodeStep(Protocol):
-    """Another computation of the logits after a few new tokens: engine/compiled_step."""
+    """Another computation of the logits after a few new tokens: `kernels.decode_step`."""
 
     max_rows: int
     """The most tokens at once; more are left to the model."""

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from groundup.errors import ConfigError, did_you_mean
+from groundup.model.block import Block
 from groundup.model.experts import Experts
 from groundup.model.fused import autocast_dtype
-from groundup.model.transformer import Block
 
 M = TypeVar("M", bound=nn.Module)
 

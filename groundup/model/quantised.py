@@ -12,9 +12,9 @@ A matrix W [O, C] is stored as integers q with a scale (in 4 bits also an offset
 
 Only weights are rounded (to nearest), not activations. The products are torch's CPU kernels, which
 unpack while they multiply. For many rows at once (a prompt) the product is compute-bound, and
-weights are unpacked for an ordinary bf16 product. Single tokens and short prompts go through
-engine/compiled_step where it is installed, which has products of its own and rounds activations to
-16 bits.
+weights are unpacked for an ordinary bf16 product. Single tokens and short prompts go through the
+compiled step (groundup/kernels) where numba is installed, which has products of its own and rounds
+activations to 16 bits.
 
 The head has a fifth of SmolLM2's parameters and scores tokens directly, so it has 8 bits in both;
 the embedding is a look-up and stays. Norms, experts, their router, and matrices of shapes that the
@@ -59,7 +59,7 @@ class Int8Linear(nn.Module):
     shape: tuple[int, int]
     """O and C."""
     unpack: Callable[[], Tensor] | None = None
-    """What unpacks the matrix instead of torch's operations: engine/compiled_step/unpack.py sets
+    """What unpacks the matrix instead of torch's operations: kernels/unpack.py sets
     it. Valid until its next call.
     """
 
@@ -92,7 +92,7 @@ class Int4Linear(nn.Module):
     """x W^T + b with W in 4 bits, a scale and an offset per `GROUP` numbers of a row."""
 
     by_block: UInt8[Tensor, "blocks G 4 8 4"]
-    """As engine/compiled_step and files have them, `BLOCK` rows interleaved. Of a group: vectors k
+    """As the compiled step and files have them, `BLOCK` rows interleaved. Of a group: vectors k
     (4) of rows r (8) of bytes j (4), each with column 4 k + j in its low half and column 16 + 4 k +
     j in its high half."""
     pairs: Float[Tensor, "blocks G 8 2"]

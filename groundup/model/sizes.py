@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 from math import prod
 from typing import Literal
 
+from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.positions import ADDED_POSITIONS
-from groundup.model.transformer import NORM_NAMES
 
 Part = Literal["embedding", "positions", "attention", "feedforward", "norms", "head"]
 

@@ -37,6 +37,7 @@ from groundup.train.monitor.validation import MAX_TOKENS
 from groundup.train.parallel.strategies import precision_probe_config
 from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, train_windows
 from groundup.train.steps.config import EVALUATIONS, FitConfig, OptimizerName
+from groundup.train.steps.optimizers import STATE_SIZES
 from groundup.train.steps.precision import (
     MEASURED_S,
     PROBE_SHARE,
@@ -82,7 +83,7 @@ class Candidate:
             shape,
             batch_size=fit.batch_size,
             context_tokens=context,
-            optimizer=fit.optimizer,
+            state=STATE_SIZES[fit.optimizer],
             recompute=fit.recompute,
         ).total
 

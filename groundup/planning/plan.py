@@ -17,7 +17,7 @@ from groundup.data.batches.mixture import Mixture, SourceReading, source_reading
 from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST
 from groundup.device import peak_memory_bytes
-from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers
+from groundup.model.footprint import FLOAT32_BYTES, attention_path, state_numbers
 from groundup.planning import scaling_constants
 from groundup.planning.measure import OVERHEAD_SHARE, Benchmark, Candidate, Measured
 from groundup.planning.plan_sources import mixture_line, source_lines, source_warnings
@@ -27,6 +27,7 @@ from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.train.pretrain import pretrain, snapshot_bytes, train_windows
 from groundup.train.steps.config import EVALUATIONS, OptimizerName
+from groundup.train.steps.optimizers import STATE_SIZES
 from groundup.weights.gguf_architectures import gguf_reason
 from groundup.weights.hf_config import hf_reason
 
@@ -206,7 +207,7 @@ def disk_bytes(candidate: Candidate) -> int:
     state, the model, snapshots.
     """
     weights, fit = candidate.parameters, candidate.fit
-    checkpoint = weights + optimizer_numbers(candidate.shape, fit.optimizer)
+    checkpoint = weights + state_numbers(candidate.shape, STATE_SIZES[fit.optimizer])
     kept = FLOAT32_BYTES * ((fit.keep_checkpoints + 1) * checkpoint + weights)
     return kept + len(fit.snapshot_steps) * snapshot_bytes(candidate.shape)
 

@@ -21,7 +21,6 @@ from pathlib import Path
 
 from groundup.device import Compute, release_memory
 from groundup.engine.batch import BatchEngine, BatchSettings
-from groundup.engine.compiled_step.probe import decodes_with
 from groundup.engine.engine import Engine
 from groundup.engine.grammar import Grammars
 from groundup.engine.precision import (
@@ -32,6 +31,7 @@ from groundup.engine.precision import (
     open_to_write,
 )
 from groundup.errors import GroundupError
+from groundup.kernels.probe import decodes_with
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import shared_copy

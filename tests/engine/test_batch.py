@@ -192,8 +192,8 @@ def test_what_another_left_in_a_page_is_never_seen(
     engine_of: Callable[..., BatchEngine],
 ) -> None:
     engine = engine_of()
-    engine._store.keys.fill_(torch.nan)
-    engine._store.values.fill_(torch.nan)
+    engine.runner.store.keys.fill_(torch.nan)
+    engine.runner.store.values.fill_(torch.nan)
     requests = requests_of(3, tokenizer, seed=1)
     got = answers(engine, *requests)
     for request in requests:
@@ -421,11 +421,11 @@ def test_whatever_fails_in_one_of_eight_rows_ends_that_row_alone(
     engine = engine_of(draft_tokens=2 if where == "draft" else 0)
     for each in (*others[:3], bad, *others[3:]):
         engine.submit(each)
-    running = engine._running["bad"]
+    running = engine.outputs.running["bad"]
     breaking = {
         "sampler": (running, "choose"),
         "text": (running.answer, "push"),
-        "draft": (running.lookup, "drafts"),
+        "draft": (running.scheduled.lookup, "drafts"),
     }
     if where in breaking:
         monkeypatch.setattr(*breaking[where], lambda *given: 1 // 0)

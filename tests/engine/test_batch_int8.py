@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from groundup.device import Compute
-from groundup.engine.batch import BatchEngine, BatchSettings, parts_of
+from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.events import StepOutput
+from groundup.engine.model_runner import split_spans
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.model.config import ModelConfig
@@ -19,7 +20,7 @@ from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
 
 pytest.importorskip("numba")
-from groundup.engine.compiled_step.probe import use_compiled_step
+from groundup.kernels.probe import use_compiled_step
 
 IN_BF16 = Compute(torch.device("cpu"), torch.bfloat16)
 PAGE = 4
@@ -94,7 +95,7 @@ def test_in_int8_32_answers_together_are_each_alone_to_the_last_bit(
 
 def test_a_pass_is_divided_into_what_the_step_takes() -> None:
     spans = [TokenSpan([0], 7, 1), TokenSpan([1, 2], 3, 70), TokenSpan([3], 0, 2)]
-    parts = list(parts_of(spans, 32))
+    parts = list(split_spans(spans, 32))
     assert [sum(span.count for span in part) for part in parts] == [32, 32, 9]
     assert [(span.pages, span.start, span.count) for part in parts for span in part] == [
         *(([0], 7, 1), ([1, 2], 3, 31), ([1, 2], 34, 32), ([1, 2], 66, 7), ([3], 0, 2)),

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from groundup.device import Compute
 from groundup.engine import precision
 from groundup.engine.batch import BatchEngine, generate_answers
-from groundup.engine.compiled_step import probe
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
 from groundup.engine.precision import (
@@ -30,6 +29,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import STEP_TOKENS
 from groundup.errors import ConfigError
 from groundup.files import cache_folder
+from groundup.kernels import probe
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise

@@ -15,7 +15,7 @@ from groundup.engine.scheduler import (
     ScheduledChunk,
     ScheduledRequest,
     Scheduler,
-    shares,
+    share_budget,
 )
 from groundup.errors import ModelError
 
@@ -55,7 +55,7 @@ def carry_out(queue: Scheduler, work: list[ScheduledChunk]) -> list[str]:
 def run(queue: Scheduler, steps: int = 10_000) -> list[str]:
     done: list[str] = []
     for _ in range(steps):
-        if not (work := queue.plan()):
+        if not (work := queue.schedule()):
             break
         done += carry_out(queue, work)
     return done
@@ -96,7 +96,7 @@ def test_every_request_ends_whatever_the_memory_and_all_pages_come_back(
                 if job.pending == 1
                 else []
             )
-        work = queue.plan()
+        work = queue.schedule()
         assert work or not len(queue)
         assert [job.order for job in queue.running] == sorted(job.order for job in queue.running)
         done += carry_out(queue, work)
@@ -109,10 +109,10 @@ def test_every_request_ends_whatever_the_memory_and_all_pages_come_back(
 def test_answers_come_first_and_a_long_prompt_in_pieces_beside_them() -> None:
     queue = queue_of(1024)
     queue.submit(job_of("short", 5, 100))
-    carry_out(queue, queue.plan())
+    carry_out(queue, queue.schedule())
     queue.submit(job_of("long", 1000, first=50))
     for _ in range(3):
-        work = queue.plan()
+        work = queue.schedule()
         assert counts(work) == {"short": 1, "long": SHARED_STEP_TOKENS - 1}
         assert work[0].request.id == "short"
         carry_out(queue, work)
@@ -122,7 +122,7 @@ def test_a_short_prompt_behind_a_long_one_comes_through() -> None:
     queue = queue_of(1024)
     queue.submit(job_of("long", 2000))
     queue.submit(job_of("short", 30, first=50))
-    assert counts(queue.plan()) == {"long": STEP_TOKENS - 30, "short": 30}
+    assert counts(queue.schedule()) == {"long": STEP_TOKENS - 30, "short": 30}
 
 
 def test_first_come_first_served() -> None:
@@ -152,7 +152,7 @@ def test_without_memory_the_youngest_makes_room_and_is_computed_again() -> None:
     queue.submit(job_of("young", 10, 14, first=50))
     old, young = queue.waiting
     while not queue.preemptions:
-        carry_out(queue, queue.plan())
+        carry_out(queue, queue.schedule())
     assert (queue.running, queue.waiting) == ([old], [young])
     assert len(young.ids) > 10  # its answer so far is kept
     assert run(queue) == ["old", "young"]
@@ -162,11 +162,11 @@ def test_a_request_that_begins_like_a_running_one_waits_for_the_common_part() ->
     queue = queue_of(256)
     queue.submit(job_of("a", 600, 2))
     queue.submit(job_of("b", 600, 2))
-    assert counts(queue.plan()) == {"a": STEP_TOKENS}
-    carry_out(queue, queue.plan())
-    assert counts(queue.plan()) == {"a": 600 - STEP_TOKENS}
-    carry_out(queue, queue.plan())
-    work = queue.plan()
+    assert counts(queue.schedule()) == {"a": STEP_TOKENS}
+    carry_out(queue, queue.schedule())
+    assert counts(queue.schedule()) == {"a": 600 - STEP_TOKENS}
+    carry_out(queue, queue.schedule())
+    work = queue.schedule()
     assert counts(work) == {"a": 1, "b": PAGE}
     assert work[1].request.stored == 596
     assert run(queue) == ["a", "b"]
@@ -176,13 +176,13 @@ def test_no_more_run_at_once_than_may() -> None:
     queue = queue_of(max_running=3)
     for n in range(5):
         queue.submit(job_of(str(n), 5, first=50 * n))
-    queue.plan()
+    queue.schedule()
     assert len(queue.running) == 3
 
 
 @given(st.lists(st.integers(1, 700), max_size=40), st.integers(MIN_CHUNK_TOKENS, 512))
 def test_shares_use_the_budget_and_no_more(pending: list[int], budget: int) -> None:
-    got = shares(pending, budget)
+    got = share_budget(pending, budget)
     assert sum(got) == min(budget, sum(pending))
     assert all(0 <= count <= wanted for count, wanted in zip(got, pending, strict=True))
 
@@ -194,7 +194,7 @@ def test_fixed_pieces_depend_on_the_text_alone_also_when_it_is_computed_again() 
         queue, seen = queue_of(num_pages, fixed_chunks=True), []
         for job in (*others, job_of("a", 10, 8)):
             queue.submit(job)
-        while work := queue.plan():
+        while work := queue.schedule():
             seen += [(each.request.stored, each.count) for each in work if each.request.id == "a"]
             carry_out(queue, work)
         assert queue.pages.owned == 0

@@ -130,7 +130,7 @@ def test_the_inputs_of_a_batch_run_together(
     engine, step, running = batch_engine(model), batch_engine(model).step, []
 
     def counting() -> Any:
-        running.append(len(engine._running))
+        running.append(len(engine.outputs.running))
         return step()
 
     engine.step = counting

@@ -20,10 +20,11 @@ from groundup.lab.drawing.architecture_picture import (
 from groundup.lab.drawing.architecture_text import WIDTH, architecture_lines
 from groundup.lab.model_summary import anatomy, to_plain
 from groundup.model.attention import Attention
+from groundup.model.block import NORM_NAMES, Block
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.presets import PRESETS, preset
 from groundup.model.sizes import parameter_count
-from groundup.model.transformer import NORM_NAMES, Block, Transformer
+from groundup.model.transformer import Transformer
 
 BASE = ModelConfig(
     vocab_size=96, context_tokens=64, width=32, num_layers=6, num_heads=4, feedforward_width=64

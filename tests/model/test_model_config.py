@@ -7,7 +7,7 @@ import pytest
 
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError
-from groundup.model.config import ModelConfig, RopeScaling, divided
+from groundup.model.config import ModelConfig, RopeScaling, divide_width
 
 ConfigOf = Callable[..., ModelConfig]
 
@@ -60,7 +60,7 @@ def test_scaling_that_does_not_fit_is_refused() -> None:
 def test_left_out_heads_are_filled_in(config_of: ConfigOf) -> None:
     config = config_of(num_kv_heads=0, width=48)
     assert (config.num_kv_heads, config.head_width) == (4, 12)
-    assert divided(12, 4) == 3
+    assert divide_width(12, 4) == 3
 
 
 def test_config_survives_plain_values(config_of: ConfigOf) -> None:

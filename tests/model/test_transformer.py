@@ -8,7 +8,7 @@ from torch import Tensor
 
 from groundup.errors import ModelError
 from groundup.model.heads import LanguageModel
-from groundup.model.transformer import is_right_padded
+from groundup.model.metadata import is_right_padded
 
 ModelOf = Callable[..., LanguageModel]
 

@@ -10,8 +10,9 @@ import torch
 from small_models import save_language
 
 from groundup.device import Compute
-from groundup.engine.batch import BatchEngine, _Running
+from groundup.engine.batch import BatchEngine
 from groundup.engine.events import AnswerFailed
+from groundup.engine.output_processor import Candidates, RunningAnswer
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.requests import RequestError
@@ -122,17 +123,17 @@ def test_a_bug_in_a_step_ends_its_answers_in_words_and_the_next_are_given(
 def test_a_bug_in_the_sampler_of_one_of_eight_clients_ends_that_ones_answer(
     opened: OpenModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    choose, [bad, *others] = _Running.choose, [jobs(opened) for _ in range(8)]
+    choose, [bad, *others] = RunningAnswer.choose, [jobs(opened) for _ in range(8)]
 
-    def stumble(running: _Running, logits: torch.Tensor, best: int, best_logit: float) -> int:
+    def stumble(running: RunningAnswer, candidates: Candidates) -> int:
         if running.request is bad[0] and len(running.scheduled.ids) == len(bad[0].prompt_ids) + 3:
             raise ZeroDivisionError("/a/path/of/this/machine")
-        return choose(running, logits, best, best_logit)
+        return choose(running, candidates)
 
     async def test(session: ModelSession) -> None:
         session.worker.max_answers = 8
         [alone] = await text_of(session, jobs(opened))
-        monkeypatch.setattr(_Running, "choose", stumble)
+        monkeypatch.setattr(RunningAnswer, "choose", stumble)
         failed, *given = await asyncio.gather(
             *(text_of(session, each) for each in (bad, *others)), return_exceptions=True
         )

@@ -13,10 +13,10 @@ import torch
 from groundup import files
 from groundup.cli.main import run
 from groundup.device import Compute
-from groundup.engine.compiled_step.probe import use_compiled_step
 from groundup.engine.precision import open_in
 from groundup.errors import DiskError, FormatError, GroundupError
 from groundup.files import MANIFEST, atomic_folder, read_json, verify_folder, write_json
+from groundup.kernels.probe import use_compiled_step
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.quantised import Bits, quantise

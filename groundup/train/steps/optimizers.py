@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError
+from groundup.model.footprint import StateSize
 from groundup.model.matmul_precision import fast_matmul
 from groundup.train.steps.config import FitConfig
 
@@ -39,6 +40,12 @@ MIN_NORM = 1e-7
 # Matrices of at most so many numbers are multiplied in one call with others of their shape; larger
 # ones are slower that way.
 STACKED_NUMBERS = 2**16
+# Moments that each optimizer keeps for a parameter.
+STATE_SIZES = {
+    "adamw": StateSize(block_matrix=2, rest=2),
+    "muon": StateSize(block_matrix=1, rest=2),
+    "sgd": StateSize(block_matrix=1, rest=1),
+}
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -32,16 +32,16 @@ from groundup.progress import Silent
 pytest.importorskip("numba")
 import numba
 
-from groundup.engine.compiled_step import (
+from groundup.kernels import (
     decode_step,
     int4_products,
-    kernels,
     machine_code,
     products,
     readable_step,
+    step_parts,
 )
-from groundup.engine.compiled_step.decode_step import CompiledStep, _Workers
-from groundup.engine.compiled_step.machine_code import (
+from groundup.kernels.decode_step import CompiledStep, _Workers
+from groundup.kernels.machine_code import (
     CodeFolder,
     MachineCode,
     UnknownCode,
@@ -49,10 +49,10 @@ from groundup.engine.compiled_step.machine_code import (
     keep_code,
     read_code,
 )
-from groundup.engine.compiled_step.probe import MAX_ERROR, probe_error, use_compiled_step
-from groundup.engine.compiled_step.step_memory import room
-from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
-from groundup.engine.compiled_step.unpack import UNPACK_INT8, Unpacked, let_unpack
+from groundup.kernels.probe import MAX_ERROR, probe_error, use_compiled_step
+from groundup.kernels.step_memory import room
+from groundup.kernels.step_weights import StepModel, UnsupportedModel
+from groundup.kernels.unpack import UNPACK_INT8, Unpacked, let_unpack
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
@@ -144,14 +144,14 @@ def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "form", range(kernels.FORM + 1), ids=["portable", "avx2", "vnni"][: kernels.FORM + 1]
+    "form", range(step_parts.FORM + 1), ids=["portable", "avx2", "vnni"][: step_parts.FORM + 1]
 )
 @pytest.mark.parametrize("vectors", [1, 2, 4])
 def test_products_in_every_form_are_those_of_numpy(form: int, vectors: int) -> None:
     """Of 8 rows, with the extreme weights and activations among them: in 8 bits to the last one, in 4 bits the same bits in every form."""
     random, columns = np.random.default_rng(0), 640
     x = random.integers(-3000, 3000, (vectors, columns)).astype(np.int16)
-    x[:, :3] = kernels.MOST, -kernels.MOST, 127
+    x[:, :3] = step_parts.MOST, -step_parts.MOST, 127
     weights, found = (
         random.integers(-127, 128, (8, columns)).astype(np.int8),
         np.empty((vectors, 8), np.int32),
@@ -162,7 +162,11 @@ def test_products_in_every_form_are_those_of_numpy(form: int, vectors: int) -> N
     )
     assert np.array_equal(found, x.astype(np.int64) @ weights.T)
     numbers, groups = random.integers(0, 16, (8, columns)), columns // 32
-    numbers[0], x[:, 32:64], x[:, 64:96] = 15, -128, -kernels.MOST  # bytes -128, and -127 and -127
+    numbers[0], x[:, 32:64], x[:, 64:96] = (
+        15,
+        -128,
+        -step_parts.MOST,
+    )  # bytes -128, and -127 and -127
     halves = numbers.reshape(8, groups, 2, 4, 4).astype(np.uint8)
     packed = np.ascontiguousarray((halves[:, :, 0] | halves[:, :, 1] << 4).transpose(1, 2, 0, 3))
     pairs = torch.tensor(random.normal(size=(groups, 8, 2))).bfloat16()
@@ -246,7 +250,7 @@ def test_rows_of_int8_that_are_no_whole_groups_are_unpacked_too() -> None:
     """Not past the caches, for which rows of 64 bytes are needed."""
     numbers = np.arange(-127, 129, dtype=np.int16).astype(np.int8)[:240].reshape(5, 48)
     scales, out = np.linspace(0.1, 0.3, 5, dtype=np.float32), np.empty((5, 48), np.uint16)
-    kernels.unpack_int8(numbers, scales, out)
+    step_parts.unpack_int8(numbers, scales, out)
     expected = readable_step.rounded_to_bf16(numbers * scales[:, None])
     assert np.array_equal(out.astype(np.uint32) << 16, expected.view(np.uint32))
 
@@ -260,11 +264,11 @@ def test_products_of_extreme_numbers_do_not_overflow() -> None:
         np.zeros(columns, np.float32),
     ):
         rounded = np.empty((1, columns), np.int16)
-        scale = kernels.round_activations(x, rounded[0])
+        scale = step_parts.round_activations(x, rounded[0])
         weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
         matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
         own = room(StepModel.of(model_of(LLAMA)).shape, 1, 1)
-        kernels.product(
+        step_parts.product(
             matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, own
         )
         assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
@@ -273,21 +277,21 @@ def test_products_of_extreme_numbers_do_not_overflow() -> None:
 def test_every_kernel_is_its_readable_twin() -> None:
     random = np.random.default_rng(0)
     x, weight, out = (random.normal(size=64).astype(np.float32) for _ in range(3))
-    kernels.rms_norm(x, weight, 1e-5, out)
+    step_parts.rms_norm(x, weight, 1e-5, out)
     assert np.allclose(out, readable_step.rms_norm(x, weight, 1e-5), rtol=1e-5, atol=1e-6)
     integers = np.empty(64, np.int16)
-    scale = kernels.round_activations(x, integers)
+    scale = step_parts.round_activations(x, integers)
     expected, expected_scale = readable_step.round_activations(x)
     assert np.abs(integers - expected).max() <= 1 and np.isclose(scale, expected_scale, rtol=1e-6)
     turned = x.copy()
-    kernels.rotate(turned, np.cos(x[:32]), np.sin(x[:32]))
+    step_parts.rotate(turned, np.cos(x[:32]), np.sin(x[:32]))
     assert np.allclose(turned, readable_step.rotate(x, np.cos(x[:32]), np.sin(x[:32])), atol=1e-6)
     for gelu in (0, 1):
         gates = 9 * x
-        kernels.gate(gates, weight, gelu)
+        step_parts.gate(gates, weight, gelu)
         assert np.allclose(gates, readable_step.gate(9 * x, weight, gelu), rtol=1e-4, atol=1e-5)
     kept = np.empty(64, np.uint16)
-    kernels.keep(x, kept, 0)
+    step_parts.keep(x, kept, 0)
     assert np.array_equal(
         kept.astype(np.uint32) << 16, readable_step.rounded_to_bf16(x).view(np.uint32)
     )
@@ -413,7 +417,7 @@ def test_an_interrupted_step_leaves_no_thread_that_waits(
         if (where, thread) in (("worker", 1), ("caller", 0)):
             raise KeyboardInterrupt
         for _ in range(3):
-            kernels.barrier(threads, counter)
+            step_parts.barrier(threads, counter)
 
     def handed_out_and_interrupted(*given: Any) -> Any:
         submit(*given)
@@ -429,7 +433,7 @@ def test_an_interrupted_step_leaves_no_thread_that_waits(
         workers.run(meet, 3, counter)
     monkeypatch.undo()
     fresh = np.zeros(8, np.int64)
-    workers.run(lambda thread, threads: kernels.barrier(threads, fresh), 3, fresh)
+    workers.run(lambda thread, threads: step_parts.barrier(threads, fresh), 3, fresh)
     assert fresh[0] == 3
 
 
@@ -487,7 +491,7 @@ def without_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "groundup.engine.compiled_step.compiled", None)
+    monkeypatch.setitem(sys.modules, "groundup.kernels.compiled", None)
     model = model_of(LLAMA)
     assert (
         "numba can't be loaded" in use_compiled_step(model, Silent()) and model.decode_step is None
@@ -497,7 +501,7 @@ def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(
 def test_where_the_code_is_kept_numba_is_not_needed() -> None:
     use_compiled_step(model_of(LLAMA), Silent())
     code = (
-        "import sys; from groundup.engine.compiled_step import probe; assert probe.probe_error('int8') < probe.MAX_ERROR; "
+        "import sys; from groundup.kernels import probe; assert probe.probe_error('int8') < probe.MAX_ERROR; "
         "print([name for name in sys.modules if name.split('.')[0] == 'numba'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -611,7 +615,7 @@ class Heard(Silent):
 
 OF_NUMBA = """
 import numpy as np
-from groundup.engine.compiled_step.compiled import compiled
+from groundup.kernels.compiled import compiled
 
 @compiled
 def allocates(out):
@@ -705,7 +709,7 @@ def test_200_greedy_tokens_of_20_prompts_are_the_same_on_one_thread_and_on_two(
 ) -> None:
     opened = open_in(bits, SMOLLM2, Compute(torch.device("cpu")))[0]
     ids = opened.require_tokenizer().encode(
-        Path(readable_step.__file__).parents[3].joinpath("LICENSE").read_text()[:2000]
+        Path(readable_step.__file__).parents[2].joinpath("LICENSE").read_text()[:2000]
     )
     prompts = [ids[12 * each : 12 * each + 10] for each in range(20)]
     assert len(prompts[-1]) == 10
@@ -741,7 +745,7 @@ def test_compiled_for_an_older_processor_the_step_is_the_readable_one(
     ]
     done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
-    code = f"from groundup.engine.compiled_step import kernels, products; print(kernels.FORM == products.{form})"
+    code = f"from groundup.kernels import products, step_parts; print(step_parts.FORM == products.{form})"
     found = subprocess.run(
         [sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=60
     )
@@ -760,7 +764,7 @@ def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32(
     packed, exact = open_in(bits, SMOLLM2, cpu)[0], open_in("float32", SMOLLM2, cpu)[0].model
     step = packed.model.decode_step
     ids = packed.require_tokenizer().encode(
-        Path(readable_step.__file__).parents[3].joinpath("LICENSE").read_text()[:1000]
+        Path(readable_step.__file__).parents[2].joinpath("LICENSE").read_text()[:1000]
     )
     cache = KVCache(exact.config, 1, len(ids), dtype=torch.bfloat16)
     found = torch.cat(

@@ -10,7 +10,7 @@ import importlib.util
 import numpy as np
 import torch
 
-from groundup.engine.compiled_step.step_weights import StepModel, UnsupportedModel
+from groundup.kernels.step_weights import StepModel, UnsupportedModel
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.quantised import Bits, quantise
@@ -59,9 +59,9 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
     except UnsupportedModel as error:
         return f"Decoding through torch: {error}"
     try:
-        from groundup.engine.compiled_step.decode_step import CompiledStep
-        from groundup.engine.compiled_step.machine_code import UnknownCode, code_folder
-        from groundup.engine.compiled_step.unpack import let_unpack
+        from groundup.kernels.decode_step import CompiledStep
+        from groundup.kernels.machine_code import UnknownCode, code_folder
+        from groundup.kernels.unpack import let_unpack
 
         kept = code_folder()
         if kept.note and kept.note not in _said:
@@ -85,8 +85,8 @@ def probe_error(bits: Bits) -> float:
     """Return the largest error of the logits of a few tokens in a tiny random model, as a share of
     the largest logit.
     """
-    from groundup.engine.compiled_step.decode_step import CompiledStep
-    from groundup.engine.compiled_step.readable_step import readable_step
+    from groundup.kernels.decode_step import CompiledStep
+    from groundup.kernels.readable_step import readable_step
     from groundup.model.cache import KVCache
 
     with torch.random.fork_rng(devices=[]):

@@ -13,13 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.compiled_step.machine_code import MachineCode
-from groundup.engine.compiled_step.step_weights import StepModel, linears
+from groundup.kernels.machine_code import MachineCode
+from groundup.kernels.step_weights import StepModel, linears
 from groundup.model.heads import LanguageModel
 
 UNPACK_INT8, UNPACK_INT4 = (
-    MachineCode("groundup.engine.compiled_step.kernels", name)
-    for name in ("unpack_int8", "unpack_int4")
+    MachineCode("groundup.kernels.step_parts", name) for name in ("unpack_int8", "unpack_int4")
 )
 
 

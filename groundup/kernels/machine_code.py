@@ -1,7 +1,7 @@
 """Machine code of the compiled functions, kept in files: a process that finds it there needs
 neither numba nor its compiler.
 
-    STEP = MachineCode("groundup.engine.compiled_step.step", "step")
+    STEP = MachineCode("groundup.kernels.step", "step")
     STEP(0, 1, Fixed(weights), x)           # numbers, numpy arrays, named tuples of them; what does
                                             not change is taken apart once
 
@@ -206,7 +206,7 @@ def _address(array: np.ndarray) -> int:
 def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, ...]) -> bytes:
     """Return the object file of a function for arguments of these types, named `name` there."""
     numba = _import_numba()
-    from groundup.engine.compiled_step.compiled import OPTIONS
+    from groundup.kernels.compiled import OPTIONS
 
     plain = getattr(importlib.import_module(module), name).py_func
     made = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(plain)

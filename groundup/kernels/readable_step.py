@@ -9,7 +9,7 @@ the cache.
 
 import numpy as np
 
-from groundup.engine.compiled_step.step_weights import QUERY_KEY_NORMS, StepModel, StepShape
+from groundup.kernels.step_weights import QUERY_KEY_NORMS, StepModel, StepShape
 
 Array = np.ndarray
 

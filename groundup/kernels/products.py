@@ -2,7 +2,7 @@
 instructions: numba has no widening product.
 
 Weights are read row by row as torch stores them, BLOCK rows side by side (in 4 bits:
-int4_products.py). A product has up to three forms, of which `kernels.py` takes the last that the
+int4_products.py). A product has up to three forms, of which `step_parts.py` takes the last that the
 processor has, or that numba is told of (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES); all can be tested on
 x86:
 
@@ -12,7 +12,7 @@ x86:
     VNNI        of 4-bit weights `vpdpbusd`, fours of bytes
 
 What comes after the next block is requested from memory while this one is multiplied. All arguments
-are addresses and counts; `kernels.py` knows what lies there. Also here: the inner loops of
+are addresses and counts; `step_parts.py` knows what lies there. Also here: the inner loops of
 attention on bf16 keys and values, bf16 numbers to float32 and back, and the atomic counter of a
 barrier.
 """

@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from groundup.errors import GroundupError
+from groundup.model.block import AFTER, BEFORE, Block
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.positions import Rotary, attention_factor
 from groundup.model.quantised import Int4Linear, Int8Linear
-from groundup.model.transformer import AFTER, BEFORE, Block
 
 Array = np.ndarray
 # Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last

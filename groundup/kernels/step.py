@@ -7,8 +7,10 @@ through `SharedBuffers`.
 
 import numpy as np
 
-from groundup.engine.compiled_step.compiled import compiled
-from groundup.engine.compiled_step.kernels import (
+from groundup.kernels.compiled import compiled
+from groundup.kernels.products import BLOCK
+from groundup.kernels.step_memory import SharedBuffers, StepCache, ThreadBuffers
+from groundup.kernels.step_parts import (
     attend,
     barrier,
     first_of,
@@ -20,9 +22,7 @@ from groundup.engine.compiled_step.kernels import (
     round_activations,
     soften,
 )
-from groundup.engine.compiled_step.products import BLOCK
-from groundup.engine.compiled_step.step_memory import SharedBuffers, StepCache, ThreadBuffers
-from groundup.engine.compiled_step.step_weights import StepShape, StepWeights
+from groundup.kernels.step_weights import StepShape, StepWeights
 
 Array = np.ndarray
 

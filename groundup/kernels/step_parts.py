@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from groundup.engine.compiled_step.compiled import compiled
-from groundup.engine.compiled_step.int4_products import int4_block_to_bf16, int4_rows, split_groups
-from groundup.engine.compiled_step.products import (
+from groundup.kernels.compiled import compiled
+from groundup.kernels.int4_products import int4_block_to_bf16, int4_rows, split_groups
+from groundup.kernels.products import (
     BLOCK,
     GROUP,
     PORTABLE,
@@ -27,8 +27,8 @@ from groundup.engine.compiled_step.products import (
     weighted_sum,
     yield_core,
 )
-from groundup.engine.compiled_step.step_memory import ABANDONED, ThreadBuffers
-from groundup.engine.compiled_step.step_weights import StepShape
+from groundup.kernels.step_memory import ABANDONED, ThreadBuffers
+from groundup.kernels.step_weights import StepShape
 
 Array = np.ndarray
 Number = Any

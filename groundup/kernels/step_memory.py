@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from groundup.engine.compiled_step.step_weights import StepShape
+from groundup.kernels.step_weights import StepShape
 from groundup.model.quantised import BLOCK, GROUP
 
 Array = np.ndarray

@@ -25,15 +25,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.compiled_step.machine_code import Fixed, MachineCode
-from groundup.engine.compiled_step.step_memory import ABANDONED, StepCache, room, shared_memory
-from groundup.engine.compiled_step.step_weights import StepModel
+from groundup.kernels.machine_code import Fixed, MachineCode
+from groundup.kernels.step_memory import ABANDONED, StepCache, room, shared_memory
+from groundup.kernels.step_weights import StepModel
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 from groundup.model.paged import PagedStore, TokenSpan
 
 Array = np.ndarray
-STEP = MachineCode("groundup.engine.compiled_step.step", "step")
+STEP = MachineCode("groundup.kernels.step", "step")
 # Buffers of attention have room for a multiple of so many tokens.
 TOKENS = 256
 

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from groundup.engine.compiled_step.products import (
+from groundup.kernels.products import (
     BLOCK,
     FAR,
     FLOAT,

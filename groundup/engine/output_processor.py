@@ -1,0 +1,167 @@
+"""OutputProcessor: the logits of a step -> the next tokens of its requests, as events with text.
+
+A request whose sampler, constraint or text fails ends alone, with an error; the others go on.
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.engine.events import AnswerFailed, ChatEvent, RankedToken, StepOutput, TokenLogprob
+from groundup.engine.next_token import NOT_FINITE, NOT_FINITE_FIX, choose, greedy, seeded_generator
+from groundup.engine.request import Request
+from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
+from groundup.engine.stream import StreamedAnswer, TextStream
+from groundup.errors import GroundupError, ModelError
+from groundup.tokenizer.fast import Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+class Candidates(NamedTuple):
+    """The logits of one position, and the largest of them."""
+
+    logits: Float[Tensor, " V"]
+    best: int
+    best_logit: float
+
+
+class RunningAnswer:
+    """A running request and the state to choose its next token."""
+
+    def __init__(self, request: Request, scheduled: ScheduledRequest, tokenizer: Tokenizer) -> None:
+        self.request, self.scheduled, self.tokenizer = request, scheduled, tokenizer
+        self.random = seeded_generator(request.sampling.seed)
+        start = ChatEvent("", None, len(request.prompt_ids), 0, request.dropped_messages)
+        stream = TextStream(tokenizer, request.sampling.stop, request.shown_ids)
+        self.answer = StreamedAnswer(
+            stream, request.stop_ids, start, logprob_of_end=request.logprob_of_end
+        )
+
+    def choose(self, candidates: Candidates) -> int:
+        """Return the next token. Raises ModelError."""
+        sampling, constraint = self.request.sampling, self.request.constraint
+        if constraint is not None:
+            allowed = constraint.mask()
+        elif sampling.takes_best:
+            if not math.isfinite(candidates.best_logit):
+                raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
+            return candidates.best
+        else:
+            allowed = None
+        return choose(candidates.logits, self.scheduled.ids, sampling, self.random, allowed)
+
+    def push(self, token_id: int, logits: Float[Tensor, " V"]) -> Iterator[ChatEvent]:
+        """Yield the events of a chosen token."""
+        self.scheduled.ids.append(token_id)
+        logprob = None
+        if self.request.logprobs is not None:
+            logprob = rank_tokens(logits, token_id, self.request.logprobs, self.tokenizer)
+        event = self.answer.push(token_id, logprob)
+        if event is not None:
+            yield event
+        constraint = self.request.constraint
+        if self.answer.reason is None and constraint is not None:
+            constraint.accept(token_id)
+            if constraint.finished:
+                yield self.answer.end("stop")
+        if self.answer.reason is None and len(self.scheduled.ids) >= self.scheduled.max_tokens:
+            yield self.answer.end("length")
+
+
+class OutputProcessor:
+    """The running answers of a `BatchEngine`, and what its next step returns."""
+
+    def __init__(self, tokenizer: Tokenizer, scheduler: Scheduler) -> None:
+        self.tokenizer, self.scheduler = tokenizer, scheduler
+        self.running: dict[str, RunningAnswer] = {}
+        self._outputs: list[tuple[str, StepOutput]] = []
+
+    @property
+    def pending(self) -> bool:
+        """Whether an answer runs, or an output was not yet returned."""
+        return bool(self.running or self._outputs)
+
+    def add(self, request: Request, scheduled: ScheduledRequest) -> None:
+        """Add a request that the scheduler has accepted."""
+        assert request.id not in self.running, request.id
+        self.running[request.id] = RunningAnswer(request, scheduled, self.tokenizer)
+
+    def add_empty(self, request: Request) -> None:
+        """Answer a request that may have no token."""
+        event = ChatEvent("", "length", len(request.prompt_ids), 0, request.dropped_messages)
+        self._outputs.append((request.id, event))
+
+    def remove(self, request_id: str) -> None:
+        """Forget a request and free its pages. An unknown id is ignored."""
+        running = self.running.pop(request_id, None)
+        if running is not None:
+            self.scheduler.remove(running.scheduled)
+
+    def fail(self, scheduled: ScheduledRequest, error: Exception) -> None:
+        """End a request with an error for its client; a bug's details go to the log only."""
+        self.remove(scheduled.id)
+        if not isinstance(error, GroundupError):
+            log.error("an answer failed, the others go on", exc_info=error)
+            error = AnswerFailed(
+                "internal error: this answer could not be continued; the log has the details"
+            )
+        self._outputs.append((scheduled.id, error))
+
+    def process(
+        self, chunks: Sequence[ScheduledChunk], logits: Float[Tensor, "M V"]
+    ) -> list[tuple[str, StepOutput]]:
+        """Choose the next token of every chunk that ends with its request's last id; return the
+        events, and the errors that ended a request.
+        """
+        candidates = [Candidates(row, *greedy(row)) for row in logits]
+        for chunk in chunks:
+            request = chunk.request
+            if chunk.chooses:
+                count = 1 + len(request.drafts)
+                self._continue(request, candidates[:count])
+                del candidates[:count]
+            else:
+                self.scheduler.mark_stored(request, request.stored + chunk.count)
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def _continue(self, scheduled: ScheduledRequest, candidates: Sequence[Candidates]) -> None:
+        """Choose the request's next token, and further ones as long as its draft tokens are
+        accepted.
+        """
+        running, drafts = self.running[scheduled.id], scheduled.drafts
+        scheduled.drafts, accepted = [], 0
+        try:
+            for draft, each in zip([*drafts, None], candidates, strict=True):
+                token_id = running.choose(each)
+                for event in running.push(token_id, each.logits):
+                    self._outputs.append((scheduled.id, event))
+                if running.answer.reason is not None or token_id != draft:
+                    break
+                accepted += 1
+            if scheduled.lookup is not None:
+                scheduled.lookup.report_accepted(len(drafts), accepted)
+        except Exception as error:  # a bug in its sampler or text that ends this row alone
+            self.fail(scheduled, error)
+            return
+        self.scheduler.mark_stored(scheduled, len(scheduled.ids) - 1)
+        if running.answer.reason is not None:
+            self.remove(scheduled.id)
+
+
+def rank_tokens(
+    logits: Float[Tensor, " V"], chosen: int, count: int, tokenizer: Tokenizer
+) -> TokenLogprob:
+    """Return the chosen token and the `count` most probable ones with their logprobs."""
+    logprobs = logits.log_softmax(dim=-1)
+
+    def token(token_id: int) -> RankedToken:
+        return RankedToken(token_id, tokenizer.token_bytes(token_id), float(logprobs[token_id]))
+
+    best = logprobs.topk(count).indices.tolist()
+    return TokenLogprob(token(chosen), tuple(map(token, best)))
