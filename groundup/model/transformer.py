@@ -16,7 +16,7 @@ from groundup.model.block import Block, build_block, build_norm
 from groundup.model.config import ModelConfig
 from groundup.model.metadata import ForwardMetadata, MetadataBuilder
 from groundup.model.paged import Cache
-from groundup.model.positions import ADDED_POSITIONS
+from groundup.model.positions import ADDED_POSITIONS, AddedPositions
 
 
 class Transformer(nn.Module):
@@ -27,8 +27,10 @@ class Transformer(nn.Module):
         self.config = config
         self.recompute = False
         self.embedding = nn.Embedding(config.vocab_size, config.width)
-        added = ADDED_POSITIONS.get(config.positions)
-        self.position_embedding = added and added(config.width, config.context_tokens)
+        self.position_embedding: AddedPositions | None = None
+        if config.positions in ADDED_POSITIONS:
+            added = ADDED_POSITIONS[config.positions]
+            self.position_embedding = added(config.width, config.context_tokens)
         self.embedding_norm = build_norm(config) if config.embedding_norm else None
         self.metadata_builder = MetadataBuilder(config)
         self.blocks = nn.ModuleList(
