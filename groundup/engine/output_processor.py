@@ -22,7 +22,7 @@ from groundup.tokenizer.fast import Tokenizer
 log = logging.getLogger(__name__)
 
 
-class Candidates(NamedTuple):
+class PositionLogits(NamedTuple):
     """The logits of one position, and the largest of them."""
 
     logits: Float[Tensor, " V"]
@@ -42,7 +42,7 @@ class RunningAnswer:
             stream, request.stop_ids, start, logprob_of_end=request.logprob_of_end
         )
 
-    def choose(self, candidates: Candidates) -> int:
+    def choose(self, candidates: PositionLogits) -> int:
         """Return the next token. Raises ModelError."""
         sampling, constraint = self.request.sampling, self.request.constraint
         if constraint is not None:
@@ -118,7 +118,7 @@ class OutputProcessor:
         """Choose the next token of every chunk that ends with its request's last id; return the
         events, and the errors that ended a request.
         """
-        candidates = [Candidates(row, *greedy(row)) for row in logits]
+        candidates = [PositionLogits(row, *greedy(row)) for row in logits]
         for chunk in chunks:
             request = chunk.request
             if chunk.chooses:
@@ -130,7 +130,7 @@ class OutputProcessor:
         outputs, self._outputs = self._outputs, []
         return outputs
 
-    def _continue(self, scheduled: ScheduledRequest, candidates: Sequence[Candidates]) -> None:
+    def _continue(self, scheduled: ScheduledRequest, candidates: Sequence[PositionLogits]) -> None:
         """Choose the request's next token, and further ones as long as its draft tokens are
         accepted.
         """

@@ -12,7 +12,7 @@ from small_models import save_language
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine
 from groundup.engine.events import AnswerFailed
-from groundup.engine.output_processor import Candidates, RunningAnswer
+from groundup.engine.output_processor import PositionLogits, RunningAnswer
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.requests import RequestError
@@ -125,7 +125,7 @@ def test_a_bug_in_the_sampler_of_one_of_eight_clients_ends_that_ones_answer(
 ) -> None:
     choose, [bad, *others] = RunningAnswer.choose, [jobs(opened) for _ in range(8)]
 
-    def stumble(running: RunningAnswer, candidates: Candidates) -> int:
+    def stumble(running: RunningAnswer, candidates: PositionLogits) -> int:
         if running.request is bad[0] and len(running.scheduled.ids) == len(bad[0].prompt_ids) + 3:
             raise ZeroDivisionError("/a/path/of/this/machine")
         return choose(running, candidates)
