@@ -12,7 +12,8 @@ import base64
 import hashlib
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib import resources
 from typing import TypeAlias
 
 Node: TypeAlias = ET.Element
@@ -27,28 +28,33 @@ def node(tag: str, *children: Child, **attributes: str | int | float | None) -> 
     """
     made = ET.Element(tag)
     for name, value in attributes.items():
+        if isinstance(value, float):
+            value = f"{value:.2f}".rstrip("0").rstrip(".")
         if value is not None:
-            text = (
-                f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-            )
-            made.set(name.rstrip("_").replace("_", "-"), visible(text))
+            made.set(name.rstrip("_").replace("_", "-"), visible(str(value)))
     return append(made, children)
 
 
 def append(parent: Node, children: Child) -> Node:
     """Append children (texts, nodes, None, or any nesting of these) to `parent`, and return it."""
-    if children is None:
-        return parent
-    if isinstance(children, ET.Element):
-        parent.append(children)
-    elif isinstance(children, str) and len(parent):
-        parent[-1].tail = (parent[-1].tail or "") + visible(children)
-    elif isinstance(children, str):
-        parent.text = (parent.text or "") + visible(children)
-    else:
-        for child in children:
-            append(parent, child)
+    for child in flatten(children):
+        if isinstance(child, ET.Element):
+            parent.append(child)
+        elif len(parent):
+            parent[-1].tail = (parent[-1].tail or "") + visible(child)
+        else:
+            parent.text = (parent.text or "") + visible(child)
     return parent
+
+
+def flatten(children: Child) -> Iterator[Node | str]:
+    """Yield the nodes and the texts of any nesting of children, without None and empty texts."""
+    if isinstance(children, ET.Element | str):
+        if isinstance(children, ET.Element) or children:
+            yield children
+    elif children is not None:
+        for child in children:
+            yield from flatten(child)
 
 
 def visible(text: str) -> str:
@@ -65,7 +71,7 @@ def _picture(match: re.Match[str]) -> str:
     code = ord(match.group())
     if code < 0x20:
         return chr(0x2400 + code)
-    return "␡" if code == 0x7F else "�"
+    return {0x7F: "␡"}.get(code, "�")
 
 
 def foreign(text: str, tag: str = "bdi", class_: str | None = None) -> Node:
@@ -89,6 +95,12 @@ def verbatim(tag: str, content: str, **attributes: str) -> Node:
 def to_html(root: Node) -> str:
     """Return the document as HTML with its doctype."""
     return "<!DOCTYPE html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
+
+
+def read_asset(package: str, name: str) -> str:
+    """Return a style sheet or script that a package brings."""
+    content = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    return content.replace("\r\n", "\n")
 
 
 def policy_hash(content: str) -> str:

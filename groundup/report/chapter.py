@@ -7,14 +7,16 @@ A file in `sections/` ends with its `Chapter`, which names the stages that it sh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from groundup.html_nodes import Child, Node, node
+from groundup.html_nodes import Child, Node, flatten, node
 from groundup.report.drawing import scale_cell, whisker
-from groundup.report.formatting import percent
+from groundup.report.formatting import MISSING, whole_percent
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, MeasuredFraction, number, table, text
+from groundup.report.values import JsonObject, MeasuredFraction, number, numbers, table, text
 
 # A longer value is a sentence, or a figure with its interval.
 FIGURE_CHARACTERS = 16
+# What a remark of a kind begins with.
+LABELS = {"thin": "Caution: ", "warning": "Warning: "}
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class Chapter:
 
     def _above(self, report: ReportData) -> str:
         """The small line above the title."""
-        if self.kicker or not report.is_build:
-            return self.kicker or f"Training run · {', '.join(report.kinds)}"
+        if self.kicker:
+            return self.kicker
+        if not report.is_build:
+            return f"Training run · {', '.join(report.kinds)}"
         stage = next(stage for stage in self._about if stage in report.kinds)
         return f"Stage {list(report.kinds).index(stage) + 1} · {stage}"
 
@@ -99,23 +103,28 @@ def fold(chapter: Node, *, is_open: bool) -> Node:
     chapter.remove(kicker)
     chapter.remove(title)
     kicker.tag = "span"
-    head = node("summary", kicker, title)
-    return node("details", head, chapter, class_="chapter", open="" if is_open else None)
+    return _details(node("summary", kicker, title), chapter, is_open=is_open, class_="chapter")
+
+
+def _details(summary: Node, *children: Child, is_open: bool, class_: str | None = None) -> Node:
+    made = node("details", summary, *children, class_=class_)
+    if is_open:
+        made.set("open", "")
+    return made
 
 
 def facts(*pairs: tuple[str, str]) -> Node | None:
     """(figure, label) pairs: short figures as a row of large numbers, longer ones as lines below;
     missing ones are left out.
     """
-    shown = [(value, name) for value, name in pairs if value and value != "–"]
+    shown = [(value, name) for value, name in pairs if value not in ("", MISSING)]
     figures = [pair for pair in shown if len(pair[0]) <= FIGURE_CHARACTERS]
     sentences = [pair for pair in shown if len(pair[0]) > FIGURE_CHARACTERS]
-    lists = [
-        _pairs(pairs, class_)
-        for pairs, class_ in ((figures, "facts"), (sentences, "findings"))
-        if pairs
-    ]
-    return node("div", lists) if len(lists) > 1 else lists[0] if lists else None
+    groups = ((figures, "facts"), (sentences, "findings"))
+    lists = [_pairs(group, class_) for group, class_ in groups if group]
+    if len(lists) > 1:
+        return node("div", lists)
+    return next(iter(lists), None)
 
 
 def _pairs(pairs: Sequence[tuple[str, str]], class_: str) -> Node:
@@ -133,18 +142,22 @@ def data_table(
     *,
     figures: Sequence[int] = (),
     class_: str = "stacked",
-) -> Node:
+) -> Node | None:
     """A table whose first column names the row; `figures` are the numeric columns, aligned right.
+    None without rows.
 
     On a phone the style sheet shows a row as a block, each cell under its column's title
     (`data-label`). The ARIA roles are explicit because browsers drop the table semantics when the
     layout changes.
     """
-    classes = ["figure" if column in figures else None for column in range(len(head))]
-    columns = zip(head, classes, strict=True)
+    if not rows:
+        return None
+    classes: list[str | None] = [None] * len(head)
+    for column in figures:
+        classes[column] = "figure"
     titles = [
-        node("th", title, scope="col", role="columnheader", class_=class_)
-        for title, class_ in columns
+        node("th", title, scope="col", role="columnheader", class_=each)
+        for title, each in zip(head, classes, strict=True)
     ]
     labels = ["".join(title.itertext()) for title in titles]
     body = [node("tr", _cells(row, labels, classes), role="row") for row in rows]
@@ -171,15 +184,15 @@ def whisker_table(
     columns: Sequence[str],
     rows: Sequence[tuple[Child, MeasuredFraction, Sequence[Child]]],
     *,
-    low: float,
-    levels: Sequence[float],
-) -> Node:
+    low: float = 0.0,
+    levels: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
+) -> Node | None:
     """A table of measured fractions: name, drawing, cells of further `columns`.
 
     The drawings' axis goes from `low` to 1.
     """
     axis = (low, 1.0)
-    scale = scale_cell(axis, levels, [percent(level, 0) for level in levels])
+    scale = scale_cell(axis, levels, [whole_percent(level) for level in levels])
     body = [
         [name, node("div", whisker(found, axis), class_="drawn"), *cells]
         for name, found, cells in rows
@@ -192,10 +205,15 @@ def paired_points(difference: JsonObject) -> str:
     """Return a paired difference of two shares in points of percent with its interval; "" without
     one.
     """
-    value, low, high = (number(difference, name) for name in ("value", "low", "high"))
+    return paired_figure(difference, lambda share: f"{100 * share:+.1f}")
+
+
+def paired_figure(difference: JsonObject, form: Callable[[float], str]) -> str:
+    """Return a paired difference as "VALUE (LOW to HIGH)"; "" without a value or an interval."""
+    value, low, high = numbers(difference, "value", "low", "high")
     if value is None or low is None or high is None:
         return ""
-    return f"{100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{form(value)} ({form(low)} to {form(high)})"
 
 
 def meaning(difference: JsonObject) -> str:
@@ -205,37 +223,55 @@ def meaning(difference: JsonObject) -> str:
 
 def paired_change(difference: JsonObject, digits: int = 2) -> str:
     """Return a paired difference with its interval and what it says; "" without one."""
-    value, low, high = (number(difference, name) for name in ("value", "low", "high"))
+    value = number(difference, "value")
     if value is None:
         return ""
-    interval = "" if low is None or high is None else f" ({low:+.{digits}f} to {high:+.{digits}f})"
-    return f"{value:+.{digits}f}{interval}, {meaning(difference)}"
+
+    def signed(figure: float) -> str:
+        return f"{figure:+.{digits}f}"
+
+    return f"{paired_figure(difference, signed) or signed(value)}, {meaning(difference)}"
 
 
 def before_and_after(found: JsonObject) -> str:
     """Return a measure before and after a training with the paired difference; "" without them."""
-    before, after = (number(found, name) for name in ("before", "after"))
+    before, after = numbers(found, "before", "after")
     if before is None or after is None:
         return ""
     return f"{before:.3f} to {after:.3f}: {paired_change(table(found, 'difference'), digits=3)}"
 
 
-def figure(caption: Child, *children: Child, class_: str = "wide") -> Node:
-    """A figure with its caption below."""
-    return node(
-        "figure", *children, node("figcaption", caption) if caption else None, class_=class_ or None
-    )
+def figure(caption: Child, *children: Child, class_: str = "wide") -> Node | None:
+    """A figure with its caption below; None where there is nothing to show."""
+    shown = list(flatten(children))
+    if not shown:
+        return None
+    if caption:
+        shown.append(node("figcaption", caption))
+    return node("figure", shown, class_=class_ or None)
 
 
 def note(*children: Child, kind: str = "note") -> Node:
     """A remark; `kind` is "note", "thin" (a figure from little data), "warning" or "good"."""
-    label = {"thin": "Caution: ", "warning": "Warning: "}.get(kind)
-    return node("p", node("strong", label) if label else None, *children, class_=f"remark {kind}")
+    label = None
+    if kind in LABELS:
+        label = node("strong", LABELS[kind])
+    return node("p", label, *children, class_=f"remark {kind}")
 
 
-def more(summary: str, *children: Child, is_open: bool = False) -> Node:
-    """Details, closed until clicked unless `is_open`."""
-    return node("details", node("summary", summary), *children, open="" if is_open else None)
+def mark(right: bool, yes: str = "", no: str = "") -> Node:
+    """A tick or a cross with a word."""
+    if right:
+        return node("span", f"✓ {yes}", class_="yes")
+    return node("span", f"✗ {no}", class_="no")
+
+
+def more(summary: str, *children: Child, is_open: bool = False) -> Node | None:
+    """Details, closed until clicked unless `is_open`; None where there is nothing in them."""
+    shown = list(flatten(children))
+    if not shown:
+        return None
+    return _details(node("summary", summary), shown, is_open=is_open)
 
 
 def notes_of(thin: Sequence[str]) -> list[Node]:

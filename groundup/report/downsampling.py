@@ -9,7 +9,7 @@ visible. Records are dropped evenly.
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.report.values import JsonObject, number
+from groundup.report.values import JsonObject, numbers
 
 MAX_CURVE_POINTS = 400
 MAX_RECORDS = 200
@@ -46,7 +46,9 @@ class DownsampledCurve:
         """Return the points so far, each the mean of equally many neighbours (the last of the
         remaining ones).
         """
-        return self._done + ([_mean(self._open)] if self._open else [])
+        if not self._open:
+            return list(self._done)
+        return [*self._done, _mean(self._open)]
 
 
 class EvenSample:
@@ -71,11 +73,9 @@ class EvenSample:
 
     def records(self) -> list[JsonObject]:
         """Return the records kept."""
-        return (
-            self._kept
-            if not self._kept or self._kept[-1] is self._last
-            else [*self._kept, self._last]
-        )
+        if not self._kept or self._kept[-1] is self._last:
+            return self._kept
+        return [*self._kept, self._last]
 
 
 def _mean(points: list[tuple[float, float]]) -> tuple[float, float]:
@@ -131,26 +131,24 @@ class Curves:
 
         A figure that is missing or non-finite is left out of its mean.
         """
-        cells = {
-            name: Cell(found, found, found)
-            for name in FIGURES
-            if (found := number(record, name)) is not None
-        }
+        figures = zip(FIGURES, numbers(record, *FIGURES), strict=True)
+        cells = {name: Cell(found, found, found) for name, found in figures if found is not None}
         new = Bucket(1, on_axes(record), cells)
         if self.buckets and self.buckets[-1].steps < self._each:
             self.buckets[-1].join(new)
-        else:
-            if len(self.buckets) == self._limit:
-                for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
-                    first.join(second)
-                self.buckets = self.buckets[::2]
-                self._each *= 2
-            self.buckets.append(new)
+            return
+        if len(self.buckets) == self._limit:
+            for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
+                first.join(second)
+            self.buckets = self.buckets[::2]
+            self._each *= 2
+        self.buckets.append(new)
 
     def latest(self, name: str) -> float | None:
         """The mean of a figure in the last bucket."""
-        cell = self.buckets[-1].cells.get(name) if self.buckets else None
-        return cell.mean if cell else None
+        if not self.buckets or name not in self.buckets[-1].cells:
+            return None
+        return self.buckets[-1].cells[name].mean
 
     def means(self, name: str) -> list[float]:
         """The means of one figure, bucket by bucket, without buckets that lack it."""
@@ -161,24 +159,30 @@ class Curves:
         [...], "high": [...]}, ...}; None: missing.
         """
         axes = {name: [bucket.axes.get(name) for bucket in self.buckets] for name in AXES}
-        figures: dict[str, dict[str, list[float | None]]] = {}
-        for name in FIGURES:
-            cells, keys = (
-                [bucket.cells.get(name) for bucket in self.buckets],
-                ("mean", "low", "high"),
-            )
-            figures[name] = {
-                key: [short(getattr(cell, key)) if cell else None for cell in cells] for key in keys
-            }
+        figures = {
+            name: {part: self._column(name, part) for part in ("mean", "low", "high")}
+            for name in FIGURES
+        }
         return {**axes, **figures}
+
+    def _column(self, name: str, part: str) -> list[float | None]:
+        """Return the mean, the minimum or the maximum of a figure, bucket by bucket."""
+        column: list[float | None] = [None] * len(self.buckets)
+        for place, bucket in enumerate(self.buckets):
+            if name in bucket.cells:
+                column[place] = short(getattr(bucket.cells[name], part))
+        return column
 
 
 def on_axes(record: JsonObject) -> dict[str, float | int]:
     """Return the position of a log record on each axis that it has; steps and tokens are
     integers.
     """
-    found = {name: value for name in AXES if (value := number(record, name)) is not None}
-    return {name: value if name == "elapsed_s" else round(value) for name, value in found.items()}
+    found: dict[str, float | int] = {}
+    for name, value in zip(AXES, numbers(record, *AXES), strict=True):
+        if value is not None:
+            found[name] = value
+    return found | {name: round(found[name]) for name in ("step", "tokens") if name in found}
 
 
 def short(value: float) -> float:

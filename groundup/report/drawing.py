@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from groundup.html_nodes import Child, Node, node
-from groundup.report.formatting import count, fixed, percent, tick_label, ticks
+from groundup.report.formatting import count, fixed, percent, tick_label, ticks, whole_percent
 from groundup.report.values import MeasuredFraction
 
 Point = tuple[float, float]
@@ -34,10 +34,11 @@ class Size(NamedTuple):
     width: int
     height: int
     name: str
+    x_ticks: int = 4
+    """About this many ticks on the x axis."""
 
 
-WIDE = Size(760, 320, "wide-drawing")
-NARROW = Size(350, 270, "narrow-drawing")
+SIZES = WIDE, NARROW = Size(760, 320, "wide-drawing", 6), Size(350, 270, "narrow-drawing")
 
 
 class Scale(NamedTuple):
@@ -49,7 +50,9 @@ class Scale(NamedTuple):
     end: float
 
     def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        if self.high <= self.low:
+            return self.start + 0.5 * (self.end - self.start)
+        share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
 
@@ -79,34 +82,31 @@ def axes(
 
     `x_marks` and `y_marks` replace round numbers.
     """
+    if x_marks is None:
+        x_marks = _marks(ticks(box.x.low, box.x.high, box.size.x_ticks))
+    if y_marks is None:
+        y_marks = _marks(ticks(box.y.low, box.y.high, 5))
+    left, right, bottom = box.x.start, box.x.end, box.y.start
     group = node("g", class_="axes")
-    for value, label in _marks(ticks(box.y.low, box.y.high, 5)) if y_marks is None else y_marks:
+    for value, label in y_marks:
         height = box.y(value)
-        group.append(
-            node("line", x1=box.x.start, x2=box.x.end, y1=height, y2=height, class_="grid")
-        )
-        group.append(node("text", label, x=box.x.start - 8, y=height + 4, class_="end"))
-    x_ticks = ticks(box.x.low, box.x.high, 6 if box.size is WIDE else 4)
-    for value, label in _marks(x_ticks) if x_marks is None else x_marks:
-        left = box.x(value)
-        group.append(
-            node("line", x1=left, x2=left, y1=box.y.start, y2=box.y.start + 5, class_="tick")
-        )
-        group.append(node("text", label, x=left, y=box.y.start + 20, class_="middle"))
-    group.append(
-        node("line", x1=box.x.start, x2=box.x.end, y1=box.y.start, y2=box.y.start, class_="base")
-    )
+        group.append(node("line", x1=left, x2=right, y1=height, y2=height, class_="grid"))
+        group.append(node("text", label, x=left - 8, y=height + 4, class_="end"))
+    for value, label in x_marks:
+        place = box.x(value)
+        group.append(node("line", x1=place, x2=place, y1=bottom, y2=bottom + 5, class_="tick"))
+        group.append(node("text", label, x=place, y=bottom + 20, class_="middle"))
+    group.append(node("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="base"))
     group.append(node("text", y_label, x=4, y=14, class_="label"))
-    group.append(node("text", x_label, x=box.x.end, y=box.size.height - 6, class_="label end"))
+    group.append(node("text", x_label, x=right, y=box.size.height - 6, class_="label end"))
     return group
 
 
 def _marks(values: list[float]) -> list[tuple[float, str]]:
-    return [(value, tick_label(value, _step(values))) for value in values]
-
-
-def _step(values: list[float]) -> float:
-    return values[1] - values[0] if len(values) > 1 else 1.0
+    step = 1.0
+    if len(values) > 1:
+        step = values[1] - values[0]
+    return [(value, tick_label(value, step)) for value in values]
 
 
 class Series(NamedTuple):
@@ -135,79 +135,87 @@ def line_chart(
     drawn = [each for each in series if each.points]
     if not drawn:
         return []
-    values = [y for each in drawn for _, y in each.points] + ([reference[0]] if reference else [])
+    values = [y for each in drawn for _, y in each.points]
+    if reference:
+        values.append(reference[0])
     low, high = min(values), max(values)
     margin = MARGIN * (high - low) or FLAT_MARGIN
-    ranges = (0.0, max(x for each in drawn for x, _ in each.points)), (low - margin, high + margin)
+    last = max(x for each in drawn for x, _ in each.points)
     ends = [
         f"{each.name} from {fixed(each.points[0][1])} to {fixed(each.points[-1][1])}"
         for each in drawn
     ]
     label = f"{title}: {'; '.join(ends)}."
-    charts = []
-    for size in (WIDE, NARROW):
-        box = Frame(size, *ranges)
+
+    def draw(size: Size) -> Node:
+        box = Frame(size, (0.0, last), (low - margin, high + margin))
         lines = [_line(box, each, number) for number, each in enumerate(drawn, 1)]
-        parts = [axes(box, y_label), _reference(box, *reference) if reference else None, lines]
-        charts.append(chart(box, label, parts))
-    return [_legend(drawn), *charts]
+        return chart(box, label, [axes(box, y_label), _reference(box, reference), lines])
+
+    return [_legend(drawn), *map(draw, SIZES)]
+
+
+class ShareAxis(NamedTuple):
+    """The x axis of a chart of shares."""
+
+    label: str
+    low: float = 0.0
+    high: float = 1.0
+    marks: Marks | None = None
+    """Ticks in place of round percentages."""
+    form: Callable[[float], str] = percent
+    """How a dot says its place."""
 
 
 def share_chart(
     title: str,
     y_label: str,
-    x_label: str,
+    x: ShareAxis,
     series: Sequence[Series],
     *,
     diagonal: str = "",
-    x_range: Point = (0.0, 1.0),
     y_low: float = 0.0,
-    x_marks: Marks | None = None,
-    x_text: Callable[[float], str] = percent,
 ) -> list[Node]:
     """Return a chart of shares, from `y_low` to 1, in both sizes, with a legend of several lines;
     [] without points.
 
-    `diagonal` is the name of a dotted line y = x. `x_marks` replaces shares on the x axis, `x_text`
-    in what dots say.
+    `diagonal` is the name of a dotted line y = x.
     """
     drawn = [each for each in series if each.points]
     if not drawn:
         return []
-    y_marks = [(value, percent(value, 0)) for value in ticks(y_low, 1.0, 5)]
-    x_marks = (
-        [(value, percent(value, 0)) for value in ticks(*x_range, 5)] if x_marks is None else x_marks
-    )
-    label = f"{title}: {y_label} by {x_label}; {', '.join(f'{e.name}, {len(e.points)} points' for e in drawn)}."
-    charts = []
-    for size in (WIDE, NARROW):
-        # room for half of the last label, and for a line at 1
-        x_high, y_high = (
-            x_range[1] + MARGIN / 2 * (x_range[1] - x_range[0]),
-            1.0 + MARGIN * (1.0 - y_low),
-        )
-        box = Frame(size, (x_range[0], x_high), (y_low, y_high))
-        lines = [_line(box, each, number, x_text) for number, each in enumerate(drawn, 1)]
-        parts = [
-            axes(box, y_label, x_label, x_marks=x_marks, y_marks=y_marks),
-            _diagonal(box, diagonal) if diagonal else None,
-            lines,
-        ]
-        charts.append(chart(box, label, parts))
-    return [*([_legend(drawn)] if len(drawn) > 1 else []), *charts]
+    y_marks = _share_marks(y_low, 1.0)
+    x_marks = x.marks or _share_marks(x.low, x.high)
+    points = ", ".join(f"{each.name}, {len(each.points)} points" for each in drawn)
+    label = f"{title}: {y_label} by {x.label}; {points}."
+    # room for half of the last label, and for a line at 1
+    x_high, y_high = x.high + MARGIN / 2 * (x.high - x.low), 1.0 + MARGIN * (1.0 - y_low)
+
+    def draw(size: Size) -> Node:
+        box = Frame(size, (x.low, x_high), (y_low, y_high))
+        grid = axes(box, y_label, x.label, x_marks=x_marks, y_marks=y_marks)
+        lines = [_line(box, each, number, x.form) for number, each in enumerate(drawn, 1)]
+        return chart(box, label, [grid, _diagonal(box, diagonal), lines])
+
+    charts = [draw(size) for size in SIZES]
+    if len(drawn) == 1:
+        return charts
+    return [_legend(drawn), *charts]
 
 
-def _diagonal(box: Frame, name: str) -> Node:
-    """The part of y = x inside the chart."""
+def _share_marks(low: float, high: float) -> Marks:
+    return [(value, whole_percent(value)) for value in ticks(low, high, 5)]
+
+
+def _diagonal(box: Frame, name: str) -> Node | None:
+    """The part of y = x inside the chart; None without a name."""
+    if not name:
+        return None
     low, high = max(box.x.low, box.y.low), 1.0
-    line = node("line", x1=box.x(low), y1=box.y(low), x2=box.x(high), y2=box.y(high))
     middle = (low + high) / 2
-    return node(
-        "g",
-        line,
-        node("text", name, x=box.x(middle) + 10, y=box.y(middle) + 15),
-        class_="reference",
-    )
+    line = node("line", x1=box.x(low), y1=box.y(low), x2=box.x(high), y2=box.y(high))
+    label = node("text", name, x=box.x(middle) + 10, y=box.y(middle) + 15)
+    return node("g", line, label, class_="reference")
 
 
 def chart(box: Frame, label: str, parts: Child) -> Node:
@@ -222,39 +230,37 @@ def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str
     group.append(node("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)))
     if series.look == "marked" or len(pixels) == 1:
         for (left, top), (x, y) in zip(pixels, series.points, strict=True):
-            group.append(
-                node(
-                    "circle",
-                    node("title", f"{series.name} at {x_text(x)}: {fixed(y, 3)}"),
-                    cx=left,
-                    cy=top,
-                    r=3.5,
-                )
-            )
+            title = node("title", f"{series.name} at {x_text(x)}: {fixed(y, 3)}")
+            group.append(node("circle", title, cx=left, cy=top, r=3.5))
     return group
 
 
-def _reference(box: Frame, value: float, name: str) -> Node:
+def _reference(box: Frame, reference: tuple[float, str] | None) -> Node | None:
+    if reference is None:
+        return None
+    value, name = reference
     height = box.y(value)
     line = node("line", x1=box.x.start, x2=box.x.end, y1=height, y2=height)
-    return node(
-        "g", line, node("text", name, x=box.x.end, y=height + 15, class_="end"), class_="reference"
-    )
+    label = node("text", name, x=box.x.end, y=height + 15, class_="end")
+    return node("g", line, label, class_="reference")
 
 
 def _legend(drawn: Sequence[Series]) -> Node:
     items = []
     for number, series in enumerate(drawn, 1):
-        stroke = node("line", x1=1, x2=27, y1=6, y2=6)
-        dot = node("circle", cx=14, cy=6, r=3.5) if series.look == "marked" else None
-        group = node("g", stroke, dot, class_=f"series series-{number} {series.look}")
-        swatch = node("svg", group, viewBox="0 0 28 12", class_="swatch", aria_hidden="true")
-        items.append(
-            node(
-                "li", swatch, f"{series.name}, at the end ", node("b", fixed(series.points[-1][1]))
-            )
-        )
+        group = node("g", node("line", x1=1, x2=27, y1=6, y2=6))
+        if series.look == "marked":
+            group.append(node("circle", cx=14, cy=6, r=3.5))
+        group.set("class", f"series series-{number} {series.look}")
+        last = node("b", fixed(series.points[-1][1]))
+        items.append(node("li", swatch(group, 12), f"{series.name}, at the end ", last))
     return node("ul", items, class_="legend")
+
+
+def swatch(drawing: Node, height: int) -> Node:
+    """The mark of a series beside its name in a legend."""
+    view = f"0 0 28 {height}"
+    return node("svg", drawing, viewBox=view, class_="swatch", aria_hidden="true")
 
 
 def cell(*children: Node | None, class_: str = "row-drawing") -> Node:
@@ -264,7 +270,9 @@ def cell(*children: Node | None, class_: str = "row-drawing") -> Node:
 
 def share(value: float, largest: float) -> str:
     """`value` as a percentage of `largest`, clamped to 0 .. 100 %."""
-    return f"{100 * min(max(value / largest, 0.0), 1.0) if largest > 0 else 0.0:.2f}%"
+    if largest <= 0:
+        return "0.00%"
+    return f"{100 * min(max(value / largest, 0.0), 1.0):.2f}%"
 
 
 def bar(value: float | None, largest: float, planned: float | None = None) -> Node:

@@ -3,38 +3,72 @@ dash.
 """
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
+Format: TypeAlias = Callable[[float | None], str]
 MISSING = "–"
 NBSP = "\u00a0"
 
 
 def count(value: float | None) -> str:
     """A whole number with thousands separators."""
-    return MISSING if value is None else f"{value:,.0f}"
+    return fixed(value, 0)
 
 
 def fixed(value: float | None, decimals: int = 2) -> str:
     """A number with a fixed number of decimals."""
-    return MISSING if value is None else f"{value:,.{decimals}f}"
+    if value is None:
+        return MISSING
+    return f"{value:,.{decimals}f}"
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
     """A fraction of 1 as a percentage."""
-    return MISSING if value is None else f"{100 * value:.{decimals}f}{NBSP}%"
+    if value is None:
+        return MISSING
+    return f"{100 * value:.{decimals}f}{NBSP}%"
+
+
+def whole_percent(value: float | None) -> str:
+    """A fraction of 1 as a percentage without decimals."""
+    return percent(value, 0)
+
+
+def three_decimals(value: float | None) -> str:
+    """A number with three decimals."""
+    return fixed(value, 3)
+
+
+def interval(low: float | None, high: float | None, form: Format) -> str:
+    """Two bounds as "LOW to HIGH"; "" where one is missing."""
+    if low is None or high is None:
+        return ""
+    return f"{form(low)} to {form(high)}"
+
+
+def fill(template: str, value: float | None, form: Format = count) -> str:
+    """A template with the value at its {}; "" where the value is missing.
+
+    >>> fill(", n {}", 1200), fill(", n {}", None)
+    (', n 1,200', '')
+    """
+    if value is None:
+        return ""
+    return template.format(form(value))
 
 
 def duration(seconds: float | None) -> str:
     """Seconds as "0.42 s", "2.3 s", "12 s", "2 min 05 s" or "1 h 02 min"."""
     if seconds is None:
         return MISSING
-    if seconds < 59.5:
-        return f"{seconds:.{2 if seconds < 0.995 else 1 if seconds < 9.95 else 0}f}{NBSP}s"
+    for limit, decimals in ((0.995, 2), (9.95, 1), (59.5, 0)):
+        if seconds < limit:
+            return f"{seconds:.{decimals}f}{NBSP}s"
     minutes, rest = divmod(round(seconds), 60)
-    shown = (
-        f"{minutes} min {rest:02d} s"
-        if minutes < 60
-        else f"{minutes // 60} h {minutes % 60:02d} min"
-    )
+    shown = f"{minutes} min {rest:02d} s"
+    if minutes >= 60:
+        shown = f"{minutes // 60} h {minutes % 60:02d} min"
     return shown.replace(" ", NBSP)
 
 
@@ -46,24 +80,26 @@ def size(number_bytes: float | None) -> str:
         if abs(number_bytes) < 999.5 or unit == "GB":
             break
         number_bytes /= 1000
-    digits = (
-        f"{number_bytes:.0f}" if unit == "bytes" or number_bytes >= 99.5 else f"{number_bytes:.3g}"
-    )
+    digits = f"{number_bytes:.3g}"
+    if unit == "bytes" or number_bytes >= 99.5:
+        digits = f"{number_bytes:.0f}"
     return f"{digits}{NBSP}{unit}"
 
 
 def parameters(value: float | None) -> str:
     """A parameter count as "1.05 million"; below a million all digits."""
-    if value is None:
-        return MISSING
-    if value < 1e6:
+    if value is None or value < 1e6:
         return count(value)
-    return f"{value / 1e9:.3g}{NBSP}billion" if value >= 1e9 else f"{value / 1e6:.3g}{NBSP}million"
+    if value < 1e9:
+        return f"{value / 1e6:.3g}{NBSP}million"
+    return f"{value / 1e9:.3g}{NBSP}billion"
 
 
 def first_letters(long_text: str, limit: int) -> str:
     """The first `limit` characters, with an ellipsis where text was cut off."""
-    return long_text if len(long_text) <= limit else long_text[: limit - 1].rstrip() + "…"
+    if len(long_text) <= limit:
+        return long_text
+    return long_text[: limit - 1].rstrip() + "…"
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -91,6 +127,7 @@ def tick_label(value: float, step: float) -> str:
     """
     if step >= 500 and abs(value) >= 1000:
         return f"{value / 1000:g}k"
-    return (
-        f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}" if step > 0 else f"{value:g}"
-    )
+    if step <= 0:
+        return f"{value:g}"
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return f"{value:,.{decimals}f}"

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from groundup.html_nodes import Node, node
-from groundup.report.drawing import NARROW, WIDE, Frame, axes, chart
+from groundup.report.drawing import SIZES, Frame, Size, axes, chart
 from groundup.report.formatting import count, tick_label, ticks
 
 MARGIN = 1.08
@@ -24,13 +24,16 @@ def length_histogram(lengths: Sequence[float]) -> list[Node]:
     first, last = filled[0], filled[-1]
     highest = max(lengths[first : last + 1])
     label = f"Lengths of the documents: from {_range(first)[0]} to {_range(last)[1]} characters."
-    charts = []
-    for size in (WIDE, NARROW):
+    x_marks, y_marks = _x_marks(first, last), _y_marks(highest)
+
+    def draw(size: Size) -> Node:
         box = Frame(size, (float(first), float(last + 1)), (0.0, highest * MARGIN))
         bars = [_bar(box, place, lengths[place]) for place in filled]
-        marks = {"x_marks": _x_marks(first, last), "y_marks": _y_marks(highest)}
-        charts.append(chart(box, label, [axes(box, Y_LABEL, X_LABEL, **marks), bars]))
-    return charts
+        return chart(
+            box, label, [axes(box, Y_LABEL, X_LABEL, x_marks=x_marks, y_marks=y_marks), bars]
+        )
+
+    return [draw(size) for size in SIZES]
 
 
 def median_length(lengths: Sequence[float]) -> float | None:
@@ -41,23 +44,21 @@ def median_length(lengths: Sequence[float]) -> float | None:
     passed = 0.0
     for place, found in enumerate(lengths):
         if found and passed + found >= half:
-            return 2.0 ** (place - 1 + (half - passed) / found) if place else 0.0
+            if place == 0:
+                return 0.0
+            return 2.0 ** (place - 1 + (half - passed) / found)
         passed += found
     return None
 
 
 def _bar(box: Frame, place: int, found: float) -> Node:
-    low, high = _range(place)
-    span = f"{low} to {high} characters" if place > 1 else "1 character"
-    left, right, top = (
-        box.x(place) + GAP_PIXELS / 2,
-        box.x(place + 1) - GAP_PIXELS / 2,
-        box.y(found),
-    )
+    span = "1 character"
+    if place > 1:
+        span = f"{' to '.join(_range(place))} characters"
+    left, right = box.x(place) + GAP_PIXELS / 2, box.x(place + 1) - GAP_PIXELS / 2
+    top, height = box.y(found), box.y.start - box.y(found)
     title = node("title", f"{span}: {count(found)} documents")
-    return node(
-        "rect", title, x=left, y=top, width=right - left, height=box.y.start - top, class_="bar"
-    )
+    return node("rect", title, x=left, y=top, width=right - left, height=height, class_="bar")
 
 
 def _range(place: int) -> tuple[str, str]:
@@ -68,11 +69,9 @@ def _x_marks(first: int, last: int) -> list[tuple[float, str]]:
     """Powers of ten; for a narrow range the ends of its bars."""
     powers = [(1 + math.log2(10**power), _short(10**power)) for power in range(13)]
     shown = [mark for mark in powers if first <= mark[0] <= last + 1]
-    return (
-        shown
-        if len(shown) > 1
-        else [(place, count(2 ** (place - 1))) for place in (first, last + 1)]
-    )
+    if len(shown) > 1:
+        return shown
+    return [(place, count(2 ** (place - 1))) for place in (first, last + 1)]
 
 
 def _short(value: int) -> str:
@@ -86,8 +85,6 @@ def _short(value: int) -> str:
 def _y_marks(highest: float) -> list[tuple[float, str]]:
     """Whole numbers."""
     values = [value for value in ticks(0.0, highest, 4) if value == int(value)]
-    return (
-        [(value, tick_label(value, values[1] - values[0])) for value in values]
-        if len(values) > 1
-        else [(0.0, "0")]
-    )
+    if len(values) < 2:
+        return [(0.0, "0")]
+    return [(value, tick_label(value, values[1] - values[0])) for value in values]

@@ -5,36 +5,23 @@ images, form targets or style attributes. Even if the escaping failed, injected 
 run nor load anything.
 """
 
-from importlib import resources
-
 from groundup import __version__
-from groundup.html_nodes import Child, Node, node, policy_hash, to_html
+from groundup.html_nodes import Child, Node, node, policy_hash, read_asset, to_html
 from groundup.palette import PRINT, custom_properties
 
 
 def html_page(title: str, *parts: Child) -> str:
     """Return a document with these parts as its body, as HTML text."""
-    footer = node(
-        "footer",
-        node(
-            "p",
-            f"Made by groundup {__version__}. This page is self-contained: it loads nothing from the network.",
-        ),
-    )
-    return to_html(node("html", _head(title), node("body", *parts, footer), lang="en"))
+    made = f"Made by groundup {__version__}. "
+    made += "This page is self-contained: it loads nothing from the network."
+    body = node("body", *parts, node("footer", node("p", made)))
+    return to_html(node("html", _head(title), body, lang="en"))
 
 
 def _head(title: str) -> Node:
-    rules = (
-        resources.files("groundup.report")
-        .joinpath("page.css")
-        .read_text(encoding="utf-8")
-        .replace("\r\n", "\n")
-    )
-    sheet = custom_properties(printed=PRINT) + rules
-    policy = (
-        f"default-src 'none'; style-src '{policy_hash(sheet)}'; base-uri 'none'; form-action 'none'"
-    )
+    sheet = custom_properties(printed=PRINT) + read_asset("groundup.report", "page.css")
+    policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'"
+    policy += "; base-uri 'none'; form-action 'none'"
     return node(
         "head",
         node("meta", charset="utf-8"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, more
 from groundup.report.formatting import count, first_letters, fixed, percent
-from groundup.report.values import JsonObject, number, table, tables, text
+from groundup.report.values import JsonObject, number, numbers, table, tables, text
 
 NEAR_DUPLICATES, DECONTAMINATE = "near-duplicates", "decontaminate"
 PASSAGE_CHARACTERS, NAME_CHARACTERS, SHOWN_EXAMPLES = 160, 120, 3
@@ -26,32 +26,21 @@ def rule_parts(cards: Sequence[JsonObject]) -> list[Child]:
         documents, lines = (
             sum(number(entry, what) or 0.0 for entry in entries) for what in ("documents", "lines")
         )
-        if documents or lines:
-            what = node(
-                "div",
-                text(entries[0], "drops"),
-                node("span", f" ({text(entries[0], 'source')})", class_="quiet"),
-            )
-            shown = [_example(each) for entry in entries for each in tables(entry, "examples")][
-                :SHOWN_EXAMPLES
-            ]
-            rows.append([name, count(documents), count(lines), node("div", what, shown)])
-    if not rows:
-        return []
+        if not documents and not lines:
+            continue
+        source = node("span", f" ({text(entries[0], 'source')})", class_="quiet")
+        what = node("div", text(entries[0], "drops"), source)
+        examples = [each for entry in entries for each in tables(entry, "examples")]
+        shown = map(_example, examples[:SHOWN_EXAMPLES])
+        rows.append([name, count(documents), count(lines), node("div", what, shown)])
     head = ["rule", "documents", "lines", "what it drops, with examples"]
-    return [
-        data_table("What each of the quality rules would drop alone", head, rows, figures=(1, 2))
-    ]
+    caption = "What each of the quality rules would drop alone"
+    return [data_table(caption, head, rows, figures=(1, 2))]
 
 
 def _example(example: JsonObject) -> Node:
-    return node(
-        "div",
-        _name(text(example, "name")),
-        ": ",
-        foreign(text(example, "text"), "q"),
-        class_="sample-line",
-    )
+    name, words = _name(text(example, "name")), foreign(text(example, "text"), "q")
+    return node("div", name, ": ", words, class_="sample-line")
 
 
 def process_parts(steps: JsonObject, *, is_open: bool = False) -> list[Child]:
@@ -66,12 +55,7 @@ def _near_duplicates(found: JsonObject, is_open: bool) -> list[Child]:
     if not found:
         return []
     rows: list[list[Child]] = [
-        [
-            foreign(source),
-            count(number(entry, "documents")),
-            count(number(entry, "dropped")),
-            _share(entry),
-        ]
+        [foreign(source), *map(count, numbers(entry, "documents", "dropped")), _share(entry)]
         for source, entry in table(found, "sources").items()
     ]
     head = ["source", "documents", "near-duplicates", "share"]
@@ -82,9 +66,7 @@ def _near_duplicates(found: JsonObject, is_open: bool) -> list[Child]:
     clusters = [_cluster(each) for each in tables(found, "clusters")]
     return [
         data_table(caption, head, rows, figures=(1, 2, 3)),
-        more("Near-duplicates, the largest groups first", *clusters, is_open=is_open)
-        if clusters
-        else None,
+        more("Near-duplicates, the largest groups first", clusters, is_open=is_open),
     ]
 
 
@@ -97,19 +79,24 @@ def _cluster(cluster: JsonObject) -> Node:
         [_name(text(each, "name")), fixed(number(each, "jaccard")), _passage(each)]
         for each in tables(cluster, "first")
     ]
-    kept, dropped = text(cluster, "kept"), number(cluster, "dropped") or 0.0
-    others = f"{count(dropped)} dropped for it" + (
-        f", the first {len(rows)}:" if dropped > len(rows) else ":"
-    )
-    made = data_table(others, ["document", "Jaccard", "passage of both"], rows, figures=(1,))
-    return node("article", node("h3", _name(kept)), made, class_="answer")
+    dropped = number(cluster, "dropped") or 0.0
+    caption = f"{count(dropped)} dropped for it"
+    if dropped > len(rows):
+        caption += f", the first {len(rows)}"
+    head = ["document", "Jaccard", "passage of both"]
+    made = data_table(f"{caption}:", head, rows, figures=(1,))
+    return node("article", node("h3", _name(text(cluster, "kept"))), made, class_="answer")
 
 
 def _contamination(found: JsonObject, is_open: bool) -> list[Child]:
     if not found:
         return []
-    documents = f"{count(number(found, 'dropped'))} of {count(number(found, 'documents'))} documents were dropped"
-    items = f"{count(number(found, 'items_found'))} of {count(number(found, 'items', 'indexed'))} evaluation items"
+    dropped, documents, items = map(count, numbers(found, "dropped", "documents", "items_found"))
+    indexed = count(number(found, "items", "indexed"))
+    said = (
+        f"{dropped} of {documents} documents were dropped, "
+        f"since they hold {items} of {indexed} evaluation items."
+    )
     rows: list[list[Child]] = [
         [
             _name(text(each, "name")),
@@ -120,11 +107,8 @@ def _contamination(found: JsonObject, is_open: bool) -> list[Child]:
         for each in tables(found, "overlaps")
     ]
     head = ["document", "item", "n-grams of both", "passage of both"]
-    shown = data_table("The first of them", head, rows, figures=(2,)) if rows else None
-    return [
-        node("p", f"{documents}, since they hold {items}."),
-        more("Evaluation items in documents", shown, is_open=is_open) if shown else None,
-    ]
+    shown = data_table("The first of them", head, rows, figures=(2,))
+    return [node("p", said), more("Evaluation items in documents", shown, is_open=is_open)]
 
 
 def _name(name: str) -> Node:

@@ -14,7 +14,7 @@ from groundup.config import read_toml
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json
 from groundup.report.downsampling import DownsampledCurve, EvenSample
-from groundup.report.values import JsonObject, number, table, tables, text, texts
+from groundup.report.values import JsonObject, number, numbers, table, tables, text, texts
 from groundup.runs import RunFolder, kinds_of_stages, read_lines
 
 # The stage that makes the page is still running meanwhile; it is left out, so that a page made
@@ -62,15 +62,14 @@ class ReportData:
         self._tables: dict[str, JsonObject] = {}
         self._runs: dict[str, RunRecord] = {}
         self.build = self.json("build.json")
-        self.recipe = self._table("recipe.toml", read_toml) if self.is_build else {}
+        self.recipe: JsonObject = {}
+        if self.is_build:
+            self.recipe = self._table("recipe.toml", read_toml)
         self.name = text(self.build, "recipe") or folder.resolve().name
-        records = {
-            name: record
-            for name, record in table(self.build, "stages").items()
-            if isinstance(record, dict)
-        }
         self.stages = [
-            StageRecord(name, record) for name, record in records.items() if name != OWN_STAGE
+            StageRecord(name, record)
+            for name, record in table(self.build, "stages").items()
+            if isinstance(record, dict) and name != OWN_STAGE
         ]
         self.kinds = self._kinds()
         """The stages that this build has or will have, and what each makes; of a single run
@@ -79,7 +78,51 @@ class ReportData:
 
     def json(self, name: str) -> JsonObject:
         """Return a JSON object of the build ("evaluate/results.json"), or an empty one."""
-        return self._table(name, read_json) if self.is_build else {}
+        if not self.is_build:
+            return {}
+        return self._table(name, read_json)
+
+    # The results of stages that train no model.
+
+    @property
+    def data_card(self) -> JsonObject:
+        return self.json("data/data.json")
+
+    @property
+    def tokenizer(self) -> JsonObject:
+        return self.json("tokenizer/report.json")
+
+    @property
+    def evaluation(self) -> JsonObject:
+        return self.json("evaluate/results.json")
+
+    @property
+    def suites(self) -> JsonObject:
+        return self.json("evaluate/suites.json")
+
+    @property
+    def attention(self) -> JsonObject:
+        return self.json("evaluate/attention.json")
+
+    @property
+    def export(self) -> JsonObject:
+        """The files and gates of the stage; of a failed export, which has no folder, the failed
+        gate.
+        """
+        found, failed = self.json("export/results.json"), self.json("gate-failed.json")
+        if found or not failed:
+            return found
+        return {"gates": [failed]}
+
+    def chat_evaluation(self, stage: str) -> JsonObject:
+        """Return what was measured of a chat model; that of the first is the evaluation itself."""
+        if self.of_kind("chat")[:1] == [stage]:
+            return self.evaluation
+        return table(self.evaluation, "chats", stage)
+
+    def facts(self, stage: str) -> JsonObject:
+        """Return the facts of a stage in build.json."""
+        return table(self.build, "stages", stage, "facts")
 
     def of_kind(self, kind: str) -> list[str]:
         """Return the stages that make such things: "classifier", "chat"."""
@@ -92,15 +135,18 @@ class ReportData:
         if not self.is_build and stage not in self.kinds:
             return RunRecord()
         if stage not in self._runs:
-            self._runs[stage] = self._read_run(stage if self.is_build else ".")
+            self._runs[stage] = self._read_run(stage)
         return self._runs[stage]
 
     def _kinds(self) -> dict[str, str]:
         if self.is_build:
             return kinds_of_stages(self.build)
         run = self._table("./run.json", read_json)
-        kind = text(run, "kind") if text(run, "kind") in RUN_KINDS else RUN_KINDS[0]
-        kind = CONTINUED if kind == "pretrain" and table(run, "inputs", "start") else kind
+        kind = text(run, "kind")
+        if kind not in RUN_KINDS:
+            kind = RUN_KINDS[0]
+        if kind == "pretrain" and table(run, "inputs", "start"):
+            kind = CONTINUED
         return {kind: kind}
 
     def stage(self, name: str) -> StageRecord | None:
@@ -111,7 +157,9 @@ class ReportData:
     def elapsed_s(self) -> float | None:
         """Total seconds of all stages, or None before the first has ended."""
         spent = [stage.elapsed_s for stage in self.stages if stage.elapsed_s is not None]
-        return sum(spent) if spent else None
+        if not spent:
+            return None
+        return sum(spent)
 
     @property
     def texts(self) -> str:
@@ -119,11 +167,9 @@ class ReportData:
         texts".
         """
         specs = [text(source, "spec") for source in tables(self.recipe, "data", "sources")]
-        return (
-            "these texts"
-            if specs and all(spec.startswith("pypi:") for spec in specs)
-            else "your texts"
-        )
+        if specs and all(spec.startswith("pypi:") for spec in specs):
+            return "these texts"
+        return "your texts"
 
     @property
     def base_name(self) -> str:
@@ -131,11 +177,14 @@ class ReportData:
         pulled = text(self.json("base/manifest.json"), "pulled")
         return pulled or text(self.recipe, "base", "model") or "a public model"
 
-    def _read_run(self, name: str) -> RunRecord:
+    def _read_run(self, stage: str) -> RunRecord:
+        name = "."
+        if self.is_build:
+            name = stage
         run = RunFolder(self.folder / name)
         curve, evaluations, samples, last = DownsampledCurve(), EvenSample(), EvenSample(), {}
         for record in read_lines(run.metrics_file):
-            step, loss = number(record, "step"), number(record, "loss")
+            step, loss = numbers(record, "step", "loss")
             if record.get("event") == "evaluation":
                 evaluations.add(record)
             elif "event" not in record and step is not None and loss is not None:
@@ -160,15 +209,19 @@ class ReportData:
     def _table(self, name: str, read: Callable[[Path], Any]) -> JsonObject:
         """Return the table of a file; an empty one where it is missing or damaged."""
         if name not in self._tables:
+            self._tables[name] = {}
+            path = self.folder / name
+            problem = "top: is not a JSON object"
             try:
-                value = read(self.folder / name) if (self.folder / name).is_file() else {}
-                problem = "" if isinstance(value, dict) else "top: is not a JSON object"
+                value = read(path) if path.is_file() else {}
+                if isinstance(value, dict):
+                    self._tables[name], problem = value, ""
             except FormatError as error:
                 problem = f"{error.place}: {error.reason}"
             except ConfigError:
                 problem = "is not TOML"
-            self.damaged += [f"{name}: {problem}"] if problem else []
-            self._tables[name] = {} if problem else value
+            if problem:
+                self.damaged.append(f"{name}: {problem}")
         return self._tables[name]
 
 
@@ -177,8 +230,10 @@ def read_report_data(folder: Path) -> ReportData:
     report = ReportData(folder)
     if report.is_build or (folder / "run.json").is_file():
         return report
-    problem = "does not exist"
-    if folder.exists():
-        problem = "has neither build.json nor run.json" if folder.is_dir() else "is not a folder"
+    problem = "has neither build.json nor run.json"
+    if not folder.exists():
+        problem = "does not exist"
+    elif not folder.is_dir():
+        problem = "is not a folder"
     fix = "Give the folder of a build (runs/NAME) or of one of its training stages."
     raise FormatError(folder, "folder", problem, fix=fix)

@@ -1,8 +1,8 @@
 """The parts of a page about sources of texts: what they hold, lengths, languages, what was dropped,
 cleaned and passed over, random documents.
 
-In: the cards of sources as JSON values (`data.json` of a build, `data inspect --json`), of any
-version: what one lacks is left out.
+In: the cards of sources as JSON values (`data.json` of a build, `data inspect --json`); what one
+lacks is left out.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from groundup.report.differences import before_and_after
 from groundup.report.drawing import bar
 from groundup.report.formatting import count, first_letters, percent
 from groundup.report.histogram import length_histogram, median_length
-from groundup.report.values import JsonObject, number, table, tables, text, texts
+from groundup.report.values import JsonObject, items, number, table, tables, text, texts
 
 NAME_CHARACTERS = 120
 # Fewer than the cards have of a text, so that a cut is seen.
@@ -31,9 +31,15 @@ LONGEST_HISTOGRAM = 60
 
 Cards = Sequence[JsonObject]
 
-LAYOUTS = {"text": "texts", "labelled": "labelled texts", "multi-labelled": "texts with lists of labels",
-           "instruction": "instructions", "conversation": "conversations", "prompt-completion": "prompts and completions",
-           "preference": "preference pairs"}  # fmt: skip
+LAYOUTS = {
+    "text": "texts",
+    "labelled": "labelled texts",
+    "multi-labelled": "texts with lists of labels",
+    "instruction": "instructions",
+    "conversation": "conversations",
+    "prompt-completion": "prompts and completions",
+    "preference": "preference pairs",
+}
 
 
 def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
@@ -42,18 +48,19 @@ def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
     `is_open`: examples and samples are unfolded.
     """
     return [
-        _understood(cards), _lengths(cards), _languages(cards), *_dropped(cards), *_changed(cards, is_open), *_passed_over(cards),
-        *_samples(cards, is_open),
-    ]  # fmt: skip
+        _understood(cards),
+        _lengths(cards),
+        _languages(cards),
+        *_dropped(cards),
+        *_changed(cards, is_open),
+        *_passed_over(cards),
+        _samples(cards, is_open),
+    ]
 
 
 def lengths(cards: Cards) -> list[float]:
     """Return the documents by length, summed over the sources (see `histogram`)."""
-    found = [
-        card["lengths"][:LONGEST_HISTOGRAM]
-        for card in cards
-        if isinstance(card.get("lengths"), list)
-    ]
+    found = [items(card, "lengths")[:LONGEST_HISTOGRAM] for card in cards]
     totals = [0.0] * max(map(len, found), default=0)
     for each in found:
         for place, value in enumerate(each):
@@ -65,8 +72,11 @@ def kept(cards: Cards, what: str) -> float | None:
     """Return the documents or characters kept, summed over the sources; None where no source has
     the figure.
     """
-    found = [value for card in cards if (value := number(card, f"kept_{what}")) is not None]
-    return sum(found) if found else None
+    found = [number(card, f"kept_{what}") for card in cards]
+    known = [value for value in found if value is not None]
+    if not known:
+        return None
+    return sum(known)
 
 
 def _in_turn(cards: Cards, name: str) -> list[JsonObject]:
@@ -76,59 +86,48 @@ def _in_turn(cards: Cards, name: str) -> list[JsonObject]:
 
 
 def _understood(cards: Cards) -> Node | None:
-    rows: list[list[Child]] = []
-    for found in [each for card in cards for each in tables(card, "understood")][:MAX_KINDS]:
-        others = (number(found, "files") or 1.0) - 1
-        name = node(
-            "div", _name(text(found, "name")), f" and {count(others)} more" if others > 0 else None
-        )
-        layout, kind = text(found, "layout"), text(found, "kind")
-        form = node("span", f" ({kind})", class_="quiet") if kind else None
-        what = node("div", LAYOUTS.get(layout, layout or "nothing"), form)
-        roles = [
-            node("div", f"{role}: ", _name(text(found, "roles", role)))
-            for role in table(found, "roles")
-        ]
-        first = [
-            node("div", f"{role}: ", foreign(value), class_="sample-line")
-            for role in table(found, "first")
-            if (value := text(found, "first", role))
-        ]
-        rows.append(
-            [
-                name,
-                what,
-                node("div", roles) if roles else None,
-                node("div", first) if first else None,
-            ]
-        )
-    return (
-        data_table("What the files hold", ["file", "read as", "columns", "first row"], rows)
-        if rows
-        else None
-    )
+    found = [each for card in cards for each in tables(card, "understood")]
+    rows = [_files(each) for each in found[:MAX_KINDS]]
+    return data_table("What the files hold", ["file", "read as", "columns", "first row"], rows)
+
+
+def _files(found: JsonObject) -> list[Child]:
+    """Return the row of files of one kind: a name, how they are read, their columns."""
+    name: list[Child] = [_name(text(found, "name"))]
+    others = (number(found, "files") or 1.0) - 1
+    if others > 0:
+        name.append(f" and {count(others)} more")
+    layout, kind = text(found, "layout"), text(found, "kind")
+    form: list[Child] = [LAYOUTS.get(layout, layout or "nothing")]
+    if kind:
+        form.append(node("span", f" ({kind})", class_="quiet"))
+    roles = [
+        node("div", f"{role}: ", _name(text(found, "roles", role)))
+        for role in table(found, "roles")
+    ]
+    values = {role: text(found, "first", role) for role in table(found, "first")}
+    first = [
+        node("div", f"{role}: ", foreign(value), class_="sample-line")
+        for role, value in values.items()
+        if value
+    ]
+    return [node("div", name), node("div", form), _lines(roles), _lines(first)]
+
+
+def _lines(lines: Sequence[Node]) -> Node | None:
+    if not lines:
+        return None
+    return node("div", lines)
 
 
 def _lengths(cards: Cards) -> Node | None:
     found = lengths(cards)
-    charts = length_histogram(found)
-    if not charts:
-        return None
+    caption = "Lengths of the documents kept; each bar covers twice the range of the one before it."
     middle = median_length(found)
-    half = (
-        f" Half of the documents are shorter than about {_rounded(middle)} characters."
-        if middle
-        else ""
-    )
-    return figure(
-        f"Lengths of the documents kept; each bar covers twice the range of the one before it.{half}",
-        *charts,
-    )
-
-
-def _rounded(value: float) -> str:
-    """A number with two significant digits."""
-    return count(float(f"{value:.2g}"))
+    if middle:
+        rounded = count(float(f"{middle:.2g}"))
+        caption += f" Half of the documents are shorter than about {rounded} characters."
+    return figure(caption, length_histogram(found))
 
 
 def _languages(cards: Cards) -> Node | None:
@@ -142,25 +141,21 @@ def _languages(cards: Cards) -> Node | None:
             name: max(0.0, number(value) or 0.0)
             for name, value in table(card, "languages", "found").items()
         }
-        if of := sum(counts.values()):
+        of = sum(counts.values())
+        if of:
             weight = (number(card, "kept_documents") or of) / of
             found.update({name: value * weight for name, value in counts.items()})
             sampled += of
     if not sampled:
         return None
     total, largest = sum(found.values()), max(found.values())
-    rows: list[list[Child]] = [
-        [
-            foreign(language_name(name)),
-            node("div", bar(value, largest), class_="drawn"),
-            percent(value / total),
-        ]
-        for name, value in found.most_common(MAX_LANGUAGES)
-    ]
+    rows: list[list[Child]] = []
+    for name, value in found.most_common(MAX_LANGUAGES):
+        drawing = node("div", bar(value, largest), class_="drawn")
+        rows.append([foreign(language_name(name)), drawing, percent(value / total)])
     head: list[Child] = ["language", node("span", "documents", class_="quiet"), "share"]
-    return data_table(
-        f"Languages of {count(sampled)} random documents", head, rows, figures=(2,), class_="bars"
-    )
+    caption = f"Languages of {count(sampled)} random documents"
+    return data_table(caption, head, rows, figures=(2,), class_="bars")
 
 
 def languages_missing(cards: Cards) -> Node | None:
@@ -195,28 +190,19 @@ def _dropped(cards: Cards) -> list[Child]:
 
 
 def _drop_examples(cards: Cards, reason: str, entries: Sequence[JsonObject]) -> list[Child]:
-    shown = [
-        each
-        for card in cards
-        for each in tables(card, "drop_examples")
-        if text(each, "reason") == reason
-    ][:2]
+    drops = [each for card in cards for each in tables(card, "drop_examples")]
+    shown = [each for each in drops if text(each, "reason") == reason][:2]
     if not shown:
         return _names([name for entry in entries for name in texts(entry, "examples")], 2)
-    lines: list[Child] = []
-    for each in shown:
-        line = first_letters(" ".join(text(each, "text").split()), DROPPED_CHARACTERS)
-        name = _name(text(each, "name"))
-        lines.append(
-            node(
-                "div",
-                name,
-                ": " if line else None,
-                foreign(line, "q") if line else None,
-                class_="sample-line",
-            )
-        )
-    return lines
+    return [_drop_example(each) for each in shown]
+
+
+def _drop_example(example: JsonObject) -> Node:
+    words: list[Child] = []
+    line = first_letters(" ".join(text(example, "text").split()), DROPPED_CHARACTERS)
+    if line:
+        words = [": ", foreign(line, "q")]
+    return node("div", _name(text(example, "name")), words, class_="sample-line")
 
 
 def _name(name: str, tag: str = "bdi") -> Node:
@@ -238,15 +224,11 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
     ]
     if not rows:
         return []
-    made = data_table(
-        "What was changed in the documents kept", ["change", "count"], rows, figures=(1,)
-    )
-    examples = _in_turn(cards, "change_examples")[:MAX_CHANGES]
+    caption = "What was changed in the documents kept"
+    examples = map(_change_card, _in_turn(cards, "change_examples")[:MAX_CHANGES])
     return [
-        made,
-        more("Before and after", *map(_change_card, examples), is_open=is_open)
-        if examples
-        else None,
+        data_table(caption, ["change", "count"], rows, figures=(1,)),
+        more("Before and after", examples, is_open=is_open),
     ]
 
 
@@ -269,23 +251,25 @@ def _passed_over(cards: Cards) -> list[Child]:
         for reason, entry in noted
         if number(entry, "count")
     ]
-    if not found:
-        return []
     rows: list[list[Child]] = [
         [foreign(reason), count(number(entry, "count")), node("div", _names(names, FEW_NAMES))]
         for reason, entry, names in found
     ]
     caption = "What was passed over, or could not be read as it is"
-    made = data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))
     lists = [_whole_list(reason, names) for reason, _, names in found if len(names) > FEW_NAMES]
-    return [made, more("All names", *lists) if lists else None]
+    return [
+        data_table(caption, ["reason", "count", "examples"], rows, figures=(1,)),
+        more("All names", lists),
+    ]
 
 
 def _whole_list(reason: str, names: Sequence[str]) -> list[Child]:
     shown = [node("li", _name(name)) for name in names[:MAX_NAMES]]
+    parts: list[Child] = [node("h3", foreign(reason)), node("ul", shown, class_="chips")]
     left = len(names) - len(shown)
-    end = note(f"and {count(left)} more; JSON has all of them") if left else None
-    return [node("h3", foreign(reason)), node("ul", shown, class_="chips"), end]
+    if left:
+        parts.append(note(f"and {count(left)} more; JSON has all of them"))
+    return parts
 
 
 def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
@@ -301,15 +285,9 @@ def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
     return [(reason, entry) for reason, entry in noted if isinstance(entry, dict)]
 
 
-def _samples(cards: Cards, is_open: bool) -> list[Child]:
-    found = _in_turn(cards, "samples")[:MAX_SAMPLES]
-    shown = []
-    for sample in found:
+def _samples(cards: Cards, is_open: bool) -> Node | None:
+    shown: list[Child] = []
+    for sample in _in_turn(cards, "samples")[:MAX_SAMPLES]:
         beginning = first_letters(text(sample, "text").strip(), SAMPLE_CHARACTERS)
         shown += [_name(text(sample, "name"), "h3"), foreign(beginning, "blockquote", "document")]
-    drawn = any("lengths" in card for card in cards)  # older cards have the first documents
-    return (
-        [more("Random documents" if drawn else "Samples of the texts", *shown, is_open=is_open)]
-        if shown
-        else []
-    )
+    return more("Random documents", shown, is_open=is_open)

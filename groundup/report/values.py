@@ -22,8 +22,18 @@ def at(value: object, *keys: str) -> object:
     1
     """
     for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
     return value
+
+
+def items(value: object, *keys: str) -> list[Any]:
+    """Return the list below `keys`, or an empty one."""
+    found = at(value, *keys)
+    if isinstance(found, list):
+        return found
+    return []
 
 
 def number(value: object, *keys: str) -> float | None:
@@ -31,31 +41,41 @@ def number(value: object, *keys: str) -> float | None:
     found = at(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
-    try:
-        result = float(found)
-    except OverflowError:
+    if abs(found) > LARGEST or not math.isfinite(found):
         return None
-    return result if math.isfinite(result) and abs(result) <= LARGEST else None
+    return float(found)
+
+
+def numbers(value: object, *names: str) -> list[float | None]:
+    """Return the numbers of these names in a table, None for those that it lacks."""
+    return [number(value, name) for name in names]
+
+
+def pairs(value: object, name: str, x: str, y: str) -> list[tuple[float, float]]:
+    """Return the numbers `x` and `y` of each table in a list that has both."""
+    found = [numbers(each, x, y) for each in tables(value, name)]
+    return [(left, right) for left, right in found if left is not None and right is not None]
 
 
 def text(value: object, *keys: str) -> str:
     """Return the string below `keys`; a number as string; "" for anything else."""
     found = at(value, *keys)
-    if isinstance(found, str):
-        return found
-    return str(found) if isinstance(found, int | float) and not isinstance(found, bool) else ""
+    if isinstance(found, bool) or not isinstance(found, str | int | float):
+        return ""
+    return str(found)
 
 
 def table(value: object, *keys: str) -> JsonObject:
     """Return the dict below `keys`, or an empty one."""
     found = at(value, *keys)
-    return found if isinstance(found, Mapping) else {}
+    if isinstance(found, Mapping):
+        return found
+    return {}
 
 
 def tables(value: object, *keys: str) -> list[JsonObject]:
     """Return the dicts in the list below `keys`."""
-    found = at(value, *keys)
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+    return [item for item in items(value, *keys) if isinstance(item, Mapping)]
 
 
 def texts(value: object, *keys: str) -> list[str]:
@@ -63,18 +83,20 @@ def texts(value: object, *keys: str) -> list[str]:
     found = at(value, *keys)
     if isinstance(found, str):
         return [found]
-    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
+    return [item for item in items(found) if isinstance(item, str)]
 
 
 def matrix(value: object, *keys: str) -> list[list[float]]:
     """Return the rectangular matrix of finite numbers below `keys`, or [] when there is none."""
-    found = at(value, *keys)
-    if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
+    found = items(value, *keys)
+    if not all(isinstance(row, list) for row in found):
         return []
     rows = [[number(cell) for cell in row] for row in found]
     whole = [[cell for cell in row if cell is not None] for row in rows]
     widths = {len(row) for row in rows} | {len(row) for row in whole}
-    return whole if len(widths) == 1 and widths != {0} else []
+    if len(widths) != 1 or widths == {0}:
+        return []
+    return whole
 
 
 class MeasuredFraction(NamedTuple):
@@ -92,12 +114,14 @@ class MeasuredFraction(NamedTuple):
 def measured(value: object, *keys: str) -> MeasuredFraction | None:
     """Return the measured fraction below `keys`, or None. A missing bound is the value itself."""
     names = ("value", "low", "high", "n", "chance")
-    found, low, high, items, chance = (number(value, *keys, name) for name in names)
+    found, low, high, count, chance = (number(value, *keys, name) for name in names)
     if found is None:
         return None
-    return MeasuredFraction(
-        found, found if low is None else low, found if high is None else high, items, chance
-    )
+    if low is None:
+        low = found
+    if high is None:
+        high = found
+    return MeasuredFraction(found, low, high, count, chance)
 
 
 def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
@@ -107,14 +131,14 @@ def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
     >>> flat({"a": {"b": 1}, "c": "x"})
     [('a.b', '1'), ('c', 'x')]
     """
-    pairs: list[tuple[str, str]] = []
+    found: list[tuple[str, str]] = []
     for name, value in nested.items():
         if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
             value = {str(index): item for index, item in enumerate(value, 1)}
         if isinstance(value, Mapping):
-            pairs += flat(value, f"{prefix}{name}.")
+            found += flat(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            found.append((f"{prefix}{name}", f"{value:g}"))
         elif value is not None:
-            pairs.append(
-                (f"{prefix}{name}", f"{value:g}" if isinstance(value, float) else str(value))
-            )
-    return pairs
+            found.append((f"{prefix}{name}", str(value)))
+    return found

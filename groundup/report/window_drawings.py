@@ -9,11 +9,18 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 
 from groundup.html_nodes import Child, Node, node
-from groundup.report.drawing import NARROW, WIDE, Frame, Size, chart
+from groundup.report.drawing import SIZES, Frame, Size, chart
 from groundup.report.formatting import count
 from groundup.report.values import JsonObject, at, number
 
 COLOURS = 4
+# What a segment has of its document, by whether it begins there and whether it ends there.
+PARTS = {
+    (True, True): "whole",
+    (False, True): "its end",
+    (True, False): "its beginning",
+    (False, False): "a part of it",
+}
 ROW, GAP, TOP = 20, 6, 8
 LEFT, RIGHT = 40, 10
 # A segment narrower than this has no number in it.
@@ -26,10 +33,8 @@ STRIDE_CONTEXTS = 4
 
 def rows_drawing(rows: Sequence[Sequence[JsonObject]], context: float, label: str) -> list[Node]:
     """Return rows as segments of documents, in both sizes."""
-    return [
-        _rows(rows, context, Size(size.width, 2 * TOP + len(rows) * (ROW + GAP), size.name), label)
-        for size in (WIDE, NARROW)
-    ]
+    height = 2 * TOP + len(rows) * (ROW + GAP)
+    return [_rows(rows, context, Size(size.width, height, size.name), label) for size in SIZES]
 
 
 def _rows(rows: Sequence[Sequence[JsonObject]], context: float, size: Size, label: str) -> Node:
@@ -41,31 +46,22 @@ def _rows(rows: Sequence[Sequence[JsonObject]], context: float, size: Size, labe
             width = (number(piece, "tokens") or 0.0) * scale
             parts.append(_segment(piece, left, top, width))
             left += width
-        if left < size.width - RIGHT - 0.01:
-            padding = node("title", f"padding: {count((size.width - RIGHT - left) / scale)} places")
-            box = {"x": left, "y": top + 0.5, "width": size.width - RIGHT - left, "height": ROW - 1}
-            parts.append(node("rect", padding, **box, class_="padding"))
+        rest = size.width - RIGHT - left
+        if rest > 0.01:
+            title = node("title", f"padding: {count(rest / scale)} places")
+            place = {"x": left, "y": top + 0.5, "width": rest, "height": ROW - 1}
+            parts.append(node("rect", title, **place, class_="padding"))
     return _svg(size, label, parts)
 
 
 def _segment(piece: JsonObject, left: float, top: float, width: float) -> Node:
     document, tokens = number(piece, "document") or 0.0, number(piece, "tokens")
     begins, ends = at(piece, "begins") is True, at(piece, "ends") is True
-    said = (
-        "whole"
-        if begins and ends
-        else "its end"
-        if ends
-        else "its beginning"
-        if begins
-        else "a part of it"
+    said = f"document {count(document)}: {count(tokens)} tokens, {PARTS[begins, ends]}"
+    box = node(
+        "rect", x=left, y=top, width=width, height=ROW, class_=f"{_colour(document)} segment"
     )
-    tooltip = node("title", f"document {count(document)}: {count(tokens)} tokens, {said}")
-    group = node(
-        "g",
-        tooltip,
-        node("rect", x=left, y=top, width=width, height=ROW, class_=f"{_colour(document)} segment"),
-    )
+    group = node("g", node("title", said), box)
     for is_cut, edge in ((not begins, left + 1), (not ends, left + width - 1)):
         if is_cut:
             group.append(node("line", x1=edge, x2=edge, y1=top, y2=top + ROW, class_="cut-edge"))
@@ -86,47 +82,36 @@ def stride_drawing(context: int, stride: int) -> list[Node]:
     """Return windows that begin `stride` tokens apart, and below how often each token is a label,
     in both sizes.
     """
-    span = STRIDE_CONTEXTS * context
+    return [_stride(context, stride, size) for size in SIZES]
+
+
+def _stride(context: int, stride: int, size: Size) -> Node:
+    span, bar = STRIDE_CONTEXTS * context, 9
+    scale = (size.width - LEFT - RIGHT) / span
     starts = list(range(0, span, stride))
-    label = f"Windows of {context} tokens, each {stride} tokens after the one before"
-    return [
-        _stride(context, starts, span, Size(size.width, 0, size.name), label)
-        for size in (WIDE, NARROW)
-    ]
-
-
-def _stride(context: int, starts: Sequence[int], span: int, size: Size, label: str) -> Node:
-    scale, bar = (size.width - LEFT - RIGHT) / span, 9
-    parts = node("g")
     drawn = starts[:MAX_STRIDE_WINDOWS]
+    parts = node("g")
     for at_row, start in enumerate(drawn):
         width = (min(start + context, span) - start) * scale
-        place = {
-            "x": LEFT + start * scale,
-            "y": TOP + at_row * (bar + 3),
-            "width": width,
-            "height": bar,
-        }
-        parts.append(
-            node("rect", node("title", f"window at token {count(start)}"), **place, class_="window")
-        )
+        place = {"x": LEFT + start * scale, "y": TOP + at_row * (bar + 3), "width": width}
+        title = node("title", f"window at token {count(start)}")
+        parts.append(node("rect", title, **place, height=bar, class_="window"))
     top = TOP + len(drawn) * (bar + 3) + 8
     for first, last, times in read_counts(context, starts, span):
-        box = {"x": LEFT + first * scale, "y": top, "width": (last - first) * scale, "height": ROW}
-        level = {"fill_opacity": min(1.0, 0.2 * times)} if times else {}
-        parts.append(node("rect", **box, **level, class_="heat" if times else "padding"))
-        if (last - first) * scale >= MIN_LABEL_PIXELS:
-            middle = LEFT + (first + last) / 2 * scale
-            parts.append(
-                node(
-                    "text",
-                    f"{times}×",
-                    x=middle,
-                    y=top + 14,
-                    class_="middle label" if times < 4 else "middle on-heat",
-                )
-            )
+        width = (last - first) * scale
+        place = {"x": LEFT + first * scale, "y": top, "width": width, "height": ROW}
+        if times:
+            level = min(1.0, 0.2 * times)
+            parts.append(node("rect", **place, fill_opacity=level, class_="heat"))
+        else:
+            parts.append(node("rect", **place, class_="padding"))
+        if width >= MIN_LABEL_PIXELS:
+            middle, look = LEFT + (first + last) / 2 * scale, "middle label"
+            if times >= 4:
+                look = "middle on-heat"
+            parts.append(node("text", f"{times}×", x=middle, y=top + 14, class_=look))
     parts.append(node("text", "read", x=LEFT - 8, y=top + 14, class_="end"))
+    label = f"Windows of {context} tokens, each {stride} tokens after the one before"
     return _svg(Size(size.width, top + ROW + TOP, size.name), label, parts)
 
 
@@ -153,50 +138,33 @@ def mask_drawing(row: Sequence[JsonObject], context: float, *, crossing: bool) -
     right. `crossing`: the mask is causal alone.
     """
     scale, margin = SIDE / context, MASK_MARGIN
-    top, parts, start = margin + BAND, node("g"), 0.0
+    top, start, words = margin + BAND, 0.0, "every token sees its own document only"
+    parts = node("g")
     parts.append(node("rect", x=margin, y=top, width=SIDE, height=SIDE, class_="heat-ground"))
+    last = 0.0
     if crossing:
+        words, last = "every token sees all before it in the row", context
         used = scale * sum(number(piece, "tokens") or 0.0 for piece in row)
         points = f"{margin},{top} {margin},{top + used:.1f} {margin + used:.1f},{top + used:.1f}"
-        parts.append(
-            node(
-                "polygon",
-                node("title", "tokens of other documents are seen"),
-                points=points,
-                class_="crossing",
-            )
-        )
+        title = node("title", "tokens of other documents are seen")
+        parts.append(node("polygon", title, points=points, class_="crossing"))
+    elif row:
+        last = number(row[-1], "tokens") or 0.0
     for piece in row:
-        tokens, document = (
-            (number(piece, "tokens") or 0.0) * scale,
-            number(piece, "document") or 0.0,
-        )
+        side, document = (number(piece, "tokens") or 0.0) * scale, number(piece, "document") or 0.0
         left, upper = margin + start, top + start
-        points = f"{left:.1f},{upper:.1f} {left:.1f},{upper + tokens:.1f} {left + tokens:.1f},{upper + tokens:.1f}"
+        right, lower = left + side, upper + side
+        points = f"{left:.1f},{upper:.1f} {left:.1f},{lower:.1f} {right:.1f},{lower:.1f}"
         tooltip = node("title", f"document {count(document)} sees itself")
         parts.append(node("polygon", tooltip, points=points, class_="heat"))
-        for place in (
-            {"x": left, "y": margin, "width": tokens, "height": BAND - 3},
-            {"x": margin - 13, "y": upper, "width": 10, "height": tokens},
-        ):
-            parts.append(node("rect", **place, class_=_colour(document)))
-        if (start == 0 and crossing) or (not crossing and tokens >= 14):
+        colour = _colour(document)
+        parts.append(node("rect", x=left, y=margin, width=side, height=BAND - 3, class_=colour))
+        parts.append(node("rect", x=margin - 13, y=upper, width=10, height=side, class_=colour))
+        if (start == 0 and crossing) or (not crossing and side >= 14):
             parts.append(node("text", "0", x=left + 1, y=margin - 6))
-        start += tokens
-    last = context if crossing else (number(row[-1], "tokens") if row else None) or 0.0
+        start += side
     if last * scale > 40:
         parts.append(node("text", count(last - 1), x=margin + start, y=margin - 6, class_="end"))
-    words = (
-        "every token sees all before it in the row"
-        if crossing
-        else "every token sees its own document only"
-    )
-    size = Size(margin + SIDE + 4, top + SIDE + 4, "mask")
-    return node(
-        "svg",
-        parts,
-        viewBox=f"0 0 {size.width} {size.height}",
-        role="img",
-        aria_label=f"Mask: {words}.",
-        class_="chart heat-map",
-    )
+    view = f"0 0 {margin + SIDE + 4} {top + SIDE + 4}"
+    label = f"Mask: {words}."
+    return node("svg", parts, viewBox=view, role="img", aria_label=label, class_="chart heat-map")

@@ -379,8 +379,6 @@ CUT = {"name": "play.txt", "at_character": 9000, "why": "chance gave it too litt
             {"cuts": [{**CUT, "split": "validation"}, {**CUT, "split": "test"}]},
             ["validation", "test"],
         ),
-        ({"cut": CUT}, ["validation"]),
-        ({"cut": None}, []),
         ({"cuts": [7, None]}, []),
     ],
 )
@@ -400,10 +398,8 @@ def test_documents_that_were_cut_are_named_with_the_split_of_their_end(
         )
 
 
-def test_a_data_card_of_an_older_version_is_shown_without_what_it_lacks(
-    build_folder: Path, rewrite: Rewrite
-) -> None:
-    older = {
+def test_a_data_card_is_shown_without_what_it_lacks(build_folder: Path, rewrite: Rewrite) -> None:
+    known = {
         "spec",
         "source",
         "read",
@@ -416,15 +412,13 @@ def test_a_data_card_of_an_older_version_is_shown_without_what_it_lacks(
 
     def strip(card: Any) -> None:
         card["sources"] = [
-            {name: source[name] for name in older & set(source)} for source in card["sources"]
+            {name: source[name] for name in known & set(source)} for source in card["sources"]
         ]
-        card["cut"] = {"name": "plays.txt", "at_character": 900, "why": "only 1 document was drawn"}
 
     rewrite("data/data.json", strip)
     said = page_of(build_folder).text["data"]
-    assert "exact repeat" in said and "Samples of the texts" in said and "copy.txt" in said
-    assert "plays.txt (from character 900) was held out for validation" in said
-    for part in ("Random documents", "Languages", "Lengths", "What the files hold", "pip install"):
+    assert "exact repeat" in said and "copy.txt" in said
+    for part in ("Languages", "Lengths", "What the files hold", "pip install"):
         assert part not in said
 
 

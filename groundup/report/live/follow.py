@@ -22,7 +22,7 @@ from groundup.report.sections.pretrain import VALIDATION_NAMES
 from groundup.report.values import JsonObject, flat, number, table, text
 from groundup.runs import MAX_LINE_BYTES, RunFolder, read_line
 
-# The current training loss is the mean of so many steps: single batches differ too much.
+# The current training loss is the mean of this many steps: single batches differ too much.
 RECENT_STEPS = 50
 # Keys of an evaluation that are not figures of their own.
 NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "evaluation_s", "train_loss", "validation")
@@ -77,7 +77,9 @@ class Tail:
 
     def _whole_lines(self, handle: BinaryIO) -> Iterator[dict[str, Any]]:
         while raw := handle.readline(MAX_LINE_BYTES + 1):
-            end = raw if raw.endswith(b"\n") else _rest_of_line(handle)
+            end = raw
+            if not raw.endswith(b"\n"):
+                end = _rest_of_line(handle)
             if not end.endswith(b"\n"):
                 return
             self._offset, self._last = handle.tell(), end
@@ -114,18 +116,15 @@ class _Log:
             self._add_evaluation(record)
         elif event in (SKIPPED, ROLLED_BACK):
             self.events[event] += 1
-            mark = {
-                "event": event,
-                "reason": text(record, "reason"),
-                "to_step": number(record, "to_step"),
-            }
-            self.marks.add({**self.last, **mark})
+            why = {"reason": text(record, "reason"), "to_step": number(record, "to_step")}
+            self.marks.add({**self.last, "event": event, **why})
         elif event == RE_AIMED:
             self.steps = number(record, "steps")
         elif event is None:
             self.curves.add(record)
             loss = number(record, "loss")
-            self.recent.extend([] if loss is None else [loss])
+            if loss is not None:
+                self.recent.append(loss)
 
     def _add_evaluation(self, record: JsonObject) -> None:
         figures = {name: found for name in record if (found := number(record, name)) is not None}
@@ -141,7 +140,9 @@ class _Log:
             self.best = {"step": self.last.get("step", 0), "loss": validation}
 
     def train_loss(self) -> float | None:
-        return sum(self.recent) / len(self.recent) if self.recent else None
+        if not self.recent:
+            return None
+        return sum(self.recent) / len(self.recent)
 
 
 @dataclass
@@ -162,13 +163,13 @@ class SampleHistory:
             self._open = {"step": step, "written": []}
             self._spread.add(self._open)
         if len(self._open["written"]) < MAX_PROMPTS:
-            words = {
+            sample: dict[str, Any] = {
                 key: first_letters(text(record, key), MAX_CHARACTERS)
                 for key in ("prompt", "text", "copied_text")
             }
-            self._open["written"].append(
-                {**words, **{key: number(record, key) for key in ("repetition", "longest_copy")}}
-            )
+            for key in ("repetition", "longest_copy"):
+                sample[key] = number(record, key)
+            self._open["written"].append(sample)
 
     def evaluations(self) -> list[JsonObject]:
         """[{"step": ..., "written": [{"prompt", "text", "repetition", "longest_copy",
@@ -183,10 +184,8 @@ class FollowedRun:
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = RunFolder(folder), name
         self.version = 0
-        self._metrics, self._samples = (
-            Tail(self.folder.metrics_file),
-            Tail(self.folder.samples_file),
-        )
+        self._metrics = Tail(self.folder.metrics_file)
+        self._samples = Tail(self.folder.samples_file)
         self._records: dict[str, tuple[tuple[int, int], JsonObject]] = {}
         self._log, self._history = _Log(), SampleHistory()
 
@@ -218,7 +217,8 @@ class FollowedRun:
                 self._records[path.name] = (seen, table(read_json(path)))
                 self.version += 1
         except (OSError, FormatError):
-            self.version += 1 if self._records.pop(path.name, None) else 0
+            if self._records.pop(path.name, None):
+                self.version += 1
 
     def _record(self, name: str) -> JsonObject:
         return self._records.get(name, ((0, 0), {}))[1]
@@ -238,18 +238,15 @@ class FollowedRun:
 
     def quiet_s(self, now_s: float) -> float | None:
         """Seconds since the last write to a file of the run; None before the first."""
-        times = []
-        for path in (
-            self.folder.metrics_file,
-            self.folder.samples_file,
-            self.folder.fit_file,
-            self.folder.run_file,
-        ):
+        folder, times = self.folder, []
+        for path in (folder.metrics_file, folder.samples_file, folder.fit_file, folder.run_file):
             try:
                 times.append(path.stat().st_mtime)
             except OSError:
                 continue
-        return max(0.0, now_s - max(times)) if times else None
+        if not times:
+            return None
+        return max(0.0, now_s - max(times))
 
     def left_s(self) -> float | None:
         """Estimated seconds to the last step, at the speed of the later half of the steps so far
@@ -261,18 +258,19 @@ class FollowedRun:
             return None
         then, now = timed[len(timed) // 2 - 1], timed[-1]
         done = now["step"] - then["step"]
-        return (
-            (steps - now["step"]) * (now["elapsed_s"] - then["elapsed_s"]) / done
-            if done > 0
-            else None
-        )
+        if done <= 0:
+            return None
+        return (steps - now["step"]) * (now["elapsed_s"] - then["elapsed_s"]) / done
 
     def summary(self, now_s: float | None = None) -> dict[str, Any]:
         """The run in one row."""
-        quiet_s = self.quiet_s(time.time() if now_s is None else now_s)
+        if now_s is None:
+            now_s = time.time()
+        quiet_s, left_s, log = self.quiet_s(now_s), None, self._log
         finished = bool(self._record(self.folder.results_file.name))
         status = status_of(finished=finished, locked=is_locked(self.folder.path), quiet_s=quiet_s)
-        log = self._log
+        if status == "running":
+            left_s = self.left_s()
         return {
             "name": self.name,
             "kind": text(self._record(self.folder.run_file.name), "kind"),
@@ -283,7 +281,7 @@ class FollowedRun:
             "steps": self.steps,
             "tokens": log.last.get("tokens"),
             "elapsed_s": log.last.get("elapsed_s"),
-            "left_s": self.left_s() if status == "running" else None,
+            "left_s": left_s,
             "loss": log.train_loss(),
             "tokens_per_s": log.curves.latest("tokens_per_s"),
             "evaluation": log.evaluated,
@@ -307,18 +305,20 @@ class FollowedRun:
         }
 
     def view(self) -> RunView:
-        """The input of the coach."""
+        """The input of the advice."""
         log = self._log
         evaluations = [
             EvaluationPoint(each["step"], each["train_loss"], each["validation"])
             for each in log.evaluations.records()
             if each["validation"] is not None and "step" in each
         ]
-        written = self._history.evaluations()
+        written: list[JsonObject] = []
+        for evaluation in self._history.evaluations()[-1:]:
+            written = evaluation["written"]
         return RunView(
             curves=log.curves,
             evaluations=evaluations,
-            written=written[-1]["written"] if written else [],
+            written=written,
             skipped=log.events[SKIPPED],
             rolled_back=log.events[ROLLED_BACK],
             step=int(log.last.get("step", 0)),
@@ -337,4 +337,6 @@ def status_of(*, finished: bool, locked: bool | None, quiet_s: float | None) -> 
         return "running"
     if quiet_s is None:
         return "waiting"
-    return "running" if quiet_s < QUIET_S[locked] else "stopped"
+    if quiet_s < QUIET_S[locked]:
+        return "running"
+    return "stopped"

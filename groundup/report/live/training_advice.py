@@ -1,5 +1,5 @@
-"""The coach: remarks on the figures of a run, for somebody who trains for the first time. Each rule
-is a pure function.
+"""Training advice: remarks on the figures of a run, for somebody who trains for the first time.
+Each rule is a pure function.
 
 A rule needs some evaluations or steps before it applies; the reason for each threshold is next to
 it.
@@ -11,7 +11,7 @@ from statistics import mean, median
 from typing import NamedTuple
 
 from groundup.report.downsampling import Curves
-from groundup.report.formatting import count, first_letters, fixed, percent
+from groundup.report.formatting import count, first_letters, fixed, whole_percent
 from groundup.report.values import JsonObject, number, text
 
 # Levels of a remark, most urgent first.
@@ -83,8 +83,10 @@ def overfitting(run: RunView) -> Remark | None:
     return Remark(
         WARNING,
         "overfitting",
-        f"The training loss fell to {fixed(now)}, on held-out text it is {fixed(last)}: the gap grew from {fixed(before)} at step "
-        f"{count(step)} to {fixed(gap)}. The model memorises its training text. More text, fewer epochs or a smaller model would help.",
+        f"The training loss fell to {fixed(now)}, on held-out text it is {fixed(last)}: "
+        f"the gap grew from {fixed(before)} at step {count(step)} to {fixed(gap)}. "
+        "The model memorises its training text. "
+        "More text, fewer epochs or a smaller model would help.",
     )
 
 
@@ -169,25 +171,28 @@ def skipping(run: RunView) -> Remark | None:
     """Steps were skipped because of a non-finite loss or gradient, or a spike."""
     if not run.skipped:
         return None
-    many = run.skipped > max(3.0, OFTEN * run.step)
-    times = "One step" if run.skipped == 1 else f"{count(run.skipped)} steps"
-    verdict = (
-        "That is too often: lower the learning rate." if many else "This does not harm the run."
-    )
-    why = "skipped: the loss or the gradient was non-finite or far too large"
-    return Remark(WARNING if many else NOTE, "skipped steps", f"{times} {why}. {verdict}")
+    times = f"{count(run.skipped)} steps"
+    if run.skipped == 1:
+        times = "One step"
+    said = f"{times} skipped: the loss or the gradient was non-finite or far too large."
+    if run.skipped > max(3.0, OFTEN * run.step):
+        too_often = f"{said} That is too often: lower the learning rate."
+        return Remark(WARNING, "skipped steps", too_often)
+    return Remark(NOTE, "skipped steps", f"{said} This does not harm the run.")
 
 
 def rolling_back(run: RunView) -> Remark | None:
     """The loss rose and stayed high, and the run was rolled back to an earlier checkpoint."""
     if not run.rolled_back:
         return None
-    times = "Once" if run.rolled_back == 1 else f"{count(run.rolled_back)} times"
+    level, times = WARNING, f"{count(run.rolled_back)} times"
+    if run.rolled_back == 1:
+        level, times = NOTE, "Once"
     return Remark(
-        NOTE if run.rolled_back == 1 else WARNING,
+        level,
         "rolled back",
-        f"{times} the loss rose and stayed high; the run was rolled back to earlier weights and skipped the text where it happened. If that happens "
-        "again, the learning rate is too high.",
+        f"{times} the loss rose and stayed high; the run was rolled back to earlier weights and "
+        "skipped the text where it happened. If that happens again, the learning rate is too high.",
     )
 
 
@@ -218,14 +223,16 @@ REPEATS = 0.3
 
 def repeating(run: RunView) -> Remark | None:
     """The samples repeat themselves."""
-    shares = [found for each in run.written if (found := number(each, "repetition")) is not None]
+    found = (number(each, "repetition") for each in run.written)
+    shares = [share for share in found if share is not None]
     if not shares or mean(shares) < REPEATS:
         return None
     return Remark(
         NOTE,
         "repetition",
-        f"{percent(mean(shares), 0)} of the 4-grams in its last samples are repetitions. That is usual early in training and for small models, above "
-        "all with greedy decoding: train longer, or generate with a temperature above 0.",
+        f"{whole_percent(mean(shares))} of the 4-grams in its last samples are repetitions. "
+        "That is usual early in training and for small models, above all with greedy decoding: "
+        "train longer, or generate with a temperature above 0.",
     )
 
 
@@ -235,20 +242,19 @@ LONG_COPY = 20
 
 def copying(run: RunView) -> Remark | None:
     """The samples are copied from the training text."""
-    copies = [
-        (found, text(each, "copied_text"))
-        for each in run.written
-        if (found := number(each, "longest_copy"))
-    ]
+    found = ((number(each, "longest_copy"), text(each, "copied_text")) for each in run.written)
+    copies = [(tokens, copied) for tokens, copied in found if tokens]
     longest, copied = max(copies, default=(0.0, ""))
     if longest < LONG_COPY:
         return None
-    quoted = f": “{first_letters(' '.join(copied.split()), 120)}”" if copied else ""
+    quoted = ""
+    if copied:
+        quoted = f": “{first_letters(' '.join(copied.split()), 120)}”"
     return Remark(
         WARNING,
         "copying",
-        f"{count(longest)} tokens in a row of its last samples occur in the training text{quoted}. The model has memorised passages and may "
-        "reveal private text.",
+        f"{count(longest)} tokens in a row of its last samples occur in the training text{quoted}. "
+        "The model has memorised passages and may reveal private text.",
     )
 
 

@@ -19,7 +19,7 @@ NO_RUNS = ("checkpoints", "snapshots", "shards", "data")
 # RUNS/BUILD/STAGE: a folder of builds can be given.
 DEPTH = 2
 MAX_RUNS = 200
-# However many pages poll, the disk is read at most once in so many seconds.
+# However many pages poll, the disk is read at most once in this many seconds.
 FRESH_S = 0.5
 
 
@@ -48,7 +48,9 @@ class Watched:
         with self._lock:
             self._read()
             runs = list(self._runs.values())
-            return {"id": id_, **runs[id_ - 1].detail()} if 0 < id_ <= len(runs) else None
+            if not 0 < id_ <= len(runs):
+                return None
+            return {"id": id_, **runs[id_ - 1].detail()}
 
     def _read(self) -> None:
         if time.monotonic() - self._read_at_s < FRESH_S:
@@ -65,9 +67,9 @@ class Watched:
         """The shortest unique name: the given folder and the path below it."""
         name = "/".join((top.name, *folder.relative_to(top).parts))
         taken = {run.name for run in self._runs.values()}
-        return (
-            name if name not in taken else f"{folder.parent.name}/{folder.name} ({len(taken) + 1})"
-        )
+        if name not in taken:
+            return name
+        return f"{folder.parent.name}/{folder.name} ({len(taken) + 1})"
 
 
 def _require_no_file(path: Path) -> None:

@@ -44,19 +44,16 @@ OF_TEXTS: tuple[Chapter, ...] = (
 
 def chapters_of(report: ReportData) -> list[Chapter]:
     """Return the chapters of a build or run, in order."""
-    chapters = [
-        *(chapter for chapter in OF_TEXTS if chapter is not READERS or report.of_kind("base")),
-        *map(classifier_chapter, report.of_kind("classifier")),
-        TEACH,
-        *(chat_chapter(stage, report) for stage in report.of_kind("chat")),
-        *(answers_chapter(stage, report) for stage in report.of_kind("answers")),
-        *map(summaries_chapter, report.of_kind("summaries")),
-        PREFERENCE,
-        *(
-            [] if table(report.recipe, "evaluate").get("suites") == [] else [EMERGENCE]
-        ),  # asked for none
-        *(EXPORT, TIMES, LINEAGE, REPEAT),
-    ]
+    chapters = [chapter for chapter in OF_TEXTS if chapter is not READERS or report.of_kind("base")]
+    chapters += map(classifier_chapter, report.of_kind("classifier"))
+    chapters.append(TEACH)
+    chapters += [chat_chapter(stage, report) for stage in report.of_kind("chat")]
+    chapters += [answers_chapter(stage, report) for stage in report.of_kind("answers")]
+    chapters += map(summaries_chapter, report.of_kind("summaries"))
+    chapters.append(PREFERENCE)
+    if table(report.recipe, "evaluate").get("suites") != []:  # asked for none
+        chapters.append(EMERGENCE)
+    chapters += [EXPORT, TIMES, LINEAGE, REPEAT]
     return [chapter for chapter in chapters if chapter.belongs_to(report)]
 
 

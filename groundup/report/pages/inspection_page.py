@@ -14,7 +14,7 @@ from groundup.report.formatting import count, parameters
 from groundup.report.html_page import html_page
 from groundup.report.process_parts import process_parts, rule_parts
 from groundup.report.source_parts import kept, languages_missing, source_parts
-from groundup.report.values import JsonObject, number, table, text
+from groundup.report.values import JsonObject, number, numbers, table, text
 
 STEPS_SEE = "Compared with one another after the steps over single documents; the evidence for each document that would be dropped."
 SEE = "As a build would read it: what is kept, dropped and changed, with examples."
@@ -31,14 +31,16 @@ def render_inspection_page(inspections: Sequence[JsonObject]) -> str:
     chapters = [
         _chapter(each, number, len(inspections)) for number, each in enumerate(inspections, 1)
     ]
-    if steps := process_parts(table(inspections[0], "steps"), is_open=True):
-        chapters.append(
-            section("steps", "All sources", "Steps over all documents", STEPS_SEE, steps)
-        )
+    steps = process_parts(table(inspections[0], "steps"), is_open=True)
+    if steps:
+        title = "Steps over all documents"
+        chapters.append(section("steps", "All sources", title, STEPS_SEE, steps))
     skip = node("a", "Skip to the sources", href="#main", class_="skip")
-    specs = [_spec(each) for each in inspections]
-    title = f"data inspect {specs[0] if len(specs) == 1 else f'{len(specs)} sources'}"
-    return html_page(title, skip, _opening(inspections), node("main", chapters, id="main"))
+    what = f"{len(inspections)} sources"
+    if len(inspections) == 1:
+        what = _spec(inspections[0])
+    main = node("main", chapters, id="main")
+    return html_page(f"data inspect {what}", skip, _opening(inspections), main)
 
 
 def _spec(inspection: JsonObject) -> str:
@@ -51,58 +53,56 @@ def _licence(inspection: JsonObject) -> str:
 
 def _opening(inspections: Sequence[JsonObject]) -> Node:
     documents, characters = (_total(inspections, name) for name in ("documents", "characters"))
-    left, several = kept(inspections, "documents") or 0.0, len(inspections) > 1
-    where = f"{len(inspections)} sources have" if several else "This source has"
-    dropped = f"; a build would drop {count(documents - left)} of them" if documents > left else ""
+    left = kept(inspections, "documents") or 0.0
+    where, dropped = "This source has", ""
+    if len(inspections) > 1:
+        where = f"{len(inspections)} sources have"
+    if documents > left:
+        dropped = f"; a build would drop {count(documents - left)} of them"
     lead = f"{where} {_documents(documents)} with {parameters(characters)} characters{dropped}."
     parts: list[Child] = [
         node("p", "groundup · data inspect", class_="kicker"),
         node("h1", "What these texts hold"),
         node("p", lead, class_="lead"),
-        _all(inspections) if several else None,
+        _all(inspections),
         languages_missing(inspections),
     ]
     return node("header", parts, id="top")
 
 
 def _documents(found: float) -> str:
-    return "1 document" if found == 1 else f"{count(found)} documents"
+    if found == 1:
+        return "1 document"
+    return f"{count(found)} documents"
 
 
 def _total(inspections: Sequence[JsonObject], name: str) -> float:
     return sum(number(each, name) or 0.0 for each in inspections)
 
 
-def _all(inspections: Sequence[JsonObject]) -> Node:
+def _all(inspections: Sequence[JsonObject]) -> Node | None:
+    """The table of several sources; None for one."""
+    if len(inspections) == 1:
+        return None
     rows: list[list[Child]] = []
-    for at, each in enumerate(inspections, 1):
-        figures = [
-            count(number(each, name)) for name in ("documents", "kept_documents", "characters")
-        ]
-        rows.append(
-            [
-                node("a", foreign(_spec(each)), href=f"#source-{at}"),
-                foreign(_licence(each)),
-                *figures,
-            ]
-        )
+    for place, each in enumerate(inspections, 1):
+        link = node("a", foreign(_spec(each)), href=f"#source-{place}")
+        figures = map(count, numbers(each, "documents", "kept_documents", "characters"))
+        rows.append([link, foreign(_licence(each)), *figures])
     head = ["source", "licence", "documents", "kept", "characters"]
     return data_table("Sources", head, rows, figures=(2, 3, 4))
 
 
-def _chapter(inspection: JsonObject, at: int, of: int) -> Node:
-    kicker = f"Source {at} of {of}" if of > 1 else "Source"
-    return section(
-        f"source-{at}",
-        kicker,
-        foreign(_spec(inspection)),
-        SEE,
-        [
-            _figures(inspection),
-            *source_parts([inspection], is_open=of == 1),
-            *rule_parts([inspection]),
-        ],
-    )
+def _chapter(inspection: JsonObject, place: int, of: int) -> Node:
+    kicker = "Source"
+    if of > 1:
+        kicker = f"Source {place} of {of}"
+    parts = [
+        _figures(inspection),
+        *source_parts([inspection], is_open=of == 1),
+        *rule_parts([inspection]),
+    ]
+    return section(f"source-{place}", kicker, foreign(_spec(inspection)), SEE, parts)
 
 
 def _figures(inspection: JsonObject) -> Node | None:

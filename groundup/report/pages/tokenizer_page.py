@@ -15,7 +15,7 @@ from groundup.report.chapter import data_table, facts, more, note, section
 from groundup.report.drawing import bar
 from groundup.report.formatting import count, fixed, percent
 from groundup.report.html_page import html_page
-from groundup.report.values import JsonObject, number, table, tables, text
+from groundup.report.values import JsonObject, items, number, numbers, table, tables, text
 
 MAX_TOKENS = 20_000
 MAX_FREQUENT = 30
@@ -39,42 +39,38 @@ def render_tokens_page(shown: JsonObject) -> str:
     """Return the page about a text's tokens as HTML text."""
     name, tokens = text(shown, "name"), tables(shown, "tokens")
     num_bytes = sum(len(_bytes(each)) for each in tokens)
-    opening: list[Child] = [
-        node("p", "groundup · tokenizer show", class_="kicker"),
-        node("h1", "One token" if len(tokens) == 1 else f"{count(len(tokens))} tokens"),
-        node(
-            "p", "The text as the tokenizer ", foreign(name), " gives it to a model.", class_="lead"
-        ),
-        facts(
-            (count(len(tokens)), "tokens"),
-            (count(len({number(each, "id") for each in tokens})), "different ones"),
-            (count(num_bytes), "bytes"),
-            (fixed(num_bytes / len(tokens)) if tokens else "", "bytes per token"),
-            (count(number(shown, "vocab_size")), "ids in the vocabulary"),
-        ),
-    ]
-    parts: list[Child] = [_text(tokens[:MAX_TOKENS])]
-    if len(tokens) > MAX_TOKENS:
-        parts.append(
-            note(f"The first {count(MAX_TOKENS)} of {count(len(tokens))} tokens are shown.")
-        )
-    parts += [_frequent(tokens), _ids(tokens[:MAX_TOKENS])]
-    main = node(
-        "main",
-        section(
-            "text", "Text", "Cut into tokens", HOVER, [each for each in parts if each is not None]
-        ),
+    ids = {number(each, "id") for each in tokens}
+    title, rate = f"{count(len(tokens))} tokens", ""
+    if len(tokens) == 1:
+        title = "One token"
+    if tokens:
+        rate = fixed(num_bytes / len(tokens))
+    lead: list[Child] = ["The text as the tokenizer ", foreign(name), " gives it to a model."]
+    figures = facts(
+        (count(len(tokens)), "tokens"),
+        (count(len(ids)), "different ones"),
+        (count(num_bytes), "bytes"),
+        (rate, "bytes per token"),
+        (count(number(shown, "vocab_size")), "ids in the vocabulary"),
     )
-    return html_page(f"tokens of {name}", node("header", opening, id="top"), main)
+    first = tokens[:MAX_TOKENS]
+    parts: list[Child] = [_text(first)]
+    if len(tokens) > len(first):
+        cut = f"The first {count(MAX_TOKENS)} of {count(len(tokens))} tokens are shown."
+        parts.append(note(cut))
+    parts += [_frequent(tokens), _ids(first)]
+    main = node("main", section("text", "Text", "Cut into tokens", HOVER, parts))
+    header = _header("groundup · tokenizer show", title, lead, figures)
+    return html_page(f"tokens of {name}", header, main)
+
+
+def _header(kicker: str, title: str, lead: Child, *parts: Child) -> Node:
+    head = [node("p", kicker, class_="kicker"), node("h1", title), node("p", lead, class_="lead")]
+    return node("header", head, parts, id="top")
 
 
 def _bytes(token: JsonObject) -> list[int]:
-    found = token.get("bytes")
-    return (
-        [byte for byte in found if type(byte) is int and 0 <= byte < 256]
-        if isinstance(found, list)
-        else []
-    )
+    return [byte for byte in items(token, "bytes") if type(byte) is int and 0 <= byte < 256]
 
 
 def _text(tokens: Sequence[JsonObject]) -> Node:
@@ -106,15 +102,15 @@ def _frequent(tokens: Sequence[JsonObject]) -> Node | None:
         for id, times in counts.most_common(MAX_FREQUENT)
         if times > 1
     ]
-    if not rows:
-        return None
     found = data_table("Most frequent", ["token", "id", "times", "share"], rows, figures=(1, 2, 3))
     return more("The most frequent tokens", found)
 
 
 def _ids(tokens: Sequence[JsonObject]) -> Node | None:
+    if not tokens:
+        return None
     ids = " ".join(text(each, "id") for each in tokens)
-    return more("The ids, in order", node("p", ids, class_="token-ids")) if ids else None
+    return more("The ids, in order", node("p", ids, class_="token-ids"))
 
 
 def render_comparison_page(compared: JsonObject) -> str:
@@ -122,13 +118,9 @@ def render_comparison_page(compared: JsonObject) -> str:
     rows = tables(compared, "tokenizers")
     names = [text(each, "name") for each in rows]
     best = max(rows, key=lambda each: number(each, "bytes_per_token") or 0.0, default={})
-    opening = [
-        node("p", "groundup · tokenizer compare", class_="kicker"),
-        node(
-            "h1", f"{len(rows)} tokenizers on the same texts" if len(rows) > 1 else "One tokenizer"
-        ),
-        node("p", _lead(compared, best), class_="lead"),
-    ]
+    title = "One tokenizer"
+    if len(rows) > 1:
+        title = f"{len(rows)} tokenizers on the same texts"
     chapters: list[Node] = [
         section("all", "Bytes per token", "All texts", SEE_ALL, [_figures(rows)]),
         _by_group(compared, "sources", names, "By source"),
@@ -136,7 +128,8 @@ def render_comparison_page(compared: JsonObject) -> str:
     ]
     if table(compared, "languages"):
         chapters.insert(2, _by_group(compared, "languages", names, "By language"))
-    return html_page("tokenizers", node("header", opening, id="top"), node("main", chapters))
+    header = _header("groundup · tokenizer compare", title, _lead(compared, best))
+    return html_page("tokenizers", header, node("main", chapters))
 
 
 SEE_ALL = "More bytes per token: shorter sequences, and more text in a context. A larger vocabulary gets them for more parameters."
@@ -150,7 +143,7 @@ def _lead(compared: JsonObject, best: JsonObject) -> list[Child]:
     return [foreign(text(best, "name")), words]
 
 
-def _figures(rows: Sequence[JsonObject]) -> Node:
+def _figures(rows: Sequence[JsonObject]) -> Node | None:
     most = max((number(each, "bytes_per_token") or 0.0 for each in rows), default=0.0)
     head: list[Child] = ["tokenizer", "", "bytes per token", "ids", "tokens", "embeddings", "MB/s"]
     body: list[list[Child]] = [
@@ -165,7 +158,10 @@ def _figures(rows: Sequence[JsonObject]) -> Node:
         ]
         for each in rows
     ]
-    caption = "Embeddings: share of the model's parameters. MB/s: encoding on one thread of the machine that made this page."
+    caption = (
+        "Embeddings: share of the model's parameters. "
+        "MB/s: encoding on one thread of the machine that made this page."
+    )
     return data_table(caption, head, body, figures=range(2, 7), class_="bars")
 
 
@@ -173,28 +169,27 @@ def _by_group(compared: JsonObject, key: str, names: Sequence[str], title: str) 
     """Return the table of bytes per token: a row for each source or language, a column for each
     tokenizer.
     """
-    groups = table(compared, key)
     body: list[list[Child]] = []
-    for name in groups:
-        group = table(compared, key, name)
-        rates = [number(group, "bytes_per_token", each) for each in names]
-        most = max((rate for rate in rates if rate is not None), default=None)
-        shown = language_name(name) if key == "languages" else name
-        cells: list[Child] = [
-            node("b", fixed(rate)) if rate == most and len(names) > 1 else fixed(rate)
-            for rate in rates
-        ]
-        body.append(
-            [
-                foreign(shown),
-                count(number(group, "documents")),
-                count(number(group, "bytes")),
-                *cells,
-            ]
-        )
+    for name, group in table(compared, key).items():
+        shown = name
+        if key == "languages":
+            shown = language_name(name)
+        sizes = map(count, numbers(group, "documents", "bytes"))
+        body.append([foreign(shown), *sizes, *_rates(group, names)])
     head: list[Child] = [key.removesuffix("s"), "documents", "bytes", *map(foreign, names)]
     found = data_table("Bytes per token; the most in bold", head, body, figures=range(1, len(head)))
     return section(key, "Bytes per token", title, SEE_GROUPS, [found])
+
+
+def _rates(group: JsonObject, names: Sequence[str]) -> list[Child]:
+    """Return the bytes per token of each tokenizer, the most of several in bold."""
+    rates = numbers(table(group, "bytes_per_token"), *names)
+    cells: list[Child] = [fixed(rate) for rate in rates]
+    most = max((rate for rate in rates if rate is not None), default=None)
+    for place, rate in enumerate(rates):
+        if rate == most and len(names) > 1:
+            cells[place] = node("b", fixed(rate))
+    return cells
 
 
 def _examples(compared: JsonObject, names: Sequence[str]) -> Node:

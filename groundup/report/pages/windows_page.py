@@ -10,10 +10,10 @@ from pathlib import Path
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, note, section
-from groundup.report.formatting import count, percent
+from groundup.report.formatting import count, percent, whole_percent
 from groundup.report.html_page import html_page
 from groundup.report.sections.tokens import show_spaces
-from groundup.report.values import JsonObject, at, number, table, tables, text
+from groundup.report.values import JsonObject, at, items, number, numbers, table, tables, text
 from groundup.report.window_drawings import COLOURS, mask_drawing, rows_drawing, stride_drawing
 
 END_OF_TEXT = "end of text"
@@ -64,24 +64,22 @@ def _windows(view: JsonObject) -> Node:
 
 
 def _window(window: JsonObject) -> Node:
-    found = at(window, "pieces")
-    pieces = found if isinstance(found, list) else []
+    pieces = items(window, "pieces")
     chips = [_chip(piece, last=place == len(pieces) - 1) for place, piece in enumerate(pieces)]
-    head = f"window {count((number(window, 'number') or 0.0) + 1)}, from token {count(number(window, 'start'))}"
+    number_, start = (number(window, "number") or 0.0) + 1, number(window, "start")
+    head = f"window {count(number_)}, from token {count(start)}"
     return node("li", node("p", head, class_="step"), node("p", chips, class_="pieces"))
 
 
 def _chip(piece: object, *, last: bool) -> Node:
     if piece is None:
         return node("span", "…", class_="piece gap")
-    document = number(piece, "document") or 0.0
-    ended = at(piece, "end") is True
-    words = (
-        node("span", END_OF_TEXT, class_="piece-id")
-        if ended
-        else foreign(show_spaces(text(piece, "text")), "bdi", "piece-text")
-    )
-    look = "label-only" if last else f"piece-{int(document) % COLOURS}"
+    words = foreign(show_spaces(text(piece, "text")), "bdi", "piece-text")
+    if at(piece, "end") is True:
+        words = node("span", END_OF_TEXT, class_="piece-id")
+    look = f"piece-{int(number(piece, 'document') or 0.0) % COLOURS}"
+    if last:
+        look = "label-only"
     return node("span", words, class_=f"piece {look}")
 
 
@@ -101,17 +99,20 @@ def _stride_caption(context: int, stride: int, chosen: int) -> list[Child]:
     if stride == context:
         words = "the context: every token is read once. The default."
     elif stride < context:
-        words = f"below the context: windows overlap, a token is read {context / stride:.3g} times an epoch, each time after other text."
+        times = f"{context / stride:.3g} times an epoch"
+        words = "below the context: windows overlap, "
+        words += f"a token is read {times}, each time after other text."
     else:
-        words = f"above the context: {percent(1 - context / stride, 0)} of the text is never read."
-    mark = " (this page's)" if stride == chosen else ""
-    return [node("b", f"Stride {count(stride)}{mark}"), f", {words}"]
+        unread = whole_percent(1 - context / stride)
+        words = f"above the context: {unread} of the text is never read."
+    title = f"Stride {count(stride)}"
+    if stride == chosen:
+        title += " (this page's)"
+    return [node("b", title), f", {words}"]
 
 
 def _rows_of(view: JsonObject, kind: str) -> list[list[JsonObject]]:
-    found = at(view, "rows", kind)
-    rows = found if isinstance(found, list) else []
-    return [tables({"row": row}, "row") for row in rows]
+    return [tables(row) for row in items(view, "rows", kind)]
 
 
 def _packing(view: JsonObject) -> Node:
@@ -139,19 +140,17 @@ def _packing(view: JsonObject) -> Node:
     )
 
 
-def _counts(view: JsonObject) -> Node:
+def _counts(view: JsonObject) -> Node | None:
     windows, packing = table(view, "windows"), table(view, "packing")
-    rows = number(windows, "count")
-    several = number(windows, "of_several_documents")
+    of_windows = numbers(windows, "count", "of_several_documents", "cut_documents", "labels")
+    rows, several, cut, labels = map(count, of_windows)
+    of_packing = numbers(packing, "rows", "cut_documents", "tokens")
+    packed_rows, packed_cut, packed_tokens = map(count, of_packing)
     body: list[Sequence[Child]] = [
-        ["rows an epoch", count(rows), count(number(packing, "rows"))],
-        ["rows in which a token sees another document", count(several), "0"],
-        [
-            "documents that are cut",
-            count(number(windows, "cut_documents")),
-            count(number(packing, "cut_documents")),
-        ],
-        ["labels an epoch", count(number(windows, "labels")), count(number(packing, "tokens"))],
+        ["rows an epoch", rows, packed_rows],
+        ["rows in which a token sees another document", several, "0"],
+        ["documents that are cut", cut, packed_cut],
+        ["labels an epoch", labels, packed_tokens],
         ["padding", "0 %", percent(number(packing, "padding_share"), 1)],
     ]
     if number(view, "stride") != number(view, "context_tokens"):
@@ -163,8 +162,10 @@ def _counts(view: JsonObject) -> Node:
 
 def _padding(view: JsonObject) -> Node | None:
     share = number(view, "packing", "padding_share") or 0.0
+    if share <= 0.03:
+        return None
     words = "More than 3 % of the rows is padding: a context of several documents has less."
-    return note(words, kind="thin") if share > 0.03 else None
+    return note(words, kind="thin")
 
 
 def _masks(view: JsonObject) -> Node:

@@ -17,9 +17,18 @@ from groundup.report.chapter import (
     paired_points,
     whisker_table,
 )
-from groundup.report.formatting import count, first_letters, fixed, percent
+from groundup.report.formatting import count, first_letters, fixed, interval, whole_percent
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, measured, number, table, tables, text, texts
+from groundup.report.values import (
+    JsonObject,
+    measured,
+    number,
+    numbers,
+    table,
+    tables,
+    text,
+    texts,
+)
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ITEMS_SHOWN, ANSWER_CHARACTERS = 60, 300
@@ -31,14 +40,10 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     arms = [arm for arm in tables(found, "arms") if measured(arm, "contains")]
     if not arms:
         return "no questions have been answered"
-    said = [
-        sentence
-        for name in report.of_kind("index")
-        if (made := report.stage(name))
-        for sentence in made.thin
-    ]
+    indexes = [report.stage(name) for name in report.of_kind("index")]
+    thin = [sentence for index in indexes if index for sentence in index.thin]
     shown = [_counts(found), _right(arms), _figures(arms), _refusals(arms), _checks(arms)]
-    return [*shown, *notes_of(said), _items(found, arms)]
+    return [*shown, *notes_of(thin), _items(found, arms)]
 
 
 def _counts(found: JsonObject) -> Node | None:
@@ -49,54 +54,63 @@ def _counts(found: JsonObject) -> Node | None:
     )
 
 
-def _right(arms: Sequence[JsonObject]) -> Node:
+def _right(arms: Sequence[JsonObject]) -> Node | None:
     """How often the answer stands in what was said, drawn with intervals, and the paired difference
     from the base alone.
     """
-    rows = []
-    for arm in arms:
-        shown = measured(arm, "contains")
-        assert shown is not None
-        interval = f"{percent(shown.low, 0)} to {percent(shown.high, 0)}, n {count(shown.items)}"
-        change = table(arm, "contains", "change")
-        cells: list[Child] = [
-            percent(shown.value, 0),
-            interval,
-            "" if text(arm, "name") == "base" else paired_points(change),
-        ]
-        rows.append((foreign(text(arm, "name")), shown, cells))
-    columns = ["answer stands in it", "95 % interval", "minus the base alone, paired"]
-    made = whisker_table(
-        "Questions whose answer stands in what was said", columns, rows, low=0.0, levels=LEVELS
+    made = arm_whiskers(
+        "Questions whose answer stands in what was said",
+        "contains",
+        ["answer stands in it", "95 % interval", "minus the base alone, paired"],
+        arms,
+        with_count=True,
     )
     caption = (
-        "Whether the expected words stand in what was said, by a rule. Quotations are sentences of the documents, found without a model: "
+        "Whether the expected words stand in what was said, by a rule. "
+        "Quotations are sentences of the documents, found without a model: "
         "what a model adds to them is the question."
     )
     return figure(caption, made)
 
 
-def _figures(arms: Sequence[JsonObject]) -> Node:
+def arm_whiskers(
+    caption: str,
+    measure: str,
+    columns: Sequence[str],
+    arms: Sequence[JsonObject],
+    *,
+    with_count: bool = False,
+) -> Node | None:
+    """Return one measure of several methods, each with the paired difference from the base."""
+    rows = []
+    for arm in arms:
+        shown = measured(arm, measure)
+        assert shown is not None
+        bounds = interval(shown.low, shown.high, whole_percent)
+        if with_count:
+            bounds += f", n {count(shown.items)}"
+        change = ""
+        if text(arm, "name") != "base":
+            change = paired_points(table(arm, measure, "change"))
+        cells: list[Child] = [whole_percent(shown.value), bounds, change]
+        rows.append((foreign(text(arm, "name")), shown, cells))
+    return whisker_table(caption, columns, rows)
+
+
+def _figures(arms: Sequence[JsonObject]) -> Node | None:
     rows: list[list[Child]] = []
     for arm in arms:
-        f1, exact = table(arm, "f1"), table(arm, "exact")
-        low, high = number(f1, "low"), number(f1, "high")
-        interval = (
-            f"{fixed(max(0.0, low), 2)} to {fixed(high, 2)}"
-            if low is not None and high is not None
-            else ""
-        )
-        rows.append(
-            [
-                foreign(text(arm, "name")),
-                percent(number(exact, "value"), 0),
-                fixed(number(f1, "value"), 2),
-                interval,
-            ]
-        )
+        value, low, high = numbers(table(arm, "f1"), "value", "low", "high")
+        if low is not None:
+            low = max(0.0, low)
+        exact = whole_percent(number(arm, "exact", "value"))
+        rows.append([foreign(text(arm, "name")), exact, fixed(value), interval(low, high, fixed)])
     head = ["", "exact match", "F1 of words", "95 % interval"]
     made = data_table("Exact match and F1, as in SQuAD", head, rows, figures=(1, 2, 3))
-    caption = "The expected answers are a few words, which whole sentences can't match exactly; F1 counts all other words against it."
+    caption = (
+        "The expected answers are a few words, which whole sentences can't match exactly; "
+        "F1 counts all other words against it."
+    )
     return figure(caption, made)
 
 
@@ -105,21 +119,16 @@ def _refusals(arms: Sequence[JsonObject]) -> Node | None:
     for arm in arms:
         refused, silent = measured(arm, "refused"), measured(arm, "silent")
         if refused and silent:
-            bounds = (
-                f"{percent(refused.low, 0)} to {percent(refused.high, 0)}, n {count(refused.items)}"
-            )
-            rows.append(
-                [
-                    foreign(text(arm, "name")),
-                    percent(refused.value, 0),
-                    bounds,
-                    percent(silent.value, 0),
-                ]
-            )
+            bounds = interval(refused.low, refused.high, whole_percent)
+            cells = [whole_percent(refused.value), f"{bounds}, n {count(refused.items)}"]
+            rows.append([foreign(text(arm, "name")), *cells, whole_percent(silent.value)])
     head = ["", "unanswerable refused", "95 % interval", "answerable refused, too"]
     made = data_table("Questions that no document answers", head, rows, figures=(1, 2, 3))
-    caption = "Refused: nothing was said, no sentence passed the checks, or it was said that there is no answer (found by a rule)."
-    return figure(caption, made) if rows else None
+    caption = (
+        "Refused: nothing was said, no sentence passed the checks, "
+        "or it was said that there is no answer (found by a rule)."
+    )
+    return figure(caption, made)
 
 
 def _checks(arms: Sequence[JsonObject]) -> Node | None:
@@ -129,71 +138,66 @@ def _checks(arms: Sequence[JsonObject]) -> Node | None:
         cited, written = measured(arm, "cited"), number(arm, "written")
         if cited is None:
             continue
-        left = (
-            f"; {count(number(arm, 'left_out'))} of {count(written)} sentences failed a check and were left out"
-            if written
-            else ""
-        )
-        of = f"{percent(cited.value, 0)} ({percent(cited.low, 0)} to {percent(cited.high, 0)}) of {count(cited.items)} answers"
-        said.append(
-            node("li", foreign(text(arm, "name")), f": the right document is cited in {of}{left}.")
-        )
-    return (
-        node("div", node("p", "Citations, each checked in code:"), node("ul", said))
-        if said
-        else None
-    )
+        bounds = interval(cited.low, cited.high, whole_percent)
+        words = f": the right document is cited in {whole_percent(cited.value)} ({bounds})"
+        words += f" of {count(cited.items)} answers"
+        if written:
+            left_out = count(number(arm, "left_out"))
+            words += f"; {left_out} of {count(written)} sentences failed a check and were left out"
+        said.append(node("li", foreign(text(arm, "name")), f"{words}."))
+    if not said:
+        return None
+    return node("div", node("p", "Citations, each checked in code:"), node("ul", said))
 
 
 def _items(found: JsonObject, arms: Sequence[JsonObject]) -> Node | None:
-    shown = [
-        _item(item, [text(arm, "name") for arm in arms])
-        for item in tables(found, "items")[:ITEMS_SHOWN]
-    ]
-    return (
-        more("Every question with its answers", node("div", shown, class_="answers"))
-        if shown
-        else None
-    )
+    names = [text(arm, "name") for arm in arms]
+    cards = [_item(item, names) for item in tables(found, "items")[:ITEMS_SHOWN]]
+    return answer_cards("Every question with its answers", cards)
+
+
+def answer_cards(summary: str, cards: Sequence[Node], *, is_open: bool = False) -> Node | None:
+    """Return cards as closed details; None without any."""
+    if not cards:
+        return None
+    return more(summary, node("div", cards, class_="answers"), is_open=is_open)
 
 
 def _item(item: JsonObject, names: Sequence[str]) -> Node:
-    expected = (
-        foreign(text(item, "answer")) if text(item, "answer") else "that the documents do not say"
-    )
-    answers = []
-    for name in names:
-        answer = table(item, "answers", name)
-        if not answer:  # it was not asked
-            continue
-        cited = ", ".join(dict.fromkeys(texts(answer, "cited")))
-        said = (
-            foreign(first_letters(text(answer, "text"), ANSWER_CHARACTERS))
-            if text(answer, "text")
-            else "(no answer)"
-        )
-        source = node("span", " ", foreign(cited), class_="quiet") if cited else None
-        answers.append(node("li", node("span", foreign(name), ": ", class_="quiet"), said, source))
+    expected: Child = "that the documents do not say"
+    if text(item, "answer"):
+        expected = foreign(text(item, "answer"))
+    given = {name: table(item, "answers", name) for name in names}
+    answers = [_answer(name, answer) for name, answer in given.items() if answer]
     asked = foreign(text(item, "question"), "p", "input")
     wanted = node("p", node("span", "expected ", class_="quiet"), expected, class_="expected")
     return node("article", asked, wanted, node("ul", answers), class_="answer")
 
 
+def _answer(name: str, answer: JsonObject) -> Node:
+    said: list[Child] = ["(no answer)"]
+    if text(answer, "text"):
+        said = [foreign(first_letters(text(answer, "text"), ANSWER_CHARACTERS))]
+    cited = ", ".join(dict.fromkeys(texts(answer, "cited")))
+    if cited:
+        said.append(node("span", " ", foreign(cited), class_="quiet"))
+    return node("li", node("span", foreign(name), ": ", class_="quiet"), said)
+
+
 def answers_chapter(stage: str, report: ReportData) -> Chapter:
     """Return the chapter of a stage that answers questions, with the cards of the indexes."""
-    indexes = report.of_kind("index")
+    cards = [
+        StageCard(name, f"Documents: {name}", "makes the documents searchable")
+        for name in report.of_kind("index")
+    ]
+    own = StageCard(stage, "Answers", "answers held-out questions, with and without documents")
     return Chapter(
         stage,
         "",
         "Answers from documents",
-        "The same held-out questions, answered by the public and by the fine-tuned model, from memory and with passages found by search.",
+        "The same held-out questions, answered by the public and by the fine-tuned model, "
+        "from memory and with passages found by search.",
         partial(parts, stage),
         stages=[stage],
-        cards=[
-            *(
-                StageCard(name, f"Documents: {name}", "makes the documents searchable")
-                for name in indexes
-            ),
-            StageCard(stage, "Answers", "answers held-out questions, with and without documents"),
-        ],
+        cards=[*cards, own],
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, node
 from groundup.report.chapter import Chapter, figure
-from groundup.report.formatting import first_letters, percent
+from groundup.report.formatting import fill, first_letters, whole_percent
 from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
 from groundup.report.values import JsonObject, matrix, number, tables, text
@@ -37,44 +37,42 @@ CLEAR_PATTERN = 0.3
 
 def parts(report: ReportData) -> Sequence[Child] | str:
     """The attention maps."""
-    record = report.json("evaluate/attention.json")
+    record = report.attention
     pieces = [show_spaces(text(piece, "text")) for piece in tables(record, "pieces")]
-    pictures = [
-        made for head in tables(record, "heads")[:MAX_HEADS] if (made := _picture(head, pieces))
-    ]
-    if not pictures:
+    pictures = [_picture(head, pieces) for head in tables(record, "heads")[:MAX_HEADS]]
+    if not any(picture is not None for picture in pictures):
         return "attention was not recorded"
     return [node("div", pictures, _remark(record), class_="maps wide")]
 
 
 def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
     weights = matrix(head, "weights")
-    shown = min(len(pieces), MAX_TOKENS)
     if len(weights) != len(pieces) or not weights or len(weights[0]) != len(pieces):
         return None
     where, meaning = PATTERNS.get(text(head, "kind"), ("", ""))
     name, score = f"Block {text(head, 'block')}, head {text(head, 'head')}", number(head, "score")
-    share = (
-        f" gives {percent(score, 0)} of its attention {where}"
-        if score is not None and where
-        else ""
-    )
+    share = ""
+    if where:
+        share = fill(f" gives {{}} of its attention {where}", score, whole_percent)
+    if score is not None and score < CLEAR_PATTERN:
+        meaning = "No clear pattern yet: it needs more training."
     drawing = heat_map(
-        pieces[:shown], [row[:shown] for row in weights[:shown]], f"{name}{share}: heat map."
+        pieces[:MAX_TOKENS],
+        [row[:MAX_TOKENS] for row in weights[:MAX_TOKENS]],
+        f"{name}{share}: heat map.",
     )
-    clear = score is None or score >= CLEAR_PATTERN
-    caption: list[Child] = [
-        node("b", name),
-        f"{share}. ",
-        meaning if clear else "No clear pattern yet: it needs more training.",
-    ]
-    return figure(caption, drawing, class_="map")
+    return figure([node("b", name), f"{share}. ", meaning], drawing, class_="map")
 
 
-def _remark(record: JsonObject) -> Node:
+def _remark(record: JsonObject) -> Node | None:
     heads = number(record, "heads_in_all")
-    chosen = f"Of {heads:.0f} heads, these" if heads is not None else "These heads"
-    words = f"{chosen} show one pattern most clearly; others mix several. Attention weights show where a model attends, not why."
+    chosen = "These heads"
+    if heads is not None:
+        chosen = f"Of {heads:.0f} heads, these"
+    words = (
+        f"{chosen} show one pattern most clearly; others mix several. "
+        "Attention weights show where a model attends, not why."
+    )
     return figure(None, heat_scale(), node("p", words, class_="see"), class_="map reading")
 
 
@@ -90,41 +88,29 @@ def heat_map(pieces: Sequence[str], weights: Sequence[Sequence[float]], summary:
 
     `weights` are fractions of 1, T rows of T; cells below 0.005 are left out.
     """
-    width, height = MARGIN + CELL * len(pieces) + 34, TOP_MARGIN + CELL * len(pieces) + 6
-    seen = [
-        (row, column, weight)
+    side = CELL * len(pieces)
+    cells = [
+        _cell(pieces, row, column, weight)
         for row, line in enumerate(weights)
         for column, weight in enumerate(line)
+        if weight >= 0.005
     ]
-    cells = [_cell(pieces, *each) for each in seen if each[2] >= 0.005]
     ground = node("polygon", points=_stairs(len(pieces)), class_="heat-ground")
     labels = [
         _labels(index, first_letters(piece, LABEL_CHARACTERS)) for index, piece in enumerate(pieces)
     ]
-    view = f"0 0 {width} {height}"
-    return node(
-        "svg",
-        ground,
-        cells,
-        labels,
-        viewBox=view,
-        role="img",
-        aria_label=summary,
-        class_="chart heat-map",
-    )
+    view = f"0 0 {MARGIN + side + 34} {TOP_MARGIN + side + 6}"
+    drawing: list[Child] = [ground, cells, labels]
+    class_ = "chart heat-map"
+    return node("svg", drawing, viewBox=view, role="img", aria_label=summary, class_=class_)
 
 
 def _stairs(size: int) -> str:
     """The outline of the cells on and below the diagonal (the causal mask)."""
-    corners = [
-        (0, 0),
-        *[
-            corner
-            for index in range(size)
-            for corner in ((index + 1, index), (index + 1, index + 1))
-        ],
-        (0, size),
-    ]
+    corners = [(0, 0)]
+    for index in range(size):
+        corners += [(index + 1, index), (index + 1, index + 1)]
+    corners.append((0, size))
     return " ".join(f"{MARGIN + CELL * x},{TOP_MARGIN + CELL * y}" for x, y in corners)
 
 
@@ -138,28 +124,23 @@ def heat_scale() -> Node:
         for x, share in marks
     ]
     labels = [node("text", f"{share} %", x=x + 19, y=32, class_="middle") for x, share in marks]
+    drawing: list[Child] = [ground, steps, labels]
     view, label = f"0 0 {width + 16} 38", "Colour scale from 0 % (transparent) to 100 % (opaque)"
-    return node(
-        "svg",
-        ground,
-        steps,
-        labels,
-        viewBox=view,
-        role="img",
-        aria_label=label,
-        class_="chart scale-bar",
-    )
+    class_ = "chart scale-bar"
+    return node("svg", drawing, viewBox=view, role="img", aria_label=label, class_=class_)
 
 
 def _cell(pieces: Sequence[str], row: int, column: int, weight: float) -> Node:
-    tooltip = node("title", f"{pieces[row]} → {pieces[column]}: {percent(weight, 0)}")
-    box = {
-        "x": MARGIN + CELL * column,
-        "y": TOP_MARGIN + CELL * row,
-        "width": CELL - 1,
-        "height": CELL - 1,
-    }
-    return node("rect", tooltip, **box, fill_opacity=round(min(weight, 1.0), 2), class_="heat")
+    return node(
+        "rect",
+        node("title", f"{pieces[row]} → {pieces[column]}: {whole_percent(weight)}"),
+        x=MARGIN + CELL * column,
+        y=TOP_MARGIN + CELL * row,
+        width=CELL - 1,
+        height=CELL - 1,
+        fill_opacity=round(min(weight, 1.0), 2),
+        class_="heat",
+    )
 
 
 def _labels(index: int, piece: str) -> list[Node]:

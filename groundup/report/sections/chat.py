@@ -12,6 +12,7 @@ from groundup.report.chapter import (
     before_and_after,
     facts,
     figure,
+    mark,
     meaning,
     more,
     note,
@@ -20,38 +21,47 @@ from groundup.report.chapter import (
     whisker_table,
 )
 from groundup.report.drawing import Series, line_chart
-from groundup.report.formatting import count, first_letters, fixed, percent
+from groundup.report.formatting import (
+    count,
+    fill,
+    first_letters,
+    fixed,
+    interval,
+    percent,
+    whole_percent,
+)
 from groundup.report.report_data import CONTINUED, ReportData, RunRecord
+from groundup.report.sections.answers import answer_cards
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
 from groundup.report.sections.pretraining_ablation import chat_pretraining_parts
-from groundup.report.values import JsonObject, measured, number, table, tables, text
+from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
 
 CARDS_SHOWN = 6
 MAX_CARDS = 24
 ANSWER_CHARACTERS = 700
 EVALUATION = StageCard("evaluate", "Evaluation", "measures before and after, on the same data")
 MASK_KINDS, MASKS_SHOWN = ("trained", "read only", "template"), 3
-PERCENT_TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     """Answers before and after, checked answers, and the loss curve."""
-    run, found = report.run(stage), report.json("evaluate/results.json")
-    evaluated = found if report.of_kind("chat")[:1] == [stage] else table(found, "chats", stage)
+    run, evaluated = report.run(stage), report.chat_evaluation(stage)
     if not run.results and not evaluated:
         return "no chat model has been trained"
-    taught = f"first trained further on {report.texts}, then " if report.stage(CONTINUED) else ""
+    after = "“after” is the same model, "
+    if report.stage(CONTINUED):
+        after += f"first trained further on {report.texts}, then "
     before = note(
         foreign(report.base_name),
         " was instruction-tuned by its authors. “Before” is therefore already a chat model; ",
-        f"“after” is the same model, {taught}fine-tuned on our instructions with LoRA.",
+        f"{after}fine-tuned on our instructions with LoRA.",
     )
     return [
         before,
         _figures(run, evaluated),
         _cards(evaluated),
         _checked(evaluated),
-        *_worth(run),
+        *chat_pretraining_parts(table(run.results, "pretraining")),
         _mask(run),
         _curve(run),
     ]
@@ -59,6 +69,10 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
 
 def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
     losses = table(evaluated, "loss") or table(run.results, "held_out_loss")
+    forgotten = (
+        "general text before and after, bits per byte, with the paired difference: "
+        "what was forgotten"
+    )
     return facts(
         (fixed(number(losses, "before")), "loss on held-out answers before"),
         (fixed(number(losses, "after")), "and after, in nats per token"),
@@ -66,13 +80,10 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
             paired_change(table(evaluated, "changes", "answers")),
             "change in that loss, paired, with its 95 % interval",
         ),
-        (
-            before_and_after(table(run.results, "forgetting", "general")),
-            "general text before and after, bits per byte, with the paired difference: what was forgotten",
-        ),
+        (before_and_after(table(run.results, "forgetting", "general")), forgotten),
         (_unlearned(run), "questions right before and after, with the paired difference in points"),
         (
-            percent(number(run.results, "supervised_share"), 0),
+            whole_percent(number(run.results, "supervised_share")),
             "of the tokens count in the loss (answers only)",
         ),
         (count(number(run.last_step, "step")), "steps"),
@@ -80,59 +91,43 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
 
 
 def _unlearned(run: RunRecord) -> str:
-    """The accuracy in multiple choice before and after; "" of older runs, which did not measure
-    it.
-    """
+    """The accuracy in multiple choice before and after; "" where it was not measured."""
     found = table(run.results, "forgetting", "multiple_choice")
     change = table(found, "difference")
-    if not (points := paired_points(change)):
+    points = paired_points(change)
+    if not points:
         return ""
-    return f"{percent(number(found, 'before'))} to {percent(number(found, 'after'))}: {points}, {meaning(change)}"
-
-
-def _worth(run: RunRecord) -> list[Node]:
-    return chat_pretraining_parts(table(run.results, "pretraining"))
+    before, after = map(percent, numbers(found, "before", "after"))
+    return f"{before} to {after}: {points}, {meaning(change)}"
 
 
 def _checked(evaluated: JsonObject) -> Node | None:
-    scores = {
-        name: found
-        for name in ("before", "after")
-        if (found := measured(evaluated, "checked", name))
-    }
-    if not scores:
-        return None
     rows = []
-    for name, found in scores.items():
+    for name in ("before", "after"):
+        found = measured(evaluated, "checked", name)
+        if found is None:
+            continue
         right = percent(found.value)
         if found.items is not None:
             right = f"{count(found.value * found.items)} of {count(found.items)}"
-        rows.append((name, found, [right, f"{percent(found.low, 0)} to {percent(found.high, 0)}"]))
-    made = whisker_table(
-        "Checked answers", ["right", "95 % interval"], rows, low=0.0, levels=PERCENT_TICKS
-    )
+        rows.append((name, found, [right, interval(found.low, found.high, whole_percent)]))
+    made = whisker_table("Checked answers", ["right", "95 % interval"], rows)
+    caption = "Held-out instructions with an answer that code can check: a number, a label, a word."
     chance = number(evaluated, "checked", "after", "chance")
-    dotted = f" Dotted: chance level ({percent(chance)})." if chance is not None else ""
+    caption += fill(" Dotted: chance level ({}).", chance, percent)
     change = table(evaluated, "changes", "checked answers")
-    verdict = (
-        f" After minus before, paired: {paired_points(change)} points, {meaning(change)}."
-        if change
-        else ""
-    )
-    caption = f"Held-out instructions with an answer that code can check: a number, a label, a word.{dotted}{verdict}"
+    if change:
+        caption += f" After minus before, paired: {paired_points(change)} points, "
+        caption += f"{meaning(change)}."
     return figure(caption, made)
 
 
-def _cards(evaluated: JsonObject) -> list[Node]:
+def _cards(evaluated: JsonObject) -> list[Child]:
     first, others = one_of_each_kind(tables(evaluated, "answers")[:MAX_CARDS])
-    shown, hidden = (
-        node("div", [_card(each) for each in answers], class_="answers")
-        for answers in (first, others)
-    )
-    return [
-        *([shown] if first else []),
-        *([more(f"{count(len(others))} more", hidden)] if others else []),
-    ]
+    if not first:
+        return []
+    hidden = answer_cards(f"{count(len(others))} more", [_card(each) for each in others])
+    return [node("div", [_card(each) for each in first], class_="answers"), hidden]
 
 
 def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[JsonObject]]:
@@ -144,17 +139,19 @@ def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[
 
 def _card(answer: JsonObject) -> Node:
     given, reference = text(answer, "input"), text(answer, "reference")
-    kind = node("p", foreign(text(answer, "kind")), class_="step")
-    question = (
+    card = node(
+        "article",
+        node("p", foreign(text(answer, "kind")), class_="step"),
         foreign(text(answer, "instruction"), "h3", "instruction"),
-        foreign(given, "p", "input") if given else None,
     )
-    sides = [_side(answer, name) for name in ("before", "after")]
-    label = node("span", "expected ", class_="quiet")
-    wanted = node("p", label, foreign(reference), class_="expected") if reference else None
-    return node(
-        "article", kind, question, node("div", sides, class_="sides"), wanted, class_="answer"
-    )
+    if given:
+        card.append(foreign(given, "p", "input"))
+    card.append(node("div", [_side(answer, name) for name in ("before", "after")], class_="sides"))
+    if reference:
+        label = node("span", "expected ", class_="quiet")
+        card.append(node("p", label, foreign(reference), class_="expected"))
+    card.set("class", "answer")
+    return card
 
 
 def _side(answer: JsonObject, name: str) -> Node:
@@ -162,15 +159,11 @@ def _side(answer: JsonObject, name: str) -> Node:
     shown = node("p", "(empty)", class_="said quiet")
     if words.strip():
         shown = foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
-    right, verdict = answer.get(f"{name}_right"), None  # a boolean, where code can check the answer
+    head: list[Child] = [name]
+    right = answer.get(f"{name}_right")  # a boolean, where code can check the answer
     if isinstance(right, bool):
-        verdict = (
-            " · ",
-            node("span", "✓ right", class_="yes")
-            if right
-            else node("span", "✗ wrong", class_="no"),
-        )
-    return node("div", node("h4", name, verdict), shown, class_=f"side {name}")
+        head += [" · ", mark(right, "right", "wrong")]
+    return node("div", node("h4", head), shown, class_=f"side {name}")
 
 
 def _mask(run: RunRecord) -> Node | None:
@@ -181,33 +174,28 @@ def _mask(run: RunRecord) -> Node | None:
     ]
     if not examples:
         return None
-    turns, trained = (
-        number(mask, "turns") or 0,
-        (number(mask, "turns") or 0) - (number(mask, "dropped") or 0),
+    turns, dropped, cut, endless = (
+        found or 0 for found in numbers(mask, "turns", "dropped", "cut", "endless")
     )
-    cut, endless = number(mask, "cut") or 0, number(mask, "endless") or 0
     line = (
-        f"Of {count(turns)} turns of the assistant {count(trained)} are trained; {count(cut)} are cut at the limit of tokens, "
-        f"{count(endless)} have no end token. "
+        f"Of {count(turns)} turns of the assistant {count(turns - dropped)} are trained; "
+        f"{count(cut)} are cut at the limit of tokens, {count(endless)} have no end token. "
     )
     names = node(
         "p", [(node("span", name, class_=f"mask {name.split()[0]}"), " ") for name in MASK_KINDS]
     )
-    return more("Loss mask of the first training examples", figure(line, [names, *examples]))
+    return more("Loss mask of the first training examples", figure(line, names, examples))
 
 
 def _masked(pieces: list[JsonObject]) -> Node:
     """Return one example, each piece in the colour of its kind."""
-    known = [
-        (text(each, "kind"), text(each, "text"))
-        for each in pieces
-        if text(each, "kind") in MASK_KINDS
+    known = [(text(each, "kind"), text(each, "text")) for each in pieces]
+    shown = [
+        foreign(said, "span", f"mask {kind.split()[0]}")
+        for kind, said in known
+        if kind in MASK_KINDS
     ]
-    return node(
-        "pre",
-        [foreign(said, "span", f"mask {kind.split()[0]}") for kind, said in known],
-        class_="masked",
-    )
+    return node("pre", shown, class_="masked")
 
 
 def _curve(run: RunRecord) -> Node | None:
@@ -219,23 +207,25 @@ def _curve(run: RunRecord) -> Node | None:
         "Loss on answers over training steps", "loss, nats per token of the answer", series
     )
     shown = figure("Loss on the tokens of the answers only.", drawn)
-    return more("Loss curve of the chat model", shown) if drawn else None
+    return more("Loss curve of the chat model", shown)
 
 
 def chat_chapter(stage: str, report: ReportData) -> Chapter:
     """The chapter of a chat model; that of the first has the card of the evaluation, too."""
-    is_first = report.of_kind("chat")[0] == stage
-    title = f"Chat model {stage}" if stage != "chat" else "Chat model"
+    title = "Chat model"
+    if stage != "chat":
+        title += f" {stage}"
+    cards = [StageCard(stage, title, "fine-tunes the pulled model to follow instructions")]
+    if report.of_kind("chat")[0] == stage:
+        cards.append(EVALUATION)
     return Chapter(
         stage,
         "",
         "Answers before and after",
         "The same held-out instructions, given to the model before and after fine-tuning. "
-        "Read the answers first, then the figures: a few checked answers prove little. Answers are cut off after some dozens of tokens.",
+        "Read the answers first, then the figures: a few checked answers prove little. "
+        "Answers are cut off after some dozens of tokens.",
         partial(parts, stage),
-        cards=[
-            StageCard(stage, title, "fine-tunes the pulled model to follow instructions"),
-            *([EVALUATION] if is_first else []),
-        ],
+        cards=cards,
         runs=["chat"],
     )

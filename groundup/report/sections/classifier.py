@@ -15,7 +15,7 @@ from groundup.report.chapter import (
     paired_points,
     whisker_table,
 )
-from groundup.report.formatting import count, first_letters, fixed, percent, ticks
+from groundup.report.formatting import count, fill, fixed, percent, three_decimals, ticks
 from groundup.report.report_data import ReportData
 from groundup.report.sections.classifier_charts import (
     by_label,
@@ -25,23 +25,33 @@ from groundup.report.sections.classifier_charts import (
     learning_chart,
 )
 from groundup.report.sections.classifier_label_sets import label_set_parts
+from groundup.report.sections.classifier_parts import (
+    BEFORE_TEMPERATURE,
+    MAX_EXAMPLES,
+    SAME_MESSAGES,
+    USES,
+    accuracy_cells,
+    confusion,
+    message_of,
+    right_or_wrong,
+    same_messages,
+    size_facts,
+)
 from groundup.report.sections.pretraining_ablation import pretraining_parts
 from groundup.report.values import (
     JsonObject,
     MeasuredFraction,
-    matrix,
     measured,
     number,
+    numbers,
     table,
     tables,
     text,
-    texts,
 )
 
+COLUMNS = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
 HEAT_LEVELS = 8
-MAX_EXAMPLES = 12
 MAX_SUSPECTS = 15
-MESSAGE_CHARACTERS = 200
 ROOM_BELOW_CHANCE = 0.06
 
 
@@ -72,48 +82,44 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
 
 def _figures(results: JsonObject) -> list[Node | None]:
     splits, repeats = table(results, "splits"), number(results, "source", "repeats")
-    uses = (
-        ("train", "for training"),
-        ("validation", "for model selection"),
-        ("test", "for testing"),
-    )
-    shown = facts(*[(count(split_count(splits, name)), f"messages {use}") for name, use in uses])
+    shown = size_facts({name: split_count(splits, name) for name in USES})
+    if not repeats:
+        return [shown]
     why = "repeated messages were removed before the split, so that no test message was trained on."
-    return [shown, node("p", f"{count(repeats)} {why}", class_="see") if repeats else None]
+    return [shown, node("p", f"{count(repeats)} {why}", class_="see")]
 
 
 def split_count(splits: JsonObject, name: str) -> float | None:
     """Return a split's size, recorded as a number or as a number for each label."""
-    by_label = [
-        value for label in table(splits, name) if (value := number(splits, name, label)) is not None
-    ]
-    return sum(by_label) if by_label else number(splits, name)
+    counts = [number(value) for value in table(splits, name).values()]
+    known = [value for value in counts if value is not None]
+    if not known:
+        return number(splits, name)
+    return sum(known)
 
 
 def _scored(results: JsonObject, name: str) -> list[tuple[JsonObject, MeasuredFraction]]:
     """Return the methods of a list that have an accuracy, each with it."""
-    return [
-        (model, found) for model in tables(results, name) if (found := measured(model, "accuracy"))
-    ]
+    found = [(model, measured(model, "accuracy")) for model in tables(results, name)]
+    return [(model, accuracy) for model, accuracy in found if accuracy]
 
 
-def _comparison(results: JsonObject, models: list[tuple[JsonObject, MeasuredFraction]]) -> Node:
+def _comparison(
+    results: JsonObject, models: list[tuple[JsonObject, MeasuredFraction]]
+) -> Node | None:
     chance = number(results, "majority", "value") or number(results, "majority")
-    lows = [found.low for _, found in models] + ([] if chance is None else [chance])
+    lows = [found.low for _, found in models]
+    if chance is not None:
+        lows.append(chance)
     low = max(0.0, min(lows) - ROOM_BELOW_CHANCE)
     rows = [
-        (_name(m), found._replace(chance=chance), [*_cells(m, found), _lead(m)])
+        (_name(m), found._replace(chance=chance), [*accuracy_cells(m, found), _lead(m)])
         for m, found in models
     ]
-    columns = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
-    made = whisker_table(
-        "Classifiers on test messages", columns, rows, low=low, levels=ticks(low, 1.0, 4)
-    )
-    dotted = (
-        f" Dotted: always predicting the most frequent label ({percent(chance)})."
-        if chance is not None
-        else ""
-    )
+    levels = ticks(low, 1.0, 4)
+    made = whisker_table("Classifiers on test messages", COLUMNS, rows, low=low, levels=levels)
+    always = " Dotted: always predicting the most frequent label ({})."
+    dotted = fill(always, chance, percent)
     return figure(f"Accuracy on held-out messages.{dotted}", made)
 
 
@@ -122,44 +128,28 @@ def _same_messages(results: JsonObject) -> Node | None:
     models, asked = _scored(results, "same_messages"), number(results, "zero_shot", "asked")
     if not models or asked is None:
         return None
-    question = node("p", "The prompt: ", foreign(text(results, "zero_shot", "question"), "q"))
-    rows = [[_name(model), *_cells(model, found), _lead(model)] for model, found in models]
-    head = ["model", "accuracy", "95 % interval", "F1", "classifier minus it, paired"]
-    made = data_table("Every method on these messages", head, rows, figures=(1, 2, 3, 4))
+    rows = [[_name(model), *accuracy_cells(model, found), _lead(model)] for model, found in models]
+    made = data_table(SAME_MESSAGES, ["model", *COLUMNS], rows, figures=(1, 2, 3, 4))
+    return same_messages(asked, "The prompt: ", results, _shots(results), made)
+
+
+def _shots(results: JsonObject) -> Node | None:
+    """How many examples the model was shown before, and how that number was chosen."""
     shots, tried = number(results, "few_shot", "shots"), tables(results, "few_shot", "tried")
-    of_each = ", ".join(
-        f"{count(number(e, 'shots'))}: {percent(number(e, 'accuracy'))}" for e in tried
-    )
-    chosen = (
-        f" (accuracy on {count(number(tried[0], 'n'))} validation messages by their number: {of_each})"
-        if tried
-        else ""
-    )
-    shown = (
-        node(
-            "p",
-            f"Few-shot: it was shown {count(shots)} training messages of each label before.{chosen}",
+    if not shots:
+        return None
+    said = f"Few-shot: it was shown {count(shots)} training messages of each label before."
+    if tried:
+        n = count(number(tried[0], "n"))
+        of_each = ", ".join(
+            f"{count(number(e, 'shots'))}: {percent(number(e, 'accuracy'))}" for e in tried
         )
-        if shots
-        else None
-    )
-    return more(
-        f"The {count(asked)} messages that the base model was asked about (zero-shot)",
-        question,
-        shown,
-        made,
-    )
+        said += f" (accuracy on {n} validation messages by their number: {of_each})"
+    return node("p", said)
 
 
 def _name(model: JsonObject) -> Node:
     return foreign(text(model, "name"))
-
-
-def _cells(model: JsonObject, found: MeasuredFraction) -> list[Child]:
-    """Accuracy, its interval with the number of messages, and F1, as text."""
-    tested = f", n {count(found.items)}" if found.items is not None else ""
-    interval = f"{percent(found.low)} to {percent(found.high)}{tested}"
-    return [percent(found.value), interval, fixed(number(model, "f1"), 3)]
 
 
 def _lead(model: JsonObject) -> str:
@@ -178,72 +168,60 @@ def _verdict(models: list[tuple[JsonObject, MeasuredFraction]]) -> Node | None:
     if not others:
         return None
     model, best = max(others, key=lambda other: other[1].value)
-    name, figures = _name(model), f"{percent(best.value)} against {percent(ours.value)}"
-    verdict, simpler = (
-        text(model, "lead", "accuracy", "verdict"),
-        "If a simpler method is as good, use it.",
-    )
-    if verdict == "worse":
-        return note("A baseline is better: ", name, f", {figures}. {simpler}", kind="warning")
-    if verdict == "better":
-        return note("Better than the best baseline: ", name, f", {figures}.", kind="good")
-    if not verdict:  # a build of an older version
-        return note(
-            "The best baseline: ",
-            name,
-            f", {figures}; whether that is chance was not measured. {simpler}",
-        )
+    name, figures = _name(model), f", {percent(best.value)} against {percent(ours.value)}"
+    simpler = "If a simpler method is as good, use it."
+    match text(model, "lead", "accuracy", "verdict"):
+        case "worse":
+            return note("A baseline is better: ", name, f"{figures}. {simpler}", kind="warning")
+        case "better":
+            return note("Better than the best baseline: ", name, f"{figures}.", kind="good")
+        case "":
+            unknown = f"{figures}; whether that is chance was not measured. {simpler}"
+            return note("The best baseline: ", name, unknown)
     chance = "the interval of the paired difference contains 0, so it may be chance"
-    return note(
-        "No clear difference from the best baseline: ", name, f", {figures}: {chance}. {simpler}"
-    )
+    unclear = f"{figures}: {chance}. {simpler}"
+    return note("No clear difference from the best baseline: ", name, unclear)
 
 
-def _how_trained(results: JsonObject) -> list[Node]:
+def _how_trained(results: JsonObject) -> list[Node | None]:
     """What was tried on validation, and what a stacked classifier is made of; nothing where there
     was no choice.
     """
-    said: list[Node] = []
-    if tried := tables(results, "tried"):
-        rows: list[list[Child]] = [
-            [text(each, "train"), fixed(number(each, "validation_loss"), 4)] for each in tried
-        ]
-        made = data_table("What was tried", ["trained", "loss on validation"], rows, figures=(1,))
-        said.append(figure(f"Chosen: {text(results, 'trained')}.", made, class_=""))
+    rows: list[list[Child]] = [
+        [text(each, "train"), fixed(number(each, "validation_loss"), 4)]
+        for each in tables(results, "tried")
+    ]
+    made = data_table("What was tried", ["trained", "loss on validation"], rows, figures=(1,))
+    return [figure(f"Chosen: {text(results, 'trained')}.", made, class_=""), _stacked(results)]
+
+
+def _stacked(results: JsonObject) -> Node | None:
+    """What a stacked classifier is made of, and what its plain head reaches."""
     found = table(results, "stacked")
-    if blocks := [count(number(each, "block")) for each in tables(found, "blocks")]:
-        letters = count(number(found, "letters", "ngrams"))
-        plain = percent(number(results, "plain_head", "value"))
-        of_vectors = table(found, "vectors")
-        share = fixed(number(of_vectors, "share"), 2)
-        encoder: list[Child] = (
-            [
-                ", and on vectors of ",
-                foreign(text(of_vectors, "encoder")),
-                f" with a share of {share}",
-            ]
-            if of_vectors
-            else []
-        )
-        said.append(
-            note(
-                f"Stacked: regressions on the mean hidden states after blocks {', '.join(blocks)} and on {letters} n-grams of letters, "
-                f"of which the latter have a share of {fixed(number(found, 'letters_share'), 2)}",
-                *encoder,
-                f". Other programs read the plain head alone: {plain} on the test messages.",
-            )
-        )
-    return said
+    blocks = ", ".join(count(number(each, "block")) for each in tables(found, "blocks"))
+    if not blocks:
+        return None
+    letters = count(number(found, "letters", "ngrams"))
+    parts: list[Child] = [
+        f"Stacked: regressions on the mean hidden states after blocks {blocks} "
+        f"and on {letters} n-grams of letters, "
+        f"of which the latter have a share of {fixed(number(found, 'letters_share'))}"
+    ]
+    vectors = table(found, "vectors")
+    if vectors:
+        encoder, share = foreign(text(vectors, "encoder")), fixed(number(vectors, "share"))
+        parts += [", and on vectors of ", encoder, f" with a share of {share}"]
+    plain = percent(number(results, "plain_head", "value"))
+    return note(
+        *parts, f". Other programs read the plain head alone: {plain} on the test messages."
+    )
 
 
 def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
-    counts, labels = matrix(model, "confusion"), texts(results, "labels")
-    if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
-        return None
-    lines = zip(labels, counts, strict=True)
-    rows = [
+    counts, labels = confusion(results, model)
+    rows: list[list[Child]] = [
         [foreign(label), *[_count_cell(value, sum(line)) for value in line]]
-        for label, line in lines
+        for label, line in zip(labels, counts, strict=True)
     ]
     head: list[Child] = [
         node("span", "true · predicted", class_="quiet"),
@@ -253,46 +231,34 @@ def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
         "Rows: true label. Columns: predicted label. Correct predictions are on the diagonal; "
         "which mistake costs more is for you to say."
     )
-    made = data_table(
-        f"Confusion matrix of {text(model, 'name') or 'the classifier'}",
-        head,
-        rows,
-        class_="confusion",
-    )
-    return figure(caption, made, class_="")
+    title = f"Confusion matrix of {text(model, 'name') or 'the classifier'}"
+    return figure(caption, data_table(title, head, rows, class_="confusion"), class_="")
 
 
 def _count_cell(value: float, of_row: float) -> Node:
-    share = value / of_row if of_row else 0.0
-    level = round(share * HEAT_LEVELS)
-    return node(
-        "div", node("b", count(value)), node("small", percent(share)), class_=f"heat-{level}"
-    )
+    share = value / (of_row or 1.0)
+    parts = [node("b", count(value)), node("small", percent(share))]
+    return node("div", parts, class_=f"heat-{round(share * HEAT_LEVELS)}")
 
 
 def _put_to_work(results: JsonObject) -> list[Node | None]:
     """How far its probabilities can be trusted, what costs and abstaining come to, and the curve of
     coverage against accuracy.
     """
-    calibration, costs, coverage = (
-        table(results, name) for name in ("calibration", "costs", "coverage")
-    )
+    calibration, coverage = table(results, "calibration"), table(results, "coverage")
     if not calibration:
         return []
     chance = number(calibration, "by_chance")
-    by_chance = "" if chance is None else f" ({fixed(chance, 3)} is chance with so many messages)"
-    error = f"calibration error on test: how far confidence is from accuracy{by_chance}"
+    by_chance = fill(" ({} is chance with so many messages)", chance, three_decimals)
+    positive, costs = text(results, "positive"), table(results, "costs")
     shown = facts(
-        (fixed(number(calibration, "error"), 3), error),
         (
-            fixed(number(calibration, "before"), 3),
-            "before the temperature was fitted on validation",
+            three_decimals(number(calibration, "error")),
+            f"calibration error on test: how far confidence is from accuracy{by_chance}",
         ),
-        (
-            count(number(costs, "false_alarms")),
-            f"false alarms: {text(results, 'positive')} that is none",
-        ),
-        (count(number(costs, "misses")), f"misses of {text(results, 'positive')}"),
+        (three_decimals(number(calibration, "before")), BEFORE_TEMPERATURE),
+        (count(number(costs, "false_alarms")), f"false alarms: {positive} that is none"),
+        (count(number(costs, "misses")), f"misses of {positive}"),
         (
             percent(number(coverage, "answered")),
             "of the test messages answered, the others are for a person",
@@ -301,73 +267,67 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     )
     rows: list[list[Child]] = [
         [
-            fixed(number(each, "confidence"), 3),
-            percent(number(each, "coverage")),
-            percent(number(each, "accuracy")),
+            three_decimals(number(each, "confidence")),
+            *map(percent, numbers(each, "coverage", "accuracy")),
         ]
         for each in tables(coverage, "curve")
     ]
     head: list[Child] = ["answered from a confidence of", "messages answered", "of these right"]
     made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
-    table_of_it = more("What abstaining would bring", made) if rows else None
-    return [shown, calibration_chart(calibration), coverage_chart(coverage), table_of_it]
+    abstaining = more("What abstaining would bring", made)
+    return [shown, calibration_chart(calibration), coverage_chart(coverage), abstaining]
 
 
 def _examples(results: JsonObject) -> Node | None:
     rows: list[list[Child]] = []
     for example in tables(results, "examples")[:MAX_EXAMPLES]:
         label, predicted = text(example, "label"), text(example, "predicted")
-        mark = "right" if label == predicted else node("strong", "wrong", class_="no")
-        message = first_letters(text(example, "text"), MESSAGE_CHARACTERS)
         sure = percent(number(example, "probability"))
-        rows.append([foreign(message), foreign(label), foreign(predicted), sure, mark])
+        judged = right_or_wrong(label == predicted)
+        rows.append([message_of(example), foreign(label), foreign(predicted), sure, judged])
     head = ["message", "label", "prediction", "how sure", ""]
     made = data_table("Test messages", head, rows, figures=(3,))
-    return more("Some messages with their predictions, errors first", made) if rows else None
+    return more("Some messages with their predictions, errors first", made)
 
 
 def _wrong_labels(results: JsonObject) -> Node | None:
     """The labels that are probably wrong, to be read."""
     found = table(results, "wrong_labels")
-    listed = [each for each in tables(found, "list") if each.get("suspected") is True][
-        :MAX_SUSPECTS
-    ]
+    listed = [each for each in tables(found, "list") if each.get("suspected") is True]
     rows: list[list[Child]] = [
         [
-            foreign(first_letters(text(each, "text"), MESSAGE_CHARACTERS)),
+            message_of(each),
             foreign(text(each, "label")),
             foreign(text(each, "suggested")),
             percent(number(each, "suggested_probability")),
         ]
-        for each in listed
+        for each in listed[:MAX_SUSPECTS]
     ]
     if not rows:
         return None
-    suspected, of = (count(number(found, name)) for name in ("suspected", "n"))
-    made = data_table(
-        "Labels that are probably wrong",
-        ["message", "label", "perhaps", "how sure"],
-        rows,
-        figures=(3,),
+    head = ["message", "label", "perhaps", "how sure"]
+    made = data_table("Labels that are probably wrong", head, rows, figures=(3,))
+    suspected, of = map(count, numbers(found, "suspected", "n"))
+    said = (
+        f"{suspected} of {of}. Classifiers that did not learn from a message confidently say "
+        "another label (confident learning). "
+        "Nothing was changed by this; the whole list is in results.json."
     )
-    said = f"{suspected} of {of}. Classifiers that did not learn from a message confidently say another label (confident learning). "
-    return more(
-        "Labels to read: probably wrong",
-        node("p", said, "Nothing was changed by this; the whole list is in results.json."),
-        made,
-        is_open=True,
-    )
+    return more("Labels to read: probably wrong", node("p", said), made, is_open=True)
 
 
 def classifier_chapter(stage: str) -> Chapter:
     """Return the chapter of a classifier."""
-    title = f"{stage.capitalize()} classifier" if stage != "classifier" else "Classifier"
+    title = "Classifier"
+    if stage != "classifier":
+        title = f"{stage.capitalize()} classifier"
     return Chapter(
         stage,
         "",
         "A classifier against simple baselines",
         "A language model is worth its cost only where it is better than simpler methods. "
-        "Dots are measurements, lines are 95 % intervals. Two methods are compared message by message: "
+        "Dots are measurements, lines are 95 % intervals. "
+        "Two methods are compared message by message: "
         "one is better only where the interval of that difference excludes 0.",
         partial(parts, stage),
         cards=[StageCard(stage, title, "fine-tunes the pulled model to classify")],

@@ -3,123 +3,101 @@ recall, calibration, coverage, learning curve.
 """
 
 import math
+from itertools import pairwise
 
 from groundup.html_nodes import Child, Node, foreign
 from groundup.report.chapter import data_table, figure, more
-from groundup.report.drawing import Point, Series, share_chart
-from groundup.report.formatting import count, fixed, percent
-from groundup.report.values import JsonObject, at, matrix, number, table, tables, text, texts
+from groundup.report.drawing import Point, Series, ShareAxis, share_chart
+from groundup.report.formatting import count, percent, three_decimals
+from groundup.report.sections.classifier_parts import confusion
+from groundup.report.values import JsonObject, items, number, numbers, pairs, table, tables, text
 
 # The lowest share on the axis of accuracies is this multiple at or below the lowest value.
 AXIS_STEP = 0.1
+BY_LABEL = "Precision, recall and F1 of each label on test messages"
 
 
 def by_label(results: JsonObject, model: JsonObject) -> Node | None:
     """Precision, recall and F1 of each label, from the confusion matrix."""
-    counts, labels = matrix(model, "confusion"), texts(results, "labels")
-    if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
-        return None
+    counts, labels = confusion(results, model)
     rows: list[list[Child]] = []
     for place, label in enumerate(labels):
-        right, is_it, said = (
-            counts[place][place],
-            sum(counts[place]),
-            sum(row[place] for row in counts),
-        )
-        f1 = 2 * right / (is_it + said) if is_it + said else None
-        precision, recall = (right / all_of if all_of else None for all_of in (said, is_it))
-        rows.append(
-            [
-                foreign(label),
-                percent(precision),
-                percent(recall),
-                fixed(f1, 3),
-                count(is_it),
-                count(said),
-            ]
-        )
+        right, is_it = counts[place][place], sum(counts[place])
+        said = sum(row[place] for row in counts)
+        shares = [_ratio(right, said), _ratio(right, is_it)]
+        f1 = three_decimals(_ratio(2 * right, is_it + said))
+        rows.append([foreign(label), *map(percent, shares), f1, count(is_it), count(said)])
     head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times predicted"]
-    return data_table(
-        "Precision, recall and F1 of each label on test messages", head, rows, figures=range(1, 6)
-    )
+    return data_table(BY_LABEL, head, rows, figures=range(1, 6))
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    if not whole:
+        return None
+    return part / whole
 
 
 def label_charts(results: JsonObject) -> list[Node | None]:
     """ROC, and precision and recall, of the label to detect over all thresholds."""
     found, positive = table(results, "curves"), text(results, "positive")
-    roc = share_chart(
-        "ROC curve",
-        f"recall of {positive}",
-        "false positive rate",
-        [Series("classifier", points(found, "roc"))],
-        diagonal="guessing",
+    recall, precision = f"recall of {positive}", f"precision of {positive}"
+    rates = [Series("classifier", points(found, "roc"))]
+    rate = ShareAxis("false positive rate")
+    roc = share_chart("ROC curve", recall, rate, rates, diagonal="guessing")
+    values = [Series("classifier", points(found, "precision_recall"))]
+    both = share_chart("Precision and recall", precision, ShareAxis(recall), values)
+    area, average = map(three_decimals, numbers(found, "roc_area", "average_precision"))
+    of, n = map(count, numbers(found, "of_label", "n"))
+    about_roc = (
+        f"ROC: recall against false alarms over all thresholds, {of} of {n} test messages are it. "
+        f"Area under the curve: {area}."
     )
-    recall = share_chart(
-        "Precision and recall",
-        f"precision of {positive}",
-        f"recall of {positive}",
-        [Series("classifier", points(found, "precision_recall"))],
-    )
-    area, average = (
-        fixed(number(found, "roc_area"), 3),
-        fixed(number(found, "average_precision"), 3),
-    )
-    of, n = count(number(found, "of_label")), count(number(found, "n"))
-    captions = (
-        f"ROC: recall against false alarms over all thresholds, {of} of {n} test messages are it. Area under the curve: {area}.",
-        f"Precision against recall over all thresholds. Average precision: {average}.",
-    )
-    pairs = zip(captions, (roc, recall), strict=True)
-    return [figure(caption, *drawn) if drawn else None for caption, drawn in pairs]
+    about_both = f"Precision against recall over all thresholds. Average precision: {average}."
+    return [figure(about_roc, roc), figure(about_both, both)]
 
 
 def calibration_chart(calibration: JsonObject) -> Node | None:
     """Accuracy against confidence, in bins."""
-    bins = [
-        (x, y)
-        for each in tables(calibration, "bins")
-        if (x := number(each, "confidence")) is not None
-        and (y := number(each, "accuracy")) is not None
-    ]
+    bins = sorted(pairs(calibration, "bins", "confidence", "accuracy"))
+    if len(bins) < 2:
+        return None
     drawn = share_chart(
         "Calibration",
         "accuracy",
-        "confidence",
-        [Series("classifier", sorted(bins), "marked")],
+        ShareAxis("confidence"),
+        [Series("classifier", bins, "marked")],
         diagonal="as sure as right",
     )
-    caption = "Calibration: how often it is right, by how sure it is. Below the dotted line it is surer than right."
-    return figure(caption, *drawn) if len(bins) > 1 else None
+    caption = (
+        "Calibration: how often it is right, by how sure it is. "
+        "Below the dotted line it is surer than right."
+    )
+    return figure(caption, drawn)
 
 
 def coverage_chart(coverage: JsonObject) -> Node | None:
     """Accuracy of the answered messages against their share."""
-    curve = [
-        (x, y)
-        for each in tables(coverage, "curve")
-        if (x := number(each, "coverage")) is not None
-        and (y := number(each, "accuracy")) is not None
-    ]
+    curve = sorted(pairs(coverage, "curve", "coverage", "accuracy"))
     if len(curve) < 2:
         return None
     drawn = share_chart(
         "Coverage and accuracy",
         "accuracy of the answered",
-        "share answered",
-        [Series("classifier", sorted(curve))],
+        ShareAxis("share answered"),
+        [Series("classifier", curve)],
         y_low=axis_low([y for _, y in curve]),
     )
-    return figure(
-        "What abstaining on the least sure messages would bring: fewer answers, more of them right.",
-        *drawn,
+    caption = (
+        "What abstaining on the least sure messages would bring: fewer answers, more of them right."
     )
+    return figure(caption, drawn)
 
 
-def learning_chart(results: JsonObject) -> list[Node]:
+def learning_chart(results: JsonObject) -> list[Node | None]:
     """Accuracy on validation by the number of labels, each doubling as wide as the one before, and
     the forecast.
     """
-    curve, forecast = table(results, "learning_curve"), table(results, "learning_curve", "forecast")
+    curve = table(results, "learning_curve")
     rows = [
         (labels, accuracy, each)
         for each in tables(curve, "points")
@@ -130,58 +108,38 @@ def learning_chart(results: JsonObject) -> list[Node]:
     if len(rows) < 2:
         return []
     measured = [(math.log2(labels), accuracy) for labels, accuracy, _ in rows]
-    series, marks = (
-        [Series("measured", measured, "marked")],
-        [(math.log2(n), count(n)) for n, _, _ in rows],
+    series = [Series("measured", measured, "marked")]
+    marks = [(math.log2(labels), count(labels)) for labels, _, _ in rows]
+    labels, expected = numbers(table(curve, "forecast"), "labels", "accuracy")
+    if labels and labels > rows[-1][0] and expected is not None:
+        power = math.log2(labels)
+        series.append(Series("forecast", [measured[-1], (power, expected)], "marked"))
+        marks.append((power, count(labels)))
+    wide_apart = marks[:1]
+    wide_apart += [mark for before, mark in pairwise(marks) if mark[0] - before[0] > 0.5]
+    axis = ShareAxis(
+        "labels, doubling", marks[0][0], marks[-1][0], wide_apart, lambda power: count(2**power)
     )
-    more_labels, expected = number(forecast, "labels"), number(forecast, "accuracy")
-    if more_labels and more_labels > rows[-1][0] and expected is not None:
-        series.append(
-            Series("forecast", [measured[-1], (math.log2(more_labels), expected)], "marked")
-        )
-        marks.append((math.log2(more_labels), count(more_labels)))
-    drawn = share_chart(
-        "Learning curve",
-        "accuracy on validation",
-        "labels, doubling",
-        series,
-        x_range=(marks[0][0], marks[-1][0]),
-        y_low=axis_low([y for each in series for _, y in each.points]),
-        x_marks=[
-            mark
-            for place, mark in enumerate(marks)
-            if place == 0 or mark[0] - marks[place - 1][0] > 0.5
-        ],
-        x_text=lambda power: count(2**power),
-    )
-    head: list[Child] = ["labels", "accuracy", "95 % interval"]
-    cells: list[list[Child]] = [
-        [
-            count(labels),
-            percent(y),
-            f"{percent(number(each, 'low'))} to {percent(number(each, 'high'))}",
-        ]
-        for labels, y, each in rows
-    ]
+    low = axis_low([y for each in series for _, y in each.points])
+    drawn = share_chart("Learning curve", "accuracy on validation", axis, series, y_low=low)
     caption = (
         f"What more labels bring, on {count(number(curve, 'n'))} validation messages. "
         "The forecast takes the error to fall as a power of their number."
     )
+    cells: list[list[Child]] = [
+        [count(labels), percent(y), " to ".join(map(percent, numbers(each, "low", "high")))]
+        for labels, y, each in rows
+    ]
+    head: list[Child] = ["labels", "accuracy", "95 % interval"]
     figures = data_table("Accuracy by labels", head, cells, figures=(1, 2))
-    return [figure(caption, *drawn), more("Accuracy by labels", figures)]
+    return [figure(caption, drawn), more("Accuracy by labels", figures)]
 
 
 def points(value: JsonObject, name: str) -> list[Point]:
     """Return the pairs of numbers in a list."""
-    found = at(value, name)
-    pairs = (
-        [each for each in found if isinstance(each, list) and len(each) == 2]
-        if isinstance(found, list)
-        else []
-    )
-    return [
-        (x, y) for a, b in pairs if (x := number(a)) is not None and (y := number(b)) is not None
-    ]
+    rows = [each for each in items(value, name) if isinstance(each, list) and len(each) == 2]
+    found = [(number(x), number(y)) for x, y in rows]
+    return [(x, y) for x, y in found if x is not None and y is not None]
 
 
 def axis_low(values: list[float]) -> float:

@@ -4,12 +4,20 @@ place of a confusion matrix.
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, figure, more
-from groundup.report.formatting import count, first_letters, fixed, percent
-from groundup.report.sections.classifier_charts import calibration_chart
-from groundup.report.values import JsonObject, number, table, tables, text, texts
+from groundup.report.formatting import count, fixed, interval, percent, three_decimals
+from groundup.report.sections.classifier_charts import BY_LABEL, calibration_chart
+from groundup.report.sections.classifier_parts import (
+    BEFORE_TEMPERATURE,
+    MAX_EXAMPLES,
+    SAME_MESSAGES,
+    USES,
+    message_of,
+    right_or_wrong,
+    same_messages,
+    size_facts,
+)
+from groundup.report.values import JsonObject, number, numbers, table, tables, text, texts
 
-MAX_EXAMPLES = 12
-MESSAGE_CHARACTERS = 200
 NO_LABEL = "no label"
 
 
@@ -26,38 +34,28 @@ def label_set_parts(results: JsonObject) -> list[Child]:
 
 
 def _sizes(results: JsonObject) -> Node | None:
-    uses = (
-        ("train", "for training"),
-        ("validation", "for model selection"),
-        ("test", "for testing"),
-    )
-    return facts(
-        *[(count(number(results, "sizes", name)), f"messages {use}") for name, use in uses]
-    )
+    return size_facts({name: number(results, "sizes", name) for name in USES})
 
 
-def _methods(results: JsonObject) -> Node:
+def _methods(results: JsonObject) -> Node | None:
     made = _method_table("Methods on test messages", tables(results, "models"))
     caption = (
-        "Micro F1 is that of all pairs of a message and a label; a message is all right where its labels are all said and no other. "
-        "In brackets 95 % intervals, over messages; the last column is micro F1 on the same messages."
+        "Micro F1 is that of all pairs of a message and a label; a message is all right where its "
+        "labels are all said and no other. In brackets 95 % intervals, over messages; "
+        "the last column is micro F1 on the same messages."
     )
     return figure(caption, made, class_="")
 
 
-def _method_table(title: str, models: list[JsonObject]) -> Node:
-    head: list[Child] = [
-        "method",
-        "micro F1",
-        "macro F1",
-        "all right",
-        "classifier minus it, paired",
-    ]
+def _method_table(title: str, models: list[JsonObject]) -> Node | None:
+    head: list[Child] = ["method", "micro F1", "macro F1", "all right"]
+    head.append("classifier minus it, paired")
     rows: list[list[Child]] = [
         [
             foreign(text(model, "name")),
-            f"{fixed(number(model, 'micro_f1', 'value'), 3)} ({_interval(table(model, 'micro_f1'))})",
-            fixed(number(model, "macro_f1", "value"), 3),
+            f"{three_decimals(number(model, 'micro_f1', 'value'))} "
+            f"({_interval(table(model, 'micro_f1'))})",
+            three_decimals(number(model, "macro_f1", "value")),
             percent(number(model, "exact_match", "value")),
             _lead(table(model, "lead", "micro_f1")),
         ]
@@ -67,14 +65,16 @@ def _method_table(title: str, models: list[JsonObject]) -> Node:
 
 
 def _interval(found: JsonObject) -> str:
-    low, high = number(found, "low"), number(found, "high")
-    return f"{fixed(low, 3)} to {fixed(high, 3)}" if low is not None and high is not None else ""
+    low, high = numbers(found, "low", "high")
+    return interval(low, high, three_decimals)
 
 
 def _lead(found: JsonObject) -> str:
     """The lead in micro F1 on the same messages, with its interval."""
-    value, interval = number(found, "value"), _interval(found)
-    return f"{value:+.3f} ({interval})" if value is not None and interval else ""
+    value, bounds = number(found, "value"), _interval(found)
+    if value is None or not bounds:
+        return ""
+    return f"{value:+.3f} ({bounds})"
 
 
 def _labels(results: JsonObject) -> Node | None:
@@ -85,27 +85,15 @@ def _labels(results: JsonObject) -> Node | None:
             foreign(text(each, "label")),
             percent(number(each, "precision")),
             percent(number(each, "recall")),
-            fixed(number(each, "f1"), 3),
+            three_decimals(number(each, "f1")),
             count(number(each, "n")),
             count(number(each, "said")),
-            fixed(number(results, "decision", "thresholds", text(each, "label")), 2),
+            fixed(number(results, "decision", "thresholds", text(each, "label"))),
         ]
         for each in tables(ours, "by_label")
     ]
-    head: list[Child] = [
-        "label",
-        "precision",
-        "recall",
-        "F1",
-        "messages of it",
-        "times said",
-        "said from",
-    ]
-    if not rows:
-        return None
-    return data_table(
-        "Precision, recall and F1 of each label on test messages", head, rows, figures=range(1, 7)
-    )
+    head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times said"]
+    return data_table(BY_LABEL, [*head, "said from"], rows, figures=range(1, 7))
 
 
 def _calibration(results: JsonObject) -> Node | None:
@@ -113,13 +101,8 @@ def _calibration(results: JsonObject) -> Node | None:
     if not calibration:
         return None
     said = "calibration error on test, over all pairs of a message and a label"
-    shown = facts(
-        (fixed(number(calibration, "error"), 3), said),
-        (
-            fixed(number(calibration, "before"), 3),
-            "before the temperature was fitted on validation",
-        ),
-    )
+    error, before = map(three_decimals, numbers(calibration, "error", "before"))
+    shown = facts((error, said), (before, BEFORE_TEMPERATURE))
     return node("div", shown, calibration_chart(calibration))
 
 
@@ -127,26 +110,21 @@ def _same_messages(results: JsonObject) -> Node | None:
     models, asked = tables(results, "same_messages"), number(results, "zero_shot", "asked")
     if not models or asked is None:
         return None
-    question = node(
-        "p", "The prompt of each label: ", foreign(text(results, "zero_shot", "question"), "q")
-    )
-    made = _method_table("Every method on these messages", models)
-    return more(
-        f"The {count(asked)} messages that the base model was asked about (zero-shot)",
-        question,
-        made,
-    )
+    made = _method_table(SAME_MESSAGES, models)
+    return same_messages(asked, "The prompt of each label: ", results, made)
 
 
 def _examples(results: JsonObject) -> Node | None:
     rows: list[list[Child]] = []
     for each in tables(results, "examples")[:MAX_EXAMPLES]:
         actual, predicted = texts(each, "actual"), texts(each, "predicted")
-        mark = "right" if set(actual) == set(predicted) else node("strong", "wrong", class_="no")
-        message = first_letters(text(each, "text"), MESSAGE_CHARACTERS)
-        named = [
-            foreign(", ".join(labels)) if labels else NO_LABEL for labels in (actual, predicted)
-        ]
-        rows.append([foreign(message), *named, mark])
+        judged = right_or_wrong(set(actual) == set(predicted))
+        rows.append([message_of(each), _label_set(actual), _label_set(predicted), judged])
     made = data_table("Test messages", ["message", "labels", "said", ""], rows)
-    return more("Some messages with what was said, errors first", made) if rows else None
+    return more("Some messages with what was said, errors first", made)
+
+
+def _label_set(labels: list[str]) -> Child:
+    if not labels:
+        return NO_LABEL
+    return foreign(", ".join(labels))

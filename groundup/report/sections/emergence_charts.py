@@ -9,14 +9,26 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from groundup.html_nodes import Node, node
-from groundup.report.drawing import Frame, Scale, Size, axes, chart
-from groundup.report.formatting import count, fixed, percent, ticks
-from groundup.report.values import JsonObject, number, tables, text
+from groundup.report.drawing import Frame, Scale, Size, axes, chart, swatch
+from groundup.report.formatting import (
+    Format,
+    count,
+    fill,
+    fixed,
+    interval,
+    percent,
+    three_decimals,
+    ticks,
+    whole_percent,
+)
+from groundup.report.values import JsonObject, number, numbers, tables, text
 
 # model -> (what the page calls it, number of its colour)
 MODELS = {"own": ("own model", 1), "base": ("pulled model", 3), "chat": ("chat model", 2)}
 ROW, GAP, HEAD, FOOT = 17, 16, 22, 26
-WIDE_ROWS, NARROW_ROWS = (760, 16, "wide-drawing"), (350, 15, "narrow-drawing")
+# Width, margin at the left, CSS class.
+BAND_SIZES = ((760, 16, "wide-drawing"), (350, 15, "narrow-drawing"))
+AT_CHANCE = "not distinguishable from chance"
 SMALL = Size(350, 230, "small-drawing")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MARK = 5
@@ -40,32 +52,29 @@ def suites_chart(suites: Sequence[SuiteRows]) -> list[Node]:
         f"{suite.heading}: {', '.join(_said(m, suite.rows[m]) for m in shown if m in suite.rows)}"
         for suite in suites
     )
-    return [
-        _legend(shown),
-        *(_suites(suites, shown, *size, label=f"{said}.") for size in (WIDE_ROWS, NARROW_ROWS)),
-    ]
+    return [_legend(shown), *[_suites(suites, shown, size, f"{said}.") for size in BAND_SIZES]]
 
 
 def _said(model: str, row: JsonObject) -> str:
-    return f"{MODELS[model][0]} {percent(number(row, 'value'), 0)}"
+    return f"{MODELS[model][0]} {whole_percent(number(row, 'value'))}"
+
+
+def is_chance(row: JsonObject) -> bool:
+    """Whether a figure is not distinguishable from chance."""
+    return row.get("is_chance") is True
 
 
 def _suites(
-    suites: Sequence[SuiteRows],
-    shown: Sequence[str],
-    width: int,
-    left: int,
-    name: str,
-    *,
-    label: str,
+    suites: Sequence[SuiteRows], shown: Sequence[str], size: tuple[int, int, str], label: str
 ) -> Node:
+    width, left, name = size
     band = HEAD + ROW * len(shown) + GAP
     height = band * len(suites) + FOOT
     x = Scale(0.0, 1.0, left, width - left - 8)
     grid = node("g", class_="axes")
     for level in LEVELS:
         grid.append(node("line", x1=x(level), x2=x(level), y1=4, y2=height - FOOT, class_="grid"))
-        grid.append(node("text", percent(level, 0), x=x(level), y=height - 8, class_="middle"))
+        grid.append(node("text", whole_percent(level), x=x(level), y=height - 8, class_="middle"))
     parts = [_band(suite, shown, x, number * band) for number, suite in enumerate(suites)]
     view, class_ = f"0 0 {width} {height}", f"chart suites {name}"
     return node("svg", grid, parts, viewBox=view, role="img", aria_label=label, class_=class_)
@@ -74,37 +83,32 @@ def _suites(
 def _band(suite: SuiteRows, shown: Sequence[str], x: Scale, top: float) -> Node:
     group = node("g")
     if suite.chance is not None:
-        place, bottom = x(suite.chance), top + HEAD + ROW * len(shown) + 2
-        group.append(
-            node("line", x1=place, x2=place, y1=top + HEAD - 1, y2=bottom, class_="chance-line")
-        )
-    guessed = f", chance {percent(suite.chance, 0)}" if suite.chance is not None else ""
-    quiet = node("tspan", f"  n = {count(suite.n)}{guessed}", class_="quiet-text")
+        place, above, below = x(suite.chance), top + HEAD - 1, top + HEAD + ROW * len(shown) + 2
+        group.append(node("line", x1=place, x2=place, y1=above, y2=below, class_="chance-line"))
+    words = f"  n = {count(suite.n)}{fill(', chance {}', suite.chance, whole_percent)}"
+    quiet = node("tspan", words, class_="quiet-text")
     group.append(node("text", suite.heading, quiet, x=x.start, y=top + 15, class_="suite-name"))
-    for place, model in enumerate(shown):
+    for row, model in enumerate(shown):
         if model in suite.rows:
-            group.append(_mark(suite.rows[model], model, x, top + HEAD + ROW * (place + 0.5)))
+            group.append(_mark(suite.rows[model], model, x, top + HEAD + ROW * (row + 0.5)))
     return group
 
 
 def _mark(row: JsonObject, model: str, x: Scale, y: float) -> Node:
-    value, low, high = (number(row, name) for name in ("value", "low", "high"))
+    value, low, high = numbers(row, "value", "low", "high")
     name, colour = MODELS[model]
-    hollow = " hollow" if row.get("is_chance") is True else ""
-    group = node("g", class_=f"mark mark-{colour}{hollow}")
+    look, title = f"mark mark-{colour}", f"{name}: {percent(value)}"
+    if low is not None and high is not None:
+        title += f" ({interval(low, high, whole_percent)})"
+    if is_chance(row):
+        look += " hollow"
+        title += f" – {AT_CHANCE}"
+    group = node("g", class_=look)
     if value is None:
         return group
     if low is not None and high is not None:
         group.append(node("line", x1=x(low), x2=x(high), y1=y, y2=y))
-    said = " – not distinguishable from chance" if hollow else ""
-    interval = (
-        f" ({percent(low, 0)} to {percent(high, 0)})"
-        if low is not None and high is not None
-        else ""
-    )
-    group.append(
-        shape(model, x(value), y, node("title", f"{name}: {percent(value)}{interval}{said}"))
-    )
+    group.append(shape(model, x(value), y, node("title", title)))
     return group
 
 
@@ -113,49 +117,24 @@ def shape(model: str, x: float, y: float, *children: Node) -> Node:
     if model == "own":
         return node("circle", *children, cx=x, cy=y, r=MARK)
     if model == "base":
-        return node(
-            "rect",
-            *children,
-            x=x - MARK + 0.5,
-            y=y - MARK + 0.5,
-            width=2 * MARK - 1,
-            height=2 * MARK - 1,
-        )
-    return node(
-        "path",
-        *children,
-        d=f"M{x:.1f} {y - MARK - 1:.1f}l{MARK + 1} {MARK + 1}l-{MARK + 1} {MARK + 1}l-{MARK + 1} -{MARK + 1}z",
-    )
+        corner, side = MARK - 0.5, 2 * MARK - 1
+        return node("rect", *children, x=x - corner, y=y - corner, width=side, height=side)
+    arm = MARK + 1
+    path = f"M{x:.1f} {y - arm:.1f}l{arm} {arm}l-{arm} {arm}l-{arm} -{arm}z"
+    return node("path", *children, d=path)
 
 
 def _legend(shown: Sequence[str]) -> Node:
-    items = []
+    entries = []
     for model in shown:
         name, colour = MODELS[model]
-        drawing = node(
-            "g",
-            node("line", x1=1, x2=27, y1=7, y2=7),
-            shape(model, 14, 7),
-            class_=f"mark mark-{colour}",
-        )
-        items.append(
-            node(
-                "li",
-                node("svg", drawing, viewBox="0 0 28 14", class_="swatch", aria_hidden="true"),
-                name,
-            )
-        )
-    line = node("line", x1=14, x2=14, y1=0, y2=14, class_="chance-line")
-    items.append(
-        node(
-            "li",
-            node("svg", line, viewBox="0 0 28 14", class_="swatch", aria_hidden="true"),
-            "chance",
-        )
-    )
+        line = node("line", x1=1, x2=27, y1=7, y2=7)
+        drawing = node("g", line, shape(model, 14, 7), class_=f"mark mark-{colour}")
+        entries.append((drawing, name))
+    chance = node("line", x1=14, x2=14, y1=0, y2=14, class_="chance-line")
     hollow = node("g", shape("own", 14, 7), class_="mark mark-8 hollow")
-    drawn = node("svg", hollow, viewBox="0 0 28 14", class_="swatch", aria_hidden="true")
-    items.append(node("li", drawn, "hollow: not distinguishable from chance"))
+    entries += [(chance, "chance"), (hollow, f"hollow: {AT_CHANCE}")]
+    items = [node("li", swatch(drawing, 14), name) for drawing, name in entries]
     return node("ul", items, class_="legend")
 
 
@@ -173,38 +152,35 @@ def curve_chart(curve: JsonObject, title: str) -> Node | None:
     points = [point for point in tables(curve, "points") if _place(point) is not None]
     if len(points) < 2:
         return None
-    share, chance = text(curve, "metric") == "accuracy", number(curve, "chance")
-    found = [
-        n for p in points for key in ("value", "low", "high") if (n := number(p, key)) is not None
-    ]
-    values = [*found, *([chance] if chance is not None else [])]
+    chance, form, y_form = number(curve, "chance"), fixed, three_decimals
+    bounds = [numbers(point, "value", "low", "high") for point in points]
+    values = [value for each in [*bounds, [chance]] for value in each if value is not None]
     low, high = min(values), max(values)
     margin = 0.06 * (high - low) or 0.05
     last = number(points[-1], "x") or 1.0
     box = Frame(SMALL, (0.0, math.sqrt(last) * 1.03), (max(low - margin, -0.005), high + margin))
-    marks = [(math.sqrt(step), count(step)) for step in _steps(last)]
-    y_marks = (
-        [(v, percent(v, int(high - low < 0.04))) for v in ticks(box.y.low, box.y.high)]
-        if share
-        else None
-    )
+    x_marks, y_marks = [(math.sqrt(step), count(step)) for step in _steps(last)], None
+    if text(curve, "metric") == "accuracy":
+        form = y_form = percent
+        decimals = int(high - low < 0.04)
+        y_marks = [(level, percent(level, decimals)) for level in ticks(box.y.low, box.y.high)]
     unit = UNITS.get(text(curve, "metric"), "")
     parts = [
-        axes(box, f"{title}: {unit}", x_marks=marks, y_marks=y_marks),
+        axes(box, f"{title}: {unit}", x_marks=x_marks, y_marks=y_marks),
         _band_of(box, points),
         _chance(box, chance),
-        _line(box, points, share),
+        _line(box, points, y_form),
     ]
-    ends = [
-        percent(number(p, "value")) if share else fixed(number(p, "value"))
-        for p in (points[0], points[-1])
-    ]
-    return chart(box, f"{title}, {unit} over training steps: from {ends[0]} to {ends[1]}.", parts)
+    first, final = (form(number(point, "value")) for point in (points[0], points[-1]))
+    return chart(box, f"{title}, {unit} over training steps: from {first} to {final}.", parts)
 
 
 def _place(point: JsonObject) -> float | None:
-    x, value = number(point, "x"), number(point, "value")
-    return math.sqrt(x) if x is not None and x >= 0 and value is not None else None
+    """Return the place of a point on the x axis; None where its value or its step is missing."""
+    x, value = numbers(point, "x", "value")
+    if x is None or x < 0 or value is None:
+        return None
+    return math.sqrt(x)
 
 
 def _steps(last: float) -> list[float]:
@@ -217,17 +193,16 @@ def _steps(last: float) -> list[float]:
 
 
 def _band_of(box: Frame, points: Sequence[JsonObject]) -> Node | None:
-    bounds = [
-        (box.x(math.sqrt(number(p, "x") or 0)), number(p, "low"), number(p, "high")) for p in points
-    ]
-    known = [
-        (x, box.y(low), box.y(high))
-        for x, low, high in bounds
-        if low is not None and high is not None
-    ]
-    if len(known) < 2:
+    upper, lower = [], []
+    for point in points:
+        x, low, high = numbers(point, "x", "low", "high")
+        if low is not None and high is not None:
+            place = box.x(math.sqrt(x or 0))
+            upper.append((place, box.y(high)))
+            lower.append((place, box.y(low)))
+    if len(upper) < 2:
         return None
-    around = [(x, high) for x, _, high in known] + [(x, low) for x, low, _ in reversed(known)]
+    around = [*upper, *reversed(lower)]
     return node("polygon", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in around), class_="band")
 
 
@@ -238,19 +213,13 @@ def _chance(box: Frame, chance: float | None) -> Node | None:
     return node("line", x1=box.x.start, x2=box.x.end, y1=y, y2=y, class_="chance-line")
 
 
-def _line(box: Frame, points: Sequence[JsonObject], share: bool) -> Node:
+def _line(box: Frame, points: Sequence[JsonObject], form: Format) -> Node:
     places = [(box.x(_place(p) or 0), box.y(number(p, "value") or 0)) for p in points]
-    group = node(
-        "g",
-        node("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places)),
-        class_="mark mark-1",
-    )
+    line = node("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places))
+    group = node("g", line, class_="mark mark-1")
     for (x, y), point in zip(places, points, strict=True):
-        value = percent(number(point, "value")) if share else fixed(number(point, "value"), 3)
-        hollow = point.get("is_chance") is True
-        title = node(
-            "title",
-            f"step {count(number(point, 'x'))}: {value}{', not distinguishable from chance' if hollow else ''}",
-        )
-        group.append(node("circle", title, cx=x, cy=y, r=3.5, class_="hollow" if hollow else None))
+        class_, title = None, f"step {count(number(point, 'x'))}: {form(number(point, 'value'))}"
+        if is_chance(point):
+            class_, title = "hollow", f"{title}, {AT_CHANCE}"
+        group.append(node("circle", node("title", title), cx=x, cy=y, r=3.5, class_=class_))
     return group

@@ -22,54 +22,38 @@ CHECKS = {
 
 def parts(report: ReportData) -> Sequence[Child] | str:
     """The exported files and the parity gate."""
-    record = exported(report)
-    files, gates = tables(record, "files"), tables(record, "gates")
+    files, gates = tables(report.export, "files"), tables(report.export, "gates")
     if not files and not gates:
         return "nothing has been exported"
     return [_outcome(gates), _gates(gates), _files(files), _details(gates)]
 
 
-def exported(report: ReportData) -> JsonObject:
-    """Return the files and gates of the stage; of a failed export, which has no folder, the failed
-    gate.
-    """
-    if found := report.json("export/results.json"):
-        return found
-    failed = report.json("gate-failed.json")
-    return {"gates": [failed]} if failed else {}
-
-
 def _outcome(gates: list[JsonObject]) -> Node:
-    failed = [gate for gate in gates if gate.get("passed") is not True]
     if not gates:
-        return note(
-            "No file was compared with llama.cpp in this build; the files are unchecked.",
-            kind="warning",
-        )
-    if failed:
-        names = [child for gate in failed for child in (foreign(text(gate, "file")), " ")]
-        return note(
-            f"{len(failed)} of {len(gates)} files failed the gate: ",
-            names,
-            "do not use them.",
-            kind="warning",
-        )
-    return note(f"All {len(gates)} files passed every check.", kind="good")
+        words = "No file was compared with llama.cpp in this build; the files are unchecked."
+        return note(words, kind="warning")
+    failed = [gate for gate in gates if gate.get("passed") is not True]
+    if not failed:
+        return note(f"All {len(gates)} files passed every check.", kind="good")
+    names = [(foreign(text(gate, "file")), " ") for gate in failed]
+    words = f"{len(failed)} of {len(gates)} files failed the gate: "
+    return note(words, names, "do not use them.", kind="warning")
 
 
 def _gates(gates: list[JsonObject]) -> Node | None:
-    names = list(
-        dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks"))
-    )
+    checks = [{text(each, "name"): each for each in tables(gate, "checks")} for gate in gates]
+    names = list(dict.fromkeys(name for of_gate in checks for name in of_gate))
     if not names:
         return None
-    rows = []
-    for gate in gates:
-        checks = {text(check, "name"): check for check in tables(gate, "checks")}
-        rows.append([foreign(_gate_name(gate)), *[_mark(checks.get(name, {})) for name in names]])
+    rows = [
+        [foreign(_gate_name(gate)), *[_mark(of_gate.get(name, {})) for name in names]]
+        for gate, of_gate in zip(gates, checks, strict=True)
+    ]
     head: list[Child] = ["file", *[foreign(CHECKS.get(name, name)) for name in names]]
-    llama = next((version for gate in gates if (version := text(gate, "llama"))), "")
-    return data_table("Checks in llama.cpp" + (f" ({llama})" if llama else ""), head, rows)
+    caption = "Checks in llama.cpp"
+    for version in [text(gate, "llama") for gate in gates if text(gate, "llama")][:1]:
+        caption += f" ({version})"
+    return data_table(caption, head, rows)
 
 
 def _gate_name(gate: JsonObject) -> str:
@@ -87,9 +71,9 @@ def _mark(check: JsonObject) -> Node:
 def _files(files: list[JsonObject]) -> list[Node | None]:
     if not files:
         return []
-    head = ["file", "model", "encoding", "size"]
     beside = note(
-        "Next to each file there is the same model as a Hugging Face folder (for transformers and vLLM) and a Modelfile: ",
+        "Next to each file there is the same model as a Hugging Face folder "
+        "(for transformers and vLLM) and a Modelfile: ",
         node("code", "ollama create NAME -f Modelfile"),
         ".",
     )
@@ -98,26 +82,27 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
     for entry in files:
         names = (foreign(text(entry, key)) for key in ("path", "model", "encoding"))
         rows.append([*names, size(number(entry, "bytes"))])
+    head = ["file", "model", "encoding", "size"]
     shown = data_table("Files written below export/", head, rows, figures=(3,))
     return [shown, hashes, beside]
 
 
 def _details(gates: list[JsonObject]) -> Node | None:
     rows = [_detail(gate, check) for gate in gates for check in tables(gate, "checks")]
-    if not rows:
-        return None
     made = data_table("Parity checks", ["file", "check", "", "result"], rows)
     return more(f"All checks with their figures ({count(len(rows))})", made)
 
 
 def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
-    found = table(check, "figures")
-    listed = [
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in found.items()
-    ]
-    result = ". ".join(part for part in (text(check, "detail"), ", ".join(listed)) if part)
+    listed = ", ".join(_figure(*each) for each in table(check, "figures").items())
+    result = ". ".join(part for part in (text(check, "detail"), listed) if part)
     return [foreign(_gate_name(gate)), foreign(text(check, "name")), _mark(check), foreign(result)]
+
+
+def _figure(name: str, value: object) -> str:
+    if isinstance(value, float):
+        return f"{name} {value:.4g}"
+    return f"{name} {value}"
 
 
 EXPORT = Chapter(

@@ -6,23 +6,23 @@ A stage without one is shown by its state alone.
 
 from collections.abc import Callable
 
-from groundup.report.formatting import count, fixed, percent
+from groundup.report.formatting import MISSING, count, fixed, percent, whole_percent
 from groundup.report.report_data import CONTINUED, ReportData
-from groundup.report.sections.data import DATA_CARD
-from groundup.report.sections.export import exported
-from groundup.report.sections.tokens import TOKENIZER_REPORT
 from groundup.report.source_parts import kept
-from groundup.report.values import measured, number, table, tables
+from groundup.report.values import measured, number, numbers, table, tables
 
 Headline = tuple[str, str]
 
 
 def headline(report: ReportData, stage: str) -> Headline | None:
     """Return the figure of a stage and what it counts; None where it has none."""
-    found = OF_KIND.get(report.kinds.get(stage, stage), lambda report, stage: ("", ""))(
-        report, stage
-    )
-    return found if found[0] and found[0] != "–" else None
+    find = OF_KIND.get(report.kinds.get(stage, stage))
+    if find is None:
+        return None
+    figure, what = find(report, stage)
+    if figure in ("", MISSING):
+        return None
+    return figure, what
 
 
 def short(value: float | None) -> str:
@@ -34,23 +34,23 @@ def short(value: float | None) -> str:
 
 
 def _data(report: ReportData, stage: str) -> Headline:
-    return short(kept(tables(report.json(DATA_CARD), "sources"), "characters")), "characters"
+    return short(kept(tables(report.data_card, "sources"), "characters")), "characters"
 
 
 def _tokenizer(report: ReportData, stage: str) -> Headline:
-    return count(number(report.json(TOKENIZER_REPORT), "vocab_size")), "tokens"
+    return count(number(report.tokenizer, "vocab_size")), "tokens"
 
 
 def _pretrain(report: ReportData, stage: str) -> Headline:
     results = report.run(stage).results
-    on_test = number(results, "test", "bits_per_byte")
-    return fixed(number(results, "bits_per_byte") if on_test is None else on_test), "bits per byte"
+    bits = number(results, "test", "bits_per_byte")
+    if bits is None:
+        bits = number(results, "bits_per_byte")
+    return fixed(bits), "bits per byte"
 
 
 def _base(report: ReportData, stage: str) -> Headline:
-    return short(
-        number(table(report.build, "stages", stage, "facts"), "parameters")
-    ), "parameters, pulled"
+    return short(number(report.facts(stage), "parameters")), "parameters, pulled"
 
 
 def _classifier(report: ReportData, stage: str) -> Headline:
@@ -59,42 +59,37 @@ def _classifier(report: ReportData, stage: str) -> Headline:
 
 
 def _chat(report: ReportData, stage: str) -> Headline:
-    found = report.json("evaluate/results.json")
-    checked = table(
-        found if report.of_kind("chat")[:1] == [stage] else table(found, "chats", stage), "checked"
-    )
+    checked = table(report.chat_evaluation(stage), "checked")
     before, after = measured(checked, "before"), measured(checked, "after")
     if not before or not after or after.items is None:
         return fixed(number(report.run(stage).results, "held_out_loss", "after")), "loss on answers"
-    return (
-        f"{count(before.value * after.items)} → {count(after.value * after.items)}",
-        f"of {count(after.items)} right",
-    )
+    right = [count(found.value * after.items) for found in (before, after)]
+    return " → ".join(right), f"of {count(after.items)} right"
 
 
 def _taught(report: ReportData, stage: str) -> Headline:
     gained = table(report.run(stage).results, "forgetting", "texts")
-    before, after = number(gained, "before"), number(gained, "after")
-    return (
-        (f"{before:.2f} → {after:.2f}", "bits per byte")
-        if before is not None and after is not None
-        else ("", "")
-    )
+    before, after = numbers(gained, "before", "after")
+    if before is None or after is None:
+        return "", ""
+    return f"{before:.2f} → {after:.2f}", "bits per byte"
 
 
 def _index(report: ReportData, stage: str) -> Headline:
-    return count(number(table(report.build, "stages", stage, "facts"), "passages")), "passages"
+    return count(number(report.facts(stage), "passages")), "passages"
 
 
 def _answers(report: ReportData, stage: str) -> Headline:
     arms = tables(report.json(f"{stage}/results.json"), "arms")
     quoted = next((arm for arm in arms if arm.get("name") == "quotations"), {})
-    return percent(number(quoted, "contains", "value"), 0), "answered by quotations"
+    return whole_percent(number(quoted, "contains", "value")), "answered by quotations"
 
 
 def _export(report: ReportData, stage: str) -> Headline:
-    files = tables(exported(report), "files")
-    return (f"{count(len(files))} files", "for llama.cpp") if files else ("", "")
+    files = len(tables(report.export, "files"))
+    if not files:
+        return "", ""
+    return f"{count(files)} files", "for llama.cpp"
 
 
 OF_KIND: dict[str, Callable[[ReportData, str], Headline]] = {

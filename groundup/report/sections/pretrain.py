@@ -4,6 +4,7 @@ evaluation.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from groundup.html_nodes import Child, Node, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
@@ -11,23 +12,25 @@ from groundup.report.drawing import Point, Series, line_chart
 from groundup.report.formatting import (
     count,
     duration,
+    fill,
     first_letters,
     fixed,
+    interval,
     parameters,
     percent,
     size,
 )
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.mixture import mixture
-from groundup.report.sections.provenance import settings
-from groundup.report.values import JsonObject, flat, measured, number, table, tables, text
+from groundup.report.sections.provenance import settings_details
+from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
 
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
 SHOWN = 5
 SAMPLE_CHARACTERS = 420
 # Figures of a plan: key, label, format.
 PLANNED = (
-    ("minutes", "minutes", lambda value: fixed(value, 1)),
+    ("minutes", "minutes", partial(fixed, decimals=1)),
     ("memory_bytes", "memory", size),
     ("tokens_per_s", "tokens per second", count),
     ("bits_per_byte", "validation bits per byte", fixed),
@@ -39,8 +42,8 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     run = report.run("pretrain")
     if not run.losses and not run.evaluations and not run.results:
         return "no model has been pretrained"
-    held_out = table(report.json("evaluate/results.json"), "text")
-    return training_parts(run, number(report.json("tokenizer/report.json"), "vocab_size"), held_out)
+    held_out = table(report.evaluation, "text")
+    return training_parts(run, number(report.tokenizer, "vocab_size"), held_out)
 
 
 def training_parts(run: RunRecord, vocabulary: float | None, held_out: JsonObject) -> list[Child]:
@@ -49,49 +52,38 @@ def training_parts(run: RunRecord, vocabulary: float | None, held_out: JsonObjec
     `held_out`: what the finished model was measured at.
     """
     vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
-    config = flat(table(run.run, "config"))
-    resolved = more("The settings of this run", settings(config)) if config else None
     drawn = [_loss(run, vocabulary), _bits(run, held_out), mixture(run.results)]
+    resolved = settings_details("The settings of this run", table(run.run, "config"))
     return [_figures(run), *drawn, _kept(run), _planned(run), resolved]
 
 
 def _figures(run: RunRecord) -> Node | None:
     results, last = run.results, run.last_step
+    on_test, tokens = (number(results, "test", name) for name in ("bits_per_byte", "tokens"))
     return facts(
         (parameters(number(results, "parameters")), "parameters"),
         (count(number(last, "step")), "steps"),
         (count(number(last, "tokens")), "training tokens"),
-        *_held_out(results),
+        (fixed(on_test), f"bits per byte on test (n = {count(tokens)} tokens)"),
+        (fixed(number(results, "bits_per_byte")), "bits per byte on validation"),
         (duration(number(last, "elapsed_s")), "of training"),
         *_packed(results),
     )
 
 
-def _held_out(results: JsonObject) -> list[tuple[str, str]]:
-    """The bits per byte on test, and on validation; runs on older shards have the latter only."""
-    test, tokens = number(results, "test", "bits_per_byte"), number(results, "test", "tokens")
-    on_test = (
-        [(fixed(test), f"bits per byte on test (n = {count(tokens)} tokens)")]
-        if test is not None
-        else []
-    )
-    return [*on_test, (fixed(number(results, "bits_per_byte")), "bits per byte on validation")]
-
-
 def _packed(results: JsonObject) -> list[tuple[str, str]]:
     """The padding of a run on packed documents."""
-    rows = number(results, "packing", "rows")
-    share = percent(number(results, "packing", "padding_share"), 1)
-    return (
-        [(share, f"padding in {count(rows)} rows of packed documents")] if rows is not None else []
-    )
+    rows, share = numbers(table(results, "packing"), "rows", "padding_share")
+    if rows is None:
+        return []
+    return [(percent(share), f"padding in {count(rows)} rows of packed documents")]
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
     """Return (step, value) for each evaluation, where value is the first of `names` that it has."""
     points = []
     for record in run.evaluations:
-        step, values = number(record, "step"), [number(record, name) for name in names]
+        step, values = number(record, "step"), numbers(record, *names)
         value = next((value for value in values if value is not None), None)
         if step is not None and value is not None:
             points.append((step, value))
@@ -106,68 +98,63 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
         Series("training", run.losses),
         Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked"),
     ]
-    drawn = line_chart(
-        "Loss over training steps", "loss, nats per token", series, reference=reference
-    )
+    title = "Loss over training steps"
+    drawn = line_chart(title, "loss, nats per token", series, reference=reference)
     caption = (
-        "Training text and validation text. The dotted line is the loss of an untrained model that gives every token the same "
-        "probability: the logarithm of the vocabulary size."
+        "Training text and validation text. The dotted line is the loss of an untrained model that "
+        "gives every token the same probability: the logarithm of the vocabulary size."
     )
-    return figure(caption, drawn) if drawn else None
+    return figure(caption, drawn)
 
 
 def _bits(run: RunRecord, record: JsonObject) -> Node | None:
-    series = [
-        Series(
-            "validation",
-            evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"),
-            "marked",
-        )
-    ]
+    points = evaluation_points(run, "bits_per_byte", "validation_bits_per_byte")
     drawn = line_chart(
-        "Bits per byte over training steps", "bits per byte of validation text", series
+        "Bits per byte over training steps",
+        "bits per byte of validation text",
+        [Series("validation", points, "marked")],
     )
     caption = (
-        "The same loss in bits per byte of text, which can be compared between models with different vocabularies; "
-        "8 is no compression at all. The weights were chosen by it."
+        "The same loss in bits per byte of text, which can be compared between models with "
+        "different vocabularies; 8 is no compression at all. The weights were chosen by it."
     )
-    if found := measured(record):
-        guessed = (
-            f"; a uniform guess gives {fixed(found.chance)}" if found.chance is not None else ""
-        )
-        windows = f", n = {count(found.items)} windows" if found.items is not None else ""
-        interval = f"95 % interval {fixed(found.low)} to {fixed(found.high)}{windows}{guessed}"
-        split = text(record, "split") or "validation"  # older builds had no test split
-        caption += f" The finished model on {split}: {fixed(found.value)} ({interval})."
-    return figure(caption, drawn) if drawn else None
+    found = measured(record)
+    if found:
+        bounds = interval(found.low, found.high, fixed)
+        windows = fill(", n = {} windows", found.items)
+        guessed = fill("; a uniform guess gives {}", found.chance, fixed)
+        split = text(record, "split") or "validation"
+        caption += f" The finished model on {split}: {fixed(found.value)} "
+        caption += f"(95 % interval {bounds}{windows}{guessed})."
+    return figure(caption, drawn)
 
 
 def _kept(run: RunRecord) -> Node | None:
-    best, steps = number(run.results, "best_step"), number(run.results, "steps")
+    best, steps = numbers(run.results, "best_step", "steps")
     if best is None or best == steps:
         return None
-    return note(
-        f"The weights of step {count(best)} were kept: after it the validation loss rose again."
-    )
+    words = f"The weights of step {count(best)} were kept: "
+    return note(f"{words}after it the validation loss rose again.")
 
 
 def _planned(run: RunRecord) -> Node | None:
     """Planned and actual figures; None for a run without a plan."""
-    pairs = [
-        f"{words} {form(planned)} planned, {form(actual)} actual"
-        for name, words, form in PLANNED
-        if (planned := number(run.results, "planned", name)) is not None
-        and (actual := number(run.results, "actual", name)) is not None
-    ]
-    return note("Plan and actual: " + "; ".join(pairs) + ".") if pairs else None
+    pairs = []
+    for name, words, form in PLANNED:
+        planned, actual = (number(run.results, key, name) for key in ("planned", "actual"))
+        if planned is not None and actual is not None:
+            pairs.append(f"{words} {form(planned)} planned, {form(actual)} actual")
+    if not pairs:
+        return None
+    return note(f"Plan and actual: {'; '.join(pairs)}.")
 
 
 PRETRAIN = Chapter(
     "pretrain",
     "",
     "Learning to predict the next token",
-    "The loss is the cross-entropy of the next token: lower is better. While both lines fall together, the model generalises; "
-    "where only the training line falls, it memorises the text.",
+    "The loss is the cross-entropy of the next token: lower is better. While both lines fall "
+    "together, the model generalises; where only the training line falls, it memorises the text.",
     parts,
     cards=[StageCard("pretrain", "Pretrained model", "learns to predict the next token")],
     runs=["pretrain"],
@@ -179,29 +166,30 @@ def samples(report: ReportData) -> Sequence[Child] | str:
     of test sentences.
     """
     parts = sample_parts(report.run("pretrain"))
-    finished = tables(report.json("evaluate/results.json"), "samples")
+    finished = tables(report.evaluation, "samples")
     if finished:
-        parts += [
-            node("h3", "The finished model, on beginnings of sentences of the test text"),
-            _listed(finished),
-        ]
+        title = "The finished model, on beginnings of sentences of the test text"
+        parts += [node("h3", title), _listed(finished)]
     return parts or "no samples were written"
 
 
 def sample_parts(run: RunRecord) -> list[Child]:
     """Samples of some evaluations, and all of them; nothing where none was written."""
-    written = [sample for sample in run.samples if text(sample, "text").strip()]
+    written, of_first = written_samples(run)
     if not written:
         return []
-    chosen = evenly(
-        [sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN
-    )
-    others = (
-        more(f"All {count(len(written))} samples", _listed(written))
-        if len(written) > len(chosen)
-        else None
-    )
-    return [_listed(chosen), others]
+    chosen = evenly(of_first, SHOWN)
+    parts: list[Child] = [_listed(chosen)]
+    if len(written) > len(chosen):
+        parts.append(more(f"All {count(len(written))} samples", _listed(written)))
+    return parts
+
+
+def written_samples(run: RunRecord) -> tuple[list[JsonObject], list[JsonObject]]:
+    """Return the samples with a text, and those of them that continue the first prompt."""
+    written = [sample for sample in run.samples if text(sample, "text").strip()]
+    of_first = [each for each in written if each.get("prompt") == written[0].get("prompt")]
+    return written, of_first
 
 
 def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
@@ -214,12 +202,12 @@ def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
 def _listed(written: list[JsonObject]) -> Node:
     items = []
     for sample in written:
-        words = (
-            node("b", text(sample, "prompt")),
-            first_letters(text(sample, "text"), SAMPLE_CHARACTERS),
-        )
-        quote = node("blockquote", *words, class_="document", dir="auto")
-        step = f"step {count(number(sample, 'step'))}" if "step" in sample else "at the end"
+        prompt = node("b", text(sample, "prompt"))
+        words = first_letters(text(sample, "text"), SAMPLE_CHARACTERS)
+        quote = node("blockquote", prompt, words, class_="document", dir="auto")
+        step = "at the end"
+        if "step" in sample:
+            step = f"step {count(number(sample, 'step'))}"
         items.append(node("li", node("p", step, class_="step"), quote))
     return node("ol", items, class_="samples")
 
@@ -228,8 +216,8 @@ SAMPLES = Chapter(
     "samples",
     "",
     "Samples during training",
-    "The model continues the same prompt at each evaluation. It learns letters first, then words, then sentences; "
-    "meaning needs far more text and time.",
+    "The model continues the same prompt at each evaluation. It learns letters first, then words, "
+    "then sentences; meaning needs far more text and time.",
     samples,
     runs=["pretrain"],
     stages=["pretrain"],

@@ -5,15 +5,14 @@ model and the public one, compared.
 from collections.abc import Callable, Sequence
 
 from groundup.html_nodes import Child, Node, foreign
-from groundup.report.chapter import data_table, figure, note, paired_points
-from groundup.report.formatting import count, fixed, parameters, percent
-from groundup.report.values import JsonObject, measured, number, table, tables, text
+from groundup.report.chapter import data_table, figure, note, paired_figure, paired_points
+from groundup.report.formatting import count, fixed, parameters
+from groundup.report.sections.classifier_parts import accuracy_cells
+from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
 
 
-def pretraining_parts(found: JsonObject) -> list[Node]:
-    """Of a classifier: the table and what it says; a note where it was not measured; nothing of an
-    older build.
-    """
+def pretraining_parts(found: JsonObject) -> list[Node | None]:
+    """Of a classifier: the table and what it says; a note where it was not measured."""
     return _parts(
         found,
         ["learned from", "accuracy", "95 % interval", "F1"],
@@ -24,7 +23,7 @@ def pretraining_parts(found: JsonObject) -> list[Node]:
     )
 
 
-def chat_pretraining_parts(found: JsonObject) -> list[Node]:
+def chat_pretraining_parts(found: JsonObject) -> list[Node | None]:
     """The same of a chat model, in bits per byte of the held-out answers."""
     return _parts(
         found,
@@ -43,54 +42,51 @@ def _parts(
     change: Callable[[JsonObject], str],
     same: str,
     knows: str,
-) -> list[Node]:
-    if reason := text(found, "skipped"):
+) -> list[Node | None]:
+    reason = text(found, "skipped")
+    if reason:
         return [note("What pretraining is worth was not measured: ", foreign(reason), ".")]
-    rows = [
-        [foreign(text(model, "name")), *row]
-        for model in tables(found, "models")
-        if (row := cells(model))
-    ]
+    models = [(text(model, "name"), cells(model)) for model in tables(found, "models")]
+    rows = [[foreign(name), *row] for name, row in models if row]
     if not rows:
         return []
     size = parameters(number(found, "parameters"))
     caption = (
-        f"{same}, learned by the model of {size} parameters pretrained here, and by one of that shape from random weights, "
-        f"{knows}; both are trained whole, in the same way, at a rate that was not tuned."
+        f"{same}, learned by the model of {size} parameters pretrained here, and by one of that "
+        f"shape from random weights, {knows}; both are trained whole, in the same way, "
+        "at a rate that was not tuned."
     )
     made = data_table("What pretraining is worth", head, rows, figures=range(1, len(head)))
-    return [figure(caption, made), note(_said(found, change))]
+    return [figure(caption, made), note(_verdict(found, change))]
 
 
 def _accuracy_cells(model: JsonObject) -> list[Child]:
     accuracy = measured(model, "accuracy")
     if accuracy is None:
         return []
-    tested = f", n {count(accuracy.items)}" if accuracy.items is not None else ""
-    interval = f"{percent(accuracy.low)} to {percent(accuracy.high)}{tested}"
-    return [percent(accuracy.value), interval, fixed(number(model, "f1"), 3)]
+    return accuracy_cells(model, accuracy)
 
 
 def _loss_cells(model: JsonObject) -> list[Child]:
-    loss = table(model, "loss")
-    value, low, high, n = (number(loss, name) for name in ("value", "low", "high", "n"))
+    value, low, high, n = numbers(table(model, "loss"), "value", "low", "high", "n")
     if value is None:
         return []
-    return [
-        fixed(value, 3),
-        f"{fixed(low, 3)} to {fixed(high, 3)}, n {count(n)}" if low is not None else "",
-    ]
+    bounds = ""
+    if low is not None:
+        bounds = f"{fixed(low, 3)} to {fixed(high, 3)}, n {count(n)}"
+    return [fixed(value, 3), bounds]
 
 
 def _paired_bits(difference: JsonObject) -> str:
     """A paired difference of losses, where more is better."""
-    value, low, high = (number(difference, name) for name in ("value", "low", "high"))
+    value, low, high = numbers(difference, "value", "low", "high")
     if value is None or low is None or high is None:
         return ""
-    return f"{-value:+.3f} ({-high:+.3f} to {-low:+.3f})"
+    gained = {"value": -value, "low": -high, "high": -low}
+    return paired_figure(gained, lambda bits: f"{bits:+.3f}")
 
 
-def _said(found: JsonObject, change: Callable[[JsonObject], str]) -> str:
+def _verdict(found: JsonObject, change: Callable[[JsonObject], str]) -> str:
     """One sentence: what the own pretraining brought, and what the public model brings beyond it,
     as far as the intervals allow.
     """

@@ -33,18 +33,21 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 def _row(report: ReportData, stage: StageRecord) -> list[Child]:
     outputs = list(table(stage.record, "outputs_sha256"))
-    hidden = len(outputs) - SHOWN_OUTPUTS
-    rest = node("li", f"and {count(hidden)} more", class_="quiet") if hidden > 0 else None
     wrote = [
         node("li", foreign(name.removeprefix(f"{stage.name}/"))) for name in outputs[:SHOWN_OUTPUTS]
     ]
+    hidden = len(outputs) - SHOWN_OUTPUTS
+    if hidden > 0:
+        wrote.append(node("li", f"and {count(hidden)} more", class_="quiet"))
     sources = [node("li", foreign(name)) for name in table(stage.record, "key_parts", "outside")]
     sources += [
         _input(report, name, hashes)
         for name, hashes in table(stage.record, "key_parts", "inputs").items()
     ]
-    made_from = node("ul", sources, class_="hashes") if sources else MISSING
-    return [foreign(stage.name), made_from, node("ul", wrote, rest, class_="hashes")]
+    made_from: Child = MISSING
+    if sources:
+        made_from = node("ul", sources, class_="hashes")
+    return [foreign(stage.name), made_from, node("ul", wrote, class_="hashes")]
 
 
 def _input(report: ReportData, name: str, hashes: object) -> Node:
@@ -67,8 +70,10 @@ def _all_hashes(report: ReportData) -> Node | None:
 def folded(named: list[tuple[str, object]]) -> Node | None:
     """The full hashes, as closed details."""
     rows = [[foreign(name), node("code", text(digest), class_="whole")] for name, digest in named]
-    title = "The full hash" if len(named) == 1 else f"All {count(len(named))} full hashes"
-    return more(title, data_table("SHA-256", ["file", "SHA-256"], rows)) if named else None
+    title = f"All {count(len(named))} full hashes"
+    if len(named) == 1:
+        title = "The full hash"
+    return more(title, data_table("SHA-256", ["file", "SHA-256"], rows))
 
 
 def _run_inputs(report: ReportData) -> Sequence[Child] | str:
@@ -99,7 +104,7 @@ def reproduction(report: ReportData) -> Sequence[Child]:
     rows += [("groundup", text(made_by, "groundup")), ("Python", text(made_by, "python"))]
     rows += [(name, text(version)) for name, version in table(made_by, "packages").items()]
     rows = [(name, value) for name, value in rows if value] + flat(table(made_by, "machine"))
-    recipe = more("The resolved recipe", settings(flat(report.recipe))) if report.recipe else None
+    recipe = settings_details("The resolved recipe", report.recipe)
     return [_commands(report, made_by), settings(rows), *measured_choices(report), recipe]
 
 
@@ -107,15 +112,9 @@ def provenance(report: ReportData) -> JsonObject:
     """Return the first record of versions and machine in the folder: the build's own, else a
     run's.
     """
-    runs = [report.run(stage).run for stage in report.kinds]
-    return next(
-        (
-            record
-            for record in (report.build, *runs)
-            if record.get("packages") or record.get("python")
-        ),
-        {},
-    )
+    records = [report.build, *[report.run(stage).run for stage in report.kinds]]
+    known = (record for record in records if record.get("packages") or record.get("python"))
+    return next(known, {})
 
 
 def settings(pairs: list[tuple[str, str]]) -> Node:
@@ -126,21 +125,28 @@ def settings(pairs: list[tuple[str, str]]) -> Node:
     return node("dl", rows, class_="settings")
 
 
+def settings_details(title: str, nested: JsonObject) -> Node | None:
+    """Nested settings as closed details; None where there are none."""
+    pairs = flat(nested)
+    if not pairs:
+        return None
+    return more(title, settings(pairs))
+
+
 def _commands(report: ReportData, made_by: JsonObject) -> list[Node]:
     typed = ["groundup", *texts(made_by, "argv")[1:]]
-    if not report.is_build:
-        return [_command("The command", shlex.join(typed))]
-    what = "From the recipe in this folder, which has all settings, the seed and the budget"
-    shown = [_command(what, "groundup build recipe.toml --out AGAIN")]
-    return [_command("The command", shlex.join(typed)), *shown] if len(typed) > 1 else shown
+    shown = []
+    if len(typed) > 1 or not report.is_build:
+        shown.append(_command("The command", shlex.join(typed)))
+    if report.is_build:
+        what = "From the recipe in this folder, which has all settings, the seed and the budget"
+        shown.append(_command(what, "groundup build recipe.toml --out AGAIN"))
+    return shown
 
 
 def _command(what: str, line: str) -> Node:
-    return node(
-        "div",
-        node("p", what, class_="step"),
-        node("pre", node("code", line, dir="ltr"), class_="command"),
-    )
+    command = node("pre", node("code", line, dir="ltr"), class_="command")
+    return node("div", node("p", what, class_="step"), command)
 
 
 REPEAT = Chapter(

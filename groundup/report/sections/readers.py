@@ -1,24 +1,22 @@
 """Which models were trained on the texts of stage 1 and which were not."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, note
-from groundup.report.formatting import count, fixed, parameters
+from groundup.report.formatting import count, fill, fixed, parameters
 from groundup.report.report_data import CONTINUED, ReportData
 from groundup.report.sections.classifier import split_count
-from groundup.report.values import number, table
+from groundup.report.values import number, numbers, table
 
 BASE_CARD = StageCard("base", "Pulled model", "fetches a public model")
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
     """What each model was trained on."""
-    rows = [
-        row
-        for row in (_own(report), *(_tuned_row(report, *model) for model in _tuned(report)))
-        if row
-    ]
+    rows = [_own(report), *[_tuned_row(report, *model) for model in _tuned(report)]]
+    rows = [row for row in rows if row]
     if not rows:
         return "no model has been trained yet"
     columns = ["model", "started from", "trained here on", f"has seen {report.texts}"]
@@ -29,44 +27,47 @@ def _own(report: ReportData) -> list[Child]:
     run = report.run("pretrain")
     if not run.results and not run.run:
         return []
-    size, tokens, epochs = (number(run.results, key) for key in ("parameters", "tokens", "epochs"))
-    tokens = tokens if (last := number(run.last_step, "tokens")) is None else last
-    began = "random weights" + (f", {parameters(size)} parameters" if size is not None else "")
-    read = f"the train part of {report.texts}" + (
-        f", {count(tokens)} tokens" if tokens is not None else ""
-    )
-    again = f" ({fixed(epochs, 1)} epochs)" if epochs is not None else ""
-    return ["the pretrained model", began, read + again, node("strong", "yes", class_="yes")]
+    size, tokens, epochs = numbers(run.results, "parameters", "tokens", "epochs")
+    last = number(run.last_step, "tokens")
+    if last is not None:
+        tokens = last
+    began = "random weights" + fill(", {} parameters", size, parameters)
+    read = f"the train part of {report.texts}{fill(', {} tokens', tokens)}"
+    read += fill(" ({} epochs)", epochs, partial(fixed, decimals=1))
+    return ["the pretrained model", began, read, node("strong", "yes", class_="yes")]
 
 
 def _tuned(report: ReportData) -> list[tuple[str, str, str]]:
     """The models fine-tuned from the pulled one: name, stage, what they were trained on here."""
-    return [
-        *(
-            (f"the {name} classifier", name, "labelled messages")
-            for name in report.of_kind("classifier")
-        ),
-        *(
-            (
-                f"the chat model{'' if name == 'chat' else f' {name}'}",
-                name,
-                "instructions with their answers",
-            )
-            for name in report.of_kind("chat")
-        ),
+    models = [
+        (f"the {name} classifier", name, "labelled messages")
+        for name in report.of_kind("classifier")
     ]
+    for name in report.of_kind("chat"):
+        title = "the chat model"
+        if name != "chat":
+            title += f" {name}"
+        models.append((title, name, "instructions with their answers"))
+    return models
 
 
 def _tuned_row(report: ReportData, model: str, stage: str, data: str) -> list[Child]:
-    """The row of a model fine-tuned from the pulled one."""
+    """The row of a model fine-tuned from the pulled one; [] before it is trained."""
     results = report.run(stage).results
+    if not results:
+        return []
     used = number(results, "examples", "train")
-    used = split_count(table(results, "splits"), "train") if used is None else used
-    read = data if used is None else f"{count(used)} {data}"
-    taught = stage in report.of_kind("chat") and _taught(report)
-    began = node("span", foreign(report.base_name), ", trained further here" if taught else "")
-    seen = node("strong", "yes", class_="yes") if taught else node("strong", "no", class_="no")
-    return [model, began, read, seen] if results else []
+    if used is None:
+        used = split_count(table(results, "splits"), "train")
+    began, seen = "", node("strong", "no", class_="no")
+    if stage in report.of_kind("chat") and _taught(report):
+        began, seen = ", trained further here", node("strong", "yes", class_="yes")
+    return [
+        model,
+        node("span", foreign(report.base_name), began),
+        fill("{} ", used) + data,
+        seen,
+    ]
 
 
 def _taught(report: ReportData) -> bool:
@@ -79,18 +80,23 @@ def _consequence(report: ReportData) -> Node | None:
     if not tuned:
         return None
     if _taught(report):
+        read = count(number(report.run(CONTINUED).results, "tokens"))
         return note(
             foreign(report.base_name),
-            f" read {count(number(report.run(CONTINUED).results, 'tokens'))} tokens, nearly all of {report.texts}, before it was made into the "
-            "chat model. So it takes up their words and their turns. Single facts that stand there once or twice are not learned that way; "
-            "for these the way is retrieval. "
+            f" read {read} tokens, nearly all of {report.texts}, before it was made into the "
+            "chat model. So it takes up their words and their turns. Single facts that stand there "
+            "once or twice are not learned that way; for these the way is retrieval. "
             "A classifier is made from the public model as it is.",
         )
+    were = "was"
+    if len(tuned) > 1:
+        were = "were"
     return note(
-        f"{' and '.join(tuned)} {'were' if len(tuned) > 1 else 'was'} fine-tuned from ".capitalize(),
+        f"{' and '.join(tuned)} {were} fine-tuned from ".capitalize(),
         foreign(report.base_name),
-        f", which was trained elsewhere on other texts. Asked about {report.texts}, it can only guess. "
-        f"The model pretrained here has seen only {report.texts}: it imitates their style, but knows no facts and follows no instructions.",
+        f", which was trained elsewhere on other texts. Asked about {report.texts}, it can only "
+        f"guess. The model pretrained here has seen only {report.texts}: it imitates their style, "
+        "but knows no facts and follows no instructions.",
     )
 
 
@@ -98,7 +104,8 @@ READERS = Chapter(
     "readers",
     "Training data",
     "Which model was trained on {texts}",
-    "This build makes two kinds of models: one is pretrained here, on the texts of stage 1, the others are made from a public one.",
+    "This build makes two kinds of models: one is pretrained here, on the texts of stage 1, "
+    "the others are made from a public one.",
     parts,
     stages=["pretrain"],
     cards=[BASE_CARD],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.formatting import count, first_letters
 from groundup.report.report_data import ReportData
+from groundup.report.sections.pretrain import evenly, written_samples
 from groundup.report.values import JsonObject, number, table, tables, text
 
 CHARACTERS, QUESTION_CHARACTERS = 80, 80
@@ -15,35 +16,32 @@ MOST = 2
 
 def shown_texts(report: ReportData) -> Node | None:
     """Return at most two examples as one card; None where the models have written nothing yet."""
-    found = [part for part in (_own(report), _asked(report), _answered(report)) if part]
-    return node("div", found[:MOST], class_="shown-texts") if found else None
+    found = [part for part in (_own(report), _asked(report), _answered(report)) if part is not None]
+    if not found:
+        return None
+    return node("div", found[:MOST], class_="shown-texts")
 
 
 def _own(report: ReportData) -> Node | None:
-    samples = [sample for sample in report.run("pretrain").samples if text(sample, "text").strip()]
+    _, samples = written_samples(report.run("pretrain"))
     if not samples:
         return None
-    same = [sample for sample in samples if sample.get("prompt") == samples[0].get("prompt")]
-    shown = [same[0], same[-1]] if len(same) > 1 else same
     title: list[Child] = ["The own model goes on from ", _quoted(text(samples[0], "prompt"))]
     rows = [
-        (f"step {count(number(sample, 'step'))}", _cut(text(sample, "text"))) for sample in shown
+        (f"step {count(number(sample, 'step'))}", _cut(text(sample, "text")))
+        for sample in evenly(samples, 2)
     ]
     return _example(title, rows)
 
 
 def _asked(report: ReportData) -> Node | None:
     """The first answer that became right, else the first that is right after, else the first."""
-    answers = tables(report.json("evaluate/results.json"), "answers")
+    answers = tables(report.evaluation, "answers")
     answers = [answer for answer in answers if text(answer, "after").strip()]
     if not answers:
         return None
-    mended = [
-        each
-        for each in answers
-        if each.get("after_right") is True and each.get("before_right") is False
-    ]
     right = [each for each in answers if each.get("after_right") is True]
+    mended = [each for each in right if each.get("before_right") is False]
     chosen = (mended or right or answers)[0]
     rows = [
         (f"{name}{_mark(chosen, name)}", _cut(text(chosen, name))) for name in ("before", "after")
@@ -67,8 +65,12 @@ def _answered(report: ReportData) -> Node | None:
 
 
 def _mark(answer: JsonObject, name: str) -> str:
-    right = answer.get(f"{name}_right")
-    return {True: " ✓", False: " ✗"}.get(right, "") if isinstance(right, bool) else ""
+    match answer.get(f"{name}_right"):
+        case True:
+            return " ✓"
+        case False:
+            return " ✗"
+    return ""
 
 
 def _cut(words: str) -> str:

@@ -11,13 +11,11 @@ from groundup.report.chapter import (
     StageCard,
     data_table,
     figure,
-    more,
-    paired_points,
-    whisker_table,
 )
-from groundup.report.formatting import count, first_letters, fixed, percent
+from groundup.report.formatting import count, first_letters, fixed
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, measured, number, table, tables, text
+from groundup.report.sections.answers import answer_cards, arm_whiskers
+from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEXT_CHARACTERS = 900
@@ -32,47 +30,32 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     return [_facts(arms), _rouge(arms), _items(found, arms)]
 
 
-def _facts(arms: Sequence[JsonObject]) -> Node:
-    rows = []
-    for arm in arms:
-        shown = measured(arm, "facts")
-        assert shown is not None
-        change = "" if text(arm, "name") == "base" else paired_points(table(arm, "facts", "change"))
-        cells: list[Child] = [
-            percent(shown.value, 0),
-            f"{percent(shown.low, 0)} to {percent(shown.high, 0)}",
-            change,
-        ]
-        rows.append((foreign(text(arm, "name")), shown, cells))
+def _facts(arms: Sequence[JsonObject]) -> Node | None:
     columns = ["of the key facts", "95 % interval", "minus the base, paired"]
-    made = whisker_table("Key facts in the summaries", columns, rows, low=0.0, levels=LEVELS)
-    return figure(
-        "Key facts were chosen with the reference summaries; longer texts have more of them by their length.",
-        made,
+    made = arm_whiskers("Key facts in the summaries", "facts", columns, arms)
+    caption = (
+        "Key facts were chosen with the reference summaries; "
+        "longer texts have more of them by their length."
     )
+    return figure(caption, made)
 
 
-def _rouge(arms: Sequence[JsonObject]) -> Node:
+def _rouge(arms: Sequence[JsonObject]) -> Node | None:
     rows: list[list[Child]] = []
     for arm in arms:
         rouge = table(arm, "rouge_l")
-        value, low, high = (fixed(number(rouge, name), 2) for name in ("value", "low", "high"))
-        rows.append(
-            [foreign(text(arm, "name")), value, f"{low} to {high}, n {count(number(rouge, 'n'))}"]
-        )
-    made = data_table(
-        "ROUGE-L against the reference", ["", "ROUGE-L", "95 % interval"], rows, figures=(1, 2)
-    )
+        value, low, high = map(fixed, numbers(rouge, "value", "low", "high"))
+        bounds = f"{low} to {high}, n {count(number(rouge, 'n'))}"
+        rows.append([foreign(text(arm, "name")), value, bounds])
+    head = ["", "ROUGE-L", "95 % interval"]
+    made = data_table("ROUGE-L against the reference", head, rows, figures=(1, 2))
     return figure("The longest common sequence of words with a summary that a person wrote.", made)
 
 
 def _items(found: JsonObject, arms: Sequence[JsonObject]) -> Node | None:
-    shown = [_item(item, [text(arm, "name") for arm in arms]) for item in tables(found, "items")]
-    return (
-        more("Every text with its summaries", node("div", shown, class_="answers"))
-        if shown
-        else None
-    )
+    names = [text(arm, "name") for arm in arms]
+    cards = [_item(item, names) for item in tables(found, "items")]
+    return answer_cards("Every text with its summaries", cards)
 
 
 def _item(item: JsonObject, names: Sequence[str]) -> Node:
@@ -84,13 +67,9 @@ def _item(item: JsonObject, names: Sequence[str]) -> Node:
         )
         for name in names
     ]
-    wanted = node(
-        "p",
-        node("span", "reference ", class_="quiet"),
-        foreign(text(item, "summary")),
-        class_="expected",
-    )
+    label, summary = node("span", "reference ", class_="quiet"), foreign(text(item, "summary"))
     asked = foreign(first_letters(text(item, "text"), TEXT_CHARACTERS), "p", "input")
+    wanted = node("p", label, summary, class_="expected")
     return node("article", asked, wanted, node("ul", said), class_="answer")
 
 
@@ -100,7 +79,8 @@ def summaries_chapter(stage: str) -> Chapter:
         stage,
         "",
         "Summaries",
-        "The first three sentences of a text are a summary that costs nothing. A model is worth its cost where it is better than they are.",
+        "The first three sentences of a text are a summary that costs nothing. "
+        "A model is worth its cost where it is better than they are.",
         partial(parts, stage),
         cards=[StageCard(stage, "Summaries", "summarises held-out texts")],
     )

@@ -7,32 +7,28 @@ from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, note, notes_of
-from groundup.report.formatting import count, duration, parameters
+from groundup.report.formatting import count, duration, fill, parameters
 from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
-from groundup.report.sections.data import DATA_CARD
-from groundup.report.sections.export import exported
 from groundup.report.sections.headlines import headline
 from groundup.report.sections.shown_texts import shown_texts
-from groundup.report.sections.tokens import TOKENIZER_REPORT
 from groundup.report.source_parts import kept
-from groundup.report.values import number, table, tables, text
+from groundup.report.values import number, tables, text
 
 
 def opening(report: ReportData, contents: Node, chapters: Sequence[Chapter]) -> Node:
     """The overview, within one screen: what was built, what it writes, each stage with its figure,
     the contents; then warnings.
     """
-    name = node(
-        "p",
-        "groundup · ",
-        "build " if report.is_build else "run ",
-        foreign(report.name),
-        class_="kicker",
-    )
-    told = [name, node("h1", _title(report)), node("p", _sentence(report), class_="lead")]
-    told += _commands(report) if report.is_build else []
-    overview = node("div", node("div", told), shown_texts(report), class_="overview")
-    stages = _stages(report, chapters) if report.is_build else None
+    what, stages, commands = "run ", None, []
+    if report.is_build:
+        what, stages, commands = "build ", _stages(report, chapters), _commands(report)
+    parts = [
+        node("p", "groundup · ", what, foreign(report.name), class_="kicker"),
+        node("h1", _title(report)),
+        node("p", _sentence(report), class_="lead"),
+        *commands,
+    ]
+    overview = node("div", node("div", parts), shown_texts(report), class_="overview")
     return node("header", overview, stages, contents, _warnings(report), id="top")
 
 
@@ -41,38 +37,37 @@ def _title(report: ReportData) -> str:
         return "One training run"
     if report.of_kind("index"):
         return "An assistant that answers from documents"
-    return (
-        "From raw text to a model that answers"
-        if report.of_kind("chat")
-        else "From texts to a model of them"
-    )
+    if report.of_kind("chat"):
+        return "From raw text to a model that answers"
+    return "From texts to a model of them"
 
 
 def _sentence(report: ReportData) -> Child:
     if not report.is_build:
         return "This page shows one training run, from the files of its folder."
+    spent = "This build"
+    if report.elapsed_s is not None:
+        spent = f"In {duration(report.elapsed_s)} this build"
     parts = [part for part in (_own(report), _pulled(report), _exported(report)) if part]
-    spent = f"In {duration(report.elapsed_s)} this" if report.elapsed_s is not None else "This"
     if not parts:
-        return f"{spent} build has trained and exported no model yet; the finished stages are shown below."
-    return f"{spent} build " + (parts[0] if len(parts) == 1 else "; it ".join(parts)) + "."
+        nothing = "has trained and exported no model yet; the finished stages are shown below."
+        return f"{spent} {nothing}"
+    return f"{spent} {'; it '.join(parts)}."
 
 
 def _own(report: ReportData) -> str:
-    characters = kept(tables(report.json(DATA_CARD), "sources"), "characters")
-    vocabulary = number(report.json(TOKENIZER_REPORT), "vocab_size")
+    characters = kept(tables(report.data_card, "sources"), "characters")
+    vocabulary = number(report.tokenizer, "vocab_size")
     results = report.run("pretrain").results
-    size = number(results, "parameters")
     parts = []
     if characters is not None:
         parts.append(f"read {parameters(characters)} characters of text")
     if vocabulary is not None:
         parts.append(f"trained a tokenizer with {count(vocabulary)} tokens")
     if results:
-        parts.append(
-            f"trained a model{f' of {parameters(size)} parameters' if size is not None else ''} from scratch"
-        )
-    return _listed(parts)
+        size = fill(" of {} parameters", number(results, "parameters"), parameters)
+        parts.append(f"trained a model{size} from scratch")
+    return _enumerate(parts)
 
 
 def _pulled(report: ReportData) -> str:
@@ -81,31 +76,32 @@ def _pulled(report: ReportData) -> str:
     tuned = list(
         dict.fromkeys(goal.format(name) for goal, name in kinds if report.run(name).results)
     )
-    taught = f"had {report.base_name} read {report.texts} and " if report.stage(CONTINUED) else ""
-    return (
-        f"{taught}fine-tuned {'it' if taught else report.base_name} {_listed(tuned)}"
-        if tuned
-        else ""
-    )
+    if not tuned:
+        return ""
+    taught, model = "", report.base_name
+    if report.stage(CONTINUED):
+        taught, model = f"had {model} read {report.texts} and ", "it"
+    return f"{taught}fine-tuned {model} {_enumerate(tuned)}"
 
 
 def _exported(report: ReportData) -> str:
-    record = exported(report)
-    files, gates = tables(record, "files"), tables(record, "gates")
+    files, gates = tables(report.export, "files"), tables(report.export, "gates")
     passed = sum(gate.get("passed") is True for gate in gates)
+    if not gates and not files:
+        return ""
     if not gates:
-        return f"wrote {count(len(files))} files for other programs" if files else ""
-    if passed == len(gates):
-        return f"exported {len(gates)} model files, each of which agrees with its original in real llama.cpp"
-    return f"exported {len(gates)} model files, of which only {passed} agree with their originals in real llama.cpp"
+        return f"wrote {count(len(files))} files for other programs"
+    agree = "each of which agrees with its original"
+    if passed < len(gates):
+        agree = f"of which only {passed} agree with their originals"
+    return f"exported {len(gates)} model files, {agree} in real llama.cpp"
 
 
-def _listed(parts: list[str]) -> str:
-    return (
-        parts[0]
-        if len(parts) == 1
-        else ", ".join(parts[:-1]) + (" and " if parts else "") + "".join(parts[-1:])
-    )
+def _enumerate(parts: list[str]) -> str:
+    """Return "a, b and c"."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _stages(report: ReportData, chapters: Sequence[Chapter]) -> Node:
@@ -124,20 +120,22 @@ def _stages(report: ReportData, chapters: Sequence[Chapter]) -> Node:
 
 def _stage(report: ReportData, card: StageCard, target: str) -> Node | None:
     stage = report.stage(card.stage) or StageRecord(card.stage, {})
-    state = {
-        "done": duration(stage.elapsed_s),
-        "failed": f"failed after {duration(stage.elapsed_s)}",
-    }.get(stage.status, "not reached" if not stage.record else stage.status)
-    figure, what = headline(report, card.stage) or ("", "")
     if stage.status == "done" and card.stage == "evaluate":
         return None
-    link = node("a", foreign(card.title), href=f"#{target}")
-    counted = node("p", figure, class_="headline") if figure else None
-    told = node("p", foreign(what or card.what), class_="what") if what or card.what else None
-    class_ = f"stage {stage.status if stage.status in ('done', 'failed') else 'open'}"
-    return node(
-        "li", node("h3", link), counted, told, node("p", state, class_="time"), class_=class_
-    )
+    look, state = "open", stage.status
+    if stage.status == "done":
+        look, state = "done", duration(stage.elapsed_s)
+    elif stage.status == "failed":
+        look, state = "failed", f"failed after {duration(stage.elapsed_s)}"
+    elif not stage.record:
+        state = "not reached"
+    parts = [node("h3", node("a", foreign(card.title), href=f"#{target}"))]
+    figure, what = headline(report, card.stage) or ("", card.what)
+    if figure:
+        parts.append(node("p", figure, class_="headline"))
+    if what:
+        parts.append(node("p", foreign(what), class_="what"))
+    return node("li", parts, node("p", state, class_="time"), class_=f"stage {look}")
 
 
 def _commands(report: ReportData) -> list[Node]:
@@ -148,23 +146,21 @@ def _commands(report: ReportData) -> list[Node]:
     if report.of_kind("chat"):
         lines.insert(0, f"groundup chat {folder}")
     elif report.of_kind("pretrain"):
-        facts = table(report.build, "stages", "evaluate", "facts")
-        words = shlex.quote(text(facts, "example") or "Once upon a time")
+        words = shlex.quote(text(report.facts("evaluate"), "example") or "Once upon a time")
         lines.insert(0, f"groundup generate {folder} {words}")
     return [node("pre", node("code", line), class_="typed") for line in lines]
 
 
 def _warnings(report: ReportData) -> list[Node]:
-    failed = [stage for stage in report.stages if stage.status == "failed"]
     notes = [
         note(f"The stage '{stage.name}' failed. ", foreign(stage.line), kind="warning")
-        for stage in failed
+        for stage in report.stages
+        if stage.status == "failed"
     ]
     left_out = "A file of this folder could not be read and is left out: "
     notes += [note(left_out, foreign(what), kind="warning") for what in report.damaged]
     thin = [sentence for stage in report.stages for sentence in stage.thin]
     if len(thin) > 1:
-        thin = [
-            f"{count(len(thin))} figures on this page are measured on little data; each is marked."
-        ]
+        figures = f"{count(len(thin))} figures on this page are measured on little data"
+        thin = [f"{figures}; each is marked."]
     return [*notes, *notes_of(thin)]

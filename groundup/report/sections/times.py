@@ -23,7 +23,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     totals = facts(
         (duration(report.elapsed_s), "total time"),
         (duration(number(report.build, "budget_s")), "time budget"),
-        (size(max(memory)) if memory else "", "peak memory"),
+        (size(max(memory, default=None)), "peak memory"),
     )
     largest = max(max(stage.elapsed_s or 0.0, stage.planned_s or 0.0) for stage in timed)
     rows = [_row(stage, largest) for stage in timed]

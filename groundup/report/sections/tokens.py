@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more
 from groundup.report.formatting import count, fixed
-from groundup.report.report_data import ReportData, StageRecord
+from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, number, tables, text, texts
 
-TOKENIZER_REPORT = "tokenizer/report.json"
 MAX_EXAMPLES = 8
 MAX_PIECES = 200
 COLOURS = 4
@@ -16,32 +15,31 @@ COLOURS = 4
 
 def parts(report: ReportData) -> Sequence[Child] | str:
     """Texts cut into tokens, and the vocabulary."""
-    record = report.json(TOKENIZER_REPORT)
+    record = report.tokenizer
     if not record:
         return "no tokenizer has been trained"
     pictures = [_picture(example) for example in tables(record, "examples")[:MAX_EXAMPLES]]
-    return [_figures(record, report.stage("tokenizer")), pictures, _vocabulary(record)]
+    train_tokens = number(report.facts("tokenizer"), "train_tokens")
+    return [_figures(record, train_tokens), pictures, _vocabulary(record)]
 
 
-def _figures(record: JsonObject, stage: StageRecord | None) -> Node | None:
+def _figures(record: JsonObject, train_tokens: float | None) -> Node | None:
     return facts(
         (count(number(record, "vocab_size")), "tokens in the vocabulary"),
         (fixed(number(record, "characters_per_token")), "characters per token, on validation text"),
-        (
-            count(number(stage.record if stage else {}, "facts", "train_tokens")),
-            "tokens to train on",
-        ),
+        (count(train_tokens), "tokens to train on"),
     )
 
 
-def _picture(example: JsonObject) -> Node:
+def _picture(example: JsonObject) -> Node | None:
     pieces = tables(example, "pieces")
     shown = [_piece(piece, index) for index, piece in enumerate(pieces[:MAX_PIECES])]
-    cut = " (the beginning is shown)" if len(pieces) > MAX_PIECES else ""
+    caption = f"{count(len(pieces))} tokens"
     length = len(text(example, "text"))
-    caption = (
-        f"{count(length)} characters, " if length else ""
-    ) + f"{count(len(pieces))} tokens{cut}"
+    if length:
+        caption = f"{count(length)} characters, {caption}"
+    if len(pieces) > MAX_PIECES:
+        caption += " (the beginning is shown)"
     return figure(caption, node("p", shown, class_="pieces"), class_="tokens")
 
 
@@ -57,22 +55,20 @@ def show_spaces(piece: str) -> str:
 
 
 def _vocabulary(record: JsonObject) -> Node | None:
-    lists = [
-        ("The first merges", texts(record, "merges_first")),
-        ("The longest tokens", texts(record, "longest")),
-    ]
     parts = []
-    for title, words in lists:
-        chips = [node("li", foreign(show_spaces(word))) for word in words[:40]]
-        parts += [node("h3", title), node("ul", chips, class_="chips")] if chips else []
-    return more("The vocabulary: its first merges and its longest tokens", parts) if parts else None
+    for title, key in {"The first merges": "merges_first", "The longest tokens": "longest"}.items():
+        chips = [node("li", foreign(show_spaces(word))) for word in texts(record, key)[:40]]
+        if chips:
+            parts += [node("h3", title), node("ul", chips, class_="chips")]
+    return more("The vocabulary: its first merges and its longest tokens", parts)
 
 
 TOKENS = Chapter(
     "tokens",
     "",
     "Text becomes numbers",
-    "A model does not read letters, it reads token ids. A common word is one token; a rare one is several. A raised dot is a space.",
+    "A model does not read letters, it reads token ids. "
+    "A common word is one token; a rare one is several. A raised dot is a space.",
     parts,
     cards=[StageCard("tokenizer", "Tokens", "turns text into token ids")],
 )
