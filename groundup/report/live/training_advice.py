@@ -106,8 +106,9 @@ def rising(run: RunView) -> Remark | None:
     return Remark(
         WARNING,
         "past its best",
-        f"The validation loss was best {ago} evaluations ago, at step {count(low.step)}: {fixed(low.validation, 3)}, now "
-        f"{fixed(last.validation, 3)}. The weights of that step are kept at the end, so you can stop the run now.",
+        f"The validation loss was best {ago} evaluations ago, at step {count(low.step)}: "
+        f"{fixed(low.validation, 3)}, now {fixed(last.validation, 3)}. The weights of that step "
+        "are kept at the end, so you can stop the run now.",
     )
 
 
@@ -132,8 +133,8 @@ def climbing(run: RunView) -> Remark | None:
     return Remark(
         WARNING,
         "loss went up",
-        f"The training loss was down to {fixed(low)} and is at {fixed(now)}. The steps are too large: half or a third of this learning rate, or a "
-        "longer warm-up, usually fixes it.",
+        f"The training loss was down to {fixed(low)} and is at {fixed(now)}. The steps are too "
+        "large: half or a third of this learning rate, or a longer warm-up, usually fixes it.",
     )
 
 
@@ -158,8 +159,9 @@ def spiking(run: RunView) -> Remark | None:
     return Remark(
         NOTE,
         "spikes",
-        f"The loss jumped {len(steps)} times, the last time near step {count(steps[-1])}. A few spikes can come from unusual text; more often the "
-        "learning rate is too high: lower it, or let fit.spike_factor skip such steps.",
+        f"The loss jumped {len(steps)} times, the last time near step {count(steps[-1])}. A few "
+        "spikes can come from unusual text; more often the learning rate is too high: lower it, "
+        "or let fit.spike_factor skip such steps.",
     )
 
 
@@ -212,8 +214,9 @@ def plateau(run: RunView) -> Remark | None:
     return Remark(
         NOTE,
         "plateau",
-        f"The validation loss has stayed at {fixed(third[-1], 3)} for {len(third)} evaluations. If the learning rate is still falling, a last gain "
-        "is possible; after that, more steps change little, but a larger model or more text would help.",
+        f"The validation loss has stayed at {fixed(third[-1], 3)} for {len(third)} evaluations. "
+        "If the learning rate is still falling, a last gain is possible; after that, more steps "
+        "change little, but a larger model or more text would help.",
     )
 
 
@@ -274,8 +277,8 @@ def slowing(run: RunView) -> Remark | None:
     return Remark(
         NOTE,
         "slower",
-        f"The run is at {count(now)} tokens per second; {count(usual)} was usual. Possible causes: another program, thermal throttling, full memory. "
-        "The result is not affected.",
+        f"The run is at {count(now)} tokens per second; {count(usual)} was usual. Possible "
+        "causes: another program, thermal throttling, full memory. The result is not affected.",
     )
 
 
@@ -285,9 +288,15 @@ def in_order(run: RunView) -> Remark:
         return Remark(NOTE, "too early", "A few more evaluations are needed to see a trend.")
     first, last = run.evaluations[0].validation, run.evaluations[-1].validation
     if last >= first:
-        words = f"The validation loss was {fixed(first)} at the first evaluation and is {fixed(last)} now."
+        words = (
+            f"The validation loss was {fixed(first)} at the first evaluation and is {fixed(last)} "
+            "now."
+        )
         return Remark(NOTE, "nothing learned yet", words)
-    words = f"The validation loss went from {fixed(first)} to {fixed(last)}: the model generalises to text that it has not seen."
+    words = (
+        f"The validation loss went from {fixed(first)} to {fixed(last)}: the model generalises to "
+        "text that it has not seen."
+    )
     return Remark(GOOD, "in order", words)
 
 

@@ -16,7 +16,10 @@ from groundup.report.process_parts import process_parts, rule_parts
 from groundup.report.source_parts import kept, languages_missing, source_parts
 from groundup.report.values import JsonObject, number, numbers, table, text
 
-STEPS_SEE = "Compared with one another after the steps over single documents; the evidence for each document that would be dropped."
+STEPS_SEE = (
+    "Compared with one another after the steps over single documents; the evidence for each "
+    "document that would be dropped."
+)
 SEE = "As a build would read it: what is kept, dropped and changed, with examples."
 
 

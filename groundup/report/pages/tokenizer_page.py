@@ -20,7 +20,10 @@ from groundup.report.values import JsonObject, items, number, numbers, table, ta
 MAX_TOKENS = 20_000
 MAX_FREQUENT = 30
 COLOURS = 4
-HOVER = "A raised dot is a space, ⏎ a line end. The id and the bytes of a token are shown under the pointer."
+HOVER = (
+    "A raised dot is a space, ⏎ a line end. The id and the bytes of a token are shown under the "
+    "pointer."
+)
 
 
 def write_tokens_page(shown: JsonObject, out: Path) -> Path:
@@ -132,13 +135,22 @@ def render_comparison_page(compared: JsonObject) -> str:
     return html_page("tokenizers", header, node("main", chapters))
 
 
-SEE_ALL = "More bytes per token: shorter sequences, and more text in a context. A larger vocabulary gets them for more parameters."
-SEE_GROUPS = "A tokenizer is good at what it was trained on: a language or a format that it has not met takes more tokens."
+SEE_ALL = (
+    "More bytes per token: shorter sequences, and more text in a context. A larger vocabulary "
+    "gets them for more parameters."
+)
+SEE_GROUPS = (
+    "A tokenizer is good at what it was trained on: a language or a format that it has not met "
+    "takes more tokens."
+)
 
 
 def _lead(compared: JsonObject, best: JsonObject) -> list[Child]:
     model, rate = table(compared, "model"), fixed(number(best, "bytes_per_token"))
-    shape = f"a model of width {count(number(model, 'width'))} with {count(number(model, 'layers'))} blocks"
+    shape = (
+        f"a model of width {count(number(model, 'width'))} with {count(number(model, 'layers'))} "
+        "blocks"
+    )
     words = f" has the most bytes per token, {rate}; the shares of parameters are those of {shape}."
     return [foreign(text(best, "name")), words]
 

@@ -37,8 +37,9 @@ def render_windows_page(view: JsonObject) -> str:
 def _opening(view: JsonObject) -> Node:
     context, split = count(number(view, "context_tokens")), text(view, "split")
     lead = (
-        f"The {split} text has {count(number(view, 'tokens'))} tokens in {count(number(view, 'documents'))} documents. A model with a context of "
-        f"{context} tokens reads rows of {context} at a time."
+        f"The {split} text has {count(number(view, 'tokens'))} tokens in "
+        f"{count(number(view, 'documents'))} documents. A model with a context of {context} "
+        f"tokens reads rows of {context} at a time."
     )
     parts: list[Child] = [
         node("p", "groundup · data windows", class_="kicker"),
@@ -51,8 +52,9 @@ def _opening(view: JsonObject) -> Node:
 def _windows(view: JsonObject) -> Node:
     shown = [_window(window) for window in tables(view, "shown")]
     caption = (
-        "Neighbouring windows around the end of a document, a colour for each document. The last token, outlined, is a label only: "
-        "with the default stride it is also the first input of the next window. The middle of long windows is left out."
+        "Neighbouring windows around the end of a document, a colour for each document. The last "
+        "token, outlined, is a label only: with the default stride it is also the first input of "
+        "the next window. The middle of long windows is left out."
     )
     return section(
         "windows",
@@ -91,7 +93,10 @@ def _strides(view: JsonObject) -> Node:
         figure(_stride_caption(context, stride, chosen), stride_drawing(context, stride))
         for stride in strides
     ]
-    see = "The stride is the distance from the start of a window to that of the next. Below the windows: how often a token is read in an epoch."
+    see = (
+        "The stride is the distance from the start of a window to that of the next. Below the "
+        "windows: how often a token is read in an epoch."
+    )
     return section("stride", "2 · stride", "What the stride does", see, drawn)
 
 
@@ -118,10 +123,14 @@ def _rows_of(view: JsonObject, kind: str) -> list[list[JsonObject]]:
 def _packing(view: JsonObject) -> Node:
     context = number(view, "context_tokens") or 1.0
     windows, packed = _rows_of(view, "windows"), _rows_of(view, "packed")
-    lost = "A thick edge is a cut: the document goes on in another row, and what stands there was not seen."
+    lost = (
+        "A thick edge is a cut: the document goes on in another row, and what stands there was "
+        "not seen."
+    )
     kept = (
-        "Packed: whole documents, the longest first, each in the row with the least room that is enough (Ding et al. 2024). A document longer "
-        "than the context is cut into full rows and a rest; nothing is lost. The dashed rest of a row is padding, which no loss counts."
+        "Packed: whole documents, the longest first, each in the row with the least room that is "
+        "enough (Ding et al. 2024). A document longer than the context is cut into full rows and "
+        "a rest; nothing is lost. The dashed rest of a row is padding, which no loss counts."
     )
     return section(
         "packing",
@@ -172,14 +181,19 @@ def _masks(view: JsonObject) -> Node:
     context = number(view, "context_tokens") or 1.0
     pairs = [(_most(_rows_of(view, "windows")), True), (_most(_rows_of(view, "packed")), False)]
     captions = (
-        "A window: every token sees all before it in the row (blue: its own document; orange: the others), and positions count on.",
-        "A packed row: a token sees its own document only, and positions begin at 0 with each. The model computes each as if it were alone.",
+        "A window: every token sees all before it in the row (blue: its own document; orange: the "
+        "others), and positions count on.",
+        "A packed row: a token sees its own document only, and positions begin at 0 with each. "
+        "The model computes each as if it were alone.",
     )
     maps = [
         figure(caption, mask_drawing(row, context, crossing=crossing), class_="map")
         for (row, crossing), caption in zip(pairs, captions, strict=True)
     ]
-    see = "Rows are the tokens that look, columns those that are seen; numbers above are positions. Nobody sees what comes after."
+    see = (
+        "Rows are the tokens that look, columns those that are seen; numbers above are positions. "
+        "Nobody sees what comes after."
+    )
     return section(
         "mask",
         "4 · the mask",

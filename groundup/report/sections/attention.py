@@ -154,8 +154,8 @@ ATTENTION = Chapter(
     "attention",
     "",
     "Attention maps",
-    "Each row is a token. Its cells show how much it attends to each token up to itself: the stronger the colour, the more. "
-    "Later tokens are masked, so the upper half is empty.",
+    "Each row is a token. Its cells show how much it attends to each token up to itself: the "
+    "stronger the colour, the more. Later tokens are masked, so the upper half is empty.",
     parts,
     stages=["pretrain"],
 )
