@@ -30,7 +30,7 @@ from groundup.evaluate.suites.scores import rouge_l, rouge_n
 from groundup.evaluate.tasks.answers import write_answers
 from groundup.progress import Silent
 from groundup.retrieve.sentences import sentence_spans
-from groundup.retrieve.support import asked
+from groundup.retrieve.support import question_conversation
 from groundup.tokenizer.chat import Message
 from groundup.weights.model_io import open_model
 
@@ -56,7 +56,11 @@ def titles(model: Path, abstracts: Sequence[str]) -> list[str]:
     """A model's titles."""
     examples = [
         ConversationExample(
-            (*asked(f"{INSTRUCTION}\n\n{each}", []).messages, Message("assistant", "")), str(number)
+            (
+                *question_conversation(f"{INSTRUCTION}\n\n{each}", []).messages,
+                Message("assistant", ""),
+            ),
+            str(number),
         )
         for number, each in enumerate(abstracts)
     ]

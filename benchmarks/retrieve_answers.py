@@ -37,7 +37,7 @@ from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.cite import missing_facts
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import find
-from groundup.retrieve.vectors import Vectors, about, embed_with, make_vectors
+from groundup.retrieve.vectors import Vectors, embed_with, make_vectors, read_vectors_info
 from groundup.tokenizer.chat import Conversation, Message
 
 CPU = Compute(torch.device("cpu"))
@@ -198,7 +198,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         index, _ = indexed(texts.texts, Path(folder))
         make_vectors(index.folder, embed, options.encoder, progress=Silent())
-        known = about(index.folder)
+        known = read_vectors_info(index.folder)
         assert known is not None
         with index:
             vectors = Vectors(known, embed)

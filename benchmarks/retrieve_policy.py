@@ -25,7 +25,7 @@ from groundup.progress import Silent
 from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.index import Index
 from groundup.retrieve.update import update_index
-from groundup.retrieve.vectors import Vectors, about, embed_with, make_vectors
+from groundup.retrieve.vectors import Vectors, embed_with, make_vectors, read_vectors_info
 
 CPU = Compute(torch.device("cpu"))
 # Least evidence: the package's own, and one as the domain packs choose it on their instructions (docs/packs.md).
@@ -48,7 +48,7 @@ def main() -> None:
         (docs / "policy.md").write_text(policy, encoding="utf-8")
         update_index(folder, [Source(str(docs))], progress=Silent())
         make_vectors(folder, embed, options.encoder, progress=Silent())
-        known = about(folder)
+        known = read_vectors_info(folder)
         assert known is not None
         with Index(folder) as index:
             for domain in ("airline", "retail"):

@@ -28,7 +28,7 @@ from groundup.evaluate.paired import ratio_difference
 from groundup.progress import Silent
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import Ranking, bm25, find
-from groundup.retrieve.vectors import Embed, Vectors, about, embed_with, make_vectors
+from groundup.retrieve.vectors import Embed, Vectors, embed_with, make_vectors, read_vectors_info
 
 SETS = ("squad", "papers", "bank", "boolq")
 DEPTH, AT = 20, (1, 5, 10)
@@ -53,7 +53,7 @@ def ranked(sets: Sequence[Texts], embed: Embed, encoder: str) -> dict[str, Ranks
         with tempfile.TemporaryDirectory() as folder:
             index, _ = indexed(each.texts, Path(folder))
             make_vectors(index.folder, embed, encoder, progress=Silent())
-            known = about(index.folder)
+            known = read_vectors_info(index.folder)
             assert known is not None
             with index:
                 vectors = Vectors(known, embed)

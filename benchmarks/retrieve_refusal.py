@@ -32,10 +32,17 @@ from groundup.evaluate.paired import share_difference
 from groundup.progress import Silent
 from groundup.retrieve import evidence as package
 from groundup.retrieve.answer import PASSAGES
-from groundup.retrieve.evidence import asked_of, evidence, nearness
+from groundup.retrieve.evidence import evidence, nearness, question_words
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import Ranking, find
-from groundup.retrieve.vectors import Embed, Rows, Vectors, about, embed_with, make_vectors
+from groundup.retrieve.vectors import (
+    Embed,
+    Rows,
+    Vectors,
+    embed_with,
+    make_vectors,
+    read_vectors_info,
+)
 
 CPU = Compute(torch.device("cpu"))
 # The share of answerable questions that may be refused.
@@ -84,7 +91,7 @@ def measured(
             )
         )
         words.append(evidence(index, by_words, question).best)
-        asked = asked_of(index, question)
+        asked = question_words(index, question)
         near = nearness(vectors, asked, by_both, question)
         features.append(
             [(max(each.near, default=0.0), each.ahead) for each in near]
@@ -106,7 +113,7 @@ def of_set(
     with tempfile.TemporaryDirectory() as folder:
         index, _ = indexed(texts.texts, Path(folder))
         make_vectors(index.folder, embed, encoder, progress=Silent())
-        known = about(index.folder)
+        known = read_vectors_info(index.folder)
         assert known is not None
         with index:
             vectors = Vectors(known, embed)

@@ -36,11 +36,11 @@ from groundup.retrieve.vectors import (
     Embed,
     VectorIndexInfo,
     Vectors,
-    about,
-    both,
     embed_with,
     make_vectors,
-    mixed,
+    mix,
+    read_vectors_info,
+    score_by_both,
 )
 
 PARTS = ("speed", "quality", "scan")
@@ -82,7 +82,7 @@ def quality(
         index, _ = indexed(passages, Path(folder))
         embed = embed_with(encoder, CPU, Silent())
         make_vectors(index.folder, embed, encoder, progress=Silent())
-        known = about(index.folder)
+        known = read_vectors_info(index.folder)
         assert known is not None
         with index:
             scored = [
@@ -114,7 +114,7 @@ def queries() -> tuple[list[str], list[tuple[str, int]]]:
 
 def scores_of(index: Index, vectors: Vectors, question: str) -> list[tuple[int, float, float]]:
     """(number of the text, BM25, cosine) of each candidate."""
-    scores, cosines = both(vectors, index, question, CANDIDATES)
+    scores, cosines = score_by_both(vectors, index, question, CANDIDATES)
     numbers = {passage.id: text_number(passage) for passage in index.passages(list(scores))}
     return [(number, scores[id], cosines[id]) for id, number in numbers.items()]
 
@@ -126,7 +126,7 @@ def ranks_at(
     ranks = []
     for rows, number in zip(scored, wanted, strict=True):
         places = dict(enumerate(rows))
-        order = mixed(
+        order = mix(
             {at: row[1] for at, row in places.items()},
             {at: row[2] for at, row in places.items()},
             weight,
@@ -161,7 +161,7 @@ def scan(sizes: Sequence[int]) -> dict[str, dict[str, float]]:
             times = []
             for query in draw.standard_normal((QUERIES + WARM_UP, WIDTH), dtype=np.float32):
                 started = time.perf_counter()
-                vectors.nearest(query, 10)
+                vectors.store.nearest(query, 10)
                 times.append(1000 * (time.perf_counter() - started))
         kept = sorted(times[WARM_UP:])
         found[f"{size:,}"] = {
@@ -177,14 +177,14 @@ def random_rows(place: Path, size: int, draw: np.random.Generator) -> tuple[Vect
     probe = np.zeros(WIDTH, dtype=np.float32)
     probe[0] = 1.0
     known = VectorIndexInfo(place, "random", tuple(map(float, probe)))
-    with known.files[0].open("wb") as out:
+    with known.open_store().files[0].open("wb") as out:
         for start in range(0, size, FILLED_AT_ONCE):
             out.write(
                 draw.standard_normal(
                     (min(FILLED_AT_ONCE, size - start), WIDTH), dtype=np.float32
                 ).tobytes()
             )
-    np.arange(1, size + 1, dtype=np.int64).tofile(known.files[1])
+    np.arange(1, size + 1, dtype=np.int64).tofile(known.open_store().files[1])
     return known, lambda texts: np.repeat(probe[None], len(texts), axis=0)
 
 

@@ -88,7 +88,7 @@ def command(
     from groundup.api.documents import answer_parts
     from groundup.retrieve.answer import Answer, AskConfig
     from groundup.retrieve.rankings import require_ranking
-    from groundup.retrieve.saved import save_answer, saved_plain
+    from groundup.retrieve.saved import answer_json, save_answer
 
     require_ranking(by)  # before a model is opened
     place, asked = _place_and_question(index, question, retriever)
@@ -107,7 +107,7 @@ def command(
                 _show(part)
         assert isinstance(part, Answer)
         if as_json:
-            print_result([], saved_plain(part, opened), as_json)
+            print_result([], answer_json(part, opened), as_json)
         if out:
             save_answer(part, opened, out)
     cited = {part.sources[number - 1].file for number in part.cited}

@@ -24,7 +24,7 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import no_vectors
 from groundup.retrieve.search import Ranking, bm25, find
-from groundup.retrieve.vectors import Vectors, about
+from groundup.retrieve.vectors import Vectors, read_vectors_info
 
 By = Literal["words", "vectors", "both"]
 _BY_WORDS: Ranking = bm25
@@ -82,7 +82,7 @@ def vectors_of(folder: Path, embeddings: Embeddings | None) -> Vectors | None:
 
     Raises ModelError where another encoder made them, and what opening it raises.
     """
-    known = about(folder)
+    known = read_vectors_info(folder)
     if known is None:
         return None
     return Vectors(known, embed_with(embeddings or GroundupEmbeddings(model=known.model)))

@@ -37,7 +37,7 @@ from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import no_vectors
 from groundup.retrieve.search import find
 from groundup.retrieve.update import DOCUMENTS, make_index, update_index
-from groundup.retrieve.vectors import Rows, Vector, Vectors, about, make_vectors
+from groundup.retrieve.vectors import Rows, Vector, Vectors, make_vectors, read_vectors_info
 from groundup.tokenizer.spec import well_formed
 
 # A document that was added is found as a whole, unless it is longer than this (and no encoder reads
@@ -177,7 +177,7 @@ class GroundupVectorStore(VectorStore):
         found = self._near(vectors, vectors.embed([query])[0], fetch_k) if vectors else []
         if not vectors or not found:
             return []
-        rows = vectors.rows[np.searchsorted(vectors.ids, [each.id for each in found])]
+        rows = vectors.rows_of(found)
         chosen = most_relevant(np.array([each.score for each in found]), rows, k, lambda_mult)
         return [self._document(found[place]) for place in chosen]
 
@@ -190,7 +190,10 @@ class GroundupVectorStore(VectorStore):
         """
         return list(
             find(
-                self._index, "", k, lambda index, _, limit: vectors.there(index, vector, limit)
+                self._index,
+                "",
+                k,
+                lambda index, _, limit: vectors.nearest_live(index, vector, limit),
             ).passages
         )
 
@@ -208,7 +211,7 @@ class GroundupVectorStore(VectorStore):
         documents = (self.folder / DOCUMENTS).absolute()
         sources = [Source(str(documents))] if any(documents.iterdir()) else []
         update_index(self.folder, sources, progress=Silent())
-        known = about(self.folder)
+        known = read_vectors_info(self.folder)
         embedding = self._given or GroundupEmbeddings(model=known.model if known else ENCODER)
         name = str(getattr(embedding, "model", type(embedding).__name__))
         make_vectors(self.folder, embed_with(embedding), name, progress=Silent())

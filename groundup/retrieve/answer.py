@@ -22,7 +22,7 @@ from groundup.errors import require
 from groundup.retrieve.calibration import least_evidence
 from groundup.retrieve.cite import Quote, best_quotes
 from groundup.retrieve.evidence import evidence
-from groundup.retrieve.generation import Drafts, Omitted, Sentence, checked, prompted
+from groundup.retrieve.generation import Drafts, Omitted, Sentence, check_draft, make_prompt
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
@@ -79,15 +79,15 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer as it is read."""
+        if not self.found:
+            return NOT_FOUND
         parts: list[Quote | Sentence] = [*self.quotes, *self.sentences]
-        return "\n".join(map(part_text, parts)) if self.found else NOT_FOUND
+        return "\n".join(map(part_text, parts))
 
     @property
     def cited(self) -> list[int]:
         """The numbers of the sources that are cited."""
-        return sorted(
-            {each.source for each in self.quotes} | {each.source for each in self.sentences}
-        )
+        return sorted({each.source for each in (*self.quotes, *self.sentences)})
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -121,12 +121,14 @@ def part_text(part: Quote | Sentence) -> str:
     A quotation's line breaks are spaces here and its marks " are ', so that it can't end early;
     nothing turns the direction of what follows.
     """
-    whole = (
-        f"{part.head.text} … {part.text}" if isinstance(part, Quote) and part.head else part.text
-    )
-    text = " ".join(_DIRECTIONS.sub("", whole).split())
-    quoted = text.replace('"', "'")
-    return f'"{quoted}" [{part.source}]' if isinstance(part, Quote) else f"{text} [{part.source}]"
+    text = part.text
+    if isinstance(part, Quote) and part.head:
+        text = f"{part.head.text} … {text}"
+    text = " ".join(_DIRECTIONS.sub("", text).split())
+    if isinstance(part, Quote):
+        quoted = text.replace('"', "'")
+        text = f'"{quoted}"'
+    return f"{text} [{part.source}]"
 
 
 @dataclass(frozen=True)
@@ -145,17 +147,15 @@ class QuestionReading:
     def answer(self, made: Sequence[Sentence | Omitted] = ()) -> Answer:
         """Return the answer with what a model made of it, checked."""
         sentences = tuple(part for part in made if isinstance(part, Sentence))
-        omitted = tuple(part for part in made if isinstance(part, Omitted))
-        found = bool(self.quotes or sentences)
         return Answer(
-            self.question,
-            found,
-            self.evidence,
-            self.quotes,
-            sentences,
-            omitted,
-            self.sources,
-            self.outdated,
+            question=self.question,
+            found=bool(self.quotes or sentences),
+            evidence=self.evidence,
+            quotes=self.quotes,
+            sentences=sentences,
+            omitted=tuple(part for part in made if isinstance(part, Omitted)),
+            sources=self.sources,
+            outdated=self.outdated,
         )
 
 
@@ -176,14 +176,17 @@ def ask(
     reading = read(index, question, config, rank_by=rank_by, vectors=vectors)
     yield from reading.quotes
     made: list[Sentence | Omitted] = []
-    for part in written(engine, reading, config) if engine and reading.about else ():
-        yield part
-        made.append(part)
+    if engine and reading.about:
+        for part in write_sentences(engine, reading, config):
+            yield part
+            made.append(part)
     answer = reading.answer(made)
-    yield changed_since(index, answer) if isinstance(index, Index) else answer
+    if isinstance(index, Index):
+        answer = with_changed_sources(index, answer)
+    yield answer
 
 
-def changed_since(index: Index, answer: Answer) -> Answer:
+def with_changed_sources(index: Index, answer: Answer) -> Answer:
     """Return an answer whose `outdated` also names the cited files that were changed or deleted
     while it was written.
     """
@@ -218,28 +221,30 @@ def read(
         found = find(index, question, config.passages, rank_by, keep)
     else:
         found = index.find(question, config.passages)
-    spoken = evidence(index, found.passages, question, vectors)
-    least = spoken.usual if config.min_evidence is None else config.min_evidence
-    if config.min_evidence is None and isinstance(index, Index):
-        least = least_evidence(index.folder, spoken.by, spoken.usual)
+    known = evidence(index, found.passages, question, vectors)
+    least = config.min_evidence
+    if least is None:
+        least = known.usual
+        if isinstance(index, Index):
+            least = least_evidence(index.folder, known.by, known.usual)
     about = [
-        passage
-        for passage, each in zip(found.passages, spoken.values, strict=True)
-        if each >= least
+        passage for passage, each in zip(found.passages, known.values, strict=True) if each >= least
     ]
-    quotes = best_quotes(found.passages, spoken.sentences) if about else []
+    quotes: list[Quote] = []
+    if about:
+        quotes = best_quotes(found.passages, known.sentences)
     return QuestionReading(
-        question, spoken.best, found.passages, tuple(about), tuple(quotes), found.outdated
+        question, known.best, found.passages, tuple(about), tuple(quotes), found.outdated
     )
 
 
-def written(
+def write_sentences(
     engine: Engine, reading: QuestionReading, config: AskConfig
 ) -> Iterator[Sentence | Omitted]:
     """Yield the sentences that the model writes from the sources, each checked when it is
     complete.
     """
-    given = prompted(
+    given = make_prompt(
         engine, reading.question, reading.sources, reading.about, reading.quotes, config.max_tokens
     )
     if isinstance(given, Omitted):
@@ -248,4 +253,4 @@ def written(
     drafts, sampling = Drafts(), Sampling(temperature=0.0, max_tokens=given.max_tokens)
     for event in engine.complete(given.ids, sampling, given.constraint()):
         for draft in drafts.push(event):
-            yield checked(engine, given, draft, config.min_support)
+            yield check_draft(engine, given, draft, config.min_support)

@@ -10,7 +10,7 @@ The usual values (`evidence.py`) are of questions in the words of their passage.
 other words, and most of theirs have less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,44 +47,46 @@ def calibrate(
 
     `passages`: how many are read for an answer. Raises FormatError, DiskError.
     """
-    found: dict[str, list[float]] = {WORDS: [], **({BOTH: []} if vectors else {})}
-    if len(questions) < MIN_QUESTIONS:
-        least = {by: OF_SMALL[by] for by in found}
-    else:
-        least = _chosen(found, index, questions, passages, vectors, progress)
+    used: dict[str, Vectors | None] = {WORDS: None}
+    if vectors:
+        used[BOTH] = vectors
+    is_chosen = len(questions) >= MIN_QUESTIONS
+    least = {by: OF_SMALL[by] for by in used}
+    if is_chosen:
+        least = _choose(used, index, questions, passages, progress)
     begin_change(index.folder)
     kept = {"least": least, "questions": len(questions), "refused": MAX_REFUSED}
-    write_json(index.folder / EVIDENCE_FILE, kept | {"chosen": len(questions) >= MIN_QUESTIONS})
+    write_json(index.folder / EVIDENCE_FILE, kept | {"chosen": is_chosen})
     end_change(index.folder)
     return least
 
 
 def few_note(count: int) -> str:
-    """Return what is to be said of an index with so many questions; "" where they are enough."""
+    """Return a note on an index with `count` questions; "" where they are enough."""
     if count >= MIN_QUESTIONS:
         return ""
     values = f"{OF_SMALL[BOTH]} with vectors, {OF_SMALL[WORDS]} by words"
     return (
-        f"Only {count} instructions are questions that a document answers, fewer than {MIN_QUESTIONS}: the evidence that an answer needs is "
-        f"not chosen on them, but that of the packaged packs ({values}), and may refuse too much or too little."
+        f"Only {count} instructions are questions that a document answers, fewer than "
+        f"{MIN_QUESTIONS}: the evidence that an answer needs is not chosen on them, but that of the "
+        f"packaged packs ({values}), and may refuse too much or too little."
     )
 
 
-def _chosen(
-    found: dict[str, list[float]],
+def _choose(
+    used: "Mapping[str, Vectors | None]",
     index: Index,
     questions: Sequence[str],
     passages: int,
-    vectors: "Vectors | None",
     progress: Progress,
 ) -> dict[str, float]:
-    """Return the least evidence of each kind in `found`, which is filled."""
+    """Return the least evidence of each name in `used`, which has the vectors for it."""
+    found: dict[str, list[float]] = {by: [] for by in used}
     with progress.track("evidence", len(questions), "questions") as advance:
         for question in questions:
-            for by, values in found.items():
-                used = vectors if by == BOTH else None
-                best = find(index, question, passages, ranking_of(AUTO, used)).passages
-                values.append(evidence(index, best, question, used).best)
+            for by, vectors in used.items():
+                best = find(index, question, passages, ranking_of(AUTO, vectors)).passages
+                found[by].append(evidence(index, best, question, vectors).best)
             advance()
     return {by: lowest(values) for by, values in found.items()}
 

@@ -29,8 +29,9 @@ MAX_QUOTE_CHARACTERS = 600
 # A model's sentence has at most this share of words that neither its passage nor the question has.
 MAX_NEW_SHARE = 1 / 3
 _NUMBER_WORDS = (
-    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty"
-    " fifty sixty seventy eighty ninety hundred thousand million billion dozen half twice"
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred "
+    "thousand million billion dozen half twice"
 )
 NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
 _DIGITS = re.compile(r"\d+(?:[.,:/\-]\d+)*")
@@ -112,27 +113,26 @@ def statements(passage: Passage) -> list[Statement]:
     headings, head = passage.title, None
     for start, end, is_code in _sentences_and_code(passage.text):
         text, following = passage.text[start:end], passage.text[end:]
-        if is_code:
-            head = (
-                head if found and (found[-1].start, found[-1].end) == head else None
-            )  # the line before the code
-            above = f"{headings}\n{found[-1].text}" if head else headings
-            found.append(Statement(start, end, text, above, head, is_code))
-            head = None
-            continue
         is_row, is_item = text.startswith("|"), bool(_ITEM.match(text))
-        if _is_heading(text, following, passage.title):
-            said = any(map(str.isalnum, text))
-            head = (start, end) if is_row and said else None
-            headings += "" if is_row or text.strip("=-# \n") in passage.title else f"\n{text}"
-            continue
-        if is_row and _RULE.fullmatch(text):
-            continue
-        if not is_row and not is_item:
+        if not is_code and _is_heading(text, following, passage.title):
             head = None
-        above = f"{headings}\n{passage.text[slice(*head)]}" if head else headings
-        found.append(Statement(start, end, text, above, head))
-        if not is_row and not is_item and text.endswith(":"):
+            if is_row and any(map(str.isalnum, text)):
+                head = (start, end)
+            elif not is_row and text.strip("=-# \n") not in passage.title:
+                headings += f"\n{text}"
+            continue
+        if not is_code and is_row and _RULE.fullmatch(text):
+            continue
+        is_plain = not is_code and not is_row and not is_item
+        if is_plain or (is_code and not (found and (found[-1].start, found[-1].end) == head)):
+            head = None  # code belongs to the line right before it
+        above = headings
+        if head:
+            above += f"\n{passage.text[slice(*head)]}"
+        found.append(Statement(start, end, text, above, head, is_code))
+        if is_code:
+            head = None
+        elif is_plain and text.endswith(":"):
             head = (start, end)
     return found
 
@@ -142,18 +142,14 @@ def _sentences_and_code(text: str) -> Iterator[tuple[int, int, bool]]:
     without their fences.
     """
     place = 0
-    for start, end, code_start, code_end in _code_blocks(text):
-        yield from (
-            (place + first, place + last, False)
-            for first, last in sentence_spans(text[place:start])
-        )
+    stop = len(text)
+    for start, end, code_start, code_end in [*_code_blocks(text), (stop, stop, stop, stop)]:
+        for first, last in sentence_spans(text[place:start]):
+            yield place + first, place + last, False
         code = text[code_start:code_end]
         if code.strip():
             yield code_start + len(code) - len(code.lstrip()), code_start + len(code.rstrip()), True
         place = end
-    yield from (
-        (place + first, place + last, False) for first, last in sentence_spans(text[place:])
-    )
 
 
 def _code_blocks(text: str) -> list[tuple[int, int, int, int]]:
@@ -162,14 +158,13 @@ def _code_blocks(text: str) -> list[tuple[int, int, int, int]]:
     A long block is divided between passages: the only fence of a passage, without a language, ends
     the code before it if that is the longer part.
     """
-    blocks = list(_CODE.finditer(text)) if "```" in text else []
-    if (
-        len(blocks) == 1
-        and not blocks[0][4]
-        and not blocks[0][2].strip()
-        and blocks[0].start() > len(blocks[0][3])
-    ):
-        return [(0, blocks[0].start(3), 0, blocks[0].start())]
+    if "```" not in text:
+        return []
+    blocks = list(_CODE.finditer(text))
+    if len(blocks) == 1:
+        (block,) = blocks
+        if not block[4] and not block[2].strip() and block.start() > len(block[3]):
+            return [(0, block.start(3), 0, block.start())]
     return [(*each.span(), *each.span(3)) for each in blocks]
 
 
@@ -199,11 +194,12 @@ def quote_of(passage: Passage, number: int, said: Statement) -> Quote:
     """
 
     def quote(start: int, end: int, head: "Quote | None" = None) -> Quote:
-        return Quote(
-            passage.text[start:end], number, passage.start + start, passage.start + end, head
-        )
+        text = passage.text[start:end]
+        return Quote(text, number, passage.start + start, passage.start + end, head)
 
-    return quote(said.start, said.end, quote(*said.head) if said.head else None)
+    if not said.head:
+        return quote(said.start, said.end)
+    return quote(said.start, said.end, quote(*said.head))
 
 
 def _is_heading(text: str, following: str, title: str) -> bool:
@@ -230,7 +226,7 @@ def facts(sentence: str) -> list[str]:
     for place, word in enumerate(listed):
         text = re.sub(r"['’]s?\Z", "", word[0])
         inner = any(character.isupper() or character in "_0123456789" for character in text[1:])
-        following = listed[place + 1][0] if place + 1 < len(listed) else ""
+        following = "".join(each[0] for each in listed[place + 1 : place + 2])
         # The first word has its capital from its place, unless it begins a name of several words.
         is_first = place == 0 or re.search(r"[.!?:]\W*\Z", sentence[: word.start()]) is not None
         named = (
@@ -251,10 +247,12 @@ def fault_of(sentence: str) -> str:
     """Return why a sentence of a model is not shown, whatever the passages say, or ""."""
     if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
         return "is no whole sentence"
-    said = "".join(sentence.split('"')[::2])
-    if _SOURCE_MARK.search(said):
+    own_words = "".join(sentence.split('"')[::2])
+    if _SOURCE_MARK.search(own_words):
         return "has marks of sources, which only the code writes"
-    return "has a link, HTML or JSON" if _MARKUP.search(said) else ""
+    if _MARKUP.search(own_words):
+        return "has a link, HTML or JSON"
+    return ""
 
 
 def objections(sentence: str, passage: Passage, question: str) -> list[str]:
@@ -263,12 +261,12 @@ def objections(sentence: str, passage: Passage, question: str) -> list[str]:
     """
     return (
         missing_facts(sentence, passage)
-        or misplaced(sentence, passage)
+        or misplaced_names(sentence, passage)
         or new_words(sentence, passage, question)
     )
 
 
-def misplaced(sentence: str, passage: Passage) -> list[str]:
+def misplaced_names(sentence: str, passage: Passage) -> list[str]:
     """Return the names of a sentence that stand in none of the rows of tables and items of lists
     that have one of its numbers.
 
@@ -277,20 +275,21 @@ def misplaced(sentence: str, passage: Passage) -> list[str]:
     """
     found, listed = facts(sentence), statements(passage)
     names = [fact for fact in found if not any(map(str.isdigit, fact))]
-    said = [f" {' '.join(words(f'{each.above} {each.text}'))} " for each in listed]
     beside: list[str] = []
     for number in (fact for fact in found if any(map(str.isdigit, fact))):
-        own = [f" {' '.join(words(each.text))} " for each in listed]
-        holders = [
-            place for place, text in enumerate(own) if f" {' '.join(words(number))} " in text
-        ]
-        if holders and all(_is_of_table_or_list(listed[place]) for place in holders):
+        holders = [each for each in listed if _has_words(each.text, number)]
+        if holders and all(map(_is_of_table_or_list, holders)):
             beside += [
                 f"{number} beside {name}"
                 for name in names
-                if not any(f" {' '.join(words(name))} " in said[place] for place in holders)
+                if not any(_has_words(f"{each.above} {each.text}", name) for each in holders)
             ]
     return beside
+
+
+def _has_words(text: str, wanted: str) -> bool:
+    """Whether some words stand in a text, one after another."""
+    return f" {' '.join(words(wanted))} " in f" {' '.join(words(text))} "
 
 
 def _is_of_table_or_list(said: Statement) -> bool:
@@ -301,8 +300,8 @@ def missing_facts(sentence: str, passage: Passage) -> list[str]:
     """Return the facts and quotations of a sentence that do not stand in a passage or the headings
     above it.
     """
-    said = f" {' '.join(words(f'{passage.title} {passage.text}'))} "
-    missing = [fact for fact in facts(sentence) if f" {' '.join(words(fact))} " not in said]
+    text = f"{passage.title} {passage.text}"
+    missing = [fact for fact in facts(sentence) if not _has_words(text, fact)]
     for share in _SHARE.findall(sentence):  # words() knows no "%": 3.0 bar is not 3.0 %
         if not re.search(rf"{re.escape(share)}\s?(?:%|per ?cent)", passage.text):
             missing.append(f"{share} %")
@@ -318,6 +317,8 @@ def new_words(sentence: str, passage: Passage, question: str) -> list[str]:
     language = passage.language
     known = {*terms(f"{passage.title} {passage.text}", language), *terms(question, language)}
     stops = STOP_WORDS.get(language, STOP_WORDS["en"])
-    said = [word for word in words(sentence) if word not in stops]
-    new = [word for word in said if stems([word], language)[0] not in known]
-    return new if len(new) > MAX_NEW_SHARE * len(said) else []
+    own = [word for word in words(sentence) if word not in stops]
+    new = [word for word in own if stems([word], language)[0] not in known]
+    if len(new) <= MAX_NEW_SHARE * len(own):
+        return []
+    return new

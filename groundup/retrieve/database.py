@@ -15,37 +15,44 @@ from typing import Any
 
 from groundup.errors import FormatError
 
-# "grup", the version of the tables below, and the oldest that a writer brings up to it: 2 had no
-# hashes.
-APPLICATION_ID, VERSION, OLDEST = 0x67727570, 3, 2
+# "grup", and the version of the tables below and of the vectors.
+APPLICATION_ID, VERSION = 0x67727570, 4
 BUSY_TIMEOUT_S = 30.0
 # SQLite's names of errors of a reader that can't make the files of the log.
 NO_LOG = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR_SHM")
 
 TABLES = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE source (id INTEGER PRIMARY KEY, spec TEXT NOT NULL UNIQUE, follow_links INTEGER NOT NULL);
+CREATE TABLE source (
+    id INTEGER PRIMARY KEY, spec TEXT NOT NULL UNIQUE, follow_links INTEGER NOT NULL
+);
 CREATE TABLE file (
-    id INTEGER PRIMARY KEY, source_id INTEGER NOT NULL, place TEXT NOT NULL UNIQUE, state TEXT NOT NULL, sha256 TEXT NOT NULL, fault TEXT NOT NULL
+    id INTEGER PRIMARY KEY, source_id INTEGER NOT NULL, place TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL, sha256 TEXT NOT NULL, fault TEXT NOT NULL
 );
 CREATE TABLE document (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, file_id INTEGER NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL, stem TEXT NOT NULL,
-    language TEXT NOT NULL
+    id INTEGER PRIMARY KEY AUTOINCREMENT, file_id INTEGER NOT NULL, name TEXT NOT NULL,
+    address TEXT NOT NULL, stem TEXT NOT NULL, language TEXT NOT NULL
 );
 CREATE INDEX document_of_file ON document (file_id);
 CREATE TABLE passage (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL, start INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL
+    id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL, start INTEGER NOT NULL,
+    title TEXT NOT NULL, text TEXT NOT NULL
 );
 CREATE INDEX passage_of_document ON passage (document_id);
-CREATE TABLE language (code TEXT PRIMARY KEY, passages INTEGER NOT NULL, terms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE passage_hash (id INTEGER PRIMARY KEY, hash BLOB NOT NULL);
+CREATE TABLE language (
+    code TEXT PRIMARY KEY, passages INTEGER NOT NULL, terms INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 # Terms with spaces between are its words; "+" and "#" are of C++ and C#.
-WORDS = """CREATE VIRTUAL TABLE words USING fts5 (text, title, content='', tokenize="ascii tokenchars '+#'")"""
+WORDS = """CREATE VIRTUAL TABLE words
+    USING fts5 (text, title, content='', tokenize="ascii tokenchars '+#'")"""
 # What is shown of a passage: all that its hash is of.
-SHOWN = """passage.id, passage.text, passage.title, document.name, document.address, file.place, file.sha256, passage.start,
-    document.language, document.id"""
-SHOWN_FROM = "FROM passage JOIN document ON document.id = passage.document_id JOIN file ON file.id = document.file_id"
-HASHES = "CREATE TABLE passage_hash (id INTEGER PRIMARY KEY, hash BLOB NOT NULL)"
+SHOWN = """passage.id, passage.text, passage.title, document.name, document.address,
+    file.place, file.sha256, passage.start, document.language, document.id"""
+SHOWN_FROM = """FROM passage JOIN document ON document.id = passage.document_id
+    JOIN file ON file.id = document.file_id"""
 VOCABULARY = "CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row)"
 
 
@@ -55,7 +62,10 @@ def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
     A reader shares the writer's log; where it can't (no permission, no room) and the log is empty,
     it does without.
     """
-    database = _opened(file, "ro" if read_only else "rw")
+    mode = "rw"
+    if read_only:
+        mode = "ro"
+    database = _open(file, mode)
     try:
         database.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
@@ -64,13 +74,13 @@ def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
         database.close()
         if not read_only or has_log or not error.sqlite_errorname.startswith(NO_LOG):
             raise
-        database = _opened(file, "ro&immutable=1")
+        database = _open(file, "ro&immutable=1")
     database.execute("PRAGMA trusted_schema = OFF")
     database.execute("PRAGMA cache_size = -65536")  # 64 MB
     return database
 
 
-def _opened(file: Path, mode: str) -> sqlite3.Connection:
+def _open(file: Path, mode: str) -> sqlite3.Connection:
     uri = f"{file.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(
         uri,
@@ -86,9 +96,7 @@ def create(database: sqlite3.Connection) -> None:
     """Make the tables of an empty file."""
     database.execute("PRAGMA journal_mode = WAL")
     marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-    database.executescript(
-        f"BEGIN IMMEDIATE; {TABLES} {HASHES}; {WORDS}; {VOCABULARY}; {marks} COMMIT;"
-    )
+    database.executescript(f"BEGIN IMMEDIATE; {TABLES} {WORDS}; {VOCABULARY}; {marks} COMMIT;")
 
 
 def hash_of(shown: Sequence[Any]) -> bytes:
@@ -96,20 +104,20 @@ def hash_of(shown: Sequence[Any]) -> bytes:
     return hashlib.sha256(ascii(tuple(shown)).encode()).digest()[:16]
 
 
-def require_index(database: sqlite3.Connection, file: Path, *, oldest: int = VERSION) -> None:
-    """Raise FormatError unless the file is an index of this version, or one from `oldest` on."""
+def require_index(database: sqlite3.Connection, file: Path) -> None:
+    """Raise FormatError unless the file is an index of this version."""
     mark, version = (
         database.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("application_id", "user_version")
     )
     if mark != APPLICATION_ID:
         raise FormatError(file, "application_id", "is not that of an index of groundup")
-    if not oldest <= version <= VERSION:
-        fix = "Make the index again with this version: groundup index DOCS --out NEW."
-        if version == OLDEST:
-            fix = f"Bring it up to this version: groundup index --out {file.parent}"
+    if version != VERSION:
         raise FormatError(
-            file, "user_version", f"is {version}, this version of groundup reads {VERSION}", fix=fix
+            file,
+            "user_version",
+            f"is {version}, this version of groundup reads {VERSION}",
+            fix="Make the index again with this version: groundup index DOCS --out NEW.",
         )
 
 

@@ -51,32 +51,32 @@ class DocFile:
 
     def state(self) -> str:
         """Return what changes whenever the content does. Raises OSError."""
-        return state_of(Path(self.place)) if self.entry else content_hash(self.source)
+        if self.entry is None:
+            return content_hash(self.source)
+        return state_of(Path(self.place))
 
     def sha256(self) -> str:
         """Return the hash of its bytes; of a source elsewhere that of its version.
 
         Raises OSError.
         """
-        return (
-            sha256_file(Path(self.place))
-            if self.entry
-            else hashlib.sha256(self.state().encode()).hexdigest()
-        )
+        if self.entry is None:
+            return hashlib.sha256(self.state().encode()).hexdigest()
+        return sha256_file(Path(self.place))
 
     @property
     def may_have_text(self) -> bool:
         """Whether its name is that of a format that is read."""
-        name = self.entry.name if self.entry else ""
-        return not self.entry or bool(archive_suffix(name)) or suffixes(name)[0] in SUFFIXES
+        if self.entry is None:
+            return True
+        name = self.entry.name
+        return bool(archive_suffix(name)) or suffixes(name)[0] in SUFFIXES
 
     def files(self, report: SourceReport) -> Iterator[SourceFile]:
         """Yield the files within whose format is read; the others are reported."""
-        return (
-            entry_files(self.entry, report)
-            if self.entry
-            else source_files(self.source, report, None)
-        )
+        if self.entry is None:
+            return source_files(self.source, report, None)
+        return entry_files(self.entry, report)
 
     def address_of(self, document: str) -> str:
         """Return where a document of this file is, by its name within the source."""
@@ -117,5 +117,6 @@ def state_of(path: Path) -> str:
     differ from. Raises OSError.
     """
     found = path.stat()
-    settled = abs(time.time_ns() - found.st_ctime_ns) > UNSETTLED_NS
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}" if settled else ""
+    if abs(time.time_ns() - found.st_ctime_ns) <= UNSETTLED_NS:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

@@ -94,27 +94,24 @@ def evidence(
     vectors: "Vectors | None" = None,
 ) -> Evidence:
     """Return what speaks for each passage and its sentences. Raises FormatError."""
-    asked = asked_of(index, question)
+    asked = question_words(index, question)
     if vectors is not None and passages:
         near = nearness(vectors, asked, passages, question)
         values = [by_both(max(each.near, default=0.0), each.ahead) for each in near]
         return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH)
-    shares = [
-        asked.share(f"{passage.title} {passage.text}", passage.language) for passage in passages
-    ]
+    shares = [asked.share(f"{each.title} {each.text}", each.language) for each in passages]
     best = max((passage.score for passage in passages), default=0.0)
-    sentences = [
-        tuple(
-            asked.share(each.text, passage.language, each.above)
-            * (1 + passage.score / max(best, 1e-9))
-            for each in statements(passage)
-        )
-        for passage in passages
-    ]
+    sentences = []
+    for passage in passages:
+        of_passage = [
+            asked.share(each.text, passage.language, each.above) for each in statements(passage)
+        ]
+        factor = 1 + passage.score / max(best, 1e-9)
+        sentences.append(tuple(share * factor for share in of_passage))
     return Evidence(tuple(shares), tuple(sentences), WORDS)
 
 
-def asked_of(index: WordStatistics, question: str) -> QuestionWords:
+def question_words(index: WordStatistics, question: str) -> QuestionWords:
     """Return the words of a question with their weights in an index."""
     groups = question_terms(index, question, is_strict=True)
     weights = term_weights(index, groups)
@@ -123,8 +120,9 @@ def asked_of(index: WordStatistics, question: str) -> QuestionWords:
 
 
 def by_both(near: float, lead: float) -> float:
-    """Return the evidence for a passage with a sentence of this share + cosine, so far ahead of the
-    others.
+    """Return the evidence for a passage.
+
+    `near`: share + cosine of its best sentence; `lead`: its cosine less the others' highest.
     """
     return 1 / (1 + math.exp(-(BIAS + SENTENCE * near + AHEAD * lead)))
 
@@ -147,17 +145,15 @@ def nearness(
     vectors: "Vectors", asked: QuestionWords, passages: Sequence[Passage], question: str
 ) -> list[Nearness]:
     """Return how near each passage is; a sentence's vector is made with what stands above it."""
-    said = [statements(passage) for passage in passages]
-    query, *made = vectors.embed_again(
-        [question, *(f"{each.above}\n{each.text}".strip() for listed in said for each in listed)]
-    )
+    listed = [statements(passage) for passage in passages]
+    texts = [f"{each.above}\n{each.text}".strip() for of_passage in listed for each in of_passage]
+    query, *made = vectors.embed_again([question, *texts])
     cosines = iter([float(row @ query) for row in made])
     rows = vectors.rows_of(passages)
+    leads = ahead(rows, query)
     found = []
-    for passage, listed, own, lead in zip(
-        passages, said, rows @ query, ahead(rows, query), strict=True
-    ):
-        shares = [asked.share(each.text, passage.language, each.above) for each in listed]
+    for passage, of_passage, own, lead in zip(passages, listed, rows @ query, leads, strict=True):
+        shares = [asked.share(each.text, passage.language, each.above) for each in of_passage]
         near = [(share, next(cosines)) for share in shares]
         whole = tuple(SHARE * share + cosine + float(own) for share, cosine in near)
         found.append(Nearness(tuple(map(sum, near)), whole, lead))
@@ -168,12 +164,11 @@ def ahead(rows: "Rows", query: "Vector") -> list[float]:
     """Return the cosine of each row to a vector, less the highest of the rows that are no repeats
     of it; 0 where all are.
 
-    >>> [round(each, 2) for each in ahead(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0.8, 0.6]))]
+    >>> rows = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> [round(each, 2) for each in ahead(rows, np.array([0.8, 0.6]))]
     [0.2, 0.2, -0.2]
     """
     cosines, between = rows @ query, rows @ rows.T
     others = np.where(between < REPEATED, cosines, -np.inf).max(axis=1)
-    return [
-        float(own - other) if np.isfinite(other) else 0.0
-        for own, other in zip(cosines, others, strict=True)
-    ]
+    leads = np.where(np.isfinite(others), cosines - others, 0.0)
+    return [float(lead) for lead in leads]

@@ -9,7 +9,7 @@ together with the user's turn before it:
 
 from collections.abc import Sequence
 
-from groundup.retrieve.stop_words import AFTER_HOW, STOP_WORDS, UNKNOWN, language_by_stop_words
+from groundup.retrieve.stop_words import AFTER_HOW, STOP_WORDS, language_by_stop_words
 from groundup.retrieve.terms import words
 
 MIN_OWN_WORDS = 2
@@ -25,8 +25,10 @@ def question_in_context(turns: Sequence[str]) -> str:
     """
     before = ""
     for turn in turns:
-        is_whole = not before or len(own_words(turn)) >= MIN_OWN_WORDS
-        before = turn.strip() if is_whole else f"{before[-MAX_CHARACTERS_BEFORE:]} {turn.strip()}"
+        asked = turn.strip()
+        if before and len(own_words(turn)) < MIN_OWN_WORDS:
+            asked = f"{before[-MAX_CHARACTERS_BEFORE:]} {asked}"
+        before = asked
     return before
 
 
@@ -38,5 +40,5 @@ def own_words(text: str) -> list[str]:
     """
     found = list(dict.fromkeys(words(text)))
     language = language_by_stop_words(found)
-    stops = STOP_WORDS["en" if language == UNKNOWN else language] | AFTER_HOW
+    stops = STOP_WORDS.get(language, STOP_WORDS["en"]) | AFTER_HOW
     return [word for word in found if word not in stops]

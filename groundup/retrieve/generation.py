@@ -1,8 +1,8 @@
 """Generation: a model's own sentences from passages, each checked when it is complete. The steps
 are apart, so that any engine can run them.
 
-    question, passages -> prompted -> Prompted: ids, constraint -> an engine -> ChatEvents ->
-        Drafts: whole sentences -> checked -> Sentence, Omitted
+    question, passages -> make_prompt -> Prompted: ids, constraint -> an engine -> ChatEvents ->
+        Drafts: whole sentences -> check_draft -> Sentence, Omitted
 
 `answer.ask` runs them one after another; a server runs each between steps of the answers of others.
 """
@@ -88,16 +88,18 @@ class Drafts:
         self._text += event.text
         text, begin = self._text, self._done
         spans = [(begin + start, begin + end) for start, end in sentence_spans(text[begin:])]
-        whole = spans if event.finish_reason == "stop" else spans[:-1]
-        self._done = whole[-1][1] if whole else begin
-        drafts = [Draft(text[:start].strip(), text[start:end]) for start, end in whole]
+        if event.finish_reason != "stop":
+            spans = spans[:-1]  # the last one may go on
+        for _, end in spans[-1:]:
+            self._done = end
+        drafts = [Draft(text[:start].strip(), text[start:end]) for start, end in spans]
         rest = text[self._done :].strip()
         if event.finish_reason == "length" and rest:
             drafts.append(Draft(text[: self._done].strip(), rest, is_whole=False))
         return drafts
 
 
-def prompted(
+def make_prompt(
     engine: Engine,
     question: str,
     sources: Sequence[Passage],
@@ -108,29 +110,27 @@ def prompted(
 ) -> Prompted | Omitted:
     """Return the prompt of the sources that are `about` the question, as many as fit the model's
     context. Raises ModelError for a model that writes no answers."""
-    vocab_size, context_tokens = (
-        engine.language_model().config.vocab_size,
-        engine.opened.config.context_tokens,
-    )
-    given = fitting(engine, question, about, max_tokens, instructions)
+    config = engine.language_model().config
+    given = passages_that_fit(engine, question, about, max_tokens, instructions)
     if not given:
-        return Omitted("", f"no passage fits the model's context of {context_tokens:,} tokens")
+        tokens = engine.opened.config.context_tokens
+        return Omitted("", f"no passage fits the model's context of {tokens:,} tokens")
     ids = prompt_ids(engine, question, given, instructions)
-    quotable = Quotable([passage.text for passage in given], engine.tokenizer, vocab_size)
+    without_passages = prompt_ids(engine, question, [], instructions)
     return Prompted(
-        question,
-        tuple(given),
-        one_line(quotes[0].text) if quotes else "",
-        tuple(sources.index(passage) + 1 for passage in about[: len(given)]),
-        tuple(ids),
-        quotable,
-        len(ids) - len(prompt_ids(engine, question, [], instructions)),
-        min(max_tokens, context_tokens - len(ids)),
-        instructions,
+        question=question,
+        passages=tuple(given),
+        quoted="".join(one_line(quote.text) for quote in quotes[:1]),
+        numbers=tuple(sources.index(passage) + 1 for passage in about[: len(given)]),
+        ids=tuple(ids),
+        quotable=Quotable([each.text for each in given], engine.tokenizer, config.vocab_size),
+        source_tokens=len(ids) - len(without_passages),
+        max_tokens=min(max_tokens, engine.opened.config.context_tokens - len(ids)),
+        instructions=instructions,
     )
 
 
-def fitting(
+def passages_that_fit(
     engine: Engine, question: str, about: Sequence[Passage], max_tokens: int, instructions: str = ""
 ) -> list[Passage]:
     """Return as many of the passages as fit the model's context, the first ones first.
@@ -150,7 +150,7 @@ def fitting(
     return given
 
 
-def checked(
+def check_draft(
     engine: Engine, given: Prompted, draft: Draft, min_support: float
 ) -> Sentence | Omitted:
     """Return a sentence with the number of the passage that supports it most, or why it is left
@@ -161,7 +161,7 @@ def checked(
         return allowed
     passages = [given.passages[place] for place in allowed]
     found = supports(engine, given.question, draft.before, draft.text, passages, given.instructions)
-    return judged(given, draft, allowed, found, min_support)
+    return judge_draft(given, draft, allowed, found, min_support)
 
 
 def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
@@ -169,7 +169,9 @@ def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
     is left out.
     """
     sentence = draft.text
-    fault = fault_of(sentence) if draft.is_whole else "was not finished"
+    fault = "was not finished"
+    if draft.is_whole:
+        fault = fault_of(sentence)
     if one_line(sentence) in given.quoted:
         fault = "is the first quotation"
     if sentence in draft.before:
@@ -184,7 +186,7 @@ def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
     return allowed
 
 
-def judged(
+def judge_draft(
     given: Prompted,
     draft: Draft,
     allowed: Sequence[int],
@@ -196,18 +198,19 @@ def judged(
     """
     support, best = max(zip(found, allowed, strict=True))
     if support < min_support:
-        return Omitted(
-            draft.text, f"no passage makes it more probable ({support:.2f} nats a token)"
-        )
-    return Sentence(marked(draft.text, given.passages[best]), given.numbers[best], support)
+        reason = f"no passage makes it more probable ({support:.2f} nats a token)"
+        return Omitted(draft.text, reason)
+    sentence = quote_if_copied(draft.text, given.passages[best])
+    return Sentence(sentence, given.numbers[best], support)
 
 
-def marked(sentence: str, passage: Passage) -> str:
-    """Return a sentence that the passage has word for word as the quotation that it is: its words,
-    an order too, are the document's.
+def quote_if_copied(sentence: str, passage: Passage) -> str:
+    """Return a sentence that the passage has word for word in quotation marks, any other as it is:
+    the words, an order too, are the document's.
     """
-    is_copied = one_line(sentence) in one_line(passage.text) and MARK not in sentence.encode()
-    return f'"{sentence}"' if is_copied else sentence
+    if one_line(sentence) in one_line(passage.text) and MARK not in sentence.encode():
+        return f'"{sentence}"'
+    return sentence
 
 
 def one_line(text: str) -> str:

@@ -46,7 +46,9 @@ def given_passage(number: int, text: str, source: str, title: str = "", start: i
     """
     inner = text.strip()
     start += len(text) - len(text.lstrip())
-    file = Path(source).as_uri() if Path(source).is_absolute() else source
+    file = source
+    if Path(source).is_absolute():
+        file = Path(source).as_uri()
     language = language_of_text(inner)
     return Passage(
         number, inner, title, source, source, file, "", start, start + len(inner), language, number

@@ -19,13 +19,15 @@ from groundup.errors import FormatError
 from groundup.retrieve.database import SHOWN, SHOWN_FROM, connect, hash_of, reading, require_index
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.index_manifest import INDEX_FILE, require_undamaged, without_manifest
-from groundup.retrieve.no_index import no_index
 from groundup.retrieve.passages import Passage
+from groundup.runs import kind_of_place, nearest_names, read_stage_kinds
 
 # Where an index has vectors (see `vectors.py`).
 VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
-_PASSAGES = f"SELECT {SHOWN}, passage_hash.hash {SHOWN_FROM} LEFT JOIN passage_hash ON passage_hash.id = passage.id"
+_PASSAGES = f"""SELECT {SHOWN}, passage_hash.hash {SHOWN_FROM}
+    LEFT JOIN passage_hash ON passage_hash.id = passage.id"""
 _TEXT, _START = 1, 7
+MAKE = "groundup index DOCS --out"
 _FAULTS = "SELECT place, fault FROM file WHERE fault != '' ORDER BY place"
 
 
@@ -59,8 +61,10 @@ class Index:
         self._seen_version = -1
         self._remembered: dict[Any, Any] = {}
         if not self.file.is_file():
-            raise no_index(self.folder)
-        self.note = "" if require_undamaged(self.folder) else without_manifest(self.folder)
+            raise missing_index(self.folder)
+        self.note = ""
+        if not require_undamaged(self.folder):
+            self.note = without_manifest(self.folder)
         with reading(self.file):
             self._database = connect(self.file, read_only=True)
             require_index(self._database, self.file)
@@ -99,7 +103,9 @@ class Index:
     def config(self) -> IndexConfig:
         """How its documents became passages."""
         kept = self.remembered("config", "SELECT value FROM setting WHERE name = 'config'")
-        return IndexConfig(**json.loads(kept[0][0])) if kept else IndexConfig()
+        if not kept:
+            return IndexConfig()
+        return IndexConfig(**json.loads(kept[0][0]))
 
     @property
     def passage_count(self) -> int:
@@ -118,61 +124,41 @@ class Index:
         query = (
             "SELECT code, passages FROM language WHERE passages > 0 ORDER BY passages DESC, code"
         )
-        found: list[tuple[str, int]] = [
-            (code, count) for code, count in self.remembered("languages", query)
-        ]
-        return dict(found)
+        return dict(self.remembered("languages", query))
 
     def passages_with(self, term: str) -> int:
         """Return in how many passages a term occurs, as of the last look at `passage_count`; "東*"
         is any term that begins with 東.
         """
-        key = ("term", term)
+        where, values = "term = ?", [term]
         if term.endswith("*"):
-            query = "SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE term >= ? AND term < ?"
-            return int(
-                self.remembered(key, query, (term[:-1], f"{term[:-1]}\U0010ffff"), check=False)[0][
-                    0
-                ]
-            )
-        found = self.remembered(
-            key, "SELECT doc FROM vocabulary WHERE term = ?", (term,), check=False
-        )
-        return int(found[0][0]) if found else 0
+            where, values = "term >= ? AND term < ?", [term[:-1], f"{term[:-1]}\U0010ffff"]
+        query = f"SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE {where}"
+        return int(self.remembered(("term", term), query, values, check=False)[0][0])
 
     def matching(self, terms: Sequence[str], limit: int) -> list[int]:
         """Return the ids of the passages that FTS5's BM25 ranks first among those with any of these
         terms; a tie goes to the earlier one.
         """
-        query = " OR ".join(
-            f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"' for term in terms
-        )
-        found = self.rows(
-            "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?",
-            (query, limit),
-        )
-        return [row[0] for row in found]
+        quoted = [f'"{term}"' for term in terms]
+        wanted = " OR ".join(f'{term[:-2]}" *' if term[-2] == "*" else term for term in quoted)
+        query = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?"
+        return [row[0] for row in self.rows(query, (wanted, limit))]
 
     def passages(self, ids: Sequence[int]) -> list[Passage]:
-        """Return passages in the order of their ids here, without those that are gone; outer spaces
-        are not part of them.
+        """Return passages in the order of `ids`, without those that are gone; outer spaces are not
+        part of them.
         """
-        places = ",".join("?" * len(ids))
-        found = {
-            row[0]: passage_of(row) for row in self._shown(f"WHERE passage.id IN ({places})", ids)
-        }
+        where = f"WHERE passage.id IN ({','.join('?' * len(ids))})"
+        found = {row[0]: passage_of(row) for row in self._read_passages(where, ids)}
         return [found[id] for id in ids if id in found]
 
     def all_passages(self, after: int = 0, limit: int = 1000) -> list[Passage]:
         """Return the passages with the lowest ids above `after`: what vectors are made of."""
-        return [
-            passage_of(row)
-            for row in self._shown(
-                "WHERE passage.id > ? ORDER BY passage.id LIMIT ?", (after, limit)
-            )
-        ]
+        where = "WHERE passage.id > ? ORDER BY passage.id LIMIT ?"
+        return [passage_of(row) for row in self._read_passages(where, (after, limit))]
 
-    def _shown(self, where: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _read_passages(self, where: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Return the values of SHOWN of passages.
 
         Raises FormatError for one that is not as it was written.
@@ -180,13 +166,9 @@ class Index:
         found = []
         for *shown, kept in self.rows(f"{_PASSAGES} {where}", values):
             if hash_of(shown) != kept:
-                fix = f"Delete {self.folder} and make it again: groundup index DOCS --out {self.folder}"
-                raise FormatError(
-                    self.file,
-                    f"passage {shown[0]}",
-                    "differs from its hash: the index is damaged",
-                    fix=fix,
-                )
+                fault = "differs from its hash: the index is damaged"
+                fix = f"Delete {self.folder} and make it again: {MAKE} {self.folder}"
+                raise FormatError(self.file, f"passage {shown[0]}", fault, fix=fix)
             found.append(tuple(shown))
         return found
 
@@ -194,8 +176,8 @@ class Index:
         """Return a document's whole text, in which the spans of its passages stand; "" for one that
         is gone.
         """
-        rows = self._shown("WHERE passage.document_id = ? ORDER BY passage.start", (document_id,))
-        return "".join(row[_TEXT] for row in rows)
+        where = "WHERE passage.document_id = ? ORDER BY passage.start"
+        return "".join(row[_TEXT] for row in self._read_passages(where, (document_id,)))
 
     def document_window(self, document_id: int, start: int, end: int) -> tuple[int, str]:
         """Return the text of the passages of a document that touch a span, and its place in the
@@ -204,25 +186,28 @@ class Index:
         before = "SELECT max(start) FROM passage WHERE document_id = ? AND start <= ?"
         inside = f"passage.start >= coalesce(({before}), 0) AND passage.start < ?"
         where = f"WHERE passage.document_id = ? AND {inside} ORDER BY passage.start"
-        rows = self._shown(where, (document_id, document_id, start, end))
-        return (rows[0][_START], "".join(row[_TEXT] for row in rows)) if rows else (0, "")
+        rows = self._read_passages(where, (document_id, document_id, start, end))
+        if not rows:
+            return 0, ""
+        return rows[0][_START], "".join(row[_TEXT] for row in rows)
 
     def neighbours(self, passage: Passage) -> tuple[int | None, int | None]:
         """Return the ids of the passages before and after one in its document; None where there is
         none.
         """
-        query = "SELECT id FROM passage WHERE document_id = ? AND start {} ? AND id != ? ORDER BY start {} LIMIT 1"
-        values = (passage.document_id, passage.start, passage.id)
-        found = [
-            self.rows(query.format(*order), values) for order in (("<=", "DESC"), (">", "ASC"))
-        ]
-        previous, following = (rows[0][0] if rows else None for rows in found)
-        return previous, following
+
+        def neighbour(sign: str, order: str) -> int | None:
+            where = f"document_id = ? AND start {sign} ? AND id != ?"
+            query = f"SELECT id FROM passage WHERE {where} ORDER BY start {order} LIMIT 1"
+            rows = self.rows(query, (passage.document_id, passage.start, passage.id))
+            return next((row[0] for row in rows), None)
+
+        return neighbour("<=", "DESC"), neighbour(">", "ASC")
 
     def file_state(self, place: str) -> tuple[str, str] | None:
         """Return the state (see `update.state_of`) and SHA-256 that a file had when it was read."""
-        found = self.rows("SELECT state, sha256 FROM file WHERE place = ?", (place,))
-        return (found[0][0], found[0][1]) if found else None
+        rows = self.rows("SELECT state, sha256 FROM file WHERE place = ?", (place,))
+        return next(((state, sha256) for state, sha256 in rows), None)
 
     def counts(self) -> IndexCounts:
         """Return what the index holds."""
@@ -237,16 +222,31 @@ def passage_of(row: tuple[Any, ...]) -> Passage:
     id, text, title, name, address, place, sha256, start, language, document = row
     inner = text.strip()
     start += len(text) - len(text.lstrip())
-    return Passage(
-        id,
-        inner,
-        title,
-        name,
-        address,
-        place,
-        sha256,
-        start,
-        start + len(inner),
-        language,
-        document,
-    )
+    end = start + len(inner)
+    return Passage(id, inner, title, name, address, place, sha256, start, end, language, document)
+
+
+def missing_index(folder: Path) -> FormatError:
+    """Return the error for a folder without an index: what it is instead, and what to do."""
+    kind = kind_of_place(folder)
+    if kind:
+        reason = f"is missing: this is a {kind}, and no index"
+        return FormatError(folder, INDEX_FILE, reason, fix=_how_to_index(folder, kind))
+    fix = f"{nearest_names(folder, 'index')} Make one of documents: {MAKE} {folder}".strip()
+    return FormatError(folder, INDEX_FILE, "is missing: this folder does not exist", fix=fix)
+
+
+def _how_to_index(folder: Path, kind: str) -> str:
+    """Return what helps where a folder of another kind was named as an index."""
+    if kind == "build":
+        stages = read_stage_kinds(folder)
+        indexes = [folder / stage for stage, made in stages.items() if made == "index"]
+        there = [str(index) for index in indexes if (index / INDEX_FILE).is_file()]
+        if there:
+            return f"Name its index: {', '.join(there)}."
+    if kind in ("build", "run", "model"):
+        return (
+            f"Make one of documents: {MAKE} NAME.index. A model is asked with: "
+            f"groundup generate {folder} TEXT, or groundup chat {folder}"
+        )
+    return f"Make an index of it: groundup index {folder} --out {folder.name or 'docs'}.index"

@@ -34,7 +34,9 @@ def require_undamaged(folder: Path) -> bool:
         except FormatError as error:
             if _manifest(folder) != manifest:  # a writer has begun or ended meanwhile
                 continue
-            index = folder.parent if folder.name == "vectors" else folder
+            index = folder
+            if folder.name == "vectors":
+                index = folder.parent
             fix = f"Delete {folder} and make it again: groundup index DOCS --out {index}"
             raise FormatError(error.file, error.place, error.reason, fix=fix) from error
     return False
@@ -50,12 +52,13 @@ def without_manifest(folder: Path) -> str:
     """Return a note on an index whose last writer did not end; "" while one is at work."""
     if (folder / MANIFEST).exists() or is_locked(folder):
         return ""
-    command = (
-        f"groundup index --out {folder.parent} --vectors ENCODER"
-        if folder.name == "vectors"
-        else f"groundup index --out {folder}"
+    command = f"groundup index --out {folder}"
+    if folder.name == "vectors":
+        command = f"groundup index --out {folder.parent} --vectors ENCODER"
+    return (
+        f"The last update of {folder} did not end, so damage of it would not be found. "
+        f"Let it end: {command}"
     )
-    return f"The last update of {folder} did not end, so damage of it would not be found. Let it end: {command}"
 
 
 def begin_change(folder: Path) -> None:

@@ -82,9 +82,10 @@ class PassageSpan:
 
 def estimated_tokens(text: str) -> int:
     """Return about how many tokens a text has, by its bytes."""
-    return (
-        len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    ) // BYTES_PER_TOKEN + 1
+    size = len(text)
+    if not text.isascii():
+        size = len(text.encode("utf-8", "replace"))
+    return size // BYTES_PER_TOKEN + 1
 
 
 def split(
@@ -98,16 +99,14 @@ def split(
     """
     if not text.strip():
         return []
-    sections = _sections(text, max_tokens, count)
-    pieces: list[PassageSpan] = []
-    for piece in (
-        part for section in sections for part in _divided(text, section, max_tokens, count)
-    ):
-        if pieces and text[piece.start : piece.end].isspace():
-            pieces[-1] = replace(pieces[-1], end=piece.end)
-        else:
-            pieces.append(piece)
-    return pieces
+    found: list[PassageSpan] = []
+    for section in _sections(text, max_tokens, count):
+        for part in _divide(text, section, max_tokens, count):
+            if found and text[part.start : part.end].isspace():
+                found[-1] = replace(found[-1], end=part.end)
+            else:
+                found.append(part)
+    return found
 
 
 def _sections(text: str, max_tokens: int, count: Counter) -> Iterator[PassageSpan]:
@@ -138,9 +137,9 @@ def _sections(text: str, max_tokens: int, count: Counter) -> Iterator[PassageSpa
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Yield the spans of paragraphs and headings, each with the blank lines behind it."""
-    fences = (
-        [found.span() for found in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
-    )
+    fences = []
+    if "```" in text or "~~~" in text:
+        fences = [found.span() for found in _FENCE.finditer(text)]
     start = 0
     for found in _BREAK.finditer(text):
         at = bisect_right(fences, (found.end(), 0)) - 1
@@ -160,20 +159,19 @@ def heading_of(block: str) -> tuple[int, str, str]:
     if found := _HASHES.match(block):
         return len(found[1]), found[2].strip().rstrip("#").strip(), block[found.end() :].strip()
     if found := _UNDERLINED.match(block):
-        return 1 if found[2][0] == "=" else 2, found[1].strip(), block[found.end() :].strip()
-    stands_alone = (
+        level = "=-".index(found[2][0]) + 1
+        return level, found[1].strip(), block[found.end() :].strip()
+    if (
         _LINE.match(block)
         and not block.endswith(_ENDS_LIKE_A_SENTENCE)
         and len(block.split()) <= 12
-    )
-    return (
-        (_LINE_LEVEL, block, "")
-        if stands_alone and (block[0].isupper() or block[0].isdigit())
-        else (0, "", block)
-    )
+        and (block[0].isupper() or block[0].isdigit())
+    ):
+        return _LINE_LEVEL, block, ""
+    return 0, "", block
 
 
-def _divided(
+def _divide(
     text: str, section: PassageSpan, max_tokens: int, count: Counter
 ) -> Iterator[PassageSpan]:
     """Yield a section whole, or in parts of about equal length if it has more than `max_tokens`."""
@@ -199,22 +197,17 @@ def _units(text: str, max_tokens: int, count: Counter) -> Iterator[tuple[int, in
     """
     starts = [0, *(start for start, _ in sentence_spans(text))]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        while (
-            end - start > 1
-            and (tokens := count(beginning := text[start : min(end, start + _longest(max_tokens))]))
-            > max_tokens
-        ):
-            limit = start + max(1, len(beginning) * max_tokens // tokens)
-            space = text.rfind(" ", start + (limit - start) // 2, limit)
-            cut = space + 1 if space >= 0 else limit
+        while end - start > 1:
+            # 64 characters a token are more than max_tokens, by any count.
+            beginning = text[start : min(end, start + 64 * max_tokens)]
+            tokens = count(beginning)
+            if tokens <= max_tokens:
+                break
+            cut = start + max(1, len(beginning) * max_tokens // tokens)
+            space = text.rfind(" ", start + (cut - start) // 2, cut)
+            if space >= 0:
+                cut = space + 1
             yield start, cut
             start = cut
         if start < end:
             yield start, end
-
-
-def _longest(max_tokens: int) -> int:
-    """Characters that are looked at to cut a sentence; so many have more tokens than that, by any
-    count.
-    """
-    return 64 * max_tokens

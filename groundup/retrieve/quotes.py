@@ -98,8 +98,7 @@ def inside_mask(quotable: Quotable, places: Sequence[int], *, opened: bool) -> B
     allowed: set[int] = set()
     seen: set[bytes] = set()
     for place in places:
-        ahead = quotable.text[place : place + quotable.longest]
-        ahead = ahead[:end] if (end := ahead.find(MARK)) >= 0 else ahead
+        ahead, _, _ = quotable.text[place : place + quotable.longest].partition(MARK)
         if ahead not in seen:
             seen.add(ahead)
             for length in range(1, len(ahead) + 1):
@@ -143,7 +142,9 @@ class State:
             places = [
                 place + len(part) for place in self.places if quotable.text.startswith(part, place)
             ]
-            return State(places=places) if places else None
+            if not places:
+                return None
+            return State(places=places)
         text = self.tail + part
         if any(mark in text for mark in OTHER_MARKS):
             return None
@@ -154,7 +155,9 @@ class State:
             return State(places=quotable.starts, opened=True)
         text = quotable.text
         whole = any(place == len(text) or text[place] & 0xC0 != 0x80 for place in self.places)
-        return State() if whole and not self.opened else None
+        if self.opened or not whole:
+            return None
+        return State()
 
 
 class QuoteConstraint:
@@ -179,11 +182,9 @@ class QuoteConstraint:
         state, quotable = self._state, self._quotable
         if state.places is None:
             return quotable.outside_mask(state.tail)
-        return (
-            quotable.first_mask
-            if state.opened
-            else inside_mask(quotable, state.places, opened=False)
-        )
+        if state.opened:
+            return quotable.first_mask
+        return inside_mask(quotable, state.places, opened=False)
 
     def accept(self, token_id: int) -> None:
         """Advance by the chosen id."""

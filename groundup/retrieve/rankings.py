@@ -24,7 +24,7 @@ RANKINGS = (AUTO, WORDS, VECTORS, BOTH)
 def require_ranking(by: str) -> None:
     """Raise ConfigError for another name."""
     if by not in RANKINGS:
-        raise ConfigError(f"--by {by!r} is unknown.", fix=did_you_mean(by, RANKINGS))
+        raise ConfigError(f"The ranking {by!r} is unknown.", fix=did_you_mean(by, RANKINGS))
 
 
 def no_vectors(folder: Path | str) -> ConfigError:
@@ -35,7 +35,11 @@ def no_vectors(folder: Path | str) -> ConfigError:
 
 def ranking_of(by: str, vectors: "Vectors | None") -> Ranking | None:
     """Return the ranking of `find`; None: by words."""
-    return None if vectors is None else vectors.ranking if by == VECTORS else vectors.mixture()
+    if vectors is None:
+        return None
+    if by == VECTORS:
+        return vectors.ranking
+    return vectors.mixture()
 
 
 def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vectors | None":

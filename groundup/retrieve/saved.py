@@ -9,9 +9,10 @@ has the cited text at the cited place. "Not as cited": the file is the same and 
 there, so the answer was changed. "Elsewhere": not a file on this disk, so not checked.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
@@ -25,13 +26,8 @@ from groundup.retrieve.index_config import IndexConfig
 from groundup.tokenizer.spec import well_formed
 
 FORMAT, VERSION = "groundup answer", 2
-AS_CITED, CHANGED, GONE, NOT_AS_CITED, ELSEWHERE = (
-    "as cited",
-    "changed since",
-    "gone",
-    "not as cited",
-    "elsewhere",
-)
+AS_CITED, CHANGED, GONE = "as cited", "changed since", "gone"
+NOT_AS_CITED, ELSEWHERE = "not as cited", "elsewhere"
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,8 @@ class CheckedSource:
     """What differs, or ""."""
 
 
-def saved_plain(answer: Answer, index: Index | GivenPassages) -> dict[str, Any]:
-    """Return an answer as it is saved; of the sources those that are cited."""
+def answer_json(answer: Answer, index: Index | GivenPassages) -> dict[str, Any]:
+    """Return an answer as it is saved, with the sources that it cites."""
     plain = answer.to_plain()
     plain["sources"] = [each for each in plain["sources"] if each["number"] in answer.cited]
     return {"format": FORMAT, "version": VERSION, "reading": vars(index.config), **plain}
@@ -55,7 +51,7 @@ def saved_plain(answer: Answer, index: Index | GivenPassages) -> dict[str, Any]:
 
 def save_answer(answer: Answer, index: Index | GivenPassages, path: Path) -> None:
     """Write an answer. Raises DiskError."""
-    write_json(path, saved_plain(answer, index))
+    write_json(path, answer_json(answer, index))
 
 
 def is_saved_answer(path: Path) -> bool:
@@ -79,63 +75,72 @@ def verify_answer(path: Path) -> list[CheckedSource]:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise FormatError(path, "format", f"is not {FORMAT}, version {VERSION}")
         config = IndexConfig(**content["reading"])
-        listed = [
-            each for quote in content["quotes"] for each in (quote, quote.get("head")) if each
-        ]
         quotes = [
-            (int(q["source"]), int(q["start"]), int(q["end"]), str(q["text"])) for q in listed
+            (int(quote["source"]), span) for quote in content["quotes"] for span in _spans(quote)
         ]
-        sources = [_source(each) for each in content["sources"]]
+        cited = {int(each["number"]): _cited(each) for each in content["sources"]}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FormatError(
-            path, "content", f"is no saved answer ({type(error).__name__}: {error})"
-        ) from error
-    cited = {
-        number: (address, file, sha256, [span]) for number, address, file, sha256, span in sources
-    }
-    for number, start, end, text in quotes:
+        reason = f"is no saved answer ({type(error).__name__}: {error})"
+        raise FormatError(path, "content", reason) from error
+    for number, span in quotes:
         if number not in cited:
-            raise FormatError(
-                path, "quotes", f"cite the source {number}, which is not among the sources"
-            )
-        cited[number][3].append((start, end, text))
-    return [_checked(number, *each, config) for number, each in sorted(cited.items())]
+            reason = f"cite the source {number}, which is not among the sources"
+            raise FormatError(path, "quotes", reason)
+        cited[number].spans.append(span)
+    return [
+        CheckedSource(number, source.address, *_check(source, config))
+        for number, source in sorted(cited.items())
+    ]
 
 
 Span = tuple[int, int, str]
 
 
-def _source(each: dict[str, Any]) -> tuple[int, str, str, str, Span]:
-    span = (int(each["start"]), int(each["end"]), str(each["text"]))
-    return int(each["number"]), str(each["address"]), str(each["file"]), str(each["sha256"]), span
+class _Cited(NamedTuple):
+    """A source of a saved answer, with what is cited of it."""
+
+    address: str
+    file: str
+    sha256: str
+    spans: list[Span]
 
 
-def _checked(
-    number: int, address: str, file: str, sha256: str, spans: list[Span], config: IndexConfig
-) -> CheckedSource:
-    path = Path(file)
+def _cited(plain: Mapping[str, Any]) -> _Cited:
+    address, file, sha256 = (str(plain[name]) for name in ("address", "file", "sha256"))
+    return _Cited(address, file, sha256, [_span(plain)])
+
+
+def _spans(quote: Mapping[str, Any]) -> list[Span]:
+    """Return the span of a quotation, and of the head of its table or list."""
+    return [_span(each) for each in (quote, quote.get("head")) if each]
+
+
+def _span(plain: Mapping[str, Any]) -> Span:
+    return int(plain["start"]), int(plain["end"]), str(plain["text"])
+
+
+def _check(source: _Cited, config: IndexConfig) -> tuple[str, str]:
+    """Return the state of a source, and what differs."""
+    path = Path(source.file)
     if not path.is_absolute():
-        return CheckedSource(number, address, ELSEWHERE, "not a file on this disk")
+        return ELSEWHERE, "not a file on this disk"
     if not path.is_file():
-        return CheckedSource(number, address, GONE, "the file does not exist")
+        return GONE, "the file does not exist"
     try:
-        same = sha256_file(path) == sha256
-        text = _document(path, address, config)
+        is_same = sha256_file(path) == source.sha256
+        text = _document(path, source.address, config)
     except (OSError, GroundupError) as error:
-        return CheckedSource(number, address, CHANGED, f"can't be read: {error}")
-    missing = [cited for start, end, cited in spans if text is None or text[start:end] != cited]
-    if same and not missing:
-        return CheckedSource(number, address, AS_CITED)
-    if same:
-        return CheckedSource(
-            number, address, NOT_AS_CITED, f"the document does not say {missing[0][:80]!r} there"
-        )
-    there = (
-        ""
-        if text is None or any(cited not in text for *_, cited in spans)
-        else "; what is cited still stands in it"
-    )
-    return CheckedSource(number, address, CHANGED, f"the file has another hash{there}")
+        return CHANGED, f"can't be read: {error}"
+    missing = [
+        cited for start, end, cited in source.spans if text is None or text[start:end] != cited
+    ]
+    if is_same and not missing:
+        return AS_CITED, ""
+    if is_same:
+        return NOT_AS_CITED, f"the document does not say {missing[0][:80]!r} there"
+    if text is None or any(cited not in text for *_, cited in source.spans):
+        return CHANGED, "the file has another hash"
+    return CHANGED, "the file has another hash; what is cited still stands in it"
 
 
 def _document(path: Path, address: str, config: IndexConfig) -> str | None:

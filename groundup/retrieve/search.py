@@ -149,33 +149,40 @@ def question_terms(index: WordStatistics, query: str, *, is_strict: bool = False
     they stay.
     """
     found = list(dict.fromkeys(words(query)))[:MAX_WORDS]
-    known = [code for code in index.languages if code in STOP_WORDS]
-    language = language_by_stop_words(found, known) if len(known) > 1 else UNKNOWN
-    stops = (
-        (STOP_WORDS if is_strict else ASKING_WORDS)[known[0] if language == UNKNOWN else language]
-        if known
-        else ()
-    )
-    said = [word for word in found if word not in stops]
+    language = _question_language(index, found)
+    stops = ASKING_WORDS.get(language, frozenset())
     if is_strict:
-        said = [
+        stops = STOP_WORDS.get(language, frozenset())
+    kept = [word for word in found if word not in stops]
+    if is_strict:
+        kept = [
             word
-            for word in said
+            for word in kept
             if word not in AFTER_HOW or not re.search(rf"\bhow {word}\b", query, re.IGNORECASE)
         ]
     languages = list(index.languages)[:MAX_LANGUAGES]
-    return [_group(word, languages) for word in _without_ends(said or found)]
+    return [_group(word, languages) for word in _without_ends(kept or found)]
 
 
-def _without_ends(said: Sequence[str]) -> list[str]:
+def _question_language(index: WordStatistics, found: Sequence[str]) -> str:
+    """Return the language of a question among those of the index, by default its first one."""
+    known = [code for code in index.languages if code in STOP_WORDS]
+    if len(known) > 1:
+        language = language_by_stop_words(found, known)
+        if language != UNKNOWN:
+            return language
+    return next(iter(known), UNKNOWN)
+
+
+def _without_ends(kept: Sequence[str]) -> list[str]:
     """Leave out single characters that only end a run of pairs."""
-    ends = {word[1] for word in said if len(word) == 2 and is_pair(word)}
-    return [word for word in said if word not in ends or not is_pair(word)]
+    ends = {word[1] for word in kept if len(word) == 2 and is_pair(word)}
+    return [word for word in kept if word not in ends or not is_pair(word)]
 
 
 def _group(word: str, languages: Sequence[str]) -> Group:
     if is_pair(word):
-        return (f"{word}*",) if len(word) == 1 else (word,)
+        return (f"{word}*" if len(word) == 1 else word,)
     return tuple(dict.fromkeys(stems([word], language)[0] for language in languages))
 
 
@@ -220,6 +227,8 @@ def score(passage: Passage, weights: dict[Group, float], mean_terms: float) -> f
     """Return how well a passage fits: BM25 and pairs, times the share of the question's weight that
     it has to a power.
     """
+    if not weights:
+        return 0.0
     body = terms(passage.text, passage.language)
     counts, title = Counter(body), Counter(terms(passage.title, passage.language))
     length = 1 - B + B * len(body) / max(1.0, mean_terms)
@@ -227,7 +236,8 @@ def score(passage: Passage, weights: dict[Group, float], mean_terms: float) -> f
     for group, weight in weights.items():
         count = occurrences(counts, group) + TITLE_WEIGHT * occurrences(title, group)
         total += weight * count * (K + 1) / (count + K * length)
-        matched += weight if count else 0.0
+        if count:
+            matched += weight
     coverage: float = (matched / sum(weights.values())) ** COVERAGE_POWER
     return (total + pairs_near(body, weights)) * coverage
 

@@ -73,7 +73,6 @@ AFTER_HOW = frozenset(
         "high",
         "large",
         "fast",
-        "big",
         "deep",
         "wide",
         "soon",
@@ -97,5 +96,6 @@ def language_by_stop_words(words: Sequence[str], languages: Iterable[str] = STOP
     owners = [code for word in looked_at for code in _OWNERS.get(word, ())]
     counted = Counter({code: owners.count(code) for code in languages})
     (first, most), (_, next_most) = [*counted.most_common(2), ("", 0), ("", 0)][:2]
-    clear = most >= MIN_SHARE * len(looked_at) and most >= MIN_AHEAD * next_most and most > 0
-    return first if clear else UNKNOWN
+    if most == 0 or most < MIN_SHARE * len(looked_at) or most < MIN_AHEAD * next_most:
+        return UNKNOWN
+    return first

@@ -70,8 +70,10 @@ _DIACRITICS = (
     "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 )
 _WITHOUT_SPACES = (
-    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ecd\u1000-\u1049\u1780-\u17d3\u1100-\u11ff"  # Thai, Lao, Burmese, Khmer, jamo
-    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
+    # Thai, Lao, Burmese, Khmer, jamo
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ecd\u1000-\u1049\u1780-\u17d3\u1100-\u11ff"
+    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _DROPPED = re.compile(f"[{_DIACRITICS}\u00ad\u200b-\u200f\u2060\ufeff]")
 _NUMBER = r"\d+(?:[.,]\d+)+"
@@ -93,7 +95,9 @@ def analysis() -> str:
     """Return what the terms of a text depend on: an index that was made by another one makes its
     terms again.
     """
-    snowball = importlib.metadata.version(SNOWBALL) if find_spec(SNOWBALL) else "none"
+    snowball = "none"
+    if find_spec(SNOWBALL):
+        snowball = importlib.metadata.version(SNOWBALL)
     return f"{TERMS_VERSION} unicode {unicodedata.unidata_version} snowball {snowball}"
 
 
@@ -124,23 +128,21 @@ def words(text: str) -> list[str]:
 @lru_cache(maxsize=4)  # the language and the terms of a short document are of the same words
 def _words(text: str) -> tuple[str, ...]:
     folded = fold(text)
+    found: list[str] = []
     if folded.isascii():
         found = _ASCII_WORD.findall(folded)
     else:
-        found = [
-            word
-            for run, other in _WORD.findall(folded)
-            for word in (pairs(run) if run else (other,))
-        ]
+        for run, other in _WORD.findall(folded):
+            found += pairs(run) or [other]
     if max(map(len, found), default=0) <= MAX_TERM_CHARACTERS and not _SEPARATED.search(folded):
         return tuple(found)
     return tuple(_number_or_word(word) for word in found)
 
 
 def _number_or_word(word: str) -> str:
-    return (word.replace(",", "").replace(".", "") if word[0].isdigit() else word)[
-        :MAX_TERM_CHARACTERS
-    ]
+    if word[0].isdigit():
+        word = word.replace(",", "").replace(".", "")
+    return word[:MAX_TERM_CHARACTERS]
 
 
 def pairs(run: str) -> list[str]:
@@ -191,13 +193,17 @@ def language_of_text(text: str) -> str:
     found = language_by_stop_words(words(beginning))
     if found == UNKNOWN and can_detect():
         found = language_of(beginning)
-    return ENGLISH if found == UNKNOWN and beginning.isascii() else found
+    if found == UNKNOWN and beginning.isascii():
+        return ENGLISH
+    return found
 
 
 @cache
 def _known_stems(language: str) -> dict[str, str] | None:
     """The stems so far, or None for a language without stemmer."""
-    return {} if language == ENGLISH or _snowball(language) is not None else None
+    if language != ENGLISH and _snowball(language) is None:
+        return None
+    return {}
 
 
 def _stemmed(new: set[str], language: str) -> dict[str, str]:

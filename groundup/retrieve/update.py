@@ -32,7 +32,7 @@ from groundup.retrieve.index import INDEX_FILE
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import split
 from groundup.retrieve.terms import analysis, language_of_text
-from groundup.retrieve.writer import IndexWriter, KnownFile, writing
+from groundup.retrieve.writer import IndexWriter, KnownFile, NewDocument, writing
 from groundup.runs import kind_of_place
 from groundup.tokenizer.spec import well_formed
 
@@ -75,7 +75,7 @@ def update_index(
         )
     kind = kind_of_place(folder)
     if kind in ("build", "run", "model") and not (folder / INDEX_FILE).exists():
-        fix = "Name a new folder with --out, such as docs.index."
+        fix = "Name a new folder, such as docs.index."
         raise ConfigError(f"{folder} is a {kind}, expected an index or a new folder.", fix=fix)
     _require_files(given, is_new=not (folder / INDEX_FILE).exists())  # before anything is written
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
@@ -139,13 +139,14 @@ class _Update:
         Raises ConfigError.
         """
         kept = self._writer.setting("config")
-        self._config = IndexConfig(**kept) if kept else config or IndexConfig()
+        self._config = config or IndexConfig()
+        if kept:
+            self._config = IndexConfig(**kept)
         if config and config != self._config:
             options = ", ".join(f"{name} {value!r}" for name, value in kept.items())
-            fix = "Leave these options out, or make a new index with another --out."
+            fix = "Leave these options out, or make a new index in another folder."
             raise ConfigError(f"{self._folder} was made with other options: {options}.", fix=fix)
         with self._writer.transaction():
-            self._writer.upgrade()
             if not self._writer.words_are_current():
                 self._progress.say(
                     "The words of this index were made by another version; they are made again."
@@ -153,12 +154,9 @@ class _Update:
                 self._writer.make_words()
             # A new reader may read what could not be read before.
             self._retries = self._writer.setting("formats") != readable_suffixes()
-            for name, value in (
-                ("analysis", analysis()),
-                ("config", vars(self._config)),
-                ("formats", readable_suffixes()),
-            ):
-                self._writer.set(name, value)
+            self._writer.set("analysis", analysis())
+            self._writer.set("config", vars(self._config))
+            self._writer.set("formats", readable_suffixes())
 
     def known_sources(self) -> list[Source]:
         """Return the sources of the index. Raises ConfigError for none."""
@@ -208,44 +206,30 @@ class _Update:
 
     def _update_file(self, file: DocFile, source_id: int, known: KnownFile | None) -> None:
         """Read a file unless it is unchanged; what can't be read is kept with the reason."""
+
+        def replace_known(fault: str, state: str = "", sha256: str = "") -> int:
+            """Put a file without documents in the place of the known one; return its id."""
+            if known:
+                self._writer.remove_file(known.id)
+            return self._writer.add_file(source_id, file.shown_place, state, sha256, fault)
+
         try:
-            state = file.state()
-            same = known and state and state == known.state
-            sha256 = known.sha256 if known and same else file.sha256() if file.may_have_text else ""
-            same = same or (known and sha256 and sha256 == known.sha256)
+            state, sha256 = _state_and_hash(file, known)
         except OSError as error:
-            self._replace(known, source_id, file.shown_place, f"can't be read: {error.strerror}")
+            replace_known(f"can't be read: {error.strerror}")
             return
-        if known and same and not (known.fault and self._retries):
+        if known and not (known.fault and self._retries) and known.is_same(state, sha256):
             self._writer.change_file(known.id, state=state, fault=known.fault)
             self._count(files_unchanged=1)
             return
         try:
             with self._writer.undone_on_error():
-                documents = self._read(
-                    file,
-                    self._replace(known, source_id, file.shown_place, "", state, sha256),
-                    state,
-                )
+                documents = self._read(file, replace_known("", state, sha256), state)
             self._count(files_read=int(bool(documents)))
         except GroundupError as error:
-            self._replace(known, source_id, file.shown_place, _shown(error.message), state, sha256)
+            replace_known(_shorten(error.message), state, sha256)
         except OSError as error:
-            self._replace(known, source_id, file.shown_place, f"can't be read: {error.strerror}")
-
-    def _replace(
-        self,
-        known: KnownFile | None,
-        source_id: int,
-        place: str,
-        fault: str,
-        state: str = "",
-        sha256: str = "",
-    ) -> int:
-        """Put a file without documents in the place of the one that is known; return its id."""
-        if known:
-            self._writer.remove_file(known.id)
-        return self._writer.add_file(source_id, place, state, sha256, fault)
+            replace_known(f"can't be read: {error.strerror}")
 
     def _read(self, file: DocFile, id: int, state: str) -> int:
         """Add the documents of a file; return how many have text. Raises GroundupError, OSError."""
@@ -254,34 +238,50 @@ class _Update:
         report, documents = SourceReport(), 0
         for name, stem, text in read_documents(file, self._config.options, report):
             text = well_formed(text)
-            pieces = split(text, self._config.max_tokens)
-            if pieces:
-                documents += 1
-                self._writer.add_document(
-                    *(id, well_formed(name), well_formed(file.address_of(name)), well_formed(stem)),
-                    *(language_of_text(text), text, pieces),
-                )
+            passages = split(text, self._config.max_tokens)
+            if not passages:
+                continue
+            documents += 1
+            made = NewDocument(
+                name=well_formed(name),
+                address=well_formed(file.address_of(name)),
+                stem=well_formed(stem),
+                language=language_of_text(text),
+                text=text,
+                passages=passages,
+            )
+            self._writer.add_document(id, made)
         self._count(read_bytes=report.read_bytes)
         self._decoded.add(SourceReport(encodings=report.encodings))
         if file.entry and state and file.state() != state:
             raise DataError(CHANGED_WHILE_READ)
-        self._writer.change_file(id, state=state, fault=_shown(_faults(report)))
+        self._writer.change_file(id, state=state, fault=_shorten(_faults(report)))
         return documents
+
+
+def _state_and_hash(file: DocFile, known: KnownFile | None) -> tuple[str, str]:
+    """Return the state of a file and its SHA-256, "" where its format is not read; the hash is
+    only computed where the state has changed. Raises OSError.
+    """
+    state = file.state()
+    if known and state and state == known.state:
+        return state, known.sha256
+    if not file.may_have_text:
+        return state, ""
+    return state, file.sha256()
 
 
 def _faults(report: SourceReport) -> str:
     """Return what of a file could not be read, or ""."""
-    skipped = [
-        f"{reason}: {tally.shown()}" if tally.count > 1 else reason
-        for reason, tally in report.skipped.items()
-    ]
-    bad = [
-        f"{tally.count} not read ({tally.shown()})"
-        for tally in (report.bad_files, report.bad_lines)
-        if tally.count
-    ]
-    return "; ".join([*skipped, *bad])
+    found = []
+    for reason, tally in report.skipped.items():
+        more = f": {tally.shown()}" if tally.count > 1 else ""
+        found.append(f"{reason}{more}")
+    for tally in (report.bad_files, report.bad_lines):
+        if tally.count:
+            found.append(f"{tally.count} not read ({tally.shown()})")
+    return "; ".join(found)
 
 
-def _shown(reason: str) -> str:
+def _shorten(reason: str) -> str:
     return well_formed(reason[:SHOWN_FAULT_CHARACTERS])

@@ -1,15 +1,9 @@
-"""Vectors: a row for each passage of an index, made by an encoder, in one mapped matrix beside the
-index's file; and rankings by them.
+"""Vectors: one of each passage of an index, made by an encoder, and rankings by them.
 
     FOLDER/vectors/vectors.json    the encoder, the vector that it gave a known sentence, and the
-                                   number n of the files below
-    FOLDER/vectors/rows-n.f32      the rows, each of length 1
-    FOLDER/vectors/ids-n.i64       the passage of each row, ascending
+                                   store (`vector_store.py`) that keeps the vectors
 
-Rows are only appended, each before its id, and what stands after the last id is written again:
-after kill -9 or on a full disk the same command goes on from there. Passages that are gone keep
-their row until they are half of all; then new files are written. The index can be searched
-meanwhile, a passage without a row by its words alone.
+The index can be searched while vectors are made, a passage without one by its words alone.
 
     mixture(P) = BM25(P) / highest BM25 + w cosine(P)        of the best by either
 
@@ -21,25 +15,24 @@ vectors alone are better there than a mixture with 1.25 (docs/log.md).
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.precision import open_in
-from groundup.errors import FormatError, ModelError
-from groundup.files import atomic_file, disk_errors, read_json, write_bytes, write_json
+from groundup.errors import ConfigError, FormatError, ModelError
+from groundup.files import read_json, write_json
 from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import CANDIDATES, Ranking, bm25, question_terms, score, term_weights
+from groundup.retrieve.vector_store import FILES, Rows, Vector, VectorStore, open_store
 from groundup.weights.hf_families import KIND_NAMES
 
 # What an encoder is known by: its vector of this sentence.
@@ -48,14 +41,9 @@ PROBE = "The quick brown fox jumps over the lazy dog."
 SAME_COSINE = 0.99
 # Passages that are embedded together, sorted by length.
 TOGETHER = 128
-# Rows that are multiplied at once: 25 MB of 384 numbers.
-BLOCK_ROWS = 16_384
 WEIGHT = 4.0
 # Sentences whose vectors are kept in memory: 1.5 kB each, and their texts.
 REMEMBERED = 4096
-Vector = Float[np.ndarray, " C"]
-Rows = Float[np.ndarray, "N C"]
-Ids = Int[np.ndarray, " N"]
 Embed = Callable[[Sequence[str]], Rows]
 """A function that makes vectors of length 1 of texts."""
 
@@ -65,46 +53,25 @@ class VectorIndexInfo:
     """Which encoder made the vectors of an index, and where they are."""
 
     place: Path
+    """FOLDER/vectors."""
     model: str
     """Its name or path."""
     probe: tuple[float, ...]
     """Its vector of PROBE."""
-    number: int = 0
-    """Of the files; it changes when rows are left out."""
+    store: str = FILES
+    """The store, as "NAME" or "NAME:ADDRESS"."""
 
-    @property
-    def files(self) -> tuple[Path, Path]:
-        """Rows and ids."""
-        return self.place / f"rows-{self.number}.f32", self.place / f"ids-{self.number}.i64"
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row."""
-        return 4 * len(self.probe)
-
-    @property
-    def count(self) -> int:
-        """Whole rows that have an id."""
-        sizes = [file.stat().st_size if file.exists() else 0 for file in self.files]
-        return min(sizes[0] // self.row_bytes, sizes[1] // 8)
+    def open_store(self) -> VectorStore:
+        """Open the store. Raises ConfigError for an unknown one."""
+        return open_store(self.store, self.place, len(self.probe))
 
     def write(self) -> None:
         """Write vectors.json, atomically."""
-        write_json(
-            self.place / VECTORS_FILE,
-            {"model": self.model, "probe": list(self.probe), "number": self.number},
-        )
-
-    def mapped(self) -> tuple[Rows, Ids]:
-        """Return the rows, mapped, and their ids."""
-        count, width = self.count, len(self.probe)
-        if not count:
-            return np.zeros((0, width), dtype=np.float32), np.zeros(0, dtype=np.int64)
-        rows = np.memmap(self.files[0], dtype=np.float32, mode="r", shape=(count, width))
-        return rows, np.fromfile(self.files[1], dtype=np.int64, count=count)
+        kept = {"model": self.model, "probe": list(self.probe), "store": self.store}
+        write_json(self.place / VECTORS_FILE, kept)
 
 
-def about(folder: Path) -> VectorIndexInfo | None:
+def read_vectors_info(folder: Path) -> VectorIndexInfo | None:
     """Return which encoder made the vectors of the index in `folder`; None: it has none.
 
     Raises FormatError.
@@ -113,12 +80,15 @@ def about(folder: Path) -> VectorIndexInfo | None:
     if not file.exists():
         return None
     match read_json(file):
-        case {"model": str(model), "probe": [float(), *_] as probe, "number": int(number)} if all(
+        case {"model": str(model), "probe": [float(), *_] as probe, "store": str(store)} if all(
             isinstance(x, float) for x in probe
         ):
-            return VectorIndexInfo(file.parent, model, tuple(probe), number)
+            return VectorIndexInfo(file.parent, model, tuple(probe), store)
     raise FormatError(
-        file, "model, probe and number", "are not a name, a vector and a whole number"
+        file,
+        "model, probe and store",
+        "are not a name, a vector and a name",
+        fix=f"Delete {file.parent} to make new vectors.",
     )
 
 
@@ -132,34 +102,45 @@ def require_same(known: VectorIndexInfo, probe: Vector, model: str) -> None:
         )
 
 
-def make_vectors(folder: Path, embed: Embed, model: str, *, progress: Progress) -> int:
+def make_vectors(
+    folder: Path, embed: Embed, model: str, *, store: str = "", progress: Progress
+) -> int:
     """Make the vectors of all passages that have none, by an encoder called `model`; return how
-    many. Raises ModelError, DiskError, FormatError.
+    many.
+
+    `store`: where new vectors are kept, by default in files beside the index; an index that has
+    vectors keeps its store. Raises ConfigError, ModelError, DiskError, FormatError.
     """
     probe = embed([PROBE])[0]
     with Index(folder) as index, only_one(folder / VECTORS_FOLDER):
         require_undamaged(folder / VECTORS_FOLDER)
-        known = about(folder)
-        if known is None:
-            address = str(Path(model).resolve()) if os.path.exists(model) else model
-            known = VectorIndexInfo(folder / VECTORS_FOLDER, address, tuple(map(float, probe)))
-            known.write()
+        known = read_vectors_info(folder) or _begin(folder, model, probe, store or FILES)
         require_same(known, probe, model)
+        if store not in ("", known.store):
+            fix = f"Leave the store out, or delete {known.place} to make new vectors."
+            raise ConfigError(f"The vectors of {folder} are kept in {known.store!r}.", fix=fix)
+        kept, made = known.open_store(), 0
         begin_change(known.place)
-        live = np.array(
-            [row[0] for row in index.rows("SELECT id FROM passage ORDER BY id")], dtype=np.int64
-        )
-        known, made = _without_gone(known, live), 0
-        with (
-            _appending(known) as (last, append),
-            progress.track("vectors", int((live > last).sum()), "passages") as advance,
-        ):
+        ids = [row[0] for row in index.rows("SELECT id FROM passage ORDER BY id")]
+        live = np.array(ids, dtype=np.int64)
+        last = kept.prepare(live)
+        with progress.track("vectors", int((live > last).sum()), "passages") as advance:
             while passages := index.all_passages(last, TOGETHER):
-                append([each.id for each in passages], embed([text_of(each) for each in passages]))
+                rows = embed([text_of(each) for each in passages])
+                kept.append([each.id for each in passages], rows)
                 last, made = passages[-1].id, made + len(passages)
                 advance(len(passages))
         end_change(known.place)
     return made
+
+
+def _begin(folder: Path, model: str, probe: Vector, store: str) -> VectorIndexInfo:
+    """Write which encoder makes the vectors of an index that has none."""
+    address = str(Path(model).resolve()) if os.path.exists(model) else model
+    known = VectorIndexInfo(folder / VECTORS_FOLDER, address, tuple(map(float, probe)), store)
+    known.open_store()  # an unknown one is refused before anything is written
+    known.write()
+    return known
 
 
 def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
@@ -179,62 +160,17 @@ def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors
 
     Raises FormatError, ModelError.
     """
-    known = about(folder)
-    return None if known is None else Vectors(known, embed_with(known.model, compute, progress))
+    known = read_vectors_info(folder)
+    if known is None:
+        return None
+    return Vectors(known, embed_with(known.model, compute, progress))
 
 
 def text_of(passage: Passage) -> str:
     """Return what is embedded of a passage: its headings and its text."""
-    return f"{passage.title}\n{passage.text}" if passage.title else passage.text
-
-
-def _without_gone(known: VectorIndexInfo, live: Ids) -> VectorIndexInfo:
-    """Write new files without the rows of passages that are gone, where these are more than
-    half.
-    """
-    rows, ids = known.mapped()
-    kept = np.flatnonzero(np.isin(ids, live))
-    if 2 * len(kept) >= len(ids):
-        return known
-    new = replace(known, number=known.number + 1)
-    with (
-        atomic_file(new.files[0], needed_bytes=len(kept) * known.row_bytes) as temporary,
-        temporary.open("wb") as out,
-    ):
-        for start in range(0, len(kept), BLOCK_ROWS):
-            out.write(rows[kept[start : start + BLOCK_ROWS]].tobytes())
-    write_bytes(new.files[1], ids[kept].tobytes())
-    new.write()
-    for file in known.files:
-        file.unlink(missing_ok=True)
-    return new
-
-
-@contextmanager
-def _appending(
-    known: VectorIndexInfo,
-) -> Iterator[tuple[int, Callable[[Sequence[int], Rows], None]]]:
-    """Yield the last passage that has a row, and a function that appends ids and their rows.
-
-    Raises DiskError.
-    """
-    count = known.count
-    with disk_errors(known.place):
-        for file, size in zip(known.files, (count * known.row_bytes, count * 8), strict=True):
-            file.touch()
-            os.truncate(file, size)
-    last = int(np.fromfile(known.files[1], np.int64)[-1]) if count else 0
-
-    def append(ids: Sequence[int], rows: Rows) -> None:
-        with disk_errors(known.place):
-            written = (rows.astype(np.float32).tobytes(), np.array(ids, np.int64).tobytes())
-            for file, content in zip(known.files, written, strict=True):
-                with file.open("ab") as out:
-                    out.write(content)
-                    out.flush()
-                    os.fsync(out.fileno())
-
-    yield last, append
+    if not passage.title:
+        return passage.text
+    return f"{passage.title}\n{passage.text}"
 
 
 class Vectors:
@@ -245,17 +181,16 @@ class Vectors:
         require_undamaged(known.place)
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed = known, embed
-        self.rows, self.ids = known.mapped()
+        self.store = known.open_store()
         self._made: dict[str, Vector] = {}
 
     def current(self) -> "Vectors":
-        """Return these vectors with the rows that were made since. Raises FormatError."""
-        now = about(self.known.place.parent)
-        if now is None or (now.number == self.known.number and now.count == len(self.ids)):
+        """Return these vectors with those that were made since."""
+        store = self.store.current()
+        if store is self.store:
             return self
         newer = copy.copy(self)
-        newer.known = now
-        newer.rows, newer.ids = now.mapped()
+        newer.store = store
         return newer
 
     def embed_again(self, texts: Sequence[str]) -> list[Vector]:
@@ -266,73 +201,45 @@ class Vectors:
         known = {text: before[text] for text in texts if text in before}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         made = dict(zip(missing, self.embed(missing), strict=True)) if missing else {}
-        found = [known[text] if text in known else made[text] for text in texts]
-        kept = {text: row for text, row in before.items() if text not in known} | known | made
+        found = known | made
+        kept = {text: row for text, row in before.items() if text not in known} | found
         self._made = dict(list(kept.items())[-REMEMBERED:])
-        return found
-
-    def nearest(self, query: Vector, limit: int) -> list[tuple[int, float]]:
-        """Return (passage's id, cosine) of the rows nearest to a vector, best first."""
-        cosines = np.empty(len(self.ids), dtype=np.float32)
-        for start in range(0, len(self.ids), BLOCK_ROWS):
-            np.dot(
-                self.rows[start : start + BLOCK_ROWS],
-                query,
-                out=cosines[start : start + BLOCK_ROWS],
-            )
-        limit = min(limit, len(cosines))
-        best = (
-            np.argpartition(-cosines, limit - 1)[:limit] if limit else np.zeros(0, dtype=np.int64)
-        )
-        best = best[np.lexsort((self.ids[best], -cosines[best]))]
-        return [(int(self.ids[row]), float(cosines[row])) for row in best]
+        return [found[text] for text in texts]
 
     def cosines(self, query: Vector, ids: Sequence[int]) -> dict[int, float]:
-        """Return the cosine of each of these passages that has a row."""
-        wanted = np.array(sorted(ids), dtype=np.int64)
-        places = np.searchsorted(self.ids, wanted)
-        found = [
-            (id, row)
-            for id, row in zip(wanted, places, strict=True)
-            if row < len(self.ids) and self.ids[row] == id
-        ]
-        return {int(id): float(self.rows[row] @ query) for id, row in found}
+        """Return the cosine of each of these passages that has a vector."""
+        return {id: float(row @ query) for id, row in self.store.rows(sorted(ids)).items()}
 
     def rows_of(self, passages: Sequence[Passage]) -> Rows:
-        """Return the rows of passages; those that have none yet are made."""
-        places = np.searchsorted(self.ids, [each.id for each in passages])
-        known = [
-            at < len(self.ids) and self.ids[at] == each.id
-            for at, each in zip(places, passages, strict=True)
-        ]
-        missing = [
-            text_of(each) for each, is_known in zip(passages, known, strict=True) if not is_known
-        ]
-        made = iter(self.embed(missing) if missing else ())
-        pairs = zip(places, known, strict=True)
-        return np.stack([self.rows[at] if is_known else next(made) for at, is_known in pairs])
+        """Return the vectors of passages; those that have none yet are made."""
+        rows = self.store.rows([each.id for each in passages])
+        missing = [each for each in passages if each.id not in rows]
+        if missing:
+            made = self.embed([text_of(each) for each in missing])
+            rows |= {each.id: row for each, row in zip(missing, made, strict=True)}
+        return np.stack([rows[each.id] for each in passages])
 
     def ranking(self, index: Index, query: str, limit: int) -> list[tuple[int, float]]:
         """Rank passages by their cosine to the question alone (a `search.Ranking`)."""
-        return self.there(index, self.embed([query])[0], limit)
+        return self.nearest_live(index, self.embed([query])[0], limit)
 
-    def there(self, index: Index, query: Vector, limit: int) -> list[tuple[int, float]]:
-        """Return `nearest` of the passages that the index still has."""
-        near = self.nearest(query, 2 * limit)  # at most half are gone
-        there = {passage.id for passage in index.passages([id for id, _ in near])}
-        return [each for each in near if each[0] in there][:limit]
+    def nearest_live(self, index: Index, query: Vector, limit: int) -> list[tuple[int, float]]:
+        """Return (id, cosine) of the nearest passages that the index still has."""
+        near = self.store.nearest(query, 2 * limit)  # at most half are gone
+        live = {passage.id for passage in index.passages([id for id, _ in near])}
+        return [each for each in near if each[0] in live][:limit]
 
     def mixture(self, weight: float = WEIGHT) -> Ranking:
         """Return the ranking by words and vectors: see the module."""
 
         def ranking(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
-            by_words, by_vectors = both(self, index, query, max(limit, CANDIDATES))
-            return mixed(by_words, by_vectors, weight)[:limit]
+            by_words, by_vectors = score_by_both(self, index, query, max(limit, CANDIDATES))
+            return mix(by_words, by_vectors, weight)[:limit]
 
         return ranking
 
 
-def both(
+def score_by_both(
     vectors: Vectors, index: Index, query: str, limit: int
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Return the BM25 score and the cosine of the passages that are among the best `limit` by
@@ -341,19 +248,19 @@ def both(
     vector = vectors.embed([query])[0]
     scores = dict(bm25(index, query, limit))
     weights, mean_terms = term_weights(index, question_terms(index, query)), index.mean_terms
-    others = [id for id, _ in vectors.nearest(vector, limit) if id not in scores]
+    others = [id for id, _ in vectors.store.nearest(vector, limit) if id not in scores]
     for passage in index.passages(others):
-        scores[passage.id] = score(passage, weights, mean_terms) if weights else 0.0
+        scores[passage.id] = score(passage, weights, mean_terms)
     return scores, vectors.cosines(vector, list(scores))
 
 
-def mixed(
+def mix(
     scores: dict[int, float], cosines: dict[int, float], weight: float
 ) -> list[tuple[int, float]]:
     """Return (id, mixture), best first; a passage without a vector has the mean cosine of the
     others.
     """
     highest = max(scores.values(), default=0.0) or 1.0
-    usual = sum(cosines.values()) / len(cosines) if cosines else 0.0
+    usual = sum(cosines.values()) / max(1, len(cosines))
     found = [(id, each / highest + weight * cosines.get(id, usual)) for id, each in scores.items()]
     return sorted(found, key=lambda each: (-each[1], each[0]))

@@ -18,11 +18,8 @@ from typing import Any, NamedTuple
 from groundup.errors import DiskError, FormatError
 from groundup.files import disk_errors, no_room
 from groundup.retrieve.database import (
-    HASHES,
-    OLDEST,
     SHOWN,
     SHOWN_FROM,
-    VERSION,
     WORDS,
     connect,
     create,
@@ -60,6 +57,10 @@ class KnownFile:
     fault: str
     """Why it, or a part of it, could not be read."""
 
+    def is_same(self, state: str, sha256: str) -> bool:
+        """Whether a file of this state, or else of this hash, is unchanged; "": unknown."""
+        return bool(state and state == self.state) or bool(sha256 and sha256 == self.sha256)
+
 
 @contextmanager
 def writing(file: Path) -> Iterator["IndexWriter"]:
@@ -76,7 +77,7 @@ def writing(file: Path) -> Iterator["IndexWriter"]:
             try:
                 if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
                     create(database)
-                require_index(database, file, oldest=OLDEST)
+                require_index(database, file)
                 database.execute("PRAGMA synchronous = NORMAL")
                 yield IndexWriter(database, file.parent)
                 database.execute("PRAGMA wal_checkpoint (TRUNCATE)")
@@ -91,6 +92,19 @@ def writing(file: Path) -> Iterator["IndexWriter"]:
             raise DiskError(f"{file} can't be written: {error.__cause__}.", fix=fix) from error
         raise
     end_change(file.parent)
+
+
+@dataclass(frozen=True)
+class NewDocument:
+    """A document to be added to an index."""
+
+    name: str
+    address: str
+    stem: str
+    """Its file's name without the suffix, which counts as a title."""
+    language: str
+    text: str
+    passages: Sequence[PassageSpan]
 
 
 class _Added(NamedTuple):
@@ -129,13 +143,10 @@ class IndexWriter:
         self._database.execute("BEGIN IMMEDIATE")
         self._added = _Added([], [], [])
         for table in self._next:
-            row = self._database.execute(
-                "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
-            ).fetchone()
-            last = (
-                row[0] if row and isinstance(row[0], int) else 0
-            )  # where it is damaged, SQLite refuses an id that is taken
-            self._next[table] = max(self._next[table], last + 1)
+            query = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+            row = self._database.execute(query, (table,)).fetchone()
+            if row and isinstance(row[0], int):  # else SQLite refuses an id that is taken
+                self._next[table] = max(self._next[table], row[0] + 1)
         self._committed_s = time.monotonic()
 
     def commit_now_and_then(self) -> None:
@@ -165,22 +176,10 @@ class IndexWriter:
             with suppress(sqlite3.Error):
                 self._database.execute("RELEASE part")
 
-    def upgrade(self) -> None:
-        """Bring an index of an older version up to this one: its passages get their hashes."""
-        if self._database.execute("PRAGMA user_version").fetchone()[0] < VERSION:
-            self._database.execute(HASHES)
-            self._add_hashes(1)
-            self._database.execute(f"PRAGMA user_version = {VERSION}")
-
-    def _add_hashes(self, first: int) -> None:
-        """Add the hashes of the passages from an id on."""
-        query = f"INSERT INTO passage_hash (id, hash) SELECT passage.id, hash_of({SHOWN}) {SHOWN_FROM} WHERE passage.id >= ?"
-        self._database.execute(query, (first,))
-
     def setting(self, name: str) -> Any:
         """Return a JSON value that is kept with the index, or None."""
         row = self._database.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return row and json.loads(row[0])
 
     def set(self, name: str, value: Any) -> None:
         """Keep a JSON value with the index."""
@@ -195,7 +194,8 @@ class IndexWriter:
 
     def source_id(self, spec: str, follow_links: bool) -> int:
         """Return the id of a source, which is added if it is new."""
-        query = "INSERT INTO source (spec, follow_links) VALUES (?, ?) ON CONFLICT (spec) DO UPDATE SET follow_links = excluded.follow_links"
+        query = """INSERT INTO source (spec, follow_links) VALUES (?, ?)
+            ON CONFLICT (spec) DO UPDATE SET follow_links = excluded.follow_links"""
         self._database.execute(query, (spec, follow_links))
         found = self._database.execute("SELECT id FROM source WHERE spec = ?", (spec,)).fetchone()
         if found is None or not isinstance(found[0], int):
@@ -220,30 +220,18 @@ class IndexWriter:
             "UPDATE file SET state = ?, fault = ? WHERE id = ?", (state, fault, id)
         )
 
-    def add_document(
-        self,
-        file_id: int,
-        name: str,
-        address: str,
-        stem: str,
-        language: str,
-        text: str,
-        pieces: Sequence[PassageSpan],
-    ) -> None:
-        """Add a document with its passages.
-
-        `stem`: the file's name without its suffix, which counts as a title.
-        """
+    def add_document(self, file_id: int, made: NewDocument) -> None:
+        """Add a document of a file with its passages."""
         document, first = self._next["document"], self._next["passage"]
-        self._added.documents.append((document, file_id, name, address, stem, language))
+        values = (document, file_id, made.name, made.address, made.stem, made.language)
+        self._added.documents.append(values)
         rows = [
-            (id, document, each.start, each.title, text[each.start : each.end])
-            for id, each in enumerate(pieces, first)
+            (id, document, each.start, each.title, made.text[each.start : each.end])
+            for id, each in enumerate(made.passages, first)
         ]
         self._added.passages.extend(rows)
-        self._added.words.append(
-            (language, [(id, body, f"{title} {stem}") for id, _, _, title, body in rows])
-        )
+        words = [(id, body, f"{title} {made.stem}") for id, _, _, title, body in rows]
+        self._added.words.append((made.language, words))
         self._next = {"document": document + 1, "passage": first + len(rows)}
         if len(self._added.passages) >= WRITTEN_PASSAGES:
             self._write_added()
@@ -251,12 +239,15 @@ class IndexWriter:
     def _write_added(self) -> None:
         """Write the documents that were added since the last time."""
         added, self._added = self._added, _Added([], [], [])
-        query = "INSERT INTO document (id, file_id, name, address, stem, language) VALUES (?, ?, ?, ?, ?, ?)"
+        columns = "id, file_id, name, address, stem, language"
+        query = f"INSERT INTO document ({columns}) VALUES (?, ?, ?, ?, ?, ?)"
         self._database.executemany(query, added.documents)
         query = "INSERT INTO passage (id, document_id, start, title, text) VALUES (?, ?, ?, ?, ?)"
         self._database.executemany(query, added.passages)
         if added.passages:
-            self._add_hashes(added.passages[0][0])
+            hashes = f"SELECT passage.id, hash_of({SHOWN}) {SHOWN_FROM} WHERE passage.id >= ?"
+            query = f"INSERT INTO passage_hash (id, hash) {hashes}"
+            self._database.execute(query, (added.passages[0][0],))
         by_language: dict[str, list[tuple[int, str, str]]] = {}
         for language, rows in added.words:
             by_language.setdefault(language, []).extend(rows)
@@ -267,8 +258,9 @@ class IndexWriter:
         """Take a file and its documents out."""
         for document, language, rows in self._documents("WHERE file_id = ?", (id,)):
             self._change_words(rows, language, -1)
-            of_document = "DELETE FROM passage_hash WHERE id IN (SELECT id FROM passage WHERE document_id = ?)"
-            self._database.execute(of_document, (document,))
+            passages = "SELECT id FROM passage WHERE document_id = ?"
+            query = f"DELETE FROM passage_hash WHERE id IN ({passages})"
+            self._database.execute(query, (document,))
             self._database.execute("DELETE FROM passage WHERE document_id = ?", (document,))
         self._database.execute("DELETE FROM document WHERE file_id = ?", (id,))
         self._database.execute("DELETE FROM file WHERE id = ?", (id,))
@@ -288,24 +280,19 @@ class IndexWriter:
         """Add (1) or take out (-1) the terms of passages: (id, text, title)."""
         bodies = terms_of_each([text for _, text, _ in rows], language)
         titles = terms_of_each([title for *_, title in rows], language)
-        made = [
-            (row[0], body, title) for row, body, title in zip(rows, bodies, titles, strict=True)
+        values = [
+            (row[0], " ".join(body), " ".join(title))
+            for row, body, title in zip(rows, bodies, titles, strict=True)
         ]
-        joined = [(id, " ".join(body), " ".join(title)) for id, body, title in made]
-        if sign > 0:
-            self._database.executemany(
-                "INSERT INTO words (rowid, text, title) VALUES (?, ?, ?)", joined
-            )
-        else:
-            self._database.executemany(
-                "INSERT INTO words (words, rowid, text, title) VALUES ('delete', ?, ?, ?)", joined
-            )
-        query = "INSERT INTO language (code, passages, terms) VALUES (?, ?, ?) ON CONFLICT (code) DO UPDATE SET"
-        changes = (language, sign * len(made), sign * sum(len(body) for _, body, _ in made))
-        self._database.execute(
-            f"{query} passages = passages + excluded.passages, terms = terms + excluded.terms",
-            changes,
-        )
+        query = "INSERT INTO words (rowid, text, title) VALUES (?, ?, ?)"
+        if sign < 0:
+            query = "INSERT INTO words (words, rowid, text, title) VALUES ('delete', ?, ?, ?)"
+        self._database.executemany(query, values)
+        query = """INSERT INTO language (code, passages, terms) VALUES (?, ?, ?)
+            ON CONFLICT (code) DO UPDATE
+            SET passages = passages + excluded.passages, terms = terms + excluded.terms"""
+        changes = (language, sign * len(rows), sign * sum(map(len, bodies)))
+        self._database.execute(query, changes)
 
     def words_are_current(self) -> bool:
         """Whether the terms of the index are those that this version makes; in an empty index they

@@ -19,8 +19,7 @@ from typing import Any, TypeVar
 
 from groundup.errors import FormatError
 from groundup.progress import Progress
-from groundup.retrieve.index import INDEX_FILE, VECTORS_FILE, VECTORS_FOLDER, Index
-from groundup.retrieve.no_index import no_index
+from groundup.retrieve.index import INDEX_FILE, VECTORS_FILE, VECTORS_FOLDER, Index, missing_index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.search import is_current
@@ -165,7 +164,7 @@ class ServedIndexes:
         with self._lock:
             found = _stat(path / INDEX_FILE)
             if found is None:
-                raise no_index(path)
+                raise missing_index(path)
             identity = found.st_dev, found.st_ino
             if name not in self._opened or self._opened[name][0] != identity:
                 self._opened[name] = identity, Index(path)

@@ -25,9 +25,9 @@ from groundup.retrieve.answer import (
     AskConfig,
     Part,
     QuestionReading,
-    changed_since,
     part_text,
     read,
+    with_changed_sources,
 )
 from groundup.retrieve.generation import (
     Draft,
@@ -36,15 +36,20 @@ from groundup.retrieve.generation import (
     Prompted,
     Sentence,
     citable,
-    fitting,
-    judged,
-    prompted,
+    judge_draft,
+    make_prompt,
+    passages_that_fit,
 )
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.search import Keep, every
-from groundup.retrieve.support import asked, differences, prompt_ids, support_pairs
+from groundup.retrieve.support import (
+    prompt_ids,
+    question_conversation,
+    support_pairs,
+    support_values,
+)
 from groundup.retrieve.vectors import Vectors
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
@@ -137,7 +142,7 @@ class SourcedAnswer:
                 yield part
         answer = self.reading.answer(made)
         self.answer = await self.server.indexes.use(
-            self.request.index, lambda index: changed_since(index, answer)
+            self.request.index, lambda index: with_changed_sources(index, answer)
         )
         yield self.answer
 
@@ -199,8 +204,8 @@ class SourcedAnswer:
             passages,
             given.instructions,
         )
-        found = differences(pairs, await self._logprobs(pairs, loaded))
-        return judged(given, draft, allowed, found, self.request.config.min_support)
+        found = support_values(pairs, await self._logprobs(pairs, loaded))
+        return judge_draft(given, draft, allowed, found, self.request.config.min_support)
 
     async def _logprobs(self, pairs: Sequence[Pair], loaded: LoadedModel) -> list[float]:
         """Return ln P of each pair's continuation."""
@@ -237,12 +242,12 @@ async def formatted_answer(
 
     def read_sources() -> tuple[list[Passage], int]:
         engine, question = loaded.engine, reading.question
-        read = fitting(engine, question, reading.about, max_tokens, told)
+        read = passages_that_fit(engine, question, reading.about, max_tokens, told)
         with_them, without = (prompt_ids(engine, question, given, told) for given in (read, []))
         return read, len(with_them) - len(without)
 
     read, answer.source_tokens = await asyncio.to_thread(read_sources)
-    prompt = asked(reading.question, read, told)
+    prompt = question_conversation(reading.question, read, told)
     return await server.stream(
         replace(plain, prompts=(prompt,), defaults=DEFAULTS, truncate=True), resources
     )
@@ -254,7 +259,7 @@ def _prompted(
     """Return the prompt, with the masks of its constraint that take long, which the engine's steps
     would else wait for. Raises ModelError.
     """
-    given = prompted(
+    given = make_prompt(
         engine,
         reading.question,
         reading.sources,

@@ -20,13 +20,13 @@ from groundup.retrieve.cite import (
     best_quotes,
     facts,
     fault_of,
-    misplaced,
+    misplaced_names,
     missing_facts,
     new_words,
     statements,
 )
 from groundup.retrieve.evidence import evidence
-from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, prompted
+from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, make_prompt
 from groundup.retrieve.index import Index
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.search import search
@@ -144,7 +144,7 @@ def test_a_code_block_is_quoted_as_a_whole_below_the_line_before_it(
         "1. Wait.",
     ]
     assert (
-        misplaced("In Oslo it waits for 45 seconds.", passage) == []
+        misplaced_names("In Oslo it waits for 45 seconds.", passage) == []
     )  # as in prose, not as in a list
 
 
@@ -184,7 +184,7 @@ def test_a_number_of_a_table_is_said_of_its_own_row(
     table = "| Account | Rate |\n|---|---|\n| Notice Saver | 3.75% |\n| Regular Saver | 5.25% |\n\nAda says that it needs 500 pounds.\n\n"
     places = "The van comes here:\n\n- Aldwater Green, 1 pm\n- Senby, 10 am\n"
     passage = replace(search(index, "warranty")[0], text=table + places, title="Savings", start=0)
-    assert misplaced(sentence, passage) == beside
+    assert misplaced_names(sentence, passage) == beside
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_small_context_reads_the_beginning_of_the_best_passage(
     def given(context_tokens: int) -> Prompted | Omitted:
         config = replace(engine.opened.config, context_tokens=context_tokens)
         smaller = Engine(replace(engine.opened, config=config), engine.compute)
-        return prompted(smaller, QUESTION, found, found, (), 128)
+        return make_prompt(smaller, QUESTION, found, found, (), 128)
 
     found = search(index, "warranty filter hostel", 3)
     whole = given(1024)

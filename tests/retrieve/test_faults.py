@@ -27,7 +27,7 @@ from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.passages import PassageSpan
 from groundup.retrieve.search import find, search
 from groundup.retrieve.update import update_index
-from groundup.retrieve.vectors import Vectors, about, make_vectors, text_of
+from groundup.retrieve.vectors import Vectors, make_vectors, read_vectors_info, text_of
 
 from .conftest import Update
 from .test_vectors import letters
@@ -174,18 +174,18 @@ def test_kills_while_vectors_are_made_leave_only_right_rows(
 
 def require_right_rows(folder: Path) -> bool:
     """Every row that there is, is its passage's, and once; returns whether all are there."""
-    known = about(folder)
+    known = read_vectors_info(folder)
     with Index(folder) as index:
         passages = {passage.id: passage for passage in index.all_passages(limit=10_000)}
         if known is None:
             return False
         found = Vectors(known, letters)
-        assert sorted(set(found.ids.tolist())) == found.ids.tolist()
-        for id, row in zip(found.ids.tolist(), found.rows, strict=True):
+        assert sorted(set(found.store.ids.tolist())) == found.store.ids.tolist()
+        for id, row in zip(found.store.ids.tolist(), found.store.matrix, strict=True):
             if id in passages:
                 assert np.allclose(row, letters([text_of(passages[id])])[0])
         find(index, "walruses", 5, found.mixture())
-        return set(passages) <= set(found.ids.tolist())
+        return set(passages) <= set(found.store.ids.tolist())
 
 
 def test_of_writers_at_once_one_writes_and_the_others_are_refused(

@@ -1,5 +1,6 @@
 """Vectors beside an index: made once for each passage, gone on with after an interruption, and searched alone or mixed with words."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,19 +10,21 @@ import torch
 from tiny_encoder import save_encoder
 
 from groundup.device import Compute
-from groundup.errors import FormatError, ModelError
+from groundup.errors import ConfigError, FormatError, ModelError
 from groundup.progress import Silent
+from groundup.retrieve import vector_store
 from groundup.retrieve import vectors as module
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import find
+from groundup.retrieve.vector_store import VECTOR_STORES, Ids, MappedVectors, Rows, Vector
 from groundup.retrieve.vectors import (
     Embed,
     Vectors,
-    about,
-    both,
     embed_with,
     make_vectors,
-    mixed,
+    mix,
+    read_vectors_info,
+    score_by_both,
     text_of,
 )
 
@@ -45,40 +48,95 @@ def folder(index: Index) -> Path:
 
 
 def opened(folder: Path, embed: Embed = letters) -> Vectors:
-    known = about(folder)
+    known = read_vectors_info(folder)
     assert known is not None
     return Vectors(known, embed)
 
 
 def test_every_passage_has_a_row_and_a_second_call_makes_none(folder: Path, index: Index) -> None:
-    assert about(folder) is None
+    assert read_vectors_info(folder) is None
     assert make_vectors(folder, letters, "letters", progress=Silent()) == index.passage_count > 2
     assert make_vectors(folder, letters, "letters", progress=Silent()) == 0
     found, passages = opened(folder), index.all_passages()
-    assert found.ids.tolist() == [passage.id for passage in passages]
-    assert np.allclose(found.rows, letters([text_of(passage) for passage in passages]))
+    assert found.store.ids.tolist() == [passage.id for passage in passages]
+    assert np.allclose(found.store.matrix, letters([text_of(passage) for passage in passages]))
 
 
 def test_the_nearest_are_those_of_a_full_comparison(
     folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(vector_store, "BLOCK_ROWS", 2)
     make_vectors(folder, letters, "letters", progress=Silent())
     found = opened(folder)
     query = letters(["warm water"])[0]
     expected = sorted(
-        zip((found.rows @ query).tolist(), found.ids.tolist(), strict=True),
+        zip((found.store.matrix @ query).tolist(), found.store.ids.tolist(), strict=True),
         key=lambda each: (-each[0], each[1]),
     )
     for limit in (1, 3, 100):
-        near = found.nearest(query, limit)
+        near = found.store.nearest(query, limit)
         assert [id for id, _ in near] == [id for _, id in expected[:limit]]
         assert [cosine for _, cosine in near] == pytest.approx(
             [cosine for cosine, _ in expected[:limit]], abs=1e-6
         )
-    assert found.cosines(query, [found.ids[1], 999]) == {
-        found.ids[1]: pytest.approx(float(found.rows[1] @ query))
+    assert found.cosines(query, [found.store.ids[1], 999]) == {
+        found.store.ids[1]: pytest.approx(float(found.store.matrix[1] @ query))
     }
+
+
+class MemoryVectors:
+    """A vector store in memory, by its address."""
+
+    kept: dict[str, dict[int, Vector]] = {}
+
+    def __init__(self, place: Path, width: int, address: str) -> None:
+        self.vectors = self.kept.setdefault(address, {})
+
+    def prepare(self, live: Ids) -> int:
+        for id in set(self.vectors) - set(live.tolist()):
+            del self.vectors[id]
+        return max(self.vectors, default=0)
+
+    def append(self, ids: Sequence[int], rows: Rows) -> None:
+        self.vectors.update(zip(ids, rows, strict=True))
+
+    def nearest(self, query: Vector, limit: int) -> list[tuple[int, float]]:
+        found = [(id, float(row @ query)) for id, row in self.vectors.items()]
+        return sorted(found, key=lambda each: (-each[1], each[0]))[:limit]
+
+    def rows(self, ids: Sequence[int]) -> dict[int, Vector]:
+        return {id: self.vectors[id] for id in ids if id in self.vectors}
+
+    def current(self) -> "MemoryVectors":
+        return self
+
+
+def test_another_vector_store_finds_the_same(
+    index: Index, docs: Path, update: Update, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(VECTOR_STORES, "memory", MemoryVectors)
+    folder, store = index.folder, "memory:here"
+    with pytest.raises(ConfigError, match="no vector store 'memori'"):
+        make_vectors(folder, letters, "letters", store="memori", progress=Silent())
+    make_vectors(folder, letters, "letters", progress=Silent())
+    rankings = [opened(folder).ranking, opened(folder).mixture()]
+    expected = [find(index, "warm water", 9, ranking) for ranking in rankings]
+    with pytest.raises(ConfigError, match="kept in 'files'"):
+        make_vectors(folder, letters, "letters", store=store, progress=Silent())
+    shutil.rmtree(folder / "vectors")
+    count = make_vectors(folder, letters, "letters", store=store, progress=Silent())
+    assert count == index.passage_count == len(MemoryVectors.kept["here"])
+    assert not list((folder / "vectors").glob("*.f32"))
+    rankings = [opened(folder).ranking, opened(folder).mixture()]
+    for ranking, known in zip(rankings, expected, strict=True):
+        found = find(index, "warm water", 9, ranking).passages
+        assert {each.id: each.score for each in found} == pytest.approx(
+            {each.id: each.score for each in known.passages}, abs=1e-5
+        )
+    (docs / "boiler.md").unlink()
+    update()
+    assert make_vectors(folder, letters, "letters", progress=Silent()) == 0
+    assert sorted(MemoryVectors.kept["here"]) == [each.id for each in index.all_passages()]
 
 
 class Stopped(Exception):
@@ -100,19 +158,23 @@ def test_what_was_stopped_goes_on_from_the_last_whole_row(
 
     with pytest.raises(Stopped):
         make_vectors(folder, stopping, "letters", progress=Silent())
-    known = about(folder)
-    assert known is not None and known.count == 2
+    known = read_vectors_info(folder)
+    assert known is not None
+    kept = known.open_store()
+    assert isinstance(kept, MappedVectors) and kept.count == 2
     assert (
         len(find(index, "warranty", 5, opened(folder).mixture()).passages) > 0
     )  # searched meanwhile
-    for file, torn in zip(known.files, (7, 3), strict=True):  # killed in the middle of a write
+    for file, torn in zip(kept.files, (7, 3), strict=True):  # killed in the middle of a write
         with file.open("ab") as handle:
             handle.write(b"x" * torn)
-    with known.files[0].open("ab") as handle:
-        handle.write(b"y" * known.row_bytes)  # a row whose id was not written
+    with kept.files[0].open("ab") as handle:
+        handle.write(b"y" * kept.row_bytes)  # a row whose id was not written
     assert make_vectors(folder, letters, "letters", progress=Silent()) == index.passage_count - 2
     found = opened(folder)
-    assert np.allclose(found.rows, letters([text_of(passage) for passage in index.all_passages()]))
+    assert np.allclose(
+        found.store.matrix, letters([text_of(passage) for passage in index.all_passages()])
+    )
 
 
 def test_rows_of_passages_that_are_gone_are_never_found_and_left_out_when_they_are_most(
@@ -128,8 +190,10 @@ def test_rows_of_passages_that_are_gone_are_never_found_and_left_out_when_they_a
     } == {"hostel.txt"}
     assert make_vectors(folder, letters, "letters", progress=Silent()) == 0
     found = opened(folder)
-    assert found.ids.tolist() == [each.id for each in index.all_passages()]
-    assert np.allclose(found.rows, letters([text_of(each) for each in index.all_passages()]))
+    assert found.store.ids.tolist() == [each.id for each in index.all_passages()]
+    assert np.allclose(
+        found.store.matrix, letters([text_of(each) for each in index.all_passages()])
+    )
     assert len(list((folder / "vectors").iterdir())) == 4
     (docs / "new.txt").write_text("Penguins live in the south.")
     update()
@@ -141,17 +205,19 @@ def test_rows_of_passages_that_are_gone_are_never_found_and_left_out_when_they_a
 def test_a_mixture_ranks_what_either_finds_by_both_scores(folder: Path, index: Index) -> None:
     make_vectors(folder, letters, "letters", progress=Silent())
     found = opened(folder)
-    words, cosines = both(found, index, "warranty of the boiler", 100)
+    words, cosines = score_by_both(found, index, "warranty of the boiler", 100)
     assert set(words) == set(cosines) == {each.id for each in index.all_passages()}
-    only_words = [id for id, _ in mixed(words, cosines, 0.0) if words[id]]
+    only_words = [id for id, _ in mix(words, cosines, 0.0) if words[id]]
     assert only_words == [each.id for each in find(index, "warranty of the boiler", 10).passages]
-    only_vectors = [id for id, _ in found.nearest(found.embed(["warranty of the boiler"])[0], 100)]
-    assert [id for id, _ in mixed(words, cosines, 1e6)] == only_vectors
+    only_vectors = [
+        id for id, _ in found.store.nearest(found.embed(["warranty of the boiler"])[0], 100)
+    ]
+    assert [id for id, _ in mix(words, cosines, 1e6)] == only_vectors
     # without a vector: as near as the others are on average
-    assert dict(mixed({1: 2.0, 2: 1.0, 3: 1.0}, {1: 0.2, 2: 0.6}, 1.0)) == pytest.approx(
+    assert dict(mix({1: 2.0, 2: 1.0, 3: 1.0}, {1: 0.2, 2: 0.6}, 1.0)) == pytest.approx(
         {1: 1.2, 2: 1.1, 3: 0.9}
     )
-    assert mixed({}, {}, 1.0) == []
+    assert mix({}, {}, 1.0) == []
 
 
 def test_the_vectors_of_another_encoder_are_not_compared(folder: Path, tmp_path: Path) -> None:
@@ -166,8 +232,8 @@ def test_the_vectors_of_another_encoder_are_not_compared(folder: Path, tmp_path:
         with pytest.raises(ModelError, match="made by letters"):
             opened(folder, wrong)
     (folder / "vectors" / "vectors.json").write_text('{"model": "letters", "probe": []}')
-    with pytest.raises(FormatError, match="model, probe and number"):
-        about(folder)
+    with pytest.raises(FormatError, match="model, probe and store"):
+        read_vectors_info(folder)
 
 
 def test_a_real_encoder_makes_them(folder: Path, tmp_path: Path, index: Index) -> None:

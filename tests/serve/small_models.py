@@ -9,7 +9,7 @@ import torch
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.support import asked
+from groundup.retrieve.support import question_conversation
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.tools import Tool
@@ -103,7 +103,9 @@ def save_reader(
     """A language model that gives an answer to a question where it is asked with a source, and without it says that it does not know."""
     unknown = "I don't know."
     chats = [
-        Conversation((*asked(question, passages).messages, Message("assistant", text)))
+        Conversation(
+            (*question_conversation(question, passages).messages, Message("assistant", text))
+        )
         for passages, text in (([source], answer), ([], unknown))
     ]
     words = train_tokenizer(

@@ -30,7 +30,7 @@ from groundup.recipes.stages.continued_pretraining import FOLDER as TEACH
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
 from groundup.retrieve.search import Ranking, bm25, find
-from groundup.retrieve.support import asked
+from groundup.retrieve.support import question_conversation
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Message
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
@@ -185,7 +185,7 @@ def grounded(row: PackRow, index: Index, rank_by: Ranking = bm25) -> ChatExample
         all_passages,
         lambda passage: row["document"] in (None, passage.document),
     )
-    messages = asked(question, found.passages).messages
+    messages = question_conversation(question, found.passages).messages
     return ConversationExample((*messages, Message("assistant", row["output"])), id=row.place)
 
 

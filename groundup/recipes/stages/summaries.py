@@ -23,7 +23,7 @@ from groundup.recipes.named_stages import SummariesStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
 from groundup.retrieve.sentences import sentence_spans
-from groundup.retrieve.support import asked
+from groundup.retrieve.support import question_conversation
 from groundup.tokenizer.chat import Message
 from groundup.weights.model_io import OpenModel, open_model
 
@@ -93,7 +93,10 @@ def summaries(
     """Return a model's summaries, asked for in the form in which the chat model learned."""
     examples = [
         ConversationExample(
-            (*asked(f"{INSTRUCTION}\n\n{row['text']}", []).messages, Message("assistant", "")),
+            (
+                *question_conversation(f"{INSTRUCTION}\n\n{row['text']}", []).messages,
+                Message("assistant", ""),
+            ),
             row.place,
         )
         for row in rows
