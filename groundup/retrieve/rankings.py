@@ -24,7 +24,7 @@ RANKINGS = (AUTO, WORDS, VECTORS, BOTH)
 def require_ranking(by: str) -> None:
     """Raise ConfigError for another name."""
     if by not in RANKINGS:
-        raise ConfigError(f"The ranking {by!r} is unknown.", fix=did_you_mean(by, RANKINGS))
+        raise ConfigError(f"`by` {by!r} is unknown.", fix=did_you_mean(by, RANKINGS))
 
 
 def no_vectors(folder: Path | str) -> ConfigError:

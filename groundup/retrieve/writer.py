@@ -88,7 +88,7 @@ def writing(file: Path) -> Iterator["IndexWriter"]:
         if name in NO_ROOM:
             raise no_room(file) from error
         if name in NOT_ALLOWED:
-            fix = "Choose another folder with --out, or change its permissions."
+            fix = "Choose another folder, or change its permissions."
             raise DiskError(f"{file} can't be written: {error.__cause__}.", fix=fix) from error
         raise
     end_change(file.parent)

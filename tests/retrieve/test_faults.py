@@ -365,7 +365,9 @@ def committed_and_killed(folder: Path) -> None:
         with opened.transaction():
             id = opened.add_file(opened.source_id("here", False), "place", "", "")
             for text in ("The warranty lasts.", "One more.", "And another."):
-                opened.add_document(id, "a", "a", "a", "en", text, [PassageSpan(0, len(text), "")])
+                passages = [PassageSpan(0, len(text), "")]
+                made = writer.NewDocument("a", "a", "a", "en", text, passages)
+                opened.add_document(id, made)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
