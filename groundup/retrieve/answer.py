@@ -81,13 +81,17 @@ class Answer:
         """The answer as it is read."""
         if not self.found:
             return NOT_FOUND
-        parts: list[Quote | Sentence] = [*self.quotes, *self.sentences]
-        return "\n".join(map(part_text, parts))
+        return "\n".join(map(part_text, self.parts))
+
+    @property
+    def parts(self) -> list[Quote | Sentence]:
+        """What it is made of, in order."""
+        return [*self.quotes, *self.sentences]
 
     @property
     def cited(self) -> list[int]:
         """The numbers of the sources that are cited."""
-        return sorted({each.source for each in (*self.quotes, *self.sentences)})
+        return sorted({each.source for each in self.parts})
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
