@@ -34,7 +34,7 @@ def new(
         groundup pack check my-firm
         groundup build my-firm
     """
-    from groundup.packs.new import new_pack
+    from groundup.packs.pack import new_pack
 
     if out is None and len(Path(name).parts) > 1:
         folder = Path(name).resolve()

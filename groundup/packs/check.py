@@ -5,7 +5,7 @@ check_pack(folder) -> CheckedPack, whose objections have file, line and reason
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ from groundup.packs.pack import (
     read_pack,
 )
 from groundup.packs.quantities import quantities
-from groundup.packs.repeats import Text, normalised, repeats
+from groundup.packs.repeats import Text, normalise, repeats
 
 # Of an intent: with fewer messages nothing can be trained, tested and shown.
 MIN_MESSAGES = 10
-MIN_ROWS = 1
 NUMBERS_AND_NAMES_OF = "en"
 # The fields that are no text of the pack: names of documents and of labels.
 NO_TEXT = ("document", "label")
@@ -65,31 +64,25 @@ def check_pack(folder: Path) -> CheckedPack:
     Raises DataError where it can't be read as a pack.
     """
     pack, found = read_pack(folder)
-    found += [
-        *said_beside_the_facts(pack),
-        *unread_documents(pack),
-        *missing_documents(pack),
-        *answers_elsewhere(pack),
-        *labels(pack),
-        *too_few(pack),
-        *repeated(pack),
-    ]
+    for check in CHECKS:
+        found += check(pack)
     notes = []
     if pack.head.language != NUMBERS_AND_NAMES_OF:
-        language = pack.head.language
         notes.append(
-            f"The texts' language is {language!r}: numbers in words and names were looked for as in English."
+            f"The texts' language is {pack.head.language!r}: numbers in words and names were looked "
+            "for as in English."
         )
     few = len(document_questions(pack.parts["instructions"]))
     if few < MIN_QUESTIONS:
         notes.append(
-            f"{few} instructions without input are questions that a document answers. With at least {MIN_QUESTIONS} the evidence that an answer "
-            "needs is chosen on them; with fewer it is that of the packaged packs (docs/packs.md)."
+            f"{few} instructions without input are questions that a document answers. With at least "
+            f"{MIN_QUESTIONS} the evidence that an answer needs is chosen on them; with fewer it is "
+            "that of the packaged packs (docs/packs.md)."
         )
     return CheckedPack(pack, tuple(found), tuple(notes))
 
 
-def said_beside_the_facts(pack: Pack) -> Iterator[PackIssue]:
+def unknown_facts(pack: Pack) -> Iterator[PackIssue]:
     """Yield each number and name of a text that is neither in facts.toml nor free."""
     known = known_of(pack)
     for name, text in pack.documents.items():
@@ -97,12 +90,12 @@ def said_beside_the_facts(pack: Pack) -> Iterator[PackIssue]:
             yield from _objections(known, f"{DOCUMENTS}/{name}:{number}", line)
     for rows in pack.parts.values():
         for row in rows:
-            texts = [value for field, value in row.values.items() if field not in NO_TEXT and value]
-            yield from _objections(
-                known,
-                row.place,
-                "\n".join("\n".join(each) if isinstance(each, list) else each for each in texts),
-            )
+            texts: list[str] = []
+            for field, value in row.values.items():
+                if field in NO_TEXT or not value:
+                    continue
+                texts += [value] if isinstance(value, str) else value
+            yield from _objections(known, row.place, "\n".join(texts))
 
 
 def _objections(known: Known, place: str, text: str) -> Iterator[PackIssue]:
@@ -110,7 +103,7 @@ def _objections(known: Known, place: str, text: str) -> Iterator[PackIssue]:
         yield PackIssue(place, reason)
 
 
-def unread_documents(pack: Pack) -> Iterator[PackIssue]:
+def unchecked_files(pack: Pack) -> Iterator[PackIssue]:
     """Yield the files of documents/ that an index would read and this check does not: of other
     kinds, or in folders.
     """
@@ -119,10 +112,8 @@ def unread_documents(pack: Pack) -> Iterator[PackIssue]:
         name = file.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts)
         if file.is_file() and not hidden and (len(name.parts) > 1 or file.suffix != ".md"):
-            place = f"{DOCUMENTS}/{name.as_posix()}"
-            yield PackIssue(
-                place, f"is not checked, and would be answered from: make it a *.md in {DOCUMENTS}/"
-            )
+            reason = f"is not checked, and would be answered from: make it a *.md in {DOCUMENTS}/"
+            yield PackIssue(f"{DOCUMENTS}/{name.as_posix()}", reason)
 
 
 def missing_documents(pack: Pack) -> Iterator[PackIssue]:
@@ -134,89 +125,83 @@ def missing_documents(pack: Pack) -> Iterator[PackIssue]:
                 yield PackIssue(row.place, f"there is no {DOCUMENTS}/{document}", blocks=True)
 
 
-def answers_elsewhere(pack: Pack) -> Iterator[PackIssue]:
-    """Yield questions whose document does not contain the answer, and summaries that lack a key
-    fact or say a number that their text lacks.
-    """
+def missing_answers(pack: Pack) -> Iterator[PackIssue]:
+    """Yield questions whose document does not contain the answer."""
     for row in pack.parts["questions"]:
         answer, document = row["answer"], row["document"]
         if (answer is None) != (document is None):
-            yield PackIssue(
-                row.place,
-                "has an answer without its document, or a document without an answer",
-                blocks=True,
-            )
-        elif (
-            answer is not None
-            and document in pack.documents
-            and normalised(answer) not in normalised(pack.documents[document])
-        ):
-            yield PackIssue(
-                row.place, f"{document} does not contain the answer {answer!r}", blocks=True
-            )
+            reason = "has an answer without its document, or a document without an answer"
+            yield PackIssue(row.place, reason, blocks=True)
+            continue
+        text = pack.documents.get(document)
+        if text is not None and normalise(answer) not in normalise(text):
+            reason = f"{document} does not contain the answer {answer!r}"
+            yield PackIssue(row.place, reason, blocks=True)
+
+
+def wrong_summaries(pack: Pack) -> Iterator[PackIssue]:
+    """Yield summaries that lack a key fact, or have a number that their text lacks."""
     for row in pack.parts.get("summaries", ()):
         for fact in row["key_facts"]:
             lacking = [
-                name
-                for name in ("text", "summary")
-                if normalised(fact) not in normalised(row[name])
+                name for name in ("text", "summary") if normalise(fact) not in normalise(row[name])
             ]
             if lacking:
-                yield PackIssue(
-                    row.place,
-                    f"the {' and the '.join(lacking)} does not contain the key fact {fact!r}",
-                )
+                reason = f"the {' and the '.join(lacking)} does not contain the key fact {fact!r}"
+                yield PackIssue(row.place, reason)
         there = {found.value for found in quantities(row["text"])}
         for found in quantities(row["summary"]):
             if found.value not in there and not found.written.isalpha():  # "two" may be counted
-                yield PackIssue(
-                    row.place, f"the summary says {found.written!r}, which its text does not"
-                )
+                reason = f"the summary says {found.written!r}, which its text does not"
+                yield PackIssue(row.place, reason)
 
 
-def labels(pack: Pack) -> Iterator[PackIssue]:
+def wrong_labels(pack: Pack) -> Iterator[PackIssue]:
     """Yield intents that have too few messages, and the lack of the label for none of them."""
+    file, none = "messages.jsonl", pack.head.none_label
     counts = Counter(row["label"] for row in pack.parts["messages"])
     for label, count in counts.items():
         if count < MIN_MESSAGES:
-            yield PackIssue(
-                "messages.jsonl",
-                f"the intent {label!r} has {count} messages, at least {MIN_MESSAGES} are needed",
-                blocks=True,
-            )
-    if pack.head.none_label not in counts:
-        reason = f"no message has the label {pack.head.none_label!r}, which is for messages that have none of the intents"
-        yield PackIssue("messages.jsonl", reason, blocks=True)
+            reason = f"has {count} messages, at least {MIN_MESSAGES} are needed"
+            yield PackIssue(file, f"the intent {label!r} {reason}", blocks=True)
+    if none not in counts:
+        reason = f"no message has the label {none!r}, which is for messages that have none of the intents"
+        yield PackIssue(file, reason, blocks=True)
     if len(counts) == 1:
-        yield PackIssue(
-            "messages.jsonl", "has one label only: there is nothing to tell apart", blocks=True
-        )
+        reason = "has one label only: there is nothing to tell apart"
+        yield PackIssue(file, reason, blocks=True)
 
 
-def too_few(pack: Pack) -> Iterator[PackIssue]:
+def empty_parts(pack: Pack) -> Iterator[PackIssue]:
     """Yield the parts without a line."""
     for part, rows in pack.parts.items():
-        if len(rows) < MIN_ROWS:
+        if not rows:
             yield PackIssue(f"{part}.jsonl", "has no line that can be read", blocks=True)
 
 
-def repeated(pack: Pack) -> Iterator[PackIssue]:
+def repeated_texts(pack: Pack) -> Iterator[PackIssue]:
     """Yield what stands twice, or nearly, within a part or in two of them: a held-out question that
     an instruction asks is no test.
     """
-    asked = [
-        *(
-            Text(row.place, f"{row['instruction']} {row['input']}")
-            for row in pack.parts["instructions"]
-        ),
-        *(Text(row.place, row["text"]) for row in pack.parts["messages"]),
-        *(Text(row.place, row["question"]) for row in pack.parts["questions"]),
-    ]
+    instructions = pack.parts["instructions"]
+    asked = [Text(row.place, f"{row['instruction']} {row['input']}") for row in instructions]
+    asked += [Text(row.place, row["text"]) for row in pack.parts["messages"]]
+    asked += [Text(row.place, row["question"]) for row in pack.parts["questions"]]
     documents = [Text(f"{DOCUMENTS}/{name}", text) for name, text in pack.documents.items()]
     summaries = [Text(row.place, row["text"]) for row in pack.parts.get("summaries", ())]
     for texts in (asked, documents, summaries):
         for text, other, alike in repeats(texts):
-            yield PackIssue(
-                text.place,
-                f"nearly repeats {other.place} ({alike:.0%} of their words in threes): {text.text[:60]!r}",
-            )
+            reason = f"nearly repeats {other.place} ({alike:.0%} of their words in threes)"
+            yield PackIssue(text.place, f"{reason}: {text.text[:60]!r}")
+
+
+CHECKS: tuple[Callable[[Pack], Iterator[PackIssue]], ...] = (
+    unknown_facts,
+    unchecked_files,
+    missing_documents,
+    missing_answers,
+    wrong_summaries,
+    wrong_labels,
+    empty_parts,
+    repeated_texts,
+)

@@ -1,18 +1,30 @@
-"""What a pack's facts say: the numbers and names that may stand in its texts, and what stands in a
-text and is not among them.
+"""The numbers and names that a pack's facts have, and those of a text that are not among them.
+
+A name is a word with a capital. Where a sentence begins every word has one, so there only a
+misspelt known name is noticed.
 """
 
 import datetime
+import difflib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from groundup.packs.names import ALWAYS, WORD, bare_name, names, near_name
 from groundup.packs.pack import Pack
 from groundup.packs.quantities import BARE, CODE, PHONE, TIME, Quantity, plain_number, quantities
 
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+MONTHS = "January February March April May June July August September October November December"
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+OTHERS = """English French German Spanish Italian Portuguese Dutch Polish Chinese Japanese Arabic Hindi
+    Europe European British Britain Christmas Easter I I'm I've I'd I'll I’m I’ve I’d I’ll
+    OK FAQ ID PDF SMS PIN TV Mr Mrs Ms Dr am pm CV"""
+ALWAYS = frozenset(f"{MONTHS} {DAYS} {OTHERS}".split()) | {f"{day}s" for day in DAYS.split()}
+# A sentence, heading, list entry, table cell or quotation begins after one of these.
+BEGINNINGS = '.!?:;\n#*->|•…_[("“‘—–'
+NEAR, NEAR_LETTERS = 0.85, 6
 HOURS_OF_HALF_DAY = 12
 # E-mail addresses and names of web sites: there names stand in lower case.
 _ADDRESS = re.compile(r"\S*(?:@|\w\.\w)\S*")
@@ -40,9 +52,11 @@ class Known:
     def _of_number(self, found: Quantity) -> str:
         if self._has(found):
             return ""
-        elsewhere = sorted(self.units.get(found.value, ()))
-        has = f", which has it as {' and '.join(map(_as_has, elsewhere))}" if elsewhere else ""
-        return f"{_as_said(found.unit)} {found.written!r} is not in facts.toml{has}"
+        elsewhere = " and ".join(_with_article(u) for u in sorted(self.units.get(found.value, ())))
+        reason = f"the {_describe(found.unit)} {found.written!r} is not in facts.toml"
+        if elsewhere:
+            reason += f", which has it as {elsewhere}"
+        return reason
 
     def _has(self, found: Quantity) -> bool:
         units = self.units.get(found.value, set())
@@ -58,14 +72,15 @@ class Known:
             )
         if found.unit == PHONE:
             return PHONE in units
-        return bool(units) if found.unit == BARE else bool({found.unit, BARE} & units)
+        if found.unit == BARE:
+            return bool(units)
+        return bool({found.unit, BARE} & units)
 
     def _has_in_afternoon(self, found: Quantity) -> bool:
         """Whether a time that says no half of the day is one of the afternoon: "open to 4:30"."""
         hour, minute = map(int, found.value.split(":"))
-        return TIME in self.units.get(
-            f"{hour % HOURS_OF_HALF_DAY + HOURS_OF_HALF_DAY:02d}:{minute:02d}", ()
-        )
+        hour = hour % HOURS_OF_HALF_DAY + HOURS_OF_HALF_DAY
+        return TIME in self.units.get(f"{hour:02d}:{minute:02d}", ())
 
     def _of_name(self, word: str, begins: bool) -> str:
         name = bare_name(word)
@@ -78,69 +93,54 @@ class Known:
             return ""
         if not begins:
             return f"the name {name} is not in facts.toml"
-        meant = (
-            ""
-            if lower in self.lower
-            else near_name(name, (each for each in self.names if each.lower() not in self.lower))
-        )
-        return f"the name {name} is not in facts.toml: is {meant} meant?" if meant else ""
+        if lower in self.lower:
+            return ""
+        meant = near_name(name, (each for each in self.names if each.lower() not in self.lower))
+        if not meant:
+            return ""
+        return f"the name {name} is not in facts.toml: is {meant} meant?"
 
 
-def _as_said(unit: str) -> str:
-    """Return a number of some unit as objections call it."""
-    said = {
-        BARE: "the number",
-        PHONE: "the telephone number",
-        TIME: "the time",
-        CODE: "the code",
-        "%": "the percentage",
-    }
-    return said.get(unit, "the amount")
+_UNITS = {
+    BARE: "number",
+    PHONE: "telephone number",
+    TIME: "time",
+    CODE: "code",
+    "%": "percentage",
+}
 
 
-def _as_has(unit: str) -> str:
+def _describe(unit: str) -> str:
+    """Return what a quantity of some unit is called."""
+    return _UNITS.get(unit, "amount")
+
+
+def _with_article(unit: str) -> str:
     """Return how the facts have a number that a text has in another unit."""
-    said = {
-        BARE: "a number",
-        PHONE: "a telephone number",
-        TIME: "part of a time",
-        CODE: "a code",
-        "%": "a percentage",
-    }
-    return said.get(unit, f"an amount in {unit}")
+    if unit == TIME:
+        return "part of a time"
+    if unit in _UNITS:
+        return f"a {_UNITS[unit]}"
+    return f"an amount in {unit}"
 
 
 def known_of(pack: Pack) -> Known:
     """Return what a pack's texts may say."""
     head = pack.head
-    said = [
-        *values(pack.facts),
-        head.title,
-        head.organisation,
-        *map(str, head.free.numbers),
-        *head.free.names,
-    ]
+    known = [*values(pack.facts), head.title, head.organisation]
+    known += [*map(str, head.free.numbers), *head.free.names]
     units: dict[str, set[str]] = defaultdict(set)
-    for text in said:
+    for text in known:
         for found in quantities(text):
             units[found.value].add(found.unit)
             for part in _parts(found):
                 units[part].add(TIME)
-    words = {word for text in said for word in WORD.findall(text)} | ALWAYS
-    texts = [
-        *pack.documents.values(),
-        *(
-            str(value)
-            for rows in pack.parts.values()
-            for row in rows
-            for value in row.values.values()
-        ),
-    ]
+    words = {word for text in known for word in WORD.findall(text)} | ALWAYS
+    texts = [*known, *pack.documents.values()]
+    for rows in pack.parts.values():
+        texts += [str(value) for row in rows for value in row.values.values()]
     lower = {
-        word
-        for text in [*said, *texts]
-        for word in WORD.findall(_ADDRESS.sub(" ", text))
-        if word.islower()
+        word for text in texts for word in WORD.findall(_ADDRESS.sub(" ", text)) if word.islower()
     }
     return Known(
         units,
@@ -179,3 +179,41 @@ def values(table: Any) -> Iterator[str]:
         yield f"{table:%-d %B %Y}"
     else:
         yield str(table)
+
+
+def names(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield each word with a capital, and whether a sentence begins with it.
+
+    >>> list(names("Ask Ada. Bob's is open."))
+    [('Ask', True), ('Ada', False), ("Bob's", True)]
+    """
+    for match in WORD.finditer(text):
+        if match[0][0].isupper():
+            before = text[: match.start()].rstrip(" \t'")
+            yield match[0], not before or before[-1] in BEGINNINGS
+
+
+def bare_name(word: str) -> str:
+    """Return a name without its possessive.
+
+    >>> bare_name("Ada's"), bare_name("the Joneses’")
+    ('Ada', 'the Joneses’')
+    """
+    return re.sub(r"['’]s$", "", word)
+
+
+def near_name(word: str, known: Iterable[str]) -> str:
+    """Return the known name that a word is a misspelling of; "" for none, and for short words.
+
+    >>> near_name("Brackenmeer", ["Brackenmere", "bank"]), near_name("Please", ["Brackenmere"])
+    ('Brackenmere', '')
+    """
+    if len(word) < NEAR_LETTERS:
+        return ""
+    # of one stem is no misspelling: Bank, Banker
+    others = [
+        name
+        for name in known
+        if name[0].isupper() and not (name.startswith(word) or word.startswith(name))
+    ]
+    return next(iter(difflib.get_close_matches(word, others, n=1, cutoff=NEAR)), "")

@@ -14,7 +14,7 @@ from typing import Any
 
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, DataError, FormatError, did_you_mean
-from groundup.files import read_text
+from groundup.files import read_text, safe_name, write_text
 
 PACKAGED = Path(__file__).parent
 SKELETON = "skeleton"
@@ -31,6 +31,7 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "summaries": {"document": MAYBE, "text": TEXT, "summary": TEXT, "key_facts": TEXTS},
 }
 OPTIONAL = ("summaries",)
+FILES = (PACK_FILE, FACTS_FILE, "documents/*.md", *(f"{part}.jsonl" for part in FIELDS))
 # May be empty.
 EMPTY = ("input",)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -128,7 +129,10 @@ def pack_folder(name_or_path: str) -> Path:
     if name_or_path in packs:
         return packs[name_or_path]
     if path.is_dir():
-        fix = f"As a folder of texts it can be built: groundup build {path}. A pack begins with: groundup pack new NAME."
+        fix = (
+            f"As a folder of texts it can be built: groundup build {path}. "
+            "A pack begins with: groundup pack new NAME."
+        )
         raise DataError(f"{path} is not a pack: it has no {PACK_FILE}.", fix=fix)
     raise DataError(
         f"There is no pack '{name_or_path}'.",
@@ -168,13 +172,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(file, max_bytes=MAX_BYTES))
     except tomllib.TOMLDecodeError as error:
-        twice = (
-            " A fact is given twice, and the two may contradict each other:"
-            if "overwrite" in str(error)
-            else ""
-        )
+        reason = str(error)
+        if "overwrite" in reason:
+            reason = f"A fact is given twice, and the two may contradict each other: {reason}"
         fix = "Give each fact once, in quotation marks where it is no number."
-        raise DataError(f"{file} can't be read.{twice} {error}.", fix=fix) from error
+        raise DataError(f"{file} can't be read. {reason}.", fix=fix) from error
     except FormatError as error:
         raise DataError(
             f"{file} {error.reason}.", fix="It holds the facts of the pack: docs/packs.md."
@@ -185,25 +187,23 @@ def read_documents(folder: Path, found: list[PackIssue]) -> dict[str, str]:
     """Return the texts of documents/*.md."""
     documents = {}
     for file in sorted((folder / DOCUMENTS).glob("*.md")):
-        text = decoded(file, f"{DOCUMENTS}/{file.name}", found)
+        place = f"{DOCUMENTS}/{file.name}"
+        text = decode_file(file, place, found)
         if text is None:
             continue
         documents[file.name] = text
         if not text.startswith("# "):
-            found.append(
-                PackIssue(f"{DOCUMENTS}/{file.name}:1", "the first line is no title: # Title")
-            )
+            found.append(PackIssue(f"{place}:1", "the first line is no title: # Title"))
     if not documents:
-        found.append(
-            PackIssue(DOCUMENTS, "the pack has no documents: write at least one *.md", blocks=True)
-        )
+        reason = "the pack has no documents: write at least one *.md"
+        found.append(PackIssue(DOCUMENTS, reason, blocks=True))
     return documents
 
 
 def rows_of(folder: Path, part: str, found: list[PackIssue]) -> Iterator[PackRow]:
     """Yield the lines of a part that stand in its form."""
     file = folder / f"{part}.jsonl"
-    text = decoded(file, file.name, found)
+    text = decode_file(file, file.name, found)
     for number, line in enumerate((text or "").split("\n"), start=1):
         if not line.strip():
             continue
@@ -236,12 +236,12 @@ def pack_rows(file: Path) -> list[PackRow]:
     found: list[PackIssue] = []
     rows = list(rows_of(file.parent, file.stem, found))
     if found or not rows:
-        reason = found[0] if found else f"{file} has no line"
+        reason = next(map(str, found), f"{file} has no line")
         raise DataError(f"{reason}.", fix=f"See what else: groundup pack check {file.parent}")
     return rows
 
 
-def decoded(file: Path, place: str, found: list[PackIssue]) -> str | None:
+def decode_file(file: Path, place: str, found: list[PackIssue]) -> str | None:
     """Return the text of a file of the pack; None where it can't be read."""
     try:
         return read_text(file, max_bytes=MAX_BYTES)
@@ -258,20 +258,51 @@ def fault_of(value: Any, fields: Mapping[str, tuple[type, ...]]) -> str:
     """
     if not isinstance(value, dict):
         return f"is no object with the fields {', '.join(fields)}"
-    if missing := [name for name in fields if name not in value]:
-        return f"has no field '{missing[0]}'"
-    if unknown := [name for name in value if name not in fields]:
-        return f"has an unknown field '{unknown[0]}' (fields: {', '.join(fields)})"
-    for name, types in fields.items():
-        if not isinstance(value[name], types) or (
-            list in types and not all(isinstance(each, str) for each in value[name])
-        ):
-            return f"'{name}' is no {'list of texts' if list in types else 'text'}"
-        given = value[name] if isinstance(value[name], list) else [value[name]]
-        if name not in EMPTY and (
-            not given or any(each is not None and not each.strip() for each in given)
-        ):
-            return f"'{name}' is empty"
-        if any(each and _SURROGATE.search(each) for each in given):
-            return f"'{name}' has a lone surrogate, which is no character"
+    for name in fields:
+        if name not in value:
+            return f"has no field '{name}'"
+    for name in value:
+        if name not in fields:
+            return f"has an unknown field '{name}' (fields: {', '.join(fields)})"
+    faults = (_value_fault(value[name], types, name in EMPTY) for name, types in fields.items())
+    return next(
+        (f"'{name}' {fault}" for name, fault in zip(fields, faults, strict=True) if fault), ""
+    )
+
+
+def _value_fault(value: Any, types: tuple[type, ...], may_be_empty: bool) -> str:
+    """Return what is wrong with the value of a field; "" where nothing is."""
+    if list in types:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            return "is no list of texts"
+        texts = value
+    elif not isinstance(value, types):
+        return "is no text"
+    else:
+        texts = [value]
+    is_empty = not texts or any(each is not None and not each.strip() for each in texts)
+    if is_empty and not may_be_empty:
+        return "is empty"
+    if any(each and _SURROGATE.search(each) for each in texts):
+        return "has a lone surrogate, which is no character"
     return ""
+
+
+def new_pack(name: str, folder: Path) -> list[str]:
+    """Write the pack into a new folder; return the names of its files.
+
+    Raises ConfigError, FormatError (of the name), DiskError.
+    """
+    safe_name(name)
+    if folder.exists():
+        fix = "Choose another name, or another folder."
+        raise ConfigError(f"{folder} exists already.", fix=fix)
+    skeleton = PACKAGED / SKELETON
+    files = sorted(file for pattern in FILES for file in skeleton.glob(pattern))
+    names = [file.relative_to(skeleton).as_posix() for file in files]
+    for file, place in zip(files, names, strict=True):
+        text = file.read_text(encoding="utf-8")
+        if place == PACK_FILE:
+            text = re.sub(r'(?m)^name = ".*"$', f'name = "{name}"', text, count=1)
+        write_text(folder / place, text)
+    return names

@@ -11,7 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 ONE_TO_NINETEEN = {word: number for number, word in enumerate(ONES.split())}
 TWENTY_TO_NINETY = {word: 10 * number for number, word in enumerate(TENS.split(), start=2)}
@@ -23,10 +26,12 @@ TIME, PHONE, CODE, BARE = "time", "phone", "code", ""
 
 _LIST = re.compile(r"(?m)^[ \t]*\d{1,3}[.)](?=[ \t])")
 _PHONE = re.compile(
-    r"(?<![\w.,])(?:\+\d[\d ]{6,}\d|0\d{2,}(?: \d+)+|0\d{9,}|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?![\w%])"
+    r"(?<![\w.,])(?:\+\d[\d ]{6,}\d|0\d{2,}(?: \d+)+|0\d{9,}|"
+    r"(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?![\w%])"
 )
 _TIME = re.compile(
-    r"(?<![\w.:])(?:(?P<h>[01]?\d)(?:[.:](?P<m>[0-5]\d))?\s?(?P<half>[ap])\.?m\b|(?P<h24>[01]?\d|2[0-3]):(?P<m24>[0-5]\d)(?![\d:]))",
+    r"(?<![\w.:])(?:(?P<h>[01]?\d)(?:[.:](?P<m>[0-5]\d))?\s?(?P<half>[ap])\.?m\b|"
+    r"(?P<h24>[01]?\d|2[0-3]):(?P<m24>[0-5]\d)(?![\d:]))",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"(?<!\w)(?=\w*[A-Z])(?=\w*\d)\w+")
@@ -53,7 +58,8 @@ class Quantity(NamedTuple):
 def quantities(text: str) -> list[Quantity]:
     """Return the numbers of a text, those in words last.
 
-    >>> [quantity[:2] for quantity in quantities("1. £1,500.00 by 9.30 am, or twenty-five percent; call 0800 496 0123")]
+    >>> text = "1. £1,500.00 by 9.30 am, or twenty-five percent; call 0800 496 0123"
+    >>> [quantity[:2] for quantity in quantities(text)]
     [('phone', '08004960123'), ('time', '09:30'), ('£', '1500'), ('', '25')]
     """
     rest = _LIST.sub(_blank, text)
@@ -75,7 +81,9 @@ def _phone(match: re.Match[str]) -> Quantity:
 def _time(match: re.Match[str]) -> Quantity:
     hour, minute = int(match["h"] or match["h24"]), int(match["m"] or match["m24"] or 0)
     if match["half"]:
-        hour = hour % 12 + (12 if match["half"].lower() == "p" else 0)
+        hour %= 12
+        if match["half"].lower() == "p":
+            hour += 12
     return Quantity(TIME, f"{hour:02d}:{minute:02d}", match[0])
 
 
@@ -97,10 +105,13 @@ def plain_number(written: str) -> str:
     >>> plain_number("1,500.00"), plain_number("007"), plain_number("0.50"), plain_number("1.2.3")
     ('1500', '7', '0.5', '1.2.3')
     """
-    whole, dot, rest = written.replace(",", "").partition(".")
+    whole, _, rest = written.replace(",", "").partition(".")
+    whole = whole.lstrip("0") or "0"
     if "." not in rest:
         rest = rest.rstrip("0")
-    return (whole.lstrip("0") or "0") + (dot + rest if rest else "")
+    if not rest:
+        return whole
+    return f"{whole}.{rest}"
 
 
 def _in_words(text: str) -> Iterator[Quantity]:
@@ -116,11 +127,11 @@ def _in_words(text: str) -> Iterator[Quantity]:
             yield Quantity(BARE, ALONE[word], word)
         elif word in HOURS:
             yield Quantity(TIME, HOURS[word], word)
-        elif (value := _value(word)) is not None:
-            total, last = (value, word) if word not in SCALES else (SCALES[word], word)
-            while place < len(words) and (joined := _joined(text, words, place, last)):
-                last, place = joined
-                total, end = _grown(total, last), words[place - 1][2]
+        elif (total := _value(word)) is not None:
+            last = word
+            while place < len(words) and (following := _continuation(text, words, place, last)):
+                last, place = following
+                total, end = _with_word(total, last), words[place - 1][2]
             if (total, word) != (1, "one"):
                 yield Quantity(BARE, str(total), text[start:end])
 
@@ -129,34 +140,36 @@ def _value(word: str) -> int | None:
     return ONE_TO_NINETEEN.get(word, TWENTY_TO_NINETY.get(word, SCALES.get(word)))
 
 
-def _joined(
+def _continuation(
     text: str, words: list[tuple[str, int, int]], place: int, last: str
 ) -> tuple[str, int] | None:
     """Return the word that goes on with a number, and the place after it; None where the number
     ends.
     """
-    if (
-        place + 1 < len(words)
-        and words[place][0] == "and"
-        and last in SCALES
-        and _value(words[place + 1][0]) is not None
-    ):
-        return words[place + 1][0], place + 2
     word = words[place][0]
-    near = not text[words[place - 1][2] : words[place][1]].strip(" \t-")
+    if word == "and" and last in SCALES and place + 1 < len(words):
+        following = words[place + 1][0]
+        if _value(following) is not None:
+            return following, place + 2
+    is_near = not text[words[place - 1][2] : words[place][1]].strip(" \t-")
     goes_on = (
         word in SCALES
         or last in SCALES
         or (last in TWENTY_TO_NINETY and 0 < ONE_TO_NINETEEN.get(word, 0) < 10)
     )
-    return (word, place + 1) if near and goes_on and _value(word) is not None else None
+    if not is_near or not goes_on or _value(word) is None:
+        return None
+    return word, place + 1
 
 
-def _grown(total: int, word: str) -> int:
+def _with_word(total: int, word: str) -> int:
     """Return the number with one more word: a scale multiplies its last part, any other word is
     added.
     """
     if word not in SCALES:
         return total + (_value(word) or 0)
     scale = SCALES[word]
-    return total - total % scale + (total % scale) * scale if total % scale else total * scale
+    last_part = total % scale
+    if not last_part:
+        return total * scale
+    return total - last_part + last_part * scale

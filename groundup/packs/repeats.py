@@ -20,10 +20,10 @@ class Text(NamedTuple):
     text: str
 
 
-def normalised(text: str) -> str:
+def normalise(text: str) -> str:
     """Return a text in lower case with single spaces and without Markdown's marks of emphasis.
 
-    >>> normalised("Costs **£5**\\n a  month")
+    >>> normalise("Costs **£5**\\n a  month")
     'costs £5 a month'
     """
     return " ".join(text.replace("*", "").replace("’", "'").lower().split())

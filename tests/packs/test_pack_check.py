@@ -11,8 +11,7 @@ from groundup.cli.main import run
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.packs.check import check_pack
 from groundup.packs.known import known_of
-from groundup.packs.new import new_pack
-from groundup.packs.pack import pack_folder, packaged_packs, read_pack
+from groundup.packs.pack import new_pack, pack_folder, packaged_packs, read_pack
 from groundup.packs.quantities import quantities
 from groundup.packs.repeats import Text, repeats
 

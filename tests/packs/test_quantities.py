@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.packs.names import names, near_name
+from groundup.packs.known import names, near_name
 from groundup.packs.quantities import quantities
 
 

@@ -16,8 +16,7 @@ from groundup.errors import ConfigError, DataError
 from groundup.files import read_json, verify_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
-from groundup.packs.new import new_pack
-from groundup.packs.pack import PackRow
+from groundup.packs.pack import PackRow, new_pack
 from groundup.progress import Silent
 from groundup.recipes.builds.build import build
 from groundup.recipes.builds.pipeline import stages_of

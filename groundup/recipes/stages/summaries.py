@@ -17,7 +17,7 @@ from groundup.evaluate.suites.scores import rouge_l
 from groundup.evaluate.tasks.answers import write_answers
 from groundup.files import atomic_folder, write_json
 from groundup.packs.pack import PackRow, pack_rows
-from groundup.packs.repeats import normalised
+from groundup.packs.repeats import normalise
 from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import SummariesStage
 from groundup.recipes.recipe import Recipe
@@ -140,7 +140,7 @@ def rouge_of(row: PackRow, summary: str) -> tuple[float, float]:
 def facts_of(row: PackRow, summary: str) -> tuple[float, float]:
     """Return how many of the key facts stand in a summary, and their number."""
     facts = row["key_facts"]
-    return float(sum(normalised(fact) in normalised(summary) for fact in facts)), float(len(facts))
+    return float(sum(normalise(fact) in normalise(summary) for fact in facts)), float(len(facts))
 
 
 def described(results: Mapping[str, Any]) -> StageResult:
