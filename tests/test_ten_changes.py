@@ -235,7 +235,7 @@ found = open_model(file, CPU)
 assert found.config == TINY and torch.equal(found.model(IDS), model(IDS))
 assert open_model(tmp / "served", CPU).path == file, "the one model file of a folder"
 assert read_model_summary(str(file)).config == TINY
-assert [each.name for each in ModelRegistry({}, tmp / "served").listed()] == ["tiny:latest"]
+assert [each.name for each in ModelRegistry({}, tmp / "served").aliases()] == ["tiny:latest"]
 back = open_model(export(found, "hf", tmp / "back"), CPU)
 assert torch.equal(back.model(IDS), model(IDS))
 """,

@@ -175,7 +175,10 @@ def command(
         listen.host,
         port,
         announce=lambda address: greet(
-            address, [each.name for each in server.registry.listed()], served.names, as_json=as_json
+            address,
+            [each.name for each in server.registry.aliases()],
+            served.names,
+            as_json=as_json,
         ),
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
         stopping=lambda: server.stop(LAST_WORDS_S),
@@ -300,7 +303,7 @@ def registry_of(
     registry = ModelRegistry(
         named, cache_folder("models") if folder is None and not models else folder, bases, tools
     )
-    if needs_model and not registry.listed():
+    if needs_model and not registry.aliases():
         raise ConfigError(
             "There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart"
         )

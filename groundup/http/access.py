@@ -26,7 +26,8 @@ _LISTED = re.compile(r"(?!https?://$)[a-z][a-z0-9+.-]{0,30}://[^/?#@\s]{0,300}")
 # of programs that are installed here. A page of the web is in none of them: browsers give "file://"
 # as "null", which is refused.
 _LOCAL_PAGE = re.compile(
-    r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?|(app|file|tauri|vscode-webview|vscode-file)://[^/?#@\s]{0,300}"
+    r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
+    r"|(app|file|tauri|vscode-webview|vscode-file)://[^/?#@\s]{0,300}"
 )
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 # Sec-Fetch-Site of requests that no foreign page made: the server's own page, or a typed address.
@@ -101,29 +102,35 @@ def access_for(
     that no client could send.
     """
     loopback = is_loopback(host)
-    if api_key is not None and (
-        not api_key.strip() or api_key != api_key.strip() or not api_key.isprintable()
-    ):
-        what = (
-            "begins or ends with a blank, or has a control character"
-            if api_key.strip()
-            else "is blank"
-        )
-        raise ConfigError(
-            f"The API key {what}: no client can send it.",
-            fix="Give a key of letters, digits and signs.",
-        )
+    if api_key is not None:
+        _require_key(api_key)
     if not loopback and not api_key and not is_open:
         raise ConfigError(
             f"--host {host} lets other machines connect, and no key was given.",
-            fix="Add --api-key KEY (or GROUNDUP_API_KEY in the environment), or --open to accept every client.",
+            fix="Add --api-key KEY (or GROUNDUP_API_KEY in the environment), "
+            "or --open to accept every client.",
         )
     for origin in origins:
         _require_origin(origin)
-    machine = socket.gethostname().lower()
-    own = () if loopback else (host.lower(), machine, f"{machine}.local")
-    names = frozenset(name.lower() for name in (*hosts, *own))
-    return Access(loopback, api_key or "", names, frozenset(origins), local_pages)
+    names = {name.lower() for name in hosts}
+    if not loopback:
+        machine = socket.gethostname().lower()
+        names |= {host.lower(), machine, f"{machine}.local"}
+    return Access(loopback, api_key or "", frozenset(names), frozenset(origins), local_pages)
+
+
+def _require_key(api_key: str) -> None:
+    """Raise ConfigError for a key that no client can send."""
+    problem = ""
+    if not api_key.strip():
+        problem = "is blank"
+    elif api_key != api_key.strip() or not api_key.isprintable():
+        problem = "begins or ends with a blank, or has a control character"
+    if problem:
+        raise ConfigError(
+            f"The API key {problem}: no client can send it.",
+            fix="Give a key of letters, digits and signs.",
+        )
 
 
 def _require_origin(origin: str) -> None:
@@ -147,7 +154,9 @@ def host_name(authority: str) -> str | None:
     ('localhost', '::1', None)
     """
     match = _AUTHORITY.fullmatch(authority)
-    return (match[1] or match[2]).lower().removesuffix(".") if match else None
+    if match is None:
+        return None
+    return (match[1] or match[2]).lower().removesuffix(".")
 
 
 def is_loopback(name: str) -> bool:
@@ -172,8 +181,10 @@ def is_same_origin(origin: str, authority: str) -> bool:
     """Whether `origin` has the host and port of this Host header. The scheme's default port may be
     left out.
 
-    >>> is_same_origin("http://localhost:80", "localhost"), is_same_origin("http://localhost:3000", "localhost:8765")
-    (True, False)
+    >>> is_same_origin("http://localhost:80", "localhost")
+    True
+    >>> is_same_origin("http://localhost:3000", "localhost:8765")
+    False
     """
     match = _ORIGIN.fullmatch(origin)
     if not match:
@@ -184,7 +195,9 @@ def is_same_origin(origin: str, authority: str) -> bool:
 
 def _with_port(authority: str, port: str) -> tuple[str | None, str]:
     match = _AUTHORITY.fullmatch(authority)
-    return host_name(authority), (match[3] if match and match[3] else port)
+    if match and match[3]:
+        port = match[3]
+    return host_name(authority), port
 
 
 def _key_in(authorization: str) -> bytes:

@@ -23,10 +23,8 @@ class Metrics:
 
     def __init__(self) -> None:
         to = self.registry = CollectorRegistry()
-        timed, first = (
-            "From a request's headers to its last byte.",
-            "From a request to its first piece of text.",
-        )
+        timed = "From a request's headers to its last byte."
+        first = "From a request to its first piece of text."
         self.requests = Counter(
             "groundup_requests", "Requests answered.", ["route", "status"], registry=to
         )
@@ -39,6 +37,11 @@ class Metrics:
         self.tokens = Counter("groundup_tokens", "Tokens read and written.", ["kind"], registry=to)
         self.jobs = Gauge("groundup_answers_in_hand", "Answers running or waiting.", registry=to)
         self.models = Gauge("groundup_models_loaded", "Models in memory.", registry=to)
+
+    def count_tokens(self, prompt: int, answer: int) -> None:
+        """Count the tokens of one answer and of its prompt."""
+        self.tokens.labels("prompt").inc(prompt)
+        self.tokens.labels("answer").inc(answer)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format."""
@@ -69,25 +72,27 @@ class AccessLog:
             return
         started, status, sent_bytes = time.monotonic(), 0, 0
 
-        async def counting(message: Message) -> None:
+        async def count(message: Message) -> None:
             nonlocal status, sent_bytes
             status = message.get("status", status)
             sent_bytes += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self.app(scope, receive, counting)
+            await self.app(scope, receive, count)
         finally:
             self._log(scope, status, time.monotonic() - started, sent_bytes)
 
     def _log(self, scope: Scope, status: int, elapsed_s: float, sent_bytes: int) -> None:
         path = str(scope["path"])
-        route = path if path in self.known_paths else "other"
+        route = "other"
+        if path in self.known_paths:
+            route = path
         self.metrics.requests.labels(route, str(status)).inc()
         self.metrics.request_s.labels(route).observe(elapsed_s)
-        client = (scope.get("client") or ("-",))[0]
+        client, *_ = scope.get("client") or ("-",)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        shown = path[:MAX_PATH_CHARACTERS].encode("unicode_escape").decode()
-        self.say(
-            f"{now} {client} {scope['method'][:16]} {shown} {status or '-'} {elapsed_s:.3f} s {sent_bytes} bytes"
-        )
+        method = scope["method"][:16]
+        escaped = path[:MAX_PATH_CHARACTERS].encode("unicode_escape").decode()
+        took = f"{elapsed_s:.3f} s {sent_bytes} bytes"
+        self.say(f"{now} {client} {method} {escaped} {status or '-'} {took}")

@@ -26,13 +26,16 @@ from groundup.http.responses import ErrorBody, RefusedError, plain_error
 
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 NO_KEY = "An API key is required: Authorization: Bearer KEY."
-WRONG_KEY = "The API key is wrong: it is not the one that the server was started with (--api-key, or GROUNDUP_API_KEY)."
+WRONG_KEY = (
+    "The API key is wrong: it is not the one that the server was started with "
+    "(--api-key, or GROUNDUP_API_KEY)."
+)
 CHALLENGE = {"www-authenticate": 'Basic realm="groundup", charset="UTF-8"'}
 CLOSING = {"connection": "close"}
 AGAIN_SOON = {"retry-after": "1"}
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SECURITY = {
     "content-security-policy": POLICY,
@@ -91,7 +94,8 @@ class Guard:
                 return
             authorization = only(headers, "authorization")
             if not self.access.admits_key(authorization):
-                raise RefusedError(401, WRONG_KEY if authorization else NO_KEY, CHALLENGE)
+                problem = WRONG_KEY if authorization else NO_KEY
+                raise RefusedError(401, problem, CHALLENGE)
             if self._requests > self.limits.requests:
                 raise RefusedError(503, "Too many requests at once.", AGAIN_SOON)
             await self._pass_on(scope, receive, visit, headers)
@@ -145,14 +149,10 @@ class Guard:
         if only(headers, "upgrade").lower() == "websocket":
             raise RefusedError(400, "WebSockets are not supported.")
         if origin and not self.access.admits_origin(origin, authority):
-            way = (
-                " --cors ORIGIN allows one when the server is started."
-                if self.access.local_pages
-                else ""
-            )
-            raise RefusedError(
-                403, f"Pages of other origins may not call this server (Origin).{way}"
-            )
+            problem = "Pages of other origins may not call this server (Origin)."
+            if self.access.local_pages:
+                problem += " --cors ORIGIN allows one when the server is started."
+            raise RefusedError(403, problem)
         if self.access.lists(origin) and not is_same_origin(origin, authority):
             return origin
         followed = (
@@ -184,7 +184,7 @@ class Guard:
             return
         try:
             async with asyncio.timeout(self.limits.request_s) as deadline:
-                await self.app(scope, _replayed(body, receive), visit.send)
+                await self.app(scope, _replay(body, receive), visit.send)
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -234,20 +234,22 @@ class _Visit:
         """Send, with the security headers."""
         if message["type"] == "http.response.start":
             self.started = True
-            message = {**message, "headers": secured(message.get("headers", []), self.origin)}
+            message = {**message, "headers": secure(message.get("headers", []), self.origin)}
         await self._send(message)
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def _replay(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that returns the body in one message, and then further messages of the
     connection.
     """
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def replay() -> Message:
-        return pending.pop() if pending else await receive()
+    async def receive_again() -> Message:
+        if pending:
+            return pending.pop()
+        return await receive()
 
-    return replay
+    return receive_again
 
 
 def only(headers: Headers, name: str) -> str:
@@ -261,14 +263,13 @@ def only(headers: Headers, name: str) -> str:
     return values[0].strip() if values else ""
 
 
-def secured(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tuple[bytes, bytes]]:
+def secure(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tuple[bytes, bytes]]:
     """Return an app's response headers with ours, which override the app's, and with those for
     pages of an allowed origin; "" is none.
     """
     headers = MutableHeaders(raw=[(name.lower(), value) for name, value in raw])
-    headers.setdefault(
-        "cache-control", "no-store"
-    )  # an app may override it: a file that never changes can be cached
+    # an app may override it: a file that never changes can be cached
+    headers.setdefault("cache-control", "no-store")
     headers.update(SECURITY)
     if allowed_origin:
         headers["access-control-allow-origin"] = allowed_origin

@@ -4,14 +4,13 @@ The Content-Type is ignored; errors never quote the body.
 """
 
 import json
-from typing import Any
 
 from groundup.files import is_deeper
 from groundup.http.limits import Limits
-from groundup.http.responses import RefusedError
+from groundup.http.responses import JsonObject, RefusedError
 
 
-def read_object(body: bytes, limits: Limits) -> dict[str, Any]:
+def read_object(body: bytes, limits: Limits) -> JsonObject:
     """Return the object in `body` (UTF-8, with or without a BOM).
 
     Raises RefusedError (400): not JSON, not an object, nested too deep, NaN.

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 # Of 2^63 - 1. Python itself refuses to read 4,300 digits.
 MAX_DIGITS = 19
+JsonObject: TypeAlias = dict[str, Any]
+"""The body of a request or an answer: of this form only where JSON enters or leaves."""
 ErrorBody: TypeAlias = Callable[[int, str, str], bytes]
 """(status, message, path of the request) -> the JSON body of an error in the API dialect of that
 path.
@@ -64,17 +66,16 @@ def error_handlers(
             error_body(status, message, request.url.path), status, headers, "application/json"
         )
 
-    def refused(request: Request, error: RefusedError) -> Response:
+    def refuse(request: Request, error: RefusedError) -> Response:
         return reply(request, error.status_code, error.detail, error.headers)
 
-    def unrouted(request: Request, error: HTTPException) -> Response:
-        missing = error.status_code == http.HTTPStatus.NOT_FOUND
-        message = (
-            unknown_path(request.url.path) if missing else http.HTTPStatus(error.status_code).phrase
-        )
+    def refuse_path(request: Request, error: HTTPException) -> Response:
+        message = http.HTTPStatus(error.status_code).phrase
+        if error.status_code == http.HTTPStatus.NOT_FOUND:
+            message = unknown_path(request.url.path)
         return reply(request, error.status_code, message, error.headers)
 
-    def bug(request: Request, error: Exception) -> Response:
+    def report_bug(request: Request, error: Exception) -> Response:
         return reply(request, 500, "Internal server error; the server's log has the details.")
 
-    return {RefusedError: refused, HTTPException: unrouted, Exception: bug}
+    return {RefusedError: refuse, HTTPException: refuse_path, Exception: report_bug}

@@ -71,7 +71,8 @@ def run_server(
         ws="none",
         loop="asyncio",
         h11_max_incomplete_event_size=limits.header_bytes,
-        limit_concurrency=None,  # the protocol counts connections, the guard counts requests and answers in the API dialect
+        # the protocol counts connections, the guard counts requests and answers in the API dialect
+        limit_concurrency=None,
         timeout_keep_alive=limits.idle_s,
         timeout_graceful_shutdown=limits.shutdown_s,
         server_header=False,
@@ -85,7 +86,8 @@ def run_server(
 
         class GuardedServer(uvicorn.Server):
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-                _end_after(limits.shutdown_s + 1, 0 if sig == signal.SIGTERM else 128 + sig)
+                code = 0 if sig == signal.SIGTERM else 128 + sig
+                _end_after(limits.shutdown_s + 1, code)
                 super().handle_exit(sig, frame)
 
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -122,9 +124,9 @@ class _BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         phase = self._phase_now()
-        self._set_alarm(
-            "" if phase == "headers" else phase
-        )  # between requests uvicorn's own timeout applies
+        if phase == "headers":  # between requests uvicorn's own timeout applies
+            phase = ""
+        self._set_alarm(phase)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_alarm("")
@@ -138,7 +140,9 @@ class _BoundedProtocol(H11Protocol):
             return "headers"
         if self.conn.their_state is not h11.SEND_BODY:
             return ""
-        return "linger" if self.conn.our_state in (h11.DONE, h11.MUST_CLOSE) else "body"
+        if self.conn.our_state in (h11.DONE, h11.MUST_CLOSE):
+            return "linger"
+        return "body"
 
     def _set_alarm(self, phase: str) -> None:
         """Start the deadline of a phase; the current phase keeps its own."""
@@ -149,9 +153,9 @@ class _BoundedProtocol(H11Protocol):
             self._alarm = None
         self._phase = phase
         if phase:
-            seconds = getattr(self.limits, f"{phase}_s") + (
-                AFTER_THE_GUARD_S if phase == "body" else 0
-            )
+            seconds = getattr(self.limits, f"{phase}_s")
+            if phase == "body":
+                seconds += AFTER_THE_GUARD_S
             self._alarm = self.loop.call_later(seconds, self.transport.abort)
 
 
@@ -159,8 +163,11 @@ def address_of(listening: socket.socket, host: str) -> str:
     """Return a URL of the server that can be opened: "http://127.0.0.1:8765"; of one for all
     networks that of this machine in its network.
     """
-    name = network_address(host) if host in WIDE_OPEN else host
-    return f"http://{f'[{name}]' if is_address(name) and ':' in name else name}:{listening.getsockname()[1]}"
+    if host in WIDE_OPEN:
+        host = network_address(host)
+    if is_address(host) and ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{listening.getsockname()[1]}"
 
 
 def network_address(host: str) -> str:
@@ -229,10 +236,9 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int
 
 def _refusal(error: OSError, host: str, port: int) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
-        holder = holder_of(port)
-        by = f" by {holder}" if holder else ""
+        taken = " by ".join(filter(None, ("taken", holder_of(port))))
         return ConfigError(
-            f"Port {port} of {host} is taken{by}.",
+            f"Port {port} of {host} is {taken}.",
             fix="Choose another with --port (0: any free one).",
         )
     if error.errno == errno.EACCES:
@@ -251,7 +257,9 @@ def holder_of(port: int) -> str:
     user's, or not Linux).
     """
     inodes = _listening_inodes(port)
-    for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
+    if not inodes:
+        return ""
+    for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
             held = {os.readlink(entry) for entry in folder.iterdir()}
             name = (folder.parent / "comm").read_text().strip()

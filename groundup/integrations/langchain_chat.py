@@ -38,7 +38,12 @@ from groundup.engine.events import ChatEvent
 from groundup.errors import ConfigError
 from groundup.integrations.langchain_model import ModelFields
 from groundup.serve.local_server import TOGETHER, LocalServer
-from groundup.serve.openai.chat import ChatCompletionBody, logprobs_content, read_chat_completion
+from groundup.serve.openai.chat import (
+    ChatCompletionBody,
+    choice_reason,
+    logprobs_content,
+    read_chat_completion,
+)
 from groundup.serve.request_preparation import prepare
 from groundup.serve.requests import GenerateRequest
 
@@ -64,11 +69,7 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
     """And those of this many alternatives, up to 20."""
 
     def settings(self) -> dict[str, Any]:
-        asked = {"logprobs": self.logprobs, "top_logprobs": self.top_logprobs}
-        return {
-            **super().settings(),
-            **{name: value for name, value in asked.items() if value is not None},
-        }
+        return super().settings() | self.set_fields("logprobs", "top_logprobs")
 
     @property
     def _llm_type(self) -> str:
@@ -87,14 +88,12 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         """Return the request of a call and where it goes: to this model, or the `model` that is
         given. Raises RequestError, ConfigError.
         """
-        local, body = (
-            self.served(given.get("model", self.model)),
-            self.body(given, stop, ChatCompletionBody),
-        )
+        local = self.served(given.get("model", self.model))
+        body = self.body(given, stop, ChatCompletionBody)
         body["messages"] = convert_to_openai_messages(
             [_without_call_blocks(each) for each in messages]
         )
-        return local, self.prepared(read_chat_completion(body), local)
+        return local, self.with_defaults(read_chat_completion(body), local)
 
     def _stream(
         self,
@@ -146,7 +145,7 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         """Return how many tokens the prompt has that these messages and tools become, however long
         (for `trim_messages`).
         """
-        given = {"tools": [convert_to_openai_tool(tool) for tool in tools]} if tools else {}
+        given = {"tools": [convert_to_openai_tool(tool) for tool in tools or ()]}
         local, request = self.request(messages, None, given)
         (prepared,) = prepare(request, request.options, local.tokenizer, sys.maxsize, lambda: None)
         return len(prepared.prompt_ids)
@@ -173,13 +172,15 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
 
         A forced call is one call, as small models repeat it, unless `parallel_tool_calls` is True.
         """
-        choice: Any = "required" if tool_choice in ("any", True) else tool_choice
-        if choice not in (None, False, "auto", "none"):
+        if tool_choice in ("any", True):
+            tool_choice = "required"
+        if tool_choice not in (None, False, "auto", "none"):
             kwargs.setdefault("parallel_tool_calls", False)
-        if isinstance(choice, str) and choice not in ("auto", "none", "required"):
-            choice = {"type": "function", "function": {"name": choice}}
-        chosen = {"tool_choice": choice} if choice else {}
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **chosen, **kwargs)
+        if isinstance(tool_choice, str) and tool_choice not in ("auto", "none", "required"):
+            tool_choice = {"type": "function", "function": {"name": tool_choice}}
+        if tool_choice:
+            kwargs["tool_choice"] = tool_choice
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
 
     def with_structured_output(
         self,
@@ -210,12 +211,10 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
             ls_structured_output_format={"kwargs": {"method": method}, "schema": schema},
             **kwargs,
         )
-        is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
-        return _parsed(
-            bound,
-            PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser(),
-            include_raw,
-        )
+        parser: Any = JsonOutputParser()
+        if isinstance(schema, type) and is_basemodel_subclass(schema):
+            parser = PydanticOutputParser(pydantic_object=schema)
+        return _with_parser(bound, parser, include_raw)
 
 
 def _without_call_blocks(message: BaseMessage) -> BaseMessage:
@@ -231,7 +230,7 @@ def _without_call_blocks(message: BaseMessage) -> BaseMessage:
 
 
 def _together(config: RunnableConfig | list[RunnableConfig] | None) -> Any:
-    """Return what LangChain is told of a batch: in how many threads, which only wait."""
+    """Return the configuration of a batch with the number of its threads, which only wait."""
     if isinstance(config, list):
         return [{"max_concurrency": TOGETHER, **each} for each in config]
     return {"max_concurrency": TOGETHER, **(config or {})}
@@ -247,34 +246,34 @@ def _response_format(schema: Any, method: Method) -> dict[str, Any]:
         raise ConfigError(f"The schema can't be read: {str(error).splitlines()[0]}") from error
     return {
         "type": "json_schema",
-        "json_schema": {"name": named.get("title", "answer"), "schema": _closed(named)},
+        "json_schema": {"name": named.get("title", "answer"), "schema": _close(named)},
     }
 
 
-def _closed(schema: Any) -> Any:
+def _close(schema: Any) -> Any:
     """Return a schema whose objects have no other properties than it names, unless it says so: a
     small model would make some up without end.
     """
     if isinstance(schema, list):
-        return [_closed(each) for each in schema]
+        return [_close(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {
-        name: _closed_each(each) if name in NAMED else _closed(each)
-        for name, each in schema.items()
-    }
-    return {"additionalProperties": False, **found} if "properties" in found else found
+    closed: dict[str, Any] = {}
+    if "properties" in schema:
+        closed["additionalProperties"] = False
+    for name, each in schema.items():
+        close = _close_each if name in NAMED else _close
+        closed[name] = close(each)
+    return closed
 
 
-def _closed_each(schemas: Any) -> Any:
-    return (
-        {name: _closed(each) for name, each in schemas.items()}
-        if isinstance(schemas, dict)
-        else schemas
-    )
+def _close_each(schemas: Any) -> Any:
+    if not isinstance(schemas, dict):
+        return schemas
+    return {name: _close(each) for name, each in schemas.items()}
 
 
-def _parsed(model: Runnable[Any, Any], parser: Any, include_raw: bool) -> Runnable[Any, Any]:
+def _with_parser(model: Runnable[Any, Any], parser: Any, include_raw: bool) -> Runnable[Any, Any]:
     """Return the model with its answers parsed, with `include_raw` as LangChain's own models do:
     {"raw", "parsed", "parsing_error"}.
     """
@@ -298,18 +297,14 @@ class Chunks:
     def of(self, event: ChatEvent) -> ChatGenerationChunk:
         """Return the chunk of an event; the last one has the token usage and the finish reason."""
         calls = [self._call(call.name, call.arguments) for call in event.calls]
-        info: dict[str, Any] = (
-            {"logprobs": logprobs_content(event.logprobs)} if event.logprobs else {}
-        )
+        info: dict[str, Any] = {}
+        if event.logprobs:
+            info["logprobs"] = logprobs_content(event.logprobs)
         if event.finish_reason is None:
             return ChatGenerationChunk(
                 message=AIMessageChunk(event.text, tool_call_chunks=calls), generation_info=info
             )
-        reason = (
-            "tool_calls"
-            if self._num_calls and event.finish_reason == "stop"
-            else event.finish_reason
-        )
+        reason = choice_reason(event.finish_reason, called=self._num_calls > 0)
         info |= {"finish_reason": reason, "model_name": self.model, "model_provider": PROVIDER}
         message = AIMessageChunk(
             event.text,
@@ -328,5 +323,5 @@ class Chunks:
 
 def usage_of(last: ChatEvent) -> UsageMetadata:
     """Return the token counts of an answer, from its last event."""
-    asked, answered = last.prompt_tokens, last.completion_tokens
-    return UsageMetadata(input_tokens=asked, output_tokens=answered, total_tokens=asked + answered)
+    prompt, answer = last.prompt_tokens, last.completion_tokens
+    return UsageMetadata(input_tokens=prompt, output_tokens=answer, total_tokens=prompt + answer)

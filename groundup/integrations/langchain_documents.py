@@ -93,9 +93,9 @@ class GroundupSplitter(BaseDocumentTransformer):
 
     def _parts(self, document: Document) -> Iterator[Document]:
         text = document.page_content
-        for piece in split(text, self.max_tokens, self.count):
-            title = {"title": piece.title} if piece.title else {}
-            yield Document(
-                text[piece.start : piece.end],
-                metadata={**document.metadata, **title, "start_index": piece.start},
-            )
+        for part in split(text, self.max_tokens, self.count):
+            metadata = dict(document.metadata)
+            if part.title:
+                metadata["title"] = part.title
+            metadata["start_index"] = part.start
+            yield Document(text[part.start : part.end], metadata=metadata)

@@ -36,8 +36,7 @@ class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
     """
 
     def settings(self) -> dict[str, Any]:
-        asked = {} if self.logprobs is None else {"logprobs": self.logprobs}
-        return {**super().settings(), **asked}
+        return super().settings() | self.set_fields("logprobs")
 
     @property
     def _llm_type(self) -> str:
@@ -53,13 +52,10 @@ class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
         """Return a request for each prompt and where they go: to this model, or the `model` that is
         given. Raises RequestError, ConfigError.
         """
-        local, body = (
-            self.served(given.get("model", self.model)),
-            self.body(given, stop, CompletionBody),
-        )
-        return local, [
-            self.prepared(read_completion({**body, "prompt": prompt}), local) for prompt in prompts
-        ]
+        local = self.served(given.get("model", self.model))
+        body = self.body(given, stop, CompletionBody)
+        requests = [read_completion({**body, "prompt": prompt}) for prompt in prompts]
+        return local, [self.with_defaults(request, local) for request in requests]
 
     def _stream(
         self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
@@ -104,13 +100,10 @@ class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
         return self._result(await local.answers_async(requests))
 
     def _result(self, answers: Sequence[Sequence[ChatEvent]]) -> LLMResult:
+        texts = ["".join(event.text for event in events) for events in answers]
         found = [
-            [
-                Generation(
-                    text="".join(event.text for event in events), generation_info=self._info(events)
-                )
-            ]
-            for events in answers
+            [Generation(text=text, generation_info=self._info(events))]
+            for text, events in zip(texts, answers, strict=True)
         ]
         usages = [usage_of(events[-1]) for events in answers]
         usage = {
@@ -124,7 +117,9 @@ class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
     def _info(self, events: Sequence[ChatEvent]) -> dict[str, Any] | None:
         """Return what is known beside the text of these events."""
         scores = [score for event in events for score in event.logprobs]
-        info: dict[str, Any] = {"logprobs": logprobs_content(scores)} if scores else {}
+        info: dict[str, Any] = {}
+        if scores:
+            info["logprobs"] = logprobs_content(scores)
         if events[-1].finish_reason is not None:
             info |= {"finish_reason": events[-1].finish_reason, "usage": dict(usage_of(events[-1]))}
         return info or None

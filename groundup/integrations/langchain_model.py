@@ -72,7 +72,11 @@ class _ModelFields(BaseModel):
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of an answer that are set."""
-        values = {name: getattr(self, name) for name in SETTINGS}
+        return self.set_fields(*SETTINGS)
+
+    def set_fields(self, *names: str) -> dict[str, Any]:
+        """Return those of these fields that are set."""
+        values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     def body(
@@ -82,7 +86,8 @@ class _ModelFields(BaseModel):
         call. Raises ConfigError for unknown ones.
         """
         changes = {name: value for name, value in given.items() if name not in IGNORED}
-        if unknown := changes.keys() - body_type.model_fields.keys() - {"json_schema"}:
+        unknown = changes.keys() - body_type.model_fields.keys() - {"json_schema"}
+        if unknown:
             known = body_type.model_fields.keys() - {"model", "messages", "prompt", "stream", "n"}
             raise ConfigError(
                 f"The model has no option {min(unknown)!r}.", fix=did_you_mean(min(unknown), known)
@@ -92,10 +97,11 @@ class _ModelFields(BaseModel):
                 "n: one answer is given to each input.",
                 fix="Call batch with the same input n times.",
             )
-        ends = {} if stop is None else {"stop": stop}
-        return {**self.settings(), **changes, **ends, "model": NAME}
+        if stop is not None:
+            changes["stop"] = stop
+        return {**self.settings(), **changes, "model": NAME}
 
-    def prepared(self, request: GenerateRequest, local: LocalServer) -> GenerateRequest:
+    def with_defaults(self, request: GenerateRequest, local: LocalServer) -> GenerateRequest:
         """Return the request with the defaults of a model."""
         return replace(
             request, defaults=Options(**chat_sampling(local.path)), truncate=self.truncate

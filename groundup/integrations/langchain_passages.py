@@ -30,8 +30,11 @@ def passages_from(spec: str) -> GivenPassages:
         return GivenPassages(lambda question, k: passages_of(found.similarity_search(question, k)))
     if isinstance(found, BaseRetriever):
         return GivenPassages(lambda question, k: passages_of(found.invoke(question)))
-    what = f"--retriever {spec} is of the class {type(found).__name__}, neither a retriever nor a vector store of LangChain."
-    raise ConfigError(what, fix=_FIX)
+    raise ConfigError(
+        f"--retriever {spec} is of the class {type(found).__name__}, "
+        "neither a retriever nor a vector store of LangChain.",
+        fix=_FIX,
+    )
 
 
 def named_object(spec: str) -> Any:
@@ -39,10 +42,8 @@ def named_object(spec: str) -> Any:
 
     Raises ConfigError; what the module itself raises is not caught.
     """
-    name, colon, attributes = spec.partition(":")
-    if not (
-        colon and all(part.isidentifier() for part in (*name.split("."), *attributes.split(".")))
-    ):
+    name, _, attributes = spec.partition(":")
+    if not all(part.isidentifier() for part in [*name.split("."), *attributes.split(".")]):
         raise ConfigError(f"--retriever {spec!r} is not MODULE:ATTRIBUTE.", fix=_FIX)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -80,8 +81,8 @@ def _passage(number: int, document: Document) -> Passage:
     if None not in values.values():  # of GroundupRetriever
         return Passage(**values)
     start = given.get("start_index")
-    source = given.get("source") or document.id or f"document {number}"
-    return given_passage(
-        *(number, document.page_content, str(source), str(given.get("title") or "")),
-        start if isinstance(start, int) else 0,
-    )
+    if not isinstance(start, int):
+        start = 0
+    source = str(given.get("source") or document.id or f"document {number}")
+    title = str(given.get("title") or "")
+    return given_passage(number, document.page_content, source, title, start)

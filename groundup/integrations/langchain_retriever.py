@@ -55,18 +55,17 @@ class GroundupRetriever(BaseRetriever):
         self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
         index, ranking = self._open()
-        return [
-            document_of(each)
-            for each in find(index, query, self.k if k is None else k, ranking).passages
-        ]
+        if k is None:
+            k = self.k
+        return [document_of(each) for each in find(index, query, k, ranking).passages]
 
     def _open(self) -> tuple[Index, Ranking]:
         if self._opened is None:
             with _OPENING:
-                self._opened = self._opened or self._newly_opened()
+                self._opened = self._opened or self._open_index()
         return self._opened
 
-    def _newly_opened(self) -> tuple[Index, Ranking]:
+    def _open_index(self) -> tuple[Index, Ranking]:
         require(self.by in ("words", "vectors", "both"), "by", self.by, "words, vectors or both")
         index = Index(self.index)
         if self.by == "words":
@@ -74,7 +73,9 @@ class GroundupRetriever(BaseRetriever):
         vectors = vectors_of(Path(self.index), self.embeddings)
         if vectors is None:
             raise no_vectors(self.index)
-        return index, vectors.ranking if self.by == "vectors" else vectors.mixture()
+        if self.by == "vectors":
+            return index, vectors.ranking
+        return index, vectors.mixture()
 
 
 def vectors_of(folder: Path, embeddings: Embeddings | None) -> Vectors | None:

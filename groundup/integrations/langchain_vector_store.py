@@ -122,13 +122,11 @@ class GroundupVectorStore(VectorStore):
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
         """Delete documents that were added; None: all of them. Unknown ids are passed over."""
-        files = (
-            list((self.folder / DOCUMENTS).glob("*.txt"))
-            if ids is None
-            else [self._text_file(id) for id in ids]
-        )
+        files: Iterable[Path] = (self.folder / DOCUMENTS).glob("*.txt")
+        if ids is not None:
+            files = map(self._text_file, ids)
         with self._writing:
-            found = [file for file in files if file.exists()]
+            found = [file for file in set(files) if file.exists()]
             for file in found:
                 file.unlink()
                 self._entry_of(file).unlink(missing_ok=True)
@@ -138,10 +136,11 @@ class GroundupVectorStore(VectorStore):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the documents that were added with these ids, whole."""
-        files = [file for id in dict.fromkeys(ids) if (file := self._text_file(id)).exists()]
+        files = [self._text_file(id) for id in dict.fromkeys(ids)]
         return [
             Document(file.read_bytes().decode(), **read_json(self._entry_of(file)))
             for file in files
+            if file.exists()
         ]
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
@@ -155,17 +154,16 @@ class GroundupVectorStore(VectorStore):
 
         Raises ConfigError for an index whose passages have no vectors.
         """
-        vectors = self._open()
-        found = self._near(vectors, vectors.embed([query])[0], k) if vectors else []
-        return [(self._document(each), each.score) for each in found]
+        return [(self._document(each), each.score) for each in self._near_text(query, k)]
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, **kwargs: Any
     ) -> list[Document]:
         """Return the passages nearest to a vector."""
         vectors = self._open()
-        found = self._near(vectors, unit(embedding), k) if vectors else []
-        return [self._document(each) for each in found]
+        if vectors is None:
+            return []
+        return [self._document(each) for each in self._near(vectors, unit(embedding), k)]
 
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
@@ -173,9 +171,8 @@ class GroundupVectorStore(VectorStore):
         """Return passages that are near to a text and far from one another, of the `fetch_k`
         nearest; `lambda_mult` 1: only near.
         """
-        vectors = self._open()
-        found = self._near(vectors, vectors.embed([query])[0], fetch_k) if vectors else []
-        if not vectors or not found:
+        found, vectors = self._near_text(query, fetch_k), self._vectors
+        if vectors is None or not found:
             return []
         rows = vectors.rows_of(found)
         chosen = most_relevant(np.array([each.score for each in found]), rows, k, lambda_mult)
@@ -188,14 +185,17 @@ class GroundupVectorStore(VectorStore):
         """Return the nearest passages with their cosines, without those of files that were changed
         since.
         """
-        return list(
-            find(
-                self._index,
-                "",
-                k,
-                lambda index, _, limit: vectors.nearest_live(index, vector, limit),
-            ).passages
-        )
+
+        def rank(index: Index, _: str, limit: int) -> Any:
+            return vectors.nearest_live(index, vector, limit)
+
+        return list(find(self._index, "", k, rank).passages)
+
+    def _near_text(self, text: str, k: int) -> list[Passage]:
+        vectors = self._open()
+        if vectors is None:
+            return []
+        return self._near(vectors, vectors.embed([text])[0], k)
 
     def _open(self) -> Vectors | None:
         """Return the vectors; None where there are no passages.
@@ -208,11 +208,14 @@ class GroundupVectorStore(VectorStore):
 
     def _update(self) -> None:
         """Bring the index up to date with its own documents, and its vectors with the index."""
-        documents = (self.folder / DOCUMENTS).absolute()
-        sources = [Source(str(documents))] if any(documents.iterdir()) else []
+        documents, sources = (self.folder / DOCUMENTS).absolute(), []
+        if any(documents.iterdir()):
+            sources.append(Source(str(documents)))
         update_index(self.folder, sources, progress=Silent())
-        known = read_vectors_info(self.folder)
-        embedding = self._given or GroundupEmbeddings(model=known.model if known else ENCODER)
+        known, encoder = read_vectors_info(self.folder), ENCODER
+        if known is not None:
+            encoder = known.model
+        embedding = self._given or GroundupEmbeddings(model=encoder)
         name = str(getattr(embedding, "model", type(embedding).__name__))
         make_vectors(self.folder, embed_with(embedding), name, progress=Silent())
         self._vectors = vectors_of(self.folder, embedding)
@@ -259,8 +262,10 @@ def most_relevant(
     (1 - lambda) max cosine to a chosen one.
     """
     chosen: list[int] = []
+    same = np.zeros(len(rows))
     while len(chosen) < min(k, len(rows)):
-        same = (rows @ rows[chosen].T).max(axis=1) if chosen else np.zeros(len(rows))
+        if chosen:
+            same = (rows @ rows[chosen].T).max(axis=1)
         gains = lambda_mult * cosines - (1 - lambda_mult) * same
         gains[chosen] = -np.inf
         chosen.append(int(gains.argmax()))

@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Export, or run lm-eval's command line; return the exit code: 2 for an error that the user can
     fix.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        arguments = sys.argv[1:]
+    given = list(arguments)
     try:
         if given[:1] == [EXPORT]:
             export_command(given[1:])
@@ -59,7 +61,8 @@ def export_command(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog=f"python -m groundup.integrations.lm_eval {EXPORT}",
         description="Write suites of groundup as tasks of lm-eval: a .yaml and .jsonl files each.",
-        epilog=f"Example: python -m groundup.integrations.lm_eval {EXPORT} tasks/ --tasks grammar,copying --shots 4",
+        epilog=f"Example: python -m groundup.integrations.lm_eval {EXPORT} tasks/ "
+        "--tasks grammar,copying --shots 4",
     )
     parser.add_argument("folder", type=Path, help="where they are written; it is made if missing")
     parser.add_argument(
@@ -74,9 +77,9 @@ def export_command(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="which items are examples, and which come first"
     )
-    asked = parser.parse_args(arguments)
-    options = SuiteOptions((asked.shots,), asked.items, seed=asked.seed)
-    names = export(suites_named(asked.tasks.split(",")), asked.folder, options, Silent())
+    args = parser.parse_args(arguments)
+    options = SuiteOptions((args.shots,), args.items, seed=args.seed)
+    names = export(suites_named(args.tasks.split(",")), args.folder, options, Silent())
     print("\n".join(names))
 
 

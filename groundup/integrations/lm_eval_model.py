@@ -12,7 +12,8 @@ that separates documents. Batches hold a number of tokens, so lm-eval's `batch_s
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import lm_eval.models  # noqa: F401  (registers lm-eval's own, which it leaves out where one is registered before)
+# registers lm-eval's own models, which it leaves out where one is registered before
+import lm_eval.models  # noqa: F401
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
@@ -47,19 +48,21 @@ class GroundupLM(LM):
         Raises ConfigError for an unknown argument, and what `open_model` raises.
         """
         super().__init__()
-        if unknown := ignored.keys() - {"batch_size", "max_batch_size"}:
+        unknown = ignored.keys() - {"batch_size", "max_batch_size"}
+        if unknown:
             raise ConfigError(
                 f"--model_args {min(unknown)} is unknown.",
                 fix="There are path, device and max_gen_toks: path=MODEL.",
             )
         # "cuda:0" is lm-eval's default, with and without a GPU.
-        self.compute = select_compute("auto" if device.startswith("cuda") else device)
+        if device.startswith("cuda"):
+            device = "auto"
+        self.compute = select_compute(device)
         self.opened = open_model(path, self.compute)
         self.model, self.tokenizer = language_model(self.opened)
         self.max_gen_toks = int(max_gen_toks)
-        self._rendered: dict[
-            str, list[int]
-        ] = {}  # text -> ids: what users wrote in it never becomes a control token
+        self._rendered: dict[str, list[int]] = {}
+        """Text -> ids: what users wrote in it never becomes a control token."""
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Return (ln P(continuation | context), whether greedy decoding writes it) for each
@@ -112,7 +115,10 @@ class GroundupLM(LM):
                     for number in numbers
                 ]
                 texts = generate_answers(
-                    *(prompts, self.model, self.tokenizer, sampling),
+                    prompts,
+                    self.model,
+                    self.tokenizer,
+                    sampling,
                     compute=self.compute,
                     stop_ids=self.tokenizer.special.stop_ids,
                     done=bar.update,
@@ -129,7 +135,8 @@ class GroundupLM(LM):
         room = self.opened.config.context_tokens - max_tokens
         if room < 1:
             raise ConfigError(
-                f"An answer of {max_tokens:,} tokens does not fit the model's context of {self.opened.config.context_tokens:,}.",
+                f"An answer of {max_tokens:,} tokens does not fit the model's context "
+                f"of {self.opened.config.context_tokens:,}.",
                 fix="Give fewer with --gen_kwargs max_gen_toks=N.",
             )
         ids = self._rendered.get(context) or prompt_ids(Prompt(context), "plain", self.tokenizer)
@@ -152,7 +159,9 @@ class GroundupLM(LM):
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
         """Return the template that conversations are rendered with."""
-        return self.tokenizer.chat_template if chat_template else None
+        if not chat_template:
+            return None
+        return self.tokenizer.chat_template
 
     @property
     def tokenizer_name(self) -> str:
@@ -166,8 +175,9 @@ def sampling_of(given: Mapping[str, Any], max_tokens: int) -> Sampling:
     """
     values = dict(given)
     limits = [values.pop(name) for name in LIMITS if name in values]
-    ends = values.pop("until", ())
-    ends = (ends,) if isinstance(ends, str) else tuple(ends or ())
+    ends = values.pop("until", None) or ()
+    if isinstance(ends, str):
+        ends = (ends,)
     sampled = values.pop("do_sample", None)
     drawn = {name: values.pop(name) for name in SAMPLED if name in values}
     if values:
@@ -177,6 +187,5 @@ def sampling_of(given: Mapping[str, Any], max_tokens: int) -> Sampling:
         )
     if sampled is False or (sampled is None and not drawn.get("temperature")):
         drawn = {"temperature": 0}
-    return Sampling(
-        **drawn, max_tokens=int(limits[0] if limits else max_tokens), stop=tuple(filter(None, ends))
-    )
+    limits.append(max_tokens)
+    return Sampling(**drawn, max_tokens=int(limits[0]), stop=tuple(filter(None, ends)))

@@ -50,10 +50,13 @@ def export(
     names = []
     for suite in suites:
         items = in_order(suite.read(progress), options.seed)
-        count = shots if items[0].shot is not None else 0
+        count = 0
+        if items[0].shot is not None:
+            count = shots
         if count >= len(items):
             raise ConfigError(
-                f"--shots {count}: the suite '{suite.name}' has {len(items)} items, and examples are not measured.",
+                f"--shots {count}: the suite '{suite.name}' has {len(items)} items, "
+                "and examples are not measured.",
                 fix=f"Give at most {len(items) - 1}.",
             )
         pool, rest = shots_first(items, count)
@@ -107,35 +110,27 @@ def row_of(item: Item, suite: Suite) -> Row:
 
 
 def task_of(suite: Suite, items: Sequence[Item]) -> dict[str, Any]:
-    """Return what a task asks and measures; all items of a suite are of one kind."""
+    """Return the questions and metrics of a task; all items of a suite are of one class."""
     first = items[0]
-    asked: dict[str, Any] = {
+    task: dict[str, Any] = {
         "doc_to_text": "prompt",
         "doc_to_target": "answer",
         "target_delimiter": "",
     }
     match first:
         case Choices() | MinimalPair():
-            delimiter = " " if isinstance(first, Choices) else ""
-            metrics = (
-                ["acc", "acc_bytes"]
-                if isinstance(first, Choices) and not first.without
-                else ["acc"]
-            )
-            asked |= {
-                "output_type": "multiple_choice",
-                "doc_to_choice": "choices",
-                "target_delimiter": delimiter,
-            }
-            return {**asked, "metric_list": [_metric(name, "mean") for name in metrics]}
+            task |= {"output_type": "multiple_choice", "doc_to_choice": "choices"}
+            metrics = [_metric("acc", "mean")]
+            if isinstance(first, Choices):
+                task["target_delimiter"] = " "
+            if isinstance(first, Choices) and not first.without:
+                metrics.append(_metric("acc_bytes", "mean"))
+            return {**task, "metric_list": metrics}
         case Completion():
-            return {
-                **asked,
-                "output_type": "loglikelihood",
-                "metric_list": [_metric("acc", "mean")],
-            }
+            metrics = [_metric("acc", "mean")]
+            return {**task, "output_type": "loglikelihood", "metric_list": metrics}
         case Written():
-            return {**asked, "target_delimiter": " ", **_written(suite, first)}
+            return {**task, "target_delimiter": " ", **_generation(suite, first)}
     raise AssertionError(first)
 
 
@@ -143,7 +138,7 @@ def _metric(name: str, aggregation: str) -> dict[str, Any]:
     return {"metric": name, "aggregation": aggregation, "higher_is_better": True}
 
 
-def _written(suite: Suite, item: Written) -> dict[str, Any]:
+def _generation(suite: Suite, item: Written) -> dict[str, Any]:
     ours = [_metric(name, _function(ratio)) for name in item.counts([item.reference])]
     if suite.corpus:
         (over_all,) = suite.corpus([item], [item.reference])
@@ -207,5 +202,6 @@ def corpus_value(answered: Sequence[Answered]) -> float:
     """Return a metric over all answers of a suite (BLEU): an aggregation of lm-eval."""
     suite = SUITES[answered[0][0]]
     assert suite.corpus is not None
-    items = [item for _, id, _ in answered if isinstance(item := _items(suite.name)[id], Written)]
+    of_suite = [_items(suite.name)[id] for _, id, _ in answered]
+    items = [item for item in of_suite if isinstance(item, Written)]
     return suite.corpus(items, [answer for *_, answer in answered])[0].value

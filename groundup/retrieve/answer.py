@@ -12,21 +12,32 @@ named in `omitted` with the reason.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from groundup.engine.engine import Engine
+from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.errors import require
 from groundup.retrieve.calibration import least_evidence
 from groundup.retrieve.cite import Quote, best_quotes
 from groundup.retrieve.evidence import evidence
-from groundup.retrieve.generation import Drafts, Omitted, Sentence, check_draft, make_prompt
+from groundup.retrieve.generation import (
+    Draft,
+    Drafts,
+    Omitted,
+    Prompted,
+    Sentence,
+    citable,
+    judge_draft,
+    make_prompt,
+)
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import Keep, Ranking, every, find, is_current
+from groundup.retrieve.support import supports
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
@@ -178,16 +189,109 @@ def ask(
     """
     config = config or AskConfig()
     reading = read(index, question, config, rank_by=rank_by, vectors=vectors)
-    yield from reading.quotes
-    made: list[Sentence | Omitted] = []
-    if engine and reading.about:
-        for part in write_sentences(engine, reading, config):
+    writer = EngineWriter(engine, config.max_tokens) if engine else None
+
+    async def recheck(answer: Answer) -> Answer:
+        return with_changed_sources(index, answer) if isinstance(index, Index) else answer
+
+    yield from _iterate(answer_parts(reading, writer, config.min_support, recheck))
+
+
+class AnswerWriter(Protocol):
+    """A model that writes from passages; a server runs these steps between those of others."""
+
+    async def prompt(self, reading: QuestionReading) -> Prompted | Omitted:
+        """Return the prompt of a question and its passages, or why there is none."""
+
+    def events(self, prompt: Prompted) -> AsyncIterator[ChatEvent]:
+        """Yield the pieces of the model's text."""
+
+    async def supports(
+        self, prompt: Prompted, draft: Draft, passages: Sequence[Passage]
+    ) -> list[float]:
+        """Return how much each passage supports a sentence (`support.py`)."""
+
+
+class EngineWriter:
+    """A model in this process as an `AnswerWriter` that never waits."""
+
+    def __init__(self, engine: Engine, max_tokens: int) -> None:
+        self.engine, self.max_tokens = engine, max_tokens
+
+    async def prompt(self, reading: QuestionReading) -> Prompted | Omitted:
+        return make_prompt(
+            self.engine,
+            reading.question,
+            reading.sources,
+            reading.about,
+            reading.quotes,
+            self.max_tokens,
+        )
+
+    async def events(self, prompt: Prompted) -> AsyncIterator[ChatEvent]:
+        sampling = Sampling(temperature=0.0, max_tokens=prompt.max_tokens)
+        for event in self.engine.complete(prompt.ids, sampling, prompt.constraint()):
+            yield event
+
+    async def supports(
+        self, prompt: Prompted, draft: Draft, passages: Sequence[Passage]
+    ) -> list[float]:
+        return supports(self.engine, prompt.question, draft.before, draft.text, passages)
+
+
+async def answer_parts(
+    reading: QuestionReading,
+    writer: AnswerWriter | None,
+    min_support: float,
+    recheck: Callable[[Answer], Awaitable[Answer]],
+) -> AsyncIterator[Part]:
+    """Yield the parts of an answer as they are made, and last the `Answer`: the one way from a
+    `read` question, in process and on a server.
+
+    `writer` None: quotations only. `recheck` adds the files that were changed meanwhile.
+    Raises ModelError, and what the writer raises.
+    """
+    for quote in reading.quotes:
+        yield quote
+    written: list[Sentence | Omitted] = []
+    if writer is not None and reading.about:
+        async for part in _write(writer, reading, min_support):
+            written.append(part)
             yield part
-            made.append(part)
-    answer = reading.answer(made)
-    if isinstance(index, Index):
-        answer = with_changed_sources(index, answer)
-    yield answer
+    yield await recheck(reading.answer(written))
+
+
+async def _write(
+    writer: AnswerWriter, reading: QuestionReading, min_support: float
+) -> AsyncIterator[Sentence | Omitted]:
+    """Yield the sentences that the model writes from the sources, each checked when it is
+    complete.
+    """
+    prompt = await writer.prompt(reading)
+    if isinstance(prompt, Omitted):
+        yield prompt
+        return
+    drafts = Drafts()
+    async for event in writer.events(prompt):
+        for draft in drafts.push(event):
+            allowed = citable(prompt, draft)
+            if isinstance(allowed, Omitted):
+                yield allowed
+                continue
+            passages = [prompt.passages[place] for place in allowed]
+            found = await writer.supports(prompt, draft, passages)
+            yield judge_draft(prompt, draft, allowed, found, min_support)
+
+
+def _iterate(parts: AsyncIterator[Part]) -> Iterator[Part]:
+    """Yield the parts of an iterator whose steps never wait, without an event loop."""
+    while True:
+        try:
+            anext(parts).__await__().send(None)
+        except StopIteration as step:
+            yield step.value
+        except StopAsyncIteration:
+            return
 
 
 def with_changed_sources(index: Index, answer: Answer) -> Answer:
@@ -240,21 +344,3 @@ def read(
     return QuestionReading(
         question, known.best, found.passages, tuple(about), tuple(quotes), found.outdated
     )
-
-
-def write_sentences(
-    engine: Engine, reading: QuestionReading, config: AskConfig
-) -> Iterator[Sentence | Omitted]:
-    """Yield the sentences that the model writes from the sources, each checked when it is
-    complete.
-    """
-    given = make_prompt(
-        engine, reading.question, reading.sources, reading.about, reading.quotes, config.max_tokens
-    )
-    if isinstance(given, Omitted):
-        yield given
-        return
-    drafts, sampling = Drafts(), Sampling(temperature=0.0, max_tokens=given.max_tokens)
-    for event in engine.complete(given.ids, sampling, given.constraint()):
-        for draft in drafts.push(event):
-            yield check_draft(engine, given, draft, config.min_support)

@@ -2,9 +2,9 @@
 are apart, so that any engine can run them.
 
     question, passages -> make_prompt -> Prompted: ids, constraint -> an engine -> ChatEvents ->
-        Drafts: whole sentences -> check_draft -> Sentence, Omitted
+        Drafts: whole sentences -> citable, support, judge_draft -> Sentence, Omitted
 
-`answer.ask` runs them one after another; a server runs each between steps of the answers of others.
+`answer.answer_parts` runs them; on a server each runs between steps of the answers of others.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from groundup.retrieve.cite import Quote, fault_of, objections
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.quotes import MARK, Quotable, QuoteConstraint
 from groundup.retrieve.sentences import sentence_spans
-from groundup.retrieve.support import prompt_ids, supports
+from groundup.retrieve.support import prompt_ids
 
 # The beginning of a passage is not worth reading when it is shorter.
 MIN_CHARACTERS = 80
@@ -148,20 +148,6 @@ def passages_that_fit(
             text = given[0].text[: len(given[0].text) * 2 // 3]
             given = [replace(given[0], text=text.rpartition(" ")[0] or text)]
     return given
-
-
-def check_draft(
-    engine: Engine, given: Prompted, draft: Draft, min_support: float
-) -> Sentence | Omitted:
-    """Return a sentence with the number of the passage that supports it most, or why it is left
-    out.
-    """
-    allowed = citable(given, draft)
-    if isinstance(allowed, Omitted):
-        return allowed
-    passages = [given.passages[place] for place in allowed]
-    found = supports(engine, given.question, draft.before, draft.text, passages, given.instructions)
-    return judge_draft(given, draft, allowed, found, min_support)
 
 
 def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:

@@ -27,18 +27,17 @@ class ContextRecorder:
         self.tokenizer = tokenizer
         self.text = ""
 
-    def recorded(self, event: ChatEvent) -> ChatEvent:
-        """Return the event; the last one with the ids."""
+    def record(self, event: ChatEvent) -> ChatEvent:
+        """Add the text of an event; return it, the last one with the ids."""
         self.text += event.text
         if event.finish_reason is None:
             return event
         starts = self.tokenizer.starts_after(self.prompt_ids)
-        return replace(
-            event, context=(*self.prompt_ids, *self.tokenizer.encode(self.text, starts=starts))
-        )
+        ids = self.tokenizer.encode(self.text, starts=starts)
+        return replace(event, context=(*self.prompt_ids, *ids))
 
 
-def continued_ids(prompt: ContinuedPrompt, tokenizer: Tokenizer) -> list[int]:
+def ids_after_context(prompt: ContinuedPrompt, tokenizer: Tokenizer) -> list[int]:
     """Return the ids of a prompt that goes on from a context.
 
     Raises RequestError, ModelError (from the chat template).

@@ -25,29 +25,27 @@ def example_questions(build: Path) -> list[str]:
     A damaged file of the build is no reason not to serve it: then none.
     """
     try:
-        found = [question for items in _asked(build) for question in _answered(items)]
+        found = [question for items in _answered_items(build) for question in _questions(items)]
     except (FormatError, OSError):  # OSError: a stage's name that can't be a folder's
         return []
     return found[:QUESTIONS]
 
 
-def _asked(build: Path) -> Iterator[list[Any]]:
+def _answered_items(build: Path) -> Iterator[list[Any]]:
     for stage, kind in read_stage_kinds(build).items():
         file = build / stage / "results.json"
-        results = read_json(file) if kind == KIND and file.is_file() else None
-        items = results.get("items") if isinstance(results, dict) else None
-        if isinstance(items, list):
-            yield items
+        if kind != KIND or not file.is_file():
+            continue
+        results = read_json(file)
+        if isinstance(results, dict) and isinstance(results.get("items"), list):
+            yield results["items"]
 
 
-def _answered(items: list[Any]) -> Iterator[str]:
+def _questions(items: list[Any]) -> Iterator[str]:
     for item in items:
         try:
-            question, answer, quoted = (
-                item["question"],
-                item["answer"],
-                item["answers"][QUOTATIONS]["text"],
-            )
+            question, answer = item["question"], item["answer"]
+            quoted = item["answers"][QUOTATIONS]["text"]
         except (KeyError, TypeError):
             continue
         texts = isinstance(question, str) and isinstance(answer, str) and isinstance(quoted, str)

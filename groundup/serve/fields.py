@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from groundup.engine.sampling import RULES, Sampling, SamplingRule
+from groundup.http.responses import JsonObject
 from groundup.serve.requests import RequestError
 
 
@@ -35,23 +36,27 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, value: Any) -> Any:
-        return (
-            {name: each for name, each in value.items() if each is not None}
-            if isinstance(value, dict)
-            else value
-        )
+        if not isinstance(value, dict):
+            return value
+        return {name: each for name, each in value.items() if each is not None}
 
 
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _as_whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+def _as_list(value: Any) -> Any:
+    if isinstance(value, str):
+        return [value]
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_as_whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 # One text or several.
-Texts = Annotated[
-    list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
-]
+Texts = Annotated[list[str], BeforeValidator(_as_list)]
 _ABSENT = object()
 B = TypeVar("B", bound=Body)
 M = TypeVar("M", bound=BaseModel)
@@ -65,23 +70,25 @@ def with_sampling_rules(
     mean something else, such as -1)."""
     definitions: dict[str, Any] = {}
     for name, rule in RULES.items():
-        kind: Any = Whole if isinstance(getattr(Sampling, name), int) else Number
+        number: Any = Number
+        if isinstance(getattr(Sampling, name), int):
+            number = Whole
         if name not in limits:
-            kind = Annotated[kind, AfterValidator(_within(rule))]
-        definitions[names.get(name, name)] = (kind | None, Field(None, **limits.get(name, {})))
+            number = Annotated[number, AfterValidator(_validator_of(rule))]
+        definitions[names.get(name, name)] = (number | None, Field(None, **limits.get(name, {})))
     return create_model(f"{base.__name__}WithRules", __base__=base, **definitions)
 
 
-def _within(rule: SamplingRule) -> Callable[[float], float]:
-    def within(value: float) -> float:
+def _validator_of(rule: SamplingRule) -> Callable[[float], float]:
+    def validate(value: float) -> float:
         if not rule.is_valid(value):
             raise PydanticCustomError("sampling", "expected {bounds}", {"bounds": rule.expected})
         return value
 
-    return within
+    return validate
 
 
-def _public(location: Sequence[int | str], value: Any, *, is_missing: bool) -> str:
+def _public_name(location: Sequence[int | str], value: Any, *, is_missing: bool) -> str:
     """Return a place in a body as the client wrote it.
 
     Pydantic's also names the members of unions that it tried.
@@ -101,24 +108,23 @@ def _public(location: Sequence[int | str], value: Any, *, is_missing: bool) -> s
 def _inner(value: Any, part: int | str) -> Any:
     if isinstance(value, dict):
         return value.get(part, _ABSENT)
-    return (
-        value[part]
-        if isinstance(value, list) and isinstance(part, int) and part < len(value)
-        else _ABSENT
-    )
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return _ABSENT
 
 
-def read_fields(body_type: type[B], value: dict[str, Any]) -> B:
-    """Return the JSON object as a `body_type`.
+def read_fields(body_type: type[B], value: JsonObject, within: str = "") -> B:
+    """Return the JSON object as a `body_type`. `within`: where it stands in the body ("tools.0.").
 
     Raises RequestError (400) that names the field and never repeats the value sent.
     """
     try:
         return body_type.model_validate(value, strict=True)
     except pydantic.ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    param = _public(found["loc"], value, is_missing=found["type"] == "missing")
-    problem = (
-        "is missing" if found["type"] == "missing" else found["msg"][:1].lower() + found["msg"][1:]
-    )
-    raise RequestError(f"{param}: {problem}"[:400], param=param)
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    is_missing = first["type"] == "missing"
+    param = _public_name(first["loc"], value, is_missing=is_missing)
+    problem = "is missing"
+    if not is_missing:
+        problem = first["msg"][:1].lower() + first["msg"][1:]
+    raise RequestError(f"{within}{f'{param}: {problem}'[:400]}", param=within + param)

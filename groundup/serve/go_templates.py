@@ -71,7 +71,7 @@ _Nodes = list[_Text | _Value | _Branches | _Messages]
 
 def jinja_of(template: str) -> str:
     """Return the template in jinja. Raises UnknownAction."""
-    nodes = _Parser(template).parsed()
+    nodes = _Parser(template).parse()
     if any(isinstance(node, _Messages) for node in _all(nodes)):
         body = "".join(_jinja(nodes, _Scope(_OF_MESSAGES)))
         return _SYSTEM_OF_MESSAGES + body
@@ -127,7 +127,7 @@ class _Parser:
         self._place = 0
         self._depth = 0
 
-    def parsed(self) -> _Nodes:
+    def parse(self) -> _Nodes:
         """Return the nodes of the template. Raises UnknownAction."""
         nodes, end = self._until_end()
         if end:
@@ -159,7 +159,11 @@ class _Parser:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise UnknownAction(action)
-        node = self._branches(action) if found is None else self._messages(action, found[1] or "")
+        node: _Branches | _Messages
+        if found is None:
+            node = self._branches(action)
+        else:
+            node = self._messages(action, found[1] or "")
         self._depth -= 1
         return node
 
@@ -184,13 +188,19 @@ class _Parser:
 def _pieces(template: str) -> Iterator[tuple[bool, str]]:
     """Yield texts (False) and actions (True), with the white space that actions trim removed."""
     place, trims = 0, False
-    while (start := template.find("{{", place)) >= 0 and (end := template.find("}}", start)) >= 0:
-        action = template[start + 2 : end]
-        text = template[place:start].lstrip() if trims else template[place:start]
-        yield False, text.rstrip() if re.match(r"-\s", action) else text
-        trims, place = re.search(r"\s-\Z", action) is not None, end + 2
-        yield True, action.removeprefix("-").removesuffix("-" if trims else "").strip()
-    yield False, template[place:].lstrip() if trims else template[place:]
+    for found in re.finditer(r"\{\{(.*?)\}\}", template, re.DOTALL):
+        text, action = template[place : found.start()], found[1]
+        if trims:
+            text = text.lstrip()
+        if re.match(r"-\s", action):
+            text = text.rstrip()
+        yield False, text
+        trims, place = re.search(r"\s-\Z", action) is not None, found.end()
+        if trims:
+            action = action.removesuffix("-")
+        yield True, action.removeprefix("-").strip()
+    text = template[place:]
+    yield False, text.lstrip() if trims else text
 
 
 @dataclass(frozen=True)
@@ -210,8 +220,11 @@ class _Scope:
         if word[0] == "`":
             return _literal(word[1:-1])
         first, _, name = word.partition(".")
-        of_message = self.message if first in ("", self.variable) else {}
-        names = self.names if first == "$" or (first == "" and not self.message) else of_message
+        names: Mapping[str, str] = {}
+        if first == "$" or (first == "" and not self.message):
+            names = self.names
+        elif first in ("", self.variable):
+            names = self.message
         if name in names:
             return names[name]
         if name in _EMPTY and (names or first == "$"):
@@ -222,19 +235,19 @@ class _Scope:
 def _jinja(nodes: Sequence[_Text | _Value | _Branches | _Messages], scope: _Scope) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, _Text):
-            yield f"{{{{ {_literal(node.text)} }}}}" if node.text else ""
+            if node.text:
+                yield f"{{{{ {_literal(node.text)} }}}}"
         elif isinstance(node, _Value):
             if ".Messages" in node.source:  # a condition only
                 raise UnknownAction(node.source)
             yield f"{{{{ {_expression(node.source, scope)} }}}}"
         elif isinstance(node, _Branches):
             for place, (condition, body) in enumerate(node.parts):
-                word = (
-                    "else"
-                    if not condition
-                    else f"{'elif' if place else 'if'} {_expression(condition, scope)}"
-                )
-                yield f"{{%- {word} -%}}"
+                word = "elif" if place else "if"
+                if condition:
+                    yield f"{{%- {word} {_expression(condition, scope)} -%}}"
+                else:
+                    yield "{%- else -%}"
                 yield from _jinja(body, scope)
             yield "{%- endif -%}"
         elif scope.message:
@@ -276,7 +289,7 @@ def _call(words: Iterator[str], scope: _Scope, depth: int) -> str:
     arguments: list[str] = []
     for word in words:
         if word == ")":
-            return _applied(function, arguments)
+            return _apply(function, arguments)
         if word == "(":
             arguments.append(_call(words, scope, depth + 1))
         elif not function and not arguments and (word in _OPERATORS or word == "not"):
@@ -286,13 +299,15 @@ def _call(words: Iterator[str], scope: _Scope, depth: int) -> str:
     raise UnknownAction("(")
 
 
-def _applied(function: str, arguments: Sequence[str]) -> str:
+def _apply(function: str, arguments: Sequence[str]) -> str:
     wanted = {"": 1, "not": 1, "eq": 2, "ne": 2}.get(function, max(2, len(arguments)))
     if len(arguments) != wanted:
         raise UnknownAction(function)
+    if not function:
+        return arguments[0]
     if function == "not":
         return f"(not {arguments[0]})"
-    return f"({_OPERATORS[function].join(arguments)})" if function else arguments[0]
+    return f"({_OPERATORS[function].join(arguments)})"
 
 
 def _all(nodes: _Nodes) -> Iterator[_Text | _Value | _Branches | _Messages]:

@@ -13,13 +13,21 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from groundup.errors import FormatError
+from groundup.http.responses import JsonObject
 from groundup.progress import Progress
-from groundup.retrieve.index import INDEX_FILE, VECTORS_FILE, VECTORS_FOLDER, Index, missing_index
+from groundup.retrieve.index import (
+    INDEX_FILE,
+    VECTORS_FILE,
+    VECTORS_FOLDER,
+    Index,
+    IndexCounts,
+    missing_index,
+)
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.search import is_current
@@ -32,7 +40,7 @@ T = TypeVar("T")
 THREADS = 2
 SUFFIX = ".index"
 # Of a longer document, the part around a passage is sent.
-WINDOW_CHARACTERS = 200_000
+EXCERPT_CHARACTERS = 200_000
 log = logging.getLogger(__name__)
 
 
@@ -69,14 +77,14 @@ class ServedIndexes:
         encoder computes in the worker's thread.
         """
 
-        def opened(path: Path) -> Vectors | None:
+        def open_on_worker(path: Path) -> Vectors | None:
             found = worker.result(lambda: vectors_for(AUTO, path, "cpu", progress))
             if found is not None:
                 embed = found.embed
                 found.embed = lambda texts: worker.result(lambda: embed(texts))
             return found
 
-        self._open_vectors = opened
+        self._open_vectors = open_on_worker
         for name in self._paths:
             self._current_vectors(name)
 
@@ -97,13 +105,11 @@ class ServedIndexes:
         if name is None and self._paths:
             return self.names[0]
         if name not in self._paths:
-            known = (
-                f"there are: {', '.join(self.names)}"
-                if self._paths
-                else "start the server with --index INDEX"
-            )
-            message = f'index "{(name or "")[:120]}" not found; {known}'
-            raise RequestError(message, status=404, code="index_not_found", param="index")
+            known = "start the server with --index INDEX"
+            if self._paths:
+                known = f"there are: {', '.join(self.names)}"
+            problem = f'index "{(name or "")[:120]}" not found; {known}'
+            raise RequestError(problem, status=404, code="index_not_found", param="index")
         return name
 
     async def use(self, name: str, work: Callable[[Index], T]) -> T:
@@ -116,28 +122,25 @@ class ServedIndexes:
             return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
         except FormatError as error:
             log.error("the index %s: %s", name, error)
-            message = f"index \"{name}\" can't be read now; the server's log says why"
-            raise RequestError(message, status=500, param="index") from error
+            problem = f"index \"{name}\" can't be read now; the server's log says why"
+            raise RequestError(problem, status=500, param="index") from error
 
     async def search(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
         """Return the result of `work` with an index and its vectors, in a thread.
 
         Raises as `use` does.
         """
+        return await self.use(name, lambda index: work(index, self._current_vectors(name)))
 
-        def searched(index: Index) -> T:
-            return work(index, self._current_vectors(name))
-
-        return await self.use(name, searched)
-
-    async def entries(self) -> list[dict[str, Any]]:
+    async def entries(self) -> list[JsonObject]:
         """Return what each index holds; one that can't be read now, as while it is made anew, is
         left out.
         """
         found = []
         for name in self.names:
             with contextlib.suppress(RequestError):
-                found.append(await self.use(name, partial(entry, name, self._questions[name])))
+                counts = await self.use(name, Index.counts)
+                found.append(index_entry(name, counts, self._questions[name]))
         return found
 
     def _current_vectors(self, name: str) -> "Vectors | None":
@@ -147,13 +150,18 @@ class ServedIndexes:
         if self._open_vectors is None:
             return None
         about = _stat(self._paths[name] / VECTORS_FOLDER / VECTORS_FILE)
-        identity = None if about is None else (about.st_ino, about.st_mtime_ns)
         with self._vectors_lock:
-            known, found = self._vectors.get(name, (None, None))
+            if about is None:
+                self._vectors.pop(name, None)
+                return None
+            identity = about.st_ino, about.st_mtime_ns
+            known, vectors = self._vectors.get(name, (None, None))
             if identity != known:
-                found = None if identity is None else self._open_vectors(self._paths[name])
-            self._vectors[name] = identity, None if found is None else found.current()
-            return self._vectors[name][1]
+                vectors = self._open_vectors(self._paths[name])
+            if vectors is not None:
+                vectors = vectors.current()
+            self._vectors[name] = identity, vectors
+            return vectors
 
     def _current(self, name: str) -> Index:
         """Return the open index; opened again where another one was made in its place.
@@ -167,9 +175,10 @@ class ServedIndexes:
                 raise missing_index(path)
             identity = found.st_dev, found.st_ino
             if name not in self._opened or self._opened[name][0] != identity:
-                self._opened[name] = identity, Index(path)
-                if note := self._opened[name][1].note:
-                    log.warning("%s", note)
+                index = Index(path)
+                self._opened[name] = identity, index
+                if index.note:
+                    log.warning("%s", index.note)
             return self._opened[name][1]
 
 
@@ -180,12 +189,11 @@ def _stat(file: Path) -> os.stat_result | None:
         return None
 
 
-def entry(name: str, questions: Sequence[str], index: Index) -> dict[str, Any]:
+def index_entry(name: str, held: IndexCounts, questions: Sequence[str]) -> JsonObject:
     """Return what an index holds; of files that could not be read, how many.
 
     `questions`: some to begin with.
     """
-    held = index.counts()
     return {
         "name": name,
         "passages": held.passages,
@@ -202,18 +210,13 @@ def passage_path(name: str, passage: Passage) -> str:
     return f"/groundup/passages/{name}/{passage.id}"
 
 
-def source_entries(
-    name: str, sources: Sequence[Passage], base_url: str = ""
-) -> list[dict[str, Any]]:
-    """Return the sources of an answer, numbered from 1.
-
-    `base_url`: of the server, without a slash at its end.
-    """
+def source_entries(name: str, sources: Sequence[Passage]) -> list[JsonObject]:
+    """Return the sources of an answer, numbered from 1."""
     return [
         {
             "number": number,
-            **shown(passage),
-            "url": base_url + passage_path(name, passage),
+            **vars(passage_names(passage)),
+            "url": passage_path(name, passage),
             "text": passage.text,
             "start": passage.start,
             "end": passage.end,
@@ -222,15 +225,24 @@ def source_entries(
     ]
 
 
-def shown(passage: Passage) -> dict[str, str]:
-    """Return how a passage is called: its headings, its document, and the document's place within
-    its source.
-    """
+@dataclass(frozen=True)
+class PassageNames:
+    """How a client sees a passage named."""
+
+    title: str
+    """Its headings, else its document."""
+    document: str
+    address: str
+    """The document's place within its source."""
+
+
+def passage_names(passage: Passage) -> PassageNames:
+    """Return how a passage is named."""
     document = passage.document.rpartition("/")[2]
-    return {"title": passage.title or document, "document": document, "address": passage.document}
+    return PassageNames(passage.title or document, document, passage.document)
 
 
-def passage_page(name: str, index: Index, id: int) -> dict[str, Any]:
+def passage_page(name: str, index: Index, id: int) -> JsonObject:
     """Return a passage within the text of its document.
 
     Raises RequestError (404) for one that is gone, with its file or from the index.
@@ -241,7 +253,7 @@ def passage_page(name: str, index: Index, id: int) -> dict[str, Any]:
             "this passage is gone: its document was changed or deleted", status=404, param="id"
         )
     passage = found[0]
-    half = WINDOW_CHARACTERS // 2
+    half = EXCERPT_CHARACTERS // 2
     offset, text = index.document_window(
         passage.document_id, max(0, passage.start - half), passage.end + half
     )
@@ -249,7 +261,7 @@ def passage_page(name: str, index: Index, id: int) -> dict[str, Any]:
     return {
         "index": name,
         "id": id,
-        **shown(passage),
+        **vars(passage_names(passage)),
         "text": text,
         "offset": offset,
         "start": passage.start,

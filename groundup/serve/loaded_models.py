@@ -37,7 +37,7 @@ from groundup.model.heads import LanguageModel
 from groundup.model.lora import shared_copy
 from groundup.model.quantised import add_torch_order
 from groundup.serve.model_registry import ModelInfo, determinism_note
-from groundup.serve.requests import FOREVER_S, RequestError
+from groundup.serve.requests import RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import with_adapter
@@ -77,7 +77,9 @@ class LoadedModel:
     def tokenizer(self, template: str = "") -> Tokenizer:
         """Return its tokenizer, with another chat template if one is given."""
         own = self.opened.require_tokenizer()
-        return own.with_template(template) if template else own
+        if template:
+            return own.with_template(template)
+        return own
 
     @functools.cached_property
     def grammars(self) -> Grammars:
@@ -87,11 +89,7 @@ class LoadedModel:
     @property
     def expires_in_s(self) -> float:
         """Seconds until it is unloaded, unless it is used again."""
-        return (
-            FOREVER_S
-            if self.keep_s == FOREVER_S
-            else max(0.0, self.used_at + self.keep_s - time.monotonic())
-        )
+        return max(0.0, self.used_at + self.keep_s - time.monotonic())
 
 
 def weights_path(info: ModelInfo) -> Path:
@@ -132,12 +130,11 @@ class LoadedModels:
         """
         if self.precision is not None:
             return self.precision
-        by_torch = info.base is not None or self.settings.reproducible
-        return (
-            "int8"
-            if not by_torch and default_precision(info.path, self.compute) == "int8"
-            else "float32"
-        )
+        if info.base is not None or self.settings.reproducible:
+            return "float32"
+        if default_precision(info.path, self.compute) == "int8":
+            return "int8"
+        return "float32"
 
     def determinism_note(self, info: ModelInfo) -> str:
         """Whether a model's answers depend on concurrent requests, in one sentence."""
@@ -148,10 +145,11 @@ class LoadedModels:
         None: it is not in memory, or writes no text.
         """
         loaded = self._loaded.get(base)
-        model = None if loaded is None else loaded.opened.model
-        if not isinstance(model, LanguageModel):
+        if loaded is None or not isinstance(loaded.opened.model, LanguageModel):
             return None
-        return "torch" if self.settings.reproducible else decodes_with(model)
+        if self.settings.reproducible:
+            return "torch"
+        return decodes_with(loaded.opened.model)
 
     def current(self) -> dict[str, LoadedModel]:
         """Return the models in memory now."""
@@ -170,7 +168,9 @@ class LoadedModels:
             async with self._loading:
                 loaded = self._loaded.get(base) or await self._load(base, info)
         loaded.users += 1
-        loaded.keep_s = self.keep_alive_s if keep_alive_s is None else keep_alive_s
+        loaded.keep_s = self.keep_alive_s
+        if keep_alive_s is not None:
+            loaded.keep_s = keep_alive_s
         try:
             yield loaded
         finally:
@@ -211,9 +211,10 @@ class LoadedModels:
             rows = 2 * self.settings.max_running
             full = cache_bytes(info.config, batch=rows, capacity=info.config.context_tokens)
             size_bytes += min(self.settings.cache_bytes, full)
-        self._make_room(
-            size_bytes - (base_bytes if (weights_path(info), precision) in self._bases else 0)
-        )
+        needed_bytes = size_bytes
+        if (weights_path(info), precision) in self._bases:
+            needed_bytes -= base_bytes
+        self._make_room(needed_bytes)
         try:
             opened, weights, batch_engine = await in_own_thread(
                 functools.partial(self._open_model, info)
@@ -223,7 +224,9 @@ class LoadedModels:
             raise RequestError(
                 f'model "{base}" could not be loaded; the server\'s log says why', status=500
             ) from error
-        session = None if batch_engine is None else ModelSession(batch_engine, self.worker)
+        session = None
+        if batch_engine is not None:
+            session = ModelSession(batch_engine, self.worker)
         engine = Engine(opened, weights.compute)
         loaded = LoadedModel(info, opened, engine, session, size_bytes, weights, base_bytes)
         self._loaded[base] = loaded
@@ -238,13 +241,11 @@ class LoadedModels:
         path, precision = weights_path(info), self.precision_of(info)
         base = self._bases.get((path, precision))
         if base is None:
-            by_default = self.precision is None and precision != "float32"
-            found = (
-                open_to_write(path, self.compute)
-                if by_default
-                else open_in(precision, path, self.compute)
-            )
-            base = self._bases[path, precision] = OpenBase(*found)
+            if self.precision is None and precision != "float32":
+                base = OpenBase(*open_to_write(path, self.compute))
+            else:
+                base = OpenBase(*open_in(precision, path, self.compute))
+            self._bases[path, precision] = base
         opened = base.opened
         if info.base is not None:
             verify_covered(info.path)
@@ -272,8 +273,9 @@ class LoadedModels:
         """
         if needed_bytes > self.memory_bytes:
             raise RequestError(
-                f"this model needs {needed_bytes / 1e9:.2g} GB of memory, weights and cache together, and models may take "
-                f"{self.memory_bytes / 1e9:.2g} GB here: start the server with a higher --memory-gb, or with --precision int8",
+                f"this model needs {needed_bytes / 1e9:.2g} GB of memory, weights and cache "
+                f"together, and models may take {self.memory_bytes / 1e9:.2g} GB here: "
+                "start the server with a higher --memory-gb, or with --precision int8",
                 status=503,
             )
         idle = sorted(

@@ -96,12 +96,17 @@ class LocalServer:
         """Raises ConfigError, FormatError, ModelError."""
         settings, self.path, self.limits = BatchSettings(), path, Limits()
         registry = ModelRegistry({NAME: path}, tools=options.tools)
-        worker, compute = Worker(TOGETHER), select_compute(options.device)
-        precision = None if options.precision is None else as_precision_choice(options.precision)
+        worker, precision = Worker(TOGETHER), None
+        if options.precision is not None:
+            precision = as_precision_choice(options.precision)
         loaded = LoadedModels(
-            *(worker, compute, precision),
-            keep_alive_s=FOREVER_S, memory_bytes=machine_memory_bytes(), settings=settings,
-        )  # fmt: skip
+            worker,
+            select_compute(options.device),
+            precision,
+            keep_alive_s=FOREVER_S,
+            memory_bytes=machine_memory_bytes(),
+            settings=settings,
+        )
         self.server = ModelServer(registry, loaded, worker, self.limits, Metrics())
         self._free = asyncio.Semaphore(TOGETHER)
         self._loop = asyncio.new_event_loop()
@@ -136,9 +141,8 @@ class LocalServer:
         loop, inbox = asyncio.get_running_loop(), asyncio.Queue[ChatEvent | None]()
 
         def put(event: ChatEvent | None) -> None:
-            with contextlib.suppress(
-                RuntimeError
-            ):  # the caller's loop is closed: no one waits any more
+            # the caller's loop is closed: no one waits any more
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(inbox.put_nowait, event)
 
         running = self._start(self._deliver(request, put))
@@ -200,11 +204,11 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
-        loop.run_until_complete(_cancelled(asyncio.all_tasks(loop)))
+        loop.run_until_complete(_cancel_all(asyncio.all_tasks(loop)))
         loop.close()
 
 
-async def _cancelled(tasks: Collection["asyncio.Task[Any]"]) -> None:
+async def _cancel_all(tasks: Collection["asyncio.Task[Any]"]) -> None:
     for each in tasks:
         each.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

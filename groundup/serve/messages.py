@@ -16,8 +16,9 @@ from pydantic import Field
 
 from groundup.files import is_deeper
 from groundup.http.limits import Limits
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body
-from groundup.serve.requests import RequestError
+from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.tokenizer.chat import Conversation, Message
 from groundup.tokenizer.tools import MAX_DEPTH, CallFormat, Tool, ToolCall
 
@@ -39,9 +40,15 @@ class ClientToolCall(Body):
 
     def call(self) -> ToolCall | None:
         """Return the call, or None when its arguments are not a JSON object."""
-        given = self.function.arguments
-        arguments = _object(given) if isinstance(given, str) else given
-        return None if arguments is None else ToolCall(self.function.name, arguments, self.id)
+        arguments = self.function.arguments
+        if isinstance(arguments, str):
+            try:
+                arguments = json.loads(arguments or "{}")
+            except (ValueError, RecursionError):
+                return None
+            if not isinstance(arguments, dict) or is_deeper(arguments, MAX_DEPTH):
+                return None
+        return ToolCall(self.function.name, arguments, self.id)
 
 
 class Part(Body):
@@ -67,23 +74,23 @@ class ClientMessage(Body):
 
         Raises RequestError for parts that are not text.
         """
-        text = self.content if isinstance(self.content, str) else _joined(self.content or [])
-        calls = [(each, each.call()) for each in self.tool_calls]
-        invalid = [
-            _call_text(each.function.name, str(each.function.arguments))
-            for each, call in calls
-            if call is None
-        ]
-        return Message(
-            "system" if self.role == "developer" else self.role,
-            _lines(text, invalid),
-            tuple(call for _, call in calls if call is not None),
-            self.tool_name or (self.name if self.role == "tool" else ""),
-            self.tool_call_id,
-        )
+        lines, calls = [_text_of(self.content or "")], []
+        for each in self.tool_calls:
+            call = each.call()
+            if call is None:
+                lines.append(_call_text(each.function.name, str(each.function.arguments)))
+            else:
+                calls.append(call)
+        tool = self.tool_name
+        if self.role == "tool":
+            tool = tool or self.name
+        role = "system" if self.role == "developer" else self.role
+        return Message(role, _join_lines(lines), tuple(calls), tool, self.tool_call_id)
 
 
-def _joined(parts: Sequence[Part]) -> str:
+def _text_of(parts: str | Sequence[Part]) -> str:
+    if isinstance(parts, str):
+        return parts
     for part in parts:
         if part.type != "text" or part.text is None:
             raise RequestError(
@@ -93,26 +100,16 @@ def _joined(parts: Sequence[Part]) -> str:
     return "".join(part.text or "" for part in parts)
 
 
-def _object(text: str) -> dict[str, Any] | None:
-    """Return the arguments in a JSON string, {} for an empty one, None for anything but an
-    object.
-    """
-    try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) and not is_deeper(value, MAX_DEPTH) else None
-
-
 def _call_text(name: str, arguments: str) -> str:
     return f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}'
 
 
-def _lines(first: str, others: Sequence[str]) -> str:
-    return "\n".join([*([first] if first else []), *others])
+def _join_lines(lines: Sequence[str]) -> str:
+    """Join lines; an empty first one is left out."""
+    return "\n".join(lines[not lines[0] :])
 
 
-def require_few_messages(value: dict[str, Any], limits: Limits) -> None:
+def require_few_messages(value: JsonObject, limits: Limits) -> None:
     """Raise RequestError when a body has too many messages, before any of them is parsed."""
     messages = value.get("messages")
     if isinstance(messages, list) and len(messages) > limits.messages:
@@ -127,16 +124,22 @@ def conversation(messages: Sequence[ClientMessage]) -> Conversation:
     return Conversation(tuple(each.message() for each in messages))
 
 
+def require_contents(messages: Sequence[ClientMessage]) -> None:
+    """Raise RequestError for a message that has neither a content nor calls."""
+    for place, message in enumerate(messages):
+        if message.content is None and not message.tool_calls:
+            param = f"messages.{place}.content"
+            raise RequestError(f"{param}: is missing", param=param)
+
+
 def with_call_format(given: Conversation, calls: CallFormat | None) -> Conversation:
     """Return the conversation as a template with this call format can render it; None: a template
     without tools.
     """
-    too_many = (
-        calls is not None
-        and not calls.several
-        and any(len(message.calls) > 1 for message in given.messages)
-    )
-    return without_tools(given) if calls is None or too_many else given
+    most_calls = max((len(message.calls) for message in given.messages), default=0)
+    if calls is None or (most_calls > 1 and not calls.several):
+        return without_tools(given)
+    return given
 
 
 def without_tools(given: Conversation) -> Conversation:
@@ -148,29 +151,25 @@ def without_tools(given: Conversation) -> Conversation:
     messages: list[Message] = []
     after_tool = False
     for original in given.messages:
-        message = _plain(original)
+        message = _without_tools(original)
         is_tool = original.role == "tool"
-        if (
-            message.role == "user"
-            and messages
-            and messages[-1].role == "user"
-            and (after_tool or is_tool)
-        ):
+        both_users = bool(messages) and messages[-1].role == message.role == "user"
+        if both_users and (after_tool or is_tool):
             message = Message("user", f"{messages.pop().content}\n{message.content}")
         messages.append(message)
         after_tool = is_tool
     return replace(given, messages=tuple(messages))
 
 
-def _plain(message: Message) -> Message:
+def _without_tools(message: Message) -> Message:
     if message.role == "tool":
-        name = message.tool or message.call_id
-        return Message("user", f"The tool{f' {name}' if name else ''} answered: {message.content}")
+        tool = " ".join(filter(None, ("The tool", message.tool or message.call_id)))
+        return Message("user", f"{tool} answered: {message.content}")
     calls = [
         _call_text(call.name, json.dumps(call.arguments, ensure_ascii=False))
         for call in message.calls
     ]
-    return Message(message.role, _lines(message.content, calls))
+    return Message(message.role, _join_lines([message.content, *calls]))
 
 
 class ToolFunctionBody(Body):
@@ -207,20 +206,32 @@ class ToolChoice(Body):
 Choice = Literal["none", "auto", "required"] | ToolChoice
 
 
-def read_tools(
-    tools: Sequence[ToolBody], choice: Choice, *, parallel: bool | None = None
-) -> dict[str, Any]:
-    """Return fields of a GenerateRequest; where a call is forced there is one, unless `parallel`
-    calls are asked for.
+def with_tools(
+    request: GenerateRequest,
+    tools: Sequence[ToolBody],
+    choice: Choice = "auto",
+    *,
+    parallel: bool | None = None,
+) -> GenerateRequest:
+    """Return the request with tools; where a call is forced there is one, unless `parallel` calls
+    are asked for.
 
     Raises RequestError for a choice that names no given tool.
     """
     names = tuple(each.function.name for each in tools)
-    named = (choice.function.name,) if isinstance(choice, ToolChoice) else ()
-    if not set(named) <= set(names) or (choice == "required" and not names):
+    must_call: tuple[str, ...] = ()
+    if choice == "required":
+        must_call = names
+    elif isinstance(choice, ToolChoice):
+        must_call = (choice.function.name,)
+    if not set(must_call) <= set(names) or (choice == "required" and not names):
         raise RequestError("tool_choice: tools has no such tool", param="tool_choice")
-    return {
-        "tools": () if choice == "none" else tuple(each.tool() for each in tools),
-        "must_call": names if choice == "required" else named,
-        "one_call": bool(named) or parallel is False or (choice == "required" and parallel is None),
-    }
+    if choice == "none":
+        tools = ()
+    one_call = isinstance(choice, ToolChoice) or parallel is False
+    return replace(
+        request,
+        tools=tuple(each.tool() for each in tools),
+        must_call=must_call,
+        one_call=one_call or (choice == "required" and parallel is None),
+    )

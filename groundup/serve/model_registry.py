@@ -16,6 +16,7 @@ server runs. `delete` removes an alias, and hides a name of the first two kinds 
 restarts: no client can remove weights.
 """
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -23,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from groundup.config import build_config
 from groundup.engine.precision import PrecisionChoice
@@ -70,7 +71,9 @@ class ModelInfo:
     @property
     def use(self) -> Literal["chat", "base", "classifier", "encoder"]:
         """What it is for: its kind, of a language model whether it chats."""
-        return self.kind if self.kind != "language" else "chat" if self.chats else "base"
+        if self.kind != "language":
+            return self.kind
+        return "chat" if self.chats else "base"
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -79,11 +82,9 @@ class ModelInfo:
             return ("classification",)
         if self.kind == "encoder":
             return ("embedding",)
-        return (
-            "completion",
-            "embedding",
-            *(("tools",) if self.tools in ("template", "general") else ()),
-        )
+        if self.tools in ("template", "general"):
+            return ("completion", "embedding", "tools")
+        return ("completion", "embedding")
 
 
 def read_model_info(
@@ -94,13 +95,16 @@ def read_model_info(
     Raises ModelError (missing or incomplete) and FormatError (damaged).
     """
     path = find_model(name_or_path)
-    adapts = path.is_dir() and is_adapter(path)
-    if adapts:
+    if path.is_dir() and is_adapter(path):
         base = base or base_path(path)
-    reader = adapter_reader(base) if adapts else reader_of(path)
-    summary = reader.summary(path) if adapts else read_model_summary(str(path))
+        reader = adapter_reader(base)
+        summary = reader.summary(path)
+    else:
+        base, reader, summary = None, reader_of(path), read_model_summary(str(path))
     texts = reader.texts(path)
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file())
     support = tool_support(
         tools, has_template=call_format(texts.chat_template) is not None, chats=texts.chats
     )
@@ -110,7 +114,7 @@ def read_model_info(
         kind=summary.kind,
         labels=summary.labels,
         format=reader.storage,
-        stored_as=max(summary.stored, key=lambda kind: summary.stored[kind], default=""),
+        stored_as=max(summary.stored, key=lambda storage: summary.stored[storage], default=""),
         size_bytes=sum(summary.stored.values()),
         modified=datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC),
         digest=_digest_with(_digest(path, files), support),
@@ -118,7 +122,7 @@ def read_model_info(
         license=texts.license,
         tools=support,
         chats=texts.chats,
-        base=base if adapts else None,
+        base=base,
     )
 
 
@@ -161,21 +165,30 @@ def determinism_note(precision: PrecisionChoice, *, reproducible: bool) -> str:
     'Precision bf16: an answer may differ with concurrent requests; --reproducible makes it the
     same.'
     """
+    same = "is the same alone and among others"
     if reproducible:
-        return f"Precision {precision}, reproducible: with a seed, or at temperature 0, an answer is the same alone and among others."
+        return (
+            f"Precision {precision}, reproducible: "
+            f"with a seed, or at temperature 0, an answer {same}."
+        )
     if precision == "float32":
         # 51,200 draws from the logits of 512 positions of SmolLM2, computed alone and among 32:
         # none differed (docs/serving.md).
         return (
-            "Precision float32: with a seed, or at temperature 0, an answer is the same alone and among others, except where two tokens "
-            "differ by no more than float32 rounding (in 51,200 measured draws: none); --reproducible excludes that, too."
+            f"Precision float32: with a seed, or at temperature 0, an answer {same}, "
+            "except where two tokens differ by no more than float32 rounding "
+            "(in 51,200 measured draws: none); --reproducible excludes that, too."
         )
     if precision == "int8":
         return (
-            "Precision int8: with a seed, or at temperature 0, an answer by the compiled step is the same alone and among others, to the last bit; "
-            "one by torch (adapters, other architectures, without numba) may differ, and --reproducible makes it the same."
+            "Precision int8: with a seed, or at temperature 0, an answer by the compiled step "
+            f"{same}, to the last bit; one by torch (adapters, other architectures, "
+            "without numba) may differ, and --reproducible makes it the same."
         )
-    return f"Precision {precision}: an answer may differ with concurrent requests; --reproducible makes it the same."
+    return (
+        f"Precision {precision}: an answer may differ with concurrent requests; "
+        "--reproducible makes it the same."
+    )
 
 
 NAMES_FILE = "names.json"
@@ -202,14 +215,27 @@ class ModelAlias:
     """When a client created it (RFC 3339)."""
 
 
+@dataclass(frozen=True)
+class AliasChanges:
+    """What a new alias has in place of its source's; empty: as there."""
+
+    system: str = ""
+    messages: tuple[Message, ...] = ()
+    options: Options = field(default_factory=Options)
+    license: str = ""
+    template: str = ""
+
+
 def full_name(name: str) -> str:
     """Return the name with a tag, by default "latest". Raises FormatError for an invalid name.
 
     >>> full_name("tiny"), full_name("tiny:q4")
     ('tiny:latest', 'tiny:q4')
     """
-    first, colon, tag = name.partition(":")
-    return f"{safe_name(first)}:{safe_name(tag) if colon else LATEST}"
+    if ":" not in name:
+        name = f"{name}:{LATEST}"
+    first, _, tag = name.partition(":")
+    return f"{safe_name(first)}:{safe_name(tag)}"
 
 
 class ModelRegistry:
@@ -242,19 +268,13 @@ class ModelRegistry:
         if folder is not None and (folder / NAMES_FILE).exists():
             self._aliases = _read_names(folder / NAMES_FILE)
 
-    def listed(self) -> list[ModelAlias]:
+    def aliases(self) -> list[ModelAlias]:
         """Return every name whose model exists, in alphabetical order."""
         with self._lock:
             self._scan_folder()
-            own = [
-                ModelAlias(name, name)
-                for name in self._info
-                if name not in self._hidden and name not in self._aliases
-            ]
-            return sorted(
-                [*own, *(alias for alias in self._aliases.values() if alias.base in self._info)],
-                key=lambda n: n.name,
-            )
+            found = {name: ModelAlias(name, name) for name in self._info.keys() - self._hidden}
+            found |= self._aliases
+            return [found[name] for name in sorted(found) if found[name].base in self._info]
 
     def paths(self) -> list[Path]:
         """Return where the models lie."""
@@ -270,10 +290,9 @@ class ModelRegistry:
             if full not in self._info:
                 self._scan_folder()
             full = self._as_known(full)
-            found = self._aliases.get(full) or (
-                ModelAlias(full, full) if full not in self._hidden else None
-            )
-            if found is None or found.base not in self._info:
+            found = self._aliases.get(full) or ModelAlias(full, full)
+            is_hidden = full in self._hidden and full not in self._aliases
+            if is_hidden or found.base not in self._info:
                 raise self._unknown(name)
             return found
 
@@ -283,25 +302,22 @@ class ModelRegistry:
         """
         with self._lock:
             self._scan_folder()
-            chats = (
-                name for name, info in self._info.items() if info.kind == "language" and info.chats
-            )
-            first = next((name for name in chats if name not in self._hidden), None)
-            return None if first is None else self.find(first)
+            for name, info in self._info.items():
+                if info.use == "chat" and name not in self._hidden:
+                    return self.find(name)
+            return None
 
     def _unknown(self, name: str) -> RequestError:
-        return no_such_model(name, [each.name for each in self.listed()])
+        return no_such_model(name, [each.name for each in self.aliases()])
 
     def _as_known(self, name: str) -> str:
         """Return `name` if it is known, else the known name that differs in case only, else
         `name`.
         """
         known = [*self._aliases, *(own for own in self._info if own not in self._hidden)]
-        return (
-            name
-            if name in known
-            else next((each for each in known if each.lower() == name.lower()), name)
-        )
+        if name in known:
+            return name
+        return next((each for each in known if each.lower() == name.lower()), name)
 
     def info(self, alias: ModelAlias) -> ModelInfo:
         """Return the facts about the alias's model, with the alias's chat template where it has
@@ -324,15 +340,21 @@ class ModelRegistry:
         with self._lock:
             self._put(replace(self.find(source), name=_new_name(destination), created=_now()))
 
-    def create(self, name: str, source: str, changes: Mapping[str, Any]) -> None:
-        """Add an alias with its own texts and parameters: `changes` are fields of ModelAlias,
-        others are the source's. Raises RequestError.
-        """
+    def create(self, name: str, source: str, changes: AliasChanges) -> None:
+        """Add an alias with its own texts and parameters. Raises RequestError."""
         with self._lock:
             found = self.find(source)
-            options = changes.get("options", Options()).over(found.options)
-            values = {**{key: value for key, value in changes.items() if value}, "options": options}
-            self._put(replace(found, **values, name=_new_name(name), created=_now()))
+            alias = replace(
+                found,
+                name=_new_name(name),
+                created=_now(),
+                system=changes.system or found.system,
+                messages=changes.messages or found.messages,
+                options=changes.options.over(found.options),
+                license=changes.license or found.license,
+                template=changes.template or found.template,
+            )
+            self._put(alias)
 
     def delete(self, name: str) -> None:
         """Remove an alias, or hide a model's own name. Raises RequestError (404)."""
@@ -343,8 +365,7 @@ class ModelRegistry:
             self._save()
 
     def _put(self, alias: ModelAlias) -> None:
-        if (known := self._as_known(alias.name)) != alias.name:
-            alias = replace(alias, name=known)
+        alias = replace(alias, name=self._as_known(alias.name))
         if alias.name in self._info:
             raise RequestError("this is the name of a model; choose another one", param="model")
         if len(self._aliases) >= MAX_NAMES and alias.name not in self._aliases:
@@ -360,16 +381,16 @@ class ModelRegistry:
 
     def _scan_folder(self) -> None:
         """Add new models of the models folder; entries that are not complete models are skipped."""
-        for entry in sorted(self.folder.iterdir()) if self.folder is not None else ():
+        if self.folder is None:
+            return
+        for entry in sorted(self.folder.iterdir()):
             name = f"{default_name(entry)}:{LATEST}"
             is_model = entry.is_dir() or entry.suffix in file_suffixes()
             if name in self._info or entry.name.startswith(".") or not is_model:
                 continue
-            try:
-                file = inside(self.folder, entry.name)  # type: ignore[arg-type]
+            with contextlib.suppress(GroundupError):
+                file = inside(self.folder, entry.name)
                 self._info[name] = read_model_info(file, tools=self.tools)
-            except GroundupError:
-                continue
 
 
 def default_name(path: Path) -> str:
@@ -379,7 +400,9 @@ def default_name(path: Path) -> str:
     >>> default_name(Path("runs/my model.gguf"))
     'my-model'
     """
-    stem = path.stem if path.suffix in file_suffixes() else path.resolve().name
+    stem = path.resolve().name
+    if path.suffix in file_suffixes():
+        stem = path.stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "model"
 
 
@@ -396,13 +419,9 @@ def _now() -> str:
 
 def _read_names(file: Path) -> dict[str, ModelAlias]:
     """Read the aliases that clients made. Raises FormatError."""
-    content = read_json(file)
-    entries = (
-        content
-        if isinstance(content, list) and all(isinstance(entry, dict) for entry in content)
-        else None
-    )
-    if entries is None or len(entries) > MAX_NAMES:
+    entries = read_json(file)
+    is_table = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    if not is_table or len(entries) > MAX_NAMES:
         raise FormatError(file, "names", f"are not a list of at most {MAX_NAMES} tables", fix=_FIX)
     try:
         aliases = [build_config(ModelAlias, entry) for entry in entries]

@@ -12,18 +12,19 @@ from groundup.model.heads import LanguageModel
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.requests import GenerateRequest, TextPrompt
 from groundup.serve.worker import Worker
-from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import well_formed
 
 
-async def echoes(
+async def echo_prompts(
     request: GenerateRequest, prepared: Sequence[Request], loaded: LoadedModel, worker: Worker
 ) -> AsyncIterator[tuple[int, ChatEvent]]:
     """Yield the echo of each answer with its index; `prepared` are the engine's requests."""
     tokenizer = loaded.opened.require_tokenizer()
     for place, prompt in enumerate(request.prompts):
         ids = prepared[place * request.choices].prompt_ids
-        text = well_formed(prompt.text) if isinstance(prompt, TextPrompt) else tokenizer.decode(ids)
+        text = tokenizer.decode(ids)
+        if isinstance(prompt, TextPrompt):
+            text = well_formed(prompt.text)
         scores: tuple[TokenLogprob, ...] = ()
         if request.logprobs is not None:
             scores = with_text(await _scores(ids, request.logprobs, loaded, worker), text)
@@ -38,15 +39,12 @@ async def _scores(
     """Return the logprobs of all tokens of a prompt; the engine's steps run in between."""
     model, tokenizer = loaded.opened.model, loaded.opened.require_tokenizer()
     assert isinstance(model, LanguageModel)
-    scores = [_first(ids[0], tokenizer)]
+    first = RankedToken(ids[0], tokenizer.token_bytes(ids[0]), None)
+    scores = [TokenLogprob(first, ())]
     pieces = prompt_logprobs(model, tokenizer, ids, count, compute=loaded.engine.compute)
     while (piece := await worker.run(functools.partial(next, pieces, None))) is not None:
         scores += piece
     return scores
-
-
-def _first(token_id: int, tokenizer: Tokenizer) -> TokenLogprob:
-    return TokenLogprob(RankedToken(token_id, tokenizer.token_bytes(token_id), None), ())
 
 
 def with_text(scores: Sequence[TokenLogprob], text: str) -> tuple[TokenLogprob, ...]:
@@ -54,7 +52,9 @@ def with_text(scores: Sequence[TokenLogprob], text: str) -> tuple[TokenLogprob, 
     SentencePiece, that the prompt does not have.
     """
     joined, wanted = b"".join(each.token.text for each in scores), text.encode()
-    extra = len(joined) - len(wanted) if joined.endswith(wanted) else 0
+    extra = 0
+    if joined.endswith(wanted):
+        extra = len(joined) - len(wanted)
     found = []
     for each in scores:
         cut = min(extra, len(each.token.text))

@@ -14,9 +14,8 @@ from typing import Any
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
 from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
-from groundup.engine.structured_output import OutputConstraint
 from groundup.http.limits import Limits
-from groundup.serve.context import continued_ids
+from groundup.serve.context import ids_after_context
 from groundup.serve.messages import with_call_format
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.requests import (
@@ -53,97 +52,100 @@ def prepare(
     Raises RequestError, ConfigError, ModelError.
     """
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
-    marks = (
-        ()
-        if (calls := format_of_calls(request, tokenizer)) is None
-        else (calls.opening, calls.closing)
-    )
     require_biased_ids(options, tokenizer)
-    shown_ids = frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
+    shown_ids = _shown_ids(request, tokenizer)
+    fitter = _PromptFitter(
+        tokenizer, context_tokens, options.max_tokens, request.public("messages")
+    )
     prepared = []
     for prompt in request.prompts:
         if isinstance(prompt, Conversation):
-            own = call_format(tokenizer.chat_template)
-            if request.tools and own is None:
-                prompt = with_general_tools(prompt, request.tools)
-            else:
-                prompt = replace(with_call_format(prompt, own), tools=request.tools)
-        fitter = _PromptFitter(
-            tokenizer, context_tokens, options.max_tokens, request.public("messages")
-        )
+            prompt = _with_tools(prompt, request, call_format(tokenizer.chat_template))
         ids, dropped = fitter.ids(prompt, truncate=request.truncate)
         sampling = sampling_of(options, context_tokens - len(ids))
         for choice in range(request.choices):
-            seed = (
-                None if sampling.seed is None else sampling.seed + choice
-            )  # the choices of one seed differ
-            id, of_choice, stop_ids = (
-                uuid.uuid4().hex,
-                replace(sampling, seed=seed),
-                tokenizer.special.stop_ids,
-            )
             prepared.append(
                 Request(
-                    *(id, tuple(ids), of_choice, stop_ids, request.logprobs, request.echo),
-                    constraint=constraint(), shown_ids=shown_ids, dropped_messages=dropped,
+                    uuid.uuid4().hex,
+                    tuple(ids),
+                    _sampling_of_choice(sampling, choice),
+                    tokenizer.special.stop_ids,
+                    request.logprobs,
+                    request.echo,
+                    constraint=constraint(),
+                    shown_ids=shown_ids,
+                    dropped_messages=dropped,
                 )
-            )  # fmt: skip
+            )
     return prepared
+
+
+def _with_tools(
+    prompt: Conversation, request: GenerateRequest, own_format: CallFormat | None
+) -> Conversation:
+    """Return the conversation with the request's tools, in the template's own format or ours."""
+    if request.tools and own_format is None:
+        return with_general_tools(prompt, request.tools)
+    return replace(with_call_format(prompt, own_format), tools=request.tools)
+
+
+def _shown_ids(request: GenerateRequest, tokenizer: Tokenizer) -> frozenset[int]:
+    """Return the control tokens around a tool call, which are kept in the text."""
+    calls = format_of_calls(request, tokenizer)
+    if calls is None:
+        return frozenset()
+    marks = (calls.opening, calls.closing)
+    return frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
+
+
+def _sampling_of_choice(sampling: Sampling, choice: int) -> Sampling:
+    """Return the sampling of one choice: those of one seed differ."""
+    if sampling.seed is None:
+        return sampling
+    return replace(sampling, seed=sampling.seed + choice)
 
 
 def format_of_calls(request: GenerateRequest, tokenizer: Tokenizer) -> CallFormat | None:
     """Return the format of tool calls in the answers to a request, or None when it has no tools."""
-    return (call_format(tokenizer.chat_template) or GENERAL) if request.tools else None
+    if not request.tools:
+        return None
+    return call_format(tokenizer.chat_template) or GENERAL
 
 
 def require_within(request: GenerateRequest, options: Options, limits: Limits) -> None:
     """Raise RequestError when a request exceeds a limit of the server."""
     stops = options.stop or ()
-    for value, limit, name, what in (
-        (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
-        (
-            sum(map(_characters, request.prompts)),
-            limits.prompt_characters,
-            "messages",
-            "characters of prompts",
-        ),
-        (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives per token"),
-        (len(stops), limits.stop_strings, "stop", "stop strings"),
-        (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
-        (
-            max(map(len, stops), default=0),
-            limits.stop_characters,
-            "stop",
-            "characters in a stop string",
-        ),
-        *_constraint_limits(request.constraint, limits),
-        (
-            sum(map(len, _expressions(list(request.tools)))),
-            limits.regex_characters,
-            "tools",
-            f"{IN_SCHEMA} of tools",
-        ),
-    ):
+    characters = sum(map(_characters, request.prompts))
+    longest_stop = max(map(len, stops), default=0)
+    tools_characters = len(json.dumps(request.tools))
+    in_tools = sum(map(len, _expressions(list(request.tools))))
+
+    def require_at_most(limit: int, value: int, name: str, what: str) -> None:
         if value > limit:
             param = request.public(name)
-            raise RequestError(
-                f"{param}: at most {limit} {what} are allowed, this request has {value}",
-                param=param,
-            )
+            problem = f"at most {limit} {what} are allowed, this request has {value}"
+            raise RequestError(f"{param}: {problem}", param=param)
 
-
-def _constraint_limits(
-    constraint: OutputConstraint | None, limits: Limits
-) -> list[tuple[int, int, str, str]]:
-    if constraint is None:
-        return []
-    by_kind = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
-    limit = by_kind.get(constraint.kind, limits.schema_characters)
-    rows = [(len(constraint.text), limit, "response_format", f"characters of a {constraint.kind}")]
-    if constraint.kind == "JSON schema":
-        in_schema = sum(map(len, _expressions(json.loads(constraint.text))))
-        rows.append((in_schema, limits.regex_characters, "response_format", IN_SCHEMA))
-    return rows
+    answers = len(request.prompts) * request.choices
+    require_at_most(limits.choices, answers, "n", "answers to one request")
+    require_at_most(limits.prompt_characters, characters, "messages", "characters of prompts")
+    logprobs = request.logprobs or 0
+    require_at_most(limits.logprobs, logprobs, "top_logprobs", "alternatives per token")
+    require_at_most(limits.stop_strings, len(stops), "stop", "stop strings")
+    require_at_most(limits.tools_characters, tools_characters, "tools", "characters of tools")
+    require_at_most(limits.stop_characters, longest_stop, "stop", "characters in a stop string")
+    if request.constraint is not None:
+        text, what = request.constraint.text, request.constraint.kind
+        limit = limits.schema_characters
+        if what == "regular expression":
+            limit = limits.regex_characters
+        elif what == "grammar":
+            limit = limits.grammar_characters
+        require_at_most(limit, len(text), "response_format", f"characters of a {what}")
+        if what == "JSON schema":
+            in_schema = sum(map(len, _expressions(json.loads(text))))
+            require_at_most(limits.regex_characters, in_schema, "response_format", IN_SCHEMA)
+    require_at_most(limits.regex_characters, in_tools, "tools", f"{IN_SCHEMA} of tools")
 
 
 def _expressions(schema: Any) -> Iterator[str]:
@@ -153,16 +155,20 @@ def _expressions(schema: Any) -> Iterator[str]:
             yield from _expressions(each)
     elif isinstance(schema, dict):
         pattern, properties = schema.get("pattern"), schema.get("patternProperties")
-        yield from [pattern] if isinstance(pattern, str) else []
-        yield from properties if isinstance(properties, dict) else []
+        if isinstance(pattern, str):
+            yield pattern
+        if isinstance(properties, dict):
+            yield from properties
         yield from _expressions(list(schema.values()))
 
 
 def _characters(prompt: Prompt) -> int:
     if isinstance(prompt, ContinuedPrompt):
         return len(prompt.ids) + _characters(prompt.conversation)
-    if not isinstance(prompt, Conversation):
-        return len(prompt.text if isinstance(prompt, TextPrompt) else prompt.ids)
+    if isinstance(prompt, TextPrompt):
+        return len(prompt.text)
+    if isinstance(prompt, TokenPrompt):
+        return len(prompt.ids)
     calls = (call for message in prompt.messages for call in message.calls)
     return sum(len(each.content) for each in prompt.messages) + sum(
         len(json.dumps(call.arguments)) for call in calls
@@ -172,20 +178,16 @@ def _characters(prompt: Prompt) -> int:
 def require_able(request: GenerateRequest, info: ModelInfo) -> None:
     """Raise RequestError for what this model does not support."""
     if request.tools and info.tools == "forced" and not request.must_call:
-        error = unsupported(request.model, "tools")
-        raise RequestError(
-            f"{error.message} unless a call is forced (tool_choice); groundup serve --tools any allows them",
-            param="tools",
-        )
+        problem = unsupported(request.model, "tools").message
+        way = "unless a call is forced (tool_choice); groundup serve --tools any allows them"
+        raise RequestError(f"{problem} {way}", param="tools")
     if request.tools and info.tools == "none":
         raise unsupported(request.model, "tools")
-    if (
-        request.tools
-        and request.constraint is not None
-        and request.constraint.kind != "JSON schema"
-    ):
+    constraint = request.constraint
+    if request.tools and constraint is not None and constraint.kind != "JSON schema":
         raise RequestError(
-            f"tools: with tools an answer can be constrained by a JSON schema, not by a {request.constraint.kind}",
+            "tools: with tools an answer can be constrained by a JSON schema, "
+            f"not by a {constraint.kind}",
             param="tools",
         )
 
@@ -253,9 +255,11 @@ class _PromptFitter:
         self.tokenizer, self.param = tokenizer, param
         self.context_tokens = context_tokens
         share = int(context_tokens * ANSWER_SHARE)
+        if max_tokens is not None:
+            share = min(max_tokens, share)
         # A truncated prompt leaves this much room for the answer, at least one token.
-        self.answer_tokens = max(1, share if max_tokens is None else min(max_tokens, share))
-        self.least_tokens = 0 if max_tokens == 0 else 1
+        self.answer_tokens = max(1, share)
+        self.least_tokens = int(max_tokens != 0)
 
     def ids(self, prompt: Prompt, *, truncate: bool) -> tuple[list[int], int]:
         """Return the ids and the number of dropped messages. Raises RequestError."""
@@ -267,64 +271,56 @@ class _PromptFitter:
         ):
             prompt = self._without_template(prompt)
         if not isinstance(prompt, Conversation):
-            return self._fitted(self._ids_of(prompt), truncate=truncate), 0
+            return self._fit(self._ids_of(prompt), truncate=truncate), 0
         ids = render(prompt, self.tokenizer, add_generation_prompt=True).ids
-        longest = self.context_tokens - (self.answer_tokens if truncate else 1)
-        if len(ids) <= longest:
-            return ids, 0
-        if not truncate:
+        if not truncate and len(ids) >= self.context_tokens:
             raise self._too_long(len(ids))
+        if not truncate or len(ids) <= self.context_tokens - self.answer_tokens:
+            return ids, 0
         rendered, dropped = fit_conversation(
             prompt, self.tokenizer, self.context_tokens, self.answer_tokens
         )
-        return (
-            (rendered.ids, dropped)
-            if len(rendered.ids) < self.context_tokens
-            else self._truncated(prompt)
-        )
+        if len(rendered.ids) < self.context_tokens:
+            return rendered.ids, dropped
+        return self._truncate(prompt)
 
     def _without_template(self, prompt: Conversation | ContinuedPrompt) -> TextPrompt | TokenPrompt:
         """Return the prompt of a model that only continues texts. Raises RequestError."""
-        given = prompt if isinstance(prompt, Conversation) else prompt.conversation
+        given = prompt
+        if isinstance(given, ContinuedPrompt):
+            given = given.conversation
         if len(given.messages) != 1:
             raise RequestError(
-                "this model has no chat template: it continues a single text, and can't hold a conversation",
+                "this model has no chat template: it continues a single text, "
+                "and can't hold a conversation",
                 param=self.param,
             )
         text = given.messages[0].content
         if isinstance(prompt, Conversation):
             return TextPrompt(text)
-        return TokenPrompt(
-            (
-                *prompt.ids,
-                *self.tokenizer.encode(text, starts=self.tokenizer.starts_after(prompt.ids)),
-            )
-        )
+        starts = self.tokenizer.starts_after(prompt.ids)
+        return TokenPrompt((*prompt.ids, *self.tokenizer.encode(text, starts=starts)))
 
     def _ids_of(self, prompt: TextPrompt | TokenPrompt | ContinuedPrompt) -> list[int]:
-        if not isinstance(prompt, TextPrompt):
-            name = "prompt" if isinstance(prompt, TokenPrompt) else "context"
-            require_ids(prompt.ids, name, self.tokenizer)
-            return (
-                list(prompt.ids)
-                if isinstance(prompt, TokenPrompt)
-                else continued_ids(prompt, self.tokenizer)
-            )
-        ids = (
-            self.tokenizer.encode_control(prompt.text)
-            if prompt.rendered
-            else self.tokenizer.encode(prompt.text)
-        )
+        if isinstance(prompt, TokenPrompt):
+            require_ids(prompt.ids, "prompt", self.tokenizer)
+            return list(prompt.ids)
+        if isinstance(prompt, ContinuedPrompt):
+            require_ids(prompt.ids, "context", self.tokenizer)
+            return ids_after_context(prompt, self.tokenizer)
+        ids = self.tokenizer.encode(prompt.text)
+        if prompt.rendered:
+            ids = self.tokenizer.encode_control(prompt.text)
         return self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
 
-    def _fitted(self, ids: list[int], *, truncate: bool) -> list[int]:
+    def _fit(self, ids: list[int], *, truncate: bool) -> list[int]:
         if len(ids) + self.least_tokens <= self.context_tokens:
             return ids
         if not truncate or self.context_tokens <= self.answer_tokens + 1:
             raise self._too_long(len(ids))
         return self.tokenizer.with_bos(ids[-(self.context_tokens - self.answer_tokens - 1) :])
 
-    def _truncated(self, given: Conversation) -> tuple[list[int], int]:
+    def _truncate(self, given: Conversation) -> tuple[list[int], int]:
         """Return the ids of the system messages and the last turn, with as much of the end of its
         user message as fits.
 
@@ -352,13 +348,13 @@ class _PromptFitter:
         room_tokens = min(most_tokens - len(ids_from(len(content))), len(places))
         if room_tokens < 0:
             raise self._too_long(len(ids_from(0)))
+        places.append(len(content))
         while True:
-            found = ids_from(places[-room_tokens] if room_tokens else len(content))
+            found = ids_from(places[-1 - room_tokens])
             if len(found) <= most_tokens:
                 return found, place - len(before)
-            room_tokens = max(
-                0, room_tokens - (len(found) - most_tokens)
-            )  # the cut may add a token or two
+            # the cut may add a token or two
+            room_tokens = max(0, room_tokens - (len(found) - most_tokens))
 
     def _too_long(self, tokens: int) -> RequestError:
         return RequestError(

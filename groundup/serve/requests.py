@@ -20,7 +20,7 @@ from groundup.tokenizer.tools import Tool
 
 FOREVER_S = math.inf
 # Of the known models, in the error for an unknown one.
-NAMES_TOLD = 8
+MAX_NAMES = 8
 
 
 class RequestError(GroundupError):
@@ -40,12 +40,14 @@ class RequestError(GroundupError):
 
 def no_such_model(name: str, known: Sequence[str]) -> RequestError:
     """Return the error for an unknown model name; it lists some of the known ones."""
-    names = ", ".join(each.removesuffix(":latest") for each in known[:NAMES_TOLD])
-    more = f" and {len(known) - NAMES_TOLD:,} more" if len(known) > NAMES_TOLD else ""
-    message = (
-        f'model "{name[:120]}" not found; there {f"are: {names}{more}" if known else "is none"}'
-    )
-    return RequestError(message, status=404, code="model_not_found", param="model")
+    there = "is none"
+    if known:
+        names = ", ".join(each.removesuffix(":latest") for each in known[:MAX_NAMES])
+        there = f"are: {names}"
+    if len(known) > MAX_NAMES:
+        there += f" and {len(known) - MAX_NAMES:,} more"
+    problem = f'model "{name[:120]}" not found; there {there}'
+    return RequestError(problem, status=404, code="model_not_found", param="model")
 
 
 def unsupported(name: str, capability: str) -> RequestError:
@@ -61,7 +63,7 @@ _ASKED_BY = {"tools": "tools", "insert": "suffix", "vision": "images", "thinking
 # The fields of `Sampling`, None where not set.
 _SamplingOptions = make_dataclass(
     "_SamplingOptions",
-    [(name, kind | None, None) for name, kind in get_type_hints(Sampling).items()],
+    [(name, hint | None, None) for name, hint in get_type_hints(Sampling).items()],
     frozen=True,
 )
 
@@ -77,9 +79,8 @@ class Options(_SamplingOptions):  # type: ignore[misc, valid-type]
 
     def over(self, other: "Options") -> "Options":
         """Return these options, with the other's where these are None."""
-        return replace(
-            other, **{name: value for name, value in asdict(self).items() if value is not None}
-        )
+        own = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(other, **own)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ disconnects cancels its requests, streaming or not.
 import asyncio
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -27,13 +26,14 @@ from groundup.errors import ConfigError
 from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
+from groundup.http.responses import JsonObject
 from groundup.model.heads import LanguageModel
 from groundup.serve.context import ContextRecorder
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
-from groundup.serve.model_registry import ModelAlias, ModelInfo, ModelRegistry
-from groundup.serve.prompt_echo import echoes
+from groundup.serve.model_registry import AliasChanges, ModelAlias, ModelInfo, ModelRegistry
+from groundup.serve.prompt_echo import echo_prompts
 from groundup.serve.request_preparation import (
     format_of_calls,
     prepare,
@@ -54,7 +54,7 @@ from groundup.serve.requests import (
     unsupported,
 )
 from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, respond
-from groundup.serve.templates import usable_template
+from groundup.serve.templates import to_jinja_template
 from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.decision_rule import decide
@@ -94,7 +94,7 @@ class ModelServer:
         # Each check of a sentence is some answers more.
         self.checks = asyncio.Semaphore(CHECKS_AT_ONCE)
 
-    async def read_body(self, request: HttpRequest) -> dict[str, Any]:
+    async def read_body(self, request: HttpRequest) -> JsonObject:
         """Return the JSON object of a request within the limits. Raises RequestError."""
         value = read_object(await request.body(), self.limits)
         require_few_messages(value, self.limits)
@@ -140,15 +140,14 @@ class ModelServer:
         loaded = await resources.enter_async_context(
             self.loaded_models.lease(alias.base, info, request.keep_alive_s)
         )
-        timer.loaded()
+        timer.model_is_loaded()
         template = alias.template
-        lock: contextlib.AbstractAsyncContextManager[None] = (
-            self._costly_lock if request.constraint or alias.template else contextlib.nullcontext()
-        )
-        async with lock:
+        async with contextlib.AsyncExitStack() as lock:
+            if request.constraint or template:
+                await lock.enter_async_context(self._costly_lock)
             if request.template:
                 template = await asyncio.to_thread(
-                    usable_template, template, loaded.tokenizer(), self.limits
+                    to_jinja_template, template, loaded.tokenizer(), self.limits
                 )
             tokenizer = loaded.tokenizer(template)
             prepared = await asyncio.to_thread(
@@ -157,29 +156,29 @@ class ModelServer:
         assert loaded.session is not None  # a language model has one
         answers = await loaded.session.open(prepared)
         resources.callback(answers.close)
+        stream = AnswerStream(answers, timer, self.metrics)
         calls = format_of_calls(request, tokenizer)
-        names = [tool["function"]["name"] for tool in request.tools]
-        parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
-        echo = echoes(request, prepared, loaded, self.worker) if request.echo else None
-        contexts = [
-            ContextRecorder(each.prompt_ids, tokenizer)
-            for each in prepared
-            if request.returns_context
-        ]
-        return AnswerStream(answers, timer, self.metrics, parsers, echo, contexts)
+        if calls is not None:
+            names = [tool["function"]["name"] for tool in request.tools]
+            stream.parsers = [ToolCallParser(calls, names) for _ in prepared]
+        if request.echo:
+            stream.echoes = echo_prompts(request, prepared, loaded, self.worker)
+        if request.returns_context:
+            stream.contexts = [ContextRecorder(each.prompt_ids, tokenizer) for each in prepared]
+        return stream
 
-    async def create(self, name: str, source: str, changes: Mapping[str, Any]) -> None:
+    async def create(self, name: str, source: str, changes: AliasChanges) -> None:
         """Add an alias (see `ModelRegistry.create`).
 
         Raises RequestError, for a chat template that can't be used, too.
         """
-        if changes.get("template"):
+        if changes.template:
             _, info = await self.find(source, "completion")
             async with self._costly_lock:
                 template = await asyncio.to_thread(
-                    _template_for, info, changes["template"], self.limits
+                    _template_for, info, changes.template, self.limits
                 )
-            changes = {**changes, "template": template}
+            changes = replace(changes, template=template)
         await asyncio.to_thread(self.registry.create, name, source, changes)
 
     async def load(self, request: LoadRequest) -> str:
@@ -202,7 +201,7 @@ class ModelServer:
         if request.dimensions is not None and request.dimensions > width:
             raise RequestError(f"dimensions: this model's vectors have {width}", param="dimensions")
         async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
-            timer.loaded()
+            timer.model_is_loaded()
             rows = await asyncio.to_thread(
                 _embedding_ids, loaded, request, self.limits.embed_tokens
             )
@@ -228,18 +227,18 @@ class ModelServer:
                 vectors = found[None]
         else:
             vectors = await self.worker.run(lambda: embed(model, rows, compute=compute))
-        listed: list[list[float]] = (
-            vectors if dimensions is None else truncate_vectors(vectors, dimensions)
-        ).tolist()
-        return listed
+        if dimensions is not None:
+            vectors = truncate_vectors(vectors, dimensions)
+        values: list[list[float]] = vectors.tolist()
+        return values
 
-    async def classify(self, request: ClassifyRequest) -> list[dict[str, Any]]:
+    async def classify(self, request: ClassifyRequest) -> list[JsonObject]:
         """Return for each text the label, or labels, that the classifier decides on, and all
         probabilities, highest first. Raises RequestError.
         """
         alias, info = await self.find(request.model, "classification")
         self._require_texts(len(request.texts))
-        found: list[dict[str, Any]] = [{} for _ in request.texts]
+        found: list[JsonObject] = [{} for _ in request.texts]
         async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
             engine = loaded.engine
             lengths = await asyncio.to_thread(
@@ -247,9 +246,9 @@ class ModelServer:
             )
             for batch in batches_by_length(lengths, TEXTS_AT_ONCE_TOKENS):
                 texts = [request.texts[i] for i in batch]
-                labelled = await self.worker.run(functools.partial(engine.classify, texts))
-                for index, labels in zip(batch, labelled, strict=True):
-                    found[index] = decide(engine.opened.decision, labels)
+                of_texts = await self.worker.run(functools.partial(engine.classify, texts))
+                for index, probabilities in zip(batch, of_texts, strict=True):
+                    found[index] = decide(engine.opened.decision, probabilities)
         return found
 
     def _require_texts(self, count: int) -> None:
@@ -279,6 +278,9 @@ def _engine_requests(
     """Return the engine's requests. It takes long, so it does not run in the event loop."""
     context_tokens = loaded.info.config.context_tokens
     calls, output = format_of_calls(request, tokenizer), request.constraint
+    param = request.public("response_format")
+    if calls is not None and output is None:
+        param = request.public("tools")
     if calls is not None:
         output = constraint_with_calls(
             calls,
@@ -290,12 +292,11 @@ def _engine_requests(
         )
 
     def constraint() -> Constraint | None:
+        if output is None:
+            return None
         try:
-            return None if output is None else loaded.grammars.constraint(output)
+            return loaded.grammars.constraint(output)
         except ConfigError as error:
-            param = request.public(
-                "response_format" if calls is None or request.constraint else "tools"
-            )
             raise RequestError(error.message, param=param) from error
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
@@ -306,7 +307,7 @@ def _template_for(info: ModelInfo, template: str, limits: Limits) -> str:
     tokenizer = reader_of(info.path).tokenizer(info.path)
     if tokenizer is None:
         raise RequestError("template: this model has no tokenizer", param="template")
-    return usable_template(template, tokenizer, limits)
+    return to_jinja_template(template, tokenizer, limits)
 
 
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:

@@ -17,7 +17,7 @@ from groundup.engine.events import ChatEvent
 from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import GroundupError
 from groundup.http.access_log import Metrics
-from groundup.http.responses import JsonResponse
+from groundup.http.responses import JsonObject, JsonResponse
 from groundup.serve.context import ContextRecorder
 from groundup.serve.requests import RequestError, Timing
 from groundup.serve.worker import Answers
@@ -39,9 +39,7 @@ class Translator(Protocol):
 
     def error(self, message: str, status: int) -> bytes: ...
 
-    def complete(
-        self, answers: Sequence[Sequence[ChatEvent]], timing: Timing
-    ) -> dict[str, Any]: ...
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject: ...
 
 
 class EventStream(Protocol):
@@ -63,9 +61,14 @@ class RequestTimer:
     def __init__(self) -> None:
         self.started = self.ready = self.first = time.monotonic_ns()
 
-    def loaded(self) -> None:
-        """Record that the model is loaded."""
+    def model_is_loaded(self) -> None:
+        """Record the time."""
         self.ready = self.first = time.monotonic_ns()
+
+    def first_token_s(self) -> float:
+        """Record the time of the first token; return the seconds from the start until now."""
+        self.first = time.monotonic_ns()
+        return (self.first - self.started) / 1e9
 
     def timing(self) -> Timing:
         """Return the durations up to now."""
@@ -85,18 +88,15 @@ class AnswerStream:
         answers: Answers,
         timer: RequestTimer,
         metrics: Metrics,
-        parsers: Sequence[ToolCallParser] = (),
-        echoes: AsyncIterator[tuple[int, ChatEvent]] | None = None,
-        contexts: Sequence[ContextRecorder] = (),
     ) -> None:
-        """`parsers`: one for each answer, where tool calls are to be separated from its text.
-        `echoes`: what each begins with, if anything. `contexts`: one for each answer, where its ids
-        are wanted."""
         self.answers = answers
         self.count = answers.count
-        self.echoes = echoes
-        self.parsers = parsers
-        self.contexts = contexts
+        self.echoes: AsyncIterator[tuple[int, ChatEvent]] | None = None
+        """What each answer begins with, if anything."""
+        self.parsers: Sequence[ToolCallParser] = ()
+        """One for each answer, where tool calls are to be separated from its text."""
+        self.contexts: Sequence[ContextRecorder] = ()
+        """One for each answer, where its ids are wanted."""
         self.timer = timer
         self.metrics = metrics
         self.last_events: dict[int, ChatEvent] = {}
@@ -105,27 +105,27 @@ class AnswerStream:
         if self.echoes is not None:
             async for index, event in self.echoes:
                 yield index, event
-        begun = False
+        has_begun = False
         async for index, event in self.answers:
-            if not begun:
-                begun = True
-                self.timer.first = time.monotonic_ns()
-                self.metrics.first_token_s.observe((self.timer.first - self.timer.started) / 1e9)
+            if not has_begun:
+                has_begun = True
+                self.metrics.first_token_s.observe(self.timer.first_token_s())
             if self.parsers:
                 event = split_calls(event, self.parsers[index])
             if self.contexts:
-                event = self.contexts[index].recorded(event)
+                event = self.contexts[index].record(event)
             if event.finish_reason is not None:
                 self.last_events[index] = event
-                self.metrics.tokens.labels("prompt").inc(event.prompt_tokens)
-                self.metrics.tokens.labels("answer").inc(event.completion_tokens)
+                self.metrics.count_tokens(event.prompt_tokens, event.completion_tokens)
             if event.text or event.calls or event.logprobs or event.finish_reason:
                 yield index, event
 
 
 def split_calls(event: ChatEvent, parser: ToolCallParser) -> ChatEvent:
     """Return the event with tool calls separated from its text."""
-    pieces = [parser.push(event.text), *([] if event.finish_reason is None else [parser.finish()])]
+    pieces = [parser.push(event.text)]
+    if event.finish_reason is not None:
+        pieces.append(parser.finish())
     calls = tuple(call for chunk in pieces for call in chunk.calls)
     return replace(event, text="".join(chunk.text for chunk in pieces), calls=calls)
 
@@ -194,7 +194,9 @@ async def until_disconnect(client: Request, work: Coroutine[Any, Any, Response])
     leaving = asyncio.ensure_future(_disconnected(client))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else Response(status_code=CLIENT_CLOSED_REQUEST)
+        if not working.done():
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        return working.result()
     finally:
         for task in (working, leaving):
             task.cancel()

@@ -22,7 +22,7 @@ _GO_ACTION = re.compile(
 _QUESTION = "Which way to the sea?"
 
 
-def usable_template(template: str, tokenizer: Tokenizer, limits: Limits) -> str:
+def to_jinja_template(template: str, tokenizer: Tokenizer, limits: Limits) -> str:
     """Return the template in jinja.
 
     Raises RequestError unless it renders a question, with its text, within the limits.
@@ -33,14 +33,14 @@ def usable_template(template: str, tokenizer: Tokenizer, limits: Limits) -> str:
     problem = _problem(template, tokenizer)
     # Jinja may have these words, too, as in {{ range(3) }}; Go has no "{%".
     if problem and "{%" not in template and _GO_ACTION.search(template):
-        template = _translated(template)
+        template = _translate(template)
         problem = _problem(template, tokenizer)
     if problem:
         raise _refusal(problem)
     return template
 
 
-def _translated(template: str) -> str:
+def _translate(template: str) -> str:
     try:
         return jinja_of(template)
     except UnknownAction as error:
@@ -56,9 +56,9 @@ def _refusal(problem: str) -> RequestError:
 
 
 def _problem(template: str, tokenizer: Tokenizer) -> str:
-    asked = Conversation((Message("user", _QUESTION),))
+    question = Conversation((Message("user", _QUESTION),))
     try:
-        text = render(asked, tokenizer.with_template(template), add_generation_prompt=True).text
+        text = render(question, tokenizer.with_template(template), add_generation_prompt=True).text
     except ModelError as error:
         return error.message[:1].lower() + error.message[1:300]
     return "" if _QUESTION in text else "it leaves out the user's message"

@@ -31,8 +31,10 @@ forced, always or never; or none.
 
 GENERAL = FORMATS["tagged"]
 _HOW = (
-    "You may call these functions, one JSON object with its description a line:\n<tools>\n{tools}\n</tools>\n"
-    "To call one, write its name and its arguments as JSON between these marks, and nothing after them:\n"
+    "You may call these functions, one JSON object with its description a line:\n"
+    "<tools>\n{tools}\n</tools>\n"
+    "To call one, write its name and its arguments as JSON between these marks, "
+    "and nothing after them:\n"
     '<tool_call>\n{{"name": "NAME", "arguments": {{...}}}}\n</tool_call>\n'
     "If none of them helps, answer in words."
 )
@@ -41,15 +43,16 @@ _HOW = (
 def tool_support(setting: ToolSetting, *, has_template: bool, chats: bool) -> ToolSupport:
     """Return how a model calls tools. `has_template`: its own template has them.
 
-    >>> tool_support("forced", has_template=False, chats=True), tool_support("any", has_template=True, chats=True)
-    ('forced', 'template')
+    >>> tool_support("forced", has_template=False, chats=True)
+    'forced'
     """
     if setting == "off":
         return "none"
     if has_template:
         return "template"
-    general: ToolSupport = "general" if setting == "any" else "forced"
-    return general if chats and setting != "template" else "none"
+    if not chats or setting == "template":
+        return "none"
+    return "general" if setting == "any" else "forced"
 
 
 def with_general_tools(given: Conversation, tools: Sequence[Tool]) -> Conversation:
@@ -57,27 +60,27 @@ def with_general_tools(given: Conversation, tools: Sequence[Tool]) -> Conversati
     results in the general format.
     """
     described = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
-    messages = _alternating([_general(message) for message in given.messages])
-    first = messages[0].content if messages and messages[0].role == "system" else ""
-    system = Message(
-        "system", "\n\n".join(part for part in (first, _HOW.format(tools=described)) if part)
-    )
-    return Conversation((system, *messages[bool(first) :]))
+    messages = _join_user_messages([_to_general_format(message) for message in given.messages])
+    system = _HOW.format(tools=described)
+    if messages and messages[0].role == "system" and messages[0].content:
+        system = f"{messages.pop(0).content}\n\n{system}"
+    return Conversation((Message("system", system), *messages))
 
 
-def _general(message: Message) -> Message:
+def _to_general_format(message: Message) -> Message:
     if message.role == "tool":
         return Message("user", f"<tool_response>\n{message.content}\n</tool_response>")
-    calls = "\n".join(map(_written, message.calls))
+    calls = "\n".join(map(_call_text, message.calls))
     return Message(message.role, "\n".join(part for part in (message.content, calls) if part))
 
 
-def _written(call: ToolCall) -> str:
+def _call_text(call: ToolCall) -> str:
     before, after = GENERAL.around(call.name)
-    return f"{GENERAL.opening}{before}{json.dumps(call.arguments, ensure_ascii=False)}{after}{GENERAL.closing}"
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    return f"{GENERAL.opening}{before}{arguments}{after}{GENERAL.closing}"
 
 
-def _alternating(messages: Sequence[Message]) -> list[Message]:
+def _join_user_messages(messages: Sequence[Message]) -> list[Message]:
     """Join what follows a message of the same role: results of several calls, and the user's next
     message.
     """

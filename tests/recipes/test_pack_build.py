@@ -170,7 +170,7 @@ def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_c
     built: Path,
 ) -> None:
     assert indexes_of_builds([str(built)]) == [f"out={built / 'index'}"]
-    assert sorted(each.name for each in registry_of([str(built)], None, Silent()).listed()) == [
+    assert sorted(each.name for each in registry_of([str(built)], None, Silent()).aliases()) == [
         "out-intents:latest",
         "out:latest",
     ]

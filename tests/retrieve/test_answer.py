@@ -12,7 +12,6 @@ from groundup.engine.engine import ANSWER_SHARE, Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.retrieve import answer as answering
-from groundup.retrieve import generation
 from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask, part_text
 from groundup.retrieve.cite import (
     MAX_QUOTES,
@@ -251,7 +250,7 @@ def test_what_a_model_copies_is_marked_as_a_quotation_and_the_first_one_not_repe
 ) -> None:
     text = "The warranty lasts 24 months from the day of purchase. Dr. Ada Lovelace signed it on 3 May 2021."
     said(text, monkeypatch, engine)
-    monkeypatch.setattr(generation, "supports", lambda *given: [1.0 for _ in given[4]])
+    monkeypatch.setattr(answering, "supports", lambda *given: [1.0 for _ in given[4]])
     answer = whole(index, QUESTION, engine)
     assert [each.reason for each in answer.omitted] == ["is the first quotation"]
     assert [each.text for each in answer.sentences] == [
@@ -312,7 +311,7 @@ def test_sentences_are_checked_one_by_one(
     text = "So the warranty lasts 24 months. It covers 99 parts. Penguins freeze. It lasts days. So the warranty lasts 24 months."
     said(text, monkeypatch, engine)
     monkeypatch.setattr(
-        generation,
+        answering,
         "supports",
         lambda *given: [0.0 if "days" in given[3] else 1.0 for _ in given[4]],
     )

@@ -74,7 +74,7 @@ def answers(
         loaded_models = LoadedModels(
             worker, CPU, precision, keep_alive_s=300.0, memory_bytes=2**40, settings=settings
         )
-        names = [each.name for each in registry.listed()]
+        names = [each.name for each in registry.aliases()]
         found = await asyncio.gather(*(ask(loaded_models, name) for name in names))
         models = loaded_models.current().values()
         assert len({id(each.base) for each in models}) == 1
@@ -120,7 +120,7 @@ def test_adapters_stand_beside_weights_of_every_precision(
 
 def test_an_adapter_s_folder_is_a_model_of_its_own_too(base: Path, adapters: list[str]) -> None:
     registry = registry_of([adapters[0]], None, Silent())
-    assert [each.name for each in registry.listed()] == ["one:latest"]
+    assert [each.name for each in registry.aliases()] == ["one:latest"]
     assert registry.info(registry.find("one")).base == base.resolve()
 
 
@@ -131,7 +131,7 @@ def test_an_adapter_of_another_base_is_refused_before_the_server_starts(
     with pytest.raises(ModelError, match="was trained on another base than"):
         registry_of([str(other)], None, Silent(), adapters)
     moved = base.rename(tmp_path / "moved")
-    assert len(registry_of([str(moved)], None, Silent(), adapters).listed()) == 3, (
+    assert len(registry_of([str(moved)], None, Silent(), adapters).aliases()) == 3, (
         "a copy of the base is the base"
     )
     with pytest.raises(ConfigError, match="none of the models that are served"):

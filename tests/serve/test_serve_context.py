@@ -4,7 +4,7 @@ import pytest
 from small_models import TOOL_TEMPLATES, tokenizer
 
 from groundup.engine.events import ChatEvent
-from groundup.serve.context import ContextRecorder, continued_ids
+from groundup.serve.context import ContextRecorder, ids_after_context
 from groundup.serve.requests import ContinuedPrompt
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.special import CHATML_TEMPLATE
@@ -24,10 +24,10 @@ def test_a_context_and_its_next_turn_are_the_conversation(name: str) -> None:
     first = render(Conversation((ASKED,)), words, add_generation_prompt=True).ids
     recorder = ContextRecorder(first, words)
     events = [ChatEvent("or not", None, 9, 2), ChatEvent(" to be", "stop", 9, 5)]
-    assert [bool(recorder.recorded(event).context) for event in events[:1]] == [False]
-    context = recorder.recorded(events[1]).context
+    assert [bool(recorder.record(event).context) for event in events[:1]] == [False]
+    context = recorder.record(events[1]).context
     assert context[: len(first)] == tuple(first) and words.decode(context).endswith(SAID)
-    found = continued_ids(ContinuedPrompt(context, Conversation((NEXT,))), words)
+    found = ids_after_context(ContinuedPrompt(context, Conversation((NEXT,))), words)
     whole = render(
         Conversation((ASKED, Message("assistant", SAID), NEXT)), words, add_generation_prompt=True
     )

@@ -19,6 +19,7 @@ from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
 from groundup.serve.perplexity.chat import SonarAnswer
 from groundup.serve.perplexity.filters import SearchFilters
+from groundup.serve.perplexity.results import DocumentResult
 from groundup.serve.perplexity.search_request import SearchRequest
 from groundup.serve.perplexity.search_request import read_chat as read_sonar
 from groundup.serve.requests import GenerateRequest, Options, TextPrompt, Timing
@@ -45,18 +46,23 @@ def fixed(request: Any, golden: dict[str, Any]) -> Translator:
     if isinstance(request, SearchRequest):
         same: Any = {"id": "id-1", "created": 1_795_560_000}
         if endpoint == "v1/responses":
-            found = golden["results"]
+            found = results_of(golden)
             asked = read_response(golden["body"])
             searched = None if found is None else Searched("To be?", found, asked.is_perplexitys)
             return ResponsesAnswer(request.plain.model, asked.echo, searched, **same)
         concise = golden["body"].get("stream_mode") == "concise"
         return SonarAnswer(
-            request.plain.model, request.size, golden["results"], concise=concise, **same
+            request.plain.model, request.size, results_of(golden), concise=concise, **same
         )
     if endpoint.startswith("api/"):
         return OllamaAnswer(request.model, chat=endpoint == "api/chat", now=lambda: NOW)
     kind = ChatCompletion if endpoint == "v1/chat/completions" else TextCompletion
     return kind(request, id="id-1", created=1_795_560_000)
+
+
+def results_of(golden: dict[str, Any]) -> list[DocumentResult] | None:
+    found = golden["results"]
+    return None if found is None else [DocumentResult(**each) for each in found]
 
 
 READERS = {

@@ -9,7 +9,13 @@ from small_models import TOOL_TEMPLATES, save_classifier, save_language
 
 from groundup.device import Compute
 from groundup.errors import FormatError, ModelError
-from groundup.serve.model_registry import NAMES_FILE, ModelRegistry, default_name, full_name
+from groundup.serve.model_registry import (
+    NAMES_FILE,
+    AliasChanges,
+    ModelRegistry,
+    default_name,
+    full_name,
+)
 from groundup.serve.requests import Options, RequestError
 from groundup.tokenizer.chat import Message
 from groundup.weights.gguf import write_gguf
@@ -50,7 +56,7 @@ def test_a_models_folder_is_served_by_name_and_what_is_half_written_is_passed_ov
     folder: Path,
 ) -> None:
     registry = ModelRegistry({}, folder)
-    assert [each.name for each in registry.listed()] == ["one:latest", "sorter:latest"]
+    assert [each.name for each in registry.aliases()] == ["one:latest", "sorter:latest"]
     assert registry.find("one") == registry.find("one:latest")
     assert registry.info(registry.find("sorter")).capabilities == ("classification",)
 
@@ -66,7 +72,7 @@ def test_a_model_can_call_tools_where_its_template_can_in_both_kinds_of_files(
         opened.model, opened.require_tokenizer(), tmp_path / "m2.gguf", encoding="f16", name="m2"
     )
     registry = ModelRegistry({}, tmp_path)
-    able = ["tools" in registry.info(alias).capabilities for alias in registry.listed()]
+    able = ["tools" in registry.info(alias).capabilities for alias in registry.aliases()]
     assert able == [template is not None] * 2
 
 
@@ -76,7 +82,7 @@ def test_upper_and_lower_case_are_one_name(folder: Path) -> None:
     registry.copy("oNe", "GPT-3.5-Turbo")
     assert registry.find("gpt-3.5-turbo").base == "one:latest"
     registry.copy("sorter", "gpt-3.5-turbo")
-    assert [each.base for each in registry.listed() if "gpt" in each.name.lower()] == [
+    assert [each.base for each in registry.aliases() if "gpt" in each.name.lower()] == [
         "sorter:latest"
     ]
     with pytest.raises(RequestError, match="the name of a model"):
@@ -88,7 +94,7 @@ def test_upper_and_lower_case_are_one_name(folder: Path) -> None:
 
 def test_a_model_that_comes_later_is_found(tmp_path: Path) -> None:
     registry = ModelRegistry({}, tmp_path)
-    assert registry.listed() == []
+    assert registry.aliases() == []
     save_language(tmp_path / "new")
     assert registry.find("new").name == "new:latest"
 
@@ -99,7 +105,10 @@ def test_a_name_never_leaves_the_folder(folder: Path, name: str) -> None:
     with pytest.raises(RequestError) as unknown:
         registry.find(name)
     assert unknown.value.status == 404
-    for refused in (lambda: registry.copy("one", name), lambda: registry.create(name, "one", {})):
+    for refused in (
+        lambda: registry.copy("one", name),
+        lambda: registry.create(name, "one", AliasChanges()),
+    ):
         with pytest.raises(RequestError) as bad:
             refused()
         assert bad.value.status == 400
@@ -111,15 +120,15 @@ def test_copies_are_kept_in_the_folder_and_deleted_without_touching_weights(tmp_
     before = sorted(tmp_path.rglob("*"))
     ModelRegistry({}, tmp_path).copy("one", "gpt-3.5-turbo")
     registry = ModelRegistry({}, tmp_path)
-    assert [each.name for each in registry.listed()] == ["gpt-3.5-turbo:latest", "one:latest"]
+    assert [each.name for each in registry.aliases()] == ["gpt-3.5-turbo:latest", "one:latest"]
     registry.delete("one")
-    assert [each.name for each in registry.listed()] == ["gpt-3.5-turbo:latest"]
+    assert [each.name for each in registry.aliases()] == ["gpt-3.5-turbo:latest"]
     with pytest.raises(RequestError, match="not found"):
         registry.find("one")
     registry.delete("gpt-3.5-turbo")
-    assert registry.listed() == []
+    assert registry.aliases() == []
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / NAMES_FILE])
-    assert [each.name for each in ModelRegistry({}, tmp_path).listed()] == [
+    assert [each.name for each in ModelRegistry({}, tmp_path).aliases()] == [
         "one:latest"
     ]  # back when the server starts again
 
@@ -127,12 +136,10 @@ def test_copies_are_kept_in_the_folder_and_deleted_without_touching_weights(tmp_
 def test_a_created_name_has_texts_and_parameters_of_its_own(tmp_path: Path) -> None:
     save_language(tmp_path / "one")
     registry = ModelRegistry({}, tmp_path)
-    registry.create(
-        "poet", "one", {"system": "Rhyme.", "options": Options(temperature=0.1, stop=("x",))}
-    )
-    registry.create(
-        "poet2", "poet", {"messages": (Message("user", "Hi"),), "options": Options(seed=3)}
-    )
+    options = Options(temperature=0.1, stop=("x",))
+    registry.create("poet", "one", AliasChanges("Rhyme.", options=options))
+    hello = (Message("user", "Hi"),)
+    registry.create("poet2", "poet", AliasChanges(messages=hello, options=Options(seed=3)))
     again = ModelRegistry({}, tmp_path).find("poet2")
     assert (again.base, again.system, again.messages) == (
         "one:latest",
@@ -191,7 +198,7 @@ def test_the_digest_changes_when_the_abilities_of_its_tools_do(tmp_path: Path) -
             assert again.info(again.find(name)).digest in found
     assert len(digests["one"]) == 2  # by its own template, or not at all
     assert len(digests["two"]) == 3  # where a call is forced, always, or not at all
-    registry.create("calls", "two", {"template": TOOL_TEMPLATES["tagged"]})
+    registry.create("calls", "two", AliasChanges(template=TOOL_TEMPLATES["tagged"]))
     registry.copy("two", "same")
     assert registry.info(registry.find("same")).digest == registry.info(registry.find("two")).digest
     assert (

@@ -13,7 +13,7 @@ from groundup.files import write_json
 from groundup.migrations import BUILD
 from groundup.progress import Silent
 from groundup.serve.app.page import menu
-from groundup.serve.model_registry import ModelRegistry
+from groundup.serve.model_registry import AliasChanges, ModelRegistry
 from groundup.weights.card import ModelCard
 
 
@@ -35,7 +35,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(registry: ModelRegistry) -> list[tuple[str, str]]:
     return [
         (each["name"], each["kind"])
-        for each in menu([(alias, registry.info(alias)) for alias in registry.listed()])
+        for each in menu([(alias, registry.info(alias)) for alias in registry.aliases()])
     ]
 
 
@@ -88,8 +88,8 @@ def test_answers_are_drawn_as_the_models_folder_or_its_made_name_says(tmp_path: 
     file = save_language(tmp_path / "x") / "generation_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"temperature": 0.3}))
     registry = ModelRegistry({"x": tmp_path / "x"})
-    registry.create("y", "x", {"options": Options(top_k=7)})
-    x, y = menu([(alias, registry.info(alias)) for alias in registry.listed()])
+    registry.create("y", "x", AliasChanges(options=Options(top_k=7)))
+    x, y = menu([(alias, registry.info(alias)) for alias in registry.aliases()])
     others = {"top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.0}
     assert x["sampling"] == {"temperature": 0.3, "top_k": 40, **others}
     assert y["sampling"] == {"temperature": 0.3, "top_k": 7, **others}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from groundup.retrieve.passages import Passage
 from groundup.serve.perplexity.filters import changed_at
-from groundup.serve.perplexity.routes import merged
+from groundup.serve.perplexity.routes import merge
 
 
 def passage(id: int, document_id: int, file: str = "") -> Passage:
@@ -17,8 +17,8 @@ def test_a_document_that_several_queries_find_has_its_best_place() -> None:
         [passage(1, 1), passage(2, 2), passage(3, 3)],
         [passage(4, 4), passage(5, 2), passage(6, 1)],
     )
-    assert [each.id for each in merged([first, second])] == [1, 4, 2, 3]
-    assert merged([[], []]) == []
+    assert [each.id for each in merge([first, second])] == [1, 4, 2, 3]
+    assert merge([[], []]) == []
 
 
 def test_a_file_whose_time_is_no_date_has_none(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
 from groundup.http.access_log import MEDIA_TYPE
-from groundup.http.responses import JsonResponse, error_handlers
+from groundup.http.responses import JsonObject, JsonResponse, error_handlers
 from groundup.serve.app import documents, page
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
@@ -86,7 +86,7 @@ def app_of(server: ModelServer) -> Starlette:
             *perplexity.routes(server),
             *responses.routes(server),
         ],
-        exception_handlers={**error_handlers(error_body, unknown_path), GroundupError: _refused},
+        exception_handlers={**error_handlers(error_body, unknown_path), GroundupError: _refuse},
         lifespan=_lifespan(server),
     )
     app.router.redirect_slashes = False  # a path with an additional slash is another path: 404
@@ -107,11 +107,12 @@ def unknown_path(path: str) -> str:
     ('There is no such path here; this server has /v1/chat/completions.', 'Not Found')
     """
     path = path.rstrip("/").lower()
-    likely = LIKELY_PATHS.get(path) or next(
-        (known for known in KNOWN if path.endswith(known)), None
-    )
-    close = [likely] if likely else difflib.get_close_matches(path, KNOWN, n=1, cutoff=0.8)
-    return f"There is no such path here; this server has {close[0]}." if close else "Not Found"
+    likely = [LIKELY_PATHS[path]] if path in LIKELY_PATHS else []
+    likely += [known for known in KNOWN if path.endswith(known)]
+    likely += difflib.get_close_matches(path, KNOWN, n=1, cutoff=0.8)
+    for known in likely:
+        return f"There is no such path here; this server has {known}."
+    return "Not Found"
 
 
 def error_body(status: int, message: str, path: str) -> bytes:
@@ -121,13 +122,13 @@ def error_body(status: int, message: str, path: str) -> bytes:
 
 def _shape(
     path: str, status: int, message: str, param: str | None = None, code: str | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     if path.startswith("/api/"):
         return ollama_error(message)
     return openai_error(message, status, param=param, code=code)
 
 
-def _refused(request: Request, error: Exception) -> Response:
+def _refuse(request: Request, error: Exception) -> Response:
     """Return the response for a refused request. Invalid values and missing packages are shown to
     the client; other errors (those about files contain paths) only go to the log."""
     assert isinstance(error, GroundupError)
@@ -139,7 +140,10 @@ def _refused(request: Request, error: Exception) -> Response:
         log.error("a request could not be answered: %s", error)
         error = RequestError("internal server error; the server's log has the details", status=500)
     shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
-    return JsonResponse(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
+    response = JsonResponse(shape, error.status)
+    if error.status == 503:
+        response.headers["Retry-After"] = "1"
+    return response
 
 
 def _lifespan(server: ModelServer) -> Any:

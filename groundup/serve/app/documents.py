@@ -14,9 +14,7 @@ GET  /groundup/passages/INDEX/ID      a passage within its document's text; a br
 """
 
 import contextlib
-import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
@@ -24,14 +22,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from groundup.errors import GroundupError
-from groundup.http.responses import JsonResponse, path_number
-from groundup.retrieve.answer import PASSAGES, Answer, AskConfig
+from groundup.http.responses import JsonObject, JsonResponse, path_number
+from groundup.retrieve.answer import PASSAGES, AskConfig, Part
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
 from groundup.serve.messages import ClientMessage
+from groundup.serve.ollama.answers import MEDIA_TYPE, line
 from groundup.serve.openai.fields import error_body
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
@@ -43,7 +42,6 @@ from groundup.serve.sourced_answers import (
 )
 from groundup.serve.streaming import HeldStreamingResponse
 
-MEDIA_TYPE = "application/x-ndjson"
 MAX_PASSAGES = 20
 MAX_ID = 2**63 - 1
 
@@ -65,9 +63,9 @@ def routes(server: ModelServer) -> list[Route]:
         return JsonResponse({"indexes": await server.indexes.entries()})
 
     async def ask(request: Request) -> Response:
-        asked = await read_ask(server, await server.read_body(request))
+        question = await read_ask(server, await server.read_body(request))
         async with contextlib.AsyncExitStack() as stack:
-            answer = await sourced_answer(server, asked, stack)
+            answer = await sourced_answer(server, question, stack)
             return HeldStreamingResponse(_lines(answer), MEDIA_TYPE, stack.pop_all())
         raise AssertionError("unreachable")  # the stack swallows no exception
 
@@ -86,50 +84,46 @@ def routes(server: ModelServer) -> list[Route]:
     ]
 
 
-async def read_ask(server: ModelServer, value: dict[str, Any]) -> AskRequest:
+async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(AskBody, value)
-    name = server.indexes.find(body.index)
-    writer = None if body.model is None else await server.find(body.model, "completion")
+    name, writer = server.indexes.find(body.index), None
+    if body.model is not None:
+        writer = await server.find(body.model, "completion")
     before = (message.message().content for message in body.history if message.role == "user")
     turns = [content[:MAX_QUESTION_CHARACTERS] for content in before]
-    return AskRequest(
-        name, question_in_context([*turns, body.question]), writer, AskConfig(passages=body.k)
-    )
+    question = question_in_context([*turns, body.question])
+    return AskRequest(name, question, writer, AskConfig(passages=body.k))
 
 
 async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:
     """Yield the lines of the stream."""
-    yield _line({"sources": source_entries(answer.request.index, answer.reading.sources)})
+    yield line({"sources": source_entries(answer.request.index, answer.reading.sources)})
     try:
         async for part in answer:
-            yield _line(_done(part, answer) if isinstance(part, Answer) else part_entry(part))
+            yield line(_part_entry(part, answer))
     except RequestError as error:
-        yield _line(error_body(error.message, error.status))
+        yield line(error_body(error.message, error.status))
     except GroundupError as error:
-        yield _line(error_body(error.message, 500))
+        yield line(error_body(error.message, 500))
 
 
-def part_entry(part: Quote | Sentence | Omitted) -> dict[str, Any]:
-    """Return a part of a stream, by what it is called there."""
+def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
+    """Return a part of a stream, by its name there."""
     if isinstance(part, Quote):
         return {"quote": part.to_plain()}
-    return {"sentence" if isinstance(part, Sentence) else "omitted": vars(part)}
-
-
-def _done(answer: Answer, made: SourcedAnswer) -> dict[str, Any]:
+    if isinstance(part, Sentence):
+        return {"sentence": vars(part)}
+    if isinstance(part, Omitted):
+        return {"omitted": vars(part)}
     return {
         "done": True,
-        "found": answer.found,
-        "answer": answer.text,
-        "cited": answer.cited,
-        "question": answer.question,
-        "evidence": answer.evidence,
-        "outdated": len(answer.outdated),
-        "prompt_tokens": made.last_event.prompt_tokens,
-        "completion_tokens": made.last_event.completion_tokens,
+        "found": part.found,
+        "answer": part.text,
+        "cited": part.cited,
+        "question": part.question,
+        "evidence": part.evidence,
+        "outdated": len(part.outdated),
+        "prompt_tokens": answer.last_event.prompt_tokens,
+        "completion_tokens": answer.last_event.completion_tokens,
     }
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"

@@ -19,7 +19,6 @@ picture is unreadable, and running answers wait meanwhile.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
@@ -28,7 +27,7 @@ from starlette.routing import Route
 
 from groundup.engine.sampling import CHAT_SAMPLING, chat_sampling
 from groundup.http.page import page_routes
-from groundup.http.responses import JsonResponse
+from groundup.http.responses import JsonObject, JsonResponse
 from groundup.lab.attention import attention_picture
 from groundup.lab.attribution import class_attribution
 from groundup.lab.drawing.attention import PATTERNS
@@ -54,7 +53,7 @@ HEAD_TEXTS = 2
 HEADS_PER_PATTERN = 3
 # Models whose heads are cached.
 MAX_CACHED = 64
-Inspect = Callable[[OpenModel, str], dict[str, Any]]
+Inspect = Callable[[OpenModel, str], JsonObject]
 
 
 class ModelBody(Body):
@@ -73,19 +72,19 @@ class InsideBody(Body):
 
 def routes(server: ModelServer) -> list[Route]:
     """Return the routes of the page, its files, its menus and its internals."""
-    cached: dict[str, dict[str, Any]] = {}  # by the model's digest
+    cached: dict[str, JsonObject] = {}  # by the model's digest
 
     async def models(request: Request) -> Response:
         registry = server.registry
-        listed = await asyncio.to_thread(
-            lambda: [(alias, registry.info(alias)) for alias in registry.listed()]
+        models = await asyncio.to_thread(
+            lambda: [(alias, registry.info(alias)) for alias in registry.aliases()]
         )
-        return JsonResponse({"models": await asyncio.to_thread(menu, listed)})
+        return JsonResponse({"models": await asyncio.to_thread(menu, models)})
 
     async def inside(request: Request) -> Response:
         body = read_fields(InsideBody, await server.read_body(request))
         return await _inspect(
-            server, body, "completion", lambda opened, text: _read(opened, text, body.block)
+            server, body, "completion", lambda opened, text: _look_inside(opened, text, body.block)
         )
 
     async def why(request: Request) -> Response:
@@ -141,9 +140,9 @@ async def _inspect(
     ):
         opened = loaded.opened
         room = min(SHOWN_TOKENS, info.config.context_tokens - 1)
-        shown = beginning(opened.require_tokenizer(), body.text, room)
-        found = await server.worker.run(lambda: inspect(opened, shown))
-    return JsonResponse({"model": body.model, "shown": len(shown), **found})
+        text = beginning(opened.require_tokenizer(), body.text, room)
+        found = await server.worker.run(lambda: inspect(opened, text))
+    return JsonResponse({"model": body.model, "shown": len(text), **found})
 
 
 @contextlib.asynccontextmanager
@@ -157,7 +156,7 @@ async def _admitted(worker: Worker) -> AsyncIterator[None]:
         worker.num_answers -= 1
 
 
-def _read(opened: OpenModel, text: str, block: int) -> dict[str, Any]:
+def _look_inside(opened: OpenModel, text: str, block: int) -> JsonObject:
     """Return the tokens of the text with their surprise, and the attention of one block, with the
     bos token where the model has one.
     """
@@ -172,7 +171,7 @@ def _read(opened: OpenModel, text: str, block: int) -> dict[str, Any]:
     }
 
 
-def _pattern_heads(opened: OpenModel) -> dict[str, Any]:
+def _pattern_heads(opened: OpenModel) -> JsonObject:
     """Return, for each attention pattern, the heads that show it most, as far as they are well
     above chance.
     """
@@ -186,25 +185,20 @@ def _pattern_heads(opened: OpenModel) -> dict[str, Any]:
     return {"heads": heads, "caption": found["caption"]}
 
 
-def menu(listed: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[dict[str, Any]]:
+def menu(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[JsonObject]:
     """Return one entry for each model: chat models, then base models, then classifiers, each in the
-    order of `listed`.
+    order of `models`.
     """
     entries = []
-    for alias, info in listed:
-        own = {
-            name: value
-            for name in CHAT_SAMPLING
-            if (value := getattr(alias.options, name)) is not None
-        }
-        sampling = {**chat_sampling(info.path), **own}
-        capabilities = list(info.capabilities)
+    for alias, info in models:
+        own = {name: getattr(alias.options, name) for name in CHAT_SAMPLING}
+        own = {name: value for name, value in own.items() if value is not None}
         entries.append(
             {
                 "name": alias.name,
                 "kind": info.use,
-                "capabilities": capabilities,
-                "sampling": sampling,
+                "capabilities": list(info.capabilities),
+                "sampling": {**chat_sampling(info.path), **own},
             }
         )
     return sorted(entries, key=lambda entry: KINDS.index(entry["kind"]))

@@ -7,14 +7,13 @@ Every line is ASCII, as clients split a stream at characters that JSON may conta
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
+from groundup.http.responses import JsonObject
 from groundup.serve.requests import Timing
 from groundup.tokenizer.tools import ToolCall
 
 MEDIA_TYPE = "application/x-ndjson"
-JSON = dict[str, Any]
 
 
 class OllamaAnswer:
@@ -40,32 +39,21 @@ class OllamaAnswer:
         """Return a line for a piece of text; that of the last event comes from `end`."""
         if event.finish_reason is not None:
             return b""
-        return line(
-            {
-                **self._head(),
-                **self._message(event.text, event.calls),
-                "done": False,
-                **_logprobs(event.logprobs),
-            }
-        )
+        return self._line(event)
 
     def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
         """Return the last line, which has no text, after a line with the remaining text, if any."""
         [last] = last_events
-        rest = {
-            **self._head(),
-            **self._message(last.text, last.calls),
-            "done": False,
-            **_logprobs(last.logprobs),
-        }
-        tail = line(rest) if last.text or last.calls or last.logprobs else b""
-        return tail + line(self._closing(self._message(""), last, timing))
+        closing = line(self._closing(self._message(""), last, timing))
+        if last.text or last.calls or last.logprobs:
+            return self._line(last) + closing
+        return closing
 
     def error(self, message: str, status: int) -> bytes:
         """Return a line for an error after the first byte."""
         return line({"error": message})
 
-    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject:
         """Return the complete answer as one object."""
         [events] = answers
         message = self._message(
@@ -75,24 +63,34 @@ class OllamaAnswer:
         scores = [score for event in events for score in event.logprobs]
         return {**self._closing(message, events[-1], timing), **_logprobs(scores)}
 
-    def empty(self, reason: str) -> JSON:
+    def empty(self, reason: str) -> JsonObject:
         """Return the answer to a LoadRequest; `reason` is "load" or "unload"."""
         return {**self._head(), **self._message(""), "done": True, "done_reason": reason}
 
-    def _head(self) -> JSON:
+    def _head(self) -> JsonObject:
         return {"model": self.model, "created_at": rfc3339(self.now())}
 
-    def _message(self, text: str, calls: Sequence[ToolCall] = ()) -> JSON:
-        called = [{"function": {"name": call.name, "arguments": call.arguments}} for call in calls]
-        message = {
-            "role": "assistant",
-            "content": text,
-            **({"tool_calls": called} if called else {}),
-        }
-        return {"message": message} if self.chat else {"response": text}
+    def _line(self, event: ChatEvent) -> bytes:
+        """Return the line of a piece that is not the end."""
+        message, scores = self._message(event.text, event.calls), _logprobs(event.logprobs)
+        return line({**self._head(), **message, "done": False, **scores})
 
-    def _closing(self, message: JSON, last: ChatEvent, timing: Timing) -> JSON:
-        counters = {
+    def _message(self, text: str, calls: Sequence[ToolCall] = ()) -> JsonObject:
+        if not self.chat:
+            return {"response": text}
+        message: JsonObject = {"role": "assistant", "content": text}
+        if calls:
+            message["tool_calls"] = [
+                {"function": {"name": call.name, "arguments": call.arguments}} for call in calls
+            ]
+        return {"message": message}
+
+    def _closing(self, message: JsonObject, last: ChatEvent, timing: Timing) -> JsonObject:
+        closing = {**self._head(), **message, "done": True, "done_reason": last.finish_reason}
+        if last.context:
+            closing["context"] = list(last.context)
+        return {
+            **closing,
             "total_duration": timing.total_ns,
             "load_duration": timing.load_ns,
             "prompt_eval_count": last.prompt_tokens,
@@ -100,18 +98,9 @@ class OllamaAnswer:
             "eval_count": last.completion_tokens,
             "eval_duration": timing.answer_ns,
         }
-        context = {"context": list(last.context)} if last.context else {}
-        return {
-            **self._head(),
-            **message,
-            "done": True,
-            "done_reason": last.finish_reason,
-            **context,
-            **counters,
-        }
 
 
-def _logprobs(scores: Sequence[TokenLogprob]) -> JSON:
+def _logprobs(scores: Sequence[TokenLogprob]) -> JsonObject:
     """Return the logprobs field, or nothing when none were requested."""
     if not scores:
         return {}
@@ -123,7 +112,7 @@ def _logprobs(scores: Sequence[TokenLogprob]) -> JSON:
     }
 
 
-def _token(token: RankedToken) -> JSON:
+def _token(token: RankedToken) -> JsonObject:
     return {
         "token": token.text.decode("utf-8", "replace"),
         "logprob": token.logprob,
@@ -131,7 +120,7 @@ def _token(token: RankedToken) -> JSON:
     }
 
 
-def line(value: JSON) -> bytes:
+def line(value: JsonObject) -> bytes:
     """Return one object of a stream."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
@@ -141,6 +130,6 @@ def rfc3339(time: datetime) -> str:
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def error_body(message: str) -> JSON:
+def error_body(message: str) -> JsonObject:
     """Return an error in Ollama's shape."""
     return {"error": message}

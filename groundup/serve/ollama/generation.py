@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body, Texts, Whole, read_fields, with_sampling_rules
-from groundup.serve.messages import ClientMessage, ToolBody, conversation, read_tools
+from groundup.serve.messages import ClientMessage, ToolBody, conversation, with_tools
 from groundup.serve.requests import (
     FOREVER_S,
     ContinuedPrompt,
@@ -64,21 +65,19 @@ class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES, limits=FREE)):  
 
     def options(self) -> Options:
         """Return them as Options, with Ollama's special values (-1, 0) translated."""
-        values: dict[str, Any] = {
-            each.name: getattr(self, OPTION_NAMES.get(each.name, each.name), None)
-            for each in fields(Options)
-        }
-        special = {
-            "top_k": None if self.top_k is None else max(self.top_k, 0),
-            "top_p": None if self.top_p is None else min(self.top_p, 1.0),
-            "seed": None if self.seed == -1 else self.seed,
-            "max_tokens": None
-            if self.num_predict is None or self.num_predict < 0
-            else self.num_predict,
-            "context_tokens": self.num_ctx if self.num_ctx and self.num_ctx > 0 else None,
-            "stop": None if self.stop is None else tuple(filter(None, self.stop)),
-        }
-        return Options(**{**values, **special})
+        names = {each.name: OPTION_NAMES.get(each.name, each.name) for each in fields(Options)}
+        values = {name: getattr(self, theirs, None) for name, theirs in names.items()}
+        given = {name: value for name, value in values.items() if value is not None}
+        if "top_k" in given:
+            given["top_k"] = max(given["top_k"], 0)
+        if "top_p" in given:
+            given["top_p"] = min(given["top_p"], 1.0)
+        if "stop" in given:
+            given["stop"] = tuple(filter(None, given["stop"]))
+        unset = {"seed": given.get("seed") == -1}
+        unset["max_tokens"] = given.get("max_tokens", 0) < 0
+        unset["context_tokens"] = given.get("context_tokens", 1) <= 0
+        return Options(**{name: given[name] for name in given if not unset.get(name)})
 
 
 class _Generation(Body):
@@ -98,19 +97,22 @@ class _Generation(Body):
         """Return the request with the common fields. Raises RequestError."""
         if self.think:
             raise unsupported(self.model, "thinking")
-        return GenerateRequest(
+        logprobs = None
+        if self.logprobs or self.top_logprobs:
+            logprobs = self.top_logprobs
+        request = GenerateRequest(
             self.model,
             (prompt,),
             self.options.options(),
             DEFAULTS,
             stream=self.stream,
-            logprobs=self.top_logprobs if self.logprobs or self.top_logprobs else None,
+            logprobs=logprobs,
             constraint=_constraint(self.format),
-            **read_tools(tools, "auto"),
             truncate=self.truncate,
             keep_alive_s=keep_alive_s(self.keep_alive),
             names=NAMES,
         )
+        return with_tools(request, tools)
 
     def load(self) -> LoadRequest:
         """Return the request of a body without a prompt, which only loads the model."""
@@ -136,7 +138,7 @@ class OllamaChatBody(_Generation):
     tools: list[ToolBody] = []
 
 
-def read_generate(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
+def read_generate(value: JsonObject) -> GenerateRequest | LoadRequest:
     """Return the request of an /api/generate body. Raises RequestError."""
     body = read_fields(GenerateBody, value)
     for field, capability in ((body.suffix, "insert"), (body.images, "vision")):
@@ -147,18 +149,23 @@ def read_generate(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
     if not body.prompt:
         return body.load()
     if body.raw:
-        return _of_prompt(body.request(TextPrompt(body.prompt, rendered=True)))
-    system = (Message("system", body.system),) if body.system else ()
-    asked = Conversation((*system, Message("user", body.prompt)))
-    prompt = ContinuedPrompt(tuple(body.context), asked) if body.context else asked
-    return replace(_of_prompt(body.request(prompt)), returns_context=True, template=body.template)
+        return _with_prompt_name(body.request(TextPrompt(body.prompt, rendered=True)))
+    messages = [Message("user", body.prompt)]
+    if body.system:
+        messages.insert(0, Message("system", body.system))
+    asked = Conversation(tuple(messages))
+    prompt: Prompt = asked
+    if body.context:
+        prompt = ContinuedPrompt(tuple(body.context), asked)
+    request = _with_prompt_name(body.request(prompt))
+    return replace(request, returns_context=True, template=body.template)
 
 
-def _of_prompt(request: GenerateRequest) -> GenerateRequest:
+def _with_prompt_name(request: GenerateRequest) -> GenerateRequest:
     return replace(request, names={**NAMES, "messages": "prompt"})
 
 
-def read_chat(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
+def read_chat(value: JsonObject) -> GenerateRequest | LoadRequest:
     """Return the request of an /api/chat body. Raises RequestError."""
     body = read_fields(OllamaChatBody, value)
     if not body.messages:
@@ -187,31 +194,39 @@ def keep_alive_s(given: KeepAlive | None) -> float | None:
     """
     if given is None:
         return None
-    seconds = _duration_s(given) if isinstance(given, str) else float(given)
+    seconds: float | None
+    if isinstance(given, str):
+        seconds = _duration_s(given)
+    else:
+        seconds = float(given)
     if seconds is None or seconds != seconds:
         raise RequestError(
             'keep_alive: expected seconds, or a time such as "5m"', param="keep_alive"
         )
-    return FOREVER_S if seconds < 0 else seconds
+    if seconds < 0:
+        return FOREVER_S
+    return seconds
 
 
 def _duration_s(text: str) -> float | None:
     """Return the seconds of a duration, or None when it is none."""
-    sign, unsigned = (-1.0, text[1:]) if text.startswith("-") else (1.0, text)
+    unsigned = text.removeprefix("-")
+    sign = -1.0 if unsigned != text else 1.0
     if re.fullmatch(r"\d{1,12}(\.\d{0,9})?", unsigned):
         return sign * float(unsigned)
     if len(unsigned) > 64 or not re.fullmatch(rf"(?:{_DURATION.pattern})+", unsigned):
         return None
-    return sign * sum(
-        float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(unsigned)
-    )
+    parts = _DURATION.findall(unsigned)
+    return sign * sum(float(number) * _UNITS_S[unit] for number, unit in parts)
 
 
 def _texts(value: Any) -> Any:
     """Return the texts; "" is none, and [""] one without characters (server/routes.go,
     EmbedHandler).
     """
-    return ([value] if value else []) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return list(filter(None, [value]))
+    return value
 
 
 class EmbedBody(Body):
@@ -232,20 +247,20 @@ class OllamaEmbeddingsBody(Body):
     keep_alive: KeepAlive | None = None
 
 
-def read_embed(value: dict[str, Any]) -> EmbedRequest:
+def read_embed(value: JsonObject) -> EmbedRequest:
     """Return the request of an /api/embed body. Raises RequestError."""
     body = read_fields(EmbedBody, value)
     alive = keep_alive_s(body.keep_alive)
     return EmbedRequest(body.model, tuple(body.input), body.dimensions, body.truncate, alive)
 
 
-def read_embeddings(value: dict[str, Any]) -> EmbedRequest:
+def read_embeddings(value: JsonObject) -> EmbedRequest:
     """Return the request of an /api/embeddings body. Raises RequestError."""
     body = read_fields(OllamaEmbeddingsBody, value)
     return EmbedRequest(body.model, (body.prompt,), keep_alive_s=keep_alive_s(body.keep_alive))
 
 
-def embed_answer(model: str, found: Embeddings, timing: Timing) -> dict[str, Any]:
+def embed_answer(model: str, found: Embeddings, timing: Timing) -> JsonObject:
     """Return all vectors, in the order of the texts."""
     return {
         "model": model,

@@ -6,18 +6,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field
 
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body, read_fields
 from groundup.serve.messages import ClientMessage, conversation, without_tools
-from groundup.serve.model_registry import ModelAlias, ModelInfo
+from groundup.serve.model_registry import AliasChanges, ModelAlias, ModelInfo
 from groundup.serve.ollama.answers import rfc3339
 from groundup.serve.ollama.generation import OPTION_NAMES, OptionsBody
 from groundup.serve.requests import Options, RequestError
 
-JSON = dict[str, Any]
+N = TypeVar("N", bound="NameBody")
 # The expiry of a model that stays forever: a far date that every client can represent.
 NEVER = datetime(2318, 1, 1, tzinfo=UTC)
 
@@ -52,25 +53,29 @@ class CreateBody(NameBody):
     quantize: str = ""
 
 
-def read_name(value: JSON, body_type: type[NameBody] = NameBody) -> Any:
+def read_name(value: JsonObject) -> NameBody:
     """Return a body whose `model` is set. Raises RequestError."""
-    body = read_fields(body_type, value)
+    return _with_name(read_fields(NameBody, value))
+
+
+def _with_name(body: N) -> N:
     name = body.model or body.name
     if not name:
         raise RequestError("model: is missing", param="model")
     return body.model_copy(update={"model": name})
 
 
-def read_create(value: JSON) -> CreateBody:
+def read_create(value: JsonObject) -> CreateBody:
     """Return an /api/create body.
 
     Raises RequestError: 501 for what needs weights from elsewhere.
     """
-    body: CreateBody = read_name(value, CreateBody)
+    body = _with_name(read_fields(CreateBody, value))
     for name in ("files", "adapters", "quantize"):
         if getattr(body, name):
             raise RequestError(
-                f"create with {name} is not supported: a new name has the weights of an existing model",
+                f"create with {name} is not supported: "
+                "a new name has the weights of an existing model",
                 status=501,
                 param=name,
             )
@@ -79,22 +84,27 @@ def read_create(value: JSON) -> CreateBody:
     return body
 
 
-def created(body: CreateBody) -> JSON:
-    """Return the new alias's fields of `ModelAlias` that override those of its source."""
-    licence = body.license if isinstance(body.license, str) else "\n".join(body.license)
-    values = {
-        "system": body.system,
-        "license": licence,
-        "template": body.template,
-        "messages": without_tools(conversation(body.messages)).messages,
-    }
-    return {**values, "options": body.parameters.options()}
+def changes_of(body: CreateBody) -> AliasChanges:
+    """Return what the new alias has in place of its source's."""
+    licence = body.license
+    if not isinstance(licence, str):
+        licence = "\n".join(licence)
+    return AliasChanges(
+        system=body.system,
+        messages=without_tools(conversation(body.messages)).messages,
+        options=body.parameters.options(),
+        license=licence,
+        template=body.template,
+    )
 
 
-def details(alias: ModelAlias, info: ModelInfo) -> JSON:
+def details(alias: ModelAlias, info: ModelInfo) -> JsonObject:
     """Return the short description used in lists."""
+    parent = ""
+    if alias.name != alias.base:
+        parent = alias.base
     return {
-        "parent_model": "" if alias.name == alias.base else alias.base,
+        "parent_model": parent,
         "format": info.format,
         "family": info.config.family,
         "families": [info.config.family],
@@ -109,13 +119,13 @@ def short_count(number: int) -> str:
     >>> short_count(134_515_008), short_count(1_500_000_000), short_count(80_000)
     ('134.5M', '1.5B', '80.0K')
     """
-    unit, name = next(
-        (u, n) for u, n in ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, "")) if number >= u or u == 1
-    )
-    return f"{number / unit:.1f}{name}" if name else str(number)
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= unit:
+            return f"{number / unit:.1f}{name}"
+    return str(number)
 
 
-def _head(alias: ModelAlias, info: ModelInfo) -> JSON:
+def _head(alias: ModelAlias, info: ModelInfo) -> JsonObject:
     return {
         "name": alias.name,
         "model": alias.name,
@@ -125,7 +135,7 @@ def _head(alias: ModelAlias, info: ModelInfo) -> JSON:
     }
 
 
-def tags(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> JSON:
+def tags(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> JsonObject:
     """Return the answer of /api/tags."""
     return {"models": [{**_head(*each), "modified_at": modified(*each)} for each in models]}
 
@@ -135,32 +145,35 @@ def modified(alias: ModelAlias, info: ModelInfo) -> str:
     return alias.created or rfc3339(info.modified)
 
 
-def loaded(alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: float) -> JSON:
+def loaded_entry(
+    alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: float
+) -> JsonObject:
     """Return one entry of /api/ps."""
     now = datetime.now(UTC)
-    far = (NEVER - now).total_seconds()
-    expires = NEVER if expires_in_s >= far else now + timedelta(seconds=expires_in_s)
-    memory = {"size": size_bytes, "size_vram": 0, "context_length": info.config.context_tokens}
-    return {**_head(alias, info), **memory, "expires_at": rfc3339(expires)}
+    expires = NEVER
+    if expires_in_s < (NEVER - now).total_seconds():
+        expires = now + timedelta(seconds=expires_in_s)
+    return {
+        **_head(alias, info),
+        "size": size_bytes,
+        "size_vram": 0,
+        "context_length": info.config.context_tokens,
+        "expires_at": rfc3339(expires),
+    }
 
 
-def show(
+def model_details(
     alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str
-) -> JSON:
+) -> JsonObject:
     """Return the answer of /api/show. `stops`: the texts of the model's stop tokens;
     `determinism_note`: a field that only we have, as is "tools": how the model calls them."""
     parameters = parameter_lines(alias.options, stops)
-    own = [
-        f'{name} """{text}"""'
-        for name, text in (("TEMPLATE", alias.template), ("SYSTEM", alias.system))
-        if text
-    ]
-    # Without the model's path.
-    modelfile = [
-        f"FROM {alias.base}",
-        *own,
-        *(f"PARAMETER {line}" for line in parameters.splitlines()),
-    ]
+    modelfile = [f"FROM {alias.base}"]  # without the model's path
+    if alias.template:
+        modelfile.append(f'TEMPLATE """{alias.template}"""')
+    if alias.system:
+        modelfile.append(f'SYSTEM """{alias.system}"""')
+    modelfile += [f"PARAMETER {line}" for line in parameters.splitlines()]
     return {
         "details": details(alias, info),
         "model_info": model_info(info),
@@ -177,7 +190,7 @@ def show(
     }
 
 
-def model_info(info: ModelInfo) -> JSON:
+def model_info(info: ModelInfo) -> JsonObject:
     """Return the model's dimensions, under their names in GGUF files."""
     config, name = info.config, info.config.family
     return {

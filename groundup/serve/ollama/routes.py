@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from groundup.http.responses import JsonResponse
+from groundup.http.responses import JsonObject, JsonResponse
 from groundup.serve.fields import read_fields
 from groundup.serve.model_registry import ModelAlias, template_and_stops
 from groundup.serve.ollama import naming
@@ -56,12 +55,14 @@ class _OllamaApi:
 
     async def tags(self, request: Request) -> Response:
         registry = self.server.registry
-        listed = await asyncio.to_thread(registry.listed)
-        return JsonResponse(naming.tags([(alias, registry.info(alias)) for alias in listed]))
+        aliases = await asyncio.to_thread(registry.aliases)
+        return JsonResponse(naming.tags([(alias, registry.info(alias)) for alias in aliases]))
 
     async def ps(self, request: Request) -> Response:
         models = [
-            naming.loaded(ModelAlias(base, base), each.info, each.size_bytes, each.expires_in_s)
+            naming.loaded_entry(
+                ModelAlias(base, base), each.info, each.size_bytes, each.expires_in_s
+            )
             for base, each in self.server.loaded_models.current().items()
         ]
         return JsonResponse({"models": models})
@@ -72,8 +73,9 @@ class _OllamaApi:
         info = self.server.registry.info(alias)
         template, stops = await asyncio.to_thread(template_and_stops, info.path)
         models = self.server.loaded_models
-        shown = naming.show(alias, info, template, stops, models.determinism_note(info))
-        return JsonResponse(shown | {"decodes_with": models.decodes_with(alias.base)})
+        note = models.determinism_note(info)
+        details = naming.model_details(alias, info, template, stops, note)
+        return JsonResponse(details | {"decodes_with": models.decodes_with(alias.base)})
 
     async def generate(self, request: Request) -> Response:
         return await self._answer(request, read_generate, chat=False)
@@ -84,7 +86,7 @@ class _OllamaApi:
     async def _answer(
         self,
         request: Request,
-        read: Callable[[dict[str, Any]], GenerateRequest | LoadRequest],
+        read: Callable[[JsonObject], GenerateRequest | LoadRequest],
         *,
         chat: bool,
     ) -> Response:
@@ -115,10 +117,9 @@ class _OllamaApi:
 
     async def create(self, request: Request) -> Response:
         body = naming.read_create(await self.server.read_body(request))
-        await self.server.create(body.model, body.source, naming.created(body))
-        return _statuses(
-            ["using existing model", "writing manifest", "success"], stream=body.stream
-        )
+        await self.server.create(body.model, body.source, naming.changes_of(body))
+        statuses = ["using existing model", "writing manifest", "success"]
+        return _statuses(statuses, stream=body.stream)
 
     async def pull(self, request: Request) -> Response:
         """Succeed for existing models only: nothing is downloaded for a client."""

@@ -11,12 +11,19 @@ from pydantic import Field
 
 from groundup.engine.events import ChatEvent, FinishReason, RankedToken, TokenLogprob
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body, Whole, read_fields
-from groundup.serve.messages import Choice, ClientMessage, ToolBody, conversation, read_tools
+from groundup.serve.messages import (
+    Choice,
+    ClientMessage,
+    ToolBody,
+    conversation,
+    require_contents,
+    with_tools,
+)
 from groundup.serve.openai.fields import (
     DEFAULTS,
     DONE,
-    JSON,
     MEDIA_TYPE,
     CompletionFields,
     error_body,
@@ -39,12 +46,24 @@ class ResponseFormat(Body):
     json_schema: JsonSchema | None = None
 
 
-class ChatCompletionBody(CompletionFields):
-    """The body of /v1/chat/completions."""
+class ChatFields(CompletionFields):
+    """The fields of every chat, here and in Perplexity's dialect."""
 
     messages: list[ClientMessage] = Field(min_length=1)
     max_completion_tokens: Whole | None = Field(None, ge=0)
     response_format: ResponseFormat = ResponseFormat(type="text")
+
+    @property
+    def longest_answer(self) -> int | None:
+        """The most tokens of an answer, by the newer of the two names."""
+        if self.max_completion_tokens is None:
+            return self.max_tokens
+        return self.max_completion_tokens
+
+
+class ChatCompletionBody(ChatFields):
+    """The body of /v1/chat/completions."""
+
     logprobs: bool = False
     top_logprobs: Whole = Field(0, ge=0, le=20)
     tools: list[ToolBody] = []
@@ -52,29 +71,27 @@ class ChatCompletionBody(CompletionFields):
     parallel_tool_calls: bool | None = None
 
 
-def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
+def read_chat_completion(value: JsonObject) -> GenerateRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(ChatCompletionBody, value)
-    for place, message in enumerate(body.messages):
-        if message.content is None and not message.tool_calls:
-            raise RequestError(
-                f"messages.{place}.content: is missing", param=f"messages.{place}.content"
-            )
-    limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    return GenerateRequest(
+    require_contents(body.messages)
+    logprobs = None
+    if body.logprobs or body.top_logprobs:
+        logprobs = body.top_logprobs
+    request = GenerateRequest(
         body.model,
         (conversation(body.messages),),
-        body.options(limit),
+        body.options(body.longest_answer),
         DEFAULTS,
         stream=body.stream,
         choices=body.n,
-        logprobs=body.top_logprobs if body.logprobs or body.top_logprobs else None,
+        logprobs=logprobs,
         constraint=body.constraint(constraint_of_format(body.response_format)),
-        **read_tools(body.tools, body.tool_choice, parallel=body.parallel_tool_calls),
         truncate=False,
         names=body.names(),
         usage_in_stream=body.stream_options.include_usage,
     )
+    return with_tools(request, body.tools, body.tool_choice, parallel=body.parallel_tool_calls)
 
 
 def constraint_of_format(given: ResponseFormat) -> OutputConstraint | None:
@@ -85,7 +102,9 @@ def constraint_of_format(given: ResponseFormat) -> OutputConstraint | None:
                 "response_format.json_schema: is missing", param="response_format.json_schema"
             )
         return OutputConstraint.schema(given.json_schema.wanted)
-    return ANY_OBJECT if given.type == "json_object" else None
+    if given.type == "json_object":
+        return ANY_OBJECT
+    return None
 
 
 class CompletionTranslator:
@@ -103,20 +122,22 @@ class CompletionTranslator:
 
     def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
         """Return the token counts, where requested, and the end of the stream."""
-        counted = {**self._head(self.chunk_name), "choices": [], "usage": self._usage(last_events)}
-        return (sse(counted) if self.request.usage_in_stream else b"") + DONE
+        if not self.request.usage_in_stream:
+            return DONE
+        usage = self._usage(last_events)
+        return sse({**self._head(self.chunk_name), "choices": [], "usage": usage}) + DONE
 
     def error(self, message: str, status: int) -> bytes:
         """Return an error after the first byte, and the end of the stream."""
         return sse(error_body(message, status)) + DONE
 
-    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject:
         """Return the complete answer as one object."""
         choices = [self._choice(index, events) for index, events in enumerate(answers)]
         usage = self._usage([events[-1] for events in answers])
         return {**self._head(self.object_name), "choices": choices, "usage": usage}
 
-    def _usage(self, last_events: Sequence[ChatEvent]) -> JSON:
+    def _usage(self, last_events: Sequence[ChatEvent]) -> JsonObject:
         """Return the counts of all answers together; each prompt counts once, however many answers
         it has.
         """
@@ -128,10 +149,10 @@ class CompletionTranslator:
             "total_tokens": prompt_tokens + tokens,
         }
 
-    def _head(self, name: str) -> JSON:
+    def _head(self, name: str) -> JsonObject:
         return {"id": self.id, "object": name, "created": self.created, "model": self.request.model}
 
-    def _choice(self, index: int, events: Sequence[ChatEvent]) -> JSON:
+    def _choice(self, index: int, events: Sequence[ChatEvent]) -> JsonObject:
         raise NotImplementedError
 
 
@@ -155,29 +176,36 @@ class ChatCompletion(CompletionTranslator):
         """Return a chunk with text, one with calls, and for the last event one with the finish
         reason.
         """
-        text = self._chunk(index, {"content": event.text}, self._logprobs(event.logprobs))
-        first = self._num_calls[index]
-        calls = self._calls(index, event.calls, start=first)
-        self._num_calls[index] += len(calls)
-        numbered = [{"index": place, **call} for place, call in enumerate(calls, first)]
-        tool_calls = self._chunk(index, {"tool_calls": numbered}) if calls else b""
-        reason = _reason(event.finish_reason, called=bool(self._num_calls[index]))
-        last = self._chunk(index, {}, reason=reason) if reason else b""
-        return (text if event.text or event.logprobs else b"") + tool_calls + last
+        chunks = b""
+        if event.text or event.logprobs:
+            delta = {"content": event.text}
+            chunks += self._chunk(index, delta, self._logprobs(event.logprobs))
+        if event.calls:
+            first = self._num_calls[index]
+            calls = self._calls(index, event.calls, start=first)
+            numbered = [{"index": place, **call} for place, call in enumerate(calls, first)]
+            chunks += self._chunk(index, {"tool_calls": numbered})
+            self._num_calls[index] += len(calls)
+        if event.finish_reason is not None:
+            reason = choice_reason(event.finish_reason, called=self._num_calls[index] > 0)
+            chunks += self._chunk(index, {}, reason=reason)
+        return chunks
 
-    def _choice(self, index: int, events: Sequence[ChatEvent]) -> JSON:
+    def _choice(self, index: int, events: Sequence[ChatEvent]) -> JsonObject:
         text = "".join(event.text for event in events)
         scores = [score for event in events for score in event.logprobs]
         calls = self._calls(index, [call for event in events for call in event.calls])
-        content = {"content": None if calls and not text else text, "refusal": None}
+        message: JsonObject = {"role": "assistant", "content": text, "refusal": None}
+        if calls:
+            message |= {"content": text or None, "tool_calls": calls}
         return {
             "index": index,
-            "message": {"role": "assistant", **content, **({"tool_calls": calls} if calls else {})},
-            "finish_reason": _reason(events[-1].finish_reason, called=bool(calls)),
+            "message": message,
+            "finish_reason": choice_reason(events[-1].finish_reason, called=bool(calls)),
             "logprobs": self._logprobs(scores),
         }
 
-    def _calls(self, index: int, calls: Sequence[ToolCall], start: int = 0) -> list[JSON]:
+    def _calls(self, index: int, calls: Sequence[ToolCall], start: int = 0) -> list[JsonObject]:
         """Return the calls of a choice, numbered from `start`, each with a unique id."""
         own = self.id.removeprefix("chatcmpl-")[:24]
         return [
@@ -192,16 +220,20 @@ class ChatCompletion(CompletionTranslator):
             for place, call in enumerate(calls, start)
         ]
 
-    def _head(self, name: str) -> JSON:
+    def _head(self, name: str) -> JsonObject:
         return {**super()._head(name), "system_fingerprint": None}
 
     def _chunk(
-        self, index: int, delta: JSON, logprobs: JSON | None = None, reason: str | None = None
+        self,
+        index: int,
+        delta: JsonObject,
+        logprobs: JsonObject | None = None,
+        reason: str | None = None,
     ) -> bytes:
         choice = {"index": index, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
         return sse({**self._head(self.chunk_name), "choices": [choice]})
 
-    def _logprobs(self, scores: Sequence[TokenLogprob]) -> JSON | None:
+    def _logprobs(self, scores: Sequence[TokenLogprob]) -> JsonObject | None:
         """Return the logprobs, or None when none were requested; an answer without tokens has an
         empty list.
         """
@@ -210,24 +242,27 @@ class ChatCompletion(CompletionTranslator):
         return logprobs_content(scores)
 
 
-def _reason(reason: FinishReason | None, *, called: bool) -> str | None:
+def choice_reason(reason: FinishReason | None, *, called: bool) -> str | None:
     """Return the finish reason; "length" takes precedence over "tool_calls"."""
-    return "tool_calls" if called and reason == "stop" else reason
+    if called and reason == "stop":
+        return "tool_calls"
+    return reason
 
 
-def logprobs_content(scores: Sequence[TokenLogprob]) -> JSON:
+def logprobs_content(scores: Sequence[TokenLogprob]) -> JsonObject:
     """Return the logprobs of tokens, each with its alternatives."""
     return {
         "content": [
-            {**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores
+            {**_token(each.token), "top_logprobs": list(map(_token, each.alternatives))}
+            for each in scores
         ]
     }
 
 
-def _token(token: RankedToken) -> JSON:
-    return {"token": shown(token), "logprob": token.logprob, "bytes": list(token.text)}
+def _token(token: RankedToken) -> JsonObject:
+    return {"token": token_text(token), "logprob": token.logprob, "bytes": list(token.text)}
 
 
-def shown(token: RankedToken) -> str:
+def token_text(token: RankedToken) -> str:
     """Return a token as text, with U+FFFD for an incomplete character."""
     return token.text.decode("utf-8", "replace")

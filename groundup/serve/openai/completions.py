@@ -2,6 +2,7 @@
 or its chunks.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -9,23 +10,34 @@ from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from groundup.engine.events import ChatEvent, TokenLogprob
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Whole, read_fields
-from groundup.serve.openai.chat import CompletionTranslator, shown
-from groundup.serve.openai.fields import DEFAULTS, JSON, CompletionFields, are_ids, sse
+from groundup.serve.openai.chat import CompletionTranslator, token_text
+from groundup.serve.openai.fields import (
+    DEFAULTS,
+    CompletionFields,
+    are_ids,
+    as_list_of_texts,
+    sse,
+)
 from groundup.serve.requests import GenerateRequest, RequestError, TextPrompt, TokenPrompt
 
 MAX_TOKENS = 16  # OpenAI's default
 
 
 def _prompts(value: Any) -> tuple[TextPrompt | TokenPrompt, ...]:
-    several = value if isinstance(value, list) and not are_ids(value) else [value]
+    several = as_list_of_texts(value)
     if not several or not all(isinstance(each, str) or are_ids(each) for each in several):
         raise PydanticCustomError(
             "prompt", "expected a text, a list of token ids, or a list of these"
         )
-    return tuple(
-        TextPrompt(each) if isinstance(each, str) else TokenPrompt(tuple(each)) for each in several
-    )
+    return tuple(map(_prompt, several))
+
+
+def _prompt(given: str | list[int]) -> TextPrompt | TokenPrompt:
+    if isinstance(given, str):
+        return TextPrompt(given)
+    return TokenPrompt(tuple(given))
 
 
 class CompletionBody(CompletionFields):
@@ -38,16 +50,20 @@ class CompletionBody(CompletionFields):
     best_of: Whole | None = None
 
 
-def read_completion(value: dict[str, Any]) -> GenerateRequest:
+def read_completion(value: JsonObject) -> GenerateRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(CompletionBody, value)
-    for field, name in ((body.suffix, "suffix"), ((body.best_of or 1) > body.n, "best_of")):
-        if field:
-            raise RequestError(f"{name} is not supported", param=name)
+    if body.suffix:
+        raise RequestError("suffix is not supported", param="suffix")
+    if (body.best_of or 1) > body.n:
+        raise RequestError("best_of is not supported", param="best_of")
+    max_tokens = MAX_TOKENS
+    if body.max_tokens is not None:
+        max_tokens = body.max_tokens
     return GenerateRequest(
         body.model,
         body.prompt,
-        body.options(MAX_TOKENS if body.max_tokens is None else body.max_tokens),
+        body.options(max_tokens),
         DEFAULTS,
         stream=body.stream,
         choices=body.n,
@@ -67,9 +83,8 @@ class TextCompletion(CompletionTranslator):
 
     def __init__(self, request: GenerateRequest, *, id: str = "", created: int = 0) -> None:
         super().__init__(request, id=id, created=created)
-        self._lengths: dict[
-            int, int
-        ] = {}  # characters of each choice so far, for the offsets of its tokens
+        self._lengths: Counter[int] = Counter()
+        """Characters of each choice so far, for the offsets of its tokens."""
 
     def begin(self) -> bytes:
         """Return what precedes the first event: nothing."""
@@ -81,41 +96,42 @@ class TextCompletion(CompletionTranslator):
             return b""
         return sse({**self._head(self.chunk_name), "choices": [self._choice(index, [event])]})
 
-    def _choice(self, index: int, events: Sequence[ChatEvent]) -> JSON:
-        text = "".join(event.text for event in events)
-        scores = [score for event in events for score in event.logprobs]
-        logprobs = None if self.request.logprobs is None else self._logprobs(index, scores)
-        return {
-            "text": text,
+    def _choice(self, index: int, events: Sequence[ChatEvent]) -> JsonObject:
+        choice = {
+            "text": "".join(event.text for event in events),
             "index": index,
             "finish_reason": events[-1].finish_reason,
-            "logprobs": logprobs,
+            "logprobs": None,
         }
+        if self.request.logprobs is not None:
+            scores = [score for event in events for score in event.logprobs]
+            choice["logprobs"] = self._logprobs(index, scores)
+        return choice
 
-    def _logprobs(self, index: int, scores: Sequence[TokenLogprob]) -> JSON:
+    def _logprobs(self, index: int, scores: Sequence[TokenLogprob]) -> JsonObject:
         """Return four lists with an entry for each token; an offset counts the characters of all
         tokens before it.
         """
-        offsets, length = [], self._lengths.get(index, 0)
+        tokens, offsets = [], []
         for score in scores:
-            offsets.append(length)
-            length += len(shown(score.token))
-        self._lengths[index] = length
+            tokens.append(token_text(score.token))
+            offsets.append(self._lengths[index])
+            self._lengths[index] += len(tokens[-1])
         return {
-            "tokens": [shown(score.token) for score in scores],
+            "tokens": tokens,
             "token_logprobs": [score.token.logprob for score in scores],
-            "top_logprobs": [
-                None if score.token.logprob is None else _ranked(score) for score in scores
-            ],
+            "top_logprobs": list(map(_alternatives, scores)),
             "text_offset": offsets,
         }
 
 
-def _ranked(score: TokenLogprob) -> JSON:
+def _alternatives(score: TokenLogprob) -> dict[str, float | None] | None:
     """Return the alternatives by their text; of several that look alike, as parts of characters do,
-    the most probable.
+    the most probable. None for a token that has no probability, the first of a prompt.
     """
-    found: JSON = {}
+    if score.token.logprob is None:
+        return None
+    found: dict[str, float | None] = {}
     for each in score.alternatives:
-        found.setdefault(shown(each), each.logprob)
+        found.setdefault(token_text(each), each.logprob)
     return found

@@ -24,10 +24,10 @@ from pydantic_core import PydanticCustomError
 
 from groundup.engine.sampling import BIAS_EXPECTED, MAX_LOGIT_BIAS
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body, Texts, Whole, with_sampling_rules
 from groundup.serve.requests import Options, RequestError
 
-JSON = dict[str, Any]
 MEDIA_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 _TYPES = {
@@ -74,7 +74,9 @@ class ConstraintFields(Body):
 
         Raises RequestError when there are two.
         """
-        found = [*([] if own is None else [("response_format", own)]), *_constraints(self)]
+        found = list(_constraints(self))
+        if own is not None:
+            found.insert(0, ("response_format", own))
         if self.structured_outputs is not None:
             nested = [
                 (f"structured_outputs.{name}", each)
@@ -89,18 +91,20 @@ class ConstraintFields(Body):
             raise RequestError(
                 f"{first} and {second} can't be combined: give one constraint", param=second
             )
-        return found[0][1] if found else None
+        for _, constraint in found:
+            return constraint
+        return None
 
     def names(self) -> dict[str, str]:
         """Return the client's name of the constraint (`GenerateRequest.names`), where it is not
         `response_format`.
         """
-        nested = () if self.structured_outputs is None else _constraints(self.structured_outputs)
-        given = [
-            *(name for name, _ in _constraints(self)),
-            *(f"structured_outputs.{name}" for name, _ in nested),
-        ]
-        return {"response_format": given[0]} if given else {}
+        for name, _ in _constraints(self):
+            return {"response_format": name}
+        if self.structured_outputs is not None:
+            for name, _ in _constraints(self.structured_outputs):
+                return {"response_format": f"structured_outputs.{name}"}
+        return {}
 
 
 # Each field's constructor of a constraint. (`wanted` is `json`.)
@@ -208,14 +212,22 @@ def are_ids(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
 
 
+def as_list_of_texts(value: Any) -> list[Any]:
+    """Return one text, or the token ids of one, in a list; a list of several as it is."""
+    if isinstance(value, list) and not are_ids(value):
+        return value
+    return [value]
+
+
 def error_body(
     message: str, status: int, *, param: str | None = None, code: str | None = None
-) -> JSON:
+) -> JsonObject:
     """Return {"error": {...}}; the type follows from the status."""
-    error_type = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    default = "invalid_request_error" if status < 500 else "server_error"
+    error_type = _TYPES.get(status, default)
     return {"error": {"message": message, "type": error_type, "param": param, "code": code}}
 
 
-def sse(value: JSON) -> bytes:
+def sse(value: JsonObject) -> bytes:
     """Return one event of a stream."""
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"

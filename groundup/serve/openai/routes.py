@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from groundup.http.responses import JsonResponse
+from groundup.http.responses import JsonObject, JsonResponse
 from groundup.serve.fields import Body, Texts, Whole, read_fields
 from groundup.serve.model_registry import ModelInfo
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
-from groundup.serve.openai.fields import JSON, are_ids
+from groundup.serve.openai.fields import are_ids, as_list_of_texts
 from groundup.serve.requests import ClassifyRequest, Embeddings, EmbedRequest, RequestError
 from groundup.serve.server import ModelServer
 
@@ -61,13 +61,9 @@ class _OpenAIApi:
 
     async def models(self, request: Request) -> Response:
         registry = self.server.registry
-        listed = await asyncio.to_thread(registry.listed)
-        return JsonResponse(
-            {
-                "object": "list",
-                "data": [model_entry(each.name, registry.info(each)) for each in listed],
-            }
-        )
+        aliases = await asyncio.to_thread(registry.aliases)
+        data = [model_entry(each.name, registry.info(each)) for each in aliases]
+        return JsonResponse({"object": "list", "data": data})
 
     async def model(self, request: Request) -> Response:
         id = request.path_params["id"]
@@ -75,16 +71,15 @@ class _OpenAIApi:
         return JsonResponse(model_entry(id, self.server.registry.info(alias)))
 
 
-def model_entry(id: str, info: ModelInfo) -> JSON:
+def model_entry(id: str, info: ModelInfo) -> JsonObject:
     """Return one model; `id` as the client wrote it, or the name with its tag.
 
     `kind`, a field of ours: "chat", "base", "classifier", "encoder".
     """
-    created = int(info.modified.timestamp())
     return {
         "id": id,
         "object": "model",
-        "created": created,
+        "created": int(info.modified.timestamp()),
         "owned_by": "groundup",
         "kind": info.use,
     }
@@ -97,13 +92,13 @@ class ClassifyBody(Body):
     input: Texts
 
 
-def read_classify(value: dict[str, Any]) -> ClassifyRequest:
+def read_classify(value: JsonObject) -> ClassifyRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(ClassifyBody, value)
     return ClassifyRequest(body.model, tuple(body.input))
 
 
-def classify_answer(model: str, found: Sequence[dict[str, Any]]) -> JSON:
+def classify_answer(model: str, found: Sequence[JsonObject]) -> JsonObject:
     """Return, for each text, its label and the probability of every label, most probable first; of
     an "unsure" one also the guess.
 
@@ -115,14 +110,20 @@ def classify_answer(model: str, found: Sequence[dict[str, Any]]) -> JSON:
 
 
 def _inputs(value: Any) -> tuple[str | tuple[int, ...], ...]:
-    several = value if isinstance(value, list) and not are_ids(value) else [value]
-    if not several or not all(
-        isinstance(each, str) or each == [] or are_ids(each) for each in several
-    ):
+    texts: list[str | tuple[int, ...]] = []
+    for each in as_list_of_texts(value):
+        if isinstance(each, str):
+            texts.append(each)
+        elif each == [] or are_ids(each):
+            texts.append(tuple(each))
+        else:
+            texts.clear()
+            break
+    if not texts:
         raise PydanticCustomError(
             "input", "expected a text, a list of token ids, or a list of these"
         )
-    return tuple(each if isinstance(each, str) else tuple(each) for each in several)
+    return tuple(texts)
 
 
 class OpenAIEmbeddingsBody(Body):
@@ -134,7 +135,7 @@ class OpenAIEmbeddingsBody(Body):
     dimensions: Whole | None = Field(None, ge=1)
 
 
-def read_embedding(value: dict[str, Any]) -> tuple[EmbedRequest, bool]:
+def read_embedding(value: JsonObject) -> tuple[EmbedRequest, bool]:
     """Return the request of a body and whether to encode as base64. Raises RequestError."""
     body = read_fields(OpenAIEmbeddingsBody, value)
     if not all(body.input):
@@ -143,17 +144,15 @@ def read_embedding(value: dict[str, Any]) -> tuple[EmbedRequest, bool]:
     return request, body.encoding_format == "base64"
 
 
-def embedding_answer(model: str, found: Embeddings, *, as_base64: bool) -> JSON:
+def embedding_answer(model: str, found: Embeddings, *, as_base64: bool) -> JsonObject:
     """Return all vectors, in the order of the texts."""
+    vectors: list[str | list[float]] = list(found.vectors)
+    if as_base64:
+        arrays = (np.array(vector, dtype="<f4") for vector in found.vectors)
+        vectors = [base64.b64encode(array.tobytes()).decode() for array in arrays]
     data = [
-        {
-            "object": "embedding",
-            "index": index,
-            "embedding": base64.b64encode(np.array(vector, dtype="<f4").tobytes()).decode()
-            if as_base64
-            else vector,
-        }
-        for index, vector in enumerate(found.vectors)
+        {"object": "embedding", "index": index, "embedding": vector}
+        for index, vector in enumerate(vectors)
     ]
     counted = {"prompt_tokens": found.prompt_tokens, "total_tokens": found.prompt_tokens}
     return {"object": "list", "data": data, "model": model, "usage": counted}

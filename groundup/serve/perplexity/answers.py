@@ -10,15 +10,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from groundup.retrieve.answer import MAX_TOKENS, AskConfig
+from groundup.retrieve.answer import AskConfig
 from groundup.retrieve.follow_up import question_in_context
 from groundup.serve.model_registry import ModelAlias, ModelInfo
-from groundup.serve.perplexity.results import JSON, search_results
+from groundup.serve.perplexity.results import DocumentResult, search_results
 from groundup.serve.perplexity.search_request import SearchRequest, is_own_name
 from groundup.serve.request_preparation import require_within
 from groundup.serve.requests import RequestError, no_such_model
@@ -34,7 +33,7 @@ from groundup.serve.sourced_answers import (
 from groundup.serve.streaming import EventStream, Translator, respond
 
 Writer = tuple[ModelAlias, ModelInfo]
-Translate = Callable[[list[JSON] | None, SourcedAnswer | None], Translator]
+Translate = Callable[[list[DocumentResult] | None, SourcedAnswer | None], Translator]
 """A function of the results and the answer from them (None: nothing is searched) that returns the
 answer's translator.
 """
@@ -44,8 +43,9 @@ async def answer(
     server: ModelServer, asked: SearchRequest, translate: Translate, client: Request
 ) -> Response:
     """Return the response. Raises RequestError."""
-    writer = await _writer(server, asked.plain.model)
-    plain = asked.plain if writer is None else replace(asked.plain, model=writer[0].name)
+    writer, plain = await _writer(server, asked.plain.model), asked.plain
+    if writer is not None:
+        plain = replace(plain, model=writer[0].name)
     require_within(plain, plain.options, server.limits)
     name = await _index(server, asked, writer)
     if name is None:
@@ -53,10 +53,11 @@ async def answer(
             raise no_such_model(plain.model, [])
         return await server.answer(plain, translate(None, None), client)
     async with contextlib.AsyncExitStack() as stack:
-        found = await sourced_answer(
-            server, _question(asked, name, _own_words(server, asked, writer)), stack
-        )
-        read, base_url = found.reading.sources if found.reading.about else (), base_url_of(client)
+        question = _question(asked, name, _own_words(server, asked, writer))
+        found = await sourced_answer(server, question, stack)
+        read, base_url = found.reading.sources, base_url_of(client)
+        if not found.reading.about:
+            read = ()
         results = await server.indexes.use(name, lambda _: search_results(name, read, base_url))
         stream: EventStream = SourcedText(found)
         if plain.constraint is not None:
@@ -82,7 +83,9 @@ async def _writer(server: ModelServer, model: str) -> Writer | None:
         if error.status != 404 or not is_own_name(model):
             raise
     alias = await asyncio.to_thread(server.registry.default)
-    return None if alias is None else await server.find(alias.name, "completion")
+    if alias is None:
+        return None
+    return await server.find(alias.name, "completion")
 
 
 async def _index(server: ModelServer, asked: SearchRequest, writer: Writer | None) -> str | None:
@@ -90,14 +93,17 @@ async def _index(server: ModelServer, asked: SearchRequest, writer: Writer | Non
 
     Raises RequestError for one that does not exist.
     """
-    indexes = server.indexes
-    own = None if writer is None else indexes.index_of(writer[0].base)
+    indexes, own = server.indexes, None
+    if writer is not None:
+        own = indexes.index_of(writer[0].base)
     if asked.searches == "never" or (asked.searches == "assistant" and own is None):
         return None
     if asked.index is None and not indexes.names:
         return None
     name = indexes.find(asked.index or own)
-    return name if await indexes.use(name, lambda index: index.passage_count) else None
+    if await indexes.use(name, lambda index: index.passage_count):
+        return name
+    return None
 
 
 def _own_words(server: ModelServer, asked: SearchRequest, writer: Writer | None) -> Writer | None:
@@ -106,8 +112,9 @@ def _own_words(server: ModelServer, asked: SearchRequest, writer: Writer | None)
     """
     if asked.own_words and writer is None:
         raise RequestError("own_words: no chat model is served that could write", param="own_words")
-    wanted = server.indexes.own_words if asked.own_words is None else asked.own_words
-    return writer if wanted else None
+    if asked.own_words or (asked.own_words is None and server.indexes.own_words):
+        return writer
+    return None
 
 
 def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequest:
@@ -120,28 +127,30 @@ def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequ
         raise RequestError(
             "input: no message of a user is among them, so nothing can be searched", param="input"
         )
-    options = asked.plain.options
-    wanted = options.max_tokens
-    if wanted == 0:
+    max_tokens = asked.plain.options.max_tokens
+    if max_tokens == 0:
         writer = None
-    if writer is None:
-        _require(asked.plain.constraint is None, asked.plain.public("response_format"))
-        _require(not asked.instructions, asked.system_param)
+    if writer is None and asked.plain.constraint is not None:
+        raise _needs_writer(asked.plain.public("response_format"))
+    if writer is None and asked.instructions:
+        raise _needs_writer(asked.system_param)
+    config = AskConfig(asked.num_passages)
+    if max_tokens is not None:
+        config = replace(config, max_tokens=max(1, max_tokens))
     return AskRequest(
         name,
         question_in_context([turn[:MAX_QUESTION_CHARACTERS] for turn in turns]),
         writer,
-        AskConfig(asked.num_passages, max_tokens=MAX_TOKENS if wanted is None else max(1, wanted)),
-        options,
+        config,
+        asked.plain.options,
         asked.filters.keep(),
         asked.instructions,
     )
 
 
-def _require(holds: Any, param: str) -> None:
-    if not holds:
-        message = (
-            f"{param}: this answer is of quotations alone, which can't follow it; ask for a chat model's own words, too "
-            '("own_words": true)'
-        )
-        raise RequestError(message, param=param)
+def _needs_writer(param: str) -> RequestError:
+    problem = (
+        "this answer is of quotations alone, which can't follow it; "
+        'ask for a chat model\'s own words, too ("own_words": true)'
+    )
+    return RequestError(f"{param}: {problem}", param=param)

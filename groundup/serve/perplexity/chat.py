@@ -8,10 +8,11 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from groundup.engine.events import ChatEvent
-from groundup.serve.openai.fields import DONE, JSON, MEDIA_TYPE, error_body, sse
+from groundup.http.responses import JsonObject
+from groundup.serve.openai.fields import DONE, MEDIA_TYPE, error_body, sse
+from groundup.serve.perplexity.results import DocumentResult
 from groundup.serve.requests import Timing
 
 COMPLETION, CHUNK, WHOLE = "chat.completion", "chat.completion.chunk", "chat.completion.done"
@@ -27,7 +28,7 @@ class SonarAnswer:
         self,
         model: str,
         size: str,
-        results: list[JSON] | None,
+        results: Sequence[DocumentResult] | None,
         *,
         concise: bool = False,
         source_tokens: Callable[[], int] = lambda: 0,
@@ -51,48 +52,49 @@ class SonarAnswer:
         """Return a chunk."""
         self._text[index] += event.text
         if not self.concise:
-            return sse(self._whole(CHUNK, [self._choice(index, event)], event))
-        piece = {**self._choice(index, event), "message": _said("")}
-        return sse({**self._head(CHUNK), "choices": [{**piece, "finish_reason": None}]})
+            return sse(self._whole(CHUNK, event, index, delta=event.text))
+        choice = self._choice(index, event, event.text)
+        choice |= {"message": _message(""), "finish_reason": None}
+        return sse({**self._head(CHUNK), "choices": [choice]})
 
     def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
         """Return the end of the stream; of a concise one with the whole answer before it."""
         if not self.concise:
             return DONE
         [last] = last_events
-        return sse(self._whole(WHOLE, [self._choice(0, last, delta="")], last)) + DONE
+        return sse(self._whole(WHOLE, last)) + DONE
 
     def error(self, message: str, status: int) -> bytes:
         """Return an error after the first byte, and the end of the stream."""
         return sse(error_body(message, status)) + DONE
 
-    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject:
         """Return the complete answer as one object."""
         [events] = answers
         self._text[0] = "".join(event.text for event in events)
-        return self._whole(COMPLETION, [self._choice(0, events[-1], delta="")], events[-1])
+        return self._whole(COMPLETION, events[-1])
 
-    def _head(self, name: str) -> JSON:
+    def _head(self, name: str) -> JsonObject:
         return {"id": self.id, "object": name, "created": self.created, "model": self.model}
 
-    def _whole(self, name: str, choices: list[JSON], event: ChatEvent) -> JSON:
-        results: dict[str, Any] = {}
+    def _whole(self, name: str, event: ChatEvent, index: int = 0, delta: str = "") -> JsonObject:
+        """Return an object with the text so far and all results."""
+        choice = self._choice(index, event, delta)
+        whole = {**self._head(name), "choices": [choice]}
         if self.results is not None:
-            results = {
-                "citations": [each["url"] for each in self.results],
-                "search_results": self.results,
-            }
-        return {**self._head(name), "choices": choices, **results, "usage": self._usage(event)}
+            whole["citations"] = [each.url for each in self.results]
+            whole["search_results"] = list(map(vars, self.results))
+        return {**whole, "usage": self._usage(event)}
 
-    def _choice(self, index: int, event: ChatEvent, delta: str | None = None) -> JSON:
+    def _choice(self, index: int, event: ChatEvent, delta: str) -> JsonObject:
         return {
             "index": index,
             "finish_reason": event.finish_reason,
-            "message": _said(self._text[index]),
-            "delta": _said(event.text if delta is None else delta),
+            "message": _message(self._text[index]),
+            "delta": _message(delta),
         }
 
-    def _usage(self, event: ChatEvent) -> JSON:
+    def _usage(self, event: ChatEvent) -> JsonObject:
         return {
             "prompt_tokens": event.prompt_tokens,
             "completion_tokens": event.completion_tokens,
@@ -104,5 +106,5 @@ class SonarAnswer:
         }
 
 
-def _said(text: str) -> JSON:
+def _message(text: str) -> JsonObject:
     return {"role": "assistant", "content": text}

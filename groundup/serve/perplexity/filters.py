@@ -62,19 +62,15 @@ class SearchFilters(Body):
         wanted = [each for each in given if not each.startswith("-")]
         unwanted = [each[1:] for each in given if len(each) > 1 and each.startswith("-")]
         named = any(each in name for each in wanted) or not wanted
-        return (
-            named and not any(each in name for each in unwanted) and self._is_in_time(passage, now)
-        )
+        if not named or any(each in name for each in unwanted):
+            return False
+        return self._is_in_time(passage, now)
 
     def _is_in_time(self, passage: Passage, now: datetime) -> bool:
-        after = [
-            each for each in (self.search_after_date_filter, self.last_updated_after_filter) if each
-        ]
-        before = [
-            each
-            for each in (self.search_before_date_filter, self.last_updated_before_filter)
-            if each
-        ]
+        after = list(filter(None, (self.search_after_date_filter, self.last_updated_after_filter)))
+        before = list(
+            filter(None, (self.search_before_date_filter, self.last_updated_before_filter))
+        )
         recent = self.search_recency_filter
         if not (after or before or recent):
             return True
@@ -89,11 +85,9 @@ def changed_at(passage: Passage) -> datetime | None:
     """Return when the file of a passage was last changed; None for one that is not on this disk, or
     whose time is no date.
     """
+    if not os.path.isabs(passage.file):
+        return None
     try:
-        return (
-            datetime.fromtimestamp(os.stat(passage.file).st_mtime, UTC)
-            if os.path.isabs(passage.file)
-            else None
-        )
+        return datetime.fromtimestamp(os.stat(passage.file).st_mtime, UTC)
     except (OSError, OverflowError, ValueError):
         return None

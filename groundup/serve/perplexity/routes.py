@@ -6,6 +6,7 @@ error. The model reads system messages, the question and the sources; earlier an
 answers.
 """
 
+import math
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,16 +18,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from groundup.http.responses import JsonResponse
+from groundup.http.responses import JsonObject, JsonResponse
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage, estimated_tokens
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.search import Ranking, find
+from groundup.retrieve.vectors import Vectors
 from groundup.serve.fields import Texts, Whole, read_fields
 from groundup.serve.perplexity.answers import answer, base_url_of
 from groundup.serve.perplexity.chat import SonarAnswer
 from groundup.serve.perplexity.filters import SearchFilters
-from groundup.serve.perplexity.results import JSON, cut, search_results
+from groundup.serve.perplexity.results import DocumentResult, cut, search_results
 from groundup.serve.perplexity.search_request import read_chat
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
@@ -35,7 +37,7 @@ from groundup.serve.streaming import Translator
 
 MAX_QUERIES, MAX_RESULTS = 20, 100
 OF_ANSWERS = ("source", "origin")
-"""Fields of a result that only those of an answer have."""
+"""Fields that only the results of an answer have."""
 
 
 class SearchBody(SearchFilters):
@@ -66,11 +68,13 @@ class _PerplexityApi:
     async def chat(self, client: Request) -> Response:
         asked, concise = read_chat(await self.server.read_body(client))
 
-        def translate(results: list[JSON] | None, found: SourcedAnswer | None) -> Translator:
-            count = (lambda: 0) if found is None else (lambda: found.source_tokens)
-            return SonarAnswer(
-                asked.plain.model, asked.size, results, concise=concise, source_tokens=count
-            )
+        def translate(
+            results: list[DocumentResult] | None, found: SourcedAnswer | None
+        ) -> Translator:
+            translator = SonarAnswer(asked.plain.model, asked.size, results, concise=concise)
+            if found is not None:
+                translator.source_tokens = lambda: found.source_tokens
+            return translator
 
         return await answer(self.server, asked, translate, client)
 
@@ -78,36 +82,32 @@ class _PerplexityApi:
         body = read_fields(SearchBody, await self.server.read_body(client))
         if not all(query.strip() for query in body.query):
             raise RequestError("query: is empty; there is nothing to search", param="query")
-        results: list[JSON] = []
+        results: list[JsonObject] = []
         if body.index is not None or self.server.indexes.names:
             name, base_url = self.server.indexes.find(body.index), base_url_of(client)
-            results = await self.server.indexes.search(
-                name,
-                lambda index, vectors: _found(
-                    index, ranking_of(AUTO, vectors), name, body, base_url
-                ),
-            )
-        time = (
-            {"server_time": datetime.now(UTC).isoformat(timespec="seconds")}
-            if body.display_server_time
-            else {}
-        )
-        return JsonResponse({"id": str(uuid.uuid4()), "results": results, **time})
+
+            def search(index: Index, vectors: Vectors | None) -> list[JsonObject]:
+                passages = _search(index, ranking_of(AUTO, vectors), body)
+                return _within_limits(search_results(name, passages, base_url), body)
+
+            results = await self.server.indexes.search(name, search)
+        answer: JsonObject = {"id": str(uuid.uuid4()), "results": results}
+        if body.display_server_time:
+            answer["server_time"] = datetime.now(UTC).isoformat(timespec="seconds")
+        return JsonResponse(answer)
 
 
-def _found(
-    index: Index, ranking: Ranking | None, name: str, body: SearchBody, base_url: str
-) -> list[JSON]:
-    """Return the results of all queries: the best of each, the second of each, ..., each document
+def _search(index: Index, ranking: Ranking | None, body: SearchBody) -> list[Passage]:
+    """Return the passages of all queries: the best of each, the second of each, ..., each document
     once.
     """
     count = min(body.max_results, MAX_RESULTS)
     queries = [query[:MAX_QUESTION_CHARACTERS] for query in body.query]
     lists = [find(index, query, count, ranking, body.keep()).passages for query in queries]
-    return _within(search_results(name, merged(lists)[:count], base_url), body)
+    return merge(lists)[:count]
 
 
-def merged(lists: Sequence[Sequence[Passage]]) -> list[Passage]:
+def merge(lists: Sequence[Sequence[Passage]]) -> list[Passage]:
     """Return the first of each list, the second of each, ...; of a document only the first one."""
     once: dict[int, Passage] = {}
     for passage in chain.from_iterable(zip_longest(*lists)):
@@ -116,26 +116,19 @@ def merged(lists: Sequence[Sequence[Passage]]) -> list[Passage]:
     return list(once.values())
 
 
-def _within(results: Sequence[JSON], body: SearchBody) -> list[JSON]:
+def _within_limits(results: Sequence[DocumentResult], body: SearchBody) -> list[JsonObject]:
     """Return the results with snippets of at most `max_tokens_per_page` each and `max_tokens`
     together; those without room are left out.
     """
-    found: list[JSON] = []
-    left = body.max_tokens
+    found: list[JsonObject] = []
+    left: float = body.max_tokens or math.inf
     for each in results:
-        room = min(
-            (limit for limit in (left, body.max_tokens_per_page) if limit is not None), default=None
-        )
-        snippet = each["snippet"] if room is None else cut(each["snippet"], room)
-        if left is not None:
-            left -= estimated_tokens(snippet)
-        found.append(
-            {
-                key: value
-                for key, value in {**each, "snippet": snippet}.items()
-                if key not in OF_ANSWERS
-            }
-        )
-        if left is not None and left <= 0:
+        snippet, most = each.snippet, min(left, body.max_tokens_per_page or math.inf)
+        if most < math.inf:
+            snippet = cut(snippet, int(most))
+        left -= estimated_tokens(snippet)
+        fields = {**vars(each), "snippet": snippet}
+        found.append({key: value for key, value in fields.items() if key not in OF_ANSWERS})
+        if left <= 0:
             break
     return found

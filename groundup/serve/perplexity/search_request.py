@@ -6,16 +6,16 @@ quotations. What a body asks for answers here can't have (tools, several at once
 rest of Perplexity's fields is ignored.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field
 
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body, Whole, read_fields
-from groundup.serve.messages import ClientMessage, conversation
-from groundup.serve.openai.chat import ResponseFormat, constraint_of_format
-from groundup.serve.openai.fields import DEFAULTS, CompletionFields
+from groundup.serve.messages import conversation, require_contents
+from groundup.serve.openai.chat import ChatFields, constraint_of_format
+from groundup.serve.openai.fields import DEFAULTS
 from groundup.serve.perplexity.filters import SearchFilters
 from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.tokenizer.chat import Conversation
@@ -77,11 +77,9 @@ class SearchRequest:
     @property
     def num_passages(self) -> int:
         """How many documents are read."""
-        return (
-            PASSAGES[self.size]
-            if self.passages is None
-            else max(1, min(self.passages, MAX_PASSAGES))
-        )
+        if self.passages is None:
+            return PASSAGES[self.size]
+        return max(1, min(self.passages, MAX_PASSAGES))
 
 
 class WebSearchOptions(Body):
@@ -90,13 +88,10 @@ class WebSearchOptions(Body):
     search_context_size: Size = "medium"
 
 
-class PerplexityChatBody(SearchFilters, CompletionFields):
+class PerplexityChatBody(SearchFilters, ChatFields):
     """The body of /chat/completions. `index` and `own_words` are ours."""
 
     model: str = Field(DEFAULT_MODEL, min_length=1)
-    messages: list[ClientMessage] = Field(min_length=1)
-    max_completion_tokens: Whole | None = Field(None, ge=0)
-    response_format: ResponseFormat = ResponseFormat(type="text")
     tools: list[dict[str, Any]] = []
     disable_search: bool = False
     num_search_results: Whole | None = Field(None, ge=1)
@@ -106,16 +101,19 @@ class PerplexityChatBody(SearchFilters, CompletionFields):
     own_words: bool | None = None
 
 
-def read_chat(value: dict[str, Any]) -> tuple[SearchRequest, bool]:
+def read_chat(value: JsonObject) -> tuple[SearchRequest, bool]:
     """Return the request of a body, and whether its stream is concise. Raises RequestError."""
     body = read_fields(PerplexityChatBody, value)
     _refuse("tools", bool(body.tools), "an answer with tools")
     _refuse("n", body.n != 1, "more than one answer")
-    limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    require_contents(body.messages)
+    messages = conversation(body.messages)
+    if not any(message.role == "user" for message in messages.messages):
+        raise RequestError("messages: no message of a user is among them", param="messages")
     plain = GenerateRequest(
         body.model,
-        (_asked(body.messages, "messages"),),
-        body.options(limit),
+        (messages,),
+        body.options(body.longest_answer),
         DEFAULTS,
         stream=body.stream,
         constraint=body.constraint(constraint_of_format(body.response_format)),
@@ -141,19 +139,6 @@ def _refuse(param: str, is_asked: bool, what: str) -> None:
         raise RequestError(
             f"{param}: {what} is not to be had here; /v1/chat/completions has it", param=param
         )
-
-
-def _asked(messages: Sequence[ClientMessage], param: str) -> Conversation:
-    """Return the conversation. Raises RequestError for one that asks nothing."""
-    for place, message in enumerate(messages):
-        if message.content is None and not message.tool_calls:
-            raise RequestError(
-                f"{param}.{place}.content: is missing", param=f"{param}.{place}.content"
-            )
-    found = conversation(messages)
-    if not any(message.role == "user" for message in found.messages):
-        raise RequestError(f"{param}: no message of a user is among them", param=param)
-    return found
 
 
 def is_own_name(model: str) -> bool:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from groundup.engine.events import ChatEvent
-from groundup.serve.openai.fields import JSON, MEDIA_TYPE, error_body
-from groundup.serve.perplexity.results import citation_marks
+from groundup.http.responses import JsonObject
+from groundup.serve.openai.fields import MEDIA_TYPE, error_body, sse
+from groundup.serve.perplexity.results import DocumentResult, citation_marks
 from groundup.serve.requests import Timing
 from groundup.tokenizer.tools import ToolCall
 
@@ -30,33 +31,21 @@ class Searched:
     """What was searched, and found."""
 
     question: str
-    results: Sequence[JSON]
+    results: Sequence[DocumentResult]
     is_perplexitys: bool = False
     """Whether the client reads it in Perplexity's form."""
 
-    def item(self, id: str) -> JSON:
+    def item(self, id: str) -> JsonObject:
         """Return it as an item of the output; `id`: of the response."""
+        queries = [self.question]
         if self.is_perplexitys:
-            results = [{"id": number, **each} for number, each in enumerate(self.results, start=1)]
-            return {
-                "type": "search_results",
-                "id": f"search_{id}",
-                "queries": [self.question],
-                "results": results,
-            }
-        sources = [{"type": "url", "url": each["url"]} for each in self.results]
-        action = {
-            "type": "search",
-            "query": self.question,
-            "queries": [self.question],
-            "sources": sources,
-        }
-        return {
-            "type": "web_search_call",
-            "id": f"ws_{id}",
-            "status": "completed",
-            "action": action,
-        }
+            results = [{"id": n, **vars(each)} for n, each in enumerate(self.results, start=1)]
+            kind = "search_results"
+            return {"type": kind, "id": f"search_{id}", "queries": queries, "results": results}
+        sources = [{"type": "url", "url": each.url} for each in self.results]
+        action = {"type": "search", "query": self.question, "queries": queries, "sources": sources}
+        call = {"type": "web_search_call", "id": f"ws_{id}"}
+        return {**call, "status": "completed", "action": action}
 
 
 class ResponsesAnswer:
@@ -67,10 +56,10 @@ class ResponsesAnswer:
     def __init__(
         self,
         model: str,
-        echo: JSON,
+        echo: JsonObject,
         searched: Searched | None = None,
         *,
-        keep: Callable[[JSON], None] = lambda response: None,
+        keep: Callable[[JsonObject], None] = lambda response: None,
         id: str = "",
         created: int = 0,
     ) -> None:
@@ -80,8 +69,10 @@ class ResponsesAnswer:
         self.model, self.echo, self.searched, self.keep = model, echo, searched, keep
         self.id = id or uuid.uuid4().hex
         self.created = created or int(time.time())
-        self._output: list[JSON] = []
-        self._message: JSON | None = None  # the message that is being written, without its text
+        self._output: list[JsonObject] = []
+        self._message: JsonObject | None = (
+            None  # the message that is being written, without its text
+        )
         self._pieces: list[str] = []
         self._sequence = 0
 
@@ -90,38 +81,40 @@ class ResponsesAnswer:
         started = self._response("in_progress", None)
         events = self._event("response.created", response=started)
         events += self._event("response.in_progress", response=started)
-        return events if self.searched is None else events + self._found(self.searched)
+        if self.searched is not None:
+            events += self._search_item(self.searched)
+        return events
 
     def chunk(self, index: int, event: ChatEvent) -> bytes:
         """Return the events of a piece: of its text, then of its calls."""
-        events = self._said(event.text) if event.text else b""
+        events = b""
+        if event.text:
+            events += self._add_text(event.text)
         for call in event.calls:
-            events += self._closed("completed") + self._called(call)
+            events += self._close_message("completed") + self._add_call(call)
         return events
 
     def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
         """Return the events after the answer."""
-        events, response = self._ended(last_events[-1])
+        events, response = self._finish(last_events[-1])
         return events + self._event(f"response.{response['status']}", response=response)
 
     def error(self, message: str, status: int) -> bytes:
         """Return the failure of a response that has begun."""
         error = error_body(message, status)["error"]
-        failed = {
-            **self._response("failed", None),
-            "error": {"code": "server_error", "message": message},
-        }
+        failed = self._response("failed", None)
+        failed["error"] = {"code": "server_error", "message": message}
         return self._event("response.failed", error=error, response=failed)
 
-    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject:
         """Return the complete response: the last one of its stream."""
         [events] = answers
         self.begin()
         for event in events:
             self.chunk(0, event)
-        return self._ended(events[-1])[1]
+        return self._finish(events[-1])[1]
 
-    def _found(self, searched: Searched) -> bytes:
+    def _search_item(self, searched: Searched) -> bytes:
         """Return the events of the item of what was found."""
         item = searched.item(self.id)
         place = self._add(item)
@@ -137,31 +130,26 @@ class ResponsesAnswer:
                 )
         return events + self._event("response.output_item.done", output_index=place, item=item)
 
-    def _said(self, text: str) -> bytes:
+    def _add_text(self, text: str) -> bytes:
         """Return the events of a piece of text, which opens a message where none is."""
-        events = b"" if self._message is not None else self._opened()
+        events = b""
+        if self._message is None:
+            events += self._open_message()
         self._pieces.append(text)
         return events + self._event(
             "response.output_text.delta", **self._at(), delta=text, logprobs=[]
         )
 
-    def _opened(self) -> bytes:
+    def _open_message(self) -> bytes:
         """Return the events that open a message."""
-        id = f"msg_{self.id}_{len(self._output)}"
-        item: JSON = {
-            "type": "message",
-            "id": id,
-            "role": "assistant",
-            "status": "in_progress",
-            "content": [],
-        }
-        events = self._event(
-            "response.output_item.added", output_index=len(self._output), item=item
-        )
+        place = len(self._output)
+        item: JsonObject = {"type": "message", "id": f"msg_{self.id}_{place}", "role": "assistant"}
+        item |= {"status": "in_progress", "content": []}
+        events = self._event("response.output_item.added", output_index=place, item=item)
         self._message, self._pieces = item, []
         return events + self._event("response.content_part.added", **self._at(), part=_part("", []))
 
-    def _closed(self, status: str) -> bytes:
+    def _close_message(self, status: str) -> bytes:
         """Return the events that end the message, where one is open."""
         if self._message is None:
             return b""
@@ -181,46 +169,34 @@ class ResponsesAnswer:
             "response.output_item.done", output_index=self._add(message), item=message
         )
 
-    def _called(self, call: ToolCall) -> bytes:
+    def _add_call(self, call: ToolCall) -> bytes:
         """Return the events of a call."""
         place, arguments = len(self._output), json.dumps(call.arguments, ensure_ascii=False)
         id, call_id = f"fc_{self.id}_{place}", f"call_{self.id[:24]}_{place}"
-        item = {
-            "type": "function_call",
-            "id": id,
-            "call_id": call_id,
-            "name": call.name,
-            "arguments": arguments,
-        }
-        done = {**item, "status": "completed"}
+        begun = {"type": "function_call", "id": id, "call_id": call_id, "name": call.name}
+        begun |= {"arguments": "", "status": "in_progress"}
+        done = {**begun, "arguments": arguments, "status": "completed"}
         at, name = {"item_id": id, "output_index": place}, "response.function_call_arguments"
-        begun = {**item, "arguments": "", "status": "in_progress"}
         self._add(done)
-        return b"".join(
-            (
-                self._event("response.output_item.added", output_index=place, item=begun),
-                self._event(f"{name}.delta", **at, delta=arguments),
-                self._event(f"{name}.done", **at, name=call.name, arguments=arguments),
-                self._event("response.output_item.done", output_index=place, item=done),
-            )
-        )
+        events = self._event("response.output_item.added", output_index=place, item=begun)
+        events += self._event(f"{name}.delta", **at, delta=arguments)
+        events += self._event(f"{name}.done", **at, name=call.name, arguments=arguments)
+        return events + self._event("response.output_item.done", output_index=place, item=done)
 
-    def _ended(self, last: ChatEvent) -> tuple[bytes, JSON]:
-        """Return the events that end the last message, an empty one where the model said nothing,
+    def _finish(self, last: ChatEvent) -> tuple[bytes, JsonObject]:
+        """Return the events that end the last message, an empty one where the model wrote nothing,
         and the whole response.
         """
         status = "incomplete" if last.finish_reason == "length" else "completed"
-        events = (
-            b""
-            if len(self._output) > (self.searched is not None) or self._message
-            else self._opened()
-        )
-        events += self._closed(status)
+        events, num_searches = b"", int(self.searched is not None)
+        if self._message is None and len(self._output) == num_searches:
+            events += self._open_message()
+        events += self._close_message(status)
         response = self._response(status, last)
         self.keep(response)
         return events, response
 
-    def _at(self) -> JSON:
+    def _at(self) -> JsonObject:
         """Return the place of the open message's text."""
         assert self._message is not None
         return {
@@ -229,25 +205,31 @@ class ResponsesAnswer:
             "content_index": 0,
         }
 
-    def _add(self, item: JSON) -> int:
+    def _add(self, item: JsonObject) -> int:
         """Add an item to the output; return its place."""
         self._output.append(item)
         return len(self._output) - 1
 
-    def _annotations(self, text: str) -> list[JSON]:
-        results = [] if self.searched is None else self.searched.results
+    def _annotations(self, text: str) -> list[JsonObject]:
+        if self.searched is None:
+            return []
         return [
             {
                 "type": "url_citation",
                 "start_index": start,
                 "end_index": end,
-                "url": each["url"],
-                "title": each["title"],
+                "url": each.url,
+                "title": each.title,
             }
-            for start, end, each in citation_marks(text, results)
+            for start, end, each in citation_marks(text, self.searched.results)
         ]
 
-    def _response(self, status: str, last: ChatEvent | None) -> JSON:
+    def _response(self, status: str, last: ChatEvent | None) -> JsonObject:
+        details, usage = None, None
+        if status == "incomplete":
+            details = {"reason": "max_output_tokens"}
+        if last is not None:
+            usage = _usage(last, searches=self.searched is not None)
         return {
             "id": f"resp_{self.id}",
             "object": "response",
@@ -256,35 +238,32 @@ class ResponsesAnswer:
             "model": self.model,
             "output": list(self._output),
             "error": None,
-            "incomplete_details": {"reason": "max_output_tokens"}
-            if status == "incomplete"
-            else None,
+            "incomplete_details": details,
             **self.echo,
-            "usage": None if last is None else _usage(last, searches=self.searched is not None),
+            "usage": usage,
         }
 
     def _event(self, kind: str, **fields: object) -> bytes:
         """Return one event of the stream, numbered."""
         data = {"type": kind, "sequence_number": self._sequence, **fields}
         self._sequence += 1
-        return (
-            f"event: {kind}\ndata: ".encode()
-            + json.dumps(data, separators=(",", ":")).encode()
-            + b"\n\n"
-        )
+        return f"event: {kind}\n".encode() + sse(data)
 
 
-def _part(text: str, annotations: Sequence[JSON]) -> JSON:
+def _part(text: str, annotations: Sequence[JsonObject]) -> JsonObject:
     return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
 
 
-def _usage(last: ChatEvent, *, searches: bool) -> JSON:
+def _usage(last: ChatEvent, *, searches: bool) -> JsonObject:
+    details: JsonObject = {}
+    if searches:
+        details["web_search"] = {"invocation": 1}
     return {
         "input_tokens": last.prompt_tokens,
         "output_tokens": last.completion_tokens,
         "total_tokens": last.prompt_tokens + last.completion_tokens,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens_details": {"reasoning_tokens": 0},
-        "tool_calls_details": {"web_search": {"invocation": 1}} if searches else {},
+        "tool_calls_details": details,
         "cost": COST,
     }

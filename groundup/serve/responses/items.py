@@ -12,17 +12,23 @@ What models here have no use for (reasoning, what a search found) is passed over
 the whole output.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body, read_fields
 from groundup.serve.messages import ClientMessage, ClientToolCall, ToolFunction
 from groundup.serve.requests import RequestError
 
-JSON = dict[str, Any]
-TEXT_PARTS = ("input_text", "output_text", "text")
+# The field with the text of a part, by the part's type.
+TEXT_OF_PART = {
+    "input_text": "text",
+    "output_text": "text",
+    "text": "text",
+    "refusal": "refusal",
+}
 PASSED_OVER = (
     "reasoning",
     "web_search_call",
@@ -61,12 +67,14 @@ class ReferenceItem(Body):
     id: str = Field(min_length=1)
 
 
-def resolved(items: Sequence[Any], kept: Callable[[str], JSON | None]) -> list[JSON]:
+def resolve_references(
+    items: Sequence[Any], kept: Callable[[str], JsonObject | None]
+) -> list[JsonObject]:
     """Return the items, with those of earlier responses in the place of references to them.
 
     Raises RequestError.
     """
-    found: list[JSON] = []
+    found: list[JsonObject] = []
     for place, item in enumerate(items):
         if not isinstance(item, dict):
             raise RequestError(f"input.{place}: is not an object", param=f"input.{place}")
@@ -74,26 +82,24 @@ def resolved(items: Sequence[Any], kept: Callable[[str], JSON | None]) -> list[J
             id = _read(ReferenceItem, item, place).id
             earlier = kept(id)
             if earlier is None:
-                message = f"input.{place}.id: item {id[:120]!r} not found; send the item itself"
-                raise RequestError(
-                    message, status=404, code="item_not_found", param=f"input.{place}.id"
-                )
+                param = f"input.{place}.id"
+                problem = f"{param}: item {id[:120]!r} not found; send the item itself"
+                raise RequestError(problem, status=404, code="item_not_found", param=param)
             item = earlier
         found.append(item)
     return found
 
 
-def messages_of(items: Sequence[JSON]) -> list[ClientMessage]:
+def messages_of(items: Sequence[JsonObject]) -> list[ClientMessage]:
     """Return the messages of resolved items. Raises RequestError."""
     messages: list[ClientMessage] = []
     names: dict[str, str] = {}
     for place, item in enumerate(items):
         kind = _kind(item)
         if kind == "message":
-            said = _read(MessageItem, item, place)
-            messages.append(
-                ClientMessage(role=said.role, content=_text(said.content, f"input.{place}.content"))
-            )
+            message = _read(MessageItem, item, place)
+            text = _text(message.content, f"input.{place}.content")
+            messages.append(ClientMessage(role=message.role, content=text))
         elif kind == "function_call":
             call = _read(CallItem, item, place)
             names[call.call_id] = call.name
@@ -106,26 +112,23 @@ def messages_of(items: Sequence[JSON]) -> list[ClientMessage]:
                 ClientMessage(role="tool", content=text, name=name, tool_call_id=result.call_id)
             )
         elif kind not in PASSED_OVER:
-            message = f"input.{place}.type: an item of type {kind[:40]!r} can't be read here"
-            raise RequestError(message, param=f"input.{place}.type")
+            problem = f"an item of type {kind[:40]!r} can't be read here"
+            raise RequestError(f"input.{place}.type: {problem}", param=f"input.{place}.type")
     return messages
 
 
-def _kind(item: JSON) -> str:
+def _kind(item: JsonObject) -> str:
     given = item.get("type")
-    if given is None:
-        return "item_reference" if "id" in item and "role" not in item else "message"
-    return str(given)
+    if given is not None:
+        return str(given)
+    if "id" in item and "role" not in item:
+        return "item_reference"
+    return "message"
 
 
-def _read(body_type: type[B], item: JSON, place: int) -> B:
+def _read(body_type: type[B], item: JsonObject, place: int) -> B:
     """Return an item's fields. Raises RequestError that names the item."""
-    try:
-        return read_fields(body_type, item)
-    except RequestError as error:
-        raise RequestError(
-            f"input.{place}.{error.message}", param=f"input.{place}.{error.param}"
-        ) from None
+    return read_fields(body_type, item, f"input.{place}.")
 
 
 def _add_call(messages: list[ClientMessage], item: CallItem) -> None:
@@ -145,22 +148,20 @@ def _text(content: Any, param: str) -> str:
 
     Raises RequestError for parts that are not text.
     """
-    return content if isinstance(content, str) else "".join(_part_texts(content, param))
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        content = [content]
+    return "".join(_part_text(part, param) for part in content)
 
 
-def _part_texts(content: Any, param: str) -> Iterator[str]:
-    parts = content if isinstance(content, list) else [content]
-    for part in parts:
-        kind = part.get("type") if isinstance(part, dict) else None
-        text = (
-            part.get("refusal" if kind == "refusal" else "text") if isinstance(part, dict) else None
+def _part_text(part: Any, param: str) -> str:
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        raise RequestError(f"{param}: expected a text or a list of parts with a type", param=param)
+    kind = part["type"]
+    text = part.get(TEXT_OF_PART.get(kind))
+    if not isinstance(text, str):
+        raise RequestError(
+            f"{param}: a part of type {kind[:40]!r} can't be read here, only text", param=param
         )
-        if not isinstance(kind, str):
-            raise RequestError(
-                f"{param}: expected a text or a list of parts with a type", param=param
-            )
-        if kind not in (*TEXT_PARTS, "refusal") or not isinstance(text, str):
-            raise RequestError(
-                f"{param}: a part of type {kind[:40]!r} can't be read here, only text", param=param
-            )
-        yield text
+    return text

@@ -9,20 +9,18 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from groundup.http.limits import Limits
+from groundup.http.responses import JsonObject
 from groundup.serve.requests import RequestError
-
-JSON = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class KeptResponse:
     """A response, and the conversation that ends with it."""
 
-    response: JSON
-    items: tuple[JSON, ...]
+    response: JsonObject
+    items: tuple[JsonObject, ...]
     """Its input and its output, without instructions."""
     characters: int
     """Of both, as JSON."""
@@ -34,14 +32,13 @@ class KeptResponses:
     def __init__(self, limits: Limits) -> None:
         self._most, self._most_characters = limits.kept_responses, limits.kept_characters
         self._kept: OrderedDict[str, KeptResponse] = OrderedDict()
-        self._items: dict[str, JSON] = {}
+        self._items: dict[str, JsonObject] = {}
         self._characters = 0
 
-    def keep(self, response: JSON, asked: Sequence[JSON]) -> None:
+    def keep(self, response: JsonObject, asked: Sequence[JsonObject]) -> None:
         """Keep a response to these items, if it is not too large."""
-        kept = KeptResponse(
-            response, (*asked, *response["output"]), len(json.dumps([response, asked]))
-        )
+        characters = len(json.dumps([response, asked]))
+        kept = KeptResponse(response, (*asked, *response["output"]), characters)
         if kept.characters > self._most_characters:
             return
         self._kept[response["id"]] = kept
@@ -53,8 +50,11 @@ class KeptResponses:
     def find(self, id: str, param: str | None = None) -> KeptResponse:
         """Return a response. Raises RequestError (404) for one that is not kept."""
         if id not in self._kept:
-            message = f"response {id[:120]!r} not found; the latest {self._most} are kept while the server runs"
-            raise RequestError(message, status=404, code="response_not_found", param=param)
+            problem = f"response {id[:120]!r} not found"
+            known = f"the latest {self._most} are kept while the server runs"
+            raise RequestError(
+                f"{problem}; {known}", status=404, code="response_not_found", param=param
+            )
         return self._kept[id]
 
     def remove(self, id: str) -> None:
@@ -65,6 +65,6 @@ class KeptResponses:
         for item in kept.response["output"]:
             del self._items[item["id"]]
 
-    def item(self, id: str) -> JSON | None:
+    def item(self, id: str) -> JsonObject | None:
         """Return an item of the output of a response that is kept, or None."""
         return self._items.get(id)

@@ -9,12 +9,13 @@ refused.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.http.limits import Limits
+from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body, Number, Whole, read_fields
 from groundup.serve.messages import (
     ClientMessage,
@@ -22,7 +23,7 @@ from groundup.serve.messages import (
     ToolChoice,
     ToolFunction,
     conversation,
-    read_tools,
+    with_tools,
 )
 from groundup.serve.openai.chat import ResponseFormat, constraint_of_format
 from groundup.serve.openai.fields import DEFAULTS
@@ -35,11 +36,10 @@ from groundup.serve.perplexity.search_request import (
     is_own_name,
 )
 from groundup.serve.requests import GenerateRequest, Options, RequestError
-from groundup.serve.responses.items import messages_of, resolved
-from groundup.serve.responses.kept import JSON, KeptResponses
+from groundup.serve.responses.items import messages_of, resolve_references
+from groundup.serve.responses.kept import KeptResponses
 
 SEARCH_TOOLS = ("web_search", "web_search_preview", "file_search")
-B = TypeVar("B", bound=Body)
 MetadataText = Annotated[str, Field(max_length=512)]
 
 
@@ -82,11 +82,13 @@ class TextFormat(Body):
 
     def constraint(self) -> OutputConstraint | None:
         """Return the constraint; None: any text. Raises RequestError."""
-        if self.type == "json_schema":
-            if self.wanted is None:
-                raise RequestError("text.format.schema: is missing", param="text.format.schema")
-            return OutputConstraint.schema(self.wanted)
-        return ANY_OBJECT if self.type == "json_object" else None
+        if self.type == "json_object":
+            return ANY_OBJECT
+        if self.type == "text":
+            return None
+        if self.wanted is None:
+            raise RequestError("text.format.schema: is missing", param="text.format.schema")
+        return OutputConstraint.schema(self.wanted)
 
 
 class TextOptions(Body):
@@ -126,7 +128,16 @@ class ResponsesBody(Body):
     @property
     def asked_model(self) -> str:
         """The model; a preset of Perplexity's stands for its default."""
-        return DEFAULT_MODEL if self.preset else self.models[0] if self.models else self.model
+        if self.preset:
+            return DEFAULT_MODEL
+        return [*self.models, self.model][0]
+
+    @property
+    def calls_in_parallel(self) -> bool:
+        """Whether several calls are allowed; where nothing is said, unless a call is forced."""
+        if self.parallel_tool_calls is None:
+            return bool(self.tool_choice != "required")
+        return self.parallel_tool_calls
 
 
 @dataclass(frozen=True)
@@ -144,9 +155,9 @@ class ResponsesRequest:
     """A request, and what its response says of it."""
 
     search: SearchRequest
-    echo: JSON
+    echo: JsonObject
     """Fields of the response that repeat those of the request."""
-    items: tuple[JSON, ...]
+    items: tuple[JsonObject, ...]
     """The conversation, without instructions."""
     keeps: bool
     """Whether the response is kept."""
@@ -156,7 +167,7 @@ class ResponsesRequest:
     """
 
 
-def read_responses(value: JSON, kept: KeptResponses, limits: Limits) -> ResponsesRequest:
+def read_responses(value: JsonObject, kept: KeptResponses, limits: Limits) -> ResponsesRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(ResponsesBody, value)
     if body.background:
@@ -166,56 +177,58 @@ def read_responses(value: JSON, kept: KeptResponses, limits: Limits) -> Response
     used = _tool_use(body)
     items = _items(body, kept, limits)
     own_name = bool(body.preset) or is_own_name(body.asked_model)
+    search = used.search or SearchTool()
     request = SearchRequest(
         _plain(body, used, items),
         _searches(body, used, own_name=own_name),
         body.index,
-        (used.search or SearchTool()).filters.search_filters(),
-        (used.search or SearchTool()).search_context_size,
+        search.filters.search_filters(),
+        search.search_context_size,
         own_words=body.own_words,
         system_param="instructions" if body.instructions else "input",
     )
     return ResponsesRequest(request, _echo(body, value), tuple(items), body.store, own_name)
 
 
-def _items(body: ResponsesBody, kept: KeptResponses, limits: Limits) -> list[JSON]:
+def _items(body: ResponsesBody, kept: KeptResponses, limits: Limits) -> list[JsonObject]:
     """Return the conversation so far and the input. Raises RequestError."""
-    given = [{"role": "user", "content": body.input}] if isinstance(body.input, str) else body.input
+    given, before = body.input, []
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
     if not isinstance(given, list) or not given:
         raise RequestError("input: expected a text or a list of items", param="input")
-    before = (
-        kept.find(body.previous_response_id, "previous_response_id").items
-        if body.previous_response_id
-        else ()
-    )
-    if len(before) + len(given) > limits.messages:
-        message = (
-            f"input: at most {limits.messages:,} items allowed, got {len(before) + len(given):,}"
+    if body.previous_response_id:
+        before = list(kept.find(body.previous_response_id, "previous_response_id").items)
+    count = len(before) + len(given)
+    if count > limits.messages:
+        raise RequestError(
+            f"input: at most {limits.messages:,} items allowed, got {count:,}", param="input"
         )
-        raise RequestError(message, param="input")
-    return [*before, *resolved(given, kept.item)]
+    return [*before, *resolve_references(given, kept.item)]
 
 
-def _plain(body: ResponsesBody, used: ToolUse, items: Sequence[JSON]) -> GenerateRequest:
+def _plain(body: ResponsesBody, used: ToolUse, items: Sequence[JsonObject]) -> GenerateRequest:
     """Return the request to a model alone. Raises RequestError."""
-    system = [ClientMessage(role="system", content=body.instructions)] if body.instructions else []
-    parallel = body.parallel_tool_calls
-    own = constraint_of_format(body.response_format)
-    return GenerateRequest(
+    own, names = constraint_of_format(body.response_format), {"messages": "input"}
+    if own is None:
+        names["response_format"] = "text.format"
+    messages = messages_of(items)
+    if body.instructions:
+        messages.insert(0, ClientMessage(role="system", content=body.instructions))
+    request = GenerateRequest(
         body.asked_model,
-        (conversation([*system, *messages_of(items)]),),
+        (conversation(messages),),
         Options(temperature=body.temperature, top_p=body.top_p, max_tokens=body.max_output_tokens),
         DEFAULTS,
         stream=body.stream,
         constraint=body.text.format.constraint() or own,
-        **read_tools(
-            used.functions,
-            used.choice,
-            parallel=used.choice != "required" if parallel is None else parallel,
-        ),
         truncate=body.truncation == "auto",
-        names={"messages": "input"} | ({"response_format": "text.format"} if own is None else {}),
+        names=names,
     )
+    parallel = body.parallel_tool_calls
+    if parallel is None:
+        parallel = used.choice != "required"
+    return with_tools(request, used.functions, used.choice, parallel=parallel)
 
 
 def _searches(body: ResponsesBody, used: ToolUse, *, own_name: bool) -> Searches:
@@ -241,16 +254,21 @@ def _tool_use(body: ResponsesBody) -> ToolUse:
     search: SearchTool | None = None
     for place, tool in enumerate(body.tools):
         if tool.get("type") == "function":
-            functions.append(_read_tool(FunctionTool, tool, place).nested())
+            functions.append(read_fields(FunctionTool, tool, f"tools.{place}.").nested())
         elif _is_search(tool.get("type")):
-            search = _read_tool(SearchTool, tool, place)
+            search = read_fields(SearchTool, tool, f"tools.{place}.")
         else:
-            message = f"tools.{place}.type: expected function, {', '.join(SEARCH_TOOLS)}; no other tool is to be had here"
-            raise RequestError(message, param=f"tools.{place}.type")
-    used = _chosen(body.tool_choice, ToolUse(tuple(functions), search, "auto"))
+            param, known = f"tools.{place}.type", ", ".join(("function", *SEARCH_TOOLS))
+            raise RequestError(
+                f"{param}: expected {known}; no other tool is to be had here", param=param
+            )
+    used = _choose(body.tool_choice, ToolUse(tuple(functions), search, "auto"))
     if used.functions and used.search is not None and used.choice != "none":
-        message = "tools: an answer from documents calls no functions; give web_search or functions, or choose one by tool_choice"
-        raise RequestError(message, param="tools")
+        raise RequestError(
+            "tools: an answer from documents calls no functions; "
+            "give web_search or functions, or choose one by tool_choice",
+            param="tools",
+        )
     return used
 
 
@@ -259,16 +277,7 @@ def _is_search(kind: Any) -> bool:
     return isinstance(kind, str) and (kind in SEARCH_TOOLS or kind.startswith("web_search_"))
 
 
-def _read_tool(body_type: type[B], tool: JSON, place: int) -> B:
-    try:
-        return read_fields(body_type, tool)
-    except RequestError as error:
-        raise RequestError(
-            f"tools.{place}.{error.message}", param=f"tools.{place}.{error.param}"
-        ) from None
-
-
-def _chosen(choice: Any, given: ToolUse) -> ToolUse:
+def _choose(choice: Any, given: ToolUse) -> ToolUse:
     """Return the tools that a choice leaves. Raises RequestError."""
     if choice in ("none", "auto"):
         return replace(given, choice=choice)
@@ -276,38 +285,37 @@ def _chosen(choice: Any, given: ToolUse) -> ToolUse:
         return replace(given, choice=choice)
     if choice == "required" and given.search is not None:
         return given
-    kind = choice.get("type") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict):
+        choice = {}
+    kind, name = choice.get("type"), choice.get("name")
     if kind == "allowed_tools" and choice.get("mode") in ("auto", "required"):
-        return _chosen(choice["mode"], _allowed(choice.get("tools"), given))
+        return _choose(choice["mode"], _keep_allowed(choice.get("tools"), given))
     if _is_search(kind) and given.search is not None:
         return replace(given, functions=())
-    for function in (each.function for each in given.functions) if kind == "function" else ():
-        if function.name == choice.get("name"):
-            return replace(
-                given, search=None, choice=ToolChoice(function=ToolFunction(name=function.name))
-            )
+    if kind == "function" and name in [each.function.name for each in given.functions]:
+        return replace(given, search=None, choice=ToolChoice(function=ToolFunction(name=name)))
     raise RequestError("tool_choice: tools has no such tool", param="tool_choice")
 
 
-def _allowed(listed: Any, given: ToolUse) -> ToolUse:
+def _keep_allowed(listed: Any, given: ToolUse) -> ToolUse:
     """Return the tools that are also in the list of a choice."""
-    allowed = (
-        [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    )
+    if not isinstance(listed, list):
+        listed = []
+    allowed = [each for each in listed if isinstance(each, dict)]
     names = [each.get("name") for each in allowed if each.get("type") == "function"]
-    searches = any(_is_search(each.get("type")) for each in allowed)
     functions = tuple(each for each in given.functions if each.function.name in names)
-    return replace(given, functions=functions, search=given.search if searches else None)
+    if not any(_is_search(each.get("type")) for each in allowed):
+        given = replace(given, search=None)
+    return replace(given, functions=functions)
 
 
-def _echo(body: ResponsesBody, value: JSON) -> JSON:
+def _echo(body: ResponsesBody, value: JsonObject) -> JsonObject:
     """Return what the response repeats; where the request is silent, what holds."""
-    parallel = body.parallel_tool_calls
     return {
         "instructions": value.get("instructions"),
         "max_output_tokens": body.max_output_tokens,
         "metadata": body.metadata,
-        "parallel_tool_calls": body.tool_choice != "required" if parallel is None else parallel,
+        "parallel_tool_calls": body.calls_in_parallel,
         "previous_response_id": body.previous_response_id or None,
         "store": body.store,
         "temperature": body.temperature,

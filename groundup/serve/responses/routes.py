@@ -4,9 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from groundup.http.responses import JsonResponse
-from groundup.serve.openai.fields import JSON
+from groundup.http.responses import JsonObject, JsonResponse
 from groundup.serve.perplexity.answers import answer
+from groundup.serve.perplexity.results import DocumentResult
 from groundup.serve.responses.answer import ResponsesAnswer, Searched
 from groundup.serve.responses.kept import KeptResponses
 from groundup.serve.responses.request import read_responses
@@ -33,11 +33,13 @@ class _Api:
     async def create(self, client: Request) -> Response:
         asked = read_responses(await self.server.read_body(client), self.kept, self.server.limits)
 
-        def keep(response: JSON) -> None:
+        def keep(response: JsonObject) -> None:
             if asked.keeps:
                 self.kept.keep(response, asked.items)
 
-        def translate(results: list[JSON] | None, found: SourcedAnswer | None) -> Translator:
+        def translate(
+            results: list[DocumentResult] | None, found: SourcedAnswer | None
+        ) -> Translator:
             searched = None
             if results is not None and found is not None:
                 searched = Searched(found.request.question, results, asked.is_perplexitys)
