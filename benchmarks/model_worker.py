@@ -56,21 +56,23 @@ def ours(
     compile: bool = False,
 ) -> tuple[Work, Work]:
     """The parts that fit() puts together for a step, and those of its evaluation; compiled as in long runs."""
+
     from groundup.data.batches.loader import Batch
     from groundup.device import Compute, keep_freed_memory
     from groundup.model.matmul_precision import fast_matmul
     from groundup.train.steps.compiled import compiled, repeatable
     from groundup.train.steps.config import pretraining_config
     from groundup.train.steps.losses import next_token_loss
-    from groundup.train.steps.optimizers import build_optimizer
     from groundup.train.steps.step import autocast, average_and_clip, sum_gradients
     from groundup.weights.model_io import open_model
 
     device = torch.device("cpu")
     keep_freed_memory()
     model = open_model(folder, Compute(device)).model.train()
-    config = pretraining_config(1, {"optimizer": optimizer_name, "learning_rate": LEARNING_RATE})
-    optimizer, parameters = build_optimizer(model, config), list(model.parameters())
+    config = pretraining_config(
+        1, {"optimizer": {"name": optimizer_name, "learning_rate": LEARNING_RATE}}
+    )
+    optimizer, parameters = config.optimizer.build(model), list(model.parameters())
     batch = Batch(*ids_and_labels(rows, context, vocabulary(folder)))
     step_loss = compiled(next_token_loss) if compile else next_token_loss
 

@@ -16,9 +16,9 @@ from spine_training import new_model
 from groundup.data.batches.loader import Batch
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
+from groundup.train.optimizers.built import trainable
 from groundup.train.steps.config import pretraining_config
 from groundup.train.steps.losses import next_token_loss
-from groundup.train.steps.optimizers import build_optimizer, trainable
 from groundup.train.steps.step import average_and_clip, sum_gradients
 from groundup.weights.model_io import save_model
 
@@ -58,7 +58,7 @@ def ours(config: ModelConfig, batch: Batch) -> Callable[[], object]:
     model = new_model(config).cuda()
     compiled = torch.compile(model)
     fitting = pretraining_config(1, {"optimizer": "adamw"})
-    optimizer, parameters = build_optimizer(model, fitting), list(trainable(model).values())
+    optimizer, parameters = fitting.optimizer.build(model), list(trainable(model).values())
 
     def step() -> None:
         optimizer.zero_grad()

@@ -22,9 +22,9 @@ from groundup.progress import Silent
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.train.checkpoint.state import Retention, TrainState, save_checkpoint
 from groundup.train.checkpoint.tensors import optimizer_tensors, random_states, weight_tensors
+from groundup.train.optimizers.built import trainable
 from groundup.train.steps.config import pretraining_config
 from groundup.train.steps.losses import next_token_loss
-from groundup.train.steps.optimizers import build_optimizer, trainable
 from groundup.train.steps.step import average_and_clip, sum_gradients
 
 CPU = torch.device("cpu")
@@ -63,14 +63,14 @@ class Training:
         keep_freed_memory()
         self.model = new_model(config)
         self.config = pretraining_config(1)
-        self.optimizer = build_optimizer(self.model, self.config)
+        self.optimizer = self.config.optimizer.build(self.model)
         self.parameters = list(trainable(self.model).values())
 
     def step(self, batch: Batch) -> None:
         """One update."""
         self.optimizer.zero_grad()
         summed = sum_gradients(self.model, [batch], next_token_loss, device=CPU, bf16=False)
-        average_and_clip(self.parameters, summed.count, self.config.clip_norm)
+        average_and_clip(self.parameters, summed.count, self.config.stability.clip_norm)
         self.optimizer.step()
 
     def save(self, folder: Path) -> None:

@@ -31,7 +31,6 @@ from groundup.train.checkpoint.tensors import optimizer_tensors, random_states, 
 from groundup.train.loop import fit
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import next_token_loss
-from groundup.train.steps.optimizers import build_optimizer
 from groundup.weights.model_io import open_model, save_model
 
 TITLE = "what fit() and open_model() add; quickstart's text and shape, float32"
@@ -135,7 +134,7 @@ def parts(windows: Windows, folder: Path, rounds: int) -> list[Row]:
 def checkpoint(folder: Path) -> Callable[[], object]:
     """Weights, AdamW's moments and random states: written, synced, hashed, read back."""
     model = new_model(CONFIG)
-    optimizer = build_optimizer(model, FitConfig(1))
+    optimizer = FitConfig(1).optimizer.build(model)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

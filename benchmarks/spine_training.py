@@ -22,15 +22,15 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.presets import preset
 from groundup.model.sizes import parameter_count
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import next_token_loss
-from groundup.train.steps.optimizers import build_optimizer
 from groundup.train.steps.step import average_and_clip, sum_gradients
 from groundup.weights.model_io import save_model
 
 TITLE = "one training step on a batch of 8 x 128 tokens, float32"
 BATCH_SIZE = 8
-CONFIG = FitConfig(steps=1, learning_rate=1e-4, batch_size=BATCH_SIZE)
+CONFIG = FitConfig(steps=1, batch_size=BATCH_SIZE, optimizer=AdamW(learning_rate=1e-4))
 QUICKSTART = preset("quickstart")
 SHAPES: dict[str, ModelConfig] = {
     "quickstart": QUICKSTART,
@@ -105,7 +105,7 @@ def make_step(contender: str, config: ModelConfig, batch: Batch) -> Step:
     peer = as_transformers(model)
     del model
     optimizer = torch.optim.AdamW(
-        peer.parameters(), lr=CONFIG.learning_rate, fused=contender == FUSED or None
+        peer.parameters(), lr=CONFIG.optimizer.learning_rate, fused=contender == FUSED or None
     )
     return plain_step(
         peer, lambda: peer(input_ids=batch.ids, use_cache=False).logits, batch.labels, optimizer
@@ -121,14 +121,14 @@ def new_model(config: ModelConfig) -> LanguageModel:
 
 def our_step(model: LanguageModel, batch: Batch) -> Step:
     """The parts that fit() puts together for a step."""
-    optimizer, parameters = build_optimizer(model, CONFIG), list(model.parameters())
+    optimizer, parameters = CONFIG.optimizer.build(model), list(model.parameters())
 
     def step() -> float:
         optimizer.zero_grad()
         summed = sum_gradients(
             model, [batch], next_token_loss, device=torch.device("cpu"), bf16=False
         )
-        average_and_clip(parameters, summed.count, CONFIG.clip_norm)
+        average_and_clip(parameters, summed.count, CONFIG.stability.clip_norm)
         optimizer.step()
         return summed.mean
 
@@ -144,7 +144,7 @@ def plain_step(
         optimizer.zero_grad()
         loss = F.cross_entropy(logits().flatten(0, 1), labels.flatten())
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), CONFIG.clip_norm)
+        nn.utils.clip_grad_norm_(model.parameters(), CONFIG.stability.clip_norm)
         optimizer.step()
         return loss.item()
 

@@ -7,6 +7,7 @@ file turns its first error into one sentence and adds "did you mean" to an unkno
 
 import copy
 import dataclasses
+import difflib
 import functools
 import inspect
 import os
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 import pydantic
 
@@ -68,9 +69,23 @@ def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
     known = field_types(kind)
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(f"Unknown field '{where}{name}'.", fix=did_you_mean(name, known))
+            fix = _field_of_part(known, name) or did_you_mean(name, known)
+            raise ConfigError(f"Unknown field '{where}{name}'.", fix=fix)
         if isinstance(value, Mapping) and field_types(known[name]):
             _refuse_unknown(known[name], value, f"{where}{name}.")
+
+
+def _field_of_part(known: Mapping[str, Any], name: str) -> str:
+    """Return a sentence with the parts that have a field of about this name; "" for none."""
+    if difflib.get_close_matches(name, known):
+        return ""
+    parts = {
+        field: f"{part}.{field}"
+        for part, kind in known.items()
+        for field in field_types(get_args(kind)[0] if get_origin(kind) is Annotated else kind)
+    }
+    close = difflib.get_close_matches(name, parts, n=1)
+    return f"Did you mean '{parts[close[0]]}'?" if close else ""
 
 
 def field_types(kind: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ FITTING = (
     "fit.batch_size=2",
     "fit.precision=float32",
     "fit.evaluate_every=2",
-    "fit.keep_checkpoints=3",
+    "fit.checkpoints.keep=3",
 )
 TINY = [part for field in (*SHAPE, *FITTING) for part in ("--set", field)]
 WORDS = (

@@ -67,7 +67,7 @@ TINY = {
     "model.num_kv_heads": 2,
     "model.feedforward_width": 128,
     "fit.batch_size": 8,
-    "fit.learning_rate": 0.004,
+    "fit.optimizer.learning_rate": 0.004,
     "fit.evaluate_every": 60,
     "fit.precision": "float32",
 }

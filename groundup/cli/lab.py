@@ -66,7 +66,7 @@ def command(
     One page that opens from disk and makes no requests. --pictures writes each view as a file too;
     --json prints the numbers. Of a build its own model (pretrain) is opened; for another name its
     folder, as in runs/quickstart/chat. --film shows the training run, with a still picture beside
-    it, from its snapshots (`groundup build` keeps some; --set fit.snapshots=16).
+    it, from its snapshots (`groundup build` keeps some; --set fit.checkpoints.snapshots=16).
 
     Examples:
         groundup lab runs/quickstart --text "To be, or not to be, that is the question."

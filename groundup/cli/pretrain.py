@@ -62,7 +62,7 @@ def command(
     other weights. With --fixed-choices (and --steps, --tokens or --epochs) it can't.
 
     The same command again resumes where it stopped. --set sets fields of the training
-    (fit.learning_rate, fit.batch_size, fit.accumulation, fit.precision, fit.snapshots, ...), of the
+    (fit.optimizer.learning_rate, fit.batch_size, fit.accumulation, fit.precision, fit.checkpoints.snapshots, ...), of the
     shape (model.width, model.num_layers, model.vocab_size, ...) and of the reading of texts
     (data.text_column, data.strict, ...).
 

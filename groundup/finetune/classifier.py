@@ -28,6 +28,7 @@ from typing import Any
 
 import torch
 
+from groundup.config import to_plain
 from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute
 from groundup.files import sha256_text
@@ -45,7 +46,7 @@ from groundup.finetune.stacked import require_scikit_learn
 from groundup.model.lora import merge_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.run_lifecycle import begin_or_finished, finish, recorded
+from groundup.train.run_lifecycle import begin_or_finished, finish
 from groundup.weights.model_io import ModelCard, OpenModel
 
 
@@ -79,7 +80,7 @@ def fit_classifier(
         "labels": sha256_text(repr(messages.classes)),
         "splits": messages.counts(),
     }
-    finished = begin_or_finished(run, "classifier", recorded(config, run), inputs)
+    finished = begin_or_finished(run, "classifier", to_plain(config), inputs)
     if finished is not None:
         return finished
     progress.say(job.lengths.line())

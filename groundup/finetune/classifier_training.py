@@ -51,8 +51,9 @@ from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.logs import BEST_BY
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.run_lifecycle import load_best
-from groundup.train.steps.config import FitConfig
+from groundup.train.steps.config import Checkpoints, FitConfig
 from groundup.train.steps.losses import finetune_loss
 from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_io import OpenModel, find_model, open_model
@@ -472,12 +473,10 @@ def fit_config_of(batches: ClassBatches, config: ClassifierConfig, rate: float) 
     return FitConfig(
         steps=config.epochs * batches.batches_per_epoch,
         batch_size=config.batch_size,
-        learning_rate=rate,
-        weight_decay=config.weight_decay,
         precision=config.precision if config.train in ("lora", "all") else "float32",
-        compile="off",  # batches of many shapes
+        compile="off",
         evaluate_every=batches.batches_per_epoch,
-        checkpoint_every=batches.batches_per_epoch,
-        keep_checkpoints=1,
         seed=config.seed,
+        checkpoints=Checkpoints(every=batches.batches_per_epoch, keep=1),
+        optimizer=AdamW(learning_rate=rate, weight_decay=config.weight_decay),
     )

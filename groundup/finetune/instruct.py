@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from groundup.config import to_plain
 from groundup.data.documents import ChatExample
 from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute
@@ -39,7 +40,8 @@ from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.run_lifecycle import begin_or_finished, recorded
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.run_lifecycle import begin_or_finished
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE, FitConfig
 from groundup.train.steps.losses import finetune_loss
 from groundup.train.steps.precision import MEASURED_S, StepClock, measure_steps, open_kinds
@@ -112,7 +114,7 @@ def fit_chat(
     base = frozen_fingerprint(model.requires_grad_(False))  # of all weights, whatever is trained
     held_out = sha256_text(repr(data.held_out))
     inputs = {"base": base, "examples": batches.fingerprint, "held_out": held_out}
-    finished = begin_or_finished(run, "chat", recorded(config, run), inputs)
+    finished = begin_or_finished(run, "chat", to_plain(config), inputs)
     if finished is not None:
         return finished
     report_data(data, progress)
@@ -202,13 +204,12 @@ def fit_config_of(
     return FitConfig(
         steps=steps,
         batch_size=config.batch_size,
-        learning_rate=config.highest_rate,
-        weight_decay=0.0,  # LoRA's weights are small already, and B A is bounded by its rank
         precision=config.precision,
         recompute=config.recompute,
-        compile="off",  # batches of many shapes
+        compile="off",
         evaluate_every=-(-steps // evaluations),
         seed=config.seed,
+        optimizer=AdamW(learning_rate=config.highest_rate, weight_decay=0.0),
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from groundup.config import to_plain
 from groundup.data.documents import PreferenceExample
 from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute
@@ -47,7 +48,8 @@ from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.run_lifecycle import begin_or_finished, recorded
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.run_lifecycle import begin_or_finished
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import answer_logprobs, finetune_loss
 from groundup.weights.model_io import ModelCard, OpenModel
@@ -133,7 +135,7 @@ def fit_preference(
         "examples": plain.fingerprint,
         "held_out": held_out,
     }
-    finished = begin_or_finished(run, "preference", recorded(config, run), inputs)
+    finished = begin_or_finished(run, "preference", to_plain(config), inputs)
     if finished is not None:
         return finished
     report_data(data, progress)
@@ -191,13 +193,16 @@ def fit_config_of(batches: PreferenceBatches, config: PreferenceConfig) -> FitCo
     return FitConfig(
         steps=steps,
         batch_size=config.batch_size,
-        learning_rate=config.learning_rate or (LORA_RATE if config.train == "lora" else ALL_RATE),
-        weight_decay=0.0,
         precision=config.precision,
         recompute=config.recompute,
-        compile="off",  # batches of many shapes
+        compile="off",
         evaluate_every=-(-steps // EVALUATIONS),
         seed=config.seed,
+        optimizer=AdamW(
+            learning_rate=config.learning_rate
+            or (LORA_RATE if config.train == "lora" else ALL_RATE),
+            weight_decay=0.0,
+        ),
     )
 
 

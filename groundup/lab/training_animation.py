@@ -65,7 +65,7 @@ AVERAGED_STEPS = 8
 STEPS = "{count} steps of one training run, denser at its beginning. Training loss: the mean of up to {averaged} steps."
 GROUPS = WORDS, CAPITALS, PIECES, MARKS = "words", "with a capital", "parts of words", "marks"
 MIN_STEPS = 2
-HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.snapshots=16"
+HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.checkpoints.snapshots=16"
 
 
 def attention_film(

@@ -96,7 +96,7 @@ def training_memory(
 def state_numbers(config: ModelConfig, state: StateSize) -> int:
     """Return the numbers of the optimizer state of all parameters.
 
-    Which are matrices of blocks: as in `train.steps.optimizers.is_block_matrix`.
+    Which are matrices of blocks: as in `train.optimizers.muon.is_block_matrix`.
     """
     total = parameter_count(config).total
     parts = (kind for kind in weight_kinds(config) if kind.part in ("attention", "feedforward"))

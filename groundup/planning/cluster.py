@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.config import ModelConfig
-from groundup.model.footprint import FLOAT32_BYTES, activation_bytes, state_numbers
+from groundup.model.footprint import FLOAT32_BYTES, StateSize, activation_bytes, state_numbers
 from groundup.model.linear_cross_entropy import chunk_tokens
 from groundup.model.shape_from_size import parse_size, shape_of_size
 from groundup.model.sizes import flops_per_token, parameter_count
 from groundup.planning.scaling_constants import OPTIMAL_TOKENS_PER_PARAMETER
-from groundup.train.steps.optimizers import STATE_SIZES
+from groundup.train.optimizers.muon import Muon
 
 SIZES = ("124M", "1B", "7B")
 VOCABULARY = 32_768
@@ -121,16 +121,14 @@ def parse_machine(text: str) -> tuple[str, int]:
     return kind, count
 
 
-def cluster_plan(
-    size: str, kind: str, count: int, *, tokens: int | None = None, optimizer: str = "muon"
-) -> ClusterPlan:
-    """Days and memory for one size. Raises ConfigError for a size that can't be read."""
+def cluster_plan(size: str, kind: str, count: int, *, tokens: int | None = None) -> ClusterPlan:
+    """Days and memory for one size, trained with Muon. Raises ConfigError for a size that can't be read."""
     shape = shape_of_size(parse_size(size), vocab_size=VOCABULARY)
     parameters, device = parameter_count(shape).total, DEVICES[kind]
     tokens = tokens or OPTIMAL_TOKENS_PER_PARAMETER * parameters
     flops = tokens * flops_per_token(shape, context_tokens=shape.context_tokens).training
     # weights and gradients in float32, and optimizer state
-    state = FLOAT32_BYTES * (2.0 * parameters + state_numbers(shape, STATE_SIZES[optimizer]))
+    state = FLOAT32_BYTES * (2.0 * parameters + state_numbers(shape, StateSize(*Muon.state_size)))
     shared = DEVICE_OVERHEAD_BYTES + row_bytes(shape)
     recomputed = DEVICE_OVERHEAD_BYTES + row_bytes(shape, recompute=True)
     sharded = state / count + gathered_bytes(shape)

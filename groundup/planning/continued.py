@@ -15,35 +15,31 @@ from groundup.planning.scaling_constants import (
     learning_rate_for,
 )
 from groundup.train.starting_model import StartingModel
-from groundup.train.steps.config import OptimizerName, pretraining_config
+from groundup.train.steps.config import optimizer_fields, pretraining_config
 
 # Public models were trained with it, and Muon gains nothing on them (Liu et al. 2025, "Muon is
 # scalable for LLM training", section 3.5).
-OPTIMIZER: OptimizerName = "adamw"
+OPTIMIZER = "adamw"
 # The only field of the shape that can be set: rows may be shorter than the model's context.
 OWN_FIELD = "context_tokens"
 
 
 def start_fields(start: StartingModel, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of FitConfig that follow from the starting model; `fields` are those that
-    are set. Raises ConfigError.
+    """Return the `fields` of FitConfig that are set, with those that follow from the starting
+    model. Raises ConfigError.
 
     The learning rate is a tenth of that for random weights (see `scaling.CONTINUED_RATE_SHARE`).
     """
-    optimizer: OptimizerName = fields.get("optimizer", OPTIMIZER)
-    plain = pretraining_config(1, {"optimizer": optimizer})
-    rate = CONTINUED_RATE_SHARE * learning_rate_for(start.config.width, optimizer)
-    found = {
-        "optimizer": optimizer,
+    given = optimizer_fields(fields)
+    name = given.get("name", OPTIMIZER)
+    rate = CONTINUED_RATE_SHARE * learning_rate_for(start.config.width, name)
+    optimizer = {
+        "name": name,
         "learning_rate": float(f"{rate:.2g}"),
-        "initial_weights": start.weights,
+        **pretraining_config(1, {"optimizer": name}).optimizer.continued(CONTINUED_RATE_SHARE),
+        **given,
     }
-    muon = (
-        {"muon_learning_rate": CONTINUED_RATE_SHARE * plain.muon_learning_rate}
-        if optimizer == "muon"
-        else {}
-    )
-    return found | muon
+    return {"initial_weights": start.weights, **fields, "optimizer": optimizer}
 
 
 def require_own_parts(

@@ -25,7 +25,7 @@ from groundup.device import (
 )
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
-from groundup.model.footprint import training_memory
+from groundup.model.footprint import StateSize, training_memory
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import flops_per_token, parameter_count
 from groundup.model.transformer import use_recompute
@@ -36,8 +36,7 @@ from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.validation import MAX_TOKENS
 from groundup.train.parallel.strategies import precision_probe_config
 from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, train_windows
-from groundup.train.steps.config import EVALUATIONS, FitConfig, OptimizerName
-from groundup.train.steps.optimizers import STATE_SIZES
+from groundup.train.steps.config import EVALUATIONS, FitConfig
 from groundup.train.steps.precision import (
     MEASURED_S,
     PROBE_SHARE,
@@ -83,7 +82,7 @@ class Candidate:
             shape,
             batch_size=fit.batch_size,
             context_tokens=context,
-            state=STATE_SIZES[fit.optimizer],
+            state=StateSize(*fit.optimizer.state_size),
             recompute=fit.recompute,
         ).total
 
@@ -174,13 +173,11 @@ class Benchmark:
         """A short measurement, to compare candidates."""
         return self.measure(candidate, TRIAL_S)
 
-    def optimizer_step_s(
-        self, candidates: Mapping[OptimizerName, Candidate]
-    ) -> dict[OptimizerName, float]:
+    def optimizer_step_s(self, candidates: Mapping[str, Candidate]) -> dict[str, float]:
         """Seconds of a step with each optimizer, in the faster of the open precisions; measured
         alternately, so that a busy moment affects all.
         """
-        takes: dict[tuple[OptimizerName, bool], Callable[[], float]] = {}
+        takes: dict[tuple[str, bool], Callable[[], float]] = {}
         for name, candidate in candidates.items():
             _, clock, kinds = self._clock(self.process_share(candidate))
             takes |= {(name, bf16): partial(clock.step_s, bf16=bf16) for bf16 in kinds}
@@ -241,7 +238,7 @@ def with_evaluations(config: FitConfig, evaluations: int) -> FitConfig:
     return replace(
         config,
         evaluate_every=-(-config.steps // evaluations),
-        checkpoint_every=config.checkpoint_interval,
+        checkpoints=replace(config.checkpoints, every=config.checkpoint_interval),
     )
 
 

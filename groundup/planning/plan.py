@@ -17,7 +17,7 @@ from groundup.data.batches.mixture import Mixture, SourceReading, source_reading
 from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST
 from groundup.device import peak_memory_bytes
-from groundup.model.footprint import FLOAT32_BYTES, attention_path, state_numbers
+from groundup.model.footprint import FLOAT32_BYTES, StateSize, attention_path, state_numbers
 from groundup.planning import scaling_constants
 from groundup.planning.measure import OVERHEAD_SHARE, Benchmark, Candidate, Measured
 from groundup.planning.plan_sources import mixture_line, source_lines, source_warnings
@@ -26,8 +26,7 @@ from groundup.planning.scaling_law import Law
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.train.pretrain import pretrain, snapshot_bytes, train_windows
-from groundup.train.steps.config import EVALUATIONS, OptimizerName
-from groundup.train.steps.optimizers import STATE_SIZES
+from groundup.train.steps.config import EVALUATIONS
 from groundup.weights.gguf_architectures import gguf_reason
 from groundup.weights.hf_config import hf_reason
 
@@ -93,7 +92,7 @@ class RunPlan:
     batch_tokens: int = 0
     """Tokens of one step."""
     learning_rate: float = 0.0
-    optimizer: OptimizerName = "adamw"
+    optimizer: str = "adamw"
     precision_step_s: dict[str, float] = field(default_factory=dict)
     """Seconds of a step in each precision, where they were measured to choose one."""
     typical_document_tokens: int = 0
@@ -164,18 +163,18 @@ def make_plan(
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
         evaluations=1 + -(-fit.steps // fit.evaluation_interval),
-        attention=attention_path(shape, shape.context_tokens, device, packing=fit.packing),
+        attention=attention_path(shape, shape.context_tokens, device, packing=fit.rows.packing),
         gguf=gguf_reason(shape),
         hugging_face=hf_reason(shape),
         num_layers=shape.num_layers,
         width=shape.width,
         context_tokens=shape.context_tokens,
-        packing=fit.packing,
-        stride=fit.stride,
+        packing=fit.rows.packing,
+        stride=fit.rows.stride,
         batch_tokens=candidate.step_tokens,
-        learning_rate=fit.learning_rate,
-        optimizer=fit.optimizer,
-        mixture=mixture_line(fit.mixture),
+        learning_rate=fit.optimizer.learning_rate,
+        optimizer=fit.optimizer.name,
+        mixture=mixture_line(fit.rows.mixture),
         sources=_sources(shards, candidate),
     )
 
@@ -183,7 +182,7 @@ def make_plan(
 def _sources(shards: ShardSet, candidate: Candidate) -> tuple[SourceReading, ...]:
     """What the run reads of each source."""
     shape, fit = candidate.shape, candidate.fit
-    windows = None if fit.mixture.as_they_come else train_windows(shards, shape, fit)
+    windows = None if fit.rows.mixture.as_they_come else train_windows(shards, shape, fit)
     rows = fit.steps * fit.accumulation * fit.batch_size
     return source_readings(
         shards, windows if isinstance(windows, Mixture) else None, rows, rows * shape.context_tokens
@@ -207,8 +206,8 @@ def disk_bytes(candidate: Candidate) -> int:
     state, the model, snapshots.
     """
     weights, fit = candidate.parameters, candidate.fit
-    checkpoint = weights + state_numbers(candidate.shape, STATE_SIZES[fit.optimizer])
-    kept = FLOAT32_BYTES * ((fit.keep_checkpoints + 1) * checkpoint + weights)
+    checkpoint = weights + state_numbers(candidate.shape, StateSize(*fit.optimizer.state_size))
+    kept = FLOAT32_BYTES * ((fit.checkpoints.keep + 1) * checkpoint + weights)
     return kept + len(fit.snapshot_steps) * snapshot_bytes(candidate.shape)
 
 
@@ -257,9 +256,14 @@ def probe(benchmark: Benchmark, candidate: Candidate, steps: int) -> float:
     benchmark.progress.say(f"Training {steps} steps as a probe of how hard this text is.")
     precision = "float32" if candidate.fit.precision == "auto" else candidate.fit.precision
     fit = replace(
-        candidate.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps, snapshots=0, warmup_steps=None,
-        decay_steps=None, compile="off", precision=precision,
-    )  # fmt: skip
+        candidate.fit,
+        steps=steps,
+        evaluate_every=steps,
+        checkpoints=replace(candidate.fit.checkpoints, every=steps, snapshots=0),
+        schedule=replace(candidate.fit.schedule, warmup_steps=None, decay_steps=None),
+        compile="off",
+        precision=precision,
+    )
     splits = {
         split: table for split, table in benchmark.shards.splits.items() if split != TEST
     }  # not for choices
@@ -361,7 +365,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
         (
             plan.optimizer != "sgd" and plan.learning_rate > scaling_constants.TOO_HIGH * rate,
             f"The learning rate {plan.learning_rate:g} is probably too high for {trained}width {plan.width}: wider models need a lower one, here "
-            f"about {rate:g}. A loss that jumps or stays high is the sign of it. Try --set fit.learning_rate={rate:g}.",
+            f"about {rate:g}. A loss that jumps or stays high is the sign of it. Try --set fit.optimizer.learning_rate={rate:g}.",
         ),
         (
             plan.batch_tokens < scaling_constants.FEW_BATCH_TOKENS,

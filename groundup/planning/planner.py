@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from groundup.planning.scaling_constants import (
     learning_rate_for,
 )
 from groundup.planning.scaling_law import Law, LossPoint
-from groundup.train.steps.config import FitConfig, OptimizerName
+from groundup.train.steps.config import FitConfig, optimizer_fields
 
 # Size of the first model measured.
 FIRST_PARAMETERS = 1_300_000
@@ -100,15 +101,16 @@ def batch_windows(context_tokens: int, factor: float = 1.0) -> int:
 
 
 def family_candidate(
-    shape: ModelConfig, fit: FitConfig, fields: dict[str, object], factor: float = 1.0
+    shape: ModelConfig, fit: FitConfig, fields: Mapping[str, Any], factor: float = 1.0
 ) -> Candidate:
     """A shape with the batch size and learning rate that follow from it, unless `fields` (--set
     fit.) has them.
     """
     if "batch_size" not in fields:
         fit = replace(fit, batch_size=batch_windows(shape.context_tokens, factor))
-    if "learning_rate" not in fields:
-        fit = replace(fit, learning_rate=learning_rate_for(shape.width, fit.optimizer))
+    if "learning_rate" not in optimizer_fields(fields):
+        rate = learning_rate_for(shape.width, fit.optimizer.name)
+        fit = fit.with_fields({"optimizer.learning_rate": rate})
     return Candidate(shape, fit)
 
 
@@ -135,7 +137,7 @@ def expected_loss(candidate: Candidate, steps: int, text: TextStats, law: Law) -
     The law was fitted with Muon: steps of AdamW count for less.
     """
     step_bytes = candidate.step_tokens * text.bytes_per_token
-    worth = 1 / MUON_WORTH if candidate.fit.optimizer == "adamw" else 1.0
+    worth = 1 / MUON_WORTH if candidate.fit.optimizer.name == "adamw" else 1.0
     point = LossPoint(
         candidate.parameters, worth * steps * step_bytes, float(text.num_bytes), step_bytes
     )
@@ -183,7 +185,7 @@ def candidate_of(
     shape: ModelConfig,
     processes: int = 1,
     factor: float = 1.0,
-    optimizer: OptimizerName | None = None,
+    optimizer: str | None = None,
 ) -> Candidate:
     """A shape with its training config; the batch of a family's shape is rounded up to equal shares
     for all processes.
@@ -200,7 +202,7 @@ def _in_context(options: PretrainOptions, shape: ModelConfig, text: TextStats) -
     if "context_tokens" in options.tables["model"]:
         return shape
     if (
-        options.fit().packing
+        options.fit().rows.packing
     ):  # a row holds several documents, with the less padding the more there are
         text = replace(text, typical_document_tokens=sys.maxsize)
     context = fitting_context(shape, text)
@@ -305,16 +307,18 @@ def choose_optimizer(
     """The candidate with AdamW where Muon's steps take more time than they are worth, and the
     reason; only for a time, unless --set names one.
     """
-    named = any(name == "optimizer" or name.startswith("muon_") for name in options.tables["fit"])
+    named = "name" in optimizer_fields(options.tables["fit"])
     if options.length.seconds is None or named:
         return candidate, ()
     other = candidate_of(options, candidate.shape, optimizer="adamw")
     other = replace(other, fit=replace(other.fit, batch_size=candidate.fit.batch_size))
-    step_s = benchmark.optimizer_step_s({each.fit.optimizer: each for each in (candidate, other)})
+    step_s = benchmark.optimizer_step_s(
+        {each.fit.optimizer.name: each for each in (candidate, other)}
+    )
     return other if best_optimizer(step_s) == "adamw" else candidate, (optimizer_reason(step_s),)
 
 
-def best_optimizer(step_s: Mapping[OptimizerName, float]) -> OptimizerName:
+def best_optimizer(step_s: Mapping[str, float]) -> str:
     """Muon, unless its step takes longer, compared with AdamW's, than it is worth.
 
     >>> best_optimizer({"muon": 0.12, "adamw": 0.1}), best_optimizer({"muon": 0.7, "adamw": 0.1})
@@ -323,7 +327,7 @@ def best_optimizer(step_s: Mapping[OptimizerName, float]) -> OptimizerName:
     return "adamw" if step_s["muon"] > MUON_WORTH * step_s["adamw"] else "muon"
 
 
-def optimizer_reason(step_s: Mapping[OptimizerName, float]) -> str:
+def optimizer_reason(step_s: Mapping[str, float]) -> str:
     """The reason for the optimizer, as a line of the plan."""
     muon, adamw = (1000 * step_s[name] for name in ("muon", "adamw"))
     return (

@@ -31,9 +31,8 @@ from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import table_from_json
-from groundup.train.checkpoint.identity import FREE_FIELDS
 from groundup.train.pretrain import most_steps, require_steps, train_windows
-from groundup.train.steps.config import EVALUATIONS, FitConfig
+from groundup.train.steps.config import EVALUATIONS, FREE_FIELDS, FitConfig
 from groundup.train.steps.process_group import ProcessGroup, require_shares
 
 
@@ -136,10 +135,10 @@ def _kept_plan(
     record = run.read_plan()
     if record is None or record["asked"] != options.key():
         return None
-    now = options.fit()
+    now = to_plain(options.fit())
     try:
         shape = build_config(ModelConfig, record["model"], where="model.")
-        fit = {**record["fit"], **{name: getattr(now, name) for name in FREE_FIELDS}}
+        fit = {**record["fit"], **{name: now[name] for name in FREE_FIELDS}}
         return shape, build_config(FitConfig, fit, where="fit."), record["planned"]
     except ConfigError as error:
         raise FormatError(
@@ -198,13 +197,13 @@ def with_steps(
     """
     windows = (
         None
-        if candidate.fit.mixture.as_they_come
+        if candidate.fit.rows.mixture.as_they_come
         else train_windows(shards, candidate.shape, candidate.fit)
     )
     most = windows and most_steps(windows, candidate.fit)
     seconds, evaluations = options.length.seconds, EVALUATIONS
     overlap = candidate.shape.context_tokens / (
-        candidate.fit.stride or candidate.shape.context_tokens
+        candidate.fit.rows.stride or candidate.shape.context_tokens
     )
     steps = options.length.steps_of(
         candidate.step_tokens, max(1, round(overlap * shards.num_tokens(TRAIN)))

@@ -21,11 +21,15 @@ from groundup.model.heads import require_causal
 from groundup.model.presets import preset
 from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
 from groundup.planning.continued import named_shares, replay_shares, require_own_parts, start_fields
-from groundup.train.checkpoint.identity import FREE_FIELDS
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.time_budget import TimeBudget
 from groundup.train.starting_model import StartingModel, starting_model
-from groundup.train.steps.config import FitConfig, OptimizerName, pretraining_config
+from groundup.train.steps.config import (
+    FitConfig,
+    decisive_fields,
+    optimizer_fields,
+    pretraining_config,
+)
 
 PRESET = "quickstart"
 DEFAULT_MINUTES = 3.0
@@ -165,15 +169,15 @@ class PretrainOptions:
         seconds = self.length.seconds
         return None if seconds is None or "steps" in self.tables["fit"] else TimeBudget(seconds)
 
-    def fit(self, optimizer: OptimizerName | None = None) -> FitConfig:
+    def fit(self, optimizer: str | None = None) -> FitConfig:
         """The training config with the fields of --set, its steps unknown unless set.
 
         Raises ConfigError.
         """
-        changed = {} if optimizer is None else {"optimizer": optimizer}
-        return pretraining_config(
-            UNKNOWN_STEPS, {"seed": self.seed, **self.tables["fit"], **changed}
-        )
+        table = {"seed": self.seed, **self.tables["fit"]}
+        if optimizer is not None:
+            table["optimizer"] = {**optimizer_fields(table), "name": optimizer}
+        return pretraining_config(UNKNOWN_STEPS, table)
 
     def shape(self, vocab_size: int) -> ModelConfig:
         """The shape that is given, or quickstart's, with the fields of --set.
@@ -206,7 +210,7 @@ class PretrainOptions:
 
     def key(self) -> dict[str, Any]:
         """What a plan was made for: the plan in a run folder holds as long as this is the same."""
-        fit = {name: value for name, value in self.tables["fit"].items() if name not in FREE_FIELDS}
+        fit = decisive_fields(self.tables["fit"])
         shape = {
             name: getattr(self, name)
             for name in ("preset", "size", "depth")
@@ -273,9 +277,11 @@ def pretrain_options(
     )
     if processing := process_fields(process, rules, languages, decontaminate):
         found["data"] = with_steps(found["data"], processing)
-    found["fit"] |= ({"packing": True} if packing else {}) | (
-        {} if stride is None else {"stride": stride}
-    )
+    rows = found["fit"].setdefault("rows", {})
+    if packing:
+        rows["packing"] = True
+    if stride is not None:
+        rows["stride"] = stride
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
     replayed = replay_shares(replay)
@@ -288,10 +294,11 @@ def pretrain_options(
         mixture, max_epochs_per_source, read_sources(specs), named_shares(replayed)
     )
     if not mixed.as_they_come:
-        found["fit"]["mixture"] = mixed.plain()
+        rows["mixture"] = to_plain(mixed)
     specs += tuple(replayed)
     start = None if init_from is None else starting_model(init_from)
-    found["fit"] = (start_fields(start, found["fit"]) if start else {}) | found["fit"]
+    if start is not None:
+        found["fit"] = start_fields(start, found["fit"])
     who = check_engine(engine)
     return PretrainOptions(
         *(
@@ -350,6 +357,6 @@ def tables(sets: Settings | None) -> dict[str, dict[str, Any]]:
     for name, value in found.items():
         if name not in TABLES or not isinstance(value, dict):
             known = ", ".join(f"{table}." for table in TABLES)
-            fix = f"Fields begin with {known}: fit.learning_rate=0.001."
+            fix = f"Fields begin with {known}: fit.batch_size=16."
             raise ConfigError(f"--set {name}: no such field.", fix=fix)
     return {**{name: {} for name in TABLES}, **found}

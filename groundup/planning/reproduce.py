@@ -22,7 +22,11 @@ from groundup.planning.corpus import PREPARED, SHARDS
 from groundup.progress import Progress
 from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.train.checkpoint.identity import machine, muon_precision, read_record
+from groundup.train.checkpoint.identity import (
+    machine,
+    read_record,
+    with_muon_precision,
+)
 from groundup.train.checkpoint.state import TrainState, read_state
 from groundup.train.monitor.time_budget import StepControl
 from groundup.train.pretrain import pretrain
@@ -127,8 +131,7 @@ def parts_of(
     if fitted is not None:
         compile: Compile = "on" if fitted.get("compiled") else "off"
         fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
-        if fit_config.optimizer == "muon":
-            fit_config = dataclasses.replace(fit_config, muon_precision=muon_precision(fitted))
+        fit_config = with_muon_precision(fit_config, fitted)
     before, now = (fitted or {}).get("machine"), machine(compute, fit_config, group)
     before = before if isinstance(before, dict) else {}
     changes = [
@@ -158,7 +161,7 @@ def recorded_changes(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads
     threads = _listed(run, results, "threads", Threads)
     if threads and threads[0].step != 0:
         raise FormatError(run.results_file, "threads", "does not begin with the first step's")
-    return _listed(run, results, "turns", Rescale), threads
+    return _listed(run, results, "rescales", Rescale), threads
 
 
 def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -> tuple[T, ...]:

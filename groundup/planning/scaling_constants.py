@@ -9,7 +9,7 @@ over one text in several batch sizes (docs/log.md).
 """
 
 from groundup.planning.scaling_law import Law
-from groundup.train.steps.config import OptimizerName, pretraining_config
+from groundup.train.steps.config import pretraining_config
 
 # The runs that the defaults (`train/steps/config.py`) were tuned on: quickstart, 8 windows of 128 tokens.
 REFERENCE_WIDTH, REFERENCE_BATCH_TOKENS = 128, 1_024
@@ -64,12 +64,12 @@ FEW_STEPS = 100
 FEW_BATCH_TOKENS = 256
 
 
-def learning_rate_for(width: int, optimizer: OptimizerName) -> float:
+def learning_rate_for(width: int, optimizer: str) -> float:
     """The highest learning rate for a width; never above the reference's where the model is
     narrower.
 
     With Muon that of tables, head and vectors: its own, of the matrices, suits all widths, as their
     updates are made equally long.
     """
-    reference = pretraining_config(1, {"optimizer": optimizer}).learning_rate
+    reference = pretraining_config(1, {"optimizer": optimizer}).optimizer.learning_rate
     return float(f"{reference * min(1.0, (REFERENCE_WIDTH / width) ** RATE_POWER):.2g}")

@@ -164,8 +164,15 @@ class _SweepInputs:
         """
         found = candidate_of(depth, self.benchmark.tokenizer.vocab_size, self.text)
         precision: TrainPrecision = "float32" if self.benchmark.compute.is_cpu else "auto"
-        fit = replace(found.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps)
-        return replace(found, fit=replace(fit, seed=self.seed, precision=precision))
+        fit = replace(
+            found.fit,
+            steps=steps,
+            evaluate_every=steps,
+            checkpoints=replace(found.fit.checkpoints, every=steps),
+            seed=self.seed,
+            precision=precision,
+        )
+        return replace(found, fit=fit)
 
     def step_s(self, depth: int) -> float:
         return self.benchmark.trial(self.candidate(depth)).step_s

@@ -41,10 +41,9 @@ from groundup.recipes.named_stages import (
 )
 from groundup.recipes.pack_recipe import pack_values
 from groundup.recipes.packaged import packaged_recipes
+from groundup.train.optimizers.muon import Muon
 from groundup.train.steps.config import (
     MAX_SNAPSHOTS,
-    OPTIMIZER,
-    OptimizerName,
     pretraining_config,
 )
 from groundup.weights.gguf import GGUFEncoding
@@ -138,7 +137,7 @@ class PretrainStage(StageConfig):
     """Tokens from one window to the next; by default the context."""
     packing: bool = False
     """Rows of whole documents instead of windows; no document attends to another."""
-    optimizer: OptimizerName = OPTIMIZER
+    optimizer: str = Muon.name
     """"muon", "adamw" or "sgd"; each has its own learning rate and schedule
     (train/steps/config.py).
     """
@@ -344,7 +343,8 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
 
         suites_named(recipe.evaluate.suites)
     windows = {name: getattr(recipe.pretrain, name) for name in WINDOWS}
-    _ = recipe.data.config, recipe.mixture, pretraining_config(1, windows)
+    fields = {"rows": windows, "optimizer": recipe.pretrain.optimizer}
+    _ = recipe.data.config, recipe.mixture, pretraining_config(1, fields)
     if recipe.teach and recipe.teach.general.title in [
         source.title for source in recipe.data.sources
     ]:

@@ -133,6 +133,7 @@ def pretrain(
         snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
         callbacks=monitor.callbacks,
         progress=progress,
+        control=control,
     )
     loss = pretraining_loss(model_config, fit_config)
     fitted = fit(
@@ -144,7 +145,6 @@ def pretrain(
         compute=compute,
         hooks=hooks,
         group=group,
-        control=control,
     )
 
     def ended() -> dict[str, Any]:
@@ -238,9 +238,9 @@ def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> Languag
 
 def pretraining_loss(model_config: ModelConfig, fit_config: FitConfig) -> Loss:
     """Return the next-token loss; of a model with experts, with their balance loss."""
-    if not model_config.num_experts or not fit_config.balance_weight:
+    if not model_config.num_experts or not fit_config.stability.balance_weight:
         return next_token_loss
-    return balanced(next_token_loss, fit_config.balance_weight)
+    return balanced(next_token_loss, fit_config.stability.balance_weight)
 
 
 def snapshot_bytes(model_config: ModelConfig) -> int:
@@ -260,13 +260,13 @@ def train_windows(
     sizes = (model_config.context_tokens, fit_config.batch_size, fit_config.seed)
 
     def windows(part: ShardSet) -> Windows:
-        if fit_config.packing:
+        if fit_config.rows.packing:
             return PackedWindows(part, TRAIN, *sizes, progress=progress)
-        return Windows(part, TRAIN, *sizes, fit_config.stride)
+        return Windows(part, TRAIN, *sizes, fit_config.rows.stride)
 
-    if fit_config.mixture.as_they_come:
+    if fit_config.rows.mixture.as_they_come:
         return windows(shards)
-    return mixture_of(shards, fit_config.mixture, fit_config.batch_size, windows)
+    return mixture_of(shards, fit_config.rows.mixture, fit_config.batch_size, windows)
 
 
 def most_steps(windows: Windows | Mixture, fit_config: FitConfig) -> int | None:
@@ -282,7 +282,7 @@ def require_steps(windows: Windows | Mixture, fit_config: FitConfig) -> None:
     """Refuse a run that would read its sources more often than it may. Raises ConfigError."""
     most = most_steps(windows, fit_config)
     if most is not None and fit_config.steps > most:
-        limit = fit_config.mixture.max_epochs
+        limit = fit_config.rows.mixture.max_epochs
         raise ConfigError(
             f"With at most {limit:g} epochs of each source there is text for {most:,} steps, and the run has {fit_config.steps:,}.",
             fix=f"Train for at most {most:,} steps, raise --max-epochs-per-source, or add texts."
@@ -347,8 +347,8 @@ def evaluation_of(
 
     def held_out(split: str, window: int) -> Validation:
         sizes = {"batch_size": size, "at_once": share, "seed": seed}
-        packing = fit_config.packing
-        aside = tuple(fit_config.mixture.replay)
+        packing = fit_config.rows.packing
+        aside = tuple(fit_config.rows.mixture.replay)
         return Validation(
             shards,
             tokenizer,
@@ -377,10 +377,12 @@ def training_batches(
 
     Raises ConfigError.
     """
-    if fit_config.start_context_tokens is None:
+    if fit_config.rows.start_context_tokens is None:
         return windows
     return SequenceLengthWarmup(
-        windows, fit_config.start_context_tokens, fit_config.start_steps * fit_config.accumulation
+        windows,
+        fit_config.rows.start_context_tokens,
+        fit_config.start_steps * fit_config.accumulation,
     )
 
 
@@ -440,7 +442,7 @@ def _results(
         "evaluation_s": round(state.evaluation_s, 1),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
         **(
-            {"turns": [dataclasses.asdict(each) for each in state.rescales]}
+            {"rescales": [dataclasses.asdict(each) for each in state.rescales]}
             if state.rescales
             else {}
         ),

@@ -13,16 +13,16 @@ from typing import Any
 
 from torch import nn
 
-from groundup.config import to_plain
-from groundup.errors import ConfigError
-from groundup.files import MANIFEST, TMP_PREFIX, write_manifest
+from groundup.errors import ConfigError, FormatError
+from groundup.files import MANIFEST, TMP_PREFIX, json_bytes, write_manifest
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress
 from groundup.runs import LOGS, RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.checkpoint.identity import FREE_FIELDS, FRESH, changed_fields
+from groundup.train.checkpoint.identity import FRESH, changed_fields
 from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.loop import FitResult
+from groundup.train.steps.config import decisive_fields
 from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.model_io import ModelCard, save_model
 from groundup.weights.stacked import Stacked
@@ -41,14 +41,12 @@ def claim_folder(
     ConfigError where the folder has other files and no run, or without `fresh` a run of another
     `kind`.
     """
-    if (
-        kind
-        and not fresh
-        and run.run_file.exists()
-        and (found := run.read_run().get("kind")) not in (None, kind)
-    ):
-        fix = "Choose another folder with --out, or --fresh to start again in this one."
-        raise ConfigError(f"{run.path} holds a run of the kind {found}, expected {kind}.", fix=fix)
+    if kind and not fresh and run.run_file.exists():
+        found = run.read_run().get("kind")
+        if found not in (None, kind):
+            fix = "Choose another folder with --out, or --fresh to start again in this one."
+            message = f"{run.path} holds a run of the kind {found}, expected {kind}."
+            raise ConfigError(message, fix=fix)
     if run.path.exists() and not run.run_file.exists():
         others = [
             p.name
@@ -90,36 +88,28 @@ def begin_or_finished(
     elif require_same is not None:
         require_same()
     else:
-        before = run.read_run()
-        was, read = (
-            before[name] if isinstance(before.get(name), dict) else {}
-            for name in ("config", "inputs")
-        )
-        found = changed_fields(
-            {"kind": before.get("kind"), **_decisive(was)}, {"kind": kind, **_decisive(config)}
-        )
-        others = [name for name in sorted({**read, **inputs}) if read.get(name) != inputs.get(name)]
-        found += [f"inputs ({', '.join(others)})"] if others else []  # hashes say nothing to people
-        if found:
-            raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
+        _require_same(run, kind, config, inputs)
     return run.read_results() if finished else None
 
 
-def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what makes a run another one."""
-    return {name: value for name, value in config.items() if name not in FREE_FIELDS}
-
-
-def recorded(config: Any, run: RunFolder) -> dict[str, Any]:
-    """Return the config as run.json has it: in a run of an older version without the fields that it
-    did not know, where they have their defaults.
-    """
-    plain, default = (
-        json.loads(json.dumps(to_plain(each))) for each in (config, type(config)())
-    )  # lists for tuples
-    before = run.read_run().get("config") if run.run_file.exists() else None
-    known = before if isinstance(before, dict) else plain
-    return {name: value for name, value in plain.items() if name in known or value != default[name]}
+def _require_same(
+    run: RunFolder, kind: str, config: dict[str, Any], inputs: dict[str, Any]
+) -> None:
+    """Refuse a folder whose run.json differs. Raises ConfigError with the differences."""
+    before = run.read_run()
+    was, read = (before.get(name) or {} for name in ("config", "inputs"))
+    if not isinstance(was, dict) or not isinstance(read, dict):
+        raise FormatError(run.run_file, "config, inputs", "are not tables", fix=FRESH)
+    now = json.loads(json_bytes(config))  # lists for tuples
+    found = changed_fields(
+        {"kind": before.get("kind"), **decisive_fields(was)},
+        {"kind": kind, **decisive_fields(now)},
+    )
+    others = [name for name in sorted({**read, **inputs}) if read.get(name) != inputs.get(name)]
+    if others:
+        found.append(f"inputs ({', '.join(others)})")  # hashes say nothing to people
+    if found:
+        raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
 
 
 def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Progress) -> bool:

@@ -152,7 +152,7 @@ def test_a_sweep_sets_fields_of_the_texts_only(
 ) -> None:
     sweep = ["sweep", str(texts / "b.txt"), "--out", str(texts / "law"), "--set"]
     assert (
-        run([*sweep, "fit.learning_rate=1"]) == 2
+        run([*sweep, "fit.optimizer.learning_rate=1"]) == 2
         and "fields of data. only" in capsys.readouterr().err
     )
     assert (

@@ -29,15 +29,21 @@ from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import train_tokenizer
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import pretrain
-from groundup.train.steps.config import FitConfig
+from groundup.train.steps.config import Checkpoints, FitConfig
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.verify import verify_path
 
 CPU = Compute(torch.device("cpu"))
 TEXT = "The fox saw the hen, and the hen saw the fox."
 FIT = FitConfig(
-    steps=25, batch_size=4, snapshots=6, learning_rate=0.003, precision="float32", seed=3
+    steps=25,
+    batch_size=4,
+    precision="float32",
+    seed=3,
+    checkpoints=Checkpoints(snapshots=6),
+    optimizer=AdamW(learning_rate=0.003),
 )
 STEPS = [0, 1, 4, 9, 16, 25]
 MOVING = [name for name, view in VIEWS.items() if view.reel]
@@ -230,7 +236,7 @@ def test_when_one_is_left_there_is_no_film(copied: Path) -> None:
         DataError, match="Only 1 of the 6 steps that copied kept can be read"
     ) as refused:
         attention_film(open_model(copied, CPU), TEXT)
-    assert "fit.snapshots" in refused.value.fix
+    assert "fit.checkpoints.snapshots" in refused.value.fix
 
 
 def test_a_run_without_snapshots_is_filmed_by_its_checkpoints(
@@ -296,4 +302,4 @@ def test_a_model_that_was_not_trained_here_says_how_to_train_one(
     snapshot = RunFolder(folder).snapshot(9)  # a model folder without a run of its own
     assert run(["lab", str(snapshot), "--film", "film.gif"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "is not from a training run" in said and "--set fit.snapshots=16" in said
+    assert "is not from a training run" in said and "--set fit.checkpoints.snapshots=16" in said

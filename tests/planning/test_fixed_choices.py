@@ -17,6 +17,7 @@ from groundup.progress import Silent
 from groundup.recipes.builds.build import changed_parts
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import train_tokenizer
+from groundup.train.optimizers.muon import Muon
 from groundup.train.steps import precision
 from groundup.train.steps.compiled import decide_compile
 from groundup.train.steps.config import FitConfig
@@ -135,11 +136,11 @@ def test_fixed_choices_measure_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(precision, name, never)
     monkeypatch.setattr(StepClock, "step_s", never)
     model = LanguageModel(ModelConfig(64, 16, 16, 1, 2, 32))
-    config = FitConfig(100_000, optimizer="muon")
+    config = FitConfig(100_000, optimizer=Muon())
     clock = StepClock(model, [], next_token_loss, config, compute=FIXED)
     silent = Silent()
     decided = decide_compile(decide_precision(clock, progress=silent), clock, progress=silent)
-    assert decided == MeasuredPrecision("float32") and clock.config.muon_precision == "bf16"
+    assert decided == MeasuredPrecision("float32") and clock.muon.precision == "bf16"
     assert (
         decide_muon(
             config,

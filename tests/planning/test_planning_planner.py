@@ -30,7 +30,7 @@ TEXT = TextStats(
     typical_document_tokens=5_000,
 )
 FIT = pretraining_config(1)
-RATE = FIT.learning_rate
+RATE = FIT.optimizer.learning_rate
 
 
 def candidates() -> list[Candidate]:
@@ -123,14 +123,14 @@ def test_context_and_batch_follow_the_text_and_the_reference() -> None:
     assert fitting_context(shape, dataclasses.replace(TEXT, validation_tokens=70)) == 64
     said = family_candidate(
         shape,
-        dataclasses.replace(FIT, batch_size=5, learning_rate=0.1),
-        {"batch_size": 5, "learning_rate": 0.1},
+        FIT.with_fields({"batch_size": 5, "optimizer.learning_rate": 0.1}),
+        {"batch_size": 5, "optimizer": {"learning_rate": 0.1}},
     )
-    assert (said.fit.batch_size, said.fit.learning_rate) == (5, 0.1)
+    assert (said.fit.batch_size, said.fit.optimizer.learning_rate) == (5, 0.1)
 
 
 def test_the_learning_rate_falls_with_width() -> None:
-    rates = [learning_rate_for(width, FIT.optimizer) for width in (64, 128, 768, 4_096)]
+    rates = [learning_rate_for(width, FIT.optimizer.name) for width in (64, 128, 768, 4_096)]
     assert rates[0] == rates[1] == RATE
     assert rates[2] == pytest.approx(
         0.3 * RATE, rel=0.05
@@ -196,7 +196,7 @@ def test_a_length_is_said_once_and_possible() -> None:
 
 SOUND = RunPlan(
     1_000_000, 5_000, 40_000_000, 30_000_000, 0, 0, None, width=128, context_tokens=128, batch_tokens=8_000,
-    learning_rate=RATE, optimizer=FIT.optimizer, typical_document_tokens=500,
+    learning_rate=RATE, optimizer=FIT.optimizer.name, typical_document_tokens=500,
 )  # fmt: skip
 
 

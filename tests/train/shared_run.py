@@ -28,7 +28,8 @@ from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
-from groundup.train.steps.config import FitConfig
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.steps.config import Checkpoints, FitConfig
 from groundup.train.steps.losses import next_token_loss
 from groundup.train.steps.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.steps.step import LossSum
@@ -50,12 +51,11 @@ CONFIG = FitConfig(
     steps=STEPS,
     batch_size=ROWS,
     accumulation=2,
-    learning_rate=0.01,
     evaluate_every=10,
-    checkpoint_every=10,
-    snapshots=2,
     precision="float32",
     seed=3,
+    checkpoints=Checkpoints(every=10, snapshots=2),
+    optimizer=AdamW(learning_rate=0.01),
 )
 
 
@@ -155,9 +155,9 @@ def shared_fit(
             sample=sample,
             snapshot=lambda into: save_tensors(weight_tensors(model), into / MODEL_FILE),
             progress=Said(folder.with_suffix(".said")),
+            control=control,
         ),
         group=group,
-        control=control,
     )
     return model, result
 

@@ -15,7 +15,6 @@ from groundup.model.heads import LanguageModel
 from groundup.model.transformer import use_recompute
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import next_token_loss
-from groundup.train.steps.optimizers import build_optimizer
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 1_000,
@@ -68,7 +67,7 @@ def measured_bytes(config: ModelConfig, batch_size: int, *, recompute: bool = Fa
     """The peak of a step that is not the first: weights and the optimizer's moments are there before it."""
     model = LanguageModel(config)
     use_recompute(model, recompute)
-    optimizer = build_optimizer(model, FitConfig(steps=2))
+    optimizer = FitConfig(steps=2).optimizer.build(model)
     ids = torch.randint(
         0, config.vocab_size, (batch_size, config.context_tokens), generator=torch.Generator()
     )

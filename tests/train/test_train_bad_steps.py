@@ -16,11 +16,16 @@ from groundup.runs import RunFolder, read_lines
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.loss_spikes import find_bad_step
-from groundup.train.steps.config import FitConfig
+from groundup.train.steps.config import Checkpoints, FitConfig, Stability
 from groundup.train.steps.step import Loss, LossSum
 
 CPU = Compute(torch.device("cpu"))
-CONFIG = FitConfig(steps=8, checkpoint_every=1, precision="float32", max_skipped=2)
+CONFIG = FitConfig(
+    steps=8,
+    precision="float32",
+    checkpoints=Checkpoints(every=1),
+    stability=Stability(max_skipped=2),
+)
 NAN = float("nan")
 
 
@@ -73,7 +78,7 @@ def test_a_step_that_is_not_finite_changes_nothing_is_counted_and_shown(
     tmp_path: Path, change: Callable[[LossSum], LossSum], word: str
 ) -> None:
     _, result = trained(
-        tmp_path / "run", with_bad_steps([3], change), replace(CONFIG, keep_checkpoints=8)
+        tmp_path / "run", with_bad_steps([3], change), CONFIG.with_fields({"checkpoints.keep": 8})
     )
     assert (result.steps, result.state.skipped, result.state.tokens) == (8, 1, 7 * 32)
     run = RunFolder(tmp_path / "run")
@@ -104,7 +109,11 @@ def test_with_a_limit_of_one_and_in_a_run_that_learns_nothing_the_first_ends_it(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(GroundupError, match="Step 3: the loss is nan; the weights"):
-        trained(tmp_path / "one", with_bad_steps([3], nan_loss), replace(CONFIG, max_skipped=1))
+        trained(
+            tmp_path / "one",
+            with_bad_steps([3], nan_loss),
+            CONFIG.with_fields({"stability.max_skipped": 1}),
+        )
     with pytest.raises(GroundupError, match="Step 1: the loss"):
         trained(tmp_path / "short", with_bad_steps([1], nan_loss), replace(CONFIG, steps=1))
 
@@ -112,13 +121,17 @@ def test_with_a_limit_of_one_and_in_a_run_that_learns_nothing_the_first_ends_it(
 def test_a_spike_is_skipped_only_where_that_is_asked_for(tmp_path: Path) -> None:
     spike = with_bad_steps([20], long_gradient)
     _, without = trained(tmp_path / "without", spike, replace(CONFIG, steps=24))
-    _, within = trained(tmp_path / "within", spike, replace(CONFIG, steps=24, spike_factor=10.0))
+    _, within = trained(
+        tmp_path / "within",
+        spike,
+        CONFIG.with_fields({"steps": 24, "stability.spike_factor": 10.0}),
+    )
     assert (without.state.skipped, within.state.skipped) == (0, 1)
     assert (
         "step 20 of 24 is skipped: the gradient norm is" in (tmp_path / "within.said").read_text()
     )
     with pytest.raises(ConfigError, match="spike_factor must be above 1"):
-        replace(CONFIG, spike_factor=0.5)
+        CONFIG.with_fields({"stability.spike_factor": 0.5})
 
 
 def test_a_spike_is_held_against_the_median_of_enough_steps() -> None:
@@ -138,8 +151,13 @@ def test_a_spike_is_held_against_the_median_of_enough_steps() -> None:
 def test_stopped_and_resumed_it_skips_the_same_steps(
     tmp_path: Path, optimizer: str, change: Callable[[LossSum], LossSum]
 ) -> None:
-    config = replace(
-        CONFIGS[optimizer], accumulation=1, batch_size=4, snapshots=0, spike_factor=10.0
+    config = CONFIGS[optimizer].with_fields(
+        {
+            "accumulation": 1,
+            "batch_size": 4,
+            "checkpoints.snapshots": 0,
+            "stability.spike_factor": 10.0,
+        }
     )
     whole, result = trained(tmp_path / "whole", with_bad_steps([18, 19, 22], change), config)
     for stop_at in (19, 21):

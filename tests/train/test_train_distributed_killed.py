@@ -27,7 +27,14 @@ SMALL = [
         "--set",
         "fit.batch_size=2",
     ),
-    *("--set", "fit.evaluate_every=150", "--set", "fit.checkpoint_every=20", "--steps", str(STEPS)),
+    *(
+        "--set",
+        "fit.evaluate_every=150",
+        "--set",
+        "fit.checkpoints.every=20",
+        "--steps",
+        str(STEPS),
+    ),
 ]
 
 

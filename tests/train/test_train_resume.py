@@ -27,7 +27,8 @@ from groundup.train.checkpoint.identity import differences, identify
 from groundup.train.checkpoint.state import load_weights
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.steps.config import FitConfig, TrainPrecision
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.steps.config import Checkpoints, FitConfig, TrainPrecision
 from groundup.train.steps.precision import StepClock, decide_precision, open_kinds
 
 CPU = Compute(torch.device("cpu"))
@@ -131,7 +132,7 @@ def test_the_last_k_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
     losses = iter([5.0, 2.0, 3.0, 4.0, 6.0])
     run = RunFolder(tmp_path / "run")
     config = FitConfig(
-        steps=8, evaluate_every=2, checkpoint_every=1, keep_checkpoints=3, precision="float32"
+        steps=8, evaluate_every=2, precision="float32", checkpoints=Checkpoints(every=1, keep=3)
     )
     model = TinyModel()
     result = fit(
@@ -180,11 +181,21 @@ def base(model: TinyModel) -> None:
         (
             None,
             TinyBatches(),
-            replace(CONFIG, learning_rate=0.001),
+            CONFIG.with_fields({"optimizer.learning_rate": 0.001}),
             "learning_rate was 0.002 and is 0.001",
         ),
-        (None, TinyBatches(), replace(CONFIG, optimizer="sgd"), "optimizer was adamw and is sgd"),
-        (None, TinyBatches(), replace(CONFIG, schedule="wsd"), "schedule was cosine and is wsd"),
+        (
+            None,
+            TinyBatches(),
+            CONFIG.with_fields({"optimizer": "sgd"}),
+            "optimizer.name was adamw and is sgd",
+        ),
+        (
+            None,
+            TinyBatches(),
+            CONFIG.with_fields({"schedule.name": "wsd"}),
+            "schedule.name was cosine and is wsd",
+        ),
         (None, OtherBatches(), CONFIG, "the data are not the same"),
         (shape, TinyBatches(), CONFIG, "the shape of what is trained is not the same"),
         (base, TinyBatches(), CONFIG, "the frozen base model is not the same"),
@@ -205,34 +216,16 @@ def test_a_run_that_differs_is_refused_with_what_differs(
     assert word in refused.value.message and "--fresh" in refused.value.fix
 
 
-def test_runs_from_before_there_was_a_choice_of_optimizer_and_schedule_are_still_the_same(
-    finished: Path,
-) -> None:
-    fields = read_json(finished / "fit.json")["identity"]["config"]
-    later = {
-        "optimizer",
-        "muon_learning_rate",
-        "muon_momentum",
-        "schedule",
-        "decay_steps",
-        "compile",
-        "recompute",
-    }
-    later |= {"start_context_tokens", "start_share"}
-    assert not later & set(fields)
-    changed = replace(
-        CONFIG, muon_learning_rate=0.5, decay_steps=3
-    )  # neither has a part in AdamW and cosine
-    assert identify(TinyModel(), "tiny", changed) == identify(TinyModel(), "tiny", CONFIG)
-    muon = replace(CONFIG, optimizer="muon")
-    other = replace(muon, muon_learning_rate=0.5)
+def test_a_difference_is_named_by_its_place_in_the_config() -> None:
+    muon = CONFIG.with_fields({"optimizer": "muon"})
+    other = muon.with_fields({"optimizer.matrix_learning_rate": 0.5})
     assert differences(identify(TinyModel(), "", muon), identify(TinyModel(), "", other)) == [
-        "muon_learning_rate was 0.02 and is 0.5"
+        "optimizer.matrix_learning_rate was 0.015 and is 0.5"
     ]
 
 
 def test_how_many_checkpoints_are_kept_may_change(finished: Path) -> None:
-    tiny_fit(finished, config=replace(CONFIG, keep_checkpoints=5, checkpoint_every=2))
+    tiny_fit(finished, config=CONFIG.with_fields({"checkpoints.keep": 5, "checkpoints.every": 2}))
     assert read_json(finished / "fit.json")["identity"]["config"]["steps"] == 24
 
 
@@ -351,7 +344,7 @@ def test_a_run_goes_on_with_the_muon_it_began_with_on_any_processor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, whole, run = (
-        replace(CONFIGS["muon"], muon_precision="auto"),
+        CONFIGS["muon"].with_fields({"optimizer.precision": "auto"}),
         tmp_path / "whole",
         RunFolder(tmp_path / "run"),
     )
@@ -400,7 +393,7 @@ def test_measuring_a_step_leaves_weights_and_random_state_alone(precision: str) 
 def test_bf16_and_float32_runs_learn_alike(tmp_path: Path) -> None:
     last = {}
     for precision in ("float32", "bf16"):
-        config = FitConfig(steps=12, precision=precision, learning_rate=0.03)  # type: ignore[arg-type]
+        config = FitConfig(steps=12, precision=precision, optimizer=AdamW(learning_rate=0.03))  # type: ignore[arg-type]
         run = RunFolder(tmp_path / precision)
         last[precision] = fit(
             TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU

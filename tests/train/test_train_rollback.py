@@ -1,7 +1,7 @@
 """A loss that rises and stays takes the run back, past the text that led there; counted, shown, bounded; stops change none of it."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,8 @@ from groundup.train.monitor.loss_spikes import (
     needed_steps,
     target_step,
 )
-from groundup.train.steps.config import FitConfig
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.steps.config import Checkpoints, FitConfig, Schedule, Stability
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -31,14 +32,13 @@ POISONED = range(40, 48)  # positions of the data
 CONFIG = FitConfig(
     steps=70,
     batch_size=4,
-    learning_rate=0.08,
-    warmup_steps=0,
-    checkpoint_every=5,
     evaluate_every=35,
     precision="float32",
-    rollback_nats=1.0,
-    snapshots=2,
     seed=7,
+    schedule=Schedule(warmup_steps=0),
+    checkpoints=Checkpoints(every=5, snapshots=2),
+    stability=Stability(rollback_nats=1.0),
+    optimizer=AdamW(learning_rate=0.08),
 )
 
 
@@ -111,7 +111,7 @@ def test_the_run_goes_back_to_the_weights_of_before_and_past_the_poisoned_text(
     )
     found = losses(never_stopped)
     assert sorted(found) == list(range(1, 71)), "no step is done twice"
-    trained(tmp_path / "off", config=replace(CONFIG, rollback_nats=None))
+    trained(tmp_path / "off", config=CONFIG.with_fields({"stability.rollback_nats": None}))
     without = losses(tmp_path / "off")
     assert all(found[step] == without[step] for step in range(1, 49)), (
         "until then nothing is otherwise"
@@ -150,7 +150,7 @@ def test_after_too_many_the_run_ends_with_one_sentence_and_again_when_resumed(
     folder, forever = tmp_path / "run", PoisonedBatches(range(40, 1000))
     for _ in range(2):
         with pytest.raises(GroundupError, match="the run was rolled back 1 times already") as ended:
-            trained(folder, forever, replace(CONFIG, max_rollbacks=1))
+            trained(folder, forever, CONFIG.with_fields({"stability.max_rollbacks": 1}))
         assert "--fresh" in ended.value.fix
     events = [
         line
@@ -161,7 +161,7 @@ def test_after_too_many_the_run_ends_with_one_sentence_and_again_when_resumed(
 
 
 def test_what_lies_between_a_checkpoint_and_the_way_back_to_it_is_never_gone_to_again() -> None:
-    config = replace(CONFIG, checkpoint_every=4)
+    config = CONFIG.with_fields({"checkpoints.every": 4})
     state = TrainState("", step=34)
     assert target_step(state, config) == 24 and needed_steps(state, config) == {24, 28, 32}
     state.rolled_back_at, state.rolled_back_to = 34, 24
@@ -172,7 +172,7 @@ def test_what_lies_between_a_checkpoint_and_the_way_back_to_it_is_never_gone_to_
     state.step = 44
     assert target_step(state, config) == 36
     assert target_step(TrainState("", step=11), config) is None, "there is no checkpoint of step 0"
-    assert needed_steps(state, replace(config, rollback_nats=None)) == set()
+    assert needed_steps(state, config.with_fields({"stability.rollback_nats": None})) == set()
 
 
 def test_only_a_rise_that_stays_is_one() -> None:
@@ -184,17 +184,12 @@ def test_only_a_rise_that_stays_is_one() -> None:
     assert find_loss_rise([2.0] * 15 + [9.0] * 8, 1.0) is None, "too few to know a median"
 
 
-def test_the_rule_is_part_of_what_makes_a_run_only_where_it_is_on() -> None:
-    off = replace(CONFIG, rollback_nats=None)
+def test_the_rule_is_part_of_what_makes_a_run_and_where_it_is_on_checkpoints_are() -> None:
+    off = CONFIG.with_fields({"stability.rollback_nats": None})
     model = TinyBlocks()
-    base = identify(model, "", off)["config"]
-    assert not {"rollback_nats", "max_rollbacks", "checkpoint_every"} & set(base)
+    assert "checkpoints" not in identify(model, "", off)["config"]
     on = identify(model, "", CONFIG)["config"]
-    assert {name: on[name] for name in set(on) - set(base)} == {
-        "rollback_nats": 1.0,
-        "max_rollbacks": 3,
-        "checkpoint_every": 5,
-    }
+    assert on["stability"]["rollback_nats"] == 1.0 and on["checkpoints"] == {"every": 5}
     for wrong in ({"rollback_nats": 0.0}, {"rollback_nats": float("inf")}, {"max_rollbacks": 0}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
-            replace(CONFIG, **wrong)
+            CONFIG.with_fields({"stability": wrong})

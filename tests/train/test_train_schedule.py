@@ -6,12 +6,17 @@ import pytest
 
 from groundup.config import build_config
 from groundup.errors import ConfigError
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.steps.config import FitConfig, Schedule
 from groundup.train.steps.step_schedule import learning_rate
 
 
 def test_learning_rate_rises_straight_and_falls_by_half_a_cosine() -> None:
-    config = FitConfig(steps=15, learning_rate=0.8, min_learning_rate=0.2, warmup_steps=4)
+    config = FitConfig(
+        steps=15,
+        schedule=Schedule(min_learning_rate=0.2, warmup_steps=4),
+        optimizer=AdamW(learning_rate=0.8),
+    )
     rates = [learning_rate(step, config) for step in range(15)]
     assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert rates[4] == pytest.approx(0.8)  # 0 of the way: cos 0 = 1
@@ -23,7 +28,9 @@ def test_learning_rate_rises_straight_and_falls_by_half_a_cosine() -> None:
 
 def test_learning_rate_rises_stays_and_falls_straight() -> None:
     config = FitConfig(
-        15, learning_rate=0.8, min_learning_rate=0.2, warmup_steps=4, schedule="wsd", decay_steps=4
+        15,
+        schedule=Schedule(min_learning_rate=0.2, warmup_steps=4, name="wsd", decay_steps=4),
+        optimizer=AdamW(learning_rate=0.8),
     )
     rates = [learning_rate(step, config) for step in range(15)]
     assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
@@ -31,9 +38,13 @@ def test_learning_rate_rises_stays_and_falls_straight() -> None:
         rates[3:12] == [0.8] * 9
     )  # 15 - 4: the first step of the decay still has the highest rate
     assert rates[11:] == pytest.approx([0.8, 0.6, 0.4, 0.2])
-    assert FitConfig(1000, schedule="wsd").decay == 600
-    assert FitConfig(10, schedule="wsd", warmup_steps=9).decay == 1
-    flat = FitConfig(9, learning_rate=0.8, warmup_steps=0, schedule="wsd", decay_steps=0)
+    assert FitConfig(1000, schedule=Schedule(name="wsd")).decay == 600
+    assert FitConfig(10, schedule=Schedule(name="wsd", warmup_steps=9)).decay == 1
+    flat = FitConfig(
+        9,
+        schedule=Schedule(warmup_steps=0, name="wsd", decay_steps=0),
+        optimizer=AdamW(learning_rate=0.8),
+    )
     assert {learning_rate(step, flat) for step in range(9)} == {0.8}
 
 
@@ -42,13 +53,17 @@ def test_learning_rate_rises_stays_and_falls_straight() -> None:
 def test_learning_rate_of_very_short_runs_stays_within_bounds(
     steps: int, warmup: int, schedule: Schedule
 ) -> None:
-    config = FitConfig(steps=steps, warmup_steps=warmup, learning_rate=0.1, schedule=schedule)
+    config = FitConfig(
+        steps=steps,
+        schedule=Schedule(warmup_steps=warmup, name=schedule),
+        optimizer=AdamW(learning_rate=0.1),
+    )
     rates = [learning_rate(step, config) for step in range(steps)]
     assert all(0.01 - 1e-12 <= rate <= 0.1 + 1e-12 for rate in rates)
 
 
 def test_what_is_left_open_follows_from_the_steps() -> None:
-    config = FitConfig(steps=8000, learning_rate=0.01)
+    config = FitConfig(steps=8000, optimizer=AdamW(learning_rate=0.01))
     assert (config.warmup, config.lowest_learning_rate) == (400, pytest.approx(0.001))
     assert (config.evaluation_interval, config.checkpoint_interval) == (1000, 500)
     assert FitConfig(steps=3).evaluation_interval == 1
@@ -59,16 +74,19 @@ def test_what_is_left_open_follows_from_the_steps() -> None:
     ("values", "word"),
     [
         ({"steps": 0}, "steps must be at least 1"),
-        ({"steps": 5, "warmup_steps": 6}, "0 to 5"),
-        ({"steps": 5, "beta2": 1.0}, "beta2"),
-        ({"steps": 5, "min_learning_rate": 1.0}, "min_learning_rate"),
+        ({"steps": 5, "schedule": {"warmup_steps": 6}}, "0 to 5"),
+        ({"steps": 5, "optimizer": {"beta2": 1.0}}, "beta2"),
+        ({"steps": 5, "schedule": {"min_learning_rate": 1.0}}, "min_learning_rate"),
         ({"steps": 5, "precision": "fp8"}, "precision"),
         ({"steps": 5, "optimizer": "adam"}, "optimizer"),
-        ({"steps": 5, "muon_momentum": 1.0}, "muon_momentum"),
+        ({"steps": 5, "optimizer": {"name": "muon", "momentum": 1.0}}, "momentum"),
         ({"steps": 5, "schedule": "linear"}, "schedule"),
-        ({"steps": 5, "warmup_steps": 3, "decay_steps": 3}, "0 to 2 (steps after the warm-up)"),
+        (
+            {"steps": 5, "schedule": {"warmup_steps": 3, "decay_steps": 3}},
+            "0 to 2 (steps after the warm-up)",
+        ),
         ({"steps": 5, "evaluate_every": 0}, "evaluate_every"),
-        ({"steps": 5, "learning_rat": 0.1}, "Did you mean 'learning_rate'"),
+        ({"steps": 5, "optimizer": {"learning_rat": 0.1}}, "Did you mean 'learning_rate'"),
         ({"steps": "many"}, "steps"),
     ],
 )

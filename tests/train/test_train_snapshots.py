@@ -1,6 +1,5 @@
 """Snapshots of a run: which steps have one, what they are, and that they stay within their bounds."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from groundup.errors import ConfigError, DiskError
 from groundup.files import verify_folder
 from groundup.runs import RunFolder, step_folders
 from groundup.train.checkpoint.state import drop_snapshots_after, require_snapshot_space
-from groundup.train.steps.config import MAX_SNAPSHOTS, FitConfig
+from groundup.train.steps.config import MAX_SNAPSHOTS, Checkpoints, FitConfig
 
 
 @pytest.mark.parametrize(
@@ -26,17 +25,20 @@ from groundup.train.steps.config import MAX_SNAPSHOTS, FitConfig
 def test_steps_stand_closer_at_the_beginning(
     steps: int, snapshots: int, expected: tuple[int, ...]
 ) -> None:
-    assert FitConfig(steps=steps, snapshots=snapshots).snapshot_steps == expected
+    assert (
+        FitConfig(steps=steps, checkpoints=Checkpoints(snapshots=snapshots)).snapshot_steps
+        == expected
+    )
 
 
 def test_more_than_can_be_looked_at_are_refused_with_the_number() -> None:
     with pytest.raises(ConfigError, match=f"0 to {MAX_SNAPSHOTS} .got 1000"):
-        FitConfig(steps=10, snapshots=1000)
+        FitConfig(steps=10, checkpoints=Checkpoints(snapshots=1000))
 
 
 def test_a_snapshot_is_the_model_after_its_step_whole_and_alone(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    tiny_fit(run.path, config=replace(CONFIG, checkpoint_every=1, keep_checkpoints=100))
+    tiny_fit(run.path, config=CONFIG.with_fields({"checkpoints.every": 1, "checkpoints.keep": 100}))
     for step, folder in step_folders(run.snapshots):
         verify_folder(folder)
         assert sorted(path.name for path in folder.iterdir()) == [
@@ -52,7 +54,7 @@ def test_a_run_with_snapshots_is_the_run_without(tmp_path: Path) -> None:
     weights = []
     for snapshots in (0, 6):
         folder = tmp_path / str(snapshots)
-        tiny_fit(folder, config=replace(CONFIG, snapshots=snapshots))
+        tiny_fit(folder, config=CONFIG.with_fields({"checkpoints.snapshots": snapshots}))
         weights.append((folder / "checkpoints" / "step-24" / "model.safetensors").read_bytes())
         assert (folder / "snapshots").exists() == bool(snapshots)
     assert weights[0] == weights[1]
@@ -61,7 +63,7 @@ def test_a_run_with_snapshots_is_the_run_without(tmp_path: Path) -> None:
 def test_how_many_are_kept_may_change_on_the_way(tmp_path: Path) -> None:
     tiny_fit(tmp_path / "run")
     tiny_fit(
-        tmp_path / "run", config=replace(CONFIG, snapshots=0)
+        tmp_path / "run", config=CONFIG.with_fields({"checkpoints.snapshots": 0})
     )  # a run that differs would be refused
 
 
@@ -80,6 +82,6 @@ def test_a_disk_that_cannot_hold_them_all_is_refused_before_the_first_step(tmp_p
     require_snapshot_space(run, CONFIG, 1000)
     with pytest.raises(DiskError, match="No space left"):
         require_snapshot_space(run, CONFIG, 10**15)
-    require_snapshot_space(run, replace(CONFIG, snapshots=0), 10**15)
+    require_snapshot_space(run, CONFIG.with_fields({"checkpoints.snapshots": 0}), 10**15)
     tiny_fit(run.path)
     require_snapshot_space(run, CONFIG, 10**15)  # all are there: nothing more is needed

@@ -1,6 +1,6 @@
 """One step: what is summed, averaged, clipped, refused, left alone."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,8 @@ from groundup.errors import DataError
 from groundup.runs import RunFolder, read_lines
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
+from groundup.train.optimizers.adamw import AdamW
 from groundup.train.steps.config import FitConfig
-from groundup.train.steps.optimizers import build_optimizer
 from groundup.train.steps.step import LossSum, average_and_clip, sum_gradients
 
 CPU = Compute(torch.device("cpu"))
@@ -48,7 +48,9 @@ def test_accumulating_1_x_16_equals_16_x_1(tmp_path: Path) -> None:
     models = {}
     for rows in (1, 16):
         models[rows] = plain_model()
-        config = replace(CONFIG, batch_size=rows, accumulation=16 // rows, clip_norm=0.05)
+        config = CONFIG.with_fields(
+            {"batch_size": rows, "accumulation": 16 // rows, "stability.clip_norm": 0.05}
+        )
         fit(
             models[rows],
             Rows(rows),
@@ -106,7 +108,9 @@ def test_frozen_parameters_are_neither_changed_nor_saved(tmp_path: Path) -> None
 
 def test_only_matrices_that_are_no_tables_decay() -> None:
     model = plain_model()
-    decayed, kept = build_optimizer(model, FitConfig(steps=1, weight_decay=0.3)).param_groups
+    decayed, kept = (
+        FitConfig(steps=1, optimizer=AdamW(weight_decay=0.3)).optimizer.build(model).param_groups
+    )
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.3, 0.0)
     assert [id(p) for p in decayed["params"]] == [id(model.head.weight)]
     assert {id(p) for p in kept["params"]} == {id(model.embedding.weight), id(model.head.bias)}

@@ -7,7 +7,8 @@ import pytest
 
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError
-from groundup.train.steps.config import FitConfig, Schedule
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.steps.config import Checkpoints, FitConfig, Schedule
 from groundup.train.steps.step_schedule import Rescale, StepSchedule, learning_rate
 
 
@@ -28,7 +29,7 @@ def random_schedule(seed: int) -> StepSchedule:
 
 @pytest.mark.parametrize("schedule", ["cosine", "wsd"])
 def test_without_rescales_a_step_s_place_is_its_number(schedule: Schedule) -> None:
-    run, config = StepSchedule(1000), FitConfig(1000, schedule=schedule)
+    run, config = StepSchedule(1000), FitConfig(1000, schedule=Schedule(name=schedule))
     assert run.steps == 1000
     for step in range(1000):
         assert run.place(step) == run.update_place(step) == step
@@ -61,7 +62,7 @@ def test_a_later_turn_changes_no_place_before_it(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_marked_places_are_each_passed_once_and_the_last_one_at_the_end(seed: int) -> None:
     run = random_schedule(seed)
-    places = FitConfig(run.planned, snapshots=9).snapshot_steps
+    places = FitConfig(run.planned, checkpoints=Checkpoints(snapshots=9)).snapshot_steps
     steps = [step for step in range(run.steps + 1) if run.passes(places, step)]
     assert steps[0] == 0 and steps[-1] == run.steps
     assert len(steps) <= len(places)
@@ -78,11 +79,8 @@ def test_the_learning_rate_ends_at_its_end_and_keeps_the_shares_of_what_is_left(
 ) -> None:
     config = FitConfig(
         100,
-        learning_rate=0.5,
-        min_learning_rate=0.1,
-        warmup_steps=10,
-        schedule=schedule,
-        decay_steps=None,
+        schedule=Schedule(min_learning_rate=0.1, warmup_steps=10, name=schedule, decay_steps=None),
+        optimizer=AdamW(learning_rate=0.5),
     )
     run = StepSchedule(100, [Rescale(20, 20.0, steps)])
     rates = [learning_rate(run.update_place(step), config) for step in range(steps)]
@@ -97,7 +95,7 @@ def test_the_learning_rate_ends_at_its_end_and_keeps_the_shares_of_what_is_left(
 
 
 def test_a_rise_that_is_stretched_or_pressed_never_exceeds_the_highest_rate() -> None:
-    config = FitConfig(100, learning_rate=0.3, warmup_steps=50)
+    config = FitConfig(100, schedule=Schedule(warmup_steps=50), optimizer=AdamW(learning_rate=0.3))
     for steps in (30, 55, 100, 199):
         run = StepSchedule(100, [Rescale(7, 7.0, steps)])
         rates = [learning_rate(run.update_place(step), config) for step in range(steps)]

@@ -75,8 +75,8 @@ def trained(
             evaluate=evaluate,
             sample=lambda step: [],
             snapshot=lambda to: save_tensors(weight_tensors(model), to / MODEL_FILE),
+            control=StepControl(**more),  # type: ignore[arg-type]
         ),
-        control=StepControl(**more),  # type: ignore[arg-type]
     )
 
 
@@ -105,7 +105,7 @@ def test_each_change_is_taken_at_its_step_recorded_and_logged(tmp_path: Path) ->
         replace(CONFIG, accumulation=1),
         run,
         compute=TWO,
-        control=StepControl(threads=CHANGES),
+        hooks=Hooks(control=StepControl(threads=CHANGES)),
     )
     assert counts[-24:] == [2] * 5 + [1] * 4 + [2] * 3 + [1] * 8 + [2] * 4
     assert result.state.threads == list(CHANGES)
@@ -190,7 +190,7 @@ def test_where_the_user_fixed_the_number_it_stays(tmp_path: Path) -> None:
         CONFIG,
         run,
         compute=fixed,
-        control=StepControl(threads=CHANGES),
+        hooks=Hooks(control=StepControl(threads=CHANGES)),
     )
     assert torch.get_num_threads() == 1 and result.state.threads == [Threads(0, 1)], (
         "the record says what was done"

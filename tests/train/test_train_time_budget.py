@@ -18,16 +18,17 @@ from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.state import MODEL_FILE, TrainState
 from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.loop import FitResult, fit
+from groundup.train.monitor.budget_controller import BudgetController
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.time_budget import (
     CHECKS,
     MAX_SCALE,
-    BudgetController,
     StepControl,
     TimeBudget,
     TimeReading,
 )
-from groundup.train.steps.config import FitConfig
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.steps.config import Checkpoints, FitConfig, Schedule
 from groundup.train.steps.step_schedule import Rescale, StepSchedule, learning_rate
 from groundup.weights.hf import save_tensors
 
@@ -37,12 +38,11 @@ EVALUATION_S = 2.0
 CONFIG = FitConfig(
     steps=64,
     batch_size=4,
-    learning_rate=0.01,
-    checkpoint_every=8,
-    snapshots=5,
     precision="float32",
-    schedule="wsd",
     seed=7,
+    checkpoints=Checkpoints(every=8, snapshots=5),
+    schedule=Schedule(name="wsd"),
+    optimizer=AdamW(learning_rate=0.01),
 )
 PLANNED_S = 64 + 9 * EVALUATION_S
 
@@ -91,8 +91,8 @@ def trained(
             sample=lambda step: [],
             snapshot=lambda to: save_tensors(weight_tensors(model), to / MODEL_FILE),
             progress=progress or Said(folder.with_suffix(".said")),
+            control=StepControl(clock=machine.clock, **more),
         ),
-        control=StepControl(clock=machine.clock, **more),
     )
 
 
@@ -139,7 +139,9 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
     lines = steps_of(folder)
     assert result.steps == len(lines) == lines[-1]["step"] == result.state.rescales[-1].steps != 64
     assert lines[-1]["lr"] == pytest.approx(learning_rate(63, CONFIG), rel=1e-9)
-    assert max(line["lr"] for line in lines) == pytest.approx(CONFIG.learning_rate, rel=1e-12)
+    assert max(line["lr"] for line in lines) == pytest.approx(
+        CONFIG.optimizer.learning_rate, rel=1e-12
+    )
     assert (
         sorted(path.name for path in RunFolder(folder).snapshots.iterdir())[-1]
         == f"step-{result.steps:06d}"
@@ -226,14 +228,15 @@ class PoisonedMachine(Machine):
 def test_a_run_that_was_rolled_back_and_stopped_keeps_its_time_and_its_bits(
     tmp_path: Path, stop_at: int
 ) -> None:
-    config = replace(
-        CONFIG,
-        steps=96,
-        learning_rate=0.08,
-        warmup_steps=0,
-        checkpoint_every=5,
-        rollback_nats=1.0,
-        schedule="cosine",
+    config = CONFIG.with_fields(
+        {
+            "steps": 96,
+            "optimizer.learning_rate": 0.08,
+            "schedule.warmup_steps": 0,
+            "checkpoints.every": 5,
+            "stability.rollback_nats": 1.0,
+            "schedule.name": "cosine",
+        }
     )
     seconds = 96 + 9 * EVALUATION_S
     pace: Callable[[int], float] = lambda position: 1.25  # noqa: E731
@@ -316,7 +319,7 @@ def test_a_run_planned_in_a_busy_moment_takes_the_steps_that_fit_with_as_many_ev
     tmp_path: Path,
 ) -> None:
     folder, seconds = tmp_path / "run", 400 * 0.2 + 9 * EVALUATION_S
-    config = replace(CONFIG, steps=32, checkpoint_every=None)
+    config = CONFIG.with_fields({"steps": 32, "checkpoints.every": None})
     result = trained(folder, Machine(lambda position: 0.2), config, time_budget=TimeBudget(seconds))
     assert result.steps == pytest.approx(400, rel=0.06) and result.state.elapsed_s == pytest.approx(
         seconds, rel=0.05
@@ -327,8 +330,8 @@ def test_a_run_planned_in_a_busy_moment_takes_the_steps_that_fit_with_as_many_ev
 
 
 def test_short_rows_tell_nothing_of_the_whole_ones_that_follow(tmp_path: Path) -> None:
-    config = replace(
-        CONFIG, start_context_tokens=4
+    config = CONFIG.with_fields(
+        {"rows.start_context_tokens": 4}
     )  # 32 of 64 steps; here they take a third of the time
     result = trained(
         tmp_path / "run",
@@ -340,7 +343,7 @@ def test_short_rows_tell_nothing_of_the_whole_ones_that_follow(tmp_path: Path) -
 
 
 def test_a_run_too_short_to_tell_a_pace_is_left_alone(tmp_path: Path) -> None:
-    config = replace(CONFIG, steps=3, snapshots=0)
+    config = CONFIG.with_fields({"steps": 3, "checkpoints.snapshots": 0})
     assert (
         trained(tmp_path / "run", Machine(steady), config, time_budget=TimeBudget(500.0)).steps == 3
     )

@@ -53,11 +53,11 @@ def test_texts_become_a_model_folder_and_the_same_command_does_nothing(
     assert (opened.config.width, opened.config.head_width, opened.config.vocab_size) == (32, 8, 280)
     assert run(command) == 0
     assert json.loads(capsys.readouterr().out) == results
-    assert run([*command[:-1], "--set", "fit.learning_rate=0.01"]) == 2
+    assert run([*command[:-1], "--set", "fit.optimizer.learning_rate=0.01"]) == 2
     said = capsys.readouterr().err
     assert "learning_rate was 0.006 and is 0.01" in said and "--fresh" in said
-    assert run([*command[:-1], "--set", "fit.learning_rate=0.01", "--fresh"]) == 0
-    assert read_json(out / "fit.json")["identity"]["config"]["learning_rate"] == 0.01
+    assert run([*command[:-1], "--set", "fit.optimizer.learning_rate=0.01", "--fresh"]) == 0
+    assert read_json(out / "fit.json")["identity"]["config"]["optimizer"]["learning_rate"] == 0.01
     shards = [
         "pretrain",
         str(out / "shards"),
@@ -260,7 +260,7 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     monkeypatch.setattr("groundup.planning.prepare.steps_within", lambda *_: 64)
     monkeypatch.setattr("groundup.train.monitor.time_budget.MAX_SCALE", 2)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
-    seldom = ["--set", "fit.evaluate_every=32", "--set", "fit.checkpoint_every=16"]
+    seldom = ["--set", "fit.evaluate_every=32", "--set", "fit.checkpoints.every=16"]
     out, again = tmp_path / "run", tmp_path / "again"
     command = ["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL, *seldom]
     batch = Windows.batch
@@ -283,11 +283,11 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
         == 1
     )
     results = read_json(out / "results.json")
-    assert results["steps"] == results["turns"][-1]["steps"] == 128
+    assert results["steps"] == results["rescales"][-1]["steps"] == 128
     capsys.readouterr()
     assert run(["pretrain", "--again", str(out), "--out", str(again), "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    assert done["same_weights"] is True and done["turns"] == results["turns"]
+    assert done["same_weights"] is True and done["rescales"] == results["rescales"]
     assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
     assert (out / "samples.jsonl").read_bytes() == (again / "samples.jsonl").read_bytes()
 
@@ -301,13 +301,13 @@ def test_turns_and_threads_of_a_run_are_read_from_its_results_or_its_newest_chec
         checkpoint = folder.checkpoints / f"step-{step}"
         checkpoint.mkdir(parents=True)
         changes = {
-            "turns": [{"step": 4, "place": 4.0, "steps": 2 * step}],
+            "rescales": [{"step": 4, "place": 4.0, "steps": 2 * step}],
             "threads": [{"step": 0, "count": step}],
         }
         write_json(checkpoint / "state.json", {"identity": "", **changes})
     assert recorded_changes(folder) == ((Rescale(4, 4.0, 24),), (Threads(0, 12),))
     folder.write_results(
-        {"turns": [{"step": 4, "place": 4.0, "steps": 30}], "threads": [{"step": 0, "count": 2}]}
+        {"rescales": [{"step": 4, "place": 4.0, "steps": 30}], "threads": [{"step": 0, "count": 2}]}
     )
     assert recorded_changes(folder) == ((Rescale(4, 4.0, 30),), (Threads(0, 2),))
     folder.write_results({"steps": 30})
@@ -317,7 +317,7 @@ def test_turns_and_threads_of_a_run_are_read_from_its_results_or_its_newest_chec
         with pytest.raises(FormatError, match=r"results\.json"):
             recorded_changes(folder)
     for wrong in (3, ["x"], [{"step": 4}], [{"step": 4, "place": 4.0, "steps": 4}]):
-        folder.write_results({"turns": wrong})
+        folder.write_results({"rescales": wrong})
         with pytest.raises(FormatError, match=r"results\.json"):
             recorded_changes(folder)
 
@@ -341,7 +341,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
 @pytest.mark.parametrize(
     ("extra", "word"),
     [
-        (["--set", "fit.learning_rat=1"], "Did you mean 'learning_rate'"),
+        (["--set", "fit.learning_rat=1"], "Did you mean 'optimizer.learning_rate'"),
         (["--set", "speed=9"], "Fields begin with"),
         (["--preset", "quickstar"], "quickstart"),
         (["--steps", "3", "--minutes", "1"], "must be given once"),

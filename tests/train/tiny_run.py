@@ -29,7 +29,7 @@ from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.steps import compiled
-from groundup.train.steps.config import FitConfig
+from groundup.train.steps.config import Checkpoints, FitConfig
 from groundup.train.steps.losses import next_token_loss
 from groundup.train.steps.step import Loss, LossSum
 from groundup.weights.hf import save_tensors
@@ -40,10 +40,9 @@ CONFIG = FitConfig(
     batch_size=4,
     accumulation=2,
     evaluate_every=6,
-    checkpoint_every=4,
-    snapshots=6,
     precision="float32",
     seed=7,
+    checkpoints=Checkpoints(every=4, snapshots=6),
 )
 
 
@@ -87,7 +86,7 @@ class TinyBlocks(TinyModel):
 
 def model_and_loss(config: FitConfig) -> tuple[nn.Module, Loss]:
     """What a run trains; compiled with Muon a real language model, every pass of ours in it."""
-    if config.optimizer == "adamw":
+    if config.optimizer.name == "adamw":
         return TinyModel(), tiny_loss
     if config.compile != "on":
         return TinyBlocks(), tiny_loss
@@ -108,13 +107,21 @@ def model_and_loss(config: FitConfig) -> tuple[nn.Module, Loss]:
 # What a run of each kind is: every other part of a config that results depend on differs from the default once.
 CONFIGS = {
     "adamw": CONFIG,
-    "muon": replace(CONFIG, optimizer="muon", schedule="wsd", muon_precision="float32"),
-    "sgd": replace(CONFIG, optimizer="sgd", learning_rate=0.1),
+    "muon": CONFIG.with_fields(
+        {"optimizer": {"name": "muon", "precision": "float32"}, "schedule": "wsd"}
+    ),
+    "sgd": CONFIG.with_fields({"optimizer": {"name": "sgd", "learning_rate": 0.1}}),
     "bf16": replace(CONFIG, precision="bf16"),
-    "muon bf16": replace(CONFIG, precision="bf16", optimizer="muon", muon_precision="bf16"),
+    "muon bf16": CONFIG.with_fields(
+        {"precision": "bf16", "optimizer": {"name": "muon", "precision": "bf16"}}
+    ),
     "compiled": replace(CONFIG, compile="on"),
-    "muon compiled bf16": replace(
-        CONFIG, compile="on", precision="bf16", optimizer="muon", muon_precision="bf16"
+    "muon compiled bf16": CONFIG.with_fields(
+        {
+            "compile": "on",
+            "precision": "bf16",
+            "optimizer": {"name": "muon", "precision": "bf16"},
+        }
     ),
 }
 

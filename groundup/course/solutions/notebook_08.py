@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from groundup.course.exercises import Exercise
-from groundup.train.steps.config import FitConfig
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.steps.config import FitConfig, Schedule
 from groundup.train.steps.step_schedule import learning_rate
 
 Vector = Sequence[float]
@@ -44,11 +45,10 @@ def _not_transposed(matrix: Matrix, delta: Vector, a: Vector) -> list[float]:
 def _wsd(step: int, steps: int, warmup: int, decay: int, highest: float, lowest: float) -> float:
     config = FitConfig(
         steps=steps,
-        warmup_steps=warmup,
-        decay_steps=decay,
-        learning_rate=highest,
-        min_learning_rate=lowest,
-        schedule="wsd",
+        schedule=Schedule(
+            warmup_steps=warmup, decay_steps=decay, min_learning_rate=lowest, name="wsd"
+        ),
+        optimizer=AdamW(learning_rate=highest),
     )
     return learning_rate(step, config)
 

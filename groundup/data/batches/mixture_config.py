@@ -18,9 +18,7 @@ my-texts/letters/, letters.txt and hf:me/letters.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from groundup.config import to_plain
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean, require
 
@@ -78,17 +76,6 @@ class MixtureConfig:
     def as_they_come(self) -> bool:
         """Whether the text is read in one order, whatever source it is of."""
         return self == MixtureConfig()
-
-    def plain(self) -> dict[str, Any]:
-        """Return JSON values; without `replay` where there is none, as older versions wrote
-        them.
-        """
-        values: dict[str, Any] = to_plain(self)
-        return (
-            values
-            if self.replay
-            else {name: value for name, value in values.items() if name != "replay"}
-        )
 
     def describe(self) -> str:
         """Return the mixture in a few words."""

@@ -43,7 +43,7 @@ BITS = "bits_per_byte"
 SWEEP_FILE, SWEEP_RUNS = "sweep.json", "runs"
 _SWEEP_RUN = re.compile(r"d(\d+)-s(\d+)")
 _SHOTS = re.compile(r", (\d+) shots?$")
-HOW_STEPS = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.snapshots=16"
+HOW_STEPS = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.checkpoints.snapshots=16"
 HOW_SIZES = "Give two models or more, or the folder of a finished `groundup sweep`."
 
 

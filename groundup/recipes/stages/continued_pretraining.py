@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from groundup.config import to_plain
 from groundup.data.batches.shards import TABLE_FILE, ShardSet, open_shards, write_shards
 from groundup.data.batches.spans import read_spans
 from groundup.data.documents import Document
@@ -51,7 +50,7 @@ from groundup.train.monitor.samples import SAMPLE_TOKENS
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
 from groundup.train.pretrain import pretrain
 from groundup.train.starting_model import StartingModel, starting_model
-from groundup.train.steps.config import FitConfig, pretraining_config
+from groundup.train.steps.config import FitConfig, Rows, pretraining_config
 from groundup.train.steps.precision import open_kinds
 from groundup.weights.model_io import ModelCard
 
@@ -185,13 +184,14 @@ def candidate_of(start: StartingModel, shards: ShardSet, context: StageContext) 
     text = text_stats(shards, start.tokenizer.special.document_end_id)
     rows = min(ROW_TOKENS, start.config.context_tokens, fitting_context(start.config, text))
     fields: dict[str, Any] = {"batch_size": max(1, table.step_tokens // rows), "seed": context.seed}
-    fields |= {} if table.learning_rate is None else {"learning_rate": table.learning_rate}
+    if table.learning_rate is not None:
+        fields["optimizer"] = {"learning_rate": table.learning_rate}
     replay = {table.general.title: table.replay_share} if table.replay_share else {}
     mixture = dataclasses.replace(recipe.mixture, replay=replay)
-    fields |= {} if mixture.as_they_come else {"mixture": to_plain(mixture)}
+    fields["rows"] = Rows(mixture=mixture)
     return Candidate(
         start.shape(rows),
-        pretraining_config(table.steps or 1, start_fields(start, fields) | fields),
+        pretraining_config(table.steps or 1, start_fields(start, fields)),
     )
 
 

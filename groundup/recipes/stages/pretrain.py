@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-from groundup.config import to_plain
 from groundup.data.batches.mixture_config import source_weights
 from groundup.data.batches.shards import open_shards
 from groundup.model.config import ModelConfig
@@ -27,7 +26,7 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
 from groundup.train.pretrain import most_steps, pretrain, train_windows
-from groundup.train.steps.config import EVALUATIONS, FitConfig, pretraining_config
+from groundup.train.steps.config import EVALUATIONS, FitConfig, Rows, pretraining_config
 from groundup.weights.model_io import ModelCard
 
 # The rest is for measuring, the first evaluation and saving.
@@ -46,15 +45,17 @@ def run(context: StageContext) -> StageResult:
         Tokenizer.load(context.build / "tokenizer"),
     )
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
-    fields: dict[str, Any] = {
+    optimizer: dict[str, Any] = {"name": table.optimizer}
+    if table.learning_rate is not None:
+        optimizer["learning_rate"] = table.learning_rate
+    fields = {
         "batch_size": table.batch_windows,
-        "snapshots": table.snapshots,
+        "optimizer": optimizer,
+        "rows": Rows(mixture=recipe.mixture, stride=table.stride, packing=table.packing),
+        "checkpoints": {"snapshots": table.snapshots},
         "seed": context.seed,
     }
-    fields |= {} if recipe.mixture.as_they_come else {"mixture": to_plain(recipe.mixture)}
-    fields |= {"stride": table.stride, "packing": table.packing}
-    rate = {} if table.learning_rate is None else {"learning_rate": table.learning_rate}
-    fit = pretraining_config(table.steps or 1, {**fields, **rate, "optimizer": table.optimizer})
+    fit = pretraining_config(table.steps or 1, fields)
     seconds, progress = context.seconds * STEPS_SHARE, context.progress
     if not table.steps:
         benchmark = Benchmark(shards, tokenizer, context.compute, progress, run_s=seconds)

@@ -161,7 +161,7 @@ def spiking(run: RunView) -> Remark | None:
         "spikes",
         f"The loss jumped {len(steps)} times, the last time near step {count(steps[-1])}. A few "
         "spikes can come from unusual text; more often the learning rate is too high: lower it, "
-        "or let fit.spike_factor skip such steps.",
+        "or let fit.stability.spike_factor skip such steps.",
     )
 
 

@@ -63,5 +63,5 @@ def _of_run(run: RunRecord) -> Iterator[tuple[str, str, str]]:
             for each in threads
         )
         yield "threads", ", ".join(changes), "the time of the steps"
-    if tables(run.results, "turns"):
+    if tables(run.results, "rescales"):
         yield "steps", count(number(run.results, "steps")), "the clock, to keep the time"

@@ -8,31 +8,23 @@ are kept, recomputed activations, and the number of processes, which changes las
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from groundup.config import to_plain
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, sha256_text, write_json
-from groundup.model.experts import Experts
 from groundup.runs import RunFolder, package_version
+from groundup.train.optimizers.built import trainable
+from groundup.train.optimizers.muon import Muon
 from groundup.train.steps.config import FitConfig
-from groundup.train.steps.optimizers import trainable
 from groundup.train.steps.precision import MeasuredPrecision, MuonDecision
 from groundup.train.steps.process_group import ProcessGroup
 
-# No result depends on these, but for last bits.
-FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute", "parallel")
-# Newer than the first runs: left out where they have the value that was the only one, so that those
-# runs are still the same.
-LATER_FIELDS = (
-    *("optimizer", "schedule", "max_skipped", "compile", "muon_precision"),
-    *("start_context_tokens", "stride", "packing", "mixture", "initial_weights"),
-)
-DEFAULTS = to_plain(FitConfig(1))
 ONE_PROCESS = "1"
 FRESH = "Use the old settings to resume it, or --fresh to start again."
 
@@ -41,31 +33,10 @@ def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict
     """Return the identity of a run as plain values."""
     shapes = {name: [str(p.dtype), *p.shape] for name, p in trainable(model).items()}
     return {
-        "config": _fields(
-            config, experts=any(isinstance(part, Experts) for part in model.modules())
-        ),
+        "config": config.decisive(),
         "data": data_fingerprint,
         "trained": sha256_text(json.dumps(shapes, sort_keys=True)),
         "base": frozen_fingerprint(model),
-    }
-
-
-def _fields(config: FitConfig, *, experts: bool) -> dict[str, Any]:
-    """The fields of a config that results depend on."""
-    muon, rolls_back = config.optimizer == "muon", config.rollback_nats is not None
-    counts = {
-        **dict.fromkeys(FREE_FIELDS, False),
-        **dict.fromkeys(("muon_learning_rate", "muon_momentum", "muon_precision"), muon),
-        **dict.fromkeys(("max_rollbacks", "checkpoint_every"), rolls_back),  # to a checkpoint
-        "balance_weight": experts,
-        "decay_steps": config.schedule == "wsd",
-        "start_share": config.start_context_tokens is not None,
-    }
-    plain = to_plain(config)
-    later = [name for name in LATER_FIELDS if plain.get(name) == DEFAULTS.get(name)]
-    plain["mixture"] = config.mixture.plain()
-    return {
-        name: value for name, value in plain.items() if counts.get(name, True) and name not in later
     }
 
 
@@ -90,10 +61,8 @@ def frozen_fingerprint(model: nn.Module) -> str:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return the differences between two identities, one phrase each."""
-    before, now = old.get("config"), new["config"]
-    before = before if isinstance(before, dict) else {}
-    left_out = {name: DEFAULTS.get(name, "unset") for name in LATER_FIELDS}
-    found = changed_fields({**left_out, **before}, {**left_out, **now})
+    before = old.get("config")
+    found = changed_fields(before if isinstance(before, dict) else {}, new["config"])
     named = {
         "data": "the data are not the same",
         "trained": "the shape of what is trained is not the same",
@@ -102,24 +71,32 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return found + [phrase for name, phrase in named.items() if old.get(name) != new[name]]
 
 
-def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return a phrase for each field of which the values differ."""
-    names = (name for name in sorted({**before, **now}) if before.get(name) != now.get(name))
-    return [
-        f"{name} was {before.get(name, 'unset')} and is {now.get(name, 'unset')}" for name in names
-    ]
+def changed_fields(before: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> list[str]:
+    """Return a phrase for each field of which the values differ, those of tables by themselves."""
+    found = []
+    for name in sorted({**before, **now}):
+        was, is_now = before.get(name, "unset"), now.get(name, "unset")
+        if isinstance(was, Mapping) and isinstance(is_now, Mapping):
+            found += changed_fields(was, is_now, f"{where}{name}.")
+        elif was != is_now:
+            found.append(f"{where}{name} was {was} and is {is_now}")
+    return found
 
 
 def machine(compute: Compute, config: FitConfig, group: ProcessGroup) -> dict[str, Any]:
     """What the last bits of the arithmetic depend on."""
+    processes = ONE_PROCESS
+    if group.world > 1:
+        processes = f"{group.world} by {config.parallel}"
+    threads = torch.get_num_threads()
+    if compute.thread_counts:
+        threads = compute.thread_counts[0]  # the most
     return {
         "device": compute.device.type,
         "bf16": compute.has_bf16,
-        "threads": compute.thread_counts[0]
-        if compute.thread_counts
-        else torch.get_num_threads(),  # the most
+        "threads": threads,
         "torch": package_version("torch"),
-        "processes": ONE_PROCESS if group.world == 1 else f"{group.world} by {config.parallel}",
+        "processes": processes,
     }
 
 
@@ -139,7 +116,7 @@ def write_record(
         "compiled": decision.compiled,
         "step_s": decision.step_s,
         "machine": machine,
-        **muon.described(),
+        **muon.for_record(),
     }
     write_json(run.fit_file, record)
     return record
@@ -159,20 +136,18 @@ def read_record(run: RunFolder) -> dict[str, Any] | None:
     record = read_json(run.fit_file)
     if not isinstance(record, dict) or not isinstance(record.get("identity"), dict):
         raise FormatError(run.fit_file, "identity", "is missing", fix=FRESH)
-    for name, value in (
-        ("precision", record.get("precision")),
-        ("muon_precision", muon_precision(record)),
-    ):
-        if value not in ("float32", "bf16"):
+    known = ("float32", "bf16")
+    for name in ("precision", "muon_precision"):
+        if record.get(name) not in known and (name in record or name == "precision"):
             raise FormatError(run.fit_file, name, "is neither float32 nor bf16", fix=FRESH)
     return record
 
 
-def muon_precision(record: dict[str, Any]) -> Any:
-    """The precision in which the run's Muon orthogonalises; older records do not name it: it is
-    bf16.
-    """
-    return record.get("muon_precision", "bf16")
+def with_muon_precision(config: FitConfig, record: Mapping[str, Any]) -> FitConfig:
+    """Return the config of a recorded run, with the precision in which its Muon orthogonalises."""
+    if not isinstance(config.optimizer, Muon):
+        return config
+    return replace(config, optimizer=replace(config.optimizer, precision=record["muon_precision"]))
 
 
 def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[str, Any]) -> None:
@@ -187,18 +162,13 @@ def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
     processes changed; else "".
     """
     before = record.get("machine")
-    if not isinstance(before, dict):
+    if not isinstance(before, dict) or before == now:
         return ""
-    before = {
-        "processes": ONE_PROCESS,
-        "bf16": now["bf16"],
-        **before,
-    }  # older records are of one, and do not say
-    if before == now:
-        return ""
-    changes = (
-        f"{name} was {before.get(name)}, is {now[name]}"
-        for name in now
-        if before.get(name) != now[name]
-    )
-    return f"Resuming, but not bitwise equal to an uninterrupted run ({', '.join(changes)})."
+    changes = ", ".join(machine_changes(before, now))
+    return f"Resuming, but not bitwise equal to an uninterrupted run ({changes})."
+
+
+def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a phrase for each difference between the machines of two sessions."""
+    names = (name for name in now if before.get(name) != now[name])
+    return [f"{name} was {before.get(name)}, is {now[name]}" for name in names]

@@ -33,7 +33,7 @@ from groundup.train.checkpoint.tensors import (
     require_fit,
     weight_tensors,
 )
-from groundup.train.steps.optimizers import Optimizers, trainable
+from groundup.train.optimizers.built import BuiltOptimizer, trainable
 from groundup.train.steps.process_group import ProcessGroup
 
 WEIGHTS, STATE = 1, 2
@@ -83,7 +83,7 @@ def read_whole(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]
     return found
 
 
-def restore_shards(model: nn.Module, optimizer: Optimizers, folder: Path) -> None:
+def restore_shards(model: nn.Module, optimizer: BuiltOptimizer, folder: Path) -> None:
     """Read this process's share of weights and optimizer state.
 
     Raises FormatError, before anything is changed, when they don't fit.

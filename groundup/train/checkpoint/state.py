@@ -71,7 +71,7 @@ class TrainState:
     tokens: int = 0
     """Tokens whose loss was counted."""
     rescales: list[Rescale] = field(default_factory=list)
-    """Where the run's number of steps was changed (`step_schedule.py`); "turns" in state.json."""
+    """Where the run's number of steps was changed (`step_schedule.py`)."""
     threads: list[Threads] = field(default_factory=list)
     """The number of threads that computed the steps: the first number, then each change.
 
@@ -192,9 +192,7 @@ def _checkpoint(
     num_bytes = sum(tensor.nbytes for tensor in tensors) + SMALL_FILES_BYTES
     with atomic_folder(folder, needed_bytes=num_bytes) as temporary:
         yield temporary
-        values = asdict(state)
-        values["turns"] = values.pop("rescales")
-        write_json(temporary / STATE_FILE, values)
+        write_json(temporary / STATE_FILE, asdict(state))
     verify_folder(folder)
     _drop_old(checkpoints, state, retention)
 
@@ -282,9 +280,9 @@ def read_state(folder: Path) -> TrainState:
     """Return a checkpoint's state.json. Raises FormatError."""
     path = folder / STATE_FILE
     values = read_json(path)
-    values = dict(values) if isinstance(values, dict) else {}
+    if not isinstance(values, dict):
+        raise FormatError(path, "fields", "are missing")
     try:
-        values["rescales"] = values.pop("turns", [])
         return build_config(TrainState, values)
     except ConfigError as error:
         raise FormatError(path, "fields", error.message) from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import FormatError
-from groundup.train.steps.optimizers import Optimizers, trainable
+from groundup.train.optimizers.built import BuiltOptimizer, trainable
 from groundup.train.steps.process_group import ProcessGroup
 
 # Prefixes of the names of tensors that are not weights: "optimizer.NAME.KEY", "random.DEVICE",
@@ -71,7 +71,7 @@ def _phrase(kind: ShapeAndDtype) -> str:
     return f"{list(shape)} {str(dtype).removeprefix('torch.')}"
 
 
-def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, Tensor]:
+def optimizer_tensors(model: nn.Module, optimizer: BuiltOptimizer) -> dict[str, Tensor]:
     """Return the optimizer state under flat names, "optimizer.PARAMETER.KEY"."""
     return {
         f"{OPTIMIZER}{name}.{key}": value
@@ -80,7 +80,9 @@ def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, Tens
     }
 
 
-def restore_optimizer(model: nn.Module, optimizer: Optimizers, tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(
+    model: nn.Module, optimizer: BuiltOptimizer, tensors: dict[str, Tensor]
+) -> None:
     """Restore the optimizer state, each tensor on the device of its parameter."""
     for name, parameter in trainable(model).items():
         prefix = f"{OPTIMIZER}{name}."

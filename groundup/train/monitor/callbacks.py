@@ -1,5 +1,5 @@
 """Callbacks of a run, which receive each figure as it is logged, and the other hooks of `fit()`.
-None of them changes a run.
+None of them changes a weight; `Hooks.control` may change how many steps there are.
 
     begin(facts)     before the first step of this session: which run it is, and after which step it
                      resumes
@@ -14,7 +14,7 @@ named.
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -24,6 +24,7 @@ from groundup.device import Compute
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import flops_per_token
 from groundup.progress import Progress
+from groundup.train.monitor.time_budget import StepControl
 
 Line: TypeAlias = Mapping[str, Any]
 
@@ -69,7 +70,7 @@ Snapshot: TypeAlias = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run does besides its steps. None of it changes a weight."""
+    """What a run does besides its steps. None of it is part of the run's identity."""
 
     evaluate: Evaluate | None = None
     """Gives figures ("validation_loss" decides the best checkpoint): before the first step, every
@@ -90,6 +91,8 @@ class Hooks:
     """Receive each line of the logs (`monitor/callbacks.py`)."""
     progress: Progress | None = None
     """Shows how far the run is; None: nothing is shown."""
+    control: StepControl = field(default_factory=StepControl)
+    """Changes the number of steps and of threads on the way."""
 
 
 class CallbackList:

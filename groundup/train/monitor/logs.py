@@ -10,7 +10,7 @@ from typing import Any
 
 from groundup.runs import LineLog, RunFolder
 from groundup.train.checkpoint.state import TrainState
-from groundup.train.monitor.callbacks import CallbackList, RunFacts
+from groundup.train.monitor.callbacks import CallbackList, Hooks, RunFacts
 from groundup.train.monitor.loss_spikes import BadStep
 from groundup.train.steps.step import Summed
 
@@ -24,20 +24,9 @@ class RunLog:
     Lines are written from `open` on; before it, and where it is never called, they are dropped.
     """
 
-    def __init__(
-        self,
-        run: RunFolder,
-        callbacks: CallbackList,
-        clock: Callable[[], float],
-        *,
-        first_may_be_best: bool = True,
-    ) -> None:
-        self._run, self._callbacks, self._clock, self._first_may_be_best = (
-            run,
-            callbacks,
-            clock,
-            first_may_be_best,
-        )
+    def __init__(self, run: RunFolder, callbacks: CallbackList, hooks: Hooks) -> None:
+        self._run, self._callbacks = run, callbacks
+        self._clock, self._first_may_be_best = hooks.control.clock, hooks.first_may_be_best
         self._metrics: LineLog | None = None
         self._samples: LineLog | None = None
         self._state = TrainState("")
@@ -47,19 +36,16 @@ class RunLog:
         """Open both files at the length they had: lines of steps that will be done again are
         dropped.
         """
-        self._metrics, self._samples = (
-            LineLog(self._run.metrics_file),
-            LineLog(self._run.samples_file),
-        )
-        for log, num_bytes in (
-            (self._metrics, state.metrics_bytes),
-            (self._samples, state.samples_bytes),
-        ):
+        self._metrics = LineLog(self._run.metrics_file)
+        self._samples = LineLog(self._run.samples_file)
+        lengths = {self._metrics: state.metrics_bytes, self._samples: state.samples_bytes}
+        for log, num_bytes in lengths.items():
             if log.length_bytes() > num_bytes:
                 log.cut(num_bytes)
             elif log.length_bytes() < num_bytes:
                 say(
-                    f"{log.path} is shorter than recorded: some of its lines are lost; the run is not affected."
+                    f"{log.path} is shorter than recorded: some of its lines are lost; "
+                    "the run is not affected."
                 )
 
     def begin(self, state: TrainState, facts: RunFacts) -> None:
@@ -94,7 +80,10 @@ class RunLog:
         """
         state = self._state
         state.skipped += 1
-        state.not_finite_in_a_row = state.not_finite_in_a_row + 1 if bad_step.lasting else 0
+        in_a_row = state.not_finite_in_a_row
+        state.not_finite_in_a_row = 0
+        if bad_step.lasting:
+            state.not_finite_in_a_row = in_a_row + 1
         self.event("skipped", reason=str(bad_step), skipped=state.skipped)
 
     def evaluation(

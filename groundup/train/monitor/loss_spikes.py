@@ -144,7 +144,7 @@ def needed_steps(state: TrainState, config: FitConfig) -> set[int]:
     """Return the steps whose checkpoints a roll-back may need now or later: the target and the
     regular ones after it.
     """
-    if config.rollback_nats is None:
+    if config.stability.rollback_nats is None:
         return set()
     target, interval = target_step(state, config), config.checkpoint_interval
     later = range(
@@ -167,13 +167,16 @@ def roll_back(
 
     Raises GroundupError when it was done often enough, FormatError when the checkpoint is damaged.
     """
-    if config.rollback_nats is None:
+    if config.stability.rollback_nats is None:
         return None
     state.losses = [*state.losses, loss][-(WINDOW_STEPS + RISEN_STEPS) :]
-    rise, target = find_loss_rise(state.losses, config.rollback_nats), target_step(state, config)
+    rise, target = (
+        find_loss_rise(state.losses, config.stability.rollback_nats),
+        target_step(state, config),
+    )
     if rise is None or target is None:
         return None
-    if state.rolled_back >= config.max_rollbacks:
+    if state.rolled_back >= config.stability.max_rollbacks:
         raise GroundupError(
             f"Step {state.step}: {rise}; the run was rolled back {state.rolled_back} times already (max_rollbacks).",
             fix="Set a lower learning_rate, or check the text, and start again with --fresh. Earlier checkpoints are kept.",
@@ -194,5 +197,5 @@ def describe_rollback(line: dict[str, Any], config: FitConfig, steps: int) -> st
     """Return that line of a run of `steps` steps as a sentence."""
     return (
         f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}; "
-        f"the text since then is skipped ({line['rolled_back']} of at most {config.max_rollbacks} times)."
+        f"the text since then is skipped ({line['rolled_back']} of at most {config.stability.max_rollbacks} times)."
     )

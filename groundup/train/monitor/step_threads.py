@@ -21,11 +21,14 @@ from groundup.device import Compute, set_threads
 from groundup.runs import read_lines
 from groundup.threads import ThreadTuner
 from groundup.train.checkpoint.state import TrainState
+from groundup.train.monitor.logs import RunLog
+from groundup.train.monitor.step_callback import StepCallback
+from groundup.train.steps.process_group import ProcessGroup
 from groundup.train.steps.step import Batch, tensors_of
 from groundup.train.steps.step_schedule import Threads, threads_after
 
 
-class StepThreads:
+class StepThreads(StepCallback):
     """The thread counts in one session of a run."""
 
     def __init__(self, compute: Compute, *, replayed: bool, tuned: bool) -> None:
@@ -40,55 +43,54 @@ class StepThreads:
         self._recalled: set[int] = set()
         self._tuner = ThreadTuner((), 1)
 
-    def begin(self, state: TrainState, log: Path) -> None:
+    def begin(self, state: TrainState, metrics_file: Path) -> None:
         """Set the number of threads of the last step, before anything is computed: an evaluation
         may be due.
 
-        `log`: metrics.jsonl, in which a killed run has steps beyond its last checkpoint; they are
-        done again with the same numbers.
+        A killed run's log has steps beyond its last checkpoint; they are done again with the same
+        numbers.
         """
         if not self._is_cpu:
             return
         if not state.threads:
             state.threads = [Threads(0, ThreadTuner(self._counts, torch.get_num_threads()).count)]
         if self._counts:
-            self._recall(state, log)
+            if state.step and not math.isinf(self._known_steps):
+                self._recall(state, metrics_file)
             set_threads(threads_after(state.threads, max(0, state.step - 1)))
         self._tuner = ThreadTuner(self._counts if self._tuned else (), torch.get_num_threads())
 
-    def _recall(self, state: TrainState, log: Path) -> None:
-        lines = (
-            [line for line in read_lines(log) if state.step <= line.get("step", -1)]
-            if state.step
-            else []
-        )
-        if not math.isinf(self._known_steps) and lines:
-            logged = [
-                Threads(line["step"], line["threads"])
-                for line in lines
-                if line.get("event") == "threads"
-            ]
-            new = [each for each in logged if each.step > state.threads[-1].step]
-            state.threads = [*state.threads, *new]
-            self._recalled = {each.step for each in new}
-            self._known_steps = max(line["step"] for line in lines) - 1
+    def _recall(self, state: TrainState, metrics_file: Path) -> None:
+        """Note the changes that the log has after the last checkpoint."""
+        lines = [line for line in read_lines(metrics_file) if state.step <= line.get("step", -1)]
+        if not lines:
+            return
+        logged = [
+            Threads(line["step"], line["threads"])
+            for line in lines
+            if line.get("event") == "threads"
+        ]
+        new = [each for each in logged if each.step > state.threads[-1].step]
+        state.threads = [*state.threads, *new]
+        self._recalled = {each.step for each in new}
+        self._known_steps = max(line["step"] for line in lines) - 1
 
-    def add_step(self, seconds: float, batches: Sequence[Batch], step: int) -> None:
-        """Tell the tuner the seconds of the step that ended at `step`."""
-        if step > self._known_steps:
+    def after_step(self, state: TrainState, step_s: float, batches: Sequence[Batch]) -> None:
+        """Tell the tuner the seconds of the step."""
+        if state.step > self._known_steps:
             # rows times tokens, padding counted, to which the time of a step is proportional
             shapes = (next(iter(tensors_of(batch).values())).shape[:2] for batch in batches)
-            self._tuner.told(seconds, float(sum(shape.numel() for shape in shapes)))
+            self._tuner.told(step_s, float(sum(shape.numel() for shape in shapes)))
 
-    def change(self, state: TrainState) -> int | None:
-        """Set the number for the next step; a new one that is not in the log yet is noted in the
-        state and returned.
-        """
+    def at_boundary(self, state: TrainState, log: RunLog, group: ProcessGroup) -> None:
+        """Set the number for the next step; a new one that is not in the log yet is logged."""
         if not self._is_cpu:
-            return None
-        before = threads_after(state.threads, state.step)
-        count = before if state.step <= self._known_steps else self._tuner.count
+            return
+        before = count = threads_after(state.threads, state.step)
+        if state.step > self._known_steps:
+            count = self._tuner.count
         if count != before:
             state.threads = [*state.threads, Threads(state.step, count)]
         set_threads(count)
-        return count if count != before or state.step in self._recalled else None
+        if count != before or state.step in self._recalled:
+            log.event("threads", threads=count)

@@ -22,15 +22,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from groundup.train.checkpoint.state import TrainState
-from groundup.train.steps.config import FitConfig
 from groundup.train.steps.step_schedule import Rescale, StepSchedule, Threads
 
 CHECKS = 16
 TOLERANCE = 0.03
 MIN_SCALE, MAX_SCALE = 1 / 4, 256
-# The fewest steps whose time counts: one or two may be outliers.
-MIN_TIMED_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -108,53 +104,10 @@ def check_interval(schedule: StepSchedule) -> int:
     return -(-schedule.planned // CHECKS)
 
 
-class BudgetController:
-    """Forecasts the end in one session of a run, which began after the step `begun`.
-
-    Its first step warms up or is compiled, and short rows (`start_context_tokens`) take less time
-    than the whole ones that follow: neither is counted.
-    """
-
-    def __init__(self, budget: TimeBudget, config: FitConfig, begun: int) -> None:
-        self._budget, self._config = budget, config
-        self._warm = max(begun, config.start_steps) + 1
-        self._mark: tuple[int, float] | None = None
-
-    def mark(self, state: TrainState) -> None:
-        """Begin to count at the first step like those that are left; to be called after each."""
-        if self._mark is None and state.step >= self._warm:
-            self._mark = state.step, _beside_evaluations_s(state)
-
-    def due(self, schedule: StepSchedule, step: int) -> bool:
-        """Whether a forecast is due after `step`: the same for all processes of a run."""
-        interval, left = check_interval(schedule), schedule.planned - schedule.place(step)
-        return step > self._warm and schedule.comes_to(interval, step) and left > interval
-
-    def steps(self, schedule: StepSchedule, state: TrainState) -> int | None:
-        """Forecast: the number of steps the run has from now on; None: it is not changed."""
-        assert self._mark is not None
-        since, before_s = self._mark
-        if state.step - since < MIN_TIMED_STEPS:
-            return None
-        now_s = _beside_evaluations_s(state)
-        self._mark = state.step, now_s
-        interval = self._config.evaluation_interval
-        done = int(schedule.place(state.step) // interval)  # and one before the first step
-        step_s, left = (
-            (now_s - before_s) / (state.step - since),
-            -(-schedule.planned // interval) - done,
-        )
-        reading = TimeReading(
-            state.step, state.elapsed_s, step_s, state.evaluation_s / (done + 1), left
-        )
-        return self._budget.steps(schedule, reading)
-
-
 def describe_rescale(before: int, steps: int) -> str:
     """Return a sentence about all rescales of a run together."""
     slower = "slower" if steps < before else "faster"
-    return f"The machine was {slower} than expected: {steps:,} steps instead of {before:,} in the time budget."
-
-
-def _beside_evaluations_s(state: TrainState) -> float:
-    return state.elapsed_s - state.evaluation_s
+    return (
+        f"The machine was {slower} than expected: "
+        f"{steps:,} steps instead of {before:,} in the time budget."
+    )

@@ -29,8 +29,8 @@ from torch.nn.parallel import DistributedDataParallel
 from groundup.train.checkpoint.sharded import restore_shards
 from groundup.train.checkpoint.state import Checkpoint, Retention, TrainState, save_shards
 from groundup.train.checkpoint.tensors import optimizer_tensors, weight_tensors
+from groundup.train.optimizers.built import BuiltOptimizer
 from groundup.train.parallel.single_process import SingleProcess
-from groundup.train.steps.optimizers import Optimizers
 from groundup.train.steps.process_group import ProcessGroup
 from groundup.train.steps.step import Batch, Loss, LossSum
 
@@ -130,14 +130,14 @@ class FSDP(SingleProcess):
         self,
         checkpoints: Path,
         state: TrainState,
-        optimizer: Optimizers,
+        optimizer: BuiltOptimizer,
         random: dict[str, Tensor],
         keep: Retention,
     ) -> None:
         tensors = optimizer_tensors(self.trained, optimizer) | (random if self.group.leads else {})
         save_shards(checkpoints, state, weight_tensors(self.trained), tensors, keep, self.group)
 
-    def restore(self, optimizer: Optimizers, checkpoint: Checkpoint) -> None:
+    def restore(self, optimizer: BuiltOptimizer, checkpoint: Checkpoint) -> None:
         restore_shards(self.trained, optimizer, checkpoint.folder)
 
 

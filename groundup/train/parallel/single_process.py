@@ -28,8 +28,8 @@ from groundup.train.checkpoint.tensors import (
     restore_weights,
     weight_tensors,
 )
+from groundup.train.optimizers.built import BuiltOptimizer, trainable
 from groundup.train.steps.interrupts import Interrupts
-from groundup.train.steps.optimizers import Optimizers, trainable
 from groundup.train.steps.process_group import ProcessGroup
 from groundup.train.steps.step import (
     Batch,
@@ -104,7 +104,7 @@ class SingleProcess:
         self,
         checkpoints: Path,
         state: TrainState,
-        optimizer: Optimizers,
+        optimizer: BuiltOptimizer,
         random: dict[str, Tensor],
         keep: Retention,
     ) -> None:
@@ -113,7 +113,7 @@ class SingleProcess:
             tensors = {**optimizer_tensors(self.trained, optimizer), **random}
             save_checkpoint(checkpoints, state, weight_tensors(self.trained), tensors, keep)
 
-    def restore(self, optimizer: Optimizers, checkpoint: Checkpoint) -> None:
+    def restore(self, optimizer: BuiltOptimizer, checkpoint: Checkpoint) -> None:
         """Restore weights and optimizer state. Raises FormatError."""
         restore_weights(self.trained, read_weights(checkpoint.folder), checkpoint.folder)
         restore_optimizer(self.trained, optimizer, checkpoint.tensors(OPTIMIZER))

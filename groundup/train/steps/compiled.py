@@ -55,10 +55,8 @@ def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
     if not compiled or device.type != "cpu":
         yield
         return
-    before, filled = (
-        torch.are_deterministic_algorithms_enabled(),
-        DETERMINISTIC.fill_uninitialized_memory,
-    )
+    before = torch.are_deterministic_algorithms_enabled()
+    filled = DETERMINISTIC.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     DETERMINISTIC.fill_uninitialized_memory = False  # no uninitialised memory is read
     try:
@@ -79,11 +77,9 @@ def compile_obstacle(device: torch.device, *, shared: bool = False) -> str:
         return "" if importlib.util.find_spec("triton") else "the package triton is not installed"
     if device.type != "cpu":
         return f"it is not tested on {device.type}"
-    return (
-        ""
-        if any(shutil.which(name) for name in COMPILERS)
-        else f"there is no C++ compiler ({', '.join(COMPILERS)})"
-    )
+    if any(shutil.which(name) for name in COMPILERS):
+        return ""
+    return f"there is no C++ compiler ({', '.join(COMPILERS)})"
 
 
 def decide_compile(
@@ -115,11 +111,9 @@ class _CompileTrial:
 
     def may_pay(self) -> bool:
         """Whether the run is so long that compiling costs little of it, even in vain."""
-        known = self.decision.step_s.get(self.decision.precision)
-        taken = (
-            [known] if known else (self._step_s(self.clock.loss) for _ in range(2))
-        )  # the first warms up
-        return all(TRIAL_SHARE * self.clock.config.steps * step_s >= COMPILE_S for step_s in taken)
+        steps, known = self.clock.config.steps, self.decision.step_s.get(self.decision.precision)
+        taken = (known or self._step_s(self.clock.loss) for _ in range(2))  # the first warms up
+        return all(TRIAL_SHARE * steps * step_s >= COMPILE_S for step_s in taken)
 
     def run(self, progress: Progress) -> MeasuredPrecision:
         """Compile, time, decide.
@@ -132,9 +126,8 @@ class _CompileTrial:
         try:
             self._step_s(faster, repeatably=True)
         except RuntimeError as error:  # whatever a compiler raises
-            progress.say(
-                f"Training without torch.compile, which failed: {(str(error).strip() or repr(error)).splitlines()[0]}"
-            )
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            progress.say(f"Training without torch.compile, which failed: {reason}")
             return self.decision
         compile_s = time.perf_counter() - started
         taken = shortest(
@@ -147,9 +140,11 @@ class _CompileTrial:
         )
         asked = config.compile == "on" or device.type == "cuda"
         chosen = asked or taken[True] < WORTH_IT * taken[False]
+        words = "compiled" if chosen else "uncompiled"
         progress.say(
-            f"A step takes {1000 * taken[False]:.1f} ms uncompiled and {1000 * taken[True]:.1f} ms compiled, after {compile_s:.0f} s of compiling: "
-            f"training {'compiled' if chosen else 'uncompiled'}."
+            f"A step takes {1000 * taken[False]:.1f} ms uncompiled and "
+            f"{1000 * taken[True]:.1f} ms compiled, after {compile_s:.0f} s of compiling: "
+            f"training {words}."
         )
         step_s = {**self.decision.step_s, "plain": taken[False], "compiled": taken[True]}
         return dataclasses.replace(self.decision, compiled=chosen, step_s=step_s)

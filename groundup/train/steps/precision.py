@@ -12,7 +12,7 @@ GPU that has it.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -23,8 +23,9 @@ from groundup.device import Compute, keep_freed_memory
 from groundup.model.matmul_precision import ProductTimes, product_times
 from groundup.progress import Progress
 from groundup.timing import shortest
+from groundup.train.optimizers.built import trainable
+from groundup.train.optimizers.muon import Muon, is_block_matrix
 from groundup.train.steps.config import FitConfig, TrainPrecision
-from groundup.train.steps.optimizers import build_optimizer, is_block_matrix, trainable
 from groundup.train.steps.step import (
     Batch,
     Loss,
@@ -69,7 +70,7 @@ class StepClock:
         if compute.is_cpu:
             keep_freed_memory()  # as fit() does
         self._parameters = list(trainable(model).values())
-        self._optimizer = build_optimizer(model, self.config)
+        self._optimizer = self.config.optimizer.build(model)
         self._optimizer.set_rate(0.0)
 
     def step_s(self, *, bf16: bool, loss: Loss | None = None) -> float:
@@ -80,7 +81,7 @@ class StepClock:
                 self.model, self._batches, loss or self.loss, device=self._device, bf16=bf16
             )
         require_supervised(summed.count)
-        norm = average_and_clip(self._parameters, summed.count, self.config.clip_norm)
+        norm = average_and_clip(self._parameters, summed.count, self.config.stability.clip_norm)
         if math.isfinite(norm):  # 0 times infinity would spoil the weights
             self._optimizer.step()
         self._optimizer.zero_grad()
@@ -122,28 +123,34 @@ class MuonDecision:
 
     def closed(self, config: FitConfig) -> FitConfig:
         """Return the config with this precision."""
-        return config if self.precision is None else replace(config, muon_precision=self.precision)
+        if self.precision is None:
+            return config
+        return config.with_fields({"optimizer.precision": self.precision})
 
-    def described(self) -> dict[str, Any]:
-        """For a run's record; {} without Muon."""
-        measured = {} if self.times is None else {"product_s": asdict(self.times)}
-        return {} if self.precision is None else {"muon_precision": self.precision, **measured}
+    def for_record(self) -> dict[str, Any]:
+        """Return the fields of a run's record; {} without Muon."""
+        if self.precision is None:
+            return {}
+        if self.times is None:
+            return {"muon_precision": self.precision}
+        return {"muon_precision": self.precision, "product_s": asdict(self.times)}
 
 
 def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> MuonDecision:
     """Return what the config says; for "auto" bf16, but float32 where the processor has no bf16 or
     emulates it.
     """
-    if config.optimizer != "muon":
+    if not isinstance(config.optimizer, Muon):
         return MuonDecision(None)
-    if config.muon_precision != "auto":
-        return MuonDecision(config.muon_precision)
-    if not compute.is_cpu or compute.fixed_choices:
-        return MuonDecision("bf16" if compute.has_bf16 else "float32")
-    times = product_times(*_largest_matrix(model), compute.device)
-    return MuonDecision(
-        "bf16" if compute.has_bf16 and times.slowdown < EMULATED else "float32", times
-    )
+    if config.optimizer.precision != "auto":
+        return MuonDecision(config.optimizer.precision)
+    times = None
+    if compute.is_cpu and not compute.fixed_choices:
+        rows, columns = _largest_matrix(model)
+        times = product_times(rows, columns, compute.device)
+    if compute.has_bf16 and (times is None or times.slowdown < EMULATED):
+        return MuonDecision("bf16", times)
+    return MuonDecision("float32", times)
 
 
 def _largest_matrix(model: nn.Module) -> tuple[int, int]:
@@ -168,14 +175,18 @@ def open_kinds(precision: TrainPrecision, width: int, *, compute: Compute) -> tu
         and compute.has_bf16
         and product_times(width, width, compute.device).slowdown >= EMULATED
     )
-    return (False, True) if compute.has_bf16 and not emulated else (False,)
+    if emulated or not compute.has_bf16:
+        return (False,)
+    return (False, True)
 
 
 def fixed_precision(compute: Compute) -> Chosen:
     """Return the precision of training where nothing is measured: bf16 on a GPU that has it, else
     float32.
     """
-    return "bf16" if not compute.is_cpu and compute.has_bf16 else "float32"
+    if compute.has_bf16 and not compute.is_cpu:
+        return "bf16"
+    return "float32"
 
 
 def decide_precision(
@@ -192,9 +203,8 @@ def decide_precision(
         return MeasuredPrecision(fixed_precision(compute))
     width = max(_largest_matrix(clock.model))
     if open_kinds("auto", width, compute=compute) == (False,):
-        progress.say(
-            f"There is no bf16 in this {'processor' if compute.is_cpu else 'device'}: training in float32."
-        )
+        what = "processor" if compute.is_cpu else "device"
+        progress.say(f"There is no bf16 in this {what}: training in float32.")
         return MeasuredPrecision("float32")
     first_s = clock.step_s(bf16=False)
     most_s = max(SHORT_S, PROBE_SHARE * (run_s or config.steps * first_s))
@@ -204,10 +214,12 @@ def decide_precision(
         clock, (False, True), seconds=min(MEASURED_S, most_s / 4), progress=progress
     )
     chosen: Chosen = "bf16" if taken[True] < WORTH_IT * taken[False] else "float32"
+    step_s = {"float32": taken[False], "bf16": taken[True]}
     progress.say(
-        f"A step takes {1000 * taken[False]:.1f} ms in float32 and {1000 * taken[True]:.1f} ms in bf16: training in {chosen}."
+        f"A step takes {1000 * step_s['float32']:.1f} ms in float32 "
+        f"and {1000 * step_s['bf16']:.1f} ms in bf16: training in {chosen}."
     )
-    return MeasuredPrecision(chosen, {"float32": taken[False], "bf16": taken[True]})
+    return MeasuredPrecision(chosen, step_s)
 
 
 def _by_product(width: int, compute: Compute, progress: Progress) -> MeasuredPrecision:

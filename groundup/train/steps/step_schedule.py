@@ -99,15 +99,15 @@ def learning_rate(step: int | float, config: FitConfig) -> float:
     The rise ends at the highest rate in the last step of the warm-up; the last step of all has the
     lowest. Where a run's number of steps was changed, a place may lie between two steps.
     """
+    low, high = config.lowest_learning_rate, config.optimizer.learning_rate
     if step + 1 <= config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    falls_from = config.steps - config.decay if config.schedule == "wsd" else config.warmup
-    way = (step - falls_from) / max(
-        1, config.steps - 1 - falls_from
-    )  # 0 .. 1; wsd: below 0 before the decay
+        return high * (step + 1) / config.warmup
+    is_wsd = config.schedule.name == "wsd"
+    falls_from = config.steps - config.decay if is_wsd else config.warmup
+    # 0 .. 1; wsd: below 0 before the decay
+    way = (step - falls_from) / max(1, config.steps - 1 - falls_from)
     way = max(0.0, min(1.0, way))
-    low, high = config.lowest_learning_rate, config.learning_rate
-    if config.schedule == "wsd":
+    if is_wsd:
         return low + (high - low) * (1 - way)
     # eq. 5: low + (high - low) (1 + cos(pi way)) / 2
     return low + (high - low) * (1 + math.cos(math.pi * way)) / 2
