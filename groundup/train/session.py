@@ -87,7 +87,7 @@ class FitJob:
 
 
 @dataclass
-class Trained:
+class RunningFit:
     """What the steps change, and how they are computed."""
 
     state: TrainState
@@ -166,7 +166,7 @@ class Session:
         """Step and evaluated step of the checkpoint last written."""
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Trained]:
+    def open(self) -> Iterator[RunningFit]:
         """Resume the run, alone in its folder, with signals handled; close it at the end."""
         group = self.job.group
         lock = only_one(self.job.run.path) if group.leads else contextlib.nullcontext()
@@ -236,7 +236,7 @@ class Session:
         there = machine(compute, config, job.group)
         return write_record(job.run, identity, decision, muon, there)
 
-    def _build(self, record: dict[str, Any], identity: str) -> Trained:
+    def _build(self, record: dict[str, Any], identity: str) -> RunningFit:
         """Return the model with its optimizer, computing as the record says."""
         job, control = self.job, self.job.hooks.control
         precision, is_compiled = record["precision"], self._is_compiled(record)
@@ -245,7 +245,7 @@ class Session:
         strategy = build_strategy(job.model, loss, config, precision, job.group, job.compute)
         threads = control.threads if job.compute.thread_counts else ()
         state = TrainState(identity, rescales=list(control.rescales), threads=list(threads))
-        return Trained(state, config, precision, is_compiled, strategy)
+        return RunningFit(state, config, precision, is_compiled, strategy)
 
     def _is_compiled(self, record: dict[str, Any]) -> bool:
         """Whether the steps are compiled as when the run began; a machine that can't compile them
