@@ -158,7 +158,7 @@ class Session:
         self.interrupts = Interrupts(together=job.group.world > 1)
         slices = rank_slices(job.batches.batch, job.group)
         self.prefetcher = Prefetcher(slices, ahead=on_gpu, pinned=on_gpu)
-        self.trained: Trained
+        self.trained: RunningFit
         self.callbacks: list[StepCallback] = []
         self._random: dict[str, Tensor] = {}
         """The random states at the last boundary."""
