@@ -7,11 +7,10 @@ seed, purpose, rank), so that two purposes never share a stream.
 import ctypes
 import functools
 import hashlib
+import math
 import os
 import platform
 import re
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 import torch
 
 from groundup.errors import ConfigError
+from groundup.limited_process import peak_memory_bytes as peak_memory_bytes
 from groundup.threads import ThreadTuner, allowed_cores, prepare, thread_counts
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -58,7 +58,7 @@ class Compute:
             return self.native_bf16
         if self.device.type == "cuda":
             return torch.cuda.is_bf16_supported(including_emulation=False)
-        return cpu_has_bf16() if self.is_cpu else True
+        return not self.is_cpu or cpu_has_bf16()
 
 
 def select_compute(
@@ -205,8 +205,10 @@ def memory_bytes() -> int | None:
 def _proc_bytes(file: str, name: str) -> int | None:
     """Return a size that Linux reports below /proc; None on other systems."""
     path = Path("/proc", file)
-    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text()) if path.exists() else None
-    return int(found[1]) * 1024 if found else None
+    if not path.exists():
+        return None
+    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text())
+    return found and int(found[1]) * 1024
 
 
 def device_memory_bytes(compute: Compute) -> tuple[int, int] | None:
@@ -218,15 +220,6 @@ def device_memory_bytes(compute: Compute) -> tuple[int, int] | None:
     )
 
 
-def peak_memory_bytes() -> int:
-    """Return the peak resident set size of this process, in bytes."""
-    known = _proc_bytes("self/status", "VmHWM")  # on Linux ru_maxrss starts at the parent's peak
-    if known is not None:
-        return known
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def free_memory_bytes(compute: Compute) -> float:
     """Return the bytes still available on the device; infinite where the system does not report
     it.
@@ -234,7 +227,9 @@ def free_memory_bytes(compute: Compute) -> float:
     if compute.device.type == "cuda":
         return float(torch.cuda.mem_get_info(compute.device)[0])
     known = _proc_bytes("meminfo", "MemAvailable")
-    return float("inf") if known is None else float(known)
+    if known is None:
+        return math.inf
+    return float(known)
 
 
 def release_memory() -> None:

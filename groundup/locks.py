@@ -100,5 +100,8 @@ def held(locks: str, device: int, inode: int) -> bool | None:
     for fields in map(str.split, locks.splitlines()):
         if fields[1:2] == ["FLOCK"] and len(fields) > 5:
             found, _, number = fields[5].rpartition(":")
-            devices |= {found} if number == str(inode) else set()
-    return True if expected in devices else None if devices else False
+            if number == str(inode):
+                devices.add(found)
+    if not devices:
+        return False
+    return expected in devices or None

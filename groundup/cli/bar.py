@@ -34,46 +34,51 @@ class Bar:
         """Count `amount` more; `total` is another total from now on."""
         self.done += amount
         self.note = note or self.note
-        self.total = self.total if total is None else total
+        if total is not None:
+            self.total = total
 
     @property
     def share(self) -> float:
         """How much is done, 0 to 1."""
-        return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+        if self.total <= 0:
+            return 0.0
+        return min(1.0, self.done / self.total)
 
     @property
     def counted(self) -> str:
         """How much of how much: "23/94 steps"."""
-        whole = self.total >= FEW or self.total == int(self.total)
-        digits = 0 if whole and self.unit not in ("s", "MB") else 1 if self.total < FEW else 0
+        is_measured = self.unit in ("s", "MB") or self.total != int(self.total)
+        digits = int(self.total < FEW and is_measured)
         digits += 0 < self.total < 0.1  # not "0.0/0.0 MB"
         done = min(self.done, self.total)
         return f"{done:,.{digits}f}/{self.total:,.{digits}f} {self.unit}".rstrip()
 
     def left_s(self, now: float) -> float | None:
         """Seconds to the end at the speed so far; None at the beginning."""
-        return (now - self.started) * (1 / self.share - 1) if self.share > 0 else None
+        if self.share <= 0:
+            return None
+        return (now - self.started) * (1 / self.share - 1)
 
     def line(self, width: int, now: float, *, ascii_only: bool = False) -> str:
         """Return the line, at most `width` columns."""
         left = self.left_s(now)
-        parts = [self.counted, "" if left is None else f"{duration(left)} left", self.note]
-        parts = [part for part in parts if part]
-        while parts and len("  ".join([self.what, *parts])) + LEAST_BAR_COLUMNS + 2 > width:
+        parts = [self.what, self.counted]
+        if left is not None:
+            parts.append(f"{duration(left)} left")
+        if self.note:
+            parts.append(self.note)
+        while len(parts) > 1 and len("  ".join(parts)) + LEAST_BAR_COLUMNS + 2 > width:
             parts.pop()
-        room = min(BAR_COLUMNS, width - len("  ".join([self.what, *parts])) - 2)
-        drawn = (
-            [drawn_bar(self.share, room, ascii_only=ascii_only)]
-            if room >= LEAST_BAR_COLUMNS
-            else []
-        )
-        return "  ".join([self.what, *drawn, *parts])[:width]
+        room = min(BAR_COLUMNS, width - len("  ".join(parts)) - 2)
+        if room >= LEAST_BAR_COLUMNS:
+            parts.insert(1, draw_bar(self.share, room, ascii_only=ascii_only))
+        return "  ".join(parts)[:width]
 
 
-def drawn_bar(share: float, columns: int, *, ascii_only: bool = False) -> str:
+def draw_bar(share: float, columns: int, *, ascii_only: bool = False) -> str:
     """Return a bar that is full at 1.
 
-    >>> drawn_bar(0.5, 4, ascii_only=True)
+    >>> draw_bar(0.5, 4, ascii_only=True)
     '##..'
     """
     full, empty = ("#", ".") if ascii_only else ("━", "─")
@@ -88,7 +93,9 @@ def duration(seconds: float) -> str:
     ('1:23', '2:03 h')
     """
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"
+    if minutes < 60:
+        return f"{minutes}:{rest:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d} h"
 
 
 class BarLine:
@@ -113,5 +120,5 @@ class BarLine:
         now, bar = self._now(), self.bar
         if bar is None:
             return f"{self.title}  {duration(now - self._started)}"[:width]
-        head = f"{self.title}  " if self.title else ""
+        head = f"{self.title}  ".lstrip()
         return f"{head}{bar.line(max(1, width - len(head)), now, ascii_only=ascii_only)}"[:width]

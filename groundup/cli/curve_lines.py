@@ -22,19 +22,25 @@ def _curve(curve: Mapping[str, Any]) -> list[str]:
 
     points, chance = curve["points"], curve["chance"]
     share, unit = curve["metric"] in SHARES, curve["metric"].replace("_", " ")
-    shown = (lambda value: f"{100 * value:.1f} %") if share else (lambda value: f"{value:.3f}")
-    guessed = f", chance {shown(chance)} ({CHANCE})" if chance is not None else ""
-    head = f"{curve['task']}, {plain(curve['model'])}: {unit}{guessed}, n = {points[0]['n']:,}"
+    if chance is not None:
+        unit += f", chance {_show(chance, share)} ({CHANCE})"
+    head = f"{curve['task']}, {plain(curve['model'])}: {unit}, n = {points[0]['n']:,}"
     low, high = limits(curve)
     width = max(len(f"{point['x']:,.0f}") for point in points)
     rows = []
     for point in points:
-        said = "  " + AT_CHANCE if point["is_chance"] else ""
-        drawn = row(point, chance, low, high)
-        rows.append(
-            f"  {NAMES[curve['over']]} {point['x']:>{width},.0f}  {shown(point['value']):>7}  {drawn}{said}".rstrip()
-        )
+        place = f"{NAMES[curve['over']]} {point['x']:>{width},.0f}"
+        parts = ["", place, f"{_show(point['value'], share):>7}", row(point, chance, low, high)]
+        if point["is_chance"]:
+            parts.append(AT_CHANCE)
+        rows.append("  ".join(parts).rstrip())
     return [head, *rows]
+
+
+def _show(value: float, is_share: bool) -> str:
+    if is_share:
+        return f"{100 * value:.1f} %"
+    return f"{value:.3f}"
 
 
 def limits(curve: Mapping[str, Any]) -> tuple[float, float]:
@@ -45,7 +51,8 @@ def limits(curve: Mapping[str, Any]) -> tuple[float, float]:
         for name in ("value", "low", "high")
         if point[name] is not None
     ]
-    values += [curve["chance"]] if curve["chance"] is not None else []
+    if curve["chance"] is not None:
+        values.append(curve["chance"])
     return min(values), max(values)
 
 

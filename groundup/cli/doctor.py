@@ -67,7 +67,9 @@ def examine() -> list[dict[str, str]]:
     choice = decide(os.environ, seen_cores(), allowed_cores())
     version, torch_version = package_version("groundup") or "from source", package_version("torch")
     versions = f"{version}, Python {platform.python_version()}, torch {torch_version}"
-    threads = f"{'up to ' if choice.tuned else ''}{torch.get_num_threads()} for computing"
+    threads = f"{torch.get_num_threads()} for computing"
+    if choice.tuned:
+        threads = f"up to {threads}"
     rows = [
         ("groundup", versions, "give these versions in a bug report"),
         ("device", *_device()),
@@ -93,19 +95,20 @@ def _device() -> tuple[str, str]:
 
 
 def _compiler() -> tuple[str, str]:
-    found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
-    return (
-        found or "none",
-        "long runs may be compiled with it" if found else "long runs are not compiled",
-    )
+    for name in ("c++", "g++", "clang++"):
+        found = shutil.which(name)
+        if found:
+            return found, "long runs may be compiled with it"
+    return "none", "long runs are not compiled"
 
 
 def _memory() -> tuple[str, str]:
     from groundup.device import machine_memory_bytes
 
     total = machine_memory_bytes()
-    fix = "quickstart may need 6 GB: close other programs"
-    meaning = "enough for quickstart" if total > ENOUGH_MEMORY_BYTES else fix
+    meaning = "quickstart may need 6 GB: close other programs"
+    if total > ENOUGH_MEMORY_BYTES:
+        meaning = "enough for quickstart"
     return f"{total / 1e9:.1f} GB", meaning
 
 
@@ -114,11 +117,9 @@ def _disk() -> tuple[str, str]:
         free = min(shutil.disk_usage(folder).free for folder in (".", cache_folder()))
     except DiskError as error:
         return "no cache", str(error)
-    meaning = (
-        "enough for quickstart"
-        if free > ENOUGH_DISK_BYTES
-        else "quickstart needs about 3 GB: free some"
-    )
+    meaning = "quickstart needs about 3 GB: free some"
+    if free > ENOUGH_DISK_BYTES:
+        meaning = "enough for quickstart"
     return f"{free / 1e9:.1f} GB free", meaning
 
 

@@ -50,14 +50,12 @@ def command(
         groundup learn 3 --fresh
     """
     if number is None:
-        return print_result(
-            _listed(notebooks()), [each.to_plain() for each in notebooks()], as_json
-        )
+        return print_result(_list(notebooks()), [each.to_plain() for each in notebooks()], as_json)
     notebook = notebook_of(number)
     file, written = copy_notebook(notebook, out, fresh=fresh)
-    lines = [
-        f"{file} {'was written' if written else 'is there already and was kept (--fresh replaces it)'}."
-    ]
+    line = f"{file} is there already and was kept (--fresh replaces it)."
+    if written:
+        line = f"{file} was written."
     missing = [name for name in (KERNEL, DRAWING) if importlib.util.find_spec(name) is None]
     opens = (
         not copy_only
@@ -65,17 +63,15 @@ def command(
         and not missing
         and importlib.util.find_spec("jupyterlab") is not None
     )
-    print_result(
-        [*lines, *([] if opens else _how_to_open(file, missing))],
-        {"file": str(file), "written": written},
-        as_json,
-    )
-    if opens:
-        subprocess.run([sys.executable, "-m", "jupyterlab", str(file)], check=False)
+    result = {"file": str(file), "written": written}
+    if not opens:
+        return print_result([line, *_how_to_open(file, missing)], result, as_json)
+    print_result([line], result, as_json)
+    subprocess.run([sys.executable, "-m", "jupyterlab", str(file)], check=False)
     return None
 
 
-def _listed(found: list[Notebook]) -> list[str]:
+def _list(found: list[Notebook]) -> list[str]:
     rows = [
         [str(each.number), each.title, str(each.minutes), f"{each.run_s} s", str(each.exercises)]
         for each in found
@@ -87,7 +83,9 @@ def _listed(found: list[Notebook]) -> list[str]:
 def _how_to_open(file: Path, missing: list[str]) -> list[str]:
     """Return the commands that open it, with what is not installed."""
     python = shlex.quote(sys.executable)
-    packages = "'groundup[notebooks]' jupyterlab" if missing else "jupyterlab"
+    packages = "jupyterlab"
+    if missing:
+        packages = "'groundup[notebooks]' jupyterlab"
     return [
         "Open it in VS Code (with its Jupyter extension), choosing this Python as its kernel:",
         f"    {sys.executable}",

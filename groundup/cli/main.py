@@ -124,7 +124,9 @@ class LazyVerbs(VerbGroup):
         the verb.
         """
         heading = next((heading for heading, verbs in CONTENTS.items() if cmd_name in verbs), None)
-        return Verb(cmd_name, help=VERBS[cmd_name][1], rich_help_panel=heading) if heading else None
+        if heading is None:
+            return None
+        return Verb(cmd_name, help=VERBS[cmd_name][1], rich_help_panel=heading)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
@@ -243,9 +245,11 @@ def _complain(message: str, fix: str) -> int:
     from groundup.cli.console import stderr_console
 
     console = stderr_console()
-    message = message if message.endswith((".", "!", "?")) else f"{message}."
+    if not message.endswith((".", "!", "?")):
+        message += "."
     shown = f"[bold red]error:[/bold red] {console_escape(message)}"
-    shown += f"\n       {console_escape(fix)}" if fix else ""
+    if fix:
+        shown += f"\n       {console_escape(fix)}"
     console.print(shown, soft_wrap=True, highlight=False)
     return 2
 

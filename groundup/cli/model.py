@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = VerbApp("Show a model's architecture without opening its weights.")
 PICTURES = (".svg", ".png", ".html")
+STEP_PARTS = ("weights", "gradients", "optimizer", "activations", "logits")
 HEADERS = ["part", "parameters", "share", "FLOPs/token", "float32", "bf16", "q8_0"]
 
 
@@ -74,7 +75,7 @@ def show(
         "stored": outline.stored,
         **to_plain(found, picture),
     }
-    lines = described(picture, outline, found, out)
+    lines = describe(picture, outline, found, out)
     if tensors:
         plain["tensors"] = listed
         rows = [[t["name"], " x ".join(map(str, t["shape"])), t["hugging_face"]] for t in listed]
@@ -85,7 +86,7 @@ def show(
     print_result(lines, plain, as_json)
 
 
-def described(
+def describe(
     picture: "Architecture", outline: "ModelSummary", found: "Anatomy", out: Path | None
 ) -> list[str]:
     """Return drawing, table and facts as lines; `out` is the file of the picture, if any."""
@@ -111,8 +112,13 @@ def rows_of(found: "Anatomy") -> list[list[str]]:
     from groundup.report.formatting import size
 
     return [
-        [part.part, f"{part.parameters:,}", f"{100 * part.share:.1f} %", flops_text(part.flops)]
-        + [size(part_bytes) if part_bytes else "0" for part_bytes in part.bytes.values()]
+        [
+            part.part,
+            f"{part.parameters:,}",
+            f"{100 * part.share:.1f} %",
+            flops_text(part.flops),
+            *map(size, part.bytes.values()),
+        ]
         for part in (*found.parts, found.total)
     ]
 
@@ -129,51 +135,34 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
     """Return the facts below the table: (name, value)."""
     from groundup.report.formatting import size
 
-    context, training, cache_bytes = (
-        f"{found.context_tokens:,} tokens",
-        found.training,
-        found.cache_bytes,
-    )
-    forward, whole_step = (
-        flops_text(flops, "FLOP") for flops in (found.flops.forward, found.flops.training)
-    )
+    context, cache_bytes = f"{found.context_tokens:,} tokens", found.cache_bytes
     cache = f"{size(cache_bytes['float32'])} in float32, {size(cache_bytes['bf16'])} in bf16, for one text of {context}"
     if found.needed_cache_bytes < cache_bytes["float32"]:
         cache += f" (within the windows {size(found.needed_cache_bytes)}; all is kept)"
-    parts = ("weights", "gradients", "optimizer", "activations", "logits")
-    stored = ", ".join(f"{size(count)} as {kind}" for kind, count in outline.stored.items())
-    gguf, hugging_face = (
-        f"no ({why.rstrip('.')})" if why else "yes" for why in (found.gguf, found.hugging_face)
-    )
-    trains = outline.config.causal  # encoders are used here as they are
-    has_experts = found.active_parameters < found.total.parameters
-    facts = [
-        ("on disk", stored),
-        ("classes", ", ".join(outline.labels)),
-        (
-            "active",
-            f"{found.active_parameters:,} parameters per token, of the experts in use"
-            if has_experts
-            else "",
-        ),
-        ("a token", f"{forward} forward" + (f", {whole_step} in training" if trains else "")),
-        ("cache", cache if trains else ""),
-        (
-            "training",
-            f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:"
-            if trains
-            else "",
-        ),
-        (
-            "",
-            ", ".join(f"{name} {size(getattr(training, name))}" for name in parts)
-            if trains
-            else "",
-        ),
-        ("attention", found.attention),
-        ("exportable", f"GGUF {gguf}; Hugging Face {hugging_face}"),
-    ]
+    stored = ", ".join(f"{size(count)} as {dtype}" for dtype, count in outline.stored.items())
+    facts = [("on disk", stored), ("classes", ", ".join(outline.labels))]
+    if found.active_parameters < found.total.parameters:
+        active = f"{found.active_parameters:,} parameters per token, of the experts in use"
+        facts.append(("active", active))
+    forward = f"{flops_text(found.flops.forward, 'FLOP')} forward"
+    if outline.config.causal:  # encoders are used here as they are
+        training = found.training
+        whole_step = f"{forward}, {flops_text(found.flops.training, 'FLOP')} in training"
+        step = f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:"
+        parts = ", ".join(f"{name} {size(getattr(training, name))}" for name in STEP_PARTS)
+        facts += [("a token", whole_step), ("cache", cache), ("training", step), ("", parts)]
+    else:
+        facts.append(("a token", forward))
+    exportable = f"GGUF {_yes_or_why(found.gguf)}; Hugging Face {_yes_or_why(found.hugging_face)}"
+    facts += [("attention", found.attention), ("exportable", exportable)]
     return [(name, value) for name, value in facts if value]
+
+
+def _yes_or_why(reason: str) -> str:
+    """Return "yes", or "no" with the reason against it."""
+    if not reason:
+        return "yes"
+    return f"no ({reason.rstrip('.')})"
 
 
 def write_picture(

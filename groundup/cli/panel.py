@@ -23,11 +23,12 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from groundup.cli.bar import ECHO_COLUMNS, duration
+from groundup.cli.bar import ECHO_COLUMNS, LEAST_BAR_COLUMNS, draw_bar, duration
 from groundup.cli.plain import plain
 from groundup.progress import Advance
 
 if TYPE_CHECKING:
+    from groundup.device import Compute
     from groundup.train.monitor.callbacks import Line, RunFacts
 
 REDRAW_S = 0.25
@@ -35,7 +36,7 @@ REDRAW_S = 0.25
 SPEED_STEPS = 16
 LABEL_COLUMNS = 11
 # Terminals with fewer lines get no frame; lines left free for messages.
-FRAMED_HEIGHT, FREE_LINES = 16, 2
+FRAMED_HEIGHT, FRAMED_COLUMNS, FREE_LINES = 16, 50, 2
 TWO_LINE_HEIGHT = 14
 SAMPLE_LINES = 3
 WIDEST = 110
@@ -67,7 +68,7 @@ class Sparkline:
     def columns(self, width: int) -> list[float]:
         """Return at most `width` means of neighbouring points."""
         count = min(width, len(self.points))
-        edges = [round(k * len(self.points) / count) for k in range(count + 1)] if count else []
+        edges = [round(k * len(self.points) / max(1, count)) for k in range(count + 1)]
         return [fmean(self.points[a:b]) for a, b in pairwise(edges)]
 
 
@@ -121,13 +122,11 @@ class TrainingView:
         if event == "evaluation":
             self.evaluation = dict(line)
             loss = line.get("validation_loss")
-            self.best_loss = (
-                loss if self.best_loss is None else min(self.best_loss, loss or self.best_loss)
-            )
+            if loss is not None:
+                self.best_loss = min(loss, self.best_loss or loss)
         elif event == "sample":
-            if (
-                self.last_sample_step != line["step"]
-            ):  # only the first sample of an evaluation is shown
+            # Only the first sample of an evaluation is shown.
+            if self.last_sample_step != line["step"]:
                 self.last_sample_step = int(line["step"])
                 self.sample = f"{line.get('prompt', '')}|{line.get('text', '')}"
         else:
@@ -143,12 +142,14 @@ class TrainingView:
     @property
     def speed(self) -> float | None:
         """Tokens per second."""
-        return median(self.speeds) if self.speeds else None
+        return median(self.speeds or [0.0]) or None
 
     def left_s(self, now: float) -> float | None:
         """Seconds to the end at the speed of this session, evaluations and checkpoints included."""
         done = self.step - self.facts.done
-        return (now - self.started) / done * (self.steps - self.step) if done > 0 else None
+        if done <= 0:
+            return None
+        return (now - self.started) / done * (self.steps - self.step)
 
 
 @dataclass(frozen=True)
@@ -160,15 +161,23 @@ class PanelState:
     where: str = ""
 
 
+def memory_of(compute: "Compute") -> PanelState:
+    """Return the memory in use."""
+    from groundup.device import device_memory_bytes, memory_bytes, peak_memory_bytes
+
+    on_device = device_memory_bytes(compute)
+    if on_device:
+        return PanelState(*on_device, " of the GPU")
+    return PanelState(memory_bytes(), peak_memory_bytes())
+
+
 def rows(
     view: TrainingView, memory: PanelState, now: float, width: int, height: int, *, ascii_only: bool
 ) -> list[Text]:
     """Return at most `height` lines of at most `width` columns, the most important ones first."""
-    loss = "" if "loss" not in view.last else f"{view.last['loss']:.3f}  "
-    lines = 2 if height >= TWO_LINE_HEIGHT else 1
-    curve = bars(
-        view.losses.columns(width - LABEL_COLUMNS - len(loss)), lines, ascii_only=ascii_only
-    )
+    loss = "".join(f"{view.last[name]:.3f}  " for name in ("loss",) if name in view.last)
+    columns = view.losses.columns(width - LABEL_COLUMNS - len(loss))
+    curve = bars(columns, 1 + (height >= TWO_LINE_HEIGHT), ascii_only=ascii_only)
     named = {
         "loss": [loss + curve[0], *(" " * len(loss) + bar for bar in curve[1:])],
         **{name: [text] for name, text in _figures(view, memory).items()},
@@ -176,10 +185,9 @@ def rows(
     }
     found = [_head(view, now, width, ascii_only)]
     for name, texts in named.items():
-        texts = (
-            [text.encode("ascii", "replace").decode() for text in texts] if ascii_only else texts
-        )
         for label, text in zip([name, *[""] * len(texts)], filter(None, texts), strict=False):
+            if ascii_only:
+                text = text.encode("ascii", "replace").decode()
             found.append(Text.assemble((label.ljust(LABEL_COLUMNS), "dim"), text, no_wrap=True))
     for each in found:
         each.truncate(width, overflow="crop" if ascii_only else "ellipsis")
@@ -189,43 +197,53 @@ def rows(
 def _head(view: TrainingView, now: float, width: int, ascii_only: bool) -> Text:
     share, left = view.step / view.steps, view.left_s(now)
     counted = f"step {view.step:,} of {view.steps:,}"
-    ends = f"{100 * share:3.0f} %  {'' if left is None else duration(left) + ' left'}".rstrip()
+    ends = f"{100 * share:3.0f} %"
+    if left is not None:
+        ends += f"  {duration(left)} left"
     room = width - len(counted) - len(ends) - 4
-    done = round(share * max(0, room))
-    full, empty = ("#", ".") if ascii_only else ("━", "─")
-    bar = ("", "") if room < 8 else (full * done, empty * (room - done))
-    return Text.assemble(
-        (counted, "bold"), "  ", (bar[0], "green"), (bar[1], "dim"), "  ", ends, no_wrap=True
-    )
+    if room < LEAST_BAR_COLUMNS:
+        room = 0
+    bar, done = draw_bar(share, room, ascii_only=ascii_only), round(share * room)
+    full, empty = (bar[:done], "green"), (bar[done:], "dim")
+    return Text.assemble((counted, "bold"), "  ", full, empty, "  ", ends, no_wrap=True)
 
 
 def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
-    """Return the lines of one figure or more by name; "" where there is none yet."""
-    facts, last, speed = view.facts, view.last, ""
-    unit = "tokens" if facts.flops_per_token else "learned"
-    if view.speed is not None:
-        speed = (
-            f"{view.speed:,.0f} {unit}/s"
-            if facts.flops_per_token
-            else f"{view.speed:,.0f} {unit} per second"
-        )
-        if facts.flops_per_token and view.peak_flops:
-            share = view.speed * facts.flops_per_token / view.peak_flops
-            speed += f", {100 * share:.0f} % of {flops(view.peak_flops)} ({facts.precision})"
-    rolled_back = f", rolled back {view.rolled_back} times" if view.rolled_back else ""
-    now = "" if memory.now is None else f"{memory.now / 1e9:.2f} GB now, "
-    tokens = last.get("tokens", 0)
-    epochs = f"{tokens / facts.epoch_tokens:.2f} epochs, " if facts.epoch_tokens else ""
-    return {
-        "validation": _evaluation(view),
-        "speed": speed,
-        "skipped": f"{view.skipped:,} steps{rolled_back}"
-        if view.skipped or view.rolled_back
-        else "",
-        "memory": f"{now}{memory.peak / 1e9:.2f} GB at the peak{memory.where}",
-        "text": f"{epochs}{tokens:,} {unit}" if "tokens" in last else "",
-        "rate": f"{last['lr']:.2g}, gradient {last['grad_norm']:.2g}" if last else "",
-    }
+    """Return the lines of one figure or more by name, of those that there are yet."""
+    facts, last = view.facts, view.last
+    figures = {"validation": _evaluation(view), "speed": _speed(view)}
+    if view.skipped or view.rolled_back:
+        figures["skipped"] = f"{view.skipped:,} steps"
+    if view.rolled_back:
+        figures["skipped"] += f", rolled back {view.rolled_back} times"
+    figures["memory"] = f"{memory.peak / 1e9:.2f} GB at the peak{memory.where}"
+    if memory.now is not None:
+        figures["memory"] = f"{memory.now / 1e9:.2f} GB now, {figures['memory']}"
+    if "tokens" in last:
+        figures["text"] = f"{last['tokens']:,} {_unit(view)}"
+        if facts.epoch_tokens:
+            figures["text"] = f"{last['tokens'] / facts.epoch_tokens:.2f} epochs, {figures['text']}"
+    if last:
+        figures["rate"] = f"{last['lr']:.2g}, gradient {last['grad_norm']:.2g}"
+    return figures
+
+
+def _unit(view: TrainingView) -> str:
+    """What is counted: of fine-tuning only the tokens that are learned from."""
+    return "tokens" if view.facts.flops_per_token else "learned"
+
+
+def _speed(view: TrainingView) -> str:
+    flops_per_token = view.facts.flops_per_token
+    if view.speed is None:
+        return ""
+    if not flops_per_token:
+        return f"{view.speed:,.0f} {_unit(view)} per second"
+    speed = f"{view.speed:,.0f} {_unit(view)}/s"
+    if not view.peak_flops:
+        return speed
+    share = view.speed * flops_per_token / view.peak_flops
+    return f"{speed}, {100 * share:.0f} % of {flops(view.peak_flops)} ({view.facts.precision})"
 
 
 def _evaluation(view: TrainingView) -> str:
@@ -233,29 +251,24 @@ def _evaluation(view: TrainingView) -> str:
     tasks.
     """
     names = {"validation_loss": "nats", "bits_per_byte": "bits per byte"}
-    figures = {
-        k: v
-        for k, v in view.evaluation.items()
-        if k not in ("event", "step", "evaluation_s", "elapsed_s")
-    }
-    if not figures:
-        return ""
     shown = [
         f"{value:.3f} {names.get(name, plain(name.replace('_', ' ')))}"
-        for name, value in figures.items()
+        for name, value in view.evaluation.items()
+        if name not in ("event", "step", "evaluation_s", "elapsed_s")
     ]
-    best = [] if view.best_loss is None else [f"best {view.best_loss:.3f}"]
-    first, others = ", ".join([*shown[:2], *best]), "".join(f"; {each}" for each in shown[2:])
-    return f"{first} (step {view.evaluation['step']:,}){others}"
+    if not shown:
+        return ""
+    first, others = shown[:2], "".join(f"; {each}" for each in shown[2:])
+    if view.best_loss is not None:
+        first.append(f"best {view.best_loss:.3f}")
+    return f"{', '.join(first)} (step {view.evaluation['step']:,}){others}"
 
 
 def flops(per_second: float) -> str:
     """Return floating-point operations per second with a unit."""
-    return (
-        f"{per_second / 1e12:.1f} TFLOP/s"
-        if per_second >= 1e12
-        else f"{per_second / 1e9:.0f} GFLOP/s"
-    )
+    if per_second >= 1e12:
+        return f"{per_second / 1e12:.1f} TFLOP/s"
+    return f"{per_second / 1e9:.0f} GFLOP/s"
 
 
 class LivePanel:
@@ -302,25 +315,23 @@ class LivePanel:
             self._live.update(self._picture(now), refresh=True)
 
     def _picture(self, now: float) -> RenderableType:
-        from groundup.device import device_memory_bytes, memory_bytes, peak_memory_bytes
-
         width, height = self._console.size
         if width < self._width:  # a narrower terminal has wrapped the lines of the last panel
             self._console.clear()
         self._width = width
         width = min(max(1, width - ECHO_COLUMNS), WIDEST)
-        framed = height >= FRAMED_HEIGHT and width >= 50
-        room = (width - 4, height - FREE_LINES - 2) if framed else (width, height - FREE_LINES)
-        ascii_only = self._console.options.ascii_only
-        on_device = device_memory_bytes(self._compute)
-        memory = (
-            PanelState(*on_device, " of the GPU")
-            if on_device
-            else PanelState(memory_bytes(), peak_memory_bytes())
+        height -= FREE_LINES
+        framed = height >= FRAMED_HEIGHT - FREE_LINES and width >= FRAMED_COLUMNS
+        lines = rows(
+            self._view,
+            memory_of(self._compute),
+            now,
+            width - 4 * framed,
+            height - 2 * framed,
+            ascii_only=self._console.options.ascii_only,
         )
-        found = Group(*rows(self._view, memory, now, *room, ascii_only=ascii_only))
-        return (
-            Panel(found, title="training", title_align="left", width=width, border_style="dim")
-            if framed
-            else found
+        if not framed:
+            return Group(*lines)
+        return Panel(
+            Group(*lines), title="training", title_align="left", width=width, border_style="dim"
         )

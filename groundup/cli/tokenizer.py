@@ -112,14 +112,12 @@ def _require_replaceable(out: Path) -> None:
     from groundup.tokenizer.fast import CONFIG_FILE, TOKENIZER_FILE
 
     ours = {CONFIG_FILE, TOKENIZER_FILE, MANIFEST}
-    found = (
-        []
-        if not out.exists()
-        else [out.name]
-        if not out.is_dir()
-        else [path.name for path in out.iterdir()]
-    )
-    foreign = sorted(set(found) - ours)
+    found: set[str] = set()
+    if out.is_dir():
+        found = {path.name for path in out.iterdir()}
+    elif out.exists():
+        found = {out.name}
+    foreign = sorted(found - ours)
     if foreign:
         raise ConfigError(
             f"{out} holds {foreign[0]!r}, not part of a tokenizer.",
@@ -144,11 +142,9 @@ def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) ->
 
 
 def _train_lines(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> list[str]:
-    read = (
-        f"{report.documents:,} documents, {report.characters:,} characters"
-        if report.documents
-        else "no text"
-    )
+    read = "no text"
+    if report.documents:
+        read = f"{report.documents:,} documents, {report.characters:,} characters"
     lines = [
         f"{out}: {tokenizer.vocab_size:,} ids from {read}.",
         f'Look at it: groundup tokenizer show {out} "any text"',
@@ -202,26 +198,21 @@ def import_(
 
     _require_replaceable(out)
     found = import_tokenizer(source, pattern=pattern, eos=eos, progress=console_progress())
-    tokenizer, origin = (
-        found.tokenizer,
-        {"source": found.source, "checked_with": found.checked_with},
-    )
+    tokenizer = found.tokenizer
+    origin = {"source": found.source, "checked_with": found.checked_with}
     with atomic_folder(out, extra={"imported": origin}) as folder:
         tokenizer.save(folder)
-    same = (
-        f"the same ids as {found.checked_with} on {found.checked_texts} texts"
-        if found.checked_with
-        else "not checked"
-    )
+    same = "not checked"
+    if found.checked_with:
+        same = f"the same ids as {found.checked_with} on {found.checked_texts} texts"
     line = f"{out}: {tokenizer.vocab_size:,} ids, {len(tokenizer.special.tokens)} of them control tokens; {same}."
     values = {
         "folder": str(out),
         **origin,
         "checked_texts": found.checked_texts,
         "kind": tokenizer.kind,
-    }
-    values |= {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.table.merges)}
-    values |= {
+        "vocab_size": tokenizer.vocab_size,
+        "merges": len(tokenizer.table.merges),
         "control_tokens": dict(tokenizer.special.tokens),
         "fingerprint": tokenizer.fingerprint,
     }
@@ -301,7 +292,9 @@ def _short_names(tokenizers: list[str]) -> dict[str, str]:
     alike.
     """
     short = {Path(name).name or name: name for name in tokenizers}
-    return short if len(short) == len(tokenizers) else {name: name for name in tokenizers}
+    if len(short) < len(tokenizers):
+        return {name: name for name in tokenizers}
+    return short
 
 
 def _compared_lines(found: dict[str, Any], model: str) -> list[str]:
@@ -312,12 +305,13 @@ def _compared_lines(found: dict[str, Any], model: str) -> list[str]:
         ["tokenizer", "kind", "ids", "tokens", "bytes/token", share, "MB/s"],
         [
             [
-                *(row["name"], row["kind"], f"{row['vocab_size']:,}", f"{row['tokens']:,}"),
-                *(
-                    f"{row['bytes_per_token']:.2f}",
-                    f"{row['embedding_share']:.1%}",
-                    f"{row['mb_per_s']:.1f}",
-                ),
+                row["name"],
+                row["kind"],
+                f"{row['vocab_size']:,}",
+                f"{row['tokens']:,}",
+                f"{row['bytes_per_token']:.2f}",
+                f"{row['embedding_share']:.1%}",
+                f"{row['mb_per_s']:.1f}",
             ]
             for row in rows
         ],
@@ -337,7 +331,8 @@ def _compared_lines(found: dict[str, Any], model: str) -> list[str]:
 
 
 def _rates(rates: dict[str, float], names: list[str]) -> list[str]:
-    return [f"{rates[name]:.2f}" if name in rates else "" for name in names]
+    shown = {name: f"{rate:.2f}" for name, rate in rates.items()}
+    return [shown.get(name, "") for name in names]
 
 
 @app.command()
@@ -412,5 +407,7 @@ def _print_coloured(pieces: list[tuple[int, bytes]]) -> None:
     )
     console.print(line, soft_wrap=not console.is_terminal)
     num_bytes = sum(len(piece) for _, piece in pieces)
-    share = f", {num_bytes / len(pieces):.2f} bytes per token" if pieces else ""
-    console.print(f"{len(pieces)} tokens, {num_bytes} bytes{share}")
+    total = f"{len(pieces)} tokens, {num_bytes} bytes"
+    if pieces:
+        total += f", {num_bytes / len(pieces):.2f} bytes per token"
+    console.print(total)

@@ -82,18 +82,21 @@ def usage_message(error: Any, words: list[str]) -> tuple[str, str]:
     kind = type(error).__name__
     if kind == "MissingParameter" and error.param is not None:
         help_text = (getattr(error.param, "help", "") or "").rstrip(".")
-        about = f": {help_text[:1].lower()}{help_text[1:]}" if help_text else ""
-        return f"{command} needs {_name(error.param)}{about}.", _form(context)
+        about = ": ".join(filter(None, (_name(error.param), help_text[:1].lower() + help_text[1:])))
+        return f"{command} needs {about}.", _form(context)
     if kind == "NoSuchOption":
         return _no_option(error, command, see)
     if kind == "BadOptionUsage":
-        takes = "takes no value" if "not take" in error.message else "needs a value"
-        return f"{error.option_name} {takes}.", see
+        if "not take" in error.message:
+            return f"{error.option_name} takes no value.", see
+        return f"{error.option_name} needs a value.", see
     if kind == "BadParameter" and error.param is not None:
         return _wrong_value(error), see
-    if context and (extra := _EXTRA.search(error.message)):
-        takes_any = any(param.param_type_name == "argument" for param in context.command.params)
-        fix = f"{'Put a text with spaces in quotes. ' if takes_any else ''}{_form(context)}"
+    extra = _EXTRA.search(error.message)
+    if context and extra:
+        fix = _form(context)
+        if any(param.param_type_name == "argument" for param in context.command.params):
+            fix = f"Put a text with spaces in quotes. {fix}"
         return f"{command} takes no further argument (got '{extra[1]}').", fix
     return error.format_message(), see
 
@@ -104,7 +107,9 @@ def _no_option(error: Any, command: str, see: str) -> tuple[str, str]:
     if name in BEFORE_THE_VERB:
         verb = command.removeprefix("groundup ")
         return message, f"It stands before the verb: groundup {name} {verb} ..."
-    return message, f"{did_you_mean(name, near)} {see}" if near else see
+    if not near:
+        return message, see
+    return message, f"{did_you_mean(name, near)} {see}"
 
 
 def _wrong_value(error: Any) -> str:
@@ -115,7 +120,9 @@ def _wrong_value(error: Any) -> str:
     if first is None:
         return f"{name}: {error.message}"
     number = NUMBERS.get(getattr(getattr(error.param, "type_descriptor", None), "annotation", None))
-    expected = f"{number}{_bounds(error.param)}" if number else first["msg"]
+    expected = first["msg"]
+    if number:
+        expected = number + _bounds(error.param)
     return f"{name} must be {expected} (got {first['input']!r})."
 
 
@@ -127,16 +134,22 @@ def _first_fault(cause: Any) -> dict[str, Any] | None:
 
 def _bounds(param: Any) -> str:
     low, high = (_figure(getattr(param, name, None)) for name in ("min", "max"))
+    if low is None and high is None:
+        return ""
     if low is None:
-        return "" if high is None else f" of at most {high}"
-    return f" of at least {low}" if high is None else f" from {low} to {high}"
+        return f" of at most {high}"
+    if high is None:
+        return f" of at least {low}"
+    return f" from {low} to {high}"
 
 
 def _figure(number: float | None) -> str | None:
     """A number as it may be typed; a large one with commas, to be read."""
     if number is None:
         return None
-    return f"{number:,}" if number >= 1_000_000 else str(number)
+    if number < 1_000_000:
+        return str(number)
+    return f"{number:,}"
 
 
 def _name(param: Any) -> str:
@@ -151,10 +164,14 @@ def _form(context: Any) -> str:
     parts = [context.command_path]
     for param in context.command.get_params(context):
         name = _name(param)
-        if param.param_type_name == "option":
-            parts += [f"{name} {param.metavar or param.name.upper()}"] if param.required else []
-        else:
-            name += "" if param.nargs == 1 or name.endswith("...") else "..."
-            parts.append(name if param.required else f"[{name}]")
-    form = " ".join(parts)
-    return f"Write: {form}{'' if form.endswith('.') else '.'} See {context.command_path} --help."
+        is_option = param.param_type_name == "option"
+        if is_option:
+            name += f" {param.metavar or param.name.upper()}"
+        elif param.nargs != 1:
+            name = f"{name.removesuffix('...')}..."
+        if param.required:
+            parts.append(name)
+        elif not is_option:
+            parts.append(f"[{name}]")
+    form = " ".join(parts).removesuffix(".")
+    return f"Write: {form}. See {context.command_path} --help."
