@@ -16,6 +16,7 @@ import pytest
 
 from groundup.cli.main import run
 from groundup.files import write_json
+from groundup.migrations import BUILD
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.runs import RunFolder
@@ -52,7 +53,7 @@ def make_home(home: Path) -> None:
     make_models(home)
     write_json(
         home / "runs" / "quickstart" / "build.json",
-        {"recipe": "quickstart", "stages": {}, "kinds": {}},
+        BUILD.stamp({"recipe": "quickstart", "stages": {}, "kinds": {}}),
     )
     for words in (["index", "texts", "--out", "docs.index"], ["pack", "new", "my-firm"]):
         assert run(words) == 0
