@@ -158,7 +158,7 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
     return [(name, value) for name, value in facts if value]
 
 
-def _yes_or_why(reason: str) -> str:
+def _yes_or_why(reason: str | None) -> str:
     """Return "yes", or "no" with the reason against it."""
     if not reason:
         return "yes"
