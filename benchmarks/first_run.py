@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from groundup.recipes.build_config import BuildConfig
 from groundup.threads import ThreadTuner, thread_counts
 
 HERE = Path(__file__).resolve()
@@ -203,7 +204,9 @@ def build_until(out: str, until: str, budget: str | None) -> None:
     from groundup.recipes.builds.pipeline import stages_of
     from groundup.recipes.recipe import load_recipe
 
-    recipe = load_recipe("quickstart", [f'budget="{budget}"'] if budget else [])
+    recipe = load_recipe(
+        "quickstart", BuildConfig(settings=[f'budget="{budget}"'] if budget else [])
+    )
     stages = stages_of(recipe)[: STAGES.index(until) + 1]
     build(recipe, Path(out), stages, compute=select_compute("cpu"), progress=console_progress())
 

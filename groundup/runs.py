@@ -36,15 +36,16 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groundup import __version__
+from groundup.config import build_config
 from groundup.errors import ConfigError, FormatError
 from groundup.files import (
     MANIFEST,
@@ -57,9 +58,10 @@ from groundup.files import (
     write_hashed_json,
     write_json,
 )
-from groundup.migrations import BUILD, RUN
+from groundup.migrations import BUILD, FIELD, RUN
 
 MAX_LINE_BYTES = 2**20
+RECORDED_PACKAGES = ("torch", "tokenizers", "tiktoken", "safetensors", "gguf", "numpy")
 TRAINED_ON_FILE = "trained_on.json"
 BUILD_FILE, RECIPE_FILE = "build.json", "recipe.toml"
 # A file of a folder -> what the folder is.
@@ -109,7 +111,7 @@ class RunFolder:
         before the first step.
         """
         make_folder(self.path)
-        record = {"kind": kind, "config": config, "inputs": inputs, **provenance()}
+        record = {"kind": kind, "config": config, "inputs": inputs, **asdict(provenance())}
         write_json(self.run_file, RUN.stamp(record))
 
     def clear(self) -> None:
@@ -179,26 +181,99 @@ class RunFolder:
         return read_json_object(self.results_file)
 
 
-def read_stage_kinds(build: Path) -> dict[str, str]:
-    """Return the stages of a build, in order, and what each makes, as build.json has them; {} for
-    anything but a build. Raises FormatError.
+@dataclass(frozen=True)
+class Provenance:
+    """What is needed to repeat a run or a build."""
+
+    groundup: str = ""
+    python: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Installed versions by name."""
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    argv: Sequence[str] = ()
+    created: str = ""
+    """UTC."""
+
+
+@dataclass(frozen=True)
+class BuiltStage:
+    """A stage of a build that has begun."""
+
+    key: str = ""
+    """Hash of `key_parts`."""
+    key_parts: Mapping[str, Any] = field(default_factory=dict)
+    """Everything that its result depends on, by name."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Numbers that were measured once, such as steps: a resumed build does the same work."""
+    planned_s: float = 0.0
+    elapsed_s: float = 0.0
+    status: Literal["running", "done", "failed", "stopped"] = "running"
+    line: str = ""
+    """The result in one line, or why there is none."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Figures of the result, for scripts."""
+    thin: Sequence[str] = ()
+    """Notes on figures from little data."""
+    outputs_sha256: Mapping[str, str] = field(default_factory=dict)
+    """Of each file that later stages read, by its name in the build."""
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class BuildResults(Provenance):
+    """The content of build.json."""
+
+    recipe: str = ""
+    """The recipe's name."""
+    description: str = ""
+    seed: int = 0
+    budget_s: float = 0.0
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """The stages, in order, and what each makes: {"base": "base", "intents": "classifier"}."""
+    stages: Mapping[str, BuiltStage] = field(default_factory=dict)
+    """Those that have begun."""
+    recipe_sha256: str = ""
+    """Of recipe.toml."""
+    total_s: float | None = None
+    """Of the last run of the build, at its end."""
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Return the stages that make a kind of thing: "chat", "classifier", "index"."""
+        return [name for name, made in self.kinds.items() if made == kind]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the JSON values of build.json."""
+        return BUILD.stamp(asdict(self))
+
+    def write(self, build: Path) -> None:
+        """Write build.json with the hash of its content. Raises DiskError."""
+        write_hashed_json(build / BUILD_FILE, self.plain())
+
+
+def read_build(build: Path) -> BuildResults:
+    """Return what build.json says; its hash is not checked. Raises FormatError."""
+    return build_results(read_json_object(build / BUILD_FILE), build / BUILD_FILE)
+
+
+def build_results(content: dict[str, Any], file: Path) -> BuildResults:
+    """Return the content of a build.json as results. Raises FormatError."""
+    values = BUILD.upgrade(content, file)
+    values = {name: value for name, value in values.items() if name not in (FIELD, "sha256")}
+    try:
+        return build_config(BuildResults, values)
+    except ConfigError as error:
+        reason = f"is not a record that a build writes ({error.message.removesuffix('.')})"
+        raise FormatError(file, "content", reason, fix="Start again with --fresh.") from error
+
+
+def read_stage_kinds(build: Path) -> Mapping[str, str]:
+    """Return the stages of a build, in order, and what each makes; {} for anything but a build.
+
+    Raises FormatError.
     """
     if not (build / BUILD_FILE).is_file():
         return {}
-    return kinds_of_stages(BUILD.read(build))
-
-
-def kinds_of_stages(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the stages of a build, in order, and what each makes, by the content of its
-    build.json; without those whose kind is damaged.
-
-    >>> kinds_of_stages({"kinds": {"base": "base", "intents": "classifier"}})
-    {'base': 'base', 'intents': 'classifier'}
-    """
-    kinds = record.get("kinds")
-    if not isinstance(kinds, dict):
-        return {}
-    return {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
+    return read_build(build).kinds
 
 
 def kind_of_place(path: Path) -> str:
@@ -246,13 +321,16 @@ def record_page(build: Path, page: Path) -> None:
     """Note the hash of a page that was written again into a build, by which `verify` knows it;
     nothing where `build` is none. Raises FormatError.
     """
-    file = build / BUILD_FILE
-    record = read_json_object(file) if file.is_file() else {}
-    stages = record.get("stages")
-    for entry in stages.values() if isinstance(stages, dict) else ():
-        if isinstance(entry, dict) and page.name in (entry.get("outputs_sha256") or {}):
-            entry["outputs_sha256"] = {page.name: sha256_file(page)}
-            write_hashed_json(file, record)
+    if not (build / BUILD_FILE).is_file():
+        return
+    results = read_build(build)
+    written = {
+        name: replace(stage, outputs_sha256={page.name: sha256_file(page)})
+        for name, stage in results.stages.items()
+        if page.name in stage.outputs_sha256
+    }
+    if written:
+        replace(results, stages={**results.stages, **written}).write(build)
 
 
 def step_folders(folder: Path) -> list[tuple[int, Path]]:
@@ -319,21 +397,21 @@ def read_line(raw: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def provenance() -> dict[str, Any]:
-    """Return what is needed to repeat a run: versions, machine, command, time (UTC)."""
-    names = ("torch", "tokenizers", "tiktoken", "safetensors", "gguf", "numpy")
-    return {
-        "groundup": __version__,
-        "python": platform.python_version(),
-        "packages": {name: version for name in names if (version := package_version(name))},
-        "machine": {
+def provenance() -> Provenance:
+    """Return versions, machine, command and time of this process."""
+    versions = {name: package_version(name) for name in RECORDED_PACKAGES}
+    return Provenance(
+        groundup=__version__,
+        python=platform.python_version(),
+        packages={name: version for name, version in versions.items() if version},
+        machine={
             "system": platform.platform(),
             "processor": platform.machine(),
             "cores": os.cpu_count(),
         },
-        "argv": sys.argv,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+        argv=sys.argv,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
 
 
 def package_version(name: str) -> str | None:

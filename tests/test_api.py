@@ -159,7 +159,7 @@ def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Pa
         (ConfigError, "pretrain has no argument 'step'. Did you mean 'steps'", lambda: groundup.pretrain("a", "b", step=3)),
         (ConfigError, "pretrain: missing a required argument: 'data'", lambda: groundup.pretrain(foo=3)),
         (ConfigError, "pretrain: data must be a text or a path or a list", lambda: groundup.pretrain(5, "b")),
-        (ConfigError, "build has no argument 'budgt'. Did you mean 'budget'", lambda: groundup.build(budgt="3m")),
+        (ConfigError, "BuildConfig has no argument 'budgt'. Did you mean 'budget'", lambda: groundup.BuildConfig(budgt="3m")),
         (ConfigError, "finetune_chat: train must be 'lora' or 'all'", lambda: groundup.finetune_chat("a", "b", "c", train="x")),
         (ConfigError, "generate: prompt must be a text .got 5", lambda: model.generate(5)),
         (ConfigError, "stream: prompt must be a text .got None", lambda: model.stream(None)),
@@ -179,7 +179,7 @@ def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Pa
         (ModelError, "no model named 'nowhere'", lambda: groundup.pull("nowhere")),
         (ConfigError, "onnx", lambda: groundup.convert("runs/mine", tmp_path / "x", "onnx")),
         (ConfigError, "from the format ollama only .got hf", lambda: groundup.convert("runs/mine", tmp_path / "x", "hf", create="a")),
-        (ConfigError, "no stage 'tokeniser'", lambda: groundup.build("my-texts", tmp_path / "x", redo=["tokeniser"])),
+        (ConfigError, "no stage 'tokeniser'", lambda: groundup.build("my-texts", tmp_path / "x", groundup.BuildConfig(redo=["tokeniser"]))),
     ):  # fmt: skip
         with pytest.raises(error, match=word) as caught:
             call()

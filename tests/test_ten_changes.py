@@ -361,6 +361,7 @@ COUNT = Chapter(
     ),
     use="""
 from groundup.progress import Silent
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.builds.build import build
 from groundup.recipes.builds.pipeline import plan_build, stages_of
 from groundup.recipes.recipe import load_recipe
@@ -369,13 +370,13 @@ from groundup.report.pages.build_page import write_page
 (tmp / "texts").mkdir()
 for number in range(40):
     (tmp / "texts" / f"{number}.txt").write_text(f"Text number {number}.")
-recipe = load_recipe(str(tmp / "texts"), ["count.times=1000"])
+recipe = load_recipe(str(tmp / "texts"), BuildConfig(settings=["count.times=1000"]))
 stages = stages_of(recipe)
 assert stages[-1].name == "report" and "count" in stages[-1].needs
-(planned,) = [row for row in plan_build(recipe)["stages"] if row["stage"] == "count"]
-assert planned["what"] == "words of the texts" and 5.2 < planned["planned_s"] < 5.3
-record = build(recipe, tmp / "build", [stage for stage in stages if stage.name in ("data", "count")], compute=CPU, progress=Silent())
-words = record["stages"]["count"]["line"].removesuffix(" words")
+(planned,) = [row for row in plan_build(recipe).stages if row.stage == "count"]
+assert planned.what == "words of the texts" and 5.2 < planned.planned_s < 5.3
+results = build(recipe, tmp / "build", [stage for stage in stages if stage.name in ("data", "count")], compute=CPU, progress=Silent())
+words = results.stages["count"].line.removesuffix(" words")
 page = write_page(tmp / "build").read_text()
 assert int(words) >= 3000 and f"{int(words):,}" in page and "How many words" in page and "Counted words" in page, words
 """,

@@ -1,15 +1,16 @@
 """`build`: a recipe, carried out."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from groundup.config import Settings, checked_arguments
+from groundup.config import checked_arguments
 from groundup.progress import Progress, Silent
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.packaged import RUNS
 
 if TYPE_CHECKING:
-    pass
+    from groundup.recipes.builds.pipeline import BuildPlan
+    from groundup.runs import BuildResults
 
 AnyPath = str | Path
 
@@ -18,57 +19,44 @@ AnyPath = str | Path
 def build(
     recipe: AnyPath = "quickstart",
     out: AnyPath | None = None,
+    config: BuildConfig | None = None,
     *,
-    budget: str | None = None,
-    seed: int | None = None,
-    follow_links: bool = False,
-    teach: bool = False,
-    added: Sequence[str] = (),
-    settings: Settings | None = None,
-    redo: Sequence[str] | None = None,
-    dry_run: bool = False,
     device: str = "auto",
     fixed_choices: bool = False,
     fresh: bool = False,
+    dry_run: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> "BuildResults | BuildPlan":
     """Carry out a recipe (a name, a .toml file, a folder of texts, or a domain pack) into `out`, by
-    default runs/NAME. Return what build.json holds.
+    default runs/NAME. Return what build.json holds, with `dry_run` the plan instead, and nothing is
+    done.
 
-    A folder of texts makes a model of these texts alone; `added`: "spam", "chat", what quickstart
-    makes of a public model besides. `budget`: the wall time of the whole build, as "30m". `teach`:
-    the public model reads the texts before it learns to chat. `redo` names stages that are done
-    again. `dry_run`: give the plan and do nothing. `fixed_choices`: precision, threads and
+    A folder of texts makes a model of these texts alone. `fixed_choices`: precision, threads and
     compilation follow rules instead of measurements; how much is done in the time is still
-    measured.
+    measured. `fresh`: start again from the beginning.
 
-    >>> plan = groundup.build("my-texts", budget="3m", dry_run=True)
-    >>> [stage["stage"] for stage in plan["stages"]][:3]
+    >>> plan = groundup.build("my-texts", config=groundup.BuildConfig(budget="3m"), dry_run=True)
+    >>> [stage.stage for stage in plan.stages][:3]
     ['data', 'tokenizer', 'pretrain']
     """
     from groundup.device import select_compute
-    from groundup.recipes.builds.build import build, forget
+    from groundup.recipes.builds.build import build
     from groundup.recipes.builds.pipeline import plan_build, stages_of
     from groundup.recipes.recipe import load_recipe
 
-    loaded = load_recipe(
-        str(recipe),
-        settings,
-        budget=budget,
-        seed=seed,
-        follow_links=follow_links,
-        teach=teach,
-        added=added,
-    )
+    config, progress = config or BuildConfig(), progress or Silent()
+    loaded = load_recipe(str(recipe), config)
     if dry_run:
         return plan_build(loaded)
-    if loaded.pack and progress:
-        progress.say(
-            f"{recipe} is a domain pack (docs/packs.md), not a folder of texts: {loaded.description}"
-        )
-    folder = RUNS / loaded.name if out is None else Path(out)
-    compute, stages = select_compute(device, fixed_choices=fixed_choices), stages_of(loaded)
-    forget(folder, redo or (), stages)
+    if loaded.pack:
+        about = f"is a domain pack (docs/packs.md), not a folder of texts: {loaded.description}"
+        progress.say(f"{recipe} {about}")
     return build(
-        loaded, folder, stages, compute=compute, progress=progress or Silent(), fresh=fresh
+        loaded,
+        Path(out or RUNS / loaded.name),
+        stages_of(loaded),
+        compute=select_compute(device, fixed_choices=fixed_choices),
+        progress=progress,
+        fresh=fresh,
+        redo=config.redo,
     )

@@ -30,3 +30,4 @@ from groundup.api.models import open_model as open_model
 from groundup.api.models import pull as pull
 from groundup.api.pretraining import pretrain as pretrain
 from groundup.data.reading.data import Data as Data
+from groundup.recipes.build_config import BuildConfig as BuildConfig

@@ -1,9 +1,10 @@
 """`groundup build`: every stage of a model from one command."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -17,11 +18,19 @@ from groundup.cli.console import (
     terminal_columns,
     wrapped,
 )
+from groundup.cli.fields import ConfigFields, grouped
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.build_log import LOG_FILE
 from groundup.recipes.packaged import RUNS
-from groundup.runs import kinds_of_stages
+from groundup.runs import BuildResults
+
+if TYPE_CHECKING:
+    from groundup.recipes.builds.pipeline import BuildPlan
+
+DEFAULTS = BuildConfig()
 
 
+@grouped()
 def command(
     recipe: Annotated[
         str,
@@ -38,9 +47,10 @@ def command(
             help="The build's folder; default: runs/NAME.",
         ),
     ] = None,
-    budget: Annotated[
-        str | None, Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")
-    ] = None,
+    config: Annotated[
+        BuildConfig,
+        ConfigFields("budget", "teach", "follow_links", "seed", seed={"min": 0}),
+    ] = DEFAULTS,
     added: Annotated[
         list[str] | None,
         Option(
@@ -49,18 +59,7 @@ def command(
             help="Of a public model besides: spam (a filter of SMS), chat, or spam,chat.",
         ),
     ] = None,
-    teach: Annotated[
-        bool,
-        Option(
-            "--teach",
-            help="Continue the training of the public model on the texts before it learns to chat.",
-        ),
-    ] = False,
-    follow_links: options.FollowLinksOption = False,
     sets: options.SetOption = None,
-    seed: Annotated[
-        int | None, Option("--seed", min=0, help="Random seed; by default the recipe's.")
-    ] = None,
     device: options.DeviceOption = "auto",
     fixed_choices: options.FixedChoicesOption = False,
     redo: Annotated[
@@ -93,32 +92,35 @@ def command(
         groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
         groundup build quickstart --dry-run
     """
-    record = build(
-        recipe, out, budget=budget, seed=seed, follow_links=follow_links, teach=teach, added=stages_in(added or ()),
-        settings=sets, redo=redo, dry_run=dry_run, device=device, fixed_choices=fixed_choices, fresh=fresh,
+    results = build(
+        recipe,
+        out,
+        replace(config, added=stages_in(added or ()), redo=redo or (), settings=sets),
+        device=device,
+        fixed_choices=fixed_choices,
+        fresh=fresh,
+        dry_run=dry_run,
         progress=console_progress(),
-    )  # fmt: skip
-    print_result(
-        _plan_lines(record) if dry_run else _summary(record, out or RUNS / record["recipe"]),
-        record,
-        as_json,
     )
+    if isinstance(results, BuildResults):
+        lines, plain = _summary(results, out or RUNS / results.recipe), results.plain()
+    else:
+        lines, plain = _plan_lines(results), asdict(results)
+    print_result(lines, plain, as_json)
 
 
-def _summary(record: dict[str, Any], folder: Path) -> list[str]:
-    stages = record["stages"]
+def _summary(results: BuildResults, folder: Path) -> list[str]:
     rows = [
-        [name, f"{e['planned_s']:.0f}", f"{e['elapsed_s']:.0f}", e["line"]]
-        for name, e in stages.items()
+        [name, f"{stage.planned_s:.0f}", f"{stage.elapsed_s:.0f}", stage.line]
+        for name, stage in results.stages.items()
     ]
-    noted = (f"thin: {name}: {text}" for name, entry in stages.items() for text in entry["thin"])
+    noted = (
+        f"thin: {name}: {text}" for name, stage in results.stages.items() for text in stage.thin
+    )
     thin = [line for note in noted for line in wrapped(note, terminal_columns(), "      ")]
     typed, named = program(), shlex.quote(str(folder))
-    kinds = kinds_of_stages(record)
-    chats, classifiers, indexes = (
-        [name for name, made in kinds.items() if made == kind]
-        for kind in ("chat", "classifier", "index")
-    )
+    chats, classifiers = results.of_kind("chat"), results.of_kind("classifier")
+    examples = {name: results.stages[name].facts.get("example", "TEXT") for name in classifiers}
     return [
         "",
         *table(["stage", "planned s", "actual s", "result"], rows),
@@ -126,12 +128,15 @@ def _summary(record: dict[str, Any], folder: Path) -> list[str]:
         "",
         f"Look at it:       {folder / 'report.html'}",
         f"All that it said: {folder / LOG_FILE}",
-        *own_lines(stages, kinds, typed, named),
-        *(f"Ask documents:    {typed} ask {named}/{name} 'QUESTION'" for name in indexes),
+        *own_lines(results, typed, named),
+        *(
+            f"Ask documents:    {typed} ask {named}/{name} 'QUESTION'"
+            for name in results.of_kind("index")
+        ),
         *(f"Talk to it:       {typed} chat {named}{place(chats, name)}" for name in chats),
         *(
             f"Classify with it: {typed} classify {named}{place(classifiers, name)} "
-            f"{shlex.quote(stages[name]['facts'].get('example', 'TEXT'))}"
+            f"{shlex.quote(examples[name])}"
             for name in classifiers
         ),
     ]
@@ -146,17 +151,14 @@ def stages_in(given: Sequence[str]) -> list[str]:
     return [name.strip() for each in given for name in each.split(",") if name.strip()]
 
 
-def own_lines(
-    stages: Mapping[str, Any], kinds: Mapping[str, str], typed: str, named: str
-) -> list[str]:
+def own_lines(results: BuildResults, typed: str, named: str) -> list[str]:
     """Return how to try the model of the user's own texts, with words of these texts, where the
     build makes no other.
     """
-    if "pretrain" not in kinds or {"chat", "classifier"} & set(kinds.values()):
+    others = results.of_kind("chat") + results.of_kind("classifier")
+    if "pretrain" not in results.kinds or others:
         return []
-    words = shlex.quote(
-        stages.get("evaluate", {}).get("facts", {}).get("example") or "Once upon a time"
-    )
+    words = shlex.quote(results.stages["evaluate"].facts.get("example") or "Once upon a time")
     return [
         f"Let it write:     {typed} generate {named} {words}",
         f"Look inside:      {typed} lab {named} --text {words}",
@@ -167,14 +169,16 @@ def place(names: Sequence[str], name: str) -> str:
     """Return what is typed after a build's folder for one of its models of a kind: nothing for the
     only one.
     """
-    return f"/{name}" if len(names) > 1 else ""
+    if len(names) == 1:
+        return ""
+    return f"/{name}"
 
 
-def _plan_lines(plan: dict[str, Any]) -> list[str]:
-    rows = [[row["stage"], f"{row['planned_s'] / 60:.1f}", row["what"]] for row in plan["stages"]]
+def _plan_lines(plan: "BuildPlan") -> list[str]:
+    rows = [[row.stage, f"{row.planned_s / 60:.1f}", row.what] for row in plan.stages]
     return [
         *table(["stage", "minutes", "what"], rows),
         "",
-        f"memory: at most {plan['memory_bytes'] / 1e9:.1f} GB; disk: {plan['disk_bytes'] / 1e9:.1f} GB here"
-        f" and {plan['download_bytes'] / 1e6:.0f} MB downloaded into the cache (once).",
+        f"memory: at most {plan.memory_bytes / 1e9:.1f} GB; disk: {plan.disk_bytes / 1e9:.1f} GB here"
+        f" and {plan.download_bytes / 1e6:.0f} MB downloaded into the cache (once).",
     ]

@@ -26,6 +26,7 @@ from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.packs.pack import is_pack, pack_folder, packaged_packs
 from groundup.planning.scaling_constants import HARMLESS_EPOCHS, REPLAY_SHARE
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.named_stages import (
     NAMED,
     AnswersStage,
@@ -59,6 +60,7 @@ GENERAL_TEXT = Source(
 GENERAL_COLUMN = "0"
 # Fields of `pretrain` that exclude one another.
 WINDOWS = ("stride", "packing")
+DEFAULTS = BuildConfig()
 
 
 class DataStage(StageConfig):
@@ -191,7 +193,9 @@ class TeachStage(StageConfig):
     @property
     def general_column(self) -> str:
         """The column of the general text; "": it is recognised."""
-        return self.replay_column or ("" if self.replay else GENERAL_COLUMN)
+        if self.replay:
+            return self.replay_column
+        return self.replay_column or GENERAL_COLUMN
 
 
 class EvaluateStage(StageConfig):
@@ -270,44 +274,32 @@ class Recipe(StageConfig):
         return parse_duration(self.budget)
 
 
-def load_recipe(
-    name_or_path: str,
-    sets: Settings | None = None,
-    *,
-    budget: str | None = None,
-    seed: int | None = None,
-    follow_links: bool = False,
-    teach: bool = False,
-    added: Sequence[str] = (),
-) -> Recipe:
-    """Read and check a recipe, `sets`, then the other options applied. A folder is that of a pack,
-    or of texts: a model of these texts alone.
+def load_recipe(name_or_path: str, config: BuildConfig = DEFAULTS) -> Recipe:
+    """Read and check a recipe, the settings of the config applied, then its other fields. A folder
+    is that of a pack, or of texts: a model of these texts alone; with `teach` a chat model follows.
 
     Raises ConfigError, DataError of a pack that can't be built.
-
-    `added`: stages of quickstart that it has too ("spam", "chat"). `teach`: whether it has the
-    stage of that name, with its defaults where the recipe says nothing of it; in a folder of texts
-    a chat model follows.
     """
-    packaged, packs = packaged_recipes(), packaged_packs()
+    packaged, packs, added = packaged_recipes(), packaged_packs(), [*config.added]
     if name_or_path in packs or is_pack(Path(name_or_path)):
         values = pack_values(pack_folder(name_or_path))
     elif name_or_path in packaged:
         values = read_toml(packaged[name_or_path])
     elif Path(name_or_path).is_dir():
         values = with_texts(read_toml(packaged["quickstart"]), Path(name_or_path))
-        added = (*added, "chat") if teach else added
+        if config.teach:
+            added.append("chat")
     elif name_or_path.endswith(".toml"):
         values = read_toml(Path(name_or_path))
     else:
         fix = f"{did_you_mean(name_or_path, [*packaged, *packs])} Or give a folder of texts, a pack's folder, or a .toml file."
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
-    given = {
-        name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None
-    }
-    values = apply_sets(with_stages(values, added), sets)
-    recipe = check({"teach": {}, **values} if teach else values, given)
-    if not follow_links:
+    values = apply_sets(with_stages(values, added), config.settings)
+    if config.teach:
+        values.setdefault("teach", {})
+    given = {"budget": config.budget, "seed": config.seed}
+    recipe = check(values, {name: value for name, value in given.items() if value is not None})
+    if not config.follow_links:
         return recipe
     sources = tuple(
         dataclasses.replace(source, follow_links=True) for source in recipe.data.sources
@@ -372,7 +364,7 @@ def require_stages(recipe: Recipe) -> None:
     if recipe.teach and not recipe.data.sources:
         raise ConfigError(
             "There are no texts to teach: data.sources is empty.",
-            fix="Leave out --teach, or name texts.",
+            fix="Leave out `teach`, or name texts.",
         )
     for field, stage, kind in asked:
         if kinds.get(stage) != kind:
@@ -391,8 +383,11 @@ def is_named(name: str, value: Any) -> bool:
         return False
     if name == "named" or not kind_of(name, value):
         close = did_you_mean(name, [*Recipe.model_fields, *NAMED])
-        meant = f"{close} " if close.startswith("Did") else ""
-        meant = f"--with {name} adds that stage. " if name in stages_to_add() else meant
+        meant = ""
+        if name in stages_to_add():
+            meant = f"`added` {name} adds that stage. "
+        elif close.startswith("Did"):
+            meant = f"{close} "
         kinds = ", ".join(f'"{kind}"' for kind in NAMED)
         fix = f"{meant}A stage with a name of its own says its kind: {name}.kind = one of {kinds}."
         raise ConfigError(f"Unknown field '{name}'.", fix=fix)
@@ -424,7 +419,7 @@ def with_stages(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         if name not in offered:
             fix = f"{did_you_mean(name, offered)} Stages that can be added: {', '.join(offered)}."
-            raise ConfigError(f"--with {name}: there is no such stage.", fix=fix)
+            raise ConfigError(f"`added` {name}: there is no such stage.", fix=fix)
     return {**{name: offered[name] for name in names}, **values}
 
 
@@ -445,8 +440,8 @@ def parse_duration(text: str) -> float:
     total = duration_s(text)
     if total < MIN_BUDGET_S:
         problem = f"A budget of {total:g} s is too short to do every stage."
-        meant = f"Did you mean {text.strip()}m? " if text.strip().isdigit() else ""
-        raise ConfigError(
-            problem, fix=f"{meant}Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m."
-        )
+        fix = f"Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m."
+        if text.strip().isdigit():
+            fix = f"Did you mean {text.strip()}m? {fix}"
+        raise ConfigError(problem, fix=fix)
     return total

@@ -15,7 +15,7 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json
 from groundup.report.downsampling import DownsampledCurve, EvenSample
 from groundup.report.values import JsonObject, number, numbers, table, tables, text, texts
-from groundup.runs import RunFolder, kinds_of_stages, read_lines
+from groundup.runs import RunFolder, read_lines
 
 # The stage that makes the page is still running meanwhile; it is left out, so that a page made
 # later is the same.
@@ -140,7 +140,8 @@ class ReportData:
 
     def _kinds(self) -> dict[str, str]:
         if self.is_build:
-            return kinds_of_stages(self.build)
+            kinds = table(self.build, "kinds")
+            return {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
         run = self._table("./run.json", read_json)
         kind = text(run, "kind")
         if kind not in RUN_KINDS:

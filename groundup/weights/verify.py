@@ -6,7 +6,7 @@ headers checked.
 """
 
 import os
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +21,13 @@ from groundup.files import (
     own_hash_fault,
     read_errors,
     read_json,
+    read_json_object,
     read_manifest,
     sha256_file,
     verify_entry,
     verify_folder,
 )
-from groundup.runs import BUILD_FILE, RECIPE_FILE, RunFolder
+from groundup.runs import BUILD_FILE, RECIPE_FILE, BuildResults, RunFolder, build_results
 from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from groundup.tokenizer.fast import TEMPLATE_FILE, TOKENIZER_FILE
 from groundup.weights.gguf_header import read_gguf_header
@@ -131,25 +132,32 @@ def _always_listed(folder: Path) -> str:
 
 
 def _finished_stages(folder: Path) -> list[Path]:
-    """The folders of a build's finished stages."""
-    found = [(inside(folder, name), files) for name, files in _outputs(folder / BUILD_FILE).items()]
+    """The folders of a build's finished stages. Raises FormatError."""
+    if not (folder / BUILD_FILE).is_file():
+        return []
+    found = [(inside(folder, name), files) for name, files in _outputs(_read_build(folder)).items()]
     return [stage for stage, files in found if stage.is_dir() or any("/" in name for name in files)]
 
 
-def _outputs(build_file: Path) -> dict[str, dict[str, Any]]:
+def _read_build(folder: Path) -> BuildResults:
+    """Return build.json, its own hash checked. Raises FormatError."""
+    file = folder / BUILD_FILE
+    content = read_json_object(file)
+    wrong = own_hash_fault(content)
+    if wrong:
+        raise FormatError(file, "sha256", f"{wrong}: build.json was altered or damaged", fix=_REDO)
+    return build_results(content, file)
+
+
+def _outputs(results: BuildResults) -> dict[str, Mapping[str, str]]:
     """Return the finished stages of a build: name -> name of a file in the build -> SHA-256, of
     those that later stages read.
     """
-    content = read_json(build_file) if build_file.is_file() else None
-    stages = content.get("stages") if isinstance(content, dict) else None
-    entries = stages.items() if isinstance(stages, dict) else ()
-    found = {
-        name: entry
-        for name, entry in entries
-        if isinstance(entry, dict) and entry.get("status") == "done"
+    return {
+        name: stage.outputs_sha256
+        for name, stage in results.stages.items()
+        if stage.status == "done"
     }
-    outputs = {name: entry.get("outputs_sha256") for name, entry in found.items()}
-    return {name: files if isinstance(files, dict) else {} for name, files in outputs.items()}
 
 
 def _verify_build(folder: Path) -> set[Path]:
@@ -163,18 +171,15 @@ def _verify_build(folder: Path) -> set[Path]:
         raise FormatError(
             file, "file", "is missing, which every build has", fix="Put it back, or build again."
         )
-    content = read_json(file)
-    wrong = own_hash_fault(content) if isinstance(content, dict) else "is not a JSON object"
-    if wrong:
-        raise FormatError(file, "sha256", f"{wrong}: build.json was altered or damaged", fix=_REDO)
+    results = _read_build(folder)
     hashes = {
         name: value
-        for files in _outputs(file).values()
+        for files in _outputs(results).values()
         for name, value in files.items()
         if "/" not in name
     }
-    if isinstance(content.get("recipe_sha256"), str):
-        hashes[RECIPE_FILE] = content["recipe_sha256"]
+    if results.recipe_sha256:
+        hashes[RECIPE_FILE] = results.recipe_sha256
     for name, expected in hashes.items():
         beside = inside(folder, name)
         with read_errors(beside):

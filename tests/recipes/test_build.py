@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import atomic_folder, read_json, write_json
 from groundup.migrations import BUILD
 from groundup.progress import Silent, StageProgress
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.build_log import LOG_FILE
-from groundup.recipes.builds.build import build, forget, stage_seconds
+from groundup.recipes.builds.build import build, stage_seconds
 from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.runs import BuildResults
 from groundup.weights.verify import verify_path
 
 CPU = Compute(torch.device("cpu"))
@@ -74,11 +76,17 @@ class FakePipeline:
         return run
 
     def build(
-        self, out: Path, recipe: Recipe, *, fresh: bool = False, tokenizer_version: int = 1
-    ) -> dict[str, object]:
+        self,
+        out: Path,
+        recipe: Recipe,
+        *,
+        fresh: bool = False,
+        redo: Sequence[str] = (),
+        tokenizer_version: int = 1,
+    ) -> BuildResults:
         self.ran.clear()
         stages = self.stages(tokenizer_version=tokenizer_version)
-        return build(recipe, out, stages, compute=CPU, progress=Silent(), fresh=fresh)
+        return build(recipe, out, stages, compute=CPU, progress=Silent(), fresh=fresh, redo=redo)
 
 
 @pytest.fixture
@@ -87,7 +95,7 @@ def pipeline() -> FakePipeline:
 
 
 def recipe(*sets: str) -> Recipe:
-    return load_recipe("quickstart", sets)
+    return load_recipe("quickstart", BuildConfig(settings=sets))
 
 
 def test_second_build_redoes_nothing(pipeline: FakePipeline, tmp_path: Path) -> None:
@@ -134,9 +142,9 @@ def test_failed_stage_keeps_what_was_done_and_its_measured_sizes(
         None,
         1000,
     )  # the machine is faster now: the same work is done all the same
-    record = pipeline.build(tmp_path / "b", recipe())
+    results = pipeline.build(tmp_path / "b", recipe())
     assert pipeline.ran == ["tokenizer"]
-    assert record["stages"]["tokenizer"]["facts"] == {"steps": 7}  # type: ignore[index]
+    assert results.stages["tokenizer"].facts == {"steps": 7}
 
 
 def test_altered_output_is_refused_and_redo_mends_it(
@@ -147,9 +155,8 @@ def test_altered_output_is_refused_and_redo_mends_it(
     (out / "data" / "out.txt").write_text("Text")
     with pytest.raises(FormatError, match="altered") as caught:
         pipeline.build(out, recipe())
-    assert "--redo data" in caught.value.fix
-    forget(out, ["data"], pipeline.stages())
-    pipeline.build(out, recipe())
+    assert "`redo` data" in caught.value.fix
+    pipeline.build(out, recipe(), redo=["data"])
     assert pipeline.ran == ["data"]
 
 
@@ -201,7 +208,7 @@ def test_damaged_record_is_refused_in_one_sentence(
 ) -> None:
     pipeline.build(tmp_path / "b", recipe())
     write_json(tmp_path / "b" / "build.json", BUILD.stamp({"stages": {"data": entry}}))
-    with pytest.raises(FormatError, match="not a table of stages"):
+    with pytest.raises(FormatError, match="not a record that a build writes"):
         pipeline.build(tmp_path / "b", recipe())
 
 

@@ -19,6 +19,7 @@ from groundup.files import read_json, verify_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import base, chat, classifier, evaluate
@@ -79,7 +80,7 @@ def test_the_own_model_is_measured_on_test_and_in_older_builds_on_validation(
         "evaluate.side_by_side=1",
         'evaluate.suites=["grammar"]',
     ]
-    recipe = load_recipe("quickstart", sets)
+    recipe = load_recipe("quickstart", BuildConfig(settings=sets))
     context = StageContext(
         build / "evaluate", build, recipe, 600.0, CPU, Silent(), sizes={}, record=lambda: None
     )
@@ -140,7 +141,14 @@ def stage(
         "spam.label_column=label",
     ]
     sets += [f"chat.source={root / 'asked.jsonl'}", "chat.tokens=40"]
-    place = (build / name, build, load_recipe("quickstart", sets), seconds, CPU, Silent())
+    place = (
+        build / name,
+        build,
+        load_recipe("quickstart", BuildConfig(settings=sets)),
+        seconds,
+        CPU,
+        Silent(),
+    )
     run(StageContext(*place, sizes={}, record=lambda: None))
 
 

@@ -11,6 +11,8 @@ from groundup.cli.main import run
 from groundup.errors import ModelError
 from groundup.files import read_json, write_json
 from groundup.migrations import BUILD
+from groundup.recipes.build_config import BuildConfig
+from groundup.runs import read_build
 from groundup.weights.model_io import find_model, require_stage
 
 TALE = "Then the fox and the hen went down to the sea and sang. The wind was cold, but nobody wanted to go home. "
@@ -42,7 +44,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "texts").mkdir()
     for number in range(24):
         (root / "texts" / f"{number}.txt").write_text(f"TALE {number}\n\n" + TALE * 12)
-    api.build(root / "texts", root / "build", settings=SETS)
+    api.build(root / "texts", root / "build", BuildConfig(settings=SETS))
     return root / "build"
 
 
@@ -59,7 +61,7 @@ def test_it_makes_the_model_and_tries_it_with_words_of_the_texts(own: Path) -> N
         "no heading, no word cut"
     )
     assert all(sample["text"] for sample in results["samples"])
-    closing = "\n".join(_summary(record, own))
+    closing = "\n".join(_summary(read_build(own), own))
     words = record["stages"]["evaluate"]["facts"]["example"]
     assert f"generate {own} '{words}'" in closing and f"lab {own} --text '{words}'" in closing
     assert "classify" not in closing and "chat" not in closing and "Look at it" in closing

@@ -15,6 +15,7 @@ from groundup.device import Compute
 from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.progress import Silent
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.recipe import DataStage, load_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import chat, pretrain
@@ -55,7 +56,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(build: Path, name: str, seconds: float, *sets: str) -> StageResult:
-    recipe = load_recipe("quickstart", ["pretrain.batch_windows=2", *sets])
+    recipe = load_recipe("quickstart", BuildConfig(settings=["pretrain.batch_windows=2", *sets]))
     place = (build / name, build, recipe, seconds, Compute(torch.device("cpu")), Silent())
     return pretrain.run(StageContext(*place, sizes={}, record=lambda: None))
 

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,6 +17,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.packs.pack import PackRow, new_pack
 from groundup.progress import Silent
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.builds.build import build
 from groundup.recipes.builds.pipeline import stages_of
 from groundup.recipes.named_stages import IndexStage
@@ -27,6 +27,7 @@ from groundup.recipes.stages.chat import grounded
 from groundup.retrieve.answer import Answer, ask
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import vectors_for
+from groundup.runs import BuiltStage
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard
 from groundup.weights.model_io import open_model, save_model
@@ -70,7 +71,7 @@ def recipe_of(root: Path, *sets: str) -> Recipe:
         "answers.answer_tokens=4",
         "evaluate.answer_tokens=4",
     ]
-    return load_recipe(str(root / "firm"), [*given, "index.vectors=", *sets])
+    return load_recipe(str(root / "firm"), BuildConfig(settings=[*given, "index.vectors=", *sets]))
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +101,7 @@ def test_a_pack_is_built_without_a_model_of_ones_own(root: Path, built: Path) ->
     again = build(
         recipe_of(root), built, stages_of(recipe_of(root)), compute=CPU, progress=Silent()
     )
-    assert {
-        name: entry["elapsed_s"] for name, entry in again["stages"].items() if name != "report"
-    } == {
+    assert {name: stage.elapsed_s for name, stage in again.stages.items() if name != "report"} == {
         name: entry["elapsed_s"] for name, entry in record["stages"].items() if name != "report"
     }, "nothing is done twice"
 
@@ -177,17 +176,12 @@ def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_c
     assert open_model(built, CPU, prefer="classifier").labels == ("hire", "none of these", "repair")
 
 
-def index_alone(
-    root: Path, out: Path, encoder: str, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Any]:
+def index_alone(root: Path, out: Path, encoder: str, monkeypatch: pytest.MonkeyPatch) -> BuiltStage:
     """The record of an index stage with an encoder; all instructions are asked."""
     monkeypatch.setattr("groundup.retrieve.calibration.MIN_QUESTIONS", 3)
     recipe = recipe_of(root, f"index.vectors={encoder}")
     [stage] = [each for each in stages_of(recipe) if each.name == "index"]
-    found: dict[str, Any] = build(recipe, out, [stage], compute=CPU, progress=Silent())["stages"][
-        "index"
-    ]
-    return found
+    return build(recipe, out, [stage], compute=CPU, progress=Silent()).stages["index"]
 
 
 def test_the_documents_of_a_pack_are_searched_by_vectors_too(
@@ -199,8 +193,8 @@ def test_the_documents_of_a_pack_are_searched_by_vectors_too(
     found = index_alone(
         root, tmp_path / "out", str(save_encoder(tmp_path / "encoder")), monkeypatch
     )
-    assert "searched by words and vectors" in found["line"] and not found["thin"]
-    assert set(found["facts"]["least_evidence"]) == {"words", "both"}
+    assert "searched by words and vectors" in found.line and not found.thin
+    assert set(found.facts["least_evidence"]) == {"words", "both"}
     verify_folder(tmp_path / "out/index")
     with Index(tmp_path / "out/index") as index:
         vectors = vectors_for("both", index.folder, "cpu", Silent())
@@ -217,11 +211,11 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = index_alone(root, tmp_path / "out", "no-such-encoder", monkeypatch)
-    [note] = found["thin"]
+    [note] = found.thin
     assert (
         "searched by words alone" in note and "no-such-encoder" in note and "--redo index" in note
     )
-    assert set(found["facts"]["least_evidence"]) == {"words"}
+    assert set(found.facts["least_evidence"]) == {"words"}
 
 
 def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(
@@ -231,12 +225,11 @@ def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(
     german = "Wir reparieren alle Räder, und bitte bringen Sie das Rad am Vormittag zu uns, damit wir es noch am gleichen Tag prüfen können."
     (pack / "documents/de.md").write_text(f"# Werkstatt\n\n{german}\n")
     monkeypatch.setattr("groundup.retrieve.calibration.MIN_QUESTIONS", 3)
-    recipe = load_recipe(str(pack), ["index.vectors="])
+    recipe = load_recipe(str(pack), BuildConfig(settings=["index.vectors="]))
     [stage] = [each for each in stages_of(recipe) if each.name == "index"]
-    found = build(recipe, tmp_path / "out", [stage], compute=CPU, progress=Silent())["stages"][
-        "index"
-    ]
-    [note] = found["thin"]
+    results = build(recipe, tmp_path / "out", [stage], compute=CPU, progress=Silent())
+    found = results.stages["index"]
+    [note] = found.thin
     assert note.startswith("1 of ") and "another language than en (de)" in note
 
 
@@ -309,7 +302,7 @@ def test_a_folder_of_texts_is_no_pack(tmp_path: Path) -> None:
 
 def test_a_pack_has_no_texts_to_teach(root: Path) -> None:
     with pytest.raises(ConfigError, match="no texts to teach"):
-        load_recipe(str(root / "firm"), teach=True)
+        load_recipe(str(root / "firm"), BuildConfig(teach=True))
 
 
 @pytest.mark.parametrize(

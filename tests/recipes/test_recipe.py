@@ -8,6 +8,7 @@ import pytest
 from groundup.config import read_toml
 from groundup.data.preparation.config import DataConfig
 from groundup.errors import ConfigError
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.builds.build import digest
 from groundup.recipes.builds.pipeline import plan_build, stages_of
 from groundup.recipes.named_stages import named_stage
@@ -18,7 +19,10 @@ from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 
 def test_every_field_can_be_overridden() -> None:
     recipe = load_recipe(
-        "quickstart", ["pretrain.learning_rate=0.001", "seed=3", "export.encodings=['q8_0']"]
+        "quickstart",
+        BuildConfig(
+            settings=["pretrain.learning_rate=0.001", "seed=3", "export.encodings=['q8_0']"]
+        ),
     )
     assert (recipe.pretrain.learning_rate, recipe.seed, recipe.export.encodings) == (
         0.001,
@@ -48,14 +52,16 @@ def test_every_field_can_be_overridden() -> None:
 )
 def test_wrong_field_is_answered_in_one_sentence(change: str, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_recipe("quickstart", [change])
+        load_recipe("quickstart", BuildConfig(settings=[change]))
     for word in words:
         assert word in str(caught.value)
 
 
 def test_shares_that_leave_too_little_to_train_on_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"together at most 0\.8"):
-        load_recipe("quickstart", ["data.validation_share=0.5", "data.test_share=0.4"])
+        load_recipe(
+            "quickstart", BuildConfig(settings=["data.validation_share=0.5", "data.test_share=0.4"])
+        )
 
 
 def test_the_data_table_says_how_texts_are_read_and_split() -> None:
@@ -65,7 +71,7 @@ def test_the_data_table_says_how_texts_are_read_and_split() -> None:
         "data.test_share=0.1",
         "data.validation_share=0.2",
     ]
-    config = load_recipe("quickstart", sets).data.config
+    config = load_recipe("quickstart", BuildConfig(settings=sets)).data.config
     assert (config.encoding, config.keep_dropped) == ("cp1251", True)
     assert config.fractions == {"validation": 0.2, "test": 0.1}
     assert load_recipe("quickstart").data.config == DataConfig()
@@ -86,7 +92,10 @@ def test_the_data_table_says_how_texts_are_read_and_split() -> None:
 )
 def test_a_changed_field_is_in_the_key_of_its_stage(change: str) -> None:
     stage = change.partition(".")[0]
-    changed, plain = load_recipe("quickstart", [change]), load_recipe("quickstart")
+    changed, plain = (
+        load_recipe("quickstart", BuildConfig(settings=[change])),
+        load_recipe("quickstart"),
+    )
     assert digest(changed.table(stage).key()) != digest(plain.table(stage).key())
 
 
@@ -109,10 +118,15 @@ def test_a_mixture_redoes_pretraining_and_nothing_before_it(tmp_path: Path) -> N
     }
     assert one.mixture.as_they_come and other.mixture.weights == {"letters": 3, "books": 1}
     for change in ("pretrain.mixture=temperature=2", "pretrain.max_epochs_per_source=4"):
-        assert load_recipe(str(plain), [change]).pretrain.key() != one.pretrain.key()
-    assert load_recipe(str(weighted), ["pretrain.mixture=proportional"]).mixture.as_they_come
+        assert (
+            load_recipe(str(plain), BuildConfig(settings=[change])).pretrain.key()
+            != one.pretrain.key()
+        )
+    assert load_recipe(
+        str(weighted), BuildConfig(settings=["pretrain.mixture=proportional"])
+    ).mixture.as_they_come
     with pytest.raises(ConfigError, match="no source 'leters'"):
-        load_recipe(str(plain), ["pretrain.mixture=leters=1,books=2"])
+        load_recipe(str(plain), BuildConfig(settings=["pretrain.mixture=leters=1,books=2"]))
 
 
 def test_changed_evaluation_items_redo_the_data(tmp_path: Path) -> None:
@@ -142,32 +156,30 @@ def test_a_folder_of_texts_makes_a_model_of_these_texts_alone(tmp_path: Path) ->
         stage.share for stage in stages.values()
     ) == pytest.approx(1)
     plan = plan_build(recipe)
-    assert (
-        plan["base_parameters"] is None
-        and plan["download_bytes"] == 0
-        and plan["disk_bytes"] < 50e6
-    )
-    assert plan["stages"][3]["what"] == "bits per byte of test text, and samples"
+    assert plan.base_parameters is None and plan.download_bytes == 0 and plan.disk_bytes < 50e6
+    assert plan.stages[3].what == "bits per byte of test text, and samples"
 
 
 def test_with_adds_the_stages_of_quickstart_to_a_folder(tmp_path: Path) -> None:
-    recipe = load_recipe(str(tmp_path), added=("spam", "chat"))
+    recipe = load_recipe(str(tmp_path), BuildConfig(added=("spam", "chat")))
     assert recipe.named == load_recipe("quickstart").named and list(recipe.named) == [
         "spam",
         "chat",
     ]
-    assert list(load_recipe(str(tmp_path), added=("chat",)).named) == ["chat"]
-    assert list(load_recipe(str(tmp_path), teach=True).named) == ["chat"], (
+    assert list(load_recipe(str(tmp_path), BuildConfig(added=("chat",))).named) == ["chat"]
+    assert list(load_recipe(str(tmp_path), BuildConfig(teach=True)).named) == ["chat"], (
         "taught before it learns to chat"
     )
-    assert load_recipe("quickstart", added=("spam",)) == load_recipe("quickstart"), "which has it"
-    shorter = load_recipe(str(tmp_path), ["chat.tokens=9"], added=("chat",))
+    assert load_recipe("quickstart", BuildConfig(added=("spam",))) == load_recipe("quickstart"), (
+        "which has it"
+    )
+    shorter = load_recipe(str(tmp_path), BuildConfig(settings=["chat.tokens=9"], added=("chat",)))
     assert shorter.table("chat").tokens == 9  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match="--with spm: there is no such stage") as caught:
-        load_recipe(str(tmp_path), added=("spm",))
+    with pytest.raises(ConfigError, match="`added` spm: there is no such stage") as caught:
+        load_recipe(str(tmp_path), BuildConfig(added=("spm",)))
     assert "'spam'" in caught.value.fix
     with pytest.raises(ConfigError, match="Unknown field 'spam'") as caught:
-        load_recipe(str(tmp_path), ["spam.train=9"])
+        load_recipe(str(tmp_path), BuildConfig(settings=["spam.train=9"]))
     assert caught.value.fix.startswith("--with spam adds that stage.")
 
 
@@ -178,7 +190,7 @@ def test_a_recipe_has_any_number_of_classifiers_and_chat_models_by_name() -> Non
         "writer.kind=chat",
         "writer.source=letters.jsonl",
     ]
-    recipe = load_recipe("quickstart", sets)
+    recipe = load_recipe("quickstart", BuildConfig(settings=sets))
     stages = stages_of(recipe)
     names = [
         "data",
@@ -204,7 +216,7 @@ def test_a_recipe_has_any_number_of_classifiers_and_chat_models_by_name() -> Non
         "writer",
     )
     assert check(tomllib.loads(write_recipe(recipe))) == recipe
-    assert {row["stage"]: row["what"] for row in plan_build(recipe)["stages"]}["writer"].endswith(
+    assert {row.stage: row.what for row in plan_build(recipe).stages}["writer"].endswith(
         "LoRA of rank 8"
     )
 
@@ -224,7 +236,7 @@ def test_a_recipe_without_texts_and_stages_is_refused_and_one_without_texts_has_
     (tmp_path / "mine.toml").write_text("name = 'x'\n")
     with pytest.raises(ConfigError, match=r"data\.sources is empty"):
         load_recipe(str(tmp_path / "mine.toml"))
-    stages = stages_of(load_recipe("quickstart", ["data.sources=[]"]))
+    stages = stages_of(load_recipe("quickstart", BuildConfig(settings=["data.sources=[]"])))
     assert [stage.name for stage in stages] == [
         "base",
         "spam",
@@ -246,11 +258,11 @@ def test_a_recipe_without_a_model_to_export_has_no_export(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["../elsewhere", "/elsewhere", "..", ""])
 def test_a_name_that_leads_out_of_the_folder_of_builds_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="can't be a folder's name"):
-        load_recipe("quickstart", [f"name={name!r}"])
+        load_recipe("quickstart", BuildConfig(settings=[f"name={name!r}"]))
 
 
 def test_written_recipe_reads_back_the_same(tmp_path: Path) -> None:
-    recipe = load_recipe("quickstart", ["pretrain.steps=12"])
+    recipe = load_recipe("quickstart", BuildConfig(settings=["pretrain.steps=12"]))
     (tmp_path / "recipe.toml").write_text(write_recipe(recipe))
     assert check(read_toml(tmp_path / "recipe.toml")) == recipe
 

@@ -17,13 +17,14 @@ from groundup.files import read_json, verify_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
+from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.builds.build import key_parts
 from groundup.recipes.builds.pipeline import plan_build, stages_of
 from groundup.recipes.recipe import load_recipe, write_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import base, chat, continued_pretraining
 from groundup.report.pages.build_page import write_page
-from groundup.runs import RunFolder
+from groundup.runs import BuildResults, BuiltStage, RunFolder
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard
 from groundup.weights.model_io import open_model, save_model
@@ -69,7 +70,7 @@ def context(root: Path, name: str, sets: Sequence[str] = (), seconds: float = 60
     place = (
         root / "build" / name,
         root / "build",
-        load_recipe(str(root / "own"), given),
+        load_recipe(str(root / "own"), BuildConfig(settings=given)),
         seconds,
         CPU,
         Silent(),
@@ -172,14 +173,14 @@ def test_without_the_table_a_build_is_as_before(tmp_path: Path) -> None:
     assert "teach" not in stages and "teach" not in write_recipe(recipe)
     assert stages["chat"].needs == ("pretrain", "base") and "teach" not in stages["report"].needs
     assert stages["chat"].share == pytest.approx(0.25)
-    record = {"stages": {name: {"outputs_sha256": {}} for name in ("pretrain", "base")}}
-    assert key_parts(stages["chat"], recipe, record)["inputs"] == {"pretrain": {}, "base": {}}
+    results = BuildResults(stages={name: BuiltStage() for name in ("pretrain", "base")})
+    assert key_parts(stages["chat"], recipe, results)["inputs"] == {"pretrain": {}, "base": {}}
 
 
 def test_with_it_all_stages_fit_the_budget_and_chat_depends_on_it() -> None:
-    recipe = load_recipe("quickstart", teach=True)
+    recipe = load_recipe("quickstart", BuildConfig(teach=True))
     assert load_recipe(
-        "quickstart", ["teach.epochs=2"], teach=True
+        "quickstart", BuildConfig(settings=["teach.epochs=2"], teach=True)
     ).teach == recipe.teach.model_copy(update={"epochs": 2.0})  # type: ignore[union-attr]
     stages = {stage.name: stage for stage in stages_of(recipe)}
     names = list(stages)
@@ -187,7 +188,7 @@ def test_with_it_all_stages_fit_the_budget_and_chat_depends_on_it() -> None:
     assert (
         stages["chat"].needs == ("pretrain", "base", "teach") and "teach" in stages["report"].needs
     )
-    planned = [stage["planned_s"] for stage in plan_build(recipe)["stages"]]
+    planned = [stage.planned_s for stage in plan_build(recipe).stages]
     assert sum(planned) == pytest.approx(recipe.budget_s, rel=0.01)
 
 
@@ -195,4 +196,7 @@ def test_texts_that_are_their_own_replay_are_one_sentence(tmp_path: Path) -> Non
     (tmp_path / "own").mkdir()
     (tmp_path / "own/a.txt").write_text(LINE)
     with pytest.raises(ConfigError, match="is both a text to learn and general text to replay"):
-        load_recipe(str(tmp_path / "own"), [f"teach.replay.spec={(tmp_path / 'own').resolve()}"])
+        load_recipe(
+            str(tmp_path / "own"),
+            BuildConfig(settings=[f"teach.replay.spec={(tmp_path / 'own').resolve()}"]),
+        )

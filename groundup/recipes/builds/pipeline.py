@@ -4,8 +4,7 @@
 A stage may read those before it.
 """
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from groundup.model.sizes import parameter_count
 from groundup.recipes.named_stages import (
@@ -30,11 +29,7 @@ from groundup.recipes.stages.report import STAGE as REPORT
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
 
 # Those of a recipe with texts: the model of one's own.
-OF_TEXTS = (
-    DATA,
-    TOKENIZER,
-    PRETRAIN,
-)
+OF_TEXTS = (DATA, TOKENIZER, PRETRAIN)
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
 PROGRAM_BYTES = 1.0e9
 DEFAULT_DOWNLOAD_BYTES = 100e6
@@ -45,30 +40,26 @@ PRETRAIN_ALONE = 0.90
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """Return the stages that a recipe has, in order; their shares of the budget add up to 1."""
     indexes, classifiers = recipe.of_kind(IndexStage), recipe.of_kind(ClassifierStage)
-    chats, answered, summed = (
-        recipe.of_kind(ChatStage),
-        recipe.of_kind(AnswersStage),
-        recipe.of_kind(SummariesStage),
-    )
-    exports = recipe.export.encodings and (recipe.data.sources or chats)
-    chosen = [
-        *(of_texts(recipe) if recipe.data.sources else ()),
-        *((BASE,) if recipe.uses_public_model else ()),
-        *(index.stage(name, index.SHARE / len(indexes)) for name in indexes),
-        *(classifier.stage(name, classifier.SHARE / len(classifiers)) for name in classifiers),
-        *((TEACH,) if recipe.teach else ()),
-        *(chat.stage(name, chat.SHARE / len(chats), table.index) for name, table in chats.items()),
-        replace(EVALUATE, needs=(*EVALUATE.needs, *indexes, *chats)),
-        *(
-            answers.stage(name, answers.SHARE / len(answered), (each.index, each.chat))
-            for name, each in answered.items()
-        ),
-        *(
-            summaries.stage(name, summaries.SHARE / len(summed), each.chat)
-            for name, each in summed.items()
-        ),
-        *((replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)),) if exports else ()),
-    ]
+    chats, answered = recipe.of_kind(ChatStage), recipe.of_kind(AnswersStage)
+    summed = recipe.of_kind(SummariesStage)
+    chosen: list[Stage] = []
+    if recipe.data.sources:
+        chosen += of_texts(recipe)
+    if recipe.uses_public_model:
+        chosen.append(BASE)
+    chosen += (index.stage(name, index.SHARE / len(indexes)) for name in indexes)
+    chosen += (classifier.stage(name, classifier.SHARE / len(classifiers)) for name in classifiers)
+    if recipe.teach:
+        chosen.append(TEACH)
+    for name, table in chats.items():
+        chosen.append(chat.stage(name, chat.SHARE / len(chats), table.index))
+    chosen.append(replace(EVALUATE, needs=(*EVALUATE.needs, *indexes, *chats)))
+    for name, each in answered.items():
+        chosen.append(answers.stage(name, answers.SHARE / len(answered), (each.index, each.chat)))
+    for name, one in summed.items():
+        chosen.append(summaries.stage(name, summaries.SHARE / len(summed), one.chat))
+    if recipe.export.encodings and (recipe.data.sources or chats):
+        chosen.append(replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)))
     names = [stage.name for stage in chosen]
     chosen.append(replace(REPORT, needs=tuple(names)))
     whole = sum(stage.share for stage in chosen)
@@ -88,31 +79,58 @@ def of_texts(recipe: Recipe) -> tuple[Stage, ...]:
     """
     if recipe.uses_public_model:
         return OF_TEXTS
-    return tuple(
-        replace(stage, share=PRETRAIN_ALONE) if stage is PRETRAIN else stage for stage in OF_TEXTS
-    )
+    return (DATA, TOKENIZER, replace(PRETRAIN, share=PRETRAIN_ALONE))
 
 
-def plan_build(recipe: Recipe) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a build that is planned."""
+
+    stage: str
+    """Its name."""
+    planned_s: float
+    what: str
+    """What it will do, in one line."""
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What a build will take."""
+
+    recipe: str
+    """The recipe's name."""
+    budget_s: float
+    own_parameters: int | None
+    """Of the model made of texts; None: there is none."""
+    base_parameters: int | None
+    """Of the pulled model; None: there is none, or its size is not known before it is opened."""
+    memory_bytes: float
+    disk_bytes: float
+    download_bytes: float
+    stages: tuple[PlannedStage, ...]
+
+
+def plan_build(recipe: Recipe) -> BuildPlan:
     """Return planned seconds of each stage, parameters, memory, disk and downloads.
 
     Raises ConfigError.
     """
     base, stages = base_shape(recipe), stages_of(recipe)
-    return {
-        "recipe": recipe.name,
-        "budget_s": recipe.budget_s,
-        "own_parameters": parameter_count(own_shape(recipe)).total if recipe.data.sources else None,
-        "base_parameters": parameter_count(base).total if base else None,
-        "memory_bytes": PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in stages),
-        "disk_bytes": sum(stage.disk_bytes(recipe) for stage in stages),
-        "download_bytes": DEFAULT_DOWNLOAD_BYTES if recipe.uses_public_model else 0.0,
-        "stages": [
-            {
-                "stage": stage.name,
-                "planned_s": stage.share * recipe.budget_s,
-                "what": stage.describe(recipe),
-            }
+    own_parameters = base_parameters = None
+    if recipe.data.sources:
+        own_parameters = parameter_count(own_shape(recipe)).total
+    if base:
+        base_parameters = parameter_count(base).total
+    return BuildPlan(
+        recipe.name,
+        recipe.budget_s,
+        own_parameters,
+        base_parameters,
+        memory_bytes=PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in stages),
+        disk_bytes=sum(stage.disk_bytes(recipe) for stage in stages),
+        download_bytes=DEFAULT_DOWNLOAD_BYTES * recipe.uses_public_model,
+        stages=tuple(
+            PlannedStage(stage.name, stage.share * recipe.budget_s, stage.describe(recipe))
             for stage in stages
-        ],
-    }
+        ),
+    )

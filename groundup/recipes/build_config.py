@@ -1,0 +1,31 @@
+"""What is asked of a build besides its recipe: `groundup.build(recipe, out, BuildConfig(...))`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from groundup.config import Settings, checked_fields
+
+
+@checked_fields
+@dataclass(frozen=True)
+class BuildConfig:
+    """What is asked of a build besides its recipe. Raises ConfigError for an unknown field.
+
+    >>> groundup.BuildConfig(budget="30m", added=["chat"]).budget
+    '30m'
+    """
+
+    budget: str | None = None
+    """Wall time of the whole build: 3m, 10m, 1h; default: the recipe's."""
+    seed: int | None = None
+    """Random seed; default: the recipe's."""
+    added: Sequence[str] = ()
+    """Stages of quickstart that are made of a public model besides: spam (a filter of SMS), chat."""
+    teach: bool = False
+    """Continue the training of the public model on the texts before it learns to chat."""
+    follow_links: bool = False
+    """Follow links that leave the folder of texts."""
+    redo: Sequence[str] = ()
+    """Stages that are done again."""
+    settings: Settings | None = None
+    """Fields of the recipe: {"pretrain.learning_rate": 0.002}, or as --set takes them."""
