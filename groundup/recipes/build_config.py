@@ -11,7 +11,8 @@ from groundup.config import Settings, checked_fields
 class BuildConfig:
     """What is asked of a build besides its recipe. Raises ConfigError for an unknown field.
 
-    >>> groundup.BuildConfig(budget="30m", added=["chat"]).budget
+    >>> config = groundup.BuildConfig(budget="30m", added=["chat"])
+    >>> config.budget
     '30m'
     """
 

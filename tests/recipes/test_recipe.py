@@ -180,7 +180,7 @@ def test_with_adds_the_stages_of_quickstart_to_a_folder(tmp_path: Path) -> None:
     assert "'spam'" in caught.value.fix
     with pytest.raises(ConfigError, match="Unknown field 'spam'") as caught:
         load_recipe(str(tmp_path), BuildConfig(settings=["spam.train=9"]))
-    assert caught.value.fix.startswith("--with spam adds that stage.")
+    assert caught.value.fix.startswith("`added` spam adds that stage.")
 
 
 def test_a_recipe_has_any_number_of_classifiers_and_chat_models_by_name() -> None:
